@@ -1,0 +1,53 @@
+"""Latent faces: non-negative matrix factorization of face pictures, in napari and beside it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_latent_faces.folder import read_faces
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.nmf import FitStep, NMFParams, fit, iter_fit
+    from napari_latent_faces.report import ReadReport
+    from napari_latent_faces.stack import FaceStack
+    from napari_latent_faces.synthetic import draw_faces
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "FaceStack",
+    "FitStep",
+    "LatentFaces",
+    "NMFParams",
+    "ReadReport",
+    "__version__",
+    "draw_faces",
+    "fit",
+    "iter_fit",
+    "read_faces",
+]
+
+# Importing the package costs nothing: each name is loaded when it is first used.
+_HOMES = {
+    "FaceStack": "stack",
+    "FitStep": "nmf",
+    "LatentFaces": "model",
+    "NMFParams": "nmf",
+    "ReadReport": "report",
+    "draw_faces": "synthetic",
+    "fit": "nmf",
+    "iter_fit": "nmf",
+    "read_faces": "folder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
