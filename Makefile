@@ -1,0 +1,57 @@
+# The usual jobs. Each does its own set-up, so a fresh clone needs Python 3.11+ and make only.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+.NOTPARALLEL:
+
+# Handed to the scripts through the environment: no quoting, whatever they hold.
+export PYTHON FACES
+
+# Programs run as modules: a path with spaces, or a long one, spoils the scripts' first lines.
+RUN := .venv/bin/python -m
+
+.PHONY: help demo test lint types format hooks clean clean-all environment window
+
+help: ## List what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  FACES=folder    the faces that demo shows'
+	@echo '  ARGS="..."      passed on to pytest: make test ARGS="tests/test_nmf.py -k loss"'
+	@echo '  PYTHON=python   the interpreter that .venv is made with'
+
+demo: window ## Fit latent faces to the sample faces (or FACES=folder) and show them
+	@if [ -n "$$FACES" ]; then sh scripts/demo.sh "$$FACES"; else sh scripts/demo.sh; fi
+
+test: window ## Run the tests, or those that ARGS name
+	@sh scripts/with-screen.sh $(RUN) pytest $(ARGS)
+
+lint: environment ## Check style, formatting and types
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+
+types: environment ## Check types only
+	@$(RUN) mypy
+
+format: environment ## Format the code and mend what can be mended
+	@$(RUN) ruff check --fix
+	@$(RUN) ruff format
+
+hooks: environment ## Check style before every commit, with pre-commit
+	@$(RUN) pre_commit install
+
+clean: ## Remove caches, builds and pictures
+	rm -rf build dist demo.png .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-all: clean ## Remove the virtual environment as well
+	rm -rf .venv
+
+environment:
+	@sh scripts/system-packages.sh
+	@sh scripts/environment.sh
+
+window:
+	@sh scripts/system-packages.sh window
+	@sh scripts/environment.sh
