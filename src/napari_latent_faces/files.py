@@ -1,0 +1,58 @@
+"""Writing files so that a reader finds the old one or the new one, never half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+
+__all__ = ["replacing"]
+
+
+@contextmanager
+def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` and move it there when the block ends well.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write. Folders above it are not made.
+
+    Yields
+    ------
+    binary file
+        To write to; removed if the block raises.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to; `path` is then as it was.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent
+    )
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only their owner may read
+        os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

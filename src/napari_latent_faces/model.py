@@ -1,0 +1,294 @@
+"""A fitted factorization: the latent faces, and how much of each builds which face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_latent_faces.pixels import as_stack, check_pixels, pixel_blocks, unit_scale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.nmf.params import NMFParams
+
+__all__ = ["LatentFaces", "Provenance", "library_versions", "unit_maximum"]
+
+StopReason = Literal["converged", "max_iter", "stopped"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The faces it was fitted to, in the order of the weights.
+    subjects : tuple of str or None
+        Whose faces they are.
+    source : str
+        The folder or archive they were read from.
+    dtype : str
+        The type of their pixels.
+    n_iter : int
+        Iterations made.
+    stop_reason : {"converged", "max_iter", "stopped"}
+        Why the fit ended; "stopped" is the user's wish.
+    versions : dict of str to str
+        Versions of this package and of the libraries that did the arithmetic.
+    """
+
+    names: tuple[str, ...]
+    subjects: tuple[str, ...] | None
+    source: str
+    dtype: str
+    n_iter: int
+    stop_reason: StopReason
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class LatentFaces:
+    """Components and weights of a stack of faces: ``faces ~ weights x components``.
+
+    The form is canonical, so that two fits compare: each component has the maximum 1
+    (the weights carry the brightness), and the components are sorted by the share of
+    the reconstruction that they carry, the largest first.
+
+    Parameters
+    ----------
+    components : array of shape (k, h, w)
+        The latent faces, non-negative.
+    weights : array of shape (n, k)
+        How much of each component builds each face, non-negative. A weight of 1 adds
+        the component at full brightness, `scale` in the faces' own units.
+    error : float
+        Relative Frobenius error of the reconstruction of all faces, 0 to 1.
+    scale : float
+        The pixel value that was 1 in the fit (255 for 8-bit faces).
+    params : NMFParams
+        The parameters of the fit.
+    provenance : Provenance
+        Faces, iterations, versions.
+    """
+
+    components: NDArray[Any]
+    weights: NDArray[Any]
+    error: float
+    scale: float
+    params: NMFParams
+    provenance: Provenance
+
+    @classmethod
+    def from_factors(
+        cls, W: NDArray[Any], H: NDArray[Any], size: tuple[int, int], **attributes: Any
+    ) -> LatentFaces:
+        """Return the canonical form of a factorization.
+
+        Parameters
+        ----------
+        W : array of shape (n, k)
+            Weights.
+        H : array of shape (k, h * w)
+            Components as rows.
+        size : tuple of int
+            Height and width of a face.
+        **attributes
+            `error`, `scale`, `params` and `provenance` of the model.
+        """
+        peaks = H.max(axis=1)
+        weights = W * peaks
+        components = unit_maximum(H)
+        order = np.argsort(-_carried(weights, components), kind="stable")
+        return cls(
+            np.ascontiguousarray(components[order]).reshape(-1, *size),
+            np.ascontiguousarray(weights[:, order]),
+            **attributes,
+        )
+
+    @property
+    def n_components(self) -> int:
+        """Number of components."""
+        return len(self.components)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of faces, height and width: the shape of the full reconstruction."""
+        _, h, w = self.components.shape
+        return len(self.weights), h, w
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Share of the reconstruction that each component carries: shape (k,), sum 1."""
+        carried = _carried(self.weights, self._rows)
+        return carried / (carried.sum() or 1.0)
+
+    @property
+    def _rows(self) -> NDArray[Any]:
+        return self.components.reshape(self.n_components, -1)
+
+    def reconstruct(
+        self, indices: int | slice | Sequence[int] | NDArray[np.integer] | None = None
+    ) -> NDArray[Any]:
+        """Build faces from their weights, in the units of the faces.
+
+        Parameters
+        ----------
+        indices : int, slice or sequence of int, optional
+            Which faces; all by default.
+
+        Returns
+        -------
+        array of shape (m, h, w), or (h, w) for one index
+            Floats; 255 is white for 8-bit faces.
+        """
+        return self.blend(self.weights[slice(None) if indices is None else indices])
+
+    def blend(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Build faces from any weights, in the units of the faces.
+
+        Parameters
+        ----------
+        weights : array of shape (m, k) or (k,)
+            How much of each component.
+
+        Returns
+        -------
+        array of shape (m, h, w) or (h, w)
+        """
+        weights = np.asarray(weights, self.components.dtype)
+        pixels = (weights * self.components.dtype.type(self.scale)) @ self._rows
+        faces: NDArray[Any] = pixels.reshape(*weights.shape[:-1], *self.shape[1:])
+        return faces
+
+    def encode(self, images: Any) -> NDArray[Any]:
+        """Find the weights that build other faces best from these components.
+
+        The components stay as they are; each face is an exact non-negative least
+        squares problem.
+
+        Parameters
+        ----------
+        images : FaceStack or array of shape (m, h, w) or (h, w)
+            Grey pictures of the size of the components. Pixels of the type that the
+            model was fitted to are taken in the same units.
+
+        Returns
+        -------
+        array of shape (m, k) or (k,)
+            Weights, non-negative.
+
+        Raises
+        ------
+        ValueError
+            If the pictures have another size, or pixels that are negative, NaN or infinite.
+
+        References
+        ----------
+        C. L. Lawson, R. J. Hanson: Solving least squares problems, chapter 23 (1995),
+        doi:10.1137/1.9781611971217; the pixels are first projected on the components
+        (QR decomposition), which leaves the solution as it is.
+        """
+        from scipy.optimize import nnls
+
+        if getattr(images, "ndim", 0) == 2:
+            weights: NDArray[Any] = self.encode(images[None])[0]
+            return weights
+        stack = as_stack(images)
+        self._check_size(stack.shape[1:])
+        Q, R = np.linalg.qr(self._rows.T.astype(np.float64))
+        scale = self._scale_of(stack)
+        found = np.empty((len(stack), self.n_components), self.weights.dtype)
+        for faces, block in pixel_blocks(stack.images):
+            check_pixels(block, stack.names[faces])
+            projected = block.reshape(len(block), -1) / scale @ Q
+            found[faces] = [nnls(R, row)[0] for row in projected]
+        return found
+
+    def _check_size(self, size: tuple[int, ...]) -> None:
+        if size != self.shape[1:]:
+            (h, w), (own_h, own_w) = size, self.shape[1:]
+            raise ValueError(
+                f"The pictures are {w} x {h} pixels, the model's faces {own_w} x {own_h}: "
+                f"read them with size=({own_h}, {own_w})."
+            )
+
+    def _scale_of(self, stack: Any) -> float:
+        """Return the unit of other pictures: the model's own where their type is the same."""
+        if stack.dtype.name == self.provenance.dtype:
+            return self.scale
+        return max(unit_scale(block, stack.dtype) for _, block in pixel_blocks(stack.images))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to one ``.npz`` file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; an existing one is replaced.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; a file that was there stays as it was.
+        """
+        from napari_latent_faces.model_file import write_model
+
+        write_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> LatentFaces:
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ModelFileError
+            If there is no such file, or it is not a whole and sound model.
+        """
+        from napari_latent_faces.model_file import read_model
+
+        return read_model(path)
+
+    def __repr__(self) -> str:
+        n, h, w = self.shape
+        return (
+            f"LatentFaces({self.n_components} components of {w} x {h} pixels, {n} faces, "
+            f"relative error {self.error:.4f})"
+        )
+
+
+def unit_maximum(components: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of `components` (k, ...) in which each has maximum 1, or is all 0."""
+    peaks = components.reshape(len(components), -1).max(axis=1)
+    peaks = np.where(peaks > 0, peaks, 1).astype(components.dtype)
+    scaled: NDArray[Any] = components / peaks.reshape(-1, *[1] * (components.ndim - 1))
+    return scaled
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of this package and of what does its arithmetic."""
+    import platform
+    from importlib.metadata import version
+
+    from napari_latent_faces import __version__
+
+    names = ("numpy", "scikit-learn", "scipy")
+    return {
+        "napari-latent-faces": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
+
+
+def _carried(weights: NDArray[Any], components: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum what each component adds over all faces and pixels."""
+    carried: NDArray[np.float64] = weights.sum(axis=0, dtype=np.float64) * components.sum(
+        axis=1, dtype=np.float64
+    )
+    return carried

@@ -1,0 +1,221 @@
+"""The fit as a generator: every front end drains the same one."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_latent_faces.model import (
+    LatentFaces,
+    Provenance,
+    library_versions,
+    unit_maximum,
+)
+from napari_latent_faces.nmf.losses import relative_error
+from napari_latent_faces.nmf.params import NMFParams
+from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
+from napari_latent_faces.pixels import as_matrix, as_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.model import StopReason
+    from napari_latent_faces.nmf.sklearn_solver import Factors
+    from napari_latent_faces.stack import FaceStack
+
+    Fitting = Generator["FitStep", Literal["stop"] | None, LatentFaces]
+
+__all__ = ["ConvergenceWarning", "FitStep", "fit", "iter_fit"]
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit ended at ``max_iter`` iterations, before it converged."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitStep:
+    """Where a fit stands.
+
+    Parameters
+    ----------
+    iteration : int
+        Iterations made so far.
+    max_iter : int
+        The most that will be made.
+    error : float
+        Relative Frobenius error of the reconstruction, 0 to 1.
+    components : array of shape (k, h, w)
+        The components so far, each with maximum 1, in the order in which they started.
+    """
+
+    iteration: int
+    max_iter: int
+    error: float
+    components: NDArray[Any]
+
+
+def iter_fit(images: Any, params: NMFParams | None = None, **changes: Any) -> Fitting:
+    """Fit NMF to a stack of pictures, step by step.
+
+    Parameters
+    ----------
+    images : FaceStack or array of shape (n, h, w)
+        Grey pictures with non-negative pixels, numpy or dask. They are scaled to [0, 1]
+        for the fit: integers by their type's range, floats beyond 1 by their maximum.
+    params : NMFParams, optional
+        The parameters; by default those of `NMFParams`.
+    **changes
+        Single parameters by name, such as ``n_components=49``.
+
+    Yields
+    ------
+    FitStep
+        Several a second. Send ``"stop"`` to end the fit and keep what was reached;
+        close the generator to drop it.
+
+    Returns
+    -------
+    LatentFaces
+        The model (the value of ``StopIteration``).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For wrong parameters or pictures, before the first step. The message names the
+        parameter or the face and says what to do.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If ``max_iter`` iterations were not enough.
+
+    Examples
+    --------
+    >>> steps = iter_fit(stack, n_components=20)  # doctest: +SKIP
+    >>> for step in steps:  # doctest: +SKIP
+    ...     print(step.iteration, step.error)
+    """
+    params = replace(params or NMFParams(), **changes)
+    if params.random_state is None:  # drawn here, so that the model says which it was
+        params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
+    stack = as_stack(images)
+    _check_counts(stack, params)
+    return _steps(stack, params)
+
+
+def fit(images: Any, params: NMFParams | None = None, **changes: Any) -> LatentFaces:
+    """Fit NMF to a stack of pictures.
+
+    Parameters
+    ----------
+    images, params, **changes
+        As in `iter_fit`.
+
+    Returns
+    -------
+    LatentFaces
+        Components, weights and error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `iter_fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = fit(np.random.default_rng(0).random((9, 8, 8)), n_components=2, tol=0)
+    >>> model.components.shape, model.weights.shape
+    ((2, 8, 8), (9, 2))
+    """
+    steps = iter_fit(images, params, **changes)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            model: LatentFaces = end.value
+            return model
+
+
+def _check_counts(stack: FaceStack, params: NMFParams) -> None:
+    n = len(stack)
+    if n < 2:
+        raise ValueError(f"NMF needs at least two faces, got {n}.")
+    if params.n_components > n:
+        raise ValueError(
+            f"n_components must be from 1 to {n} (the number of faces), "
+            f"got {params.n_components}."
+        )
+    if params.solver == "mu" and params.init == "nndsvd":
+        warnings.warn(
+            "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
+            "be worse than with init='nndsvda'.",
+            stacklevel=3,
+        )
+
+
+def _steps(stack: FaceStack, params: NMFParams) -> Fitting:
+    X, scale = as_matrix(stack)
+    _check_values(X, params)
+    for state in iter_sklearn(X, params):
+        components = unit_maximum(state.H).reshape(-1, *stack.shape[1:])
+        error = relative_error(X, state.W, state.H)
+        asked = yield FitStep(state.iteration, params.max_iter, error, components)
+        if asked == "stop":
+            break
+    reason: StopReason = "max_iter"
+    if state.converged:
+        reason = "converged"
+    elif asked == "stop":
+        reason = "stopped"
+    if reason == "max_iter" and params.tol > 0:
+        warnings.warn(
+            f"Not converged after {state.iteration} iterations (relative error {error:.4f}): "
+            "the parts may still change. Raise max_iter, or tol if this is good enough.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return _model(stack, params, state, error, scale, reason)
+
+
+def _check_values(X: NDArray[Any], params: NMFParams) -> None:
+    if not X.any():
+        raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+    if params.beta_loss == "itakura-saito" and X.min() == 0:
+        raise ValueError(
+            "beta_loss='itakura-saito' needs pixels above 0: add a small value to the "
+            "pictures, or choose another loss."
+        )
+
+
+def _model(
+    stack: FaceStack,
+    params: NMFParams,
+    state: Factors,
+    error: float,
+    scale: float,
+    reason: StopReason,
+) -> LatentFaces:
+    provenance = Provenance(
+        names=stack.names,
+        subjects=stack.subjects,
+        source=stack.source,
+        dtype=stack.dtype.name,
+        n_iter=state.iteration,
+        stop_reason=reason,
+        versions=library_versions(),
+    )
+    return LatentFaces.from_factors(
+        state.W,
+        state.H,
+        stack.shape[1:],
+        error=error,
+        scale=scale,
+        params=params,
+        provenance=provenance,
+    )

@@ -1,0 +1,181 @@
+"""The parameters of a fit: one object for the form, the solver, the file and the command."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+__all__ = ["NMFParams"]
+
+Init = Literal["nndsvd", "nndsvda", "nndsvdar", "random"]
+BetaLoss = Literal["frobenius", "kullback-leibler", "itakura-saito"]
+
+
+def _param(default: Any, label: str, text: str, **limits: Any) -> Any:
+    """Declare a parameter with its label, explanation and limits.
+
+    Limits are ``min`` and ``max`` (inclusive), ``choices``, ``optional`` (None is
+    allowed) and ``advanced`` (out of sight until asked for).
+    """
+    return field(default=default, metadata={"label": label, "help": text, **limits})
+
+
+@dataclass(frozen=True)
+class NMFParams:
+    """Parameters of a non-negative matrix factorization, as in scikit-learn.
+
+    Every name keeps the meaning it has in :class:`sklearn.decomposition.NMF`.
+
+    Parameters
+    ----------
+    n_components : int, default=20
+        How many latent faces to look for: 1 up to the number of faces.
+    init : {None, "nndsvd", "nndsvda", "nndsvdar", "random"}, default=None
+        How the factors start. None is ``"nndsvda"``, or ``"random"`` when there are
+        more components than pixels.
+    solver : {"cd", "mu"}, default="cd"
+        Coordinate descent, or multiplicative updates (the only one for losses other
+        than ``"frobenius"``).
+    beta_loss : {"frobenius", "kullback-leibler", "itakura-saito"}, default="frobenius"
+        What the factors minimise.
+    max_iter : int, default=200
+        The most iterations to make.
+    tol : float, default=1e-4
+        When to stop earlier; 0 means never. For ``"cd"`` the projected gradient
+        relative to its start, for ``"mu"`` the fall of the loss over ten iterations
+        relative to its start.
+    alpha_W : float, default=0.0
+        Strength of the penalty on the weights.
+    alpha_H : float or "same", default="same"
+        Strength of the penalty on the components; ``"same"`` takes `alpha_W`.
+    l1_ratio : float, default=0.0
+        Share of the penalty that is L1 (sparse), from 0 to 1; the rest is L2.
+    random_state : int or None, default=42
+        Seed. None draws a new one for each fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range; the message names the field and the range.
+    """
+
+    n_components: int = _param(
+        20, "Components", "How many latent faces to look for (n_components).", min=1
+    )
+    random_state: int | None = _param(
+        42,
+        "Random state",
+        "Seed: the same number gives the same result (random_state).",
+        min=0,
+        max=2**32 - 1,
+        optional=True,
+    )
+    max_iter: int = _param(
+        200, "Max. iterations", "The most iterations to make (max_iter).", min=1, advanced=True
+    )
+    tol: float = _param(
+        1e-4,
+        "Tolerance",
+        "Stop when the projected gradient (cd) or the fall of the loss (mu), relative to "
+        "the start, is this small (tol). 0 never stops early.",
+        min=0.0,
+        advanced=True,
+    )
+    init: Init | None = _param(
+        None,
+        "Start",
+        "How components and weights start (init). None is nndsvda: from the singular "
+        "vectors of the stack.",
+        choices=("nndsvd", "nndsvda", "nndsvdar", "random"),
+        optional=True,
+        advanced=True,
+    )
+    solver: Literal["cd", "mu"] = _param(
+        "cd",
+        "Solver",
+        "cd: coordinate descent. mu: multiplicative updates, needed for losses other than "
+        "frobenius (solver).",
+        choices=("cd", "mu"),
+        advanced=True,
+    )
+    beta_loss: BetaLoss = _param(
+        "frobenius",
+        "Loss",
+        "What is minimised (beta_loss): squared differences (frobenius), or a divergence for "
+        "counts (kullback-leibler) or relative differences (itakura-saito).",
+        choices=("frobenius", "kullback-leibler", "itakura-saito"),
+        advanced=True,
+    )
+    alpha_W: float = _param(
+        0.0,
+        "Penalty on weights",
+        "Keeps weights small (alpha_W). 0: none.",
+        min=0.0,
+        advanced=True,
+    )
+    alpha_H: float | Literal["same"] = _param(
+        "same",
+        "Penalty on components",
+        "Keeps components small (alpha_H). 'same': as on the weights.",
+        min=0.0,
+        choices=("same",),
+        advanced=True,
+    )
+    l1_ratio: float = _param(
+        0.0,
+        "L1 ratio",
+        "Share of the penalties that asks for zeros, from 0 to 1 (l1_ratio).",
+        min=0.0,
+        max=1.0,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        for declared in fields(self):
+            object.__setattr__(
+                self, declared.name, _checked(declared, getattr(self, declared.name))
+            )
+        if self.beta_loss != "frobenius" and self.solver != "mu":
+            raise ValueError(
+                f"solver={self.solver!r} works for beta_loss='frobenius' only; "
+                f"choose solver='mu' for beta_loss={self.beta_loss!r}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as a plain dictionary."""
+        return asdict(self)
+
+
+def _checked(declared: Any, value: Any) -> Any:
+    """Return `value` as the plain type of its field, or say what is wrong with it."""
+    limits = declared.metadata
+    choices = limits.get("choices", ())
+    if value in choices or (value is None and limits.get("optional")):
+        return value
+    if "min" not in limits:
+        raise ValueError(f"{declared.name} must be {_range(limits)}, got {value!r}.")
+    whole = declared.type.startswith("int")
+    try:
+        number = int(value) if whole else float(value)
+        fits = number == value and not isinstance(value, (bool, str))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        kind = "a whole number" if whole else "a number"
+        raise TypeError(f"{declared.name} must be {kind} {_range(limits)}, got {value!r}.")
+    if not limits["min"] <= number <= limits.get("max", float("inf")) or number == float("inf"):
+        raise ValueError(f"{declared.name} must be {_range(limits)}, got {value!r}.")
+    return number
+
+
+def _range(limits: Any) -> str:
+    """Spell out which values a field takes."""
+    words = []
+    if "max" in limits:
+        words.append(f"from {limits['min']} to {limits['max']}")
+    elif "min" in limits:
+        words.append(f"of {limits['min']} or more")
+    words += [repr(choice) for choice in limits.get("choices", ())]
+    if limits.get("optional"):
+        words.append("None")
+    return " or ".join(words)

@@ -1,0 +1,139 @@
+"""Checks and units of picture stacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.stack import FaceStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["as_matrix", "as_stack", "check_pixels", "pixel_blocks", "unit_scale"]
+
+_BLOCK_VALUES = 2**24  # pixels looked at in one go
+
+
+def as_stack(images: Any) -> FaceStack:
+    """Return `images` as a `FaceStack`, after a look at their shape and type.
+
+    Parameters
+    ----------
+    images : FaceStack or array of shape (n, h, w)
+        Grey pictures; numpy, dask, or anything with `shape`, `dtype` and `ndim`.
+
+    Raises
+    ------
+    TypeError
+        If the pixels are not real numbers.
+    ValueError
+        If the shape is not that of a stack of grey pictures.
+    """
+    if isinstance(images, FaceStack):
+        stack = images
+    else:
+        if not hasattr(images, "ndim"):
+            images = np.asarray(images)
+        _check_shape(images.shape)
+        stack = FaceStack(images, tuple(f"face {i}" for i in range(len(images))))
+    if stack.dtype.kind not in "buif":
+        raise TypeError(f"The pixels must be real numbers, got {stack.dtype}.")
+    if 0 in stack.shape[1:]:
+        raise ValueError(f"The pictures have no pixels: their shape is {stack.shape[1:]}.")
+    return stack
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    # three narrow columns are possible in a stack of grey pictures, but not in large ones
+    if shape[-1:] in ((3,), (4,)) and (
+        len(shape) == 4 or (len(shape) == 3 and min(shape[:2]) > 16)
+    ):
+        raise ValueError(
+            f"The stack is in colour, with the shape {shape}: turn it into grey values first, "
+            "so that its shape is (face, y, x)."
+        )
+    if len(shape) == 2:
+        raise ValueError(
+            f"One picture of shape {shape} is not enough: a stack of pictures (face, y, x) "
+            "is needed."
+        )
+    if len(shape) != 3:
+        raise ValueError(f"A stack of pictures (face, y, x) is needed, got the shape {shape}.")
+
+
+def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yield the pictures of a numpy or lazy stack in memory, some faces at a time."""
+    n = len(images)
+    rows = max(1, _BLOCK_VALUES // int(np.prod(images.shape[1:])))
+    for first in range(0, n, rows):
+        faces = slice(first, min(first + rows, n))
+        yield faces, np.asarray(images[faces])
+
+
+def unit_scale(pixels: NDArray[Any], dtype: np.dtype[Any]) -> float:
+    """Return the pixel value that becomes 1 in a fit.
+
+    Integers are divided by the largest value of their type (255 for 8 bits), floats by
+    their maximum if that is above 1, else they stay as they are.
+
+    Parameters
+    ----------
+    pixels : array
+        The pixels, in any shape.
+    dtype : numpy dtype
+        The type that the pixels had before they were turned into floats.
+    """
+    if dtype.kind in "ui":
+        return float(np.iinfo(dtype).max)
+    return max(1.0, float(pixels.max()))
+
+
+def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any], float]:
+    """Return the pixels as rows, scaled to [0, 1], and the scale.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        The pictures.
+    scale : float, optional
+        The pixel value that becomes 1; by default that of `unit_scale`.
+
+    Returns
+    -------
+    X : array of shape (n, h * w)
+        float64 for pixels of 32 bits and more that are not float32, else float32.
+    scale : float
+        What the pixels were divided by.
+
+    Raises
+    ------
+    ValueError
+        If a pixel is negative, NaN or infinite, or all are 0; the message names the face.
+    """
+    n, h, w = stack.shape
+    kind, size = stack.dtype.kind, stack.dtype.itemsize
+    wide = size > 4 or (kind in "ui" and size == 4)
+    X = np.empty((n, h * w), np.float64 if wide else np.float32)
+    for faces, block in pixel_blocks(stack.images):
+        check_pixels(block, stack.names[faces])
+        X[faces] = block.reshape(len(block), -1)
+    if scale is None:
+        scale = unit_scale(X, stack.dtype)
+    X /= X.dtype.type(scale)
+    return X, scale
+
+
+def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
+    """Say which face has a pixel that cannot be factorized."""
+    for bad, what, advice in (
+        (~np.isfinite(block), "NaN or infinite", "replace them first"),
+        (block < 0, "negative", "shift or clip them first: NMF needs values of 0 or more"),
+    ):
+        faces = np.flatnonzero(bad.any(axis=(1, 2)))
+        if len(faces):
+            others = f" (and {len(faces) - 1} other faces)" if len(faces) > 1 else ""
+            raise ValueError(f"{names[faces[0]]!r}{others} has {what} pixels; {advice}.")

@@ -1,0 +1,68 @@
+"""Fixtures shared by all tests; pictures are made, real faces are optional."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# before napari is imported: its test fixtures wipe the settings they find
+os.environ["NAPARI_CONFIG"] = ""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_latent_faces.stack import FaceStack
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Return the folder of real faces, which lies outside the project."""
+    folder = os.environ.get("LATENT_FACES_DATA")
+    if not folder:
+        pytest.skip("LATENT_FACES_DATA is not set")
+    return Path(folder)
+
+
+def blobs(n: int = 30, k: int = 4, size: tuple[int, int] = (12, 10), seed: int = 0):
+    """Return pictures made of `k` soft spots, with the spots and their weights."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    centres = rng.uniform((0, 0), size, (k, 2))
+    parts = np.exp(-((y - centres[:, :1, None]) ** 2 + (x - centres[:, 1:, None]) ** 2) / 6)
+    weights = rng.exponential(1.0, (n, k)) * (rng.random((n, k)) < 0.7)
+    pictures = np.tensordot(weights, parts, 1)
+    return pictures / pictures.max(), parts, weights
+
+
+@pytest.fixture
+def pictures() -> np.ndarray:
+    """Return 30 pictures of 12 x 10 pixels from 0 to 1, of rank 4."""
+    return blobs()[0]
+
+
+@pytest.fixture
+def stack(pictures) -> FaceStack:
+    """Return the pictures as 8-bit faces of six people."""
+    images = np.round(pictures * 255).astype(np.uint8)
+    names = tuple(f"s{i // 5 + 1}/{i % 5 + 1}.png" for i in range(30))
+    return FaceStack(images, names, tuple(name[:2] for name in names), source="made/faces")
+
+
+@pytest.fixture
+def model(stack):
+    """Return a model of the stack with three components."""
+    from napari_latent_faces import fit
+
+    return fit(stack, n_components=3, max_iter=60, tol=0)
+
+
+@pytest.fixture
+def faces_folder(stack, tmp_path) -> Path:
+    """Return a folder with the pictures of the stack and a README."""
+    root = tmp_path / "my faces"
+    for picture, name in zip(stack.images, stack.names, strict=True):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(root / name)
+    (root / "README.txt").write_text("hello")
+    return root

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from napari_latent_faces.files import replacing
+
+
+def listing(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def fail_half_way(target, error):
+    with replacing(target) as file:
+        file.write(b"half")
+        raise error
+
+
+def test_the_file_is_there_only_when_the_block_ends(tmp_path):
+    target = tmp_path / "model.npz"
+    with replacing(target) as file:
+        file.write(b"whole")
+        assert not target.exists()
+    assert target.read_bytes() == b"whole"
+    assert listing(tmp_path) == ["model.npz"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_error_leaves_the_old_file_and_no_rubbish(tmp_path, error):
+    target = tmp_path / "model.npz"
+    target.write_bytes(b"old")
+    with pytest.raises(error):
+        fail_half_way(target, error)
+    assert target.read_bytes() == b"old"
+    assert listing(tmp_path) == ["model.npz"]
+
+
+def test_the_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    target = tmp_path / ("n" * 255)
+    with replacing(target) as file:
+        file.write(b"whole")
+    assert target.read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits")
+def test_the_file_gets_the_permissions_of_any_new_file(tmp_path):
+    target, plain = tmp_path / "replaced", tmp_path / "plain"
+    with replacing(target):
+        pass
+    plain.touch()
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_missing_folder_is_an_error_and_is_not_made(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "no" / "model.npz"):
+        pass
+    assert not (tmp_path / "no").exists()

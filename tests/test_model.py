@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_latent_faces import LatentFaces, fit
+from tests.conftest import blobs
+
+
+def canonical(W, H, size):
+    return LatentFaces.from_factors(
+        W, H, size, error=0.1, scale=255.0, params=None, provenance=None
+    )
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_the_canonical_form_keeps_the_product_and_is_reached_once(n, k, seed):
+    rng = np.random.default_rng(seed)
+    W, H = rng.random((n, k)), rng.random((k, 6)) * rng.integers(0, 2, (k, 1))
+    model = canonical(W, H, (2, 3))
+    rows = model.components.reshape(k, 6)
+    np.testing.assert_allclose(model.weights @ rows, W @ H, atol=1e-12)
+    assert set(np.round(rows.max(axis=1), 12)) <= {0.0, 1.0}
+    assert (np.diff(model.shares) <= 1e-12).all()
+    again = canonical(model.weights, rows, (2, 3))
+    np.testing.assert_array_equal(again.components, model.components)
+    np.testing.assert_array_equal(again.weights, model.weights)
+
+
+def test_the_order_of_the_factors_does_not_matter():
+    rng = np.random.default_rng(0)
+    W, H = rng.random((9, 4)), rng.random((4, 6))
+    one, other = canonical(W, H, (2, 3)), canonical(W[:, ::-1], H[::-1], (2, 3))
+    np.testing.assert_array_equal(one.components, other.components)
+
+
+def test_shapes_and_words(model):
+    assert model.components.shape == (3, 12, 10)
+    assert model.weights.shape == (30, 3)
+    assert model.shape == (30, 12, 10)
+    assert model.n_components == 3
+    assert "3 components of 10 x 12 pixels, 30 faces" in repr(model)
+
+
+def test_reconstructions_are_in_the_units_of_the_faces(stack, model):
+    rebuilt = model.reconstruct()
+    assert rebuilt.shape == stack.shape
+    lost = np.linalg.norm(stack.images - rebuilt) / np.linalg.norm(stack.images.astype(float))
+    assert model.error == pytest.approx(lost, rel=1e-4)
+    for some in (3, [1, 5, 2], slice(2, 9, 3), np.array([4])):
+        np.testing.assert_allclose(model.reconstruct(some), rebuilt[some], atol=1e-3)
+
+
+def test_blend_is_linear_in_the_weights(model):
+    one = model.blend([1.0, 0, 0])
+    np.testing.assert_allclose(one, model.components[0] * 255, rtol=1e-6)
+    other = model.blend([0, 1.0, 0])
+    np.testing.assert_allclose(model.blend([2.0, 1, 0]), 2 * one + other, rtol=1e-6)
+
+
+def test_encode_finds_known_weights():
+    pictures, parts, weights = blobs(n=20, k=3, seed=4)
+    model = canonical(weights, parts.reshape(3, -1), (12, 10))
+    origin = fit(pictures, n_components=1, tol=0, max_iter=1).provenance
+    model = replace(model, scale=1.0, provenance=origin)
+    found = model.encode(model.reconstruct())
+    np.testing.assert_allclose(found, model.weights, atol=1e-8)
+    np.testing.assert_allclose(model.encode(model.reconstruct(2)), model.weights[2], atol=1e-8)
+
+
+def test_encoding_the_faces_of_the_fit_is_no_worse_than_its_weights(stack, model):
+    found = model.encode(stack)
+    assert (found >= 0).all()
+    seen = stack.images.astype(float)
+    own, encoded = (np.linalg.norm(seen - model.blend(w)) for w in (model.weights, found))
+    assert encoded <= own * (1 + 1e-6)
+
+
+def test_encode_is_the_best_among_neighbours(stack, model):
+    found = model.encode(stack.images[4])
+    best = np.linalg.norm(stack.images[4] - model.blend(found))
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        other = np.maximum(found + rng.normal(0, 0.01, 3), 0)
+        assert best <= np.linalg.norm(stack.images[4] - model.blend(other)) + 1e-3
+
+
+def test_encode_takes_other_units(stack, model):
+    as_floats = model.encode(stack.images / 255)
+    np.testing.assert_allclose(as_floats, model.encode(stack), atol=1e-5)
+
+
+def test_encode_survives_equal_and_empty_components(model):
+    components = np.stack([model.components[0], model.components[0], np.zeros((12, 10))])
+    twins = LatentFaces(components, model.weights, 0, 255.0, model.params, model.provenance)
+    face = np.round(components[0] * 100).astype(np.uint8)
+    np.testing.assert_allclose(twins.blend(twins.encode(face)), face, atol=1.5)
+
+
+def test_encode_refuses_another_size_and_bad_pixels(stack, model):
+    with pytest.raises(ValueError, match=r"10 x 13 pixels, the model's faces 10 x 12.*size="):
+        model.encode(np.ones((2, 13, 10)))
+    bad = stack.images.astype(float)
+    bad[2] = -1
+    with pytest.raises(ValueError, match="negative"):
+        model.encode(bad)

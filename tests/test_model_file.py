@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from napari_latent_faces import LatentFaces
+from napari_latent_faces.model_file import ModelFileError, is_model_file
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    path = tmp_path / "model.npz"
+    model.save(path)
+    return path
+
+
+def rewrite(path, **members):
+    """Replace members of a model file; None leaves one out."""
+    with np.load(path) as archive:
+        arrays = dict(archive) | members
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+def header_with(path, **changes):
+    with np.load(path) as archive:
+        header = json.loads(archive["header"].tobytes())
+    return np.frombuffer(json.dumps(header | changes).encode(), np.uint8)
+
+
+def test_a_saved_model_comes_back_bit_by_bit(model, saved):
+    back = LatentFaces.load(saved)
+    for name in ("components", "weights"):
+        ours, theirs = getattr(model, name), getattr(back, name)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+    for name in ("error", "scale", "params", "provenance"):
+        assert getattr(back, name) == getattr(model, name)
+
+
+def test_names_of_any_kind_survive(model, tmp_path):
+    from dataclasses import replace
+
+    names = ("é/ü.png", "\udcff.png", "a\nb", "面.jpg", *map(str, range(26)))
+    named = replace(model, provenance=replace(model.provenance, names=names, subjects=None))
+    named.save(tmp_path / "m.npz")
+    assert LatentFaces.load(tmp_path / "m.npz").provenance.names == names
+
+
+def test_nothing_is_pickled(saved):
+    with np.load(saved, allow_pickle=False) as archive:
+        assert {array.dtype.kind for array in archive.values()} <= {"f", "u"}
+
+
+def test_a_failed_save_leaves_the_old_file(model, saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.save(saved)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == ["model.npz"]
+
+
+def test_other_files_are_not_ours(tmp_path, saved):
+    np.savez(tmp_path / "other.npz", components=np.ones(3), weights=np.ones(3))
+    (tmp_path / "text.npz").write_text("no zip at all")
+    assert is_model_file(saved)
+    for name in ("other.npz", "text.npz", "missing.npz", "."):
+        assert not is_model_file(tmp_path / name)
+    with pytest.raises(ModelFileError, match=r"other.npz is not a model file"):
+        LatentFaces.load(tmp_path / "other.npz")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        LatentFaces.load(tmp_path / "missing.npz")
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"components": np.ones((3, 12))}, "do not belong together"),
+        ({"components": np.ones((4, 12, 10))}, "do not belong together"),
+        ({"weights": np.ones((30, 3), int)}, "weights are of type int"),
+        ({"weights": np.full((30, 3), np.nan)}, "weights are not all finite"),
+        ({"components": np.full((3, 12, 10), -1.0)}, "components are not all finite"),
+        ({"weights": np.ones((29, 3))}, "names 30 faces but has weights for 29"),
+        ({"components": np.array([None])}, "damaged"),
+        ({"header": np.frombuffer(b"{no json", np.uint8)}, "damaged"),
+        ({"header": np.frombuffer(b"[]", np.uint8)}, "damaged"),
+        ({"header": np.frombuffer(b"{}", np.uint8)}, "damaged"),
+    ],
+)
+def test_an_unsound_model_says_what_is_wrong(saved, members, words):
+    rewrite(saved, **members)
+    with pytest.raises(ModelFileError, match=words) as error:
+        LatentFaces.load(saved)
+    assert str(saved) in str(error.value)
+
+
+def test_a_newer_format_asks_for_an_update(saved):
+    rewrite(saved, header=header_with(saved, format_version=99))
+    with pytest.raises(ModelFileError, match=r"format version 99.*update"):
+        LatentFaces.load(saved)
+
+
+def test_a_file_cut_short_is_an_error(saved):
+    whole = saved.read_bytes()
+    for end in (10, len(whole) // 2, len(whole) - 10):
+        saved.write_bytes(whole[:end])
+        with pytest.raises(ModelFileError):
+            LatentFaces.load(saved)
+
+
+def test_a_flipped_bit_is_found(saved):
+    whole = bytearray(saved.read_bytes())
+    with zipfile.ZipFile(io.BytesIO(bytes(whole))) as archive:
+        start = archive.getinfo("weights.npy").header_offset
+    whole[start + 250] ^= 4
+    saved.write_bytes(whole)
+    with pytest.raises(ModelFileError):
+        LatentFaces.load(saved)
