@@ -1,0 +1,355 @@
+"""Stacks and models as napari layers: plain layer-data tuples, no viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.lazy import LazyReconstruction, LazyResidual
+from napari_latent_faces.stack import FaceStack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.model import LatentFaces
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+__all__ = [
+    "FACES_KEY",
+    "MODEL_KEY",
+    "ROLE_KEY",
+    "FacesView",
+    "components_layer",
+    "face_caption",
+    "faces_layer",
+    "gallery_columns",
+    "gallery_layer",
+    "layer_stack",
+    "live_gallery",
+    "model_layers",
+    "montage",
+    "reconstruction_layer",
+    "residual_layer",
+]
+
+MODEL_KEY = "latent_faces"
+"""Key of a result layer's metadata that holds its `LatentFaces`."""
+ROLE_KEY = "latent_faces_role"
+"""Key of a result layer's metadata that says what it shows."""
+FACES_KEY = "latent_faces_of"
+"""Key of a result layer's metadata that says which layer its faces are in."""
+
+_AXES = ("face", "y", "x")
+_GAP = 0.04  # between pictures that lie side by side, as a share of a face's width
+# dark where nothing is left, and told apart by colour-blind people
+_DIVERGING = {
+    "name": "blue-black-orange",
+    "colors": [[0.35, 0.7, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.6, 0.1, 1.0]],
+}
+_SAMPLE = 32  # faces looked at to find limits for all
+
+
+@dataclass(frozen=True)
+class FacesView:
+    """How a stack of faces is shown, so that its results can be shown alike beside it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the stack's layer.
+    contrast_limits : tuple of float
+        Pixel values shown black and white.
+    colormap : str or napari colormap
+        Colours of the faces.
+    scale, translate : tuple of float, length 3
+        Size of a step along, and origin of, the axes face, y and x.
+    key : str
+        Tells this layer from others, whatever it is called.
+    """
+
+    name: str = "faces"
+    contrast_limits: tuple[float, float] = (0.0, 1.0)
+    colormap: Any = "gray"
+    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    translate: tuple[float, ...] = (0.0, 0.0, 0.0)
+    key: str = ""
+
+    @classmethod
+    def of(cls, layer: Any) -> FacesView:
+        """Return the look of a napari image layer."""
+        low, high = layer.contrast_limits
+        return cls(
+            layer.name,
+            (float(low), float(high)),
+            layer.colormap.name,
+            tuple(map(float, layer.scale)),
+            tuple(map(float, layer.translate)),
+            str(layer.unique_id),
+        )
+
+    def beside(self, place: int, width: int) -> tuple[float, ...]:
+        """Return the origin of pictures that lie `place` faces to the right of the faces."""
+        step = width * (1 + _GAP) * self.scale[-1]
+        return (*self.translate[:-1], self.translate[-1] + place * step)
+
+
+def faces_layer(stack: FaceStack, name: str) -> LayerData:
+    """Return a stack of faces as an image layer.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        The faces.
+    name : str
+        Name of the layer.
+
+    Returns
+    -------
+    tuple
+        Data, keyword arguments and ``"image"``. The metadata holds names, subjects,
+        report and source of the stack.
+    """
+    return (
+        stack.images,
+        {
+            "name": name,
+            "axis_labels": _AXES,
+            "colormap": "gray",
+            "contrast_limits": _contrast_limits(stack.images),
+            "metadata": {
+                "names": stack.names,
+                "subjects": stack.subjects,
+                "report": stack.report,
+                "source": stack.source,
+            },
+        },
+        "image",
+    )
+
+
+def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:
+    """Return the stack that an image layer shows, with its names if it knows them.
+
+    Parameters
+    ----------
+    data : array of shape (n, h, w)
+        The layer's pictures, numpy or lazy.
+    metadata : mapping
+        The layer's metadata; names and subjects are taken when they fit the pictures.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the pictures are not a stack of grey ones.
+    """
+    from napari_latent_faces.pixels import as_stack
+
+    stack = as_stack(data)
+    names, subjects = metadata.get("names"), metadata.get("subjects")
+    if names is None or len(names) != len(stack):
+        return stack
+    if subjects is not None and len(subjects) != len(stack):
+        subjects = None
+    return FaceStack(data, tuple(names), subjects, source=str(metadata.get("source", "")))
+
+
+def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
+    """Return name, subject and number of a face in words, or None if it has no name.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Metadata of the faces' layer.
+    index : int
+        Which face.
+    """
+    names, subjects = metadata.get("names"), metadata.get("subjects")
+    if not names or not 0 <= index < len(names):
+        return None
+    parts = [str(names[index]), f"{index + 1} of {len(names)}"]
+    if subjects:
+        parts.insert(1, f"subject {subjects[index]}")
+    return "  |  ".join(parts)
+
+
+def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
+    """Return gallery and reconstruction of a model without its faces, as from a file."""
+    view = FacesView(name, (0.0, model.scale))
+    return [gallery_layer(model, view, places=2), reconstruction_layer(model, view, place=0)]
+
+
+def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:
+    """Return all components in one flat picture, which stays when the face slider moves."""
+    picture, kwargs = live_gallery(model.components, view, places)
+    kwargs["metadata"] = _metadata(model, view, "gallery")
+    return picture, kwargs, "image"
+
+
+def live_gallery(
+    components: NDArray[Any],
+    view: FacesView,
+    places: int = 2,
+    *,
+    most_pixels: int | None = None,
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Return a gallery of components, and how it lies under `places` faces in a row.
+
+    Parameters
+    ----------
+    components : array of shape (k, h, w)
+        Pictures with maximum 1.
+    view : FacesView
+        Look of the faces.
+    places : int
+        How many pictures lie beside one another above the gallery.
+    most_pixels : int, optional
+        Above this many, pixels are left out, so that a preview is drawn at once.
+
+    Returns
+    -------
+    picture : array of shape (y, x)
+        The components in rows, the first at the top left.
+    kwargs : dict
+        Arguments of the image layer, without metadata.
+    """
+    k, h, w = components.shape
+    if most_pixels is not None:
+        step = int(np.ceil(np.sqrt(max(1.0, components.size / most_pixels))))
+        components = components[:, ::step, ::step]
+    span = places + (places - 1) * _GAP
+    picture = montage(components, gallery_columns(k, span))
+    zoom = span * w / picture.shape[1]
+    y, x = view.translate[-2:]
+    return picture, {
+        "name": f"latent faces [{view.name}]",
+        "axis_labels": _AXES[1:],
+        "colormap": "gray",
+        "contrast_limits": (0.0, 1.0),
+        "scale": tuple(zoom * step for step in view.scale[-2:]),
+        "translate": (y + (h + w * _GAP) * view.scale[-2], x),
+    }
+
+
+def gallery_columns(k: int, span: float) -> int:
+    """Return in how many columns a gallery of `k` tiles is about as tall as one face.
+
+    Parameters
+    ----------
+    k : int
+        Number of tiles.
+    span : float
+        Width of the gallery in faces.
+    """
+
+    def height(columns: int) -> float:
+        return -(-k // columns) * span / columns
+
+    return min(range(max(2, int(span)), k + 2), key=lambda c: abs(height(c) - 1.1), default=2)
+
+
+def montage(pictures: NDArray[Any], columns: int) -> NDArray[Any]:
+    """Return pictures (k, h, w) in rows of `columns`, with narrow gaps of 0 between them."""
+    k, h, w = pictures.shape
+    gap = max(1, round(w * _GAP))
+    rows = -(-k // columns)
+    canvas = np.zeros((rows, h + gap, columns, w + gap), pictures.dtype)
+    for i, picture in enumerate(pictures):
+        canvas[i // columns, :h, i % columns, :w] = picture
+    flat: NDArray[Any] = canvas.reshape(rows * (h + gap), columns * (w + gap))
+    return flat[:-gap, :-gap]
+
+
+def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> LayerData:
+    """Return the components as a stack (component, face, y, x) with a slider of its own.
+
+    The same component lies behind every face, without a copy, so that the picture does
+    not go blank when the face slider moves.
+    """
+    k, h, w = model.components.shape
+    shape = (k, len(model.weights), h, w)
+    return (
+        np.broadcast_to(model.components[:, None], shape),
+        {
+            "name": f"latent faces [{view.name}]",
+            "axis_labels": ("component", *_AXES),
+            "colormap": "gray",
+            "contrast_limits": (0.0, 1.0),
+            "scale": (1.0, *view.scale),
+            "translate": (0.0, *view.beside(place, w)),
+            "metadata": _metadata(model, view, "components"),
+        },
+        "image",
+    )
+
+
+def reconstruction_layer(model: LatentFaces, view: FacesView, place: int = 1) -> LayerData:
+    """Return the reconstructions, computed when looked at, in the look of the faces."""
+    return (
+        LazyReconstruction(model),
+        {
+            "name": f"reconstruction [{view.name}]",
+            "axis_labels": _AXES,
+            "colormap": view.colormap,
+            "contrast_limits": view.contrast_limits,
+            "scale": view.scale,
+            "translate": view.beside(place, model.shape[2]),
+            "metadata": _metadata(model, view, "reconstruction"),
+        },
+        "image",
+    )
+
+
+def residual_layer(
+    images: Any, model: LatentFaces, view: FacesView, place: int = 2
+) -> LayerData:
+    """Return faces minus reconstructions, computed when looked at, with 0 in the middle."""
+    residual = LazyResidual(images, model)
+    limit = float(np.abs(residual[_sample(len(residual))]).max()) or 1.0
+    return (
+        residual,
+        {
+            "name": f"residual [{view.name}]",
+            "axis_labels": _AXES,
+            "colormap": _DIVERGING,
+            "contrast_limits": (-limit, limit),
+            "scale": view.scale,
+            "translate": view.beside(place, model.shape[2]),
+            "metadata": _metadata(model, view, "residual"),
+        },
+        "image",
+    )
+
+
+def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
+    """Return what a result layer knows: its model, its role, and the faces' names."""
+    return {
+        MODEL_KEY: model,
+        ROLE_KEY: role,
+        FACES_KEY: view.key,
+        "names": model.provenance.names,
+        "subjects": model.provenance.subjects,
+    }
+
+
+def _sample(n: int) -> NDArray[np.intp]:
+    """Return a few indices spread evenly over `n` faces."""
+    return np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.intp))
+
+
+def _contrast_limits(images: Any) -> tuple[float, float]:
+    """Return what to show black and white, the same for all faces.
+
+    8-bit pictures use the range of their type; others mostly fill little of it, so the
+    pixels of some faces tell.
+    """
+    dtype = np.dtype(images.dtype)
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    some = np.asarray(images[_sample(len(images))])
+    low, high = min(0.0, float(some.min())), float(some.max())
+    return low, high if high > low else low + 1.0

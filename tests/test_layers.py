@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from napari.layers import Layer
+
+from napari_latent_faces import FaceStack, layers
+from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, FacesView
+
+
+def box(layer):
+    """Return the corners of a layer in the plane of the canvas."""
+    return np.asarray(layer.extent.world)[:, -2:]
+
+
+def test_faces_become_one_labelled_image_layer(stack):
+    layer = Layer.create(*layers.faces_layer(stack, "orl"))
+    assert layer.name == "orl"
+    assert layer.axis_labels == ("face", "y", "x")
+    assert tuple(layer.contrast_limits) == (0, 255)
+    assert layer.metadata["names"] == stack.names
+    assert layer.metadata["subjects"] == stack.subjects
+    assert layer.metadata["report"] is stack.report
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(
+    ("images", "limits"),
+    [
+        (np.full((3, 2, 2), 7, np.uint8), (0, 255)),
+        (np.full((3, 2, 2), 700, np.uint16), (0, 700)),
+        (np.full((3, 2, 2), 0.5, np.float32), (0, 0.5)),
+        (np.full((3, 2, 2), -2.0), (-2, -1)),
+        (np.zeros((3, 2, 2)), (0, 1)),
+        (np.ones((3, 2, 2), bool), (0, 1)),
+    ],
+)
+def test_contrast_limits_are_valid_for_every_type(images, limits, lazy):
+    stack = FaceStack(da.from_array(images) if lazy else images, ("a", "b", "c"))
+    kwargs = layers.faces_layer(stack, "faces")[1]
+    assert kwargs["contrast_limits"] == limits
+
+
+def test_a_layer_gives_its_stack_back(stack):
+    data, kwargs, _ = layers.faces_layer(stack, "orl")
+    back = layers.layer_stack(data, kwargs["metadata"])
+    assert (back.names, back.subjects, back.source) == (
+        stack.names,
+        stack.subjects,
+        stack.source,
+    )
+
+
+def test_names_that_do_not_fit_the_pictures_are_not_used(stack):
+    back = layers.layer_stack(stack.images[:5], {"names": stack.names, "subjects": ("x",)})
+    assert back.names == tuple(f"face {i}" for i in range(5))
+    back = layers.layer_stack(stack.images, {"names": stack.names, "subjects": ("x",)})
+    assert back.names == stack.names
+    assert back.subjects is None
+
+
+def test_captions(stack):
+    known = {"names": stack.names, "subjects": stack.subjects}
+    assert layers.face_caption(known, 6) == "s2/2.png  |  subject s2  |  7 of 30"
+    assert layers.face_caption({"names": stack.names}, 6) == "s2/2.png  |  7 of 30"
+    assert layers.face_caption(known, 30) is None
+    assert layers.face_caption({}, 0) is None
+
+
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 40), st.integers(1, 40))
+def test_a_montage_shows_every_picture_once(k, columns, h, w):
+    pictures = np.random.default_rng(0).random((k, h, w)) + 1
+    flat = layers.montage(pictures, columns)
+    assert flat.sum() == pytest.approx(pictures.sum())
+    np.testing.assert_array_equal(flat[:h, :w], pictures[0])
+
+
+@given(st.integers(1, 500), st.sampled_from([2, 3]))
+def test_a_gallery_is_neither_a_strip_nor_a_tower(k, places):
+    columns = layers.gallery_columns(k, places)
+    height = -(-k // columns) * places / columns
+    assert 0.4 < height < 2.1
+
+
+def test_results_lie_beside_and_under_the_faces_without_overlap(stack, model):
+    faces = Layer.create(*layers.faces_layer(stack, "orl"))
+    faces.scale, faces.translate = (1, 2, 3), (0, 40, -7)
+    view = FacesView.of(faces)
+    recon = Layer.create(*layers.reconstruction_layer(model, view))
+    resid = Layer.create(*layers.residual_layer(stack.images, model, view))
+    gallery = Layer.create(*layers.gallery_layer(model, view, places=3))
+    assert box(faces)[1, 1] < box(recon)[0, 1]
+    assert box(recon)[1, 1] < box(resid)[0, 1]
+    for beside in (recon, resid):
+        np.testing.assert_allclose(box(beside)[:, 0], box(faces)[:, 0])
+    assert box(gallery)[0, 0] > box(faces)[1, 0]
+    np.testing.assert_allclose(box(gallery)[0, 1], box(faces)[0, 1], atol=2)
+    np.testing.assert_allclose(box(gallery)[1, 1], box(resid)[1, 1], atol=2)
+
+
+def test_reconstructions_look_like_the_faces_and_are_lazy(stack, model):
+    view = FacesView("orl", (10.0, 200.0), "magma", key="key")
+    data, kwargs, kind = layers.reconstruction_layer(model, view)
+    assert (kind, data.shape) == ("image", stack.shape)
+    assert not isinstance(data, np.ndarray)
+    assert kwargs["contrast_limits"] == (10.0, 200.0)
+    assert kwargs["colormap"] == "magma"
+    assert kwargs["axis_labels"] == ("face", "y", "x")
+    assert kwargs["metadata"][MODEL_KEY] is model
+    assert kwargs["metadata"][ROLE_KEY] == "reconstruction"
+    assert kwargs["metadata"][FACES_KEY] == "key"
+
+
+def test_the_residual_is_zero_in_the_middle_of_its_colours(stack, model):
+    layer = Layer.create(*layers.residual_layer(stack.images, model, FacesView()))
+    low, high = layer.contrast_limits
+    assert low == -high < 0
+    assert np.abs(np.asarray(layer.data)).max() <= high * 1.0001
+    below, zero, above = layer.colormap.map([-1e9, 0.5, 1e9])[:, :3]
+    assert zero.sum() < min(below.sum(), above.sum())
+    assert below[2] > below[0]
+    assert above[0] > above[2]
+
+
+def test_components_as_a_stack_are_the_same_behind_every_face_and_cost_nothing(model):
+    data, kwargs, _ = layers.components_layer(model, FacesView())
+    assert data.shape == (3, 30, 12, 10)
+    assert np.shares_memory(data, model.components)
+    assert data.strides[1] == 0
+    assert kwargs["axis_labels"] == ("component", "face", "y", "x")
+    assert Layer.create(data, kwargs, "image").ndim == 4
+
+
+def test_a_preview_has_fewer_pixels_in_the_same_place(model):
+    whole, placed = layers.live_gallery(model.components, FacesView())
+    small, placed_too = layers.live_gallery(model.components, FacesView(), most_pixels=100)
+    assert small.size < whole.size / 2
+    width = [p.shape[1] * k["scale"][1] for p, k in ((whole, placed), (small, placed_too))]
+    assert width[0] == pytest.approx(width[1])
+
+
+def test_a_model_without_its_faces_shows_gallery_and_reconstructions(model):
+    made = [Layer.create(*data) for data in layers.model_layers(model, "m")]
+    assert {layer.metadata[ROLE_KEY] for layer in made} == {"gallery", "reconstruction"}
+    assert all(layer.metadata[MODEL_KEY] is model for layer in made)
