@@ -1,0 +1,172 @@
+"""The result layers of one stack of faces in one viewer."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.layers import (
+    FACES_KEY,
+    ROLE_KEY,
+    FacesView,
+    components_layer,
+    gallery_layer,
+    live_gallery,
+    reconstruction_layer,
+    residual_layer,
+)
+
+if TYPE_CHECKING:
+    import napari
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.layers import LayerData
+    from napari_latent_faces.model import LatentFaces
+
+__all__ = ["ResultLayers", "ShowOptions"]
+
+_PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
+
+
+@dataclass(frozen=True)
+class ShowOptions:
+    """What to show of a fit.
+
+    Parameters
+    ----------
+    slider : bool
+        Components as a stack with a slider of its own, not as a gallery.
+    residual : bool
+        Add a layer of faces minus reconstructions.
+    update : bool
+        Put the results into the layers of the last fit of the same faces.
+    """
+
+    slider: bool = False
+    residual: bool = False
+    update: bool = True
+
+    @property
+    def places(self) -> int:
+        """How many pictures lie in the row of the faces."""
+        return 3 if self.residual else 2
+
+
+class ResultLayers:
+    """Shows a fit while it runs and when it is done.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where.
+    faces : napari.layers.Image
+        The layer that the faces are in.
+    options : ShowOptions
+        What to show.
+    """
+
+    def __init__(
+        self, viewer: napari.components.ViewerModel, faces: Any, options: ShowOptions
+    ) -> None:
+        self.viewer, self.faces, self.options = viewer, faces, options
+        self._earlier = self._find_earlier() if options.update else {}
+        self._gallery: Any = self._earlier.get("gallery")
+        self._before = _state(self._gallery) if self._gallery is not None else None
+
+    def show_step(self, components: NDArray[Any]) -> None:
+        """Draw the components of a running fit, shape (k, h, w)."""
+        picture, kwargs = live_gallery(
+            components,
+            FacesView.of(self.faces),
+            self.options.places,
+            most_pixels=_PREVIEW_PIXELS,
+        )
+        if self._gallery is None:
+            kwargs["metadata"] = {ROLE_KEY: "preview"}
+            self._gallery = self._add((picture, kwargs, "image"))
+            self.viewer.reset_view()
+        elif self._gallery in self.viewer.layers:
+            _update(self._gallery, picture, kwargs)
+
+    def show_model(self, model: LatentFaces) -> None:
+        """Put the layers of a finished fit in place of the preview."""
+        wanted = self._wanted(model)
+        shown = dict(self._earlier)
+        if self._gallery is not None and self._gallery in self.viewer.layers:
+            shown["gallery"] = self._gallery
+        added = False
+        for role, data in wanted.items():
+            layer = shown.pop(role, None)
+            if layer is None or layer not in self.viewer.layers:
+                self._add(data)
+                added = True
+            else:
+                _update(layer, data[0], data[1])
+        for layer in shown.values():  # roles that are no longer asked for
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        if added:
+            self.viewer.reset_view()
+
+    def discard(self) -> None:
+        """Take the preview away again; an earlier gallery gets its picture back."""
+        if self._gallery is None or self._gallery not in self.viewer.layers:
+            return
+        if self._before is None:
+            self.viewer.layers.remove(self._gallery)
+        else:
+            _update(self._gallery, *self._before)
+
+    def _wanted(self, model: LatentFaces) -> dict[str, LayerData]:
+        view, places = FacesView.of(self.faces), self.options.places
+        wanted = {"reconstruction": reconstruction_layer(model, view)}
+        if self.options.residual:
+            wanted["residual"] = residual_layer(self.faces.data, model, view)
+        if self.options.slider:
+            wanted["components"] = components_layer(model, view, places)
+        else:
+            wanted["gallery"] = gallery_layer(model, view, places)
+        return wanted
+
+    def _find_earlier(self) -> dict[str, Any]:
+        """Return the newest result layers of these faces by role."""
+        key = str(self.faces.unique_id)
+        return {
+            layer.metadata[ROLE_KEY]: layer
+            for layer in self.viewer.layers
+            if layer.metadata.get(FACES_KEY) == key
+        }
+
+    def _add(self, data: LayerData) -> Any:
+        """Add a layer, and leave the faces selected so that the slider stays theirs."""
+        from napari.layers import Layer
+
+        layer = self.viewer.add_layer(Layer.create(*data))
+        if self.faces in self.viewer.layers:
+            self.viewer.layers.selection.active = self.faces
+        return layer
+
+
+_MODEL_GIVEN = ("contrast_limits", "scale", "translate", "metadata")
+
+
+def _state(layer: Any) -> tuple[Any, dict[str, Any]]:
+    """Remember what a preview will change; napari changes the metadata in place."""
+    given = {name: copy(getattr(layer, name)) for name in _MODEL_GIVEN}
+    return layer.data, given
+
+
+def _update(layer: Any, data: Any, kwargs: dict[str, Any]) -> None:
+    """Give a layer new contents; its name, colours and visibility stay the user's."""
+    layer.data = data
+    for name in _MODEL_GIVEN:
+        # each setting redraws the layer
+        if name in kwargs and not _same(getattr(layer, name), kwargs[name]):
+            setattr(layer, name, kwargs[name])
+
+
+def _same(old: Any, new: Any) -> bool:
+    return not isinstance(new, dict) and np.array_equal(old, new)

@@ -1,0 +1,72 @@
+"""Form fields made from the fields of a frozen dataclass of parameters."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, LineEdit, SpinBox
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from magicgui.widgets.bases import ValueWidget
+
+__all__ = ["make_fields", "read_fields"]
+
+_LARGEST = 2**31 - 1  # of Qt's spin boxes
+
+
+class NumberEdit(LineEdit):
+    """A number typed as text, so that no digit is rounded away."""
+
+    def get_value(self) -> Any:
+        """Return the number, or the text as it stands if it is none."""
+        text = str(super().get_value()).strip()
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+
+def make_fields(parameters: type[Any]) -> dict[str, ValueWidget[Any]]:
+    """Return an input for each field of a dataclass, with its default, label and tooltip.
+
+    Parameters
+    ----------
+    parameters : dataclass
+        Its fields' metadata may hold `label`, `help`, `min`, `max`, `choices` and
+        `optional`.
+    """
+    return {declared.name: _make_field(declared) for declared in fields(parameters)}
+
+
+def read_fields(parameters: type[Any], inputs: Mapping[str, ValueWidget[Any]]) -> Any:
+    """Return the dataclass that the inputs spell.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Whatever the dataclass finds wrong.
+    """
+    return parameters(**{name: each.value for name, each in inputs.items()})
+
+
+def _make_field(declared: Any) -> ValueWidget[Any]:
+    known = declared.metadata
+    common = {
+        "name": declared.name,
+        "label": known["label"],
+        "tooltip": known["help"],
+        "value": declared.default,
+    }
+    if declared.type.startswith("int"):
+        return SpinBox(
+            min=known["min"], max=min(known.get("max", _LARGEST), _LARGEST), **common
+        )
+    if "min" in known:
+        return NumberEdit(**{**common, "value": str(declared.default)})
+    choices = [(choice, choice) for choice in known["choices"]]
+    if known.get("optional"):
+        choices.insert(0, ("automatic", None))
+    return ComboBox(choices=choices, **common)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from superqt.utils import WorkerBase
+
+from napari_latent_faces import NMFParams
+from napari_latent_faces._widgets.fit import FitWidget
+from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+
+
+@pytest.fixture
+def viewer(qapp):
+    yield ViewerModel()
+    WorkerBase.await_workers(10_000)
+    qapp.processEvents()
+
+
+@pytest.fixture
+def widget(viewer, qtbot):
+    widget = FitWidget(viewer)
+    qtbot.addWidget(widget.native)
+    widget.parameters["n_components"].value = 3
+    widget.parameters["tol"].value = "0"
+    return widget
+
+
+@pytest.fixture
+def faces(viewer, stack):
+    return viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+
+
+def wait_for_the_end(widget, qtbot):
+    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=30_000)
+
+
+def begin_a_long_fit(widget, qtbot):
+    widget.parameters["max_iter"].value = 10**6
+    widget.fit_button.native.click()
+    qtbot.waitUntil(lambda: widget.progress.value > 0, timeout=30_000)
+
+
+def test_without_faces_it_says_where_to_get_some(widget):
+    assert not widget.fit_button.enabled
+    assert "Open folder of faces" in widget.status.value
+    assert "Open Sample" in widget.status.value
+
+
+def test_only_stacks_of_grey_pictures_are_offered(widget, viewer, faces, stack):
+    viewer.add_image(np.zeros((8, 8)), name="flat")
+    viewer.add_image(np.zeros((5, 8, 8, 3)), rgb=True, name="colour")
+    viewer.add_image(np.zeros((2, 5, 8, 8)), name="four")
+    viewer.add_labels(np.zeros((5, 8, 8), int), name="labels")
+    viewer.add_image(np.zeros((5, 8, 8)), name="result", metadata={ROLE_KEY: "residual"})
+    other = viewer.add_image(np.zeros((5, 8, 8)), name="another plugin's")
+    assert widget.faces.choices == (faces, other)
+    assert widget.fit_button.enabled
+    assert not widget.status.value
+
+
+def test_a_click_fits_and_adds_the_layers(widget, viewer, faces, qtbot):
+    widget.parameters["max_iter"].value = 30
+    widget.fit_button.native.click()
+    assert widget.is_fitting
+    wait_for_the_end(widget, qtbot)
+    assert [layer.name for layer in viewer.layers] == [
+        "orl",
+        "latent faces [orl]",
+        "reconstruction [orl]",
+    ]
+    model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
+    assert model.params == NMFParams(n_components=3, max_iter=30, tol=0)
+    assert f"{model.error:.4f}" in widget.status.value
+    assert widget.fit_button.text == "Fit"
+    assert widget.fit_button.enabled
+
+
+def test_options_become_layers(widget, viewer, faces, qtbot):
+    widget.parameters["max_iter"].value = 5
+    widget.residual.value = widget.slider.value = True
+    widget.fit_button.native.click()
+    wait_for_the_end(widget, qtbot)
+    roles = [layer.metadata.get(ROLE_KEY) for layer in viewer.layers]
+    assert sorted(filter(None, roles)) == ["components", "reconstruction", "residual"]
+    assert viewer.dims.ndim == 4
+    assert viewer.dims.axis_labels == ("component", "face", "y", "x")
+
+
+def test_while_it_fits_one_can_stop_or_cancel(widget, faces, qtbot):
+    widget.native.show()
+    begin_a_long_fit(widget, qtbot)
+    assert widget.fit_button.text == "Stop and keep"
+    assert widget.cancel_button.visible
+    assert widget.progress.visible
+    assert not widget.parameters["n_components"].enabled
+    assert widget.fit() is None  # a second fit does not start
+    assert "error" in widget.status.value
+    widget.cancel_button.native.click()
+    assert not widget.is_fitting
+    assert not widget.cancel_button.visible
+    assert widget.parameters["n_components"].enabled
+    assert widget.status.value == "Cancelled; nothing was kept."
+
+
+def test_stop_and_keep(widget, viewer, faces, qtbot):
+    begin_a_long_fit(widget, qtbot)
+    widget.fit_button.native.click()
+    wait_for_the_end(widget, qtbot)
+    assert widget.status.value.startswith("Stopped and kept")
+    assert len(viewer.layers) == 3
+
+
+def test_removing_the_faces_while_they_are_fitted(widget, viewer, faces, qtbot):
+    begin_a_long_fit(widget, qtbot)
+    viewer.layers.remove(faces)
+    assert not widget.is_fitting
+    assert not widget.fit_button.enabled
+    assert not viewer.layers
+
+
+def test_wrong_input_is_told_and_nothing_starts(widget, faces, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_latent_faces._widgets.fit.show_error", told.append)
+    widget.parameters["tol"].value = "tiny"
+    widget.fit_button.native.click()
+    assert not widget.is_fitting
+    assert told == ["tol must be a number of 0.0 or more, got 'tiny'."]
+
+
+def test_too_many_components_are_told(widget, faces, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_latent_faces._session.show_error", told.append)
+    widget.parameters["n_components"].value = 31
+    widget.fit_button.native.click()
+    wait_for_the_end(widget, qtbot)
+    assert told == ["n_components must be from 1 to 30 (the number of faces), got 31."]
+    assert told[0] in widget.status.value
+
+
+def test_a_closed_widget_ends_its_fit_and_follows_the_layers_no_more(
+    viewer, stack, qapp, qtbot
+):
+    widget = FitWidget(viewer)
+    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    widget.parameters["n_components"].value = 3
+    widget.parameters["tol"].value = "0"
+    begin_a_long_fit(widget, qtbot)
+    widget.native.deleteLater()
+    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    viewer.add_image(np.zeros((5, 8, 8)))
+    viewer.layers.clear()

@@ -1,0 +1,126 @@
+"""The manifest of the installed package, as napari finds and uses it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import npe2
+import numpy as np
+import pytest
+from PIL import Image
+
+PLUGIN = "napari-latent-faces"
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return npe2.PluginManifest.from_distribution(PLUGIN)
+
+
+def test_the_installed_package_has_a_sound_manifest(manifest):
+    assert manifest.name == distribution(PLUGIN).metadata["Name"] == PLUGIN
+    assert manifest.package_version == distribution(PLUGIN).version
+    manifest.validate_imports()
+
+
+def test_the_manifest_at_the_top_is_the_one_in_the_package():
+    top = Path(__file__).parents[1] / "napari.yaml"
+    if top.stat().st_size > 200:  # a clone without symbolic links holds the link's target
+        inside = top.parent / "src" / "napari_latent_faces" / "napari.yaml"
+        assert top.read_text() == inside.read_text()
+
+
+def test_every_command_is_used_by_a_contribution(manifest):
+    contributions = manifest.contributions
+    used = {
+        contribution.command
+        for kind in ("readers", "writers", "widgets", "sample_data")
+        for contribution in getattr(contributions, kind)
+    }
+    used |= {item.command for menu in contributions.menus.values() for item in menu}
+    assert used == {command.id for command in contributions.commands}
+
+
+@pytest.fixture
+def installed(npe2pm):
+    """Let npe2 see our plugin; its test fixture hides all that are installed."""
+    with npe2pm.tmp_plugin(package=PLUGIN) as plugin:
+        yield plugin
+
+
+@pytest.mark.usefixtures("installed")
+def test_npe2_reads_a_folder_with_our_reader(tmp_path):
+    pixels = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8)
+    for i, picture in enumerate(pixels):
+        Image.fromarray(picture).save(tmp_path / f"{i}.png")
+    [(data, kwargs, _)] = npe2.read([str(tmp_path)], stack=False, plugin_name=PLUGIN)
+    np.testing.assert_array_equal(data, pixels)
+    assert kwargs["axis_labels"] == ("face", "y", "x")
+
+
+@pytest.mark.usefixtures("installed")
+def test_npe2_writes_and_reads_a_model(model, tmp_path):
+    from napari_latent_faces.layers import model_layers
+
+    layers = model_layers(model, "m")
+    path = str(tmp_path / "m.npz")
+    assert npe2.write(path, layers, plugin_name=PLUGIN) == [path]
+    found = npe2.read([path], stack=False, plugin_name=PLUGIN)
+    assert [kind for _, _, kind in found] == ["image", "image"]
+
+
+def test_discovery_is_light():
+    """What napari does at its start imports nothing heavy of ours."""
+    code = """
+import sys, npe2
+npe2.PluginManager.instance().discover(include_npe1=False)
+manifest = npe2.PluginManager.instance().get_manifest("napari-latent-faces")
+before = set(sys.modules)
+import napari_latent_faces
+from napari_latent_faces import _open, _reader, _sample_data, _writer
+new = set(sys.modules) - before
+heavy = {"sklearn", "PIL", "dask", "qtpy", "magicgui", "superqt", "scipy", "skimage", "napari"}
+print(sorted(heavy & new))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_the_package_warns_about_nothing_and_loads_nothing():
+    code = "import sys, napari_latent_faces as n; print(n.__version__, 'numpy' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[1] == "False"
+
+
+def test_the_core_works_without_napari_and_without_qt():
+    """The core and the command line never import the window's libraries."""
+    code = """
+import sys
+for banned in ("napari", "qtpy", "PyQt6", "PySide6", "superqt", "magicgui"):
+    sys.modules[banned] = None
+import numpy as np
+from napari_latent_faces import FaceStack, LatentFaces, NMFParams, fit, iter_fit, read_faces
+from napari_latent_faces import cli, layers
+model = fit(np.random.default_rng(0).random((6, 8, 8)), n_components=2, max_iter=5, tol=0)
+print(len(layers.model_layers(model, "m")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "2"
+
+
+def test_every_public_name_is_there():
+    import napari_latent_faces
+
+    for name in napari_latent_faces.__all__:
+        assert getattr(napari_latent_faces, name) is not None
+    with pytest.raises(AttributeError, match="nothing_like_this"):
+        _ = napari_latent_faces.nothing_like_this

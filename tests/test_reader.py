@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_latent_faces import _reader
+
+
+def test_a_folder_becomes_one_layer(faces_folder, stack):
+    reader = _reader.get_faces_reader(str(faces_folder))
+    [(data, kwargs, kind)] = reader(str(faces_folder))
+    assert kind == "image"
+    assert kwargs["name"] == "my faces"
+    np.testing.assert_array_equal(data, stack.images)
+    assert kwargs["metadata"]["names"] == stack.names
+    assert kwargs["metadata"]["subjects"] == stack.subjects
+    assert kwargs["metadata"]["report"].n_read == 30
+
+
+def test_a_list_of_one_folder_is_that_faces_folder(faces_folder):
+    reader = _reader.get_faces_reader([str(faces_folder)])
+    assert len(reader([str(faces_folder)])) == 1
+
+
+def test_what_is_not_ours_is_declined(faces_folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "some.zarr").mkdir()
+    np.savez(tmp_path / "other.npz", a=1)
+    assert _reader.get_faces_reader([str(faces_folder), str(faces_folder)]) is None
+    for name in ("empty", "some.zarr", "missing", "my faces/README.txt"):
+        assert _reader.get_faces_reader(str(tmp_path / name)) is None
+    assert _reader.get_model_reader(str(tmp_path / "other.npz")) is None
+    assert _reader.get_model_reader(str(faces_folder)) is None
+
+
+def test_the_user_sees_one_line(faces_folder, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", told.append)
+    _reader.read_faces_layers(str(faces_folder))
+    assert len(told) == 1
+    assert told[0].startswith("30 faces read")
+    assert "\n" not in told[0]
+
+
+def test_reading_can_be_cancelled(faces_folder, monkeypatch):
+    from napari.utils import cancelable_progress
+
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", told.append)
+    update = cancelable_progress.update
+
+    def press_cancel(self, n=1):
+        update(self, n)
+        self.cancel()
+
+    monkeypatch.setattr(cancelable_progress, "update", press_cancel)
+    assert _reader.read_faces_layers(str(faces_folder)) == [_reader.NO_LAYER]
+    assert told == ["Reading was cancelled; nothing was opened."]
+    assert not cancelable_progress._all_instances
+
+
+def test_the_progress_bar_is_closed_after_an_error(tmp_path):
+    from napari.utils import progress
+
+    with pytest.raises(FileNotFoundError):
+        _reader.read_faces_layers(str(tmp_path / "missing"))
+    assert not progress._all_instances
+
+
+def test_a_model_file_brings_the_layers_back(model, tmp_path):
+    path = tmp_path / "parts.npz"
+    model.save(path)
+    found = _reader.get_model_reader(str(path))(str(path))
+    names = [kwargs["name"] for _, kwargs, _ in found]
+    assert names == ["latent faces [parts]", "reconstruction [parts]"]
+
+
+def test_opening_faces_names_them_in_the_viewer_that_opens_them(faces_folder, monkeypatch):
+    import napari
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    monkeypatch.setattr(napari, "current_viewer", lambda: viewer)
+    [data] = _reader.read_faces_layers(str(faces_folder))
+    viewer.add_layer(napari.layers.Layer.create(*data))
+    viewer.dims.set_point(0, 6)
+    assert viewer.canvas.overlays.text.text == "s2/2.png  |  subject s2  |  7 of 30"

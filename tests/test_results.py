@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from napari_latent_faces import fit
+from napari_latent_faces._results import ResultLayers, ShowOptions
+from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+
+
+@pytest.fixture
+def viewer(stack):
+    viewer = ViewerModel()
+    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    return viewer
+
+
+def results(viewer, **options):
+    return ResultLayers(viewer, viewer.layers["orl"], ShowOptions(**options))
+
+
+def roles(viewer):
+    return sorted(str(layer.metadata.get(ROLE_KEY)) for layer in viewer.layers)
+
+
+def test_the_parts_form_in_one_layer(viewer, model):
+    shown = results(viewer)
+    shown.show_step(model.components)
+    gallery = viewer.layers["latent faces [orl]"]
+    first = gallery.data
+    shown.show_step(model.components[::-1])
+    assert len(viewer.layers) == 2
+    assert not np.array_equal(gallery.data, first)
+    shown.show_model(model)
+    assert gallery in viewer.layers
+    assert gallery.metadata[MODEL_KEY] is model
+    assert roles(viewer) == ["None", "gallery", "reconstruction"]
+
+
+def test_the_faces_stay_selected_and_all_is_in_view(viewer, model):
+    viewer.scene.camera.zoom = 1e-3
+    results(viewer).show_model(model)
+    assert viewer.layers.selection.active is viewer.layers["orl"]
+    assert viewer.scene.camera.zoom > 0.1
+
+
+def test_a_second_fit_updates_the_first_ones_layers(viewer, stack, model):
+    results(viewer, residual=True).show_model(model)
+    before = list(viewer.layers)
+    viewer.layers["reconstruction [orl]"].name = "mine"
+    viewer.layers["mine"].colormap = "magma"
+    other = fit(stack, n_components=5, max_iter=5, tol=0)
+    again = results(viewer, residual=True)
+    again.show_step(other.components)
+    again.show_model(other)
+    assert list(viewer.layers) == before
+    assert all(layer.metadata[MODEL_KEY] is other for layer in before[1:])
+    assert viewer.layers["mine"].colormap.name == "magma"
+    np.testing.assert_allclose(viewer.layers["mine"].data[3], other.reconstruct(3))
+
+
+def test_or_adds_new_layers_when_the_user_says_so(viewer, model):
+    results(viewer).show_model(model)
+    results(viewer, update=False).show_model(model)
+    assert len(viewer.layers) == 5
+
+
+def test_what_is_no_longer_asked_for_goes(viewer, model):
+    results(viewer, residual=True).show_model(model)
+    results(viewer, slider=True).show_model(model)
+    assert roles(viewer) == ["None", "components", "reconstruction"]
+
+
+def test_results_of_other_faces_are_left_alone(viewer, stack, model):
+    viewer.add_layer(Layer.create(*faces_layer(stack, "other")))
+    results(viewer).show_model(model)
+    ResultLayers(viewer, viewer.layers["other"], ShowOptions()).show_model(model)
+    assert len(viewer.layers) == 6
+
+
+def test_a_dropped_first_fit_leaves_nothing(viewer, model):
+    shown = results(viewer)
+    shown.show_step(model.components)
+    shown.discard()
+    assert roles(viewer) == ["None"]
+    shown.discard()
+
+
+def test_a_dropped_second_fit_gives_the_first_picture_back(viewer, stack, model):
+    results(viewer).show_model(model)
+    gallery = viewer.layers["latent faces [orl]"]
+    before = (gallery.data.copy(), tuple(gallery.scale), gallery.metadata[MODEL_KEY])
+    shown = results(viewer)
+    shown.show_step(fit(stack, n_components=7, max_iter=2, tol=0).components)
+    assert gallery.data.shape != before[0].shape
+    shown.discard()
+    np.testing.assert_array_equal(gallery.data, before[0])
+    assert (tuple(gallery.scale), gallery.metadata[MODEL_KEY]) == before[1:]
+
+
+def test_a_preview_that_the_user_removed_is_not_missed(viewer, model):
+    shown = results(viewer)
+    shown.show_step(model.components)
+    viewer.layers.remove("latent faces [orl]")
+    shown.show_step(model.components)
+    assert len(viewer.layers) == 1
+    shown.show_model(model)
+    assert roles(viewer) == ["None", "gallery", "reconstruction"]
+
+
+def test_a_renamed_stack_gives_its_new_name_to_its_results(viewer, model):
+    shown = results(viewer)
+    viewer.layers["orl"].name = "renamed"
+    shown.show_model(model)
+    assert "reconstruction [renamed]" in viewer.layers

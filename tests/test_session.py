@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from superqt.utils import WorkerBase
+
+from napari_latent_faces import NMFParams, fit
+from napari_latent_faces._results import ShowOptions
+from napari_latent_faces._session import FitSession
+from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+
+LONG = NMFParams(n_components=3, max_iter=1_000_000, tol=0)
+SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
+
+
+@pytest.fixture
+def viewer(stack, qapp):
+    viewer = ViewerModel()
+    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    yield viewer
+    WorkerBase.await_workers(10_000)
+    qapp.processEvents()
+
+
+@pytest.fixture
+def notes(monkeypatch):
+    """Collect what napari would show."""
+    from napari.utils.notifications import notification_manager
+
+    found = []
+    monkeypatch.setattr(
+        notification_manager,
+        "dispatch",
+        lambda note: found.append(f"{note.severity}: {note.message}"),
+    )
+    return found
+
+
+def session(viewer, params, **options):
+    return FitSession(viewer, viewer.layers["orl"], params, ShowOptions(**options))
+
+
+def run(qtbot, made):
+    """Run a session to its end and return what it tells."""
+    told = []
+    made.ended.connect(told.append)
+    made.start()
+    qtbot.waitUntil(lambda: bool(told), timeout=30_000)
+    return told[0]
+
+
+def test_the_result_is_that_of_a_script(viewer, stack, qtbot):
+    made = session(viewer, SHORT)
+    steps = []
+    made.stepped.connect(steps.append)
+    told = run(qtbot, made)
+    assert told.startswith("Not converged after 30 iterations")
+    assert f"{made.model.error:.4f}" in told
+    assert steps[-1].iteration == 30
+    np.testing.assert_array_equal(made.model.components, fit(stack, SHORT).components)
+    assert viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY] is made.model
+
+
+def test_the_parts_are_seen_while_they_form(viewer, qtbot):
+    made = session(viewer, LONG)
+    pictures = []
+    made.stepped.connect(lambda _: pictures.append(viewer.layers["latent faces [orl]"].data))
+    made.start()
+    qtbot.waitUntil(
+        lambda: len(pictures) > 1 and not np.array_equal(pictures[0], pictures[-1]),
+        timeout=30_000,
+    )
+    made.cancel()
+
+
+def test_stop_keeps_what_was_reached(viewer, qtbot):
+    made = session(viewer, LONG)
+    made.stepped.connect(lambda _: made.stop())
+    told = run(qtbot, made)
+    assert told.startswith("Stopped and kept after")
+    assert made.model.provenance.stop_reason == "stopped"
+    assert len(viewer.layers) == 3
+
+
+def test_cancel_drops_it(viewer, qtbot):
+    made = session(viewer, LONG)
+    made.stepped.connect(lambda _: made.cancel())
+    assert run(qtbot, made) == "Cancelled; nothing was kept."
+    assert [layer.name for layer in viewer.layers] == ["orl"]
+    assert made.is_over
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+
+
+def test_removing_the_faces_ends_their_fit(viewer, qtbot):
+    made = session(viewer, LONG)
+    made.stepped.connect(
+        lambda _: viewer.layers.remove("orl") if "orl" in viewer.layers else None
+    )
+    assert "removed" in run(qtbot, made)
+    assert not viewer.layers
+
+
+def test_renaming_the_faces_does_not_matter(viewer, qtbot):
+    made = session(viewer, SHORT)
+    viewer.layers["orl"].name = "other"
+    run(qtbot, made)
+    assert "reconstruction [other]" in viewer.layers
+
+
+def test_two_viewers_fit_at_once_as_they_would_alone(viewer, stack, qtbot):
+    other = ViewerModel()
+    other.add_layer(Layer.create(*faces_layer(stack[:20], "orl")))
+    sessions = [session(viewer, SHORT), session(other, SHORT)]
+    for made in sessions:
+        made.start()
+    qtbot.waitUntil(lambda: all(made.model is not None for made in sessions), timeout=30_000)
+    for made, faces in zip(sessions, (stack, stack[:20]), strict=True):
+        np.testing.assert_array_equal(made.model.weights, fit(faces, SHORT).weights)
+
+
+def test_an_abandoned_session_touches_nothing(viewer, qtbot):
+    made = session(viewer, LONG)
+    stepped = []
+    made.stepped.connect(stepped.append)
+    made.start()
+    qtbot.waitUntil(lambda: bool(stepped), timeout=30_000)
+    made.abandon()
+    before = len(stepped), len(viewer.layers)
+    WorkerBase.await_workers(10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    assert (len(stepped), len(viewer.layers)) == before
+    made.stop()
+    made.cancel()
+
+
+def test_what_is_wrong_with_the_pictures_is_shown(viewer, qtbot, notes):
+    bad = viewer.add_image(np.full((5, 8, 8), np.nan), name="bad", contrast_limits=(0, 1))
+    made = FitSession(viewer, bad, NMFParams(n_components=2), ShowOptions())
+    assert "failed" in run(qtbot, made)
+    assert notes == [
+        "error: 'face 0' (and 4 other faces) has NaN or infinite pixels; replace them first."
+    ]
+    assert [layer.name for layer in viewer.layers] == ["orl", "bad"]
+
+
+def test_no_convergence_is_shown_with_what_to_do(viewer, qtbot, notes):
+    run(qtbot, session(viewer, NMFParams(n_components=3, max_iter=3, tol=1e-9)))
+    assert len(notes) == 1
+    assert notes[0].startswith("warning: Not converged after 3 iterations")
+    assert "Raise max_iter" in notes[0]
+
+
+def test_a_fault_of_ours_comes_with_its_traceback(viewer, qtbot, monkeypatch):
+    from napari.utils.notifications import notification_manager
+
+    found = []
+    monkeypatch.setattr(
+        notification_manager, "receive_error", lambda *error: found.append(error)
+    )
+    monkeypatch.setattr("napari_latent_faces._session.iter_fit", broken)
+    assert "failed" in run(qtbot, session(viewer, SHORT))
+    assert found[0][0] is ZeroDivisionError
+    assert found[0][2] is not None
+
+
+def broken(*_args):
+    yield 1 / 0
+
+
+def test_a_finished_session_is_let_go(viewer, qtbot):
+    import weakref
+
+    made = session(viewer, SHORT)
+    run(qtbot, made)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    gone = weakref.ref(made)
+    del made
+    gc.collect()
+    assert gone() is None
+
+
+def test_the_slices_of_a_result_stay_lazy(viewer, qtbot):
+    made = session(viewer, SHORT, residual=True)
+    run(qtbot, made)
+    for layer in viewer.layers:
+        if layer.metadata.get(ROLE_KEY) in {"reconstruction", "residual"}:
+            assert not isinstance(layer.data, np.ndarray)

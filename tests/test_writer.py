@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_latent_faces import LatentFaces, layers
+from napari_latent_faces._writer import write_model_layers
+
+
+def test_any_result_layer_writes_the_model(stack, model, tmp_path):
+    view = layers.FacesView("orl")
+    for data in (
+        layers.gallery_layer(model, view),
+        layers.components_layer(model, view),
+        layers.reconstruction_layer(model, view),
+        layers.residual_layer(stack.images, model, view),
+    ):
+        [path] = write_model_layers(
+            str(tmp_path / data[1]["metadata"][layers.ROLE_KEY]), [data]
+        )
+        assert path.endswith(".npz")
+        np.testing.assert_array_equal(LatentFaces.load(path).weights, model.weights)
+
+
+def test_all_layers_of_a_fit_write_one_file(model, tmp_path):
+    found = layers.model_layers(model, "m")
+    assert write_model_layers(str(tmp_path / "m.NPZ"), found) == [str(tmp_path / "m.NPZ")]
+
+
+def test_other_layers_are_refused_by_name(model, tmp_path):
+    plain = (np.zeros((3, 3)), {"name": "holiday", "metadata": {}}, "image")
+    with pytest.raises(ValueError, match="'holiday' is no result of a fit"):
+        write_model_layers(str(tmp_path / "m.npz"), [plain])
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_of_two_fits_are_refused(model, tmp_path):
+    from dataclasses import replace
+
+    found = [*layers.model_layers(model, "a"), *layers.model_layers(replace(model), "b")]
+    with pytest.raises(ValueError, match="different fits"):
+        write_model_layers(str(tmp_path / "m.npz"), found)

@@ -1,0 +1,28 @@
+"""A real window, and the plugin as the user has it: installed."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+from superqt.utils import WorkerBase
+
+PLUGIN = "napari-latent-faces"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "tests/window" in item.path.as_posix():
+            item.add_marker(pytest.mark.window)
+
+
+@pytest.fixture
+def viewer(npe2pm, make_napari_viewer):
+    """Return a shown viewer that knows our plugin from its installed manifest."""
+    with npe2pm.tmp_plugin(package=PLUGIN):
+        viewer = make_napari_viewer(show=True)
+        viewer.window.resize(1300, 850)
+        yield viewer
+        WorkerBase.await_workers(10_000)
+        viewer.close()
+        gc.collect()

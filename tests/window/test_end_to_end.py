@@ -1,0 +1,182 @@
+"""The main job as a person does it: open ORL, click the menu, click Fit, look."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import Qt
+from superqt.utils import WorkerBase
+
+from napari_latent_faces.layers import MODEL_KEY
+
+PLUGIN = "napari-latent-faces"
+DOCK = "Latent faces (Latent faces)"
+
+
+def click_menu(qtbot, window, *path):
+    """Open menus with the mouse and click the last entry of `path`."""
+    menu = window.main_menu
+    for words in path:
+        qtbot.waitUntil(menu.isVisible, timeout=10_000)
+        action = next(a for a in menu.actions() if a.text().replace("&", "") == words)
+        entry = menu.actionGeometry(action)
+        qtbot.mouseMove(menu, entry.center())
+        qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=entry.center())
+        menu = action.menu()
+
+
+def picture(viewer, layer):
+    """Return what the canvas shows of one layer at its place, the others hidden."""
+    hidden = [other for other in viewer.layers if other is not layer and other.visible]
+    overlay = viewer.canvas.overlays.text
+    overlay.visible = False
+    for other in hidden:
+        other.visible = False
+    seen = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float).mean(axis=-1)
+    for other in hidden:
+        other.visible = True
+    rows, columns = np.flatnonzero(seen.max(axis=1) > 20), np.flatnonzero(seen.max(axis=0) > 20)
+    return seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def distance(a, b):
+    from skimage.transform import resize
+
+    a, b = (resize(each, (60, 50), anti_aliasing=True) for each in (a, b))
+    return np.abs(a - b).mean()
+
+
+def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
+    [faces] = viewer.open(data / "orl", plugin=PLUGIN)
+    assert faces.data.shape == (400, 112, 92)
+    assert viewer.dims.axis_labels == ("face", "y", "x")
+
+    click_menu(qtbot, viewer.window, "Plugins", DOCK)
+    qtbot.waitUntil(lambda: DOCK in viewer.window.dock_widgets, timeout=10_000)
+    widget = viewer.window.dock_widgets[DOCK]
+    qtbot.waitUntil(widget.native.isVisible, timeout=10_000)
+    assert widget.faces.value is faces
+    widget.parameters["max_iter"].value = 60
+
+    qtbot.mouseClick(widget.fit_button.native, Qt.MouseButton.LeftButton)
+    session = widget._session
+    ended = []
+    session.ended.connect(ended.append)
+    qtbot.waitUntil(lambda: "latent faces [orl]" in viewer.layers, timeout=60_000)
+    forming = viewer.layers["latent faces [orl]"].data.copy()
+    qtbot.waitUntil(lambda: bool(ended), timeout=120_000)
+
+    model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
+    assert model.components.shape == (20, 112, 92)
+    assert model.error < 0.2
+    gallery = viewer.layers["latent faces [orl]"]
+    assert not np.array_equal(gallery.data, forming)
+
+    rebuilt = viewer.layers["reconstruction [orl]"]
+    seen = {}
+    for index in (12, 133, 255):  # three people
+        viewer.dims.set_point(0, index)
+        qtbot.waitUntil(lambda i=index: f"{i + 1} of 400" in caption(viewer), timeout=5_000)
+        seen[index] = picture(viewer, faces), picture(viewer, rebuilt)
+    for index, (face, own) in seen.items():
+        others = [distance(face, other) for i, (_, other) in seen.items() if i != index]
+        assert distance(face, own) < min(others)
+    # the gallery does not go blank at the last face
+    viewer.dims.set_point(0, 399)
+    assert picture(viewer, gallery).std() > 10
+
+
+def caption(viewer):
+    return viewer.canvas.overlays.text.text
+
+
+def test_the_file_menu_opens_a_folder_without_asking_how(
+    viewer, faces_folder, monkeypatch, qtbot
+):
+    from qtpy.QtWidgets import QFileDialog
+
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(faces_folder))
+    click_menu(
+        qtbot, viewer.window, "File", "IO Utilities", "Open folder of faces... (Latent faces)"
+    )
+    qtbot.waitUntil(lambda: faces_folder.name in viewer.layers, timeout=10_000)
+    assert viewer.layers[0].data.shape == (30, 12, 10)
+
+
+def test_a_folder_without_faces_is_told_and_nothing_is_added(viewer, tmp_path, monkeypatch):
+    from napari_latent_faces._open import add_faces
+
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
+    (tmp_path / "notes.txt").write_text("no face")
+    add_faces(viewer, str(tmp_path))
+    assert not viewer.layers
+    assert len(told) == 1
+    assert str(tmp_path) in told[0]
+
+
+def test_a_model_saved_from_the_layer_list_comes_back(viewer, model, tmp_path):
+    from napari.layers import Layer
+
+    from napari_latent_faces.layers import model_layers
+
+    layers = [viewer.add_layer(Layer.create(*data)) for data in model_layers(model, "m")]
+    viewer.layers.selection = set(layers)
+    [path] = viewer.layers.save(str(tmp_path / "parts.npz"), selected=True, plugin=PLUGIN)
+    viewer.layers.clear()
+    opened = viewer.open(path, plugin=PLUGIN)
+    assert [layer.name for layer in opened] == [
+        "latent faces [parts]",
+        "reconstruction [parts]",
+    ]
+    np.testing.assert_array_equal(opened[0].metadata[MODEL_KEY].weights, model.weights)
+
+
+def test_the_drawn_faces_are_under_open_sample(viewer, qtbot):
+    click_menu(
+        qtbot,
+        viewer.window,
+        "File",
+        "Open Sample",
+        "Latent faces",
+        "Drawn faces (40 people x 10)",
+    )
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
+    [faces] = viewer.layers
+    assert faces.data.shape == (400, 112, 92)
+    assert caption(viewer)
+
+
+def test_two_viewers_keep_their_labels_apart(viewer, make_napari_viewer, faces_folder):
+    other = make_napari_viewer(show=True)
+    other.open(faces_folder, plugin=PLUGIN)
+    viewer.open(faces_folder, plugin=PLUGIN)
+    viewer.dims.set_point(0, 1)
+    other.dims.set_point(0, 7)
+    assert caption(other).endswith("8 of 30")
+
+
+def test_closing_the_viewer_in_the_middle_of_a_fit(viewer, faces_folder, qtbot):
+    viewer.open(faces_folder, plugin=PLUGIN)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
+    widget.parameters["n_components"].value = 3
+    widget.parameters["max_iter"].value = 10**6
+    widget.parameters["tol"].value = "0"
+    session = widget.fit()
+    qtbot.waitUntil(lambda: session.has_stepped, timeout=30_000)
+    viewer.close()
+    qtbot.waitUntil(lambda: session.is_over, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+
+
+def test_the_window_stays_alive_while_a_dock_is_closed_mid_fit(viewer, faces_folder, qtbot):
+    viewer.open(faces_folder, plugin=PLUGIN)
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
+    widget.parameters["n_components"].value = 3
+    widget.parameters["max_iter"].value = 10**6
+    widget.parameters["tol"].value = "0"
+    session = widget.fit()
+    qtbot.waitUntil(lambda: session.has_stepped, timeout=30_000)
+    dock.destroyOnClose()
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    viewer.dims.set_point(0, 3)
+    assert caption(viewer).endswith("4 of 30")
