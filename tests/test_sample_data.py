@@ -1,0 +1,135 @@
+"""Sample data: each entry opens as one layer, and says what to do when it cannot."""
+
+from __future__ import annotations
+
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+
+from napari_latent_faces import _sample_data
+
+OFFLINE = URLError("Name or service not known")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Notes that napari would show."""
+    notes = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", notes.append)
+    return notes
+
+
+@pytest.fixture
+def olivetti(monkeypatch):
+    """A stand-in for the download: three people, two pictures of each, out of order."""
+    from sklearn.utils import Bunch
+
+    target = np.array([0, 1, 0, 2, 1, 2])
+    images = np.linspace(0, 1, 6 * 64 * 64, dtype=np.float32).reshape(6, 64, 64)
+    answers = {"local": False, "online": True}
+
+    def fetch(*, download_if_missing=True, **_):
+        if not (answers["local"] or download_if_missing):
+            raise OSError("Data not found and `download_if_missing` is False")
+        if not (answers["local"] or answers["online"]):
+            raise OFFLINE
+        answers["local"] = True
+        return Bunch(images=images, target=target)
+
+    monkeypatch.setattr("sklearn.datasets.fetch_olivetti_faces", fetch)
+    return answers
+
+
+def only_layer(layers):
+    [(data, settings, kind)] = layers
+    assert kind == "image"
+    return data, settings
+
+
+class TestSynthetic:
+    def test_opens_forty_people_of_ten_pictures(self):
+        data, settings = only_layer(_sample_data.synthetic_faces())
+        assert data.shape == (400, 112, 92)
+        assert settings["name"] == "drawn faces"
+        assert settings["metadata"]["subjects"][-1] == "s40"
+
+
+class TestLfw:
+    def test_opens_the_hundred_faces(self):
+        data, settings = only_layer(_sample_data.lfw_faces())
+        assert data.shape == (100, 25, 25)
+        assert settings["name"] == "LFW faces"
+
+    def test_pixels_are_those_of_scikit_image(self):
+        from skimage.data import lfw_subset
+
+        stack = _sample_data.read_lfw_subset()
+        np.testing.assert_allclose(stack.images, lfw_subset()[:100], rtol=1e-6)
+        assert stack.dtype == np.float32
+        assert stack.subjects is None
+        assert stack.names[0] == "001.png"
+        assert stack.names[-1] == "100.png"
+
+    @pytest.mark.parametrize(
+        "reason", [ConnectionError("no internet"), ModuleNotFoundError("pooch")]
+    )
+    def test_missing_pictures_tell_what_to_do(self, monkeypatch, reason):
+        def fetch():
+            raise reason
+
+        monkeypatch.setattr("skimage.data.lfw_subset", fetch)
+        with pytest.raises(
+            OSError, match=r"LFW faces .* could not be read.*Open folder of faces"
+        ):
+            _sample_data.read_lfw_subset()
+
+
+class TestOlivetti:
+    @pytest.mark.usefixtures("olivetti")
+    def test_subjects_come_from_the_target(self):
+        stack = _sample_data.read_olivetti()
+        assert stack.shape == (6, 64, 64)
+        assert stack.subjects == ("s01", "s02", "s01", "s03", "s02", "s03")
+        assert stack.names[:3] == ("s01/01.png", "s02/01.png", "s01/02.png")
+        assert len(set(stack.names)) == 6
+
+    @pytest.mark.usefixtures("olivetti")
+    def test_download_is_announced_once(self, shown):
+        data, settings = only_layer(_sample_data.olivetti_faces())
+        assert data.shape == (6, 64, 64)
+        assert settings["name"] == "Olivetti faces"
+        [note] = shown
+        assert "Olivetti" in note
+        assert "MB" in note
+        _sample_data.olivetti_faces()
+        assert len(shown) == 1
+
+    @pytest.mark.usefixtures("shown")
+    def test_offline_says_what_failed_and_what_to_do(self, olivetti):
+        olivetti["online"] = False
+        with pytest.raises(OSError, match="could not be downloaded") as caught:
+            _sample_data.olivetti_faces()
+        message = str(caught.value)
+        assert "Name or service not known" in message
+        assert "network" in message
+        assert "Open folder of faces" in message
+
+    def test_without_download_nothing_is_fetched(self, olivetti):
+        with pytest.raises(FileNotFoundError, match="not been downloaded"):
+            _sample_data.read_olivetti(download=False)
+        assert not olivetti["local"]
+
+
+def test_importing_the_samples_loads_no_heavy_module():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, napari_latent_faces._sample_data, napari_latent_faces.synthetic;"
+        "print(*({'napari', 'sklearn', 'skimage', 'scipy', 'PIL', 'dask'} & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not ran.stdout.strip()
