@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResultLayers", "ShowOptions"]
 
+_MARGIN = 0.13  # of the canvas: the face's name stands below the gallery, not on it
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
 
@@ -87,7 +88,7 @@ class ResultLayers:
         if self._gallery is None:
             kwargs["metadata"] = {ROLE_KEY: "preview"}
             self._gallery = self._add((picture, kwargs, "image"))
-            self.viewer.reset_view()
+            self.viewer.reset_view(margin=_MARGIN)
         elif self._gallery in self.viewer.layers:
             _update(self._gallery, picture, kwargs)
 
@@ -109,7 +110,7 @@ class ResultLayers:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         if added:
-            self.viewer.reset_view()
+            self.viewer.reset_view(margin=_MARGIN)
 
     def discard(self) -> None:
         """Take the preview away again; an earlier gallery gets its picture back."""

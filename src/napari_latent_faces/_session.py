@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FitSession"]
 
-_REDRAW = 0.1  # seconds at least between two pictures of the forming parts
-_DRAWN_SHARE = 0.1  # of the window's time that these pictures may take
+_PAUSE = 0.1  # seconds at least between two steps that are shown
+_SHOWN_SHARE = 0.15  # of the window's time that showing them may take
 
 
 class FitSession:
@@ -48,7 +48,7 @@ class FitSession:
         If the layer is not a stack of grey pictures.
     """
 
-    stepped = Signal(object)  # FitStep
+    stepped = Signal(object)  # FitStep; a few of them a second
     ended = Signal(str)  # what to tell the user
 
     def __init__(
@@ -62,7 +62,7 @@ class FitSession:
         self.model: LatentFaces | None = None
         self.has_stepped = False
         self._results = ResultLayers(viewer, faces, options)
-        self._next_drawing = 0.0
+        self._next_showing = 0.0
         self._began = time.perf_counter()
         stack = layer_stack(faces.data, faces.metadata)
 
@@ -110,15 +110,15 @@ class FitSession:
             self.viewer.layers.events.removed.disconnect(self._on_removed)
 
     def _on_step(self, step: FitStep) -> None:
-        if self.is_over:
+        """Show a step, unless showing the last one has just cost the window enough."""
+        if self.is_over or self.elapsed < self._next_showing:
             return
         self.has_stepped = True
-        if self.elapsed >= self._next_drawing:
-            began = self.elapsed
-            self._results.show_step(step.components)
-            took = self.elapsed - began
-            self._next_drawing = self.elapsed + max(_REDRAW, took / _DRAWN_SHARE)
+        began = self.elapsed
+        self._results.show_step(step.components)
         self.stepped.emit(step)
+        took = self.elapsed - began
+        self._next_showing = self.elapsed + max(_PAUSE, took / _SHOWN_SHARE)
 
     def _on_model(self, model: LatentFaces) -> None:
         if self.is_over:

@@ -35,9 +35,8 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
         If the folder cannot be written to; `path` is then as it was.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent
-    )
+    short = path.name[:32]  # whose temporary name is no longer than a name may be
+    handle, name = tempfile.mkstemp(prefix=f".{short}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

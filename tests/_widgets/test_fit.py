@@ -126,7 +126,7 @@ def test_wrong_input_is_told_and_nothing_starts(widget, faces, monkeypatch):
     widget.parameters["tol"].value = "tiny"
     widget.fit_button.native.click()
     assert not widget.is_fitting
-    assert told == ["tol must be a number of 0.0 or more, got 'tiny'."]
+    assert told == ["tol must be a number (0.0 or more), got 'tiny'."]
 
 
 def test_too_many_components_are_told(widget, faces, qtbot, monkeypatch):

@@ -44,5 +44,5 @@ def test_what_is_typed_is_used_to_the_last_digit(name, typed, value):
 def test_what_is_no_number_names_the_field():
     inputs = make_fields(NMFParams)
     inputs["tol"].value = "small"
-    with pytest.raises(TypeError, match=r"tol must be a number of 0.0 or more, got 'small'"):
+    with pytest.raises(TypeError, match=r"tol must be a number \(0.0 or more\), got 'small'"):
         read_fields(NMFParams, inputs)

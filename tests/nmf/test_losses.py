@@ -15,7 +15,16 @@ def test_relative_error_is_the_frobenius_norm_whatever_the_blocks(n, p, k, seed)
     rng = np.random.default_rng(seed)
     X, W, H = rng.random((n, p)), rng.random((n, k)), rng.random((k, p))
     expected = np.linalg.norm(X - W @ H) / np.linalg.norm(X)
-    assert losses.relative_error(X, W, H) == pytest.approx(expected, rel=1e-12)
+    assert losses.relative_error(X, W, H, losses.norm(X)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_float32_pixels_lose_no_more_than_their_rounding():
+    rng = np.random.default_rng(0)
+    X, W, H = rng.random((50, 9000)), rng.random((50, 3)), rng.random((3, 9000)) / 2
+    expected = np.linalg.norm(X - W @ H) / np.linalg.norm(X)
+    rounded = [each.astype(np.float32) for each in (X, W, H)]
+    found = losses.relative_error(*rounded, losses.norm(rounded[0]))
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**7))

@@ -22,7 +22,7 @@ from superqt import QCollapsible
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
-from napari_latent_faces._widgets.form import make_fields, read_fields
+from napari_latent_faces._widgets.form import form_of, make_fields, read_fields
 from napari_latent_faces.layers import ROLE_KEY
 from napari_latent_faces.nmf import NMFParams
 
@@ -126,24 +126,19 @@ class FitWidget(Container[Widget]):
         advanced = {f.name for f in fields(NMFParams) if f.metadata.get("advanced")}
         basic = [each for name, each in self.parameters.items() if name not in advanced]
         rest = [each for name, each in self.parameters.items() if name in advanced]
-        folded: Container[Widget] = Container()
-        # after the start only, magicgui gives all labels one width
-        folded.extend([*rest, self.slider, self.residual, self.update_earlier])
         self.advanced = QCollapsible(
             "Advanced",
             expandedIcon="\N{BLACK DOWN-POINTING TRIANGLE}",
             collapsedIcon="\N{BLACK RIGHT-POINTING TRIANGLE}",
         )
-        self.advanced.addWidget(folded.native)
-        self._folded = folded
-        form: Container[Widget] = Container()
-        form.extend([self.faces, *basic])
+        self.checks = [self.slider, self.residual, self.update_earlier]
+        self.advanced.addWidget(form_of([*rest, *self.checks]))
         buttons = Container(
             widgets=[self.fit_button, self.cancel_button], layout="horizontal", labels=False
         )
-        for group in (form, folded, buttons):
-            group.margins = (0, 0, 0, 0)
-        self.extend([form, buttons, self.progress, self.status])
+        buttons.margins = (0, 0, 0, 0)
+        self.extend([buttons, self.progress, self.status])
+        self.native.layout().insertWidget(0, form_of([self.faces, *basic]))
         self.native.layout().insertWidget(1, self.advanced)
         self.native.setMinimumWidth(300)
 
@@ -179,7 +174,7 @@ class FitWidget(Container[Widget]):
         self.fit_button.enabled = session.has_stepped if session is not None else ready
         self.cancel_button.visible = fitting
         self.progress.visible = fitting
-        for each in (self.faces, *self.parameters.values(), self.slider, self.residual):
+        for each in (self.faces, *self.parameters.values(), *self.checks):
             each.enabled = not fitting
         if not ready and not fitting:
             self.status.value = _NO_FACES
@@ -233,7 +228,10 @@ class FitWidget(Container[Widget]):
         if self.progress.max != step.max_iter:
             self.progress.max = step.max_iter
             self._sync()
+        bar = self.progress.native
+        bar.setUpdatesEnabled(False)  # else Qt would draw the whole window before it returns
         self.progress.value = step.iteration
+        bar.setUpdatesEnabled(True)
         self.status.value = (
             f"Iteration {step.iteration} of {step.max_iter}, relative error "
             f"{step.error:.4f}, {self._session.elapsed:.1f} s"

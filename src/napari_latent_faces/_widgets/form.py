@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, LineEdit, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, LineEdit, SpinBox
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from magicgui.widgets.bases import ValueWidget
 
-__all__ = ["make_fields", "read_fields"]
+__all__ = ["form_of", "make_fields", "read_fields"]
 
 _LARGEST = 2**31 - 1  # of Qt's spin boxes
 
@@ -70,3 +71,19 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
     if known.get("optional"):
         choices.insert(0, ("automatic", None))
     return ComboBox(choices=choices, **common)
+
+
+def form_of(inputs: Iterable[ValueWidget[Any]]) -> QWidget:
+    """Return a Qt widget with the inputs below each other, their labels in a column."""
+    form = QWidget()
+    layout = QFormLayout(form)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for each in inputs:
+        if isinstance(each, CheckBox):
+            layout.addRow(each.native)
+        else:
+            label = QLabel(each.label)
+            label.setToolTip(each.tooltip)
+            layout.addRow(label, each.native)
+    return form

@@ -14,7 +14,7 @@ from napari_latent_faces.model import (
     library_versions,
     unit_maximum,
 )
-from napari_latent_faces.nmf.losses import relative_error
+from napari_latent_faces.nmf.losses import norm, relative_error
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
 from napari_latent_faces.pixels import as_matrix, as_stack
@@ -162,9 +162,10 @@ def _check_counts(stack: FaceStack, params: NMFParams) -> None:
 def _steps(stack: FaceStack, params: NMFParams) -> Fitting:
     X, scale = as_matrix(stack)
     _check_values(X, params)
+    norm_X = norm(X)
     for state in iter_sklearn(X, params):
         components = unit_maximum(state.H).reshape(-1, *stack.shape[1:])
-        error = relative_error(X, state.W, state.H)
+        error = relative_error(X, state.W, state.H, norm_X)
         asked = yield FitStep(state.iteration, params.max_iter, error, components)
         if asked == "stop":
             break

@@ -162,7 +162,7 @@ def _checked(declared: Any, value: Any) -> Any:
         fits = False
     if not fits:
         kind = "a whole number" if whole else "a number"
-        raise TypeError(f"{declared.name} must be {kind} {_range(limits)}, got {value!r}.")
+        raise TypeError(f"{declared.name} must be {kind} ({_range(limits)}), got {value!r}.")
     if not limits["min"] <= number <= limits.get("max", float("inf")) or number == float("inf"):
         raise ValueError(f"{declared.name} must be {_range(limits)}, got {value!r}.")
     return number
@@ -174,7 +174,7 @@ def _range(limits: Any) -> str:
     if "max" in limits:
         words.append(f"from {limits['min']} to {limits['max']}")
     elif "min" in limits:
-        words.append(f"of {limits['min']} or more")
+        words.append(f"{limits['min']} or more")
     words += [repr(choice) for choice in limits.get("choices", ())]
     if limits.get("optional"):
         words.append("None")

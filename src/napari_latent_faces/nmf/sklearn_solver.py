@@ -14,7 +14,6 @@ from napari_latent_faces.nmf.start import initial_factors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -59,7 +58,10 @@ def iter_sklearn(X: NDArray[Any], params: NMFParams) -> Iterator[Factors]:
         At least once, the last one converged or at ``max_iter`` iterations.
     """
     from sklearn.decomposition import non_negative_factorization
+    from threadpoolctl import ThreadpoolController
 
+    # one processor is left to the window: waiting BLAS threads spin and would take it
+    blas, spare = ThreadpoolController(), max(1, (os.cpu_count() or 1) - 1)
     W, H = initial_factors(X, params, params.random_state)
     has_converged = _convergence_rule(X, params)
     has_converged(W, H)
@@ -67,7 +69,7 @@ def iter_sklearn(X: NDArray[Any], params: NMFParams) -> Iterator[Factors]:
     while iteration < params.max_iter:
         chunk = min(chunk, _CHECK_EVERY - iteration % _CHECK_EVERY, params.max_iter - iteration)
         began = time.perf_counter()
-        with _spare_core():
+        with blas.limit(limits=spare, user_api="blas"):
             W, H, done = non_negative_factorization(
                 X,
                 W,
@@ -89,16 +91,6 @@ def iter_sklearn(X: NDArray[Any], params: NMFParams) -> Iterator[Factors]:
             return
         seconds = (time.perf_counter() - began) / chunk
         chunk = max(1, min(_CHECK_EVERY, int(_PACE / max(seconds, 1e-6))))
-
-
-def _spare_core() -> AbstractContextManager[Any]:
-    """Leave one processor to the window: waiting BLAS threads spin and would take it."""
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[Any] = threadpool_limits(
-        max(1, (os.cpu_count() or 1) - 1), "blas"
-    )
-    return limits
 
 
 def _never(W: NDArray[Any], H: NDArray[Any]) -> bool:  # noqa: ARG001
