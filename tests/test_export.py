@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import csv
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_latent_faces import LatentFaces, fit
+from napari_latent_faces.export import check_export, export_model
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return everything below a folder, hidden files too; empty folders end with a slash."""
+    found = {}
+    for root, folders, names in os.walk(folder):
+        place = Path(root)
+        for name in names:
+            found[str((place / name).relative_to(folder))] = (place / name).read_bytes()
+        if not names and not folders:
+            found[f"{place.relative_to(folder)}/"] = b""
+    return found
+
+
+def table(folder: Path) -> list[list[str]]:
+    with (folder / "weights.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def with_components(model: LatentFaces, components: np.ndarray) -> LatentFaces:
+    return replace(
+        model, components=components, weights=np.ones((len(model.weights), len(components)))
+    )
+
+
+def with_names(model: LatentFaces, names: tuple[str, ...], subjects=None) -> LatentFaces:
+    return replace(model, provenance=replace(model.provenance, names=names, subjects=subjects))
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def smaller(stack):
+    """Return another model of the same faces, with two components."""
+    return fit(stack, n_components=2, max_iter=20, tol=0)
+
+
+class TestFiles:
+    def test_are_these(self, model, out):
+        assert export_model(model, out) == out
+        pictures = [f"components/{i:02}.png" for i in range(3)]
+        assert sorted(files(out)) == sorted(
+            ["components.png", *pictures, "model.npz", "weights.csv"]
+        )
+
+    def test_model_is_the_model(self, model, out):
+        export_model(model, out)
+        back = LatentFaces.load(out / "model.npz")
+        np.testing.assert_array_equal(back.components, model.components)
+        np.testing.assert_array_equal(back.weights, model.weights)
+
+    def test_pictures_are_the_components_in_8_bits(self, model, out):
+        export_model(model, out)
+        for i, component in enumerate(model.components):
+            with Image.open(out / f"components/{i:02}.png") as picture:
+                assert picture.mode == "L"
+                pixels = np.asarray(picture)
+            assert pixels.max() == 255
+            assert np.abs(pixels - 255.0 * component).max() <= 0.5 + 1e-4
+
+    def test_a_component_of_zeros_is_black(self, model, out):
+        components = model.components.copy()
+        components[1] = 0
+        export_model(replace(model, components=components), out)
+        assert not np.asarray(Image.open(out / "components/01.png")).any()
+
+    @pytest.mark.parametrize(
+        ("k", "first", "last"), [(1, "00", "00"), (100, "00", "99"), (101, "000", "100")]
+    )
+    def test_numbers_have_as_many_digits_as_needed(self, model, out, k, first, last):
+        export_model(with_components(model, np.ones((k, 3, 2))), out)
+        names = sorted(path.name for path in (out / "components").iterdir())
+        assert len(names) == k
+        assert (names[0], names[-1]) == (f"{first}.png", f"{last}.png")
+        assert table(out)[0][-1] == f"component_{last}"
+
+    @pytest.mark.parametrize(("k", "columns"), [(1, 1), (4, 2), (7, 4), (20, 5), (49, 7)])
+    def test_contact_sheet_shows_all_in_order(self, model, out, k, columns):
+        components = np.ones((k, 112, 92)) * (1 + np.arange(k)).reshape(-1, 1, 1) / k
+        components[:, 0, 0] = 1
+        export_model(with_components(model, components), out)
+        sheet = np.asarray(Image.open(out / "components.png"))
+        gap = 4
+        rows = math.ceil(k / columns)
+        assert sheet.shape == (rows * (112 + gap) - gap, columns * (92 + gap) - gap)
+        middles = sheet[56 :: 112 + gap, 46 :: 92 + gap].ravel()[:k]
+        assert (np.diff(middles.astype(int)) > 0).all()
+        assert middles[-1] == 255
+
+    @pytest.mark.parametrize("size", [(1, 200), (200, 1), (1, 1)])
+    def test_pictures_of_any_shape_make_a_sheet(self, model, out, size):
+        export_model(with_components(model, np.ones((5, *size))), out)
+        with Image.open(out / "components.png") as sheet:
+            assert min(sheet.size) >= 1
+
+
+class TestWeights:
+    def test_read_back_are_exactly_the_weights(self, model, out):
+        assert model.weights.dtype == np.float32
+        export_model(model, out)
+        head, *rows = table(out)
+        assert head == ["name", "subject", "component_00", "component_01", "component_02"]
+        assert tuple(row[0] for row in rows) == model.provenance.names
+        assert tuple(row[1] for row in rows) == model.provenance.subjects
+        np.testing.assert_array_equal(
+            [list(map(float, row[2:])) for row in rows], model.weights
+        )
+
+    def test_without_subjects_have_no_such_column(self, model, out):
+        export_model(with_names(model, model.provenance.names), out)
+        head, first, *_ = table(out)
+        assert head[:2] == ["name", "component_00"]
+        assert len(first) == 4
+
+    def test_without_names_number_the_faces(self, model, out):
+        export_model(with_names(model, ()), out)
+        assert [row[0] for row in table(out)[1:3]] == ["face 0", "face 1"]
+
+    def test_names_of_any_kind_stay_in_their_cell(self, model, out):
+        odd = ("a,b.png", 'the "one".png', "two\nlines", "back\rto", "é/面 1.jpg", "'", "")
+        names = (*odd, *map(str, range(30 - len(odd))))
+        export_model(with_names(model, names, names), out)
+        rows = table(out)[1:]
+        assert tuple(row[0] for row in rows) == names
+        assert tuple(row[1] for row in rows) == names
+
+    def test_a_name_that_is_no_text_is_escaped(self, model, out):
+        export_model(with_names(model, ("\udcff.png", *map(str, range(29)))), out)
+        assert table(out)[1][0] == r"\udcff.png"
+
+
+class TestPlace:
+    def test_an_existing_folder_is_refused(self, model, out):
+        out.mkdir()
+        with pytest.raises(FileExistsError, match=r"out exists already.*--force"):
+            export_model(model, out)
+        assert not list(out.iterdir())
+
+    def test_a_link_to_nowhere_is_refused(self, model, out):
+        out.symlink_to("nowhere")
+        for force in (False, True):
+            with pytest.raises(FileExistsError):
+                export_model(model, out, force=force)
+
+    def test_a_missing_parent_is_not_made(self, model, out):
+        with pytest.raises(FileNotFoundError, match=r"no folder .*out to write deep into"):
+            export_model(model, out / "deep")
+        assert not out.exists()
+
+    def test_a_file_is_never_replaced(self, model, out):
+        out.write_text("mine")
+        with pytest.raises(FileExistsError, match="not a folder"):
+            export_model(model, out, force=True)
+        assert out.read_text() == "mine"
+
+    @pytest.mark.parametrize("force", [False, True])
+    def test_a_folder_that_cannot_be_written_to_is_found_before(self, out, monkeypatch, force):
+        if force:
+            out.mkdir()
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(PermissionError, match="may not be written to"):
+            check_export(out, force=force)
+
+    def test_a_good_place_is_left_as_it_is(self, out):
+        check_export(out)
+        assert not list(out.parent.iterdir())
+
+    def test_relative_and_unusual_names_work(self, model, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for name in ("here", "été 1", "." + 60 * "面", "here/in it/"):
+            export_model(model, name)
+            assert (tmp_path / name / "model.npz").is_file()
+
+    def test_others_may_read_what_is_written(self, model, out):
+        umask = os.umask(0o022)
+        try:
+            export_model(model, out)
+        finally:
+            os.umask(umask)
+        for path in (out, *out.rglob("*")):
+            assert path.stat().st_mode & 0o044 == 0o044
+
+
+class TestForce:
+    def test_makes_a_new_folder_too(self, model, out):
+        export_model(model, out, force=True)
+        assert (out / "weights.csv").is_file()
+
+    def test_replaces_an_earlier_export_completely(self, model, smaller, out):
+        export_model(model, out)
+        export_model(smaller, out, force=True)
+        fresh = out.with_name("fresh")
+        export_model(smaller, fresh)
+        assert files(out) == files(fresh)
+
+    def test_keeps_what_it_did_not_write(self, model, smaller, out):
+        export_model(model, out)
+        others = {"notes.txt": b"mine", "components/.DS_Store": b"x", "components/a.png": b"y"}
+        for name, content in others.items():
+            (out / name).write_bytes(content)
+        export_model(smaller, out, force=True)
+        assert others.items() <= files(out).items()
+        assert "components/02.png" not in files(out)
+
+    def test_writes_beside_other_files(self, model, out):
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+        export_model(model, out, force=True)
+        assert (out / "notes.txt").read_text() == "mine"
+        assert (out / "components/02.png").is_file()
+
+    @pytest.mark.parametrize("name", ["weights.csv", "components/00.png", "model.npz"])
+    def test_does_not_replace_a_file_of_another_origin(self, model, out, name):
+        (out / name).parent.mkdir(parents=True)
+        (out / name).write_bytes(b"mine")
+        with pytest.raises(FileExistsError, match="not part of an earlier export"):
+            export_model(model, out, force=True)
+        assert files(out) == {name: b"mine"}
+
+    @pytest.mark.parametrize("name", ["weights.csv", "components"])
+    def test_does_not_replace_a_folder_by_a_file_nor_the_other_way(self, model, out, name):
+        export_model(model, out)
+        if name == "components":
+            for path in (out / name).iterdir():
+                path.unlink()
+            (out / name).rmdir()
+            (out / name).write_text("mine")
+        else:
+            (out / name).unlink()
+            (out / name).mkdir()
+        before = files(out)
+        with pytest.raises(FileExistsError, match=f"{name} is not part"):
+            export_model(model, out, force=True)
+        assert files(out) == before
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        "error", [OSError(28, "No space left on device"), KeyboardInterrupt()]
+    )
+    @pytest.mark.parametrize("exists", [False, True])
+    def test_while_writing_leaves_all_as_it_was(
+        self, model, smaller, out, monkeypatch, error, exists
+    ):
+        if exists:
+            export_model(smaller, out)
+        before = files(out.parent)
+
+        def fail(*_args, **_kwargs):
+            raise error
+
+        monkeypatch.setattr(Image.Image, "save", fail)
+        with pytest.raises(type(error)):
+            export_model(model, out, force=True)
+        assert files(out.parent) == before
+
+    @pytest.mark.parametrize("earlier", [True, False])
+    @pytest.mark.parametrize("moved", [True, False])
+    def test_while_moving_leaves_all_as_it_was(
+        self, model, smaller, out, monkeypatch, earlier, moved
+    ):
+        """An interrupt strikes just before or just after any one of the moves."""
+        if earlier:
+            export_model(smaller, out)
+        else:
+            out.mkdir()
+        (out / "notes.txt").write_text("mine")
+        before = files(out)
+        rename = Path.rename
+        n_moves = 6 + (5 if earlier else 0)  # three files and the components
+        for strike in range(n_moves):
+            calls = iter(range(1000))
+
+            def striking(path, target, calls=calls, strike=strike):
+                now = next(calls) == strike
+                if moved or not now:
+                    rename(path, target)
+                if now:
+                    raise KeyboardInterrupt
+
+            monkeypatch.setattr(Path, "rename", striking)
+            with pytest.raises(KeyboardInterrupt):
+                export_model(model, out, force=True)
+            assert files(out) == before
+            assert next(calls) > strike
+        monkeypatch.undo()
+        export_model(model, out, force=True)
+        assert len(files(out)) == 7
