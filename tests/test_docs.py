@@ -1,0 +1,107 @@
+"""What README and docs say works as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+CODE = [
+    pytest.param(code, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, code in enumerate(blocks(page, "python"))
+]
+README = ROOT / "README.md"
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for code in blocks(README, "sh")
+    for line in code.splitlines()
+]
+
+
+@pytest.fixture
+def here(faces_folder, monkeypatch):
+    """Work in a folder with faces in `archive`, as the examples do."""
+    shutil.move(faces_folder, faces_folder.parent / "archive")
+    monkeypatch.chdir(faces_folder.parent)
+    return faces_folder.parent
+
+
+@pytest.mark.parametrize("code", CODE)
+@pytest.mark.usefixtures("here")
+def test_python_examples_run(code):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # small sets need not converge
+        exec(compile(code, "example", "exec"), {})
+
+
+def test_shell_commands_of_the_readme_run(here):
+    from napari_latent_faces.cli import main
+
+    ours = [
+        shlex.split(command)[1:] for command in COMMANDS if command.startswith("latent-faces")
+    ]
+    assert len(ours) == 2
+    for arguments in ours:
+        assert main(arguments) == 0
+    assert {"model.npz", "components.png", "weights.csv", "components"} == {
+        path.name for path in (here / "latent").iterdir()
+    }
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_commands_of_the_readme_exist():
+    ours = [command for command in COMMANDS if command.startswith("make")]
+    assert ours == ["make demo", "make test"]
+    for command in ours:
+        done = subprocess.run(
+            [*command.split(), "-n"], cwd=ROOT, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_package_is_installed_under_the_name_in_the_readme():
+    from importlib.metadata import metadata
+
+    [command] = [command for command in COMMANDS if command.startswith("pip")]
+    name, extra = re.search(r'"(.*)\[(.*)\]"', command).groups()
+    assert metadata(name)["Name"] == name
+    assert extra in metadata(name).get_all("Provides-Extra")
+
+
+def test_every_command_of_the_readme_is_tested_here():
+    assert {command.split()[0] for command in COMMANDS} == {"make", "pip", "latent-faces"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
+        if not link.startswith(("http://", "https://")):
+            assert (page.parent / link).exists(), link
+
+
+def test_the_parameters_in_the_docs_are_those_in_the_code():
+    from dataclasses import fields
+
+    from napari_latent_faces import NMFParams
+    from napari_latent_faces.options import ReadOptions
+
+    for page, kind in (("fitting.md", NMFParams), ("reading.md", ReadOptions)):
+        text = (ROOT / "docs" / page).read_text("utf-8")
+        for declared in fields(kind):
+            assert f"`{declared.name}`" in text
