@@ -1,0 +1,268 @@
+"""From the bytes of a picture to grey pixels of the stack's size and type."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.formats import FORMATS, HEAD_BYTES, starts_like_picture
+from napari_latent_faces.frames import BYTE, FLOAT, WORD
+from napari_latent_faces.sources import MAX_PICTURE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+    from napari_latent_faces.frames import Frame
+    from napari_latent_faces.options import Channel
+    from napari_latent_faces.sources import Entry
+
+__all__ = ["BrokenPictureError", "Header", "NotAPictureError", "decode", "read_header"]
+
+HEADER_BYTES = 2**16  # holds most headers, so that large files are not read for them
+
+_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
+_CHANNELS = {"red": 0, "green": 1, "blue": 2}
+
+# Modes that Pillow turns into grey or RGB by way of another one only.
+_DETOURS = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
+
+
+class BrokenPictureError(Exception):
+    """A file cannot be decoded; the message says why."""
+
+
+class NotAPictureError(Exception):
+    """A file is no picture, by its name and its content."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture's header tells.
+
+    Parameters
+    ----------
+    shape : (height, width)
+        Size in pixels as it is shown, that is after EXIF rotation.
+    depth : numpy dtype
+        uint8, uint16 or float32.
+    in_colour : bool
+        Whether it has colours.
+    file : Entry
+        The file; with its content in memory if that was to be kept.
+    """
+
+    shape: tuple[int, int]
+    depth: np.dtype[Any]
+    in_colour: bool
+    file: Entry
+
+
+def read_header(entry: Entry, *, keep: bool = False) -> Header:
+    """Read a picture's size, depth and colours from its header.
+
+    Parameters
+    ----------
+    entry : Entry
+        The file.
+    keep : bool, default=False
+        Whether to read the whole file and keep it in memory.
+
+    Raises
+    ------
+    NotAPictureError
+        If neither name nor content are those of a picture.
+    BrokenPictureError
+        If they are, but it cannot be read.
+    """
+    with _reasons():
+        if not entry.certain and not starts_like_picture(entry.read(HEAD_BYTES)):
+            raise NotAPictureError
+        file = entry.in_memory() if keep else entry
+        image = _open_head(file)
+        height, width = image.height, image.width
+        shape = (width, height) if _orientation(image) > 4 else (height, width)
+        depth = _depth(image)
+        return Header(shape, depth, _in_colour(image), file)
+
+
+def decode(entry: Entry, frame: Frame) -> NDArray[Any]:
+    """Decode a picture into the grey pixels of a stack.
+
+    Parameters
+    ----------
+    entry : Entry
+        The file.
+    frame : Frame
+        Size, depth and channel of the stack.
+
+    Returns
+    -------
+    array of shape (height, width)
+        8-bit values times 257 in a 16-bit stack; integers over their white (255, 65535)
+        in a float stack.
+
+    Raises
+    ------
+    BrokenPictureError
+        If the picture cannot be decoded.
+    """
+    with _reasons():
+        image = _open(entry.read(MAX_PICTURE_BYTES))
+        orientation, depth = _orientation(image), _depth(image)
+        if frame.reduce:
+            _reduce(image, frame, turned=orientation > 4)
+        grey = np.asarray(_grey(image, frame.channel))
+        return frame.take(_oriented(grey.astype(depth, copy=False), orientation))
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn whatever a decoder raises into a `BrokenPictureError` that says why."""
+    try:
+        yield
+    except (BrokenPictureError, NotAPictureError):
+        raise
+    except Exception as error:  # a hostile file can make a decoder raise anything
+        raise BrokenPictureError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "damaged, or no picture of a known format in spite of its name"
+    if isinstance(error, FileNotFoundError):
+        return "vanished while it was being read"
+    if isinstance(error, MemoryError):
+        return "too large for the memory that is free"
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(words).split())[:200]
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Load the decoders of the allowed formats, and no others."""
+    from PIL import (
+        BmpImagePlugin,  # noqa: F401
+        GifImagePlugin,  # noqa: F401
+        Image,
+        JpegImagePlugin,  # noqa: F401
+        PngImagePlugin,  # noqa: F401
+        PpmImagePlugin,  # noqa: F401
+        TiffImagePlugin,  # noqa: F401
+        WebPImagePlugin,  # noqa: F401
+    )
+
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _open(content: bytes) -> ImageFile:
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(content), formats=_formats())
+    limit = Image.MAX_IMAGE_PIXELS
+    # Pillow only warns up to twice its limit
+    if limit is not None and image.width * image.height > limit:
+        raise BrokenPictureError(
+            f"decompression bomb: {image.width} x {image.height} pixels, more than {limit}"
+        )
+    return image
+
+
+def _open_head(entry: Entry) -> ImageFile:
+    """Open a picture from the first part of its file, or from all of it where that fails."""
+    head = entry.read(HEADER_BYTES)
+    if len(head) >= entry.size:
+        return _open(head)
+    if head[:2] in {b"II", b"MM"} or head[:4] == b"RIFF":  # TIFF, WebP: tables at the end
+        return _open(entry.read(MAX_PICTURE_BYTES))
+    try:
+        return _open(head)
+    except BrokenPictureError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever a decoder makes of half a header
+        return _open(entry.read(MAX_PICTURE_BYTES))
+
+
+def _orientation(image: Image) -> int:
+    """Return how a picture lies, from 1 (upright) to 8, as EXIF numbers it."""
+    from PIL.Image import Image as PlainImage
+
+    if image.format == "TIFF":  # Pillow turns these itself
+        return 1
+    if _EXIF_KEYS.isdisjoint(image.info):
+        return 1
+    try:
+        # not the PNG reader's own, which decodes all pixels to look behind them
+        orientation = PlainImage.getexif(image).get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - a broken EXIF block does not make a broken picture
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _in_colour(image: Image) -> bool:
+    if image.mode == "P" and image.palette is not None:
+        layout, colours = image.palette.getdata()
+        step, place = (1, len(colours) // 3) if layout.endswith(";L") else (len(layout), 1)
+        red, green, blue = (colours[i * place :: step] for i in range(3))
+        return not (red[: len(blue)] == green[: len(blue)] == blue)
+    return image.mode not in _GREY_MODES and not image.mode.startswith("I;16")
+
+
+def _depth(image: Image) -> np.dtype[Any]:
+    """Return the type that holds a picture's pixels without loss.
+
+    Pillow's 32-bit mode is a 16-bit picture in PNM and older PNG readers; in a TIFF it
+    becomes float32, as signed and 32-bit integers have no white.
+    """
+    if image.mode.startswith("I;16"):
+        return WORD
+    if image.mode == "I":
+        return FLOAT if image.format == "TIFF" else WORD
+    return FLOAT if image.mode == "F" else BYTE
+
+
+def _reduce(image: ImageFile, frame: Frame, *, turned: bool) -> None:
+    """Let the JPEG decoder do the coarse part of a reduction."""
+    shape = (image.width, image.height) if turned else (image.height, image.width)
+    height, width = frame.coarse(shape)
+    wanted = (height, width) if turned else (width, height)
+    mode = "L" if frame.channel == "luminance" and image.mode == "RGB" else None
+    image.draft(mode, wanted)
+
+
+def _grey(image: Image, channel: Channel) -> Image:
+    """Return one channel of a picture; transparency does not count."""
+    image.load()
+    if image.mode in {"L", "I", "F"} or image.mode.startswith("I;16"):
+        return image
+    image.info.pop("transparency", None)  # Pillow would warn that it is lost
+    if image.mode in _DETOURS:
+        image = image.convert(_DETOURS[image.mode])
+    if channel == "luminance" or image.mode in _GREY_MODES:
+        return image.convert("L")
+    return image.convert("RGB").getchannel(_CHANNELS[channel])
+
+
+def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn pixels upright that lie as EXIF numbers it."""
+    if orientation > 4:
+        pixels = pixels.T
+        orientation = {5: 1, 6: 2, 7: 3, 8: 4}[orientation]
+    if orientation in {2, 3}:
+        pixels = pixels[:, ::-1]
+    if orientation in {3, 4}:
+        pixels = pixels[::-1]
+    return pixels

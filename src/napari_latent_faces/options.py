@@ -1,0 +1,170 @@
+"""How a folder of faces is read: one object for the function, the form and the command."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+__all__ = ["ReadOptions"]
+
+Channel = Literal["luminance", "red", "green", "blue"]
+Resize = Literal["crop", "pad", "stretch", "error"]
+
+LARGEST_SIDE = 16384  # pixels; a face has fewer
+
+
+def _option(default: Any, label: str, text: str, **limits: Any) -> Any:
+    """Declare an option with its label, explanation and limits.
+
+    Limits are ``choices``, ``min``, ``optional`` (None is allowed) and ``advanced`` (out
+    of sight until asked for).
+    """
+    return field(default=default, metadata={"label": label, "help": text, **limits})
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    r"""Options of `read_faces`.
+
+    Parameters
+    ----------
+    channel : {"luminance", "red", "green", "blue"}, default="luminance"
+        What is taken of a colour picture. Grey pictures are the same in every channel.
+    size : int or (int, int), optional
+        Height, or height and width, in pixels, that all pictures are scaled to. With a
+        height alone, the width follows the shape of the commonest picture.
+    resize : {"crop", "pad", "stretch", "error"}, default="crop"
+        What is done with a picture of another size than the commonest: scaled until it
+        fills the frame and cut at the middle, scaled until it fits and padded with
+        black, scaled out of shape, or nothing but an error.
+    subjects : str or False, optional
+        How names tell whose face it is: a regular expression that is searched for in
+        each relative name, whose group ``subject``, else its first group, else its
+        whole match is the subject (``r"_(\d+)\."``); a name without a match has the
+        subject ``""``. False: there are no subjects. None: found out from the names.
+    lazy : bool, optional
+        Whether pictures are decoded only when they are looked at. None: when the stack
+        is larger than `memory_budget`.
+    memory_budget : int, optional
+        Bytes that a stack may take before it is lazy. None: a quarter of the memory
+        that is free, at most 512 MiB.
+
+    Raises
+    ------
+    ValueError
+        If a value is not allowed; the message names the option and what it takes.
+    """
+
+    channel: Literal["luminance", "red", "green", "blue"] = _option(
+        "luminance",
+        "Channel",
+        "What is taken of a colour picture.",
+        choices=("luminance", "red", "green", "blue"),
+    )
+    size: int | tuple[int, int] | None = _option(
+        None,
+        "Size",
+        "Scale all pictures to this height, or height and width, in pixels.",
+        min=1,
+        max=LARGEST_SIDE,
+        optional=True,
+    )
+    resize: Literal["crop", "pad", "stretch", "error"] = _option(
+        "crop",
+        "Other sizes",
+        "Pictures of another size are cut to fit (crop), get black borders (pad), are "
+        "pulled out of shape (stretch), or stop the read (error).",
+        choices=("crop", "pad", "stretch", "error"),
+    )
+    subjects: str | Literal[False] | None = _option(
+        None,
+        "Subjects",
+        "Regular expression that finds the subject in a picture's name; by default the "
+        "folder, or what the names show.",
+        optional=True,
+    )
+    lazy: bool | None = _option(
+        None,
+        "Lazy",
+        "Decode pictures only when they are looked at; by default when they would fill "
+        "the memory budget.",
+        optional=True,
+        advanced=True,
+    )
+    memory_budget: int | None = _option(
+        None,
+        "Memory budget",
+        "Bytes that a stack may take before it is read lazily.",
+        min=0,
+        optional=True,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        for declared in fields(self):
+            choices = declared.metadata.get("choices")
+            value = getattr(self, declared.name)
+            if choices and value not in choices:
+                raise ValueError(f"{declared.name} must be one of {choices}, got {value!r}.")
+        object.__setattr__(self, "size", _checked_size(self.size))
+        _check_subjects(self.subjects)
+        if not isinstance(self.lazy, bool | None):
+            raise ValueError(  # noqa: TRY004 - as other options
+                f"lazy must be True, False or None, got {self.lazy!r}."
+            )
+        if self.memory_budget is not None and not _is_whole(self.memory_budget, 0):
+            raise ValueError(
+                f"memory_budget must be a number of bytes (0 or more) or None, "
+                f"got {self.memory_budget!r}."
+            )
+
+    def frame(self, commonest: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width of the stack, given those of most pictures."""
+        if self.size is None:
+            return commonest
+        if isinstance(self.size, tuple):
+            return self.size
+        height, width = commonest
+        return self.size, min(max(1, round(self.size * width / height)), LARGEST_SIDE)
+
+    def budget(self) -> int:
+        """Return the bytes that a stack may take before it is lazy."""
+        if self.memory_budget is not None:
+            return self.memory_budget
+        import psutil
+
+        return min(512 * 2**20, int(psutil.virtual_memory().available) // 4)
+
+
+def _is_whole(value: Any, least: int, most: float = float("inf")) -> bool:
+    try:
+        return not isinstance(value, bool) and int(value) == value and least <= value <= most
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _checked_size(size: Any) -> int | tuple[int, int] | None:
+    """Return `size` as plain numbers, or say what is wrong with it."""
+    if size is None:
+        return None
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    if len(sides) in {1, 2} and all(_is_whole(side, 1, LARGEST_SIDE) for side in sides):
+        numbers = tuple(int(side) for side in sides)
+        return numbers[0] if numbers[1:] == () else (numbers[0], numbers[1])
+    raise ValueError(
+        f"size must be a height or (height, width) from 1 to {LARGEST_SIDE} pixels, or None, "
+        f"got {size!r}."
+    )
+
+
+def _check_subjects(subjects: Any) -> None:
+    if subjects is None or subjects is False:
+        return
+    allowed = "subjects must be a regular expression, False or None"
+    if not isinstance(subjects, str):
+        raise ValueError(f"{allowed}, got {subjects!r}.")  # noqa: TRY004 - as other options
+    try:
+        re.compile(subjects)
+    except re.error as error:
+        raise ValueError(f"{allowed}; {subjects!r} is none: {error}.") from error

@@ -1,0 +1,106 @@
+"""Work on many files in threads, while the caller stays in charge."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Meter", "run_each"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+PERIOD = 0.05  # seconds between two calls of progress
+
+
+class Meter:
+    """Tells a progress function, on the calling thread only, how far the work is.
+
+    Parameters
+    ----------
+    progress : callable or None
+        Called with the steps done and their total (0 while that is not known). What it
+        raises ends the work.
+    """
+
+    def __init__(self, progress: Callable[[int, int], object] | None) -> None:
+        self._progress = progress
+        self._last = float("-inf")
+        self.done = 0
+        self.total = 0
+
+    def pulse(self) -> None:
+        """Call the progress function, unless it was called just now."""
+        if self._progress and time.monotonic() - self._last >= PERIOD:
+            self.show()
+
+    def show(self) -> None:
+        """Call the progress function."""
+        if self._progress:
+            self._progress(self.done, self.total)
+            self._last = time.monotonic()
+
+    def finish(self) -> None:
+        """Say that all is done."""
+        self.done = self.total
+        self.show()
+
+
+def n_threads() -> int:
+    """Return how many threads decode pictures: more than processors, for slow disks."""
+    return min(16, 2 * (os.cpu_count() or 1))
+
+
+def run_each(
+    work: Callable[[Item], Result], items: Sequence[Item], meter: Meter
+) -> list[Result]:
+    """Do the same work on each item, in threads.
+
+    Parameters
+    ----------
+    work : callable
+        What is done. An exception of it ends everything.
+    items : sequence
+        Its arguments.
+    meter : Meter
+        Told of each finished item; what its progress function raises ends everything:
+        what is begun is finished, nothing more is begun.
+
+    Returns
+    -------
+    list
+        The results, in the order of `items`.
+    """
+    results: dict[int, Result] = {}
+    stopped = threading.Event()
+    lock = threading.Lock()
+    places = iter(range(len(items)))
+
+    def next_place() -> int | None:
+        with lock:
+            return None if stopped.is_set() else next(places, None)
+
+    def work_through() -> None:
+        while (place := next_place()) is not None:
+            results[place] = work(items[place])
+
+    start = meter.done
+    threads = min(n_threads(), len(items)) or 1
+    with ThreadPoolExecutor(threads, "faces") as pool:
+        try:
+            pending = {pool.submit(work_through) for _ in range(threads)}
+            while pending:
+                finished, pending = wait(pending, PERIOD, FIRST_EXCEPTION)
+                for future in finished:
+                    future.result()
+                meter.done = start + len(results)
+                meter.pulse()
+        finally:
+            stopped.set()
+    return [results[place] for place in range(len(items))]

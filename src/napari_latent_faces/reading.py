@@ -1,0 +1,272 @@
+"""The steps from a listing of files to a stack of faces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.decode import (
+    BrokenPictureError,
+    Header,
+    NotAPictureError,
+    decode,
+    read_header,
+)
+from napari_latent_faces.frames import DEPTHS, Frame
+from napari_latent_faces.heard import heard_warnings
+from napari_latent_faces.naming import find_subjects
+from napari_latent_faces.ondemand import lazy_images
+from napari_latent_faces.parallel import run_each
+from napari_latent_faces.report import ReadReport
+from napari_latent_faces.sources import in_natural_order
+from napari_latent_faces.stack import FaceStack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.options import ReadOptions
+    from napari_latent_faces.parallel import Meter
+    from napari_latent_faces.sources import Entry, Listing
+
+__all__ = ["NoFacesError", "Reading"]
+
+# Files of up to so many bytes in all are read once, for their headers and their pixels.
+KEPT_BYTES = 256 * 2**20
+
+_DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
+
+
+class NoFacesError(ValueError):
+    """There is no face picture where some were looked for."""
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A picture whose header could be read."""
+
+    entry: Entry
+    header: Header
+
+
+class Reading:
+    """One read of a folder or archive.
+
+    Parameters
+    ----------
+    path : str
+        The folder or archive, for messages.
+    found : Listing
+        What it holds.
+    options : ReadOptions
+        How to read it.
+    meter : Meter
+        Told of the progress.
+    """
+
+    def __init__(self, path: str, found: Listing, options: ReadOptions, meter: Meter) -> None:
+        self._path = path
+        self._found = found
+        self._options = options
+        self._meter = meter
+        self._skipped: list[tuple[str, str]] = []
+        self._passed_over: list[tuple[str, str]] = []
+        self._heard: dict[str, None] = {}
+
+    def stack(self) -> FaceStack:
+        """Read headers, choose the frame, decode now or later, and report."""
+        n = len(self._found.entries)
+        self._meter.total = n + 1 if self._options.lazy else 2 * n
+        faces = self._read_headers()
+        if not faces:
+            raise self._no_faces()
+        commonest = Counter(face.header.shape for face in faces).most_common(1)[0][0]
+        self._check_sizes(faces, commonest)
+        frame = self._frame(faces, commonest)
+        lazy = self._is_lazy(len(faces), frame)
+        if lazy:
+            files = [face.entry for face in faces]
+            # in a thread as well: dask takes a second to import
+            (images,) = run_each(partial(lazy_images, frame=frame), [files], self._meter)
+        else:
+            images, faces = self._decode(faces, frame)
+        if not faces:
+            raise self._no_faces()
+        names = tuple(face.entry.name for face in faces)
+        subjects = find_subjects(names, self._options.subjects)
+        report = self._report(faces, commonest, frame, lazy=lazy)
+        self._meter.finish()
+        return FaceStack(images, names, subjects, report, self._path)
+
+    def _read_headers(self) -> list[_Face]:
+        entries = self._found.entries
+        keep = not self._options.lazy and sum(entry.size for entry in entries) <= KEPT_BYTES
+        results = run_each(partial(_header, keep=keep), entries, self._meter)
+        faces = []
+        for entry, (header, warnings) in zip(entries, results, strict=True):
+            if isinstance(header, Header):
+                faces.append(_Face(entry, header))
+            elif isinstance(header, NotAPictureError):
+                self._passed_over.append((entry.name, "no picture, by its content"))
+            else:
+                self._skipped.append((entry.name, str(header)))
+            self._hear(entry, warnings)
+        return faces
+
+    def _decode(self, faces: list[_Face], frame: Frame) -> tuple[NDArray[Any], list[_Face]]:
+        shape = (len(faces), *frame.shape)
+        try:
+            images = np.empty(shape, frame.depth)
+        except MemoryError as error:
+            raise self._too_large(shape, frame) from error
+        files = [face.header.file for face in faces]
+        work = partial(_decode_into, images, files, frame)
+        results = run_each(work, range(len(faces)), self._meter)
+        good = []
+        for i, (failure, warnings) in enumerate(results):
+            self._hear(faces[i].entry, warnings)
+            if failure is None:
+                good.append(i)
+            else:
+                self._skipped.append((faces[i].entry.name, str(failure)))
+        if len(good) < len(faces):
+            images, faces = images[good], [faces[i] for i in good]
+        return images, faces
+
+    def _hear(self, entry: Entry, warnings: list[str]) -> None:
+        """Note what a decoder complained about, once, though it may have said it twice."""
+        self._heard |= dict.fromkeys(f"{entry.name}: {message}" for message in warnings)
+
+    def _frame(self, faces: list[_Face], commonest: tuple[int, int]) -> Frame:
+        depth = max((face.header.depth for face in faces), key=DEPTHS.index)
+        return Frame(
+            self._options.frame(commonest),
+            depth,
+            self._options.channel,
+            self._options.resize,
+            reduce=self._options.size is not None,
+        )
+
+    def _is_lazy(self, n: int, frame: Frame) -> bool:
+        size = n * frame.shape[0] * frame.shape[1] * frame.depth.itemsize
+        if self._options.lazy is None:
+            return size > self._options.budget()
+        import psutil
+
+        if not self._options.lazy and size > psutil.virtual_memory().available:
+            raise self._too_large((n, *frame.shape), frame)
+        return self._options.lazy
+
+    def _too_large(self, shape: tuple[int, ...], frame: Frame) -> MemoryError:
+        size = np.prod(shape, dtype=float) * frame.depth.itemsize / 2**20
+        return MemoryError(
+            f"The {shape[0]} pictures of {self._path} take {size:.0f} MiB, more than is free: "
+            "read them with lazy=True, or smaller with size=."
+        )
+
+    def _check_sizes(self, faces: list[_Face], commonest: tuple[int, int]) -> None:
+        if self._options.resize != "error":
+            return
+        others = [face for face in faces if face.header.shape != commonest]
+        if others:
+            named = ", ".join(
+                f"{face.entry.name} ({_size(face.header.shape)})" for face in others[:3]
+            )
+            raise ValueError(
+                f"{len(others)} of the {len(faces)} pictures in {self._path} have another size "
+                f"than most ({_size(commonest)}): {named}{', ...' if others[3:] else ''}. "
+                "Choose resize='crop', 'pad' or 'stretch', or take them away."
+            )
+
+    def _no_faces(self) -> NoFacesError:
+        report = self._report([], (0, 0), None, lazy=False)
+        found = report.details().partition("\n")[2] or "  it is empty"
+        lines = found.splitlines()
+        if len(lines) > 12:
+            lines = [*lines[:12], "  ..."]
+        return NoFacesError(
+            "\n".join([f"There is no picture that can be read in {self._path}. Found:", *lines])
+        )
+
+    def _report(
+        self,
+        faces: list[_Face],
+        commonest: tuple[int, int],
+        frame: Frame | None,
+        *,
+        lazy: bool,
+    ) -> ReadReport:
+        resized = (
+            (face.entry.name, face.header.shape)
+            for face in faces
+            if face.header.shape != commonest
+        )
+        changes = _changes(faces, commonest, frame) if frame else ()
+        return ReadReport(
+            len(faces),
+            _merged(self._found.skipped, self._skipped),
+            tuple(resized),
+            _merged(self._found.passed_over, self._passed_over),
+            (*changes, *self._heard),
+            lazy,
+        )
+
+
+def _merged(
+    listed: list[tuple[str, str]], added: list[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Sort what reading added into what listing found, if anything."""
+    pairs = listed + added
+    return tuple(in_natural_order(pairs, [name for name, _ in pairs]) if added else listed)
+
+
+def _header(
+    entry: Entry, *, keep: bool
+) -> tuple[Header | BrokenPictureError | NotAPictureError, list[str]]:
+    """Read a header, on any thread; return it or its error, and the warnings."""
+    with heard_warnings() as warnings:
+        try:
+            return read_header(entry, keep=keep), warnings
+        except (BrokenPictureError, NotAPictureError) as error:
+            return error, warnings
+
+
+def _decode_into(
+    images: NDArray[Any], files: list[Entry], frame: Frame, place: int
+) -> tuple[BrokenPictureError | None, list[str]]:
+    """Decode a picture into its place, on any thread; return an error and the warnings."""
+    with heard_warnings() as warnings:
+        try:
+            images[place] = decode(files[place], frame)
+        except BrokenPictureError as error:
+            return error, warnings
+    return None, warnings
+
+
+def _changes(faces: list[_Face], commonest: tuple[int, int], frame: Frame) -> list[str]:
+    """Say what was done to the pictures."""
+    notes = []
+    depths = Counter(face.header.depth.name for face in faces)
+    if len(depths) > 1:
+        named = ", ".join(
+            f"{depths[k]} {word}" for k, word in _DEPTH_WORDS.items() if depths[k]
+        )
+        white = "1 is white" if frame.depth.kind == "f" else "65535 is white"
+        notes.append(
+            f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, {white}."
+        )
+    coloured = sum(face.header.in_colour for face in faces)
+    if coloured:
+        taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
+        notes.append(f"{coloured} of {len(faces)} in colour: the {taken} is taken.")
+    if frame.shape != commonest:
+        notes.append(f"Scaled from {_size(commonest)} to {_size(frame.shape)} pixels.")
+    return notes
+
+
+def _size(shape: tuple[int, int]) -> str:
+    """Spell a size out as width x height."""
+    return f"{shape[1]} x {shape[0]}"

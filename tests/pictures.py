@@ -1,0 +1,126 @@
+"""Pictures, folders and archives for the tests of the reader."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REAL_DATA = os.environ.get("LATENT_FACES_DATA")
+needs_real_data = pytest.mark.skipif(not REAL_DATA, reason="LATENT_FACES_DATA is not set")
+real_data = Path(REAL_DATA or ".")
+
+# Every mode, with formats that hold it without loss.
+MODES = {
+    "1": ("png", "tif", "pbm", "bmp"),
+    "L": ("png", "tif", "pgm", "bmp", "gif"),
+    "LA": ("png", "tif"),
+    "P": ("png", "gif", "bmp", "tif"),
+    "RGB": ("png", "tif", "ppm", "bmp"),
+    "RGBA": ("png", "tif", "webp"),
+    "CMYK": ("tif",),
+    "I;16": ("png", "tif", "pgm"),
+    "I": ("tif",),
+    "F": ("tif", "pfm"),
+}
+
+
+def face(height=12, width=10, seed=0):
+    """Return 8-bit grey pixels; each seed has its own."""
+    return np.random.default_rng(seed).integers(1, 255, (height, width), np.uint8)
+
+
+def coloured(height=12, width=10, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def picture(mode="L", height=12, width=10, seed=0):
+    """Return a Pillow image of any mode with random pixels."""
+    rng = np.random.default_rng(seed)
+    if mode == "I;16":
+        return Image.fromarray(rng.integers(0, 65536, (height, width), np.uint16))
+    if mode == "I":
+        return Image.fromarray(rng.integers(0, 100_000, (height, width), np.int32))
+    if mode == "F":
+        return Image.fromarray(rng.random((height, width), np.float32))
+    if mode == "P":
+        return Image.fromarray(coloured(height, width, seed)).quantize(16)
+    if mode in {"1", "L"}:
+        return Image.fromarray(face(height, width, seed)).convert(mode)
+    image = Image.fromarray(coloured(height, width, seed)).convert(mode)
+    if mode in {"LA", "RGBA"}:
+        image.putalpha(Image.fromarray(face(height, width, seed + 1)))
+    return image
+
+
+def encoded(image, extension, **options):
+    """Return the bytes of a picture file."""
+    file = io.BytesIO()
+    if extension == "webp":
+        options = {"lossless": True, "exact": True, **options}
+    Image.init()
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
+    image.save(file, Image.EXTENSION[f".{extension}"], **options)
+    return file.getvalue()
+
+
+def turned(pixels, orientation, extension="png"):
+    """Return a picture file that lies as EXIF numbers it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(pixels, extension, exif=exif)
+
+
+def make(root, files):
+    """Write files, given as grey or colour pixels or as bytes, under their names."""
+    for name, content in files.items():
+        path = Path(root, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_file = isinstance(content, bytes)
+        path.write_bytes(content if is_file else encoded(content, path.suffix[1:].lower()))
+    return Path(root)
+
+
+def people(root, n_people=3, n_pictures=2, extension="pgm"):
+    """Write the layout of the ORL set, s1/1.pgm and so on."""
+    return make(
+        root,
+        {
+            f"s{s}/{i}.{extension}": face(seed=10 * s + i)
+            for s in range(1, n_people + 1)
+            for i in range(1, n_pictures + 1)
+        },
+    )
+
+
+def zipped(folder, path, compression=zipfile.ZIP_DEFLATED, inside=""):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for file in sorted(Path(folder).rglob("*")):
+            archive.write(file, inside + file.relative_to(folder).as_posix())
+    return Path(path)
+
+
+def tarred(folder, path, inside="."):
+    mode = {".tar": "w", ".tgz": "w:gz", ".gz": "w:gz", ".bz2": "w:bz2", ".xz": "w:xz"}
+    # the plain format, with one header a member
+    with tarfile.open(path, mode[Path(path).suffix], format=tarfile.GNU_FORMAT) as archive:
+        archive.add(folder, inside)
+    return Path(path)
+
+
+def oversized_png(width=40_000, height=40_000):
+    """Return a small PNG file whose header claims a huge picture."""
+    import struct
+    import zlib
+
+    good = encoded(face(), "png")
+    header = struct.pack(">II", width, height) + good[24:29]
+    crc = struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    return good[:16] + header + crc + good[33:]

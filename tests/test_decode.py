@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from contextlib import suppress
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from napari_latent_faces import decode as decoding
+from napari_latent_faces.decode import (
+    HEADER_BYTES,
+    BrokenPictureError,
+    NotAPictureError,
+    decode,
+    read_header,
+)
+from napari_latent_faces.frames import BYTE, FLOAT, WORD, Frame
+from napari_latent_faces.heard import heard_warnings
+from napari_latent_faces.sources import Entry
+from tests.pictures import MODES, coloured, encoded, face, oversized_png, picture, turned
+
+GREY = {"I;16": (WORD, "I;16"), "I": (FLOAT, "I"), "F": (FLOAT, "F")}
+ALL_FILES = [(mode, extension) for mode, group in MODES.items() for extension in group]
+
+
+def entry(content, *, certain=True, name="face"):
+    return Entry(name, len(content), lambda limit: content[:limit], certain)
+
+
+def pixels_of(content, **options):
+    """Decode a picture at its own size and depth."""
+    with heard_warnings():
+        header = read_header(entry(content))
+        options = {"shape": header.shape, "depth": header.depth, **options}
+        return decode(entry(content), Frame(**options))
+
+
+@pytest.mark.parametrize(("mode", "extension"), ALL_FILES)
+def test_every_mode_of_every_format(mode, extension):
+    image = picture(mode)
+    content = encoded(image, extension)
+    header = read_header(entry(content))
+    depth, grey_mode = GREY.get(mode, (BYTE, "L"))
+    assert header.shape == (12, 10)
+    assert header.depth == depth
+    assert header.in_colour == (mode in {"P", "RGB", "RGBA", "CMYK"})
+    pixels = pixels_of(content)
+    assert pixels.dtype == depth
+    expected = Image.open(BytesIO(content)) if extension == "gif" else image
+    expected = expected if expected.mode == grey_mode else expected.convert(grey_mode)
+    np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("extension", ["gif", "bmp", "png", "tif"])
+def test_palettes_of_greys_are_not_in_colour(extension):
+    image = Image.fromarray(face()).convert("P")
+    image.putpalette([shade for level in range(256) for shade in [255 - level] * 3])
+    content = encoded(image, extension)
+    assert not read_header(entry(content)).in_colour
+    np.testing.assert_array_equal(pixels_of(content), 255 - face())
+
+
+@pytest.mark.parametrize("extension", ["jpg", "webp"])
+@pytest.mark.parametrize("pixels", [face(), coloured()])
+def test_lossy_formats_are_as_pillow_reads_them(extension, pixels):
+    content = encoded(pixels, extension, lossless=False)
+    expected = Image.open(BytesIO(content)).convert("L")
+    np.testing.assert_array_equal(pixels_of(content), np.asarray(expected))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "L", "LA", "1", "I;16", "F"])
+@pytest.mark.parametrize(("channel", "place"), [("red", 0), ("green", 1), ("blue", 2)])
+def test_channels(mode, channel, place):
+    image = picture(mode)
+    content = encoded(image, "tif")
+    if mode in {"RGB", "RGBA", "P", "CMYK"}:
+        expected = np.asarray(image.convert("RGB"))[:, :, place]
+    else:
+        expected = pixels_of(content)  # grey is the same in every channel
+    np.testing.assert_array_equal(pixels_of(content, channel=channel), expected)
+
+
+def test_one_bit_is_black_and_white():
+    assert set(np.unique(pixels_of(encoded(picture("1"), "png")))) == {0, 255}
+
+
+def test_big_endian_16_bit():
+    pixels = np.array([[0, 1, 256, 65535]], ">u2")
+    header = struct.pack(">2sHI", b"MM", 42, 8)
+    tags = [(256, 4, 4), (257, 4, 1), (258, 3, 16 << 16), (259, 3, 1 << 16), (262, 3, 1 << 16)]
+    tags += [(273, 4, 98), (277, 3, 1 << 16), (278, 4, 1), (279, 4, 8)]
+    table = b"".join(struct.pack(">HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    directory = struct.pack(">H", len(tags)) + table + bytes(4)
+    content = (header + directory).ljust(98 + 24, b"\0")
+    content = content.replace(struct.pack(">I", 98), struct.pack(">I", len(content)))
+    read = pixels_of(content + pixels.tobytes())
+    assert read.dtype == np.dtype("u2")
+    np.testing.assert_array_equal(read, pixels)
+
+
+def test_16_bit_pnm_with_a_low_maximum_is_brought_to_16_bits():
+    pixels = pixels_of(b"P5\n2 1\n1023\n" + np.array([0, 1023], ">u2").tobytes())
+    np.testing.assert_array_equal(pixels, np.array([[0, 65535]], np.uint16))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+def test_transparency_is_ignored_and_not_warned_about(mode):
+    image = picture(mode)
+    expected = np.asarray(image.convert("L"))
+    options = {"transparency": bytes(range(16))} if mode == "P" else {}
+    content = encoded(image, "png", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(pixels_of(content), expected)
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa", "LAB", "YCbCr", "PA"])
+def test_rare_modes(mode, monkeypatch):
+    image = picture("RGB").convert({"La": "LA", "RGBa": "RGBA"}.get(mode, "RGB"))
+    image = image.quantize(16).convert("PA") if mode == "PA" else image.convert(mode)
+    monkeypatch.setattr(decoding, "_open", lambda _: image)
+    pixels = decode(entry(b""), Frame((12, 10), BYTE))
+    expected = np.asarray(picture("RGB").convert("L"), int)
+    assert np.abs(pixels - expected).mean() <= (30 if mode == "PA" else 3)
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(extension, orientation):
+    content = turned(face(12, 10), orientation, extension)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(content))).convert("L"))
+    assert read_header(entry(content)).shape == expected.shape
+    np.testing.assert_array_equal(pixels_of(content), expected)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_orientations_that_do_not_exist_are_upright(orientation):
+    np.testing.assert_array_equal(pixels_of(turned(face(), orientation)), face())
+
+
+def test_broken_exif_does_not_break_the_picture():
+    content = encoded(face(), "png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
+    np.testing.assert_array_equal(pixels_of(content), face())
+
+
+@pytest.mark.parametrize("extension", ["gif", "tif", "png", "webp"])
+def test_the_first_picture_of_several_counts(extension):
+    images = [Image.fromarray(face(seed=seed)) for seed in range(3)]
+    content = encoded(images[0], extension, save_all=True, append_images=images[1:])
+    expected = np.asarray(Image.open(BytesIO(content)).convert("L"))
+    np.testing.assert_array_equal(pixels_of(content), expected)
+    np.testing.assert_array_equal(pixels_of(content), face())
+
+
+def test_headers_are_read_from_the_start_of_large_files():
+    content = encoded(face(300, 300), "bmp")
+    assert len(content) > HEADER_BYTES
+    asked = []
+
+    def read(limit):
+        asked.append(limit)
+        return content[:limit]
+
+    large = Entry("face.bmp", len(content), read)
+    assert read_header(large).shape == (300, 300)
+    assert asked == [HEADER_BYTES]
+
+
+@pytest.mark.parametrize("extension", ["tif", "webp", "png", "jpg"])
+def test_headers_that_do_not_stand_at_the_start(extension):
+    rng = np.random.default_rng(0)
+    options = {"exif": bytes(60_000)} if extension == "jpg" else {}
+    content = encoded(rng.integers(0, 256, (300, 300), np.uint8), extension, **options)
+    if extension == "png":  # a chunk that is larger than what is read at first
+        chunk = b"juNk" + bytes(70_000)
+        chunk = struct.pack(">I", 70_000) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        content = content[:33] + chunk + content[33:]
+    assert len(content) > HEADER_BYTES
+    assert read_header(entry(content)).shape == (300, 300)
+
+
+def test_a_kept_picture_is_decoded_without_its_file():
+    content = encoded(coloured(), "png")
+    asked = []
+    file = Entry("face", len(content), lambda limit: asked.append(limit) or content[:limit])
+    kept = read_header(file, keep=True).file
+    asked.clear()
+    np.testing.assert_array_equal(decode(kept, Frame((12, 10), BYTE)), pixels_of(content))
+    assert asked == []
+    assert read_header(file).file is file
+
+
+def test_reduced_jpegs_are_close_to_whole_ones():
+    y, x = np.mgrid[:320, :240]
+    pixels = np.uint8(
+        127 + 60 * np.sin(x / 20)[..., None] + 60 * np.cos(y / [15, 25, 35][0])[..., None]
+    )
+    content = encoded(np.repeat(pixels, 3, axis=2), "jpg", quality=95)
+    whole = decode(entry(content), Frame((40, 30), BYTE))
+    reduced = decode(entry(content), Frame((40, 30), BYTE, reduce=True))
+    assert np.abs(whole.astype(int) - reduced).mean() < 2
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+def test_jpegs_are_decoded_at_a_part_of_their_size(resize, orientation, monkeypatch):
+    sizes = []
+    oriented = decoding._oriented
+    monkeypatch.setattr(
+        decoding, "_oriented", lambda grey, o: sizes.append(grey.shape) or oriented(grey, o)
+    )
+    content = turned(face(160, 320), orientation, "jpg")
+    decode(entry(content), Frame((30, 30), BYTE, resize=resize, reduce=True))
+    assert sizes == [{"crop": (80, 160), "pad": (40, 80), "stretch": (80, 160)}[resize]]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"no picture at all", "damaged, or no picture of a known format"),
+        (b"P5\n-3 4\n255\n", "."),
+        (b"P5\n0 0\n255\n", "."),
+        (encoded(face(), "png")[:40], "."),
+        (encoded(face(), "tif")[:-30], "."),
+        (encoded(face(300, 300), "jpg")[:-2000], "truncated"),
+        (encoded(face(), "pgm")[:-7], "truncated"),
+        (oversized_png(), r"decompression bomb|exceeds limit"),
+        (oversized_png(10_000, 10_000), "decompression bomb: 10000 x 10000 pixels, more than"),
+    ],
+)
+def test_broken_pictures_say_why(content, reason):
+    with pytest.raises(BrokenPictureError, match=reason):
+        pixels_of(content)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError(2, "No such file"), "vanished while it was being read"),
+        (PermissionError(13, "Permission denied", "x"), "Permission denied"),
+        (MemoryError(), "too large for the memory"),
+        (KeyError(), "KeyError"),
+        (ValueError("two\n lines"), "two lines"),
+        (RuntimeError("x" * 999), "x{200}$"),
+    ],
+)
+def test_whatever_a_decoder_raises_becomes_a_reason(error, reason):
+    def read(_):
+        raise error
+
+    with pytest.raises(BrokenPictureError, match=reason):
+        read_header(Entry("face.png", 1, read))
+    with pytest.raises(BrokenPictureError, match=reason):
+        decode(Entry("face.png", 1, read), Frame((1, 1), BYTE))
+
+
+def test_pillows_own_limit_counts(monkeypatch):
+    content = encoded(face(), "png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 119)
+    with heard_warnings(), pytest.raises(BrokenPictureError, match="12 pixels, more than 119"):
+        read_header(entry(content))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert read_header(entry(content)).shape == (12, 10)
+
+
+def test_unknown_names_go_by_content():
+    assert read_header(entry(encoded(face(), "gif"), certain=False)).shape == (12, 10)
+    with pytest.raises(NotAPictureError):
+        read_header(entry(b"Read me", certain=False))
+
+
+def test_only_allowed_formats_are_opened():
+    content = encoded(face(), "tga")
+    Image.open(BytesIO(content)).load()
+    with pytest.raises(BrokenPictureError, match="no picture of a known format"):
+        read_header(entry(content))
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([*ALL_FILES, ("L", "jpg"), ("RGB", "jpg")]),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), max_size=4),
+    st.one_of(st.none(), st.integers(0, 10**6)),
+)
+def test_damaged_files_are_read_or_refused(kind, flips, cut):
+    mode, extension = kind
+    content = bytearray(encoded(picture(mode), extension))
+    for place, bits in flips:
+        content[place % len(content)] ^= bits
+    content = bytes(content[: None if cut is None else cut % len(content)])
+    with heard_warnings(), suppress(BrokenPictureError):
+        header = read_header(entry(content))
+        if header.shape[0] * header.shape[1] < 10**6:
+            decode(entry(content), Frame((12, 10), FLOAT))

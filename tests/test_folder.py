@@ -1,0 +1,539 @@
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from napari_latent_faces import parallel, read_faces, reading
+from napari_latent_faces.folder import ArchiveError, NoFacesError
+from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.parallel import Meter
+from napari_latent_faces.reading import Reading
+from napari_latent_faces.sources import list_folder
+from tests.pictures import (
+    MODES,
+    coloured,
+    encoded,
+    face,
+    make,
+    needs_real_data,
+    oversized_png,
+    people,
+    picture,
+    real_data,
+    tarred,
+    turned,
+    zipped,
+)
+
+GIF, PGM = encoded(face(), "gif"), encoded(face(), "pgm")
+
+
+class TestLayouts:
+    """Each published set's folders and names, as one stack."""
+
+    def test_flat_with_two_numbers(self, tmp_path):
+        files = {f"{i}_{(i + 1) // 2}.jpg": face(seed=i) for i in range(1, 13)}
+        stack = read_faces(make(tmp_path, files))
+        assert stack.images.shape == (12, 12, 10)
+        assert stack.names == tuple(files)
+        assert stack.subjects == tuple(str((i + 1) // 2) for i in range(1, 13))
+        assert stack.source == str(tmp_path)
+        assert stack.report.summary() == "12 faces read"
+
+    def test_orl(self, tmp_path):
+        people(tmp_path, n_people=11, n_pictures=10)
+        (tmp_path / "README").write_text("The Database of Faces")
+        stack = read_faces(tmp_path)
+        assert stack.names[:2] == ("s1/1.pgm", "s1/2.pgm")
+        assert stack.names[9:11] == ("s1/10.pgm", "s2/1.pgm")
+        assert stack.subjects[-1] == "s11"
+        assert not stack.is_lazy
+        for image, name in zip(stack.images, stack.names, strict=True):
+            np.testing.assert_array_equal(image, Image.open(tmp_path / name))
+
+    def test_lfw(self, tmp_path):
+        files = {
+            "Aaron_Eckhart/Aaron_Eckhart_0001.jpg": coloured(),
+            "Abdel_Nasser_Assidi/Abdel_Nasser_Assidi_0001.jpg": coloured(seed=1),
+            "Abdel_Nasser_Assidi/Abdel_Nasser_Assidi_0002.jpg": coloured(seed=2),
+        }
+        stack = read_faces(make(tmp_path, files))
+        assert stack.subjects == ("Aaron_Eckhart", *["Abdel_Nasser_Assidi"] * 2)
+        assert stack.report.notes == ("3 of 3 in colour: the luminance is taken.",)
+
+    def test_yale(self, tmp_path):
+        files = {
+            "subject01.glasses": GIF,
+            "subject01.happy": PGM,
+            "subject02.gif": GIF,
+            "subject02.sad": GIF,
+            "Readme.txt": b"The Yale Face Database",
+            "index": b"no picture",
+        }
+        stack = read_faces(make(tmp_path, files))
+        assert stack.names == tuple(files)[:4]
+        assert stack.subjects == ("subject01", "subject01", "subject02", "subject02")
+        assert stack.report.passed_over == (
+            ("index", "no picture, by its content"),
+            ("Readme.txt", "no picture (.txt)"),
+        )
+
+    def test_extended_yale_b(self, tmp_path):
+        files = {
+            f"yaleB{person}/yaleB{person}_P00A{light}.pgm": face()
+            for person in ("01", "11")
+            for light in ("+000E+00", "-005E-10")
+        }
+        others = {
+            "yaleB01/yaleB01_P00.info": b"yaleB01_P00A+000E+00.pgm",
+            "yaleB11/yaleB11_P00A+050E-40.pgm.bad": PGM,
+            "yaleB11/DEADJOE": b"*** Modified files in JOE ***",
+            "log.log": b"...",
+        }
+        stack = read_faces(make(tmp_path, files | others))
+        assert set(stack.names) == set(files)
+        assert Counter(stack.subjects) == {"yaleB01": 2, "yaleB11": 2}
+        assert stack.report.skipped == (
+            (
+                "yaleB11/yaleB11_P00A+050E-40.pgm.bad",
+                "marked as bad by the makers of the set (.bad)",
+            ),
+        )
+        assert len(stack.report.passed_over) == 3
+
+    def test_jaffe(self, tmp_path):
+        grey = picture("L")
+        palette = grey.convert("P")
+        files = {
+            "KA.AN1.39.tiff": encoded(grey, "tif"),
+            "KA.AN2.40.tiff": encoded(palette, "tif"),
+            "KL.AN1.167.tiff": encoded(grey, "tif"),
+        }
+        stack = read_faces(make(tmp_path, files))
+        assert stack.subjects == ("KA", "KA", "KL")
+        np.testing.assert_array_equal(stack.images, [np.asarray(grey)] * 3)
+
+    def test_many_formats_and_spellings(self, tmp_path):
+        files = {
+            "a b.PNG": encoded(face(), "png"),
+            "Ünï+顔.BmP": encoded(face(), "bmp"),
+            "c.TIFF": encoded(face(), "tif"),
+            "d.WebP": encoded(face(), "webp"),
+            "e.gif": GIF,
+            "wrong.jpg": PGM,
+        }
+        stack = read_faces(make(tmp_path, files))
+        assert set(stack.names) == set(files)
+        np.testing.assert_array_equal(stack.images, [face()] * 6)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tgz"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_archives_read_as_their_folders_do(tmp_path, kind, lazy):
+    folder = people(tmp_path / "files", 3, 11)
+    make(
+        folder,
+        {"README": b"...", "s2/4.png": encoded(face(), "png")[:60], "s1/big.pgm": face(30, 30)},
+    )
+    pack = zipped if kind == "zip" else tarred
+    path = pack(folder, tmp_path / f"faces.{kind}", inside="orl/" if kind == "zip" else "orl")
+    expected, stack = read_faces(folder), read_faces(path, lazy=lazy)
+    assert stack.source == str(path)
+    if not lazy:
+        assert stack.report == expected.report
+        assert (stack.names, stack.subjects) == (expected.names, expected.subjects)
+    for name, image in zip(expected.names, expected.images, strict=True):
+        np.testing.assert_array_equal(np.asarray(stack.images[stack.names.index(name)]), image)
+    assert {path.name for path in tmp_path.iterdir()} == {f"faces.{kind}", "files"}
+
+
+class TestModes:
+    def test_depths_are_brought_to_the_deepest(self, tmp_path):
+        pixels = np.array([[0, 1, 255]], np.uint8)
+        make(tmp_path, {"8.png": pixels, "16.png": pixels * np.uint16(256)})
+        stack = read_faces(tmp_path)
+        assert stack.dtype == np.uint16
+        np.testing.assert_array_equal(stack.images[:, 0], [[0, 257, 65535], [0, 256, 65280]])
+        assert stack.report.notes == (
+            "Depths differ (1 8-bit, 1 16-bit): all are 16-bit now, 65535 is white.",
+        )
+
+    def test_float_is_the_deepest(self, tmp_path):
+        make(tmp_path, {"1.png": face(), "2.png": np.full((12, 10), 65535, np.uint16)})
+        make(tmp_path, {"3.tif": np.full((12, 10), 0.25, np.float32)})
+        stack = read_faces(tmp_path)
+        assert stack.dtype == np.float32
+        np.testing.assert_allclose(stack.images[0], face() / 255, rtol=1e-6)
+        assert (stack.images[1] == 1).all()
+        assert (stack.images[2] == 0.25).all()
+        assert "1 8-bit, 1 16-bit, 1 float" in stack.report.notes[0]
+        assert "1 is white" in stack.report.notes[0]
+
+    def test_16_bit_alone_keeps_its_values(self, tmp_path):
+        pixels = np.arange(120, dtype=np.uint16).reshape(12, 10) * 500
+        stack = read_faces(make(tmp_path, {"1.png": pixels, "2.tif": pixels, "3.pgm": pixels}))
+        np.testing.assert_array_equal(stack.images, [pixels] * 3)
+        assert stack.report.notes == ()
+
+    def test_channels(self, tmp_path):
+        make(tmp_path, {"1.png": coloured(), "2.png": face()})
+        stack = read_faces(tmp_path, channel="red")
+        np.testing.assert_array_equal(stack.images, [coloured()[:, :, 0], face()])
+        assert stack.report.notes == ("1 of 2 in colour: the red channel is taken.",)
+
+    def test_orientation(self, tmp_path):
+        make(tmp_path, {"1.jpg": turned(face(10, 12), 6, "jpg"), "2.jpg": face(12, 10)})
+        stack = read_faces(tmp_path)
+        assert stack.images.shape == (2, 12, 10)
+        assert stack.report.resized == ()
+
+
+class TestSizes:
+    @pytest.fixture
+    def mixed(self, tmp_path):
+        sizes = [(20, 20), (12, 10), (12, 10), (24, 10)]
+        return make(tmp_path, {f"{i}.png": face(*size) for i, size in enumerate(sizes)})
+
+    @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_the_commonest_size_counts(self, mixed, resize, lazy):
+        stack = read_faces(mixed, resize=resize, lazy=lazy)
+        assert stack.shape == (4, 12, 10)
+        np.testing.assert_array_equal(np.asarray(stack.images[1]), face())
+        assert stack.report.resized == (("0.png", (20, 20)), ("3.png", (24, 10)))
+        assert "2 resized" in stack.report.summary()
+
+    def test_the_first_of_equally_common_sizes_counts(self, tmp_path):
+        make(tmp_path, {"1.png": face(5, 6), "2.png": face(7, 8)})
+        assert read_faces(tmp_path).shape == (2, 5, 6)
+
+    def test_crop(self, mixed):
+        np.testing.assert_array_equal(read_faces(mixed).images[3], face(24, 10)[6:18])
+
+    def test_pad(self, mixed):
+        padded = read_faces(mixed, resize="pad").images[0]
+        assert not padded[0].any()
+        assert padded[1:11].any(axis=1).all()
+
+    def test_error(self, mixed):
+        message = (
+            r"2 of the 4 .* than most \(10 x 12\): 0.png \(20 x 20\), "
+            r"3.png \(10 x 24\). Choose"
+        )
+        with pytest.raises(ValueError, match=message):
+            read_faces(mixed, resize="error")
+
+    def test_error_names_the_first_only(self, tmp_path):
+        sizes = [(12, 10)] * 2 + [(12, i) for i in range(11, 20)]
+        make(tmp_path, {f"{i}.png": face(*size) for i, size in enumerate(sizes)})
+        with pytest.raises(ValueError, match=r"9 of .* 4.png \(13 x 12\), ...\. Choose"):
+            read_faces(tmp_path, resize="error")
+
+    def test_no_error_where_all_are_alike(self, tmp_path):
+        assert read_faces(people(tmp_path), resize="error").shape == (6, 12, 10)
+        assert read_faces(tmp_path, resize="error", size=6).shape == (6, 6, 5)
+
+    @pytest.mark.parametrize(("size", "shape"), [(6, (6, 5)), ((6, 8), (6, 8)), (24, (24, 20))])
+    @pytest.mark.parametrize("extension", ["jpg", "png"])
+    def test_size(self, tmp_path, size, shape, extension):
+        stack = read_faces(people(tmp_path, extension=extension), size=size)
+        assert stack.shape == (6, *shape)
+        assert stack.report.resized == ()
+        assert stack.report.notes == (
+            f"Scaled from 10 x 12 to {shape[1]} x {shape[0]} pixels.",
+        )
+
+
+@pytest.mark.parametrize(
+    ("subjects", "expected"),
+    [(None, ("s1", "s1", "s2", "s2")), (False, None), (r"/(\d)", ("1", "2", "1", "2"))],
+)
+def test_subjects(tmp_path, subjects, expected):
+    assert read_faces(people(tmp_path, 2, 2), subjects=subjects).subjects == expected
+
+
+class TestFaults:
+    def test_what_is_broken_is_skipped_and_named(self, tmp_path):
+        good = {"1.png": face(), "10.png": face(seed=1)}
+        faults = {
+            "2.png": encoded(face(), "png")[:60],
+            "3.jpg": b"text",
+            "4.png": oversized_png(),
+            "5.png": oversized_png(10_000, 10_000),
+            "6.tif": encoded(face(), "tif")[:50],
+            "7.heic": b"...",
+        }
+        stack = read_faces(make(tmp_path, good | faults | {"8.png": b"", "9": b""}))
+        assert stack.names == ("1.png", "10.png")
+        np.testing.assert_array_equal(stack.images, [face(), face(seed=1)])
+        assert [name for name, _ in stack.report.skipped] == list(faults)
+        assert all(reason for _, reason in stack.report.skipped)
+        assert stack.report.passed_over == (("8.png", "empty file"), ("9", "empty file"))
+        assert stack.report.summary() == "2 faces read, 6 skipped, 2 other files passed over"
+
+    @pytest.mark.parametrize("keep", [True, False])
+    def test_files_that_vanish(self, tmp_path, keep, monkeypatch):
+        if not keep:
+            monkeypatch.setattr(reading, "KEPT_BYTES", 0)
+        folder = people(tmp_path, 1, 3)
+        found = list_folder(str(folder), lambda: None)
+        (folder / "s1" / "2.pgm").unlink()
+        stack = Reading("faces", found, ReadOptions(), Meter(None)).stack()
+        assert stack.names == ("s1/1.pgm", "s1/3.pgm")
+        assert stack.report.skipped == (("s1/2.pgm", "vanished while it was being read"),)
+
+    def test_files_that_vanish_after_their_header(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(reading, "KEPT_BYTES", 0)
+        folder = people(tmp_path, 1, 3)
+        header = reading.read_header
+
+        def read_and_remove(entry, *, keep):
+            read = header(entry, keep=keep)
+            if entry.name == "s1/2.pgm":
+                (folder / entry.name).unlink()
+            return read
+
+        monkeypatch.setattr(reading, "read_header", read_and_remove)
+        stack = read_faces(folder)
+        assert stack.names == ("s1/1.pgm", "s1/3.pgm")
+        assert stack.report.skipped == (("s1/2.pgm", "vanished while it was being read"),)
+
+    def test_decoders_warnings_are_in_the_report_and_nowhere_else(self, tmp_path):
+        tiff = encoded(face(), "tif")
+        cut = tiff[:-2] + b"\xff\xff"  # the table of the next page lies beyond the end
+        make(tmp_path, {"1.png": face(), "2.tif": cut, "3.jpg": self.with_broken_exif()})
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            stack = read_faces(tmp_path)
+        assert len(stack) == 3
+        assert [note for note in stack.report.notes if note.startswith("3.jpg: ")]
+
+    def with_broken_exif(self):
+        return encoded(face(), "jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01")
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix file system")
+    def test_odd_files(self, tmp_path):
+        folder = people(tmp_path, 2, 1)
+        os.mkfifo(folder / "fifo.png")
+        (folder / "s1" / "loop").symlink_to(folder)
+        (folder / "broken.png").symlink_to("nowhere")
+        stack = read_faces(folder)
+        assert stack.names == ("s1/1.pgm", "s2/1.pgm")
+        assert stack.report.skipped == (("broken.png", "broken link"),)
+
+
+class TestErrors:
+    def test_missing(self, tmp_path):
+        for path in (tmp_path / "nowhere", make(tmp_path, {"a.txt": b"a"}) / "a.txt" / "b"):
+            with pytest.raises(FileNotFoundError, match=f"no folder or archive {path}: check"):
+                read_faces(path)
+
+    @pytest.mark.parametrize("what", ["stat", "open"])
+    def test_unreadable(self, tmp_path, monkeypatch, what):
+        path = make(tmp_path, {"a.zip": b"PK"}) / "a.zip"
+
+        def refuse(*_, **__):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(os, what, refuse)
+        with pytest.raises(
+            PermissionError, match=f"{path} may not be read .Permission denied.: ch"
+        ):
+            read_faces(path)
+
+    def test_empty_folder(self, tmp_path):
+        with pytest.raises(
+            NoFacesError, match=f"no picture .* in {tmp_path}. Found:\n  it is empty"
+        ):
+            read_faces(tmp_path)
+
+    def test_no_faces(self, tmp_path):
+        files = {"1.png": b"text", "README.txt": b"...", "b.txt": b"..."}
+        with pytest.raises(NoFacesError) as caught:
+            read_faces(make(tmp_path, files | {"2.png": encoded(face(), "png")[:60]}))
+        message = str(caught.value)
+        assert "1.png: damaged" in message
+        assert "2.png: " in message
+        assert "2 files: no picture (.txt), such as b.txt" in message
+
+    def test_no_faces_among_very_many_files(self, tmp_path):
+        with pytest.raises(NoFacesError) as caught:
+            read_faces(make(tmp_path, {f"{i}.png": b"text" for i in range(50)}))
+        assert len(str(caught.value).splitlines()) == 14
+
+    @pytest.mark.parametrize(
+        ("name", "content", "kind", "message"),
+        [
+            (
+                "1.png",
+                encoded(face(), "png"),
+                NoFacesError,
+                "is a single picture: open the folder",
+            ),
+            ("a.txt", b"text", NoFacesError, "is neither a folder nor a zip or tar"),
+            ("a.zip", b"text", ArchiveError, "is damaged: get it again"),
+            ("a.tar.gz", b"text", ArchiveError, "is damaged: get it again"),
+            ("a.tgz", b"\x1f\x8b text", ArchiveError, r"is damaged \(.*\): get it again"),
+        ],
+    )
+    def test_files_that_are_no_archives(self, tmp_path, name, content, kind, message):
+        with pytest.raises(kind, match=f"{tmp_path / name} {message}"):
+            read_faces(make(tmp_path, {name: content}) / name)
+
+    def test_options_are_checked_first(self):
+        with pytest.raises(ValueError, match="channel must be one of"):
+            read_faces("nowhere", channel="hue")
+
+    def test_expression_that_finds_nothing(self, tmp_path):
+        with pytest.raises(ValueError, match="subjects='x' is found in none of the 6 names"):
+            read_faces(people(tmp_path), subjects="x")
+
+    def test_more_than_the_memory(self, tmp_path):
+        people(tmp_path, 2, 1)
+
+        def header(entry, **_):
+            return reading.Header((10**6, 10**6), np.dtype("f4"), in_colour=False, file=entry)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "read_header", header)
+            with pytest.raises(MemoryError, match=r"take 7629395 MiB.*lazy=True"):
+                read_faces(tmp_path, lazy=False)
+            assert read_faces(tmp_path).shape == (2, 10**6, 10**6)
+
+
+class TestLazy:
+    def test_the_budget_decides(self, tmp_path):
+        people(tmp_path, 3, 2)
+        size = 6 * 12 * 10
+        assert not read_faces(tmp_path).is_lazy
+        assert not read_faces(tmp_path, memory_budget=size).is_lazy
+        assert read_faces(tmp_path, memory_budget=size - 1).is_lazy
+        assert not read_faces(tmp_path, memory_budget=0, lazy=False).is_lazy
+        assert read_faces(tmp_path, memory_budget=size, lazy=True).is_lazy
+        assert not read_faces(tmp_path, memory_budget=size // 4, size=6).is_lazy
+
+    def test_the_report_says_so(self, tmp_path):
+        stack = read_faces(people(tmp_path), lazy=True)
+        assert stack.report.lazy
+        assert stack.report.summary() == "6 faces read (lazy)"
+        assert not read_faces(tmp_path).report.lazy
+
+    def test_nothing_is_decoded(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(reading, "decode", None)
+        assert read_faces(people(tmp_path), lazy=True).shape == (6, 12, 10)
+
+
+class StopReadError(Exception):
+    pass
+
+
+class TestProgress:
+    @pytest.fixture(autouse=True)
+    def often(self, monkeypatch):
+        monkeypatch.setattr(parallel, "PERIOD", 0.001)
+
+    @pytest.mark.parametrize(("lazy", "total"), [(None, 12), (False, 12), (True, 7)])
+    def test_progress_ends_at_its_total(self, tmp_path, lazy, total):
+        told = []
+        here = threading.get_ident()
+        read_faces(
+            people(tmp_path),
+            lazy=lazy,
+            progress=lambda *steps: told.append((*steps, threading.get_ident())),
+        )
+        assert told[0] == (0, 0, here)
+        assert told[-1] == (total, total, here)
+        assert told == sorted(told)
+        assert {thread for *_, thread in told} == {here}
+
+    @pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
+    @pytest.mark.parametrize("when", ["at once", "while listing", "while reading"])
+    @pytest.mark.parametrize("error", [StopReadError, BrokenPipeError, ValueError])
+    def test_progress_can_cancel(self, tmp_path, monkeypatch, kind, when, error):
+        # so that progress is told of every file, and no file is done before it is told
+        monkeypatch.setattr(parallel, "PERIOD", 0 if when == "while listing" else 0.001)
+        path = people(tmp_path / "files", 5, 5)
+        if kind != "folder":
+            path = (zipped if kind == "zip" else tarred)(path, tmp_path / f"a.{kind}")
+        calls = Counter()
+
+        def progress(_, total):
+            calls[total > 0] += 1
+            if when == "at once" or calls[when == "while reading"] == 1 + (
+                when == "while listing"
+            ):
+                raise error("enough")
+
+        with pytest.raises(error, match="enough"):
+            read_faces(path, progress=progress)
+        assert not [t for t in threading.enumerate() if t.name.startswith("faces")]
+
+
+SIZES = st.sampled_from([(12, 10), (12, 10), (9, 10), (20, 31), (1, 1)])
+KINDS = st.sampled_from(
+    [(mode, ext) for mode, group in MODES.items() for ext in group] + [("RGB", "jpg")]
+)
+PARTS = st.text(st.sampled_from("ab12_ .é+-"), min_size=1, max_size=5).map(lambda s: f"x{s}x")
+NAMES = st.lists(PARTS, min_size=1, max_size=3).map("/".join)
+TREES = st.dictionaries(NAMES, st.tuples(KINDS, SIZES), min_size=1, max_size=6)
+OPTIONS = st.fixed_dictionaries(
+    {
+        "channel": st.sampled_from(["luminance", "red"]),
+        "resize": st.sampled_from(["crop", "pad", "stretch"]),
+        "size": st.sampled_from([None, 5, (7, 4)]),
+    }
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(TREES, OPTIONS)
+def test_any_folder_reads_the_same_lazily_and_from_an_archive(tree, options):
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            f"{name}{i}.{extension}": encoded(picture(mode, *size, seed=i), extension)
+            for i, (name, ((mode, extension), size)) in enumerate(tree.items())
+        }
+        root = make(Path(folder, "files"), files)
+        stack = read_faces(root, **options)
+        assert sorted(stack.names) == sorted(files)
+        assert stack.report.skipped == ()
+        lazy = read_faces(root, lazy=True, **options)
+        packed = read_faces(zipped(root, Path(folder, "a.zip"), inside="top/"), **options)
+        again = read_faces(root, memory_budget=0, **options)
+        for other in (lazy, packed, again):
+            assert other.shape == stack.shape
+            assert other.dtype == stack.dtype
+            np.testing.assert_array_equal(np.asarray(other), stack.images)
+            assert other.report.notes == stack.report.notes
+        assert (lazy.names, lazy.subjects) == (stack.names, stack.subjects)
+        assert lazy.report.resized == stack.report.resized
+
+
+@needs_real_data
+def test_real_orl():
+    stack = read_faces(real_data / "orl")
+    assert stack.shape == (400, 112, 92)
+    assert stack.subjects == tuple(f"s{s}" for s in range(1, 41) for _ in range(10))
+    assert stack.report.summary() == "400 faces read, 1 other file passed over"
+    assert stack.images.max() > 200
+    np.testing.assert_array_equal(np.asarray(read_faces(real_data / "orl", lazy=True)), stack)
+
+
+@needs_real_data
+def test_real_archive():
+    stack = read_faces(real_data / "archive")
+    assert stack.shape == (400, 80, 70)
+    assert stack.names[0] == "1_1.jpg"
+    assert Counter(Counter(stack.subjects).values()) == {10: 40}

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_latent_faces.naming import find_subjects, natural_key, printable
+
+
+def in_order(*names):
+    return sorted(names, key=natural_key)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["s2/1.pgm", "s10/1.pgm"],
+        ["2.pgm", "10.pgm"],
+        ["s1/2.pgm", "s1/10.pgm", "s2/1.pgm"],
+        ["a.png", "B.png", "c.png"],
+        ["Anna/1.png", "Anna B/1.png"],
+        ["1.png", "a.png"],
+        ["x1y2.png", "x1y10.png", "x2y1.png"],
+        ["x-1.png", "x-02.png", "x-3.png"],
+        ["0" * 5000 + "1", "9" * 5000],
+    ],
+)
+def test_natural_order(names):
+    assert in_order(*reversed(names)) == names
+
+
+def test_names_that_differ_in_case_or_zeros_only_keep_one_order():
+    names = ["A1.png", "a1.png", "a01.png", "a001.png"]
+    orders = {tuple(in_order(*random.sample(names, 4))) for _ in range(20)}
+    assert len(orders) == 1
+
+
+def test_unicode_normal_forms_sort_together():
+    composed, decomposed = "\u00e9mile2", "e\u0301mile10"
+    assert in_order(decomposed, "f", composed) == ["f", composed, decomposed]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.sampled_from("aB1٣0²/. _-é\n"), max_size=8)), st.randoms())
+def test_natural_order_is_total(names, chance):
+    shuffled = names.copy()
+    chance.shuffle(shuffled)
+    assert in_order(*names) == in_order(*shuffled)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_natural_order_of_numbers_is_that_of_their_values(a, b):
+    assert (natural_key(f"s{a}.pgm") < natural_key(f"s{b}.pgm")) == (a < b)
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_printable_names_can_be_written(name):
+    printable(name).encode("utf-8")
+
+
+def test_printable_leaves_text_alone_and_escapes_bytes():
+    assert printable("Ünï 顔.png") == "Ünï 顔.png"
+    assert printable(b"a\xff.png".decode("utf-8", "surrogateescape")) == "a\\udcff.png"
+
+
+YALE_B = ["yaleB01_P00A+000E+00.pgm", "yaleB01_P00A-005E-10.pgm", "yaleB02_P00A+000E+00.pgm"]
+
+
+@pytest.mark.parametrize(
+    ("names", "subjects"),
+    [
+        # folders
+        (["s1/1.pgm", "s1/2.pgm", "s10/1.pgm"], ["s1", "s1", "s10"]),
+        (["A_B/A_B_0001.jpg", "A_B/A_B_0002.jpg", "C/C_0001.jpg"], ["A_B", "A_B", "C"]),
+        (["test/s1/1.pgm", "test/s2/1.pgm", "train/s1/2.pgm"], ["s1", "s2", "s1"]),
+        (["s1/1.pgm", "s1/deep/er/2.pgm", "s1/3.pgm", "4.pgm"], ["s1", "er", "s1", ""]),
+        # two numbers: the one that is different in every name only counts pictures
+        (["1_1.jpg", "2_1.jpg", "3_2.jpg", "4_2.jpg"], ["1", "1", "2", "2"]),
+        (["1_1.jpg", "1_2.jpg", "2_3.jpg", "2_4.jpg"], ["1", "1", "2", "2"]),
+        (["1_1.jpg", "1_2.jpg", "2_1.jpg", "2_2.jpg"], ["1", "1", "2", "2"]),
+        (["01-1.png", "01-2.png", "02-1.png"], ["01", "01", "02"]),
+        # letters with a number
+        (
+            ["subject01.glasses", "subject01.sad", "subject02.sad"],
+            ["subject01"] * 2 + ["subject02"],
+        ),
+        (
+            ["subject01.gif", "subject01.sad.gif", "subject02.gif"],
+            ["subject01"] * 2 + ["subject02"],
+        ),
+        (YALE_B, ["yaleB01", "yaleB01", "yaleB02"]),
+        (["s1_01.png", "s1_02.png", "s2_01.png"], ["s1", "s1", "s2"]),
+        # before the first dot
+        (["KA.AN1.39.tiff", "KA.AN2.40.tiff", "KL.AN1.167.tiff"], ["KA", "KA", "KL"]),
+        # before the last number
+        (["A_B_0001.jpg", "A_B_0002.jpg", "C_0001.jpg"], ["A_B", "A_B", "C"]),
+        (["one/A_B_0001.jpg", "one/A_B_0002.jpg", "one/C_0001.jpg"], ["A_B", "A_B", "C"]),
+        (["anna1.jpg", "anna2.jpg", "bob1.jpg"], ["anna", "anna", "bob"]),
+        (["anna (1).jpg", "anna (2).jpg", "bob (1).jpg"], ["anna", "anna", "bob"]),
+        (["m-001-01.bmp", "m-001-02.bmp", "m-002-01.bmp"], ["m-001", "m-001", "m-002"]),
+        # before the first separator
+        (["an2i_left.pgm", "an2i_up.pgm", "at33_up.pgm"], ["an2i", "an2i", "at33"]),
+        (["00001_fa.ppm", "00001_fb.ppm", "00002_fa.ppm"], ["00001", "00001", "00002"]),
+        (["anna sad.png", "anna glad.png", "bob sad.png"], ["anna", "anna", "bob"]),
+        (["a\nb_1.png", "a\nb_2.png", "c_1.png"], ["a\nb", "a\nb", "c"]),
+    ],
+)
+def test_subjects(names, subjects):
+    assert find_subjects(names) == tuple(subjects)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["1_1.jpg"],
+        ["1.pgm", "2.pgm", "10.pgm"],
+        ["01.pgm", "02.pgm", "20.pgm"],
+        ["1_1.jpg", "2_2.jpg"],
+        ["anna.jpg", "bob.jpg"],
+        ["anna_1.jpg", "anna_2.jpg"],
+        ["subject01.sad", "subject01.glad"],
+        ["s1/1.pgm", "s2/1.pgm"],
+        ["one/1.pgm", "one/2.pgm"],
+        ["_1.jpg", "+.jpg", ".jpg"],
+    ],
+)
+def test_no_subjects_where_names_do_not_tell(names):
+    assert find_subjects(names) is None
+
+
+def test_blog_names():
+    names = [f"{i}_{(i + 9) // 10}.jpg" for i in range(1, 401)]
+    subjects = find_subjects(names)
+    assert subjects is not None
+    assert len(set(subjects)) == 40
+    assert subjects[399] == "40"
+
+
+@pytest.mark.parametrize(
+    ("rule", "subjects"),
+    [
+        (r"^(.*?)_", ("a", "b", "")),
+        (r"_(?P<n>\d)(?P<subject>x?)", ("x", "", "")),
+        (r"\d", ("1", "2", "")),
+        (r"(\d)?\.jpg", ("", "2", "")),
+        (False, None),
+    ],
+)
+def test_subjects_by_expression(rule, subjects):
+    assert find_subjects(["a_1x.jpg", "b_2.jpg", "c.jpg"], rule) == subjects
+
+
+def test_expression_found_nowhere():
+    with pytest.raises(ValueError, match=r"subjects='z\+' is found in none of the 1 names"):
+        find_subjects(["a.jpg"], "z+")
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.sampled_from("ab12_-. /"), min_size=1, max_size=9)))
+def test_subjects_of_any_names(names):
+    subjects = find_subjects(names)
+    assert subjects is None or 1 < len(set(subjects)) < len(subjects) == len(names)

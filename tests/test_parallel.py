@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from napari_latent_faces import parallel
+from napari_latent_faces.parallel import Meter, run_each
+
+
+class StopReadError(Exception):
+    pass
+
+
+@pytest.fixture
+def eager_meter(monkeypatch):
+    """Let progress be called as often as it can be."""
+    monkeypatch.setattr(parallel, "PERIOD", 0.001)
+
+
+def face_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("faces")]
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 1000])
+def test_results_are_in_order(n):
+    assert run_each(lambda i: i * i, range(n), Meter(None)) == [i * i for i in range(n)]
+    assert face_threads() == []
+
+
+def test_work_is_done_elsewhere_and_progress_told_here(eager_meter):
+    here, seen, told = threading.get_ident(), set(), []
+    first = threading.Event()
+
+    def work(_):
+        seen.add(threading.get_ident())
+        first.wait(10)
+
+    def progress(done, total):
+        assert threading.get_ident() == here
+        told.append((done, total))
+        first.set()
+
+    meter = Meter(progress)
+    meter.total = 20
+    run_each(work, range(20), meter)
+    assert here not in seen
+    assert told == sorted(told)
+    assert meter.done == 20
+    meter.finish()
+    assert told[-1] == (20, 20)
+
+
+def test_progress_goes_on_from_what_was_done_before():
+    meter = Meter(None)
+    run_each(str, range(3), meter)
+    run_each(str, range(4), meter)
+    assert meter.done == 7
+
+
+def test_an_exception_of_progress_cancels(eager_meter):
+    done = []
+    cancelled = threading.Event()
+
+    def work(i):
+        cancelled.wait(10)
+        done.append(i)
+
+    def progress(*_):
+        cancelled.set()
+        raise StopReadError
+
+    with pytest.raises(StopReadError):
+        run_each(work, range(10_000), Meter(progress))
+    assert len(done) < 10_000
+    assert face_threads() == []
+
+
+def test_an_exception_of_the_work_ends_it():
+    done = []
+
+    def work(i):
+        if i == 5:
+            raise KeyError(i)
+        done.append(i)
+
+    with pytest.raises(KeyError):
+        run_each(work, range(100_000), Meter(None))
+    assert len(done) < 99_999
+    assert face_threads() == []
+
+
+def test_pulses_are_not_too_many():
+    told = []
+    meter = Meter(lambda *steps: told.append(steps))
+    for _ in range(1000):
+        meter.pulse()
+    assert 1 <= len(told) < 1000

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from napari_latent_faces import sources
+from napari_latent_faces.sources import MAX_PICTURE_BYTES, Listing, list_folder, read_part
+from tests.pictures import face, make, people
+
+unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix file system")
+
+
+def listed(root):
+    return list_folder(str(root), lambda: None)
+
+
+def names(root):
+    return [entry.name for entry in listed(root).entries]
+
+
+def refuse(monkeypatch, folder, error=errno.EACCES):
+    """Let one folder be unreadable, for root as well."""
+    scandir = os.scandir
+
+    def guarded(path):
+        if os.fspath(path) == str(folder):
+            raise OSError(error, os.strerror(error), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(sources.os, "scandir", guarded)
+
+
+def test_nested_folders_in_natural_order(tmp_path):
+    people(tmp_path, n_people=11, n_pictures=2)
+    assert names(tmp_path) == [f"s{s}/{i}.pgm" for s in range(1, 12) for i in (1, 2)]
+
+
+def test_listing_order_does_not_matter(tmp_path, monkeypatch):
+    people(tmp_path, n_people=5, n_pictures=5)
+    (tmp_path / "link").symlink_to(tmp_path / "s2", target_is_directory=True)
+    expected = listed(tmp_path)
+
+    scandir = os.scandir
+    monkeypatch.setattr(sources.os, "scandir", lambda p: nullcontext([*scandir(p)][::-1]))
+    backwards = listed(tmp_path)
+    assert [e.name for e in backwards.entries] == [e.name for e in expected.entries]
+    assert backwards.passed_over == expected.passed_over
+
+
+def test_files_are_sorted_by_what_they_are(tmp_path):
+    make(
+        tmp_path,
+        {
+            "1.pgm": face(),
+            "no extension": face().tobytes(),
+            "2.pgm.bad": face().tobytes(),
+            "3.heic": b"...",
+            "empty.pgm": b"",
+            "empty": b"",
+            "README.txt": b"Read me",
+            "Thumbs.db": b"...",
+            ".DS_Store": b"...",
+            "__MACOSX/._1.pgm": b"...",
+            ".git/1.pgm": face(),
+        },
+    )
+    found = listed(tmp_path)
+    assert [(e.name, e.certain) for e in found.entries] == [
+        ("1.pgm", True),
+        ("no extension", False),
+    ]
+    assert [name for name, _ in found.skipped] == ["2.pgm.bad", "3.heic"]
+    assert dict(found.passed_over) == {
+        "empty.pgm": "empty file",
+        "empty": "empty file",
+        "README.txt": "no picture (.txt)",
+        "Thumbs.db": "no picture (.db)",
+        ".DS_Store": "hidden or system file",
+        "__MACOSX/": "hidden or system folder",
+        ".git/": "hidden or system folder",
+    }
+
+
+def test_files_that_are_too_large():
+    found = Listing()
+    found.add("large.tif", MAX_PICTURE_BYTES + 1, bytes)
+    found.add("large", MAX_PICTURE_BYTES + 1, bytes)
+    assert found.skipped == [("large.tif", "larger than 256 MiB")]
+    assert found.passed_over == [("large", "larger than 256 MiB")]
+
+
+@unix
+def test_nothing_but_regular_files_is_opened(tmp_path):
+    make(tmp_path, {"1.pgm": face()})
+    os.mkfifo(tmp_path / "2.pgm")
+    os.mkfifo(tmp_path / "3")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(tmp_path)  # the names of sockets must be short
+        server.bind("4.pgm")
+        os.chdir(here)
+        (tmp_path / "5.pgm").symlink_to("/dev/zero")
+        found = listed(tmp_path)
+    assert [entry.name for entry in found.entries] == ["1.pgm"]
+    assert found.passed_over == [
+        (name, "no regular file") for name in ("2.pgm", "3", "4.pgm", "5.pgm")
+    ]
+
+
+@unix
+def test_a_file_that_became_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "1.pgm")
+    with pytest.raises(OSError, match="no regular file"):
+        read_part(str(tmp_path / "1.pgm"), 10)
+
+
+@unix
+def test_links(tmp_path):
+    root = people(tmp_path / "root", n_people=2, n_pictures=1)
+    people(tmp_path / "elsewhere", n_people=1, n_pictures=1)
+    (root / "again").symlink_to(root / "s1")
+    (root / "s1" / "loop").symlink_to(root)
+    (root / "s2" / "above").symlink_to(tmp_path)
+    (root / "a").symlink_to(tmp_path / "elsewhere")
+    (root / "s3.pgm").symlink_to(root / "s1" / "1.pgm")
+    (root / "broken.pgm").symlink_to(root / "nowhere")
+    (root / "self").symlink_to(root / "self")
+    found = listed(root)
+    assert [e.name for e in found.entries] == ["a/s1/1.pgm", "s1/1.pgm", "s2/1.pgm", "s3.pgm"]
+    assert found.skipped == [("broken.pgm", "broken link")]
+    assert found.passed_over == [
+        ("again/", "link to a folder read elsewhere"),
+        ("s1/loop/", "link to a folder read elsewhere"),
+        ("s2/above/", "link to a folder read elsewhere"),
+        ("self", "broken link"),
+    ]
+
+
+def test_deep_trees(tmp_path):
+    depth = 100
+    make(tmp_path, {"d/" * depth + "1.pgm": face()})
+    assert names(tmp_path) == ["d/" * depth + "1.pgm"]
+
+
+def test_unreadable_folders_inside_are_reported(tmp_path, monkeypatch):
+    people(tmp_path, n_people=2, n_pictures=1)
+    refuse(monkeypatch, tmp_path / "s1")
+    found = listed(tmp_path)
+    assert [entry.name for entry in found.entries] == ["s2/1.pgm"]
+    assert found.skipped == [("s1/", "folder not readable: Permission denied")]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(errno.EACCES, PermissionError), (errno.EIO, OSError)]
+)
+def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch, code, kind):
+    refuse(monkeypatch, tmp_path, code)
+    with pytest.raises(kind, match=f"The folder {tmp_path} cannot be read .*: check"):
+        listed(tmp_path)
+
+
+def test_a_folder_that_vanishes_is_reported(tmp_path, monkeypatch):
+    people(tmp_path, n_people=2, n_pictures=1)
+    refuse(monkeypatch, tmp_path / "s1", errno.ENOENT)
+    assert listed(tmp_path).skipped == [
+        ("s1/", "folder not readable: No such file or directory")
+    ]
+
+
+def test_a_file_that_vanishes_is_reported(tmp_path, monkeypatch):
+    make(tmp_path, {"1.pgm": face()})
+
+    class Vanished:
+        name = "2.pgm"
+
+        def stat(self):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+        def is_symlink(self):
+            return False
+
+    scandir = os.scandir
+    monkeypatch.setattr(sources.os, "scandir", lambda p: nullcontext([*scandir(p), Vanished()]))
+    found = listed(tmp_path)
+    assert found.skipped == [("2.pgm", "No such file or directory")]
+
+
+@unix
+def test_names_that_are_no_text_can_be_read_and_printed(tmp_path):
+    make(tmp_path, {"1.pgm": face()})
+    (tmp_path / "1.pgm").rename(tmp_path / os.fsdecode(b"\xff.pgm"))
+    (entry,) = listed(tmp_path).entries
+    assert entry.name == r"\udcff.pgm"
+    assert entry.read(2) == b"P5"
+
+
+@pytest.mark.parametrize("name", ["a b.pgm", "+1.pgm", "-rf.pgm", "Ünï 顔 🙂.pgm", "a'\"b.pgm"])
+def test_unusual_names(tmp_path, name):
+    make(tmp_path, {name: face()})
+    (entry,) = listed(tmp_path).entries
+    assert entry.name == name
+    assert entry.read(2) == b"P5"
+
+
+def test_the_pulse_can_end_the_listing(tmp_path):
+    people(tmp_path)
+
+    def pulse():
+        raise BrokenPipeError("told to stop")
+
+    with pytest.raises(BrokenPipeError, match="told to stop"):
+        list_folder(str(tmp_path), pulse)
+
+
+def test_read_part(tmp_path):
+    path = make(tmp_path, {"1": b"0123456789"}) / "1"
+    read = partial(read_part, str(path))
+    assert read(4) == b"0123"
+    assert read(100) == b"0123456789"
+    assert read(4, 8) == b"89"
+    assert read(4, 80) == b""
+    assert read(0) == b""
