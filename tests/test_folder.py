@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_latent_faces import parallel, read_faces, reading
+from napari_latent_faces import read_faces
 from napari_latent_faces.folder import ArchiveError, NoFacesError
-from napari_latent_faces.options import ReadOptions
-from napari_latent_faces.parallel import Meter
-from napari_latent_faces.reading import Reading
-from napari_latent_faces.sources import list_folder
+from napari_latent_faces.reading import parallel, steps
+from napari_latent_faces.reading.options import ReadOptions
+from napari_latent_faces.reading.parallel import Meter
+from napari_latent_faces.reading.sources import list_folder
+from napari_latent_faces.reading.steps import Reading
 from tests.pictures import (
     MODES,
     coloured,
@@ -286,7 +287,7 @@ class TestFaults:
     @pytest.mark.parametrize("keep", [True, False])
     def test_files_that_vanish(self, tmp_path, keep, monkeypatch):
         if not keep:
-            monkeypatch.setattr(reading, "KEPT_BYTES", 0)
+            monkeypatch.setattr(steps, "KEPT_BYTES", 0)
         folder = people(tmp_path, 1, 3)
         found = list_folder(str(folder), lambda: None)
         (folder / "s1" / "2.pgm").unlink()
@@ -295,9 +296,9 @@ class TestFaults:
         assert stack.report.skipped == (("s1/2.pgm", "vanished while it was being read"),)
 
     def test_files_that_vanish_after_their_header(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(reading, "KEPT_BYTES", 0)
+        monkeypatch.setattr(steps, "KEPT_BYTES", 0)
         folder = people(tmp_path, 1, 3)
-        header = reading.read_header
+        header = steps.read_header
 
         def read_and_remove(entry, *, keep):
             read = header(entry, keep=keep)
@@ -305,7 +306,7 @@ class TestFaults:
                 (folder / entry.name).unlink()
             return read
 
-        monkeypatch.setattr(reading, "read_header", read_and_remove)
+        monkeypatch.setattr(steps, "read_header", read_and_remove)
         stack = read_faces(folder)
         assert stack.names == ("s1/1.pgm", "s1/3.pgm")
         assert stack.report.skipped == (("s1/2.pgm", "vanished while it was being read"),)
@@ -404,10 +405,10 @@ class TestErrors:
         people(tmp_path, 2, 1)
 
         def header(entry, **_):
-            return reading.Header((10**6, 10**6), np.dtype("f4"), in_colour=False, file=entry)
+            return steps.Header((10**6, 10**6), np.dtype("f4"), in_colour=False, file=entry)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reading, "read_header", header)
+            patch.setattr(steps, "read_header", header)
             with pytest.raises(MemoryError, match=r"take 7629395 MiB.*lazy=True"):
                 read_faces(tmp_path, lazy=False)
             assert read_faces(tmp_path).shape == (2, 10**6, 10**6)
@@ -431,7 +432,7 @@ class TestLazy:
         assert not read_faces(tmp_path).report.lazy
 
     def test_nothing_is_decoded(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(reading, "decode", None)
+        monkeypatch.setattr(steps, "decode", None)
         assert read_faces(people(tmp_path), lazy=True).shape == (6, 12, 10)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces import draw_faces
-from napari_latent_faces._face_traits import random_person
+from napari_latent_faces.drawing.traits import random_person
 from napari_latent_faces.synthetic import _generator
 
 SMALL = (56, 46)

@@ -6,20 +6,20 @@ import os
 import stat
 from typing import TYPE_CHECKING, Literal
 
-from napari_latent_faces.archives import ArchiveError, archive_lister, list_archive
-from napari_latent_faces.formats import is_picture_name
-from napari_latent_faces.ondemand import BrokenFaceWarning
-from napari_latent_faces.options import ReadOptions
-from napari_latent_faces.parallel import Meter
-from napari_latent_faces.probe import ARCHIVES, looks_like_faces
-from napari_latent_faces.reading import NoFacesError, Reading
-from napari_latent_faces.sources import Listing, list_folder
+from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
+from napari_latent_faces.reading.formats import is_picture_name
+from napari_latent_faces.reading.ondemand import BrokenFaceWarning
+from napari_latent_faces.reading.options import ReadOptions
+from napari_latent_faces.reading.parallel import Meter
+from napari_latent_faces.reading.probe import ARCHIVES, looks_like_faces
+from napari_latent_faces.reading.sources import Listing, list_folder
+from napari_latent_faces.reading.steps import NoFacesError, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
-    from napari_latent_faces.options import Channel, Resize
+    from napari_latent_faces.reading.options import Channel, Resize
     from napari_latent_faces.stack import FaceStack
 
 __all__ = [

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces import _face_outfit as outfit
-from napari_latent_faces import _face_parts as parts
-from napari_latent_faces._face_brushes import Frame, Noise, paint
-from napari_latent_faces._face_traits import random_person, random_takes
+from napari_latent_faces.drawing import outfit, parts
+from napari_latent_faces.drawing.brushes import Frame, Noise, paint
+from napari_latent_faces.drawing.traits import random_person, random_takes
 from napari_latent_faces.report import ReadReport
 from napari_latent_faces.stack import FaceStack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_latent_faces._face_brushes import Pixels, Surface
-    from napari_latent_faces._face_traits import Person, Takes
+    from napari_latent_faces.drawing.brushes import Pixels, Surface
+    from napari_latent_faces.drawing.traits import Person, Takes
 
 __all__ = ["draw_faces"]
 

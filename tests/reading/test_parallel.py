@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from napari_latent_faces import parallel
-from napari_latent_faces.parallel import Meter, run_each
+from napari_latent_faces.reading import parallel
+from napari_latent_faces.reading.parallel import Meter, run_each
 
 
 class StopReadError(Exception):

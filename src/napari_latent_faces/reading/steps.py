@@ -9,28 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.decode import (
+from napari_latent_faces.reading.decode import (
     BrokenPictureError,
     Header,
     NotAPictureError,
     decode,
     read_header,
 )
-from napari_latent_faces.frames import DEPTHS, Frame
-from napari_latent_faces.heard import heard_warnings
-from napari_latent_faces.naming import find_subjects
-from napari_latent_faces.ondemand import lazy_images
-from napari_latent_faces.parallel import run_each
+from napari_latent_faces.reading.frames import DEPTHS, Frame
+from napari_latent_faces.reading.heard import heard_warnings
+from napari_latent_faces.reading.naming import find_subjects
+from napari_latent_faces.reading.ondemand import lazy_images
+from napari_latent_faces.reading.parallel import run_each
+from napari_latent_faces.reading.sources import in_natural_order
 from napari_latent_faces.report import ReadReport
-from napari_latent_faces.sources import in_natural_order
 from napari_latent_faces.stack import FaceStack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import ReadOptions
-    from napari_latent_faces.parallel import Meter
-    from napari_latent_faces.sources import Entry, Listing
+    from napari_latent_faces.reading.options import ReadOptions
+    from napari_latent_faces.reading.parallel import Meter
+    from napari_latent_faces.reading.sources import Entry, Listing
 
 __all__ = ["NoFacesError", "Reading"]
 

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from napari_latent_faces.heard import heard_warnings
+from napari_latent_faces.reading.heard import heard_warnings
 
 
 def test_warnings_are_heard_and_not_shown():

@@ -1,6 +1,6 @@
 """What surrounds a drawn face: neck and clothes, hair, glasses.
 
-The numbers are of the kinds that `_face_parts` uses.
+The numbers are of the kinds that `parts` uses.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_latent_faces._face_brushes import Surface, between, bump, paint, step
-from napari_latent_faces._face_parts import SIDES, depth_in_head
+from napari_latent_faces.drawing.brushes import Surface, between, bump, paint, step
+from napari_latent_faces.drawing.parts import SIDES, depth_in_head
 
 if TYPE_CHECKING:
-    from napari_latent_faces._face_brushes import Frame, Noise, Pixels
-    from napari_latent_faces._face_traits import Person, Takes
+    from napari_latent_faces.drawing.brushes import Frame, Noise, Pixels
+    from napari_latent_faces.drawing.traits import Person, Takes
 
 
 def body(person: Person, frame: Frame, depth: Pixels, noise: Noise) -> tuple[Surface, Pixels]:

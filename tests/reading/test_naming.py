@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.naming import find_subjects, natural_key, printable
+from napari_latent_faces.reading.naming import find_subjects, natural_key, printable
 
 
 def in_order(*names):

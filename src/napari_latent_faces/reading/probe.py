@@ -10,15 +10,15 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from napari_latent_faces.archives import DAMAGE
-from napari_latent_faces.formats import (
+from napari_latent_faces.reading.archives import DAMAGE
+from napari_latent_faces.reading.formats import (
     HEAD_BYTES,
     Judgement,
     is_hidden,
     judge_name,
     starts_like_picture,
 )
-from napari_latent_faces.sources import read_part
+from napari_latent_faces.reading.sources import read_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from napari_latent_faces.formats import Judgement, is_hidden, judge_name
-from napari_latent_faces.sources import MAX_PICTURE_BYTES, Listing, read_part
+from napari_latent_faces.reading.formats import Judgement, is_hidden, judge_name
+from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES, Listing, read_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

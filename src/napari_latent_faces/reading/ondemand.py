@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.decode import BrokenPictureError, decode
-from napari_latent_faces.heard import heard_warnings
+from napari_latent_faces.reading.decode import BrokenPictureError, decode
+from napari_latent_faces.reading.heard import heard_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.frames import Frame
-    from napari_latent_faces.sources import Entry
+    from napari_latent_faces.reading.frames import Frame
+    from napari_latent_faces.reading.sources import Entry
 
 __all__ = ["BrokenFaceWarning", "lazy_images"]
 

@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from napari_latent_faces import sources
-from napari_latent_faces.sources import MAX_PICTURE_BYTES, Listing, list_folder, read_part
+from napari_latent_faces.reading import sources
+from napari_latent_faces.reading.sources import (
+    MAX_PICTURE_BYTES,
+    Listing,
+    list_folder,
+    read_part,
+)
 from tests.pictures import face, make, people
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix file system")

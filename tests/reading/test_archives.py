@@ -9,8 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from napari_latent_faces import archives
-from napari_latent_faces.archives import ArchiveError, archive_lister, list_archive
+from napari_latent_faces.reading import archives
+from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
 from tests.pictures import encoded, face, make, people, tarred, zipped
 
 KINDS = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]

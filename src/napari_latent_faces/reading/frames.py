@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import Channel, Resize
+    from napari_latent_faces.reading.options import Channel, Resize
 
 __all__ = ["BYTE", "DEPTHS", "FLOAT", "WORD", "Frame"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.formats import FORMATS, HEAD_BYTES, starts_like_picture
-from napari_latent_faces.frames import BYTE, FLOAT, WORD
-from napari_latent_faces.sources import MAX_PICTURE_BYTES
+from napari_latent_faces.reading.formats import FORMATS, HEAD_BYTES, starts_like_picture
+from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD
+from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from napari_latent_faces.frames import Frame
-    from napari_latent_faces.options import Channel
-    from napari_latent_faces.sources import Entry
+    from napari_latent_faces.reading.frames import Frame
+    from napari_latent_faces.reading.options import Channel
+    from napari_latent_faces.reading.sources import Entry
 
 __all__ = ["BrokenPictureError", "Header", "NotAPictureError", "decode", "read_header"]
 

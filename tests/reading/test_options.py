@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces import read_faces
-from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.reading.options import ReadOptions
 
 
 def test_read_faces_takes_every_option_with_the_same_default():

@@ -1,6 +1,6 @@
 """The parts of a drawn face: each function paints one of them on all pictures of a person.
 
-The numbers are places and sizes in face units (see `_face_brushes`), the shares of light that
+The numbers are places and sizes in face units (see `brushes`), the shares of light that
 a crease takes away, and tones between 0 (black) and 1 (white).
 """
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_latent_faces._face_brushes import (
+from napari_latent_faces.drawing.brushes import (
     Surface,
     between,
     bump,
@@ -21,8 +21,8 @@ from napari_latent_faces._face_brushes import (
 )
 
 if TYPE_CHECKING:
-    from napari_latent_faces._face_brushes import Frame, Noise, Pixels
-    from napari_latent_faces._face_traits import Person, Takes
+    from napari_latent_faces.drawing.brushes import Frame, Noise, Pixels
+    from napari_latent_faces.drawing.traits import Person, Takes
 
 SIDES = (-1.0, 1.0)
 

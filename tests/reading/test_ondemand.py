@@ -8,9 +8,9 @@ import pytest
 
 from napari_latent_faces import read_faces
 from napari_latent_faces.folder import BrokenFaceWarning
-from napari_latent_faces.frames import BYTE, Frame
-from napari_latent_faces.ondemand import BLOCK_BYTES, lazy_images
-from napari_latent_faces.sources import Entry
+from napari_latent_faces.reading.frames import BYTE, Frame
+from napari_latent_faces.reading.ondemand import BLOCK_BYTES, lazy_images
+from napari_latent_faces.reading.sources import Entry
 from tests.pictures import encoded, face, make, people, zipped
 
 FACES = np.stack([face(seed=seed) for seed in range(7)])

@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from napari_latent_faces import __version__
-from napari_latent_faces.cli_options import add_options
+from napari_latent_faces.cli.options import add_options
 from napari_latent_faces.nmf.params import NMFParams
-from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.reading.options import ReadOptions
 
 __all__ = ["DEBUG", "PROGRAM", "command_parser"]
 

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from napari_latent_faces import decode as decoding
-from napari_latent_faces.decode import (
+from napari_latent_faces.reading import decode as decoding
+from napari_latent_faces.reading.decode import (
     HEADER_BYTES,
     BrokenPictureError,
     NotAPictureError,
     decode,
     read_header,
 )
-from napari_latent_faces.frames import BYTE, FLOAT, WORD, Frame
-from napari_latent_faces.heard import heard_warnings
-from napari_latent_faces.sources import Entry
+from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD, Frame
+from napari_latent_faces.reading.heard import heard_warnings
+from napari_latent_faces.reading.sources import Entry
 from tests.pictures import MODES, coloured, encoded, face, oversized_png, picture, turned
 
 GREY = {"I;16": (WORD, "I;16"), "I": (FLOAT, "I"), "F": (FLOAT, "F")}

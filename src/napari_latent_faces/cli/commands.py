@@ -12,11 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces.cli_options import chosen, given, option, spelled
-from napari_latent_faces.cli_parser import DEBUG, PROGRAM, command_parser
-from napari_latent_faces.cli_progress import progress, write_line
+from napari_latent_faces.cli.options import chosen, given, option, spelled
+from napari_latent_faces.cli.parser import DEBUG, PROGRAM, command_parser
+from napari_latent_faces.cli.progress import progress, write_line
 from napari_latent_faces.nmf.params import NMFParams
-from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.reading.options import ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Literal
 
-from napari_latent_faces.formats import is_picture_name
+from napari_latent_faces.reading.formats import is_picture_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

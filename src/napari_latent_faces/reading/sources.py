@@ -8,8 +8,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_latent_faces.formats import Judgement, is_hidden, is_picture_name, judge_name
-from napari_latent_faces.naming import natural_key, printable
+from napari_latent_faces.reading.formats import (
+    Judgement,
+    is_hidden,
+    is_picture_name,
+    judge_name,
+)
+from napari_latent_faces.reading.naming import natural_key, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

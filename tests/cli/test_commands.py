@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import LatentFaces, NMFParams, __version__, cli_progress
+from napari_latent_faces import LatentFaces, NMFParams, __version__
 from napari_latent_faces.cli import main
-from napari_latent_faces.cli_options import chosen, option, spelled
-from napari_latent_faces.cli_parser import command_parser
-from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.cli import progress as cli_progress
+from napari_latent_faces.cli.options import chosen, option, spelled
+from napari_latent_faces.cli.parser import command_parser
+from napari_latent_faces.reading.options import ReadOptions
 
 FIELDS = [(each, declared) for each in (NMFParams, ReadOptions) for declared in fields(each)]
 QUICK = ["-k", "3", "--max-iter", "5", "--tol", "0"]
@@ -286,7 +287,7 @@ class TestFit:
 
 class TestInterrupt:
     def test_during_a_fit_leaves_nothing(self, folder, out):
-        every_step = "import napari_latent_faces.cli_progress as p; p._PERIOD = 0"
+        every_step = "import napari_latent_faces.cli.progress as p; p._PERIOD = 0"
         endless = ["--max-iter", 10**7, "--tol", 0]
         with spawn("fit", folder, "-o", out, "-k", 3, *endless, code=every_step) as process:
             for line in process.stderr:

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from napari_latent_faces import probe
 from napari_latent_faces.folder import looks_like_faces
+from napari_latent_faces.reading import probe
 from tests.pictures import (
     encoded,
     face,

@@ -1,0 +1,7 @@
+"""The command line: ``latent-faces fit``, ``info`` and ``demo``."""
+
+from __future__ import annotations
+
+from napari_latent_faces.cli.commands import main
+
+__all__ = ["main"]

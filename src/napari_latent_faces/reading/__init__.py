@@ -1,0 +1,1 @@
+"""From files to pixels: what is found, what is a picture, and how it is decoded."""
