@@ -43,7 +43,6 @@ def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
     with replacing(path) as file:
         np.savez(
             file,
-            allow_pickle=False,
             header=np.frombuffer(text, np.uint8),
             components=model.components,
             weights=model.weights,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ReadReport"]
+__all__ = ["ReadReport", "in_one_line"]
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class ReadReport:
         lines = [self.summary()]
         if self.lazy:
             lines.append("Lazy: pictures are decoded when they are looked at.")
-        lines += _section("Skipped", (f"{_shown(n)}: {why}" for n, why in self.skipped))
+        lines += _section("Skipped", (f"{in_one_line(n)}: {why}" for n, why in self.skipped))
         lines += _section(
             "Resized",
-            (f"{_shown(n)}: from {w} x {h} pixels" for n, (h, w) in self.resized),
+            (f"{in_one_line(n)}: from {w} x {h} pixels" for n, (h, w) in self.resized),
         )
         lines += _section("Passed over", _grouped(self.passed_over))
-        lines += _section("Notes", (_shown(note) for note in self.notes))
+        lines += _section("Notes", (in_one_line(note) for note in self.notes))
         return "\n".join(lines)
 
 
@@ -80,13 +80,13 @@ def _grouped(passed_over: tuple[tuple[str, str], ...]) -> list[str]:
     first = {reason: name for name, reason in reversed(passed_over)}
     counts = Counter(reason for _, reason in passed_over)
     return [
-        f"{_counted(count, 'file')}: {reason}, such as {_shown(first[reason])}"
+        f"{_counted(count, 'file')}: {reason}, such as {in_one_line(first[reason])}"
         if count > 1
-        else f"{_shown(first[reason])}: {reason}"
+        else f"{in_one_line(first[reason])}: {reason}"
         for reason, count in counts.most_common()
     ]
 
 
-def _shown(name: str) -> str:
-    """Return a name on one line: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+def in_one_line(text: str) -> str:
+    """Return a text on one line: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 from superqt.utils import WorkerBase
 
@@ -155,20 +156,9 @@ def test_two_viewers_keep_their_labels_apart(viewer, make_napari_viewer, faces_f
     assert caption(other).endswith("8 of 30")
 
 
-def test_closing_the_viewer_in_the_middle_of_a_fit(viewer, faces_folder, qtbot):
-    viewer.open(faces_folder, plugin=PLUGIN)
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
-    widget.parameters["n_components"].value = 3
-    widget.parameters["max_iter"].value = 10**6
-    widget.parameters["tol"].value = "0"
-    session = widget.fit()
-    qtbot.waitUntil(lambda: session.has_stepped, timeout=30_000)
-    viewer.close()
-    qtbot.waitUntil(lambda: session.is_over, timeout=10_000)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
-
-
-def test_the_window_stays_alive_while_a_dock_is_closed_mid_fit(viewer, faces_folder, qtbot):
+@pytest.fixture
+def long_fit(viewer, faces_folder, qtbot):
+    """Start a fit that does not end by itself; return its dock and its session."""
     viewer.open(faces_folder, plugin=PLUGIN)
     dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
     widget.parameters["n_components"].value = 3
@@ -176,7 +166,29 @@ def test_the_window_stays_alive_while_a_dock_is_closed_mid_fit(viewer, faces_fol
     widget.parameters["tol"].value = "0"
     session = widget.fit()
     qtbot.waitUntil(lambda: session.has_stepped, timeout=30_000)
+    return dock, session
+
+
+def test_closing_the_viewer_in_the_middle_of_a_fit(viewer, long_fit, qtbot):
+    _, session = long_fit
+    viewer.close()
+    qtbot.waitUntil(lambda: session.is_over, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+
+
+def test_closing_the_dock_in_the_middle_of_a_fit_drops_it(viewer, long_fit, qtbot):
+    dock, _ = long_fit
     dock.destroyOnClose()
     qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    assert len(viewer.layers) == 1
     viewer.dims.set_point(0, 3)
     assert caption(viewer).endswith("4 of 30")
+
+
+def test_the_window_lives_while_faces_are_read(viewer, faces_folder):
+    from qtpy.QtCore import QTimer
+
+    turns = []
+    QTimer.singleShot(0, lambda: turns.append("turn"))
+    viewer.open(faces_folder, plugin=PLUGIN)
+    assert turns

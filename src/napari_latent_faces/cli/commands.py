@@ -17,6 +17,7 @@ from napari_latent_faces.cli.parser import DEBUG, PROGRAM, command_parser
 from napari_latent_faces.cli.progress import progress, write_line
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.reading.options import ReadOptions
+from napari_latent_faces.report import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,7 @@ def _fit(args: argparse.Namespace) -> None:
     _check_apart(args.folder, args.out)
     faces = _read(args.folder, args)
     if skipped := len(faces.report.skipped):
-        where = f"{PROGRAM} info {_plain(args.folder)}"
+        where = f"{PROGRAM} info {in_one_line(args.folder)}"
         write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
     model = _drain(faces, params)
     export_model(model, args.out, force=args.force)
@@ -139,7 +140,7 @@ def _check_apart(folder: str, out: str) -> None:
 
 def _read(path: str, args: argparse.Namespace) -> FaceStack:
     options = asdict(chosen(ReadOptions, args))
-    with progress(f"reading {_plain(path)}") as show:
+    with progress(f"reading {in_one_line(path)}") as show:
         from napari_latent_faces.folder import read_faces
 
         return read_faces(path, **options, progress=show)
@@ -195,16 +196,11 @@ def _listed(values: dict[str, Any]) -> str:
 
 def _tell(facts: dict[str, Any]) -> None:
     for name, value in facts.items():
-        _say(f"{name}: {_plain(str(value))}")
+        _say(f"{name}: {in_one_line(str(value))}")
 
 
 def _say(text: str) -> None:
     print(text, flush=True)  # so that a closed pipe is noticed here
-
-
-def _plain(text: str) -> str:
-    """Return a text on one line: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _message(error: object) -> str:
