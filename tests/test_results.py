@@ -51,6 +51,7 @@ def test_a_second_fit_updates_the_first_ones_layers(viewer, stack, model):
     before = list(viewer.layers)
     viewer.layers["reconstruction [orl]"].name = "mine"
     viewer.layers["mine"].colormap = "magma"
+    viewer.layers["mine"].contrast_limits = (10, 90)
     other = fit(stack, n_components=5, max_iter=5, tol=0)
     again = results(viewer, residual=True)
     again.show_step(other.components)
@@ -58,6 +59,7 @@ def test_a_second_fit_updates_the_first_ones_layers(viewer, stack, model):
     assert list(viewer.layers) == before
     assert all(layer.metadata[MODEL_KEY] is other for layer in before[1:])
     assert viewer.layers["mine"].colormap.name == "magma"
+    assert tuple(viewer.layers["mine"].contrast_limits) == (10, 90)
     np.testing.assert_allclose(viewer.layers["mine"].data[3], other.reconstruct(3))
 
 

@@ -104,6 +104,14 @@ def test_removing_the_faces_ends_their_fit(viewer, qtbot):
     assert not viewer.layers
 
 
+def test_faces_that_change_under_the_fit_end_it_with_a_message(viewer, qtbot, notes):
+    made = session(viewer, SHORT, residual=True)
+    made.stepped.connect(lambda _: setattr(viewer.layers["orl"], "data", np.ones((5, 4, 4))))
+    assert "failed" in run(qtbot, made)
+    assert made.is_over
+    assert "shape" in notes[0]
+
+
 def test_renaming_the_faces_does_not_matter(viewer, qtbot):
     made = session(viewer, SHORT)
     viewer.layers["orl"].name = "other"

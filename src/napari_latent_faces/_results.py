@@ -106,6 +106,8 @@ class ResultLayers:
                 added = True
             else:
                 _update(layer, data[0], data[1])
+                if role == "residual":  # whose range is the model's, not the user's
+                    layer.contrast_limits = data[1]["contrast_limits"]
         for layer in shown.values():  # roles that are no longer asked for
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
@@ -151,19 +153,19 @@ class ResultLayers:
         return layer
 
 
-_MODEL_GIVEN = ("contrast_limits", "scale", "translate", "metadata")
+_GIVEN = ("scale", "translate", "metadata")  # all else is the user's
 
 
 def _state(layer: Any) -> tuple[Any, dict[str, Any]]:
     """Remember what a preview will change; napari changes the metadata in place."""
-    given = {name: copy(getattr(layer, name)) for name in _MODEL_GIVEN}
+    given = {name: copy(getattr(layer, name)) for name in _GIVEN}
     return layer.data, given
 
 
 def _update(layer: Any, data: Any, kwargs: dict[str, Any]) -> None:
-    """Give a layer new contents; its name, colours and visibility stay the user's."""
+    """Give a layer new contents in the right place."""
     layer.data = data
-    for name in _MODEL_GIVEN:
+    for name in _GIVEN:
         # each setting redraws the layer
         if name in kwargs and not _same(getattr(layer, name), kwargs[name]):
             setattr(layer, name, kwargs[name])

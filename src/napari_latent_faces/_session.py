@@ -123,9 +123,13 @@ class FitSession:
     def _on_model(self, model: LatentFaces) -> None:
         if self.is_over:
             return
+        try:
+            self._results.show_model(model)
+        except ValueError as error:  # the faces are no longer those that were fitted
+            self._on_error(error)
+            return
         self.abandon()
         self.model = model
-        self._results.show_model(model)
         self.ended.emit(_summary(model, self.elapsed))
 
     def _on_error(self, error: Exception) -> None:
