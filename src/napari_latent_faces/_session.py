@@ -27,6 +27,9 @@ __all__ = ["FitSession"]
 _PAUSE = 0.1  # seconds at least between two steps that are shown
 _SHOWN_SHARE = 0.15  # of the window's time that showing them may take
 
+# A session lives as long as its thread: what the thread has sent must find it.
+_running: set[FitSession] = set()
+
 
 class FitSession:
     """Fits in a thread; everything else, signals included, is on the GUI thread.
@@ -74,6 +77,7 @@ class FitSession:
         self._worker.returned.connect(self._on_model)
         self._worker.errored.connect(self._on_error)
         self._worker.warned.connect(_relay_warning)
+        self._worker.finished.connect(self._on_finished)
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -88,6 +92,7 @@ class FitSession:
 
     def start(self) -> None:
         """Begin to fit."""
+        _running.add(self)
         self._worker.start()
 
     def stop(self) -> None:
@@ -142,6 +147,9 @@ class FitSession:
         else:  # a fault of ours: with its traceback
             notification_manager.receive_error(type(error), error, error.__traceback__)
         self.ended.emit(f"The fit failed: {error}")
+
+    def _on_finished(self) -> None:
+        _running.discard(self)
 
     def _on_removed(self) -> None:
         if self.faces not in self.viewer.layers:
