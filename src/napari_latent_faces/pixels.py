@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["as_matrix", "as_stack", "check_pixels", "pixel_blocks", "unit_scale"]
+__all__ = [
+    "as_matrix",
+    "as_stack",
+    "check_pixels",
+    "matrix_dtype",
+    "pixel_blocks",
+    "unit_scale",
+]
 
 _BLOCK_VALUES = 2**24  # pixels looked at in one go
 
@@ -105,7 +112,7 @@ def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any
     Returns
     -------
     X : array of shape (n, h * w)
-        float64 for pixels of 32 bits and more that are not float32, else float32.
+        In the type of `matrix_dtype`.
     scale : float
         What the pixels were divided by.
 
@@ -115,9 +122,7 @@ def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any
         If a pixel is negative, NaN or infinite, or all are 0; the message names the face.
     """
     n, h, w = stack.shape
-    kind, size = stack.dtype.kind, stack.dtype.itemsize
-    wide = size > 4 or (kind in "ui" and size == 4)
-    X = np.empty((n, h * w), np.float64 if wide else np.float32)
+    X = np.empty((n, h * w), matrix_dtype(stack.dtype))
     for faces, block in pixel_blocks(stack.images):
         check_pixels(block, stack.names[faces])
         X[faces] = block.reshape(len(block), -1)
@@ -125,6 +130,15 @@ def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any
         scale = unit_scale(X, stack.dtype)
     X /= X.dtype.type(scale)
     return X, scale
+
+
+def matrix_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of float that holds pixels of a type.
+
+    float64 for pixels of 32 bits and more that are not float32, else float32.
+    """
+    wide = dtype.itemsize > 4 or (dtype.kind in "ui" and dtype.itemsize == 4)
+    return np.dtype(np.float64 if wide else np.float32)
 
 
 def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:

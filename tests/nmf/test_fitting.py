@@ -39,7 +39,8 @@ def canonical(W, H, size):
     ],
 )
 def test_chunks_add_up_to_one_run_of_scikit_learn(pictures, options):
-    given_options = {"n_components": 3, "max_iter": 47, "tol": 0, "random_state": 42, **options}
+    given_options = {"solver": "cd", "n_components": 3, "max_iter": 47, "tol": 0}
+    given_options |= {"random_state": 42, **options}
     theirs = NMF(**given_options)
     W = theirs.fit_transform(pictures.reshape(30, -1))
     expected = canonical(W, theirs.components_, (12, 10))
@@ -65,8 +66,10 @@ def test_steps_tell_progress_error_and_components(stack):
     assert np.abs(steps[0].components - steps[-1].components).max() > 0.01
 
 
-def test_stop_keeps_what_was_reached(stack):
-    steps, model = drain(iter_fit(stack, n_components=3, max_iter=500, tol=0), stop_after=2)
+@pytest.mark.parametrize("solver", ["multilevel", "cd"])
+def test_stop_keeps_what_was_reached(stack, solver):
+    fitting = iter_fit(stack, n_components=3, max_iter=500, tol=0, solver=solver)
+    steps, model = drain(fitting, stop_after=2)
     assert len(steps) == 2
     assert model.provenance.stop_reason == "stopped"
     assert model.provenance.n_iter == steps[-1].iteration < 500
@@ -90,8 +93,9 @@ def test_a_fit_that_converges_says_so_and_does_not_warn(pictures):
     assert model.provenance.n_iter < 2000
 
 
-@pytest.mark.parametrize("solver", ["cd", "mu"])
+@pytest.mark.parametrize("solver", ["multilevel", "cd", "mu"])
 def test_a_smaller_tolerance_takes_longer_and_gets_closer(pictures, solver):
+    pictures = pictures + 0.1 * np.random.default_rng(0).random(pictures.shape)
     loose, tight = (
         fit(pictures, n_components=4, tol=tol, max_iter=5000, solver=solver)
         for tol in (3e-2, 1e-3)
@@ -106,11 +110,13 @@ def test_max_iter_warns_and_tells_what_to_do(stack):
     assert model.provenance.stop_reason == "max_iter"
 
 
-def test_same_seed_same_result(stack):
-    first, second = (fit(stack, n_components=3, init="random", tol=0) for _ in range(2))
+@pytest.mark.parametrize("solver", ["multilevel", "cd"])
+def test_same_seed_same_result(stack, solver):
+    params = NMFParams(n_components=3, init="random", tol=0, solver=solver)
+    first, second = (fit(stack, params) for _ in range(2))
     np.testing.assert_array_equal(first.components, second.components)
     np.testing.assert_array_equal(first.weights, second.weights)
-    other = fit(stack, n_components=3, init="random", tol=0, random_state=1)
+    other = fit(stack, params, random_state=1)
     assert not np.array_equal(first.components, other.components)
 
 
@@ -138,9 +144,10 @@ def test_floats_beyond_one_are_scaled_by_their_maximum(pictures):
     np.testing.assert_allclose(model.components, same.components, atol=1e-6)
 
 
-def test_float32_stays_float32_and_float64_stays_float64(pictures):
+@pytest.mark.parametrize("solver", ["multilevel", "cd"])
+def test_float32_stays_float32_and_float64_stays_float64(pictures, solver):
     for dtype in (np.float32, np.float64):
-        model = fit(pictures.astype(dtype), n_components=2, max_iter=5, tol=0)
+        model = fit(pictures.astype(dtype), n_components=2, max_iter=5, tol=0, solver=solver)
         assert model.components.dtype == model.weights.dtype == dtype
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_latent_faces.model import (
     library_versions,
     unit_maximum,
 )
-from napari_latent_faces.nmf.losses import norm, relative_error
+from napari_latent_faces.nmf.multilevel import iter_multilevel
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
 from napari_latent_faces.pixels import as_matrix, as_stack
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import StopReason
-    from napari_latent_faces.nmf.sklearn_solver import Factors
+    from napari_latent_faces.nmf.factors import Factors, Solving
     from napari_latent_faces.stack import FaceStack
 
     Fitting = Generator["FitStep", Literal["stop"] | None, LatentFaces]
@@ -48,15 +49,24 @@ class FitStep:
     max_iter : int
         The most that will be made.
     error : float
-        Relative Frobenius error of the reconstruction, 0 to 1.
-    components : array of shape (k, h, w)
-        The components so far, each with maximum 1, in the order in which they started.
+        Relative Frobenius error of the reconstruction, 0 to 1. A large stack is first
+        fitted to a sample of its faces: then it is theirs.
+    factors : Factors
+        What the solver gave.
     """
 
     iteration: int
     max_iter: int
     error: float
-    components: NDArray[Any]
+    factors: Factors = field(repr=False)
+
+    @cached_property
+    def components(self) -> NDArray[Any]:
+        """The components so far, shape (k, h, w), each with maximum 1.
+
+        They are in the order in which they started, and made when first asked for.
+        """
+        return unit_maximum(self.factors.pictures())
 
 
 def iter_fit(images: Any, params: NMFParams | None = None, **changes: Any) -> Fitting:
@@ -160,28 +170,47 @@ def _check_counts(stack: FaceStack, params: NMFParams) -> None:
 
 
 def _steps(stack: FaceStack, params: NMFParams) -> Fitting:
-    X, scale = as_matrix(stack)
-    _check_values(X, params)
-    norm_X = norm(X)
-    for state in iter_sklearn(X, params):
-        components = unit_maximum(state.H).reshape(-1, *stack.shape[1:])
-        error = relative_error(X, state.W, state.H, norm_X)
-        asked = yield FitStep(state.iteration, params.max_iter, error, components)
-        if asked == "stop":
+    solving = _solve(stack, params)
+    asked = None
+    stopped = False
+    while True:
+        try:
+            state = solving.send(asked)
+        except StopIteration as end:
+            state = end.value
             break
+        asked = yield FitStep(state.iteration, params.max_iter, state.error, state)
+        stopped = stopped or asked == "stop"
     reason: StopReason = "max_iter"
     if state.converged:
         reason = "converged"
-    elif asked == "stop":
+    elif stopped:
         reason = "stopped"
     if reason == "max_iter" and params.tol > 0:
         warnings.warn(
-            f"Not converged after {state.iteration} iterations (relative error {error:.4f}): "
-            "the parts may still change. Raise max_iter, or tol if this is good enough.",
+            f"Not converged after {state.iteration} iterations (relative error "
+            f"{state.error:.4f}): the parts may still change. Raise max_iter, or tol if this "
+            "is good enough.",
             ConvergenceWarning,
             stacklevel=3,
         )
-    return _model(stack, params, state, error, scale, reason)
+    return _model(stack, params, state, reason)
+
+
+def _solve(stack: FaceStack, params: NMFParams) -> Solving:
+    """Run the solver that is asked for; only scikit-learn's need all pixels in memory."""
+    if params.solver == "multilevel":
+        return iter_multilevel(stack, params)
+    return _solve_in_memory(stack, params)
+
+
+def _solve_in_memory(stack: FaceStack, params: NMFParams) -> Solving:
+    X, scale = as_matrix(stack)
+    _check_values(X, params)
+    for state in iter_sklearn(X, params, stack.shape[1:]):
+        if (yield state) == "stop":
+            break
+    return replace(state, scale=scale)
 
 
 def _check_values(X: NDArray[Any], params: NMFParams) -> None:
@@ -198,8 +227,6 @@ def _model(
     stack: FaceStack,
     params: NMFParams,
     state: Factors,
-    error: float,
-    scale: float,
     reason: StopReason,
 ) -> LatentFaces:
     provenance = Provenance(
@@ -213,10 +240,10 @@ def _model(
     )
     return LatentFaces.from_factors(
         state.W,
-        state.H,
+        state.pictures().reshape(params.n_components, -1),
         stack.shape[1:],
-        error=error,
-        scale=scale,
+        error=state.error,
+        scale=state.scale,
         params=params,
         provenance=provenance,
     )

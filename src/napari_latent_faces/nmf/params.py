@@ -24,7 +24,8 @@ def _param(default: Any, label: str, text: str, **limits: Any) -> Any:
 class NMFParams:
     """Parameters of a non-negative matrix factorization, as in scikit-learn.
 
-    Every name keeps the meaning it has in :class:`sklearn.decomposition.NMF`.
+    Every name keeps the meaning it has in :class:`sklearn.decomposition.NMF`; the solver
+    ``"multilevel"`` is this package's own.
 
     Parameters
     ----------
@@ -33,17 +34,21 @@ class NMFParams:
     init : {None, "nndsvd", "nndsvda", "nndsvdar", "random"}, default=None
         How the factors start. None is ``"nndsvda"``, or ``"random"`` when there are
         more components than pixels.
-    solver : {"cd", "mu"}, default="cd"
-        Coordinate descent, or multiplicative updates (the only one for losses other
-        than ``"frobenius"``).
+    solver : {"multilevel", "cd", "mu"}, default="multilevel"
+        ``"multilevel"`` fits small pictures first and then the full ones, block by
+        block: many times faster than the others, to the same or a lower error.
+        ``"cd"`` and ``"mu"`` are scikit-learn's coordinate descent and multiplicative
+        updates (the only one for losses other than ``"frobenius"``).
     beta_loss : {"frobenius", "kullback-leibler", "itakura-saito"}, default="frobenius"
         What the factors minimise.
     max_iter : int, default=200
-        The most iterations to make.
+        The most iterations to make. Those of ``"multilevel"`` on small pictures count;
+        they are at most half.
     tol : float, default=1e-4
-        When to stop earlier; 0 means never. For ``"cd"`` the projected gradient
-        relative to its start, for ``"mu"`` the fall of the loss over ten iterations
-        relative to its start.
+        When to stop earlier; 0 means never. For ``"multilevel"`` the fall of the error
+        (of the root of the loss, with penalties) in an iteration relative to the error,
+        twice in a row; for ``"cd"`` the projected gradient relative to its start, for
+        ``"mu"`` the fall of the loss over ten iterations relative to its start.
     alpha_W : float, default=0.0
         Strength of the penalty on the weights.
     alpha_H : float or "same", default="same"
@@ -76,8 +81,9 @@ class NMFParams:
     tol: float = _param(
         1e-4,
         "Tolerance",
-        "Stop when the projected gradient (cd) or the fall of the loss (mu), relative to "
-        "the start, is this small (tol). 0 never stops early.",
+        "Stop when an iteration lowers the error by less than this share (multilevel), or "
+        "when the projected gradient (cd) or the fall of the loss (mu) is this small, "
+        "relative to the start (tol). 0 never stops early.",
         min=0.0,
         advanced=True,
     )
@@ -90,12 +96,12 @@ class NMFParams:
         optional=True,
         advanced=True,
     )
-    solver: Literal["cd", "mu"] = _param(
-        "cd",
+    solver: Literal["multilevel", "cd", "mu"] = _param(
+        "multilevel",
         "Solver",
-        "cd: coordinate descent. mu: multiplicative updates, needed for losses other than "
-        "frobenius (solver).",
-        choices=("cd", "mu"),
+        "multilevel: the fastest, from coarse to fine. cd: coordinate descent. mu: "
+        "multiplicative updates, needed for losses other than frobenius (solver).",
+        choices=("multilevel", "cd", "mu"),
         advanced=True,
     )
     beta_loss: BetaLoss = _param(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.nmf.losses import root_divergence
+from napari_latent_faces.nmf.factors import Factors
+from napari_latent_faces.nmf.losses import norm, relative_error, root_divergence
 from napari_latent_faces.nmf.start import initial_factors
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Rule = Callable[[NDArray[Any], NDArray[Any]], bool]
 
-__all__ = ["Factors", "iter_sklearn"]
+__all__ = ["iter_sklearn"]
 
 # Convergence is judged at these iterations only, so that the result does not depend on
 # how fast the machine is.
@@ -29,17 +29,9 @@ _CHECK_EVERY = 10
 _PACE = 0.15  # seconds that a chunk of iterations should take
 
 
-@dataclass(frozen=True)
-class Factors:
-    """The two factors after some iterations; the arrays are the solver's own."""
-
-    W: NDArray[Any]
-    H: NDArray[Any]
-    iteration: int
-    converged: bool
-
-
-def iter_sklearn(X: NDArray[Any], params: NMFParams) -> Iterator[Factors]:
+def iter_sklearn(
+    X: NDArray[Any], params: NMFParams, size: tuple[int, int]
+) -> Iterator[Factors]:
     """Factorize `X` with scikit-learn and yield the factors every few iterations.
 
     A warm start continues exactly where the last chunk of iterations ended, so the
@@ -51,6 +43,8 @@ def iter_sklearn(X: NDArray[Any], params: NMFParams) -> Iterator[Factors]:
         Non-negative pixels, a face a row.
     params : NMFParams
         Taken as in scikit-learn.
+    size : tuple of int
+        Height and width of a face.
 
     Yields
     ------
@@ -65,6 +59,7 @@ def iter_sklearn(X: NDArray[Any], params: NMFParams) -> Iterator[Factors]:
     W, H = initial_factors(X, params, params.random_state)
     has_converged = _convergence_rule(X, params)
     has_converged(W, H)
+    norm_X = norm(X)
     iteration, chunk = 0, 1
     while iteration < params.max_iter:
         chunk = min(chunk, _CHECK_EVERY - iteration % _CHECK_EVERY, params.max_iter - iteration)
@@ -86,7 +81,9 @@ def iter_sklearn(X: NDArray[Any], params: NMFParams) -> Iterator[Factors]:
             )
         iteration += done
         converged = done < chunk or (iteration % _CHECK_EVERY == 0 and has_converged(W, H))
-        yield Factors(W, H, iteration, converged)
+        error = relative_error(X, W, H, norm_X)
+        # a copy: scikit-learn goes on in the same memory
+        yield Factors(W, H.copy(), size, iteration, converged, error)
         if converged:
             return
         seconds = (time.perf_counter() - began) / chunk

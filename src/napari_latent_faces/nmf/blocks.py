@@ -1,0 +1,207 @@
+"""A stack read as rows of float32 pixels, some faces at a time, by several threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+__all__ = ["FaceBlocks", "Workers", "cut", "one_blas_thread", "processors"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_BLOCK_VALUES = 2**21  # pixels of a block: 8 MB in float32
+_BLOCK_FACES = (64, 4096)  # fewer waste time between the products, more waste memory
+_SHARES = 4  # a small stack is cut so often, for up to as many processors
+
+
+def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
+    """Cut `n` rows or columns into slices of nearly one length.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    most : int
+        The longest slice.
+    least : int
+        Slices are not made shorter than this for the sake of `shares`.
+    shares : int
+        How many slices there should be at least.
+    """
+    length = max(1, min(most, max(least, -(-n // shares))))
+    length = -(-n // max(1, -(-n // length)))
+    return [slice(first, min(first + length, n)) for first in range(0, n, length)]
+
+
+class FaceBlocks:
+    """A stack of pictures, read as float32 rows a block of faces at a time.
+
+    Where the blocks begin depends on the stack alone, not on the machine, so that sums
+    over them repeat.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w)
+        numpy in any layout, a memory map, dask, or anything else that can be sliced.
+    unit : float
+        The pixel value that becomes 1.
+
+    Attributes
+    ----------
+    n, p : int
+        Number of faces and of pixels of each.
+    rows : list of slice
+        The faces of each block.
+    """
+
+    def __init__(self, images: Any, unit: float = 1.0) -> None:
+        self.images = images
+        self.unit = unit
+        self.n, h, w = images.shape
+        self.p = h * w
+        self.rows = self._cut()
+        self._is_ready = (
+            isinstance(images, np.ndarray)
+            and images.dtype == np.float32
+            and images.flags.c_contiguous
+            and unit == 1
+        )
+        self._buffers = threading.local()
+
+    def _cut(self) -> list[slice]:
+        least, most = _BLOCK_FACES
+        most = min(most, max(least, _BLOCK_VALUES // self.p))
+        chunk: int = max(getattr(self.images, "chunks", ((1,),))[0], default=1)
+        if 1 < chunk <= 4 * most:  # whole chunks: each is then read once
+            length = chunk * max(1, most // chunk)
+            return [slice(i, min(i + length, self.n)) for i in range(0, self.n, length)]
+        return cut(self.n, most, least, _SHARES)
+
+    @property
+    def longest(self) -> int:
+        """Number of faces of the largest block."""
+        rows = self.rows[0]
+        longest: int = rows.stop - rows.start
+        return longest
+
+    def raw(self, rows: slice) -> NDArray[Any]:
+        """Return some faces as they are: shape (m, h, w)."""
+        return np.asarray(self.images[rows])
+
+    def read(self, rows: slice) -> NDArray[np.float32]:
+        """Return some faces as rows in units of `unit`, shape (m, p).
+
+        The array is the calling thread's own and is used again for its next block.
+        """
+        if self._is_ready:
+            view: NDArray[np.float32] = self.images[rows].reshape(-1, self.p)
+            return view
+        faces = self.raw(rows)
+        buffer = getattr(self._buffers, "values", None)
+        if buffer is None:
+            buffer = self._buffers.values = np.empty((self.longest, self.p), np.float32)
+        block: NDArray[np.float32] = buffer[: len(faces)]
+        wide = np.result_type(faces.dtype, np.float32)  # float64 values may not fit float32
+        np.divide(
+            faces,
+            wide.type(self.unit),
+            out=block.reshape(faces.shape),
+            dtype=wide if faces.dtype.kind == "f" else np.float32,
+            casting="unsafe",
+        )
+        return block
+
+
+class Workers:
+    """Threads that work on blocks; what they find comes back in the blocks' order.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many; by default one for each processor that may be used.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or processors()
+        self._pool = ThreadPoolExecutor(self.threads, "latent-faces")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def each(self, job: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield the result of `job` for each item, in order, with few waiting at a time."""
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(self._pool.submit(job, item))
+                if len(waiting) > self.threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for left in waiting:
+                left.cancel()
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _SharedLimit:
+    """Keeps BLAS at one thread while anyone asks for it; the last to leave lifts it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit: Any = None
+        self._controller: Any = None
+
+    def enter(self) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        with self._lock:
+            if self._users == 0:
+                self._controller = self._controller or ThreadpoolController()
+                self._limit = self._controller.limit(limits=1, user_api="blas")
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._limit.restore_original_limits()
+
+
+_LIMIT = _SharedLimit()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS at one thread a caller: the blocks are what runs side by side.
+
+    Fits that overlap share the limit, so that none lifts it under another.
+    """
+    _LIMIT.enter()
+    try:
+        yield
+    finally:
+        _LIMIT.leave()

@@ -1,0 +1,311 @@
+"""Hierarchical alternating least squares over blocks, with extrapolation."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.nmf.blocks import cut, one_blas_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.nmf.blocks import FaceBlocks, Workers
+
+    Array = NDArray[np.float32]
+
+__all__ = ["Descent", "Penalties", "sweep"]
+
+_COLUMNS = 2048  # of a factor that are swept at a time: they stay in the processor's cache
+_SWEEPS = 3  # for each product: the products cost more
+_FIRST_SWEEPS = 8  # of the first weights of a level
+_PATIENCE = 2  # iterations with little improvement
+_BETA = 0.5  # the first extrapolation, as a share of the last change
+_DEAD = 1e-12  # of the largest diagonal entry
+_NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
+_CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
+_HANDOVER = 0.25  # seconds after which a long pass lets its caller look in
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """Weights of the L1 and squared L2 norms of both factors, in the loss of a level."""
+
+    l1_W: float = 0.0
+    l2_W: float = 0.0
+    l1_H: float = 0.0
+    l2_H: float = 0.0
+
+    def __bool__(self) -> bool:
+        return any((self.l1_W, self.l2_W, self.l1_H, self.l2_H))
+
+
+def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = _SWEEPS) -> None:
+    """Improve a factor in place, one component after the other.
+
+    Minimises ``<F, G F> / 2 - <C, F>`` over ``F >= 0`` by coordinate descent; a
+    component without a diagonal entry in `G` stays as it is.
+
+    Parameters
+    ----------
+    F : array of shape (k, m), C order
+        The factor.
+    G : array of shape (k, k)
+        Gram matrix of the other factor.
+    C : array of shape (k, m)
+        Products of the other factor with the pixels.
+    sweeps : int
+        How often each component is visited.
+
+    References
+    ----------
+    N. Gillis, F. Glineur: Accelerated multiplicative updates and hierarchical ALS
+    algorithms for nonnegative matrix factorization. Neural Computation 24 (2012),
+    doi:10.1162/NECO_a_00256.
+    """
+    diagonal = G.diagonal()
+    alive = np.flatnonzero(diagonal > _DEAD * diagonal.max(initial=0))
+    inverse = (1 / diagonal[alive, None]).astype(np.float32)
+    A = G[alive] * inverse
+    A[np.arange(len(alive)), alive] = 0
+    targets = C[alive] * inverse
+    rest = np.empty(F.shape[1], np.float32)
+    visits = [(A[i], targets[i], F[t]) for i, t in enumerate(alive)]
+    for _ in range(sweeps):
+        for couplings, target, row in visits:
+            np.dot(couplings, F, out=rest)
+            np.subtract(target, rest, out=rest)
+            np.maximum(rest, 0, out=row)
+
+
+class Descent:
+    """A fit of one level: factors that get better with each iteration.
+
+    Parameters
+    ----------
+    blocks : FaceBlocks
+        The pixels of the level, n faces of p pixels.
+    W : array of shape (k, n), C order, float32
+        Weights to start from, a component a row. The array is taken over.
+    H : array of shape (k, p), C order, float32
+        Components to start from, taken over.
+    norm : float
+        Squared norm of the pixels of this level.
+    workers : Workers
+        The threads.
+    penalties : Penalties
+        In the loss ``|X - W'H|^2 / 2 + l1 |F|_1 + l2 |F|^2 / 2``.
+    cells : array of shape (p,)
+        Square root of the number of pixels that each pixel of the level stands for.
+    tol : float
+        Relative fall of the root of the loss under which an iteration counts as quiet.
+
+    Attributes
+    ----------
+    W, H : arrays
+        The best factors so far; never changed in place.
+    residual : float
+        Their squared error ``|X - W'H|^2``.
+
+    References
+    ----------
+    A. M. S. Ang, N. Gillis: Accelerating nonnegative matrix factorization algorithms
+    using extrapolation. Neural Computation 31 (2019), doi:10.1162/neco_a_01157.
+    """
+
+    def __init__(
+        self,
+        blocks: FaceBlocks,
+        W: Array,
+        H: Array,
+        norm: float,
+        workers: Workers,
+        penalties: Penalties,
+        cells: Array,
+        tol: float,
+    ) -> None:
+        self.blocks, self.workers, self.penalties = blocks, workers, penalties
+        self.norm, self.tol = norm, tol
+        self.W = self._W_before = W
+        self.H = self._H_before = H
+        self._l1_H = np.float32(penalties.l1_H) * cells
+        self._columns = cut(blocks.p, _COLUMNS, 256, 4)
+        self.residual = norm
+        self.loss = np.inf
+        self._beta, self._bound = _BETA, 1.0
+        self._quiet = 0
+        self._sweeps_W = _FIRST_SWEEPS
+
+    # -- one iteration ----------------------------------------------------------
+
+    def iterate(self) -> Iterator[None]:
+        """Make one iteration; yield now and then during a long one."""
+        with one_blas_thread():
+            yield from self._iterate()
+
+    def _iterate(self) -> Iterator[None]:
+        H, G = self._step_ahead()
+        W = np.empty_like(self.W)
+        S, K, sizes = np.zeros_like(H), np.zeros((len(H), len(H))), 0.0
+        seen = time.monotonic()
+        jobs = self.workers.each(lambda rows: self._weigh(W, H, G, rows), self.blocks.rows)
+        for S_block, K_block, size in jobs:
+            S += S_block
+            K += K_block
+            sizes += size
+            if time.monotonic() - seen > _HANDOVER:
+                yield
+                seen = time.monotonic()
+        self._judge(W, H, *self._paint(H, S, K), sizes, K)
+        self.revive()
+
+    def _step_ahead(self) -> tuple[Array, NDArray[Any]]:
+        """Extrapolate the components; return them with their Gram matrix."""
+        H = np.empty_like(self.H)
+
+        def job(columns: slice) -> NDArray[Any]:
+            part = self._ahead(self.H, self._H_before, columns)
+            H[:, columns] = part
+            return part @ part.T
+
+        parts = list(self.workers.each(job, self._columns))
+        return H, np.sum(parts, axis=0)
+
+    def _ahead(self, now: Array, before: Array, part: slice) -> Array:
+        """Return some columns of a factor, moved on in the direction of its last change."""
+        if now is before:
+            return now[:, part].copy()
+        further: Array = now[:, part] - before[:, part]
+        further *= np.float32(self._beta)
+        further += now[:, part]
+        np.maximum(further, 0, out=further)
+        return further
+
+    def _weigh(
+        self, W: Array, H: Array, G: NDArray[Any], rows: slice
+    ) -> tuple[Array, NDArray[Any], float]:
+        """Find the weights of a block of faces, and what they add to the sums."""
+        pixels = self.blocks.read(rows)
+        part = self._ahead(self.W, self._W_before, rows)
+        C = H @ pixels.T
+        if self.penalties.l1_W:
+            C -= np.float32(self.penalties.l1_W)
+        sweep(part, _ridge(G, self.penalties.l2_W), C, self._sweeps_W)
+        W[:, rows] = part
+        size = float(part.sum(dtype=np.float64)) if self.penalties else 0.0
+        return part @ pixels, part @ part.T, size
+
+    def _paint(self, H: Array, S: Array, K: NDArray[Any]) -> tuple[float, NDArray[Any], float]:
+        """Improve the components in place; return ``<S, H>``, ``H H'`` and their L1 term."""
+        ridge = _ridge(K.astype(np.float32), self.penalties.l2_H)
+        l1 = self._l1_H
+
+        def job(columns: slice) -> tuple[float, NDArray[Any], float]:
+            part = H[:, columns].copy()
+            products = S[:, columns].copy()
+            C = products - l1[columns] if self.penalties.l1_H else products
+            sweep(part, ridge, C)
+            H[:, columns] = part
+            size = float((part @ l1[columns]).sum(dtype=np.float64))
+            return _inner(products, part), part @ part.T, size
+
+        cross, G, sizes = 0.0, np.zeros_like(K), 0.0
+        for cross_part, G_part, size in self.workers.each(job, self._columns):
+            cross += cross_part
+            G += G_part
+            sizes += size
+        return cross, G, sizes
+
+    # -- judging it -------------------------------------------------------------
+
+    def _judge(
+        self,
+        W: Array,
+        H: Array,
+        cross: float,
+        G: NDArray[Any],
+        size_H: float,
+        size_W: float,
+        K: NDArray[Any],
+    ) -> None:
+        """Accept the new factors if the loss fell, else go back and extrapolate less."""
+        residual = self.norm - 2 * cross + float(np.vdot(K, G))
+        if residual < _CANCELLED * self.norm:
+            residual = float(self._losses(W, H).sum())
+        extra = self.penalties
+        penalty = 2 * (extra.l1_W * size_W + size_H)
+        penalty += extra.l2_W * np.trace(K) + extra.l2_H * np.trace(G)
+        loss = float(np.sqrt(max(residual + penalty, 0.0)))
+        self._sweeps_W = _SWEEPS
+        falls = loss <= self.loss
+        if falls or self.W is self._W_before:  # a plain step rises by rounding only
+            little = self.loss - loss <= self.tol * loss
+            self._quiet = self._quiet + 1 if little else 0
+        if not falls:
+            self._bound, self._beta = self._beta, self._beta / 1.5
+            self._W_before, self._H_before = self.W, self.H
+            return
+        self._beta = min(self._bound, 1.05 * self._beta)
+        self._bound = min(1.0, 1.01 * self._bound)
+        self._W_before, self._H_before = self.W, self.H
+        self.W, self.H, self.loss, self.residual = W, H, loss, residual
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the last iterations have improved little."""
+        return self._quiet >= _PATIENCE
+
+    # -- dead components --------------------------------------------------------
+
+    def revive(self) -> None:
+        """Restart components that no face uses from the faces that are explained worst.
+
+        What such a face lacks becomes the component, for that face alone, so that the
+        error falls. Components stay empty where nothing is lacking, and where
+        penalties ask for empty ones.
+        """
+        dead = np.flatnonzero(~(self.W.any(axis=1) & self.H.any(axis=1)))
+        if len(dead) == 0 or self.penalties:
+            return
+        W, H = self.W.copy(), self.H.copy()
+        lost = self._losses(W, H)
+        worst = np.argsort(-lost, kind="stable")
+        for t, i in zip(dead, worst[: len(dead)], strict=True):
+            face = self.blocks.read(slice(i, i + 1))[0]
+            lack = np.maximum(face - W[:, i] @ H, 0)
+            size = float(np.sqrt(lack @ lack))
+            if size**2 <= _NOTHING * self.norm:
+                break
+            W[t] = 0
+            W[t, i], H[t] = np.sqrt(size), lack / np.float32(np.sqrt(size))
+            self.residual = max(0.0, self.residual - size**2)
+        self.loss = float(np.sqrt(self.residual))
+        self.W = self._W_before = W
+        self.H = self._H_before = H
+
+    def _losses(self, W: Array, H: Array) -> NDArray[np.float64]:
+        """Sum the squared differences of each face: shape (n,)."""
+
+        def job(rows: slice) -> NDArray[np.float32]:
+            lost = W[:, rows].T @ H
+            lost -= self.blocks.read(rows)
+            squares: NDArray[np.float32] = np.vecdot(lost, lost)
+            return squares
+
+        parts = list(self.workers.each(job, self.blocks.rows))
+        return np.concatenate(parts).astype(np.float64)
+
+
+def _ridge(G: NDArray[Any], l2: float) -> NDArray[Any]:
+    """Add `l2` to the diagonal."""
+    return G + np.float32(l2) * np.eye(len(G), dtype=np.float32) if l2 else G
+
+
+def _inner(A: Array, B: Array) -> float:
+    """Return the sum of products of two matrices, rows in float32, their sum in float64."""
+    return float(np.vecdot(A, B).sum(dtype=np.float64))

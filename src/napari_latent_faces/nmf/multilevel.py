@@ -1,0 +1,234 @@
+"""The fast solver: coarse to fine, extrapolated, in blocks of faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
+from napari_latent_faces.nmf.factors import Factors
+from napari_latent_faces.nmf.hals import Descent, Penalties
+from napari_latent_faces.nmf.pyramid import cell_sizes, depth, enlarge, halve, sizes
+from napari_latent_faces.nmf.start import initial_factors
+from napari_latent_faces.pixels import check_pixels, matrix_dtype, pixel_blocks, unit_scale
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.nmf.factors import Solving
+    from napari_latent_faces.nmf.params import NMFParams
+    from napari_latent_faces.stack import FaceStack
+
+    Array = NDArray[np.float32]
+
+__all__ = ["iter_multilevel"]
+
+_COARSE_TOL = 4e-4  # relative improvement at which a coarse level has done its part
+_COARSE_ITERATIONS = 60
+_SAMPLE_VALUES = 2**24  # pixels of the largest coarse level: 64 MB in float32
+_SAMPLE_FACES = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The pictures of a level; `offset` is what halving them took from their norm."""
+
+    blocks: FaceBlocks
+    norm: float
+    offset: float
+    level: int
+    cells: Array
+
+
+def iter_multilevel(stack: FaceStack, params: NMFParams, threads: int | None = None) -> Solving:
+    """Factorize a stack of pictures, from coarse to fine."""
+    with Workers(threads) as workers:
+        return (yield from _Fit(stack, params, workers).run())
+
+
+class _Fit:
+    """One run of the solver."""
+
+    def __init__(self, stack: FaceStack, params: NMFParams, workers: Workers) -> None:
+        self.stack, self.params, self.workers = stack, params, workers
+        self.size = stack.shape[1:]
+        self.scale, unit = _units(stack)
+        self.gain = unit / self.scale
+        self.blocks = FaceBlocks(stack.images, unit)
+        self.depth = depth(self.size, params.n_components)
+        self.iteration = 0
+        self.factors: Factors | None = None
+
+    # -- reading ----------------------------------------------------------------
+
+    def _levels(self) -> list[_Level]:
+        """Read all faces once; return the levels, the coarsest first."""
+        n, top = self.blocks.n, min(self.depth, 1)
+        chosen = self._sample(sizes(self.size, top)[-1])
+        sums = np.empty((len(chosen), *sizes(self.size, top)[-1]), np.float32)
+        norms = np.empty(n)
+
+        def job(rows: slice) -> None:
+            block = self.blocks.read(rows)
+            norms[rows] = np.vecdot(block, block)
+            first, last = np.searchsorted(chosen, (rows.start, rows.stop))
+            if last - first < len(block):
+                block = block[chosen[first:last] - rows.start]
+            pictures = block.reshape(-1, *self.size)
+            sums[first:last] = halve(pictures) if top else pictures
+
+        for _ in self.workers.each(job, self.blocks.rows):
+            pass
+        whole = float(norms.sum())
+        if whole == 0:
+            raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+        levels = []
+        if top or len(chosen) < n:
+            levels.append(
+                _Level(self.blocks, whole, 0.0, 0, np.ones(self.blocks.p, np.float32))
+            )
+        sampled = float(norms[chosen].sum())
+        for level in range(top, self.depth + 1):
+            coarser = halve(sums) if level < self.depth else sums
+            levels.append(self._coarse(sums, level, sampled))
+            sums = coarser
+        return levels[::-1]
+
+    def _sample(self, size: tuple[int, int]) -> NDArray[np.intp]:
+        """Choose the faces of the levels that are held in memory, in order."""
+        n = self.blocks.n
+        few = max(_SAMPLE_FACES, _SAMPLE_VALUES // (size[0] * size[1]))
+        few = max(few, 4 * self.params.n_components)
+        if n <= few:
+            return np.arange(n)
+        rng = np.random.RandomState(self.params.random_state)
+        chosen: NDArray[np.intp] = np.sort(rng.permutation(n)[:few])
+        return chosen
+
+    def _coarse(self, sums: Array, level: int, whole: float) -> _Level:
+        """Return a level whose pictures are held in memory, given sums over its cells."""
+        cells = np.sqrt(cell_sizes(self.size, level))
+        sums /= cells
+        rows = sums.reshape(len(sums), -1)
+        norm = float(np.vecdot(rows, rows).sum(dtype=np.float64))
+        return _Level(FaceBlocks(sums), norm, whole - norm, level, cells.reshape(-1))
+
+    # -- fitting ----------------------------------------------------------------
+
+    def run(self) -> Solving:
+        """Fit the levels one after the other; return the factors of all faces."""
+        levels = self._levels()
+        W, H = self._start(levels[0])
+        is_stopped = False
+        for level, finer in zip(levels, [*levels[1:], None], strict=True):
+            tol = self.params.tol
+            if finer is not None:
+                tol = max(_COARSE_TOL, tol)
+            descent = self._descent(level, W, H, tol)
+            is_whole = level.blocks.n == self.blocks.n
+            if not is_stopped:
+                is_stopped = yield from self._descend(descent, level, is_last=finer is None)
+            elif is_whole:  # a fit stopped on a sample: the other faces need weights, too
+                for _ in descent.iterate():
+                    pass
+                self._report(descent, level)
+            if is_stopped and is_whole:
+                break
+            if finer is not None:
+                W, H = self._refine(descent, level, finer)
+        return self._result()
+
+    def _result(self) -> Factors:
+        """Return the last factors in the type and the units that the stack asks for."""
+        assert self.factors is not None
+        dtype = matrix_dtype(self.stack.dtype)
+        W = self.factors.W.astype(dtype) * dtype.type(self.gain)
+        return replace(self.factors, W=W, H=self.factors.H.astype(dtype))
+
+    def _start(self, level: _Level) -> tuple[Array, Array]:
+        rows = level.blocks.images.reshape(level.blocks.n, -1)
+        with one_blas_thread():
+            W, H = initial_factors(rows, self.params, self.params.random_state)
+        return np.ascontiguousarray(W.T), np.ascontiguousarray(H)
+
+    def _descent(self, level: _Level, W: Array, H: Array, tol: float) -> Descent:
+        penalties = self._penalties(level.blocks.n)
+        return Descent(
+            level.blocks, W, H, level.norm, self.workers, penalties, level.cells, tol
+        )
+
+    def _refine(self, descent: Descent, level: _Level, finer: _Level) -> tuple[Array, Array]:
+        """Return where the next level starts."""
+        W, H = descent.W, descent.H
+        if finer.level < level.level:
+            size, coarse_size = (sizes(self.size, each.level)[-1] for each in (finer, level))
+            pictures = (H / level.cells).reshape(-1, *coarse_size)
+            H = enlarge(pictures, size).reshape(len(H), -1) * finer.cells
+        if finer.blocks.n > level.blocks.n:
+            W = np.repeat(W.mean(axis=1, keepdims=True), finer.blocks.n, axis=1)
+        return W, np.ascontiguousarray(H)
+
+    def _descend(
+        self, descent: Descent, level: _Level, is_last: bool
+    ) -> Generator[Factors, Literal["stop"] | None, bool]:
+        """Iterate on a level; return whether a stop was asked for."""
+        limit = self.params.max_iter
+        if not is_last:
+            share = limit // (2 * max(self.depth, 1))
+            limit = self.iteration + min(_COARSE_ITERATIONS, share)
+        while self.iteration < limit:
+            for _ in descent.iterate():
+                if self.factors is not None and (yield self.factors) == "stop":
+                    return True
+            self.iteration += 1
+            is_done = descent.tol > 0 and descent.is_quiet
+            if (yield self._report(descent, level, converged=is_done and is_last)) == "stop":
+                return True
+            if is_done:
+                break
+        return False
+
+    def _report(self, descent: Descent, level: _Level, *, converged: bool = False) -> Factors:
+        """Keep and return where the fit stands."""
+        lost = max(descent.residual + level.offset, 0.0)
+        self.factors = Factors(
+            descent.W.T,
+            descent.H,
+            self.size,
+            self.iteration,
+            converged,
+            float(np.sqrt(lost / (level.norm + level.offset))),
+            self.scale,
+            level.level,
+        )
+        return self.factors
+
+    def _penalties(self, n: int) -> Penalties:
+        """Return scikit-learn's penalties, for pixels divided by their own unit."""
+        params, p = self.params, self.blocks.p
+        alpha_H = params.alpha_W if params.alpha_H == "same" else params.alpha_H
+        W, H = params.alpha_W * p, float(alpha_H) * n
+        l1, gain = params.l1_ratio, max(self.gain, 1e-15)
+        return Penalties(W * l1 / gain, W * (1 - l1), H * l1 / gain**2, H * (1 - l1) / gain**2)
+
+
+def _units(stack: FaceStack) -> tuple[float, float]:
+    """Check all pixels; return the scale of the result, and the unit to calculate in.
+
+    Pixels of a few bits are divided by what their type holds, all others by their
+    maximum, which keeps the smallest of them within the range of float32.
+    """
+    dtype, images = stack.dtype, stack.images
+    if dtype.kind == "u" and dtype.itemsize <= 2:
+        scale = unit_scale(np.empty(0), dtype)
+        return scale, scale
+    peak = 0.0
+    for faces, block in pixel_blocks(images):
+        check_pixels(block, stack.names[faces])
+        peak = max(peak, float(block.max()))
+    scale = unit_scale(np.array([peak]), dtype)
+    return scale, peak or scale

@@ -1,0 +1,106 @@
+"""Pictures at half the size, and back: the coarse levels of a fit.
+
+A coarse pixel is the sum of the cell of pixels it stands for, divided by the square
+root of their number. With these weights, fitting the coarse pictures *is* fitting the
+full ones with components that are constant on each cell: the same squared error up to
+a constant, the same penalties. The error never rises on the way to the next level.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["cell_sizes", "depth", "enlarge", "half", "halve", "sizes", "widen"]
+
+_FEWEST_PIXELS = 300  # of the coarsest pictures
+
+
+def half(size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of the next coarser level; odd lines make a half cell."""
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+def depth(size: tuple[int, int], n_components: int) -> int:
+    """Return how often pictures are halved before the coarsest fit.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width of the full pictures.
+    n_components : int
+        Two pixels and more are kept for each.
+    """
+    fewest = max(_FEWEST_PIXELS, 2 * n_components)
+    levels = 0
+    while (size := half(size))[0] * size[1] >= fewest:
+        levels += 1
+    return levels
+
+
+def halve(pictures: NDArray[Any]) -> NDArray[Any]:
+    """Sum cells of two by two pixels: shape (m, h, w) to (m, (h + 1) // 2, (w + 1) // 2)."""
+    return _paired(_paired(pictures, 1), 2)
+
+
+def _paired(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Add neighbours along an axis; a last one without a neighbour stays alone."""
+    whole = [slice(None)] * 3
+    whole[axis] = slice(0, None, 2)
+    sums = pictures[tuple(whole)].copy()
+    pairs = [slice(None)] * 3
+    pairs[axis] = slice(0, pictures.shape[axis] // 2)
+    whole[axis] = slice(1, None, 2)
+    sums[tuple(pairs)] += pictures[tuple(whole)]
+    return sums
+
+
+def cell_sizes(size: tuple[int, int], level: int) -> NDArray[np.float32]:
+    """Return how many full pixels each pixel of a level stands for, shape (1, h, w)."""
+    cells: NDArray[np.float32] = np.ones((1, *size), np.float32)
+    for _ in range(level):
+        cells = halve(cells)
+    return cells
+
+
+def sizes(size: tuple[int, int], level: int) -> list[tuple[int, int]]:
+    """Return height and width of the full pictures and of each level down to `level`."""
+    found = [size]
+    for _ in range(level):
+        found.append(half(found[-1]))
+    return found
+
+
+def enlarge(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Repeat each pixel twice along both axes: shape (m, h, w) to (m, *size)."""
+    doubled = pictures.repeat(2, axis=1)[:, : size[0]].repeat(2, axis=2)
+    return doubled[:, :, : size[1]]
+
+
+def widen(H: NDArray[Any], size: tuple[int, int], level: int) -> NDArray[Any]:
+    """Return components of a level as full pictures.
+
+    Parameters
+    ----------
+    H : array of shape (k, q)
+        Components of the level, a row each.
+    size : tuple of int
+        Height and width of the full pictures.
+    level : int
+        How often they were halved.
+
+    Returns
+    -------
+    array of shape (k, h, w)
+    """
+    steps = sizes(size, level)
+    pictures = H.reshape(-1, *steps[-1])
+    if level:
+        pictures = pictures / np.sqrt(cell_sizes(size, level))
+    for each in reversed(steps[:-1]):
+        pictures = enlarge(pictures, each)
+    return pictures
