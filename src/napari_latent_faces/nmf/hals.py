@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Descent", "Penalties", "sweep"]
 
-_COLUMNS = 2048  # of a factor that are swept at a time: they stay in the processor's cache
+# Columns of a factor that are swept at a time. Shorter rows cost more in calls than they
+# gain in the cache, and threads would wait for one another between the calls.
+_COLUMNS = 6144
 _SWEEPS = 3  # for each product: the products cost more
 _FIRST_SWEEPS = 8  # of the first weights of a level
 _PATIENCE = 2  # iterations with little improvement
@@ -134,7 +136,7 @@ class Descent:
         self.W = self._W_before = W
         self.H = self._H_before = H
         self._l1_H = np.float32(penalties.l1_H) * cells
-        self._columns = cut(blocks.p, _COLUMNS, 256, 4)
+        self._columns = cut(blocks.p, _COLUMNS)
         self.residual = norm
         self.loss = np.inf
         self._beta, self._bound = _BETA, 1.0

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["iter_multilevel"]
 
-_COARSE_TOL = 4e-4  # relative improvement at which a coarse level has done its part
-_COARSE_ITERATIONS = 60
+# What a coarse level is spared comes back as iterations on the full pictures.
+_COARSE_TOL = 1e-4
+_COARSE_ITERATIONS = 100
 _SAMPLE_VALUES = 2**24  # pixels of the largest coarse level: 64 MB in float32
 _SAMPLE_FACES = 4000
 

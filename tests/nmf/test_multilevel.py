@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.decomposition import NMF
+
+from napari_latent_faces import FaceStack, NMFParams, fit, iter_fit
+from napari_latent_faces.nmf import ConvergenceWarning, blocks, multilevel
+from napari_latent_faces.nmf.multilevel import iter_multilevel
+from napari_latent_faces.pixels import as_stack
+from tests.conftest import blobs
+from tests.nmf.test_fitting import drain
+
+STARTS = [None, "nndsvd", "nndsvda", "nndsvdar", "random"]
+
+
+def solve(images, *, threads=2, **params):
+    """Run the solver alone; return what it gave at each step, and at the end."""
+    solving = iter_multilevel(as_stack(images), NMFParams(**params), threads)
+    return drain(solving)
+
+
+def lost(images, factors):
+    """Return the relative error of factors, from their definition."""
+    X = np.asarray(images, float).reshape(len(images), -1) / factors.scale
+    H = factors.pictures().reshape(factors.W.shape[1], -1)
+    return np.linalg.norm(X - factors.W.astype(float) @ H) / np.linalg.norm(X)
+
+
+def faces(n=40, size=(46, 37), k=6, seed=0):
+    """Return pictures with enough pixels for coarse levels, with some noise."""
+    pictures, _, _ = blobs(n, k, size, seed)
+    noise = 0.05 * np.random.default_rng(seed).random(pictures.shape)
+    return ((pictures + noise) / 1.05).astype(np.float32)
+
+
+@given(
+    n=st.integers(2, 12),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    data=st.data(),
+    init=st.sampled_from([None, "random", "nndsvda"]),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_error_of_every_step_is_the_true_one_and_never_rises(n, size, data, init, seed):
+    pixels = size[0] * size[1]
+    k = data.draw(st.integers(1, n))
+    if init == "nndsvda":
+        k = min(k, pixels)
+    images = np.random.default_rng(seed).integers(0, 256, (n, *size)).astype(np.uint8)
+    images[0, 0, 0] = 255
+    steps, end = solve(images, n_components=k, init=init, max_iter=40)
+    for each in [*steps[:: max(1, len(steps) // 4)], end]:
+        for factor in (each.W, each.H):
+            assert np.isfinite(factor).all()
+            assert (factor >= 0).all()
+        assert each.error == pytest.approx(lost(images, each), rel=2e-4, abs=2e-6)
+    errors = [each.error for each in steps]
+    assert all(b <= a * (1 + 1e-5) + 1e-6 for a, b in itertools.pairwise(errors))
+    assert end.error == errors[-1]
+
+
+@pytest.mark.parametrize("init", STARTS)
+@pytest.mark.parametrize("k", [1, 4, 8])
+def test_the_error_is_no_higher_than_with_scikit_learn(init, k):
+    images = faces()
+    X = images.reshape(len(images), -1).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = NMF(k, init=init, random_state=0).fit(X)
+    expected = theirs.reconstruction_err_ / np.linalg.norm(X)
+    _, end = solve(images, n_components=k, init=init, random_state=0)
+    assert end.converged
+    # both end in a local minimum, not always in the same one
+    assert end.error <= expected * 1.01
+
+
+@pytest.mark.parametrize(
+    "penalties",
+    [
+        {"alpha_W": 1e-3, "alpha_H": 2e-3, "l1_ratio": 0.5},
+        {"alpha_W": 3e-4, "l1_ratio": 1.0},
+        {"alpha_W": 1e-3, "l1_ratio": 0.0},
+    ],
+)
+@pytest.mark.parametrize("size", [(12, 10), (47, 37)])
+@pytest.mark.parametrize("peak", [1.0, 0.01])
+def test_penalties_are_those_of_scikit_learn(penalties, size, peak):
+    images = faces(size=size, k=4).astype(float) * peak
+    penalties = {name: value * peak for name, value in penalties.items()}
+    X = images.reshape(len(images), -1)
+    model = NMF(4, init="nndsvda", max_iter=3000, tol=1e-7, random_state=0, **penalties)
+    theirs = objective(X, model.fit_transform(X), model.components_, **penalties)
+    _, end = solve(images, n_components=4, max_iter=3000, tol=1e-7, **penalties)
+    ours = objective(X, end.W, end.H, **penalties)
+    assert ours <= theirs * 1.001
+
+
+def objective(X, W, H, alpha_W, l1_ratio, alpha_H="same"):
+    """Return the objective that scikit-learn documents."""
+    alpha_H = alpha_W if alpha_H == "same" else alpha_H
+    total = 0.5 * np.linalg.norm(X - W @ H) ** 2
+    for factor, weight in ((W, alpha_W * X.shape[1]), (H, alpha_H * X.shape[0])):
+        l1, l2 = np.abs(factor).sum(), np.linalg.norm(factor) ** 2
+        total += weight * (l1_ratio * l1 + 0.5 * (1 - l1_ratio) * l2)
+    return total
+
+
+def test_coarse_levels_come_first_and_give_full_pictures():
+    images = faces(size=(61, 47))
+    steps, end = solve(images, n_components=4)
+    levels = [each.level for each in steps]
+    assert levels == sorted(levels, reverse=True)
+    assert levels[0] == 1
+    assert levels[-1] == end.level == 0
+    for each in steps:
+        assert each.pictures().shape == (4, 61, 47)
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 9])
+def test_few_iterations_still_end_with_full_pictures(max_iter):
+    steps, end = solve(faces(size=(61, 47)), n_components=4, max_iter=max_iter)
+    assert (end.iteration, end.level, end.converged) == (max_iter, 0, False)
+    assert len({each.iteration for each in steps}) == max_iter
+
+
+def test_stop_on_a_coarse_level_keeps_what_was_reached():
+    images = faces(size=(61, 47))
+    steps, model = drain(iter_fit(images, n_components=4), stop_after=2)
+    assert model.provenance.stop_reason == "stopped"
+    assert model.components.shape == (4, 61, 47)
+    rebuilt = model.reconstruct()
+    found = np.linalg.norm(images - rebuilt) / np.linalg.norm(images)
+    assert model.error == steps[-1].error == pytest.approx(found, rel=1e-4)
+
+
+@pytest.fixture
+def small_samples(monkeypatch):
+    """Sample a few faces only, and cut the stack in many blocks."""
+    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
+    monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
+    monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
+
+
+@pytest.mark.parametrize("size", [(12, 10), (61, 47)])
+def test_a_sample_of_the_faces_starts_the_fit_of_all(small_samples, size):
+    images = faces(200, size)
+    steps, end = solve(images, n_components=4)
+    assert steps[0].W.shape == (50, 4)
+    assert end.W.shape == (200, 4)
+    assert end.error == pytest.approx(lost(images, end), rel=1e-4)
+    _, plain = solve(images, n_components=4, init="random")
+    assert end.error <= plain.error * 1.01
+
+
+@pytest.mark.parametrize("size", [(12, 10), (61, 47)])
+def test_stop_on_a_sample_still_weighs_all_faces(small_samples, size):
+    images = faces(200, size)
+    steps, end = drain(
+        iter_multilevel(as_stack(images), NMFParams(n_components=4)), stop_after=2
+    )
+    assert end.W.shape == (200, 4)
+    assert end.level == 0
+    assert end.iteration == steps[-1].iteration
+    assert end.error == pytest.approx(lost(images, end), rel=1e-4)
+
+
+def layouts(images, folder):
+    """Yield the same pictures in other clothes."""
+    spread = np.zeros((len(images), *(2 * s for s in images.shape[1:])), images.dtype)
+    spread[:, ::2, ::2] = images
+    np.save(folder / "faces.npy", images)
+    yield "strided", spread[:, ::2, ::2]
+    yield "fortran", np.asfortranarray(images)
+    yield "mapped", np.load(folder / "faces.npy", mmap_mode="r")
+    yield "dask", da.from_array(images, chunks=(10, 20, 20))
+    yield "float64", images.astype(float) / 255 if images.dtype == np.uint8 else images
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_neither_layout_nor_threads_change_the_result(small_samples, tmp_path, threads):
+    images = np.round(faces(40, (31, 41)) * 255).astype(np.uint8)
+    images[0, 0, 0] = 255
+    params = {"n_components": 4, "max_iter": 30}
+    _, expected = solve(images, threads=2, **params)
+    for name, same in layouts(images, tmp_path):
+        _, end = solve(same, threads=threads, **params)
+        if name == "float64":
+            np.testing.assert_allclose(end.W, expected.W, rtol=1e-2, atol=1e-3)
+        else:
+            np.testing.assert_array_equal(end.W, expected.W, name)
+            np.testing.assert_array_equal(end.H, expected.H, name)
+
+
+def test_whole_chunks_of_a_lazy_stack_are_read_once_for_both_products():
+    counted = []
+    images = np.round(faces(90, (12, 10)) * 255).astype(np.uint8)
+
+    def load(block):
+        counted.append(len(block))
+        return block
+
+    lazy = da.from_array(images, chunks=(20, -1, -1)).map_blocks(load, meta=images[:0])
+    _, first = solve(lazy, n_components=3, max_iter=1)
+    after_one = sum(counted)
+    counted.clear()
+    solve(lazy, n_components=3, max_iter=11)
+    assert first.iteration == 1
+    assert after_one >= 90
+    assert set(counted) == {20, 10}
+
+
+@pytest.mark.parametrize(
+    ("images", "k"),
+    [
+        (np.full((6, 9, 9), 7, np.uint8), 3),  # constant: one direction only
+        (np.repeat(faces(2, (8, 8)), 5, axis=0), 4),  # duplicates
+        (faces(10, (1, 30)), 3),
+        (faces(10, (30, 1)), 3),
+        (faces(10, (1, 3)), 5),  # more components than pixels
+        (faces(10, (8, 8)), 10),
+        (faces(10, (8, 8)).astype(float) * 1e-300, 3),
+        (faces(10, (8, 8)).astype(float) * 1e300, 3),
+        ((faces(10, (8, 8)) * 2**63).astype(np.uint64), 3),
+        ((faces(10, (8, 8)) * 9).astype(np.uint64), 3),
+        (faces(10, (8, 8)).astype(np.float16), 3),
+        (faces(10, (8, 8)) > 0.5, 3),
+        (np.concatenate([np.zeros((5, 8, 8)), faces(5, (8, 8))]), 3),  # black faces
+    ],
+)
+@pytest.mark.parametrize("init", [None, "random"])
+def test_odd_stacks_are_fitted(images, k, init):
+    _, end = solve(images, n_components=k, init=init, max_iter=400, tol=1e-5)
+    assert np.isfinite(end.W).all()
+    assert np.isfinite(end.H).all()
+    assert (end.W >= 0).all()
+    assert (end.H >= 0).all()
+    X = images.reshape(len(images), -1).astype(float)
+    X = X / X.max()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = NMF(k, init=init, random_state=42, max_iter=400, tol=1e-5).fit(X)
+    expected = theirs.reconstruction_err_ / np.linalg.norm(X)
+    assert end.error <= expected * 1.01 + 2e-3
+
+
+def test_components_that_start_empty_are_revived():
+    images = faces(30, (12, 10), 6)
+    # the singular vectors of a stack of rank 1 and a little more give empty components
+    images[:28] = images[0]
+    _, end = solve(images, n_components=3, init="nndsvd", max_iter=300)
+    assert end.W.any(axis=0).all()
+    assert end.H.any(axis=1).all()
+    assert end.error < 0.01
+
+
+def test_blas_gets_its_threads_back():
+    from threadpoolctl import threadpool_info
+
+    def limits():
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    before = limits()
+    one, two = (iter_fit(faces(), n_components=3) for _ in range(2))
+    next(one)
+    next(two)
+    one.close()
+    drain(two)
+    assert limits() == before
+
+
+def test_a_step_makes_its_pictures_when_they_are_looked_at(stack):
+    step = next(iter_fit(stack, n_components=3))
+    assert "components" not in vars(step)
+    assert step.components is step.components
+
+
+def test_a_bad_pixel_is_found_in_a_lazy_stack():
+    images = faces(40, (12, 10)).astype(float)
+    images[33, 2, 2] = np.nan
+    lazy = FaceStack(da.from_array(images, chunks=7), tuple(f"f{i}" for i in range(40)))
+    with pytest.raises(ValueError, match="'f33' has NaN"):
+        fit(lazy, n_components=2)
+
+
+def test_max_iter_is_reported(stack):
+    with pytest.warns(ConvergenceWarning):
+        assert fit(stack, n_components=3, max_iter=4).provenance.stop_reason == "max_iter"
