@@ -145,7 +145,7 @@ def run_scikit_learn(
     model = NMF(k, random_state=seed)
     model.fit_transform(X)
     seconds = time.perf_counter() - began
-    error = model.reconstruction_err_ / float(np.linalg.norm(X))
+    error = float(model.reconstruction_err_) / float(np.linalg.norm(X))
     return {
         "seconds": seconds,
         "reached": seconds,

@@ -46,6 +46,27 @@ class Penalties:
     def __bool__(self) -> bool:
         return any((self.l1_W, self.l2_W, self.l1_H, self.l2_H))
 
+    def of(self, sums: _Sums) -> float:
+        """Return twice the penalties."""
+        l1 = self.l1_W * sums.size_W + self.l1_H * sums.size_H
+        l2 = self.l2_W * np.trace(sums.WW) + self.l2_H * np.trace(sums.HH)
+        return float(2 * l1 + l2)
+
+
+@dataclass
+class _Sums:
+    """What an iteration adds up over the blocks: all that the loss is made of."""
+
+    WW: NDArray[np.float64]  # (k, k) Gram matrices
+    HH: NDArray[np.float64]
+    cross: float = 0.0  # <W X, H>
+    size_W: float = 0.0  # L1 norms
+    size_H: float = 0.0
+
+    def residual(self, norm: float) -> float:
+        """Return ``|X - W'H|^2``, given ``|X|^2``."""
+        return norm - 2 * self.cross + float(np.vdot(self.WW, self.HH))
+
 
 def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = _SWEEPS) -> None:
     """Improve a factor in place, one component after the other.
@@ -75,7 +96,8 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = _SWEEPS) -> None:
     inverse = (1 / diagonal[alive, None]).astype(np.float32)
     A = G[alive] * inverse
     A[np.arange(len(alive)), alive] = 0
-    targets = C[alive] * inverse
+    targets = C[alive]
+    targets *= inverse
     rest = np.empty(F.shape[1], np.float32)
     visits = [(A[i], targets[i], F[t]) for i, t in enumerate(alive)]
     for _ in range(sweeps):
@@ -135,7 +157,7 @@ class Descent:
         self.norm, self.tol = norm, tol
         self.W = self._W_before = W
         self.H = self._H_before = H
-        self._l1_H = np.float32(penalties.l1_H) * cells
+        self._cells = cells
         self._columns = cut(blocks.p, _COLUMNS)
         self.residual = norm
         self.loss = np.inf
@@ -153,18 +175,20 @@ class Descent:
     def _iterate(self) -> Iterator[None]:
         H, G = self._step_ahead()
         W = np.empty_like(self.W)
-        S, K, sizes = np.zeros_like(H), np.zeros((len(H), len(H))), 0.0
+        WX = np.zeros_like(H)
+        sums = _Sums(np.zeros(G.shape), np.zeros(G.shape))
         seen = time.monotonic()
         jobs = self.workers.each(lambda rows: self._weigh(W, H, G, rows), self.blocks.rows)
-        for S_block, K_block, size in jobs:
-            S += S_block
-            K += K_block
-            sizes += size
+        for WX_part, WW_part, size in jobs:
+            WX += WX_part
+            sums.WW += WW_part
+            sums.size_W += size
             if time.monotonic() - seen > _HANDOVER:
                 yield
                 seen = time.monotonic()
-        self._judge(W, H, *self._paint(H, S, K), sizes, K)
-        self.revive()
+        self._paint(H, WX, sums)
+        self._judge(W, H, sums)
+        self._revive()
 
     def _step_ahead(self) -> tuple[Array, NDArray[Any]]:
         """Extrapolate the components; return them with their Gram matrix."""
@@ -202,46 +226,34 @@ class Descent:
         size = float(part.sum(dtype=np.float64)) if self.penalties else 0.0
         return part @ pixels, part @ part.T, size
 
-    def _paint(self, H: Array, S: Array, K: NDArray[Any]) -> tuple[float, NDArray[Any], float]:
-        """Improve the components in place; return ``<S, H>``, ``H H'`` and their L1 term."""
-        ridge = _ridge(K.astype(np.float32), self.penalties.l2_H)
-        l1 = self._l1_H
+    def _paint(self, H: Array, WX: Array, sums: _Sums) -> None:
+        """Improve the components in place; add what the loss needs of them to `sums`."""
+        ridge = _ridge(sums.WW.astype(np.float32), self.penalties.l2_H)
 
         def job(columns: slice) -> tuple[float, NDArray[Any], float]:
             part = H[:, columns].copy()
-            products = S[:, columns].copy()
-            C = products - l1[columns] if self.penalties.l1_H else products
-            sweep(part, ridge, C)
+            products = WX[:, columns].copy()
+            targets = products
+            if self.penalties.l1_H:
+                targets = products - np.float32(self.penalties.l1_H) * self._cells[columns]
+            sweep(part, ridge, targets)
             H[:, columns] = part
-            size = float((part @ l1[columns]).sum(dtype=np.float64))
+            size = float((part @ self._cells[columns]).sum(dtype=np.float64))
             return _inner(products, part), part @ part.T, size
 
-        cross, G, sizes = 0.0, np.zeros_like(K), 0.0
-        for cross_part, G_part, size in self.workers.each(job, self._columns):
-            cross += cross_part
-            G += G_part
-            sizes += size
-        return cross, G, sizes
+        for cross, HH_part, size in self.workers.each(job, self._columns):
+            sums.cross += cross
+            sums.HH += HH_part
+            sums.size_H += size
 
     # -- judging it -------------------------------------------------------------
 
-    def _judge(
-        self,
-        W: Array,
-        H: Array,
-        cross: float,
-        G: NDArray[Any],
-        size_H: float,
-        size_W: float,
-        K: NDArray[Any],
-    ) -> None:
+    def _judge(self, W: Array, H: Array, sums: _Sums) -> None:
         """Accept the new factors if the loss fell, else go back and extrapolate less."""
-        residual = self.norm - 2 * cross + float(np.vdot(K, G))
+        residual = sums.residual(self.norm)
         if residual < _CANCELLED * self.norm:
             residual = float(self._losses(W, H).sum())
-        extra = self.penalties
-        penalty = 2 * (extra.l1_W * size_W + size_H)
-        penalty += extra.l2_W * np.trace(K) + extra.l2_H * np.trace(G)
+        penalty = self.penalties.of(sums)
         loss = float(np.sqrt(max(residual + penalty, 0.0)))
         self._sweeps_W = _SWEEPS
         falls = loss <= self.loss
@@ -264,7 +276,7 @@ class Descent:
 
     # -- dead components --------------------------------------------------------
 
-    def revive(self) -> None:
+    def _revive(self) -> None:
         """Restart components that no face uses from the faces that are explained worst.
 
         What such a face lacks becomes the component, for that face alone, so that the

@@ -30,13 +30,17 @@ __all__ = ["iter_multilevel"]
 # What a coarse level is spared comes back as iterations on the full pictures.
 _COARSE_TOL = 1e-4
 _COARSE_ITERATIONS = 100
-_SAMPLE_VALUES = 2**24  # pixels of the largest coarse level: 64 MB in float32
-_SAMPLE_FACES = 4000
+_SAMPLE_VALUES = 2**22  # pixels of the largest level held in memory: 16 MB in float32
+_SAMPLE_FACES = 4000  # but never fewer faces than this
 
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """The pictures of a level; `offset` is what halving them took from their norm."""
+    """The pictures of a level.
+
+    `norm` is their squared norm, `offset` what halving took from it, `level` how often they
+    were halved, `cells` the square root of the number of pixels behind each.
+    """
 
     blocks: FaceBlocks
     norm: float
@@ -46,7 +50,41 @@ class _Level:
 
 
 def iter_multilevel(stack: FaceStack, params: NMFParams, threads: int | None = None) -> Solving:
-    """Factorize a stack of pictures, from coarse to fine."""
+    """Factorize a stack of pictures, from coarse to fine.
+
+    Small versions of the pictures are fitted first (of a sample of the faces, if there
+    are many), and their components enlarged: most of the way costs next to nothing. The
+    stack itself is read in blocks of faces, once for each iteration, and never held as
+    floats: beside it, memory holds 3 k (n + p) floats for n faces of p pixels and k
+    components, a block and k p floats for each thread, and the small pictures.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        Pictures of any type, in memory or lazy.
+    params : NMFParams
+        The parameters; the loss is ``"frobenius"``.
+    threads : int, optional
+        How many blocks are worked on at a time, by default one for each processor. The
+        result does not depend on it.
+
+    Yields
+    ------
+    Factors
+        After each iteration, and now and then (again the same) during a long one. The
+        error never rises while the faces are the same. Send ``"stop"`` to end the fit.
+
+    Returns
+    -------
+    Factors
+        The last ones, of all faces, as the value of ``StopIteration``.
+
+    Raises
+    ------
+    ValueError
+        If a pixel is negative, NaN or infinite, all are 0, or the start does not fit the
+        stack.
+    """
     with Workers(threads) as workers:
         return (yield from _Fit(stack, params, workers).run())
 
@@ -151,19 +189,24 @@ class _Fit:
         return replace(self.factors, W=W, H=self.factors.H.astype(dtype))
 
     def _start(self, level: _Level) -> tuple[Array, Array]:
+        """Return the factors that the coarsest level starts from."""
         rows = level.blocks.images.reshape(level.blocks.n, -1)
         with one_blas_thread():
             W, H = initial_factors(rows, self.params, self.params.random_state)
         return np.ascontiguousarray(W.T), np.ascontiguousarray(H)
 
     def _descent(self, level: _Level, W: Array, H: Array, tol: float) -> Descent:
+        """Return the fit of a level."""
         penalties = self._penalties(level.blocks.n)
         return Descent(
             level.blocks, W, H, level.norm, self.workers, penalties, level.cells, tol
         )
 
     def _refine(self, descent: Descent, level: _Level, finer: _Level) -> tuple[Array, Array]:
-        """Return where the next level starts."""
+        """Return where the next level starts.
+
+        Faces that were not in the sample start with mean weights: one pass finds their own.
+        """
         W, H = descent.W, descent.H
         if finer.level < level.level:
             size, coarse_size = (sizes(self.size, each.level)[-1] for each in (finer, level))
