@@ -146,6 +146,7 @@ def small_samples(monkeypatch):
     monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
     monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
     monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
+    monkeypatch.setattr(blocks, "_SHARE_VALUES", 1)
 
 
 @pytest.mark.parametrize("size", [(12, 10), (61, 47)])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -24,7 +24,10 @@ Result = TypeVar("Result")
 
 _BLOCK_VALUES = 2**21  # pixels of a block: 8 MB in float32
 _BLOCK_FACES = (64, 4096)  # fewer waste time between the products, more waste memory
-_SHARES = 4  # a small stack is cut so often, for up to as many processors
+# A small stack is cut so often, for up to as many processors, as long as the shares are
+# large enough to be worth a thread.
+_SHARES = 4
+_SHARE_VALUES = 2**19
 
 
 def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
@@ -88,7 +91,7 @@ class FaceBlocks:
         if 1 < chunk <= 4 * most:  # whole chunks: each is then read once
             length = chunk * max(1, most // chunk)
             return [slice(i, min(i + length, self.n)) for i in range(0, self.n, length)]
-        return cut(self.n, most, least, _SHARES)
+        return cut(self.n, most, max(least, _SHARE_VALUES // self.p), _SHARES)
 
     @property
     def longest(self) -> int:
@@ -144,8 +147,11 @@ class Workers:
     def __exit__(self, *exc: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def each(self, job: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield the result of `job` for each item, in order, with few waiting at a time."""
+        if len(items) == 1:  # no thread can help
+            yield job(items[0])
+            return
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:
