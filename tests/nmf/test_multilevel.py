@@ -199,22 +199,39 @@ def test_neither_layout_nor_threads_change_the_result(small_samples, tmp_path, t
             np.testing.assert_array_equal(end.H, expected.H, name)
 
 
-def test_whole_chunks_of_a_lazy_stack_are_read_once_for_both_products():
+def counted_stack(images):
+    """Return a lazy stack in chunks of 20 faces, and the chunks that are read of it."""
     counted = []
-    images = np.round(faces(90, (12, 10)) * 255).astype(np.uint8)
 
     def load(block):
         counted.append(len(block))
         return block
 
-    lazy = da.from_array(images, chunks=(20, -1, -1)).map_blocks(load, meta=images[:0])
-    _, first = solve(lazy, n_components=3, max_iter=1)
-    after_one = sum(counted)
-    counted.clear()
-    solve(lazy, n_components=3, max_iter=11)
-    assert first.iteration == 1
-    assert after_one >= 90
-    assert set(counted) == {20, 10}
+    return da.from_array(images, chunks=(20, -1, -1)).map_blocks(load, meta=images[:0]), counted
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_a_lazy_stack_is_read_once_where_memory_is_ample():
+    images = np.round(faces(90, (24, 20)) * 255).astype(np.uint8)
+    lazy, counted = counted_stack(images)
+    solve(lazy, n_components=3, max_iter=30, tol=0)
+    assert sum(counted) == 90
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_a_stack_beyond_memory_is_read_in_whole_chunks_once_an_iteration(monkeypatch):
+    monkeypatch.setattr(blocks, "_budget", lambda _: 0)
+    images = np.round(faces(90, (24, 20)) * 255).astype(np.uint8)
+    lazy, counted = counted_stack(images)
+    reads = []
+    for max_iter in (30, 37):
+        counted.clear()
+        states, _ = solve(lazy, n_components=3, max_iter=max_iter, tol=0)
+        fine = sum(state.level == 0 for state in states)
+        reads.append((sum(counted), fine))
+        assert set(counted) == {20, 10}
+    (few, fine), (many, more) = reads
+    assert many - few == 90 * (more - fine) > 0
 
 
 @pytest.mark.parametrize(

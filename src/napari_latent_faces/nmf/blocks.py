@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
@@ -53,7 +54,8 @@ class FaceBlocks:
     """A stack of pictures, read as float32 rows a block of faces at a time.
 
     Where the blocks begin depends on the stack alone, not on the machine, so that sums
-    over them repeat.
+    over them repeat. Faces that have to be decoded each time they are read are kept as
+    they are, once read, if there is ample memory.
 
     Parameters
     ----------
@@ -61,6 +63,9 @@ class FaceBlocks:
         numpy in any layout, a memory map, dask, or anything else that can be sliced.
     unit : float
         The pixel value that becomes 1.
+    budget : int, optional
+        Bytes that faces may take that are not in memory yet; by default a quarter of
+        the memory that is free. A larger stack is read anew each time.
 
     Attributes
     ----------
@@ -70,9 +75,13 @@ class FaceBlocks:
         The faces of each block.
     """
 
-    def __init__(self, images: Any, unit: float = 1.0) -> None:
+    def __init__(self, images: Any, unit: float = 1.0, budget: int | None = None) -> None:
         self.images = images
         self.unit = unit
+        self._kept: NDArray[Any] | None = None
+        if not isinstance(images, np.ndarray) and _size(images) <= _budget(budget):
+            self._kept = np.empty(images.shape, images.dtype)
+            self._is_kept = np.zeros(len(images), bool)
         self.n, h, w = images.shape
         self.p = h * w
         self.rows = self._cut()
@@ -102,7 +111,12 @@ class FaceBlocks:
 
     def raw(self, rows: slice) -> NDArray[Any]:
         """Return some faces as they are: shape (m, h, w)."""
-        return np.asarray(self.images[rows])
+        if self._kept is None:
+            return np.asarray(self.images[rows])
+        if not self._is_kept[rows].all():
+            self._kept[rows] = np.asarray(self.images[rows])
+            self._is_kept[rows] = True
+        return self._kept[rows]
 
     def read(self, rows: slice) -> NDArray[np.float32]:
         """Return some faces as rows in units of `unit`, shape (m, p).
@@ -126,6 +140,21 @@ class FaceBlocks:
             casting="unsafe",
         )
         return block
+
+
+def _size(images: Any) -> int:
+    """Return the bytes that all pictures take."""
+    size: int = math.prod(images.shape) * np.dtype(images.dtype).itemsize
+    return size
+
+
+def _budget(budget: int | None) -> int:
+    if budget is not None:
+        return budget
+    import psutil
+
+    available: int = psutil.virtual_memory().available
+    return available // 4
 
 
 class Workers:

@@ -61,7 +61,8 @@ def iter_multilevel(stack: FaceStack, params: NMFParams, threads: int | None = N
     Parameters
     ----------
     stack : FaceStack
-        Pictures of any type, in memory or lazy.
+        Pictures of any type, in memory or lazy. Lazy ones are kept as they are once they
+        have been read, if they take no more than a quarter of the memory that is free.
     params : NMFParams
         The parameters; the loss is ``"frobenius"``.
     threads : int, optional
