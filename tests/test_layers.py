@@ -146,3 +146,20 @@ def test_a_model_without_its_faces_shows_gallery_and_reconstructions(model):
     made = [Layer.create(*data) for data in layers.model_layers(model, "m")]
     assert {layer.metadata[ROLE_KEY] for layer in made} == {"gallery", "reconstruction"}
     assert all(layer.metadata[MODEL_KEY] is model for layer in made)
+
+
+def test_a_lazy_stack_gives_single_faces_for_the_limits(stack, model):
+    """Whole blocks would be decoded if several faces were asked for at once."""
+    asked = []
+
+    class Pictures:
+        shape, ndim, dtype = stack.shape, 3, stack.dtype
+
+        def __getitem__(self, key):
+            asked.append(key[0])
+            return stack.images[key]
+
+    lazy = da.from_array(Pictures(), (10, -1, -1), meta=stack.images[:0], name=False)
+    layers.residual_layer(lazy, model, FacesView())
+    assert asked
+    assert all(np.size(np.arange(30)[faces]) == 1 for faces in asked)

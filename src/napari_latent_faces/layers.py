@@ -309,7 +309,7 @@ def residual_layer(
 ) -> LayerData:
     """Return faces minus reconstructions, computed when looked at, with 0 in the middle."""
     residual = LazyResidual(images, model)
-    limit = float(np.abs(residual[_sample(len(residual))]).max()) or 1.0
+    limit = max(float(np.abs(residual[i]).max()) for i in _sample(len(residual))) or 1.0
     return (
         residual,
         {
@@ -336,9 +336,12 @@ def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
     }
 
 
-def _sample(n: int) -> NDArray[np.intp]:
-    """Return a few indices spread evenly over `n` faces."""
-    return np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.intp))
+def _sample(n: int) -> list[int]:
+    """Return a few indices spread evenly over `n` faces.
+
+    They are to be used one by one: of a lazy stack, several at once cost whole blocks.
+    """
+    return sorted({int(i) for i in np.linspace(0, n - 1, min(n, _SAMPLE))})
 
 
 def _contrast_limits(images: Any) -> tuple[float, float]:
@@ -350,6 +353,7 @@ def _contrast_limits(images: Any) -> tuple[float, float]:
     dtype = np.dtype(images.dtype)
     if dtype == np.uint8:
         return 0.0, 255.0
-    some = np.asarray(images[_sample(len(images))])
-    low, high = min(0.0, float(some.min())), float(some.max())
+    some = [np.asarray(images[i]) for i in _sample(len(images))]
+    low = min(0.0, *(float(picture.min()) for picture in some))
+    high = max(float(picture.max()) for picture in some)
     return low, high if high > low else low + 1.0
