@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
+import dask.array
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces import LatentFaces, fit
+from napari_latent_faces.nmf import blocks
+from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
 
 
@@ -109,3 +113,58 @@ def test_encode_refuses_another_size_and_bad_pixels(stack, model):
     bad[2] = -1
     with pytest.raises(ValueError, match="negative"):
         model.encode(bad)
+
+
+class CountingFaces:
+    """Faces made when they are looked at, so that only what is kept takes memory."""
+
+    ndim, dtype = 3, np.dtype(np.uint8)
+
+    def __init__(self, n, size):
+        self.shape = (n, *size)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, key):
+        chosen = np.arange(len(self))[key[0] if isinstance(key, tuple) else key]
+        return np.full((len(chosen), *self.shape[1:]), 7, np.uint8)
+
+
+def peak_memory(work):
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["array-like", "dask"])
+def test_memory_of_encode_does_not_grow_with_the_pixels(kind, monkeypatch):
+    monkeypatch.setattr(blocks, "_BLOCK_FACES", (64, 256))
+    parts = np.random.default_rng(0).random((3, 40, 30), np.float32)
+    model = canonical(np.ones((2, 3), np.float32), parts.reshape(3, -1), (40, 30))
+    model = replace(model, provenance=fit(parts, n_components=1, max_iter=1, tol=0).provenance)
+
+    def encode(n):
+        faces = CountingFaces(n, (40, 30))
+        if kind == "dask":
+            faces = dask.array.from_array(faces, (100, 40, 30), name=False)
+        model.encode(FaceStack(faces, ("a",) * n))
+
+    encode(2000)  # what is made once
+    few, many = (peak_memory(lambda n=n: encode(n)) for n in (2000, 20_000))
+    assert many - few < 18_000 * 1200 / 8  # an eighth of the pixels in their own bytes
+
+
+def test_encode_reads_each_face_once(model):
+    seen = []
+
+    class Watched(CountingFaces):
+        def __getitem__(self, key):
+            seen.extend(np.arange(len(self))[key])
+            return super().__getitem__(key)
+
+    assert model.encode(Watched(500, (12, 10))).shape == (500, 3)
+    assert sorted(seen) == list(range(500))

@@ -218,5 +218,5 @@ def _write_weights(model: LatentFaces, columns: list[str], folder: Path) -> None
         table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         table.writerow([*known, *columns])
         # as Python's floats: their digits give the same number back in any program
-        for *face, weights in zip(*known.values(), model.weights.tolist(), strict=True):
-            table.writerow([*face, *weights])
+        for *face, weights in zip(*known.values(), model.weights, strict=True):
+            table.writerow([*face, *weights.tolist()])

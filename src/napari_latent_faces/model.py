@@ -171,13 +171,15 @@ class LatentFaces:
         """Find the weights that build other faces best from these components.
 
         The components stay as they are; each face is an exact non-negative least
-        squares problem.
+        squares problem. Faces are read and solved a block at a time, by several threads:
+        beside the result, memory does not grow with their number.
 
         Parameters
         ----------
         images : FaceStack or array of shape (m, h, w) or (h, w)
-            Grey pictures of the size of the components. Pixels of the type that the
-            model was fitted to are taken in the same units.
+            Grey pictures of the size of the components; numpy, dask, or anything that
+            can be sliced. Pixels of the type that the model was fitted to are taken in
+            the same units.
 
         Returns
         -------
@@ -189,13 +191,13 @@ class LatentFaces:
         ValueError
             If the pictures have another size, or pixels that are negative, NaN or infinite.
 
-        References
-        ----------
-        C. L. Lawson, R. J. Hanson: Solving least squares problems, chapter 23 (1995),
-        doi:10.1137/1.9781611971217; the pixels are first projected on the components
-        (QR decomposition), which leaves the solution as it is.
+        Notes
+        -----
+        The pixels are first projected on the components (QR decomposition), which leaves
+        the solution as it is; see `napari_latent_faces.nmf.nnls.solve_nnls` for the rest.
         """
-        from scipy.optimize import nnls
+        from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
+        from napari_latent_faces.nmf.nnls import solve_nnls
 
         if getattr(images, "ndim", 0) == 2:
             weights: NDArray[Any] = self.encode(images[None])[0]
@@ -203,12 +205,18 @@ class LatentFaces:
         stack = as_stack(images)
         self._check_size(stack.shape[1:])
         Q, R = np.linalg.qr(self._rows.T.astype(np.float64))
-        scale = self._scale_of(stack)
+        Q /= self._scale_of(stack)
         found = np.empty((len(stack), self.n_components), self.weights.dtype)
-        for faces, block in pixel_blocks(stack.images):
+        blocks = FaceBlocks(stack.images)
+
+        def encode_block(faces: slice) -> None:
+            block = blocks.raw(faces)
             check_pixels(block, stack.names[faces])
-            projected = block.reshape(len(block), -1) / scale @ Q
-            found[faces] = [nnls(R, row)[0] for row in projected]
+            found[faces] = solve_nnls(R, block.reshape(len(block), -1) @ Q)
+
+        with one_blas_thread(), Workers() as workers:
+            for _ in workers.each(encode_block, blocks.rows):
+                pass
         return found
 
     def _check_size(self, size: tuple[int, ...]) -> None:
@@ -223,6 +231,8 @@ class LatentFaces:
         """Return the unit of other pictures: the model's own where their type is the same."""
         if stack.dtype.name == self.provenance.dtype:
             return self.scale
+        if stack.dtype.kind in "ui":  # known without a look at them
+            return unit_scale(np.empty(0), stack.dtype)
         return max(unit_scale(block, stack.dtype) for _, block in pixel_blocks(stack.images))
 
     def save(self, path: str | PathLike[str]) -> None:
