@@ -11,13 +11,13 @@ export PYTHON FACES
 # Programs run as modules: a path with spaces, or a long one, spoils the scripts' first lines.
 RUN := .venv/bin/python -m
 
-.PHONY: help demo test lint types format hooks clean clean-all environment window
+.PHONY: help demo test bench lint types format hooks clean clean-all environment window
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  FACES=folder    the faces that demo shows'
-	@echo '  ARGS="..."      passed on to pytest: make test ARGS="tests/test_nmf.py -k loss"'
+	@echo '  ARGS="..."      passed on: make test ARGS="tests/test_model.py -x", make bench ARGS=solver'
 	@echo '  PYTHON=python   the interpreter that .venv is made with'
 
 demo: window ## Fit latent faces to the sample faces (or FACES=folder) and show them
@@ -25,6 +25,10 @@ demo: window ## Fit latent faces to the sample faces (or FACES=folder) and show 
 
 test: window ## Run the tests, or those that ARGS name
 	@sh scripts/with-screen.sh $(RUN) pytest $(ARGS)
+
+bench: window ## Measure against others into docs/performance.md, or the parts that ARGS name
+	@sh scripts/environment.sh bench
+	@sh scripts/with-screen.sh $(RUN) benchmarks $(ARGS)
 
 lint: environment ## Check style, formatting and types
 	@$(RUN) ruff check

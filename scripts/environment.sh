@@ -1,5 +1,8 @@
 #!/bin/sh
 # Make the virtual environment .venv with the package (editable), a Qt binding and the tools.
+#
+#   environment.sh [GROUP]    and with another dependency group, if it can be installed
+#
 # Done once; again when pyproject.toml changes, the repository moves or another PYTHON is asked
 # for. An interrupted run leaves no stamp behind, and the next one starts afresh.
 set -eu
@@ -26,8 +29,21 @@ usable() {
     [ -z "${PYTHON:-}" ] || [ "$now" = "$("$PYTHON" -c "$describe")" ]
 }
 
+quiet=--quiet
+[ ! -t 1 ] || quiet=
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+# shellcheck disable=SC2086 # $quiet is one word or none
+pip_install() { .venv/bin/python -m pip install $quiet "$@"; }
+
+# The package works without the group: what cannot be installed is done without.
+add_group() {
+    [ -n "$1" ] && [ ! "$stamp" -ot "$stamp-$1" ] || return 0
+    pip_install --group "$1" || { say "Left out, it could not be installed: $1."; return 0; }
+    touch "$stamp-$1"
+}
+
 if usable; then
-    [ "$(sed -n 2p "$stamp")" != "$contents" ] || exit 0
+    [ "$(sed -n 2p "$stamp")" != "$contents" ] || { add_group "${1:-}"; exit 0; }
     say "pyproject.toml has changed: bringing .venv up to date ..."
     rm -f "$stamp"
 else
@@ -37,11 +53,7 @@ else
     "$python" -m venv .venv || die "Python's venv module failed: see above."
 fi
 
-quiet=--quiet
-[ ! -t 1 ] || quiet=
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
-# shellcheck disable=SC2086 # $quiet is one word or none
-pip_install() { .venv/bin/python -m pip install $quiet "$@"; }
 pip_install --upgrade 'pip>=25.1' # knows dependency groups
 pip_install -e '.[all]' --group dev
 printf '%s\n' "$place" "$contents" >"$stamp"
+add_group "${1:-}"

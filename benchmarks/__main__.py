@@ -1,0 +1,101 @@
+"""Run the benchmarks, and write what they find into the page.
+
+    python -m benchmarks [PART ...] [--quick] [--runs N] [--page FILE]
+
+Run from the top of the repository; ``make bench ARGS="..."`` sets everything up first.
+Real faces are read from the folder that LATENT_FACES_DATA names (``orl``, ``archive``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from benchmarks import disk, machine, page, reading, solver, window
+from benchmarks.setting import Setting, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+
+PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
+    "machine": machine.part,
+    "orl": solver.orl,
+    "archive": solver.archive,
+    "many": solver.many,
+    "disk": disk.part,
+    "window": window.part,
+    "reading": reading.part,
+    "drawn": solver.drawn,
+}
+GROUPS = {"solver": ("orl", "archive", "many", "disk", "drawn")}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the parts that are asked for; return 1 if one of them failed."""
+    options = _parser().parse_args(arguments)
+    chosen = [part for name in options.parts for part in GROUPS.get(name, (name,))]
+    parts = [name for name in PARTS if name in (chosen or PARTS)]
+    began = time.perf_counter()
+    done = [_measure(name, options) for name in parts]
+    minutes = (time.perf_counter() - began) / 60
+    if len(parts) == len(PARTS) and all(done):
+        page.put(options.page, "total", f"The last full run took {minutes:.0f} minutes.")
+    print(f"{minutes:.1f} minutes in all; see {options.page}")
+    return 0 if all(done) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        type=_part,
+        help=f"{', '.join([*PARTS, *GROUPS])}; by default all",
+    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see it work")
+    parser.add_argument("--runs", type=int, help="runs of each, instead of the usual number")
+    parser.add_argument("--page", type=Path, default=_PAGE, help="the page to write into")
+    return parser
+
+
+def _part(name: str) -> str:
+    if name not in PARTS and name not in GROUPS:
+        raise argparse.ArgumentTypeError(f"there is no part {name!r}")
+    return name
+
+
+def _measure(name: str, options: argparse.Namespace) -> bool:
+    """Measure a part and write it down; tell whether that worked.
+
+    A part that fails leaves the page as it was, and the others still run.
+    """
+    print(f"{name} ...", flush=True)
+    began = time.perf_counter()
+    try:
+        with TemporaryDirectory() as folder:
+            text = PARTS[name](Setting(Path(folder), options.quick, options.runs))
+    except Skipped as why:
+        text = f"Not measured: {why}."
+    except Exception:  # noqa: BLE001 - whatever it is, the other parts are not at fault
+        traceback.print_exc()
+        return False
+    else:
+        text += f"\n\nMeasured in {time.perf_counter() - began:.0f} s."
+    if options.quick:
+        text = f"**A quick run on small sizes; its numbers mean nothing.**\n\n{text}"
+    page.put(options.page, name, text)
+    print(text, flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
