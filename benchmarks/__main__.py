@@ -40,14 +40,16 @@ GROUPS = {"solver": ("orl", "archive", "many", "disk", "drawn")}
 def main(arguments: list[str] | None = None) -> int:
     """Run the parts that are asked for; return 1 if one of them failed."""
     options = _parser().parse_args(arguments)
+    if options.page is None and not options.quick:
+        options.page = _PAGE
     chosen = [part for name in options.parts for part in GROUPS.get(name, (name,))]
     parts = [name for name in PARTS if name in (chosen or PARTS)]
     began = time.perf_counter()
     done = [_measure(name, options) for name in parts]
     minutes = (time.perf_counter() - began) / 60
-    if len(parts) == len(PARTS) and all(done):
+    if options.page and len(parts) == len(PARTS) and all(done):
         page.put(options.page, "total", f"The last full run took {minutes:.0f} minutes.")
-    print(f"{minutes:.1f} minutes in all; see {options.page}")
+    print(f"{minutes:.1f} minutes in all")
     return 0 if all(done) else 1
 
 
@@ -61,9 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_part,
         help=f"{', '.join([*PARTS, *GROUPS])}; by default all",
     )
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see it work")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes, to see it work; writes no page"
+    )
     parser.add_argument("--runs", type=int, help="runs of each, instead of the usual number")
-    parser.add_argument("--page", type=Path, default=_PAGE, help="the page to write into")
+    parser.add_argument("--page", type=Path, help="the page to write into, also when quick")
     return parser
 
 
@@ -92,7 +96,8 @@ def _measure(name: str, options: argparse.Namespace) -> bool:
         text += f"\n\nMeasured in {time.perf_counter() - began:.0f} s."
     if options.quick:
         text = f"**A quick run on small sizes; its numbers mean nothing.**\n\n{text}"
-    page.put(options.page, name, text)
+    if options.page:
+        page.put(options.page, name, text)
     print(text, flush=True)
     return True
 

@@ -38,6 +38,8 @@ def peak_resident() -> int:
         lines = Path("/proc/self/status").read_text("ascii").splitlines()
         [peak] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
         return 1024 * int(peak)
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
