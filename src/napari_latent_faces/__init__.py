@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_latent_faces.estimator import PictureNMF
     from napari_latent_faces.folder import read_faces
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.nmf import FitStep, NMFParams, fit, iter_fit
@@ -20,6 +21,7 @@ __all__ = [
     "FitStep",
     "LatentFaces",
     "NMFParams",
+    "PictureNMF",
     "ReadReport",
     "__version__",
     "draw_faces",
@@ -34,6 +36,7 @@ _HOMES = {
     "FitStep": "nmf",
     "LatentFaces": "model",
     "NMFParams": "nmf",
+    "PictureNMF": "estimator",
     "ReadReport": "report",
     "draw_faces": "synthetic",
     "fit": "nmf",

@@ -207,7 +207,7 @@ class LatentFaces:
         Q, R = np.linalg.qr(self._rows.T.astype(np.float64))
         Q /= self._scale_of(stack)
         found = np.empty((len(stack), self.n_components), self.weights.dtype)
-        blocks = FaceBlocks(stack.images)
+        blocks = FaceBlocks(stack.images, budget=0)  # each face is read once
 
         def encode_block(faces: slice) -> None:
             block = blocks.raw(faces)
