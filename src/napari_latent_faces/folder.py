@@ -7,11 +7,13 @@ import stat
 from typing import TYPE_CHECKING, Literal
 
 from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
+from napari_latent_faces.reading.bucket import list_url_folder, while_waiting
 from napari_latent_faces.reading.formats import is_picture_name
 from napari_latent_faces.reading.ondemand import BrokenFaceWarning
 from napari_latent_faces.reading.options import ReadOptions
 from napari_latent_faces.reading.parallel import Meter
 from napari_latent_faces.reading.probe import ARCHIVES, looks_like_faces
+from napari_latent_faces.reading.remote import is_url, remote_kind
 from napari_latent_faces.reading.sources import Listing, list_folder
 from napari_latent_faces.reading.steps import NoFacesError, Reading
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from os import PathLike
 
+    from napari_latent_faces.reading.archives import Lister
     from napari_latent_faces.reading.options import Channel, Resize
     from napari_latent_faces.stack import FaceStack
 
@@ -57,7 +60,9 @@ def read_faces(
     path : path-like
         A folder, or a zip or tar archive (also .tar.gz, .tar.bz2, .tar.xz). Nothing is
         unpacked to disk; the pictures in a compressed tar are kept in memory, as
-        compressed as they are.
+        compressed as they are. Or the URL of either, of any protocol that fsspec knows
+        (``s3://bucket/faces``, ``https://host/faces.zip``, ``memory://faces``); some
+        need the extra ``remote``.
     channel : {"luminance", "red", "green", "blue"}, default="luminance"
         What is taken of a colour picture.
     size : int or (int, int), optional
@@ -87,6 +92,8 @@ def read_faces(
     ------
     FileNotFoundError, PermissionError
         If `path` is missing or may not be read.
+    ConnectionError, ModuleNotFoundError
+        If nobody answers at a URL, or its protocol needs a package that is not installed.
     ArchiveError
         If an archive is damaged or encrypted.
     NoFacesError
@@ -120,6 +127,8 @@ def read_faces(
 
 def _listing(path: str, pulse: Callable[[], None]) -> Listing:
     """List a folder or archive, whichever it is, or say why not."""
+    if is_url(path):
+        return _listing_of_url(path, pulse)
     lister = None
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
@@ -135,6 +144,19 @@ def _listing(path: str, pulse: Callable[[], None]) -> Listing:
         ) from error
     if stat.S_ISDIR(mode):
         return list_folder(path, pulse)
+    return _listing_of_file(path, lister, pulse)
+
+
+def _listing_of_url(url: str, pulse: Callable[[], None]) -> Listing:
+    """List what a URL leads to; a server may take its time to answer."""
+    if while_waiting(lambda: remote_kind(url), pulse) == "directory":
+        return list_url_folder(url, pulse)
+    lister = while_waiting(lambda: archive_lister(url), pulse)
+    return _listing_of_file(url, lister, pulse)
+
+
+def _listing_of_file(path: str, lister: Lister | None, pulse: Callable[[], None]) -> Listing:
+    """List an archive, or say what else the file is."""
     if lister is not None:
         return list_archive(path, lister, pulse)
     if is_picture_name(path):

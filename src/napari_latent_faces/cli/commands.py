@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         return _leave_broken_pipe()
-    except (OSError, ValueError, TypeError, MemoryError, _CommandError) as error:
+    except (OSError, ValueError, TypeError, MemoryError, ImportError, _CommandError) as error:
         if os.environ.get(DEBUG):
             raise
         write_line(f"{PROGRAM}: error: {_message(error)}")
@@ -131,7 +131,8 @@ def _demo(args: argparse.Namespace) -> None:
 
 def _check_apart(folder: str, out: str) -> None:
     """Refuse to write among the faces, where the next read would find the components."""
-    if Path(out).resolve().is_relative_to(Path(folder).resolve()):
+    place = folder.removeprefix("file://")
+    if Path(out).resolve().is_relative_to(Path(place).resolve()):
         raise _CommandError(
             f"{out} lies in {folder}, where the components would be read as faces: choose a "
             "folder elsewhere."

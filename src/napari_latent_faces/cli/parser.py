@@ -45,7 +45,9 @@ def _add_fit(commands: Any) -> None:
         commands, "fit", "fit latent faces and write model, pictures and weights"
     )
     parser.add_argument(
-        "folder", metavar="FOLDER", help="folder of pictures, or zip or tar archive of them"
+        "folder",
+        metavar="FOLDER",
+        help="folder, zip or tar of pictures, or URL of one",
     )
     parser.add_argument(
         "-o",
@@ -67,7 +69,7 @@ def _add_info(commands: Any) -> None:
     parser.add_argument(
         "path",
         metavar="FOLDER|MODEL",
-        help="folder or archive of pictures, model file, or folder that fit wrote",
+        help="folder or archive of pictures, URL of one, model file, or folder that fit wrote",
     )
     add_options(parser, ReadOptions, "reading (of a folder)")
 

@@ -16,18 +16,23 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from napari_latent_faces.reading.formats import Judgement, is_hidden, judge_name
-from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES, Listing, read_part
+from napari_latent_faces.reading.remote import is_url, open_url
+from napari_latent_faces.reading.sources import (
+    MAX_PICTURE_BYTES,
+    Listing,
+    open_file,
+    read_part,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Lister = Callable[[str, Callable[[], None]], Listing]
 
-__all__ = ["DAMAGE", "ArchiveError", "archive_lister", "list_archive"]
+__all__ = ["DAMAGE", "ArchiveError", "Members", "archive_lister", "list_archive"]
 
 # A black picture shrinks a thousandfold as well, but it does not fill this much memory.
 BOMB_BYTES = 16 * 2**20
@@ -50,7 +55,7 @@ DAMAGE = (
     NotImplementedError,
 )
 
-_OPENERS: dict[bytes, Callable[[str], Any]] = {
+_OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\0": lzma.open,
@@ -76,9 +81,11 @@ def archive_lister(path: str) -> Lister | None:
     # a tar may well end in a stored zip, so that it looks like one
     if head[257:262] == b"ustar":
         return _list_tar
-    if zipfile.is_zipfile(path):
-        return _list_zip
-    return _list_tar if tarfile.is_tarfile(path) else None
+    with open_file(path) as file:
+        if zipfile.is_zipfile(file):
+            return _list_zip
+        file.seek(0)
+        return _list_tar if tarfile.is_tarfile(file) else None
 
 
 def list_archive(path: str, lister: Lister, pulse: Callable[[], None]) -> Listing:
@@ -109,7 +116,7 @@ def list_archive(path: str, lister: Lister, pulse: Callable[[], None]) -> Listin
 def _damage_named(path: str) -> Iterator[None]:
     try:
         yield
-    except ArchiveError:
+    except (ArchiveError, ConnectionError):  # the way to it broke, not the archive
         raise
     except DAMAGE as error:
         raise ArchiveError(
@@ -124,8 +131,8 @@ def _inner_name(name: str) -> str:
     return "/".join(part for part in parts if part not in {"", ".", ".."})
 
 
-class _Members:
-    """The members of an archive under their names; of several, the last counts."""
+class Members:
+    """The files of an archive or bucket under their names; of several, the last counts."""
 
     def __init__(self) -> None:
         self._found = Listing()
@@ -142,14 +149,17 @@ class _Members:
         return bool(base)
 
     def add(self, name: str, size: int, read: Callable[[int], bytes]) -> None:
+        """Put a file under its name, in place of an earlier one."""
         if name in self._files:
             self._found.passed_over.append((name, "replaced by a later file of that name"))
         self._files[name] = size, read
 
     def leave_out(self, name: str, reason: str) -> None:
+        """Record a file that is not read."""
         self._found.leave_out(name, reason)
 
     def listing(self) -> Listing:
+        """Return what was found."""
         for name, (size, read) in self._files.items():
             self._found.add(name, size, read)
         for folder in self._hidden:
@@ -184,13 +194,14 @@ class _Zip:
 
     def _opened(self) -> zipfile.ZipFile:
         if self._file is None:
-            self._file = zipfile.ZipFile(self._path)
+            path = self._path
+            self._file = zipfile.ZipFile(open_url(path) if is_url(path) else path)
         return self._file
 
 
 def _list_zip(path: str, pulse: Callable[[], None]) -> Listing:
     archive = _Zip(path)
-    members = _Members()
+    members = Members()
     encrypted = 0
     try:
         with _damage_named(path):
@@ -233,8 +244,8 @@ def _zip_fault(info: zipfile.ZipInfo) -> str:
 
 
 def _list_tar(path: str, pulse: Callable[[], None]) -> Listing:
-    members = _Members()
-    with Path(path).open("rb") as file:
+    members = Members()
+    with open_file(path) as file:
         stream = _Metered(file, path, sys.maxsize)
         for name, info, _ in _regular_members(path, stream, members, pulse):
             read = partial(_read_stored, path, info.offset_data, info.size)
@@ -247,11 +258,11 @@ def _read_stored(path: str, start: int, size: int, limit: int) -> bytes:
 
 
 def _list_compressed_tar(
-    opener: Callable[[str], Any], path: str, pulse: Callable[[], None]
+    opener: Callable[[IO[bytes]], Any], path: str, pulse: Callable[[], None]
 ) -> Listing:
-    members = _Members()
+    members = Members()
     kept = 0
-    with opener(path) as file:
+    with open_file(path) as packed, opener(packed) as file:
         stream = _Metered(file, path, MAX_TAR_BYTES)
         for name, info, tar in _regular_members(path, stream, members, pulse):
             with _damage_named(path):
@@ -277,7 +288,7 @@ def _head_of(content: bytes, limit: int) -> bytes:
 
 
 def _regular_members(
-    path: str, stream: _Metered, members: _Members, pulse: Callable[[], None]
+    path: str, stream: _Metered, members: Members, pulse: Callable[[], None]
 ) -> Iterator[tuple[str, tarfile.TarInfo, tarfile.TarFile]]:
     with _damage_named(path):
         tar = tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:")  # noqa: SIM115

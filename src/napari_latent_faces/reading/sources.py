@@ -6,7 +6,8 @@ import os
 import stat
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from napari_latent_faces.reading.formats import (
     Judgement,
@@ -15,11 +16,12 @@ from napari_latent_faces.reading.formats import (
     judge_name,
 )
 from napari_latent_faces.reading.naming import natural_key, printable
+from napari_latent_faces.reading.remote import is_url, open_url, read_url_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Entry", "Listing", "list_folder", "read_part"]
+__all__ = ["MAX_PICTURE_BYTES", "Entry", "Listing", "list_folder", "open_file", "read_part"]
 
 Item = TypeVar("Item")
 
@@ -212,14 +214,27 @@ def _open_regular(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
+def open_file(path: str) -> IO[bytes]:
+    """Open a file, or what a URL leads to, to read anywhere in it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    return open_url(path) if is_url(path) else Path(path).open("rb")
+
+
 def read_part(path: str, limit: int, start: int = 0) -> bytes:
-    """Return at most `limit` bytes of a regular file, from `start` on.
+    """Return at most `limit` bytes of a regular file or URL, from `start` on.
 
     Raises
     ------
     OSError
         If it cannot be read or is no regular file.
     """
+    if is_url(path):
+        return read_url_part(path, limit, start)
     with open(path, "rb", buffering=0, opener=_open_regular) as file:
         info = os.fstat(file.fileno())
         if not stat.S_ISREG(info.st_mode):

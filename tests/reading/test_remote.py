@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import fsspec
+import numpy as np
+import pytest
+
+from napari_latent_faces import read_faces
+from napari_latent_faces.cli import main
+from napari_latent_faces.folder import ArchiveError, NoFacesError, looks_like_faces
+from napari_latent_faces.reading import remote
+from napari_latent_faces.reading.remote import is_url, open_url
+from tests.pictures import face, make, people, tarred, zipped
+
+KINDS = ["zip", "tar", "tar.gz", "tar.xz"]
+
+
+class Ranged(SimpleHTTPRequestHandler):
+    """A server of one folder that sends parts of files, or all of them if told so."""
+
+    knows_ranges = True
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        wanted = self.headers.get("Range")
+        if self.path.startswith("/refused"):
+            self.send_error(403)
+        elif wanted is None or not self.knows_ranges or self.path.endswith("/"):
+            super().do_GET()
+        else:
+            content = Path(self.translate_path(self.path)).read_bytes()
+            first, last = wanted.removeprefix("bytes=").split("-")
+            part = content[int(first) : int(last) + 1]
+            self.server.sent.append(len(part))
+            self.send_response(206)
+            self.send_header("Content-Length", str(len(part)))
+            self.end_headers()
+            self.wfile.write(part)
+
+
+@pytest.fixture
+def web(tmp_path):
+    """Serve a folder on this machine; its address, and the bytes of each range sent."""
+    pytest.importorskip("aiohttp")
+    pytest.importorskip("requests")
+
+    def handler(*args):
+        return Ranged(*args, directory=str(tmp_path))
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.sent = []
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}", sent=server.sent)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def memory():
+    """Return an empty file system in memory."""
+    fs = fsspec.filesystem("memory")
+    fs.store.clear()
+    yield fs
+    fs.store.clear()
+
+
+def same(stack, expected):
+    assert stack.names == expected.names
+    assert stack.subjects == expected.subjects
+    assert stack.report == expected.report
+    np.testing.assert_array_equal(np.asarray(stack), np.asarray(expected))
+
+
+def everything(root):
+    """Write what a listing has to judge."""
+    people(root, 3, 2)
+    extra = {"README.txt": b"x", "0.pgm": b"", "s1/3.pgm.bad": b"P5", "s1/broken.png": b"\x89P"}
+    return make(root, extra | {".hidden/a/1.pgm": face(), "unknown.glasses": b"GIF"})
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("s3://bucket/faces", True),
+        ("HTTPS://host/faces.zip", True),
+        ("memory://faces", True),
+        ("zip://::https://host/faces.zip", True),
+        ("simplecache::s3://bucket/faces", True),
+        ("C:\\faces", False),
+        ("C://faces", False),
+        ("faces", False),
+        ("/faces/a::b", False),
+        ("a b://c", False),
+    ],
+)
+def test_urls_are_told_from_paths(path, expected):
+    assert is_url(path) == expected
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_folder_reads_as_on_disk(tmp_path, memory, lazy):
+    root = everything(tmp_path / "faces")
+    memory.put(f"{root}/", "/faces", recursive=True)
+    expected = read_faces(root, lazy=lazy)
+    for url in ("memory://faces", "memory://faces/", root.as_uri()):
+        stack = read_faces(url, lazy=lazy)
+        same(stack, expected)
+        assert stack.source == url
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_archives_read_as_on_disk(tmp_path, memory, kind):
+    path = tmp_path / f"faces.{kind}"
+    (zipped if kind == "zip" else tarred)(everything(tmp_path / "files"), path)
+    memory.pipe_file("/some/faces." + kind, path.read_bytes())
+    for lazy in (False, True):
+        same(read_faces(f"memory://some/faces.{kind}", lazy=lazy), read_faces(path, lazy=lazy))
+        same(read_faces(path.as_uri(), lazy=lazy), read_faces(path, lazy=lazy))
+
+
+def test_chains_come_for_free(tmp_path, memory):
+    path = zipped(people(tmp_path / "files"), tmp_path / "faces.zip")
+    memory.pipe_file("/faces.zip", path.read_bytes())
+    same(read_faces("zip://::memory://faces.zip"), read_faces(path))
+
+
+@pytest.mark.parametrize("kind", ["files", *KINDS])
+def test_a_web_server(tmp_path, web, kind):
+    path = people(tmp_path / "files", 3, 2)
+    if kind != "files":
+        path = (zipped if kind == "zip" else tarred)(path, tmp_path / f"faces.{kind}")
+    same(read_faces(f"{web.url}/{path.name}"), read_faces(path))
+    same(read_faces(f"{web.url}/{path.name}", lazy=True), read_faces(path, lazy=True))
+
+
+def test_names_on_a_web_server_are_spelled_out(tmp_path, web):
+    path = make(tmp_path / "some faces", {"ä b.pgm": face(), "1%20.pgm": face()})
+    same(read_faces(f"{web.url}/some%20faces/"), read_faces(path))
+
+
+def test_only_a_part_of_a_zip_is_sent(tmp_path, web):
+    files = people(tmp_path / "files", 2, 2)
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.writestr("movie.avi", bytes(4_000_000))
+        for file in sorted(files.rglob("*.pgm")):
+            archive.write(file, file.relative_to(files))
+    assert len(read_faces(f"{web.url}/faces.zip")) == 4
+    assert sum(web.sent) < 2_000_000
+
+
+@pytest.mark.parametrize("kind", ["files", "zip", "tar.gz"])
+def test_a_server_that_only_sends_whole_files(tmp_path, web, monkeypatch, kind):
+    monkeypatch.setattr(Ranged, "knows_ranges", False)
+    path = people(tmp_path / "files", 3, 2)
+    if kind != "files":
+        path = (zipped if kind == "zip" else tarred)(path, tmp_path / f"faces.{kind}")
+    same(read_faces(f"{web.url}/{path.name}"), read_faces(path))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_another_process_reads_a_lazy_stack(tmp_path, web, packed):
+    path = people(tmp_path / "files", 3, 2)
+    if packed:
+        path = zipped(path, tmp_path / "faces.zip")
+    stack = read_faces(f"{web.url}/{path.name}", lazy=True)
+    code = (
+        "import pickle, sys; images = pickle.load(sys.stdin.buffer);"
+        "sys.stdout.buffer.write(images.compute(scheduler='sync').tobytes())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=pickle.dumps(stack.images),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == np.asarray(read_faces(path)).tobytes()
+
+
+def test_any_place_of_a_file_can_be_read(memory):
+    content = np.random.default_rng(0).bytes(600_000)
+    memory.pipe_file("/x", content)
+    with open_url("memory://x") as file:
+        for offset, whence in ((5, 0), (-10, 2), (300_000, 0), (-7, 1), (9, 2)):
+            place = file.seek(offset, whence)
+            assert file.read(1000) == content[place : place + 1000]
+
+
+class TestErrors:
+    @pytest.mark.usefixtures("memory")
+    def test_nothing_there(self):
+        for url in ("memory://nothing", "file:///no/such/folder"):
+            with pytest.raises(FileNotFoundError, match=f"archive {url}: check the address"):
+                read_faces(url)
+
+    def test_nothing_on_a_server(self, web):
+        with pytest.raises(FileNotFoundError, match=f"{web.url}/faces.zip: check"):
+            read_faces(f"{web.url}/faces.zip")
+
+    @pytest.mark.usefixtures("web")
+    def test_nobody_answers(self):
+        with pytest.raises(ConnectionError, match=r"127.0.0.1:1/faces.zip cannot be read"):
+            read_faces("http://127.0.0.1:1/faces.zip")
+
+    def test_refused(self, web, monkeypatch):
+        monkeypatch.setattr(Ranged, "do_HEAD", Ranged.do_GET)
+        with pytest.raises(PermissionError, match=r"refused.zip may not be read \(403"):
+            read_faces(f"{web.url}/refused.zip")
+
+    def test_an_unknown_protocol(self):
+        with pytest.raises(ValueError, match="nosuch://faces cannot be read: no such protocol"):
+            read_faces("nosuch://faces")
+
+    def test_a_missing_package(self, monkeypatch):
+        def missing(url):
+            raise ImportError("Install s3fs to access S3")
+
+        monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+        with pytest.raises(ModuleNotFoundError, match=r"s3://b/f .*Install s3fs.*\[remote\]"):
+            read_faces("s3://b/f")
+
+    def test_damage_and_emptiness(self, memory):
+        memory.pipe_file("/bad.zip", b"PK\3\4 and then nothing")
+        memory.pipe_file("/text", b"x")
+        memory.pipe_file("/folder/a.txt", b"x")
+        with pytest.raises(ArchiveError, match=r"memory://bad.zip is damaged"):
+            read_faces("memory://bad.zip")
+        with pytest.raises(NoFacesError, match="memory://text is neither"):
+            read_faces("memory://text")
+        with pytest.raises(
+            NoFacesError, match="no picture that can be read in memory://folder"
+        ):
+            read_faces("memory://folder")
+
+    def test_what_progress_raises_ends_the_read(self, memory):
+        memory.pipe_file("/faces/1.pgm", b"P5")
+
+        def progress(done, total):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            read_faces("memory://faces", progress=progress)
+
+    def test_a_connection_that_breaks_is_no_damage(self, tmp_path, memory, monkeypatch):
+        path = tarred(people(tmp_path / "files"), tmp_path / "faces.tar")
+        memory.pipe_file("/faces.tar", path.read_bytes())
+        original = remote._range
+
+        def breaks(fs, path, start, end):
+            if end - start > 512:
+                raise OSError("reset by peer")
+            return original(fs, path, start, end)
+
+        monkeypatch.setattr(remote, "_range", breaks)
+        with pytest.raises(ConnectionError, match=r"memory://faces.tar .* \(reset by peer\)"):
+            read_faces("memory://faces.tar")
+
+
+def test_napari_is_told_no_at_once():
+    assert not looks_like_faces("https://host.invalid/faces.zip")
+
+
+def test_the_command_line_takes_urls(tmp_path, memory, stack, capsys):
+    make(tmp_path / "faces", dict(zip(stack.names, stack.images, strict=True)))
+    memory.put(f"{tmp_path}/faces/", "/faces", recursive=True)
+    assert main(["info", "memory://faces"]) == 0
+    assert "source: memory://faces\nfaces: 30 of 6 subjects" in capsys.readouterr().out
+    quick = ["-k", "2", "--max-iter", "3", "--tol", "0", "-o", str(tmp_path / "out")]
+    assert main(["fit", "memory://faces", *quick]) == 0
+    assert (tmp_path / "out" / "model.npz").exists()
+    capsys.readouterr()
+    assert main(["info", "nosuch://faces"]) == 1
+    assert "error: nosuch://faces cannot be read" in capsys.readouterr().err
+
+
+def test_nothing_is_written_among_the_faces_of_a_url(tmp_path, capsys):
+    root = people(tmp_path / "faces")
+    assert main(["fit", root.as_uri(), "-k", "2", "-o", str(root / "out")]) == 1
+    assert "choose a folder elsewhere" in capsys.readouterr().err
