@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces._focus import focus_of
 from napari_latent_faces.layers import (
     FACES_KEY,
     ROLE_KEY,
@@ -113,6 +114,7 @@ class ResultLayers:
                 self.viewer.layers.remove(layer)
         if added:
             self.viewer.reset_view(margin=_MARGIN)
+        focus_of(self.viewer).refresh()
 
     def discard(self) -> None:
         """Take the preview away again; an earlier gallery gets its picture back."""

@@ -1,0 +1,100 @@
+"""What the panels of a viewer are about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_latent_faces import draw_faces, fit
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces._results import ResultLayers, ShowOptions
+
+if TYPE_CHECKING:
+    from napari_latent_faces import FaceStack, LatentFaces
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceStack:
+    return draw_faces(4, 3, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def models(faces: FaceStack) -> list[LatentFaces]:
+    return [fit(faces, n_components=k, tol=1e-2) for k in (3, 4)]
+
+
+@pytest.fixture
+def viewer(faces: FaceStack) -> ViewerModel:
+    viewer = ViewerModel()
+    viewer.add_image(np.asarray(faces.images), name="faces")
+    return viewer
+
+
+def show(viewer: ViewerModel, faces: Any, model: LatentFaces) -> None:
+    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
+
+
+def test_a_finished_fit_is_the_model_and_the_slider_its_face(
+    viewer: ViewerModel, models: list[LatentFaces]
+) -> None:
+    focus, seen = focus_of(viewer), []
+    focus.model_changed.connect(seen.append)
+    focus.face_changed.connect(seen.append)
+    show(viewer, viewer.layers["faces"], models[0])
+    focus.go_to_face(2)
+    focus.go_to_face(2)
+    assert focus.model is models[0]
+    assert focus.faces is viewer.layers["faces"]
+    assert focus.face == 2
+    assert seen[0] is models[0]
+    assert seen[-1] == 2
+    assert len([each for each in seen if each == 2]) == 1
+
+
+def test_a_new_model_in_the_same_layers_is_noticed(
+    viewer: ViewerModel, models: list[LatentFaces]
+) -> None:
+    for model in models:
+        show(viewer, viewer.layers["faces"], model)
+        assert focus_of(viewer).model is model
+
+
+def test_the_active_layer_decides_between_two_stacks(
+    viewer: ViewerModel, faces: FaceStack, models: list[LatentFaces]
+) -> None:
+    other = viewer.add_image(np.asarray(faces.images), name="other")
+    show(viewer, viewer.layers["faces"], models[0])
+    show(viewer, other, models[1])
+    viewer.layers.selection.active = viewer.layers["faces"]
+    assert focus_of(viewer).model is models[0]
+    viewer.layers.selection.active = other
+    assert focus_of(viewer).model is models[1]
+
+
+def test_a_component_stays_chosen_until_the_model_changes(
+    viewer: ViewerModel, models: list[LatentFaces]
+) -> None:
+    focus = focus_of(viewer)
+    show(viewer, viewer.layers["faces"], models[0])
+    focus.select_component(2)
+    focus.go_to_face(1)
+    assert focus.component == 2
+    with pytest.raises(ValueError, match="no component 3: the model has 3"):
+        focus.select_component(3)
+    show(viewer, viewer.layers["faces"], models[1])
+    assert focus.component is None
+
+
+def test_nothing_is_left_when_the_layers_are_removed(
+    viewer: ViewerModel, models: list[LatentFaces]
+) -> None:
+    show(viewer, viewer.layers["faces"], models[0])
+    viewer.layers.clear()
+    focus = focus_of(viewer)
+    assert focus.model is None
+    assert focus.face is None
+    assert focus.faces is None
+    focus.go_to_face(1)
