@@ -8,21 +8,9 @@ from qtpy.QtCore import Qt
 from superqt.utils import WorkerBase
 
 from napari_latent_faces.layers import MODEL_KEY
+from tests.window.menus import click_menu, open_widget
 
 PLUGIN = "napari-latent-faces"
-DOCK = "Latent faces (Latent faces)"
-
-
-def click_menu(qtbot, window, *path):
-    """Open menus with the mouse and click the last entry of `path`."""
-    menu = window.main_menu
-    for words in path:
-        qtbot.waitUntil(menu.isVisible, timeout=10_000)
-        action = next(a for a in menu.actions() if a.text().replace("&", "") == words)
-        entry = menu.actionGeometry(action)
-        qtbot.mouseMove(menu, entry.center())
-        qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=entry.center())
-        menu = action.menu()
 
 
 def picture(viewer, layer):
@@ -51,10 +39,7 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
     assert faces.data.shape == (400, 112, 92)
     assert viewer.dims.axis_labels == ("face", "y", "x")
 
-    click_menu(qtbot, viewer.window, "Plugins", DOCK)
-    qtbot.waitUntil(lambda: DOCK in viewer.window.dock_widgets, timeout=10_000)
-    widget = viewer.window.dock_widgets[DOCK]
-    qtbot.waitUntil(widget.native.isVisible, timeout=10_000)
+    widget = open_widget(qtbot, viewer.window, "Latent faces")
     assert widget.faces.value is faces
     widget.parameters["max_iter"].value = 60
 
