@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FaceBlocks", "Workers", "cut", "one_blas_thread", "processors"]
+__all__ = ["FaceBlocks", "Workers", "block_bytes", "cut", "one_blas_thread", "processors"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +48,12 @@ def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
     length = max(1, min(most, max(least, -(-n // shares))))
     length = -(-n // max(1, -(-n // length)))
     return [slice(first, min(first + length, n)) for first in range(0, n, length)]
+
+
+def block_bytes(n: int, p: int) -> int:
+    """Return what a block of a stack in memory takes: `n` faces of `p` pixels, as floats."""
+    least, most = _BLOCK_FACES
+    return 4 * p * min(n, most, max(least, _BLOCK_VALUES // p))
 
 
 class FaceBlocks:
