@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 
 import dask.array as da
 import numpy as np
@@ -21,10 +22,12 @@ from tests.nmf.test_fitting import drain
 from tests.nmf.test_multilevel import faces
 
 distributed = pytest.importorskip("distributed")
+SchedulerPlugin = distributed.SchedulerPlugin
 
 # distributed leaves the closing of its sockets to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
+N = 300
 PARAMS = {"n_components": 4, "max_iter": 16, "tol": 0}
 
 
@@ -36,7 +39,7 @@ def local_cluster():
     with (
         dask.config.set({"distributed.scheduler.work-stealing": False}),
         distributed.LocalCluster(
-            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=None
+            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=":0"
         ) as found,
     ):
         yield found
@@ -55,12 +58,12 @@ def small_shares(monkeypatch):
     monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
     monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
     monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
-    monkeypatch.setattr(cluster, "_SHARES", 10)
+    monkeypatch.setattr(cluster, "_SHARES", 6)
 
 
 @pytest.fixture(scope="module")
 def images():
-    return np.round(faces(600, (37, 33)) * 255).astype(np.uint8)
+    return np.round(faces(N, (37, 33)) * 255).astype(np.uint8)
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
     from napari_latent_faces.nmf.hals import Descent, Penalties
 
     rng = np.random.default_rng(0)
-    W, H = rng.random((3, 600), np.float32), rng.random((3, 37 * 33), np.float32)
+    W, H = rng.random((3, N), np.float32), rng.random((3, 37 * 33), np.float32)
     W /= 30
     H[1] = 0
     norm = float(np.square(images / 255).sum())
@@ -127,61 +130,142 @@ def kill_one(client):
     os.kill(pid, signal.SIGKILL)
 
 
-def test_a_lost_worker_changes_nothing(client, lazy):
+class Made(SchedulerPlugin):
+    """Notes how often each task was done."""
+
+    def __init__(self):
+        self.times = Counter()
+
+    def transition(self, key, start, finish, *_, **__):
+        if (start, finish) == ("processing", "memory") and str(key).startswith("_advance"):
+            self.times[key] += 1
+
+
+@pytest.fixture
+def made(local_cluster):
+    """Count the tasks that make weights; the scheduler lives in this process."""
+    plugin = Made()
+    local_cluster.scheduler.add_plugin(plugin, name="made")
+    yield plugin.times
+    local_cluster.scheduler.remove_plugin("made")
+
+
+@pytest.fixture
+def copied(monkeypatch):
+    """Copy weights after every second iteration, and wait for it; the keys copied last."""
+    make, keys = cluster._Copies.make, []
+
+    def make_now(self, *weights):
+        make(self, *weights)
+        self._work.result(timeout=30)
+        keys[:] = [future.key for some in weights for future in some]
+
+    monkeypatch.setattr(cluster._Copies, "make", make_now)
+    monkeypatch.setattr(cluster, "_COPY_EVERY", 2)
+    return keys
+
+
+def on_full_pictures(steps, iterations):
+    """Go on with a fit until so many iterations on the full pictures are made."""
+    while next(steps).factors.level:
+        pass
+    for _ in range(iterations - 1):
+        next(steps)
+
+
+def test_a_lost_worker_changes_nothing(client, lazy, made, copied, monkeypatch):
+    monkeypatch.setattr(cluster, "HANDOVER", 60)  # each step is an iteration
     expected = fit(lazy, **PARAMS)
+    made.clear()
     steps = iter_fit(lazy, **PARAMS)
-    fine = 0
-    while fine < 4:
-        fine += next(steps).factors.level == 0
+    on_full_pictures(steps, 7)
+    assert len(made) == 7 * len(copied) / 2
+    assert set(made.values()) == {1}
+    assert all(len(places) == 2 for places in client.who_has(copied).values())
     kill_one(client)
     _, model = drain(steps)
     np.testing.assert_array_equal(model.components, expected.components)
     np.testing.assert_array_equal(model.weights, expected.weights)
     assert model.error == expected.error
+    # the copies are of the iteration before the last: it alone was made again, and the
+    # share that was under way
+    assert 0 < sum(made.values()) - len(made) <= 2 * len(copied) / 2
+
+
+def test_without_copies_weights_are_made_again_from_the_start(client, lazy, made, monkeypatch):
+    monkeypatch.setattr(cluster, "HANDOVER", 60)
+    monkeypatch.setattr(cluster, "_COPY_EVERY", 1000)
+    expected = fit(lazy, **PARAMS)
+    made.clear()
+    steps = iter_fit(lazy, **PARAMS)
+    on_full_pictures(steps, 5)
+    shares = len(made) / 5
+    kill_one(client)
+    _, model = drain(steps)
+    np.testing.assert_array_equal(model.weights, expected.weights)
+    assert sum(made.values()) - len(made) > 2 * shares
+
+
+def test_the_memory_manager_rests_while_copies_are_kept(client, lazy):
+    assert client.amm.running()
+    steps = iter_fit(lazy, **PARAMS)
+    on_full_pictures(steps, 1)
+    assert not client.amm.running()
+    steps.close()
+    assert client.amm.running()
 
 
 def received(client):
-    """Return the size of everything that workers had from each other."""
+    """Count the sizes of everything that workers had from each other."""
 
     def sizes(dask_worker):
         log = dask_worker.transfer_incoming_log
         return [size for each in log for size in each["keys"].values()]
 
-    return sorted(size for found in client.run(sizes).values() for size in found)
+    return Counter(size for found in client.run(sizes).values() for size in found)
 
 
 def test_only_small_arrays_cross(client, lazy, monkeypatch):
     fetched = []
-    results = cluster.Cluster.results
+    awaited = cluster.Cluster.awaited
 
     def watched(self, futures):
-        found = results(self, futures)
+        found = yield from awaited(self, futures)
         fetched.append(len(pickle.dumps(found)))
         return found
 
-    client.restart()
+    monkeypatch.setattr(cluster, "_COPY_EVERY", 1000)
     steps = iter_fit(lazy, **PARAMS)
     while next(steps).factors.level:  # reading, and the sample, are over
         pass
-    before = len(received(client))
-    monkeypatch.setattr(cluster.Cluster, "results", watched)
+    before = received(client)
+    monkeypatch.setattr(cluster.Cluster, "awaited", watched)
     while len(fetched) < 5:
         next(steps)
     k, p = 4, 37 * 33
     small = 4 * k * p + 16 * k * k + 2000  # a matrix of float32, a Gram matrix, the rest
     assert max(fetched) <= small
-    assert len(received(client)) > before
-    assert max(received(client)) <= small
+    crossed = received(client) - before
+    assert crossed
+    assert max(crossed) <= small
     steps.close()
+
+
+def test_a_long_iteration_lets_its_caller_look_in(client, lazy, monkeypatch):
+    monkeypatch.setattr(cluster, "HANDOVER", 0.001)
+    seen, _ = drain(iter_fit(lazy, **PARAMS))
+    times = Counter(step.iteration for step in seen if step.factors.level == 0)
+    assert max(times.values()) > 1
+    assert max(times) == 16
 
 
 def test_a_closed_fit_leaves_no_futures(client, lazy):
     steps = iter_fit(lazy, **PARAMS)
-    step = next(steps)
-    while step.factors.level:
-        step = next(steps)
+    while (step := next(steps)).factors.level:
+        pass
     steps.close()
-    assert step.factors is not None  # whoever holds a step holds nothing back
+    with pytest.raises(RuntimeError, match="fit is over"):  # a step holds nothing back
+        _ = step.factors.W
     for _ in range(10_000):
         if not client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)):
             break
@@ -192,7 +276,7 @@ def test_a_closed_fit_leaves_no_futures(client, lazy):
 def test_stop_keeps_what_was_reached(client, lazy, images):
     _, model = drain(iter_fit(lazy, **PARAMS), stop_after=3)
     assert model.provenance.stop_reason == "stopped"
-    assert model.weights.shape == (600, 4)
+    assert model.weights.shape == (N, 4)
     lost = np.linalg.norm(images - model.reconstruct()) / np.linalg.norm(images.astype(float))
     assert model.error == pytest.approx(lost, rel=1e-4)
 
@@ -201,15 +285,15 @@ def test_the_weights_of_a_step_can_be_looked_at(client, lazy):
     steps = iter_fit(lazy, **PARAMS)
     while (step := next(steps)).factors.level:
         pass
-    assert step.factors.W.shape == (600, 4)
+    assert step.factors.W.shape == (N, 4)
     steps.close()
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0])
 def test_a_bad_pixel_is_found_by_a_worker(client, images, bad):
     images = images.astype(float)
-    images[333, 2, 2] = bad
-    with pytest.raises(ValueError, match="'face 333' has"):
+    images[222, 2, 2] = bad
+    with pytest.raises(ValueError, match="'face 222' has"):
         fit(da.from_array(images, chunks=(16, -1, -1)), **PARAMS)
 
 
@@ -231,6 +315,38 @@ def test_who_fits_what_where(client, images, lazy):
         iter_fit(images, client=client)
     with pytest.raises(ValueError, match="solver='cd'"):
         iter_fit(lazy, client=client, solver="cd")
+    with pytest.raises(TypeError, match=r"distributed\.Client"):
+        iter_fit(lazy, client="tcp://127.0.0.1:8786")
+
+
+def test_a_task_does_not_wait_for_others(client):
+    def chosen():
+        distributed.get_client()  # becomes the active one
+        return cluster.chosen_client("auto", da.ones((9, 8, 8)), "multilevel")
+
+    assert client.submit(chosen, pure=False).result() is None
+
+
+SERVE = """
+from distributed import LocalCluster
+options = {"processes": False, "protocol": "tcp", "dashboard_address": ":0"}
+with LocalCluster(n_workers=1, **options) as served:
+    print(served.scheduler_address, flush=True)
+    input()
+"""
+
+
+def test_a_scheduler_that_goes_away_is_named(lazy):
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        address = process.stdout.readline().strip()
+        with distributed.Client(address, set_as_default=False, timeout=2) as client:
+            steps = iter_fit(lazy, client=client, **PARAMS)
+            on_full_pictures(steps, 1)
+            process.kill()
+            with pytest.raises(ConnectionError, match=f"{address} is gone"):
+                drain(steps)
 
 
 def test_without_a_client_a_lazy_stack_is_fitted_here(lazy):
@@ -256,7 +372,7 @@ def fit_command(faces_folder, tmp_path):
     return ["fit", str(faces_folder), "-o", out, "-k", "3", "--max-iter", "9", "--tol", "0"]
 
 
-def test_the_command_fits_on_a_cluster(local_cluster, client, fit_command, tmp_path):
+def test_the_command_fits_on_a_cluster(local_cluster, fit_command, tmp_path):
     assert main([*fit_command, "--scheduler", local_cluster.scheduler_address]) == 0
     there = LatentFaces.load(tmp_path / "out" / "model.npz")
     assert main([*fit_command, "--force"]) == 0

@@ -245,7 +245,8 @@ class Cluster:
         Errors of tasks are raised as they are, also those of reading files.
         """
         try:
-            return question(*arguments, **options)
+            with self.client.as_current():  # there may be others, or no active one
+                return question(*arguments, **options)
         except TimeoutError:
             raise
         except (CancelledError, OSError) as error:
