@@ -120,6 +120,18 @@ def test_parts_can_be_chosen(tmp_path):
     assert {part for part in after if after[part] != before[part]} == {"disk"}
 
 
+def test_a_cluster_is_measured_when_asked_for(tmp_path):
+    pytest.importorskip("distributed")
+    page = tmp_path / "scaling.md"
+    shutil.copy(ROOT / "docs" / "scaling.md", page)
+    assert bench("cluster", "--page", page).returncode == 0
+    found = dict(rows(dict(MARKED.findall(page.read_text("utf-8")))["cluster"]))
+    assert found["k x p as float32"] == "36 KB"
+    sizes = {name: text for name, text in found.items() if text.endswith(" KB")}
+    assert sizes.keys() >= {"the client sends in an iteration", "the client receives"}
+    assert all(int(text[:-3].replace(",", "")) > 0 for text in sizes.values())
+
+
 def test_an_unknown_part_is_wrong_usage():
     done = bench("weather")
     assert done.returncode == 2
