@@ -145,7 +145,7 @@ class Cluster:
         self.p = h * w
         self.shares = _shares(FaceBlocks(images, budget=0).rows)
         self._live: WeakSet[Any] = WeakSet()
-        self._is_over = False
+        self._is_over = self._is_lost = False
         self.homes: list[str] = []
         self.find_homes()
         self.pixels = self._read(images)
@@ -156,7 +156,7 @@ class Cluster:
 
     def __exit__(self, *exc: object) -> None:
         self._is_over = True
-        self.copies.close()
+        self.copies.close(is_lost=self._is_lost)
         for each in self._live:  # steps that are still held have some
             each.release()
 
@@ -254,8 +254,12 @@ class Cluster:
             raise
 
     def _check_scheduler(self, error: BaseException | None = None) -> None:
-        is_lost = isinstance(error, CancelledError) or self.client.status != "running"
-        if is_lost:
+        from distributed.comm import CommClosedError
+
+        # a broken connection is known before the client's status tells of it
+        broken = isinstance(error, (CancelledError, CommClosedError))
+        if broken or self.client.status != "running":
+            self._is_lost = True
             raise ConnectionError(
                 f"The scheduler {self.address} is gone, or has dropped this fit's work: see "
                 "that it runs, and fit again."
@@ -291,12 +295,13 @@ class _Copies:
         futures = [each for some in weights for each in some]
         self._work = self._thread.submit(self._client.replicate, futures, n=2)
 
-    def close(self) -> None:
-        """Let the copies go."""
-        self._thread.shutdown(wait=self._client.status == "running", cancel_futures=True)
+    def close(self, *, is_lost: bool) -> None:
+        """Let the copies go; without a scheduler, nobody can be asked for anything."""
+        self._thread.shutdown(wait=not is_lost, cancel_futures=True)
         self._kept = self._coming = ()
-        if self._managed and self._client.status == "running":
-            self._client.amm.start()
+        if self._managed and not is_lost:
+            with suppress(OSError):  # it may go now
+                self._client.amm.start()
 
 
 class ClusterCrew:
