@@ -16,13 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import disk, machine, page, reading, solver, window
+from benchmarks import cluster, disk, machine, page, reading, solver, window
 from benchmarks.setting import Setting, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+_DOCS = Path(__file__).parents[1] / "docs"
+_PAGE = _DOCS / "performance.md"
 
 PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "machine": machine.part,
@@ -34,21 +35,22 @@ PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "reading": reading.part,
     "drawn": solver.drawn,
 }
+# parts that are run only when asked for, with the pages they write into
+MORE: dict[str, Callable[[Setting], str]] = {"cluster": cluster.part}
+_PAGES = {"cluster": _DOCS / "scaling.md"}
 GROUPS = {"solver": ("orl", "archive", "many", "disk", "drawn")}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the parts that are asked for; return 1 if one of them failed."""
     options = _parser().parse_args(arguments)
-    if options.page is None and not options.quick:
-        options.page = _PAGE
     chosen = [part for name in options.parts for part in GROUPS.get(name, (name,))]
-    parts = [name for name in PARTS if name in (chosen or PARTS)]
+    parts = [name for name in PARTS | MORE if name in (chosen or PARTS)]
     began = time.perf_counter()
     done = [_measure(name, options) for name in parts]
     minutes = (time.perf_counter() - began) / 60
-    if options.page and len(parts) == len(PARTS) and all(done):
-        page.put(options.page, "total", f"The last full run took {minutes:.0f} minutes.")
+    if (where := _page("total", options)) and parts == [*PARTS] and all(done):
+        page.put(where, "total", f"The last full run took {minutes:.0f} minutes.")
     print(f"{minutes:.1f} minutes in all")
     return 0 if all(done) else 1
 
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="PART",
         type=_part,
-        help=f"{', '.join([*PARTS, *GROUPS])}; by default all",
+        help=f"{', '.join([*PARTS, *GROUPS])}, by default all; {', '.join(MORE)}",
     )
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, to see it work; writes no page"
@@ -72,9 +74,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _part(name: str) -> str:
-    if name not in PARTS and name not in GROUPS:
+    if name not in PARTS | MORE | GROUPS:
         raise argparse.ArgumentTypeError(f"there is no part {name!r}")
     return name
+
+
+def _page(name: str, options: argparse.Namespace) -> Path | None:
+    """Return the page that a part writes into, or None if it shall write none."""
+    return options.page or (None if options.quick else _PAGES.get(name, _PAGE))
 
 
 def _measure(name: str, options: argparse.Namespace) -> bool:
@@ -86,7 +93,7 @@ def _measure(name: str, options: argparse.Namespace) -> bool:
     began = time.perf_counter()
     try:
         with TemporaryDirectory() as folder:
-            text = PARTS[name](Setting(Path(folder), options.quick, options.runs))
+            text = (PARTS | MORE)[name](Setting(Path(folder), options.quick, options.runs))
     except Skipped as why:
         text = f"Not measured: {why}."
     except Exception:  # noqa: BLE001 - whatever it is, the other parts are not at fault
@@ -96,8 +103,8 @@ def _measure(name: str, options: argparse.Namespace) -> bool:
         text += f"\n\nMeasured in {time.perf_counter() - began:.0f} s."
     if options.quick:
         text = f"**A quick run on small sizes; its numbers mean nothing.**\n\n{text}"
-    if options.page:
-        page.put(options.page, name, text)
+    if where := _page(name, options):
+        page.put(where, name, text)
     print(text, flush=True)
     return True
 

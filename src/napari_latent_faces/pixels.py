@@ -18,6 +18,7 @@ __all__ = [
     "as_stack",
     "check_pixels",
     "matrix_dtype",
+    "peak",
     "pixel_blocks",
     "unit_scale",
 ]
@@ -79,6 +80,21 @@ def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
     for first in range(0, n, rows):
         faces = slice(first, min(first + rows, n))
         yield faces, np.asarray(images[faces])
+
+
+def peak(images: Any, names: tuple[str, ...]) -> float:
+    """Return the largest pixel, or 0, after a check of all.
+
+    Raises
+    ------
+    ValueError
+        As `check_pixels` does.
+    """
+    largest = 0.0
+    for faces, block in pixel_blocks(images):
+        check_pixels(block, names[faces])
+        largest = max(largest, float(block.max()))
+    return largest
 
 
 def unit_scale(pixels: NDArray[Any], dtype: np.dtype[Any]) -> float:

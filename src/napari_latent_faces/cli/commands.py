@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_ANSWER = 5  # seconds that a scheduler has for its first answer
 _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
 
 
@@ -83,11 +84,10 @@ def _fit(args: argparse.Namespace) -> None:
     params = chosen(NMFParams, args)
     check_export(args.out, force=args.force)
     _check_apart(args.folder, args.out)
-    faces = _read(args.folder, args)
-    if skipped := len(faces.report.skipped):
-        where = f"{PROGRAM} info {in_one_line(args.folder)}"
-        write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
-    model = _drain(faces, params)
+    with _cluster(args) as client:
+        faces = _read(args.folder, args)
+        _warn_of_skipped(faces, args.folder)
+        model = _drain(faces, params, client)
     export_model(model, args.out, force=args.force)
     _say(faces.report.summary())
     _tell(
@@ -139,6 +139,41 @@ def _check_apart(folder: str, out: str) -> None:
         )
 
 
+@contextmanager
+def _cluster(args: argparse.Namespace) -> Iterator[Any]:
+    """Connect to the scheduler that is asked for, if any; its workers read the faces."""
+    if args.scheduler is None:
+        yield None
+        return
+    if not vars(args).setdefault("lazy", True):
+        raise argparse.ArgumentTypeError("--scheduler reads where it fits: not with --no-lazy.")
+    with _connected(args.scheduler) as client:
+        yield client
+
+
+def _connected(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise _CommandError(
+            "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
+        ) from error
+    try:
+        connect: Any = Client
+        return connect(address, timeout=_ANSWER, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise _CommandError(
+            f"The scheduler {address} does not answer: check its address, and that it runs "
+            "(dask scheduler)."
+        ) from error
+
+
+def _warn_of_skipped(faces: FaceStack, folder: str) -> None:
+    if skipped := len(faces.report.skipped):
+        where = f"{PROGRAM} info {in_one_line(folder)}"
+        write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
+
+
 def _read(path: str, args: argparse.Namespace) -> FaceStack:
     options = asdict(chosen(ReadOptions, args))
     with progress(f"reading {in_one_line(path)}") as show:
@@ -147,12 +182,12 @@ def _read(path: str, args: argparse.Namespace) -> FaceStack:
         return read_faces(path, **options, progress=show)
 
 
-def _drain(faces: FaceStack, params: NMFParams) -> LatentFaces:
+def _drain(faces: FaceStack, params: NMFParams, client: Any) -> LatentFaces:
     """Fit with progress; the model is the generator's return value."""
     with progress(f"fitting {params.n_components} components") as show:
         from napari_latent_faces.nmf import iter_fit
 
-        steps = iter_fit(faces, params)
+        steps = iter_fit(faces, params, client=client)
         while True:
             try:
                 step = next(steps)

@@ -60,6 +60,12 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument(
         "--force", action="store_true", help="replace the results in OUT; other files stay"
     )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="fit on the dask cluster of this scheduler (tcp://HOST:8786), whose workers read "
+        "FOLDER themselves, under the same path; needs the extra 'cluster'",
+    )
     add_options(parser, NMFParams, "factorization")
     add_options(parser, ReadOptions, "reading")
 

@@ -72,6 +72,8 @@ class FaceBlocks:
     budget : int, optional
         Bytes that faces may take that are not in memory yet; by default a quarter of
         the memory that is free. A larger stack is read anew each time.
+    rows : list of slice, optional
+        The faces of each block, the longest first, where they are already known.
 
     Attributes
     ----------
@@ -81,7 +83,13 @@ class FaceBlocks:
         The faces of each block.
     """
 
-    def __init__(self, images: Any, unit: float = 1.0, budget: int | None = None) -> None:
+    def __init__(
+        self,
+        images: Any,
+        unit: float = 1.0,
+        budget: int | None = None,
+        rows: list[slice] | None = None,
+    ) -> None:
         self.images = images
         self.unit = unit
         self._kept: NDArray[Any] | None = None
@@ -90,7 +98,7 @@ class FaceBlocks:
             self._is_kept = np.zeros(len(images), bool)
         self.n, h, w = images.shape
         self.p = h * w
-        self.rows = self._cut()
+        self.rows = rows or self._cut()
         self._is_ready = (
             isinstance(images, np.ndarray)
             and images.dtype == np.float32

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_latent_faces.nmf.pyramid import widen
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
@@ -24,8 +25,9 @@ class Factors:
 
     Parameters
     ----------
-    W : array of shape (n, k)
-        Weights.
+    weights : array of shape (n, k), or callable that returns it
+        Weights; those on a cluster stay there until `W` is looked at, which has to
+        happen before the fit ends.
     H : array of shape (k, q)
         Components, a picture of `size` halved `level` times a row.
     size : tuple of int
@@ -42,7 +44,7 @@ class Factors:
         How often the pictures of `H` were halved.
     """
 
-    W: NDArray[Any]
+    weights: NDArray[Any] | Callable[[], NDArray[Any]]
     H: NDArray[Any]
     size: tuple[int, int]
     iteration: int
@@ -50,6 +52,11 @@ class Factors:
     error: float
     scale: float = 1.0
     level: int = 0
+
+    @cached_property
+    def W(self) -> NDArray[Any]:  # noqa: N802 - the name in the field
+        """The weights, shape (n, k)."""
+        return self.weights() if callable(self.weights) else self.weights
 
     def pictures(self) -> NDArray[Any]:
         """Return the components at full size, shape (k, h, w)."""

@@ -15,6 +15,8 @@ from napari_latent_faces.model import (
     library_versions,
     unit_maximum,
 )
+from napari_latent_faces.nmf.cluster import chosen_client
+from napari_latent_faces.nmf.crew import drain
 from napari_latent_faces.nmf.memory import check_memory
 from napari_latent_faces.nmf.multilevel import iter_multilevel
 from napari_latent_faces.nmf.params import NMFParams
@@ -70,7 +72,9 @@ class FitStep:
         return unit_maximum(self.factors.pictures())
 
 
-def iter_fit(images: Any, params: NMFParams | None = None, **changes: Any) -> Fitting:
+def iter_fit(
+    images: Any, params: NMFParams | None = None, *, client: Any = "auto", **changes: Any
+) -> Fitting:
     """Fit NMF to a stack of pictures, step by step.
 
     Parameters
@@ -80,6 +84,11 @@ def iter_fit(images: Any, params: NMFParams | None = None, **changes: Any) -> Fi
         for the fit: integers by their type's range, floats beyond 1 by their maximum.
     params : NMFParams, optional
         The parameters; by default those of `NMFParams`.
+    client : distributed.Client, "auto" or None
+        The cluster that reads the pictures, a dask array, and works on them. By default
+        a dask array is fitted on the cluster of the active ``distributed.Client``, if
+        there is one; None: on the threads of this process. The result is the same but
+        for rounding.
     **changes
         Single parameters by name, such as ``n_components=49``.
 
@@ -101,6 +110,8 @@ def iter_fit(images: Any, params: NMFParams | None = None, **changes: Any) -> Fi
         parameter or the face and says what to do.
     MemoryError
         If the fit needs more memory than is free; known before it starts.
+    ConnectionError
+        If the scheduler of the cluster is lost. A lost worker is made good for.
 
     Warns
     -----
@@ -118,16 +129,20 @@ def iter_fit(images: Any, params: NMFParams | None = None, **changes: Any) -> Fi
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
     stack = as_stack(images)
     _check_counts(stack, params)
-    check_memory(stack, params)
-    return _steps(stack, params)
+    client = chosen_client(client, stack.images, params.solver)
+    if client is None:
+        check_memory(stack, params)
+    return _steps(stack, params, client)
 
 
-def fit(images: Any, params: NMFParams | None = None, **changes: Any) -> LatentFaces:
+def fit(
+    images: Any, params: NMFParams | None = None, *, client: Any = "auto", **changes: Any
+) -> LatentFaces:
     """Fit NMF to a stack of pictures.
 
     Parameters
     ----------
-    images, params, **changes
+    images, params, client, **changes
         As in `iter_fit`.
 
     Returns
@@ -147,13 +162,7 @@ def fit(images: Any, params: NMFParams | None = None, **changes: Any) -> LatentF
     >>> model.components.shape, model.weights.shape
     ((2, 8, 8), (9, 2))
     """
-    steps = iter_fit(images, params, **changes)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            model: LatentFaces = end.value
-            return model
+    return drain(iter_fit(images, params, client=client, **changes))
 
 
 def _check_counts(stack: FaceStack, params: NMFParams) -> None:
@@ -173,8 +182,8 @@ def _check_counts(stack: FaceStack, params: NMFParams) -> None:
         )
 
 
-def _steps(stack: FaceStack, params: NMFParams) -> Fitting:
-    solving = _solve(stack, params)
+def _steps(stack: FaceStack, params: NMFParams, client: Any) -> Fitting:
+    solving = _solve(stack, params, client)
     asked = None
     stopped = False
     while True:
@@ -201,10 +210,10 @@ def _steps(stack: FaceStack, params: NMFParams) -> Fitting:
     return _model(stack, params, state, reason)
 
 
-def _solve(stack: FaceStack, params: NMFParams) -> Solving:
+def _solve(stack: FaceStack, params: NMFParams, client: Any) -> Solving:
     """Run the solver that is asked for; only scikit-learn's need all pixels in memory."""
     if params.solver == "multilevel":
-        return iter_multilevel(stack, params)
+        return iter_multilevel(stack, params, client=client)
     return _solve_in_memory(stack, params)
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from napari_latent_faces.nmf.blocks import cut, one_blas_thread
+from napari_latent_faces.nmf.crew import drain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.nmf.blocks import FaceBlocks, Workers
+    from napari_latent_faces.nmf.blocks import Workers
+    from napari_latent_faces.nmf.crew import Block, Crew, Weights
 
     Array = NDArray[np.float32]
 
@@ -31,7 +32,6 @@ _BETA = 0.5  # the first extrapolation, as a share of the last change
 _DEAD = 1e-12  # of the largest diagonal entry
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
 _CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
-_HANDOVER = 0.25  # seconds after which a long pass lets its caller look in
 
 
 @dataclass(frozen=True)
@@ -107,21 +107,110 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = _SWEEPS) -> None:
             np.maximum(rest, 0, out=row)
 
 
+# -- what is done to a block of faces, here or on a cluster ----------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """What finds the weights of a block of faces in an iteration.
+
+    `H` are the components and `G` their Gram matrix; weights first move on by `beta`
+    times their last change.
+    """
+
+    H: Array
+    G: NDArray[Any]
+    beta: float
+    sweeps: int
+    penalties: Penalties
+
+    def __sizeof__(self) -> int:  # by which a cluster decides where to work
+        return self.H.nbytes + self.G.nbytes
+
+
+@dataclass(eq=False)
+class _Found:
+    """What blocks of faces add to an iteration: products, and the weights' L1 norm."""
+
+    WX: Array
+    WW: NDArray[np.float64]
+    size: float
+
+    def __sizeof__(self) -> int:
+        return self.WX.nbytes + self.WW.nbytes
+
+    def __iadd__(self, other: Self) -> Self:
+        self.WX += other.WX
+        self.WW += other.WW
+        self.size += other.size
+        return self
+
+
+def _weigh(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array, _Found]:
+    """Find the weights of a block of faces, and what they add to the sums."""
+    penalties = step.penalties
+    part = _ahead(now, before, step.beta)
+    # the products are smaller than the pixels; and this is faster than H @ pixels.T
+    C = np.ascontiguousarray((block.as_is @ step.H.T).T)
+    C *= block.gain
+    if penalties.l1_W:
+        C -= np.float32(penalties.l1_W)
+    sweep(part, _ridge(step.G, penalties.l2_W), C, step.sweeps)
+    WX = part @ block.as_is
+    WX *= block.gain
+    size = float(part.sum(dtype=np.float64)) if penalties else 0.0
+    return part, _Found(WX, (part @ part.T).astype(np.float64), size)
+
+
+def _lose(block: Block, H: Array, W: Array) -> NDArray[np.float32]:
+    """Sum the squared differences of each face of a block."""
+    lost = W.T @ H
+    lost -= block.pixels()
+    squares: NDArray[np.float32] = np.vecdot(lost, lost)
+    return squares
+
+
+def _restart(
+    block: Block, restarts: dict[int, tuple[int, np.float32]], W: Array
+) -> tuple[Array, int]:
+    """Give components one face each, with a weight: ``{component: (face, weight)}``."""
+    W = W.copy()
+    for t, (i, weight) in restarts.items():
+        W[t] = 0
+        if block.place.start <= i < block.place.stop:
+            W[t, i - block.place.start] = weight
+    return W, 0
+
+
+def _ahead(now: Array, before: Array, beta: float) -> Array:
+    """Return a part of a factor, moved on in the direction of its last change."""
+    if not beta:
+        return now.copy()
+    further: Array = now - before
+    further *= np.float32(beta)
+    further += now
+    np.maximum(further, 0, out=further)
+    return further
+
+
+# -- a level --------------------------------------------------------------------
+
+
 class Descent:
     """A fit of one level: factors that get better with each iteration.
 
     Parameters
     ----------
-    blocks : FaceBlocks
-        The pixels of the level, n faces of p pixels.
-    W : array of shape (k, n), C order, float32
-        Weights to start from, a component a row. The array is taken over.
+    crew : Crew
+        Works on the faces of the level, n of p pixels.
+    W : Weights
+        Weights to start from, as the crew keeps them. They are taken over.
     H : array of shape (k, p), C order, float32
         Components to start from, taken over.
     norm : float
         Squared norm of the pixels of this level.
     workers : Workers
-        The threads.
+        Threads for the components.
     penalties : Penalties
         In the loss ``|X - W'H|^2 / 2 + l1 |F|_1 + l2 |F|^2 / 2``.
     cells : array of shape (p,)
@@ -131,7 +220,7 @@ class Descent:
 
     Attributes
     ----------
-    W, H : arrays
+    W, H : Weights and array
         The best factors so far; never changed in place.
     residual : float
         Their squared error ``|X - W'H|^2``.
@@ -144,8 +233,8 @@ class Descent:
 
     def __init__(
         self,
-        blocks: FaceBlocks,
-        W: Array,
+        crew: Crew,
+        W: Weights,
         H: Array,
         norm: float,
         workers: Workers,
@@ -153,12 +242,13 @@ class Descent:
         cells: Array,
         tol: float,
     ) -> None:
-        self.blocks, self.workers, self.penalties = blocks, workers, penalties
+        self.crew, self.workers, self.penalties = crew, workers, penalties
         self.norm, self.tol = norm, tol
         self.W = self._W_before = W
         self.H = self._H_before = H
+        self._used = np.ones(len(H), bool)  # components that any face has a weight of
         self._cells = cells
-        self._columns = cut(blocks.p, _COLUMNS)
+        self._columns = cut(crew.p, _COLUMNS)
         self.residual = norm
         self.loss = np.inf
         self._beta, self._bound = _BETA, 1.0
@@ -173,60 +263,28 @@ class Descent:
             yield from self._iterate()
 
     def _iterate(self) -> Iterator[None]:
-        H, G = self._step_ahead()
-        W = np.empty_like(self.W)
-        WX = np.zeros_like(H)
-        sums = _Sums(np.zeros(G.shape), np.zeros(G.shape))
-        seen = time.monotonic()
-        jobs = self.workers.each(lambda rows: self._weigh(W, H, G, rows), self.blocks.rows)
-        for WX_part, WW_part, size in jobs:
-            WX += WX_part
-            sums.WW += WW_part
-            sums.size_W += size
-            if time.monotonic() - seen > _HANDOVER:
-                yield
-                seen = time.monotonic()
-        WX *= self.blocks.gain
-        self._paint(H, WX, sums)
+        beta = 0.0 if self.W is self._W_before else self._beta
+        H, G = self._step_ahead(beta)
+        step = _Step(H, G, beta, self._sweeps_W, self.penalties)
+        W, found = yield from self.crew.advance(_weigh, step, self.W, self._W_before)
+        sums = _Sums(found.WW, np.zeros(G.shape), size_W=found.size)
+        self._paint(H, found.WX, sums)
         self._judge(W, H, sums)
-        self._revive()
+        if self.W is W:
+            self._used = sums.WW.diagonal() > 0
+        self.revive()
 
-    def _step_ahead(self) -> tuple[Array, NDArray[Any]]:
+    def _step_ahead(self, beta: float) -> tuple[Array, NDArray[Any]]:
         """Extrapolate the components; return them with their Gram matrix."""
         H = np.empty_like(self.H)
 
         def job(columns: slice) -> NDArray[Any]:
-            part = self._ahead(self.H, self._H_before, columns)
+            part = _ahead(self.H[:, columns], self._H_before[:, columns], beta)
             H[:, columns] = part
             return part @ part.T
 
         parts = list(self.workers.each(job, self._columns))
         return H, np.sum(parts, axis=0)
-
-    def _ahead(self, now: Array, before: Array, part: slice) -> Array:
-        """Return some columns of a factor, moved on in the direction of its last change."""
-        if now is before:
-            return now[:, part].copy()
-        further: Array = now[:, part] - before[:, part]
-        further *= np.float32(self._beta)
-        further += now[:, part]
-        np.maximum(further, 0, out=further)
-        return further
-
-    def _weigh(
-        self, W: Array, H: Array, G: NDArray[Any], rows: slice
-    ) -> tuple[Array, NDArray[Any], float]:
-        """Find the weights of a block of faces, and what they add to the sums."""
-        pixels = self.blocks.read_as_is(rows)
-        part = self._ahead(self.W, self._W_before, rows)
-        C = np.ascontiguousarray((pixels @ H.T).T)  # faster than H @ pixels.T
-        C *= self.blocks.gain
-        if self.penalties.l1_W:
-            C -= np.float32(self.penalties.l1_W)
-        sweep(part, _ridge(G, self.penalties.l2_W), C, self._sweeps_W)
-        W[:, rows] = part
-        size = float(part.sum(dtype=np.float64)) if self.penalties else 0.0
-        return part @ pixels, part @ part.T, size
 
     def _paint(self, H: Array, WX: Array, sums: _Sums) -> None:
         """Improve the components in place; add what the loss needs of them to `sums`."""
@@ -252,7 +310,7 @@ class Descent:
 
     # -- judging it -------------------------------------------------------------
 
-    def _judge(self, W: Array, H: Array, sums: _Sums) -> None:
+    def _judge(self, W: Weights, H: Array, sums: _Sums) -> None:
         """Accept the new factors if the loss fell, else go back and extrapolate less."""
         residual = sums.residual(self.norm)
         if residual < _CANCELLED * self.norm:
@@ -280,43 +338,40 @@ class Descent:
 
     # -- dead components --------------------------------------------------------
 
-    def _revive(self) -> None:
+    def revive(self) -> None:
         """Restart components that no face uses from the faces that are explained worst.
 
         What such a face lacks becomes the component, for that face alone, so that the
         error falls. Components stay empty where nothing is lacking, and where
         penalties ask for empty ones.
         """
-        dead = np.flatnonzero(~(self.W.any(axis=1) & self.H.any(axis=1)))
+        dead = np.flatnonzero(~(self._used & self.H.any(axis=1)))
         if len(dead) == 0 or self.penalties:
             return
-        W, H = self.W.copy(), self.H.copy()
-        lost = self._losses(W, H)
-        worst = np.argsort(-lost, kind="stable")
-        for t, i in zip(dead, worst[: len(dead)], strict=True):
-            face = self.blocks.read(slice(i, i + 1))[0]
-            lack = np.maximum(face - W[:, i] @ H, 0)
+        H = self.H.copy()
+        worst = np.argsort(-self._losses(self.W, H), kind="stable")
+        restarts: dict[int, tuple[int, np.float32]] = {}
+        for t, i in zip(dead.tolist(), worst[: len(dead)].tolist(), strict=True):
+            face, weights = self.crew.face(i, self.W)
+            weights[list(restarts)] = 0
+            lack = np.maximum(face - weights @ H, 0)
             size = float(np.sqrt(lack @ lack))
             if size**2 <= _NOTHING * self.norm:
                 break
-            W[t] = 0
-            W[t, i], H[t] = np.sqrt(size), lack / np.float32(np.sqrt(size))
+            restarts[t] = i, np.float32(np.sqrt(size))
+            H[t] = lack / np.float32(np.sqrt(size))
             self.residual = max(0.0, self.residual - size**2)
+        W = self.W
+        if restarts:
+            W, _ = drain(self.crew.advance(_restart, restarts, W))
+            self._used[list(restarts)] = True
         self.loss = float(np.sqrt(self.residual))
         self.W = self._W_before = W
         self.H = self._H_before = H
 
-    def _losses(self, W: Array, H: Array) -> NDArray[np.float64]:
+    def _losses(self, W: Weights, H: Array) -> NDArray[np.float64]:
         """Sum the squared differences of each face: shape (n,)."""
-
-        def job(rows: slice) -> NDArray[np.float32]:
-            lost = W[:, rows].T @ H
-            lost -= self.blocks.read(rows)
-            squares: NDArray[np.float32] = np.vecdot(lost, lost)
-            return squares
-
-        parts = list(self.workers.each(job, self.blocks.rows))
-        return np.concatenate(parts).astype(np.float64)
+        return np.concatenate(list(self.crew.each(_lose, H, W))).astype(np.float64)
 
 
 def _ridge(G: NDArray[Any], l2: float) -> NDArray[Any]:

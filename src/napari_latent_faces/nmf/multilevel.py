@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
+from napari_latent_faces.nmf.cluster import Cluster, ClusterCrew
+from napari_latent_faces.nmf.crew import LocalCrew
 from napari_latent_faces.nmf.factors import Factors
 from napari_latent_faces.nmf.hals import Descent, Penalties
 from napari_latent_faces.nmf.pyramid import cell_sizes, depth, enlarge, halve, sizes
 from napari_latent_faces.nmf.start import initial_factors
-from napari_latent_faces.pixels import check_pixels, matrix_dtype, pixel_blocks, unit_scale
+from napari_latent_faces.pixels import matrix_dtype, peak, unit_scale
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from numpy.typing import NDArray
 
+    from napari_latent_faces.nmf.crew import Block, Crew, Weights
     from napari_latent_faces.nmf.factors import Solving
     from napari_latent_faces.nmf.params import NMFParams
     from napari_latent_faces.stack import FaceStack
@@ -42,14 +46,40 @@ class _Level:
     were halved, `cells` the square root of the number of pixels behind each.
     """
 
-    blocks: FaceBlocks
+    crew: Crew
     norm: float
     offset: float
     level: int
     cells: Array
 
 
-def iter_multilevel(stack: FaceStack, params: NMFParams, threads: int | None = None) -> Solving:
+@dataclass(frozen=True, eq=False)
+class _Survey:
+    """What to find out about all faces before the fit.
+
+    The `chosen` faces give the pictures of `size`, halved if `is_halved`, that the coarse
+    levels are made from.
+    """
+
+    chosen: NDArray[np.intp]
+    size: tuple[int, int]
+    is_halved: bool
+
+
+def _look(block: Block, survey: _Survey) -> tuple[NDArray[Any], Array]:
+    """Return the squared norms of a block of faces, and pictures of the chosen ones."""
+    pixels, place = block.pixels(), block.place  # rounded as on the levels, in one way
+    norms = np.vecdot(pixels, pixels)
+    first, last = np.searchsorted(survey.chosen, (place.start, place.stop))
+    if last - first < len(pixels):
+        pixels = pixels[survey.chosen[first:last] - place.start]
+    pictures = pixels.reshape(-1, *survey.size)
+    return norms, halve(pictures) if survey.is_halved else pictures.copy()
+
+
+def iter_multilevel(
+    stack: FaceStack, params: NMFParams, threads: int | None = None, client: Any = None
+) -> Solving:
     """Factorize a stack of pictures, from coarse to fine.
 
     Small versions of the pictures are fitted first (of a sample of the faces, if there
@@ -68,6 +98,9 @@ def iter_multilevel(stack: FaceStack, params: NMFParams, threads: int | None = N
     threads : int, optional
         How many blocks are worked on at a time, by default one for each processor. The
         result does not depend on it.
+    client : distributed.Client, optional
+        Its cluster reads the full pictures and works on them; the coarse levels, which
+        are small, stay with the threads of this process.
 
     Yields
     ------
@@ -85,20 +118,30 @@ def iter_multilevel(stack: FaceStack, params: NMFParams, threads: int | None = N
     ValueError
         If a pixel is negative, NaN or infinite, all are 0, or the start does not fit the
         stack.
+    ConnectionError
+        If the scheduler of the cluster is lost.
     """
-    with Workers(threads) as workers:
-        return (yield from _Fit(stack, params, workers).run())
+    with ExitStack() as exits:
+        workers = exits.enter_context(Workers(threads))
+        cluster = client and exits.enter_context(Cluster(client, stack.images))
+        return (yield from _Fit(stack, params, workers, cluster).run())
 
 
 class _Fit:
     """One run of the solver."""
 
-    def __init__(self, stack: FaceStack, params: NMFParams, workers: Workers) -> None:
+    def __init__(
+        self, stack: FaceStack, params: NMFParams, workers: Workers, cluster: Cluster | None
+    ) -> None:
         self.stack, self.params, self.workers = stack, params, workers
         self.size = stack.shape[1:]
-        self.scale, unit = _units(stack)
+        self.scale, unit = _units(stack, cluster)
         self.gain = unit / self.scale
-        self.blocks = FaceBlocks(stack.images, unit)
+        self.crew: Crew
+        if cluster is None:
+            self.crew = LocalCrew(FaceBlocks(stack.images, unit), workers)
+        else:
+            self.crew = ClusterCrew(cluster, unit)
         self.depth = depth(self.size, params.n_components)
         self.iteration = 0
         self.factors: Factors | None = None
@@ -107,30 +150,15 @@ class _Fit:
 
     def _levels(self) -> list[_Level]:
         """Read all faces once; return the levels, the coarsest first."""
-        n, top = self.blocks.n, min(self.depth, 1)
+        n, top = self.crew.n, min(self.depth, 1)
         chosen = self._sample(sizes(self.size, top)[-1])
-        sums = np.empty((len(chosen), *sizes(self.size, top)[-1]), np.float32)
-        norms = np.empty(n)
-
-        def job(rows: slice) -> None:
-            block = self.blocks.read(rows)
-            norms[rows] = np.vecdot(block, block)
-            first, last = np.searchsorted(chosen, (rows.start, rows.stop))
-            if last - first < len(block):
-                block = block[chosen[first:last] - rows.start]
-            pictures = block.reshape(-1, *self.size)
-            sums[first:last] = halve(pictures) if top else pictures
-
-        for _ in self.workers.each(job, self.blocks.rows):
-            pass
+        norms, sums = self._survey(_Survey(chosen, self.size, top > 0))
         whole = float(norms.sum())
         if whole == 0:
             raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
         levels = []
         if top or len(chosen) < n:
-            levels.append(
-                _Level(self.blocks, whole, 0.0, 0, np.ones(self.blocks.p, np.float32))
-            )
+            levels.append(_Level(self.crew, whole, 0.0, 0, np.ones(self.crew.p, np.float32)))
         sampled = float(norms[chosen].sum())
         for level in range(top, self.depth + 1):
             coarser = halve(sums) if level < self.depth else sums
@@ -138,9 +166,22 @@ class _Fit:
             sums = coarser
         return levels[::-1]
 
+    def _survey(self, survey: _Survey) -> tuple[NDArray[np.float64], Array]:
+        """Return the squared norms of all faces, and the pictures of the chosen ones."""
+        size = sizes(survey.size, int(survey.is_halved))[-1]
+        sums = np.empty((len(survey.chosen), *size), np.float32)
+        norms = np.empty(self.crew.n)
+        face = picture = 0
+        for some_norms, pictures in self.crew.each(_look, survey):
+            norms[face : face + len(some_norms)] = some_norms
+            sums[picture : picture + len(pictures)] = pictures
+            face += len(some_norms)
+            picture += len(pictures)
+        return norms, sums
+
     def _sample(self, size: tuple[int, int]) -> NDArray[np.intp]:
         """Choose the faces of the levels that are held in memory, in order."""
-        n = self.blocks.n
+        n = self.crew.n
         few = max(_SAMPLE_FACES, _SAMPLE_VALUES // (size[0] * size[1]))
         few = max(few, 4 * self.params.n_components)
         if n <= few:
@@ -155,21 +196,22 @@ class _Fit:
         sums /= cells
         rows = sums.reshape(len(sums), -1)
         norm = float(np.vecdot(rows, rows).sum(dtype=np.float64))
-        return _Level(FaceBlocks(sums), norm, whole - norm, level, cells.reshape(-1))
+        crew = LocalCrew(FaceBlocks(sums), self.workers)
+        return _Level(crew, norm, whole - norm, level, cells.reshape(-1))
 
     # -- fitting ----------------------------------------------------------------
 
     def run(self) -> Solving:
         """Fit the levels one after the other; return the factors of all faces."""
         levels = self._levels()
-        W, H = self._start(levels[0])
+        W, H = self._start(levels[0].crew)
         is_stopped = False
         for level, finer in zip(levels, [*levels[1:], None], strict=True):
             tol = self.params.tol
             if finer is not None:
                 tol = max(_COARSE_TOL, tol)
             descent = self._descent(level, W, H, tol)
-            is_whole = level.blocks.n == self.blocks.n
+            is_whole = level.crew.n == self.crew.n
             if not is_stopped:
                 is_stopped = yield from self._descend(descent, level, is_last=finer is None)
             elif is_whole:  # a fit stopped on a sample: the other faces need weights, too
@@ -187,23 +229,22 @@ class _Fit:
         assert self.factors is not None
         dtype = matrix_dtype(self.stack.dtype)
         W = self.factors.W.astype(dtype) * dtype.type(self.gain)
-        return replace(self.factors, W=W, H=self.factors.H.astype(dtype))
+        return replace(self.factors, weights=W, H=self.factors.H.astype(dtype))
 
-    def _start(self, level: _Level) -> tuple[Array, Array]:
+    def _start(self, crew: Crew) -> tuple[Array, Array]:
         """Return the factors that the coarsest level starts from."""
-        rows = level.blocks.images.reshape(level.blocks.n, -1)
+        assert isinstance(crew, LocalCrew)  # the coarsest level is held in memory
+        rows = crew.blocks.images.reshape(crew.n, -1)
         with one_blas_thread():
             W, H = initial_factors(rows, self.params, self.params.random_state)
         return np.ascontiguousarray(W.T), np.ascontiguousarray(H)
 
-    def _descent(self, level: _Level, W: Array, H: Array, tol: float) -> Descent:
+    def _descent(self, level: _Level, W: Weights, H: Array, tol: float) -> Descent:
         """Return the fit of a level."""
-        penalties = self._penalties(level.blocks.n)
-        return Descent(
-            level.blocks, W, H, level.norm, self.workers, penalties, level.cells, tol
-        )
+        penalties = self._penalties(level.crew.n)
+        return Descent(level.crew, W, H, level.norm, self.workers, penalties, level.cells, tol)
 
-    def _refine(self, descent: Descent, level: _Level, finer: _Level) -> tuple[Array, Array]:
+    def _refine(self, descent: Descent, level: _Level, finer: _Level) -> tuple[Weights, Array]:
         """Return where the next level starts.
 
         Faces that were not in the sample start with mean weights: one pass finds their own.
@@ -213,8 +254,10 @@ class _Fit:
             size, coarse_size = (sizes(self.size, each.level)[-1] for each in (finer, level))
             pictures = (H / level.cells).reshape(-1, *coarse_size)
             H = enlarge(pictures, size).reshape(len(H), -1) * finer.cells
-        if finer.blocks.n > level.blocks.n:
-            W = np.repeat(W.mean(axis=1, keepdims=True), finer.blocks.n, axis=1)
+        if finer.crew.n > level.crew.n:
+            W = finer.crew.repeat(W.mean(axis=1, keepdims=True))
+        else:
+            W = finer.crew.hand_out(W)
         return W, np.ascontiguousarray(H)
 
     def _descend(
@@ -240,8 +283,9 @@ class _Fit:
     def _report(self, descent: Descent, level: _Level, *, converged: bool = False) -> Factors:
         """Keep and return where the fit stands."""
         lost = max(descent.residual + level.offset, 0.0)
+        W = descent.W
         self.factors = Factors(
-            descent.W.T,
+            W.T if isinstance(W, np.ndarray) else lambda: level.crew.collect(W).T,
             descent.H,
             self.size,
             self.iteration,
@@ -254,26 +298,23 @@ class _Fit:
 
     def _penalties(self, n: int) -> Penalties:
         """Return scikit-learn's penalties, for pixels divided by their own unit."""
-        params, p = self.params, self.blocks.p
+        params, p = self.params, self.crew.p
         alpha_H = params.alpha_W if params.alpha_H == "same" else params.alpha_H
         W, H = params.alpha_W * p, float(alpha_H) * n
         l1, gain = params.l1_ratio, max(self.gain, 1e-15)
         return Penalties(W * l1 / gain, W * (1 - l1), H * l1 / gain**2, H * (1 - l1) / gain**2)
 
 
-def _units(stack: FaceStack) -> tuple[float, float]:
+def _units(stack: FaceStack, cluster: Cluster | None) -> tuple[float, float]:
     """Check all pixels; return the scale of the result, and the unit to calculate in.
 
     Pixels of a few bits are divided by what their type holds, all others by their
     maximum, which keeps the smallest of them within the range of float32.
     """
-    dtype, images = stack.dtype, stack.images
+    dtype = stack.dtype
     if dtype.kind == "u" and dtype.itemsize <= 2:
         scale = unit_scale(np.empty(0), dtype)
         return scale, scale
-    peak = 0.0
-    for faces, block in pixel_blocks(images):
-        check_pixels(block, stack.names[faces])
-        peak = max(peak, float(block.max()))
-    scale = unit_scale(np.array([peak]), dtype)
-    return scale, peak or scale
+    largest = cluster.peak(stack.names) if cluster else peak(stack.images, stack.names)
+    scale = unit_scale(np.array([largest]), dtype)
+    return scale, largest or scale

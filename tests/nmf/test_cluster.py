@@ -1,0 +1,402 @@
+"""Fits on a real cluster of two processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_latent_faces import LatentFaces, fit, iter_fit
+from napari_latent_faces.cli import main
+from napari_latent_faces.nmf import blocks, cluster, multilevel
+from napari_latent_faces.pixels import as_stack
+from tests.nmf.test_fitting import drain
+from tests.nmf.test_multilevel import faces
+
+distributed = pytest.importorskip("distributed")
+SchedulerPlugin = distributed.SchedulerPlugin
+
+# distributed leaves the closing of its sockets to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+N = 300
+PARAMS = {"n_components": 4, "max_iter": 12, "tol": 0}
+
+
+@pytest.fixture(scope="module")
+def local_cluster():
+    import dask
+
+    # an idle worker would take a share of its neighbour, as it should
+    with (
+        dask.config.set({"distributed.scheduler.work-stealing": False}),
+        distributed.LocalCluster(
+            n_workers=2, processes=True, threads_per_worker=1, dashboard_address=":0"
+        ) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+def client(local_cluster):
+    with distributed.Client(local_cluster) as found:
+        found.wait_for_workers(2, timeout=30)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def small_shares(monkeypatch):
+    """Sample a few faces only; cut the stack in many blocks, and put three in a share."""
+    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
+    monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
+    monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
+    monkeypatch.setattr(cluster, "_SHARES", 6)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.round(faces(N, (37, 33)) * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def lazy(images):
+    return da.from_array(images, chunks=(16, -1, -1))
+
+
+def assert_same(one, two, error=1e-5):
+    """Compare two models that rounding may tell apart."""
+    assert one.error == pytest.approx(two.error, rel=error)
+    np.testing.assert_allclose(one.components, two.components, atol=0.02)
+    np.testing.assert_allclose(one.weights, two.weights, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+def test_the_result_is_that_of_a_local_fit(client, images, kind):
+    images = images.astype(kind)
+    lazy = da.from_array(images, chunks=(16, -1, -1))
+    assert_same(fit(lazy, client=client, **PARAMS), fit(images, **PARAMS))
+
+
+def test_penalties_are_the_same_on_a_cluster(client, images, lazy):
+    params = {**PARAMS, "alpha_W": 1e-4, "l1_ratio": 0.5}
+    assert_same(fit(lazy, **params), fit(images, **params))
+
+
+def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images):
+    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 1000)
+    images = faces(90, (47, 37))
+    lazy = da.from_array(images, chunks=(16, -1, -1))
+    assert_same(fit(lazy, **PARAMS), fit(images, **PARAMS))
+
+
+def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
+    from napari_latent_faces.nmf.blocks import FaceBlocks, Workers
+    from napari_latent_faces.nmf.crew import LocalCrew
+    from napari_latent_faces.nmf.hals import Descent, Penalties
+
+    rng = np.random.default_rng(0)
+    W, H = rng.random((3, N), np.float32), rng.random((3, 37 * 33), np.float32)
+    W /= 30
+    H[1] = 0
+    norm = float(np.square(images / 255).sum())
+    found = []
+    with Workers(2) as workers, cluster.Cluster(client, lazy) as there:
+        for crew in (
+            LocalCrew(FaceBlocks(images, 255), workers),
+            cluster.ClusterCrew(there, 255),
+        ):
+            cells = np.ones(crew.p, np.float32)
+            descent = Descent(crew, crew.hand_out(W), H, norm, workers, Penalties(), cells, 0)
+            descent.revive()
+            found.append((crew.collect(descent.W), descent.H, descent.residual))
+    for here, away in zip(*found, strict=True):
+        np.testing.assert_array_equal(here, away)
+    assert np.count_nonzero(found[0][0][1]) == 1
+    assert found[0][1][1].any()
+
+
+def kill_one(client):
+    """Kill a worker that holds something; its nanny starts another one."""
+    held = {address for places in client.who_has().values() for address in places}
+    [pid] = client.run(os.getpid, workers=[min(held)]).values()
+    os.kill(pid, signal.SIGKILL)
+
+
+class Made(SchedulerPlugin):
+    """Notes how often each task was done."""
+
+    def __init__(self):
+        self.times = Counter()
+
+    def transition(self, key, start, finish, *_, **__):
+        if (start, finish) == ("processing", "memory") and str(key).startswith("_advance"):
+            self.times[key] += 1
+
+
+@pytest.fixture
+def made(local_cluster):
+    """Count the tasks that make weights; the scheduler lives in this process."""
+    plugin = Made()
+    local_cluster.scheduler.add_plugin(plugin, name="made")
+    yield plugin.times
+    local_cluster.scheduler.remove_plugin("made")
+
+
+@pytest.fixture
+def copied(monkeypatch):
+    """Copy weights after every second iteration, and wait for it; the keys copied last."""
+    make, keys = cluster._Copies.make, []
+
+    def make_now(self, *weights):
+        make(self, *weights)
+        self._work.result(timeout=30)
+        keys[:] = [future.key for some in weights for future in some]
+
+    monkeypatch.setattr(cluster._Copies, "make", make_now)
+    monkeypatch.setattr(cluster, "_COPY_EVERY", 2)
+    return keys
+
+
+def on_full_pictures(steps, iterations):
+    """Go on with a fit until so many iterations on the full pictures are made."""
+    while next(steps).factors.level:
+        pass
+    for _ in range(iterations - 1):
+        next(steps)
+
+
+def test_a_lost_worker_changes_nothing(client, lazy, made, copied, monkeypatch):
+    monkeypatch.setattr(cluster, "HANDOVER", 60)  # each step is an iteration
+    expected = fit(lazy, **PARAMS)
+    made.clear()
+    steps = iter_fit(lazy, **PARAMS)
+    on_full_pictures(steps, 5)
+    assert len(made) == 5 * len(copied) / 2
+    assert set(made.values()) == {1}
+    assert all(len(places) == 2 for places in client.who_has(copied).values())
+    kill_one(client)
+    _, model = drain(steps)
+    np.testing.assert_array_equal(model.components, expected.components)
+    np.testing.assert_array_equal(model.weights, expected.weights)
+    assert model.error == expected.error
+    # the copies are of the iteration before the last: it alone was made again, and the
+    # share that was under way
+    assert 0 < sum(made.values()) - len(made) <= 2 * len(copied) / 2
+
+
+def test_without_copies_weights_are_made_again_from_the_start(client, lazy, made, monkeypatch):
+    monkeypatch.setattr(cluster, "HANDOVER", 60)
+    monkeypatch.setattr(cluster, "_COPY_EVERY", 1000)
+    expected = fit(lazy, **PARAMS)
+    made.clear()
+    steps = iter_fit(lazy, **PARAMS)
+    on_full_pictures(steps, 4)
+    shares = len(made) / 4
+    kill_one(client)
+    _, model = drain(steps)
+    np.testing.assert_array_equal(model.weights, expected.weights)
+    assert sum(made.values()) - len(made) > shares
+
+
+def test_the_memory_manager_rests_while_copies_are_kept(client, lazy):
+    assert client.amm.running()
+    steps = iter_fit(lazy, **PARAMS)
+    on_full_pictures(steps, 1)
+    assert not client.amm.running()
+    steps.close()
+    assert client.amm.running()
+
+
+def received(client):
+    """Count the sizes of everything that workers had from each other."""
+
+    def sizes(dask_worker):
+        log = dask_worker.transfer_incoming_log
+        return [size for each in log for size in each["keys"].values()]
+
+    return Counter(size for found in client.run(sizes).values() for size in found)
+
+
+def test_only_small_arrays_cross(client, lazy, monkeypatch):
+    fetched = []
+    awaited = cluster.Cluster.awaited
+
+    def watched(self, futures):
+        found = yield from awaited(self, futures)
+        fetched.append(len(pickle.dumps(found)))
+        return found
+
+    monkeypatch.setattr(cluster, "_COPY_EVERY", 1000)
+    steps = iter_fit(lazy, **PARAMS)
+    while next(steps).factors.level:  # reading, and the sample, are over
+        pass
+    before = received(client)
+    monkeypatch.setattr(cluster.Cluster, "awaited", watched)
+    while len(fetched) < 5:
+        next(steps)
+    k, p = 4, 37 * 33
+    small = 4 * k * p + 16 * k * k + 2000  # a matrix of float32, a Gram matrix, the rest
+    assert max(fetched) <= small
+    crossed = received(client) - before
+    assert crossed
+    assert max(crossed) <= small
+    steps.close()
+
+
+def test_a_long_iteration_lets_its_caller_look_in(client, lazy, monkeypatch):
+    monkeypatch.setattr(cluster, "HANDOVER", 0.001)
+    seen, _ = drain(iter_fit(lazy, **PARAMS))
+    times = Counter(step.iteration for step in seen if step.factors.level == 0)
+    assert max(times.values()) > 1
+    assert max(times) == PARAMS["max_iter"]
+
+
+def test_a_closed_fit_leaves_no_futures(client, lazy):
+    steps = iter_fit(lazy, **PARAMS)
+    while (step := next(steps)).factors.level:
+        pass
+    steps.close()
+    with pytest.raises(RuntimeError, match="fit is over"):  # a step holds nothing back
+        _ = step.factors.W
+    for _ in range(10_000):
+        if not client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)):
+            break
+    else:
+        pytest.fail("The scheduler still has tasks.")
+
+
+def test_stop_keeps_what_was_reached(client, lazy, images):
+    _, model = drain(iter_fit(lazy, **PARAMS), stop_after=3)
+    assert model.provenance.stop_reason == "stopped"
+    assert model.weights.shape == (N, 4)
+    lost = np.linalg.norm(images - model.reconstruct()) / np.linalg.norm(images.astype(float))
+    assert model.error == pytest.approx(lost, rel=1e-4)
+
+
+def test_the_weights_of_a_step_can_be_looked_at(client, lazy):
+    steps = iter_fit(lazy, **PARAMS)
+    while (step := next(steps)).factors.level:
+        pass
+    assert step.factors.W.shape == (N, 4)
+    steps.close()
+
+
+@pytest.mark.parametrize("bad", [np.nan, -1.0])
+def test_a_bad_pixel_is_found_by_a_worker(client, images, bad):
+    images = images.astype(float)
+    images[222, 2, 2] = bad
+    with pytest.raises(ValueError, match="'face 222' has"):
+        fit(da.from_array(images, chunks=(16, -1, -1)), **PARAMS)
+
+
+def test_nothing_but_black_is_refused(client):
+    with pytest.raises(ValueError, match="Every pixel"):
+        fit(da.zeros((60, 9, 9), np.uint8, chunks=(16, -1, -1)), **PARAMS)
+
+
+def test_who_fits_what_where(client, images, lazy):
+    def chosen(asked, images, solver="multilevel"):
+        return cluster.chosen_client(asked, as_stack(images).images, solver)
+
+    assert chosen("auto", lazy) is client
+    assert chosen("auto", images) is None
+    assert chosen("auto", lazy, "cd") is None
+    assert chosen(None, lazy) is None
+    assert chosen(client, lazy) is client
+    with pytest.raises(ValueError, match="must be a dask array"):
+        iter_fit(images, client=client)
+    with pytest.raises(ValueError, match="solver='cd'"):
+        iter_fit(lazy, client=client, solver="cd")
+    with pytest.raises(TypeError, match=r"distributed\.Client"):
+        iter_fit(lazy, client="tcp://127.0.0.1:8786")
+
+
+def test_a_task_does_not_wait_for_others(client):
+    def chosen():
+        distributed.get_client()  # becomes the active one
+        return cluster.chosen_client("auto", da.ones((9, 8, 8)), "multilevel")
+
+    assert client.submit(chosen, pure=False).result() is None
+
+
+SERVE = """
+from distributed import LocalCluster
+options = {"processes": False, "protocol": "tcp", "dashboard_address": ":0"}
+with LocalCluster(n_workers=1, **options) as served:
+    print(served.scheduler_address, flush=True)
+    input()
+"""
+
+
+def test_a_scheduler_that_goes_away_is_named(lazy):
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        address = process.stdout.readline().strip()
+        with distributed.Client(address, set_as_default=False, timeout=2) as client:
+            steps = iter_fit(lazy, client=client, **PARAMS)
+            on_full_pictures(steps, 1)
+            process.kill()
+            with pytest.raises(ConnectionError, match=f"{address} is gone"):
+                drain(steps)
+
+
+def test_without_a_client_a_lazy_stack_is_fitted_here(lazy):
+    assert cluster.chosen_client("auto", lazy, "multilevel") is None
+
+
+def test_looking_for_a_client_imports_nothing():
+    code = (
+        "import sys, dask.array as da\n"
+        "from napari_latent_faces.nmf.cluster import chosen_client\n"
+        "assert chosen_client('auto', da.ones((9, 8, 8)), 'multilevel') is None\n"
+        "assert 'distributed' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- the command line ----------------------------------------------------------
+
+
+@pytest.fixture
+def fit_command(faces_folder, tmp_path):
+    out = str(tmp_path / "out")
+    return ["fit", str(faces_folder), "-o", out, "-k", "3", "--max-iter", "9", "--tol", "0"]
+
+
+def test_the_command_fits_on_a_cluster(local_cluster, fit_command, tmp_path):
+    assert main([*fit_command, "--scheduler", local_cluster.scheduler_address]) == 0
+    there = LatentFaces.load(tmp_path / "out" / "model.npz")
+    assert main([*fit_command, "--force"]) == 0
+    assert_same(there, LatentFaces.load(tmp_path / "out" / "model.npz"))
+
+
+def test_a_scheduler_that_does_not_answer_is_named(fit_command, monkeypatch, capsys):
+    from napari_latent_faces.cli import commands
+
+    monkeypatch.setattr(commands, "_ANSWER", 0.5)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
+        assert main([*fit_command, "--scheduler", address]) == 1
+    assert f"The scheduler {address} does not answer" in capsys.readouterr().err
+
+
+def test_the_extra_is_named_where_it_is_missing(fit_command, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main([*fit_command, "--scheduler", "tcp://127.0.0.1:8786"]) == 1
+    assert "napari-latent-faces[cluster]" in capsys.readouterr().err
+
+
+def test_a_cluster_reads_lazily(fit_command, capsys):
+    with pytest.raises(SystemExit):
+        main([*fit_command, "--scheduler", "tcp://127.0.0.1:8786", "--no-lazy"])
+    assert "--no-lazy" in capsys.readouterr().err
