@@ -63,7 +63,10 @@ def mend(model: LatentFaces, images: Any, mask: Any) -> NDArray[Any]:
 
 
 def iter_mend(
-    model: LatentFaces, images: Any, mask: Any, faces: Sequence[int] | None = None
+    model: LatentFaces,
+    images: Any,
+    mask: Any,
+    faces: Sequence[int] | NDArray[np.integer] | None = None,
 ) -> Generator[int, None, MendedFaces]:
     """Mend faces in steps; only those with a mark are looked at.
 
@@ -129,6 +132,10 @@ class MendedFaces(LazyStack):
         self._rebuilt = LazyReconstruction(expected)
         self._slots = np.full(len(self), -1)
         self._slots[faces] = np.arange(len(faces))
+
+    def over(self, images: Any) -> MendedFaces:
+        """Return these mended faces with other pictures, such as mended ones, beside them."""
+        return MendedFaces(images, self._mask.mask, self.expected, self.faces)
 
     def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
         slots = self._slots[faces]
