@@ -9,6 +9,7 @@ from magicgui.widgets.bases import Widget
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._widgets.fit import _RemovalWatch
@@ -80,8 +81,10 @@ class JobPanel(Container[Widget]):
     # -- wiring ----------------------------------------------------------------
 
     def _connect(self) -> None:
-        self.status.native.setWordWrap(True)
-        self.status.native.setAlignment(Qt.AlignmentFlag.AlignTop)
+        text = self.status.native
+        text.setWordWrap(True)
+        text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
         self.start_button.changed.connect(self.start)
         self.cancel_button.changed.connect(self.cancel)
         self.model_choice.chosen.connect(self._sync)

@@ -84,16 +84,20 @@ class ModelChoice(Container[Widget]):
 
     def _models(self, _widget: Any = None) -> list[tuple[str, LatentFaces]]:
         """Return models with their names, each once: encoded faces share components."""
+        named = [
+            (layer.name, layer.metadata[MODEL_KEY])
+            for layer in reversed(self._viewer.layers)
+            if MODEL_KEY in layer.metadata
+        ]
+        named += self._opened.items()
+        # a fit before what was encoded with it
+        named.sort(key=lambda each: each[1].provenance.encoded_from is not None)
         found: dict[int, tuple[str, LatentFaces]] = {}
-        for layer in reversed(self._viewer.layers):
-            model = layer.metadata.get(MODEL_KEY)
-            if model is not None:
-                found.setdefault(id(model.components), (layer.name, model))
-        for name, model in self._opened.items():
-            found.setdefault(id(model.components), (name, model))
-        return [(_words(name, model), model) for name, model in found.values()]
+        for name, model in named:
+            found.setdefault(id(model.components), (_words(name, model), model))
+        return list(found.values())
 
 
 def _words(name: str, model: LatentFaces) -> str:
     _, height, width = model.shape
-    return f"{model.n_components} components, {width} x {height}: {name}"
+    return f"{name}: {model.n_components} of {width} x {height}"
