@@ -96,8 +96,8 @@ def test_flat_shapes_mark_all_faces(viewer, faces):
 
 
 def test_shapes_on_slices_mark_their_faces(viewer, faces):
-    drawn = [np.insert(rectangle(rows), 0, face, axis=1)
-             for face, rows in ((1, (3, 6)), (4, (0, 2)), (4, (7, 9)), (7, (0, 2)))]  # fmt: skip
+    places = [(1, (3, 6)), (4, (0, 2)), (4, (7, 9)), (7, (0, 2))]  # there is no face 7
+    drawn = [np.insert(rectangle(rows), 0, face, axis=1) for face, rows in places]
     marks = marks_on(viewer.add_shapes(drawn, shape_type="polygon"), faces)()
     assert marks.faces.tolist() == [1, 4]
     np.testing.assert_array_equal(marks.mask, [box(), box((0, 2)) | box((7, 9))])
