@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_beside", "free_place", "put_beside"]
 
+_MARGIN = 0.13  # of the canvas: the face's name stands below the pictures, not on them
 _BELOW = ("gallery", "preview")  # roles of layers that lie under the row of the faces
 
 
@@ -74,7 +75,7 @@ def put_beside(
     """
     from napari.layers import Layer
 
-    shown = []
+    shown, n_before = [], len(viewer.layers)
     for role, (data, kwargs, kind) in wanted.items():
         earlier = find_beside(viewer, faces, role)
         if earlier is not None and earlier.ndim == data.ndim:
@@ -88,4 +89,6 @@ def put_beside(
         shown.append(viewer.add_layer(Layer.create(data, kwargs, kind)))
     if faces in viewer.layers:
         viewer.layers.selection.active = faces
+    if len(viewer.layers) > n_before:  # what is new lies to the right of what was seen
+        viewer.reset_view(margin=_MARGIN)
     return shown
