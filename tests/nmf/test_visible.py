@@ -14,8 +14,8 @@ def test_every_face_is_once_in_the_group_of_its_mask(seed, n, p):
     hidden = (rng.random((3, p)) < 0.5)[rng.integers(0, 3, n)]
     if n == 1:  # one row would be for all
         return
-    groups = dict((mask, faces) for faces, mask in same_masks(hidden, n))
-    assert sorted(sum(groups.values(), [])) == list(range(n))
+    groups = {mask: faces for faces, mask in same_masks(hidden, n)}
+    assert sorted(face for faces in groups.values() for face in faces) == list(range(n))
     for mask, faces in groups.items():
         bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=p).astype(bool)
         assert (hidden[faces] == bits).all()
