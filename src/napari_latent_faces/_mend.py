@@ -88,7 +88,10 @@ class MendJob(LayerJob):
     def show(self, result: MendedFaces) -> str:
         """Add the mended faces beside the faces."""
         layer = mended_layer(result, self.stack, self._view, place=self._place, flat=self._flat)
+        active = self.viewer.layers.selection.active
         put_beside(self.viewer, self.layer, {MENDED: layer})
+        if active in self.viewer.layers:  # so that one can go on painting
+            self.viewer.layers.selection.active = active
         count = len(result.faces)
         what = "1 face is" if count == 1 else f"{count} faces are"
         return f"{what} mended. Remove the layer to undo it."

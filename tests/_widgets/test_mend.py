@@ -49,6 +49,8 @@ def test_a_new_mask_is_painted_and_mended(widget, viewer, stack, model, qtbot):
     mask.paint((4, 5), 1)
     run(widget, qtbot)
     assert widget.status.value.startswith("30 faces are mended")
+    assert viewer.layers.selection.active is mask  # to go on painting
+    assert mask.mode == "paint"
     np.testing.assert_array_equal(
         np.asarray(viewer.layers["mended [new]"].data), model.mend(stack, mask.data)
     )

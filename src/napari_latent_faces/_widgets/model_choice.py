@@ -9,7 +9,7 @@ from magicgui.widgets import ComboBox, Container, PushButton
 from magicgui.widgets.bases import Widget
 from napari.utils.notifications import show_error
 from psygnal import Signal
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
 from napari_latent_faces.layers import MODEL_KEY
 from napari_latent_faces.model import LatentFaces
@@ -51,6 +51,10 @@ class ModelChoice(Container[Widget]):
             tooltip=self.combo.tooltip,
         )
         self.margins = (0, 0, 0, 0)
+        # the names of models need the room
+        policy = QSizePolicy.Policy
+        self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
+        self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
         self.combo.changed.connect(self.chosen.emit)
         self.open_button.changed.connect(self._ask)
 
