@@ -141,6 +141,8 @@ class Focus:
     def _face_of(self, model: LatentFaces | None) -> int | None:
         """Return which face of the model is under the slider."""
         viewer, layer = self._viewer(), self._stacked()
+        if model is not None and len(model.weights) == 1:
+            return 0  # a single picture is seen wherever the slider is
         if viewer is None or layer is None or model is None or viewer.dims.ndim < 3:
             return None
         index = round(float(layer.world_to_data(viewer.dims.point)[-3]))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ResultLayers", "ShowOptions"]
 
 _MARGIN = 0.13  # of the canvas: the face's name stands below the gallery, not on it
+_ROLES = ("gallery", "components", "reconstruction", "residual")  # of the layers of a fit
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
 
@@ -142,7 +143,7 @@ class ResultLayers:
         return {
             layer.metadata[ROLE_KEY]: layer
             for layer in self.viewer.layers
-            if layer.metadata.get(FACES_KEY) == key
+            if layer.metadata.get(FACES_KEY) == key and layer.metadata.get(ROLE_KEY) in _ROLES
         }
 
     def _add(self, data: LayerData) -> Any:

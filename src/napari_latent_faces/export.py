@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import shutil
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.folders import Layout, check_folder, writing_folder
 from napari_latent_faces.layers import montage
 from napari_latent_faces.model import unit_maximum
 from napari_latent_faces.model_file import is_model_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["check_export", "export_model"]
+__all__ = ["check_export", "export_model", "numbers", "write_table"]
 
 _PICTURES = "components"
-_FILES = ("model.npz", "components.png", "weights.csv")
-_ALL = (*_FILES, _PICTURES)
+_LAYOUT = Layout(
+    ("model.npz", "components.png", "weights.csv"), _PICTURES, "model.npz", is_model_file
+)
 
 
 def export_model(
@@ -72,22 +71,8 @@ def export_model(
         If the files cannot be written.
     """
     folder = Path(folder)
-    check_export(folder, force=force)
-    exists = os.path.lexists(folder)
-    # beside what it will replace, so that moving it is only a change of names
-    aside = tempfile.mkdtemp(
-        prefix=f".{folder.name[:32]}.", suffix=".part", dir=folder if exists else folder.parent
-    )
-    try:
-        new = Path(aside, "new")
-        new.mkdir()
+    with writing_folder(folder, _LAYOUT, force=force) as new:
         _write(model, new)
-        if exists:
-            _swap(new, folder, Path(aside, "old"))
-        else:
-            new.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
@@ -108,68 +93,7 @@ def check_export(folder: str | PathLike[str], *, force: bool = False) -> None:
     PermissionError
         If files may not be written there.
     """
-    folder = Path(folder)
-    exists = os.path.lexists(folder)
-    if exists and not force:
-        raise FileExistsError(
-            f"{folder} exists already: choose another folder, or replace the results in it "
-            "with --force (force=True)."
-        )
-    if exists and not folder.is_dir():
-        raise FileExistsError(f"{folder} is not a folder: choose another name.")
-    if exists:
-        _check_replaceable(folder)
-    elif not folder.parent.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {folder.parent} to write {folder.name} into: make it first."
-        )
-    writable = folder if exists else folder.parent
-    if not os.access(writable, os.W_OK | os.X_OK):
-        raise PermissionError(f"{writable} may not be written to: check its permissions.")
-
-
-def _check_replaceable(folder: Path) -> None:
-    """Refuse to replace what is not an earlier export."""
-    there = [name for name in _ALL if os.path.lexists(folder / name)]
-    foreign = [name for name in there if (folder / name).is_dir() != (name == _PICTURES)]
-    if not foreign and not is_model_file(folder / "model.npz"):
-        foreign = there
-    if foreign:
-        raise FileExistsError(
-            f"{folder / foreign[0]} is not part of an earlier export and is not replaced: "
-            "choose another folder."
-        )
-
-
-def _swap(new: Path, folder: Path, old: Path) -> None:
-    """Move the files in `new` to `folder`, and an earlier export to `old`; all or nothing."""
-    arriving = _exported(new)
-    made = not (folder / _PICTURES).exists()
-    (old / _PICTURES).mkdir(parents=True)
-    try:
-        (folder / _PICTURES).mkdir(exist_ok=True)
-        for name in _exported(folder):
-            (folder / name).rename(old / name)
-        for name in arriving:
-            (new / name).rename(folder / name)
-    except BaseException:
-        # what was moved is told by the files: an interrupt can come between any two lines
-        for name in arriving:
-            if not (new / name).exists():
-                (folder / name).rename(new / name)
-        for name in _exported(old):
-            (old / name).rename(folder / name)
-        if made:
-            with suppress(FileNotFoundError):
-                (folder / _PICTURES).rmdir()
-        raise
-
-
-def _exported(folder: Path) -> list[Path]:
-    """Return the files of an export, relative to its folder; others are left out."""
-    files = [folder / name for name in _FILES]
-    files += [path for path in (folder / _PICTURES).glob("*.png") if path.stem.isdecimal()]
-    return [path.relative_to(folder) for path in files if os.path.lexists(path)]
+    check_folder(Path(folder), _LAYOUT, force=force)
 
 
 def _write(model: LatentFaces, folder: Path) -> None:
@@ -177,16 +101,16 @@ def _write(model: LatentFaces, folder: Path) -> None:
     from PIL import Image
 
     model.save(folder / "model.npz")
-    numbers = _numbers(model.n_components)
+    numbered = numbers(model.n_components)
     pictures = np.rint(unit_maximum(model.components) * 255).astype(np.uint8)
     (folder / _PICTURES).mkdir()
-    for number, picture in zip(numbers, pictures, strict=True):
+    for number, picture in zip(numbered, pictures, strict=True):
         Image.fromarray(picture).save(folder / _PICTURES / f"{number}.png")
     Image.fromarray(_contact_sheet(pictures)).save(folder / "components.png")
-    _write_weights(model, [f"component_{number}" for number in numbers], folder)
+    _write_weights(model, [f"component_{number}" for number in numbered], folder)
 
 
-def _numbers(k: int) -> list[str]:
+def numbers(k: int) -> list[str]:
     """Return 0 to k - 1 as text of one length, two digits at least."""
     digits = max(2, len(str(k - 1)))
     return [f"{i:0{digits}}" for i in range(k)]
@@ -206,17 +130,39 @@ def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
 
 
 def _write_weights(model: LatentFaces, columns: list[str], folder: Path) -> None:
+    # as Python's floats: their digits give the same number back in any program
+    rows = (weights.tolist() for weights in model.weights)
     origin = model.provenance
     names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
-    heads = {"name": names, "subject": origin.subjects}
+    write_table(folder / "weights.csv", names, origin.subjects, columns, rows)
+
+
+def write_table(
+    path: Path,
+    names: Sequence[str],
+    subjects: Sequence[str] | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> None:
+    """Write a table with a line a face, in UTF-8; what cannot be encoded is escaped.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    names, subjects : sequence of str
+        Of the faces, the first columns; without subjects there is no column for them.
+    columns : sequence of str
+        Heads of the other columns.
+    rows : iterable of sequences
+        Their values for each face.
+    """
+    heads = {"name": names, "subject": subjects}
     known = {head: values for head, values in heads.items() if values is not None}
     # a name that is no text (undecodable bytes) must not make the whole table unreadable
-    with (folder / "weights.csv").open(
-        "w", encoding="utf-8", errors="backslashreplace", newline=""
-    ) as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         # all text is quoted: a carriage return alone would not be, and end the line
         table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         table.writerow([*known, *columns])
-        # as Python's floats: their digits give the same number back in any program
-        for *face, weights in zip(*known.values(), model.weights, strict=True):
-            table.writerow([*face, *weights.tolist()])
+        for *face, values in zip(*known.values(), rows, strict=True):
+            table.writerow([*face, *values])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["LazyReconstruction", "LazyResidual", "LazyStack"]
+__all__ = ["LazyReconstruction", "LazyResidual", "LazyStack", "crop"]
 
 
 class LazyStack:
@@ -78,7 +78,7 @@ class LazyReconstruction(LazyStack):
         self._weights = np.multiply(model.weights, model.scale, dtype=self.dtype)
 
     def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
-        components = _crop(self.model.components, rows, columns)
+        components = crop(self.model.components, rows, columns)
         return np.tensordot(self._weights[faces].astype(self.dtype, copy=False), components, 1)
 
 
@@ -109,7 +109,7 @@ class LazyResidual(LazyStack):
 
     def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
         rebuilt = self.reconstruction._pick(faces, rows, columns)  # noqa: SLF001
-        seen = np.asarray(_crop(self.images[faces], rows, columns), self.dtype)
+        seen = np.asarray(crop(self.images[faces], rows, columns), self.dtype)
         residual: NDArray[Any] = seen - rebuilt
         return residual
 
@@ -126,6 +126,6 @@ def _three(key: Any) -> tuple[Any, Any, Any]:
     return faces, rows, columns
 
 
-def _crop(images: Any, rows: Any, columns: Any) -> Any:
+def crop(images: Any, rows: Any, columns: Any) -> Any:
     """Take rows and columns off the last two axes, whatever stands before them."""
     return images[..., rows, :][..., columns]

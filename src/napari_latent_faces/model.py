@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.pixels import as_stack, check_pixels, pixel_blocks, unit_scale
+from napari_latent_faces.pixels import as_stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,9 @@ class Provenance:
         Why the fit ended; "stopped" is the user's wish.
     versions : dict of str to str
         Versions of this package and of the libraries that did the arithmetic.
+    encoded_from : str, optional
+        The source of the faces that the components were fitted to, where the weights are
+        those of other faces, found by encoding; None for a fit.
     """
 
     names: tuple[str, ...]
@@ -51,6 +54,7 @@ class Provenance:
     n_iter: int
     stop_reason: StopReason
     versions: dict[str, str] = field(default_factory=dict)
+    encoded_from: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +171,7 @@ class LatentFaces:
         faces: NDArray[Any] = pixels.reshape(*weights.shape[:-1], *self.shape[1:])
         return faces
 
-    def encode(self, images: Any) -> NDArray[Any]:
+    def encode(self, images: Any, mask: Any = None) -> NDArray[Any]:
         """Find the weights that build other faces best from these components.
 
         The components stay as they are; each face is an exact non-negative least
@@ -180,6 +184,9 @@ class LatentFaces:
             Grey pictures of the size of the components; numpy, dask, or anything that
             can be sliced. Pixels of the type that the model was fitted to are taken in
             the same units.
+        mask : array of shape (h, w) or (m, h, w), optional
+            **True or nonzero marks pixels to ignore**, as in `numpy.ma`; one mask for
+            all faces or one for each.
 
         Returns
         -------
@@ -188,52 +195,101 @@ class LatentFaces:
 
         Raises
         ------
-        ValueError
-            If the pictures have another size, or pixels that are negative, NaN or infinite.
+        ValueError, TypeError
+            If the pictures or the mask have another size or type, visible pixels are
+            negative, NaN or infinite, or a face is hidden wholly.
 
-        Notes
+        Warns
         -----
-        The pixels are first projected on the components (QR decomposition), which leaves
-        the solution as it is; see `napari_latent_faces.nmf.nnls.solve_nnls` for the rest.
+        UndeterminedWarning
+            If a mask hides so much that weights are not known.
+
+        See Also
+        --------
+        napari_latent_faces.encoding.encode : The same with errors.
         """
-        from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
-        from napari_latent_faces.nmf.nnls import solve_nnls
+        from napari_latent_faces.encoding import find_weights
 
         if getattr(images, "ndim", 0) == 2:
-            weights: NDArray[Any] = self.encode(images[None])[0]
+            weights: NDArray[Any] = self.encode(images[None], mask)[0]
             return weights
+        return find_weights(self, images, mask)
+
+    def encoded(self, images: Any, mask: Any = None) -> LatentFaces:
+        """Return a model of other faces with these components and their own weights.
+
+        Parameters
+        ----------
+        images, mask
+            As in `encode`; a stack.
+
+        Returns
+        -------
+        LatentFaces
+            With the names and subjects of these faces, in their units. The components
+            are shared and keep their order, whatever their shares are now.
+        """
+        from napari_latent_faces.encoding import encode, encoded_model
+
         stack = as_stack(images)
-        self._check_size(stack.shape[1:])
-        Q, R = np.linalg.qr(self._rows.T.astype(np.float64))
-        Q /= self._scale_of(stack)
-        found = np.empty((len(stack), self.n_components), self.weights.dtype)
-        blocks = FaceBlocks(stack.images, budget=0)  # each face is read once
+        return encoded_model(self, stack, encode(self, stack, mask))
 
-        def encode_block(faces: slice) -> None:
-            block = blocks.raw(faces)
-            check_pixels(block, stack.names[faces])
-            found[faces] = solve_nnls(R, block.reshape(len(block), -1) @ Q)
+    def errors(self, images: Any, weights: Any = None, mask: Any = None) -> NDArray[np.float64]:
+        """Measure how badly each face is explained: ``|face - reconstruction| / |face|``.
 
-        with one_blas_thread(), Workers() as workers:
-            for _ in workers.each(encode_block, blocks.rows):
-                pass
-        return found
+        Parameters
+        ----------
+        images, mask
+            As in `encode`; a stack.
+        weights : array of shape (m, k), optional
+            Their weights, such as `weights` of the model for the faces of the fit; by
+            default the best ones.
 
-    def _check_size(self, size: tuple[int, ...]) -> None:
-        if size != self.shape[1:]:
+        Returns
+        -------
+        float64 array of shape (m,)
+        """
+        from napari_latent_faces.encoding import relative_errors
+
+        return relative_errors(self, images, weights, mask)
+
+    def mend(self, images: Any, mask: Any) -> NDArray[Any]:
+        """Replace marked pixels of faces by what these components expect there.
+
+        Parameters
+        ----------
+        images : FaceStack or array of shape (m, h, w) or (h, w)
+            Grey pictures of the size of the components.
+        mask : array of shape (h, w) or (m, h, w)
+            **True or nonzero marks pixels to replace.** They are not looked at.
+
+        Returns
+        -------
+        array of the shape and type of the pictures
+        """
+        from napari_latent_faces.mending import mend
+
+        return mend(self, images, mask)
+
+    def check_size(self, size: tuple[int, ...]) -> None:
+        """Refuse pictures of another size.
+
+        Parameters
+        ----------
+        size : tuple of int
+            Their height and width.
+
+        Raises
+        ------
+        ValueError
+            If it is not that of the components; the message says how to read them.
+        """
+        if tuple(size) != self.shape[1:]:
             (h, w), (own_h, own_w) = size, self.shape[1:]
             raise ValueError(
                 f"The pictures are {w} x {h} pixels, the model's faces {own_w} x {own_h}: "
                 f"read them with size=({own_h}, {own_w})."
             )
-
-    def _scale_of(self, stack: Any) -> float:
-        """Return the unit of other pictures: the model's own where their type is the same."""
-        if stack.dtype.name == self.provenance.dtype:
-            return self.scale
-        if stack.dtype.kind in "ui":  # known without a look at them
-            return unit_scale(np.empty(0), stack.dtype)
-        return max(unit_scale(block, stack.dtype) for _, block in pixel_blocks(stack.images))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one ``.npz`` file, whole or not at all.

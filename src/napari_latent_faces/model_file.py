@@ -100,6 +100,7 @@ def _model(
         n_iter=origin["n_iter"],
         stop_reason=origin["stop_reason"],
         versions=dict(origin["versions"]),
+        encoded_from=origin.get("encoded_from"),
     )
     for what in filter(None, (provenance.names, provenance.subjects)):
         if len(what) != len(weights):

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from magicgui.widgets.bases import ValueWidget
+    from magicgui.widgets.bases import ValueWidget, Widget
 
 __all__ = ["form_of", "make_fields", "read_fields"]
 
@@ -73,7 +73,7 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
     return ComboBox(choices=choices, **common)
 
 
-def form_of(inputs: Iterable[ValueWidget[Any]]) -> QWidget:
+def form_of(inputs: Iterable[Widget]) -> QWidget:
     """Return a Qt widget with the inputs below each other, their labels in a column."""
     form = QWidget()
     layout = QFormLayout(form)

@@ -1,4 +1,4 @@
-"""The command line: fit a folder of faces, tell about one, show the demo."""
+"""The command line: what it starts, how it fails, and fit, info and demo."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     args = command_parser().parse_args(argv)
-    command = {"fit": _fit, "info": _info, "demo": _demo}[args.command]
+    commands = {"fit": _fit, "info": _info, "demo": _demo, "encode": _encode, "mend": _mend}
+    command = commands[args.command]
     try:
         with _warnings_as_lines():
             command(args)
@@ -127,6 +128,18 @@ def _demo(args: argparse.Namespace) -> None:
         raise _CommandError(str(error)) from error
     if saved is not None:
         _tell({"written to": saved})
+
+
+def _encode(args: argparse.Namespace) -> None:
+    from napari_latent_faces.cli.faces import encode_faces
+
+    encode_faces(args)
+
+
+def _mend(args: argparse.Namespace) -> None:
+    from napari_latent_faces.cli.faces import mend_faces
+
+    mend_faces(args)
 
 
 def _check_apart(folder: str, out: str) -> None:
@@ -209,10 +222,15 @@ def _facts(model: LatentFaces) -> dict[str, Any]:
         "components": model.n_components,
         "iterations": _iterations(model),
         "relative error": f"{model.error:.6f}",
+        **_encoded_from(origin.encoded_from),
         "parameters": _listed(model.params.to_dict()),
         "versions": _listed(origin.versions),
         "shares": " ".join(f"{share:.4f}" for share in model.shares),
     }
+
+
+def _encoded_from(source: str | None) -> dict[str, str]:
+    return {} if source is None else {"encoded with components of": source or "other faces"}
 
 
 def _size(shape: tuple[int, int, int], subjects: tuple[str, ...] | None) -> dict[str, str]:

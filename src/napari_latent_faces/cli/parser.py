@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from typing import Any
 
 from napari_latent_faces import __version__
@@ -35,6 +36,8 @@ def command_parser() -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
     _add_fit(commands)
+    _add_encode(commands)
+    _add_mend(commands)
     _add_info(commands)
     _add_demo(commands)
     return parser
@@ -68,6 +71,51 @@ def _add_fit(commands: Any) -> None:
     )
     add_options(parser, NMFParams, "factorization")
     add_options(parser, ReadOptions, "reading")
+
+
+def _add_encode(commands: Any) -> None:
+    parser = _add_command(
+        commands, "encode", "write what a model makes of other faces, and how well"
+    )
+    _add_model_and_faces(
+        parser,
+        "folder to make: errors.csv, weights.csv, reconstructions/00.png and so on, and "
+        "model.npz",
+    )
+    parser.add_argument(
+        "--mask",
+        metavar="PNG",
+        help="picture of the model's size; what is not black in it is ignored",
+    )
+
+
+def _add_mend(commands: Any) -> None:
+    parser = _add_command(
+        commands, "mend", "replace a marked part of faces by what a model expects there"
+    )
+    _add_model_and_faces(parser, "folder to make: mended/00.png and so on, and mended.csv")
+    parser.add_argument(
+        "--mask",
+        required=True,
+        metavar="PNG",
+        help="picture of the model's size; what is not black in it is replaced",
+    )
+
+
+def _add_model_and_faces(parser: argparse.ArgumentParser, made: str) -> None:
+    parser.add_argument("model", metavar="MODEL", help="model file, or folder that fit wrote")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="folder, zip or tar of pictures, or URL of one; they are scaled to the model's "
+        "size",
+    )
+    parser.add_argument("-o", "--out", required=True, metavar="OUT", help=made)
+    parser.add_argument(
+        "--force", action="store_true", help="replace the results in OUT; other files stay"
+    )
+    kept = {declared.name for declared in fields(ReadOptions)} - {"size"}
+    add_options(parser, ReadOptions, "reading", only=kept)
 
 
 def _add_info(commands: Any) -> None:

@@ -46,7 +46,7 @@ def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
         How many slices there should be at least.
     """
     length = max(1, min(most, max(least, -(-n // shares))))
-    length = -(-n // max(1, -(-n // length)))
+    length = max(1, -(-n // max(1, -(-n // length))))
     return [slice(first, min(first + length, n)) for first in range(0, n, length)]
 
 

@@ -1,0 +1,107 @@
+"""A field that chooses a model: of a layer, or from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, Container, PushButton
+from magicgui.widgets.bases import Widget
+from napari.utils.notifications import show_error
+from psygnal import Signal
+from qtpy.QtWidgets import QFileDialog, QSizePolicy
+
+from napari_latent_faces.layers import MODEL_KEY
+from napari_latent_faces.model import LatentFaces
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["ModelChoice"]
+
+
+class ModelChoice(Container[Widget]):
+    """Offers the models that layers of a viewer carry, and opens others.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        self._viewer = viewer
+        self._opened: dict[str, LatentFaces] = {}
+        self.combo = ComboBox(
+            label="Model",
+            choices=self._models,
+            nullable=False,
+            tooltip="The model: of a layer that shows one, or opened from a file.",
+        )
+        self.open_button = PushButton(
+            text="Open...", tooltip="Open a model file (.npz) that was saved earlier."
+        )
+        super().__init__(
+            widgets=[self.combo, self.open_button],
+            layout="horizontal",
+            labels=False,
+            label="Model",
+            tooltip=self.combo.tooltip,
+        )
+        self.margins = (0, 0, 0, 0)
+        # the names of models need the room
+        policy = QSizePolicy.Policy
+        self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
+        self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
+        self.combo.changed.connect(self.chosen.emit)
+        self.open_button.changed.connect(self._ask)
+
+    @property
+    def model(self) -> LatentFaces | None:
+        """The chosen model, or None if there is none."""
+        model: LatentFaces | None = self.combo.value
+        return model
+
+    def refresh(self) -> None:
+        """Look at the layers again."""
+        self.combo.reset_choices()
+
+    def open_file(self, path: str) -> None:
+        """Read a model file and choose it; what is wrong with it is shown in napari."""
+        try:
+            model = LatentFaces.load(path)
+        except (OSError, ValueError) as error:
+            show_error(str(error))
+            return
+        self._opened[Path(path).name] = model
+        self.refresh()
+        self.combo.value = model
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self.native, "Open a model", "", "Models of latent faces (*.npz)"
+        )
+        if path:
+            self.open_file(path)
+
+    def _models(self, _widget: Any = None) -> list[tuple[str, LatentFaces]]:
+        """Return models with their names, each once: encoded faces share components."""
+        named = [
+            (layer.name, layer.metadata[MODEL_KEY])
+            for layer in reversed(self._viewer.layers)
+            if MODEL_KEY in layer.metadata
+        ]
+        named += self._opened.items()
+        # a fit before what was encoded with it
+        named.sort(key=lambda each: each[1].provenance.encoded_from is not None)
+        found: dict[int, tuple[str, LatentFaces]] = {}
+        for name, model in named:
+            found.setdefault(id(model.components), (_words(name, model), model))
+        return list(found.values())
+
+
+def _words(name: str, model: LatentFaces) -> str:
+    _, height, width = model.shape
+    return f"{name}: {model.n_components} of {width} x {height}"

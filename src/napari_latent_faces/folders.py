@@ -1,0 +1,170 @@
+"""Folders of results that are whole or not there, and replaced only when they are ours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Layout", "check_folder", "writing_folder"]
+
+_PICTURES = (".png", ".tif")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies in a folder of results.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Names of files.
+    pictures : str
+        Name of a folder of pictures with numbers for names.
+    mark : str
+        The file that tells a folder of results from others.
+    is_mark : callable
+        Tells whether a path is such a file; never raises.
+    """
+
+    files: tuple[str, ...]
+    pictures: str
+    mark: str
+    is_mark: Callable[[Path], bool]
+
+
+@contextmanager
+def writing_folder(folder: Path, layout: Layout, *, force: bool = False) -> Iterator[Path]:
+    """Give an empty folder to write into, and put its files in place when the block ends well.
+
+    Whatever happens on the way, `folder` is as it was.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to. It is made; the folder that it lies in must be there.
+    layout : Layout
+        What will be written.
+    force : bool, default=False
+        Write into a folder that exists. Earlier results are replaced, other files stay.
+
+    Yields
+    ------
+    Path
+        The empty folder.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError, PermissionError, OSError
+        As `check_folder`, or if the files cannot be written.
+    """
+    check_folder(folder, layout, force=force)
+    exists = os.path.lexists(folder)
+    # beside what it will replace, so that moving it is only a change of names
+    aside = tempfile.mkdtemp(
+        prefix=f".{folder.name[:32]}.", suffix=".part", dir=folder if exists else folder.parent
+    )
+    try:
+        new = Path(aside, "new")
+        new.mkdir()
+        yield new
+        if exists:
+            _swap(new, folder, Path(aside, "old"), layout)
+        else:
+            new.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_folder(folder: Path, layout: Layout, *, force: bool = False) -> None:
+    """Find out, before the work, whether results may be written to `folder`.
+
+    Parameters
+    ----------
+    folder, layout, force
+        As in `writing_folder`.
+
+    Raises
+    ------
+    FileExistsError
+        If `folder` exists, or with `force`, if it is a file, or holds files of these
+        names that are not earlier results.
+    FileNotFoundError
+        If the folder that `folder` lies in is missing.
+    PermissionError
+        If files may not be written there.
+    """
+    exists = os.path.lexists(folder)
+    if exists and not force:
+        raise FileExistsError(
+            f"{folder} exists already: choose another folder, or replace the results in it "
+            "with --force (force=True)."
+        )
+    if exists and not folder.is_dir():
+        raise FileExistsError(f"{folder} is not a folder: choose another name.")
+    if exists:
+        _check_replaceable(folder, layout)
+    elif not folder.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {folder.parent} to write {folder.name} into: make it first."
+        )
+    writable = folder if exists else folder.parent
+    if not os.access(writable, os.W_OK | os.X_OK):
+        raise PermissionError(f"{writable} may not be written to: check its permissions.")
+
+
+def _check_replaceable(folder: Path, layout: Layout) -> None:
+    """Refuse to replace what is not an earlier export."""
+    there = [
+        name for name in (*layout.files, layout.pictures) if os.path.lexists(folder / name)
+    ]
+    foreign = [name for name in there if (folder / name).is_dir() != (name == layout.pictures)]
+    if not foreign and not layout.is_mark(folder / layout.mark):
+        foreign = there
+    if foreign:
+        raise FileExistsError(
+            f"{folder / foreign[0]} is not part of an earlier export and is not replaced: "
+            "choose another folder."
+        )
+
+
+def _swap(new: Path, folder: Path, old: Path, layout: Layout) -> None:
+    """Move the files in `new` to `folder`, and an earlier export to `old`; all or nothing."""
+    arriving = _exported(new, layout)
+    made = not (folder / layout.pictures).exists()
+    (old / layout.pictures).mkdir(parents=True)
+    try:
+        (folder / layout.pictures).mkdir(exist_ok=True)
+        for name in _exported(folder, layout):
+            (folder / name).rename(old / name)
+        for name in arriving:
+            (new / name).rename(folder / name)
+    except BaseException:
+        # what was moved is told by the files: an interrupt can come between any two lines
+        for name in arriving:
+            if not (new / name).exists():
+                (folder / name).rename(new / name)
+        for name in _exported(old, layout):
+            (old / name).rename(folder / name)
+        if made:
+            with suppress(FileNotFoundError):
+                (folder / layout.pictures).rmdir()
+        raise
+
+
+def _exported(folder: Path, layout: Layout) -> list[Path]:
+    """Return the files of an export, relative to its folder; others are left out."""
+    files = [folder / name for name in layout.files]
+    files += [
+        path
+        for path in (folder / layout.pictures).glob("*")
+        if path.stem.isdecimal() and path.suffix in _PICTURES
+    ]
+    return [path.relative_to(folder) for path in files if os.path.lexists(path)]

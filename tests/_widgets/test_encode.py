@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from superqt.utils import WorkerBase
+
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces._widgets.encode import EncodeWidget
+from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
+
+
+@pytest.fixture
+def viewer(qapp):
+    yield ViewerModel()
+    WorkerBase.await_workers(10_000)
+    qapp.processEvents()
+
+
+@pytest.fixture
+def widget(viewer, qtbot):
+    widget = EncodeWidget(viewer)
+    qtbot.addWidget(widget.native)
+    return widget
+
+
+@pytest.fixture
+def faces(viewer, stack):
+    return viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
+
+
+def add_model(viewer, model):
+    return [viewer.add_layer(Layer.create(*data)) for data in model_layers(model, "m")]
+
+
+def run(widget, qtbot):
+    widget.start_button.native.click()
+    assert widget.is_working
+    qtbot.waitUntil(lambda: not widget.is_working, timeout=30_000)
+
+
+def test_it_says_what_is_missing(widget, viewer, stack, model):
+    assert not widget.start_button.enabled
+    assert widget.status.value.startswith("No faces yet: open some")
+    viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
+    assert widget.status.value.startswith("No model yet: fit one")
+    assert widget.start() is None
+    add_model(viewer, model)
+    assert not widget.status.value
+    assert widget.start_button.enabled
+
+
+def test_stacks_and_pictures_are_offered_but_no_results(widget, viewer, faces, model):
+    add_model(viewer, model)
+    one = viewer.add_image(np.zeros((8, 8)))
+    colour = viewer.add_image(np.zeros((8, 8, 3)), rgb=True)
+    viewer.add_image(np.zeros((2, 3, 8, 8)))
+    viewer.add_labels(np.zeros((8, 8), int))
+    assert widget.faces.choices == (faces, one, colour)
+
+
+def test_models_are_offered_once_and_fits_before_what_was_encoded(
+    widget, viewer, faces, stack, model
+):
+    add_model(viewer, model)
+    viewer.add_image(np.zeros((12, 10)), metadata={MODEL_KEY: model.encoded(stack)})
+    assert widget.model_choice.combo.choices == (model,)
+
+
+def test_a_model_file_can_be_opened(widget, faces, model, tmp_path, monkeypatch):
+    from qtpy.QtWidgets import QFileDialog
+
+    model.save(tmp_path / "parts.npz")
+    monkeypatch.setattr(
+        QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "parts.npz"), "")
+    )
+    widget.model_choice.open_button.native.click()
+    np.testing.assert_array_equal(widget.model_choice.model.components, model.components)
+    assert "parts.npz: 3 of 10 x 12" in widget.model_choice.combo.native.currentText()
+    assert widget.start_button.enabled
+
+
+def test_a_file_that_is_no_model_is_told(widget, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_latent_faces._widgets.model_choice.show_error", told.append)
+    (tmp_path / "x.npz").write_text("no model")
+    widget.model_choice.open_file(str(tmp_path / "x.npz"))
+    assert len(told) == 1
+    assert "x.npz is not a model file" in told[0]
+    assert widget.model_choice.model is None
+
+
+def test_a_click_encodes_and_lists_the_worst_first(widget, viewer, faces, stack, model, qtbot):
+    add_model(viewer, model)
+    run(widget, qtbot)
+    errors = model.errors(stack)
+    assert f"mean relative error {errors.mean():.4f}" in widget.status.value
+    table = widget.table.faces
+    assert table.rowCount() == 30
+    worst = int(errors.argmax())
+    cells = [table.data(table.index(0, column)) for column in range(3)]
+    assert cells == [stack.names[worst], stack.subjects[worst], f"{errors[worst]:.4f}"]
+    assert "encoded [new]" in viewer.layers
+
+
+def test_a_click_on_a_row_goes_to_its_face_and_the_slider_marks_its_row(
+    widget, viewer, faces, model, qtbot
+):
+    add_model(viewer, model)
+    other = viewer.add_image(np.zeros((50, 12, 10)))
+    widget.faces.value = faces
+    run(widget, qtbot)
+    viewer.layers.selection.active = other
+    table = widget.table
+    for row in (3, 11):
+        table.clicked.emit(table.faces.index(row, 1))
+        assert focus_of(viewer).face == table.faces.face_at(row) == viewer.dims.point[0]
+        assert table.currentIndex().row() == row
+    viewer.dims.set_point(0, 4)
+    assert table.faces.face_at(table.currentIndex().row()) == 4
+
+
+def test_the_table_goes_with_its_faces(widget, viewer, faces, model, qtbot):
+    add_model(viewer, model)
+    run(widget, qtbot)
+    assert not widget.table.isHidden()
+    viewer.layers.remove(faces)
+    assert widget.table.isHidden()
+    widget._go_to(3)
+
+
+def test_wrong_pictures_are_told(widget, viewer, model, qtbot, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
+    add_model(viewer, model)
+    viewer.add_image(np.full((3, 12, 10), -1.0), contrast_limits=(0, 1))
+    run(widget, qtbot)
+    assert "negative" in told[0]
+    assert "failed" in widget.status.value
+    assert widget.table.isHidden()
+
+
+def test_cancel(widget, viewer, faces, model, qtbot):
+    add_model(viewer, model)
+    job = widget.start()
+    assert not widget.start_button.enabled
+    assert not widget.model_choice.enabled
+    widget.cancel_button.native.click()
+    assert job.is_over
+    assert not widget.is_working
+    assert widget.status.value.startswith("Cancelled")
+    assert widget.start_button.enabled
+
+
+def test_a_closed_widget_ends_its_work_and_follows_the_viewer_no_more(
+    viewer, faces, model, qtbot
+):
+    widget = EncodeWidget(viewer)
+    add_model(viewer, model)
+    job = widget.start()
+    widget.native.deleteLater()
+    qtbot.waitUntil(lambda: job.is_over, timeout=10_000)
+    viewer.dims.set_point(0, 3)
+    viewer.layers.clear()

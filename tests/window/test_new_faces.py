@@ -1,0 +1,96 @@
+"""New faces and mending as a person does it: menus, clicks, and a look at the canvas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+
+from napari_latent_faces import draw_faces, fit
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces.layers import faces_layer
+from tests.window.menus import open_widget
+from tests.window.test_end_to_end import distance, picture
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return draw_faces(9, 4, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model(faces):
+    return fit(faces[:32], n_components=16, tol=1e-3)
+
+
+def click(qtbot, button):
+    qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
+
+
+def test_a_stranger_is_seen_through_an_old_model(viewer, faces, model, tmp_path, qtbot):
+    model.save(tmp_path / "m.npz")
+    layer = viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
+    widget = open_widget(qtbot, viewer.window, "New faces")
+    assert not widget.start_button.enabled
+    widget.model_choice.open_file(str(tmp_path / "m.npz"))
+    click(qtbot, widget.start_button)
+    qtbot.waitUntil(lambda: not widget.is_working, timeout=60_000)
+
+    # the table has the strangers, of whom the model knows nothing, at its top
+    table = widget.table
+    assert table.isVisible()
+    errors = model.errors(faces)
+    assert table.faces.face_at(0) == errors.argmax()
+    assert {table.faces.face_at(row) for row in range(4)} == {32, 33, 34, 35}
+    seen = []
+    for row in (0, 20):
+        table.scrollTo(table.faces.index(row, 0))
+        place = table.visualRect(table.faces.index(row, 0)).center()
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        face = table.faces.face_at(row)
+        assert viewer.dims.point[0] == face
+        assert focus_of(viewer).face == face
+        seen.append((picture(viewer, layer), picture(viewer, viewer.layers["encoded [drawn]"])))
+    (stranger, of_stranger), (known, of_known) = seen
+    assert distance(known, of_known) < distance(stranger, of_stranger)
+    assert distance(known, of_known) < distance(known, of_stranger)
+
+
+def test_a_bar_over_the_eyes_is_painted_and_mended(viewer, faces, model, tmp_path, qtbot):
+    face = 33  # of a person whom the model has not seen
+    spoiled = faces.images.copy()
+    rows, columns = slice(40, 60), slice(14, 78)
+    spoiled[:, rows, columns] = 0
+    layer = viewer.add_image(spoiled, name="spoiled", contrast_limits=(0, 255))
+    model.save(tmp_path / "m.npz")
+    widget = open_widget(qtbot, viewer.window, "Mend faces")
+    widget.model_choice.open_file(str(tmp_path / "m.npz"))
+    click(qtbot, widget.new_button)
+    mask = widget.mask.value
+    mask.data[rows, columns] = 1
+    mask.refresh()
+    viewer.dims.set_point(0, face)
+    click(qtbot, widget.start_button)
+    qtbot.waitUntil(lambda: not widget.is_working, timeout=60_000)
+    mask.visible = False
+
+    mended = picture(viewer, viewer.layers["mended [spoiled]"])
+    before = picture(viewer, layer)
+    truth = viewer.add_image(faces.images, name="truth", contrast_limits=(0, 255))
+    whole = picture(viewer, truth)
+    assert distance(mended, whole) < distance(before, whole) / 2
+    viewer.layers.remove("mended [spoiled]")
+    assert np.array_equal(layer.data, spoiled)
+
+
+def test_closing_the_docks_in_the_middle_of_the_work(viewer, faces, model, tmp_path, qtbot):
+    viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
+    model.save(tmp_path / "m.npz")
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-latent-faces", "New faces")
+    widget.model_choice.open_file(str(tmp_path / "m.npz"))
+    job = widget.start()
+    dock.destroyOnClose()
+    qtbot.waitUntil(lambda: job.is_over, timeout=10_000)
+    assert [layer.name for layer in viewer.layers] == ["drawn"]
+    viewer.dims.set_point(0, 3)
