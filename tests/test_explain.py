@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_latent_faces import explain, fit
-from napari_latent_faces.explain import Explainer, build_up, face_error, least_share, shrunk
+from napari_latent_faces.explain import (
+    Explainer,
+    build_up,
+    face_error,
+    least_share,
+    prominence,
+    shrunk,
+)
 from tests.test_nearest import made
 
 some_models = st.builds(
@@ -128,3 +135,23 @@ def test_sums_of_shrunk_pictures_are_the_shrunk_sums(m, h, w, longest, seed):
     assert pictures.min() <= small.min() <= small.max() <= pictures.max()
     if min(h, w) >= -(-max(h, w) // longest):
         assert max(small.shape[1:]) <= longest
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=9))
+def test_prominence_grows_with_the_weight_from_none_to_the_most(weights):
+    found = prominence(np.array(weights))
+    assert ((found >= 0) & (found <= 1)).all()
+    order = np.argsort(weights)
+    assert (np.diff(found[order]) >= 0).all()
+    assert (found[np.equal(weights, 0)] == 0).all()
+    assert found.max() == (1 if max(weights) > 0 else 0)
+
+
+def test_a_component_is_told_in_words():
+    model = made(10, 3)
+    explainer = Explainer(model)
+    words = explainer.caption(1, face=4)
+    assert words.startswith(f"component 1  |  {100 * model.shares[1]:.1f} % of the")
+    assert f"used by {explainer.uses[1]} of 10 faces" in words
+    assert words.endswith(f"weight {model.weights[4, 1]:.3g} in this face")
+    assert words.startswith(explainer.caption(1))

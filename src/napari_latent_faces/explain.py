@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["Explainer", "Parts", "build_up", "face_error", "least_share", "shrunk"]
+__all__ = [
+    "Explainer",
+    "Parts",
+    "build_up",
+    "face_error",
+    "least_share",
+    "prominence",
+    "shrunk",
+]
 
 _BLOCK_VALUES = 2**22  # weights looked at in one go
 
@@ -121,6 +129,18 @@ class Explainer:
         faces = some[np.lexsort((some, -weights[some]))]
         return faces, weights[faces]
 
+    def caption(self, component: int, face: int | None = None) -> str:
+        """Return what is known of a component in words, with a face's weight for it."""
+        n = len(self.model.weights)
+        parts = [
+            f"component {component}",
+            f"{100 * self.shares[component]:.1f} % of the reconstruction",
+            f"used by {self.uses[component]} of {n} faces",
+        ]
+        if face is not None:
+            parts.append(f"weight {self.model.weights[face, component]:.3g} in this face")
+        return "  |  ".join(parts)
+
     def _count_uses(self) -> NDArray[np.intp]:
         """Count the faces that use each component, a block of faces at a time."""
         k = self.model.n_components
@@ -146,6 +166,27 @@ def least_share(n_components: int) -> float:
     none used where there are many.
     """
     return 0.1 / n_components
+
+
+def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how much of each component a face has, beside the one it has most of.
+
+    Parameters
+    ----------
+    weights : array of shape (k,)
+        The face's weights.
+
+    Returns
+    -------
+    array of shape (k,)
+        From 0 to 1, growing with the weight: the root of weight over largest weight, so
+        that small weights, which are most of them, can still be told from none.
+    """
+    largest = float(weights.max(initial=0))
+    if largest <= 0:
+        return np.zeros(len(weights))
+    roots: NDArray[np.float64] = np.sqrt(np.asarray(weights, np.float64) / largest)
+    return roots
 
 
 def build_up(components: NDArray[Any], weights: ArrayLike) -> NDArray[Any]:
