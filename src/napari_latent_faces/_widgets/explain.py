@@ -164,7 +164,7 @@ class ExplainWidget(QWidget):
         for title, strip in (
             (self.parts_title, self.parts),
             (_title("Their sum, step by step", _SUMMED), self.sums),
-            (_title("Nearest faces", _MEASURED), self.nearest),
+            (_title("Nearest faces, and how much they differ", _MEASURED), self.nearest),
             (self.users_title, self.users),
         ):
             column.addWidget(title)
@@ -335,7 +335,7 @@ class ExplainWidget(QWidget):
         elif self._users_of != (known, component):
             self._users_of = known, component
             words = known.explainer.caption(component).replace("  |  ", ", ")
-            self.users_title.setText(f"C{words[1:]}. Most:")
+            self.users_title.setText(f"C{words[1:]}, most by:")
             found = known.explainer.users(component, _USERS)
             self._put_faces(self.users, known, *found, "{name}: weight {value:.3g}")
 
