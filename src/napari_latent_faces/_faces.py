@@ -40,7 +40,7 @@ class FacePictures:
         Most pixels of a small picture's side.
     """
 
-    arrived = Signal(int)  # a face whose picture, or whose error, is known now
+    arrived = Signal(int)  # a face that was read in the thread
     failed = Signal(str)
 
     def __init__(self, model: LatentFaces, images: Any, longest: int) -> None:
@@ -78,7 +78,7 @@ class FacePictures:
         return self._errors.get(face)
 
     def want(self, current: int, others: Iterable[int]) -> None:
-        """Read the current face, and small pictures of others, those wanted before not."""
+        """Read the current face, and small pictures of others, in place of earlier wishes."""
         self._current, self._others = current, list(others)
         if self.in_memory:
             for face in self._wanted():
@@ -111,15 +111,15 @@ class FacePictures:
                 yield face, np.asarray(source[face])
 
         self._job = Job(reading)
-        self._job.produced.connect(self._take_pair)
+        self._job.produced.connect(self._on_read)
         self._job.failed.connect(self.failed)
         self._job.start()
 
-    def _take_pair(self, found: tuple[int, NDArray[Any]]) -> None:
+    def _on_read(self, found: tuple[int, NDArray[Any]]) -> None:
         self._take(*found)
+        self.arrived.emit(found[0])
 
     def _take(self, face: int, pixels: NDArray[Any]) -> None:
         self._small[face] = shrunk(pixels, self._longest)
         if face == self._current:  # of the others nobody asks, and it costs some time
             self._errors[face] = face_error(self._model, face, pixels)
-        self.arrived.emit(face)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
@@ -22,23 +20,21 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces._job import Job
 from napari_latent_faces._labels import label_faces
+from napari_latent_faces._widgets.explained import LONGEST, Explained
 from napari_latent_faces._widgets.portrait import Portrait
-from napari_latent_faces._widgets.strip import PictureStrip, StripItem
+from napari_latent_faces._widgets.strip import PictureStrip
 from napari_latent_faces._widgets.wires import Wires
-from napari_latent_faces.explain import Explainer, Parts, build_up, shrunk
-from napari_latent_faces.nearest import NearestFaces
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator
 
     import napari
-    from numpy.typing import NDArray
 
+    from napari_latent_faces.explain import Parts
     from napari_latent_faces.model import LatentFaces
 
 __all__ = ["ExplainWidget"]
 
-_LONGEST = 112  # pixels of a small picture's side, enough for fine screens
 _USERS, _NEAREST = 24, 12  # faces that are shown
 _NO_MODEL = (
     "Fit a model first, with Plugins > Latent faces > Latent faces, or open a model file.\n\n"
@@ -63,39 +59,6 @@ _MEASURED = (
 _MODES = {"off": "off", "brightness": "by brightness", "border": "by a border"}
 
 
-@dataclass(frozen=True, eq=False)
-class _Known:
-    """What is prepared once for a model."""
-
-    model: LatentFaces
-    explainer: Explainer
-    nearest: NearestFaces
-    components: NDArray[Any]  # small
-
-    @classmethod
-    def of(cls, model: LatentFaces) -> _Known:
-        small = shrunk(model.components, _LONGEST)
-        return cls(model, Explainer(model), NearestFaces(model), small)
-
-    def built(self, face: int) -> NDArray[Any]:
-        """Return the small reconstruction of a face, in its own units."""
-        weights = self.model.weights[face] * self.model.components.dtype.type(self.model.scale)
-        picture: NDArray[Any] = np.tensordot(weights, self.components, 1)
-        return picture
-
-    def who(self, face: int) -> str:
-        """Return the subject of a face, else its file's name."""
-        origin = self.model.provenance
-        if origin.subjects:
-            return origin.subjects[face]
-        return self.name(face).rpartition("/")[2]
-
-    def name(self, face: int) -> str:
-        """Return the name of a face, else its number."""
-        names = self.model.provenance.names
-        return names[face] if names else f"face {face}"
-
-
 class ExplainWidget(QWidget):
     """Shows what builds the face under the slider, who else uses it, and who is like it.
 
@@ -109,10 +72,11 @@ class ExplainWidget(QWidget):
         super().__init__()
         self._focus = focus_of(napari_viewer)
         self._galleries = galleries_of(napari_viewer)
-        self._known: _Known | None = None
+        self._known: Explained | None = None
         self._faces: FacePictures | None = None
         self._preparing: Job | None = None
-        self._users_of: tuple[_Known, int] | None = None
+        self._users_of: int | None = None  # component whose users are known
+        self._users: tuple[list[int], list[float]] = [], []
         # many moves of a dragged slider become one update: they never queue up
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -215,15 +179,15 @@ class ExplainWidget(QWidget):
         if model is None:
             return
 
-        def preparing() -> Generator[_Known]:
-            yield _Known.of(model)
+        def preparing() -> Generator[Explained]:
+            yield Explained.of(model)
 
         self._preparing = Job(preparing)
         self._preparing.produced.connect(self._on_prepared)
         self._preparing.failed.connect(self._tell)
         self._preparing.start()
 
-    def _on_prepared(self, known: _Known) -> None:
+    def _on_prepared(self, known: Explained) -> None:
         self._known = known
         self.update_face()
 
@@ -249,69 +213,34 @@ class ExplainWidget(QWidget):
             self._tell(_NO_FACE)
             return
         self.pages.setCurrentIndex(1)
-        faces = self._look_for_faces(known)
-        parts = known.explainer.parts(face)
-        self._show_parts(known, parts)
-        self._show_sums(known, parts)
-        self._show_nearest(known, face)
-        self._show_users()
-        self._mark()
-        shown = [item.key for item in (*self.nearest.items, *self.users.items)]
-        faces.want(face, shown)
+        faces, limits = self._look_for_faces(known), self._limits(known)
+        found, distances = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
+        near = found.tolist(), distances.tolist()
+        self._find_users()
+        faces.want(face, [*near[0], *self._users[0]])  # those in memory are there now
         self._show_portrait(known, faces, face)
+        self._show_parts(known, known.explainer.parts(face), face, limits)
+        items = known.face_items(*near, faces.small, limits, "differs by")
+        self.nearest.put(items)
+        self.users.put(known.face_items(*self._users, faces.small, limits, "weight"))
+        self._mark()
 
-    def _show_portrait(self, known: _Known, faces: FacePictures, face: int) -> None:
-        self.portrait.show_pictures(faces.small(face), known.built(face), self._limits())
-        n, subjects = len(known.model.weights), known.model.provenance.subjects
+    def _show_portrait(self, known: Explained, faces: FacePictures, face: int) -> None:
+        limits = self._limits(known)
+        self.portrait.show_pictures(faces.small(face), known.built(face), limits)
         error = faces.error(face)
-        known_error = "..." if faces.are_known else "unknown without the faces"
-        lines = [
-            known.name(face),
-            f"{face + 1} of {n}",
-            f"relative error {known_error if error is None else format(error, '.4f')}",
-        ]
-        if subjects:
-            lines.insert(1, f"subject {subjects[face]}")
-        self.portrait.show_words(lines)
+        none = "..." if faces.are_known else "unknown without the faces"
+        words = f"relative error {none if error is None else format(error, '.4f')}"
+        self.portrait.show_words([*known.lines(face), words])
 
-    def _show_parts(self, known: _Known, parts: Parts) -> None:
+    def _show_parts(
+        self, known: Explained, parts: Parts, face: int, limits: tuple[float, float]
+    ) -> None:
         few = len(parts) - parts.used
         traces = f" and traces of {few} more" if few else ""
         self.parts_title.setText(f"Made of {parts.used} components{traces}")
-        brightest = parts.weights.max(initial=0) or 1
-        caption = known.explainer.caption
-        self.parts.put(
-            [
-                StripItem(
-                    i,
-                    known.components[i] * (weight / brightest),
-                    (0.0, 1.0),
-                    f"#{i}\n{share:.1%}",
-                    caption(i, self._focus.face),
-                )
-                for i, weight, share in zip(
-                    parts.components.tolist(), parts.weights, parts.shares, strict=True
-                )
-            ]
-        )
-
-    def _show_sums(self, known: _Known, parts: Parts) -> None:
-        steps = build_up(known.components[parts.components], parts.weights)
-        reached = np.cumsum(parts.shares)
-        low, high = self._limits()
-        limits = low / known.model.scale, high / known.model.scale
-        self.sums.put(
-            [
-                StripItem(i, step, limits, f"{n}\n{share:.0%}", f"the first {n}: {share:.1%}")
-                for n, (i, step, share) in enumerate(
-                    zip(parts.components.tolist(), steps, reached, strict=True), 1
-                )
-            ]
-        )
-
-    def _show_nearest(self, known: _Known, face: int) -> None:
-        found = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
-        self._put_faces(self.nearest, known, *found, "{name}: differs by {value:.3g}")
+        self.parts.put(known.part_items(parts, face))
+        self.sums.put(known.sum_items(parts, limits))
 
     # -- the component ---------------------------------------------------------
 
@@ -324,54 +253,33 @@ class ExplainWidget(QWidget):
         self.sums.mark(self._focus.component)
         self.users.mark(self._focus.face)
 
-    def _show_users(self) -> None:
-        """Show who uses the chosen component most; the face makes no difference."""
+    def _find_users(self) -> None:
+        """Find who uses the chosen component most; the face makes no difference."""
         known, component = self._known, self._focus.component
         self.users.setVisible(component is not None)
         if known is None or component is None:
             self.users_title.setText(_NO_COMPONENT)
-            self.users.put([])
-            self._users_of = None
-        elif self._users_of != (known, component):
-            self._users_of = known, component
+            self._users = [], []
+        elif component != self._users_of:
             words = known.explainer.caption(component).replace("  |  ", ", ")
             self.users_title.setText(f"C{words[1:]}, most by:")
-            found = known.explainer.users(component, _USERS)
-            self._put_faces(self.users, known, *found, "{name}: weight {value:.3g}")
+            faces, weights = known.explainer.users(component, _USERS)
+            self._users = faces.tolist(), weights.tolist()
+        self._users_of = component
 
     # -- pictures of faces -----------------------------------------------------
 
-    def _look_for_faces(self, known: _Known) -> FacePictures:
+    def _look_for_faces(self, known: Explained) -> FacePictures:
         """Return the pictures of the faces, new ones if they are in another layer now."""
         layer = self._focus.faces
         images = None if layer is None else layer.data
         if self._faces is None or self._faces.images is not images:
             if self._faces is not None:
                 self._faces.close()
-            self._faces = FacePictures(known.model, images, _LONGEST)
+            self._faces = FacePictures(known.model, images, LONGEST)
             self._faces.arrived.connect(self._on_read)
             self._faces.failed.connect(self._on_unreadable)
         return self._faces
-
-    def _put_faces(
-        self,
-        strip: PictureStrip,
-        known: _Known,
-        faces: Iterable[int],
-        values: Iterable[float],
-        hint: str,
-    ) -> None:
-        """Show faces; what is built of them stands in for those that were not read yet."""
-        assert self._faces is not None
-        limits, items = self._limits(), []
-        for each, value in zip(faces, values, strict=True):
-            face = int(each)
-            small = self._faces.small(face)
-            pixels = known.built(face) if small is None else small
-            words = hint.format(name=known.name(face), value=value)
-            text = f"{known.who(face)}\n{value:.3g}"
-            items.append(StripItem(face, pixels, limits, text, words))
-        strip.put(items)
 
     def _on_read(self, face: int) -> None:
         if self._known is None or self._faces is None:
@@ -386,11 +294,10 @@ class ExplainWidget(QWidget):
     def _on_unreadable(self, why: str) -> None:
         self.portrait.show_words(["This face cannot be read:", why])
 
-    def _limits(self) -> tuple[float, float]:
+    def _limits(self, known: Explained) -> tuple[float, float]:
         """Return what is black and white in the faces."""
-        faces, model = self._focus.faces, self._focus.model
-        assert model is not None
-        low, high = (0.0, model.scale) if faces is None else faces.contrast_limits
+        layer = self._focus.faces
+        low, high = (0.0, known.model.scale) if layer is None else layer.contrast_limits
         return float(low), float(high)
 
 
