@@ -279,8 +279,12 @@ def shrunk(pictures: NDArray[Any], longest: int) -> NDArray[Any]:
     if factor == 1 or factor > min(h, w):
         return pictures
     rows, columns = h // factor, w // factor
-    squares = pictures[..., : rows * factor, : columns * factor].reshape(
-        *pictures.shape[:-2], rows, factor, columns, factor
+    # one strided sum for each pixel of a square: faster than a mean over two short axes
+    means = np.zeros(
+        (*pictures.shape[:-2], rows, columns), np.result_type(pictures, np.float32)
     )
-    means: NDArray[Any] = squares.mean(axis=(-3, -1))
+    for y in range(factor):
+        for x in range(factor):
+            means += pictures[..., y : rows * factor : factor, x : columns * factor : factor]
+    means /= factor**2
     return means
