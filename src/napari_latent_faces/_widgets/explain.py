@@ -96,6 +96,8 @@ class ExplainWidget(QWidget):
         self.portrait = Portrait()
         self.follow = QComboBox()
         self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
+        narrow = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.follow.setSizeAdjustPolicy(narrow)
         for mode, words in _MODES.items():
             self.follow.addItem(words, mode)
         self.parts = PictureStrip("components of this face", has_bar=False)
@@ -119,7 +121,7 @@ class ExplainWidget(QWidget):
 
     def _make_page(self) -> QWidget:
         row = QHBoxLayout()
-        row.addWidget(QLabel("Gallery follows this face"))
+        row.addWidget(QLabel("Gallery follows"))
         row.addWidget(self.follow, 1)
         page = QWidget()
         column = QVBoxLayout(page)
