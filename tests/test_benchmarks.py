@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 MARKED = re.compile(r"<!-- (\w+): written by make bench -->\n(.*?)<!-- \1: end -->", re.DOTALL)
 FITS = ("many", "drawn")
-PARTS = {"machine", "orl", "archive", "disk", "window", "reading", *FITS}
+PARTS = {"machine", "orl", "archive", "disk", "window", "explore", "reading", *FITS}
 
 
 def bench(*arguments):

@@ -74,6 +74,7 @@ def read_model_layers(path: str | Sequence[str]) -> list[LayerData]:
     FileNotFoundError, ModelFileError
         As `LatentFaces.load`.
     """
+    from napari_latent_faces._gallery import watch_current_viewer
     from napari_latent_faces._labels import label_current_viewer
     from napari_latent_faces.layers import model_layers
     from napari_latent_faces.model import LatentFaces
@@ -82,6 +83,7 @@ def read_model_layers(path: str | Sequence[str]) -> list[LayerData]:
     if one is None:
         raise ValueError("Open one model file at a time.")
     label_current_viewer()
+    watch_current_viewer()
     return model_layers(LatentFaces.load(one), Path(one).stem)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces.layers import (
     FACES_KEY,
     ROLE_KEY,
@@ -75,6 +76,7 @@ class ResultLayers:
         self, viewer: napari.components.ViewerModel, faces: Any, options: ShowOptions
     ) -> None:
         self.viewer, self.faces, self.options = viewer, faces, options
+        self._galleries = galleries_of(viewer)  # from now on they follow the face
         self._earlier = self._find_earlier() if options.update else {}
         self._gallery: Any = self._earlier.get("gallery")
         self._before = _state(self._gallery) if self._gallery is not None else None
@@ -125,6 +127,7 @@ class ResultLayers:
             self.viewer.layers.remove(self._gallery)
         else:
             _update(self._gallery, *self._before)
+            self._galleries.refresh()  # the slider may have been moved meanwhile
 
     def _wanted(self, model: LatentFaces) -> dict[str, LayerData]:
         view, places = FacesView.of(self.faces), self.options.places

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_latent_faces.lazy import LazyReconstruction, LazyResidual
 from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.tiles import GAP, Tiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,6 @@ FACES_KEY = "latent_faces_of"
 """Key of a result layer's metadata that says which layer its faces are in."""
 
 _AXES = ("face", "y", "x")
-_GAP = 0.04  # between pictures that lie side by side, as a share of a face's width
 # dark where nothing is left, and told apart by colour-blind people
 _DIVERGING = {
     "name": "blue-black-orange",
@@ -94,7 +94,7 @@ class FacesView:
 
     def beside(self, place: int, width: int) -> tuple[float, ...]:
         """Return the origin of pictures that lie `place` faces to the right of the faces."""
-        step = width * (1 + _GAP) * self.scale[-1]
+        step = width * (1 + GAP) * self.scale[-1]
         return (*self.translate[:-1], self.translate[-1] + place * step)
 
 
@@ -221,7 +221,7 @@ def live_gallery(
     if most_pixels is not None:
         step = int(np.ceil(np.sqrt(max(1.0, components.size / most_pixels))))
         components = components[:, ::step, ::step]
-    span = places + (places - 1) * _GAP
+    span = places + (places - 1) * GAP
     picture = montage(components, gallery_columns(k, span))
     zoom = span * w / picture.shape[1]
     y, x = view.translate[-2:]
@@ -231,7 +231,7 @@ def live_gallery(
         "colormap": "gray",
         "contrast_limits": (0.0, 1.0),
         "scale": tuple(zoom * step for step in view.scale[-2:]),
-        "translate": (y + (h + w * _GAP) * view.scale[-2], x),
+        "translate": (y + (h + w * GAP) * view.scale[-2], x),
     }
 
 
@@ -254,14 +254,11 @@ def gallery_columns(k: int, span: float) -> int:
 
 def montage(pictures: NDArray[Any], columns: int) -> NDArray[Any]:
     """Return pictures (k, h, w) in rows of `columns`, with narrow gaps of 0 between them."""
-    k, h, w = pictures.shape
-    gap = max(1, round(w * _GAP))
-    rows = -(-k // columns)
-    canvas = np.zeros((rows, h + gap, columns, w + gap), pictures.dtype)
+    tiles = Tiles(len(pictures), columns, *pictures.shape[1:])
+    canvas = np.zeros(tiles.shape, pictures.dtype)
     for i, picture in enumerate(pictures):
-        canvas[i // columns, :h, i % columns, :w] = picture
-    flat: NDArray[Any] = canvas.reshape(rows * (h + gap), columns * (w + gap))
-    return flat[:-gap, :-gap]
+        canvas[tiles.box(i)] = picture
+    return canvas
 
 
 def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> LayerData:

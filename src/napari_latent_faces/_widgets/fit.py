@@ -16,21 +16,19 @@ from magicgui.widgets import (
 from magicgui.widgets.bases import Widget
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import Qt
 from superqt import QCollapsible
 
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
 from napari_latent_faces._widgets.form import form_of, make_fields, read_fields
+from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.layers import ROLE_KEY
 from napari_latent_faces.nmf import NMFParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import napari
-    from qtpy.QtWidgets import QWidget
 
     from napari_latent_faces.nmf import FitStep
 
@@ -40,23 +38,6 @@ _NO_FACES = (
     "No stack of faces yet. Open one with File > IO Utilities > Open folder of faces..., or "
     "a sample with File > Open Sample > Latent faces."
 )
-
-
-class _RemovalWatch(QObject):
-    """Tells when a widget is taken out of its window, which Qt has no signal for."""
-
-    def __init__(self, widget: QWidget, on_removed: Callable[[], None]) -> None:
-        super().__init__(widget)
-        self._on_removed = on_removed
-        widget.installEventFilter(self)
-
-    def eventFilter(self, widget: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Call back when the widget has lost its parent; every event goes on its way."""
-        if widget is None or event is None:
-            return False
-        if event.type() == QEvent.Type.ParentChange and widget.parent() is None:
-            self._on_removed()
-        return False
 
 
 class FitWidget(Container[Widget]):
@@ -79,7 +60,7 @@ class FitWidget(Container[Widget]):
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._sync)
         layers.events.removed.connect(self._sync)
-        self._watch = _RemovalWatch(self.native, self.cancel)
+        self._watch = RemovalWatch(self.native, self.cancel)
         self.native.destroyed.connect(self._abandon)
         self._sync()
 

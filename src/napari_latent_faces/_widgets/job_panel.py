@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces._labels import label_faces
-from napari_latent_faces._widgets.fit import _RemovalWatch
 from napari_latent_faces._widgets.model_choice import ModelChoice
+from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.layers import ROLE_KEY
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class JobPanel(Container[Widget]):
         self.model_choice.chosen.connect(self._sync)
         for event in self._events():
             event.connect(self._sync)
-        self._watch = _RemovalWatch(self.native, self.cancel)
+        self._watch = RemovalWatch(self.native, self.cancel)
         self.native.destroyed.connect(self._abandon)
         self.native.setMinimumWidth(300)
 

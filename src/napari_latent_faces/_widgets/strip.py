@@ -1,0 +1,206 @@
+"""A row of small pictures with a word below each, of which one can be picked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import (
+    QAbstractListModel,
+    QItemSelectionModel,
+    QModelIndex,
+    QSize,
+    Qt,
+)
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QListView, QSizePolicy
+
+from napari_latent_faces._widgets.pictures import to_pixmap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["PictureStrip", "StripItem"]
+
+_HEIGHT = 64  # of a picture, in the screen's own units
+_WIDEST = 96
+_ROLES = Qt.ItemDataRole
+_NOWHERE = QModelIndex()
+
+
+@dataclass(frozen=True, eq=False)
+class StripItem:
+    """One picture of a strip.
+
+    Parameters
+    ----------
+    key : int
+        What it stands for: a face or a component.
+    pixels : array of shape (h, w)
+        The picture.
+    limits : tuple of float
+        What is shown black and white.
+    text : str
+        Words below it, in at most two lines.
+    hint : str
+        Words shown under the mouse.
+    """
+
+    key: int
+    pixels: NDArray[Any]
+    limits: tuple[float, float]
+    text: str
+    hint: str = ""
+
+
+class _StripModel(QAbstractListModel):
+    """The items of a strip; a picture is drawn when it is first seen."""
+
+    def __init__(self, size: QSize, ratio: float) -> None:
+        super().__init__()
+        self.items: list[StripItem] = []
+        self._icons: dict[int, QIcon] = {}
+        self._size = size * ratio
+        self._ratio = ratio
+
+    def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:  # noqa: N802
+        return 0 if parent.isValid() else len(self.items)
+
+    def data(self, index: QModelIndex, role: int = _ROLES.DisplayRole) -> Any:
+        """Return text, picture or hint of an item."""
+        if not 0 <= index.row() < len(self.items):
+            return None
+        item = self.items[index.row()]
+        if role == _ROLES.DecorationRole:
+            return self._icon(index.row())
+        known = {
+            _ROLES.DisplayRole: item.text,
+            _ROLES.ToolTipRole: item.hint or item.text.replace("\n", ", "),
+            _ROLES.AccessibleTextRole: item.hint or item.text,
+            _ROLES.TextAlignmentRole: int(Qt.AlignmentFlag.AlignHCenter),
+        }
+        return known.get(_ROLES(role))
+
+    def put(self, items: Sequence[StripItem]) -> None:
+        """Replace all items; rows that stay keep their place, so that nothing scrolls."""
+        old, new = len(self.items), len(items)
+        self._icons.clear()
+        if new > old:
+            self.beginInsertRows(_NOWHERE, old, new - 1)
+            self.items = list(items)
+            self.endInsertRows()
+        elif new < old:
+            self.beginRemoveRows(_NOWHERE, new, old - 1)
+            self.items = list(items)
+            self.endRemoveRows()
+        self.items = list(items)
+        if new:
+            self.dataChanged.emit(self.index(0), self.index(new - 1))
+
+    def put_pixels(self, row: int, pixels: NDArray[Any]) -> None:
+        """Replace the picture of one item."""
+        self.items[row] = replace(self.items[row], pixels=pixels)
+        self._icons.pop(row, None)
+        self.dataChanged.emit(self.index(row), self.index(row), [_ROLES.DecorationRole])
+
+    def _icon(self, row: int) -> QIcon:
+        if row not in self._icons:
+            item = self.items[row]
+            pixmap = to_pixmap(item.pixels, item.limits).scaled(
+                self._size,
+                Qt.AspectRatioMode.KeepAspectRatio,
+                Qt.TransformationMode.SmoothTransformation,
+            )
+            pixmap.setDevicePixelRatio(self._ratio)
+            self._icons[row] = icon = QIcon(pixmap)
+            icon.addPixmap(pixmap, QIcon.Mode.Selected)  # not tinted by the style
+        return self._icons[row]
+
+
+class PictureStrip(QListView):
+    """Small pictures beside one another, to be scrolled sideways and picked from.
+
+    However many there are, only those that are seen are drawn.
+
+    Parameters
+    ----------
+    name : str
+        What the strip shows, for screen readers.
+    has_bar : bool
+        Whether a scroll bar is shown; not needed where another strip's bar moves both.
+    """
+
+    picked = Signal(int)  # key of the item that was clicked, or entered from the keyboard
+
+    def __init__(self, name: str, *, has_bar: bool = True) -> None:
+        super().__init__()
+        self._has_bar = has_bar
+        self.setAccessibleName(name)
+        self._model = _StripModel(QSize(_WIDEST, _HEIGHT), self.devicePixelRatioF())
+        self.setModel(self._model)
+        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setFlow(QListView.Flow.LeftToRight)
+        self.setWrapping(False)
+        self.setMovement(QListView.Movement.Static)
+        self.setResizeMode(QListView.ResizeMode.Fixed)
+        self.setUniformItemSizes(True)
+        self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setIconSize(QSize(_WIDEST, _HEIGHT))
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        if not has_bar:
+            self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollMode(QListView.ScrollMode.ScrollPerPixel)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._fit_cells(_WIDEST // 2)
+        self.clicked.connect(self._on_activated)
+        self.activated.connect(self._on_activated)
+
+    @property
+    def items(self) -> list[StripItem]:
+        """The items that are shown."""
+        return self._model.items
+
+    @property
+    def scroll_bar(self) -> Any:
+        """The bar below the pictures."""
+        return self.horizontalScrollBar()
+
+    def put(self, items: Sequence[StripItem]) -> None:
+        """Show other items; the row does not scroll."""
+        if items:
+            h, w = items[0].pixels.shape
+            self._fit_cells(min(_WIDEST, round(_HEIGHT * w / h)))
+        self._model.put(items)
+
+    def put_pixels(self, key: int, pixels: NDArray[Any]) -> None:
+        """Show another picture for what a key stands for, if it is in the strip."""
+        for row, item in enumerate(self.items):
+            if item.key == key:
+                self._model.put_pixels(row, pixels)
+
+    def mark(self, key: int | None) -> None:
+        """Mark the item with a key as the current one, or none."""
+        rows = [row for row, item in enumerate(self.items) if item.key == key]
+        chosen: Any = self.selectionModel()
+        if not rows:
+            chosen.clear()
+        else:
+            index = self._model.index(rows[0])
+            chosen.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+
+    def _on_activated(self, index: QModelIndex) -> None:
+        self.picked.emit(self.items[index.row()].key)
+
+    def _fit_cells(self, width: int) -> None:
+        """Make room for pictures of a width, and for two lines of words below them."""
+        letters = self.fontMetrics()
+        width = max(width, letters.horizontalAdvance("#000 00 %")) + 8
+        size = QSize(width, _HEIGHT + 2 * letters.lineSpacing() + 12)
+        if size != self.gridSize():
+            self.setGridSize(size)
+            bar = self.scroll_bar.sizeHint().height() if self._has_bar else 0
+            self.setFixedHeight(size.height() + bar + 2 * self.frameWidth() + 2)

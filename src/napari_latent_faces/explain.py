@@ -1,0 +1,290 @@
+"""What builds a face: the components it uses, their sum step by step, and who else does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_latent_faces.model import LatentFaces
+
+__all__ = [
+    "Explainer",
+    "Parts",
+    "build_up",
+    "face_error",
+    "least_share",
+    "prominence",
+    "shrunk",
+]
+
+_BLOCK_VALUES = 2**22  # weights looked at in one go
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The components that a face uses, the largest contribution first.
+
+    Parameters
+    ----------
+    components : array of int, shape (m,)
+        Which components.
+    weights : array of shape (m,)
+        The face's weight for each.
+    shares : array of shape (m,)
+        Share of the face's reconstruction that each contributes, as the sum over its
+        pixels; the shares of all components that add anything sum to 1.
+    used : int
+        How many of them, from the first on, the face uses by the rule of `least_share`.
+    """
+
+    components: NDArray[np.intp]
+    weights: NDArray[Any]
+    shares: NDArray[np.float64]
+    used: int
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+
+class Explainer:
+    """Tells what builds the faces of a model; what all faces have in common is kept.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+
+    Attributes
+    ----------
+    shares : array of shape (k,)
+        Share of the reconstruction of all faces that each component carries.
+    uses : array of int, shape (k,)
+        How many faces use each component, by the rule of `least_share`.
+    """
+
+    def __init__(self, model: LatentFaces) -> None:
+        self.model = model
+        self.shares = model.shares
+        self._sums = model.components.sum(axis=(1, 2), dtype=np.float64)
+        self.uses = self._count_uses()
+
+    def parts(self, face: int) -> Parts:
+        """Return what a face is built of.
+
+        Parameters
+        ----------
+        face : int
+            Which face of the model.
+
+        Returns
+        -------
+        Parts
+            The components with a weight above 0, sorted by their contribution; empty
+            for a black face.
+
+        Raises
+        ------
+        IndexError
+            If there is no such face.
+        """
+        self._check("face", face, len(self.model.weights))
+        weights = self.model.weights[face]
+        carried = weights * self._sums
+        order = np.argsort(-carried, kind="stable")[: np.count_nonzero(carried > 0)]
+        shares = carried[order] / (carried.sum() or 1.0)
+        used = int(np.count_nonzero(shares >= least_share(self.model.n_components)))
+        return Parts(order, weights[order], shares, used)
+
+    def users(self, component: int, count: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """Return the faces that use a component most.
+
+        Parameters
+        ----------
+        component : int
+            Which component.
+        count : int
+            How many faces at most; faces whose weight is 0 are left out.
+
+        Returns
+        -------
+        faces : array of int, shape (m,)
+            The faces, the largest weight first.
+        weights : array of shape (m,)
+            Their weights for the component.
+
+        Raises
+        ------
+        IndexError
+            If there is no such component.
+        """
+        self._check("component", component, self.model.n_components)
+        weights = self.model.weights[:, component]
+        count = min(count, int(np.count_nonzero(weights > 0)))
+        some = np.argpartition(-weights, count - 1)[:count] if count else np.empty(0, np.intp)
+        faces = some[np.lexsort((some, -weights[some]))]
+        return faces, weights[faces]
+
+    def caption(self, component: int, face: int | None = None) -> str:
+        """Return what is known of a component in words, with a face's weight for it."""
+        n = len(self.model.weights)
+        parts = [
+            f"component {component}",
+            f"{100 * self.shares[component]:.1f} % of the reconstruction",
+            f"used by {self.uses[component]} of {n} faces",
+        ]
+        if face is not None:
+            parts.append(f"weight {self.model.weights[face, component]:.3g} in this face")
+        return "  |  ".join(parts)
+
+    def _count_uses(self) -> NDArray[np.intp]:
+        """Count the faces that use each component, a block of faces at a time."""
+        k = self.model.n_components
+        counts = np.zeros(k, np.intp)
+        step = max(1, _BLOCK_VALUES // k)
+        for first in range(0, len(self.model.weights), step):
+            carried = self.model.weights[first : first + step] * self._sums
+            least = least_share(k) * carried.sum(axis=1, keepdims=True)
+            counts += np.count_nonzero((carried >= least) & (carried > 0), axis=0)
+        return counts
+
+    def _check(self, what: str, number: int, count: int) -> None:
+        if not 0 <= number < count:
+            raise IndexError(f"There is no {what} {number}: the model has {count}.")
+
+
+def least_share(n_components: int) -> float:
+    """Return the share of a face's reconstruction from which on a component is used.
+
+    A face uses a component that contributes at least a tenth of an equal share: with 20
+    components 0.5 % of the sum of its pixels. A weight that is merely not 0 would not do,
+    as some solvers never reach 0, and one bound for all numbers of components would leave
+    none used where there are many.
+    """
+    return 0.1 / n_components
+
+
+def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how much of each component a face has, beside the one it has most of.
+
+    Parameters
+    ----------
+    weights : array of shape (k,)
+        The face's weights.
+
+    Returns
+    -------
+    array of shape (k,)
+        From 0 to 1, growing with the weight: the root of weight over largest weight, so
+        that small weights, which are most of them, can still be told from none.
+    """
+    largest = float(weights.max(initial=0))
+    if largest <= 0:
+        return np.zeros(len(weights))
+    roots: NDArray[np.float64] = np.sqrt(np.asarray(weights, np.float64) / largest)
+    return roots
+
+
+def build_up(components: NDArray[Any], weights: ArrayLike) -> NDArray[Any]:
+    """Return the sums of the first one, two, ... and of all weighted components.
+
+    Parameters
+    ----------
+    components : array of shape (m, h, w)
+        The components, in the order in which they are added.
+    weights : array of shape (m,)
+        Their weights.
+
+    Returns
+    -------
+    array of shape (m, h, w)
+        Picture ``i`` is that of the components up to ``i``; the last is the whole face.
+        In the units of the fit: 1 is the model's `scale`.
+
+    Notes
+    -----
+    Each picture is made from the one before it, m products and sums of a picture in all
+    (figure 1 of Lee & Seung, 1999, drawn step by step).
+
+    References
+    ----------
+    D. D. Lee and H. S. Seung, "Learning the parts of objects by non-negative matrix
+    factorization", Nature 401, 788-791 (1999). :doi:`10.1038/44565`
+    """
+    scaled = components * np.asarray(weights, components.dtype)[:, None, None]
+    sums: NDArray[Any] = np.cumsum(scaled, axis=0, out=scaled)
+    return sums
+
+
+def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
+    """Return the relative error of one face's reconstruction.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    face : int
+        Which face of the model.
+    pixels : array of shape (h, w)
+        Its picture, in the units of the faces that the model was fitted to.
+
+    Returns
+    -------
+    float
+        Norm of face minus reconstruction over norm of the face: 0 for an exact one. For
+        a black face 0 if its reconstruction is black as well, otherwise infinite.
+
+    Raises
+    ------
+    ValueError
+        If the picture has another size than the model's faces.
+    """
+    if pixels.shape != model.shape[1:]:
+        raise ValueError(
+            f"The picture has the shape {pixels.shape}, the model's faces {model.shape[1:]}."
+        )
+    seen = pixels.astype(np.float64)
+    missed = float(np.linalg.norm(seen - model.reconstruct(face)))
+    if missed == 0:
+        return 0.0
+    whole = float(np.linalg.norm(seen))
+    return missed / whole if whole else float("inf")
+
+
+def shrunk(pictures: NDArray[Any], longest: int) -> NDArray[Any]:
+    """Return smaller pictures, of means over squares of pixels.
+
+    Sums of shrunk pictures are the shrunk sums, so that a face can be built up from
+    small components.
+
+    Parameters
+    ----------
+    pictures : array of shape (..., h, w)
+        The pictures.
+    longest : int
+        Most pixels of a side. Sides shrink by one whole factor; what does not fill a
+        square at the right and below is left out.
+
+    Returns
+    -------
+    array of shape (..., h // f, w // f)
+        Floats where the pictures shrink, else the pictures themselves.
+    """
+    h, w = pictures.shape[-2:]
+    factor = -(-max(h, w) // longest)
+    if factor == 1 or factor > min(h, w):
+        return pictures
+    rows, columns = h // factor, w // factor
+    # one strided sum for each pixel of a square: faster than a mean over two short axes
+    means = np.zeros(
+        (*pictures.shape[:-2], rows, columns), np.result_type(pictures, np.float32)
+    )
+    for y in range(factor):
+        for x in range(factor):
+            means += pictures[..., y : rows * factor : factor, x : columns * factor : factor]
+    means /= factor**2
+    return means

@@ -1,0 +1,142 @@
+"""Where the pictures of a montage lie, and how one of them is set off from the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["GAP", "Tiles", "paint_tile"]
+
+GAP = 0.04
+"""Gap between pictures that lie side by side, as a share of their width."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The places of `count` pictures of one size in rows, with narrow gaps between them.
+
+    Parameters
+    ----------
+    count : int
+        How many pictures.
+    columns : int
+        How many lie beside one another.
+    height, width : int
+        Size of each, in pixels.
+    """
+
+    count: int
+    columns: int
+    height: int
+    width: int
+
+    @classmethod
+    def found_in(cls, shape: tuple[int, ...], pictures: tuple[int, int, int]) -> Tiles | None:
+        """Return the places of pictures of shape (k, h, w) in a montage of a shape.
+
+        None if the montage is not one of such pictures.
+        """
+        k, h, w = pictures
+        step = w + _gap(w)
+        columns = (shape[-1] + _gap(w)) // step
+        tiles = cls(k, max(1, columns), h, w)
+        return tiles if tiles.shape == tuple(shape) else None
+
+    @property
+    def gap(self) -> int:
+        """Pixels between two pictures."""
+        return _gap(self.width)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return -(-self.count // self.columns)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the whole."""
+        return (
+            self.rows * (self.height + self.gap) - self.gap,
+            self.columns * (self.width + self.gap) - self.gap,
+        )
+
+    def box(self, tile: int) -> tuple[slice, slice]:
+        """Return the rows and columns of pixels of a picture.
+
+        Raises
+        ------
+        IndexError
+            If there is no such picture.
+        """
+        if not 0 <= tile < self.count:
+            raise IndexError(f"There is no tile {tile}: there are {self.count}.")
+        row, column = divmod(tile, self.columns)
+        top, left = row * (self.height + self.gap), column * (self.width + self.gap)
+        return slice(top, top + self.height), slice(left, left + self.width)
+
+    def at(self, y: float, x: float) -> int | None:
+        """Return which picture the pixel nearest to a point belongs to.
+
+        Parameters
+        ----------
+        y, x : float
+            The point; pixel 0 reaches from -0.5 to 0.5.
+
+        Returns
+        -------
+        int or None
+            The picture; None in a gap, outside, and where a row is not full.
+        """
+        row, below = divmod(round(y), self.height + self.gap)
+        column, beside = divmod(round(x), self.width + self.gap)
+        is_inside = row >= 0 and 0 <= column < self.columns
+        tile = row * self.columns + column
+        if is_inside and tile < self.count and below < self.height and beside < self.width:
+            return tile
+        return None
+
+
+def paint_tile(
+    place: NDArray[Any],
+    picture: NDArray[Any],
+    *,
+    level: float = 1.0,
+    frame: float | None = None,
+    is_chosen: bool = False,
+) -> None:
+    """Draw a picture into its place in a montage.
+
+    Parameters
+    ----------
+    place : array of shape (h, w)
+        The part of the montage to write to.
+    picture : array of shape (h, w)
+        The picture, with maximum 1.
+    level : float
+        What it is multiplied by.
+    frame : float, optional
+        Brightness of a thin frame along the picture's edge.
+    is_chosen : bool
+        Whether a white line runs around the picture, which tells it from all others.
+    """
+    place[:] = picture * picture.dtype.type(level)
+    line = _gap(place.shape[1])
+    inside = place
+    if is_chosen:
+        _frame(inside, line, 1.0)
+        _frame(inside[line:-line, line:-line], line, 0.0)
+        inside = inside[2 * line : -2 * line, 2 * line : -2 * line]
+    if frame is not None:
+        _frame(inside, line, frame)
+
+
+def _frame(place: NDArray[Any], line: int, value: float) -> None:
+    place[:line] = place[-line:] = value
+    place[:, :line] = place[:, -line:] = value
+
+
+def _gap(width: int) -> int:
+    return max(1, round(width * GAP))

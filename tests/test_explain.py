@@ -1,0 +1,157 @@
+"""What builds a face."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_latent_faces import explain, fit
+from napari_latent_faces.explain import (
+    Explainer,
+    build_up,
+    face_error,
+    least_share,
+    prominence,
+    shrunk,
+)
+from tests.test_nearest import made
+
+some_models = st.builds(
+    made,
+    st.integers(1, 40),
+    st.integers(1, 12),
+    st.integers(0, 2**16),
+    st.sampled_from([np.float32, np.float64]),
+)
+
+
+@given(some_models, st.data())
+def test_the_parts_of_a_face_are_all_of_it_the_largest_first(model, data):
+    face = data.draw(st.integers(0, len(model.weights) - 1))
+    parts = Explainer(model).parts(face)
+    pictures = model.weights[face][:, None, None] * model.components.astype(float)
+    sums = pictures.sum(axis=(1, 2))
+    assert set(parts.components) == set(np.flatnonzero(sums > 0))
+    assert (np.diff(parts.shares) <= 0).all()
+    np.testing.assert_array_equal(parts.weights, model.weights[face][parts.components])
+    if len(parts):
+        assert parts.shares.sum() == pytest.approx(1)
+        np.testing.assert_allclose(parts.shares, sums[parts.components] / sums.sum(), 1e-5)
+
+
+@given(some_models, st.data())
+def test_the_last_step_of_the_build_up_is_the_reconstruction(model, data):
+    face = data.draw(st.integers(0, len(model.weights) - 1))
+    parts = Explainer(model).parts(face)
+    before = model.components.copy()
+    steps = build_up(model.components[parts.components], parts.weights)
+    np.testing.assert_array_equal(model.components, before)
+    assert steps.dtype == model.components.dtype
+    for i, step in enumerate(steps):
+        some = np.zeros(model.n_components)
+        some[parts.components[: i + 1]] = parts.weights[: i + 1]
+        np.testing.assert_allclose(step * model.scale, model.blend(some), 1e-4, 1e-3)
+    if len(parts):
+        np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(face), 1e-4, 1e-3)
+
+
+@given(some_models)
+def test_uses_count_the_faces_that_list_a_component_as_used(model):
+    explainer = Explainer(model)
+    counts = np.zeros(model.n_components, int)
+    for face in range(len(model.weights)):
+        parts = explainer.parts(face)
+        counts[parts.components[: parts.used]] += 1
+        assert (parts.shares[: parts.used] >= least_share(model.n_components)).all()
+        assert (parts.shares[parts.used :] < least_share(model.n_components)).all()
+    np.testing.assert_array_equal(explainer.uses, counts)
+    np.testing.assert_allclose(explainer.shares, model.shares)
+
+
+def test_uses_are_counted_the_same_in_blocks(monkeypatch):
+    model = made(100, 7)
+    whole = Explainer(model).uses
+    monkeypatch.setattr(explain, "_BLOCK_VALUES", 50)
+    np.testing.assert_array_equal(Explainer(model).uses, whole)
+
+
+@given(some_models, st.integers(1, 50), st.data())
+def test_the_users_of_a_component_are_those_with_the_largest_weights(model, count, data):
+    component = data.draw(st.integers(0, model.n_components - 1))
+    faces, weights = Explainer(model).users(component, count)
+    column = model.weights[:, component]
+    assert len(set(faces)) == len(faces) == min(count, np.count_nonzero(column))
+    np.testing.assert_array_equal(weights, np.sort(column)[::-1][: len(faces)])
+    np.testing.assert_array_equal(column[faces], weights)
+
+
+def test_what_is_not_in_the_model_is_told():
+    explainer = Explainer(made(5, 3))
+    with pytest.raises(IndexError, match="no face 5: the model has 5"):
+        explainer.parts(5)
+    with pytest.raises(IndexError, match="no component -1: the model has 3"):
+        explainer.users(-1, 2)
+
+
+def test_a_black_face_uses_nothing():
+    model = made(4, 3)
+    model.weights[2] = 0
+    parts = Explainer(model).parts(2)
+    assert len(parts) == parts.used == 0
+    assert 2 not in Explainer(model).users(0, 4)[0]
+
+
+def test_the_errors_of_the_faces_make_up_that_of_the_model(stack):
+    model = fit(stack, n_components=3, max_iter=60, tol=0)
+    images = stack.images.astype(float)
+    errors = [face_error(model, i, stack.images[i]) for i in range(len(stack))]
+    missed = sum((e * np.linalg.norm(x)) ** 2 for e, x in zip(errors, images, strict=True))
+    assert np.sqrt(missed) / np.linalg.norm(images) == pytest.approx(model.error, rel=1e-3)
+
+
+def test_errors_of_black_faces_and_of_wrong_sizes():
+    model = made(4, 3)
+    black = np.zeros(model.shape[1:])
+    assert face_error(model, 0, black) == np.inf
+    model.weights[0] = 0
+    assert face_error(model, 0, black) == 0
+    with pytest.raises(ValueError, match=r"shape \(2, 2\), the model's faces \(6, 5\)"):
+        face_error(model, 0, np.zeros((2, 2)))
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 30),
+    st.integers(0, 2**16),
+)
+def test_sums_of_shrunk_pictures_are_the_shrunk_sums(m, h, w, longest, seed):
+    pictures = np.random.default_rng(seed).random((m, h, w))
+    small = shrunk(pictures, longest)
+    np.testing.assert_allclose(small.sum(axis=0), shrunk(pictures.sum(axis=0), longest))
+    assert pictures.min() <= small.min() <= small.max() <= pictures.max()
+    if min(h, w) >= -(-max(h, w) // longest):
+        assert max(small.shape[1:]) <= longest
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=9))
+def test_prominence_grows_with_the_weight_from_none_to_the_most(weights):
+    found = prominence(np.array(weights))
+    assert ((found >= 0) & (found <= 1)).all()
+    order = np.argsort(weights)
+    assert (np.diff(found[order]) >= 0).all()
+    assert (found[np.equal(weights, 0)] == 0).all()
+    assert found.max() == (1 if max(weights) > 0 else 0)
+
+
+def test_a_component_is_told_in_words():
+    model = made(10, 3)
+    explainer = Explainer(model)
+    words = explainer.caption(1, face=4)
+    assert words.startswith(f"component 1  |  {100 * model.shares[1]:.1f} % of the")
+    assert f"used by {explainer.uses[1]} of 10 faces" in words
+    assert words.endswith(f"weight {model.weights[4, 1]:.3g} in this face")
+    assert words.startswith(explainer.caption(1))

@@ -1,0 +1,268 @@
+"""Galleries that follow the face, tell what their tiles are, and let them be chosen."""
+
+from __future__ import annotations
+
+import gc
+from types import SimpleNamespace
+from weakref import ref
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.utils._proxies import ReadOnlyWrapper
+from napari.utils.interactions import (
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
+
+from napari_latent_faces import fit
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces._gallery import galleries_of
+from napari_latent_faces._labels import label_faces
+from napari_latent_faces._results import ResultLayers, ShowOptions
+from napari_latent_faces.explain import prominence
+from napari_latent_faces.layers import faces_layer, gallery_columns, model_layers, montage
+from napari_latent_faces.tiles import Tiles
+
+
+@pytest.fixture
+def viewer(stack):
+    viewer = ViewerModel()
+    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    return viewer
+
+
+@pytest.fixture
+def shown(viewer, model):
+    """Show a model, and return its gallery's layer."""
+    return show(viewer, "orl", model)
+
+
+def show(viewer, name, model):
+    ResultLayers(viewer, viewer.layers[name], ShowOptions()).show_model(model)
+    return viewer.layers[f"latent faces [{name}]"]
+
+
+def plain(model):
+    return montage(model.components, gallery_columns(model.n_components, 2.04))
+
+
+def tile(layer, model, i):
+    return layer.data[Tiles.found_in(layer.data.shape, model.components.shape).box(i)]
+
+
+def place(layer, model, i):
+    """Return where the middle of a tile is in the viewer."""
+    rows, columns = Tiles.found_in(layer.data.shape, model.components.shape).box(i)
+    middle = ((rows.start + rows.stop - 1) / 2, (columns.start + columns.stop - 1) / 2)
+    return (0.0, *layer.data_to_world(middle))
+
+
+def mouse(kind, position, pos=(0, 0), button=1, modifiers=(), is_dragging=False):
+    return ReadOnlyWrapper(
+        SimpleNamespace(
+            type=f"mouse_{kind}",
+            position=position,
+            pos=pos,
+            button=button,
+            modifiers=modifiers,
+            is_dragging=is_dragging,
+        )
+    )
+
+
+def click(viewer, position, moved=0, **kwargs):
+    mouse_press_callbacks(viewer, mouse("press", position, **kwargs))
+    mouse_move_callbacks(
+        viewer, mouse("move", position, (moved, 0), is_dragging=True, **kwargs)
+    )
+    mouse_release_callbacks(viewer, mouse("release", position, **kwargs))
+
+
+def test_it_is_plain_until_asked_to_follow(viewer, shown, model):
+    focus_of(viewer).go_to_face(3)
+    np.testing.assert_array_equal(shown.data, plain(model))
+
+
+def test_brightness_follows_the_weights_of_the_face(viewer, shown, model):
+    galleries_of(viewer).mode = "brightness"
+    for face in (0, 7, 20):
+        focus_of(viewer).go_to_face(face)
+        level = prominence(model.weights[face])
+        for i in range(model.n_components):
+            seen = tile(shown, model, i)
+            np.testing.assert_allclose(seen / seen.max(), model.components[i], atol=1e-6)
+            assert seen.max() == pytest.approx(0.06 + 0.94 * level[i], abs=1e-6)
+    galleries_of(viewer).mode = "off"
+    np.testing.assert_array_equal(shown.data, plain(model))
+
+
+def test_a_border_follows_the_weights_of_the_face(viewer, shown, model):
+    galleries_of(viewer).mode = "border"
+    for face in (0, 7):
+        focus_of(viewer).go_to_face(face)
+        level = prominence(model.weights[face])
+        for i in range(model.n_components):
+            seen = tile(shown, model, i)
+            np.testing.assert_allclose(seen[0], level[i], atol=1e-6)
+            np.testing.assert_array_equal(seen[1:-1, 1:-1], model.components[i][1:-1, 1:-1])
+
+
+def test_the_screen_is_told_only_when_something_has_changed(viewer, shown):
+    galleries_of(viewer).mode = "brightness"
+    told = []
+    shown.events.set_data.connect(told.append)
+    focus_of(viewer).go_to_face(2)
+    assert len(told) == 1
+    galleries_of(viewer).refresh()
+    galleries_of(viewer).mode = "brightness"
+    assert len(told) == 1
+
+
+def test_an_unknown_mode_is_refused(viewer):
+    with pytest.raises(ValueError, match="off, brightness, border, got 'glow'"):
+        galleries_of(viewer).mode = "glow"
+
+
+def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, model):
+    focus = focus_of(viewer)
+    click(viewer, place(shown, model, 2))
+    assert focus.component == 2
+    assert (tile(shown, model, 2)[0] == 1).all()
+    np.testing.assert_array_equal(tile(shown, model, 1), model.components[1])
+    click(viewer, place(shown, model, 1))
+    assert focus.component == 1
+    np.testing.assert_array_equal(tile(shown, model, 2), model.components[2])
+    click(viewer, place(shown, model, 1))
+    assert focus.component is None
+    np.testing.assert_array_equal(shown.data, plain(model))
+
+
+def test_the_chosen_tile_keeps_its_mark_when_the_face_changes(viewer, shown, model):
+    galleries_of(viewer).mode = "brightness"
+    focus_of(viewer).select_component(1)
+    focus_of(viewer).go_to_face(9)
+    assert (tile(shown, model, 1)[0] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "how", [{"moved": 20}, {"button": 2}, {"modifiers": ("Shift",)}], ids=str
+)
+def test_what_is_no_click_chooses_nothing(viewer, shown, model, how):
+    click(viewer, place(shown, model, 1), **how)
+    assert focus_of(viewer).component is None
+
+
+def test_beside_the_tiles_hidden_or_while_drawing_nothing_is_chosen(viewer, shown, model):
+    click(viewer, (0.0, 3.0, 3.0))  # on the face
+    place_of_one = place(shown, model, 1)
+    shown.visible = False
+    click(viewer, place_of_one)
+    shown.visible = True
+    viewer.add_shapes(ndim=3).mode = "add_rectangle"
+    click(viewer, place_of_one)
+    assert focus_of(viewer).component is None
+
+
+def test_the_status_bar_tells_what_is_under_the_mouse(viewer, shown, model):
+    label_faces(viewer)
+    focus_of(viewer).go_to_face(4)
+    mouse_move_callbacks(viewer, mouse("move", place(shown, model, 1)))
+    viewer.status = {"layer_base": "orl", "coordinates": "[4 3 2]: 17"}
+    told = viewer.status["coordinates"]
+    assert told.startswith("s1/5.png  |  subject s1")
+    assert "component 1  |" in told
+    assert "% of the reconstruction" in told
+    assert "of 30 faces" in told
+    assert "[4 3 2]" not in told
+    mouse_move_callbacks(viewer, mouse("move", (0.0, 3.0, 3.0)))
+    viewer.status = {"layer_base": "orl", "coordinates": "[4 3 2]: 17"}
+    assert "component" not in viewer.status["coordinates"]
+    assert "[4 3 2]: 17" in viewer.status["coordinates"]
+
+
+def test_it_says_no_more_when_the_mouse_has_left(viewer, shown, model):
+    mouse_move_callbacks(viewer, mouse("move", place(shown, model, 1)))
+    viewer.status = ""
+    viewer.status = {"coordinates": "[0 0 0]"}
+    assert viewer.status["coordinates"] == "[0 0 0]"
+
+
+def test_a_running_fit_keeps_its_preview(viewer, stack, shown, model):
+    galleries_of(viewer).mode = "brightness"
+    focus_of(viewer).go_to_face(1)
+    before = shown.data.copy()
+    results = ResultLayers(viewer, viewer.layers["orl"], ShowOptions())
+    results.show_step(model.components[::-1])
+    preview = shown.data.copy()
+    focus_of(viewer).go_to_face(2)
+    click(viewer, place(shown, model, 0))
+    np.testing.assert_array_equal(shown.data, preview)
+    assert focus_of(viewer).component is None
+    results.discard()
+    assert not np.array_equal(shown.data, before)  # it has caught up with the slider
+    focus_of(viewer).go_to_face(1)
+    np.testing.assert_allclose(shown.data, before)
+
+
+def test_the_next_fit_s_gallery_follows_as_well(viewer, stack, shown):
+    galleries_of(viewer).mode = "brightness"
+    focus_of(viewer).select_component(1)
+    other = fit(stack, n_components=5, max_iter=5, tol=0)
+    assert show(viewer, "orl", other) is shown
+    focus_of(viewer).go_to_face(3)
+    level = prominence(other.weights[3])
+    for i in range(5):
+        assert tile(shown, other, i).max() == pytest.approx(0.06 + 0.94 * level[i], abs=1e-6)
+    click(viewer, place(shown, other, 4))
+    assert focus_of(viewer).component == 4
+
+
+def test_of_two_galleries_only_the_one_in_focus_follows(viewer, stack, shown, model):
+    galleries_of(viewer).mode = "brightness"
+    viewer.add_layer(Layer.create(*faces_layer(stack, "other")))
+    viewer.layers["other"].translate = (0, 0, 100)
+    other = fit(stack, n_components=4, max_iter=5, tol=0)
+    theirs = show(viewer, "other", other)
+    assert focus_of(viewer).model is other
+    np.testing.assert_array_equal(shown.data, plain(model))
+    click(viewer, place(shown, model, 2))  # now it is about the first
+    assert focus_of(viewer).model is model
+    assert focus_of(viewer).component == 2
+    np.testing.assert_array_equal(theirs.data, plain(other))
+
+
+def test_a_model_from_a_file_is_followed_in_its_own_viewer_only(model):
+    viewers = [ViewerModel(), ViewerModel()]
+    for viewer in viewers:
+        galleries_of(viewer)
+        for data in model_layers(model, "m"):
+            viewer.add_layer(Layer.create(*data))
+    first, second = viewers
+    galleries_of(first).mode = "brightness"
+    focus_of(first).go_to_face(2)
+    gallery = first.layers["latent faces [m]"]
+    click(first, place(gallery, model, 0))
+    assert focus_of(first).component == 0
+    assert focus_of(second).component is None
+    np.testing.assert_array_equal(second.layers["latent faces [m]"].data, plain(model))
+
+
+def test_a_picture_that_the_user_has_put_there_is_left_alone(viewer, shown, model):
+    shown.data = np.random.default_rng(0).random(shown.data.shape)
+    before = shown.data.copy()
+    galleries_of(viewer).mode = "border"
+    focus_of(viewer).select_component(1)
+    np.testing.assert_array_equal(shown.data, before)
+
+
+def test_a_closed_viewer_is_forgotten(model):
+    viewer = ViewerModel()
+    galleries_of(viewer)
+    viewer.add_layer(Layer.create(*model_layers(model, "m")[0]))
+    gone = ref(viewer)
+    del viewer
+    gc.collect()
+    assert gone() is None

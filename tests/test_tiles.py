@@ -1,0 +1,88 @@
+"""Where the pictures of a montage lie."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_latent_faces.layers import montage
+from napari_latent_faces.tiles import Tiles, paint_tile
+
+every_tiles = st.builds(
+    Tiles, st.integers(1, 30), st.integers(1, 8), st.integers(1, 40), st.integers(1, 40)
+)
+
+
+@given(every_tiles)
+def test_each_picture_of_a_montage_is_where_its_box_is(tiles):
+    numbers = np.arange(1, tiles.count + 1)
+    pictures = np.broadcast_to(numbers[:, None, None], (tiles.count, tiles.height, tiles.width))
+    flat = montage(pictures, tiles.columns)
+    assert flat.shape == tiles.shape
+    for i in range(tiles.count):
+        place = flat[tiles.box(i)]
+        assert place.shape == (tiles.height, tiles.width)
+        assert (place == i + 1).all()
+
+
+@given(every_tiles, st.data())
+def test_a_point_is_on_the_picture_that_is_seen_there(tiles, data):
+    height, width = tiles.shape
+    pictures = np.ones((tiles.count, tiles.height, tiles.width), int)
+    flat = montage(pictures * np.arange(1, tiles.count + 1)[:, None, None], tiles.columns)
+    y = data.draw(st.integers(-3, height + 2))
+    x = data.draw(st.integers(-3, width + 2))
+    seen = flat[y, x] if 0 <= y < height and 0 <= x < width else 0
+    found = tiles.at(y, x)
+    assert (0 if found is None else found + 1) == seen
+
+
+@given(every_tiles, st.floats(-0.49, 0.49), st.floats(-0.49, 0.49))
+def test_a_pixel_reaches_half_a_pixel_around_its_centre(tiles, dy, dx):
+    rows, columns = tiles.box(tiles.count - 1)
+    for y, x in ((rows.start, columns.start), (rows.stop - 1, columns.stop - 1)):
+        assert tiles.at(y + dy, x + dx) == tiles.count - 1
+
+
+@given(every_tiles)
+def test_the_places_are_known_from_the_shapes_alone(tiles):
+    pictures = (tiles.count, tiles.height, tiles.width)
+    assert Tiles.found_in(tiles.shape, pictures) == tiles
+    height, width = tiles.shape
+    assert Tiles.found_in((height + 1, width), pictures) is None
+    assert Tiles.found_in((height, width, 3), pictures) is None
+
+
+def test_there_is_no_place_for_what_is_not_there():
+    for tile in (-1, 3):
+        with pytest.raises(IndexError, match=rf"no tile {tile}: there are 3"):
+            Tiles(3, 2, 5, 5).box(tile)
+
+
+def test_a_painted_tile_is_darker_framed_or_chosen():
+    picture = np.full((20, 25), 0.5, np.float32)
+    place = np.zeros_like(picture)
+
+    paint_tile(place, picture)
+    np.testing.assert_array_equal(place, picture)
+
+    paint_tile(place, picture, level=0.5)
+    np.testing.assert_array_equal(place, picture / 2)
+
+    paint_tile(place, picture, frame=0.8)
+    assert (place[0] == np.float32(0.8)).all()
+    assert (place[1:-1, 1:-1] == 0.5).all()
+
+    paint_tile(place, picture, frame=0.8, is_chosen=True)
+    middle = place[10]
+    np.testing.assert_allclose(middle[:4], [1, 0, 0.8, 0.5])
+    np.testing.assert_allclose(middle[-4:], [0.5, 0.8, 0, 1])
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.booleans())
+def test_pictures_of_a_few_pixels_can_be_painted(h, w, is_chosen):
+    place = np.zeros((h, w))
+    paint_tile(place, np.ones((h, w)), frame=0.5, is_chosen=is_chosen)
+    assert place.max() == (1 if is_chosen or min(h, w) > 2 else 0.5)

@@ -1,0 +1,147 @@
+"""Exploring a model as a person does: open the panel, move the slider, click a tile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication, QOpenGLWidget
+
+from napari_latent_faces import draw_faces, fit
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces._results import ResultLayers, ShowOptions
+from napari_latent_faces.explain import prominence
+from napari_latent_faces.layers import faces_layer
+from napari_latent_faces.tiles import Tiles
+from tests.window.menus import open_widget
+
+NAME = "What builds this face?"
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return draw_faces(6, 4, random_state=1)
+
+
+@pytest.fixture(scope="module")
+def model(faces):
+    return fit(faces, n_components=8, max_iter=60, tol=0)
+
+
+@pytest.fixture
+def panel(viewer, faces, model, qtbot):
+    layer = viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
+    ResultLayers(viewer, layer, ShowOptions()).show_model(model)
+    panel = open_widget(qtbot, viewer.window, NAME)
+    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1, timeout=20_000)
+    return panel
+
+
+def move(canvas, point):
+    """Move the mouse over the canvas; QTest would move the screen's, which takes its time."""
+    here, none = QPointF(point), Qt.MouseButton.NoButton
+    there, keys = canvas.mapToGlobal(here), Qt.KeyboardModifier.NoModifier
+    event = QMouseEvent(QEvent.Type.MouseMove, here, there, none, none, keys)
+    QApplication.sendEvent(canvas, event)
+
+
+@pytest.fixture
+def canvas(viewer, panel, qtbot):
+    """Return the canvas, once the panel beside it has got its place."""
+    QApplication.processEvents()
+    return viewer.window._qt_window.findChild(QOpenGLWidget)
+
+
+def box_on_canvas(viewer, canvas, gallery, model, tile):
+    """Return corners of a tile in pixels of the canvas."""
+    shown = viewer.window._qt_viewer.canvas
+    pixels = np.array([[0.0, 0.0], [canvas.height(), canvas.width()]])
+    world = [
+        np.array(shown._map_canvas2world(tuple(each[::-1]), shown.view)[-2:]) for each in pixels
+    ]
+    zoom = (pixels[1] - pixels[0]) / (world[1] - world[0])
+    rows, columns = Tiles.found_in(gallery.data.shape, model.components.shape).box(tile)
+    corners = (rows.start, columns.start), (rows.stop - 1, columns.stop - 1)
+    return [
+        pixels[0] + (np.array(gallery.data_to_world(each)) - world[0]) * zoom
+        for each in corners
+    ]
+
+
+@pytest.fixture
+def brightness(viewer, canvas, model):
+    """Return a function that tells how bright the canvas is where a tile is."""
+    gallery = viewer.layers["latent faces [drawn]"]
+
+    def measure(tile):
+        (top, left), (bottom, right) = box_on_canvas(viewer, canvas, gallery, model, tile)
+        seen = viewer.screenshot(canvas_only=True, flash=False)[..., :3].mean(axis=-1)
+        ratio = seen.shape[0] / canvas.height()
+        y0, x0, y1, x1 = (round(each * ratio) for each in (top, left, bottom, right))
+        return seen[y0:y1, x0:x1].mean()
+
+    return measure
+
+
+def most_and_least(model, component):
+    weights = [prominence(face)[component] for face in model.weights]
+    return int(np.argmax(weights)), int(np.argmin(weights))
+
+
+def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
+    viewer, panel, canvas, brightness, model, qtbot
+):
+    gallery, focus = viewer.layers["latent faces [drawn]"], focus_of(viewer)
+    most, least = most_and_least(model, 3)
+    seen = {}
+    for face in (most, least, most):
+        focus.go_to_face(face)
+        qtbot.waitUntil(lambda i=face: f"{i + 1} of 24" in panel.portrait.words.text())
+        again = brightness(3)
+        assert seen.setdefault(face, again) == pytest.approx(again, abs=0.5)
+    assert seen[most] > 1.5 * seen[least]
+
+    corners = box_on_canvas(viewer, canvas, gallery, model, 3)
+    y, x = np.mean(corners, axis=0)
+    point = QPoint(round(x), round(y))
+
+    def tells_what_is_there():  # moves in quick succession are passed over
+        move(canvas, point)
+        return "component 3  |" in str(viewer.status)
+
+    qtbot.waitUntil(tells_what_is_there, timeout=10_000)
+    assert "of 24 faces" in str(viewer.status)
+    before = brightness(3)
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=point)
+    assert focus.component == 3
+    assert panel.users_title.text().startswith("Component 3,")
+    assert brightness(3) > before  # the line around it
+
+    panel.follow.setCurrentIndex(panel.follow.findData("off"))
+    panel.follow.activated.emit(panel.follow.currentIndex())
+    focus.go_to_face(least)
+    assert brightness(3) > seen[least]
+
+
+def test_the_panel_draws_other_pictures_for_another_face(viewer, panel, qtbot):
+    focus, seen = focus_of(viewer), {}
+    for face in (0, 9, 0):
+        focus.go_to_face(face)
+        qtbot.waitUntil(lambda i=face: f"{i + 1} of 24" in panel.portrait.words.text())
+        picture = panel.grab().toImage()
+        assert seen.setdefault(face, picture) == picture
+    assert seen[0] != seen[9]
+
+
+def test_closing_the_dock_lets_go_of_the_viewer(viewer, panel, model, qtbot):
+    focus_of(viewer).go_to_face(2)
+    dock = panel.parent()
+    while not hasattr(dock, "destroyOnClose"):
+        dock = dock.parent()
+    dock.destroyOnClose()
+    focus_of(viewer).go_to_face(5)
+    gallery = viewer.layers["latent faces [drawn]"]
+    box = Tiles.found_in(gallery.data.shape, model.components.shape).box(4)
+    np.testing.assert_array_equal(gallery.data[box], model.components[4])
