@@ -11,6 +11,7 @@ import numpy as np
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces.layers import (
     FACES_KEY,
+    MODEL_KEY,
     ROLE_KEY,
     FacesView,
     components_layer,
@@ -142,7 +143,7 @@ class ResultLayers:
         return {
             layer.metadata[ROLE_KEY]: layer
             for layer in self.viewer.layers
-            if layer.metadata.get(FACES_KEY) == key
+            if layer.metadata.get(FACES_KEY) == key and MODEL_KEY in layer.metadata
         }
 
     def _add(self, data: LayerData) -> Any:
