@@ -1,0 +1,57 @@
+"""Pictures of numbers for Qt: grey or coloured values as QPixmap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtGui import QImage, QPixmap
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["to_image", "to_pixmap"]
+
+
+def to_pixmap(
+    pixels: NDArray[Any],
+    limits: tuple[float, float] = (0.0, 1.0),
+    colormap: Any = None,
+) -> QPixmap:
+    """Return a picture of numbers, to be drawn on the screen: see `to_image`."""
+    return QPixmap.fromImage(to_image(pixels, limits, colormap))
+
+
+def to_image(
+    pixels: NDArray[Any],
+    limits: tuple[float, float] = (0.0, 1.0),
+    colormap: Any = None,
+) -> QImage:
+    """Return a picture of numbers.
+
+    Parameters
+    ----------
+    pixels : array of shape (h, w)
+        The numbers.
+    limits : tuple of float
+        What is shown black and white (the ends of the colormap); values beyond are cut.
+    colormap : napari colormap, optional
+        Colours; grey by default.
+
+    Returns
+    -------
+    QImage
+        w x h pixels, with a memory of its own.
+    """
+    low, high = limits
+    span = high - low or 1.0
+    levels = np.clip((pixels - low) * (255.0 / span), 0, 255)
+    grey = np.nan_to_num(levels).astype(np.uint8)
+    h, w = grey.shape
+    if colormap is None:
+        shown, step, form = grey, w, QImage.Format.Format_Grayscale8
+    else:
+        table = np.round(colormap.map(np.linspace(0, 1, 256)) * 255).astype(np.uint8)
+        shown, step, form = table[grey], 4 * w, QImage.Format.Format_RGBA8888
+    # the format wants rows of whole words, unless it is told their length
+    return QImage(shown.tobytes(), w, h, step, form).copy()
