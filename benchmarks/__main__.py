@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import disk, machine, page, reading, solver, window
+from benchmarks import disk, machine, mixing, page, reading, solver, window
 from benchmarks.setting import Setting, Skipped
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "many": solver.many,
     "disk": disk.part,
     "window": window.part,
+    "mixing": mixing.part,
     "reading": reading.part,
     "drawn": solver.drawn,
 }

@@ -57,6 +57,10 @@ class MixedLayers:
         self._mixed.data[...] = pictures
         self._mixed.refresh(extent=False, highlight=False, thumbnail=False)
 
+    def bring_into_view(self) -> None:
+        """Show all layers as large as the canvas allows."""
+        self.viewer.reset_view(margin=_MARGIN)
+
     def keep(
         self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
     ) -> int:
@@ -141,5 +145,5 @@ class MixedLayers:
         layer = self.viewer.add_layer(Layer.create(*data))
         if before is not None:
             selection.active = before
-        self.viewer.reset_view(margin=_MARGIN)
+        self.bring_into_view()
         return layer

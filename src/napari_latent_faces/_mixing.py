@@ -83,6 +83,11 @@ class MixingDesk:
             self._making.abandon()
             self._making = None
 
+    def bring_into_view(self) -> None:
+        """Show all layers as large as the canvas allows, if there is something to mix."""
+        if self.mix is not None:
+            self._layers.bring_into_view()
+
     def _follow(self, model: LatentFaces | None) -> None:
         """Begin a new mix, with the current face of another model."""
         was_making = self.is_making
@@ -214,6 +219,19 @@ class MixingDesk:
         """Return what a face of the model is called."""
         names = () if self.model is None else self.model.provenance.names
         return names[face] if 0 <= face < len(names) else f"face {face}"
+
+    def face_picture(self, face: int) -> tuple[NDArray[Any], tuple[float, float]]:
+        """Return a face of the model, shape (h, w), and what to show black and white.
+
+        The face itself where it is shown and in memory, else its reconstruction.
+        """
+        model, faces = self.focus.model, self.focus.faces
+        if faces is not None and isinstance(faces.data, np.ndarray):
+            low, high = faces.contrast_limits
+            return faces.data[face], (float(low), float(high))
+        if model is None:
+            return np.zeros((1, 1)), (0.0, 1.0)
+        return model.reconstruct(face), (0.0, model.scale)
 
     def _near_words(self, near: str, strength: float) -> str:
         if near == "face" and self.focus.face is not None:

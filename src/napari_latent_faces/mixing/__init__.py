@@ -2,6 +2,7 @@
 
 from napari_latent_faces.mixing.amounts import (
     as_weights,
+    listed,
     mattering,
     mean_weights,
     morph,
@@ -16,6 +17,7 @@ __all__ = [
     "MixedPicture",
     "WeightSampler",
     "as_weights",
+    "listed",
     "mattering",
     "mean_weights",
     "morph",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "as_weights",
     "is_signed",
+    "listed",
     "mattering",
     "mean_weights",
     "morph",
@@ -176,3 +178,40 @@ def morph(
     start, end = as_weights(model, a), as_weights(model, b)
     way = np.linspace(0.0, 1.0, steps)[:, None]
     return (1 - way) * start + way * end
+
+
+def listed(
+    model: LatentFaces, weights: NDArray[Any], which: str = "all", numbers: str = ""
+) -> list[int]:
+    """Return the components that a list shows.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    weights : array of shape (k,)
+        A mixed face.
+    which : {"matter", "used", "all"}
+        Those of `mattering`, those whose weight is not 0, or all.
+    numbers : str
+        Numbers and ranges of components, such as ``"3, 10-20"``: these and no others,
+        whatever `which` says. What is no number is passed over.
+
+    Returns
+    -------
+    list of int
+        In the components' order.
+    """
+    k = model.n_components
+    asked = {
+        i
+        for first, last in re.findall(r"(\d+)(?:\s*-\s*(\d+))?", numbers)
+        for i in range(int(first), min(int(last or first), k - 1) + 1)
+    }
+    if asked or numbers.strip():
+        return sorted(i for i in asked if i < k)
+    if which == "matter":
+        return [int(i) for i in mattering(model, weights)]
+    if which == "used":
+        return [int(i) for i in np.flatnonzero(weights)]
+    return list(range(k))
