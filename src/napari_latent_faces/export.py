@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import shutil
-import tempfile
-from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +12,11 @@ import numpy as np
 from napari_latent_faces.layers import montage
 from napari_latent_faces.model import unit_maximum
 from napari_latent_faces.model_file import is_model_file
+from napari_latent_faces.whole_folder import Contents, check_folder, write_folder
 
 if TYPE_CHECKING:
     from os import PathLike
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -28,7 +26,7 @@ __all__ = ["check_export", "export_model"]
 
 _PICTURES = "components"
 _FILES = ("model.npz", "components.png", "weights.csv")
-_ALL = (*_FILES, _PICTURES)
+_CONTENTS = Contents(_FILES, _PICTURES, lambda folder: is_model_file(folder / "model.npz"))
 
 
 def export_model(
@@ -71,24 +69,7 @@ def export_model(
     OSError
         If the files cannot be written.
     """
-    folder = Path(folder)
-    check_export(folder, force=force)
-    exists = os.path.lexists(folder)
-    # beside what it will replace, so that moving it is only a change of names
-    aside = tempfile.mkdtemp(
-        prefix=f".{folder.name[:32]}.", suffix=".part", dir=folder if exists else folder.parent
-    )
-    try:
-        new = Path(aside, "new")
-        new.mkdir()
-        _write(model, new)
-        if exists:
-            _swap(new, folder, Path(aside, "old"))
-        else:
-            new.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return folder
+    return write_folder(folder, _CONTENTS, partial(_write, model), force=force)
 
 
 def check_export(folder: str | PathLike[str], *, force: bool = False) -> None:
@@ -108,68 +89,7 @@ def check_export(folder: str | PathLike[str], *, force: bool = False) -> None:
     PermissionError
         If files may not be written there.
     """
-    folder = Path(folder)
-    exists = os.path.lexists(folder)
-    if exists and not force:
-        raise FileExistsError(
-            f"{folder} exists already: choose another folder, or replace the results in it "
-            "with --force (force=True)."
-        )
-    if exists and not folder.is_dir():
-        raise FileExistsError(f"{folder} is not a folder: choose another name.")
-    if exists:
-        _check_replaceable(folder)
-    elif not folder.parent.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {folder.parent} to write {folder.name} into: make it first."
-        )
-    writable = folder if exists else folder.parent
-    if not os.access(writable, os.W_OK | os.X_OK):
-        raise PermissionError(f"{writable} may not be written to: check its permissions.")
-
-
-def _check_replaceable(folder: Path) -> None:
-    """Refuse to replace what is not an earlier export."""
-    there = [name for name in _ALL if os.path.lexists(folder / name)]
-    foreign = [name for name in there if (folder / name).is_dir() != (name == _PICTURES)]
-    if not foreign and not is_model_file(folder / "model.npz"):
-        foreign = there
-    if foreign:
-        raise FileExistsError(
-            f"{folder / foreign[0]} is not part of an earlier export and is not replaced: "
-            "choose another folder."
-        )
-
-
-def _swap(new: Path, folder: Path, old: Path) -> None:
-    """Move the files in `new` to `folder`, and an earlier export to `old`; all or nothing."""
-    arriving = _exported(new)
-    made = not (folder / _PICTURES).exists()
-    (old / _PICTURES).mkdir(parents=True)
-    try:
-        (folder / _PICTURES).mkdir(exist_ok=True)
-        for name in _exported(folder):
-            (folder / name).rename(old / name)
-        for name in arriving:
-            (new / name).rename(folder / name)
-    except BaseException:
-        # what was moved is told by the files: an interrupt can come between any two lines
-        for name in arriving:
-            if not (new / name).exists():
-                (folder / name).rename(new / name)
-        for name in _exported(old):
-            (old / name).rename(folder / name)
-        if made:
-            with suppress(FileNotFoundError):
-                (folder / _PICTURES).rmdir()
-        raise
-
-
-def _exported(folder: Path) -> list[Path]:
-    """Return the files of an export, relative to its folder; others are left out."""
-    files = [folder / name for name in _FILES]
-    files += [path for path in (folder / _PICTURES).glob("*.png") if path.stem.isdecimal()]
-    return [path.relative_to(folder) for path in files if os.path.lexists(path)]
+    check_folder(folder, _CONTENTS, force=force)
 
 
 def _write(model: LatentFaces, folder: Path) -> None:
