@@ -88,7 +88,7 @@ def drag(side: int, k: int, times: int) -> dict[str, list[float]]:
         steps.append(time.perf_counter() - began)
         wait_for_frame(viewer)
         frames.append(time.perf_counter() - began)
-    viewer.close()
+    _close(viewer)
     return {"steps": steps[1:], "frames": frames[1:]}
 
 
@@ -99,7 +99,7 @@ def open_panel(k: int) -> float:
     viewer = _viewer(_model(_FACES, 64, k))
     turn_loop(1500)
     took = _timed(lambda: _open(viewer))
-    viewer.close()
+    _close(viewer)
     return took
 
 
@@ -162,6 +162,14 @@ def _viewer(model: Any) -> Any:
 def _open(viewer: Any) -> Any:
     _, widget = viewer.window.add_plugin_dock_widget("napari-latent-faces", "Mix faces")
     return widget
+
+
+def _close(viewer: Any) -> None:
+    """Close a viewer when its threads have ended, as napari does when it quits."""
+    from superqt.utils import WorkerBase
+
+    WorkerBase.await_workers(60_000)
+    viewer.close()
 
 
 def _window(model: Any) -> tuple[Any, Any]:

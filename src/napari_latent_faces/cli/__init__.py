@@ -1,4 +1,4 @@
-"""The command line: ``latent-faces fit``, ``info`` and ``demo``."""
+"""The command line: ``latent-faces fit``, ``generate``, ``info`` and ``demo``."""
 
 from __future__ import annotations
 

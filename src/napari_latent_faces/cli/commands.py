@@ -1,4 +1,4 @@
-"""The command line: fit a folder of faces, tell about one, show the demo."""
+"""The command line: fit a folder of faces, generate new ones, tell about one, show the demo."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     args = command_parser().parse_args(argv)
-    command = {"fit": _fit, "info": _info, "demo": _demo}[args.command]
+    command = {"fit": _fit, "generate": _generate, "info": _info, "demo": _demo}[args.command]
     try:
         with _warnings_as_lines():
             command(args)
@@ -98,6 +98,26 @@ def _fit(args: argparse.Namespace) -> None:
             "written to": args.out,
         }
     )
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from napari_latent_faces.cli.generate import find_face, load_model
+    from napari_latent_faces.mixing import sample_weights
+    from napari_latent_faces.mixing.generated import check_generated, write_generated
+
+    if args.strength is not None and args.near is None:
+        raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
+    check_generated(args.out, force=args.force)
+    model = load_model(args.model)
+    strength = 0.7 if args.strength is None else args.strength
+    face = None if args.near is None else find_face(model, args.near)
+    made = f"random, seed {args.random_state}"
+    if face is not None:
+        made += f", {strength:g} close to {args.near}"
+    weights = sample_weights(model, args.count, args.random_state, face, strength)
+    with progress("writing faces") as show:
+        write_generated(model, weights, args.out, made=made, force=args.force, progress=show)
+    _tell({"faces": args.count, "made": made, "written to": args.out})
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -12,10 +12,11 @@ from napari_latent_faces.files import replacing
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["Recipe", "number_recipes", "recipe_table", "save_recipes"]
+__all__ = ["Recipe", "is_recipe_table", "number_recipes", "recipe_table", "save_recipes"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet run a cell
 
@@ -90,6 +91,16 @@ def save_recipes(path: str | PathLike[str], recipes: Sequence[Recipe]) -> None:
     content = recipe_table(recipes).encode("utf-8-sig", "backslashreplace")
     with replacing(path) as file:
         file.write(content)
+
+
+def is_recipe_table(path: Path) -> bool:
+    """Tell whether a file begins as those of `save_recipes` do."""
+    head = '"name","made"'.encode("utf-8-sig")
+    try:
+        with path.open("rb") as file:
+            return file.read(len(head)) == head
+    except OSError:
+        return False
 
 
 def _harmless(text: str) -> str:
