@@ -338,7 +338,7 @@ class MixerWidget(QWidget):
         except (OSError, ValueError) as error:
             show_error(f"The recipes were not saved: {error}")
         else:
-            self.status.setText(f"Saved {n} recipes.")
+            self.status.setText(f"Saved {n} recipe{'s' * (n != 1)}.")
 
 
 def _in_a_row(*widgets: QWidget) -> QHBoxLayout:
