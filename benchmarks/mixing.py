@@ -35,6 +35,7 @@ def part(setting: Setting) -> str:
     rows += [
         (f"{what}: slider step to changed layer", *_two(dragged["steps"], milliseconds)),
         (f"{what}: slider step to drawn canvas", *_two(dragged["frames"], milliseconds)),
+        (f"{what}: the canvas drawn again, unchanged", *_two(dragged["idle"], milliseconds)),
     ]
     for number in (k, many):
         opened = [on_screen(open_panel, number) for _ in range(setting.runs(3))]
@@ -88,8 +89,9 @@ def drag(side: int, k: int, times: int) -> dict[str, list[float]]:
         steps.append(time.perf_counter() - began)
         wait_for_frame(viewer)
         frames.append(time.perf_counter() - began)
+    idle = [_timed(lambda: wait_for_frame(viewer)) for _ in range(times)]
     _close(viewer)
-    return {"steps": steps[1:], "frames": frames[1:]}
+    return {"steps": steps[1:], "frames": frames[1:], "idle": idle}
 
 
 def open_panel(k: int) -> float:

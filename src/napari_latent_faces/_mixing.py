@@ -10,6 +10,7 @@ from psygnal import Signal
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._making import Making
 from napari_latent_faces._mixed_layers import MixedLayers
+from napari_latent_faces._novelty import NoveltyFinder
 from napari_latent_faces.mixing import (
     Mix,
     WeightSampler,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
+    from napari_latent_faces._novelty import Nearest
     from napari_latent_faces.mixing.recipes import Recipe
     from napari_latent_faces.model import LatentFaces
 
@@ -49,6 +51,9 @@ class MixingDesk:
 
     mix_replaced = Signal()  # there is another mix, of another model, or none
     mix_changed = Signal(object)  # as `Mix.changed`
+    component_changed = Signal(object)  # as `Focus.component_changed`
+    face_changed = Signal(object)  # as `Focus.face_changed`
+    nearest_ready = Signal()  # `nearest` will find something from now on
     made_progress = Signal(int, int)
     told = Signal(str)  # what to tell the user; faces are no longer being made
 
@@ -59,7 +64,10 @@ class MixingDesk:
         self._layers = MixedLayers(viewer, self.focus)
         self._making: Making | None = None
         self._sampler: WeightSampler | None = None
+        self._finder: NoveltyFinder | None = None
         self.focus.model_changed.connect(self._follow)
+        self.focus.component_changed.connect(self.component_changed.emit)
+        self.focus.face_changed.connect(self.face_changed.emit)
         self._follow(self.focus.model)
 
     @property
@@ -76,12 +84,17 @@ class MixingDesk:
         """Follow the viewer no more; the layers stay."""
         self._abandon()
         self.focus.model_changed.disconnect(self._follow)
+        self.focus.component_changed.disconnect(self.component_changed.emit)
+        self.focus.face_changed.disconnect(self.face_changed.emit)
         self.mix = None
 
     def _abandon(self) -> None:
         if self._making is not None:
             self._making.abandon()
             self._making = None
+        if self._finder is not None:
+            self._finder.abandon()
+            self._finder = None
 
     def bring_into_view(self) -> None:
         """Show all layers as large as the canvas allows, if there is something to mix."""
@@ -96,6 +109,9 @@ class MixingDesk:
         self.mix = None if model is None else Mix(model, self._current_face(model))
         if self.mix is not None:
             self.mix.changed.connect(self._on_change)
+            self._finder = NoveltyFinder(self.mix.model)
+            self._finder.ready.connect(self.nearest_ready.emit)
+            self._finder.start()
         self.mix_replaced.emit()
         if was_making:
             self.told.emit("There is another model now, so no faces were made.")
@@ -219,6 +235,12 @@ class MixingDesk:
         """Return what a face of the model is called."""
         names = () if self.model is None else self.model.provenance.names
         return names[face] if 0 <= face < len(names) else f"face {face}"
+
+    def nearest(self) -> Nearest | None:
+        """Return the real face nearest to the mixed one; None before it can be found."""
+        if self.mix is None or self._finder is None:
+            return None
+        return self._finder.find(self.mix.weights)
 
     def face_picture(self, face: int) -> tuple[NDArray[Any], tuple[float, float]]:
         """Return a face of the model, shape (h, w), and what to show black and white.

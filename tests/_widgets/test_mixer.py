@@ -32,7 +32,7 @@ def show_model(viewer, model):
 
 @pytest.fixture
 def model():
-    return made_model(correlated_weights(40, 12) / 4)
+    return made_model(correlated_weights(40, 12) / 40)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_the_nearest_real_face_is_named_and_a_click_goes_there(widget, viewer, q
 def test_random_faces_differ_from_click_to_click(widget, qtbot):
     seen = []
     for _ in range(2):
-        qtbot.mouseClick(widget.random.random_button, Qt.MouseButton.LeftButton)
+        widget.random.random_button.click()
         wait(widget, qtbot)
         seen.append(weights(widget))
     assert not np.array_equal(*seen)

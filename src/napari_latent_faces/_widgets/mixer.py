@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_latent_faces._mixing import MixingDesk
-from napari_latent_faces._novelty import NoveltyFinder
 from napari_latent_faces._widgets.mixer_parts import (
     MorphPart,
     NearestPart,
@@ -54,7 +53,6 @@ class MixerWidget(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._desk = MixingDesk(napari_viewer)
-        self._finder: NoveltyFinder | None = None
         self._nearest_face: int | None = None
         self._was_shown = False
         self._make_start()
@@ -170,8 +168,9 @@ class MixerWidget(QWidget):
         desk.mix_changed.connect(self._show_weights)
         desk.made_progress.connect(self._show_progress)
         desk.told.connect(self._tell)
-        focus.component_changed.connect(self.weights.mark)
-        focus.face_changed.connect(self.morph.set_current)
+        desk.component_changed.connect(self.weights.mark)
+        desk.face_changed.connect(self.morph.set_current)
+        desk.nearest_ready.connect(self._show_nearest)
         self.weights.moved.connect(self._set_weight)
         self.weights.clicked.connect(focus.select_component)
         for part in (self.weights, self.morph):
@@ -190,9 +189,6 @@ class MixerWidget(QWidget):
     def _take_mix(self) -> None:
         """Show the sliders of another mix, or say that there is none."""
         mix, focus = self._desk.mix, self._desk.focus
-        if self._finder is not None:
-            self._finder.abandon()
-            self._finder = None
         self.nearest.clear()
         self._nearest_face = None
         self.morph.set_current(focus.face)
@@ -204,9 +200,6 @@ class MixerWidget(QWidget):
             self.weights.set_model(model.components, weight_ranges(model))
             self.morph.set_faces(len(model.weights), model.provenance.names)
             self.status.setText("")
-            self._finder = NoveltyFinder(model)
-            self._finder.ready.connect(self._show_nearest)
-            self._finder.start()
             self._list()
             self.weights.mark(focus.component)
         self._show_weights()
@@ -230,8 +223,7 @@ class MixerWidget(QWidget):
 
     def _show_nearest(self) -> None:
         """Say which real face is nearest to the mixed one."""
-        mix = self._desk.mix
-        found = self._finder.find(mix.weights) if self._finder and mix else None
+        mix, found = self._desk.mix, self._desk.nearest()
         if mix is None or found is None:
             return
         if found.face != self._nearest_face:

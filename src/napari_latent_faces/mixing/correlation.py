@@ -65,19 +65,23 @@ def spearman(weights: NDArray[Any]) -> NDArray[np.float64]:
     -------
     array of shape (k, k)
     """
-    ranks = np.stack([_mean_ranks(column) for column in weights.T], axis=1)
-    ranks -= ranks.mean(axis=0)
-    length = np.linalg.norm(ranks, axis=0)
+    columns = np.ascontiguousarray(weights.T)
+    ranks = np.stack([_mean_ranks(column) for column in columns])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=1, keepdims=True)
     ranks /= np.where(length > 0, length, 1)
-    correlations: NDArray[np.float64] = ranks.T @ ranks
+    correlations: NDArray[np.float64] = ranks @ ranks.T
     np.fill_diagonal(correlations, 1.0)
     return correlations
 
 
 def _mean_ranks(column: NDArray[Any]) -> NDArray[np.float64]:
-    ordered = np.sort(column)
-    below, upto = (np.searchsorted(ordered, column, side) for side in ("left", "right"))
-    ranks: NDArray[np.float64] = (below + upto) / 2
+    order = np.argsort(column, kind="stable")
+    ordered = column[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ends = np.append(starts[1:], len(column))
+    ranks = np.empty(len(column))
+    ranks[order] = np.repeat((starts + ends - 1) / 2, ends - starts)
     return ranks
 
 

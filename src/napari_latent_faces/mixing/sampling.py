@@ -95,7 +95,8 @@ class WeightSampler:
     def __init__(self, model: LatentFaces) -> None:
         self.model = model
         weights = some_rows(model.weights)
-        self._marginals = [Marginal.of(column) for column in weights.T]
+        columns = np.ascontiguousarray(weights.T)
+        self._marginals = [Marginal.of(column) for column in columns]
         zeros = np.array([each.zeros for each in self._marginals])
         self._factor = copula_factor(weights, zeros)
 
