@@ -22,12 +22,12 @@ def click_menu(qtbot, window, *path):
 def open_widget(qtbot, window, name):
     """Open a widget of the plugin from the Plugins menu; return it once it is seen.
 
-    napari gives a plugin with one widget an entry, one with several a submenu.
+    napari gives a plugin with one widget an entry, one with several a submenu of them.
     """
     dock = f"{name} ({PLUGIN})"
     plugins = _action(window.main_menu, "Plugins").menu()
     is_alone = any(each.text() == dock for each in plugins.actions())
-    click_menu(qtbot, window, "Plugins", *([dock] if is_alone else [PLUGIN, name]))
+    click_menu(qtbot, window, "Plugins", *([dock] if is_alone else [PLUGIN, dock]))
     qtbot.waitUntil(lambda: dock in window.dock_widgets, timeout=10_000)
     widget = window.dock_widgets[dock]
     qtbot.waitUntil(getattr(widget, "native", widget).isVisible, timeout=10_000)
