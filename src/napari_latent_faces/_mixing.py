@@ -55,7 +55,8 @@ class MixingDesk:
     face_changed = Signal(object)  # as `Focus.face_changed`
     nearest_ready = Signal()  # `nearest` will find something from now on
     made_progress = Signal(int, int)
-    told = Signal(str)  # what to tell the user; faces are no longer being made
+    making_ended = Signal()  # faces are no longer being made
+    told = Signal(str)  # what to tell the user
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
@@ -66,8 +67,8 @@ class MixingDesk:
         self._sampler: WeightSampler | None = None
         self._finder: NoveltyFinder | None = None
         self.focus.model_changed.connect(self._follow)
-        self.focus.component_changed.connect(self.component_changed.emit)
-        self.focus.face_changed.connect(self.face_changed.emit)
+        self.focus.component_changed.connect(self._on_component)
+        self.focus.face_changed.connect(self._on_face)
         self._follow(self.focus.model)
 
     @property
@@ -84,8 +85,8 @@ class MixingDesk:
         """Follow the viewer no more; the layers stay."""
         self._abandon()
         self.focus.model_changed.disconnect(self._follow)
-        self.focus.component_changed.disconnect(self.component_changed.emit)
-        self.focus.face_changed.disconnect(self.face_changed.emit)
+        self.focus.component_changed.disconnect(self._on_component)
+        self.focus.face_changed.disconnect(self._on_face)
         self.mix = None
 
     def _abandon(self) -> None:
@@ -95,6 +96,15 @@ class MixingDesk:
         if self._finder is not None:
             self._finder.abandon()
             self._finder = None
+
+    def _on_component(self, component: int | None) -> None:
+        self.component_changed.emit(component)
+
+    def _on_face(self, face: int | None) -> None:
+        self.face_changed.emit(face)
+
+    def _on_ready(self) -> None:
+        self.nearest_ready.emit()
 
     def bring_into_view(self) -> None:
         """Show all layers as large as the canvas allows, if there is something to mix."""
@@ -110,11 +120,12 @@ class MixingDesk:
         if self.mix is not None:
             self.mix.changed.connect(self._on_change)
             self._finder = NoveltyFinder(self.mix.model)
-            self._finder.ready.connect(self.nearest_ready.emit)
+            self._finder.ready.connect(self._on_ready)
             self._finder.start()
         self.mix_replaced.emit()
         if was_making:
             self.told.emit("There is another model now, so no faces were made.")
+            self.making_ended.emit()
         if self.mix is not None:
             self._show()
 
@@ -164,7 +175,7 @@ class MixingDesk:
             if self.mix is not None:
                 self.mix.start_from(weights[0])
 
-        self._make(draw, show, "")
+        self._make(draw, show)
 
     def generate(self, n: int, random_state: int, near: str, strength: float) -> None:
         """Add random faces to the generated ones, once a thread has made them.
@@ -186,9 +197,11 @@ class MixingDesk:
 
         def keep(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
             if model is not None:
-                self._layers.keep(model, weights, pictures, made)
+                count = self._layers.keep(model, weights, pictures, made)
+                where = f"{count - n} to {count - 1} on the slider"
+                self.told.emit(f"Added {n} random face{'s' * (n != 1)}: {where}.")
 
-        self._make(draw, keep, f"Added {n} random face{'s' * (n != 1)}.")
+        self._make(draw, keep)
 
     def show_morph(self, a: int, b: int, way: float) -> None:
         """Mix two faces of the model: all of `a` at 0, all of `b` at 1."""
@@ -206,8 +219,9 @@ class MixingDesk:
 
         def show(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
             self._layers.add_morph(model, weights, pictures, made)
+            self.told.emit(f"Added the {made}.")
 
-        self._make(lambda: morph(model, a, b, steps), show, f"Added the {made}.")
+        self._make(lambda: morph(model, a, b, steps), show)
 
     def save_recipes(self, path: str | PathLike[str]) -> int:
         """Write the recipes of the selected stack, or of the generated faces, as CSV.
@@ -281,16 +295,20 @@ class MixingDesk:
         self,
         draw: Callable[[], NDArray[Any]],
         show: Callable[[NDArray[Any], NDArray[Any]], None],
-        words: str,
     ) -> None:
         if self.model is None or self.is_making:
             return
         making = self._making = Making(self.model, draw)
-        making.progressed.connect(self.made_progress.emit)
+        making.progressed.connect(self._on_progress)
         making.made.connect(show)
-        making.ended.connect(lambda why: self._on_made(why or words))
+        making.ended.connect(self._on_made)
         making.start()
 
-    def _on_made(self, words: str) -> None:
+    def _on_progress(self, done: int, total: int) -> None:
+        self.made_progress.emit(done, total)
+
+    def _on_made(self, why_not: str) -> None:
         self._making = None
-        self.told.emit(words)
+        if why_not:
+            self.told.emit(why_not)
+        self.making_ended.emit()

@@ -201,7 +201,7 @@ def test_faces_are_generated_with_progress_and_can_be_cancelled(widget, viewer, 
     wait(widget, qtbot)
     [layer] = [each for each in viewer.layers if each.metadata.get(ROLE_KEY) == "generated"]
     assert len(layer.data) == 7
-    assert widget.status.text() == "Added 7 random faces."
+    assert widget.status.text() == "Added 7 random faces: 0 to 6 on the slider."
     assert not widget.progress.isVisible()
     widget.random.count.setValue(10_000)
     widget.random.generate_button.click()

@@ -167,6 +167,7 @@ class MixerWidget(QWidget):
         desk.mix_replaced.connect(self._take_mix)
         desk.mix_changed.connect(self._show_weights)
         desk.made_progress.connect(self._show_progress)
+        desk.making_ended.connect(self._sync)
         desk.told.connect(self._tell)
         desk.component_changed.connect(self.weights.mark)
         desk.face_changed.connect(self.morph.set_current)
@@ -310,7 +311,6 @@ class MixerWidget(QWidget):
 
     def _tell(self, text: str) -> None:
         self.status.setText(text)
-        self._sync()
 
     def _go_to_nearest(self) -> None:
         if self._nearest_face is not None:

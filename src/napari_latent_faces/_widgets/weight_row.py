@@ -65,10 +65,10 @@ class WeightRow(QWidget):
         self.slider.setRange(0, _STEPS)
         self.slider.setPageStep(_STEPS // 10)
         self.slider.setSingleStep(_STEPS // 100)
-        self.field.setDecimals(3)
+        self.field.setDecimals(4)
         self.field.setKeyboardTracking(False)
         self.field.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        self.field.setFixedWidth(self.fontMetrics().horizontalAdvance("00000.000") + 10)
+        self.field.setFixedWidth(self.fontMetrics().horizontalAdvance("0000.0000") + 10)
         for each in (self.number, self.picture, self.slider, self.field):
             layout.addWidget(each)
         for each in (self.slider, self.field):  # the wheel scrolls the list
