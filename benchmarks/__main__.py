@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import cluster, disk, explore, machine, page, reading, solver, window
+from benchmarks import cluster, disk, explore, machine, mixing, page, reading, solver, window
 from benchmarks.setting import Setting, Skipped
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "disk": disk.part,
     "window": window.part,
     "explore": explore.part,
+    "mixing": mixing.part,
     "reading": reading.part,
     "drawn": solver.drawn,
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from benchmarks.setting import Setting
 
-__all__ = ["part"]
+__all__ = ["open_window", "part", "turn_loop", "wait_for_frame"]
 
 _TICK = 5  # milliseconds
 _SETTLE = 1500  # milliseconds until a new window has drawn all it will draw
@@ -97,13 +97,13 @@ def open_once(folder: str) -> dict[str, float]:
     """Return the seconds until a window is open, and until a folder is seen in it."""
     import psutil
 
-    viewer = _open_window()
-    _wait_for_frame(viewer)
+    viewer = open_window()
+    wait_for_frame(viewer)
     window = time.time() - psutil.Process().create_time()
-    _turn_loop(_SETTLE)
+    turn_loop(_SETTLE)
     began = time.perf_counter()
     viewer.open(folder, plugin="napari-latent-faces")
-    _wait_for_frame(viewer)
+    wait_for_frame(viewer)
     picture = time.perf_counter() - began
     viewer.close()
     return {"window": window, "picture": picture}
@@ -116,13 +116,13 @@ def fit_in_window(path: str, runs: int) -> dict[str, Any]:
     from napari_latent_faces.layers import faces_layer
     from napari_latent_faces.pixels import as_stack
 
-    viewer = _open_window()
+    viewer = open_window()
     stack = as_stack(np.load(path))
     viewer.add_layer(napari.layers.Layer.create(*faces_layer(stack, "faces")))
     _, widget = viewer.window.add_plugin_dock_widget("napari-latent-faces", "Latent faces")
-    _turn_loop(_SETTLE)
+    turn_loop(_SETTLE)
     clock = _LoopClock()
-    _turn_loop(_SETTLE)
+    turn_loop(_SETTLE)
     idle = clock.stop()
     cold, *warm = [_fit(widget) for _ in range(runs + 1)]  # the first imports scikit-learn
     components = widget.parameters["n_components"].value
@@ -199,11 +199,11 @@ def _fit(widget: Any) -> tuple[float, float, float]:
     session.ended.connect(lambda _: loop.quit())
     loop.exec()
     took = time.perf_counter() - began
-    _turn_loop(300)  # the result layers are drawn after the end
+    turn_loop(300)  # the result layers are drawn after the end
     return clock.stop(), first[0] if first else took, took
 
 
-def _open_window() -> napari.Viewer:
+def open_window() -> napari.Viewer:
     import napari
 
     viewer = napari.Viewer()
@@ -211,7 +211,7 @@ def _open_window() -> napari.Viewer:
     return viewer
 
 
-def _wait_for_frame(viewer: napari.Viewer) -> None:
+def wait_for_frame(viewer: napari.Viewer) -> None:
     """Let the window live until its canvas has been drawn once more."""
     from qtpy.QtCore import QEventLoop
     from qtpy.QtWidgets import QOpenGLWidget
@@ -226,7 +226,7 @@ def _wait_for_frame(viewer: napari.Viewer) -> None:
         canvas.frameSwapped.disconnect(loop.quit)
 
 
-def _turn_loop(milliseconds: int) -> None:
+def turn_loop(milliseconds: int) -> None:
     """Let the window live for a while."""
     from qtpy.QtCore import QEventLoop, QTimer
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 MARKED = re.compile(r"<!-- (\w+): written by make bench -->\n(.*?)<!-- \1: end -->", re.DOTALL)
 FITS = ("many", "drawn")
-PARTS = {"machine", "orl", "archive", "disk", "window", "explore", "reading", *FITS}
+PARTS = {"machine", "orl", "archive", "disk", "window", "explore", "mixing", "reading", *FITS}
 
 
 def bench(*arguments):
@@ -108,6 +108,15 @@ def test_the_window_is_measured(sections):
         pytest.skip("there is no screen")
     names = [row[0] for row in rows(sections["window"])]
     for words in ("open window", "first live components", "longest gap", "slider"):
+        assert any(words in name for name in names)
+
+
+@pytest.mark.window
+def test_mixing_is_measured(sections):
+    if "Not measured: there is no screen" in sections["mixing"]:
+        pytest.skip("there is no screen")
+    names = [row[0] for row in rows(sections["mixing"])]
+    for words in ("one weight to picture", "slider step", "opening the panel", "random faces"):
         assert any(words in name for name in names)
 
 

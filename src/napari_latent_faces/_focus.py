@@ -121,7 +121,8 @@ class Focus:
         active = viewer.layers.selection.active
         results = [each for each in reversed(viewer.layers) if MODEL_KEY in each.metadata]
         if active is not None:
-            key = str(active.unique_id)
+            # a face that was made from a model belongs to the faces it lies beside
+            key = active.metadata.get(FACES_KEY) or str(active.unique_id)
             own = (each for each in results if each.metadata.get(FACES_KEY) == key)
             found = active if active in results else next(own, None)
             if found is not None:

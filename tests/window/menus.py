@@ -22,7 +22,7 @@ def click_menu(qtbot, window, *path):
 def open_widget(qtbot, window, name):
     """Open a widget of the plugin from the Plugins menu; return it once it is seen.
 
-    napari gives a plugin with one widget an entry, one with several a submenu.
+    napari gives a plugin with one widget an entry, one with several a submenu of them.
     """
     dock = f"{name} ({PLUGIN})"
     plugins = _action(window.main_menu, "Plugins").menu()

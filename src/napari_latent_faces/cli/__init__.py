@@ -1,4 +1,4 @@
-"""The command line: ``latent-faces fit``, ``encode``, ``mend``, ``info`` and ``demo``."""
+"""The command line: ``latent-faces`` and its commands."""
 
 from __future__ import annotations
 

@@ -56,7 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     args = command_parser().parse_args(argv)
-    commands = {"fit": _fit, "info": _info, "demo": _demo, "encode": _encode, "mend": _mend}
+    commands = {
+        "fit": _fit,
+        "info": _info,
+        "demo": _demo,
+        "encode": _encode,
+        "mend": _mend,
+        "generate": _generate,
+    }
     command = commands[args.command]
     try:
         with _warnings_as_lines():
@@ -99,6 +106,26 @@ def _fit(args: argparse.Namespace) -> None:
             "written to": args.out,
         }
     )
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from napari_latent_faces.cli.generate import find_face, load_model
+    from napari_latent_faces.mixing import sample_weights
+    from napari_latent_faces.mixing.generated import check_generated, write_generated
+
+    if args.strength is not None and args.near is None:
+        raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
+    check_generated(args.out, force=args.force)
+    model = load_model(args.model)
+    strength = 0.7 if args.strength is None else args.strength
+    face = None if args.near is None else find_face(model, args.near)
+    made = f"random, seed {args.random_state}"
+    if face is not None:
+        made += f", {strength:g} close to {args.near}"
+    weights = sample_weights(model, args.count, args.random_state, face, strength)
+    with progress("writing faces") as show:
+        write_generated(model, weights, args.out, made=made, force=args.force, progress=show)
+    _tell({"faces": args.count, "made": made, "written to": args.out})
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -38,6 +38,7 @@ def command_parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_encode(commands)
     _add_mend(commands)
+    _add_generate(commands)
     _add_info(commands)
     _add_demo(commands)
     return parser
@@ -116,6 +117,73 @@ def _add_model_and_faces(parser: argparse.ArgumentParser, made: str) -> None:
     )
     kept = {declared.name for declared in fields(ReadOptions)} - {"size"}
     add_options(parser, ReadOptions, "reading", only=kept)
+
+
+def _add_generate(commands: Any) -> None:
+    parser = _add_command(
+        commands, "generate", "make random faces from a model and write pictures and recipes"
+    )
+    parser.add_argument("model", metavar="MODEL", help="model file, or folder that fit wrote")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="OUT",
+        help="folder to make: faces/00.png and so on, and recipes.csv with their weights",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace the faces generated in OUT; other files stay",
+    )
+    parser.add_argument(
+        "--count", type=_count, default=20, metavar="INT", help="how many (default: 20)"
+    )
+    parser.add_argument(
+        "--random-state",
+        type=_seed,
+        default=42,
+        metavar="INT",
+        help="seed; the same seed gives the same faces (default: 42)",
+    )
+    parser.add_argument(
+        "--near",
+        metavar="FACE",
+        help="stay close to a face of the model: its name, or its number counted from 0",
+    )
+    parser.add_argument(
+        "--strength",
+        type=_share,
+        default=None,
+        metavar="FLOAT",
+        help="how close to --near: 0 is any face, 1 that face itself (default: 0.7)",
+    )
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number ({least} or more), got {text!r}"
+        )
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
+    return value
 
 
 def _add_info(commands: Any) -> None:

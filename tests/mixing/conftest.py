@@ -1,0 +1,35 @@
+"""Models with weights of known distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_latent_faces import LatentFaces, NMFParams
+from napari_latent_faces.model import Provenance
+
+
+def made_model(weights, size=(6, 5), *, dtype="uint8", seed=0, names=None):
+    """Return a model with given weights (n, k) and random components with maximum 1."""
+    weights = np.asarray(weights, np.float32)
+    n, k = weights.shape
+    components = np.random.default_rng(seed).random((k, *size), np.float32)
+    components /= components.max(axis=(1, 2), keepdims=True)
+    names = tuple(f"s{i}/1.png" for i in range(n)) if names is None else names
+    return LatentFaces(
+        components,
+        weights,
+        0.1,
+        255.0,
+        NMFParams(n_components=k),
+        Provenance(names, tuple(f"s{i}" for i in range(n)), "made", dtype, 1, "converged"),
+    )
+
+
+def correlated_weights(n, k, seed=0, zeros=0.4):
+    """Return weights (n, k) with skew distributions, zeros, and correlations of two signs."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(k, max(2, k // 2)))
+    z = rng.normal(size=(n, mixing.shape[1])) @ mixing.T + 0.3 * rng.normal(size=(n, k))
+    z /= z.std(axis=0)
+    cut = rng.uniform(-1.5, 2 * zeros - 0.6, k)
+    return np.maximum(np.exp(z) - np.exp(cut), 0)

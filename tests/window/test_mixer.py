@@ -1,0 +1,109 @@
+"""Mixing as a person does it: open the panel from the menu, drag, look."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import QPoint, Qt
+
+from napari_latent_faces import draw_faces, fit, read_faces
+from napari_latent_faces._results import ResultLayers, ShowOptions
+from napari_latent_faces.layers import ROLE_KEY, faces_layer
+from tests.window.menus import open_widget
+from tests.window.test_end_to_end import distance, picture
+
+
+@pytest.fixture
+def mixer(viewer, qtbot):
+    """Return the panel, opened from the menu beside a fit of drawn faces."""
+    stack = draw_faces(6, 3, random_state=0)
+    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "drawn")))
+    model = fit(stack, n_components=8, tol=1e-3)
+    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
+    viewer.dims.set_point(0, 7)
+    return open_widget(qtbot, viewer.window, "Mix faces")
+
+
+def mixed(viewer):
+    [layer] = [each for each in viewer.layers if each.metadata.get(ROLE_KEY) == "mixed"]
+    return layer
+
+
+def drag(qtbot, slider, to):
+    """Drag a slider's handle with the mouse to a share of its length."""
+    y = slider.height() // 2
+    start = QPoint(round(8 + (slider.width() - 16) * slider.value() / slider.maximum()), y)
+    qtbot.mousePress(slider, Qt.MouseButton.LeftButton, pos=start)
+    for share in np.linspace(0.2, 1, 5):
+        x = start.x() + share * (8 + (slider.width() - 16) * to - start.x())
+        qtbot.mouseMove(slider, QPoint(round(x), y))
+    qtbot.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=QPoint(round(x), y))
+
+
+def test_a_dragged_slider_changes_the_face_on_the_canvas_and_undo_brings_it_back(
+    mixer, viewer, qtbot
+):
+    before = picture(viewer, mixed(viewer))
+    rebuilt = picture(viewer, viewer.layers["reconstruction [drawn]"])
+    assert distance(before, rebuilt) < 5  # it starts as the current face
+    row = mixer.weights.rows[0]
+    drag(qtbot, row.slider, 0.95)
+    assert row.slider.value() > 700
+    changed = picture(viewer, mixed(viewer))
+    assert distance(changed, before) > 2
+    qtbot.mouseClick(mixer.undo_button, Qt.MouseButton.LeftButton)
+    assert not mixer.undo_button.isEnabled()  # the drag was one step
+    assert distance(picture(viewer, mixed(viewer)), before) < 0.5
+
+
+def test_faces_are_generated_saved_as_pictures_and_as_recipes(
+    mixer, viewer, npe2pm, qtbot, tmp_path, monkeypatch
+):
+    from qtpy.QtWidgets import QFileDialog
+    from tifffile import imread
+
+    mixer.random.count.setValue(4)
+    mixer.random.generate_button.click()
+    qtbot.waitUntil(lambda: not mixer._desk.is_making, timeout=20_000)
+    qtbot.mouseClick(mixer.keep_button, Qt.MouseButton.LeftButton)
+    generated = viewer.layers["generated faces [drawn]"]
+    assert len(generated.data) == 5
+    viewer.dims.set_point(0, 2)
+    another = distance(picture(viewer, generated), picture(viewer, mixed(viewer)))
+    viewer.dims.set_point(0, 4)  # where the kept face lies
+    kept = distance(picture(viewer, generated), picture(viewer, mixed(viewer)))
+    assert kept < 0.8 * another  # not 0: the two lie between other pixels of the screen
+
+    viewer.layers.selection = {generated}
+    with npe2pm.tmp_plugin(package="napari"):
+        viewer.layers.save(str(tmp_path / "faces.tif"), selected=True, plugin="napari")
+    np.testing.assert_array_equal(imread(tmp_path / "faces.tif"), generated.data)
+    asked = str(tmp_path / "recipes.csv")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (asked, ""))
+    qtbot.mouseClick(mixer.save_button, Qt.MouseButton.LeftButton)
+    assert len((tmp_path / "recipes.csv").read_text("utf-8-sig").splitlines()) == 6
+
+
+def test_closing_the_viewer_in_the_middle_of_making_faces(mixer, viewer):
+    mixer.random.count.setValue(5000)
+    mixer.random.generate_button.click()
+    assert mixer._desk.is_making
+    viewer.close()
+
+
+def test_a_random_face_of_real_ones_is_a_face_but_none_of_them(viewer, data, qtbot):
+    """Nearer to the faces than the mean face's distance from them, yet no copy."""
+    stack = read_faces(data / "orl")
+    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    model = fit(stack, n_components=20, max_iter=60)
+    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
+    mixer = open_widget(qtbot, viewer.window, "Mix faces")
+    mixer.random.random_button.click()
+    qtbot.waitUntil(lambda: not mixer._desk.is_making, timeout=20_000)
+    qtbot.waitUntil(lambda: mixer._desk.nearest() is not None, timeout=20_000)
+    found = mixer._desk.nearest()
+    assert found.usual / 4 < found.distance < 4 * found.usual
+    qtbot.waitUntil(
+        lambda: model.provenance.names[found.face] in mixer.nearest.text.text(), timeout=5_000
+    )
