@@ -1,0 +1,30 @@
+"""Faces of which it is known how many parts they are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+
+def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2, blur=0.0):
+    """Return 8-bit faces that are sums of `k` non-negative parts, and noise.
+
+    One part is as wide as the face, and in all of them; the others are spots anywhere, of
+    2 to 6 pixels across, each in half of the faces. `noise` is in units of the standard
+    deviation of the pixels; with `blur`, neighbours share it.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[0], : size[1]]
+    wide = np.exp(-(((y / size[0] - 0.5) / 0.6) ** 2) - ((x / size[1] - 0.5) / 0.6) ** 2)
+    centres = rng.uniform(2, np.array(size) - 2, (k - 1, 2))[..., None, None]
+    widths = rng.uniform(1.2, 3.0, (k - 1, 2))[..., None, None]
+    spots = np.exp(
+        -(((y - centres[:, 0]) / widths[:, 0]) ** 2 + ((x - centres[:, 1]) / widths[:, 1]) ** 2)
+        / 2
+    )
+    weights = rng.exponential(0.5, (n, k)) * (rng.random((n, k)) < 0.5)
+    weights[:, 0] = rng.uniform(0.6, 1.4, n)
+    clean = np.tensordot(weights, np.concatenate([wide[None], spots]), 1)
+    grain = gaussian_filter(rng.standard_normal(clean.shape), (0, blur, blur))
+    noisy = np.maximum(clean + noise * clean.std() * grain / grain.std(), 0)
+    return np.round(noisy / noisy.max() * 255).astype(np.uint8)
