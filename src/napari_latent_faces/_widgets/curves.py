@@ -222,14 +222,17 @@ class CurvesPlot(QWidget):
         """Draw the frame, the values beside it, and the lines of marked k."""
         line = self._line_height
         axis = _value_axis(panel, frame)
-        for tick in axis.ticks(max(2, int(frame.height() / (2 * line)))):
+        ticks = axis.ticks(max(2, int(frame.height() / (2 * line))))
+        digits = _digits(ticks)
+        for tick in ticks:
             y = axis.place(tick)
             painter.setPen(self._faint(40))
             painter.drawLine(QPointF(frame.left(), y), QPointF(frame.right(), y))
             place = QRectF(0, y - line / 2, frame.left() - _PADDING, line)
             painter.setPen(self._ink)
-            painter.drawText(place, Qt.AlignmentFlag.AlignRight, f"{tick:.4g}")
+            painter.drawText(place, Qt.AlignmentFlag.AlignRight, f"{tick:.{digits}f}")
         painter.setPen(self._faint(120))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(frame)
         self._paint_marks(painter, frame)
 
@@ -297,14 +300,26 @@ class CurvesPlot(QWidget):
         axis, line = self._k_axis(), self._line_height
         top = self._frames()[-1].bottom() + 2
         painter.setPen(self._ink)
-        room = int((axis.end - axis.start) / (3 * line)) or 1
+        room = int((axis.end - axis.start) / (2 * line)) or 1
         centre = Qt.AlignmentFlag.AlignHCenter
         for tick in axis.ticks(room):
             if tick == int(tick):
                 place = QRectF(axis.place(tick) - 30, top, 60, line)
                 painter.drawText(place, centre, f"{tick:.0f}")
-        label = QRectF(axis.start, top + line, axis.end - axis.start, line)
-        painter.drawText(label, centre, "number of components k")
+        label = QRectF(0, top + line, self.width(), line)
+        painter.drawText(label, centre, self._k_label())
+
+    def _k_label(self) -> str:
+        suggested = self._contents.suggested
+        marked = "" if suggested is None else f" (dashed: {suggested}, suggested)"
+        return f"number of components k{marked}"
+
+
+def _digits(ticks: Sequence[float]) -> int:
+    """Return how many digits after the point tell all ticks apart."""
+    return next(
+        (n for n in range(9) if all(round(each, n) == round(each, 9) for each in ticks)), 9
+    )
 
 
 def _value_axis(panel: Panel, frame: QRectF) -> Axis:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from typing import Any
 
 from napari_latent_faces import __version__
+from napari_latent_faces.choosing.options import ChoiceOptions
 from napari_latent_faces.cli.options import add_options
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.reading.options import ReadOptions
@@ -35,6 +37,7 @@ def command_parser() -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
     _add_fit(commands)
+    _add_choose_k(commands)
     _add_info(commands)
     _add_demo(commands)
     return parser
@@ -61,6 +64,36 @@ def _add_fit(commands: Any) -> None:
         "--force", action="store_true", help="replace the results in OUT; other files stay"
     )
     add_options(parser, NMFParams, "factorization")
+    add_options(parser, ReadOptions, "reading")
+
+
+def _add_choose_k(commands: Any) -> None:
+    parser = _add_command(commands, "choose-k", "measure numbers of components and suggest one")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="folder, zip or tar of pictures, or URL of one",
+    )
+    parser.add_argument(
+        "-k",
+        "--k",
+        dest="ks",
+        default="auto",
+        metavar="K",
+        help="numbers of components to measure: 5:60:5 (from, to, step), 2,4,8, or auto, a "
+        "search (default: auto)",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="CSV",
+        help="table to write, a line for each k; Ctrl-C ends the search, and writes what is "
+        "there",
+    )
+    parser.add_argument("--force", action="store_true", help="replace CSV if it exists")
+    add_options(parser, ChoiceOptions, "effort")
+    used = {each.name for each in fields(NMFParams)} - {"n_components"}
+    add_options(parser, NMFParams, "factorization", only=used)
     add_options(parser, ReadOptions, "reading")
 
 
