@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces.choosing.candidates import (
@@ -31,7 +31,9 @@ def test_a_text_spells_numbers(text, ks):
     assert parse_ks(text) == ks
 
 
-@pytest.mark.parametrize("text", ["", "two", "5:", "5:1", "1:9:0", "1:2:3:4", "1:999999999", "2;4"])
+@pytest.mark.parametrize(
+    "text", ["", "two", "5:", "5:1", "1:9:0", "1:2:3:4", "1:999999999", "2;4"]
+)
 def test_or_is_refused_with_examples(text):
     with pytest.raises(ValueError, match=r"k must be 'auto', .* '5:60:5', got "):
         parse_ks(text)
@@ -55,6 +57,7 @@ def test_wrong_numbers_are_told(ks, kind, words):
         check_ks(ks, most=8, n_folds=5)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.sets(st.integers(1, 200), min_size=1))
 def test_an_order_that_shows_the_range_soon_leaves_nothing_out(ks):
     ks = sorted(ks)

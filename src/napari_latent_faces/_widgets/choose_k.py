@@ -104,10 +104,12 @@ class ChooseKWidget(Container[Widget]):
         self.plot = CurvesPlot()
         self.readout = Label(value="")
         self.words = Label(value="")
-        for label in (self.status, self.words):
+        for label in (self.status, self.readout, self.words):
             label.native.setWordWrap(True)
             label.native.setAlignment(Qt.AlignmentFlag.AlignTop)
             label.native.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        two_lines = 2 * self.readout.native.fontMetrics().lineSpacing()
+        self.readout.native.setMinimumHeight(two_lines + 4)  # so that nothing below jumps
         self.start_button.changed.connect(self._start_or_stop)
         self.cancel_button.changed.connect(self.cancel)
         self.save_button.changed.connect(self._ask_where_to_save)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KChoice"]
 
+_SAME = 0.01  # of the lowest error: a gain that no eye sees
 _CLEARLY = 0.05  # more stable: what random starts alone hardly make of two equal k
 
 
@@ -98,13 +99,14 @@ class KChoice:
 
     @cached_property
     def as_good(self) -> NDArray[np.bool_]:
-        """Whether the held-out error is within one standard error of the lowest: (m,).
+        """Whether the held-out error is as good as the lowest: shape (m,).
 
-        Only k next to one another up to the lowest count: with many k, a single one among
+        That is within one standard error (`spread`) or 1 % of it. Only k next to one another up to the lowest count: with many k, a single one among
         worse neighbours is good by chance.
         """
         rise = self.held_out - self.held_out[self.lowest]
-        worse = np.flatnonzero(rise > self.spread)
+        margin = np.maximum(self.spread, _SAME * self.held_out[self.lowest])
+        worse = np.flatnonzero(rise > margin)
         first = worse[worse < self.lowest].max(initial=-1) + 1
         last = worse[worse > self.lowest].min(initial=len(self)) - 1
         places = np.arange(len(self))

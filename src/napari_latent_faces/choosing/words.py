@@ -33,11 +33,11 @@ def _rule(choice: KChoice) -> str:
     if k == smallest:
         return (
             f"k = {k} is the smallest whose held-out error, {error}, is within one standard "
-            f"error of {best}."
+            f"error or 1 % of {best}."
         )
     return (
-        f"k = {k}: its held-out error, {error}, is within one standard error of {best}, and "
-        f"its components are more stable ({choice.stabilities[at]:.2f}) than those of the "
+        f"k = {k}: its held-out error, {error}, is within one standard error or 1 % of {best}, "
+        f"and its components are more stable ({choice.stabilities[at]:.2f}) than those of the "
         f"smallest such k, {smallest}."
     )
 
