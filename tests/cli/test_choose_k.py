@@ -53,7 +53,8 @@ def test_ctrl_c_writes_what_is_there(run, faces_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(search._Search, "run", interrupted)
     out = tmp_path / "choice.csv"
     code, printed, _ = run(faces_folder, "-k", "2,3,4", "-o", out, *QUICK)
-    assert (code, len(out.read_text().splitlines())) == (130, 1 + 1) or code == 0
+    assert code == 0
+    assert [line.split(",")[0] for line in out.read_text().splitlines()] == ["k", "2"]
     assert "k = 2" in printed
 
 

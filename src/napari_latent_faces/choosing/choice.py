@@ -101,8 +101,9 @@ class KChoice:
     def as_good(self) -> NDArray[np.bool_]:
         """Whether the held-out error is as good as the lowest: shape (m,).
 
-        That is within one standard error (`spread`) or 1 % of it. Only k next to one another up to the lowest count: with many k, a single one among
-        worse neighbours is good by chance.
+        That is within one standard error (`spread`) or 1 % of it. Only k next to one
+        another up to the lowest count: with many k, a single one among worse neighbours is
+        good by chance.
         """
         rise = self.held_out - self.held_out[self.lowest]
         margin = np.maximum(self.spread, _SAME * self.held_out[self.lowest])
