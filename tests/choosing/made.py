@@ -11,15 +11,19 @@ from napari_latent_faces.choosing import ChoiceOptions, KChoice
 def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2, blur=0.0):
     """Return 8-bit faces that are sums of `k` non-negative parts, and noise.
 
-    One part is as wide as the face, and in all of them; the others are spots anywhere, of
-    2 to 6 pixels across, each in half of the faces. `noise` is in units of the standard
+    One part is as wide as the face, and in all of them; the others are spots of 2 to 5
+    pixels across, each in half of the faces, one in a cell of a grid: of two at one place
+    nobody could say that they are two. `noise` is in units of the standard
     deviation of the pixels; with `blur`, neighbours share it.
     """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: size[0], : size[1]]
     wide = np.exp(-(((y / size[0] - 0.5) / 0.6) ** 2) - ((x / size[1] - 0.5) / 0.6) ** 2)
-    centres = rng.uniform(2, np.array(size) - 2, (k - 1, 2))[..., None, None]
-    widths = rng.uniform(1.2, 3.0, (k - 1, 2))[..., None, None]
+    cells = int(np.ceil(np.sqrt(k - 1)))
+    places = np.argwhere(np.ones((cells, cells)))[rng.permutation(cells**2)[: k - 1]]
+    centres = (places + rng.uniform(0.25, 0.75, (k - 1, 2))) * np.array(size) / cells
+    centres = centres[..., None, None]
+    widths = rng.uniform(1.2, 2.5, (k - 1, 2))[..., None, None]
     spots = np.exp(
         -(((y - centres[:, 0]) / widths[:, 0]) ** 2 + ((x - centres[:, 1]) / widths[:, 1]) ** 2)
         / 2

@@ -45,9 +45,9 @@ def test_ctrl_c_writes_what_is_there(run, faces_folder, tmp_path, monkeypatch):
 
     def interrupted(*args):
         for step in iter_choose_k(*args):
+            yield step
             if len(step.choice) == 1:
                 raise KeyboardInterrupt
-            yield step
 
     iter_choose_k = search._Search.run
     monkeypatch.setattr(search._Search, "run", interrupted)
