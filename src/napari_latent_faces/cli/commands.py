@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_latent_faces.choosing.candidates import parse_ks
+from napari_latent_faces.choosing.options import ChoiceOptions
 from napari_latent_faces.cli.options import chosen, given, option, spelled
 from napari_latent_faces.cli.parser import DEBUG, PROGRAM, command_parser
 from napari_latent_faces.cli.progress import progress, write_line
@@ -56,15 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     args = command_parser().parse_args(argv)
-    commands = {
-        "fit": _fit,
-        "info": _info,
-        "demo": _demo,
-        "encode": _encode,
-        "mend": _mend,
-        "generate": _generate,
-    }
-    command = commands[args.command]
+    command = _COMMANDS[args.command]
     try:
         with _warnings_as_lines():
             command(args)
@@ -128,6 +122,27 @@ def _generate(args: argparse.Namespace) -> None:
     _tell({"faces": args.count, "made": made, "written to": args.out})
 
 
+def _choose_k(args: argparse.Namespace) -> None:
+    from napari_latent_faces.cli.choosing import check_table, measured, table_lines
+
+    changes = {**given(ChoiceOptions, args), **given(NMFParams, args)}
+    chosen(ChoiceOptions, args)
+    chosen(NMFParams, args)
+    try:
+        ks = parse_ks(args.ks)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"-{error}") from error
+    if args.out:
+        check_table(args.out, force=args.force)
+    choice = measured(_read(args.folder, args), ks, changes)
+    for line in table_lines(choice):
+        _say(line)
+    _say(choice.reason)
+    if args.out:
+        choice.save_csv(args.out)
+        _tell({"written to": args.out})
+
+
 def _info(args: argparse.Namespace) -> None:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.model_file import is_model_file
@@ -167,6 +182,17 @@ def _mend(args: argparse.Namespace) -> None:
     from napari_latent_faces.cli.faces import mend_faces
 
     mend_faces(args)
+
+
+_COMMANDS = {
+    "fit": _fit,
+    "choose-k": _choose_k,
+    "encode": _encode,
+    "mend": _mend,
+    "generate": _generate,
+    "info": _info,
+    "demo": _demo,
+}
 
 
 def _check_apart(folder: str, out: str) -> None:
@@ -287,7 +313,7 @@ def _say(text: str) -> None:
 def _message(error: object) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return spelled(str(error), NMFParams, ReadOptions) or "out of memory"
+    return spelled(str(error), NMFParams, ReadOptions, ChoiceOptions) or "out of memory"
 
 
 @contextmanager

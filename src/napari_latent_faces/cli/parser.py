@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from napari_latent_faces import __version__
+from napari_latent_faces.choosing.options import ChoiceOptions
 from napari_latent_faces.cli.options import add_options
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.reading.options import ReadOptions
@@ -36,6 +37,7 @@ def command_parser() -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
     _add_fit(commands)
+    _add_choose_k(commands)
     _add_encode(commands)
     _add_mend(commands)
     _add_generate(commands)
@@ -184,6 +186,36 @@ def _share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
     return value
+
+
+def _add_choose_k(commands: Any) -> None:
+    parser = _add_command(commands, "choose-k", "measure numbers of components and suggest one")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="folder, zip or tar of pictures, or URL of one",
+    )
+    parser.add_argument(
+        "-k",
+        "--k",
+        dest="ks",
+        default="auto",
+        metavar="K",
+        help="numbers of components to measure: 5:60:5 (from, to, step), 2,4,8, or auto, a "
+        "search (default: auto)",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        metavar="CSV",
+        help="table to write, a line for each k; Ctrl-C ends the search, and writes what is "
+        "there",
+    )
+    parser.add_argument("--force", action="store_true", help="replace CSV if it exists")
+    add_options(parser, ChoiceOptions, "effort")
+    used = {each.name for each in fields(NMFParams)} - {"n_components"}
+    add_options(parser, NMFParams, "factorization", only=used)
+    add_options(parser, ReadOptions, "reading")
 
 
 def _add_info(commands: Any) -> None:

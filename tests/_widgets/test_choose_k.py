@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from superqt.utils import WorkerBase
+
+from napari_latent_faces import FaceStack
+from napari_latent_faces._results import ResultLayers, ShowOptions
+from napari_latent_faces._widgets.choose_k import ChooseKWidget
+from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from tests.conftest import blobs
+
+
+@pytest.fixture
+def viewer(qapp):
+    yield ViewerModel()
+    WorkerBase.await_workers(10_000)
+    qapp.processEvents()
+
+
+@pytest.fixture
+def faces(viewer):
+    images = np.round(blobs(n=40)[0] * 255).astype(np.uint8)
+    stack = FaceStack(images, tuple(map(str, range(40))))
+    return viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+
+
+@pytest.fixture
+def widget(viewer, qtbot):
+    widget = ChooseKWidget(viewer)
+    qtbot.addWidget(widget.native)
+    widget.ks.value = "2:5"
+    widget.effort["n_starts"].value = widget.effort["n_folds"].value = 2
+    return widget
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Collect the errors that are shown."""
+    found = []
+    monkeypatch.setattr("napari_latent_faces._widgets.choose_k.show_error", found.append)
+    monkeypatch.setattr("napari.utils.notifications.show_error", found.append)
+    return found
+
+
+def measure(widget, qtbot):
+    widget.start_button.native.click()
+    qtbot.waitUntil(lambda: not widget.is_busy, timeout=60_000)
+
+
+def begin(widget, qtbot, done=2):
+    """Start a search that takes long, and wait until some k are measured."""
+    widget.ks.value = "1:19"
+    widget.effort["n_starts"].value = 30
+    widget.start_button.native.click()
+    qtbot.waitUntil(
+        lambda: widget.choice is not None and len(widget.choice) >= done, timeout=60_000
+    )
+
+
+def roles(viewer):
+    return sorted(str(layer.metadata.get(ROLE_KEY)) for layer in viewer.layers)
+
+
+def test_without_faces_it_says_where_to_get_some(widget):
+    assert not widget.start_button.enabled
+    assert not widget.save_button.enabled
+    assert "Open folder of faces" in widget.status.value
+
+
+def test_it_draws_the_curves_and_says_which_k_and_why(faces, widget, qtbot):
+    measure(widget, qtbot)
+    assert widget.choice.ks.tolist() == [2, 3, 4, 5]
+    assert widget.choice.suggested == 4
+    assert widget.words.value == widget.choice.reason
+    assert widget.plot.point(4).y() > widget.plot.point(2).y()  # lower error, lower point
+    assert "Click a point" in widget.status.value
+    assert widget.start_button.text == "Start"
+
+
+def test_a_clicked_point_shows_its_model_and_the_next_updates_it(faces, widget, viewer, qtbot):
+    measure(widget, qtbot)
+    widget.plot.clicked.emit(3)
+    assert roles(viewer) == ["None", "gallery", "reconstruction"]
+    assert viewer.layers[-1].metadata[MODEL_KEY] is widget.choice.models[3]
+    widget.plot.clicked.emit(4)
+    assert len(viewer.layers) == 3
+    assert {layer.metadata.get(MODEL_KEY) for layer in viewer.layers} == {
+        None,
+        widget.choice.models[4],
+    }
+    assert "k = 4" in widget.status.value
+    widget.update_earlier.value = False
+    widget.plot.clicked.emit(2)
+    assert len(viewer.layers) == 5
+
+
+def test_the_kinds_of_layers_of_an_earlier_fit_are_kept(faces, widget, viewer, model, qtbot):
+    measure(widget, qtbot)
+    options = ShowOptions(slider=True, residual=True)
+    ResultLayers(viewer, faces, options).show_model(widget.choice.models[2])
+    widget.show_model(5)
+    assert roles(viewer) == ["None", "components", "reconstruction", "residual"]
+
+
+def test_a_sample_is_extended_to_all_faces_when_it_is_shown(faces, widget, viewer, qtbot):
+    widget.effort["max_faces"].value = 20
+    measure(widget, qtbot)
+    assert "sample of 20 of 40" in widget.words.value
+    widget.show_model(4)
+    qtbot.waitUntil(lambda: not widget.is_busy, timeout=30_000)
+    model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
+    assert model.shape == (40, 12, 10)
+    assert model.n_components == 4
+
+
+def test_the_point_under_the_mouse_is_read_out(faces, widget, qtbot):
+    measure(widget, qtbot)
+    widget.plot.hovered.emit(3)
+    row = widget.choice.rows()[1]
+    assert f"k = 3: error {row['relative_error']:.4f}" in widget.readout.value
+    assert f"stability {row['stability']:.2f}" in widget.readout.value
+    widget.plot.hovered.emit(None)
+    assert not widget.readout.value
+
+
+def test_stop_keeps_what_is_measured(faces, widget, qtbot):
+    begin(widget, qtbot)
+    assert widget.start_button.text == "Stop and keep"
+    assert not widget.ks.enabled
+    assert widget.progress.value > 0
+    widget.start_button.native.click()
+    qtbot.waitUntil(lambda: not widget.is_busy, timeout=30_000)
+    assert 2 <= len(widget.choice) < 19
+    assert widget.save_button.enabled
+    assert widget.ks.enabled
+
+
+def test_cancel_ends_at_once(faces, widget, viewer, qtbot):
+    begin(widget, qtbot, done=1)
+    widget.cancel_button.native.click()
+    assert not widget.is_busy
+    assert widget.status.value == "Cancelled. What was measured stays."
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    assert len(viewer.layers) == 1
+
+
+def test_removing_the_faces_ends_it(faces, widget, viewer, qtbot):
+    begin(widget, qtbot, done=1)
+    viewer.layers.remove(faces)
+    assert not widget.is_busy
+    assert "The faces were removed." in widget.status.value
+    widget.show_model(int(widget.choice.ks[0]))
+    assert not viewer.layers
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+
+
+def test_a_closed_widget_ends_its_search(viewer, faces, qtbot):
+    widget = ChooseKWidget(viewer)
+    begin(widget, qtbot, done=1)
+    widget.native.deleteLater()
+    qtbot.waitUntil(lambda: not widget.is_busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    viewer.layers.clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("5:", "k must be 'auto'"), ("90", "k must be from 1 to 20")]
+)
+def test_wrong_numbers_are_told(text, words, faces, widget, told, qtbot):
+    widget.ks.value = text
+    measure(widget, qtbot)
+    assert len(told) == 1
+    assert words in told[0]
+    assert widget.choice is None
+
+
+def test_faces_that_changed_since_are_told(faces, widget, told, qtbot):
+    measure(widget, qtbot)
+    ResultLayers(widget.viewer, faces, ShowOptions(residual=True)).show_model(
+        widget.choice.models[2]
+    )
+    faces.data = np.ones((5, 4, 4), np.uint8)
+    widget.show_model(4)
+    assert "shape" in told[0]
+
+
+def test_the_table_is_saved_where_one_says(faces, widget, tmp_path, told, monkeypatch, qtbot):
+    measure(widget, qtbot)
+    path = tmp_path / "k.csv"
+    monkeypatch.setattr(
+        "qtpy.QtWidgets.QFileDialog.getSaveFileName", lambda *_: (str(path), "")
+    )
+    widget.save_button.native.click()
+    assert path.read_text().startswith("k,relative_error,held_out_error,")
+    widget.save(str(tmp_path / "none" / "k.csv"))
+    assert "cannot be written" in told[0]

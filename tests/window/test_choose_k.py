@@ -1,0 +1,58 @@
+"""From the menu to the curves, and from a point of a curve to the layers."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import Qt
+
+from napari_latent_faces.layers import MODEL_KEY
+from tests.window.menus import open_widget
+
+PLUGIN = "napari-latent-faces"
+
+
+def shown(viewer):
+    return viewer.screenshot(canvas_only=True, flash=False)
+
+
+def test_curves_are_measured_and_a_click_shows_a_model(viewer, faces_folder, qtbot):
+    [faces] = viewer.open(faces_folder, plugin=PLUGIN)
+    widget = open_widget(qtbot, viewer.window, "Choose k")
+    assert widget.faces.value is faces
+    widget.ks.value = "2,4,6"
+    widget.effort["n_starts"].value = widget.effort["n_folds"].value = 2
+    empty, before = widget.plot.grab().toImage(), shown(viewer)
+    qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.choice is not None and not widget.is_busy, timeout=60_000)
+    assert widget.choice.suggested == 4
+    assert widget.plot.grab().toImage() != empty
+    assert "k = 4" in widget.words.native.text()
+
+    name = "reconstruction [" + faces.name + "]"
+    pictures = {}
+    for k in (2, 6, 2):
+        qtbot.mouseClick(
+            widget.plot, Qt.MouseButton.LeftButton, pos=widget.plot.point(k).toPoint()
+        )
+        assert viewer.layers[name].metadata[MODEL_KEY] is widget.choice.models[k]
+        assert len(viewer.layers) == 3
+        picture = shown(viewer)
+        assert not np.array_equal(picture, before)
+        if k in pictures:
+            np.testing.assert_array_equal(picture, pictures[k])
+        pictures[k] = picture
+    assert not np.array_equal(pictures[2], pictures[6])
+
+
+def test_closing_the_dock_in_the_middle_of_a_search_ends_it(viewer, faces_folder, qtbot):
+    from superqt.utils import WorkerBase
+
+    viewer.open(faces_folder, plugin=PLUGIN)
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Choose k")
+    widget.ks.value = "2:20"
+    widget.effort["n_starts"].value = 50
+    widget.start()
+    qtbot.waitUntil(lambda: widget.progress.max > 1, timeout=30_000)
+    dock.destroyOnClose()
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=20_000)
+    assert len(viewer.layers) == 1
