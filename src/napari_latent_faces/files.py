@@ -1,8 +1,9 @@
-"""Writing files so that a reader finds the old one or the new one, never half of one."""
+"""Files: opened without waiting, and written so that no reader ever finds half of one."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-__all__ = ["replacing"]
+__all__ = ["open_regular", "replacing"]
+
+
+def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
+    """Open a regular file to read; nothing else, and without waiting for anybody.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    buffering : int, default=-1
+        As for `open`.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is a folder, device, socket or FIFO.
+    """
+    file = open(path, "rb", buffering, opener=_without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError("no regular file")
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # what was a file may have become a FIFO that nobody writes to
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
