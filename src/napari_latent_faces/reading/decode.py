@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.reading.apart import is_risky, load_apart
 from napari_latent_faces.reading.formats import FORMATS, HEAD_BYTES, starts_like_picture
 from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD
 from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["BrokenPictureError", "Header", "NotAPictureError", "decode", "read_header"]
 
 HEADER_BYTES = 2**16  # holds most headers, so that large files are not read for them
+
+MAX_SIDE = 2**15  # pixels; a header that says more lies
+
+# A picture of more pixels is decoded while no other such one is: each may take 1 GB.
+LARGE_PIXELS = 2**23
+_large = threading.Lock()
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 _CHANNELS = {"red": 0, "green": 1, "blue": 2}
@@ -119,12 +127,29 @@ def decode(entry: Entry, frame: Frame) -> NDArray[Any]:
         If the picture cannot be decoded.
     """
     with _reasons():
-        image = _open(entry.read(MAX_PICTURE_BYTES))
+        content = entry.read(MAX_PICTURE_BYTES)
+        image = _open(content)
         orientation, depth = _orientation(image), _depth(image)
         if frame.reduce:
             _reduce(image, frame, turned=orientation > 4)
-        grey = np.asarray(_grey(image, frame.channel))
-        return frame.take(_oriented(grey.astype(depth, copy=False), orientation))
+        with _in_turn(image):
+            grey = np.asarray(_grey(_loaded(image, content), frame.channel))
+            return frame.take(_oriented(grey.astype(depth, copy=False), orientation))
+
+
+@contextmanager
+def _in_turn(image: Image) -> Iterator[None]:
+    """Let large pictures pass one at a time, whatever the number of threads."""
+    with _large if image.width * image.height > LARGE_PIXELS else nullcontext():
+        yield
+
+
+def _loaded(image: ImageFile, content: bytes) -> Image:
+    """Decode all pixels, in another process where the decoder could crash this one."""
+    if is_risky(image):
+        return load_apart(image, content)
+    image.load()
+    return image
 
 
 @contextmanager
@@ -172,6 +197,10 @@ def _open(content: bytes) -> ImageFile:
     from PIL import Image
 
     image = Image.open(io.BytesIO(content), formats=_formats())
+    if min(image.size) < 1 or max(image.size) > MAX_SIDE:
+        raise BrokenPictureError(
+            f"{image.width} x {image.height} pixels: no face is that large or small"
+        )
     limit = Image.MAX_IMAGE_PIXELS
     # Pillow only warns up to twice its limit
     if limit is not None and image.width * image.height > limit:
@@ -245,7 +274,6 @@ def _reduce(image: ImageFile, frame: Frame, *, turned: bool) -> None:
 
 def _grey(image: Image, channel: Channel) -> Image:
     """Return one channel of a picture; transparency does not count."""
-    image.load()
     if image.mode in {"L", "I", "F"} or image.mode.startswith("I;16"):
         return image
     image.info.pop("transparency", None)  # Pillow would warn that it is lost
