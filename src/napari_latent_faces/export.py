@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.files import errors_named, remove_leftovers, temporary_name
 from napari_latent_faces.layers import montage
 from napari_latent_faces.model import unit_maximum
 from napari_latent_faces.model_file import is_model_file
@@ -46,7 +47,8 @@ def export_model(
     ==================  ==========================================================
 
     They are written aside first and then moved into place: whatever happens on the
-    way, `folder` is as it was.
+    way, `folder` is as it was. Only a process that is killed while it moves them leaves
+    some files of an earlier export beside new ones, each of them whole.
 
     Parameters
     ----------
@@ -75,19 +77,21 @@ def export_model(
     check_export(folder, force=force)
     exists = os.path.lexists(folder)
     # beside what it will replace, so that moving it is only a change of names
-    aside = tempfile.mkdtemp(
-        prefix=f".{folder.name[:32]}.", suffix=".part", dir=folder if exists else folder.parent
-    )
-    try:
-        new = Path(aside, "new")
-        new.mkdir()
-        _write(model, new)
-        if exists:
-            _swap(new, folder, Path(aside, "old"))
-        else:
-            new.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    beside = folder if exists else folder.parent
+    with errors_named(folder, beside):
+        prefix, suffix = temporary_name(folder)
+        aside = tempfile.mkdtemp(suffix, prefix, beside)
+        try:
+            new = Path(aside, "new")
+            new.mkdir()
+            _write(model, new)
+            if exists:
+                _swap(new, folder, Path(aside, "old"))
+            else:
+                new.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    remove_leftovers(folder, beside)
     return folder
 
 
@@ -142,27 +146,43 @@ def _check_replaceable(folder: Path) -> None:
 
 
 def _swap(new: Path, folder: Path, old: Path) -> None:
-    """Move the files in `new` to `folder`, and an earlier export to `old`; all or nothing."""
-    arriving = _exported(new)
+    """Put the files in `new` in the place of an earlier export; all or nothing.
+
+    Each is replaced in one step, so that also a process that is killed here leaves every
+    file whole, of the old export or the new one; the model, by which an export is known,
+    goes first.
+    """
+    arriving, leaving = _exported(new), _exported(folder)
     made = not (folder / _PICTURES).exists()
     (old / _PICTURES).mkdir(parents=True)
+    for name in leaving:
+        _keep(folder / name, old / name)
     try:
         (folder / _PICTURES).mkdir(exist_ok=True)
-        for name in _exported(folder):
-            (folder / name).rename(old / name)
         for name in arriving:
-            (new / name).rename(folder / name)
+            (new / name).replace(folder / name)
+        for name in leaving:
+            if name not in arriving:
+                (folder / name).unlink()
     except BaseException:
         # what was moved is told by the files: an interrupt can come between any two lines
         for name in arriving:
-            if not (new / name).exists():
-                (folder / name).rename(new / name)
-        for name in _exported(old):
-            (old / name).rename(folder / name)
+            if name not in leaving and not (new / name).exists():
+                (folder / name).unlink(missing_ok=True)
+        for name in leaving:
+            (old / name).replace(folder / name)
         if made:
             with suppress(FileNotFoundError):
                 (folder / _PICTURES).rmdir()
         raise
+
+
+def _keep(path: Path, second: Path) -> None:
+    """Give a file a second name, or copy it where the disk knows no such thing."""
+    try:
+        os.link(path, second, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(path, second, follow_symlinks=False)
 
 
 def _exported(folder: Path) -> list[Path]:
