@@ -105,7 +105,7 @@ def kill_while_writing(what, target, sources, rng):
     )
     with writer.stdout as said:
         assert said.readline() == b"ready\n"
-        time.sleep(rng.uniform(0, 0.15))
+        time.sleep(rng.uniform(0, 0.1 if what == "model" else 0.6))
         writer.kill()
     assert writer.wait(20) == -signal.SIGKILL
 
@@ -126,7 +126,7 @@ def test_a_kill_leaves_whole_files(tmp_path, two_models, what, n_kills):
         file = target if what == "model" else target / "model.npz"
         changed += (now := file.stat().st_mtime_ns) != last
         last = now
-    assert changed > n_kills / 2  # it was killed at work, not before it
+    assert changed > n_kills / 4  # it was killed at work, not before it
     # and the next one works, and clears away what was left lying about
     for left in tmp_path.rglob("*.part"):
         os.utime(left, (1, 1))

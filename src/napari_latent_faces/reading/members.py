@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from napari_latent_faces.reading.formats import is_hidden
+from napari_latent_faces.reading.remote import shown
 from napari_latent_faces.reading.sources import Listing
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ def damage_named(path: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ArchiveError(
-            f"The archive {path} asks for more memory than is free: unpack it and open the "
+            f"The archive {shown(path)} asks for more memory than is free: unpack it and open the "
             "folder."
         ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything
         words = " ".join(str(error).split())[:200] or type(error).__name__
         raise ArchiveError(
-            f"The archive {path} is damaged ({words}): get it again, or unpack what is left of "
+            f"The archive {shown(path)} is damaged ({words}): get it again, or unpack what is left of "
             "it and open the folder."
         ) from error
 

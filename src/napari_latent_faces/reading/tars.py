@@ -15,6 +15,7 @@ from napari_latent_faces.reading.members import (
     damage_named,
     inner_name,
 )
+from napari_latent_faces.reading.remote import shown
 from napari_latent_faces.reading.sources import (
     MAX_PICTURE_BYTES,
     Listing,
@@ -32,8 +33,9 @@ __all__ = ["list_compressed_tar", "list_tar"]
 MAX_TAR_BYTES = 4 * 2**30
 MAX_KEPT_BYTES = 2**30
 
-# What a member's name and attributes may take; tarfile searches them in quadratic time.
-MAX_HEADER_BYTES = 2**16
+# What a member's name and attributes may take; tarfile searches them in quadratic time, in
+# some releases of Python 22 seconds for four times as many.
+MAX_HEADER_BYTES = 2**14
 
 _PIECE = 2**24  # skipped between two pulses
 
@@ -88,6 +90,8 @@ def list_compressed_tar(
         with open_file(path) as packed, opener(packed) as file:
             stream = _Metered(_Skipping(file, pulse), path, MAX_TAR_BYTES)
             _keep_pictures(path, stream, members, pulse)
+            with damage_named(path):
+                stream.seek_end()  # where the checksum is, which tells of changed pictures
     except _PulseEndedError as end:
         raise end.args[0] from None
     return members.listing()
@@ -179,6 +183,12 @@ class _Metered:
         place: int = self._stream.seek(offset)
         return place
 
+    def seek_end(self) -> None:
+        """Go to the end, as far as the limit allows."""
+        place = -1
+        while place < (place := self.tell()):
+            self.seek(place + _PIECE)
+
     def check_end(self) -> None:
         """Raise unless nothing or zeros follow: tarfile takes a damaged header for the end."""
         if self._last.strip(b"\0"):
@@ -212,6 +222,6 @@ class _Skipping:
 
 def _too_large(path: str, limit: int) -> str:
     return (
-        f"The archive {path} holds more than {limit >> 20} MiB, too much to keep in memory: "
+        f"The archive {shown(path)} holds more than {limit >> 20} MiB, too much to keep in memory: "
         "unpack it and open the folder, or make a zip archive of it."
     )

@@ -15,7 +15,7 @@ from napari_latent_faces.reading.members import (
     damage_named,
     inner_name,
 )
-from napari_latent_faces.reading.remote import is_url, open_url
+from napari_latent_faces.reading.remote import is_url, open_url, shown
 from napari_latent_faces.reading.sources import Listing, open_file
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def list_zip(path: str, pulse: Callable[[], None]) -> Listing:
     found = members.listing()
     if encrypted and not found.entries:
         raise ArchiveError(
-            f"The archive {path} is encrypted: unpack it with its password and open the folder."
+            f"The archive {shown(path)} is encrypted: unpack it with its password and open the folder."
         )
     found.close = archive.close
     return found
@@ -114,12 +114,12 @@ def _check_total(path: str, infos: list[zipfile.ZipInfo]) -> None:
     unpacked = sum(info.file_size for info in infos)
     if packed > there:
         raise ArchiveError(
-            f"The archive {path} is damaged or a decompression bomb: its members take "
+            f"The archive {shown(path)} is damaged or a decompression bomb: its members take "
             f"{packed} bytes of {there}. Get it again from a source that you trust."
         )
     if unpacked > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
         raise ArchiveError(
-            f"The archive {path} is a decompression bomb: {unpacked} bytes from {there}. "
+            f"The archive {shown(path)} is a decompression bomb: {unpacked} bytes from {there}. "
             "If you trust it, unpack it and open the folder."
         )
 
