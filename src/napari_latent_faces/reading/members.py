@@ -28,14 +28,14 @@ def damage_named(path: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ArchiveError(
-            f"The archive {shown(path)} asks for more memory than is free: unpack it and open the "
-            "folder."
+            f"The archive {shown(path)} asks for more memory than is free: unpack it and open "
+            "the folder."
         ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything
         words = " ".join(str(error).split())[:200] or type(error).__name__
         raise ArchiveError(
-            f"The archive {shown(path)} is damaged ({words}): get it again, or unpack what is left of "
-            "it and open the folder."
+            f"The archive {shown(path)} is damaged ({words}): get it again, or unpack what is "
+            "left of it and open the folder."
         ) from error
 
 

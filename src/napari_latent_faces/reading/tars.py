@@ -222,6 +222,6 @@ class _Skipping:
 
 def _too_large(path: str, limit: int) -> str:
     return (
-        f"The archive {shown(path)} holds more than {limit >> 20} MiB, too much to keep in memory: "
-        "unpack it and open the folder, or make a zip archive of it."
+        f"The archive {shown(path)} holds more than {limit >> 20} MiB, too much to keep in "
+        "memory: unpack it and open the folder, or make a zip archive of it."
     )

@@ -100,7 +100,8 @@ def list_zip(path: str, pulse: Callable[[], None]) -> Listing:
     found = members.listing()
     if encrypted and not found.entries:
         raise ArchiveError(
-            f"The archive {shown(path)} is encrypted: unpack it with its password and open the folder."
+            f"The archive {shown(path)} is encrypted: unpack it with its password and open the "
+            "folder."
         )
     found.close = archive.close
     return found
@@ -119,8 +120,8 @@ def _check_total(path: str, infos: list[zipfile.ZipInfo]) -> None:
         )
     if unpacked > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
         raise ArchiveError(
-            f"The archive {shown(path)} is a decompression bomb: {unpacked} bytes from {there}. "
-            "If you trust it, unpack it and open the folder."
+            f"The archive {shown(path)} is a decompression bomb: {unpacked} bytes from "
+            f"{there}. If you trust it, unpack it and open the folder."
         )
 
 
