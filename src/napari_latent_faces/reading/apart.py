@@ -91,6 +91,7 @@ class _Decoder:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows opens one else
         )
 
     def ask(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
