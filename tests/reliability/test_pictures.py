@@ -194,7 +194,7 @@ def test_no_warning_is_lost(tmp_path):
     files["fax.tif"] = bytes(fax)
     notes = read_among_good(tmp_path, files).report.notes
     assert any("Skipping tag" in note for note in notes)
-    assert any(note.startswith("fax.tif: Fax4Decode") for note in notes)
+    assert any(note.startswith("fax.tif: ") for note in notes)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
