@@ -11,10 +11,10 @@ export PYTHON FACES
 # Programs run as modules: a path with spaces, or a long one, spoils the scripts' first lines.
 RUN := .venv/bin/python -m
 
-.PHONY: help demo test bench docs lint types format hooks clean clean-all environment window
+.PHONY: help demo test test-lowest stress audit bench docs lint types format hooks clean clean-all environment window
 
 help: ## List what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  FACES=folder    the faces that demo shows'
 	@echo '  ARGS="..."      passed on: make test ARGS="tests/test_model.py -x", make bench ARGS=solver'
@@ -25,6 +25,15 @@ demo: window ## Fit latent faces to the sample faces (or FACES=folder) and show 
 
 test: window ## Run the tests, or those that ARGS name
 	@sh scripts/with-screen.sh $(RUN) pytest $(ARGS)
+
+stress: window ## Run the long tests of reliability: an hour, tens of thousands of files
+	@sh scripts/with-screen.sh $(RUN) pytest -m stress -o faulthandler_timeout=0 tests/reliability $(ARGS)
+
+test-lowest: window ## Run the tests with the oldest releases that pyproject.toml allows
+	@sh scripts/lowest.sh $(ARGS)
+
+audit: environment ## Ask for known weaknesses of all installed packages
+	@sh scripts/audit.sh $(ARGS)
 
 bench: window ## Measure against others into docs/performance.md, or the parts that ARGS name
 	@sh scripts/environment.sh bench
@@ -55,7 +64,7 @@ clean: ## Remove caches, builds and pictures
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the virtual environment as well
-	rm -rf .venv
+	rm -rf .venv .venv-lowest .venv-audit
 
 environment:
 	@sh scripts/system-packages.sh

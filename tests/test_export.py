@@ -271,6 +271,38 @@ class TestFailure:
             export_model(model, out, force=True)
         assert files(out.parent) == before
 
+    @pytest.mark.parametrize("strike", range(3))
+    def test_while_removing_leaves_all_as_it_was(self, model, out, monkeypatch, strike):
+        """An interrupt strikes while pictures go that the new export has not."""
+        export_model(with_components(model, np.ones((6, 12, 10))), out)
+        before = files(out)
+        unlink, calls = Path.unlink, iter(range(1000))
+
+        def striking(path, **options):
+            now = next(calls) == strike and path.parent.name == "components"
+            unlink(path, **options)
+            if now:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Path, "unlink", striking)
+        # saving the model removes nothing
+        with pytest.raises(KeyboardInterrupt):
+            export_model(model, out, force=True)
+        assert files(out) == before
+
+    def test_where_no_file_has_two_names(self, model, smaller, out, monkeypatch):
+        """As on some network drives and sticks."""
+        export_model(model, out)
+
+        def link(*_args, **_kwargs):
+            raise OSError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", link)
+        export_model(smaller, out, force=True)
+        fresh = out.with_name("fresh")
+        export_model(smaller, fresh)
+        assert files(out) == files(fresh)
+
     @pytest.mark.parametrize("earlier", [True, False])
     @pytest.mark.parametrize("moved", [True, False])
     def test_while_moving_leaves_all_as_it_was(
@@ -283,19 +315,19 @@ class TestFailure:
             out.mkdir()
         (out / "notes.txt").write_text("mine")
         before = files(out)
-        rename = Path.rename
-        n_moves = 6 + (5 if earlier else 0)  # three files and the components
+        replace = Path.replace
+        n_moves = 6  # three files and the components
         for strike in range(n_moves):
             calls = iter(range(1000))
 
             def striking(path, target, calls=calls, strike=strike):
                 now = next(calls) == strike
                 if moved or not now:
-                    rename(path, target)
+                    replace(path, target)
                 if now:
                     raise KeyboardInterrupt
 
-            monkeypatch.setattr(Path, "rename", striking)
+            monkeypatch.setattr(Path, "replace", striking)
             with pytest.raises(KeyboardInterrupt):
                 export_model(model, out, force=True)
             assert files(out) == before

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from napari_latent_faces.files import replacing
+from napari_latent_faces.files import open_regular, replacing
 
 
 def listing(folder):
@@ -57,3 +57,38 @@ def test_a_missing_folder_is_an_error_and_is_not_made(tmp_path):
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "no" / "model.npz"):
         pass
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs")
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_only_regular_files_are_opened(tmp_path, kind):
+    path = tmp_path / kind
+    os.mkfifo(path) if kind == "fifo" else path.mkdir()
+    with pytest.raises(OSError, match=r"no regular file|Is a directory"):
+        open_regular(path)
+
+
+def test_errors_name_the_file_and_not_a_temporary_one(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: .*m\.npz'$"):
+        fail_half_way(tmp_path / "m.npz", OSError(28, "No space left on device"))
+    with pytest.raises(OSError, match=r"/elsewhere'$"):
+        fail_half_way(tmp_path / "m.npz", OSError(28, "No space left on device", "/elsewhere"))
+    with (
+        pytest.raises(FileNotFoundError, match=r"/no/m\.npz'$"),
+        replacing(tmp_path / "no/m.npz"),
+    ):
+        pass
+
+
+def test_leftovers_of_a_killed_process_go_with_the_next_file(tmp_path):
+    target = tmp_path / "m.npz"
+    left, young, other = (
+        tmp_path / f".{n}.part" for n in ("m.npz.12345678", "m.npz.abcdefgh", "x")
+    )
+    for path in (left, young, other):
+        path.write_bytes(b"half")
+    os.utime(left, (1, 1))
+    os.utime(other, (1, 1))
+    with replacing(target) as file:
+        file.write(b"whole")
+    assert sorted(listing(tmp_path)) == sorted([young.name, other.name, "m.npz"])

@@ -45,7 +45,8 @@ def export_model(
     ==================  ==========================================================
 
     They are written aside first and then moved into place: whatever happens on the
-    way, `folder` is as it was.
+    way, `folder` is as it was. Only a process that is killed while it moves them leaves
+    some files of an earlier export beside new ones, each of them whole.
 
     Parameters
     ----------

@@ -1,10 +1,13 @@
-"""Writing files so that a reader finds the old one or the new one, never half of one."""
+"""Files: opened without waiting, and written so that no reader ever finds half of one."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -12,7 +15,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-__all__ = ["replacing"]
+__all__ = [
+    "errors_named",
+    "open_regular",
+    "remove_leftovers",
+    "replacing",
+    "temporary_name",
+]
+
+LEFT_SECONDS = 3600.0  # no file takes so long to write
+
+
+def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
+    """Open a regular file to read; nothing else, and without waiting for anybody.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    buffering : int, default=-1
+        As for `open`.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is a folder, device, socket or FIFO.
+    """
+    file = open(path, "rb", buffering, opener=_without_waiting)  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError("no regular file")
+    return file
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # what was a file may have become a FIFO that nobody writes to
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @contextmanager
@@ -32,21 +70,70 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     Raises
     ------
     OSError
-        If the folder cannot be written to; `path` is then as it was.
+        If the folder cannot be written to; it names `path`, which is then as it was.
     """
     path = Path(path)
-    short = path.name[:32]  # whose temporary name is no longer than a name may be
-    handle, name = tempfile.mkstemp(prefix=f".{short}.", suffix=".part", dir=path.parent)
+    with errors_named(path, path.parent):
+        prefix, suffix = temporary_name(path)
+        handle, name = tempfile.mkstemp(suffix, prefix, path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files that only their owner may read
+            os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    remove_leftovers(path, path.parent)
+
+
+def temporary_name(path: Path) -> tuple[str, str]:
+    """Return how the name of a temporary file beside `path` starts and ends."""
+    return f".{path.name[:32]}.", ".part"  # short: a name may only be so long
+
+
+def remove_leftovers(path: Path, folder: Path) -> None:
+    """Remove what a process that was killed while it wrote `path` has left in `folder`.
+
+    Only what is older than an hour: another process may be writing just now.
+    """
+    prefix, suffix = temporary_name(path)
+    with suppress(OSError):
+        for item in list(os.scandir(folder)):
+            ours = item.name.startswith(prefix) and item.name.endswith(suffix)
+            random = item.name[len(prefix) : -len(suffix)]
+            if ours and len(random) == 8 and time.time() - item.stat().st_mtime > LEFT_SECONDS:
+                _remove(Path(item.path))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_named(path: Path, folder: Path) -> Iterator[None]:
+    """Let errors of the system tell of `path` where they tell of a temporary name or none.
+
+    Parameters
+    ----------
+    path : Path
+        What is being written.
+    folder : Path
+        Where its temporary files are.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner may read
-        os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
-        os.replace(name, path)  # noqa: PTH105
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        told = os.path.abspath(os.fsdecode(error.filename or ""))  # noqa: PTH100
+        start = os.path.join(os.path.abspath(folder), temporary_name(path)[0])  # noqa: PTH100, PTH118
+        if error.errno and (not error.filename or told.startswith(start)):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Literal
 
+from napari_latent_faces.reading.apart import decoders
 from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
 from napari_latent_faces.reading.bucket import list_url_folder, while_waiting
 from napari_latent_faces.reading.formats import is_picture_name
@@ -13,7 +14,7 @@ from napari_latent_faces.reading.ondemand import BrokenFaceWarning
 from napari_latent_faces.reading.options import ReadOptions
 from napari_latent_faces.reading.parallel import Meter
 from napari_latent_faces.reading.probe import ARCHIVES, looks_like_faces
-from napari_latent_faces.reading.remote import is_url, remote_kind
+from napari_latent_faces.reading.remote import is_url, remote_kind, shown
 from napari_latent_faces.reading.sources import Listing, list_folder
 from napari_latent_faces.reading.steps import NoFacesError, Reading
 
@@ -120,7 +121,8 @@ def read_faces(
     path = os.fsdecode(path)
     found = _listing(path, meter.pulse)
     try:
-        return Reading(path, found, options, meter).stack()
+        with decoders.kept():
+            return Reading(shown(path), found, options, meter).stack()
     finally:
         found.close()
 
@@ -160,7 +162,9 @@ def _listing_of_file(path: str, lister: Lister | None, pulse: Callable[[], None]
     if lister is not None:
         return list_archive(path, lister, pulse)
     if is_picture_name(path):
-        raise NoFacesError(f"{path} is a single picture: open the folder that holds it.")
+        raise NoFacesError(f"{shown(path)} is a single picture: open the folder that holds it.")
     if path.lower().endswith(ARCHIVES):
-        raise ArchiveError(f"The archive {path} is damaged: get it again.")
-    raise NoFacesError(f"{path} is neither a folder nor a zip or tar archive of pictures.")
+        raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
+    raise NoFacesError(
+        f"{shown(path)} is neither a folder nor a zip or tar archive of pictures."
+    )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_latent_faces.files import errors_named, remove_leftovers, temporary_name
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -25,7 +27,7 @@ class Layout:
     Parameters
     ----------
     files : tuple of str
-        Names of files.
+        Names of files; the mark, which a folder of results is known by, goes first.
     pictures : str
         Name of a folder of pictures with numbers for names.
     mark : str
@@ -44,7 +46,8 @@ class Layout:
 def writing_folder(folder: Path, layout: Layout, *, force: bool = False) -> Iterator[Path]:
     """Give an empty folder to write into, and put its files in place when the block ends well.
 
-    Whatever happens on the way, `folder` is as it was.
+    Whatever happens on the way, `folder` is as it was. Only a process that is killed while
+    it moves the files leaves some earlier ones beside new ones, each of them whole.
 
     Parameters
     ----------
@@ -68,19 +71,21 @@ def writing_folder(folder: Path, layout: Layout, *, force: bool = False) -> Iter
     check_folder(folder, layout, force=force)
     exists = os.path.lexists(folder)
     # beside what it will replace, so that moving it is only a change of names
-    aside = tempfile.mkdtemp(
-        prefix=f".{folder.name[:32]}.", suffix=".part", dir=folder if exists else folder.parent
-    )
-    try:
-        new = Path(aside, "new")
-        new.mkdir()
-        yield new
-        if exists:
-            _swap(new, folder, Path(aside, "old"), layout)
-        else:
-            new.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    beside = folder if exists else folder.parent
+    with errors_named(folder, beside):
+        prefix, suffix = temporary_name(folder)
+        aside = tempfile.mkdtemp(suffix, prefix, beside)
+        try:
+            new = Path(aside, "new")
+            new.mkdir()
+            yield new
+            if exists:
+                _swap(new, folder, Path(aside, "old"), layout)
+            else:
+                new.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    remove_leftovers(folder, beside)
 
 
 def check_folder(folder: Path, layout: Layout, *, force: bool = False) -> None:
@@ -136,27 +141,42 @@ def _check_replaceable(folder: Path, layout: Layout) -> None:
 
 
 def _swap(new: Path, folder: Path, old: Path, layout: Layout) -> None:
-    """Move the files in `new` to `folder`, and an earlier export to `old`; all or nothing."""
-    arriving = _exported(new, layout)
+    """Put the files in `new` in the place of an earlier export; all or nothing.
+
+    Each is replaced in one step, so that also a process that is killed here leaves every
+    file whole, of the old export or the new one.
+    """
+    arriving, leaving = _exported(new, layout), _exported(folder, layout)
     made = not (folder / layout.pictures).exists()
     (old / layout.pictures).mkdir(parents=True)
+    for name in leaving:
+        _keep(folder / name, old / name)
     try:
         (folder / layout.pictures).mkdir(exist_ok=True)
-        for name in _exported(folder, layout):
-            (folder / name).rename(old / name)
         for name in arriving:
-            (new / name).rename(folder / name)
+            (new / name).replace(folder / name)
+        for name in leaving:
+            if name not in arriving:
+                (folder / name).unlink()
     except BaseException:
         # what was moved is told by the files: an interrupt can come between any two lines
         for name in arriving:
-            if not (new / name).exists():
-                (folder / name).rename(new / name)
-        for name in _exported(old, layout):
-            (old / name).rename(folder / name)
+            if name not in leaving and not (new / name).exists():
+                (folder / name).unlink(missing_ok=True)
+        for name in leaving:
+            (old / name).replace(folder / name)
         if made:
             with suppress(FileNotFoundError):
                 (folder / layout.pictures).rmdir()
         raise
+
+
+def _keep(path: Path, second: Path) -> None:
+    """Give a file a second name, or copy it where the disk knows no such thing."""
+    try:
+        os.link(path, second, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(path, second, follow_symlinks=False)
 
 
 def _exported(folder: Path, layout: Layout) -> list[Path]:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-import zipfile
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from napari_latent_faces.files import replacing
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.nmf.params import NMFParams
+from napari_latent_faces.npz import opened_npz, read_array
 
 if TYPE_CHECKING:
+    import zipfile
     from os import PathLike
 
     from numpy.typing import NDArray
 
+    from napari_latent_faces.model import StopReason
+
 __all__ = ["FORMAT_VERSION", "ModelFileError", "is_model_file", "read_model", "write_model"]
 
 FORMAT_VERSION = 1
+MAX_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
 _MEMBERS = ("header", "components", "weights")
 
 
@@ -50,11 +55,11 @@ def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
 
 
 def is_model_file(path: str | PathLike[str]) -> bool:
-    """Tell by a quick look whether `path` could be a model file; never raises."""
+    """Tell by a quick look whether `path` could be a model file; never raises or waits."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_npz(path) as archive:
             return {f"{name}.npy" for name in _MEMBERS} <= set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # noqa: BLE001 - a hostile file can make a decoder raise anything
         return False
 
 
@@ -66,22 +71,43 @@ def read_model(path: str | PathLike[str]) -> LatentFaces:
     if not is_model_file(path):
         raise ModelFileError(f"{path} is not a model file of napari-latent-faces.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            header = _header(archive["header"])
-            return _model(header, archive["components"], archive["weights"])
+        with opened_npz(path) as archive:
+            header = _header(archive)
+            return _model(
+                header, read_array(archive, "components"), read_array(archive, "weights")
+            )
     except ModelFileError as error:
         raise ModelFileError(f"{path} cannot be used: {error}") from error
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise ModelFileError(f"{path} is damaged or not a model file: {error}") from error
+    except Exception as error:  # a hostile file can make a decoder raise anything
+        raise ModelFileError(
+            f"{path} is damaged or not a model file: {_in_words(error)}"
+        ) from error
 
 
-def _header(raw: NDArray[Any]) -> dict[str, Any]:
+def _in_words(error: Exception) -> str:
+    """Say in one line what is wrong with a file."""
+    if isinstance(error, RecursionError):
+        return "its header is nested too deeply."
+    if isinstance(error, MemoryError):
+        return "it needs more memory than is free."
+    words = f"{error}" if str(error) else type(error).__name__
+    if isinstance(error, KeyError):
+        words = f"its header lacks {words}"
+    return " ".join(words.split())[:300].rstrip(".") + "."
+
+
+def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    if archive.getinfo("header.npy").file_size > MAX_HEADER_BYTES:
+        raise ModelFileError(f"its header is larger than {MAX_HEADER_BYTES >> 20} MiB.")
+    raw = read_array(archive, "header")
     header = json.loads(raw.tobytes().decode("utf-8", "surrogatepass"))
     version = header["format_version"]
+    if not isinstance(version, int) or version < 1:
+        raise ModelFileError(f"its format version {_short(version)} is none.")
     if version > FORMAT_VERSION:
         raise ModelFileError(
-            f"it has format version {version}, this package reads up to {FORMAT_VERSION}; "
-            "update napari-latent-faces."
+            f"it has format version {_short(version)}, this package reads up to "
+            f"{FORMAT_VERSION}; update napari-latent-faces."
         )
     return dict(header)
 
@@ -90,31 +116,69 @@ def _model(
     header: dict[str, Any], components: NDArray[Any], weights: NDArray[Any]
 ) -> LatentFaces:
     _check_factors(components, weights)
-    origin = header["provenance"]
-    subjects = origin["subjects"]
-    provenance = Provenance(
-        names=tuple(origin["names"]),
-        subjects=None if subjects is None else tuple(subjects),
-        source=origin["source"],
-        dtype=origin["dtype"],
-        n_iter=origin["n_iter"],
-        stop_reason=origin["stop_reason"],
-        versions=dict(origin["versions"]),
-        encoded_from=origin.get("encoded_from"),
-    )
+    provenance = _provenance(header["provenance"])
     for what in filter(None, (provenance.names, provenance.subjects)):
         if len(what) != len(weights):
             raise ModelFileError(
                 f"it names {len(what)} faces but has weights for {len(weights)}."
             )
-    return LatentFaces(
-        components,
-        weights,
-        float(header["error"]),
-        float(header["scale"]),
-        NMFParams(**header["params"]),
-        provenance,
+    params = NMFParams(**header["params"])
+    if params.n_components != len(components):
+        raise ModelFileError(
+            f"its parameters say {params.n_components} components, but it holds "
+            f"{len(components)}."
+        )
+    error, scale = _number(header, "error"), _number(header, "scale")
+    if scale == 0:
+        raise ModelFileError("its scale is 0: no pixel would be seen.")
+    return LatentFaces(components, weights, error, scale, params, provenance)
+
+
+def _provenance(origin: dict[str, Any]) -> Provenance:
+    subjects = origin["subjects"]
+    versions = dict(origin["versions"])
+    return Provenance(
+        names=_texts(origin["names"], "names"),
+        subjects=None if subjects is None else _texts(subjects, "subjects"),
+        source=_text(origin, "source"),
+        dtype=_text(origin, "dtype"),
+        n_iter=int(_number(origin, "n_iter")),
+        stop_reason=cast("StopReason", _text(origin, "stop_reason")),
+        versions=dict(zip(versions, _texts([*versions.values()], "versions"), strict=True)),
+        encoded_from=(
+            None if origin.get("encoded_from") is None else _text(origin, "encoded_from")
+        ),
     )
+
+
+def _texts(values: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ModelFileError(f"its {what} are no list of texts.")
+    return tuple(values)
+
+
+def _text(values: dict[str, Any], what: str) -> str:
+    if not isinstance(value := values[what], str):
+        raise ModelFileError(f"its {what} is {_short(value)}, no text.")
+    return value
+
+
+def _number(values: dict[str, Any], what: str) -> float:
+    """Return a number that is finite and not negative."""
+    value = values[what]
+    sound = isinstance(value, (int, float)) and 0 <= value <= sys.float_info.max
+    if not sound or isinstance(value, bool):
+        raise ModelFileError(f"its {what} is {_short(value)}, no number from 0 on.")
+    return float(value)
+
+
+def _short(value: Any) -> str:
+    """Return how a value is written, its start if that is long."""
+    try:
+        words = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a deep list
+        return "too large"
+    return words if len(words) <= 60 else f"{words[:60]}..."
 
 
 def _check_factors(components: NDArray[Any], weights: NDArray[Any]) -> None:
@@ -127,5 +191,7 @@ def _check_factors(components: NDArray[Any], weights: NDArray[Any]) -> None:
     for name, factor in (("components", components), ("weights", weights)):
         if factor.dtype.kind != "f":
             raise ModelFileError(f"its {name} are of type {factor.dtype}, not floats.")
+        if not factor.size:
+            raise ModelFileError(f"its {name} are empty, of shape {factor.shape}.")
         if not (np.isfinite(factor) & (factor >= 0)).all():
             raise ModelFileError(f"its {name} are not all finite and non-negative.")

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import traceback
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,11 +14,12 @@ import fsspec
 import numpy as np
 import pytest
 
-from napari_latent_faces import read_faces
+from napari_latent_faces import fit, read_faces
 from napari_latent_faces.cli import main
 from napari_latent_faces.folder import ArchiveError, NoFacesError, looks_like_faces
+from napari_latent_faces.layers import faces_layer
 from napari_latent_faces.reading import remote
-from napari_latent_faces.reading.remote import is_url, open_url
+from napari_latent_faces.reading.remote import is_url, masked, open_url
 from tests.pictures import face, make, people, tarred, zipped
 
 KINDS = ["zip", "tar", "tar.gz", "tar.xz"]
@@ -266,6 +268,52 @@ class TestErrors:
         monkeypatch.setattr(remote, "_range", breaks)
         with pytest.raises(ConnectionError, match=r"memory://faces.tar .* \(reset by peer\)"):
             read_faces("memory://faces.tar")
+
+
+SECRET = "pa55"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://me:pa55@host/a.zip", "https://***@host/a.zip"),
+        ("https://host/a.zip?X-Sig=pa55&x=1", "https://host/a.zip?***"),
+        ("https://host/a.zip?pa55#pa55", "https://host/a.zip?***#***"),
+        ("s3://bucket/faces", "s3://bucket/faces"),
+        ("zip::https://pa55@h/a", "zip::https://***@h/a"),
+        ("403 for url='https://h/a?k=pa55' (no)", "403 for url='https://h/a?***' (no)"),
+        ("a@b and what?", "a@b and what?"),
+        ("C:\\a?b", "C:\\a?b"),
+    ],
+)
+def test_secrets_are_masked(text, expected):
+    assert masked(text) == expected
+
+
+class TestSecrets:
+    """None is in a message, a report, a layer, a model or a table."""
+
+    @pytest.mark.parametrize("name", ["gone.zip", "refused.zip", "text.zip", "a.png"])
+    def test_in_errors(self, web, tmp_path, name):
+        make(tmp_path, {"text.zip": b"no zip at all" * 99, "a.png": face()})
+        url = f"{web.url.replace('http://', f'http://me:{SECRET}@')}/{name}?sig={SECRET}"
+        with pytest.raises((OSError, ValueError)) as error:
+            read_faces(url)
+        shown = "".join(traceback.format_exception(error.value))
+        assert SECRET not in str(error.value)
+        assert SECRET not in shown.splitlines()[-1]
+
+    def test_in_results(self, web, tmp_path):
+        zipped(people(tmp_path / "files", 2, 2), tmp_path / "a.zip")
+        stack = read_faces(f"{web.url}/a.zip?sig={SECRET}")
+        assert len(stack) == 4
+        assert stack.source == f"{web.url}/a.zip?***"
+        assert SECRET not in repr(stack) + stack.report.details()
+        _, attributes, _ = faces_layer(stack, "faces")
+        assert SECRET not in repr(attributes["metadata"])
+        model = fit(stack, n_components=2, max_iter=2, tol=0)
+        model.save(tmp_path / "m.npz")
+        assert SECRET.encode() not in (tmp_path / "m.npz").read_bytes()
 
 
 def test_napari_is_told_no_at_once():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_latent_faces.reading.archives import Members
+from napari_latent_faces.reading.members import Members
 from napari_latent_faces.reading.parallel import PERIOD
 from napari_latent_faces.reading.remote import remote_files
 from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES, Listing

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
+import struct
+import threading
+import zlib
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.reading.apart import is_risky, load_apart
 from napari_latent_faces.reading.formats import FORMATS, HEAD_BYTES, starts_like_picture
 from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD
 from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES
@@ -28,6 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["BrokenPictureError", "Header", "NotAPictureError", "decode", "read_header"]
 
 HEADER_BYTES = 2**16  # holds most headers, so that large files are not read for them
+
+MAX_SIDE = 2**15  # pixels; a header that says more lies
+
+# A picture of more pixels is decoded while no other such one is: each may take 1 GB.
+LARGE_PIXELS = 2**23
+_large = threading.Lock()
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 _CHANNELS = {"red": 0, "green": 1, "blue": 2}
@@ -119,12 +129,49 @@ def decode(entry: Entry, frame: Frame) -> NDArray[Any]:
         If the picture cannot be decoded.
     """
     with _reasons():
-        image = _open(entry.read(MAX_PICTURE_BYTES))
+        content = entry.read(MAX_PICTURE_BYTES)
+        image = _open(content)
         orientation, depth = _orientation(image), _depth(image)
         if frame.reduce:
             _reduce(image, frame, turned=orientation > 4)
-        grey = np.asarray(_grey(image, frame.channel))
-        return frame.take(_oriented(grey.astype(depth, copy=False), orientation))
+        with _in_turn(image):
+            grey = np.asarray(_grey(_loaded(image, content), frame.channel))
+            return frame.take(_oriented(grey.astype(depth, copy=False), orientation))
+
+
+@contextmanager
+def _in_turn(image: Image) -> Iterator[None]:
+    """Let large pictures pass one at a time, whatever the number of threads."""
+    with _large if image.width * image.height > LARGE_PIXELS else nullcontext():
+        yield
+
+
+def _loaded(image: ImageFile, content: bytes) -> Image:
+    """Decode all pixels, in another process where the decoder could crash this one."""
+    if is_risky(image):
+        return load_apart(image, content)
+    if image.format == "PNG":
+        _check_png(content)
+    image.load()
+    return image
+
+
+def _check_png(content: bytes) -> None:
+    """Compare the checksums of a PNG's pixels, which Pillow does not look at.
+
+    A zlib stream has one of its own, but at an end that may be missing.
+    """
+    place, seen = 8, False
+    while place + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        if seen and kind != b"IDAT":  # behind the first picture
+            return
+        end = place + 8 + length
+        if kind == b"IDAT":
+            seen = True
+            if zlib.crc32(content[place + 4 : end]).to_bytes(4) != content[end : end + 4]:
+                raise BrokenPictureError("damaged: a checksum of its pixels is wrong")
+        place = end + 4
 
 
 @contextmanager
@@ -172,6 +219,10 @@ def _open(content: bytes) -> ImageFile:
     from PIL import Image
 
     image = Image.open(io.BytesIO(content), formats=_formats())
+    if min(image.size) < 1 or max(image.size) > MAX_SIDE:
+        raise BrokenPictureError(
+            f"{image.width} x {image.height} pixels: no face is that large or small"
+        )
     limit = Image.MAX_IMAGE_PIXELS
     # Pillow only warns up to twice its limit
     if limit is not None and image.width * image.height > limit:
@@ -245,7 +296,6 @@ def _reduce(image: ImageFile, frame: Frame, *, turned: bool) -> None:
 
 def _grey(image: Image, channel: Channel) -> Image:
     """Return one channel of a picture; transparency does not count."""
-    image.load()
     if image.mode in {"L", "I", "F"} or image.mode.startswith("I;16"):
         return image
     image.info.pop("transparency", None)  # Pillow would warn that it is lost

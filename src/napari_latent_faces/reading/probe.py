@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from napari_latent_faces.reading.archives import DAMAGE
 from napari_latent_faces.reading.formats import (
     HEAD_BYTES,
     Judgement,
@@ -61,7 +60,7 @@ def looks_like_faces(path: str | PathLike[str]) -> bool:
     try:
         items = _items(path)
         return any(_is_picture(*item) for item in islice(items, MAX_ENTRIES))
-    except DAMAGE:  # whatever it is, it is not for us
+    except Exception:  # noqa: BLE001 - whatever it is, it is not for us
         return False
 
 

@@ -13,7 +13,15 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["RemoteFile", "is_url", "open_url", "read_url_part", "remote_files", "remote_kind"]
+__all__ = [
+    "RemoteFile",
+    "is_url",
+    "masked",
+    "open_url",
+    "read_url_part",
+    "remote_files",
+    "remote_kind",
+]
 
 # "C:" is a drive; chains like "simplecache::s3://bucket/faces" are fsspec's
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -29,6 +37,45 @@ _EXTRA = 'pip install "napari-latent-faces[remote]"'
 def is_url(path: str) -> bool:
     """Tell whether a path is a URL, like ``s3://bucket/faces``."""
     return _URL.match(path) is not None
+
+
+# In any text: the user and password of a URL, and its query, which may be a signature.
+_SECRETS = re.compile(
+    r"(?P<start>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s]*@)?(?P<path>[^?#\s'\"]*)"
+    r"(?P<query>\?[^#\s'\"]*)?(?P<end>#[^\s'\"]*)?",
+    re.IGNORECASE,
+)
+
+
+def masked(text: str) -> str:
+    """Return a text with the secrets in its URLs masked.
+
+    Parameters
+    ----------
+    text : str
+        A path, a URL, or a message with URLs in it. What is no URL stays as it is.
+
+    Returns
+    -------
+    str
+        ``https://me:word@host/a.zip?sig=1`` becomes ``https://***@host/a.zip?***``.
+
+    Notes
+    -----
+    All of the query is masked: each service calls its signature by another name.
+    """
+
+    def mask(found: re.Match[str]) -> str:
+        user = "***@" if found["user"] else ""
+        secret = ("?***" if found["query"] else "") + ("#***" if found["end"] else "")
+        return found["start"] + user + found["path"] + secret
+
+    return _SECRETS.sub(mask, text)
+
+
+def shown(path: str) -> str:
+    """Return a path or URL as messages and files may show it: without secrets."""
+    return masked(path) if is_url(path) else path
 
 
 @dataclass(frozen=True)
@@ -207,14 +254,16 @@ def _explained(url: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise ModuleNotFoundError(
-            f"{url} cannot be read: {_reason(error)}. For s3:// and https:// {_EXTRA} brings "
-            "what is needed."
+            f"{masked(url)} cannot be read: {_reason(error)}. For s3:// and https:// {_EXTRA} "
+            "brings what is needed."
         ) from error
-    except Exception as error:  # each protocol has its own
-        raise _translated(url, error) from error
+    except Exception as error:  # noqa: BLE001 - each protocol has its own
+        # not "from error": that one's words, and its traceback, hold the URL as it is
+        raise _translated(url, error) from None
 
 
 def _translated(url: str, error: Exception) -> Exception:
+    url = masked(url)
     causes = _causes(error)
     reason = _reason(causes[-1])
     if reason.startswith("Protocol not known"):
@@ -242,7 +291,7 @@ def _reason(error: BaseException) -> str:
     words = str(error).strip() or (
         "no answer in time" if _is_late(error) else "no reason given"
     )
-    return " ".join(words.split())[:200].rstrip(".")
+    return " ".join(masked(words).split())[:200].rstrip(".")
 
 
 def _is_late(error: BaseException) -> bool:

@@ -6,9 +6,9 @@ import os
 import stat
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
+from napari_latent_faces.files import open_regular
 from napari_latent_faces.reading.formats import (
     Judgement,
     is_hidden,
@@ -209,11 +209,6 @@ def _folders_above(root: str) -> list[str]:
     return folders
 
 
-def _open_regular(path: str, flags: int) -> int:
-    # without waiting: what was a file may have become a FIFO that nobody writes to
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def open_file(path: str) -> IO[bytes]:
     """Open a file, or what a URL leads to, to read anywhere in it.
 
@@ -222,7 +217,7 @@ def open_file(path: str) -> IO[bytes]:
     OSError
         If it cannot be read.
     """
-    return open_url(path) if is_url(path) else Path(path).open("rb")
+    return open_url(path) if is_url(path) else open_regular(path)
 
 
 def read_part(path: str, limit: int, start: int = 0) -> bytes:
@@ -235,11 +230,9 @@ def read_part(path: str, limit: int, start: int = 0) -> bytes:
     """
     if is_url(path):
         return read_url_part(path, limit, start)
-    with open(path, "rb", buffering=0, opener=_open_regular) as file:
-        info = os.fstat(file.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            raise OSError("no regular file")
+    with open_regular(path, buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
         if start:
             file.seek(start)
         # a buffer of `limit` bytes would be made otherwise
-        return file.read(max(0, min(limit, info.st_size - start))) or b""
+        return file.read(max(0, min(limit, size - start))) or b""

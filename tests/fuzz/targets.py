@@ -1,0 +1,226 @@
+"""What is fuzzed: one function of bytes for each way in, and the promise it must keep.
+
+A target raises where a promise is broken: an exception of a kind that is not declared, or a
+result that is not sound. Seeds are made here; no file of anybody else is used.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from napari_latent_faces.model import LatentFaces, Provenance
+from napari_latent_faces.model_file import ModelFileError, is_model_file, read_model
+from napari_latent_faces.nmf.params import NMFParams
+from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
+from napari_latent_faces.reading.decode import (
+    BrokenPictureError,
+    NotAPictureError,
+    decode,
+    read_header,
+)
+from napari_latent_faces.reading.frames import DEPTHS, Frame
+from napari_latent_faces.reading.heard import heard_warnings
+from napari_latent_faces.reading.probe import looks_like_faces
+from napari_latent_faces.reading.sources import Entry
+from tests.pictures import MODES, encoded, face, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Speed alone: larger pictures are the business of the tests of memory.
+MOST_PIXELS = 2**18
+_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A promise about bytes, and bytes to start from."""
+
+    keeps_promise: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+
+
+def a_model() -> LatentFaces:
+    """Return a model of two components and three faces, made without a fit."""
+    rng = np.random.default_rng(0)
+    names = ("s1/1.png", "s1/2.png", "é.png")
+    origin = Provenance(names, ("s1", "s1", ""), "faces", "uint8", 7, "converged", {"a": "1"})
+    parts = rng.random((2, 4, 3), np.float32)
+    return LatentFaces(
+        parts, rng.random((3, 2), np.float32), 0.25, 255.0, NMFParams(n_components=2), origin
+    )
+
+
+# -- pictures --------------------------------------------------------------------
+
+
+def a_picture(content: bytes) -> None:
+    """Decode bytes as the reader does: pixels of the promised shape, or a reason."""
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
+    entry = Entry("face", len(content), lambda limit: content[:limit])
+    with heard_warnings():
+        try:
+            header = read_header(entry)
+            pixels = decode(entry, Frame(header.shape, header.depth))
+        except (BrokenPictureError, NotAPictureError):
+            return
+    assert min(header.shape) > 0
+    assert header.depth in DEPTHS
+    assert pixels.shape == header.shape
+    assert pixels.dtype == header.depth
+
+
+def picture_seeds() -> list[bytes]:
+    made = [encoded(picture(m), ext) for m, extensions in MODES.items() for ext in extensions]
+    made += [
+        encoded(picture("RGB"), ext, quality=80, lossless=False) for ext in ("jpg", "webp")
+    ]
+    made += [encoded(picture("L"), "jpg", progressive=True)]
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4"):
+        mode = "1" if compression == "group4" else "L"
+        made.append(encoded(picture(mode, 40, 40), "tif", compression=compression))
+    several = {"save_all": True, "append_images": [picture("P", seed=1)]}
+    made += [encoded(picture("P"), ext, **several) for ext in ("gif", "tif", "png")]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made += [encoded(picture("RGB"), ext, exif=exif) for ext in ("jpg", "png", "webp", "tif")]
+    return made
+
+
+# -- archives --------------------------------------------------------------------
+
+
+def an_archive(content: bytes) -> None:
+    """List bytes as an archive and read its members: declared errors only."""
+    with tempfile.NamedTemporaryFile(suffix=".zip", dir=_FOLDER) as file:
+        file.write(with_checksums(content))
+        file.flush()
+        assert looks_like_faces(file.name) in {True, False}
+        with suppress(ArchiveError):
+            lister = archive_lister(file.name)
+            if lister is None:
+                return
+            found = list_archive(file.name, lister, lambda: None)
+            for entry in found.entries:
+                assert not entry.name.startswith("/")
+                assert ".." not in entry.name.split("/")
+                with suppress(BrokenPictureError, NotAPictureError):
+                    read_header(entry)
+            found.close()
+
+
+def with_checksums(content: bytes) -> bytes:
+    """Return a tar in which the checksum of every changed header is right again."""
+    blocks = bytearray(content)
+    for start in range(0, len(blocks) - 511, 512):
+        if blocks[start + 257 : start + 262] == b"ustar":
+            blocks[start + 148 : start + 156] = b" " * 8
+            total = sum(blocks[start : start + 512])
+            blocks[start + 148 : start + 156] = b"%06o\0 " % total
+    return bytes(blocks)
+
+
+def archive_seeds() -> list[bytes]:
+    files = {f"s{i}/{i}.pgm": encoded(face(4, 3, seed=i), "pgm") for i in range(3)}
+    files |= {"é面.png": encoded(face(), "png"), "no.txt": b"text" * 40}
+    seeds = [_zip(files, method) for method in (0, 8, 12, 14)]
+    seeds += [_tar(files, kind, "w") for kind in (0, 1, 2)]
+    seeds += [_tar(files, 1, mode) for mode in ("w:gz", "w:bz2", "w:xz")]
+    long = {"d" * 120 + "/" + "n" * 150 + ".pgm": b"P5 1 1 255\n0"}
+    return seeds + [_tar(long, kind, "w") for kind in (1, 2)]
+
+
+def _zip(files: dict[str, bytes], method: int) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def _tar(files: dict[str, bytes], kind: int, mode: str) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode, format=kind) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            with suppress(ValueError):  # a name too long for the oldest format
+                archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+# -- model files -----------------------------------------------------------------
+
+
+def a_model_file(content: bytes) -> None:
+    """Read bytes as a model: a sound one, or the one declared error."""
+    with tempfile.NamedTemporaryFile(suffix=".npz", dir=_FOLDER) as file:
+        file.write(content)
+        file.flush()
+        assert is_model_file(file.name) in {True, False}
+        with suppress(ModelFileError):
+            assert_sound(read_model(file.name))
+
+
+def assert_sound(model: LatentFaces) -> None:
+    for factor in (model.components, model.weights):
+        assert factor.dtype.kind == "f"
+        assert factor.size
+        assert np.isfinite(factor).all()
+        assert (factor >= 0).all()
+    assert model.weights.shape[1] == len(model.components)
+    assert 0 < model.scale < np.inf
+    assert model.error >= 0
+    assert all(isinstance(name, str) for name in model.provenance.names)
+    json.dumps(model.params.to_dict())
+    repr(model)
+
+
+SEPARATOR = b"\n--next member--\n"
+
+
+def members_of_a_model(content: bytes) -> None:
+    """As `a_model_file`, with the bytes of the members in a zip file that is sound."""
+    parts = content.split(SEPARATOR)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, part in zip(("header", "components", "weights"), parts, strict=False):
+            archive.writestr(f"{name}.npy", part)
+    a_model_file(file.getvalue())
+
+
+def model_seeds() -> list[bytes]:
+    with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
+        path = Path(folder, "model.npz")
+        a_model().save(path)
+        whole = path.read_bytes()
+        with np.load(path) as arrays:
+            np.savez_compressed(path, **arrays)
+        return [whole, path.read_bytes()]
+
+
+def member_seeds() -> list[bytes]:
+    seeds = []
+    for content in model_seeds():
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            seeds.append(SEPARATOR.join(map(archive.read, archive.namelist())))
+    return seeds
+
+
+TARGETS = {
+    "pictures": Target(a_picture, picture_seeds),
+    "archives": Target(an_archive, archive_seeds),
+    "models": Target(a_model_file, model_seeds),
+    "members": Target(members_of_a_model, member_seeds),
+}

@@ -1,0 +1,310 @@
+"""Zips and tars of anybody's: what is sound in them is read, and nothing else happens."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import lzma
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_latent_faces import read_faces
+from napari_latent_faces.folder import NoFacesError, looks_like_faces
+from napari_latent_faces.reading import tars, zips
+from napari_latent_faces.reading.members import ArchiveError
+from tests.pictures import encoded, face, people, tarred, zipped
+
+PGM = encoded(face(), "pgm")
+KINDS = ["a.zip", "a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"]
+
+
+def packed(folder, path):
+    return (zipped if path.suffix == ".zip" else tarred)(folder, path)
+
+
+def zip_of(path, files, **options):
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("n", [25, pytest.param(600, id="stress", marks=pytest.mark.stress)])
+@pytest.mark.parametrize("way", ["cut", "flip"])
+def test_damaged_archives(tmp_path, name, n, way):
+    """Every one is an error that names it, or a stack in which every face is exact."""
+    faces = read_faces(people(tmp_path / "files", 3, 3))
+    expected = {image.tobytes() for image in faces.images}
+    path = packed(tmp_path / "files", tmp_path / name)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(n):
+        if way == "cut":
+            path.write_bytes(whole[: rng.integers(1, len(whole))])
+        else:
+            damaged = bytearray(whole)
+            damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+            path.write_bytes(damaged)
+        assert looks_like_faces(path) in {True, False}
+        with suppress(ArchiveError, NoFacesError):
+            stack = read_faces(path)
+            if not name.endswith(".tar"):  # a tar has no checksums but of its headers
+                assert {image.tobytes() for image in stack.images} <= expected
+
+
+def test_nothing_is_ever_unpacked_to_disk(tmp_path):
+    written = []
+
+    def hook(event, args):
+        if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR):
+            written.append(str(args[0]))
+
+    folder = people(tmp_path / "files", 2, 2)
+    paths = [packed(folder, tmp_path / name) for name in KINDS]
+    sys.addaudithook(hook)
+    for path in paths:
+        written.clear()
+        read_faces(path)
+        assert [name for name in written if str(tmp_path) in name or name.startswith("/")] == []
+
+
+def test_bombs_of_many_members(tmp_path, monkeypatch):
+    """Each is too small to count alone."""
+    monkeypatch.setattr(zips, "BOMB_TOTAL_BYTES", 2**24)
+    black = encoded(np.zeros((1000, 1000), np.uint8), "pgm")
+    files = {f"{i}.pgm": black for i in range(20)}
+    path = zip_of(tmp_path / "a.zip", files, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ArchiveError, match=r"is a decompression bomb: 20000340 bytes from"):
+        read_faces(path)
+
+
+def test_bombs_of_overlapping_members(tmp_path):
+    """Thousands of names for the same bytes, as in the smallest bombs that are known."""
+    path = zip_of(tmp_path / "a.zip", {"0.pgm": os.urandom(20_000)})
+    content = path.read_bytes()
+    start = content.index(b"PK\1\2")
+    entry, end = content[start : start + 51], bytearray(content[start + 51 :])
+    entries = b"".join(entry[:46] + b"%05d" % i for i in range(500))
+    end[8:12] = (500).to_bytes(2, "little") * 2
+    end[12:16] = len(entries).to_bytes(4, "little")
+    path.write_bytes(content[:start] + entries + bytes(end))
+    with pytest.raises(ArchiveError, match=r"bomb: its members take 10000000 bytes of"):
+        read_faces(path)
+
+
+def test_a_zip64(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(3):
+            with archive.open(zipfile.ZipInfo(f"{i}.pgm"), "w", force_zip64=True) as file:
+                file.write(encoded(face(seed=i), "pgm"))
+    stack = read_faces(path)
+    np.testing.assert_array_equal(stack.images, [face(seed=i) for i in range(3)])
+
+
+def test_a_zip64_of_several_disks_is_an_error(tmp_path):
+    """The look whether it is a zip failed on it, outside of all guards."""
+    path = zip_of(tmp_path / "a.zip", {"1.pgm": PGM})
+    content = path.read_bytes()
+    end = content.rindex(b"PK\5\6")
+    locator = b"PK\6\7" + bytes(12) + (9).to_bytes(4, "little")
+    path.write_bytes(content[:end] + locator + content[end:])
+    assert not looks_like_faces(path)
+    with pytest.raises(ArchiveError, match="span multiple disks"):
+        read_faces(path)
+
+
+def test_members_without_a_name_are_left_out(tmp_path):
+    path = zip_of(tmp_path / "a.zip", {"X": PGM, "..": PGM, "1.pgm": PGM})
+    content = path.read_bytes()
+    directory = bytearray(content[content.index(b"PK\1\2") :])
+    directory[28:32] = b"\0\0\1\0"  # the one name is none, but a byte of attributes
+    path.write_bytes(content[: -len(directory)] + directory)
+    stack = read_faces(path)
+    assert stack.names == ("1.pgm",)
+    assert [reason for _, reason in stack.report.passed_over] == [
+        "its name is none of a file"
+    ] * 2
+
+
+def test_one_wrong_checksum_costs_one_face(tmp_path):
+    files = {f"{i}.pgm": encoded(face(seed=i), "pgm") for i in range(5)}
+    path = zip_of(tmp_path / "a.zip", files)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(face(seed=2).tobytes(), face(seed=9).tobytes()))
+    stack = read_faces(path)
+    assert stack.names == ("0.pgm", "1.pgm", "3.pgm", "4.pgm")
+    [(name, reason)] = stack.report.skipped
+    assert name == "2.pgm"
+    assert "CRC" in reason
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED])
+def test_all_ways_to_compress(tmp_path, method):
+    path = zip_of(tmp_path / "a.zip", {"1.pgm": PGM, "2.pgm": PGM}, compression=method)
+    np.testing.assert_array_equal(read_faces(path).images, [face(), face()])
+
+
+def test_an_unknown_way_to_compress_is_named(tmp_path):
+    path = zip_of(tmp_path / "a.zip", {"1.pgm": PGM, "2.pgm": PGM})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 10] = 97
+    content[8] = 97
+    path.write_bytes(content)
+    stack = read_faces(path)
+    assert stack.names == ("2.pgm",)
+    assert "compression" in stack.report.skipped[0][1]
+
+
+def test_names_that_are_not_the_text_they_claim(tmp_path):
+    path = zip_of(tmp_path / "a.zip", {"é.pgm": PGM, "1.pgm": PGM})
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
+    with pytest.raises(ArchiveError, match=r"a.zip is damaged .*utf-8.*: get it"):
+        read_faces(path)
+    tar = tarred(people(tmp_path / "files", 1, 2), tmp_path / "a.tar")
+    plain = tar.read_bytes().replace(b"./s1/1.pgm", b"./s1/\xff.pgm")
+    tar.write_bytes(_summed(plain))
+    assert read_faces(tar).names == ("2.pgm", r"\udcff.pgm")
+
+
+def _summed(content):
+    from tests.fuzz.targets import with_checksums
+
+    return with_checksums(content)
+
+
+def test_nested_archives_are_passed_over(tmp_path):
+    inner = zip_of(tmp_path / "inner.zip", {"1.pgm": PGM})
+    path = zip_of(tmp_path / "a.zip", {"1.pgm": PGM, "inner.zip": inner.read_bytes()})
+    stack = read_faces(path)
+    assert stack.names == ("1.pgm",)
+    assert stack.report.passed_over == (("inner.zip", "no picture (.zip)"),)
+
+
+class TestTar:
+    def with_attributes(self, path, attributes, mode="w"):
+        with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as archive:
+            for name in ("1.pgm", "2.pgm"):
+                info = tarfile.TarInfo(name)
+                info.size = len(PGM)
+                info.pax_headers = attributes if name == "1.pgm" else {}
+                archive.addfile(info, io.BytesIO(PGM))
+        return path
+
+    @pytest.mark.parametrize("size", ["-512", "-1024", "-100000", "-2048"])
+    def test_a_member_that_ends_before_it_starts(self, tmp_path, size):
+        """Python's own tarfile read such a header again and again, for ever."""
+        path = self.with_attributes(tmp_path / "a.tar", {"comment": "x" * 600})
+        content = path.read_bytes()
+        text = b"size=" + size.encode()
+        record = b"%d %s\n" % (len(text) + 4, text)
+        path.write_bytes(content.replace(b"x" * len(record), record, 1))
+        path = self.with_attributes(tmp_path / "b.tar", {"size": size})
+        with pytest.raises(ArchiveError, match=r"is damaged"):
+            read_faces(path)
+
+    @pytest.mark.parametrize("mode", ["w", "w:gz"])
+    def test_large_attributes_are_refused(self, tmp_path, mode):
+        path = self.with_attributes(tmp_path / "a.tar", {"comment": "9" * 10**6}, mode)
+        start = time.monotonic()
+        with pytest.raises(ArchiveError, match=r"bytes where at most \d+ are allowed"):
+            read_faces(path)
+        assert time.monotonic() - start < 10
+
+    def test_the_largest_attributes_allowed_take_no_time(self, tmp_path):
+        """Some releases of Python search them in quadratic time."""
+        digits = "9" * (tars.MAX_HEADER_BYTES - 3000)
+        path = self.with_attributes(tmp_path / "a.tar", {"comment": digits})
+        start = time.monotonic()
+        assert len(read_faces(path)) == 2
+        assert time.monotonic() - start < 30
+
+    def test_a_sparse_member_is_left_out(self, tmp_path):
+        attributes = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.size": "9"}
+        path = self.with_attributes(tmp_path / "a.tar", attributes)
+        assert read_faces(path).names == ("2.pgm",)
+
+    def test_a_long_way_can_be_cancelled(self, tmp_path):
+        """A gigabyte of zeros, from one of megabytes."""
+        path = tmp_path / "a.tar.gz"
+        info = tarfile.TarInfo("zeros.txt")
+        info.size = 2**28
+        with gzip.open(path, "wb", 1) as file:
+            file.write(info.tobuf())
+            for _ in range(16):
+                file.write(bytes(2**24))
+            file.write(tarfile.TarInfo("end").tobuf())
+        pulses = iter(range(10**6))
+
+        def progress(done, total):
+            if next(pulses) > 3:
+                raise KeyError("enough")
+
+        with pytest.raises(KeyError, match="enough"):
+            read_faces(path, progress=progress)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.parametrize("kind", ["xz", "zip", "gz"])
+def test_memory_of_bombs_is_bounded(tmp_path, kind):
+    """Within 1 GiB of address space: what asks for more is an error, not a crash."""
+    path = tmp_path / f"a.tar.{kind}" if kind != "zip" else tmp_path / "a.zip"
+    if kind == "xz":  # a dictionary of 1.5 GiB
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 2**20}]
+        content = bytearray(lzma.compress(bytes(10**4), filters=filters))
+        # the byte that tells the size of the dictionary, and the checksum behind it
+        size = content[12]
+        header = content[12 : 12 + (size + 1) * 4]
+        header[header.index(b"\x21\x01") + 2] = 40
+        header[-4:] = zlib.crc32(header[:-4]).to_bytes(4, "little")
+        content[12 : 12 + len(header)] = header
+        path.write_bytes(content)
+    elif kind == "zip":
+        files = {f"{i}.pgm": encoded(np.zeros((3000, 3000), np.uint8), "pgm") for i in range(4)}
+        zip_of(path, files, compression=zipfile.ZIP_DEFLATED)
+    else:
+        info = tarfile.TarInfo("bomb.pgm")
+        info.size = 2**28
+        with gzip.open(path, "wb", 1) as file:
+            file.write(info.tobuf())
+            for _ in range(16):
+                file.write(bytes(2**24))
+    work = (
+        "import json, resource, sys; from napari_latent_faces import read_faces\n"
+        "import numpy, PIL.Image, psutil, napari_latent_faces.reading.steps\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+        "try: print(json.dumps(len(read_faces(sys.argv[1], size=(12, 10)))))\n"
+        "except (ValueError, MemoryError) as error: print(json.dumps(str(error)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", work, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer == 4 if kind == "zip" else str(path) in answer
+
+
+def test_files_are_closed(tmp_path):
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        pytest.skip("counts open files in /proc")
+    faces = people(tmp_path / "files", 2, 2)
+    for name in KINDS:
+        path = packed(faces, tmp_path / name)
+        before = {each.name for each in folder.iterdir()}
+        read_faces(path)
+        path.write_bytes(path.read_bytes()[:-700])
+        with suppress(ValueError):
+            read_faces(path)
+        assert {each.name for each in folder.iterdir()} == before

@@ -1,0 +1,299 @@
+"""Folders as the world has them: names, depths, numbers, and what is no file at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import unicodedata
+from contextlib import nullcontext
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_latent_faces.folder import NoFacesError, read_faces
+from napari_latent_faces.reading.sources import list_folder
+from tests.pictures import encoded, face, make
+from tests.reliability.measured import measured
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="names and files of POSIX")
+
+PGM = encoded(face(), "pgm")
+ODD_NAMES = [
+    unicodedata.normalize("NFC", "é.pgm"),
+    unicodedata.normalize("NFD", "é.pgm"),
+    unicodedata.normalize("NFKD", "ﬁ.pgm"),
+    "😀👩‍🦰.pgm",
+    "وجه\u202e.pgm",
+    "two\nlines.pgm",
+    "back\rto\tand\x1b[31mred.pgm",
+    "--help.pgm",
+    "-rf.pgm",
+    "$(reboot).pgm",
+    "a b.pgm",
+    " .pgm",
+    "Case.pgm",
+    "case.pgm",
+    "*?[].pgm",
+    "\\back.pgm",
+    "n" * 251 + ".pgm",
+    "\udcff\udc80.pgm",
+    "面" * 83 + ".pgm",
+]
+
+
+def test_names_of_any_kind(tmp_path):
+    made = []
+    for i, name in enumerate(ODD_NAMES):
+        (tmp_path / name).write_bytes(encoded(face(seed=i), "pgm"))
+        made.append(i)
+    stack = read_faces(tmp_path)
+    assert len(stack) == len(ODD_NAMES)
+    shown = stack.report.details() + "\n".join(stack.names)
+    shown.encode()  # every name can be written
+    assert "\x1b" not in stack.report.details()
+    expected = {face(seed=i).tobytes() for i in made}
+    assert {image.tobytes() for image in stack.images} == expected
+    lazy = read_faces(tmp_path, lazy=True)
+    np.testing.assert_array_equal(np.asarray(lazy.images), stack.images)
+
+
+LETTERS = st.characters(exclude_characters="/\0", exclude_categories=())
+PARTS = st.text(LETTERS, min_size=1, max_size=20).map(
+    lambda text: text.encode("utf-8", "replace").decode() + "x"
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(PARTS, min_size=1, max_size=4), min_size=1, max_size=5))
+def test_trees_of_any_names(tmp_path_factory, trees):
+    root = tmp_path_factory.mktemp("tree")
+    wanted = set()
+    for i, parts in enumerate(trees):
+        path = root.joinpath(*(f"{i}{part}"[:60] for part in parts)).with_name(f"{i}.pgm")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(face(seed=i), "pgm"))
+        wanted.add(face(seed=i).tobytes())
+    stack = read_faces(root)
+    assert {image.tobytes() for image in stack.images} == wanted
+    assert len(stack) == len(trees)
+
+
+def test_a_hundred_levels(tmp_path):
+    here = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for level in range(100):
+            os.mkdir(f"level{level}", dir_fd=here)
+            below = os.open(f"level{level}", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        with open("deep.pgm", "wb", opener=lambda p, f: os.open(p, f, dir_fd=here)) as file:
+            file.write(PGM)
+    finally:
+        os.close(here)
+    stack = read_faces(tmp_path)
+    assert stack.names[0].count("/") == 100
+    np.testing.assert_array_equal(stack.images[0], face())
+
+
+def test_links_in_circles(tmp_path):
+    make(tmp_path, {"a/1.pgm": face(), "b/2.pgm": face(seed=1)})
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "b/other").symlink_to(tmp_path / "a")
+    (tmp_path / "a/other").symlink_to(tmp_path / "b")
+    (tmp_path / "self.pgm").symlink_to("self.pgm")
+    (tmp_path / "x").symlink_to("y")
+    (tmp_path / "y").symlink_to("x")
+    stack = read_faces(tmp_path)
+    assert stack.names == ("a/1.pgm", "b/2.pgm")
+    assert ("self.pgm", "broken link") in stack.report.skipped
+
+
+@pytest.fixture
+def special(tmp_path):
+    """Return a folder with one face, among what must never be opened."""
+    make(tmp_path, {"1.pgm": face()})
+    os.mkfifo(tmp_path / "fifo.pgm")
+    (tmp_path / "null.pgm").symlink_to("/dev/null")
+    (tmp_path / "zero.pgm").symlink_to("/dev/zero")
+    (tmp_path / "full").symlink_to("/dev/full")
+    with socket.socket(socket.AF_UNIX) as server:
+        folder = os.open(tmp_path, os.O_RDONLY)
+        server.bind(f"/proc/self/fd/{folder}/socket.pgm")  # a short way to a long name
+        os.close(folder)
+        yield tmp_path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="devices and /proc of Linux")
+def test_nothing_special_is_opened(special):
+    opened = []
+
+    def hook(event, args):
+        if event == "open" and str(args[0]).startswith(str(special)):
+            opened.append(Path(str(args[0])).name)
+
+    sys.addaudithook(hook)
+    stack = read_faces(special)
+    names = {"fifo.pgm", "null.pgm", "zero.pgm", "full", "socket.pgm"}
+    assert stack.names == ("1.pgm",)
+    assert names.isdisjoint(opened)
+    assert "1.pgm" in opened
+    assert {name for name, _ in stack.report.passed_over} == names
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops the rights of root")
+def test_what_may_not_be_read_is_named(tmp_path):
+    make(
+        tmp_path, {"1.pgm": face(), "2.pgm": face(), "no/3.pgm": face(), "blind/4.pgm": face()}
+    )
+    (tmp_path / "2.pgm").chmod(0)
+    (tmp_path / "no").chmod(0)
+    (tmp_path / "blind").chmod(0o444)  # its names can be seen, its files not
+    report = as_nobody(tmp_path, "print(json.dumps(read_faces(root).report.skipped))")
+    (tmp_path / "no").chmod(0o755)
+    (tmp_path / "blind").chmod(0o755)
+    assert report == [
+        ["2.pgm", "Permission denied"],
+        ["blind/4.pgm", "Permission denied"],
+        ["no/", "folder not readable: Permission denied"],
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops the rights of root")
+def test_a_folder_that_may_not_be_read_is_an_error(tmp_path):
+    (tmp_path / "no").mkdir(mode=0)
+    work = """
+        try: read_faces(root + "/no")
+        except PermissionError as error: print(json.dumps(str(error)))
+    """
+    words = as_nobody(tmp_path, dedent(work))
+    assert f"{tmp_path}/no cannot be read" in words
+    assert "check its permissions" in words
+
+
+def as_nobody(root, work):
+    """Run Python as a user without rights; return the JSON that it prints."""
+    for above in (root, *root.parents):
+        if above.stat().st_uid == os.getuid() and above not in {Path("/"), Path("/tmp")}:
+            above.chmod(0o755)
+    drop = "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+    # imported before: nobody may not be allowed to read the environment either
+    start = "import json, os, sys\nimport numpy\nimport PIL.PngImagePlugin\nimport PIL.Image\n"
+    start += "from napari_latent_faces import read_faces\n"
+    start += "from napari_latent_faces.reading.decode import _formats\n_formats()\n"
+    start += "import napari_latent_faces.reading.steps, psutil\nroot = sys.argv[1]\n"
+    done = subprocess.run(
+        [sys.executable, "-c", start + drop + work, str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("change", ["vanish", "shrink", "empty", "text", "fifo", "folder"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_files_that_change_while_they_are_read(tmp_path, change, lazy):
+    """Each of these happens to a file between its listing and its reading."""
+    make(tmp_path, {f"{i}.pgm": face(seed=i) for i in range(20)})
+    victim, changed = tmp_path / "7.pgm", []
+
+    def progress(done, total):
+        if not changed and total:
+            changed.append(True)
+            victim.unlink()
+            if change == "fifo":
+                os.mkfifo(victim)
+            elif change == "folder":
+                victim.mkdir()
+            elif change != "vanish":
+                victim.write_bytes({"shrink": PGM[:40], "empty": b"", "text": b"text"}[change])
+
+    stack = read_faces(tmp_path, lazy=lazy, progress=progress)
+    assert changed
+    told = nullcontext()
+    if lazy and "7.pgm" in stack.names:
+        told = pytest.warns(UserWarning, match=r"7.pgm cannot be decoded .* shown black")
+    with told:
+        images = np.asarray(stack.images)
+    for name, image in zip(stack.names, images, strict=True):
+        if name != "7.pgm":
+            np.testing.assert_array_equal(image, face(seed=int(name[:-4])))
+    named = {name for name, _ in stack.report.skipped}
+    assert len(stack) + len(named) == 20
+    assert named <= {"7.pgm"}
+
+
+def test_files_that_are_rewritten_all_the_time(tmp_path):
+    """What is read is one of the pictures that were there, or is named."""
+    make(tmp_path, {f"{i}.pgm": face(seed=i) for i in range(10)})
+    stop = threading.Event()
+
+    def rewrite():
+        rng = np.random.default_rng(0)
+        while not stop.is_set():
+            i = int(rng.integers(5))
+            (tmp_path / f"{i}.pgm").write_bytes(encoded(face(seed=i + 100), "pgm"))
+
+    thread = threading.Thread(target=rewrite)
+    thread.start()
+    try:
+        stacks = [read_faces(tmp_path) for _ in range(10)]
+    finally:
+        stop.set()
+        thread.join(20)
+    for stack in stacks:
+        out = {name for name, _ in (*stack.report.skipped, *stack.report.passed_over)}
+        assert len(stack) + len(out) == 10
+        for name, image in zip(stack.names, stack.images, strict=True):
+            i = int(name[:-4])
+            assert image.tobytes() in {face(seed=i).tobytes(), face(seed=i + 100).tobytes()}
+
+
+def test_a_folder_that_vanishes_while_it_is_listed(tmp_path):
+    make(tmp_path, {f"s{i}/1.pgm": face() for i in range(50)})
+    pulses = iter(range(10_000))
+
+    def pulse():
+        if next(pulses) == 20:
+            for i in range(50):
+                (tmp_path / f"s{i}/1.pgm").unlink(missing_ok=True)
+                (tmp_path / f"s{i}").rmdir()
+
+    found = list_folder(str(tmp_path), pulse)
+    assert len(found.entries) + len(found.skipped) + len(found.passed_over) <= 50
+
+
+def test_only_broken_files_are_an_error_that_says_so(tmp_path):
+    make(tmp_path, {f"{i}.png": b"nothing" for i in range(30)})
+    with pytest.raises(NoFacesError, match="damaged, or no picture"):
+        read_faces(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")
+@pytest.mark.parametrize(
+    "n", [1000, pytest.param(100_000, id="stress", marks=pytest.mark.stress)]
+)
+@pytest.mark.parametrize("way", ["now", "lazy"])
+def test_many_files_in_one_folder(tmp_path, n, way, capsys):
+    for i in range(n):
+        (tmp_path / f"{i}.pgm").write_bytes(PGM)
+    read, seconds, mebibytes = measured(
+        "from napari_latent_faces import read_faces",
+        "result = len(read_faces(sys.argv[1], lazy=sys.argv[2] == 'lazy'))",
+        tmp_path,
+        way,
+    )
+    if n == 100_000:  # the figures of docs/reliability.md
+        with capsys.disabled():
+            sys.stdout.write(f" {n} files, {way}: {seconds:.1f} s, {mebibytes:.0f} MiB ")
+    assert read == n
+    assert mebibytes < 150 + n / 200  # some kilobytes a file

@@ -1,0 +1,237 @@
+"""Folders full of broken and hostile pictures: nothing is lost, nothing gets in."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_latent_faces import read_faces
+from napari_latent_faces.reading.apart import decoders
+from napari_latent_faces.reading.decode import BrokenPictureError, decode, read_header
+from napari_latent_faces.reading.frames import DEPTHS, Frame
+from napari_latent_faces.reading.heard import heard_warnings
+from napari_latent_faces.reading.sources import Entry
+from tests.pictures import encoded, face, make, picture, turned, zipped
+from tests.reliability import hostile
+from tests.reliability.measured import measured
+
+SHAPE = (12, 10)
+GOOD = {f"good/{i}.png": encoded(face(seed=i), "png") for i in range(6)}
+
+
+def open_files():
+    folder = Path("/proc/self/fd")
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def read_among_good(folder, files, **options):
+    """Read hostile files among good ones, and see that every promise is kept."""
+    before = open_files(), threading.active_count()
+    make(folder, files | GOOD)
+    stack = read_faces(folder, size=SHAPE, **options)
+    named = [name for name, _ in (*stack.report.skipped, *stack.report.passed_over)]
+    assert sorted([*stack.names, *named]) == sorted(files | GOOD)
+    for _, reason in (*stack.report.skipped, *stack.report.passed_over):
+        assert reason
+        assert len(reason.splitlines()) == 1
+    frame = Frame(SHAPE, stack.dtype)
+    for i in range(len(GOOD)):
+        place = stack.names.index(f"good/{i}.png")
+        np.testing.assert_array_equal(stack.images[place], frame.take(face(seed=i)))
+    assert (open_files(), threading.active_count()) == before
+    return stack
+
+
+@pytest.fixture
+def _kept():
+    """Decode picture after picture in the same process."""
+    with decoders.kept():
+        yield
+
+
+def decoded(content):
+    entry = Entry("face", len(content), lambda limit: content[:limit])
+    with heard_warnings():
+        header = read_header(entry)
+        return decode(entry, Frame(header.shape, header.depth))
+
+
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.stress) for s in range(1, 41))]
+)
+def test_broken_copies_of_every_format(tmp_path, seed):
+    """Cut, with flipped bits, with headers that lie: the stress part breaks 60,000 files."""
+    files = hostile.broken_copies(np.random.default_rng(seed), 3 if seed == 0 else 12)
+    stack = read_among_good(tmp_path, files)
+    assert len(stack.report.skipped) > len(files) / 3
+    with decoders.kept():
+        whole = {name: decoded(c) for name, c in hostile.whole_pictures().items()}
+        for name in stack.names:
+            if name.startswith("truncated/"):  # what is read of it is all of it
+                stem, extension = re.fullmatch(r"truncated/(.*)-\d+\.(\w+)", name).groups()
+                pixels = decoded(files[name])
+                np.testing.assert_array_equal(pixels, whole[f"{stem}.{extension}"])
+
+
+def test_whole_pictures_are_all_read(tmp_path):
+    files = hostile.whole_pictures()
+    stack = read_among_good(tmp_path, files)
+    assert stack.report.skipped == ()
+    assert len(stack) == len(files) + len(GOOD)
+
+
+def test_odd_files_are_named(tmp_path):
+    files = hostile.odd_files()
+    stack = read_among_good(tmp_path, files)
+    reasons = dict(stack.report.skipped)
+    # a tag may be absurd and of no matter: then every pixel is there
+    read = [name for name in stack.names if not name.startswith("good/")]
+    assert all(name.startswith("tag-") for name in read)
+    assert "bomb" in reasons["huge.pgm"]
+    assert "MAX_TEXT_CHUNK" in reasons["text-bomb.png"]
+    assert "damaged" in reasons["half.png"]
+
+
+def test_every_format_that_pillow_writes(tmp_path):
+    """Those that are not allowed are named, whatever they are called."""
+    files = hostile.every_format()
+    assert len(files) > 15
+    allowed = {
+        "BMP",
+        "GIF",
+        "JPEG",
+        "MPO",
+        "PNG",
+        "PPM",
+        "TIFF",
+        "WEBP",
+    }  # MPO: a JPEG, and more
+    stack = read_among_good(tmp_path / "a", files)
+    assert {name.split(".")[0] for name in stack.names} - {"good/0"} >= allowed
+    assert {n.split(".")[0] for n in stack.names if not n.startswith("good/")} == allowed
+    disguised = {f"{name}.png": content for name, content in files.items()}
+    stack = read_among_good(tmp_path / "b", disguised)
+    assert {n.split(".")[0] for n in stack.names if not n.startswith("good/")} == allowed
+    assert {n.split(".")[0] for n, _ in stack.report.skipped} == {
+        name.split(".")[0] for name in files
+    } - allowed
+
+
+def test_wrong_extensions_do_not_matter(tmp_path):
+    formats = ("png", "gif", "tif", "bmp", "pgm")
+    files = {
+        f"{kind}-as.{name}": encoded(face(seed=i), kind)
+        for i, kind in enumerate(formats)
+        for name in (*formats, "jpg", "webp", "xyz")
+    }
+    stack = read_among_good(tmp_path, files)
+    assert stack.report.skipped == ()
+    for name, image in zip(stack.names, stack.images, strict=True):
+        if not name.startswith("good/"):
+            np.testing.assert_array_equal(image, face(seed=formats.index(name[:3])))
+
+
+@pytest.mark.usefixtures("_kept")
+@pytest.mark.parametrize("extension", ["gif", "tif", "png", "webp"])
+def test_broken_later_pages_do_not_matter(extension):
+    """The first page is exact or refused, wherever in the pages after it the damage is."""
+    content = hostile._many(extension)
+    whole, rng = decoded(content), np.random.default_rng(0)
+    read = 0
+    for cut in rng.integers(len(content) // 3, len(content), 40):
+        try:
+            pixels = decoded(content[:cut] + rng.bytes(20))
+        except BrokenPictureError:
+            continue
+        np.testing.assert_array_equal(pixels, whole)
+        read += 1
+    assert read or extension == "webp"  # its size stands at the start: it is whole or broken
+
+
+@pytest.mark.usefixtures("_kept")
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif"])
+def test_broken_exif_leaves_the_pixels(extension):
+    rng = np.random.default_rng(0)
+    plain = decoded(encoded(face(), extension))
+    turns = {np.rot90(plain, k).tobytes() for k in range(4)}
+    turns |= {np.rot90(plain.T, k).tobytes() for k in range(4)}
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        block = bytearray(exif.tobytes())
+        for _ in range(6):
+            broken = bytearray(block)
+            broken[rng.integers(6, len(block))] ^= 1 << rng.integers(8)
+            options = {} if extension == "tif" else {"exif": bytes(broken)}
+            assert decoded(encoded(face(), extension, **options)).tobytes() in turns
+
+
+def test_a_png_with_damaged_pixels_is_refused():
+    """Its checksums tell, though the decoder is content once all rows are full."""
+    whole = encoded(face(), "png")
+    start, end = whole.index(b"IDAT") + 4, whole.index(b"IEND") - 8
+    for place in range(start, end):
+        with pytest.raises(BrokenPictureError):
+            decoded(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+
+
+def test_many_texts_are_a_picture(tmp_path):
+    stack = read_among_good(tmp_path, {"texts.png": hostile.many_texts()})
+    np.testing.assert_array_equal(stack.images[stack.names.index("texts.png")], face())
+
+
+def test_no_warning_is_lost(tmp_path):
+    """Pillow's and libtiff's complaints are all in the report, and none is shown."""
+    files = {f"{i}.tif": content for i, content in enumerate(hostile.absurd_tiffs())}
+    fax = bytearray(encoded(picture("1", 40, 40), "tif", compression="group4"))
+    fax[12] ^= 0x55
+    files["fax.tif"] = bytes(fax)
+    notes = read_among_good(tmp_path, files).report.notes
+    assert any("Skipping tag" in note for note in notes)
+    assert any(note.startswith("fax.tif: ") for note in notes)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientations_in_a_folder_and_in_a_zip(tmp_path, orientation):
+    make(tmp_path / "faces", {"a.png": turned(face(), orientation), "b.png": face()})
+    stack = read_faces(tmp_path / "faces", resize="stretch")
+    packed = read_faces(zipped(tmp_path / "faces", tmp_path / "a.zip"), resize="stretch")
+    np.testing.assert_array_equal(stack.images, packed.images)
+    assert stack.report.skipped == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits and measures of Linux")
+@pytest.mark.parametrize(
+    ("n", "side"), [(3, 5000), pytest.param(40, 9200, marks=pytest.mark.stress)]
+)
+def test_memory_stays_bounded(tmp_path, n, side, capsys):
+    """Files of some kilobytes that unpack to 85 million pixels are decoded one at a time."""
+    black = encoded(np.zeros((side, side), np.uint8), "png")
+    bombs = {f"bomb-{i}.png": black for i in range(n)}
+    lies = {f"lie-{i}.tif": c for i, c in enumerate(hostile.absurd_tiffs())}
+    lies |= {f"text-{i}.png": hostile.text_bomb(2**26) for i in range(n)}
+    make(tmp_path, bombs | lies | GOOD)
+    n_read, _, added = measured(
+        """
+        import resource
+        from napari_latent_faces import read_faces
+        resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
+        """,
+        "result = read_faces(sys.argv[1], size=(12, 10)).report.n_read",
+        tmp_path,
+    )
+    assert n_read >= len(GOOD) + n
+    if n == 40:  # the figure of docs/reliability.md
+        with capsys.disabled():
+            sys.stdout.write(f" {n} bombs: {added:.0f} MiB ")
+    assert added < 1000, f"{added} MiB"
+
+
+def test_depths_of_the_stack_are_those_of_the_reader():
+    assert {np.dtype(d) for d in ("u1", "u2", "f4")} == set(DEPTHS)

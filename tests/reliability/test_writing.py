@@ -1,0 +1,258 @@
+"""A power cut, a full disk and a read-only one: the old file or the new one, whole."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_latent_faces import LatentFaces
+from napari_latent_faces.export import export_model
+from tests.fuzz.targets import a_model
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
+
+# Saves two models in turn, for ever, over the same target; each write says its number.
+WRITER = """
+    import sys
+    from napari_latent_faces import LatentFaces
+    from napari_latent_faces.export import export_model
+    what, target, *models = sys.argv[1:]
+    models = [LatentFaces.load(path) for path in models]
+    print("ready", flush=True)
+    while True:
+        for model in models:
+            if what == "model":
+                model.save(target)
+            else:
+                export_model(model, target, force=True)
+"""
+
+N_KILLS = [
+    pytest.param(10, id="quick"),
+    pytest.param(120, id="stress", marks=pytest.mark.stress),
+]
+
+
+def many_pixels(seed, k=6, n=400):
+    """Return a model whose files take several writes: about 1 MB, and telling pixels."""
+    from dataclasses import replace
+
+    rng = np.random.default_rng(seed)
+    parts = rng.random((k, 60, 50), np.float32)
+    parts /= parts.max(axis=(1, 2), keepdims=True)
+    model = a_model()
+    names = tuple(f"s{seed}/{i}.png" for i in range(n))
+    return replace(
+        model,
+        components=parts,
+        weights=rng.random((n, k), np.float32),
+        params=replace(model.params, n_components=k),
+        provenance=replace(model.provenance, names=names, subjects=None),
+    )
+
+
+@pytest.fixture(scope="module")
+def two_models():
+    # of different numbers of components, so that an export has files that must go
+    return many_pixels(1, k=6), many_pixels(2, k=8)
+
+
+def is_one_of(path, models):
+    back = LatentFaces.load(path)
+    return any(
+        np.array_equal(back.components, model.components)
+        and np.array_equal(back.weights, model.weights)
+        for model in models
+    )
+
+
+def check_whole(what, target, models):
+    """See that every file is there, whole, and that of one of the models."""
+    if what == "model":
+        assert is_one_of(target, models)
+        return
+    assert is_one_of(target / "model.npz", models)
+    with (target / "weights.csv").open(newline="") as file:
+        head, *rows = csv.reader(file)
+    ks = {model.n_components for model in models}
+    assert len(rows) == 400
+    assert len(head) - 1 in ks
+    assert all(len(row) == len(head) for row in rows)
+    pictures = sorted((target / "components").glob("*.png"))
+    assert min(ks) <= len(pictures) <= max(ks)
+    for path in (target / "components.png", *pictures):
+        with Image.open(path) as picture:
+            picture.load()
+
+
+def kill_while_writing(what, target, sources, rng):
+    """Start a writer and kill it at a random moment of its work."""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", dedent(WRITER), what, str(target), *map(str, sources)],
+        stdout=subprocess.PIPE,
+    )
+    with writer.stdout as said:
+        assert said.readline() == b"ready\n"
+        time.sleep(rng.uniform(0, 0.1 if what == "model" else 0.6))
+        writer.kill()
+    assert writer.wait(20) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("what", ["model", "export"])
+@pytest.mark.parametrize("n_kills", N_KILLS)
+def test_a_kill_leaves_whole_files(tmp_path, two_models, what, n_kills):
+    sources = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    for path, model in zip(sources, two_models, strict=True):
+        model.save(path)
+    target = tmp_path / ("target.npz" if what == "model" else "target")
+    two_models[0].save(target) if what == "model" else export_model(two_models[0], target)
+    rng = np.random.default_rng(n_kills)
+    changed, last = 0, None
+    for _ in range(n_kills):
+        kill_while_writing(what, target, sources, rng)
+        check_whole(what, target, two_models)
+        file = target if what == "model" else target / "model.npz"
+        changed += (now := file.stat().st_mtime_ns) != last
+        last = now
+    assert changed > n_kills / 4  # it was killed at work, not before it
+    # and the next one works, and clears away what was left lying about
+    for left in tmp_path.rglob("*.part"):
+        os.utime(left, (1, 1))
+    writing(what, two_models[1], target)
+    assert not list(tmp_path.rglob("*.part"))
+    fresh = tmp_path / "fresh"
+    writing(what, two_models[1], fresh)
+    assert files_of(target) == files_of(fresh)
+
+
+def files_of(folder):
+    if Path(folder).is_file():
+        return Path(folder).read_bytes()
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in Path(folder).rglob("*")
+        if path.is_file()
+    }
+
+
+# -- a full disk -----------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Return a folder on a disk of 1 MiB, where such can be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount")
+    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if (
+        not mount
+        or subprocess.run([mount, *options], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def in_child(work, tmp_path):
+    """Run a function in a child process; return the error that it raised, as text."""
+    report = tmp_path / "report"
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            words = ""
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            words = f"{type(error).__name__}: {error}"
+        report.write_text(words)
+        os._exit(0)
+    os.waitpid(child, 0)
+    return report.read_text()
+
+
+def writing(what, model, target):
+    if what == "model":
+        model.save(target)
+    else:
+        export_model(model, target, force=True)
+
+
+@pytest.mark.parametrize("what", ["model", "export"])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk(small_disk, two_models, what, there):
+    target = small_disk / ("m.npz" if what == "model" else "out")
+    if there:
+        writing(what, a_model(), target)
+    before = files_of(small_disk)
+    large = many_pixels(3, k=120)
+    with pytest.raises(OSError, match="No space left") as error:
+        writing(what, large, target)
+    assert error.value.errno == errno.ENOSPC
+    assert str(target) in str(error.value)
+    assert files_of(small_disk) == before
+    assert not [p for p in small_disk.rglob("*") if p.suffix == ".part"]
+    assert target.exists() == there
+
+
+@pytest.mark.parametrize("what", ["model", "export"])
+def test_a_limit_of_file_sizes(tmp_path, two_models, what):
+    """The same where no disk can be mounted: the system ends a write half-way."""
+    resource = pytest.importorskip("resource")
+    folder = tmp_path / "here"
+    folder.mkdir()
+    target = folder / ("m.npz" if what == "model" else "out")
+    writing(what, a_model(), target)
+    before = files_of(folder)
+
+    def work():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        writing(what, two_models[0], target)
+
+    words = in_child(work, tmp_path)
+    assert words.startswith("OSError")
+    assert str(target) in words
+    assert files_of(folder) == before
+    assert not list(folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize("what", ["model", "export"])
+def test_a_read_only_target(tmp_path, what):
+    """As any user but root, who may write everywhere."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    target = folder / ("m.npz" if what == "model" else "out")
+    writing(what, a_model(), target)
+    before = files_of(folder)
+    for place in (folder, *folder.rglob("*")):
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    for above in (tmp_path, *tmp_path.parents):
+        if above.owner() == "root" and str(above) not in {"/", "/tmp"}:
+            above.chmod(0o755)
+
+    def work():
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        writing(what, a_model(), target)
+
+    report = tmp_path / "report"
+    report.touch()
+    report.chmod(0o666)
+    words = in_child(work, tmp_path)
+    assert words.startswith("PermissionError")
+    assert str(folder) in words
+    assert files_of(folder) == before
