@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces.layers import (
     FACES_KEY,
+    MODEL_KEY,
     ROLE_KEY,
     FacesView,
     components_layer,
@@ -19,6 +20,7 @@ from napari_latent_faces.layers import (
     reconstruction_layer,
     residual_layer,
 )
+from napari_latent_faces.nmf.params import NMFParams
 
 if TYPE_CHECKING:
     import napari
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.layers import LayerData
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.parameters import Parameters
 
 __all__ = ["ResultLayers", "ShowOptions"]
 
@@ -44,7 +47,8 @@ class ShowOptions:
     residual : bool
         Add a layer of faces minus reconstructions.
     update : bool
-        Put the results into the layers of the last fit of the same faces.
+        Put the results into the layers of the last fit of the same faces by the same
+        method; those of other methods are hidden, as they lie in the same place.
     """
 
     slider: bool = False
@@ -68,12 +72,18 @@ class ResultLayers:
         The layer that the faces are in.
     options : ShowOptions
         What to show.
+    method : type of Parameters, optional
+        The method of the fit; by default NMF.
     """
 
     def __init__(
-        self, viewer: napari.components.ViewerModel, faces: Any, options: ShowOptions
+        self,
+        viewer: napari.components.ViewerModel,
+        faces: Any,
+        options: ShowOptions,
+        method: type[Parameters] = NMFParams,
     ) -> None:
-        self.viewer, self.faces, self.options = viewer, faces, options
+        self.viewer, self.faces, self.options, self.method = viewer, faces, options, method
         self._earlier = self._find_earlier() if options.update else {}
         self._gallery: Any = self._earlier.get("gallery")
         self._before = _state(self._gallery) if self._gallery is not None else None
@@ -82,9 +92,10 @@ class ResultLayers:
         """Draw the components of a running fit, shape (k, h, w)."""
         picture, kwargs = live_gallery(
             components,
-            FacesView.of(self.faces),
+            self._view(),
             self.options.places,
             most_pixels=_PREVIEW_PIXELS,
+            is_signed=self.method.is_signed,
         )
         if self._gallery is None:
             kwargs["metadata"] = {ROLE_KEY: "preview"}
@@ -97,6 +108,8 @@ class ResultLayers:
         """Put the layers of a finished fit in place of the preview."""
         wanted = self._wanted(model)
         shown = dict(self._earlier)
+        if self.options.update:
+            self._hide_other_methods()
         if self._gallery is not None and self._gallery in self.viewer.layers:
             shown["gallery"] = self._gallery
         added = False
@@ -126,7 +139,7 @@ class ResultLayers:
             _update(self._gallery, *self._before)
 
     def _wanted(self, model: LatentFaces) -> dict[str, LayerData]:
-        view, places = FacesView.of(self.faces), self.options.places
+        view, places = self._view(), self.options.places
         wanted = {"reconstruction": reconstruction_layer(model, view)}
         if self.options.residual:
             wanted["residual"] = residual_layer(self.faces.data, model, view)
@@ -137,13 +150,33 @@ class ResultLayers:
         return wanted
 
     def _find_earlier(self) -> dict[str, Any]:
-        """Return the newest result layers of these faces by role."""
-        key = str(self.faces.unique_id)
+        """Return the newest result layers of these faces and this method by role."""
         return {
             layer.metadata[ROLE_KEY]: layer
-            for layer in self.viewer.layers
-            if layer.metadata.get(FACES_KEY) == key
+            for layer in self._results()
+            if layer.metadata[MODEL_KEY].params.method == self.method.method
         }
+
+    def _results(self) -> list[Any]:
+        """Return all result layers of these faces, the oldest first."""
+        key = str(self.faces.unique_id)
+        return [
+            layer
+            for layer in self.viewer.layers
+            if layer.metadata.get(FACES_KEY) == key and MODEL_KEY in layer.metadata
+        ]
+
+    def _hide_other_methods(self) -> None:
+        for layer in self._results():
+            if layer.metadata[MODEL_KEY].params.method != self.method.method:
+                layer.visible = False
+
+    def _view(self) -> FacesView:
+        """Return the look of the faces; results of other methods than NMF name theirs."""
+        view = FacesView.of(self.faces)
+        if self.method is NMFParams:
+            return view
+        return replace(view, name=f"{view.name}, {self.method.title}")
 
     def _add(self, data: LayerData) -> Any:
         """Add a layer, and leave the faces selected so that the slider stays theirs."""

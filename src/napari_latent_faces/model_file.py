@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.files import replacing
+from napari_latent_faces.methods import params_of
 from napari_latent_faces.model import LatentFaces, Provenance
-from napari_latent_faces.nmf.params import NMFParams
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "is_model_file", "read_model", "write_model"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_NMF_VERSION = 1  # what older releases read as well
 _MEMBERS = ("header", "components", "weights")
 
 
@@ -31,22 +32,22 @@ class ModelFileError(ValueError):
 
 def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
     """Write `model` to `path`, whole or not at all; see `LatentFaces.save`."""
+    is_plain = model.params.method == "nmf" and model.mean is None
     header = {
         "format": "napari-latent-faces",
-        "format_version": FORMAT_VERSION,
+        "format_version": _NMF_VERSION if is_plain else FORMAT_VERSION,
+        "method": model.params.method,
         "error": model.error,
         "scale": model.scale,
         "params": model.params.to_dict(),
         "provenance": asdict(model.provenance),
     }
     text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    arrays: dict[str, Any] = {"components": model.components, "weights": model.weights}
+    if model.mean is not None:
+        arrays["mean"] = model.mean
     with replacing(path) as file:
-        np.savez(
-            file,
-            header=np.frombuffer(text, np.uint8),
-            components=model.components,
-            weights=model.weights,
-        )
+        np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
 def is_model_file(path: str | PathLike[str]) -> bool:
@@ -68,7 +69,8 @@ def read_model(path: str | PathLike[str]) -> LatentFaces:
     try:
         with np.load(path, allow_pickle=False) as archive:
             header = _header(archive["header"])
-            return _model(header, archive["components"], archive["weights"])
+            mean = archive.get("mean")
+            return _model(header, archive["components"], archive["weights"], mean)
     except ModelFileError as error:
         raise ModelFileError(f"{path} cannot be used: {error}") from error
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile, EOFError) as error:
@@ -87,9 +89,22 @@ def _header(raw: NDArray[Any]) -> dict[str, Any]:
 
 
 def _model(
-    header: dict[str, Any], components: NDArray[Any], weights: NDArray[Any]
+    header: dict[str, Any],
+    components: NDArray[Any],
+    weights: NDArray[Any],
+    mean: NDArray[Any] | None,
 ) -> LatentFaces:
+    # files of format version 1 need not name their method
+    params = params_of(header.get("method", "nmf"), **header["params"])
     _check_factors(components, weights)
+    signed = params.is_signed
+    for name, factor in (("components", components), ("weights", weights), ("mean", mean)):
+        if factor is not None:
+            _check_values(name, factor, signed=signed)
+    if mean is not None and mean.shape != components.shape[1:]:
+        raise ModelFileError(
+            f"its mean has the shape {mean.shape}, its components {components.shape[1:]}."
+        )
     origin = header["provenance"]
     subjects = origin["subjects"]
     provenance = Provenance(
@@ -100,6 +115,7 @@ def _model(
         n_iter=origin["n_iter"],
         stop_reason=origin["stop_reason"],
         versions=dict(origin["versions"]),
+        reading=_read_options(origin.get("reading")),
     )
     for what in filter(None, (provenance.names, provenance.subjects)):
         if len(what) != len(weights):
@@ -111,20 +127,34 @@ def _model(
         weights,
         float(header["error"]),
         float(header["scale"]),
-        NMFParams(**header["params"]),
+        params,
         provenance,
+        mean,
     )
 
 
+def _read_options(values: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the options of `read_faces` as they were: JSON has no tuples."""
+    if values is None:
+        return None
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+
+
 def _check_factors(components: NDArray[Any], weights: NDArray[Any]) -> None:
-    """Refuse arrays that are no non-negative factors of a stack of pictures."""
+    """Refuse arrays that are no factors of a stack of pictures."""
     if components.ndim != 3 or weights.ndim != 2 or components.shape[0] != weights.shape[1]:
         raise ModelFileError(
             f"components of shape {components.shape} and weights of shape {weights.shape} "
             "do not belong together."
         )
-    for name, factor in (("components", components), ("weights", weights)):
-        if factor.dtype.kind != "f":
-            raise ModelFileError(f"its {name} are of type {factor.dtype}, not floats.")
-        if not (np.isfinite(factor) & (factor >= 0)).all():
-            raise ModelFileError(f"its {name} are not all finite and non-negative.")
+
+
+def _check_values(name: str, factor: NDArray[Any], *, signed: bool) -> None:
+    if factor.dtype.kind != "f":
+        raise ModelFileError(f"its {name} are of type {factor.dtype}, not floats.")
+    if not (np.isfinite(factor) & (signed | (factor >= 0))).all():
+        wanted = "finite" if signed else "finite and non-negative"
+        raise ModelFileError(f"its {name} are not all {wanted}.")

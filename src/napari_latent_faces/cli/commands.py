@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from napari_latent_faces.cli.options import chosen, given, option, spelled
 from napari_latent_faces.cli.parser import DEBUG, PROGRAM, command_parser
 from napari_latent_faces.cli.progress import progress, write_line
+from napari_latent_faces.methods import METHODS
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.reading.options import ReadOptions
 from napari_latent_faces.report import in_one_line
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.parameters import Parameters
     from napari_latent_faces.stack import FaceStack
 
 __all__ = ["main"]
@@ -54,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
         sys.stdout.reconfigure(errors="backslashreplace")
-    args = command_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = command_parser(argv).parse_args(argv)
     command = {"fit": _fit, "info": _info, "demo": _demo}[args.command]
     try:
         with _warnings_as_lines():
@@ -80,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fit(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import check_export, export_model
 
-    params = chosen(NMFParams, args)
+    params = _params(args)
     check_export(args.out, force=args.force)
     _check_apart(args.folder, args.out)
     faces = _read(args.folder, args)
@@ -92,6 +95,7 @@ def _fit(args: argparse.Namespace) -> None:
     _say(faces.report.summary())
     _tell(
         {
+            **_method(model),
             "components": model.n_components,
             "iterations": _iterations(model),
             "relative error": f"{model.error:.6f}",
@@ -129,6 +133,19 @@ def _demo(args: argparse.Namespace) -> None:
         _tell({"written to": saved})
 
 
+def _params(args: argparse.Namespace) -> Parameters:
+    """Return the parameters of the method; an option of another method is an error."""
+    kind = METHODS[args.method]
+    for other in METHODS.values():
+        for name in given(other, args):
+            if name not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
+                raise argparse.ArgumentTypeError(
+                    f"{option(name)} does not apply to --method {args.method}."
+                )
+    params: Parameters = chosen(kind, args)
+    return params
+
+
 def _check_apart(folder: str, out: str) -> None:
     """Refuse to write among the faces, where the next read would find the components."""
     place = folder.removeprefix("file://")
@@ -147,10 +164,10 @@ def _read(path: str, args: argparse.Namespace) -> FaceStack:
         return read_faces(path, **options, progress=show)
 
 
-def _drain(faces: FaceStack, params: NMFParams) -> LatentFaces:
+def _drain(faces: FaceStack, params: Parameters) -> LatentFaces:
     """Fit with progress; the model is the generator's return value."""
     with progress(f"fitting {params.n_components} components") as show:
-        from napari_latent_faces.nmf import iter_fit
+        from napari_latent_faces.fitting import iter_fit
 
         steps = iter_fit(faces, params)
         while True:
@@ -171,6 +188,7 @@ def _facts(model: LatentFaces) -> dict[str, Any]:
         "source": origin.source,
         **_size(model.shape, origin.subjects),
         "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
+        **_method(model),
         "components": model.n_components,
         "iterations": _iterations(model),
         "relative error": f"{model.error:.6f}",
@@ -184,6 +202,12 @@ def _size(shape: tuple[int, int, int], subjects: tuple[str, ...] | None) -> dict
     n, height, width = shape
     people = f" of {len(set(subjects))} subjects" if subjects else ""
     return {"faces": f"{n}{people}", "size": f"{width} x {height} pixels"}
+
+
+def _method(model: LatentFaces) -> dict[str, str]:
+    """Name the method, where it is not the usual one."""
+    method = model.params.method
+    return {} if method == NMFParams.method else {"method": method}
 
 
 def _iterations(model: LatentFaces) -> str:
@@ -207,7 +231,7 @@ def _say(text: str) -> None:
 def _message(error: object) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return spelled(str(error), NMFParams, ReadOptions) or "out of memory"
+    return spelled(str(error), *METHODS.values(), ReadOptions) or "out of memory"
 
 
 @contextmanager
