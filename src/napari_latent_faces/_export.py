@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import notification_manager, show_error
 from psygnal import Signal
 from superqt.utils import create_worker
 
@@ -42,7 +41,7 @@ class Export:
 
     def __init__(self, model: LatentFaces, folder: Path) -> None:
         check_export(folder, force=folder.exists())
-        self._worker: Any = create_worker(
+        worker: Any = create_worker(
             export_model,
             model,
             folder,
@@ -50,9 +49,10 @@ class Export:
             _start_thread=False,
             _ignore_errors=True,
         )
+        self._worker = worker
         self._worker.returned.connect(self._on_written)
         self._worker.errored.connect(self._on_error)
-        self._worker.finished.connect(self._on_finished)
+        self._worker.finished.connect(self._let_go)
 
     def start(self) -> None:
         """Begin to write."""
@@ -63,11 +63,13 @@ class Export:
         self.ended.emit(f"Written to {folder}.")
 
     def _on_error(self, error: Exception) -> None:
+        from napari.utils.notifications import notification_manager, show_error
+
         if isinstance(error, (OSError, MemoryError)):
             show_error(str(error) or type(error).__name__)
         else:  # a fault of ours: with its traceback
             notification_manager.receive_error(type(error), error, error.__traceback__)
         self.ended.emit(f"The export failed: {error}")
 
-    def _on_finished(self) -> None:
+    def _let_go(self) -> None:
         _running.discard(self)

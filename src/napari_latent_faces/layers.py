@@ -25,6 +25,7 @@ __all__ = [
     "MODEL_KEY",
     "ROLE_KEY",
     "FacesView",
+    "component_rgb",
     "components_layer",
     "face_caption",
     "faces_layer",
@@ -48,7 +49,7 @@ FACES_KEY = "latent_faces_of"
 _AXES = ("face", "y", "x")
 _GAP = 0.04  # between pictures that lie side by side, as a share of a face's width
 # dark where nothing is left, and told apart by colour-blind people
-_DIVERGING = {
+_DIVERGING: dict[str, Any] = {
     "name": "blue-black-orange",
     "colors": [[0.35, 0.7, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.6, 0.1, 1.0]],
 }
@@ -291,6 +292,27 @@ def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> Lay
         },
         "image",
     )
+
+
+def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uint8]:
+    """Return a component in the colours of the gallery.
+
+    Parameters
+    ----------
+    component : array of shape (..., h, w)
+        Pixels up to 1, from 0, or from -1 if signed.
+    is_signed : bool
+        Whether there can be pixels below 0.
+
+    Returns
+    -------
+    array of uint8, shape (..., h, w, 3)
+    """
+    ends = np.array(_DIVERGING["colors"])[:, :3] if is_signed else np.ones((3, 3))
+    up = np.clip(component, 0, 1)[..., None] * ends[2]
+    down = np.clip(-component, 0, 1)[..., None] * ends[0]
+    rgb: NDArray[np.uint8] = np.rint((up + down) * 255).astype(np.uint8)
+    return rgb
 
 
 def reconstruction_layer(model: LatentFaces, view: FacesView, place: int = 1) -> LayerData:

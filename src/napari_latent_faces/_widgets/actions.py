@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import Container, Label, PushButton
+from magicgui.widgets import Container, PushButton
 from magicgui.widgets.bases import Widget
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
@@ -16,6 +16,8 @@ from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.script import as_python
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
 
 __all__ = ["ResultActions"]
@@ -28,22 +30,21 @@ class ResultActions(Container[Widget]):
     ----------
     viewer : napari.components.ViewerModel
         The viewer whose focus is followed.
+    tell : callable
+        Shows the user a text.
     """
 
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        super().__init__(labels=False)
+    def __init__(
+        self, viewer: napari.components.ViewerModel, tell: Callable[[str], object]
+    ) -> None:
+        super().__init__(labels=False, layout="horizontal")
+        self._tell = tell
         self._focus = focus_of(viewer)
         self._export: Export | None = None
         self.copy_button = PushButton(text="Copy as Python")
         self.export_button = PushButton(text="Export...")
-        self.note = Label(value="", visible=False)
-        self.note.native.setWordWrap(True)
-        buttons = Container(
-            widgets=[self.copy_button, self.export_button], layout="horizontal", labels=False
-        )
-        buttons.margins = (0, 0, 0, 0)
         self.margins = (0, 0, 0, 0)
-        self.extend([buttons, self.note])
+        self.extend([self.copy_button, self.export_button])
         self.copy_button.changed.connect(self.copy)
         self.export_button.changed.connect(self.ask_and_export)
         self._focus.model_changed.connect(self._sync)
@@ -99,12 +100,8 @@ class ResultActions(Container[Widget]):
         self._tell(text)
         self._sync()
 
-    def _tell(self, text: str) -> None:
-        self.note.value = text
-        self.note.visible = bool(text)
-
     def _sync(self) -> None:
-        """Bring the buttons in line with the model; what was told is about the last one."""
+        """Bring the buttons in line with the model."""
         model = self._focus.model
         self.copy_button.enabled = model is not None
         self.export_button.enabled = model is not None and not self.is_exporting

@@ -16,6 +16,7 @@ from magicgui.widgets.bases import Widget
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QSizePolicy
 from superqt import QCollapsible
 
 from napari_latent_faces._labels import label_faces
@@ -65,6 +66,12 @@ class _RemovalWatch(QObject):
         return False
 
 
+def _wrap(label: Label) -> None:
+    """Let a text take the width that there is, in as many lines as it needs."""
+    label.native.setWordWrap(True)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+
+
 class FitWidget(Container[Widget]):
     """Fits NMF, or another method, to faces and shows components and reconstructions.
 
@@ -108,7 +115,7 @@ class FitWidget(Container[Widget]):
             "that add up; the others are there for comparison.",
         )
         self.summary = Label(value="")
-        self.summary.native.setWordWrap(True)
+        _wrap(self.summary)
         self._inputs = make_method_fields(METHODS)
         self.slider = CheckBox(
             text="Components with a slider of their own",
@@ -132,7 +139,7 @@ class FitWidget(Container[Widget]):
         )
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
         self.status = Label(value="")
-        self.status.native.setWordWrap(True)
+        _wrap(self.status)
         self.status.native.setAlignment(Qt.AlignmentFlag.AlignTop)
         two_lines = 2 * self.status.native.fontMetrics().lineSpacing()
         self.status.native.setMinimumHeight(two_lines + 4)  # so that nothing below jumps
@@ -154,7 +161,7 @@ class FitWidget(Container[Widget]):
             widgets=[self.fit_button, self.cancel_button], layout="horizontal", labels=False
         )
         buttons.margins = (0, 0, 0, 0)
-        self.actions = ResultActions(self.viewer)
+        self.actions = ResultActions(self.viewer, self._tell)
         self.extend([buttons, self.progress, self.status, self.actions])
         self.native.layout().insertWidget(0, self._form)
         self.native.layout().insertWidget(1, self.advanced)
@@ -277,6 +284,9 @@ class FitWidget(Container[Widget]):
             f"Iteration {step.iteration} of {step.max_iter}, relative error "
             f"{step.error:.4f}, {self._session.elapsed:.1f} s"
         )
+
+    def _tell(self, text: str) -> None:
+        self.status.value = text
 
     def _show_end(self, text: str) -> None:
         self._session = None

@@ -126,5 +126,6 @@ def show_rows(
 ) -> None:
     """Show those of the inputs of a form that are among `shown`, and hide the others."""
     layout = form.layout()
+    assert isinstance(layout, QFormLayout)
     for each in inputs:
         layout.setRowVisible(each.native, any(each is other for other in shown))
