@@ -120,6 +120,7 @@ class Focus:
             return None
         active = viewer.layers.selection.active
         results = [each for each in reversed(viewer.layers) if MODEL_KEY in each.metadata]
+        results.sort(key=lambda each: not each.visible)  # those that are seen come first
         if active is not None:
             key = str(active.unique_id)
             own = (each for each in results if each.metadata.get(FACES_KEY) == key)

@@ -102,6 +102,7 @@ class ResultLayers:
             self._gallery = self._add((picture, kwargs, "image"))
             self.viewer.reset_view(margin=_MARGIN)
         elif self._gallery in self.viewer.layers:
+            self._uncover(self._gallery)
             _update(self._gallery, picture, kwargs)
 
     def show_model(self, model: LatentFaces) -> None:
@@ -119,6 +120,7 @@ class ResultLayers:
                 self._add(data)
                 added = True
             else:
+                self._uncover(layer)
                 _update(layer, data[0], data[1])
                 if role == "residual":  # whose range is the model's, not the user's
                     layer.contrast_limits = data[1]["contrast_limits"]
@@ -168,15 +170,22 @@ class ResultLayers:
 
     def _hide_other_methods(self) -> None:
         for layer in self._results():
-            if layer.metadata[MODEL_KEY].params.method != self.method.method:
+            other = layer.metadata[MODEL_KEY].params.method != self.method.method
+            if other and layer.visible:
                 layer.visible = False
+                layer.metadata[_HIDDEN_KEY] = True
+
+    def _uncover(self, layer: Any) -> None:
+        """Show a layer again that was hidden for another method, not by the user."""
+        if layer.metadata.pop(_HIDDEN_KEY, False):
+            layer.visible = True
 
     def _view(self) -> FacesView:
         """Return the look of the faces; results of other methods than NMF name theirs."""
         view = FacesView.of(self.faces)
         if self.method is NMFParams:
             return view
-        return replace(view, name=f"{view.name}, {self.method.title}")
+        return replace(view, name=f"{view.name}, {self.method.title.partition(' (')[0]}")
 
     def _add(self, data: LayerData) -> Any:
         """Add a layer, and leave the faces selected so that the slider stays theirs."""
@@ -189,18 +198,19 @@ class ResultLayers:
 
 
 _GIVEN = ("scale", "translate", "metadata")  # all else is the user's
+_HIDDEN_KEY = "latent_faces_hidden"  # in the metadata of layers that make room for others
 
 
 def _state(layer: Any) -> tuple[Any, dict[str, Any]]:
     """Remember what a preview will change; napari changes the metadata in place."""
-    given = {name: copy(getattr(layer, name)) for name in _GIVEN}
+    given = {name: copy(getattr(layer, name)) for name in (*_GIVEN, "visible")}
     return layer.data, given
 
 
 def _update(layer: Any, data: Any, kwargs: dict[str, Any]) -> None:
     """Give a layer new contents in the right place."""
     layer.data = data
-    for name in _GIVEN:
+    for name in (*_GIVEN, "visible"):
         # each setting redraws the layer
         if name in kwargs and not _same(getattr(layer, name), kwargs[name]):
             setattr(layer, name, kwargs[name])
