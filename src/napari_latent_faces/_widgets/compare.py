@@ -186,13 +186,17 @@ class CompareWidget(QWidget):
         found = self._shown_models()
         if [id(each) for each in found] == [id(each) for each in self._models] and found:
             return
-        chosen = self.chosen()
+        left, right = self.chosen()
         self._models = found
-        for side, box in enumerate((self.left, self.right)):
+        first = self._place(left, default=0)
+        second = self._place(right, default=1)
+        if first == second:  # a model beside itself tells nothing: the newest other one
+            second = max((i for i in range(len(found)) if i != first), default=first)
+        for box, place in ((self.left, first), (self.right, second)):
             box.blockSignals(True)
             box.clear()
             box.addItems([_title(model) for model in found])
-            box.setCurrentIndex(self._place(chosen[side], default=side))
+            box.setCurrentIndex(place)
             box.blockSignals(False)
         self._compare()
 
