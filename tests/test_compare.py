@@ -45,14 +45,14 @@ def test_a_model_is_itself_in_any_order(model):
     order = [2, 0, 1]
     other = replace(model, components=model.components[order], weights=model.weights[:, order])
     matching = match_components(model, other)
-    np.testing.assert_allclose(matching.similarity, 1, rtol=1e-6)
+    np.testing.assert_allclose(matching.similarity, 1, rtol=1e-5)
     assert {tuple(pair) for pair in matching.pairs} == {(2, 0), (0, 1), (1, 2)}
 
 
 def test_the_sign_of_a_signed_component_does_not_count(stack):
     pca = fit(stack, PCAParams(n_components=3))
     turned = replace(pca, components=-pca.components, weights=-pca.weights)
-    np.testing.assert_allclose(match_components(pca, turned).similarity, 1, rtol=1e-6)
+    np.testing.assert_allclose(match_components(pca, turned).similarity, 1, rtol=1e-5)
 
 
 def test_an_empty_component_is_like_nothing(model):

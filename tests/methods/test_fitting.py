@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from itertools import pairwise
 
 import dask.array as da
@@ -194,7 +193,7 @@ class TestPCA:
         same = np.full((6, 4, 4), 7, np.uint8)
         with pytest.raises(ValueError, match="All faces are the same"):
             fit(same, PCAParams(n_components=2))
-        with pytest.raises(ValueError, match="from 1 to 29 .the number of faces less one"):
+        with pytest.raises(ValueError, match=r"from 1 to 29 \(the number of faces less one"):
             fit(blobs()[0], PCAParams(n_components=30))
 
     def test_no_weights_give_the_mean_face(self, stack):
@@ -251,7 +250,7 @@ class TestICA:
     def test_more_components_than_the_faces_have_directions(self):
         flat = np.tensordot(np.arange(1.0, 9)[:, None], np.ones((1, 4, 4)), 1)
         flat[:4, 0, 0] = 0
-        with pytest.raises(ValueError, match="from 1 to 2, got 5.*2 directions only"):
+        with pytest.raises(ValueError, match=r"from 1 to 2, got 5.*2 directions only"):
             fit(flat, ICAParams(n_components=5))
 
 
@@ -308,7 +307,7 @@ class TestMiniBatches:
 
 
 def test_errors_on_orl_are_in_this_order(data):
-    """The figures in docs/methods.md: PCA is the best of its rank, one mean a face the worst."""
+    """The figures in docs/methods.md: PCA is the best, one picture a face the worst."""
     from napari_latent_faces import NMFParams, read_faces
 
     stack = read_faces(data / "orl")

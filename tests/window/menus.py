@@ -27,7 +27,7 @@ def open_widget(qtbot, window, name):
     dock = f"{name} ({PLUGIN})"
     plugins = _action(window.main_menu, "Plugins").menu()
     is_alone = any(each.text() == dock for each in plugins.actions())
-    click_menu(qtbot, window, "Plugins", *([dock] if is_alone else [PLUGIN, name]))
+    click_menu(qtbot, window, "Plugins", *([dock] if is_alone else [PLUGIN, dock]))
     qtbot.waitUntil(lambda: dock in window.dock_widgets, timeout=10_000)
     widget = window.dock_widgets[dock]
     qtbot.waitUntil(getattr(widget, "native", widget).isVisible, timeout=10_000)
