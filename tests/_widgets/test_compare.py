@@ -5,9 +5,11 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import Qt
+from superqt.utils import WorkerBase
 
 from napari_latent_faces import PCAParams, fit, match_components
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._widgets import compare
 from napari_latent_faces._widgets.compare import CompareWidget
 from napari_latent_faces.layers import MODEL_KEY, model_layers
 
@@ -167,3 +169,29 @@ def test_a_closed_widget_follows_no_more(viewer, qapp, model, pca):
     qapp.processEvents()
     add(viewer, pca, "other")
     focus_of(viewer).select_component(1)
+
+
+def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot, monkeypatch):
+    monkeypatch.setattr(compare, "_AT_ONCE", 0)
+    add(viewer, model, "one")
+    add(viewer, pca, "other")
+    assert widget.note.text() == "Comparing ..."
+    assert not widget.table.isVisible()
+    widget.left.setCurrentIndex(1)  # the first answer is not waited for
+    widget.right.setCurrentIndex(0)
+    qtbot.waitUntil(widget.table.isVisible, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    assert widget.pairs.models == (pca, model)
+    assert len(cells(widget)) == 4
+
+
+def test_what_cannot_be_compared_in_a_thread_is_told(
+    widget, viewer, stack, model, qtbot, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
+    monkeypatch.setattr(compare, "_AT_ONCE", 0)
+    add(viewer, model, "one")
+    add(viewer, fit(stack.images[:, :9], n_components=2, max_iter=3, tol=0), "other")
+    qtbot.waitUntil(lambda: "different faces" in widget.note.text(), timeout=10_000)
+    assert "different faces" in told[0]

@@ -219,7 +219,7 @@ class TestActions:
         assert "No space left" in told[0]
         assert widget.status.value.startswith("The export failed")
 
-    def test_a_closed_widget_hears_no_more(self, viewer, qtbot, qapp, model, tmp_path):
+    def test_a_closed_widget_hears_no_more(self, viewer, qtbot, model, tmp_path):
         widget = FitWidget(viewer)
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))

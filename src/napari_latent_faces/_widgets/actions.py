@@ -10,8 +10,9 @@ from magicgui.widgets.bases import Widget
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
-from napari_latent_faces._export import Export
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._job import Job
+from napari_latent_faces.export import check_export, export_model
 from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.script import as_python
 
@@ -40,7 +41,7 @@ class ResultActions(Container[Widget]):
         super().__init__(labels=False, layout="horizontal")
         self._tell = tell
         self._focus = focus_of(viewer)
-        self._export: Export | None = None
+        self._export: Job | None = None
         self.copy_button = PushButton(text="Copy as Python")
         self.export_button = PushButton(text="Export...")
         self.margins = (0, 0, 0, 0)
@@ -77,12 +78,15 @@ class ResultActions(Container[Widget]):
         """Write the model to a folder; what goes wrong is shown in napari."""
         if self._focus.model is None or self.is_exporting:
             return
+        replace = folder.exists()
         try:
-            self._export = Export(self._focus.model, folder)
+            check_export(folder, force=replace)
         except OSError as error:
             show_error(str(error))
             return
-        self._export.ended.connect(self._on_ended)
+        self._export = Job(export_model, self._focus.model, folder, force=replace)
+        self._export.returned.connect(self._on_written)
+        self._export.failed.connect(self._on_failed)
         self._sync()
         self._tell("Writing ...")
         self._export.start()
@@ -95,7 +99,13 @@ class ResultActions(Container[Widget]):
         answer = QMessageBox.question(self.native, "Export", question)
         return bool(answer == buttons.Yes)
 
-    def _on_ended(self, text: str) -> None:
+    def _on_written(self, folder: Path) -> None:
+        self._end(f"Written to {folder}.")
+
+    def _on_failed(self, why: str) -> None:
+        self._end(f"The export failed: {why}")
+
+    def _end(self, text: str) -> None:
         self._export = None
         self._tell(text)
         self._sync()
@@ -115,4 +125,4 @@ class ResultActions(Container[Widget]):
         """Stop listening for a widget that is gone."""
         self._focus.model_changed.disconnect(self._sync)
         if self._export is not None:
-            self._export.ended.disconnect(self._on_ended)
+            self._export.abandon()

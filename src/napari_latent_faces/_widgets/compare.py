@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._job import Job
 from napari_latent_faces.compare import Comparison, compare_models
 from napari_latent_faces.layers import MODEL_KEY, component_rgb
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompareWidget"]
 
+_AT_ONCE = 2**28  # multiplications that the window can wait for
 _THUMBNAIL = 72  # pixels, the larger side
 _NO_MODELS = (
     "Two models of the same faces are compared here. Fit them with two methods, or with "
@@ -132,6 +134,7 @@ class CompareWidget(QWidget):
         self.viewer = napari_viewer
         self._focus = focus_of(napari_viewer)
         self._models: list[LatentFaces] = []
+        self._job: Job | None = None
         self._lay_out()
         self._events = (
             napari_viewer.layers.events.inserted,
@@ -216,16 +219,37 @@ class CompareWidget(QWidget):
         return places[0] if places else min(default, len(self._models) - 1)
 
     def _compare(self) -> None:
+        """Compare the chosen models, in a thread if it takes its time."""
+        self._drop_job()
         left, right = self.chosen()
         if left is None or right is None or len(self._models) < 2:
             self._show(None, _NO_MODELS)
             return
-        try:
-            comparison = compare_models(left, right)
-        except ValueError as error:
-            self._show(None, str(error))
+        if left.components.size * right.n_components > _AT_ONCE:
+            self._show(None, "Comparing ...")
+            self._job = Job(compare_models, left, right)
+            self._job.returned.connect(self._show_comparison)
+            self._job.failed.connect(self._show_failure)
+            self._job.start()
             return
+        try:
+            self._show_comparison(compare_models(left, right))
+        except ValueError as error:
+            self._show_failure(str(error))
+
+    def _drop_job(self) -> None:
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def _show_comparison(self, comparison: Comparison) -> None:
+        left, right = self.chosen()
+        assert left is not None
+        assert right is not None
         self._show(PairsTable((left, right), comparison), comparison.summary())
+
+    def _show_failure(self, why: str) -> None:
+        self._show(None, why)
 
     def _show(self, pairs: PairsTable | None, text: str) -> None:
         self.note.setText(text)
@@ -270,6 +294,7 @@ class CompareWidget(QWidget):
 
     def _abandon(self) -> None:
         """Stop listening for a widget that is gone."""
+        self._drop_job()
         for event in self._events:
             event.disconnect(self.refresh)
         self._focus.model_changed.disconnect(self.refresh)
