@@ -11,7 +11,7 @@ export PYTHON FACES
 # Programs run as modules: a path with spaces, or a long one, spoils the scripts' first lines.
 RUN := .venv/bin/python -m
 
-.PHONY: help demo test bench lint types format hooks clean clean-all environment window
+.PHONY: help demo test bench docs lint types format hooks clean clean-all environment window
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,11 @@ bench: window ## Measure against others into docs/performance.md, or the parts t
 	@sh scripts/environment.sh bench
 	@sh scripts/with-screen.sh $(RUN) benchmarks $(ARGS)
 
+docs: window ## Make the pictures and build the site in site/
+	@sh scripts/with-screen.sh .venv/bin/python docs/pictures.py
+	@.venv/bin/python docs/command_line.py
+	@$(RUN) mkdocs build --strict --quiet
+
 lint: environment ## Check style, formatting and types
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
@@ -46,7 +51,7 @@ hooks: environment ## Check style before every commit, with pre-commit
 	@$(RUN) pre_commit install
 
 clean: ## Remove caches, builds and pictures
-	rm -rf build dist demo.png .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site demo.png .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean ## Remove the virtual environment as well

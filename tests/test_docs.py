@@ -6,13 +6,14 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page, language):
@@ -93,6 +94,24 @@ def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
         if not link.startswith(("http://", "https://")):
             assert (page.parent / link).exists(), link
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python 3.13 spells options shorter")
+def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import command_line
+
+    assert command_line.PAGE.read_text("utf-8") == command_line.reference(), (
+        "out of date: run python docs/command_line.py"
+    )
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs", reason="the site needs the dependency group 'docs'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "reference" / "python" / "index.html").is_file()
 
 
 def test_the_parameters_in_the_docs_are_those_in_the_code():

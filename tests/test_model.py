@@ -142,7 +142,7 @@ def peak_memory(work):
 
 @pytest.mark.parametrize("kind", ["array-like", "dask"])
 def test_memory_of_encode_does_not_grow_with_the_pixels(kind, monkeypatch):
-    monkeypatch.setattr(blocks, "_BLOCK_FACES", (64, 256))
+    monkeypatch.setattr(blocks, "_BLOCK_FACES", (64, 64))
     parts = np.random.default_rng(0).random((3, 40, 30), np.float32)
     model = canonical(np.ones((2, 3), np.float32), parts.reshape(3, -1), (40, 30))
     model = replace(model, provenance=fit(parts, n_components=1, max_iter=1, tol=0).provenance)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FaceBlocks", "Workers", "cut", "one_blas_thread", "processors"]
+__all__ = ["FaceBlocks", "Workers", "block_bytes", "cut", "one_blas_thread", "processors"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +48,12 @@ def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
     length = max(1, min(most, max(least, -(-n // shares))))
     length = -(-n // max(1, -(-n // length)))
     return [slice(first, min(first + length, n)) for first in range(0, n, length)]
+
+
+def block_bytes(n: int, p: int) -> int:
+    """Return what a block of a stack in memory takes: `n` faces of `p` pixels, as floats."""
+    least, most = _BLOCK_FACES
+    return 4 * p * min(n, most, max(least, _BLOCK_VALUES // p))
 
 
 class FaceBlocks:
@@ -91,6 +97,10 @@ class FaceBlocks:
             and images.flags.c_contiguous
             and unit == 1
         )
+        dtype = np.dtype(images.dtype)
+        # others may leave the range of float32, or of its squares, unless divided first
+        self._is_whole = dtype.kind in "iub" and np.can_cast(dtype, np.float32)
+        self.gain = np.float32(1 / unit if self._is_whole else 1)
         self._buffers = threading.local()
 
     def _cut(self) -> list[slice]:
@@ -123,6 +133,16 @@ class FaceBlocks:
 
         The array is the calling thread's own and is used again for its next block.
         """
+        pixels = self.read_as_is(rows)
+        if self.gain != 1:
+            pixels *= self.gain
+        return pixels
+
+    def read_as_is(self, rows: slice) -> NDArray[np.float32]:
+        """Return some faces like `read`, but in units of `unit` times `gain`.
+
+        Whoever multiplies them with matrices can multiply the smaller products by `gain`.
+        """
         if self._is_ready:
             view: NDArray[np.float32] = self.images[rows].reshape(-1, self.p)
             return view
@@ -131,14 +151,12 @@ class FaceBlocks:
         if buffer is None:
             buffer = self._buffers.values = np.empty((self.longest, self.p), np.float32)
         block: NDArray[np.float32] = buffer[: len(faces)]
-        wide = np.result_type(faces.dtype, np.float32)  # float64 values may not fit float32
-        np.divide(
-            faces,
-            wide.type(self.unit),
-            out=block.reshape(faces.shape),
-            dtype=wide if faces.dtype.kind == "f" else np.float32,
-            casting="unsafe",
-        )
+        pictures = block.reshape(faces.shape)
+        if self._is_whole:
+            np.copyto(pictures, faces, casting="unsafe")
+        else:
+            wide = np.result_type(faces.dtype, np.float32)
+            np.divide(faces, wide.type(self.unit), out=pictures, dtype=wide, casting="unsafe")
         return block
 
 
@@ -211,6 +229,7 @@ class _SharedLimit:
         self._controller: Any = None
 
     def enter(self) -> None:
+        import scipy.linalg  # noqa: F401 - has a BLAS of its own, to be limited as well
         from threadpoolctl import ThreadpoolController
 
         with self._lock:

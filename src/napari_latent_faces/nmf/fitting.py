@@ -14,6 +14,7 @@ from napari_latent_faces.model import (
     Provenance,
     unit_maximum,
 )
+from napari_latent_faces.nmf.memory import check_memory
 from napari_latent_faces.nmf.multilevel import iter_multilevel
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
@@ -97,6 +98,8 @@ def iter_fit(images: Any, params: NMFParams | None = None, **changes: Any) -> Fi
     TypeError, ValueError
         For wrong parameters or pictures, before the first step. The message names the
         parameter or the face and says what to do.
+    MemoryError
+        If the fit needs more memory than is free; known before it starts.
 
     Warns
     -----
@@ -114,6 +117,7 @@ def iter_fit(images: Any, params: NMFParams | None = None, **changes: Any) -> Fi
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
     stack = as_stack(images)
     _check_counts(stack, params)
+    check_memory(stack, params)
     return _steps(stack, params)
 
 
@@ -132,7 +136,7 @@ def fit(images: Any, params: NMFParams | None = None, **changes: Any) -> LatentF
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, MemoryError
         As in `iter_fit`.
 
     Examples

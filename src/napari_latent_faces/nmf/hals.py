@@ -186,6 +186,7 @@ class Descent:
             if time.monotonic() - seen > _HANDOVER:
                 yield
                 seen = time.monotonic()
+        WX *= self.blocks.gain
         self._paint(H, WX, sums)
         self._judge(W, H, sums)
         self._revive()
@@ -216,9 +217,10 @@ class Descent:
         self, W: Array, H: Array, G: NDArray[Any], rows: slice
     ) -> tuple[Array, NDArray[Any], float]:
         """Find the weights of a block of faces, and what they add to the sums."""
-        pixels = self.blocks.read(rows)
+        pixels = self.blocks.read_as_is(rows)
         part = self._ahead(self.W, self._W_before, rows)
-        C = H @ pixels.T
+        C = np.ascontiguousarray((pixels @ H.T).T)  # faster than H @ pixels.T
+        C *= self.blocks.gain
         if self.penalties.l1_W:
             C -= np.float32(self.penalties.l1_W)
         sweep(part, _ridge(G, self.penalties.l2_W), C, self._sweeps_W)
@@ -238,7 +240,9 @@ class Descent:
                 targets = products - np.float32(self.penalties.l1_H) * self._cells[columns]
             sweep(part, ridge, targets)
             H[:, columns] = part
-            size = float((part @ self._cells[columns]).sum(dtype=np.float64))
+            size = 0.0
+            if self.penalties:
+                size = float((part @ self._cells[columns]).sum(dtype=np.float64))
             return _inner(products, part), part @ part.T, size
 
         for cross, HH_part, size in self.workers.each(job, self._columns):

@@ -1,0 +1,74 @@
+"""What a fit takes beside the stack, told before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_latent_faces.nmf.blocks import block_bytes, processors
+from napari_latent_faces.pixels import matrix_dtype
+
+if TYPE_CHECKING:
+    from napari_latent_faces.nmf.params import NMFParams
+    from napari_latent_faces.stack import FaceStack
+
+__all__ = ["check_memory", "needed"]
+
+_COPIES = 3  # of the pixels as floats, measured: what scikit-learn's solvers come to
+_COARSE = 2**27  # bytes of the small pictures of a large stack, with room to spare
+
+
+def needed(stack: FaceStack, params: NMFParams, threads: int | None = None) -> int:
+    """Return about how many bytes a fit takes beside the stack itself.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        The pictures.
+    params : NMFParams
+        The parameters; `n_components` and `solver` count.
+    threads : int, optional
+        How many blocks are worked on at a time; by default one for each processor.
+    """
+    n, h, w = stack.shape
+    p, k = h * w, params.n_components
+    size = matrix_dtype(stack.dtype).itemsize
+    if params.solver != "multilevel":
+        return (_COPIES * n * p + 2 * k * (n + p)) * size
+    threads = threads or processors()
+    factors = 4 * 3 * k * (n + p)
+    working = threads * (block_bytes(n, p) + 4 * k * p)
+    return factors + working + min(_COARSE, 4 * n * p)
+
+
+def check_memory(stack: FaceStack, params: NMFParams) -> None:
+    """Refuse a fit that does not fit into the memory that is free.
+
+    Raises
+    ------
+    MemoryError
+        The message says how much is needed and how to do with less.
+    """
+    import psutil
+
+    bytes_needed, free = needed(stack, params), int(psutil.virtual_memory().available)
+    if bytes_needed <= free:
+        return
+    n, h, w = stack.shape
+    raise MemoryError(
+        f"solver={params.solver!r} with n_components={params.n_components} needs about "
+        f"{_giga(bytes_needed)} for {n} faces of {w} x {h} pixels, and {_giga(free)} of memory "
+        f"are free. {_remedy(params.solver)}"
+    )
+
+
+def _remedy(solver: str) -> str:
+    smaller = "read the faces smaller (size=...), or fewer of them"
+    if solver != "multilevel":
+        return (
+            f"Choose solver='multilevel', which takes the faces block by block, or {smaller}."
+        )
+    return f"Choose fewer components, {smaller}."
+
+
+def _giga(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
