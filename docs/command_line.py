@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 from napari_latent_faces.cli.parser import command_parser
+from napari_latent_faces.methods import METHODS
+from napari_latent_faces.nmf.params import NMFParams
 
 PAGE = Path(__file__).parent / "reference" / "command-line.md"
 WIDTH = "96"  # columns
@@ -19,6 +21,11 @@ def reference() -> str:
     parts = ["# Command line", "Written from `latent-faces --help`.", _help(parser)]
     for name, command in _commands(parser).items():
         parts += [f"## {name}", _help(command)]
+    for method in METHODS:
+        if method != NMFParams.method:
+            argv = ["fit", "--method", method]
+            command = _commands(command_parser(argv))["fit"]
+            parts += [f"## {' '.join(argv)}", _help(command)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import LatentFaces, fit
+from napari_latent_faces import LatentFaces, PCAParams, fit
 from napari_latent_faces.export import check_export, export_model
 
 
@@ -335,3 +335,27 @@ class TestFailure:
         monkeypatch.undo()
         export_model(model, out, force=True)
         assert len(files(out)) == 7
+
+
+class TestSignedModels:
+    @pytest.fixture
+    def pca(self, stack):
+        return fit(stack, PCAParams(n_components=3))
+
+    def test_zero_is_grey(self, pca, out):
+        export_model(pca, out)
+        for i, component in enumerate(pca.components):
+            with Image.open(out / f"components/{i:02}.png") as picture:
+                pixels = np.asarray(picture).astype(float)
+            assert pixels.max() == 255
+            np.testing.assert_allclose(pixels, 128 + 127.5 * component, atol=1.1)
+
+    def test_the_mean_face_is_a_picture(self, pca, stack, out):
+        export_model(pca, out)
+        with Image.open(out / "mean.png") as picture:
+            np.testing.assert_allclose(np.asarray(picture), stack.images.mean(axis=0), atol=1)
+
+    def test_an_export_without_one_replaces_it(self, pca, model, out):
+        export_model(pca, out)
+        export_model(model, out, force=True)
+        assert not (out / "mean.png").exists()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from napari.layers import Layer
 
-from napari_latent_faces import FaceStack, layers
+from napari_latent_faces import FaceStack, PCAParams, fit, layers
 from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, FacesView
 
 
@@ -163,3 +165,50 @@ def test_a_lazy_stack_gives_single_faces_for_the_limits(stack, model):
     layers.residual_layer(lazy, model, FacesView())
     assert asked
     assert all(np.size(np.arange(30)[faces]) == 1 for faces in asked)
+
+
+@pytest.fixture
+def signed(stack):
+    return fit(stack, PCAParams(n_components=3))
+
+
+def test_signed_components_have_two_colours_and_black_between(stack, signed):
+    view = FacesView()
+    for data in (layers.gallery_layer(signed, view), layers.components_layer(signed, view)):
+        layer = Layer.create(*data)
+        assert tuple(layer.contrast_limits) == (-1, 1)
+        below, zero, above = layer.colormap.map([0.0, 0.5, 1.0])[:, :3]
+        assert zero.sum() == 0
+        assert below[2] > below[0]
+        assert above[0] > above[2]
+    assert layers.gallery_layer(signed, view)[0].min() < 0
+
+
+def test_reconstructions_and_residuals_know_the_mean_face(stack, signed):
+    rebuilt = layers.reconstruction_layer(signed, FacesView())[0]
+    np.testing.assert_allclose(rebuilt[4], signed.reconstruct(4), rtol=1e-4)
+    np.testing.assert_allclose(np.asarray(rebuilt), signed.reconstruct(), atol=1e-2)
+    np.testing.assert_allclose(
+        rebuilt[2:4, 3, 1:5], signed.reconstruct()[2:4, 3, 1:5], atol=1e-2
+    )
+    residual = layers.residual_layer(stack.images, signed, FacesView())[0]
+    np.testing.assert_allclose(residual[4], stack.images[4] - signed.reconstruct(4), atol=1e-2)
+
+
+def test_thumbnails_have_the_colours_of_the_gallery(signed, model):
+    layer = Layer.create(*layers.gallery_layer(signed, FacesView()))
+    shown = layer.colormap.map((signed.components[1].ravel() + 1) / 2)[:, :3] * 255
+    rgb = layers.component_rgb(signed.components[1], is_signed=True)
+    assert rgb.shape == (12, 10, 3)
+    np.testing.assert_allclose(rgb.reshape(-1, 3), shown, atol=3)
+    grey = layers.component_rgb(model.components, is_signed=False)
+    assert (np.ptp(grey, axis=-1) == 0).all()
+    assert grey.max() == 255
+
+
+def test_a_report_travels_with_the_faces(stack):
+    data, kwargs, _ = layers.faces_layer(stack, "orl")
+    fitting = replace(stack.report, n_read=30)
+    kwargs["metadata"]["report"] = fitting
+    assert layers.layer_stack(data, kwargs["metadata"]).report is fitting
+    assert layers.layer_stack(data[:5], {**kwargs["metadata"]}).report is not fitting

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from napari_latent_faces import LatentFaces
+from napari_latent_faces import LatentFaces, PCAParams, fit
 from napari_latent_faces.model_file import ModelFileError, is_model_file
 
 
@@ -123,4 +123,54 @@ def test_a_flipped_bit_is_found(saved):
     whole[start + 250] ^= 4
     saved.write_bytes(whole)
     with pytest.raises(ModelFileError):
+        LatentFaces.load(saved)
+
+
+def test_nmf_is_written_as_older_releases_read_it(saved):
+    header = json.loads(header_with(saved).tobytes())
+    assert header["format_version"] == 1
+    with np.load(saved) as archive:
+        assert set(archive) == {"header", "components", "weights"}
+
+
+def test_a_file_of_an_older_release_is_read(model, saved):
+    """It names neither the method nor how the faces were read."""
+    header = json.loads(header_with(saved).tobytes())
+    del header["method"], header["provenance"]["reading"]
+    rewrite(saved, header=np.frombuffer(json.dumps(header).encode(), np.uint8))
+    back = LatentFaces.load(saved)
+    assert back.params == model.params
+    assert back.provenance == model.provenance
+    np.testing.assert_array_equal(back.components, model.components)
+
+
+@pytest.fixture
+def signed(stack, tmp_path):
+    path = tmp_path / "pca.npz"
+    fit(stack, PCAParams(n_components=3)).save(path)
+    return path
+
+
+def test_other_methods_ask_older_releases_for_an_update(signed):
+    assert json.loads(header_with(signed).tobytes())["format_version"] == 2
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"mean": np.ones((3, 3))}, r"mean has the shape \(3, 3\)"),
+        ({"mean": np.full((12, 10), np.inf)}, "mean are not all finite"),
+        ({"mean": np.ones((12, 10), int)}, "mean are of type int"),
+        ({"weights": np.full((30, 3), np.nan)}, "weights are not all finite"),
+    ],
+)
+def test_an_unsound_signed_model_says_what_is_wrong(signed, members, words):
+    rewrite(signed, **members)
+    with pytest.raises(ModelFileError, match=words):
+        LatentFaces.load(signed)
+
+
+def test_an_unknown_method_is_told(saved):
+    rewrite(saved, header=header_with(saved, method="svd"))
+    with pytest.raises(ModelFileError, match="method must be one of nmf"):
         LatentFaces.load(saved)

@@ -120,6 +120,7 @@ class Focus:
             return None
         active = viewer.layers.selection.active
         results = [each for each in reversed(viewer.layers) if MODEL_KEY in each.metadata]
+        results.sort(key=lambda each: not each.visible)  # those that are seen come first
         if active is not None:
             # a face that was made from a model belongs to the faces it lies beside
             key = active.metadata.get(FACES_KEY) or str(active.unique_id)

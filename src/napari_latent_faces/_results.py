@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces.layers import (
     FACES_KEY,
+    MODEL_KEY,
     ROLE_KEY,
     FacesView,
     components_layer,
@@ -20,6 +21,7 @@ from napari_latent_faces.layers import (
     reconstruction_layer,
     residual_layer,
 )
+from napari_latent_faces.nmf.params import NMFParams
 
 if TYPE_CHECKING:
     import napari
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.layers import LayerData
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.parameters import Parameters
 
 __all__ = ["ResultLayers", "ShowOptions"]
 
@@ -46,7 +49,8 @@ class ShowOptions:
     residual : bool
         Add a layer of faces minus reconstructions.
     update : bool
-        Put the results into the layers of the last fit of the same faces.
+        Put the results into the layers of the last fit of the same faces by the same
+        method; those of other methods are hidden, as they lie in the same place.
     """
 
     slider: bool = False
@@ -70,12 +74,18 @@ class ResultLayers:
         The layer that the faces are in.
     options : ShowOptions
         What to show.
+    method : type of Parameters, optional
+        The method of the fit; by default NMF.
     """
 
     def __init__(
-        self, viewer: napari.components.ViewerModel, faces: Any, options: ShowOptions
+        self,
+        viewer: napari.components.ViewerModel,
+        faces: Any,
+        options: ShowOptions,
+        method: type[Parameters] = NMFParams,
     ) -> None:
-        self.viewer, self.faces, self.options = viewer, faces, options
+        self.viewer, self.faces, self.options, self.method = viewer, faces, options, method
         self._galleries = galleries_of(viewer)  # from now on they follow the face
         self._earlier = self._find_earlier() if options.update else {}
         self._gallery: Any = self._earlier.get("gallery")
@@ -85,21 +95,25 @@ class ResultLayers:
         """Draw the components of a running fit, shape (k, h, w)."""
         picture, kwargs = live_gallery(
             components,
-            FacesView.of(self.faces),
+            self._view(),
             self.options.places,
             most_pixels=_PREVIEW_PIXELS,
+            is_signed=self.method.is_signed,
         )
         if self._gallery is None:
             kwargs["metadata"] = {ROLE_KEY: "preview"}
             self._gallery = self._add((picture, kwargs, "image"))
             self.viewer.reset_view(margin=_MARGIN)
         elif self._gallery in self.viewer.layers:
+            self._uncover(self._gallery)
             _update(self._gallery, picture, kwargs)
 
     def show_model(self, model: LatentFaces) -> None:
         """Put the layers of a finished fit in place of the preview."""
         wanted = self._wanted(model)
         shown = dict(self._earlier)
+        if self.options.update:
+            self._hide_other_methods()
         if self._gallery is not None and self._gallery in self.viewer.layers:
             shown["gallery"] = self._gallery
         added = False
@@ -109,6 +123,7 @@ class ResultLayers:
                 self._add(data)
                 added = True
             else:
+                self._uncover(layer)
                 _update(layer, data[0], data[1])
                 if role == "residual":  # whose range is the model's, not the user's
                     layer.contrast_limits = data[1]["contrast_limits"]
@@ -130,7 +145,7 @@ class ResultLayers:
             self._galleries.refresh()  # the slider may have been moved meanwhile
 
     def _wanted(self, model: LatentFaces) -> dict[str, LayerData]:
-        view, places = FacesView.of(self.faces), self.options.places
+        view, places = self._view(), self.options.places
         wanted = {"reconstruction": reconstruction_layer(model, view)}
         if self.options.residual:
             wanted["residual"] = residual_layer(self.faces.data, model, view)
@@ -141,13 +156,42 @@ class ResultLayers:
         return wanted
 
     def _find_earlier(self) -> dict[str, Any]:
-        """Return the newest result layers of these faces by role."""
-        key = str(self.faces.unique_id)
+        """Return the newest result layers of these faces and this method by role."""
         return {
             layer.metadata[ROLE_KEY]: layer
-            for layer in self.viewer.layers
-            if layer.metadata.get(FACES_KEY) == key and layer.metadata.get(ROLE_KEY) in _ROLES
+            for layer in self._results()
+            if layer.metadata[MODEL_KEY].params.method == self.method.method
         }
+
+    def _results(self) -> list[Any]:
+        """Return all result layers of these faces, the oldest first."""
+        key = str(self.faces.unique_id)
+        return [
+            layer
+            for layer in self.viewer.layers
+            if layer.metadata.get(FACES_KEY) == key
+            and MODEL_KEY in layer.metadata
+            and layer.metadata.get(ROLE_KEY) in _ROLES
+        ]
+
+    def _hide_other_methods(self) -> None:
+        for layer in self._results():
+            other = layer.metadata[MODEL_KEY].params.method != self.method.method
+            if other and layer.visible:
+                layer.visible = False
+                layer.metadata[_HIDDEN_KEY] = True
+
+    def _uncover(self, layer: Any) -> None:
+        """Show a layer again that was hidden for another method, not by the user."""
+        if layer.metadata.pop(_HIDDEN_KEY, False):
+            layer.visible = True
+
+    def _view(self) -> FacesView:
+        """Return the look of the faces; results of other methods than NMF name theirs."""
+        view = FacesView.of(self.faces)
+        if self.method is NMFParams:
+            return view
+        return replace(view, name=f"{view.name}, {self.method.title.partition(' (')[0]}")
 
     def _add(self, data: LayerData) -> Any:
         """Add a layer, and leave the faces selected so that the slider stays theirs."""
@@ -160,18 +204,19 @@ class ResultLayers:
 
 
 _GIVEN = ("scale", "translate", "metadata")  # all else is the user's
+_HIDDEN_KEY = "latent_faces_hidden"  # in the metadata of layers that make room for others
 
 
 def _state(layer: Any) -> tuple[Any, dict[str, Any]]:
     """Remember what a preview will change; napari changes the metadata in place."""
-    given = {name: copy(getattr(layer, name)) for name in _GIVEN}
+    given = {name: copy(getattr(layer, name)) for name in (*_GIVEN, "visible")}
     return layer.data, given
 
 
 def _update(layer: Any, data: Any, kwargs: dict[str, Any]) -> None:
     """Give a layer new contents in the right place."""
     layer.data = data
-    for name in _GIVEN:
+    for name in (*_GIVEN, "visible"):
         # each setting redraws the layer
         if name in kwargs and not _same(getattr(layer, name), kwargs[name]):
             setattr(layer, name, kwargs[name])

@@ -10,8 +10,8 @@ from psygnal import Signal
 from superqt.utils import create_worker
 
 from napari_latent_faces._results import ResultLayers
+from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.layers import layer_stack
-from napari_latent_faces.nmf import iter_fit
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from napari_latent_faces._results import ShowOptions
     from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.nmf import FitStep, NMFParams
+    from napari_latent_faces.nmf import FitStep
+    from napari_latent_faces.parameters import Parameters
 
 __all__ = ["FitSession"]
 
@@ -40,7 +41,7 @@ class FitSession:
         Where the results go.
     faces : napari.layers.Image
         The layer to fit.
-    params : NMFParams
+    params : Parameters
         The parameters of the fit.
     options : ShowOptions
         What to show.
@@ -58,13 +59,13 @@ class FitSession:
         self,
         viewer: napari.components.ViewerModel,
         faces: Any,
-        params: NMFParams,
+        params: Parameters,
         options: ShowOptions,
     ) -> None:
         self.viewer, self.faces = viewer, faces
         self.model: LatentFaces | None = None
         self.has_stepped = False
-        self._results = ResultLayers(viewer, faces, options)
+        self._results = ResultLayers(viewer, faces, options, type(params))
         self._next_showing = 0.0
         self._began = time.perf_counter()
         stack = layer_stack(faces.data, faces.metadata)
@@ -167,6 +168,8 @@ def _summary(model: LatentFaces, seconds: float) -> str:
         "stopped": "Stopped and kept after",
     }[model.provenance.stop_reason]
     n_iter = model.provenance.n_iter
+    if n_iter == 1 and model.provenance.stop_reason == "converged":  # one that needs no steps
+        return f"Done in {seconds:.1f} s. Relative error {model.error:.4f}."
     return (
         f"{how} {n_iter} iteration{'s' * (n_iter != 1)}, {seconds:.1f} s. "
         f"Relative error {model.error:.4f}."

@@ -48,7 +48,7 @@ class Encoding:
     Parameters
     ----------
     weights : array of shape (m, k)
-        How much of each component builds each face, non-negative.
+        How much of each component builds each face.
     errors : float64 array of shape (m,)
         Relative Frobenius error of each face over its visible pixels, 0 to 1; 0 for a
         face without a pixel above 0.
@@ -91,10 +91,10 @@ def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
 
     Notes
     -----
-    Each face is an exact non-negative least squares problem over its visible pixels.
-    These are first projected on the components (QR decomposition of the visible rows,
-    shared by faces with the same mask), which leaves the solution as it is; see
-    `napari_latent_faces.nmf.nnls.solve_nnls`. Faces are read once, a block at a time.
+    Each face is a problem of least squares over its visible pixels, solved as the method of
+    the model has it: see `napari_latent_faces.coding`. The pixels are first projected on the
+    components (QR decomposition of the visible rows, shared by faces with the same mask),
+    which leaves the solution as it is. Faces are read once, a block at a time.
     """
     encoding: Encoding = drain(iter_encode(model, images, mask))
     return encoding
@@ -211,7 +211,11 @@ class _Job:
         self._mask = None if mask is None else PixelMask(mask, stack.shape)
         self.scale = _unit(model, stack, self._mask)
         rows = model.components.reshape(model.n_components, -1)
-        self._parts = rows.astype(np.float64) * self.scale  # (k, p), in units of the faces
+        self._parts = rows.astype(np.float64)  # (k, p)
+        self._mean: NDArray[np.float64] | None = None  # (1, p)
+        if model.mean is not None:
+            self._mean = model.mean.reshape(1, -1).astype(np.float64)
+        self._coder = model.coder()
         self._solves = weights is None
         shape = (len(stack), model.n_components)
         self.weights = (
@@ -277,15 +281,25 @@ class _Job:
                     f"The mask hides all of {self._stack.names[at[0]]!r}: leave some of it to "
                     "be seen (nonzero marks what is ignored)."
                 )
-            self.weights[at] = parts.solve(pixels[rows])
+            self.weights[at] = self._weigh(parts, pixels[rows])
             self._few[at] = key is not None and parts.n_visible < len(self._parts)
             known.append((len(at), parts))
         return known
+
+    def _weigh(self, parts: VisibleParts, pixels: NDArray[Any]) -> NDArray[np.float64]:
+        sides = parts.reduced(pixels) / self.scale
+        if self._mean is not None:
+            sides -= parts.reduced(self._mean)
+        weights: NDArray[np.float64] = self._coder(parts.R, sides)
+        return weights
 
     def _measure(
         self, faces: slice, hidden: NDArray[np.bool_] | None, pixels: NDArray[Any]
     ) -> None:
         left = self.weights[faces].astype(np.float64) @ self._parts
+        if self._mean is not None:
+            left += self._mean
+        left *= self.scale
         np.subtract(pixels, left, out=left)
         if hidden is not None:
             left[np.broadcast_to(hidden, left.shape)] = 0

@@ -26,7 +26,10 @@ __all__ = ["check_export", "export_model", "numbers", "write_table"]
 
 _PICTURES = "components"
 _LAYOUT = Layout(
-    ("model.npz", "components.png", "weights.csv"), _PICTURES, "model.npz", is_model_file
+    ("model.npz", "components.png", "mean.png", "weights.csv"),
+    _PICTURES,
+    "model.npz",
+    is_model_file,
 )
 
 
@@ -38,8 +41,9 @@ def export_model(
     ==================  ==========================================================
     ``model.npz``       the model, for `LatentFaces.load`
     ``components/``     one 8-bit grey picture a component, ``00.png`` on, 255 at
-                        its brightest
+                        its brightest; where components are signed, 0 is grey (128)
     ``components.png``  all of them in one picture
+    ``mean.png``        the mean face, of methods that have one
     ``weights.csv``     a line a face: name, subject if it is known, and the
                         weights, in UTF-8 (what cannot be encoded is escaped)
     ==================  ==========================================================
@@ -103,12 +107,24 @@ def _write(model: LatentFaces, folder: Path) -> None:
 
     model.save(folder / "model.npz")
     numbered = numbers(model.n_components)
-    pictures = np.rint(unit_maximum(model.components) * 255).astype(np.uint8)
+    pictures = _grey(model)
     (folder / _PICTURES).mkdir()
     for number, picture in zip(numbered, pictures, strict=True):
         Image.fromarray(picture).save(folder / _PICTURES / f"{number}.png")
     Image.fromarray(_contact_sheet(pictures)).save(folder / "components.png")
+    if model.mean is not None:
+        mean = np.rint(np.clip(model.mean, 0, 1) * 255).astype(np.uint8)
+        Image.fromarray(mean).save(folder / "mean.png")
     _write_weights(model, [f"component_{number}" for number in numbered], folder)
+
+
+def _grey(model: LatentFaces) -> NDArray[np.uint8]:
+    """Return the components as 8-bit pictures."""
+    pictures = unit_maximum(model.components)
+    if model.is_signed:
+        pictures = (pictures + 1 + 1 / 255) / 2  # 0 becomes 128, 1 is 255, -1 at least 1
+    grey: NDArray[np.uint8] = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
+    return grey
 
 
 def numbers(k: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.lazy import LazyReconstruction, LazyResidual
+from napari_latent_faces.report import ReadReport
 from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.tiles import GAP, Tiles
 
@@ -25,6 +26,7 @@ __all__ = [
     "MODEL_KEY",
     "ROLE_KEY",
     "FacesView",
+    "component_rgb",
     "components_layer",
     "face_caption",
     "faces_layer",
@@ -47,7 +49,7 @@ FACES_KEY = "latent_faces_of"
 
 _AXES = ("face", "y", "x")
 # dark where nothing is left, and told apart by colour-blind people
-_DIVERGING = {
+_DIVERGING: dict[str, Any] = {
     "name": "blue-black-orange",
     "colors": [[0.35, 0.7, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.6, 0.1, 1.0]],
 }
@@ -155,7 +157,11 @@ def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:
         return stack
     if subjects is not None and len(subjects) != len(stack):
         subjects = None
-    return FaceStack(data, tuple(names), subjects, source=str(metadata.get("source", "")))
+    report = metadata.get("report")
+    if not isinstance(report, ReadReport) or report.n_read != len(stack):
+        report = ReadReport()
+    source = str(metadata.get("source", ""))
+    return FaceStack(data, tuple(names), subjects, report, source)
 
 
 def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
@@ -185,7 +191,7 @@ def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:
     """Return all components in one flat picture, which stays when the face slider moves."""
-    picture, kwargs = live_gallery(model.components, view, places)
+    picture, kwargs = live_gallery(model.components, view, places, is_signed=model.is_signed)
     kwargs["metadata"] = _metadata(model, view, "gallery")
     return picture, kwargs, "image"
 
@@ -196,19 +202,22 @@ def live_gallery(
     places: int = 2,
     *,
     most_pixels: int | None = None,
+    is_signed: bool = False,
 ) -> tuple[NDArray[Any], dict[str, Any]]:
     """Return a gallery of components, and how it lies under `places` faces in a row.
 
     Parameters
     ----------
     components : array of shape (k, h, w)
-        Pictures with maximum 1.
+        Pictures with maximum 1, or farthest from 0 at 1.
     view : FacesView
         Look of the faces.
     places : int
         How many pictures lie beside one another above the gallery.
     most_pixels : int, optional
         Above this many, pixels are left out, so that a preview is drawn at once.
+    is_signed : bool, default=False
+        Whether pixels can be negative: from -1 to 1, with 0 in the middle of the colours.
 
     Returns
     -------
@@ -228,8 +237,7 @@ def live_gallery(
     return picture, {
         "name": f"latent faces [{view.name}]",
         "axis_labels": _AXES[1:],
-        "colormap": "gray",
-        "contrast_limits": (0.0, 1.0),
+        **_colours(is_signed),
         "scale": tuple(zoom * step for step in view.scale[-2:]),
         "translate": (y + (h + w * GAP) * view.scale[-2], x),
     }
@@ -274,14 +282,34 @@ def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> Lay
         {
             "name": f"latent faces [{view.name}]",
             "axis_labels": ("component", *_AXES),
-            "colormap": "gray",
-            "contrast_limits": (0.0, 1.0),
+            **_colours(model.is_signed),
             "scale": (1.0, *view.scale),
             "translate": (0.0, *view.beside(place, w)),
             "metadata": _metadata(model, view, "components"),
         },
         "image",
     )
+
+
+def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uint8]:
+    """Return a component in the colours of the gallery.
+
+    Parameters
+    ----------
+    component : array of shape (..., h, w)
+        Pixels up to 1, from 0, or from -1 if signed.
+    is_signed : bool
+        Whether there can be pixels below 0.
+
+    Returns
+    -------
+    array of uint8, shape (..., h, w, 3)
+    """
+    ends = np.array(_DIVERGING["colors"])[:, :3] if is_signed else np.ones((3, 3))
+    up = np.clip(component, 0, 1)[..., None] * ends[2]
+    down = np.clip(-component, 0, 1)[..., None] * ends[0]
+    rgb: NDArray[np.uint8] = np.rint((up + down) * 255).astype(np.uint8)
+    return rgb
 
 
 def reconstruction_layer(model: LatentFaces, view: FacesView, place: int = 1) -> LayerData:
@@ -320,6 +348,13 @@ def residual_layer(
         },
         "image",
     )
+
+
+def _colours(is_signed: bool) -> dict[str, Any]:
+    """Return how components are coloured: 0 is black, whether or not there is less."""
+    if is_signed:
+        return {"colormap": _DIVERGING, "contrast_limits": (-1.0, 1.0)}
+    return {"colormap": "gray", "contrast_limits": (0.0, 1.0)}
 
 
 def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:

@@ -76,10 +76,15 @@ class LazyReconstruction(LazyStack):
         super().__init__(model.shape, model.components.dtype)
         self.model = model
         self._weights = np.multiply(model.weights, model.scale, dtype=self.dtype)
+        self._mean = None
+        if model.mean is not None:
+            self._mean = np.multiply(model.mean, model.scale, dtype=self.dtype)
 
     def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
         components = crop(self.model.components, rows, columns)
-        return np.tensordot(self._weights[faces].astype(self.dtype, copy=False), components, 1)
+        weights = self._weights[faces].astype(self.dtype, copy=False)
+        rebuilt = np.tensordot(weights, components, 1)
+        return rebuilt if self._mean is None else rebuilt + crop(self._mean, rows, columns)
 
 
 class LazyResidual(LazyStack):

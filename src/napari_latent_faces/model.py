@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.nmf.params import NMFParams
+    from napari_latent_faces.coding import Solver
+    from napari_latent_faces.parameters import Coding, Parameters
+    from napari_latent_faces.stack import FaceStack
 
 __all__ = ["LatentFaces", "Provenance", "library_versions", "unit_maximum"]
 
@@ -45,6 +47,9 @@ class Provenance:
     encoded_from : str, optional
         The source of the faces that the components were fitted to, where the weights are
         those of other faces, found by encoding; None for a fit.
+    reading : dict or None
+        The options, other than default ones, with which `read_faces` read `source`; None
+        if the faces did not come from it as they are, or that is not known.
     """
 
     names: tuple[str, ...]
@@ -55,39 +60,60 @@ class Provenance:
     stop_reason: StopReason
     versions: dict[str, str] = field(default_factory=dict)
     encoded_from: str | None = None
+    reading: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:
+        """Return where a model of `stack` comes from, fitted now."""
+        options = stack.report.options
+        return cls(
+            names=stack.names,
+            subjects=stack.subjects,
+            source=stack.source,
+            dtype=stack.dtype.name,
+            n_iter=n_iter,
+            stop_reason=stop_reason,
+            versions=library_versions(),
+            reading=None if options is None else options.changed(),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class LatentFaces:
-    """Components and weights of a stack of faces: ``faces ~ weights x components``.
+    """Components and weights of a stack of faces: ``faces ~ mean + weights x components``.
 
     The form is canonical, so that two fits compare: each component has the maximum 1
     (the weights carry the brightness), and the components are sorted by the share of
-    the reconstruction that they carry, the largest first.
+    the reconstruction that they carry, the largest first. Where a method gives no sign to
+    a component, its pixel farthest from 0 is positive, so that all are from -1 to 1.
 
     Parameters
     ----------
     components : array of shape (k, h, w)
-        The latent faces, non-negative.
+        The latent faces; non-negative unless `is_signed`.
     weights : array of shape (n, k)
-        How much of each component builds each face, non-negative. A weight of 1 adds
-        the component at full brightness, `scale` in the faces' own units.
+        How much of each component builds each face; non-negative unless `is_signed`. A
+        weight of 1 adds the component at full brightness, `scale` in the faces' own units.
     error : float
         Relative Frobenius error of the reconstruction of all faces, 0 to 1.
     scale : float
         The pixel value that was 1 in the fit (255 for 8-bit faces).
-    params : NMFParams
-        The parameters of the fit.
+    params : Parameters
+        The parameters of the fit: `NMFParams`, or those of another method.
     provenance : Provenance
         Faces, iterations, versions.
+    mean : array of shape (h, w), optional
+        The mean face that the components are added to, in units of `scale`; None for
+        methods that start from black.
     """
 
     components: NDArray[Any]
     weights: NDArray[Any]
     error: float
     scale: float
-    params: NMFParams
+    params: Parameters
     provenance: Provenance
+    mean: NDArray[Any] | None = None
 
     @classmethod
     def from_factors(
@@ -104,12 +130,12 @@ class LatentFaces:
         size : tuple of int
             Height and width of a face.
         **attributes
-            `error`, `scale`, `params` and `provenance` of the model.
+            `error`, `scale`, `params`, `provenance` and `mean` of the model.
         """
-        peaks = H.max(axis=1)
-        weights = W * peaks
+        weights = W * _peaks(H)
         components = unit_maximum(H)
-        order = np.argsort(-_carried(weights, components), kind="stable")
+        carry = _varied if _is_signed(attributes["params"]) else _carried
+        order = np.argsort(-carry(weights, components), kind="stable")
         return cls(
             np.ascontiguousarray(components[order]).reshape(-1, *size),
             np.ascontiguousarray(weights[:, order]),
@@ -128,10 +154,36 @@ class LatentFaces:
         return len(self.weights), h, w
 
     @property
+    def is_signed(self) -> bool:
+        """Whether components and weights can be negative, as those of PCA."""
+        return _is_signed(self.params)
+
+    @property
     def shares(self) -> NDArray[np.float64]:
-        """Share of the reconstruction that each component carries: shape (k,), sum 1."""
-        carried = _carried(self.weights, self._rows)
+        """Share of the reconstruction that each component carries: shape (k,), sum 1.
+
+        Of a signed model, where light and dark add up to nothing, it is the share of the
+        variance: that of the weight times the squared norm of the component.
+        """
+        carried = (_varied if self.is_signed else _carried)(self.weights, self._rows)
         return carried / (carried.sum() or 1.0)
+
+    def weight_ranges(self, quantile: float = 0.995) -> NDArray[np.float64]:
+        """Return between which weights the faces of the fit lie.
+
+        Parameters
+        ----------
+        quantile : float, default=0.995
+            Share of the faces that lie below the upper end.
+
+        Returns
+        -------
+        array of shape (k, 2)
+            For non-negative models from 0 to the quantile. For signed ones as far down as
+            up, so that 0, where the component adds nothing, is in the middle.
+        """
+        high = np.quantile(np.abs(self.weights), quantile, axis=0).astype(np.float64)
+        return np.stack([-high if self.is_signed else np.zeros_like(high), high], axis=1)
 
     @property
     def _rows(self) -> NDArray[Any]:
@@ -165,18 +217,24 @@ class LatentFaces:
         Returns
         -------
         array of shape (m, h, w) or (h, w)
+            Weights of 0 give the mean face, or black for models without one.
         """
         weights = np.asarray(weights, self.components.dtype)
-        pixels = (weights * self.components.dtype.type(self.scale)) @ self._rows
+        scale = self.components.dtype.type(self.scale)
+        pixels = (weights * scale) @ self._rows
+        if self.mean is not None:
+            pixels += self.mean.reshape(-1) * scale
         faces: NDArray[Any] = pixels.reshape(*weights.shape[:-1], *self.shape[1:])
         return faces
 
     def encode(self, images: Any, mask: Any = None) -> NDArray[Any]:
         """Find the weights that build other faces best from these components.
 
-        The components stay as they are; each face is an exact non-negative least
-        squares problem. Faces are read and solved a block at a time, by several threads:
-        beside the result, memory does not grow with their number.
+        The components stay as they are, and weights are found as the fit has found its
+        own: non-negative ones by exact non-negative least squares, those of PCA and ICA
+        by least squares, those of a sparse dictionary with its penalty, and of k-means all
+        on the nearest component. Faces are read and solved a block at a time, by several
+        threads: beside the result, memory does not grow with their number.
 
         Parameters
         ----------
@@ -191,7 +249,7 @@ class LatentFaces:
         Returns
         -------
         array of shape (m, k) or (k,)
-            Weights, non-negative.
+            Weights, non-negative unless `is_signed`.
 
         Raises
         ------
@@ -271,6 +329,21 @@ class LatentFaces:
 
         return mend(self, images, mask)
 
+    def coder(self) -> Solver:
+        """Return the function that finds weights for these components.
+
+        It takes the components as columns, and faces without their mean as rows, both in
+        the unit of the fit; see `napari_latent_faces.coding.solver_of`.
+        """
+        from napari_latent_faces.coding import solver_of
+
+        coding = _coding(self.params)
+        solve = solver_of(coding, getattr(self.params, "alpha", 0.0))
+        if coding != "one-hot":
+            return solve
+        lengths = self.weights.max(axis=0)  # of the means of groups, which all are unequal
+        return lambda R, B: solve(R * lengths, B) * lengths
+
     def check_size(self, size: tuple[int, ...]) -> None:
         """Refuse pictures of another size.
 
@@ -330,9 +403,12 @@ class LatentFaces:
 
 
 def unit_maximum(components: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy of `components` (k, ...) in which each has maximum 1, or is all 0."""
-    peaks = components.reshape(len(components), -1).max(axis=1)
-    peaks = np.where(peaks > 0, peaks, 1).astype(components.dtype)
+    """Return a copy of `components` (k, ...) in which each has maximum 1, or is all 0.
+
+    Those with negative pixels are from -1 to 1 then, and may have changed their sign.
+    """
+    peaks = _peaks(components.reshape(len(components), -1))
+    peaks = np.where(peaks != 0, peaks, 1).astype(components.dtype)
     scaled: NDArray[Any] = components / peaks.reshape(-1, *[1] * (components.ndim - 1))
     return scaled
 
@@ -350,6 +426,30 @@ def library_versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in names},
     }
+
+
+# A model made by hand need not have parameters.
+def _coding(params: Parameters | None) -> Coding:
+    return "non-negative" if params is None else params.coding
+
+
+def _is_signed(params: Parameters | None) -> bool:
+    return params is not None and params.is_signed
+
+
+def _peaks(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the value of each row that is farthest from 0, with its sign."""
+    high, low = rows.max(axis=1), rows.min(axis=1)
+    peaks: NDArray[Any] = np.where(high >= -low, high, low)
+    return peaks
+
+
+def _varied(weights: NDArray[Any], components: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum the squares of what each component adds beyond its mean."""
+    varied: NDArray[np.float64] = weights.var(axis=0, dtype=np.float64) * np.einsum(
+        "kp,kp->k", components, components, dtype=np.float64
+    )
+    return varied
 
 
 def _carried(weights: NDArray[Any], components: NDArray[Any]) -> NDArray[np.float64]:

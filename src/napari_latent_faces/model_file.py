@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from napari_latent_faces.files import replacing
+from napari_latent_faces.methods import params_of
 from napari_latent_faces.model import LatentFaces, Provenance
-from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.npz import opened_npz, read_array
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "is_model_file", "read_model", "write_model"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_NMF_VERSION = 1  # what older releases read as well
 MAX_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
 _MEMBERS = ("header", "components", "weights")
 
@@ -36,22 +37,22 @@ class ModelFileError(ValueError):
 
 def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
     """Write `model` to `path`, whole or not at all; see `LatentFaces.save`."""
+    is_plain = model.params.method == "nmf" and model.mean is None
     header = {
         "format": "napari-latent-faces",
-        "format_version": FORMAT_VERSION,
+        "format_version": _NMF_VERSION if is_plain else FORMAT_VERSION,
+        "method": model.params.method,
         "error": model.error,
         "scale": model.scale,
         "params": model.params.to_dict(),
         "provenance": asdict(model.provenance),
     }
     text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    arrays: dict[str, Any] = {"components": model.components, "weights": model.weights}
+    if model.mean is not None:
+        arrays["mean"] = model.mean
     with replacing(path) as file:
-        np.savez(
-            file,
-            header=np.frombuffer(text, np.uint8),
-            components=model.components,
-            weights=model.weights,
-        )
+        np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
 
 def is_model_file(path: str | PathLike[str]) -> bool:
@@ -73,8 +74,12 @@ def read_model(path: str | PathLike[str]) -> LatentFaces:
     try:
         with opened_npz(path) as archive:
             header = _header(archive)
+            has_mean = "mean.npy" in archive.namelist()
             return _model(
-                header, read_array(archive, "components"), read_array(archive, "weights")
+                header,
+                read_array(archive, "components"),
+                read_array(archive, "weights"),
+                read_array(archive, "mean") if has_mean else None,
             )
     except ModelFileError as error:
         raise ModelFileError(f"{path} cannot be used: {error}") from error
@@ -113,16 +118,28 @@ def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _model(
-    header: dict[str, Any], components: NDArray[Any], weights: NDArray[Any]
+    header: dict[str, Any],
+    components: NDArray[Any],
+    weights: NDArray[Any],
+    mean: NDArray[Any] | None,
 ) -> LatentFaces:
+    # files of format version 1 need not name their method
+    params = params_of(header.get("method", "nmf"), **header["params"])
     _check_factors(components, weights)
+    signed = params.is_signed
+    for name, factor in (("components", components), ("weights", weights), ("mean", mean)):
+        if factor is not None:
+            _check_values(name, factor, signed=signed)
+    if mean is not None and mean.shape != components.shape[1:]:
+        raise ModelFileError(
+            f"its mean has the shape {mean.shape}, its components {components.shape[1:]}."
+        )
     provenance = _provenance(header["provenance"])
     for what in filter(None, (provenance.names, provenance.subjects)):
         if len(what) != len(weights):
             raise ModelFileError(
                 f"it names {len(what)} faces but has weights for {len(weights)}."
             )
-    params = NMFParams(**header["params"])
     if params.n_components != len(components):
         raise ModelFileError(
             f"its parameters say {params.n_components} components, but it holds "
@@ -131,7 +148,7 @@ def _model(
     error, scale = _number(header, "error"), _number(header, "scale")
     if scale == 0:
         raise ModelFileError("its scale is 0: no pixel would be seen.")
-    return LatentFaces(components, weights, error, scale, params, provenance)
+    return LatentFaces(components, weights, error, scale, params, provenance, mean)
 
 
 def _provenance(origin: dict[str, Any]) -> Provenance:
@@ -148,7 +165,20 @@ def _provenance(origin: dict[str, Any]) -> Provenance:
         encoded_from=(
             None if origin.get("encoded_from") is None else _text(origin, "encoded_from")
         ),
+        reading=_read_options(origin.get("reading")),
     )
+
+
+def _read_options(values: Any) -> dict[str, Any] | None:
+    """Return the options of `read_faces` as they were: JSON has no tuples."""
+    if values is None:
+        return None
+    if not isinstance(values, dict):
+        raise ModelFileError(f"its reading is {_short(values)}, no table of options.")
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
 
 
 def _texts(values: Any, what: str) -> tuple[str, ...]:
@@ -182,16 +212,19 @@ def _short(value: Any) -> str:
 
 
 def _check_factors(components: NDArray[Any], weights: NDArray[Any]) -> None:
-    """Refuse arrays that are no non-negative factors of a stack of pictures."""
+    """Refuse arrays that are no factors of a stack of pictures."""
     if components.ndim != 3 or weights.ndim != 2 or components.shape[0] != weights.shape[1]:
         raise ModelFileError(
             f"components of shape {components.shape} and weights of shape {weights.shape} "
             "do not belong together."
         )
-    for name, factor in (("components", components), ("weights", weights)):
-        if factor.dtype.kind != "f":
-            raise ModelFileError(f"its {name} are of type {factor.dtype}, not floats.")
-        if not factor.size:
-            raise ModelFileError(f"its {name} are empty, of shape {factor.shape}.")
-        if not (np.isfinite(factor) & (factor >= 0)).all():
-            raise ModelFileError(f"its {name} are not all finite and non-negative.")
+
+
+def _check_values(name: str, factor: NDArray[Any], *, signed: bool) -> None:
+    if factor.dtype.kind != "f":
+        raise ModelFileError(f"its {name} are of type {factor.dtype}, not floats.")
+    if not factor.size:
+        raise ModelFileError(f"its {name} are empty, of shape {factor.shape}.")
+    if not (np.isfinite(factor) & (signed | (factor >= 0))).all():
+        wanted = "finite" if signed else "finite and non-negative"
+        raise ModelFileError(f"its {name} are not all {wanted}.")

@@ -161,7 +161,7 @@ def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
     """Say which face has a pixel that cannot be factorized."""
     for bad, what, advice in (
         (~np.isfinite(block), "NaN or infinite", "replace them first"),
-        (block < 0, "negative", "shift or clip them first: NMF needs values of 0 or more"),
+        (block < 0, "negative", "shift or clip them first: a fit needs values of 0 or more"),
     ):
         faces = np.flatnonzero(bad.any(axis=(1, 2)))
         if len(faces):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari_latent_faces.reading.options import ReadOptions
+
 __all__ = ["ReadReport", "in_one_line"]
 
 
@@ -31,6 +33,8 @@ class ReadReport:
         decoders complained about.
     lazy : bool
         Whether only the headers were read so far: a picture can still prove broken.
+    options : ReadOptions or None
+        How `read_faces` read them; None if it did not, or they are a part of what it read.
     """
 
     n_read: int = 0
@@ -39,6 +43,7 @@ class ReadReport:
     passed_over: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     lazy: bool = False
+    options: ReadOptions | None = None
 
     def summary(self) -> str:
         """Return the report in one line, such as ``398 faces read, 2 skipped``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,14 +85,17 @@ class FaceStack:
         return len(self.names)
 
     def __getitem__(self, faces: slice | int | Sequence[int] | NDArray[Any]) -> FaceStack:
-        """Return the stack of some of the faces, or of one, with the same report."""
+        """Return the stack of some of the faces, or of one; the report stays that of all."""
         chosen = np.atleast_1d(np.arange(len(self))[faces])
         subjects = self.subjects and tuple(self.subjects[i] for i in chosen)
+        report = self.report
+        if report.options is not None:  # reading again would give all of them
+            report = replace(report, options=None)
         return FaceStack(
             self.images[faces if isinstance(faces, slice) else chosen],
             tuple(self.names[i] for i in chosen),
             subjects,
-            self.report,
+            report,
             self.source,
         )
 

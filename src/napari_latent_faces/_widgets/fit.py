@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import (
@@ -17,18 +16,26 @@ from magicgui.widgets.bases import Widget
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QSizePolicy
 from superqt import QCollapsible
 
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
-from napari_latent_faces._widgets.form import form_of, make_fields, read_fields
+from napari_latent_faces._widgets.actions import ResultActions
+from napari_latent_faces._widgets.form import (
+    form_of,
+    make_method_fields,
+    read_fields,
+    show_rows,
+)
 from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.layers import ROLE_KEY
-from napari_latent_faces.nmf import NMFParams
+from napari_latent_faces.methods import METHODS
 
 if TYPE_CHECKING:
     import napari
+    from magicgui.widgets.bases import ValueWidget
 
     from napari_latent_faces.nmf import FitStep
 
@@ -40,8 +47,14 @@ _NO_FACES = (
 )
 
 
+def _wrap(label: Label) -> None:
+    """Let a text take the width that there is, in as many lines as it needs."""
+    label.native.setWordWrap(True)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+
+
 class FitWidget(Container[Widget]):
-    """Fits NMF to a stack of faces and shows components and reconstructions.
+    """Fits NMF, or another method, to faces and shows components and reconstructions.
 
     Parameters
     ----------
@@ -60,8 +73,10 @@ class FitWidget(Container[Widget]):
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._sync)
         layers.events.removed.connect(self._sync)
+        self.method.changed.connect(self._show_method)
         self._watch = RemovalWatch(self.native, self.cancel)
         self.native.destroyed.connect(self._abandon)
+        self._show_method()
         self._sync()
 
     # -- layout ----------------------------------------------------------------
@@ -73,7 +88,16 @@ class FitWidget(Container[Widget]):
             choices=self._stacks,
             tooltip="The stack to factorize: an image layer with the axes face, y, x.",
         )
-        self.parameters = make_fields(NMFParams)
+        self.method = ComboBox(
+            name="method",
+            label="Method",
+            choices=[(kind.title, name) for name, kind in METHODS.items()],
+            tooltip="How the faces are taken apart. Only NMF and mini-batch NMF find parts "
+            "that add up; the others are there for comparison.",
+        )
+        self.summary = Label(value="")
+        _wrap(self.summary)
+        self._inputs = make_method_fields(METHODS)
         self.slider = CheckBox(
             text="Components with a slider of their own",
             tooltip="One component at a time, as a stack, instead of all in one picture.",
@@ -85,8 +109,8 @@ class FitWidget(Container[Widget]):
         self.update_earlier = CheckBox(
             value=True,
             text="Update earlier results",
-            tooltip="Put the results into the layers of the last fit of the same faces. "
-            "Off: add new layers each time.",
+            tooltip="Put the results into the layers of the last fit of the same faces by the "
+            "same method, and hide those of other methods. Off: add new layers each time.",
         )
 
     def _make_controls(self) -> None:
@@ -96,7 +120,7 @@ class FitWidget(Container[Widget]):
         )
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
         self.status = Label(value="")
-        self.status.native.setWordWrap(True)
+        _wrap(self.status)
         self.status.native.setAlignment(Qt.AlignmentFlag.AlignTop)
         two_lines = 2 * self.status.native.fontMetrics().lineSpacing()
         self.status.native.setMinimumHeight(two_lines + 4)  # so that nothing below jumps
@@ -104,26 +128,50 @@ class FitWidget(Container[Widget]):
         self.cancel_button.changed.connect(self.cancel)
 
     def _lay_out(self) -> None:
-        advanced = {f.name for f in fields(NMFParams) if f.metadata.get("advanced")}
-        basic = [each for name, each in self.parameters.items() if name not in advanced]
-        rest = [each for name, each in self.parameters.items() if name in advanced]
+        self._basic, self._rest = self._sorted_inputs()
+        self._form = form_of([self.faces, self.method, self.summary, *self._basic])
+        self.checks = [self.slider, self.residual, self.update_earlier]
+        self._advanced_form = form_of([*self._rest, *self.checks])
         self.advanced = QCollapsible(
             "Advanced",
             expandedIcon="\N{BLACK DOWN-POINTING TRIANGLE}",
             collapsedIcon="\N{BLACK RIGHT-POINTING TRIANGLE}",
         )
-        self.checks = [self.slider, self.residual, self.update_earlier]
-        self.advanced.addWidget(form_of([*rest, *self.checks]))
+        self.advanced.addWidget(self._advanced_form)
         buttons = Container(
             widgets=[self.fit_button, self.cancel_button], layout="horizontal", labels=False
         )
         buttons.margins = (0, 0, 0, 0)
-        self.extend([buttons, self.progress, self.status])
-        self.native.layout().insertWidget(0, form_of([self.faces, *basic]))
+        self.actions = ResultActions(self.viewer, self._tell)
+        self.extend([buttons, self.progress, self.status, self.actions])
+        self.native.layout().insertWidget(0, self._form)
         self.native.layout().insertWidget(1, self.advanced)
         self.native.setMinimumWidth(300)
 
+    def _sorted_inputs(self) -> tuple[list[ValueWidget[Any]], list[ValueWidget[Any]]]:
+        """Return the inputs of all methods, each once: the basic ones, and the advanced."""
+        basic: dict[int, ValueWidget[Any]] = {}
+        rest: dict[int, ValueWidget[Any]] = {}
+        for method, inputs in self._inputs.items():
+            declared = METHODS[method].__dataclass_fields__  # type: ignore[attr-defined]
+            for name, each in inputs.items():
+                some = rest if declared[name].metadata.get("advanced") else basic
+                some[id(each)] = each
+        return list(basic.values()), list(rest.values())
+
     # -- state -----------------------------------------------------------------
+
+    @property
+    def parameters(self) -> dict[str, ValueWidget[Any]]:
+        """The inputs of the chosen method by the names of its parameters."""
+        return self._inputs[self.method.value]
+
+    def _show_method(self) -> None:
+        """Show the fields of the chosen method only; the others keep what was typed."""
+        shown = list(self.parameters.values())
+        show_rows(self._form, self._basic, shown)
+        show_rows(self._advanced_form, self._rest, shown)
+        self.summary.value = METHODS[self.method.value].summary
 
     @property
     def is_fitting(self) -> bool:
@@ -155,7 +203,7 @@ class FitWidget(Container[Widget]):
         self.fit_button.enabled = session.has_stepped if session is not None else ready
         self.cancel_button.visible = fitting
         self.progress.visible = fitting
-        for each in (self.faces, *self.parameters.values(), *self.checks):
+        for each in (self.faces, self.method, *self._basic, *self._rest, *self.checks):
             each.enabled = not fitting
         if not ready and not fitting:
             self.status.value = _NO_FACES
@@ -184,7 +232,7 @@ class FitWidget(Container[Widget]):
             return None
         options = ShowOptions(self.slider.value, self.residual.value, self.update_earlier.value)
         try:
-            params = read_fields(NMFParams, self.parameters)
+            params = read_fields(METHODS[self.method.value], self.parameters)
             session = FitSession(self.viewer, self.faces.value, params, options)
         except (TypeError, ValueError) as error:
             show_error(str(error))
@@ -217,6 +265,9 @@ class FitWidget(Container[Widget]):
             f"Iteration {step.iteration} of {step.max_iter}, relative error "
             f"{step.error:.4f}, {self._session.elapsed:.1f} s"
         )
+
+    def _tell(self, text: str) -> None:
+        self.status.value = text
 
     def _show_end(self, text: str) -> None:
         self._session = None

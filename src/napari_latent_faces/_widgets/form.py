@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, LineEdit, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, Label, LineEdit, SpinBox
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from magicgui.widgets.bases import ValueWidget, Widget
 
-__all__ = ["form_of", "make_fields", "read_fields"]
+__all__ = ["form_of", "make_fields", "make_method_fields", "read_fields", "show_rows"]
 
 _LARGEST = 2**31 - 1  # of Qt's spin boxes
 
@@ -40,6 +40,36 @@ def make_fields(parameters: type[Any]) -> dict[str, ValueWidget[Any]]:
         `optional`.
     """
     return {declared.name: _make_field(declared) for declared in fields(parameters)}
+
+
+def make_method_fields(
+    methods: Mapping[str, type[Any]],
+) -> dict[str, dict[str, ValueWidget[Any]]]:
+    """Return the inputs of several methods, by method and field.
+
+    Fields that are the same for several methods, defaults and words included, have one
+    input: what is typed there counts for all of them.
+
+    Parameters
+    ----------
+    methods : dict of dataclass
+        The parameters of each method by its name.
+    """
+    made: list[tuple[Any, ValueWidget[Any]]] = []
+
+    def shared(declared: Any) -> ValueWidget[Any]:
+        for other, widget in made:
+            if (declared.name, declared.default) == (other.name, other.default) and dict(
+                declared.metadata
+            ) == dict(other.metadata):
+                return widget
+        made.append((declared, _make_field(declared)))
+        return made[-1][1]
+
+    return {
+        method: {declared.name: shared(declared) for declared in fields(kind)}
+        for method, kind in methods.items()
+    }
 
 
 def read_fields(parameters: type[Any], inputs: Mapping[str, ValueWidget[Any]]) -> Any:
@@ -80,10 +110,22 @@ def form_of(inputs: Iterable[Widget]) -> QWidget:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for each in inputs:
-        if isinstance(each, CheckBox):
+        if isinstance(each, (CheckBox, Label)):
             layout.addRow(each.native)
         else:
             label = QLabel(each.label)
             label.setToolTip(each.tooltip)
             layout.addRow(label, each.native)
     return form
+
+
+def show_rows(
+    form: QWidget,
+    inputs: Iterable[ValueWidget[Any]],
+    shown: Collection[ValueWidget[Any]],
+) -> None:
+    """Show those of the inputs of a form that are among `shown`, and hide the others."""
+    layout = form.layout()
+    assert isinstance(layout, QFormLayout)
+    for each in inputs:
+        layout.setRowVisible(each.native, any(each is other for other in shown))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_latent_faces.choosing.candidates import parse_ks
 from napari_latent_faces.choosing.choice import KChoice
-from napari_latent_faces.choosing.matching import match_components
+from napari_latent_faces.choosing.matching import pair_pictures
 from napari_latent_faces.choosing.options import ChoiceOptions
 from napari_latent_faces.choosing.search import KStep, choose_k, iter_choose_k
 from napari_latent_faces.choosing.whole import iter_whole_model
@@ -16,6 +16,6 @@ __all__ = [
     "choose_k",
     "iter_choose_k",
     "iter_whole_model",
-    "match_components",
+    "pair_pictures",
     "parse_ks",
 ]

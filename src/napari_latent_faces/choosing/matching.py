@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["match_components", "stability"]
+__all__ = ["pair_pictures", "stability"]
 
 
-def match_components(
+def pair_pictures(
     first: NDArray[Any], second: NDArray[Any]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Pair the components of two fits one to one, as alike as possible.
@@ -61,7 +61,7 @@ def stability(fits: Sequence[NDArray[Any]]) -> float:
         The components of two fits or more.
     """
     pairs = [(a, b) for i, a in enumerate(fits) for b in fits[:i]]
-    return float(np.mean([match_components(a, b)[1].mean() for a, b in pairs]))
+    return float(np.mean([pair_pictures(a, b)[1].mean() for a, b in pairs]))
 
 
 def _unit_rows(pictures: NDArray[Any]) -> NDArray[np.float64]:

@@ -353,7 +353,7 @@ def _most(stack: FaceStack, options: ChoiceOptions) -> int:
 
 
 def _is_unconverged(model: LatentFaces) -> bool:
-    return model.provenance.stop_reason == "max_iter" and model.params.tol > 0
+    return model.provenance.stop_reason == "max_iter" and getattr(model.params, "tol", 0) > 0
 
 
 def _as_ended(model: LatentFaces) -> LatentFaces:

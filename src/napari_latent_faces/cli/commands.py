@@ -17,6 +17,7 @@ from napari_latent_faces.choosing.options import ChoiceOptions
 from napari_latent_faces.cli.options import chosen, given, option, spelled
 from napari_latent_faces.cli.parser import DEBUG, PROGRAM, command_parser
 from napari_latent_faces.cli.progress import progress, write_line
+from napari_latent_faces.methods import METHODS
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.reading.options import ReadOptions
 from napari_latent_faces.report import in_one_line
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.parameters import Parameters
     from napari_latent_faces.stack import FaceStack
 
 __all__ = ["main"]
@@ -57,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
         sys.stdout.reconfigure(errors="backslashreplace")
-    args = command_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = command_parser(argv).parse_args(argv)
     command = _COMMANDS[args.command]
     try:
         with _warnings_as_lines():
@@ -83,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fit(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import check_export, export_model
 
-    params = chosen(NMFParams, args)
+    params = _params(args)
     check_export(args.out, force=args.force)
     _check_apart(args.folder, args.out)
     with _cluster(args) as client:
@@ -94,6 +97,7 @@ def _fit(args: argparse.Namespace) -> None:
     _say(faces.report.summary())
     _tell(
         {
+            **_method(model),
             "components": model.n_components,
             "iterations": _iterations(model),
             "relative error": f"{model.error:.6f}",
@@ -172,6 +176,19 @@ def _demo(args: argparse.Namespace) -> None:
         _tell({"written to": saved})
 
 
+def _params(args: argparse.Namespace) -> Parameters:
+    """Return the parameters of the method; an option of another method is an error."""
+    kind = METHODS[args.method]
+    for other in METHODS.values():
+        for name in given(other, args):
+            if name not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
+                raise argparse.ArgumentTypeError(
+                    f"{option(name)} does not apply to --method {args.method}."
+                )
+    params: Parameters = chosen(kind, args)
+    return params
+
+
 def _encode(args: argparse.Namespace) -> None:
     from napari_latent_faces.cli.faces import encode_faces
 
@@ -248,10 +265,10 @@ def _read(path: str, args: argparse.Namespace) -> FaceStack:
         return read_faces(path, **options, progress=show)
 
 
-def _drain(faces: FaceStack, params: NMFParams, client: Any) -> LatentFaces:
+def _drain(faces: FaceStack, params: Parameters, client: Any) -> LatentFaces:
     """Fit with progress; the model is the generator's return value."""
     with progress(f"fitting {params.n_components} components") as show:
-        from napari_latent_faces.nmf import iter_fit
+        from napari_latent_faces.fitting import iter_fit
 
         steps = iter_fit(faces, params, client=client)
         while True:
@@ -272,6 +289,7 @@ def _facts(model: LatentFaces) -> dict[str, Any]:
         "source": origin.source,
         **_size(model.shape, origin.subjects),
         "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
+        **_method(model),
         "components": model.n_components,
         "iterations": _iterations(model),
         "relative error": f"{model.error:.6f}",
@@ -290,6 +308,12 @@ def _size(shape: tuple[int, int, int], subjects: tuple[str, ...] | None) -> dict
     n, height, width = shape
     people = f" of {len(set(subjects))} subjects" if subjects else ""
     return {"faces": f"{n}{people}", "size": f"{width} x {height} pixels"}
+
+
+def _method(model: LatentFaces) -> dict[str, str]:
+    """Name the method, where it is not the usual one."""
+    method = model.params.method
+    return {} if method == NMFParams.method else {"method": method}
 
 
 def _iterations(model: LatentFaces) -> str:
@@ -313,7 +337,7 @@ def _say(text: str) -> None:
 def _message(error: object) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return spelled(str(error), NMFParams, ReadOptions, ChoiceOptions) or "out of memory"
+    return spelled(str(error), *METHODS.values(), ReadOptions, ChoiceOptions) or "out of memory"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["add_options", "chosen", "given", "option", "spelled"]
+__all__ = ["add_hidden_options", "add_options", "chosen", "given", "option", "spelled"]
 
 _SHORT = {"n_components": "-k"}
 _KINDS = {int: "INT", float: "FLOAT", str: "TEXT", tuple: "INT,INT", NoneType: "none"}
@@ -44,6 +44,19 @@ def add_options(
     for declared in fields(parameters):
         if only is None or declared.name in only:
             _add_option(group, declared, _alternatives(hints[declared.name]))
+
+
+def add_hidden_options(
+    parser: argparse.ArgumentParser, parameters: type[Any], known: Collection[str]
+) -> None:
+    """Add the options of a dataclass that are not `known`, without showing them.
+
+    They are taken so that the command can say why they do not apply.
+    """
+    hints = get_type_hints(parameters)
+    for declared in fields(parameters):
+        if declared.name not in known:
+            _add_option(parser, declared, _alternatives(hints[declared.name]), hidden=True)
 
 
 def option(name: str) -> str:
@@ -92,12 +105,12 @@ def _alternatives(hint: Any) -> list[Any]:
     return [hint]
 
 
-def _add_option(group: Any, declared: Any, allowed: list[Any]) -> None:
+def _add_option(group: Any, declared: Any, allowed: list[Any], *, hidden: bool = False) -> None:
     flags = [option(declared.name)]
     if declared.name in _SHORT:
         flags.insert(0, _SHORT[declared.name])
     common = {"dest": declared.name, "default": argparse.SUPPRESS}
-    text = _help(declared)
+    text = argparse.SUPPRESS if hidden else _help(declared)
     if bool in allowed:
         group.add_argument(*flags, action="store_const", const=True, help=text, **common)
     else:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces import __version__
 from napari_latent_faces.choosing.options import ChoiceOptions
-from napari_latent_faces.cli.options import add_options
+from napari_latent_faces.cli.options import add_hidden_options, add_options
+from napari_latent_faces.methods import METHODS
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.reading.options import ReadOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["DEBUG", "PROGRAM", "command_parser"]
 
@@ -24,8 +28,14 @@ the environment an error shows where it happened.
 """
 
 
-def command_parser() -> argparse.ArgumentParser:
-    """Return the parser; its namespace holds `command` and the `parser` of that command."""
+def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser; its namespace holds `command` and the `parser` of that command.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The arguments to come: the method that they name has options of its own.
+    """
     parser = argparse.ArgumentParser(
         PROGRAM,
         description="Find the parts that a folder of faces is made of (NMF).",
@@ -36,7 +46,7 @@ def command_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
-    _add_fit(commands)
+    _add_fit(commands, _method(argv))
     _add_choose_k(commands)
     _add_encode(commands)
     _add_mend(commands)
@@ -46,7 +56,18 @@ def command_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_fit(commands: Any) -> None:
+def _method(argv: Sequence[str]) -> str:
+    """Return the method that a command line names, the default one if it names none."""
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    peek.add_argument("--method", default=NMFParams.method)
+    try:
+        method: str = peek.parse_known_args(argv)[0].method
+    except argparse.ArgumentError:  # the real parser says what is wrong
+        return NMFParams.method
+    return method if method in METHODS else NMFParams.method
+
+
+def _add_fit(commands: Any, method: str) -> None:
     parser = _add_command(
         commands, "fit", "fit latent faces and write model, pictures and weights"
     )
@@ -72,7 +93,19 @@ def _add_fit(commands: Any) -> None:
         help="fit on the dask cluster of this scheduler (tcp://HOST:8786), whose workers read "
         "FOLDER themselves, under the same path; needs the extra 'cluster'",
     )
-    add_options(parser, NMFParams, "factorization")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default=NMFParams.method,
+        help=f"{', '.join(METHODS)} (default: {NMFParams.method}); --method NAME --help shows "
+        "the options of another",
+    )
+    kind = METHODS[method]
+    add_options(parser, kind, f"factorization ({kind.title})")
+    known = {declared.name for declared in fields(kind)}  # type: ignore[arg-type]
+    for other in METHODS.values():
+        add_hidden_options(parser, other, known)
+        known |= {declared.name for declared in fields(other)}  # type: ignore[arg-type]
     add_options(parser, ReadOptions, "reading")
 
 

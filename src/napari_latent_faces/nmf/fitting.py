@@ -12,7 +12,6 @@ import numpy as np
 from napari_latent_faces.model import (
     LatentFaces,
     Provenance,
-    library_versions,
     unit_maximum,
 )
 from napari_latent_faces.nmf.cluster import chosen_client
@@ -242,15 +241,6 @@ def _model(
     state: Factors,
     reason: StopReason,
 ) -> LatentFaces:
-    provenance = Provenance(
-        names=stack.names,
-        subjects=stack.subjects,
-        source=stack.source,
-        dtype=stack.dtype.name,
-        n_iter=state.iteration,
-        stop_reason=reason,
-        versions=library_versions(),
-    )
     return LatentFaces.from_factors(
         state.W,
         state.pictures().reshape(params.n_components, -1),
@@ -258,5 +248,5 @@ def _model(
         error=state.error,
         scale=state.scale,
         params=params,
-        provenance=provenance,
+        provenance=Provenance.of(stack, state.iteration, reason),
     )

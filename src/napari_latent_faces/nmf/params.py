@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from napari_latent_faces.parameters import Parameters, about
 
 __all__ = ["NMFParams"]
 
@@ -12,16 +14,12 @@ BetaLoss = Literal["frobenius", "kullback-leibler", "itakura-saito"]
 
 
 def _param(default: Any, label: str, text: str, **limits: Any) -> Any:
-    """Declare a parameter with its label, explanation and limits.
-
-    Limits are ``min`` and ``max`` (inclusive), ``choices``, ``optional`` (None is
-    allowed) and ``advanced`` (out of sight until asked for).
-    """
-    return field(default=default, metadata={"label": label, "help": text, **limits})
+    """Declare a parameter with its label, explanation and limits (see `about`)."""
+    return field(default=default, metadata=about(label, text, **limits))
 
 
 @dataclass(frozen=True)
-class NMFParams:
+class NMFParams(Parameters):
     """Parameters of a non-negative matrix factorization, as in scikit-learn.
 
     Every name keeps the meaning it has in :class:`sklearn.decomposition.NMF`; the solver
@@ -136,52 +134,15 @@ class NMFParams:
         advanced=True,
     )
 
+    method = "nmf"
+    title = "NMF"
+    summary = "Adds up non-negative parts: foreheads, beards, light from one side."
+    coding = "non-negative"
+
     def __post_init__(self) -> None:
-        for declared in fields(self):
-            object.__setattr__(
-                self, declared.name, _checked(declared, getattr(self, declared.name))
-            )
+        super().__post_init__()
         if self.beta_loss != "frobenius" and self.solver != "mu":
             raise ValueError(
                 f"solver={self.solver!r} works for beta_loss='frobenius' only; "
                 f"choose solver='mu' for beta_loss={self.beta_loss!r}."
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the parameters as a plain dictionary."""
-        return asdict(self)
-
-
-def _checked(declared: Any, value: Any) -> Any:
-    """Return `value` as the plain type of its field, or say what is wrong with it."""
-    limits = declared.metadata
-    choices = limits.get("choices", ())
-    if value in choices or (value is None and limits.get("optional")):
-        return value
-    if "min" not in limits:
-        raise ValueError(f"{declared.name} must be {_range(limits)}, got {value!r}.")
-    whole = declared.type.startswith("int")
-    try:
-        number = int(value) if whole else float(value)
-        fits = number == value and not isinstance(value, (bool, str))
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        kind = "a whole number" if whole else "a number"
-        raise TypeError(f"{declared.name} must be {kind} ({_range(limits)}), got {value!r}.")
-    if not limits["min"] <= number <= limits.get("max", float("inf")) or number == float("inf"):
-        raise ValueError(f"{declared.name} must be {_range(limits)}, got {value!r}.")
-    return number
-
-
-def _range(limits: Any) -> str:
-    """Spell out which values a field takes."""
-    words = []
-    if "max" in limits:
-        words.append(f"from {limits['min']} to {limits['max']}")
-    elif "min" in limits:
-        words.append(f"{limits['min']} or more")
-    words += [repr(choice) for choice in limits.get("choices", ())]
-    if limits.get("optional"):
-        words.append("None")
-    return " or ".join(words)

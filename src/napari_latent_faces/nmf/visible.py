@@ -1,4 +1,4 @@
-"""Least squares over the pixels of faces that a mask leaves visible."""
+"""Components over the pixels of faces that a mask leaves visible."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-
-from napari_latent_faces.nmf.nnls import solve_nnls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +18,7 @@ __all__ = ["VisibleParts", "same_masks"]
 
 @dataclass(frozen=True, eq=False)
 class VisibleParts:
-    """Components over some visible pixels, taken apart for non-negative least squares.
+    """Components over some visible pixels, taken apart for problems of least squares.
 
     Parameters
     ----------
@@ -64,9 +62,10 @@ class VisibleParts:
         lost = np.flatnonzero(parts.any(axis=1) & ~seen.any(axis=1))
         return cls(visible, len(visible), *np.linalg.qr(seen.T), tuple(lost.tolist()))
 
-    def solve(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the exact weights, shape (m, k), of faces given as rows of all pixels."""
-        return solve_nnls(self.R, pixels[:, self.visible] @ self.Q)
+    def reduced(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the right-hand sides, shape (m, r), of faces given as rows of all pixels."""
+        sides: NDArray[np.float64] = pixels[:, self.visible] @ self.Q
+        return sides
 
 
 def same_masks(hidden: NDArray[np.bool_] | None, n: int) -> Iterator[tuple[Any, bytes | None]]:

@@ -119,6 +119,12 @@ class ReadOptions:
                 f"got {self.memory_budget!r}."
             )
 
+    def changed(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults, by name."""
+        values = {declared.name: getattr(self, declared.name) for declared in fields(self)}
+        defaults = {declared.name: declared.default for declared in fields(self)}
+        return {name: value for name, value in values.items() if value != defaults[name]}
+
     def frame(self, commonest: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width of the stack, given those of most pictures."""
         if self.size is None:

@@ -212,6 +212,7 @@ class Reading:
             _merged(self._found.passed_over, self._passed_over),
             (*changes, *self._heard),
             lazy,
+            self._options,
         )
 
 

@@ -1,0 +1,307 @@
+"""The dock widget that puts two models of one stack side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, QSortFilterProxyModel, Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QFormLayout,
+    QHeaderView,
+    QLabel,
+    QSizePolicy,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_latent_faces._call import Call
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces.compare import Comparison, compare_models
+from napari_latent_faces.layers import MODEL_KEY, component_rgb
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_latent_faces.model import LatentFaces
+
+__all__ = ["CompareWidget"]
+
+_AT_ONCE = 2**28  # multiplications that the window can wait for
+_THUMBNAIL = 72  # pixels, the larger side
+_NO_MODELS = (
+    "Two models of the same faces are compared here. Fit them with two methods, or with "
+    "Update earlier results off (under Advanced), or open their files."
+)
+_LEFT, _RIGHT, _SIMILARITY = range(3)
+_SORT_ROLE = Qt.ItemDataRole.UserRole
+
+
+class PairsTable(QAbstractTableModel):
+    """Pairs of components as a table of pictures, drawn when they come into view.
+
+    Parameters
+    ----------
+    models : tuple of two LatentFaces
+        The models.
+    comparison : Comparison
+        Their components in pairs.
+    """
+
+    def __init__(self, models: tuple[LatentFaces, LatentFaces], comparison: Comparison) -> None:
+        super().__init__()
+        self.models = models
+        matching = comparison.matching
+        rows: list[tuple[int | None, int | None, float | None]] = [
+            (int(a), int(b), float(alike))
+            for (a, b), alike in zip(matching.pairs, matching.similarity, strict=True)
+        ]
+        rows += [(int(a), None, None) for a in matching.unmatched[0]]
+        rows += [(None, int(b), None) for b in matching.unmatched[1]]
+        self.rows = rows
+        self._pictures: dict[tuple[int, int], QPixmap] = {}
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002
+        """Return the number of pairs, and of components without one."""
+        return len(self.rows)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002
+        """Return 3: left, right, similarity."""
+        return 3
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return text, picture or value of a cell."""
+        value, column = self.rows[index.row()][index.column()], index.column()
+        if role == _SORT_ROLE:
+            return -1.0 if value is None else float(value)
+        if role == Qt.ItemDataRole.DisplayRole:
+            if value is None:
+                return "\N{EM DASH}"
+            return f"{value:.3f}" if column == _SIMILARITY else str(value)
+        if role == Qt.ItemDataRole.DecorationRole and column != _SIMILARITY:
+            return None if value is None else self._picture(column, int(value))
+        return None
+
+    def headerData(  # noqa: N802
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = Qt.ItemDataRole.DisplayRole,
+    ) -> Any:
+        """Return the titles of the columns."""
+        if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
+            return None
+        return ("Left", "Right", "Similarity")[section]
+
+    def _picture(self, side: int, component: int) -> QPixmap:
+        key = side, component
+        if key not in self._pictures:
+            model = self.models[side]
+            self._pictures[key] = _pixmap(
+                component_rgb(model.components[component], is_signed=model.is_signed)
+            )
+        return self._pictures[key]
+
+
+def _pixmap(rgb: Any) -> QPixmap:
+    rgb = np.ascontiguousarray(rgb)
+    height, width, _ = rgb.shape
+    image = QImage(rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    return QPixmap.fromImage(image.copy()).scaled(
+        _THUMBNAIL,
+        _THUMBNAIL,
+        Qt.AspectRatioMode.KeepAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
+    )
+
+
+class CompareWidget(QWidget):
+    """Shows the components of two models in pairs, the most similar first.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer whose models are offered.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self._focus = focus_of(napari_viewer)
+        self._models: list[LatentFaces] = []
+        self._job: Call | None = None
+        self._lay_out()
+        self._events = (
+            napari_viewer.layers.events.inserted,
+            napari_viewer.layers.events.removed,
+        )
+        for event in self._events:
+            event.connect(self.refresh)
+        # a second fit puts its model into the layers that are there
+        self._focus.model_changed.connect(self.refresh)
+        self._focus.component_changed.connect(self._show_component)
+        self.destroyed.connect(self._abandon)
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        self.left, self.right = QComboBox(), QComboBox()
+        form = QFormLayout()
+        for label, box in (("Left", self.left), ("Right", self.right)):
+            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            box.currentIndexChanged.connect(self._compare)
+            form.addRow(label, box)
+        self.note = QLabel()
+        self.note.setWordWrap(True)
+        self.pairs: PairsTable | None = None
+        self._sorted = QSortFilterProxyModel(self)
+        self._sorted.setSortRole(_SORT_ROLE)
+        self.table = QTableView()
+        self.table.setModel(self._sorted)
+        self.table.setIconSize(QSize(_THUMBNAIL, _THUMBNAIL))
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.table.setSortingEnabled(True)
+        self.table.setToolTip("Click a picture to choose this component in all panels.")
+        rows, columns = self.table.verticalHeader(), self.table.horizontalHeader()
+        assert rows is not None
+        assert columns is not None
+        rows.setVisible(False)
+        rows.setDefaultSectionSize(_THUMBNAIL + 8)
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.clicked.connect(self._on_click)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self.note)
+        layout.addWidget(self.table, 1)
+        self.setMinimumWidth(300)
+
+    # -- models ------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Offer the models that the viewer shows; what is chosen stays if it can."""
+        found = self._shown_models()
+        if [id(each) for each in found] == [id(each) for each in self._models] and found:
+            return
+        left, right = self.chosen()
+        self._models = found
+        first = self._place(left, default=0)
+        second = self._place(right, default=1)
+        if first == second:  # a model beside itself tells nothing: the newest other one
+            second = max((i for i in range(len(found)) if i != first), default=first)
+        for box, place in ((self.left, first), (self.right, second)):
+            box.blockSignals(True)
+            box.clear()
+            box.addItems([_title(model) for model in found])
+            box.setCurrentIndex(place)
+            box.blockSignals(False)
+        self._compare()
+
+    def chosen(self) -> tuple[LatentFaces | None, LatentFaces | None]:
+        """Return the models on the left and on the right."""
+        places = (box.currentIndex() for box in (self.left, self.right))
+        left, right = (self._models[i] if 0 <= i < len(self._models) else None for i in places)
+        return left, right
+
+    def _shown_models(self) -> list[LatentFaces]:
+        """Return the models in the layers, each once, the oldest first."""
+        models = (layer.metadata.get(MODEL_KEY) for layer in self.viewer.layers)
+        return list({id(model): model for model in models if model is not None}.values())
+
+    def _place(self, model: LatentFaces | None, default: int) -> int:
+        places = [i for i, each in enumerate(self._models) if each is model]
+        return places[0] if places else min(default, len(self._models) - 1)
+
+    def _compare(self) -> None:
+        """Compare the chosen models, in a thread if it takes its time."""
+        self._drop_job()
+        left, right = self.chosen()
+        if left is None or right is None or len(self._models) < 2:
+            self._show(None, _NO_MODELS)
+            return
+        if left.components.size * right.n_components > _AT_ONCE:
+            self._show(None, "Comparing ...")
+            self._job = Call(compare_models, left, right)
+            self._job.returned.connect(self._show_comparison)
+            self._job.failed.connect(self._show_failure)
+            self._job.start()
+            return
+        try:
+            self._show_comparison(compare_models(left, right))
+        except ValueError as error:
+            self._show_failure(str(error))
+
+    def _drop_job(self) -> None:
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def _show_comparison(self, comparison: Comparison) -> None:
+        left, right = self.chosen()
+        assert left is not None
+        assert right is not None
+        self._show(PairsTable((left, right), comparison), comparison.summary())
+
+    def _show_failure(self, why: str) -> None:
+        self._show(None, why)
+
+    def _show(self, pairs: PairsTable | None, text: str) -> None:
+        self.note.setText(text)
+        self.table.setVisible(pairs is not None)
+        self.pairs = pairs
+        self._sorted.setSourceModel(pairs)
+        self.table.sortByColumn(_SIMILARITY, Qt.SortOrder.DescendingOrder)
+        self._show_component()
+
+    # -- components --------------------------------------------------------------
+
+    def _on_click(self, index: QModelIndex) -> None:
+        """Choose the component that was clicked, and its model, in all panels."""
+        if self.pairs is None:
+            return
+        row = self.pairs.rows[self._sorted.mapToSource(index).row()]
+        side = _RIGHT if index.column() == _RIGHT or row[_LEFT] is None else _LEFT
+        component, model = row[side], self.pairs.models[side]
+        layers = [each for each in self.viewer.layers if each.metadata.get(MODEL_KEY) is model]
+        if component is None or not layers:
+            return
+        if self._focus.model is not model:
+            self.viewer.layers.selection.active = layers[-1]
+        if self._focus.model is model:
+            self._focus.select_component(int(component))
+
+    def _show_component(self) -> None:
+        """Select the row of the component that the panels are about."""
+        if self.pairs is None:
+            return
+        component = self._focus.component
+        for side in (_LEFT, _RIGHT):
+            if self.pairs.models[side] is not self._focus.model or component is None:
+                continue
+            numbers = [row[side] for row in self.pairs.rows]
+            index = self.pairs.index(numbers.index(component), side)
+            shown = self._sorted.mapFromSource(index)
+            self.table.selectRow(shown.row())
+            self.table.scrollTo(shown)
+            return
+        self.table.clearSelection()
+
+    def _abandon(self) -> None:
+        """Stop listening for a widget that is gone."""
+        self._drop_job()
+        for event in self._events:
+            event.disconnect(self.refresh)
+        self._focus.model_changed.disconnect(self.refresh)
+        self._focus.component_changed.disconnect(self._show_component)
+
+
+def _title(model: LatentFaces) -> str:
+    where = Path(model.provenance.source).name
+    of = f" of {where}" if where else ""
+    return f"{model.params.title}{of}: {model.n_components}, error {model.error:.4f}"

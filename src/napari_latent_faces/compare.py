@@ -1,0 +1,158 @@
+"""Two models of one stack side by side: which components are the same, and how good each is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.model import LatentFaces
+
+__all__ = ["Comparison", "Matching", "compare_models", "match_components"]
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Components of two models in pairs, the most similar pair first.
+
+    Parameters
+    ----------
+    pairs : array of int, shape (m, 2)
+        Numbers of the components in the first and in the second model; m is the smaller
+        number of components.
+    similarity : array of shape (m,)
+        Cosine of the angle between the two pictures, 0 to 1: without its sign where a
+        model is signed.
+    unmatched : tuple of two arrays of int
+        Components of either model that are in no pair.
+    """
+
+    pairs: NDArray[np.intp]
+    similarity: NDArray[np.float64]
+    unmatched: tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What two models of one stack have in common, and how good they are.
+
+    Parameters
+    ----------
+    matching : Matching
+        Their components in pairs.
+    errors : tuple of two floats
+        Relative errors of the models.
+    is_fair : bool
+        Whether both have the same number of components: more always explain more.
+    """
+
+    matching: Matching
+    errors: tuple[float, float]
+    is_fair: bool
+
+    def summary(self) -> str:
+        """Return the errors, and what they mean, in one or two sentences."""
+        first, second = self.errors
+        text = f"Relative error {first:.4f} (left) and {second:.4f} (right)"
+        if not self.is_fair:
+            return f"{text}, not at equal k: more components always explain more."
+        if first == second:
+            return f"{text} at equal k."
+        better, worse = sorted(self.errors)
+        where = "left" if first < second else "right"
+        return (
+            f"{text} at equal k: the {where} one is {100 * (1 - better / worse):.1f} % lower."
+        )
+
+
+def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
+    """Pair the components of two models so that the sum of the similarities is largest.
+
+    Similarity is the cosine of the angle between two pictures; its sign does not count
+    where a model is signed, as the sign of such a component means nothing. The pairs are
+    the best assignment (Hungarian method).
+
+    Parameters
+    ----------
+    a, b : LatentFaces
+        The models; the numbers of components can differ.
+
+    Returns
+    -------
+    Matching
+        The pairs, most similar first.
+
+    Raises
+    ------
+    ValueError
+        If the pictures of the models differ in size.
+
+    References
+    ----------
+    H. W. Kuhn: The Hungarian method for the assignment problem. Naval Research Logistics
+    Quarterly 2 (1955), doi:10.1002/nav.3800020109.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if a.shape[1:] != b.shape[1:]:
+        (h, w), (other_h, other_w) = a.shape[1:], b.shape[1:]
+        raise ValueError(
+            f"The components are {w} x {h} and {other_w} x {other_h} pixels: only models of "
+            "pictures of one size can be compared."
+        )
+    cosines = _cosines(a, b)
+    if a.is_signed or b.is_signed:
+        cosines = np.abs(cosines)
+    first, second = linear_sum_assignment(cosines, maximize=True)
+    similarity = np.clip(cosines[first, second], 0.0, 1.0)
+    order = np.argsort(-similarity, kind="stable")
+    pairs = np.stack([first, second], axis=1)[order]
+    return Matching(
+        pairs,
+        similarity[order],
+        (
+            np.setdiff1d(np.arange(a.n_components), first),
+            np.setdiff1d(np.arange(b.n_components), second),
+        ),
+    )
+
+
+def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
+    """Compare two models of one stack.
+
+    Parameters
+    ----------
+    a, b : LatentFaces
+        The models.
+
+    Returns
+    -------
+    Comparison
+        Components in pairs, and errors.
+
+    Raises
+    ------
+    ValueError
+        If the models are not of the same faces.
+    """
+    if a.shape != b.shape or a.provenance.names != b.provenance.names:
+        raise ValueError(
+            "The models are of different faces: compare two models of the same stack."
+        )
+    return Comparison(
+        match_components(a, b), (a.error, b.error), a.n_components == b.n_components
+    )
+
+
+def _cosines(a: LatentFaces, b: LatentFaces) -> NDArray[np.float64]:
+    """Return the cosines between all components, 0 for those that are empty."""
+    # divided after the product, which needs no copy of the pictures
+    rows = [each.components.reshape(each.n_components, -1) for each in (a, b)]
+    norms = [np.sqrt(np.einsum("kp,kp->k", each, each)) for each in rows]
+    lengths = np.outer(*norms).astype(np.float64)
+    cosines: NDArray[np.float64] = (rows[0] @ rows[1].T) / np.where(lengths > 0, lengths, 1)
+    return cosines

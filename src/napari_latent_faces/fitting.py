@@ -1,0 +1,134 @@
+"""The fit, whatever the method: the one way in for scripts, window and command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.nmf import fitting as nmf
+from napari_latent_faces.nmf.params import NMFParams
+from napari_latent_faces.pixels import as_stack
+
+if TYPE_CHECKING:
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.nmf.fitting import Fitting
+    from napari_latent_faces.parameters import Parameters
+    from napari_latent_faces.stack import FaceStack
+
+__all__ = ["fit", "iter_fit"]
+
+
+def iter_fit(
+    images: Any, params: Parameters | None = None, *, client: Any = "auto", **changes: Any
+) -> Fitting:
+    """Factorize a stack of pictures, step by step.
+
+    Parameters
+    ----------
+    images : FaceStack or array of shape (n, h, w)
+        Grey pictures with non-negative pixels, numpy or dask. They are scaled to [0, 1]
+        for the fit: integers by their type's range, floats beyond 1 by their maximum.
+    params : Parameters, optional
+        The parameters; their type is the method: `NMFParams` (the default), `PCAParams`,
+        `ICAParams`, `DictionaryParams`, `MiniBatchNMFParams` or `KMeansParams`.
+    **changes
+        Single parameters by name, such as ``n_components=49``.
+    client : distributed.Client, "auto" or None
+        Whose cluster fits NMF to a dask array with the solver ``"multilevel"``; ``"auto"``
+        is the active client if there is one and it can, None the threads of this process.
+
+    Yields
+    ------
+    FitStep
+        Several a second where the method works in steps, and one at the end. Send
+        ``"stop"`` to end the fit and keep what was reached; close the generator to drop
+        it.
+
+    Returns
+    -------
+    LatentFaces
+        The model (the value of ``StopIteration``).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For wrong parameters or pictures, before the first step. The message names the
+        parameter or the face and says what to do.
+    MemoryError
+        If the fit needs more memory than is free; known before it starts.
+    ConnectionError
+        If the scheduler of the cluster is lost. A lost worker is made good for.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If ``max_iter`` iterations were not enough.
+
+    Examples
+    --------
+    >>> steps = iter_fit(stack, n_components=20)  # doctest: +SKIP
+    >>> for step in steps:  # doctest: +SKIP
+    ...     print(step.iteration, step.error)
+    """
+    if params is None or isinstance(params, NMFParams):
+        return nmf.iter_fit(images, params, client=client, **changes)
+    if client not in ("auto", None):
+        raise ValueError(f"{params.title} cannot run on a cluster: only NMF can.")
+    from napari_latent_faces.methods.fitting import iter_method
+
+    params = replace(params, **changes)  # type: ignore[type-var]  # dataclasses all
+    if params.random_state is None:  # drawn here, so that the model says which it was
+        seed = int(np.random.default_rng().integers(2**32))
+        params = replace(params, random_state=seed)  # type: ignore[type-var]
+    stack = as_stack(images)
+    _check_counts(stack, params)
+    return iter_method(stack, params)
+
+
+def fit(
+    images: Any, params: Parameters | None = None, *, client: Any = "auto", **changes: Any
+) -> LatentFaces:
+    """Factorize a stack of pictures.
+
+    Parameters
+    ----------
+    images, params, client, **changes
+        As in `iter_fit`.
+
+    Returns
+    -------
+    LatentFaces
+        Components, weights and error.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError, ConnectionError
+        As in `iter_fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> model = fit(np.random.default_rng(0).random((9, 8, 8)), n_components=2, tol=0)
+    >>> model.components.shape, model.weights.shape
+    ((2, 8, 8), (9, 2))
+    """
+    steps = iter_fit(images, params, client=client, **changes)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            model: LatentFaces = end.value
+            return model
+
+
+def _check_counts(stack: FaceStack, params: Parameters) -> None:
+    n = len(stack)
+    if n < 2:
+        raise ValueError(f"{params.title} needs at least two faces, got {n}.")
+    if params.n_components > n:
+        raise ValueError(
+            f"n_components must be from 1 to {n} (the number of faces), "
+            f"got {params.n_components}."
+        )

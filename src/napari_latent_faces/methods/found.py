@@ -1,0 +1,112 @@
+"""What a method finds, and how weights and error follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_latent_faces.coding import solver_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.methods.rows import Rows
+    from napari_latent_faces.model import StopReason
+    from napari_latent_faces.nmf.fitting import FitStep
+    from napari_latent_faces.parameters import Parameters
+
+    # Send "stop" to end early and keep what was reached.
+    Finding = Generator["FitStep", Literal["stop"] | None, "Found"]
+
+__all__ = ["Found", "batch_error", "weights_and_error"]
+
+_RCOND = 1e-12  # eigenvalues below this share of the largest count as zero
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Components, and how the search for them ended.
+
+    Parameters
+    ----------
+    H : array of shape (k, p)
+        Components as rows.
+    mean : array of shape (p,), or None
+        What they are added to.
+    n_iter : int
+        Iterations made.
+    reason : {"converged", "max_iter", "stopped"}
+        Why it ended.
+    """
+
+    H: NDArray[Any]
+    mean: NDArray[Any] | None
+    n_iter: int
+    reason: StopReason
+
+
+def weights_and_error(
+    rows: Rows, H: NDArray[Any], mean: NDArray[Any] | None, params: Parameters
+) -> tuple[NDArray[Any], float]:
+    """Return the weights of all faces for given components, and the relative error.
+
+    Parameters
+    ----------
+    rows : Rows
+        The faces.
+    H : array of shape (k, p)
+        Components as rows.
+    mean : array of shape (p,), or None
+        The mean face.
+    params : Parameters
+        They say which weights are looked for.
+
+    Returns
+    -------
+    W : array of shape (n, k)
+        Weights.
+    error : float
+        ``||X - mean - W H|| / ||X||``.
+    """
+    Q, R = np.linalg.qr(H.T.astype(np.float64))
+    solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
+    origin = 0.0 if mean is None else mean @ Q
+    base = 0.0 if mean is None else mean.astype(H.dtype)
+    W = np.empty((rows.n, len(H)), rows.dtype)
+    lost = whole = 0.0
+    for faces, X in rows.blocks():
+        W[faces] = solve(R, X @ Q - origin)
+        lost += _squares(X - base - W[faces] @ H)
+        whole += _squares(X)
+    return W, float(np.sqrt(lost / whole))
+
+
+def batch_error(X: NDArray[Any], H: NDArray[Any], params: Parameters) -> tuple[float, float]:
+    """Return the squared error of some rows for the components so far, and their squared norm.
+
+    Parameters
+    ----------
+    X : array of shape (m, p)
+        Rows, less the mean if the method has one.
+    H : array of shape (k, p)
+        Components as rows.
+    params : Parameters
+        They say which weights are looked for.
+    """
+    # the normal equations are enough for an estimate, and small
+    G, C = (H @ H.T).astype(np.float64), (X @ H.T).astype(np.float64)
+    values, vectors = np.linalg.eigh(G)
+    kept = values > _RCOND * max(float(values[-1]), np.finfo(np.float64).tiny)
+    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
+    W = solve((vectors * roots).T, C @ vectors / roots)
+    norm = _squares(X)
+    return max(norm - 2 * float(np.vdot(W, C)) + float(np.vdot(W @ G, W)), 0.0), norm
+
+
+def _squares(X: NDArray[Any]) -> float:
+    return float(np.einsum("ij,ij->i", X, X).sum(dtype=np.float64))

@@ -1,0 +1,102 @@
+"""Frozen dataclasses of parameters: what their fields tell, and how values are checked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any, ClassVar, Literal
+
+__all__ = ["Coding", "Parameters", "about"]
+
+Coding = Literal["non-negative", "signed", "sparse", "one-hot"]
+
+
+def about(label: str, text: str, **limits: Any) -> dict[str, Any]:
+    """Return the metadata of a field: its label, explanation and limits.
+
+    Limits are ``min`` and ``max`` (inclusive), ``choices``, ``optional`` (None is
+    allowed) and ``advanced`` (out of sight until asked for).
+    """
+    return {"label": label, "help": text, **limits}
+
+
+class Parameters:
+    """Base of the parameters of a method; the fields are those of the dataclass below it.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method, as files and the command line have it.
+    title : str
+        Its name as people read it.
+    summary : str
+        What it does to faces, in one sentence.
+    coding : {"non-negative", "signed", "sparse", "one-hot"}
+        How the weights of a face are found for given components: non-negative least
+        squares, least squares, least squares with a penalty on the size of the weights,
+        or all on the nearest component.
+    is_signed : bool
+        Whether components and weights can be negative.
+    """
+
+    method: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    coding: ClassVar[Coding]
+
+    is_signed: ClassVar[bool] = False
+    n_components: int
+    random_state: int | None
+
+    def __post_init__(self) -> None:
+        for declared in fields(self):  # type: ignore[arg-type]  # dataclasses are below
+            value = _checked(declared, getattr(self, declared.name))
+            object.__setattr__(self, declared.name, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as a plain dictionary."""
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    def changed(self) -> dict[str, Any]:
+        """Return the parameters that differ from their defaults."""
+        declared = fields(self)  # type: ignore[arg-type]
+        values = {each.name: getattr(self, each.name) for each in declared}
+        return {
+            each.name: values[each.name]
+            for each in declared
+            if values[each.name] != each.default
+        }
+
+
+def _checked(declared: Any, value: Any) -> Any:
+    """Return `value` as the plain type of its field, or say what is wrong with it."""
+    limits = declared.metadata
+    choices = limits.get("choices", ())
+    if value in choices or (value is None and limits.get("optional")):
+        return value
+    if "min" not in limits:
+        raise ValueError(f"{declared.name} must be {_range(limits)}, got {value!r}.")
+    whole = declared.type.startswith("int")
+    try:
+        number = int(value) if whole else float(value)
+        fits = number == value and not isinstance(value, (bool, str))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        kind = "a whole number" if whole else "a number"
+        raise TypeError(f"{declared.name} must be {kind} ({_range(limits)}), got {value!r}.")
+    if not limits["min"] <= number <= limits.get("max", float("inf")) or number == float("inf"):
+        raise ValueError(f"{declared.name} must be {_range(limits)}, got {value!r}.")
+    return number
+
+
+def _range(limits: Any) -> str:
+    """Spell out which values a field takes."""
+    words = []
+    if "max" in limits:
+        words.append(f"from {limits['min']} to {limits['max']}")
+    elif "min" in limits:
+        words.append(f"{limits['min']} or more")
+    words += [repr(choice) for choice in limits.get("choices", ())]
+    if limits.get("optional"):
+        words.append("None")
+    return " or ".join(words)

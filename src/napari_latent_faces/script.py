@@ -1,0 +1,95 @@
+"""A model as a Python script that makes it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_latent_faces.model import LatentFaces
+
+__all__ = ["as_python"]
+
+_STOPPED = """\
+# The fit was stopped by hand after {n_iter} iterations: it is here, too.
+steps, answer, model = iter_fit(faces, params), None, None
+while model is None:
+    try:
+        step = steps.send(answer)
+    except StopIteration as end:
+        model = end.value
+    else:
+        answer = "stop" if step.iteration >= {n_iter} else None
+"""
+
+
+def as_python(model: LatentFaces) -> str:
+    """Return a short script with the public functions that makes a model again.
+
+    It reads the faces with the options that they were read with, where they came from
+    `read_faces`; otherwise a comment says what to put in. Run with the same versions of
+    the libraries, which it names, it gives the same components, weights and error.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+
+    Returns
+    -------
+    str
+        Python code.
+
+    Examples
+    --------
+    >>> from napari_latent_faces import draw_faces, fit
+    >>> print(as_python(fit(draw_faces(4), n_components=3)))  # doctest: +SKIP
+    """
+    origin = model.provenance
+    is_stopped = origin.stop_reason == "stopped"
+    names = {type(model.params).__name__, "iter_fit" if is_stopped else "fit"}
+    if origin.reading is not None:
+        names.add("read_faces")
+    imported = ", ".join(sorted(names, key=lambda name: (name.islower(), name)))
+    made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
+    parts = [
+        f"# {model.params.title}, made with {made_by}",
+        f"from napari_latent_faces import {imported}",
+        "",
+        _faces(model),
+        "",
+        f"params = {_params(model)}",
+        (
+            _STOPPED.format(n_iter=origin.n_iter).rstrip()
+            if is_stopped
+            else "model = fit(faces, params)"
+        ),
+        "",
+        f"print(model.error)  # {model.error!r}",
+        'model.save("model.npz")',
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _faces(model: LatentFaces) -> str:
+    """Return the lines that get the faces."""
+    origin = model.provenance
+    if origin.reading is not None:
+        options = "".join(f", {name}={value!r}" for name, value in origin.reading.items())
+        return f"faces = read_faces({origin.source!r}{options})"
+    n, h, w = model.shape
+    where = f" ({origin.source!r})" if origin.source else ""
+    return "\n".join(
+        [
+            "# These faces were not read from a folder as they are, so put them in here:",
+            f"# {n} grey pictures of {w} x {h} pixels{where}, in the order of the fit, as an",
+            f"# array of type {origin.dtype} and shape {(n, h, w)}, or as a FaceStack.",
+            "faces = ...",
+        ]
+    )
+
+
+def _params(model: LatentFaces) -> str:
+    """Return the parameters, spelled out to the last one: defaults can change."""
+    values = model.params.to_dict()
+    lines = "".join(f"    {name}={value!r},\n" for name, value in values.items())
+    return f"{type(model.params).__name__}(\n{lines})"

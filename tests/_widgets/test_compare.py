@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from superqt.utils import WorkerBase
+
+from napari_latent_faces import PCAParams, fit, match_components
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces._widgets import compare
+from napari_latent_faces._widgets.compare import CompareWidget
+from napari_latent_faces.layers import MODEL_KEY, model_layers
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def pca(stack):
+    return fit(stack, PCAParams(n_components=4))
+
+
+@pytest.fixture
+def widget(viewer, qtbot):
+    widget = CompareWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.resize(320, 500)
+    widget.show()
+    return widget
+
+
+def add(viewer, model, name):
+    return [viewer.add_layer(Layer.create(*data)) for data in model_layers(model, name)]
+
+
+def cells(widget):
+    table = widget.table.model()
+    return [
+        [table.index(row, column).data() for column in range(3)]
+        for row in range(table.rowCount())
+    ]
+
+
+def click(widget, qtbot, row, column):
+    index = widget.table.model().index(row, column)
+    widget.table.scrollTo(index)
+    place = widget.table.visualRect(index).center()
+    qtbot.mouseClick(widget.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+
+def test_without_two_models_it_says_what_to_do(widget, viewer, model):
+    assert "Fit them with two methods" in widget.note.text()
+    add(viewer, model, "one")
+    assert widget.left.count() == 1
+    assert "Fit them with two methods" in widget.note.text()
+    assert not widget.table.isVisible()
+
+
+def test_pairs_are_in_rows_the_most_similar_first(widget, viewer, model, pca):
+    add(viewer, model, "one")
+    add(viewer, pca, "other")
+    assert [widget.left.itemText(i) for i in range(2)] == [
+        f"NMF of faces: 3, error {model.error:.4f}",
+        f"PCA (eigenfaces) of faces: 4, error {pca.error:.4f}",
+    ]
+    matching = match_components(model, pca)
+    wanted = [
+        [str(a), str(b), f"{alike:.3f}"]
+        for (a, b), alike in zip(matching.pairs, matching.similarity, strict=True)
+    ]
+    alone = ["\N{EM DASH}", str(matching.unmatched[1][0]), "\N{EM DASH}"]
+    assert cells(widget) == [*wanted, alone]
+    assert "not at equal k" in widget.note.text()
+    assert f"{model.error:.4f}" in widget.note.text()
+
+
+def test_the_other_way_round(widget, viewer, model, pca):
+    add(viewer, model, "one")
+    add(viewer, pca, "other")
+    before = cells(widget)
+    widget.left.setCurrentIndex(1)
+    widget.right.setCurrentIndex(0)
+    assert cells(widget)[:3] == [[b, a, alike] for a, b, alike in before[:3]]
+
+
+def test_pictures_have_their_colours(widget, viewer, model, pca):
+    add(viewer, model, "one")
+    add(viewer, pca, "other")
+
+    def colours(column):
+        picture = widget.table.model().index(0, column).data(Qt.ItemDataRole.DecorationRole)
+        image = picture.toImage().convertToFormat(image_format)
+        flat = np.frombuffer(image.constBits().asstring(image.sizeInBytes()), np.uint8)
+        return flat.reshape(image.height(), image.bytesPerLine() // 4, 4)[..., :3]
+
+    from qtpy.QtGui import QImage
+
+    image_format = QImage.Format.Format_RGB32
+    assert np.ptp(colours(0).astype(int), axis=-1).max() < 20  # grey
+    assert np.ptp(colours(1).astype(int), axis=-1).max() > 100
+    assert widget.table.model().index(0, 2).data(Qt.ItemDataRole.DecorationRole) is None
+
+
+def test_a_click_chooses_component_and_model_everywhere(widget, viewer, model, pca, qtbot):
+    add(viewer, model, "one")
+    add(viewer, pca, "other")
+    focus = focus_of(viewer)
+    first, second, _ = cells(widget)[1]
+    click(widget, qtbot, 1, 0)
+    assert (focus.model, focus.component) == (model, int(first))
+    click(widget, qtbot, 1, 1)
+    assert (focus.model, focus.component) == (pca, int(second))
+    assert widget.table.selectionModel().selectedRows()[0].row() == 1
+
+
+def test_a_component_chosen_elsewhere_is_shown(widget, viewer, model, pca):
+    add(viewer, model, "one")
+    add(viewer, pca, "other")
+    focus_of(viewer).select_component(2)
+    row = widget.table.selectionModel().selectedRows()[0].row()
+    assert cells(widget)[row][1] == "2"
+    focus_of(viewer).select_component(None)
+    assert not widget.table.selectionModel().selectedRows()
+
+
+def test_models_of_other_faces_are_told(widget, viewer, stack, model):
+    add(viewer, model, "one")
+    add(viewer, fit(stack.images[:, :9], n_components=2, max_iter=3, tol=0), "other")
+    assert "different faces" in widget.note.text()
+    assert not widget.table.isVisible()
+
+
+def test_it_follows_the_layers(widget, viewer, stack, model, pca):
+    add(viewer, model, "one")
+    layers = add(viewer, pca, "other")
+    better = fit(stack, PCAParams(n_components=3))
+    for layer in layers:  # as a second fit does
+        layer.metadata = {**layer.metadata, MODEL_KEY: better}
+    focus_of(viewer).refresh()
+    assert "at equal k" in widget.note.text()
+    for layer in layers:
+        viewer.layers.remove(layer)
+    assert not widget.table.isVisible()
+
+
+def test_two_hundred_components(widget, viewer, qtbot):
+    images = np.random.default_rng(0).random((210, 20, 16))
+    models = [
+        fit(images, n_components=200, max_iter=2, tol=0, init="random", random_state=seed)
+        for seed in (0, 1)
+    ]
+    for each in models:
+        add(viewer, each, "m")
+    assert len(cells(widget)) == 200
+    assert len(widget.pairs._pictures) < 60  # only those in view were drawn
+    click(widget, qtbot, 199, 0)
+    assert focus_of(viewer).component == int(cells(widget)[199][0])
+
+
+def test_a_closed_widget_follows_no_more(viewer, qapp, model, pca):
+    widget = CompareWidget(viewer)
+    add(viewer, model, "one")
+    widget.deleteLater()
+    qapp.sendPostedEvents(None, 0)
+    qapp.processEvents()
+    add(viewer, pca, "other")
+    focus_of(viewer).select_component(1)
+
+
+def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot, monkeypatch):
+    monkeypatch.setattr(compare, "_AT_ONCE", 0)
+    add(viewer, model, "one")
+    add(viewer, pca, "other")
+    assert widget.note.text() == "Comparing ..."
+    assert not widget.table.isVisible()
+    widget.left.setCurrentIndex(1)  # the first answer is not waited for
+    widget.right.setCurrentIndex(0)
+    qtbot.waitUntil(widget.table.isVisible, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    assert widget.pairs.models == (pca, model)
+    assert len(cells(widget)) == 4
+
+
+def test_what_cannot_be_compared_in_a_thread_is_told(
+    widget, viewer, stack, model, qtbot, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
+    monkeypatch.setattr(compare, "_AT_ONCE", 0)
+    add(viewer, model, "one")
+    add(viewer, fit(stack.images[:, :9], n_components=2, max_iter=3, tol=0), "other")
+    qtbot.waitUntil(lambda: "different faces" in widget.note.text(), timeout=10_000)
+    assert "different faces" in told[0]

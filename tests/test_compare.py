@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_latent_faces import PCAParams, compare_models, fit, match_components
+from napari_latent_faces.model import LatentFaces
+
+
+def made(components, params=None):
+    k = len(components)
+    return LatentFaces(components, np.ones((2, k)), 0.5, 1.0, params, None)
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_no_other_pairing_is_better(k, other_k, signed, seed):
+    rng = np.random.default_rng(seed)
+    draw = rng.standard_normal if signed else rng.random
+    params = PCAParams() if signed else None
+    a, b = (made(draw((each, 3, 4)), params) for each in (k, other_k))
+    matching = match_components(a, b)
+    rows = [m.components.reshape(len(m.components), -1) for m in (a, b)]
+    unit = [r / np.linalg.norm(r, axis=1, keepdims=True) for r in rows]
+    cosines = np.abs(unit[0] @ unit[1].T) if signed else unit[0] @ unit[1].T
+    m = min(k, other_k)
+    if k <= other_k:
+        sums = [cosines[range(m), some].sum() for some in permutations(range(other_k), m)]
+    else:
+        sums = [cosines[some, range(m)].sum() for some in permutations(range(k), m)]
+    assert matching.similarity.sum() == pytest.approx(max(sums))
+    np.testing.assert_allclose(cosines[tuple(matching.pairs.T)], matching.similarity)
+    assert (np.diff(matching.similarity) <= 0).all()
+    for side, each in enumerate((k, other_k)):
+        everyone = [*matching.pairs[:, side], *matching.unmatched[side]]
+        assert sorted(everyone) == list(range(each))
+
+
+def test_a_model_is_itself_in_any_order(model):
+    order = [2, 0, 1]
+    other = replace(model, components=model.components[order], weights=model.weights[:, order])
+    matching = match_components(model, other)
+    np.testing.assert_allclose(matching.similarity, 1, rtol=1e-5)
+    assert {tuple(pair) for pair in matching.pairs} == {(2, 0), (0, 1), (1, 2)}
+
+
+def test_the_sign_of_a_signed_component_does_not_count(stack):
+    pca = fit(stack, PCAParams(n_components=3))
+    turned = replace(pca, components=-pca.components, weights=-pca.weights)
+    np.testing.assert_allclose(match_components(pca, turned).similarity, 1, rtol=1e-5)
+
+
+def test_an_empty_component_is_like_nothing(model):
+    components = model.components.copy()
+    components[1] = 0
+    matching = match_components(model, replace(model, components=components))
+    assert matching.similarity[-1] == 0
+
+
+def test_what_cannot_be_compared_is_told(stack, model):
+    other = fit(stack.images[:, :10], n_components=2, max_iter=3, tol=0)
+    with pytest.raises(ValueError, match="10 x 12 and 10 x 10 pixels"):
+        match_components(model, other)
+    fewer = fit(stack[:20], n_components=2, max_iter=3, tol=0)
+    with pytest.raises(ValueError, match="different faces"):
+        compare_models(model, fewer)
+
+
+def test_errors_are_compared_at_equal_k_only(stack, model):
+    pca = fit(stack, PCAParams(n_components=3))
+    comparison = compare_models(model, pca)
+    assert comparison.errors == (model.error, pca.error)
+    assert comparison.is_fair
+    assert "the right one is" in comparison.summary()
+    assert "the left one is" in compare_models(pca, model).summary()
+    more = fit(stack, PCAParams(n_components=5))
+    assert not compare_models(model, more).is_fair
+    assert "not at equal k" in compare_models(model, more).summary()
+    assert compare_models(model, model).summary().endswith("at equal k.")

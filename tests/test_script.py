@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_latent_faces import LatentFaces, NMFParams, as_python, fit, iter_fit, read_faces
+from napari_latent_faces.layers import faces_layer, layer_stack
+from napari_latent_faces.methods import METHODS, params_of
+
+
+def run(code, monkeypatch, folder):
+    """Run a script in a folder; return its names and what it printed."""
+    monkeypatch.chdir(folder)
+    names, printed = {}, io.StringIO()
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        exec(compile(code, "script", "exec"), names)
+    return names, printed.getvalue()
+
+
+def assert_same(one, other):
+    np.testing.assert_array_equal(one.components, other.components)
+    np.testing.assert_array_equal(one.weights, other.weights)
+    assert one.error == other.error
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_running_it_gives_the_same_model(method, faces_folder, tmp_path, monkeypatch):
+    changes = {} if method == "pca" else {"max_iter": 7, "tol": 0.01}
+    params = params_of(method, n_components=4, random_state=3, **changes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model = fit(read_faces(faces_folder, size=(10, 9), channel="red"), params)
+    names, printed = run(as_python(model), monkeypatch, tmp_path)
+    assert_same(names["model"], model)
+    assert printed.strip() == repr(model.error)
+    assert_same(LatentFaces.load(tmp_path / "model.npz"), model)
+
+
+def test_a_model_from_its_file_gives_the_same_script(faces_folder, tmp_path):
+    model = fit(read_faces(faces_folder, size=(10, 9)), n_components=3, max_iter=5, tol=0)
+    model.save(tmp_path / "m.npz")
+    assert as_python(LatentFaces.load(tmp_path / "m.npz")) == as_python(model)
+    assert "size=(10, 9)" in as_python(model)
+
+
+@pytest.mark.parametrize("solver", ["multilevel", "cd"])
+def test_a_fit_that_was_stopped_stops_again(solver, faces_folder, tmp_path, monkeypatch):
+    params = NMFParams(n_components=3, max_iter=500, tol=0, solver=solver)
+    steps, answer, model = iter_fit(read_faces(faces_folder), params), None, None
+    while model is None:
+        try:
+            step = steps.send(answer)
+        except StopIteration as end:
+            model = end.value
+        else:
+            answer = "stop" if step.iteration >= 20 else None
+    assert model.provenance.stop_reason == "stopped"
+    names, _ = run(as_python(model), monkeypatch, tmp_path)
+    if names["model"].provenance.n_iter == model.provenance.n_iter:
+        assert_same(names["model"], model)
+    else:  # scikit-learn's solvers take several iterations at a time, by the clock
+        assert solver == "cd"
+
+
+def test_a_layer_remembers_how_it_was_read(faces_folder):
+    stack = read_faces(faces_folder, size=8)
+    data, kwargs, _ = faces_layer(stack, "faces")
+    model = fit(layer_stack(data, kwargs["metadata"]), n_components=2, max_iter=3, tol=0)
+    assert f"faces = read_faces({str(faces_folder)!r}, size=8)" in as_python(model)
+
+
+def test_other_faces_are_asked_for(stack, faces_folder):
+    for some in (stack, stack.images, read_faces(faces_folder)[3:20]):
+        code = as_python(fit(some, n_components=2, max_iter=3, tol=0))
+        assert "read_faces" not in code
+        assert f"# {len(some)} grey pictures of 10 x 12 pixels" in code
+        assert "type uint8" in code
+        assert "faces = ..." in code
+
+
+def test_odd_names_are_quoted(model):
+    origin = replace(model.provenance, source="it's\n#\"", reading={"subjects": "(\\d)'\""})
+    code = as_python(replace(model, provenance=origin))
+    compile(code, "script", "exec")
+    assert repr(origin.source) in code
+    assert repr(origin.reading["subjects"]) in code
+
+
+def test_a_source_with_a_line_break_stays_a_comment(model):
+    origin = replace(model.provenance, source="a\nimport nothing")
+    code = as_python(replace(model, provenance=origin))
+    assert "import nothing" in code
+    assert not any(line.startswith("import nothing") for line in code.splitlines())
