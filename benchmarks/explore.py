@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.apart import apart, on_screen
 from benchmarks.page import milliseconds, seconds, table
-from benchmarks.window import _open_window, _turn_loop
+from benchmarks.window import open_window, turn_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ def follow(n: int, h: int, w: int, k: int, times: int) -> dict[str, Any]:
         found["gallery"].append(_timed(lambda: setattr(galleries, "mode", "brightness")))
     for face in faces:
         focus.go_to_face(0)
-        _turn_loop(1)
+        turn_loop(1)
 
         def move(face: int = face) -> None:
             focus.go_to_face(face)
@@ -151,19 +151,19 @@ def _explored(model: LatentFaces) -> tuple[Any, Any, float]:
     from napari_latent_faces.layers import faces_layer
     from napari_latent_faces.pixels import as_stack
 
-    viewer = _open_window()
+    viewer = open_window()
     one = np.random.default_rng(2).integers(0, 255, (1, *model.shape[1:])).astype(np.uint8)
     faces = as_stack(np.broadcast_to(one, model.shape))  # in memory, but takes none
     layer = viewer.add_layer(Layer.create(*faces_layer(faces, "faces")))
     ResultLayers(viewer, layer, ShowOptions()).show_model(model)
-    _turn_loop(1500)
+    turn_loop(1500)
     began = time.perf_counter()
     name = "What builds this face?"
     _, panel = viewer.window.add_plugin_dock_widget("napari-latent-faces", name)
     while panel.pages.currentIndex() == 0:
-        _turn_loop(1)
+        turn_loop(1)
     ready = time.perf_counter() - began
-    _turn_loop(1500)
+    turn_loop(1500)
     return viewer, panel, ready
 
 

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_archives_read_as_their_folders_do(tmp_path, kind, lazy):
     expected, stack = read_faces(folder), read_faces(path, lazy=lazy)
     assert stack.source == str(path)
     if not lazy:
-        assert stack.report == expected.report
+        assert replace(stack.report, options=None) == replace(expected.report, options=None)
         assert (stack.names, stack.subjects) == (expected.names, expected.subjects)
     for name, image in zip(expected.names, expected.images, strict=True):
         np.testing.assert_array_equal(np.asarray(stack.images[stack.names.index(name)]), image)

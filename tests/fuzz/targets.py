@@ -12,13 +12,14 @@ import tarfile
 import tempfile
 import zipfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from napari_latent_faces.methods import PCAParams
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.model_file import ModelFileError, is_model_file, read_model
 from napari_latent_faces.nmf.params import NMFParams
@@ -59,6 +60,19 @@ def a_model() -> LatentFaces:
     parts = rng.random((2, 4, 3), np.float32)
     return LatentFaces(
         parts, rng.random((3, 2), np.float32), 0.25, 255.0, NMFParams(n_components=2), origin
+    )
+
+
+def a_signed_model() -> LatentFaces:
+    """Return a model with a mean face and components of both signs, made without a fit."""
+    model, rng = a_model(), np.random.default_rng(1)
+    return replace(
+        model,
+        components=rng.standard_normal((2, 4, 3)).astype(np.float32),
+        weights=rng.standard_normal((3, 2)).astype(np.float32),
+        mean=rng.random((4, 3), np.float32),
+        params=PCAParams(n_components=2),
+        provenance=replace(model.provenance, reading={"size": (4, 3)}),
     )
 
 
@@ -178,7 +192,7 @@ def assert_sound(model: LatentFaces) -> None:
         assert factor.dtype.kind == "f"
         assert factor.size
         assert np.isfinite(factor).all()
-        assert (factor >= 0).all()
+        assert model.is_signed or (factor >= 0).all()
     assert model.weights.shape[1] == len(model.components)
     assert 0 < model.scale < np.inf
     assert model.error >= 0

@@ -248,7 +248,7 @@ class TestTar:
         pulses = iter(range(10**6))
 
         def progress(done, total):
-            if next(pulses) > 3:
+            if next(pulses) >= 1:  # how many come depends on the machine
                 raise KeyError("enough")
 
         with pytest.raises(KeyError, match="enough"):

@@ -5,7 +5,7 @@ import threading
 import pytest
 from superqt.utils import WorkerBase
 
-from napari_latent_faces._job import Job, _running
+from napari_latent_faces._call import Call, _running
 
 pytestmark = pytest.mark.usefixtures("qapp")
 
@@ -28,7 +28,7 @@ def finished():
 
 def test_works_in_a_thread_and_tells_here(qtbot):
     threads, results = [], []
-    job = Job(lambda a, b: (threads.append(threading.get_ident()), a + b)[1], 1, b=2)
+    job = Call(lambda a, b: (threads.append(threading.get_ident()), a + b)[1], 1, b=2)
     job.returned.connect(lambda result: results.append((result, threading.get_ident())))
     job.start()
     qtbot.waitUntil(lambda: bool(results), timeout=10_000)
@@ -43,7 +43,7 @@ def test_an_error_is_shown_and_told(kind, qtbot, told):
         raise kind("no luck")
 
     failed = []
-    job = Job(fail)
+    job = Call(fail)
     job.failed.connect(failed.append)
     job.start()
     qtbot.waitUntil(lambda: bool(failed), timeout=10_000)
@@ -61,7 +61,7 @@ def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, told):
         if fails:
             raise OSError("too late")
 
-    job = Job(work)
+    job = Call(work)
     job.returned.connect(heard.append)
     job.failed.connect(heard.append)
     job.start()
