@@ -208,7 +208,7 @@ class _Job:
     ) -> None:
         self._stack = stack = as_stack(images)
         model.check_size(stack.shape[1:])
-        self._mask = None if mask is None else PixelMask(mask, stack.shape)
+        self._mask = _pixel_mask(model, mask, stack.shape)
         self.scale = _unit(model, stack, self._mask)
         rows = model.components.reshape(model.n_components, -1)
         self._parts = rows.astype(np.float64)  # (k, p)
@@ -326,6 +326,13 @@ class _Job:
                 UndeterminedWarning,
                 stacklevel=2,
             )
+
+
+def _pixel_mask(model: LatentFaces, mask: Any, shape: tuple[int, int, int]) -> PixelMask | None:
+    """Return what is ignored: what the mask marks, and what the model does not know."""
+    if mask is None and model.mask is None:
+        return None
+    return PixelMask(model.mask if mask is None else mask, shape, model.mask)
 
 
 def _given(values: Any, shape: tuple[int, int]) -> NDArray[Any]:

@@ -21,7 +21,13 @@ __all__ = ["fit", "iter_fit"]
 
 
 def iter_fit(
-    images: Any, params: Parameters | None = None, *, client: Any = "auto", **changes: Any
+    images: Any,
+    params: Parameters | None = None,
+    *,
+    start: Any = None,
+    mask: Any = None,
+    client: Any = "auto",
+    **changes: Any,
 ) -> Fitting:
     """Factorize a stack of pictures, step by step.
 
@@ -35,6 +41,14 @@ def iter_fit(
         `ICAParams`, `DictionaryParams`, `MiniBatchNMFParams` or `KMeansParams`.
     **changes
         Single parameters by name, such as ``n_components=49``.
+    start : LatentFaces or tuple of arrays, optional
+        Of NMF, what to improve: a model of these faces, or weights (n, k) and components
+        (k, h, w) for pixels scaled to [0, 1]; `init` becomes ``"custom"``. The solver
+        ``"multilevel"`` then works on the full pictures from the first iteration on.
+    mask : array of shape (h, w) or (n, h, w), optional
+        Of NMF: **true or nonzero marks pixels to leave out**, such as the background; they may
+        hold anything, NaN too. With one mask for all faces, the components are 0 there;
+        with one for each, they are learnt from the faces in which they are visible.
     client : distributed.Client, "auto" or None
         Whose cluster fits NMF to a dask array with the solver ``"multilevel"``; ``"auto"``
         is the active client if there is one and it can, None the threads of this process.
@@ -73,9 +87,8 @@ def iter_fit(
     ...     print(step.iteration, step.error)
     """
     if params is None or isinstance(params, NMFParams):
-        return nmf.iter_fit(images, params, client=client, **changes)
-    if client not in ("auto", None):
-        raise ValueError(f"{params.title} cannot run on a cluster: only NMF can.")
+        return nmf.iter_fit(images, params, start=start, mask=mask, client=client, **changes)
+    _check_plain(params, start, mask, client)
     from napari_latent_faces.methods.fitting import iter_method
 
     params = replace(params, **changes)  # type: ignore[type-var]  # dataclasses all
@@ -88,13 +101,19 @@ def iter_fit(
 
 
 def fit(
-    images: Any, params: Parameters | None = None, *, client: Any = "auto", **changes: Any
+    images: Any,
+    params: Parameters | None = None,
+    *,
+    start: Any = None,
+    mask: Any = None,
+    client: Any = "auto",
+    **changes: Any,
 ) -> LatentFaces:
     """Factorize a stack of pictures.
 
     Parameters
     ----------
-    images, params, client, **changes
+    images, params, start, mask, client, **changes
         As in `iter_fit`.
 
     Returns
@@ -114,13 +133,25 @@ def fit(
     >>> model.components.shape, model.weights.shape
     ((2, 8, 8), (9, 2))
     """
-    steps = iter_fit(images, params, client=client, **changes)
+    steps = iter_fit(images, params, start=start, mask=mask, client=client, **changes)
     while True:
         try:
             next(steps)
         except StopIteration as end:
             model: LatentFaces = end.value
             return model
+
+
+def _check_plain(params: Parameters, start: Any, mask: Any, client: Any) -> None:
+    """Refuse what only NMF can do."""
+    refused = {
+        "start": start is not None,
+        "mask": mask is not None,
+        "client": client is not None and not (isinstance(client, str) and client == "auto"),
+    }
+    for name, is_given in refused.items():
+        if is_given:
+            raise ValueError(f"{name} does not apply to {params.title}: only NMF takes it.")
 
 
 def _check_counts(stack: FaceStack, params: Parameters) -> None:

@@ -28,6 +28,8 @@ class PixelMask:
         anything that can be sliced.
     shape : tuple of int
         Number of faces, height and width.
+    also : bool array of shape (h, w), optional
+        Pixels that are ignored in all faces besides.
 
     Raises
     ------
@@ -42,7 +44,9 @@ class PixelMask:
         Whether one mask is for all faces.
     """
 
-    def __init__(self, mask: Any, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, mask: Any, shape: tuple[int, int, int], also: NDArray[np.bool_] | None = None
+    ) -> None:
         if not hasattr(mask, "ndim"):
             mask = np.asarray(mask)
         if np.dtype(mask.dtype).kind not in "bui":
@@ -56,7 +60,7 @@ class PixelMask:
                 f"The mask has the shape {tuple(mask.shape)}, the faces {shape}: a mask of "
                 f"shape {(h, w)} for all faces is needed, or {shape}, one for each."
             )
-        self.mask = mask
+        self.mask, self._also = mask, also
         self.is_common = mask.ndim == 2
 
     def hidden(self, faces: slice | int) -> NDArray[np.bool_]:
@@ -64,7 +68,7 @@ class PixelMask:
         rows = slice(faces, faces + 1) if isinstance(faces, int) else faces
         marks = self.mask[None] if self.is_common else self.mask[rows]
         hidden: NDArray[np.bool_] = np.asarray(marks) != 0
-        return hidden
+        return hidden if self._also is None else hidden | self._also
 
     def cover(self, block: NDArray[Any], faces: slice) -> NDArray[Any]:
         """Return pictures (m, h, w) with 0 in place of what is ignored."""

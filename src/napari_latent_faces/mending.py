@@ -93,6 +93,8 @@ def iter_mend(
     model.check_size(stack.shape[1:])
     chosen = np.arange(len(stack)) if faces is None else np.asarray(faces, np.intp)
     marks = PixelMask(mask, (len(chosen), *stack.shape[1:])).mask
+    if model.mask is not None:  # where the model knows nothing, faces stay as they are
+        marks = (marks != 0) & ~model.mask
     if marks.ndim == 3:
         marked = marked_faces(marks)
         if len(marked) < len(chosen):

@@ -105,6 +105,9 @@ class LatentFaces:
     mean : array of shape (h, w), optional
         The mean face that the components are added to, in units of `scale`; None for
         methods that start from black.
+    mask : bool array of shape (h, w), optional
+        True marks pixels that the fit left out; components are 0 there, and `encode`
+        and `error` do not look at them. None if all pixels count.
     """
 
     components: NDArray[Any]
@@ -114,6 +117,7 @@ class LatentFaces:
     params: Parameters
     provenance: Provenance
     mean: NDArray[Any] | None = None
+    mask: NDArray[np.bool_] | None = None
 
     @classmethod
     def from_factors(

@@ -28,7 +28,8 @@ __all__ = ["FORMAT_VERSION", "ModelFileError", "is_model_file", "read_model", "w
 FORMAT_VERSION = 2
 _NMF_VERSION = 1  # what older releases read as well
 MAX_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
-_MEMBERS = ("header", "components", "weights")
+_FACTORS, _OPTIONAL = ("components", "weights"), ("mean", "mask")
+_MEMBERS = ("header", *_FACTORS)
 
 
 class ModelFileError(ValueError):
@@ -37,7 +38,8 @@ class ModelFileError(ValueError):
 
 def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
     """Write `model` to `path`, whole or not at all; see `LatentFaces.save`."""
-    is_plain = model.params.method == "nmf" and model.mean is None
+    also = {"mean": model.mean, "mask": model.mask}
+    is_plain = model.params.method == "nmf" and model.mean is None and model.mask is None
     header = {
         "format": "napari-latent-faces",
         "format_version": _NMF_VERSION if is_plain else FORMAT_VERSION,
@@ -49,8 +51,7 @@ def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
     }
     text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
     arrays: dict[str, Any] = {"components": model.components, "weights": model.weights}
-    if model.mean is not None:
-        arrays["mean"] = model.mean
+    arrays |= {name: array for name, array in also.items() if array is not None}
     with replacing(path) as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
 
@@ -74,13 +75,8 @@ def read_model(path: str | PathLike[str]) -> LatentFaces:
     try:
         with opened_npz(path) as archive:
             header = _header(archive)
-            has_mean = "mean.npy" in archive.namelist()
-            return _model(
-                header,
-                read_array(archive, "components"),
-                read_array(archive, "weights"),
-                read_array(archive, "mean") if has_mean else None,
-            )
+            names = {*_FACTORS, *_OPTIONAL} & {n[:-4] for n in archive.namelist()}
+            return _model(header, **{name: read_array(archive, name) for name in names})
     except ModelFileError as error:
         raise ModelFileError(f"{path} cannot be used: {error}") from error
     except Exception as error:  # a hostile file can make a decoder raise anything
@@ -121,7 +117,8 @@ def _model(
     header: dict[str, Any],
     components: NDArray[Any],
     weights: NDArray[Any],
-    mean: NDArray[Any] | None,
+    mean: NDArray[Any] | None = None,
+    mask: NDArray[Any] | None = None,
 ) -> LatentFaces:
     # files of format version 1 need not name their method
     params = params_of(header.get("method", "nmf"), **header["params"])
@@ -133,6 +130,11 @@ def _model(
     if mean is not None and mean.shape != components.shape[1:]:
         raise ModelFileError(
             f"its mean has the shape {mean.shape}, its components {components.shape[1:]}."
+        )
+    if mask is not None and (mask.dtype != bool or mask.shape != components.shape[1:]):
+        raise ModelFileError(
+            f"its mask is of type {mask.dtype} and shape {mask.shape}, not of booleans and "
+            f"shape {components.shape[1:]}."
         )
     provenance = _provenance(header["provenance"])
     for what in filter(None, (provenance.names, provenance.subjects)):
@@ -148,7 +150,7 @@ def _model(
     error, scale = _number(header, "error"), _number(header, "scale")
     if scale == 0:
         raise ModelFileError("its scale is 0: no pixel would be seen.")
-    return LatentFaces(components, weights, error, scale, params, provenance, mean)
+    return LatentFaces(components, weights, error, scale, params, provenance, mean, mask)
 
 
 def _provenance(origin: dict[str, Any]) -> Provenance:

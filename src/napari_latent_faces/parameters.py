@@ -71,7 +71,10 @@ def _checked(declared: Any, value: Any) -> Any:
     """Return `value` as the plain type of its field, or say what is wrong with it."""
     limits = declared.metadata
     choices = limits.get("choices", ())
-    if value in choices or (value is None and limits.get("optional")):
+    # some values are for scripts only: neither form nor command line offers them
+    if value in (*choices, *limits.get("unlisted", ())) or (
+        value is None and limits.get("optional")
+    ):
         return value
     if "min" not in limits:
         raise ValueError(f"{declared.name} must be {_range(limits)}, got {value!r}.")

@@ -82,8 +82,8 @@ def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
         yield faces, np.asarray(images[faces])
 
 
-def peak(images: Any, names: tuple[str, ...]) -> float:
-    """Return the largest pixel, or 0, after a check of all.
+def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = None) -> float:
+    """Return the largest pixel, or 0, after a check of all but those that `mask` marks.
 
     Raises
     ------
@@ -92,6 +92,8 @@ def peak(images: Any, names: tuple[str, ...]) -> float:
     """
     largest = 0.0
     for faces, block in pixel_blocks(images):
+        if mask is not None:
+            block = np.where(mask, block.dtype.type(0), block)  # noqa: PLW2901
         check_pixels(block, names[faces])
         largest = max(largest, float(block.max()))
     return largest

@@ -11,7 +11,7 @@ __all__ = ["as_python"]
 
 _STOPPED = """\
 # The fit was stopped by hand after {n_iter} iterations: it is here, too.
-steps, answer, model = iter_fit(faces, params), None, None
+steps, answer, model = iter_fit(faces, params{options}), None, None
 while model is None:
     try:
         step = steps.send(answer)
@@ -58,10 +58,11 @@ def as_python(model: LatentFaces) -> str:
         _faces(model),
         "",
         f"params = {_params(model)}",
+        *_also(model),
         (
-            _STOPPED.format(n_iter=origin.n_iter).rstrip()
+            _STOPPED.format(n_iter=origin.n_iter, options=_options(model)).rstrip()
             if is_stopped
-            else "model = fit(faces, params)"
+            else f"model = fit(faces, params{_options(model)})"
         ),
         "",
         f"print(model.error)  # {model.error!r}",
@@ -86,6 +87,26 @@ def _faces(model: LatentFaces) -> str:
             "faces = ...",
         ]
     )
+
+
+def _also(model: LatentFaces) -> list[str]:
+    """Return the lines that say what else the fit was given: it cannot be spelled out."""
+    n, h, w = model.shape
+    k, lines = model.n_components, []
+    if "start" in _options(model):
+        lines = [f"# What the fit started from: weights {(n, k)} and components {(k, h, w)}"]
+        lines += ["start = ..."]
+    if model.mask is not None:
+        lines += [
+            f"# The mask of the fit, shape {(h, w)}: it left out {model.mask.sum()} pixels"
+        ]
+        lines += ["mask = ..."]
+    return lines
+
+
+def _options(model: LatentFaces) -> str:
+    is_custom = getattr(model.params, "init", None) == "custom"
+    return ", start=start" * is_custom + ", mask=mask" * (model.mask is not None)
 
 
 def _params(model: LatentFaces) -> str:

@@ -471,3 +471,21 @@ class TestStart:
         monkeypatch.setattr(sys, "stdout", None)
         assert main(["fit", str(folder), "-o", str(out), *QUICK]) == 0
         assert (out / "model.npz").is_file()
+
+
+def test_a_mask_leaves_pixels_out_of_the_fit(run, folder, out, tmp_path):
+    h, w = np.asarray(Image.open(next(folder.rglob("*.p*")))).shape
+    mask = np.zeros((h, w), np.uint8)
+    mask[:2] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    code, _, _ = run("fit", folder, "-o", out, *QUICK, "--mask", tmp_path / "mask.png")
+    assert code == 0
+    np.testing.assert_array_equal(LatentFaces.load(out / "model.npz").mask, mask > 0)
+
+
+def test_a_mask_of_another_size_is_told(run, folder, out, tmp_path):
+    Image.fromarray(np.full((3, 3), 255, np.uint8)).save(tmp_path / "mask.png")
+    code, _, errors = run("fit", folder, "-o", out, *QUICK, "--mask", tmp_path / "mask.png")
+    assert code == 1
+    assert "mask.png" in errors
+    assert not out.exists()

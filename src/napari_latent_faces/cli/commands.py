@@ -85,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fit(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import check_export, export_model
+    from napari_latent_faces.export_faces import read_mask
 
     params = _params(args)
     check_export(args.out, force=args.force)
@@ -92,7 +93,8 @@ def _fit(args: argparse.Namespace) -> None:
     with _cluster(args) as client:
         faces = _read(args.folder, args)
         _warn_of_skipped(faces, args.folder)
-        model = _drain(faces, params, client)
+        mask = None if args.mask is None else read_mask(args.mask, faces.shape[1:])
+        model = _drain(faces, params, mask=mask, client=client)
     export_model(model, args.out, force=args.force)
     _say(faces.report.summary())
     _tell(
@@ -265,12 +267,12 @@ def _read(path: str, args: argparse.Namespace) -> FaceStack:
         return read_faces(path, **options, progress=show)
 
 
-def _drain(faces: FaceStack, params: Parameters, client: Any) -> LatentFaces:
+def _drain(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
     """Fit with progress; the model is the generator's return value."""
     with progress(f"fitting {params.n_components} components") as show:
         from napari_latent_faces.fitting import iter_fit
 
-        steps = iter_fit(faces, params, client=client)
+        steps = iter_fit(faces, params, **options)
         while True:
             try:
                 step = next(steps)

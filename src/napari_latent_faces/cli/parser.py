@@ -94,6 +94,12 @@ def _add_fit(commands: Any, method: str) -> None:
         "FOLDER themselves, under the same path; needs the extra 'cluster'",
     )
     parser.add_argument(
+        "--mask",
+        metavar="PNG",
+        help="picture of the faces' size; what is not black in it, such as the background, is "
+        "left out of the fit (NMF only)",
+    )
+    parser.add_argument(
         "--method",
         choices=METHODS,
         default=NMFParams.method,

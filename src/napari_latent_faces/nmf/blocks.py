@@ -74,6 +74,8 @@ class FaceBlocks:
         the memory that is free. A larger stack is read anew each time.
     rows : list of slice, optional
         The faces of each block, the longest first, where they are already known.
+    hidden : array of int, optional
+        Pixels that are left out: they are read as 0.
 
     Attributes
     ----------
@@ -89,9 +91,11 @@ class FaceBlocks:
         unit: float = 1.0,
         budget: int | None = None,
         rows: list[slice] | None = None,
+        hidden: NDArray[np.intp] | None = None,
     ) -> None:
         self.images = images
         self.unit = unit
+        self.hidden = hidden
         self._kept: NDArray[Any] | None = None
         if not isinstance(images, np.ndarray) and _size(images) <= _budget(budget):
             self._kept = np.empty(images.shape, images.dtype)
@@ -104,6 +108,7 @@ class FaceBlocks:
             and images.dtype == np.float32
             and images.flags.c_contiguous
             and unit == 1
+            and hidden is None
         )
         dtype = np.dtype(images.dtype)
         # others may leave the range of float32, or of its squares, unless divided first
@@ -165,6 +170,8 @@ class FaceBlocks:
         else:
             wide = np.result_type(faces.dtype, np.float32)
             np.divide(faces, wide.type(self.unit), out=pictures, dtype=wide, casting="unsafe")
+        if self.hidden is not None:
+            block[:, self.hidden] = 0
         return block
 
 

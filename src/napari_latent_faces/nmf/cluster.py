@@ -103,6 +103,14 @@ def chosen_client(client: Any, images: Any, solver: str) -> Any:
     return client
 
 
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """How pixels are read: the value that becomes 1, and which are left out."""
+
+    unit: float
+    hidden: NDArray[np.intp] | None
+
+
 @dataclass(frozen=True)
 class _Share:
     """Some blocks that follow one another: their faces in the stack, and in the share."""
@@ -110,9 +118,10 @@ class _Share:
     place: slice
     rows: list[slice]
 
-    def crew(self, pixels: NDArray[Any], unit: float) -> LocalCrew:
+    def crew(self, pixels: NDArray[Any], way: _Way) -> LocalCrew:
         """Return who works on the share, on the worker that holds it."""
-        return LocalCrew(FaceBlocks(pixels, unit, rows=self.rows), Serial(), self.place.start)
+        blocks = FaceBlocks(pixels, way.unit, rows=self.rows, hidden=way.hidden)
+        return LocalCrew(blocks, Serial(), self.place.start)
 
 
 def _shares(blocks: list[slice]) -> list[_Share]:
@@ -160,9 +169,11 @@ class Cluster:
         for each in self._live:  # steps that are still held have some
             each.release()
 
-    def peak(self, names: Sequence[str]) -> float:
+    def peak(self, names: Sequence[str], mask: NDArray[np.bool_] | None = None) -> float:
         """Check all pixels; return the largest, or say which face has a bad one."""
-        jobs = [partial(peak, names=tuple(names[each.place])) for each in self.shares]
+        jobs = [
+            partial(peak, names=tuple(names[each.place]), mask=mask) for each in self.shares
+        ]
         return float(max(self.results(self.start(self.tasks(jobs)))))
 
     def find_homes(self) -> None:
@@ -313,10 +324,14 @@ class ClusterCrew:
         Where the pictures are.
     unit : float
         The pixel value that becomes 1.
+    hidden : array of int, optional
+        Pixels that are left out.
     """
 
-    def __init__(self, cluster: Cluster, unit: float) -> None:
-        self.cluster, self.unit = cluster, unit
+    def __init__(
+        self, cluster: Cluster, unit: float, hidden: NDArray[np.intp] | None = None
+    ) -> None:
+        self.cluster, self._way = cluster, _Way(unit, hidden)
         self.n, self.p = cluster.n, cluster.p
         self._passes = 0
 
@@ -359,8 +374,8 @@ class ClusterCrew:
         """Fetch the pixels and the weights of one face."""
         at = next(at for at, each in enumerate(self.cluster.shares) if i < each.place.stop)
         share = self.cluster.shares[at]
-        job = partial(_face, i - share.place.start, share, self.unit)
-        task = _task(job)(self.cluster.pixels[at], weights[at])
+        job = partial(_face, i - share.place.start, share)
+        task = _task(job)(self.cluster.pixels[at], self._way, weights[at])
         found: tuple[Array, Array] = self.cluster.results(self.cluster.start([task]))[0]
         return found
 
@@ -373,9 +388,10 @@ class ClusterCrew:
     ) -> list[Any]:
         """Describe the work on each share; what all share is a task, to be had again."""
         shares = self.cluster.shares
-        jobs = [partial(work, job, share, self.unit) for share in shares]
+        jobs = [partial(work, job, share) for share in shares]
         # a copy: the caller's may change before it is sent
-        return self.cluster.tasks(jobs, [_task(deepcopy(shared))] * len(shares), *weights)
+        common = [_task(deepcopy((self._way, shared)))] * len(shares)
+        return self.cluster.tasks(jobs, common, *weights)
 
 
 # -- what workers do -----------------------------------------------------------
@@ -384,31 +400,31 @@ class ClusterCrew:
 def _each(
     job: Callable[..., Result],
     share: _Share,
-    unit: float,
     pixels: NDArray[Any],
-    shared: Any,
+    common: tuple[_Way, Any],
     *parts: Array,
 ) -> list[Result]:
+    way, shared = common
     with one_blas_thread():
-        return list(share.crew(pixels, unit).each(job, shared, *parts))
+        return list(share.crew(pixels, way).each(job, shared, *parts))
 
 
 def _advance(
     job: Callable[..., Any],
     share: _Share,
-    unit: float,
     pixels: NDArray[Any],
-    shared: Any,
+    common: tuple[_Way, Any],
     *parts: Array,
 ) -> tuple[Array, Any]:
+    way, shared = common
     with one_blas_thread():
-        return drain(share.crew(pixels, unit).advance(job, shared, *parts))
+        return drain(share.crew(pixels, way).advance(job, shared, *parts))
 
 
 def _face(
-    i: int, share: _Share, unit: float, pixels: NDArray[Any], W: Array
+    i: int, share: _Share, pixels: NDArray[Any], way: _Way, W: Array
 ) -> tuple[Array, Array]:
-    return share.crew(pixels, unit).face(i, W)
+    return share.crew(pixels, way).face(i, W)
 
 
 def _sum(parts: list[Any]) -> Any:

@@ -16,7 +16,9 @@ from napari_latent_faces.model import (
 )
 from napari_latent_faces.nmf.cluster import chosen_client
 from napari_latent_faces.nmf.crew import drain
+from napari_latent_faces.nmf.given import Given, given
 from napari_latent_faces.nmf.memory import check_memory
+from napari_latent_faces.nmf.missing import iter_missing
 from napari_latent_faces.nmf.multilevel import iter_multilevel
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
@@ -72,7 +74,13 @@ class FitStep:
 
 
 def iter_fit(
-    images: Any, params: NMFParams | None = None, *, client: Any = "auto", **changes: Any
+    images: Any,
+    params: NMFParams | None = None,
+    *,
+    start: Any = None,
+    mask: Any = None,
+    client: Any = "auto",
+    **changes: Any,
 ) -> Fitting:
     """Fit NMF to a stack of pictures, step by step.
 
@@ -83,6 +91,14 @@ def iter_fit(
         for the fit: integers by their type's range, floats beyond 1 by their maximum.
     params : NMFParams, optional
         The parameters; by default those of `NMFParams`.
+    start : LatentFaces or tuple of arrays, optional
+        What to improve: a model of these faces, or weights (n, k) and components (k, h, w)
+        for pixels scaled to [0, 1]; `init` becomes ``"custom"``. The solver
+        ``"multilevel"`` then works on the full pictures from the first iteration on.
+    mask : array of shape (h, w) or (n, h, w), optional
+        **True or nonzero marks pixels to leave out**, such as the background; they may
+        hold anything, NaN too. With one mask for all faces, the components are 0 there;
+        with one for each, they are learnt from the faces in which they are visible.
     client : distributed.Client, "auto" or None
         The cluster that reads the pictures, a dask array, and works on them. By default
         a dask array is fitted on the cluster of the active ``distributed.Client``, if
@@ -128,20 +144,27 @@ def iter_fit(
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
     stack = as_stack(images)
     _check_counts(stack, params)
+    params, also = given(stack, params, start, mask)
     client = chosen_client(client, stack.images, params.solver)
     if client is None:
         check_memory(stack, params)
-    return _steps(stack, params, client)
+    return _steps(stack, params, also, client)
 
 
 def fit(
-    images: Any, params: NMFParams | None = None, *, client: Any = "auto", **changes: Any
+    images: Any,
+    params: NMFParams | None = None,
+    *,
+    start: Any = None,
+    mask: Any = None,
+    client: Any = "auto",
+    **changes: Any,
 ) -> LatentFaces:
     """Fit NMF to a stack of pictures.
 
     Parameters
     ----------
-    images, params, client, **changes
+    images, params, start, mask, client, **changes
         As in `iter_fit`.
 
     Returns
@@ -161,7 +184,7 @@ def fit(
     >>> model.components.shape, model.weights.shape
     ((2, 8, 8), (9, 2))
     """
-    return drain(iter_fit(images, params, client=client, **changes))
+    return drain(iter_fit(images, params, start=start, mask=mask, client=client, **changes))
 
 
 def _check_counts(stack: FaceStack, params: NMFParams) -> None:
@@ -181,8 +204,8 @@ def _check_counts(stack: FaceStack, params: NMFParams) -> None:
         )
 
 
-def _steps(stack: FaceStack, params: NMFParams, client: Any) -> Fitting:
-    solving = _solve(stack, params, client)
+def _steps(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Fitting:
+    solving = _solve(stack, params, also, client)
     asked = None
     stopped = False
     while True:
@@ -206,20 +229,34 @@ def _steps(stack: FaceStack, params: NMFParams, client: Any) -> Fitting:
             ConvergenceWarning,
             stacklevel=3,
         )
-    return _model(stack, params, state, reason)
+    return _model(stack, params, also, state, reason)
 
 
-def _solve(stack: FaceStack, params: NMFParams, client: Any) -> Solving:
+def _solve(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Solving:
     """Run the solver that is asked for; only scikit-learn's need all pixels in memory."""
+    if also.missing is not None:
+        return iter_missing(stack, params, also.missing, also)
     if params.solver == "multilevel":
-        return iter_multilevel(stack, params, client=client)
-    return _solve_in_memory(stack, params)
+        return iter_multilevel(stack, params, client=client, given=also)
+    return _solve_in_memory(stack, params, also)
 
 
-def _solve_in_memory(stack: FaceStack, params: NMFParams) -> Solving:
+def _solve_in_memory(stack: FaceStack, params: NMFParams, also: Given) -> Solving:
+    visible: Any = slice(None)
+    start, n_pixels = also.start, stack.shape[1] * stack.shape[2]
+    if also.mask is not None:
+        images = np.asarray(stack.images)
+        stack = replace(stack, images=np.where(also.mask, images.dtype.type(0), images))
+        visible = np.flatnonzero(~also.mask)
     X, scale = as_matrix(stack)
+    X = X[:, visible]
     _check_values(X, params)
-    for state in iter_sklearn(X, params, stack.shape[1:]):
+    if start is not None:
+        start = start[0], start[1][:, visible]
+    for state in iter_sklearn(X, params, stack.shape[1:], start):
+        H = np.zeros((len(state.H), n_pixels), state.H.dtype)
+        H[:, visible] = state.H
+        state = replace(state, H=H)  # noqa: PLW2901
         if (yield state) == "stop":
             break
     return replace(state, scale=scale)
@@ -238,6 +275,7 @@ def _check_values(X: NDArray[Any], params: NMFParams) -> None:
 def _model(
     stack: FaceStack,
     params: NMFParams,
+    also: Given,
     state: Factors,
     reason: StopReason,
 ) -> LatentFaces:
@@ -249,4 +287,5 @@ def _model(
         scale=state.scale,
         params=params,
         provenance=Provenance.of(stack, state.iteration, reason),
+        mask=also.mask,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
 from napari_latent_faces.nmf.cluster import Cluster, ClusterCrew
 from napari_latent_faces.nmf.crew import LocalCrew
 from napari_latent_faces.nmf.factors import Factors
+from napari_latent_faces.nmf.given import Given
 from napari_latent_faces.nmf.hals import Descent, Penalties
 from napari_latent_faces.nmf.pyramid import cell_sizes, depth, enlarge, halve, sizes
 from napari_latent_faces.nmf.start import initial_factors
@@ -36,6 +38,7 @@ _COARSE_TOL = 1e-4
 _COARSE_ITERATIONS = 100
 _SAMPLE_VALUES = 2**22  # pixels of the largest level held in memory: 16 MB in float32
 _SAMPLE_FACES = 4000  # but never fewer faces than this
+_NOTHING = Given()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,7 @@ class _Level:
     """The pictures of a level.
 
     `norm` is their squared norm, `offset` what halving took from it, `level` how often they
-    were halved, `cells` the square root of the number of pixels behind each.
+    were halved, `cells` the square root of the number of visible pixels behind each.
     """
 
     crew: Crew
@@ -78,7 +81,11 @@ def _look(block: Block, survey: _Survey) -> tuple[NDArray[Any], Array]:
 
 
 def iter_multilevel(
-    stack: FaceStack, params: NMFParams, threads: int | None = None, client: Any = None
+    stack: FaceStack,
+    params: NMFParams,
+    threads: int | None = None,
+    client: Any = None,
+    given: Given = _NOTHING,
 ) -> Solving:
     """Factorize a stack of pictures, from coarse to fine.
 
@@ -98,6 +105,9 @@ def iter_multilevel(
     threads : int, optional
         How many blocks are worked on at a time, by default one for each processor. The
         result does not depend on it.
+    given : Given
+        A start, which is improved on the full pictures alone, and a mask, whose pixels
+        count nowhere: components are 0 there.
     client : distributed.Client, optional
         Its cluster reads the full pictures and works on them; the coarse levels, which
         are small, stay with the threads of this process.
@@ -124,24 +134,29 @@ def iter_multilevel(
     with ExitStack() as exits:
         workers = exits.enter_context(Workers(threads))
         cluster = client and exits.enter_context(Cluster(client, stack.images))
-        return (yield from _Fit(stack, params, workers, cluster).run())
+        return (yield from _Fit(stack, params, workers, cluster, given).run())
 
 
 class _Fit:
     """One run of the solver."""
 
     def __init__(
-        self, stack: FaceStack, params: NMFParams, workers: Workers, cluster: Cluster | None
+        self,
+        stack: FaceStack,
+        params: NMFParams,
+        workers: Workers,
+        cluster: Cluster | None,
+        given: Given,
     ) -> None:
-        self.stack, self.params, self.workers = stack, params, workers
+        self.stack, self.params, self.workers, self.given = stack, params, workers, given
         self.size = stack.shape[1:]
-        self.scale, unit = _units(stack, cluster)
+        self.scale, unit = _units(stack, cluster, given.mask)
         self.gain = unit / self.scale
         self.crew: Crew
         if cluster is None:
-            self.crew = LocalCrew(FaceBlocks(stack.images, unit), workers)
+            self.crew = LocalCrew(FaceBlocks(stack.images, unit, hidden=given.hidden), workers)
         else:
-            self.crew = ClusterCrew(cluster, unit)
+            self.crew = ClusterCrew(cluster, unit, given.hidden)
         self.depth = depth(self.size, params.n_components)
         self.iteration = 0
         self.factors: Factors | None = None
@@ -151,14 +166,20 @@ class _Fit:
     def _levels(self) -> list[_Level]:
         """Read all faces once; return the levels, the coarsest first."""
         n, top = self.crew.n, min(self.depth, 1)
-        chosen = self._sample(sizes(self.size, top)[-1])
+        chosen = (
+            np.empty(0, np.intp)
+            if self.given.start
+            else self._sample(sizes(self.size, top)[-1])
+        )
         norms, sums = self._survey(_Survey(chosen, self.size, top > 0))
         whole = float(norms.sum())
         if whole == 0:
             raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
         levels = []
         if top or len(chosen) < n:
-            levels.append(_Level(self.crew, whole, 0.0, 0, np.ones(self.crew.p, np.float32)))
+            levels.append(_Level(self.crew, whole, 0.0, 0, self._cells(0).reshape(-1)))
+        if self.given.start:
+            return levels
         sampled = float(norms[chosen].sum())
         for level in range(top, self.depth + 1):
             coarser = halve(sums) if level < self.depth else sums
@@ -192,19 +213,24 @@ class _Fit:
 
     def _coarse(self, sums: Array, level: int, whole: float) -> _Level:
         """Return a level whose pictures are held in memory, given sums over its cells."""
-        cells = np.sqrt(cell_sizes(self.size, level))
-        sums /= cells
+        cells = self._cells(level)
+        sums /= np.where(cells > 0, cells, 1)
         rows = sums.reshape(len(sums), -1)
         norm = float(np.vecdot(rows, rows).sum(dtype=np.float64))
         crew = LocalCrew(FaceBlocks(sums), self.workers)
         return _Level(crew, norm, whole - norm, level, cells.reshape(-1))
+
+    def _cells(self, level: int) -> Array:
+        """Return the square root of how many visible pixels each of a level stands for."""
+        cells: Array = np.sqrt(cell_sizes(self.size, level, self.given.mask))
+        return cells
 
     # -- fitting ----------------------------------------------------------------
 
     def run(self) -> Solving:
         """Fit the levels one after the other; return the factors of all faces."""
         levels = self._levels()
-        W, H = self._start(levels[0].crew)
+        W, H = self._given() if self.given.start else self._start(levels[0].crew)
         is_stopped = False
         for level, finer in zip(levels, [*levels[1:], None], strict=True):
             tol = self.params.tol
@@ -239,6 +265,15 @@ class _Fit:
             W, H = initial_factors(rows, self.params, self.params.random_state)
         return np.ascontiguousarray(W.T), np.ascontiguousarray(H)
 
+    def _given(self) -> tuple[Weights, Array]:
+        """Return the start that was given, in the units of this fit."""
+        assert self.given.start is not None
+        W, H = self.given.start
+        H = np.array(H, np.float32, order="C")
+        H *= self._cells(0).reshape(-1)  # 0 or 1
+        unit = max(self.gain, 1e-15)
+        return self.crew.hand_out(np.ascontiguousarray(W.T / unit, np.float32)), H
+
     def _descent(self, level: _Level, W: Weights, H: Array, tol: float) -> Descent:
         """Return the fit of a level."""
         penalties = self._penalties(level.crew.n)
@@ -252,7 +287,8 @@ class _Fit:
         W, H = descent.W, descent.H
         if finer.level < level.level:
             size, coarse_size = (sizes(self.size, each.level)[-1] for each in (finer, level))
-            pictures = (H / level.cells).reshape(-1, *coarse_size)
+            cells = np.where(level.cells > 0, level.cells, 1)
+            pictures = (H / cells).reshape(-1, *coarse_size)
             H = enlarge(pictures, size).reshape(len(H), -1) * finer.cells
         if finer.crew.n > level.crew.n:
             W = finer.crew.repeat(W.mean(axis=1, keepdims=True))
@@ -286,7 +322,7 @@ class _Fit:
         W = descent.W
         self.factors = Factors(
             W.T if isinstance(W, np.ndarray) else lambda: level.crew.collect(W).T,
-            descent.H,
+            self._shown(descent.H, level),
             self.size,
             self.iteration,
             converged,
@@ -296,16 +332,26 @@ class _Fit:
         )
         return self.factors
 
+    def _shown(self, H: Array, level: _Level) -> Array:
+        """Return components for a picture: hidden pixels are taken for the others' mean."""
+        if self.given.mask is None or not level.level:
+            return H
+        full = np.sqrt(cell_sizes(self.size, level.level)).reshape(-1)
+        shown: Array = H * (full / np.where(level.cells > 0, level.cells, 1)).astype(H.dtype)
+        return shown
+
     def _penalties(self, n: int) -> Penalties:
         """Return scikit-learn's penalties, for pixels divided by their own unit."""
-        params, p = self.params, self.crew.p
+        params, p = self.params, int(self._cells(0).sum())
         alpha_H = params.alpha_W if params.alpha_H == "same" else params.alpha_H
         W, H = params.alpha_W * p, float(alpha_H) * n
         l1, gain = params.l1_ratio, max(self.gain, 1e-15)
         return Penalties(W * l1 / gain, W * (1 - l1), H * l1 / gain**2, H * (1 - l1) / gain**2)
 
 
-def _units(stack: FaceStack, cluster: Cluster | None) -> tuple[float, float]:
+def _units(
+    stack: FaceStack, cluster: Cluster | None, mask: NDArray[np.bool_] | None
+) -> tuple[float, float]:
     """Check all pixels; return the scale of the result, and the unit to calculate in.
 
     Pixels of a few bits are divided by what their type holds, all others by their
@@ -315,6 +361,7 @@ def _units(stack: FaceStack, cluster: Cluster | None) -> tuple[float, float]:
     if dtype.kind == "u" and dtype.itemsize <= 2:
         scale = unit_scale(np.empty(0), dtype)
         return scale, scale
-    largest = cluster.peak(stack.names) if cluster else peak(stack.images, stack.names)
+    look = cluster.peak if cluster else partial(peak, stack.images)
+    largest = look(stack.names, mask)
     scale = unit_scale(np.array([largest]), dtype)
     return scale, largest or scale

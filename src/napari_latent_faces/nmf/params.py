@@ -29,9 +29,9 @@ class NMFParams(Parameters):
     ----------
     n_components : int, default=20
         How many latent faces to look for: 1 up to the number of faces.
-    init : {None, "nndsvd", "nndsvda", "nndsvdar", "random"}, default=None
+    init : {None, "nndsvd", "nndsvda", "nndsvdar", "random", "custom"}, default=None
         How the factors start. None is ``"nndsvda"``, or ``"random"`` when there are
-        more components than pixels.
+        more components than pixels; ``"custom"`` is the `start` that `iter_fit` is given.
     solver : {"multilevel", "cd", "mu"}, default="multilevel"
         ``"multilevel"`` fits small pictures first and then the full ones, block by
         block: many times faster than the others, to the same or a lower error.
@@ -91,6 +91,7 @@ class NMFParams(Parameters):
         "How components and weights start (init). None is nndsvda: from the singular "
         "vectors of the stack.",
         choices=("nndsvd", "nndsvda", "nndsvdar", "random"),
+        unlisted=("custom",),
         optional=True,
         advanced=True,
     )

@@ -59,9 +59,16 @@ def _paired(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
     return sums
 
 
-def cell_sizes(size: tuple[int, int], level: int) -> NDArray[np.float32]:
-    """Return how many full pixels each pixel of a level stands for, shape (1, h, w)."""
+def cell_sizes(
+    size: tuple[int, int], level: int, mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Return how many full pixels each pixel of a level stands for, shape (1, h, w).
+
+    Pixels of the full pictures that `mask` marks do not count.
+    """
     cells: NDArray[np.float32] = np.ones((1, *size), np.float32)
+    if mask is not None:
+        cells[0, mask] = 0
     for _ in range(level):
         cells = halve(cells)
     return cells

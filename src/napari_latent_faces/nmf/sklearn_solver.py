@@ -30,7 +30,10 @@ _PACE = 0.15  # seconds that a chunk of iterations should take
 
 
 def iter_sklearn(
-    X: NDArray[Any], params: NMFParams, size: tuple[int, int]
+    X: NDArray[Any],
+    params: NMFParams,
+    size: tuple[int, int],
+    start: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> Iterator[Factors]:
     """Factorize `X` with scikit-learn and yield the factors every few iterations.
 
@@ -45,6 +48,8 @@ def iter_sklearn(
         Taken as in scikit-learn.
     size : tuple of int
         Height and width of a face.
+    start : tuple of arrays, optional
+        Weights (n, k) and components (k, p) to start from.
 
     Yields
     ------
@@ -56,7 +61,10 @@ def iter_sklearn(
 
     # one processor is left to the window: waiting BLAS threads spin and would take it
     blas, spare = ThreadpoolController(), max(1, (os.cpu_count() or 1) - 1)
-    W, H = initial_factors(X, params, params.random_state)
+    if start is None:
+        W, H = initial_factors(X, params, params.random_state)
+    else:  # copies, as scikit-learn works in place
+        W, H = (np.array(factor, X.dtype, order="C") for factor in start)
     has_converged = _convergence_rule(X, params)
     has_converged(W, H)
     norm_X = norm(X)
