@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import threading
 from collections import deque
@@ -170,9 +171,27 @@ class FaceBlocks:
         else:
             wide = np.result_type(faces.dtype, np.float32)
             np.divide(faces, wide.type(self.unit), out=pictures, dtype=wide, casting="unsafe")
+        if isinstance(self.images, np.memmap):
+            _forget(self.images[rows])
         if self.hidden is not None:
             block[:, self.hidden] = 0
         return block
+
+
+def _forget(faces: Any) -> None:
+    """Let the system take back the memory that pages of a mapped file have come to.
+
+    They would count as the program's own until there is no other memory left. What has
+    been changed in a shared map is in the file's cache, and is not lost.
+    """
+    pages = getattr(faces, "_mmap", None)
+    if pages is None or faces.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    origin = np.frombuffer(pages, np.uint8).ctypes.data
+    start = -(-(faces.ctypes.data - origin) // mmap.PAGESIZE) * mmap.PAGESIZE
+    stop = faces.ctypes.data - origin + faces.nbytes
+    if stop > start and faces.flags.c_contiguous:
+        pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
 def _size(images: Any) -> int:
