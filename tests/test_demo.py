@@ -92,7 +92,7 @@ class Session:
     ended = Signal(str)
 
     def __init__(self, faces=None, model=None):
-        self.faces, self.model = SimpleNamespace(data=faces), model
+        self.layer, self.model = SimpleNamespace(data=faces), model
 
 
 class Viewer:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_latent_faces._job import _running
 from napari_latent_faces._novelty import NoveltyFinder
 from napari_latent_faces.nearest import NearestFaces
 from tests.mixing.conftest import correlated_weights, made_model
@@ -14,9 +15,10 @@ def model():
 
 
 def prepared(model, qtbot):
-    finder = NoveltyFinder(model)
-    with qtbot.waitSignal(finder._worker.finished, timeout=20_000):
-        finder.start()
+    finder, told = NoveltyFinder(model), []
+    finder.ready.connect(lambda: told.append("ready"))
+    finder.start()
+    qtbot.waitUntil(lambda: bool(told), timeout=20_000)
     return finder
 
 
@@ -46,11 +48,11 @@ def test_before_it_is_prepared_nothing_is_found(model):
 def test_an_abandoned_finder_says_nothing(model, qtbot):
     finder, told = NoveltyFinder(model), []
     finder.ready.connect(lambda: told.append("ready"))
-    worker = finder._worker
-    with qtbot.waitSignal(worker.finished, timeout=20_000):
-        finder.start()
-        finder.abandon()
+    finder.start()
+    finder.abandon()
+    qtbot.waitUntil(lambda: finder not in _running, timeout=20_000)
     assert not told
+    assert finder.find(model.weights[0]) is None
 
 
 def test_one_face_has_no_usual_distance(qtbot):

@@ -163,7 +163,7 @@ class _Photographer:
         if self._session.model is None:
             self._end(DemoError(text))
             return
-        face = _well_built_face(self._session.faces.data, self._session.model)
+        face = _well_built_face(self._session.layer.data, self._session.model)
         self._viewer.dims.set_current_step(0, face)
         _close_notifications(self._viewer)  # the widget says the same, and hides nothing
         QTimer.singleShot(_DRAWING, self._take)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces._beside import free_place, put_beside
 from napari_latent_faces._focus import focus_of
-from napari_latent_faces._layer_job import LayerJob
+from napari_latent_faces._layer_job import FacesJob
 from napari_latent_faces.encoded_layers import (
     ENCODED,
     ENCODED_RESIDUAL,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["EncodeJob"]
 
 
-class EncodeJob(LayerJob):
+class EncodeJob(FacesJob):
     """Encodes the pictures of a layer and shows what the model makes of them.
 
     Parameters
@@ -59,7 +59,6 @@ class EncodeJob(LayerJob):
     def __init__(
         self, viewer: napari.components.ViewerModel, layer: Any, model: LatentFaces
     ) -> None:
-        super().__init__(viewer, layer)
         self.model = model
         self.encoding: Encoding | None = None
         size = (model.shape[1], model.shape[2])
@@ -70,6 +69,7 @@ class EncodeJob(LayerJob):
         own = tuple(layer.data.shape[layer.ndim - 2 : layer.ndim])
         self._view = resized_view(view_of(layer), own, size)
         self._place = free_place(viewer, layer, (ENCODED, ENCODED_RESIDUAL))
+        super().__init__(viewer, layer)
 
     def steps(self) -> Generator[tuple[int, int], None, Result]:
         """Encode, and prepare the layers."""

@@ -8,7 +8,7 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_latent_faces._job import Job
+from napari_latent_faces._job import QuietJob
 from napari_latent_faces.explain import face_error, shrunk
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class FacePictures:
         self._errors: dict[int, float] = {}
         self._current: int | None = None
         self._others: list[int] = []
-        self._job: Job | None = None
+        self._job: QuietJob | None = None
         self._quiet = QTimer()
         self._quiet.setSingleShot(True)
         self._quiet.setInterval(_QUIET)
@@ -110,8 +110,8 @@ class FacePictures:
             for face in wanted:
                 yield face, np.asarray(source[face])
 
-        self._job = Job(reading)
-        self._job.produced.connect(self._on_read)
+        self._job = QuietJob(reading)
+        self._job.stepped.connect(self._on_read)
         self._job.failed.connect(self.failed)
         self._job.start()
 

@@ -1,43 +1,71 @@
-"""Small pieces of work in a thread, for panels that must not wait for them."""
+"""Work in a thread, for a window that must not wait for it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 from superqt.utils import create_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
-__all__ = ["Job"]
+__all__ = ["Job", "QuietJob"]
+
+# What can be wrong with what the user gave; any other error is a fault of ours.
+_WRONG_INPUT = (TypeError, ValueError, MemoryError, OSError)
 
 # A job lives as long as its thread: what the thread has sent must find it.
 _running: set[Job] = set()
 
 
 class Job:
-    """Runs a generator in a thread; signals arrive on the GUI thread.
+    """Runs a function or a generator in a thread; all else is on the GUI thread.
+
+    Wrong input is shown in napari, a fault of ours with its traceback; warnings are passed
+    on to napari. A subclass changes what is done with steps and value by `take_step`,
+    `take_value` and `discard`.
 
     Parameters
     ----------
     work : callable
-        Returns the generator. It touches neither viewer nor widgets.
+        What to do, called in the thread: it touches neither viewer nor widgets. If it
+        returns a generator, that is run to its end; to its ``yield`` the message of `send`
+        is returned.
+    *args, **kwargs
+        Its arguments.
     """
 
-    produced = Signal(object)  # each value that the generator yields
-    failed = Signal(str)  # why it ended early, in words for the user
-    ended = Signal()
+    stepped = Signal(object)  # what the generator yields
+    returned = Signal(object)  # what generator or function returns
+    failed = Signal(str)  # why it has not returned, in words
+    ended = Signal(str)  # the last signal: what to tell the user, if anything
 
-    def __init__(self, work: Callable[[], Generator[Any]]) -> None:
-        self._worker: Any = create_worker(work, _start_thread=False, _ignore_errors=True)
-        self._worker.yielded.connect(self._on_yielded)
+    cancelled: ClassVar[str] = "Cancelled."
+    failure: ClassVar[str] = "Failed"
+    is_quiet: ClassVar[bool] = False  # whether wrong input is told by `failed` only
+
+    def __init__(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        def running() -> Generator[Any, Any, Any]:
+            try:
+                found = work(*args, **kwargs)
+                return (yield from found) if isinstance(found, Generator) else found
+            except RuntimeError as error:  # with one, a worker would end without a word
+                return _Fault(error)
+
+        self.has_stepped = False
+        self._worker: Any = create_worker(running, _start_thread=False, _ignore_errors=True)
+        self._worker.yielded.connect(self._on_step)
+        self._worker.returned.connect(self._on_value)
         self._worker.errored.connect(self._on_error)
+        self._worker.warned.connect(self._on_warning)
         self._worker.finished.connect(self._on_finished)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of this job will be told any more."""
+        """Whether nothing of this job will be heard any more."""
         return self._worker is None
 
     def start(self) -> None:
@@ -45,28 +73,90 @@ class Job:
         _running.add(self)
         self._worker.start()
 
+    def send(self, message: Any) -> None:
+        """Give the generator a message at its next ``yield``; before the first, nothing."""
+        if self.has_stepped and not self.is_over:
+            self._worker.send(message)
+
+    def cancel(self, why: str | None = None) -> None:
+        """End the work after its current step, drop it, and say so."""
+        if not self.is_over:
+            self.abandon()
+            self.discard()
+            self.ended.emit(self.cancelled if why is None else why)
+
     def abandon(self) -> None:
-        """Tell nothing more, and end the thread after the value it is at."""
-        if self._worker is not None:
+        """End the work after its current step, without a word and without touching anything."""
+        if not self.is_over:
             self._worker.quit()
             self._worker = None
 
-    def _on_yielded(self, value: Any) -> None:
+    # -- what a subclass does in its own way -------------------------------------
+
+    def take_step(self, step: Any) -> None:
+        """Use what the generator has yielded."""
+        self.stepped.emit(step)
+
+    def take_value(self, value: Any) -> str:
+        """Use what was returned; the job is over. Return what `ended` tells."""
+        self.returned.emit(value)
+        return ""
+
+    def discard(self) -> None:
+        """Take back what was shown on the way to a value that will not come."""
+
+    # -- the worker's signals ----------------------------------------------------
+
+    def _on_step(self, step: Any) -> None:
         if not self.is_over:
-            self.produced.emit(value)
+            self.has_stepped = True
+            self.take_step(step)
+
+    def _on_value(self, value: Any) -> None:
+        if isinstance(value, _Fault):
+            self._on_error(value.error)
+        elif not self.is_over:
+            self.abandon()
+            try:
+                words = self.take_value(value)
+            except _WRONG_INPUT as error:
+                self._fail(error)
+            else:
+                self.ended.emit(words)
 
     def _on_error(self, error: Exception) -> None:
-        if self.is_over:
-            return
-        if not isinstance(error, (TypeError, ValueError, MemoryError, OSError)):
-            from napari.utils.notifications import notification_manager
+        if not self.is_over:
+            self.abandon()
+            self._fail(error)
 
-            # a fault of ours: with its traceback
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-        self.failed.emit(str(error) or type(error).__name__)
+    def _on_warning(self, warning: tuple[Any, ...]) -> None:
+        from napari.utils.notifications import notification_manager
+
+        if not self.is_over:
+            notification_manager.receive_warning(*warning[:4])
 
     def _on_finished(self) -> None:
         _running.discard(self)
-        if not self.is_over:
-            self._worker = None
-            self.ended.emit()
+
+    def _fail(self, error: Exception) -> None:
+        from napari.utils.notifications import notification_manager, show_error
+
+        self.discard()
+        words = str(error) or type(error).__name__
+        if not isinstance(error, _WRONG_INPUT):
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+        elif not self.is_quiet:
+            show_error(words)
+        self.failed.emit(words)
+        self.ended.emit(f"{self.failure}: {words}")
+
+
+class QuietJob(Job):
+    """A job whose owner listens to `failed` and says itself what is wrong with its input."""
+
+    is_quiet = True
+
+
+@dataclass(frozen=True)
+class _Fault:
+    error: Exception

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces._beside import find_beside, free_place, put_beside
-from napari_latent_faces._layer_job import LayerJob
+from napari_latent_faces._layer_job import FacesJob
 from napari_latent_faces._marks import marks_on
 from napari_latent_faces.encoded_layers import MENDED, mended_layer, view_of
 from napari_latent_faces.matching import match_stack
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MendJob"]
 
 
-class MendJob(LayerJob):
+class MendJob(FacesJob):
     """Fills in what a layer of labels or shapes marks, and shows the mended faces.
 
     Parameters

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
-from superqt.utils import create_worker
 
+from napari_latent_faces._job import Job
 from napari_latent_faces.nearest import NearestFaces
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Nearest", "NoveltyFinder"]
 
 _ASKED = 200  # faces whose nearest others tell what is usual
-
-# A finder lives as long as its thread: what the thread has sent must find it.
-_running: set[NoveltyFinder] = set()
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Nearest:
     usual: float
 
 
-class NoveltyFinder:
+class NoveltyFinder(Job):
     """Finds the real face nearest to weights; the preparation is made in a thread.
 
     Parameters
@@ -56,25 +53,12 @@ class NoveltyFinder:
         The model.
     """
 
-    ready = Signal()
+    ready = Signal()  # from now on `find` finds something
 
     def __init__(self, model: LatentFaces) -> None:
+        super().__init__(_prepare, model)
         self._faces: NearestFaces | None = None
         self._usual = float("nan")
-        worker: Any = create_worker(_prepare, model, _start_thread=False, _ignore_errors=True)
-        self._worker = worker
-        self._worker.returned.connect(self._on_prepared)
-        self._worker.errored.connect(_report)
-        self._worker.finished.connect(self._on_finished)
-        _running.add(self)
-
-    def start(self) -> None:
-        """Begin to prepare; `ready` is emitted when it is done."""
-        self._worker.start()
-
-    def abandon(self) -> None:
-        """Say nothing any more."""
-        self._worker = None
 
     def find(self, weights: NDArray[Any]) -> Nearest | None:
         """Return the face nearest to weights (k,), or None before all is prepared."""
@@ -83,13 +67,11 @@ class NoveltyFinder:
         faces, distances = self._faces.find(weights, 1)
         return Nearest(int(faces[0]), float(distances[0]), self._usual)
 
-    def _on_prepared(self, prepared: tuple[NearestFaces, float]) -> None:
-        if self._worker is not None:
-            self._faces, self._usual = prepared
-            self.ready.emit()
-
-    def _on_finished(self) -> None:
-        _running.discard(self)
+    def take_value(self, value: tuple[NearestFaces, float]) -> str:
+        """Keep what was prepared."""
+        self._faces, self._usual = value
+        self.ready.emit()
+        return ""
 
 
 def _prepare(model: LatentFaces) -> tuple[NearestFaces, float]:
@@ -100,9 +82,3 @@ def _prepare(model: LatentFaces) -> tuple[NearestFaces, float]:
     some = np.unique(np.linspace(0, n - 1, min(n, _ASKED)).astype(int))
     find: Callable[..., Any] = faces.find
     return faces, median(float(find(model.weights[i], 1, exclude=int(i))[1][0]) for i in some)
-
-
-def _report(error: Exception) -> None:
-    from napari.utils.notifications import notification_manager
-
-    notification_manager.receive_error(type(error), error, error.__traceback__)

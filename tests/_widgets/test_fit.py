@@ -131,7 +131,7 @@ def test_wrong_input_is_told_and_nothing_starts(widget, faces, monkeypatch):
 
 def test_too_many_components_are_told(widget, faces, qtbot, monkeypatch):
     told = []
-    monkeypatch.setattr("napari_latent_faces._session.show_error", told.append)
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
     widget.parameters["n_components"].value = 31
     widget.fit_button.native.click()
     wait_for_the_end(widget, qtbot)

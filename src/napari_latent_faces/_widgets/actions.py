@@ -10,8 +10,8 @@ from magicgui.widgets.bases import Widget
 from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
-from napari_latent_faces._call import Call
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._job import Job
 from napari_latent_faces.export import check_export, export_model
 from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.script import as_python
@@ -41,7 +41,7 @@ class ResultActions(Container[Widget]):
         super().__init__(labels=False, layout="horizontal")
         self._tell = tell
         self._focus = focus_of(viewer)
-        self._export: Call | None = None
+        self._export: Job | None = None
         self.copy_button = PushButton(text="Copy as Python")
         self.export_button = PushButton(text="Export...")
         self.margins = (0, 0, 0, 0)
@@ -84,7 +84,7 @@ class ResultActions(Container[Widget]):
         except OSError as error:
             show_error(str(error))
             return
-        self._export = Call(export_model, self._focus.model, folder, force=replace)
+        self._export = Job(export_model, self._focus.model, folder, force=replace)
         self._export.returned.connect(self._on_written)
         self._export.failed.connect(self._on_failed)
         self._sync()
@@ -125,4 +125,6 @@ class ResultActions(Container[Widget]):
         """Stop listening for a widget that is gone."""
         self._focus.model_changed.disconnect(self._sync)
         if self._export is not None:
-            self._export.abandon()
+            # it goes on, since it was asked for, but there is nobody left to tell
+            self._export.returned.disconnect(self._on_written)
+            self._export.failed.disconnect(self._on_failed)

@@ -12,8 +12,8 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
-from napari_latent_faces._background import LayerJob
 from napari_latent_faces._labels import label_faces
+from napari_latent_faces._layer_job import LayerJob
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.curves import Curve, CurvesPlot, Panel
 from napari_latent_faces._widgets.form import form_of, make_fields, read_fields

@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces._call import Call
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._job import Job
 from napari_latent_faces.compare import Comparison, compare_models
 from napari_latent_faces.layers import MODEL_KEY, component_rgb
 
@@ -134,7 +134,7 @@ class CompareWidget(QWidget):
         self.viewer = napari_viewer
         self._focus = focus_of(napari_viewer)
         self._models: list[LatentFaces] = []
-        self._job: Call | None = None
+        self._job: Job | None = None
         self._lay_out()
         self._events = (
             napari_viewer.layers.events.inserted,
@@ -227,7 +227,7 @@ class CompareWidget(QWidget):
             return
         if left.components.size * right.n_components > _AT_ONCE:
             self._show(None, "Comparing ...")
-            self._job = Call(compare_models, left, right)
+            self._job = Job(compare_models, left, right)
             self._job.returned.connect(self._show_comparison)
             self._job.failed.connect(self._show_failure)
             self._job.start()

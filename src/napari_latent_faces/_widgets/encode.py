@@ -15,7 +15,7 @@ from napari_latent_faces._widgets.job_panel import JobPanel
 if TYPE_CHECKING:
     import napari
 
-    from napari_latent_faces._layer_job import LayerJob
+    from napari_latent_faces._layer_job import FacesJob
 
 __all__ = ["EncodeWidget"]
 
@@ -59,7 +59,7 @@ class EncodeWidget(JobPanel):
         assert self.model_choice.model is not None
         return EncodeJob(self.viewer, self.faces.value, self.model_choice.model)
 
-    def _show_result(self, job: LayerJob) -> None:
+    def _show_result(self, job: FacesJob) -> None:
         assert isinstance(job, EncodeJob)
         assert job.encoding is not None
         self._listed = job.layer

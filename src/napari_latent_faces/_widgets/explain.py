@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_latent_faces._faces import FacePictures
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._gallery import galleries_of
-from napari_latent_faces._job import Job
+from napari_latent_faces._job import QuietJob
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._widgets.explained import LONGEST, Explained
 from napari_latent_faces._widgets.portrait import Portrait
@@ -26,8 +26,6 @@ from napari_latent_faces._widgets.strip import PictureStrip
 from napari_latent_faces._widgets.wires import Wires
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     import napari
 
     from napari_latent_faces.explain import Parts
@@ -74,7 +72,7 @@ class ExplainWidget(QWidget):
         self._galleries = galleries_of(napari_viewer)
         self._known: Explained | None = None
         self._faces: FacePictures | None = None
-        self._preparing: Job | None = None
+        self._preparing: QuietJob | None = None
         self._users_of: int | None = None  # component whose users are known
         self._users: tuple[list[int], list[float]] = [], []
         # many moves of a dragged slider become one update: they never queue up
@@ -180,12 +178,8 @@ class ExplainWidget(QWidget):
         self._tell(_NO_MODEL if model is None else _PREPARING)
         if model is None:
             return
-
-        def preparing() -> Generator[Explained]:
-            yield Explained.of(model)
-
-        self._preparing = Job(preparing)
-        self._preparing.produced.connect(self._on_prepared)
+        self._preparing = QuietJob(Explained.of, model)
+        self._preparing.returned.connect(self._on_prepared)
         self._preparing.failed.connect(self._tell)
         self._preparing.start()
 

@@ -19,7 +19,7 @@ from napari_latent_faces.layers import ROLE_KEY
 if TYPE_CHECKING:
     import napari
 
-    from napari_latent_faces._layer_job import LayerJob
+    from napari_latent_faces._layer_job import FacesJob
 
 __all__ = ["JobPanel"]
 
@@ -42,7 +42,7 @@ class JobPanel(Container[Widget]):
     def __init__(self, napari_viewer: napari.viewer.Viewer, title: str, help_text: str) -> None:
         super().__init__(labels=False)
         self.viewer = napari_viewer
-        self._job: LayerJob | None = None
+        self._job: FacesJob | None = None
         self.model_choice = ModelChoice(napari_viewer)
         self.faces = ComboBox(name="faces", label="Faces", choices=self._pictures)
         self.start_button = PushButton(text=title, tooltip=help_text)
@@ -58,7 +58,7 @@ class JobPanel(Container[Widget]):
     def _lay_out(self) -> None:
         raise NotImplementedError
 
-    def _make_job(self) -> LayerJob:
+    def _make_job(self) -> FacesJob:
         """Return the job that the fields spell; it is not started yet."""
         raise NotImplementedError
 
@@ -70,7 +70,7 @@ class JobPanel(Container[Widget]):
             return "No model yet: fit one with Plugins > Latent faces, or open a file."
         return ""
 
-    def _show_result(self, job: LayerJob) -> None:
+    def _show_result(self, job: FacesJob) -> None:
         """Show more of a result than its text."""
 
     def _is_offered(self, layer: Any) -> bool:
@@ -126,12 +126,12 @@ class JobPanel(Container[Widget]):
             self.status.value = ""
         self._missing = missing
 
-    def start(self) -> LayerJob | None:
+    def start(self) -> FacesJob | None:
         """Start the work; what is wrong with the fields is shown in napari.
 
         Returns
         -------
-        LayerJob or None
+        FacesJob or None
             The running job, or None if it could not be started.
         """
         if self.is_working or self._what_is_missing():

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import gc
+import threading
+import warnings
+
+import pytest
+from superqt.utils import WorkerBase
+
+from napari_latent_faces._job import Job, QuietJob, _running
+
+pytestmark = pytest.mark.usefixtures("qapp")
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Collect what napari would show."""
+    from napari.utils.notifications import notification_manager
+
+    found = []
+    monkeypatch.setattr(
+        notification_manager, "dispatch", lambda note: found.append(note.message)
+    )
+    return found
+
+
+def finished():
+    return not WorkerBase._worker_set and not _running
+
+
+def test_works_in_a_thread_and_tells_here(qtbot):
+    threads, results = [], []
+    job = Job(lambda a, b: (threads.append(threading.get_ident()), a + b)[1], 1, b=2)
+    job.returned.connect(lambda result: results.append((result, threading.get_ident())))
+    job.start()
+    qtbot.waitUntil(lambda: bool(results), timeout=10_000)
+    assert results == [(3, threading.get_ident())]
+    assert threads != [threading.get_ident()]
+    qtbot.waitUntil(finished, timeout=10_000)
+
+
+@pytest.mark.parametrize(
+    "kind", [OSError, ValueError, MemoryError, ZeroDivisionError, RuntimeError]
+)
+@pytest.mark.parametrize("in_steps", [False, True])
+def test_an_error_is_shown_and_told(kind, in_steps, qtbot, told):
+    def fail():
+        raise kind("no luck")
+
+    def fail_later():
+        yield 1
+        fail()
+
+    failed, ended = [], []
+    job = Job(fail_later if in_steps else fail)
+    job.failed.connect(failed.append)
+    job.ended.connect(ended.append)
+    job.start()
+    qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
+    assert failed == ["no luck"]
+    assert ended == ["Failed: no luck"]
+    assert "no luck" in told[0]
+    qtbot.waitUntil(finished, timeout=10_000)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, told):
+    heard, go = [], threading.Event()
+
+    def work():
+        go.wait(10)
+        if fails:
+            raise OSError("too late")
+
+    job = Job(work)
+    job.returned.connect(heard.append)
+    job.failed.connect(heard.append)
+    job.start()
+    job.abandon()
+    go.set()
+    qtbot.waitUntil(finished, timeout=10_000)
+    assert not heard
+    assert not told
+
+
+def test_a_generator_hears_what_is_sent(qtbot):
+    def listening():
+        while (heard := (yield "waiting")) is None:
+            pass
+        return heard
+
+    steps, returned, ended = [], [], []
+    job = Job(listening)
+    job.send("too early")  # a generator that has not begun takes none
+    job.stepped.connect(lambda step: (steps.append(step), job.send("enough")))
+    job.returned.connect(returned.append)
+    job.ended.connect(ended.append)
+    job.start()
+    qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
+    assert steps[0] == "waiting"
+    assert returned == ["enough"]
+    assert ended == [""]
+    assert job.is_over
+    qtbot.waitUntil(finished, timeout=10_000)
+
+
+def test_a_cancelled_one_ends_once_and_closes_its_generator(qtbot):
+    closed = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield
+        finally:
+            closed.set()
+
+    ended = []
+    job = Job(endless)
+    job.ended.connect(ended.append)
+    job.stepped.connect(lambda _: job.cancel())
+    job.start()
+    qtbot.waitUntil(lambda: bool(ended) and finished(), timeout=10_000)
+    job.cancel()
+    assert ended == ["Cancelled."]
+    gc.collect()
+    assert closed.wait(10)
+
+
+def test_warnings_are_passed_on(qtbot, told):
+    job, ended = Job(warnings.warn, "look out", stacklevel=1), []
+    job.ended.connect(ended.append)
+    job.start()
+    qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
+    assert len(told) == 1
+    assert "look out" in told[0]
+    qtbot.waitUntil(finished, timeout=10_000)
+
+
+@pytest.mark.parametrize(("kind", "shown"), [(OSError, 0), (ZeroDivisionError, 1)])
+def test_a_quiet_one_leaves_wrong_input_to_its_owner(kind, shown, qtbot, told):
+    def fail():
+        raise kind("no luck")
+
+    job, failed = QuietJob(fail), []
+    job.failed.connect(failed.append)
+    job.start()
+    qtbot.waitUntil(lambda: bool(failed) and finished(), timeout=10_000)
+    assert failed == ["no luck"]
+    assert len(told) == shown
+
+
+def test_a_value_that_does_not_fit_any_more_is_an_error(qtbot, told):
+    class Late(Job):
+        def take_value(self, value):
+            raise ValueError(f"{value} is of no use")
+
+    job, ended = Late(lambda: "This"), []
+    job.ended.connect(ended.append)
+    job.start()
+    qtbot.waitUntil(lambda: bool(ended) and finished(), timeout=10_000)
+    assert ended == ["Failed: This is of no use"]
+    assert len(told) == 1
