@@ -13,9 +13,9 @@ from napari_latent_faces.encoded_layers import (
     resized_view,
     view_of,
 )
-from napari_latent_faces.encoding import drain
 from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
 from napari_latent_faces.mending import iter_mend
+from napari_latent_faces.steps import drain
 
 
 def corners(layer):

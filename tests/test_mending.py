@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces import fit, read_faces
-from napari_latent_faces.encoding import drain
 from napari_latent_faces.mending import MendedFaces, as_pixels, iter_mend, mend
 from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.steps import drain
 from tests.test_encoding import SIZE, known, random_masks
 
 

@@ -16,6 +16,7 @@ from napari_latent_faces.encoded_layers import (
 )
 from napari_latent_faces.encoding import encoded_model, iter_encode
 from napari_latent_faces.matching import match_stack
+from napari_latent_faces.steps import relayed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -73,13 +74,10 @@ class EncodeJob(FacesJob):
 
     def steps(self) -> Generator[tuple[int, int], None, Result]:
         """Encode, and prepare the layers."""
-        steps = iter_encode(self.model, self.stack)
-        while True:
-            try:
-                yield next(steps), len(self.stack)
-            except StopIteration as end:
-                encoding: Encoding = end.value
-                break
+        total = len(self.stack)
+        encoding = yield from relayed(
+            iter_encode(self.model, self.stack), lambda done: (done, total)
+        )
         other = encoded_model(self.model, self.stack, encoding)
         layers = encoded_layers(
             self.stack, other, self._view, place=self._place, flat=self._flat

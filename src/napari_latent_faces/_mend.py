@@ -10,6 +10,7 @@ from napari_latent_faces._marks import marks_on
 from napari_latent_faces.encoded_layers import MENDED, mended_layer, view_of
 from napari_latent_faces.matching import match_stack
 from napari_latent_faces.mending import MendedFaces, iter_mend
+from napari_latent_faces.steps import relayed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -78,12 +79,8 @@ class MendJob(FacesJob):
             )
         total = len(self.stack) if marks.faces is None else len(marks.faces)
         steps = iter_mend(self.model, self.stack, marks.mask, marks.faces)
-        while True:
-            try:
-                yield next(steps), total
-            except StopIteration as end:
-                mended: MendedFaces = end.value
-                return mended if self._earlier is None else mended.over(self._earlier)
+        mended = yield from relayed(steps, lambda done: (done, total))
+        return mended if self._earlier is None else mended.over(self._earlier)
 
     def show(self, result: MendedFaces) -> str:
         """Add the mended faces beside the faces."""

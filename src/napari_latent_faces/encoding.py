@@ -14,6 +14,7 @@ from napari_latent_faces.masks import PixelMask
 from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
 from napari_latent_faces.nmf.visible import VisibleParts, same_masks
 from napari_latent_faces.pixels import as_stack, check_pixels, pixel_blocks, unit_scale
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Encoding",
     "UndeterminedWarning",
-    "drain",
     "encode",
     "encoded_model",
     "find_weights",
@@ -96,8 +96,7 @@ def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
     components (QR decomposition of the visible rows, shared by faces with the same mask),
     which leaves the solution as it is. Faces are read once, a block at a time.
     """
-    encoding: Encoding = drain(iter_encode(model, images, mask))
-    return encoding
+    return drain(iter_encode(model, images, mask))
 
 
 def iter_encode(
@@ -189,15 +188,6 @@ def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> L
         scale=encoding.scale,
         provenance=provenance,
     )
-
-
-def drain(steps: Generator[int, None, Any]) -> Any:
-    """Run a generator to its end and return its value."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
 
 
 class _Job:

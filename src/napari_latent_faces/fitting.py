@@ -10,6 +10,7 @@ import numpy as np
 from napari_latent_faces.nmf import fitting as nmf
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
@@ -133,13 +134,7 @@ def fit(
     >>> model.components.shape, model.weights.shape
     ((2, 8, 8), (9, 2))
     """
-    steps = iter_fit(images, params, start=start, mask=mask, client=client, **changes)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            model: LatentFaces = end.value
-            return model
+    return drain(iter_fit(images, params, start=start, mask=mask, client=client, **changes))
 
 
 def _check_plain(params: Parameters, start: Any, mask: Any, client: Any) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.encoding import drain, encoded_model, iter_encode
+from napari_latent_faces.encoding import encoded_model, iter_encode
 from napari_latent_faces.lazy import LazyReconstruction, LazyStack, crop
 from napari_latent_faces.masks import PixelMask, marked_faces
 from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

@@ -22,6 +22,7 @@ from napari_latent_faces.choosing.splits import face_folds, pixel_halves, sample
 from napari_latent_faces.nmf import NMFParams, iter_fit
 from napari_latent_faces.pixels import as_stack
 from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -163,13 +164,7 @@ def choose_k(
     >>> choose_k(faces, [1, 2, 3, 4], n_starts=2).suggested
     3
     """
-    steps = iter_choose_k(images, ks, params, **changes)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            choice: KChoice = end.value
-            return choice
+    return drain(iter_choose_k(images, ks, params, **changes))
 
 
 class _StoppedError(Exception):

@@ -23,8 +23,9 @@ from weakref import WeakSet
 import numpy as np
 
 from napari_latent_faces.nmf.blocks import FaceBlocks, one_blas_thread
-from napari_latent_faces.nmf.crew import HANDOVER, LocalCrew, Serial, drain
+from napari_latent_faces.nmf.crew import HANDOVER, LocalCrew, Serial
 from napari_latent_faces.pixels import peak
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence

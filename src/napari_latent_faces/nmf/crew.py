@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Weights = Any
     Advance = Generator[None, None, tuple[Weights, Any]]
 
-__all__ = ["HANDOVER", "Block", "Crew", "LocalCrew", "Serial", "drain"]
+__all__ = ["HANDOVER", "Block", "Crew", "LocalCrew", "Serial"]
 
 HANDOVER = 0.25  # seconds after which a long pass lets its caller look in
 
@@ -182,13 +182,3 @@ class LocalCrew:
     def face(self, i: int, weights: Array) -> tuple[Array, Array]:
         """Return the pixels and the weights of one face."""
         return self.blocks.read(slice(i, i + 1))[0].copy(), weights[:, i].copy()
-
-
-def drain(steps: Generator[Any, None, Result]) -> Result:
-    """Return what a generator returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result

@@ -15,7 +15,6 @@ from napari_latent_faces.model import (
     unit_maximum,
 )
 from napari_latent_faces.nmf.cluster import chosen_client
-from napari_latent_faces.nmf.crew import drain
 from napari_latent_faces.nmf.given import Given, given
 from napari_latent_faces.nmf.memory import check_memory
 from napari_latent_faces.nmf.missing import iter_missing
@@ -23,6 +22,7 @@ from napari_latent_faces.nmf.multilevel import iter_multilevel
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
 from napari_latent_faces.pixels import as_matrix, as_stack
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_latent_faces.nmf.blocks import cut, one_blas_thread
-from napari_latent_faces.nmf.crew import drain
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
