@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from napari_latent_faces.cli import main
-from napari_latent_faces.cli.generate import find_face
+from napari_latent_faces.cli.inputs import find_face
 from napari_latent_faces.export import export_model
 
 

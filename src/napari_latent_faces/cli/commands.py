@@ -8,24 +8,40 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces.choosing.candidates import parse_ks
 from napari_latent_faces.choosing.options import ChoiceOptions
+from napari_latent_faces.cli.inputs import (
+    CommandError,
+    check_apart,
+    find_face,
+    load_model,
+    read,
+    warn_of_skipped,
+)
 from napari_latent_faces.cli.options import chosen, given, option, spelled
+from napari_latent_faces.cli.output import (
+    iterations,
+    method_facts,
+    model_facts,
+    say,
+    size_facts,
+    tell,
+)
 from napari_latent_faces.cli.parser import DEBUG, PROGRAM, command_parser
 from napari_latent_faces.cli.progress import progress, write_line
 from napari_latent_faces.methods import METHODS
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.reading.options import ReadOptions
-from napari_latent_faces.report import in_one_line
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.nmf import FitStep
     from napari_latent_faces.parameters import Parameters
     from napari_latent_faces.stack import FaceStack
 
@@ -33,10 +49,6 @@ __all__ = ["main"]
 
 _ANSWER = 5  # seconds that a scheduler has for its first answer
 _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
-
-
-class _CommandError(Exception):
-    """A command cannot do its work; the message is for its user."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         return _leave_broken_pipe()
-    except (OSError, ValueError, TypeError, MemoryError, ImportError, _CommandError) as error:
+    except (OSError, ValueError, TypeError, MemoryError, ImportError, CommandError) as error:
         if os.environ.get(DEBUG):
             raise
         write_line(f"{PROGRAM}: error: {_message(error)}")
@@ -89,19 +101,19 @@ def _fit(args: argparse.Namespace) -> None:
 
     params = _params(args)
     check_export(args.out, force=args.force)
-    _check_apart(args.folder, args.out)
+    check_apart(args.folder, args.out)
     with _cluster(args) as client:
-        faces = _read(args.folder, args)
-        _warn_of_skipped(faces, args.folder)
+        faces = read(args.folder, args)
+        warn_of_skipped(faces, args.folder)
         mask = None if args.mask is None else read_mask(args.mask, faces.shape[1:])
         model = _drain(faces, params, mask=mask, client=client)
     export_model(model, args.out, force=args.force)
-    _say(faces.report.summary())
-    _tell(
+    say(faces.report.summary())
+    tell(
         {
-            **_method(model),
+            **method_facts(model),
             "components": model.n_components,
-            "iterations": _iterations(model),
+            "iterations": iterations(model),
             "relative error": f"{model.error:.6f}",
             "written to": args.out,
         }
@@ -109,7 +121,6 @@ def _fit(args: argparse.Namespace) -> None:
 
 
 def _generate(args: argparse.Namespace) -> None:
-    from napari_latent_faces.cli.generate import find_face, load_model
     from napari_latent_faces.mixing import sample_weights
     from napari_latent_faces.mixing.generated import check_generated, write_generated
 
@@ -125,7 +136,7 @@ def _generate(args: argparse.Namespace) -> None:
     weights = sample_weights(model, args.count, args.random_state, face, strength)
     with progress("writing faces") as show:
         write_generated(model, weights, args.out, made=made, force=args.force, progress=show)
-    _tell({"faces": args.count, "made": made, "written to": args.out})
+    tell({"faces": args.count, "made": made, "written to": args.out})
 
 
 def _choose_k(args: argparse.Namespace) -> None:
@@ -140,13 +151,13 @@ def _choose_k(args: argparse.Namespace) -> None:
         raise argparse.ArgumentTypeError(f"-{error}") from error
     if args.out:
         check_table(args.out, force=args.force)
-    choice = measured(_read(args.folder, args), ks, changes)
+    choice = measured(read(args.folder, args), ks, changes)
     for line in table_lines(choice):
-        _say(line)
-    _say(choice.reason)
+        say(line)
+    say(choice.reason)
     if args.out:
         choice.save_csv(args.out)
-        _tell({"written to": args.out})
+        tell({"written to": args.out})
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -157,25 +168,31 @@ def _info(args: argparse.Namespace) -> None:
         if is_model_file(path):
             for name in given(ReadOptions, args):
                 raise argparse.ArgumentTypeError(f"{option(name)} is for folders of faces.")
-            _tell({"model": path, **_facts(LatentFaces.load(path))})
+            tell({"model": path, **model_facts(LatentFaces.load(path))})
             return
-    faces = _read(args.path, args)
-    _tell({"source": faces.source, **_size(faces.shape, faces.subjects), "pixels": faces.dtype})
-    _say(faces.report.details())
+    faces = read(args.path, args)
+    tell(
+        {
+            "source": faces.source,
+            **size_facts(faces.shape, faces.subjects),
+            "pixels": faces.dtype,
+        }
+    )
+    say(faces.report.details())
 
 
 def _demo(args: argparse.Namespace) -> None:
     from napari_latent_faces._demo import DemoError, run_demo
 
     chosen(NMFParams, args)
-    faces = _read(args.folder, args) if args.folder else None
+    faces = read(args.folder, args) if args.folder else None
     try:
         with redirect_stdout(sys.stderr):  # napari tells there what is going on
             saved = run_demo(faces, args.screenshot, **given(NMFParams, args))
     except DemoError as error:
-        raise _CommandError(str(error)) from error
+        raise CommandError(str(error)) from error
     if saved is not None:
-        _tell({"written to": saved})
+        tell({"written to": saved})
 
 
 def _params(args: argparse.Namespace) -> Parameters:
@@ -214,16 +231,6 @@ _COMMANDS = {
 }
 
 
-def _check_apart(folder: str, out: str) -> None:
-    """Refuse to write among the faces, where the next read would find the components."""
-    place = folder.removeprefix("file://")
-    if Path(out).resolve().is_relative_to(Path(place).resolve()):
-        raise _CommandError(
-            f"{out} lies in {folder}, where the components would be read as faces: choose a "
-            "folder elsewhere."
-        )
-
-
 @contextmanager
 def _cluster(args: argparse.Namespace) -> Iterator[Any]:
     """Connect to the scheduler that is asked for, if any; its workers read the faces."""
@@ -240,31 +247,17 @@ def _connected(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError as error:
-        raise _CommandError(
+        raise CommandError(
             "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
         ) from error
     try:
         connect: Any = Client
         return connect(address, timeout=_ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise _CommandError(
+        raise CommandError(
             f"The scheduler {address} does not answer: check its address, and that it runs "
             "(dask scheduler)."
         ) from error
-
-
-def _warn_of_skipped(faces: FaceStack, folder: str) -> None:
-    if skipped := len(faces.report.skipped):
-        where = f"{PROGRAM} info {in_one_line(folder)}"
-        write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
-
-
-def _read(path: str, args: argparse.Namespace) -> FaceStack:
-    options = asdict(chosen(ReadOptions, args))
-    with progress(f"reading {in_one_line(path)}") as show:
-        from napari_latent_faces.folder import read_faces
-
-        return read_faces(path, **options, progress=show)
 
 
 def _drain(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
@@ -272,68 +265,13 @@ def _drain(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
     with progress(f"fitting {params.n_components} components") as show:
         from napari_latent_faces.fitting import iter_fit
 
-        steps = iter_fit(faces, params, **options)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                model: LatentFaces = end.value
-                return model
+        def show_step(step: FitStep) -> None:
             show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
 
-
-# -- what is printed -----------------------------------------------------------
-
-
-def _facts(model: LatentFaces) -> dict[str, Any]:
-    origin = model.provenance
-    return {
-        "source": origin.source,
-        **_size(model.shape, origin.subjects),
-        "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
-        **_method(model),
-        "components": model.n_components,
-        "iterations": _iterations(model),
-        "relative error": f"{model.error:.6f}",
-        **_encoded_from(origin.encoded_from),
-        "parameters": _listed(model.params.to_dict()),
-        "versions": _listed(origin.versions),
-        "shares": " ".join(f"{share:.4f}" for share in model.shares),
-    }
+        return drain(iter_fit(faces, params, **options), show_step)
 
 
-def _encoded_from(source: str | None) -> dict[str, str]:
-    return {} if source is None else {"encoded with components of": source or "other faces"}
-
-
-def _size(shape: tuple[int, int, int], subjects: tuple[str, ...] | None) -> dict[str, str]:
-    n, height, width = shape
-    people = f" of {len(set(subjects))} subjects" if subjects else ""
-    return {"faces": f"{n}{people}", "size": f"{width} x {height} pixels"}
-
-
-def _method(model: LatentFaces) -> dict[str, str]:
-    """Name the method, where it is not the usual one."""
-    method = model.params.method
-    return {} if method == NMFParams.method else {"method": method}
-
-
-def _iterations(model: LatentFaces) -> str:
-    how = "converged" if model.provenance.stop_reason == "converged" else "not converged"
-    return f"{model.provenance.n_iter} ({how})"
-
-
-def _listed(values: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in values.items())
-
-
-def _tell(facts: dict[str, Any]) -> None:
-    for name, value in facts.items():
-        _say(f"{name}: {in_one_line(str(value))}")
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # so that a closed pipe is noticed here
+# -- how it fails --------------------------------------------------------------
 
 
 def _message(error: object) -> str:

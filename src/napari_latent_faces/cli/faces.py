@@ -6,15 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces.cli.commands import (
-    _check_apart,
-    _CommandError,
-    _read,
-    _say,
-    _tell,
-    _warn_of_skipped,
+from napari_latent_faces.cli.inputs import (
+    CommandError,
+    check_apart,
+    load_model,
+    read,
+    warn_of_skipped,
 )
+from napari_latent_faces.cli.output import say, tell
 from napari_latent_faces.cli.progress import progress
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +34,7 @@ def encode_faces(args: argparse.Namespace) -> None:
     from napari_latent_faces.folders import check_folder
 
     check_folder(Path(args.out), ENCODED_LAYOUT, force=args.force)
-    model = _model(args.model)
+    model = load_model(args.model)
     mask = None if args.mask is None else read_mask(args.mask, model.shape[1:])
     faces = _faces(args, model)
     encoding = _drain("encoding", iter_encode(model, faces, mask), len(faces))
@@ -41,7 +42,7 @@ def encode_faces(args: argparse.Namespace) -> None:
         export_encoded(model, faces, encoding, args.out, force=args.force, progress=show)
     worst = int(encoding.errors.argmax())
     _report(faces)
-    _tell(
+    tell(
         {
             "components": model.n_components,
             "relative error": f"{encoding.error:.6f}",
@@ -60,7 +61,7 @@ def mend_faces(args: argparse.Namespace) -> None:
     from napari_latent_faces.mending import iter_mend
 
     check_folder(Path(args.out), MENDED_LAYOUT, force=args.force)
-    model = _model(args.model)
+    model = load_model(args.model)
     mask = read_mask(args.mask, model.shape[1:])
     faces = _faces(args, model)
     mended = _drain("mending", iter_mend(model, faces, mask), len(faces))
@@ -68,40 +69,28 @@ def mend_faces(args: argparse.Namespace) -> None:
     with progress("writing") as show:
         export_mended(mended, faces, errors, args.out, force=args.force, progress=show)
     _report(faces)
-    _tell({"pixels replaced": f"{mask.sum()} of {mask.size}", "written to": args.out})
-
-
-def _model(path: str) -> LatentFaces:
-    """Load a model file, or that in a folder which fit wrote."""
-    from napari_latent_faces.model import LatentFaces
-
-    inside = Path(path, "model.npz")
-    return LatentFaces.load(inside if inside.is_file() else path)
+    tell({"pixels replaced": f"{mask.sum()} of {mask.size}", "written to": args.out})
 
 
 def _faces(args: argparse.Namespace, model: LatentFaces) -> FaceStack:
     """Read the faces at the model's size."""
-    _check_apart(args.folder, args.out)
+    check_apart(args.folder, args.out)
     args.size = model.shape[1:]
-    faces = _read(args.folder, args)
+    faces = read(args.folder, args)
     if len(faces) == 0:
-        raise _CommandError(f"There are no faces in {args.folder}.")
-    _warn_of_skipped(faces, args.folder)
+        raise CommandError(f"There are no faces in {args.folder}.")
+    warn_of_skipped(faces, args.folder)
     return faces
 
 
 def _report(faces: FaceStack) -> None:
     # most faces have one size; only those of others are listed as resized
-    _say(replace(faces.report, resized=()).summary())
+    say(replace(faces.report, resized=()).summary())
     for note in faces.report.notes:
-        _say(note)
+        say(note)
 
 
 def _drain(title: str, steps: Generator[int, None, Any], total: int) -> Any:
     """Run the steps with progress; the result is the generator's return value."""
     with progress(f"{title} {total} faces") as show:
-        while True:
-            try:
-                show(next(steps), total)
-            except StopIteration as end:
-                return end.value
+        return drain(steps, lambda done: show(done, total))

@@ -1,0 +1,71 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_latent_faces.nmf.params import NMFParams
+from napari_latent_faces.report import in_one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_latent_faces.model import LatentFaces
+
+__all__ = ["iterations", "method_facts", "model_facts", "say", "size_facts", "tell"]
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    print(text, flush=True)  # so that a closed pipe is noticed here
+
+
+def tell(facts: Mapping[str, Any]) -> None:
+    """Print facts by their names, a line each."""
+    for name, value in facts.items():
+        say(f"{name}: {in_one_line(str(value))}")
+
+
+def model_facts(model: LatentFaces) -> dict[str, Any]:
+    """Return all that ``info`` tells of a model."""
+    origin = model.provenance
+    return {
+        "source": origin.source,
+        **size_facts(model.shape, origin.subjects),
+        "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
+        **method_facts(model),
+        "components": model.n_components,
+        "iterations": iterations(model),
+        "relative error": f"{model.error:.6f}",
+        **_encoded_from(origin.encoded_from),
+        "parameters": _listed(model.params.to_dict()),
+        "versions": _listed(origin.versions),
+        "shares": " ".join(f"{share:.4f}" for share in model.shares),
+    }
+
+
+def _encoded_from(source: str | None) -> dict[str, str]:
+    return {} if source is None else {"encoded with components of": source or "other faces"}
+
+
+def size_facts(shape: tuple[int, int, int], subjects: tuple[str, ...] | None) -> dict[str, str]:
+    """Return how many faces there are, of whom, and how large."""
+    n, height, width = shape
+    people = f" of {len(set(subjects))} subjects" if subjects else ""
+    return {"faces": f"{n}{people}", "size": f"{width} x {height} pixels"}
+
+
+def method_facts(model: LatentFaces) -> dict[str, str]:
+    """Name the method, where it is not the usual one."""
+    method = model.params.method
+    return {} if method == NMFParams.method else {"method": method}
+
+
+def iterations(model: LatentFaces) -> str:
+    """Return how many iterations were made, and whether they were enough."""
+    how = "converged" if model.provenance.stop_reason == "converged" else "not converged"
+    return f"{model.provenance.n_iter} ({how})"
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
