@@ -51,8 +51,10 @@ def iter_fit(
         hold anything, NaN too. With one mask for all faces, the components are 0 there;
         with one for each, they are learnt from the faces in which they are visible.
     client : distributed.Client, "auto" or None
-        Whose cluster fits NMF to a dask array with the solver ``"multilevel"``; ``"auto"``
-        is the active client if there is one and it can, None the threads of this process.
+        Whose cluster reads the pictures and works on them: a dask array, fitted by NMF
+        with the solver ``"multilevel"``. ``"auto"`` is the active client if there is one
+        and it can, None the threads of this process. The result is the same but for
+        rounding.
 
     Yields
     ------

@@ -17,6 +17,7 @@ import pytest
 from napari_latent_faces import LatentFaces, fit, iter_fit
 from napari_latent_faces.cli import main
 from napari_latent_faces.nmf import blocks, cluster, multilevel
+from napari_latent_faces.nmf.clients import chosen_client
 from napari_latent_faces.pixels import as_stack
 from tests.nmf.test_fitting import drain
 from tests.nmf.test_multilevel import faces
@@ -304,7 +305,7 @@ def test_nothing_but_black_is_refused(client):
 
 def test_who_fits_what_where(client, images, lazy):
     def chosen(asked, images, solver="multilevel"):
-        return cluster.chosen_client(asked, as_stack(images).images, solver)
+        return chosen_client(asked, as_stack(images).images, solver)
 
     assert chosen("auto", lazy) is client
     assert chosen("auto", images) is None
@@ -322,7 +323,7 @@ def test_who_fits_what_where(client, images, lazy):
 def test_a_task_does_not_wait_for_others(client):
     def chosen():
         distributed.get_client()  # becomes the active one
-        return cluster.chosen_client("auto", da.ones((9, 8, 8)), "multilevel")
+        return chosen_client("auto", da.ones((9, 8, 8)), "multilevel")
 
     assert client.submit(chosen, pure=False).result() is None
 
@@ -350,13 +351,13 @@ def test_a_scheduler_that_goes_away_is_named(lazy):
 
 
 def test_without_a_client_a_lazy_stack_is_fitted_here(lazy):
-    assert cluster.chosen_client("auto", lazy, "multilevel") is None
+    assert chosen_client("auto", lazy, "multilevel") is None
 
 
 def test_looking_for_a_client_imports_nothing():
     code = (
         "import sys, dask.array as da\n"
-        "from napari_latent_faces.nmf.cluster import chosen_client\n"
+        "from napari_latent_faces.nmf.clients import chosen_client\n"
         "assert chosen_client('auto', da.ones((9, 8, 8)), 'multilevel') is None\n"
         "assert 'distributed' not in sys.modules"
     )

@@ -14,7 +14,7 @@ from napari_latent_faces.model import (
     Provenance,
     unit_maximum,
 )
-from napari_latent_faces.nmf.cluster import chosen_client
+from napari_latent_faces.nmf.clients import chosen_client
 from napari_latent_faces.nmf.given import Given, given
 from napari_latent_faces.nmf.memory import check_memory
 from napari_latent_faces.nmf.missing import iter_missing
@@ -82,63 +82,7 @@ def iter_fit(
     client: Any = "auto",
     **changes: Any,
 ) -> Fitting:
-    """Fit NMF to a stack of pictures, step by step.
-
-    Parameters
-    ----------
-    images : FaceStack or array of shape (n, h, w)
-        Grey pictures with non-negative pixels, numpy or dask. They are scaled to [0, 1]
-        for the fit: integers by their type's range, floats beyond 1 by their maximum.
-    params : NMFParams, optional
-        The parameters; by default those of `NMFParams`.
-    start : LatentFaces or tuple of arrays, optional
-        What to improve: a model of these faces, or weights (n, k) and components (k, h, w)
-        for pixels scaled to [0, 1]; `init` becomes ``"custom"``. The solver
-        ``"multilevel"`` then works on the full pictures from the first iteration on.
-    mask : array of shape (h, w) or (n, h, w), optional
-        **True or nonzero marks pixels to leave out**, such as the background; they may
-        hold anything, NaN too. With one mask for all faces, the components are 0 there;
-        with one for each, they are learnt from the faces in which they are visible.
-    client : distributed.Client, "auto" or None
-        The cluster that reads the pictures, a dask array, and works on them. By default
-        a dask array is fitted on the cluster of the active ``distributed.Client``, if
-        there is one; None: on the threads of this process. The result is the same but
-        for rounding.
-    **changes
-        Single parameters by name, such as ``n_components=49``.
-
-    Yields
-    ------
-    FitStep
-        Several a second. Send ``"stop"`` to end the fit and keep what was reached;
-        close the generator to drop it.
-
-    Returns
-    -------
-    LatentFaces
-        The model (the value of ``StopIteration``).
-
-    Raises
-    ------
-    TypeError, ValueError
-        For wrong parameters or pictures, before the first step. The message names the
-        parameter or the face and says what to do.
-    MemoryError
-        If the fit needs more memory than is free; known before it starts.
-    ConnectionError
-        If the scheduler of the cluster is lost. A lost worker is made good for.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If ``max_iter`` iterations were not enough.
-
-    Examples
-    --------
-    >>> steps = iter_fit(stack, n_components=20)  # doctest: +SKIP
-    >>> for step in steps:  # doctest: +SKIP
-    ...     print(step.iteration, step.error)
-    """
+    """Fit NMF step by step; `napari_latent_faces.fitting.iter_fit` has all the details."""
     params = replace(params or NMFParams(), **changes)
     if params.random_state is None:  # drawn here, so that the model says which it was
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
@@ -160,30 +104,7 @@ def fit(
     client: Any = "auto",
     **changes: Any,
 ) -> LatentFaces:
-    """Fit NMF to a stack of pictures.
-
-    Parameters
-    ----------
-    images, params, start, mask, client, **changes
-        As in `iter_fit`.
-
-    Returns
-    -------
-    LatentFaces
-        Components, weights and error.
-
-    Raises
-    ------
-    TypeError, ValueError, MemoryError
-        As in `iter_fit`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> model = fit(np.random.default_rng(0).random((9, 8, 8)), n_components=2, tol=0)
-    >>> model.components.shape, model.weights.shape
-    ((2, 8, 8), (9, 2))
-    """
+    """Fit NMF to a stack of pictures; see `iter_fit`."""
     return drain(iter_fit(images, params, start=start, mask=mask, client=client, **changes))
 
 
