@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_latent_faces.pairing import pair_most_alike
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -74,7 +76,7 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
 
     Similarity is the cosine of the angle between two pictures; its sign does not count
     where a model is signed, as the sign of such a component means nothing. The pairs are
-    the best assignment (Hungarian method).
+    the best assignment (Hungarian method): see `napari_latent_faces.pairing`.
 
     Parameters
     ----------
@@ -90,25 +92,16 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     ------
     ValueError
         If the pictures of the models differ in size.
-
-    References
-    ----------
-    H. W. Kuhn: The Hungarian method for the assignment problem. Naval Research Logistics
-    Quarterly 2 (1955), doi:10.1002/nav.3800020109.
     """
-    from scipy.optimize import linear_sum_assignment
-
     if a.shape[1:] != b.shape[1:]:
         (h, w), (other_h, other_w) = a.shape[1:], b.shape[1:]
         raise ValueError(
             f"The components are {w} x {h} and {other_w} x {other_h} pixels: only models of "
             "pictures of one size can be compared."
         )
-    cosines = _cosines(a, b)
-    if a.is_signed or b.is_signed:
-        cosines = np.abs(cosines)
-    first, second = linear_sum_assignment(cosines, maximize=True)
-    similarity = np.clip(cosines[first, second], 0.0, 1.0)
+    first, second, similarity = pair_most_alike(
+        a.components, b.components, is_signed=a.is_signed or b.is_signed
+    )
     order = np.argsort(-similarity, kind="stable")
     pairs = np.stack([first, second], axis=1)[order]
     return Matching(
@@ -146,13 +139,3 @@ def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
     return Comparison(
         match_components(a, b), (a.error, b.error), a.n_components == b.n_components
     )
-
-
-def _cosines(a: LatentFaces, b: LatentFaces) -> NDArray[np.float64]:
-    """Return the cosines between all components, 0 for those that are empty."""
-    # divided after the product, which needs no copy of the pictures
-    rows = [each.components.reshape(each.n_components, -1) for each in (a, b)]
-    norms = [np.sqrt(np.einsum("kp,kp->k", each, each)) for each in rows]
-    lengths = np.outer(*norms).astype(np.float64)
-    cosines: NDArray[np.float64] = (rows[0] @ rows[1].T) / np.where(lengths > 0, lengths, 1)
-    return cosines

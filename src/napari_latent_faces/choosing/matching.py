@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.pairing import pair_most_alike
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,19 +39,13 @@ def pair_pictures(
     ------
     ValueError
         If the shapes differ.
-
-    References
-    ----------
-    H. W. Kuhn: The Hungarian method for the assignment problem. Naval Research Logistics
-    Quarterly 2 (1955), doi:10.1002/nav.3800020109.
     """
-    from scipy.optimize import linear_sum_assignment
-
     if first.shape != second.shape:
         raise ValueError(f"The components have the shapes {first.shape} and {second.shape}.")
-    cosines = _unit_rows(first) @ _unit_rows(second).T
-    rows, partners = linear_sum_assignment(cosines, maximize=True)
-    return partners, cosines[rows, partners]
+    _, partners, cosines = pair_most_alike(
+        first.astype(np.float64, copy=False), second.astype(np.float64, copy=False)
+    )
+    return partners, cosines
 
 
 def stability(fits: Sequence[NDArray[Any]]) -> float:
@@ -62,10 +58,3 @@ def stability(fits: Sequence[NDArray[Any]]) -> float:
     """
     pairs = [(a, b) for i, a in enumerate(fits) for b in fits[:i]]
     return float(np.mean([pair_pictures(a, b)[1].mean() for a, b in pairs]))
-
-
-def _unit_rows(pictures: NDArray[Any]) -> NDArray[np.float64]:
-    rows = pictures.reshape(len(pictures), -1).astype(np.float64)
-    sizes = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = rows / np.where(sizes > 0, sizes, 1)
-    return unit
