@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,16 +12,16 @@ from napari_latent_faces.folders import Layout, check_folder, writing_folder
 from napari_latent_faces.layers import montage
 from napari_latent_faces.model import unit_maximum
 from napari_latent_faces.model_file import is_model_file
+from napari_latent_faces.tables import component_heads, numbers, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["check_export", "export_model", "numbers", "write_table"]
+__all__ = ["check_export", "export_model"]
 
 _PICTURES = "components"
 _LAYOUT = Layout(
@@ -106,16 +105,15 @@ def _write(model: LatentFaces, folder: Path) -> None:
     from PIL import Image
 
     model.save(folder / "model.npz")
-    numbered = numbers(model.n_components)
     pictures = _grey(model)
     (folder / _PICTURES).mkdir()
-    for number, picture in zip(numbered, pictures, strict=True):
+    for number, picture in zip(numbers(len(pictures)), pictures, strict=True):
         Image.fromarray(picture).save(folder / _PICTURES / f"{number}.png")
     Image.fromarray(_contact_sheet(pictures)).save(folder / "components.png")
     if model.mean is not None:
         mean = np.rint(np.clip(model.mean, 0, 1) * 255).astype(np.uint8)
         Image.fromarray(mean).save(folder / "mean.png")
-    _write_weights(model, [f"component_{number}" for number in numbered], folder)
+    _write_weights(model, folder)
 
 
 def _grey(model: LatentFaces) -> NDArray[np.uint8]:
@@ -125,12 +123,6 @@ def _grey(model: LatentFaces) -> NDArray[np.uint8]:
         pictures = (pictures + 1 + 1 / 255) / 2  # 0 becomes 128, 1 is 255, -1 at least 1
     grey: NDArray[np.uint8] = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
     return grey
-
-
-def numbers(k: int) -> list[str]:
-    """Return 0 to k - 1 as text of one length, two digits at least."""
-    digits = max(2, len(str(k - 1)))
-    return [f"{i:0{digits}}" for i in range(k)]
 
 
 def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
@@ -146,40 +138,10 @@ def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
     return montage(pictures, columns)
 
 
-def _write_weights(model: LatentFaces, columns: list[str], folder: Path) -> None:
+def _write_weights(model: LatentFaces, folder: Path) -> None:
     # as Python's floats: their digits give the same number back in any program
     rows = (weights.tolist() for weights in model.weights)
     origin = model.provenance
     names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
+    columns = component_heads(model.n_components)
     write_table(folder / "weights.csv", names, origin.subjects, columns, rows)
-
-
-def write_table(
-    path: Path,
-    names: Sequence[str],
-    subjects: Sequence[str] | None,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-) -> None:
-    """Write a table with a line a face, in UTF-8; what cannot be encoded is escaped.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    names, subjects : sequence of str
-        Of the faces, the first columns; without subjects there is no column for them.
-    columns : sequence of str
-        Heads of the other columns.
-    rows : iterable of sequences
-        Their values for each face.
-    """
-    heads = {"name": names, "subject": subjects}
-    known = {head: values for head, values in heads.items() if values is not None}
-    # a name that is no text (undecodable bytes) must not make the whole table unreadable
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        # all text is quoted: a carriage return alone would not be, and end the line
-        table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        table.writerow([*known, *columns])
-        for *face, values in zip(*known.values(), rows, strict=True):
-            table.writerow([*face, *values])

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.encoding import encoded_model
-from napari_latent_faces.export import numbers, write_table
 from napari_latent_faces.folders import Layout, writing_folder
 from napari_latent_faces.lazy import LazyReconstruction
 from napari_latent_faces.mending import as_pixels
+from napari_latent_faces.tables import component_heads, numbers, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def export_encoded(
     """
     folder = Path(folder)
     other = encoded_model(model, stack, encoding)
-    columns = [f"component_{number}" for number in numbers(model.n_components)]
+    columns = component_heads(model.n_components)
     with writing_folder(folder, ENCODED_LAYOUT, force=force) as new:
         pictures = _write_pictures(
             LazyReconstruction(other), stack.dtype, new / ENCODED_LAYOUT.pictures, progress

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces.files import replacing
+from napari_latent_faces.tables import component_heads, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Recipe", "is_recipe_table", "number_recipes", "recipe_table", "save_recipes"]
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet run a cell
 
 
 @dataclass(frozen=True)
@@ -65,13 +64,12 @@ def recipe_table(recipes: Sequence[Recipe]) -> str:
     if len(lengths) > 1:
         raise ValueError("The recipes are of models with different numbers of components.")
     k = max(lengths, default=0)
-    digits = max(2, len(str(k - 1)))
     text = io.StringIO()
     # all text is quoted: a carriage return alone would not be, and end the line
     table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
-    table.writerow(["name", "made", *(f"component_{i:0{digits}}" for i in range(k))])
+    table.writerow(["name", "made", *component_heads(k)])
     for recipe in recipes:
-        table.writerow([_harmless(recipe.name), _harmless(recipe.made), *recipe.weights])
+        table.writerow([harmless(recipe.name), harmless(recipe.made), *recipe.weights])
     return text.getvalue()
 
 
@@ -101,7 +99,3 @@ def is_recipe_table(path: Path) -> bool:
             return file.read(len(head)) == head
     except OSError:
         return False
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

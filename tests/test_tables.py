@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from napari_latent_faces.tables import component_heads, harmless, write_table
+
+
+def read(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
+def test_what_a_spreadsheet_would_calculate_stays_text(text):
+    assert harmless(text) == f"'{text}"
+
+
+def test_other_text_stays_as_it_is():
+    for text in ("s1/1.pgm", "", "'=", "a=b"):
+        assert harmless(text) == text
+
+
+def test_names_and_subjects_are_made_harmless_and_numbers_are_not(tmp_path):
+    path = tmp_path / "table.csv"
+    write_table(path, ["=cmd()", "b"], ["s1", "@s2"], ["weight"], [[-0.5], [2.0]])
+    assert read(path) == [
+        ["name", "subject", "weight"],
+        ["'=cmd()", "s1", "-0.5"],
+        ["b", "'@s2", "2.0"],
+    ]
+
+
+def test_without_subjects_there_is_no_column_for_them(tmp_path):
+    path = tmp_path / "table.csv"
+    write_table(path, ["a"], None, ["weight"], [[1.0]])
+    assert read(path) == [["name", "weight"], ["a", "1.0"]]
+
+
+def test_numbers_of_components_have_one_length():
+    assert component_heads(2) == ["component_00", "component_01"]
+    assert component_heads(101)[7] == "component_007"
