@@ -10,7 +10,7 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces import LatentFaces, draw_faces, encoding, fit
+from napari_latent_faces import LatentFaces, draw_faces, fit, stack_coder
 from napari_latent_faces.encoding import (
     UndeterminedWarning,
     encode,
@@ -249,9 +249,9 @@ def test_single_pictures_take_masks(stack, model):
 
 def test_faces_with_the_same_mask_share_a_factorization(stack, model, monkeypatch):
     taken_apart = []
-    original = encoding.VisibleParts.of
+    original = stack_coder.VisibleParts.of
     monkeypatch.setattr(
-        encoding.VisibleParts, "of",
+        stack_coder.VisibleParts, "of",
         lambda parts, mask: taken_apart.append(mask) or original(parts, mask),
     )  # fmt: skip
     masks = np.zeros(stack.shape, bool)

@@ -12,8 +12,9 @@ import numpy as np
 
 from napari_latent_faces.files import replacing
 from napari_latent_faces.methods import params_of
-from napari_latent_faces.model import LatentFaces, Provenance
+from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.npz import opened_npz, read_array
+from napari_latent_faces.provenance import Provenance
 
 if TYPE_CHECKING:
     import zipfile
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.model import StopReason
+    from napari_latent_faces.provenance import StopReason
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "is_model_file", "read_model", "write_model"]
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.methods.rows import Rows
-    from napari_latent_faces.model import StopReason
     from napari_latent_faces.nmf.fitting import FitStep
     from napari_latent_faces.parameters import Parameters
+    from napari_latent_faces.provenance import StopReason
 
     # Send "stop" to end early and keep what was reached.
     Finding = Generator["FitStep", Literal["stop"] | None, "Found"]

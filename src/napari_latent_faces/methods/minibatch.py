@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         MiniBatchNMFParams,
     )
     from napari_latent_faces.methods.rows import Rows
-    from napari_latent_faces.model import StopReason
+    from napari_latent_faces.provenance import StopReason
 
     AnyParams = DictionaryParams | KMeansParams | MiniBatchNMFParams
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.methods.found import Finding
     from napari_latent_faces.methods.params import ICAParams, PCAParams
     from napari_latent_faces.methods.rows import Rows
-    from napari_latent_faces.model import StopReason
+    from napari_latent_faces.provenance import StopReason
 
     Axes = Generator[FitStep, Literal["stop"] | None, tuple[NDArray[Any], int, bool]]
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.model import StopReason
     from napari_latent_faces.nmf.factors import Factors, Solving
+    from napari_latent_faces.provenance import StopReason
     from napari_latent_faces.stack import FaceStack
 
     Fitting = Generator["FitStep", Literal["stop"] | None, LatentFaces]

@@ -1,0 +1,82 @@
+"""Where a model comes from: its faces, its fit, and the software that made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from napari_latent_faces.stack import FaceStack
+
+__all__ = ["Provenance", "StopReason", "library_versions"]
+
+StopReason = Literal["converged", "max_iter", "stopped"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The faces it was fitted to, in the order of the weights.
+    subjects : tuple of str or None
+        Whose faces they are.
+    source : str
+        The folder or archive they were read from.
+    dtype : str
+        The type of their pixels.
+    n_iter : int
+        Iterations made.
+    stop_reason : {"converged", "max_iter", "stopped"}
+        Why the fit ended; "stopped" is the user's wish.
+    versions : dict of str to str
+        Versions of this package and of the libraries that did the arithmetic.
+    encoded_from : str, optional
+        The source of the faces that the components were fitted to, where the weights are
+        those of other faces, found by encoding; None for a fit.
+    reading : dict or None
+        The options, other than default ones, with which `read_faces` read `source`; None
+        if the faces did not come from it as they are, or that is not known.
+    """
+
+    names: tuple[str, ...]
+    subjects: tuple[str, ...] | None
+    source: str
+    dtype: str
+    n_iter: int
+    stop_reason: StopReason
+    versions: dict[str, str] = field(default_factory=dict)
+    encoded_from: str | None = None
+    reading: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:
+        """Return where a model of `stack` comes from, fitted now."""
+        options = stack.report.options
+        return cls(
+            names=stack.names,
+            subjects=stack.subjects,
+            source=stack.source,
+            dtype=stack.dtype.name,
+            n_iter=n_iter,
+            stop_reason=stop_reason,
+            versions=library_versions(),
+            reading=None if options is None else options.changed(),
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of this package and of what does its arithmetic."""
+    import platform
+    from importlib.metadata import version
+
+    from napari_latent_faces import __version__
+
+    names = ("numpy", "scikit-learn", "scipy")
+    return {
+        "napari-latent-faces": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in names},
+    }
