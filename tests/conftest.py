@@ -66,3 +66,17 @@ def faces_folder(stack, tmp_path) -> Path:
         Image.fromarray(picture).save(root / name)
     (root / "README.txt").write_text("hello")
     return root
+
+
+@pytest.fixture
+def notes(monkeypatch):
+    """Collect what napari would show."""
+    from napari.utils.notifications import notification_manager
+
+    found = []
+    monkeypatch.setattr(
+        notification_manager,
+        "dispatch",
+        lambda note: found.append(f"{note.severity}: {note.message}"),
+    )
+    return found

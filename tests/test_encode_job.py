@@ -22,20 +22,6 @@ def viewer(stack, qapp):
     qapp.processEvents()
 
 
-@pytest.fixture
-def notes(monkeypatch):
-    """Collect what napari would show."""
-    from napari.utils.notifications import notification_manager
-
-    found = []
-    monkeypatch.setattr(
-        notification_manager,
-        "dispatch",
-        lambda note: found.append(f"{note.severity}: {note.message}"),
-    )
-    return found
-
-
 def run(qtbot, job):
     """Run a job to its end and return what it tells."""
     told = []

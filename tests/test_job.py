@@ -12,18 +12,6 @@ from napari_latent_faces._job import Job, QuietJob, _running
 pytestmark = pytest.mark.usefixtures("qapp")
 
 
-@pytest.fixture
-def told(monkeypatch):
-    """Collect what napari would show."""
-    from napari.utils.notifications import notification_manager
-
-    found = []
-    monkeypatch.setattr(
-        notification_manager, "dispatch", lambda note: found.append(note.message)
-    )
-    return found
-
-
 def finished():
     return not WorkerBase._worker_set and not _running
 
@@ -43,7 +31,7 @@ def test_works_in_a_thread_and_tells_here(qtbot):
     "kind", [OSError, ValueError, MemoryError, ZeroDivisionError, RuntimeError]
 )
 @pytest.mark.parametrize("in_steps", [False, True])
-def test_an_error_is_shown_and_told(kind, in_steps, qtbot, told):
+def test_an_error_is_shown_and_told(kind, in_steps, qtbot, notes):
     def fail():
         raise kind("no luck")
 
@@ -59,12 +47,12 @@ def test_an_error_is_shown_and_told(kind, in_steps, qtbot, told):
     qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
     assert failed == ["no luck"]
     assert ended == ["Failed: no luck"]
-    assert "no luck" in told[0]
+    assert "no luck" in notes[0]
     qtbot.waitUntil(finished, timeout=10_000)
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, told):
+def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, notes):
     heard, go = [], threading.Event()
 
     def work():
@@ -80,7 +68,7 @@ def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, told):
     go.set()
     qtbot.waitUntil(finished, timeout=10_000)
     assert not heard
-    assert not told
+    assert not notes
 
 
 def test_a_generator_hears_what_is_sent(qtbot):
@@ -126,18 +114,18 @@ def test_a_cancelled_one_ends_once_and_closes_its_generator(qtbot):
     assert closed.wait(10)
 
 
-def test_warnings_are_passed_on(qtbot, told):
+def test_warnings_are_passed_on(qtbot, notes):
     job, ended = Job(warnings.warn, "look out", stacklevel=1), []
     job.ended.connect(ended.append)
     job.start()
     qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
-    assert len(told) == 1
-    assert "look out" in told[0]
+    assert len(notes) == 1
+    assert "look out" in notes[0]
     qtbot.waitUntil(finished, timeout=10_000)
 
 
 @pytest.mark.parametrize(("kind", "shown"), [(OSError, 0), (ZeroDivisionError, 1)])
-def test_a_quiet_one_leaves_wrong_input_to_its_owner(kind, shown, qtbot, told):
+def test_a_quiet_one_leaves_wrong_input_to_its_owner(kind, shown, qtbot, notes):
     def fail():
         raise kind("no luck")
 
@@ -146,10 +134,10 @@ def test_a_quiet_one_leaves_wrong_input_to_its_owner(kind, shown, qtbot, told):
     job.start()
     qtbot.waitUntil(lambda: bool(failed) and finished(), timeout=10_000)
     assert failed == ["no luck"]
-    assert len(told) == shown
+    assert len(notes) == shown
 
 
-def test_a_value_that_does_not_fit_any_more_is_an_error(qtbot, told):
+def test_a_value_that_does_not_fit_any_more_is_an_error(qtbot, notes):
     class Late(Job):
         def take_value(self, value):
             raise ValueError(f"{value} is of no use")
@@ -159,4 +147,4 @@ def test_a_value_that_does_not_fit_any_more_is_an_error(qtbot, told):
     job.start()
     qtbot.waitUntil(lambda: bool(ended) and finished(), timeout=10_000)
     assert ended == ["Failed: This is of no use"]
-    assert len(told) == 1
+    assert len(notes) == 1

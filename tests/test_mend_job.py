@@ -9,7 +9,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._mend import MendJob
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces.layers import ROLE_KEY, faces_layer
-from tests.test_encode_job import notes, run  # noqa: F401
+from tests.test_encode_job import run
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_shapes_on_a_slice(viewer, faces, stack, model, box, qtbot):
 
 
 @pytest.mark.parametrize("face", [None, 2])
-def test_an_empty_mask_is_told(viewer, faces, stack, model, box, qtbot, face, notes):  # noqa: F811
+def test_an_empty_mask_is_told(viewer, faces, stack, model, box, qtbot, face, notes):
     masks = np.zeros(stack.shape, np.uint8)
     if face is not None:
         masks[9] = box  # of another face
@@ -100,7 +100,7 @@ def test_faces_of_another_size_are_refused(viewer, model, box):
         MendJob(viewer, large, model, viewer.add_labels(box))
 
 
-def test_a_mask_that_hides_a_component_is_told(viewer, faces, model, qtbot, notes):  # noqa: F811
+def test_a_mask_that_hides_a_component_is_told(viewer, faces, model, qtbot, notes):
     labels = viewer.add_labels(np.ones((12, 10), np.uint8))
     labels.data[0, :2] = 0
     run(qtbot, MendJob(viewer, faces, model, labels))

@@ -26,20 +26,6 @@ def viewer(stack, qapp):
     qapp.processEvents()
 
 
-@pytest.fixture
-def notes(monkeypatch):
-    """Collect what napari would show."""
-    from napari.utils.notifications import notification_manager
-
-    found = []
-    monkeypatch.setattr(
-        notification_manager,
-        "dispatch",
-        lambda note: found.append(f"{note.severity}: {note.message}"),
-    )
-    return found
-
-
 def session(viewer, params, **options):
     return FitSession(viewer, viewer.layers["orl"], params, ShowOptions(**options))
 
