@@ -61,7 +61,7 @@ def test_a_failed_save_leaves_the_old_file(model, saved, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full)
+    monkeypatch.setattr("numpy.lib.format.write_array", full)
     with pytest.raises(OSError, match="No space left"):
         model.save(saved)
     assert saved.read_bytes() == before

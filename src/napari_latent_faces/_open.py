@@ -38,8 +38,8 @@ def add_faces(viewer: napari.components.ViewerModel, path: str) -> None:
     label_faces(viewer)
     try:
         found = read_faces_layers(path)
-    except (OSError, ValueError) as error:
-        show_error(str(error))
+    except (OSError, ValueError, MemoryError) as error:
+        show_error(str(error) or "There is not enough memory to read these faces.")
         return
     for data in found:
         if data is not NO_LAYER:

@@ -93,6 +93,7 @@ def iter_fit(
         return nmf.iter_fit(images, params, start=start, mask=mask, client=client, **changes)
     _check_plain(params, start, mask, client)
     from napari_latent_faces.methods.fitting import iter_method
+    from napari_latent_faces.methods.memory import check_memory
 
     params = replace(params, **changes)  # type: ignore[type-var]  # dataclasses all
     if params.random_state is None:  # drawn here, so that the model says which it was
@@ -100,6 +101,7 @@ def iter_fit(
         params = replace(params, random_state=seed)  # type: ignore[type-var]
     stack = as_stack(images)
     _check_counts(stack, params)
+    check_memory(stack, params)
     return iter_method(stack, params)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from napari_latent_faces.files import replacing
 from napari_latent_faces.methods import params_of
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.npz import opened_npz, read_array
+from napari_latent_faces.npz import opened_npz, read_array, write_arrays
 from napari_latent_faces.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -51,10 +51,14 @@ def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
         "provenance": asdict(model.provenance),
     }
     text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    arrays: dict[str, Any] = {"components": model.components, "weights": model.weights}
+    arrays: dict[str, Any] = {
+        "header": np.frombuffer(text, np.uint8),
+        "components": model.components,
+        "weights": model.weights,
+    }
     arrays |= {name: array for name, array in also.items() if array is not None}
     with replacing(path) as file:
-        np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)
+        write_arrays(file, arrays)
 
 
 def is_model_file(path: str | PathLike[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Arrays from an ``.npz`` file of anybody's: no code, and no more memory than it has bytes."""
+"""Arrays in ``.npz`` files; anybody's are read without code, in no more memory than bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["opened_npz", "read_array"]
+__all__ = ["opened_npz", "read_array", "write_arrays"]
 
 # What a member may be compressed to before it counts as a bomb; noise does not shrink so far.
 BOMB_BYTES = 2**20
@@ -96,6 +96,30 @@ def read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         numbers = _read_bytes(file, there).view(dtype)
     array = numbers.reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def write_arrays(file: IO[bytes], arrays: dict[str, NDArray[Any]]) -> None:
+    """Write arrays as `numpy.savez` does, but close the archive whatever happens.
+
+    `numpy.savez` of NumPy 2.0 leaves that to the garbage collector, which then writes to a
+    file that may be gone.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing; it stays open.
+    arrays : dict of str to array
+        The arrays by their names.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written.
+    """
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def _times(shape: tuple[int, ...]) -> str:

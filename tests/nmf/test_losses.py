@@ -28,6 +28,7 @@ def test_float32_pixels_lose_no_more_than_their_rounding():
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**7))
+@settings(deadline=None)
 def test_row_blocks_cover_every_row_once(n, p):
     blocks = list(losses.row_blocks(min(n, 5000), p))
     covered = [i for rows in blocks for i in range(rows.start, rows.stop)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import errno
+import gc
+import io
 import os
 import shutil
 import signal
@@ -19,6 +21,7 @@ from PIL import Image
 
 from napari_latent_faces import LatentFaces
 from napari_latent_faces.export import export_model
+from napari_latent_faces.npz import write_arrays
 from tests.fuzz.targets import a_model
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
@@ -226,6 +229,24 @@ def test_a_limit_of_file_sizes(tmp_path, two_models, what):
     assert str(target) in words
     assert files_of(folder) == before
     assert not list(folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize("room", [0, 100, 3000])
+def test_nothing_is_written_later_when_a_write_has_failed(monkeypatch, room):
+    """No archive is left to the garbage collector, which would tell of it, and write on."""
+    late = []
+    monkeypatch.setattr(sys, "unraisablehook", late.append)
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell() + len(data) > room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    with Full() as file, pytest.raises(OSError, match="No space left"):
+        write_arrays(file, {"a": np.zeros(900, np.uint8), "b": np.ones(9000, np.uint8)})
+    gc.collect()
+    assert not late
 
 
 @pytest.mark.parametrize("what", ["model", "export"])

@@ -6,6 +6,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Label, LineEdit, SpinBox
+from qtpy.QtCore import QRegularExpression
+from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 if TYPE_CHECKING:
@@ -28,6 +30,18 @@ class NumberEdit(LineEdit):
             return float(text)
         except ValueError:
             return text
+
+
+class CountBox(SpinBox):
+    """A whole number of 0 or more; only digits can be typed.
+
+    superqt's box lets a minus be typed, and raises when that is all there is.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        line = self.native.lineEdit()
+        line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
 
 
 def make_fields(parameters: type[Any]) -> dict[str, ValueWidget[Any]]:
@@ -92,7 +106,7 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
         "value": declared.default,
     }
     if declared.type.startswith("int"):
-        return SpinBox(
+        return CountBox(
             min=known["min"], max=min(known.get("max", _LARGEST), _LARGEST), **common
         )
     if "min" in known:

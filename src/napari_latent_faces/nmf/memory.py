@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_latent_faces.nmf.blocks import block_bytes, processors
 from napari_latent_faces.pixels import matrix_dtype
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.nmf.params import NMFParams
     from napari_latent_faces.stack import FaceStack
 
-__all__ = ["check_memory", "needed"]
+__all__ = ["check_memory", "needed", "refuse_if_too_large", "smaller"]
 
 _COPIES = 3  # of the pixels as floats, measured: what scikit-learn's solvers come to
 _COARSE = 2**27  # bytes of the small pictures of a large stack, with room to spare
@@ -48,26 +50,56 @@ def check_memory(stack: FaceStack, params: NMFParams) -> None:
     MemoryError
         The message says how much is needed and how to do with less.
     """
+    what = f"solver={params.solver!r} with n_components={params.n_components}"
+    refuse_if_too_large(needed(stack, params), what, stack, _remedy(stack, params.solver))
+
+
+def refuse_if_too_large(bytes_needed: int, what: str, stack: FaceStack, remedy: str) -> None:
+    """Raise if a fit needs more memory than is free.
+
+    Parameters
+    ----------
+    bytes_needed : int
+        What it takes.
+    what : str
+        What needs them.
+    stack : FaceStack
+        The pictures.
+    remedy : str
+        A sentence that says what to do.
+
+    Raises
+    ------
+    MemoryError
+        With all that in its message.
+    """
     import psutil
 
-    bytes_needed, free = needed(stack, params), int(psutil.virtual_memory().available)
+    free = int(psutil.virtual_memory().available)
     if bytes_needed <= free:
         return
     n, h, w = stack.shape
     raise MemoryError(
-        f"solver={params.solver!r} with n_components={params.n_components} needs about "
-        f"{_giga(bytes_needed)} for {n} faces of {w} x {h} pixels, and {_giga(free)} of memory "
-        f"are free. {_remedy(params.solver)}"
+        f"{what} needs about {_giga(bytes_needed)} for {n} faces of {w} x {h} pixels, and "
+        f"{_giga(free)} of memory are free. {remedy}"
     )
 
 
-def _remedy(solver: str) -> str:
-    smaller = "read the faces smaller (size=...), or fewer of them"
+def smaller(stack: FaceStack) -> str:
+    """Say how else a stack can be read, so that it takes less."""
+    ways = "read the faces smaller (size=...), or fewer of them"
+    if isinstance(stack.images, np.ndarray):  # not lazy yet
+        return f"{ways}, or leave them on the disk (lazy=True)"
+    return ways
+
+
+def _remedy(stack: FaceStack, solver: str) -> str:
     if solver != "multilevel":
         return (
-            f"Choose solver='multilevel', which takes the faces block by block, or {smaller}."
+            "Choose solver='multilevel', which takes the faces block by block, or "
+            f"{smaller(stack)}."
         )
-    return f"Choose fewer components, {smaller}."
+    return f"Choose fewer components, {smaller(stack)}."
 
 
 def _giga(size: int) -> str:

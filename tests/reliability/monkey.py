@@ -1,0 +1,234 @@
+"""A user who does anything that the window lets them do, in no order; seeded."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Layer
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QTableView,
+)
+
+from napari_latent_faces import draw_faces
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces.layers import faces_layer
+
+PLUGIN = "napari-latent-faces"
+PANELS = (
+    "Latent faces",
+    "Mix faces",
+    "What builds this face?",
+    "New faces",
+    "Mend faces",
+    "Choose k",
+    "Compare models",
+)
+KINDS = (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QComboBox,
+    QLineEdit,
+    QTableView,
+)
+# Small numbers: the work is to stay short.
+TEXTS = ("", "3", "2, 4", "0", "-", "-1", "1e-3", "0.5", "12", "nothing", "2-5")
+MOST_LAYERS = 25
+
+STACKS = [draw_faces(4, 4, shape=(24, 20), random_state=i) for i in range(3)]
+
+
+class Monkey:
+    """Does one thing after another with a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer, shown.
+    rng : numpy.random.Generator
+        Decides.
+    """
+
+    def __init__(self, viewer, rng):
+        self.viewer, self.rng = viewer, rng
+        self.done: Counter[str] = Counter()
+        self.last: list[str] = []
+        self._actions = [
+            (self.touch_a_panel, 40),
+            (self.fit, 6),
+            (self.open_faces, 3),
+            (self.open_panel, 6),
+            (self.close_panel, 3),
+            (self.hide_or_show_panel, 2),
+            (self.remove_layer, 3),
+            (self.rename_layer, 3),
+            (self.select_layers, 4),
+            (self.move_slider, 8),
+            (self.choose_component, 4),
+            (self.hide_or_show_layer, 3),
+            (self.wait, 14),
+            (self.start_again, 0.7),
+        ]
+
+    def act(self, n=1):
+        """Do `n` things; let Qt have its turn after each."""
+        weights = np.array([weight for _, weight in self._actions])
+        for _ in range(n):
+            action, _ = self._actions[self.rng.choice(len(weights), p=weights / weights.sum())]
+            self.note(action.__name__)
+            action()
+            settle()
+
+    def note(self, what):
+        self.done[what] += 1
+        self.last = [*self.last[-7:], what]
+
+    # -- layers ----------------------------------------------------------------
+
+    def open_faces(self):
+        if len(self.viewer.layers) < MOST_LAYERS:
+            stack = STACKS[self.rng.integers(len(STACKS))]
+            self.viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
+
+    def remove_layer(self):
+        if layer := self._any_layer():
+            self.viewer.layers.remove(layer)
+
+    def rename_layer(self):
+        if layer := self._any_layer():
+            layer.name = str(
+                self.rng.choice(["faces", "a", "latent faces [a]", "\N{GRINNING FACE}"])
+            )
+
+    def select_layers(self):
+        some = [layer for layer in self.viewer.layers if self.rng.random() < 0.3]
+        self.viewer.layers.selection = set(some)
+        if some:
+            self.viewer.layers.selection.active = some[0]
+
+    def hide_or_show_layer(self):
+        if layer := self._any_layer():
+            layer.visible = not layer.visible
+
+    def start_again(self):
+        self.viewer.layers.clear()
+        self.open_faces()
+
+    def _any_layer(self):
+        layers = self.viewer.layers
+        return layers[int(self.rng.integers(len(layers)))] if layers else None
+
+    # -- the window ------------------------------------------------------------
+
+    def move_slider(self):
+        dims = self.viewer.dims
+        if dims.ndim > 2:
+            dims.set_point(0, int(self.rng.integers(dims.nsteps[0])))
+
+    def choose_component(self):
+        focus = focus_of(self.viewer)
+        if focus.model is not None:
+            focus.select_component(int(self.rng.integers(focus.model.n_components)))
+
+    def open_panel(self):
+        name = str(self.rng.choice(PANELS))
+        self.note(f"open {name}")
+        self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
+
+    def close_panel(self):
+        if docks := self._docks():
+            docks[int(self.rng.integers(len(docks)))].destroyOnClose()
+
+    def hide_or_show_panel(self):
+        if docks := self._docks():
+            dock = docks[int(self.rng.integers(len(docks)))]
+            dock.setVisible(not dock.isVisible())
+
+    def wait(self):
+        QTest.qWait(int(self.rng.integers(1, 60)))
+
+    def _docks(self):
+        window = self.viewer.window
+        return [window._wrapped_dock_widgets[name] for name in window.dock_widgets]
+
+    def fit(self):
+        """Press Fit, or stop the fit that is running."""
+        for widget in self.viewer.window.dock_widgets.values():
+            if button := getattr(widget, "fit_button", None):
+                button.native.click()
+
+    # -- whatever a panel shows --------------------------------------------------
+
+    def touch_a_panel(self):
+        """Use one of the things that can be used in one of the panels."""
+        docks = self._docks()
+        if not docks:
+            return
+        dock = docks[int(self.rng.integers(len(docks)))]
+        usable = [
+            each
+            for kind in KINDS
+            for each in dock.widget().findChildren(kind)
+            if each.isEnabled() and each.isVisible()
+        ]
+        if usable:
+            widget = usable[int(self.rng.integers(len(usable)))]
+            words = getattr(widget, "text", str)()
+            self.note(f"{dock.name}: {type(widget).__name__} {words}")
+            self._use(widget)
+
+    def _use(self, widget):
+        rng = self.rng
+        if isinstance(widget, QAbstractButton):
+            widget.click()
+        elif isinstance(widget, QComboBox):
+            if widget.count():
+                widget.setCurrentIndex(int(rng.integers(widget.count())))
+        elif isinstance(widget, QAbstractSlider):
+            widget.setValue(int(rng.integers(widget.minimum(), widget.maximum() + 1)))
+        elif isinstance(widget, QAbstractSpinBox):
+            self._type(widget)
+        elif isinstance(widget, QLineEdit):
+            if not isinstance(widget.parent(), QAbstractSpinBox):
+                self._type(widget)
+        elif isinstance(widget, QTableView) and widget.model().rowCount():
+            rows = widget.model().rowCount()
+            widget.clicked.emit(widget.model().index(int(rng.integers(rows)), 0))
+
+    def _type(self, field):
+        field.selectAll()
+        QTest.keyClick(field, Qt.Key.Key_Delete)
+        QTest.keyClicks(field, str(self.rng.choice(TEXTS)))
+        QTest.keyClick(field, Qt.Key.Key_Return)
+
+    # -- the end ---------------------------------------------------------------
+
+    def tidy_up(self):
+        """Close every panel and remove every layer, as a user does before going home."""
+        for dock in self._docks():
+            dock.destroyOnClose()
+        self.viewer.layers.clear()
+        settle()
+
+
+def settle():
+    """Let Qt do what waits to be done, and delete what is to be deleted."""
+    QApplication.processEvents()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def resident():
+    """Return the memory that this process holds, in MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

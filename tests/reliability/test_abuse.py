@@ -1,0 +1,172 @@
+"""A window in the hands of somebody who does anything in any order."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import threading
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QThreadPool, qInstallMessageHandler
+from superqt.utils import WorkerBase
+
+from tests.reliability.monkey import PLUGIN, Monkey, resident, settle
+
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux tells it"),
+]
+
+# What Qt says of a screen without a window manager, or of sizes in a crowded window.
+# Icons of a theme may be half written by another napari that starts just now.
+HARMLESS = ("propagateSizeHints", "/_themes/")
+
+
+@pytest.fixture
+def faults(monkeypatch):
+    """Collect what went wrong anywhere: in the window, in threads, in Qt, in napari."""
+    from napari.utils.notifications import notification_manager
+
+    found = []
+    monkeypatch.setattr(sys, "excepthook", lambda *args: found.append(told(args[1])))
+    monkeypatch.setattr(
+        threading, "excepthook", lambda args: found.append(told(args.exc_value))
+    )
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: found.append(told(args.exc_value)))
+
+    def dispatch(note):
+        error = getattr(note, "exception", None)
+        if error is not None:  # what a user is told in words has none
+            found.append(told(error))
+
+    monkeypatch.setattr(notification_manager, "dispatch", dispatch)
+
+    def heard(kind, _context, words):
+        if not any(each in words for each in HARMLESS):
+            found.append(f"Qt: {words}")
+
+    before = qInstallMessageHandler(heard)
+    yield found
+    qInstallMessageHandler(before)
+
+
+def told(error):
+    import traceback
+
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.fixture
+def no_dialogs(monkeypatch, tmp_path):
+    """Answer every question: files go to a folder of the test, and yes, replace them."""
+    from qtpy.QtWidgets import QFileDialog, QMessageBox
+
+    path = str(tmp_path / "file")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (path, ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (path, ""))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "out"))
+    yes = QMessageBox.StandardButton.Yes
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: yes)
+
+
+@pytest.fixture
+def shown(npe2pm, make_napari_viewer, monkeypatch, no_dialogs, faults):
+    """Return how to make a window that knows the plugin."""
+    with npe2pm.tmp_plugin(package=PLUGIN):
+        yield lambda: make_napari_viewer(show=True)
+        WorkerBase.await_workers(20_000)
+
+
+def wait_for_threads(qtbot):
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=60_000)
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
+    settle()
+
+
+def at_rest(monkey, qtbot):
+    """Let the monkey go home; return memory in MiB, threads, and what of ours is alive."""
+    monkey.tidy_up()
+    wait_for_threads(qtbot)
+    for _ in range(3):
+        gc.collect()
+        settle()
+    ctypes.CDLL(None).malloc_trim(0)
+    return resident(), {thread.name for thread in threading.enumerate()}, ours_alive()
+
+
+# What a panel, a fit or a result leaves behind would be one of these.
+COUNTED = (
+    "Widget", "Session", "Job", "Call", "Making", "NoveltyFinder", "ResultLayers",
+    "LatentFaces", "MixingDesk", "LazyReconstruction", "LazyResidual", "Mix",
+)  # fmt: skip
+
+
+def ours_alive():
+    """Count the panels, jobs, models and results that exist."""
+    kinds = [
+        type(each)
+        for each in gc.get_objects()
+        if str(type(each).__module__).startswith("napari_latent_faces")
+        and type(each).__name__.endswith(COUNTED)
+    ]
+    return {kind.__name__: kinds.count(kind) for kind in set(kinds)}
+
+
+def abuse(shown, faults, qtbot, *, seed, warm_up, rounds, actions, guests):
+    """Let a monkey act in rounds, the first `guests` with another window; return the rests."""
+    rng = np.random.default_rng(seed)
+    monkey = Monkey(shown(), rng)
+    monkey.start_again()
+    monkey.act(warm_up)
+    rests = [at_rest(monkey, qtbot)]
+    for i in range(rounds):
+        if i < guests:
+            with_a_guest(monkey, shown(), rng, actions)
+        else:
+            monkey.act(actions)
+        rests.append(at_rest(monkey, qtbot))
+        assert not faults, "\n".join(faults) + f"\nafter {monkey.last}"
+        assert not monkey.viewer.layers
+    return monkey, rests
+
+
+def with_a_guest(monkey, viewer, rng, actions):
+    """Let another window be used at the same time, and close it in the middle of a fit."""
+    guest = Monkey(viewer, rng)
+    guest.start_again()
+    viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
+    for _ in range(actions // 10):
+        monkey.act(9)
+        guest.act(1)
+    guest.fit()
+    viewer.close()
+
+
+def check(monkey, rests, most, capsys):
+    """Nothing of ours is left, and memory has not grown by more than some MiB."""
+    memory, threads, alive = zip(*rests, strict=True)
+    with capsys.disabled():  # the figures of docs/reliability.md
+        megabytes = ", ".join(f"{each:.0f}" for each in memory)
+        sys.stdout.write(f" {sum(monkey.done.values())} things done; MiB at rest: {megabytes} ")
+    assert alive == ({},) * len(alive)
+    assert all(each <= threads[0] for each in threads)
+    # the second window is new to the process in the first round: it counts from there on
+    assert memory[-1] - memory[1] < most, f"{memory} MiB"
+
+
+def test_a_hundred_and_fifty_things(shown, faults, qtbot, capsys):
+    monkey, rests = abuse(
+        shown, faults, qtbot, seed=0, warm_up=30, rounds=1, actions=120, guests=1
+    )
+    check(monkey, rests, 1, capsys)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("seed", [1, 2])
+def test_thousands_of_things(shown, faults, qtbot, seed, capsys):
+    monkey, rests = abuse(
+        shown, faults, qtbot, seed=seed, warm_up=300, rounds=9, actions=250, guests=1
+    )
+    check(monkey, rests, 30, capsys)

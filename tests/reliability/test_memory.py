@@ -1,0 +1,138 @@
+"""No memory left, in the middle of work: it is told, and the window lives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from superqt.utils import WorkerBase
+
+from napari_latent_faces import NMFParams, draw_faces, fit
+from napari_latent_faces._encode import EncodeJob
+from napari_latent_faces._open import add_faces
+from napari_latent_faces._results import ShowOptions
+from napari_latent_faces._session import FitSession
+from napari_latent_faces.layers import MODEL_KEY, faces_layer
+from napari_latent_faces.methods import METHODS
+
+SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
+
+
+@pytest.fixture
+def viewer(stack, qapp):
+    viewer = ViewerModel()
+    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    yield viewer
+    WorkerBase.await_workers(10_000)
+    qapp.processEvents()
+
+
+@pytest.fixture
+def notes(monkeypatch):
+    """Collect what napari would show."""
+    from napari.utils.notifications import notification_manager
+
+    found = []
+    monkeypatch.setattr(
+        notification_manager,
+        "dispatch",
+        lambda note: found.append((note.severity, note.message)),
+    )
+    return found
+
+
+def no_memory(*_args, **_kwargs):
+    """Ask the system for more than any machine has: its own error, in its own words."""
+    return np.empty(2**60, np.uint8)
+
+
+def run(qtbot, job):
+    told = []
+    job.ended.connect(told.append)
+    job.start()
+    qtbot.waitUntil(lambda: bool(told), timeout=30_000)
+    return told[0]
+
+
+def fitting(viewer, params=SHORT):
+    return FitSession(viewer, viewer.layers["orl"], params, ShowOptions())
+
+
+@pytest.mark.parametrize(
+    ("params", "place"),
+    [
+        (SHORT, "napari_latent_faces.nmf.multilevel.initial_factors"),
+        (METHODS["pca"](n_components=3), "napari_latent_faces.methods.rows.as_matrix"),
+        (
+            METHODS["kmeans"](n_components=3),
+            "napari_latent_faces.methods.minibatch.batch_error",
+        ),
+    ],
+    ids=["nmf", "pca", "kmeans"],
+)
+def test_in_a_fit(viewer, params, place, notes, monkeypatch, qtbot):
+    with monkeypatch.context() as patched:
+        patched.setattr(place, no_memory)
+        told = run(qtbot, fitting(viewer, params))
+    assert told.startswith("The fit failed: Unable to allocate 1.00 EiB")
+    assert [message for _, message in notes] == [told.removeprefix("The fit failed: ")]
+    assert [layer.name for layer in viewer.layers] == ["orl"]
+    run(qtbot, fitting(viewer))  # the next one is as if nothing had been
+    assert len(viewer.layers) == 3
+
+
+def test_in_the_encoding_of_new_faces(viewer, stack, model, notes, monkeypatch, qtbot):
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_latent_faces._encode.encoded_layers", no_memory)
+        told = run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
+    assert "Unable to allocate" in told
+    assert len(notes) == len(viewer.layers) == 1
+    run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
+    assert len(viewer.layers) == 3
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["with words", "without"])
+def test_in_a_read(viewer, faces_folder, notes, monkeypatch, bare):
+    def fail(*_args, **_kwargs):
+        if bare:
+            raise MemoryError
+        no_memory()
+
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_latent_faces.folder.Reading", fail)
+        add_faces(viewer, str(faces_folder))
+    [(severity, message)] = notes
+    assert severity == "error"
+    assert "memory" in message or "allocate" in message
+    assert len(viewer.layers) == 1
+    add_faces(viewer, str(faces_folder))
+    assert len(viewer.layers) == 2
+
+
+def test_two_fits_in_two_viewers_at_once_find_what_they_find_alone(qtbot):
+    """Bit by bit, of two methods and of two stacks, while both run."""
+    stacks = [draw_faces(8, 6, shape=(48, 40), random_state=seed) for seed in (1, 2)]
+    params = [NMFParams(n_components=k, max_iter=150, tol=0) for k in (5, 7)]
+    alone = [fit(*each) for each in zip(stacks, params, strict=True)]
+    viewers = [ViewerModel(), ViewerModel()]
+    sessions, steps, ended = [], [], []
+    for i, viewer in enumerate(viewers):
+        faces = viewer.add_layer(Layer.create(*faces_layer(stacks[i], "drawn")))
+        session = FitSession(viewer, faces, params[i], ShowOptions())
+        session.stepped.connect(lambda _, i=i: steps.append(i))
+        session.ended.connect(lambda _, i=i: ended.append(i))
+        sessions.append(session)
+    for session in sessions:
+        session.start()
+    assert len(WorkerBase._worker_set) == 2  # both at once
+    qtbot.waitUntil(lambda: len(ended) == 2, timeout=60_000)
+    for viewer, session, expected in zip(viewers, sessions, alone, strict=True):
+        np.testing.assert_array_equal(session.model.components, expected.components)
+        np.testing.assert_array_equal(session.model.weights, expected.weights)
+        assert session.model.error == expected.error
+        shown = [
+            layer.metadata[MODEL_KEY] for layer in viewer.layers if MODEL_KEY in layer.metadata
+        ]
+        assert all(each is session.model for each in shown)
+    WorkerBase.await_workers(10_000)
