@@ -29,7 +29,7 @@ from napari_latent_faces._widgets.mixer_parts import (
     button,
 )
 from napari_latent_faces._widgets.weight_list import WeightList
-from napari_latent_faces.mixing import listed, weight_ranges
+from napari_latent_faces.mixing import listed, weight_ranges, weight_units
 
 if TYPE_CHECKING:
     import napari
@@ -104,7 +104,7 @@ class MixerWidget(QWidget):
             "the mix started from."
         )
         self.numbers = QLineEdit()
-        self.numbers.setPlaceholderText("numbers: 3, 10-20")
+        self.numbers.setPlaceholderText("3, 10-20")
         self.numbers.setClearButtonEnabled(True)
         self.numbers.setToolTip("List only these components, counted from 0.")
         self.listed = QLabel()
@@ -198,7 +198,7 @@ class MixerWidget(QWidget):
             self.status.setText(_NO_MODEL)
         else:
             model = mix.model
-            self.weights.set_model(model.components, weight_ranges(model))
+            self.weights.set_model(model.components, weight_ranges(model), weight_units(model))
             self.morph.set_faces(len(model.weights), model.provenance.names)
             self.status.setText("")
             self._list()
@@ -243,6 +243,9 @@ class MixerWidget(QWidget):
         has_model, is_making = self._desk.mix is not None, self._desk.is_making
         for each in (*self.starts, self.keep_button, self.save_button, self.reset_button):
             each.setEnabled(has_model)
+        # where all weights of 0 are the mean face, there is no black to start from
+        has_mean = self._desk.model is not None and self._desk.model.mean is not None
+        self.starts[-1].setHidden(has_mean)
         for section in self.sections:
             section.setEnabled(has_model)
         for each in (
