@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_latent_faces._mixing import MixingDesk
+from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.mixer_parts import (
     MorphPart,
     NearestPart,
@@ -87,9 +88,8 @@ class MixerWidget(QWidget):
             (QKeySequence.StandardKey.Undo, self._undo),
             (QKeySequence.StandardKey.Redo, self._redo),
         ):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(do)
+            on_key(self, keys, do)
+        on_key(self, "Esc", desk.cancel)
 
     def _make_list(self) -> None:
         self.which = QComboBox()
@@ -130,7 +130,7 @@ class MixerWidget(QWidget):
             "as a table (CSV). The pictures are saved as any layer.",
             self._save_recipes,
         )
-        self.cancel_button = button("Cancel", "Make no more faces.", self._desk.cancel)
+        self.cancel_button = button("Cancel", "Make no more faces (Esc).", self._desk.cancel)
         self.progress = QProgressBar()
         self.status = QLabel()
         self.status.setWordWrap(True)

@@ -157,7 +157,7 @@ class WeightList(QAbstractScrollArea):
 
     def _pixmap(self, component: int) -> QPixmap:
         if component not in self._pixmaps:
-            self._pixmaps[component] = self._drawn(self._pictures[component]).scaled(
+            self._pixmaps[component] = self._drawn(component).scaled(
                 PICTURE,
                 PICTURE,
                 Qt.AspectRatioMode.KeepAspectRatio,
@@ -165,9 +165,10 @@ class WeightList(QAbstractScrollArea):
             )
         return self._pixmaps[component]
 
-    @staticmethod
-    def _drawn(picture: NDArray[Any]) -> QPixmap:
+    def _drawn(self, component: int) -> QPixmap:
+        """Return a component in its two colours if its weights are signed, else in grey."""
+        picture = self._pictures[component]
         high = float(np.abs(picture).max()) or 1.0
-        if picture.min() < 0:
+        if self._ranges[component, 0] < 0:
             return component_pixmap(picture / high, is_signed=True)
         return to_pixmap(picture, (0.0, high))
