@@ -8,8 +8,8 @@ import sys
 _OPENED = """
 import sys
 from napari.components import ViewerModel
+from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication
-from superqt.utils import WorkerBase
 
 app = QApplication([])
 from napari_latent_faces._warm_up import WarmUp
@@ -17,12 +17,13 @@ from napari_latent_faces._widgets.fit import FitWidget
 
 assert "sklearn" not in sys.modules, "loaded by the import of the panel"
 widget = FitWidget(ViewerModel())
-widget._warm_up._job.ended.connect(app.quit)
+widget._warm_up._job.ended.connect(lambda: app.quit())
 app.exec()
 assert "sklearn.decomposition" in sys.modules, "not loaded by the panel"
 again = WarmUp()
 again.start()
 assert again._job is None, "loaded twice"
+QThreadPool.globalInstance().waitForDone()
 """
 
 
@@ -33,17 +34,18 @@ def test_the_panel_loads_what_a_fit_needs_without_being_asked_to_fit():
 _CLOSED = """
 import sys
 from napari.components import ViewerModel
+from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication
-from superqt.utils import WorkerBase
 
 app = QApplication([])
 from napari_latent_faces._widgets.fit import FitWidget
 
 widget = FitWidget(ViewerModel())
 widget.native.deleteLater()
-app.processEvents()
+QTimer.singleShot(0, app.quit)
+app.exec()
 assert widget._warm_up._job is None
-WorkerBase.await_workers(60_000)
+QThreadPool.globalInstance().waitForDone()
 """
 
 

@@ -145,10 +145,12 @@ class CompareWidget(QWidget):
         form = QFormLayout()
         for label, box in (("Left", self.left), ("Right", self.right)):
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            box.setToolTip("A model of the layers: two fits of the same faces.")
             box.currentIndexChanged.connect(self._compare)
             form.addRow(label, box)
         self.note = QLabel()
         self.note.setWordWrap(True)
+        self.note.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.pairs: PairsTable | None = None
         self._sorted = QSortFilterProxyModel(self)
         self._sorted.setSortRole(_SORT_ROLE)
