@@ -12,8 +12,9 @@ from napari_latent_faces._docks import can_open_docks, open_dock
 from napari_latent_faces._job import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from typing import Any
+
+    from napari_latent_faces.stack import FaceStack
 
 __all__ = ["FirstRun"]
 
@@ -67,12 +68,10 @@ class FirstRun(Container[Widget]):
         """Draw the sample in a thread."""
         from napari_latent_faces.synthetic import iter_draw_faces
 
-        def drawing() -> Generator[object]:
-            yield (yield from iter_draw_faces())
-
         if self._job is None:
-            self._job = Job(drawing)
-            self._job.produced.connect(self._on_produced)
+            self._job = Job(iter_draw_faces)
+            self._job.stepped.connect(self._on_step)
+            self._job.returned.connect(self._on_drawn)
             self._job.failed.connect(self.cancel)
             self._job.start()
             self.began.emit()
@@ -89,12 +88,12 @@ class FirstRun(Container[Widget]):
             self._job.abandon()
             self._job = None
 
-    def _on_produced(self, found: Any) -> None:
-        if isinstance(found, tuple):
-            self.progressed.emit(*found)
-        else:
-            self.abandon()
-            self.drawn.emit(found)
+    def _on_step(self, done: tuple[int, int]) -> None:
+        self.progressed.emit(*done)
+
+    def _on_drawn(self, stack: FaceStack) -> None:
+        self._job = None
+        self.drawn.emit(stack)
 
     def offer(self, *, sample: bool) -> None:
         """Offer the sample, or no more."""
