@@ -16,6 +16,7 @@ from napari_latent_faces.explain import (
     prominence,
     shrunk,
 )
+from tests.mixing.conftest import signed_model
 from tests.test_nearest import made
 
 some_models = st.builds(
@@ -155,3 +156,43 @@ def test_a_component_is_told_in_words():
     assert f"used by {explainer.uses[1]} of 10 faces" in words
     assert words.endswith(f"weight {model.weights[4, 1]:.3g} in this face")
     assert words.startswith(explainer.caption(1))
+
+
+class TestSigned:
+    """Models whose components add to a mean face, and take from it."""
+
+    @pytest.fixture
+    def model(self):
+        weights = np.random.default_rng(1).normal(size=(12, 5))
+        weights[3] = [0, -4, 0.5, 0, 1]
+        return signed_model(weights)
+
+    def test_what_is_taken_away_counts_as_what_is_added(self, model):
+        parts = Explainer(model).parts(3)
+        added = model.weights[3][:, None, None] * model.components.astype(float)
+        squares = np.square(added).sum(axis=(1, 2))
+        assert parts.components[0] == 1
+        assert parts.weights[0] == -4
+        assert set(parts.components) == {1, 2, 4}
+        np.testing.assert_allclose(
+            parts.shares, squares[parts.components] / squares.sum(), 1e-5
+        )
+
+    def test_the_sum_starts_from_the_mean_face(self, model):
+        parts = Explainer(model).parts(3)
+        steps = build_up(model.components[parts.components], parts.weights, model.mean)
+        np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(3), 1e-4, 1e-3)
+        first = model.mean + parts.weights[0] * model.components[parts.components[0]]
+        np.testing.assert_allclose(steps[0], first, 1e-5, 1e-6)
+
+    def test_users_are_those_farthest_from_the_mean_to_either_side(self, model):
+        faces, weights = Explainer(model).users(1, 4)
+        assert faces[0] == 3
+        assert weights[0] == -4
+        assert (np.diff(np.abs(weights)) <= 0).all()
+
+    def test_a_negative_weight_is_as_prominent_as_a_positive_one(self):
+        np.testing.assert_allclose(prominence(np.array([-4.0, 1.0, 0.0])), [1, 0.5, 0])
+
+    def test_the_caption_speaks_of_variance(self, model):
+        assert "% of the variance" in Explainer(model).caption(0)

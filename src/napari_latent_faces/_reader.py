@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_LAYER",
+    "Cancelled",
+    "ReadProgress",
     "get_faces_reader",
     "get_model_reader",
     "read_faces_layers",
@@ -39,7 +41,8 @@ def get_model_reader(path: str | Sequence[str]) -> Callable[..., list[LayerData]
 def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Read a folder or archive of faces as one image layer.
 
-    The window stays alive and shows a progress bar that can be cancelled.
+    The window stays alive and shows a progress bar that can be cancelled. The size of
+    the pictures and the memory budget are those of napari's preferences.
 
     Raises
     ------
@@ -49,6 +52,7 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
     from napari.utils.notifications import show_info
 
     from napari_latent_faces._labels import label_current_viewer
+    from napari_latent_faces._preferences import reading_options
     from napari_latent_faces.folder import read_faces
     from napari_latent_faces.layers import faces_layer
 
@@ -56,9 +60,9 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
     if one is None:
         raise ValueError("Open one folder of faces at a time.")
     try:
-        with _Progress(f"reading {Path(one).name}") as progress:
-            stack = read_faces(one, progress=progress)
-    except _Cancelled:
+        with ReadProgress(f"reading {Path(one).name}") as progress:
+            stack = read_faces(one, progress=progress, **reading_options())
+    except Cancelled:
         show_info("Reading was cancelled; nothing was opened.")
         return [NO_LAYER]
     show_info(stack.report.summary())
@@ -94,11 +98,11 @@ def _single(path: str | Sequence[str]) -> str | None:
     return str(path)
 
 
-class _Cancelled(Exception):  # noqa: N818
+class Cancelled(Exception):  # noqa: N818
     """The user pressed Cancel."""
 
 
-class _Progress:
+class ReadProgress:
     """Passes a read's progress to napari's activity dock, and its Cancel button back."""
 
     def __init__(self, what: str) -> None:
@@ -117,4 +121,4 @@ class _Progress:
             self._bar.total = total
         self._bar.update(done - self._bar.n)
         if self._bar.is_canceled:
-            raise _Cancelled
+            raise Cancelled

@@ -37,7 +37,9 @@ class Parts:
         The face's weight for each.
     shares : array of shape (m,)
         Share of the face's reconstruction that each contributes, as the sum over its
-        pixels; the shares of all components that add anything sum to 1.
+        pixels; of a signed model, where light and dark would cancel, the share of what
+        is added to the mean face, as the sum of squares. The shares of all components
+        that add anything sum to 1.
     used : int
         How many of them, from the first on, the face uses by the rule of `least_share`.
     """
@@ -70,7 +72,12 @@ class Explainer:
     def __init__(self, model: LatentFaces) -> None:
         self.model = model
         self.shares = model.shares
-        self._sums = model.components.sum(axis=(1, 2), dtype=np.float64)
+        rows = model.components.reshape(model.n_components, -1)
+        self._sizes: NDArray[np.float64] = (
+            np.einsum("kp,kp->k", rows, rows, dtype=np.float64)
+            if model.is_signed
+            else rows.sum(axis=1, dtype=np.float64)
+        )
         self.uses = self._count_uses()
 
     def parts(self, face: int) -> Parts:
@@ -84,8 +91,9 @@ class Explainer:
         Returns
         -------
         Parts
-            The components with a weight above 0, sorted by their contribution; empty
-            for a black face.
+            The components with a weight above 0 (of a signed model, any but 0), sorted
+            by their contribution; empty for a black face, or the mean face of a signed
+            model.
 
         Raises
         ------
@@ -94,7 +102,7 @@ class Explainer:
         """
         self._check("face", face, len(self.model.weights))
         weights = self.model.weights[face]
-        carried = weights * self._sums
+        carried = self._carried(weights)
         order = np.argsort(-carried, kind="stable")[: np.count_nonzero(carried > 0)]
         shares = carried[order] / (carried.sum() or 1.0)
         used = int(np.count_nonzero(shares >= least_share(self.model.n_components)))
@@ -108,12 +116,13 @@ class Explainer:
         component : int
             Which component.
         count : int
-            How many faces at most; faces whose weight is 0 are left out.
+            How many faces at most; faces whose weight is 0 are left out. Of a signed
+            model, those whose weights are farthest from 0, to either side.
 
         Returns
         -------
         faces : array of int, shape (m,)
-            The faces, the largest weight first.
+            The faces, the one that uses it most first.
         weights : array of shape (m,)
             Their weights for the component.
 
@@ -124,22 +133,32 @@ class Explainer:
         """
         self._check("component", component, self.model.n_components)
         weights = self.model.weights[:, component]
-        count = min(count, int(np.count_nonzero(weights > 0)))
-        some = np.argpartition(-weights, count - 1)[:count] if count else np.empty(0, np.intp)
-        faces = some[np.lexsort((some, -weights[some]))]
+        used = np.abs(weights) if self.model.is_signed else weights
+        count = min(count, int(np.count_nonzero(used > 0)))
+        some = np.argpartition(-used, count - 1)[:count] if count else np.empty(0, np.intp)
+        faces = some[np.lexsort((some, -used[some]))]
         return faces, weights[faces]
 
     def caption(self, component: int, face: int | None = None) -> str:
         """Return what is known of a component in words, with a face's weight for it."""
         n = len(self.model.weights)
+        whole = "variance" if self.model.is_signed else "reconstruction"
         parts = [
             f"component {component}",
-            f"{100 * self.shares[component]:.1f} % of the reconstruction",
+            f"{100 * self.shares[component]:.1f} % of the {whole}",
             f"used by {self.uses[component]} of {n} faces",
         ]
         if face is not None:
             parts.append(f"weight {self.model.weights[face, component]:.3g} in this face")
         return "  |  ".join(parts)
+
+    def _carried(self, weights: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how much each component adds to faces, in sums that never cancel."""
+        amounts = np.asarray(weights, np.float64)
+        carried: NDArray[np.float64] = self._sizes * (
+            np.square(amounts) if self.model.is_signed else amounts
+        )
+        return carried
 
     def _count_uses(self) -> NDArray[np.intp]:
         """Count the faces that use each component, a block of faces at a time."""
@@ -147,7 +166,7 @@ class Explainer:
         counts = np.zeros(k, np.intp)
         step = max(1, _BLOCK_VALUES // k)
         for first in range(0, len(self.model.weights), step):
-            carried = self.model.weights[first : first + step] * self._sums
+            carried = self._carried(self.model.weights[first : first + step])
             least = least_share(k) * carried.sum(axis=1, keepdims=True)
             counts += np.count_nonzero((carried >= least) & (carried > 0), axis=0)
         return counts
@@ -179,17 +198,21 @@ def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
     Returns
     -------
     array of shape (k,)
-        From 0 to 1, growing with the weight: the root of weight over largest weight, so
-        that small weights, which are most of them, can still be told from none.
+        From 0 to 1, growing with the weight, whatever its sign: the root of weight over
+        largest weight, so that small weights, which are most of them, can still be told
+        from none.
     """
-    largest = float(weights.max(initial=0))
+    amounts = np.abs(np.asarray(weights, np.float64))
+    largest = float(amounts.max(initial=0))
     if largest <= 0:
         return np.zeros(len(weights))
-    roots: NDArray[np.float64] = np.sqrt(np.asarray(weights, np.float64) / largest)
+    roots: NDArray[np.float64] = np.sqrt(amounts / largest)
     return roots
 
 
-def build_up(components: NDArray[Any], weights: ArrayLike) -> NDArray[Any]:
+def build_up(
+    components: NDArray[Any], weights: ArrayLike, start: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """Return the sums of the first one, two, ... and of all weighted components.
 
     Parameters
@@ -198,6 +221,8 @@ def build_up(components: NDArray[Any], weights: ArrayLike) -> NDArray[Any]:
         The components, in the order in which they are added.
     weights : array of shape (m,)
         Their weights.
+    start : array of shape (h, w), optional
+        What they are added to: the mean face of models that have one, else black.
 
     Returns
     -------
@@ -216,6 +241,8 @@ def build_up(components: NDArray[Any], weights: ArrayLike) -> NDArray[Any]:
     factorization", Nature 401, 788-791 (1999). :doi:`10.1038/44565`
     """
     scaled = components * np.asarray(weights, components.dtype)[:, None, None]
+    if start is not None and len(scaled):
+        scaled[0] += start
     sums: NDArray[Any] = np.cumsum(scaled, axis=0, out=scaled)
     return sums
 

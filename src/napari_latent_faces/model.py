@@ -116,23 +116,6 @@ class LatentFaces:
         carried = (_varied if self.is_signed else _carried)(self.weights, self._rows)
         return carried / (carried.sum() or 1.0)
 
-    def weight_ranges(self, quantile: float = 0.995) -> NDArray[np.float64]:
-        """Return between which weights the faces of the fit lie.
-
-        Parameters
-        ----------
-        quantile : float, default=0.995
-            Share of the faces that lie below the upper end.
-
-        Returns
-        -------
-        array of shape (k, 2)
-            For non-negative models from 0 to the quantile. For signed ones as far down as
-            up, so that 0, where the component adds nothing, is in the middle.
-        """
-        high = np.quantile(np.abs(self.weights), quantile, axis=0).astype(np.float64)
-        return np.stack([-high if self.is_signed else np.zeros_like(high), high], axis=1)
-
     @property
     def _rows(self) -> NDArray[Any]:
         return self.components.reshape(self.n_components, -1)

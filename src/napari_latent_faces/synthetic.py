@@ -14,12 +14,14 @@ from napari_latent_faces.report import ReadReport
 from napari_latent_faces.stack import FaceStack
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from numpy.typing import NDArray
 
     from napari_latent_faces.drawing.brushes import Pixels, Surface
     from napari_latent_faces.drawing.traits import Person, Takes
 
-__all__ = ["draw_faces"]
+__all__ = ["draw_faces", "iter_draw_faces"]
 
 _ASPECT = 92 / 112  # width to height of the frame that a face fits in
 _SMALLEST = 8  # pixels; a face has no parts below
@@ -68,6 +70,44 @@ def draw_faces(
     >>> draw_faces(2, 3, shape=(56, 46))
     FaceStack(6 faces of 46 x 56 pixels, uint8, 'synthetic faces')
     """
+    steps = iter_draw_faces(n_subjects, n_pictures, shape=shape, random_state=random_state)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            stack: FaceStack = end.value
+            return stack
+
+
+def iter_draw_faces(
+    n_subjects: int = 40,
+    n_pictures: int = 10,
+    *,
+    shape: tuple[int, int] = (112, 92),
+    random_state: int = 42,
+) -> Generator[tuple[int, int], None, FaceStack]:
+    """Draw a set of faces that do not exist, a person at a time.
+
+    Parameters
+    ----------
+    n_subjects, n_pictures, shape, random_state
+        As in `draw_faces`.
+
+    Yields
+    ------
+    tuple of int
+        How many pictures are drawn, and how many there will be.
+
+    Returns
+    -------
+    FaceStack
+        The faces (the value of ``StopIteration``).
+
+    Raises
+    ------
+    ValueError
+        As in `draw_faces`.
+    """
     _check(n_subjects, "n_subjects", 1)
     _check(n_pictures, "n_pictures", 1)
     _check(random_state, "random_state", 0)
@@ -80,6 +120,7 @@ def draw_faces(
         takes = random_takes(rngs, person)
         clean = _draw_finely(person, takes, (height, width), noise)
         images[i] = _photograph(clean, takes, rngs)
+        yield (i + 1) * n_pictures, n_subjects * n_pictures
     subjects, pictures = _numbered(n_subjects), _numbered(n_pictures)
     return FaceStack(
         images.reshape(-1, height, width),

@@ -16,8 +16,10 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.explain import ExplainWidget
+from napari_latent_faces._widgets.explained import MEAN
 from napari_latent_faces.explain import Explainer, face_error
 from napari_latent_faces.layers import faces_layer, model_layers
+from napari_latent_faces.methods import PCAParams
 from napari_latent_faces.nearest import NearestFaces
 
 
@@ -300,3 +302,20 @@ def test_two_panels_of_two_viewers_keep_apart(ready, viewer, stack, model, qtbot
     assert "7 of 30" in ready.portrait.words.text()
     assert "10 of 30" in other.portrait.words.text()
     assert focus_of(second).component is None
+
+
+def test_eigenfaces_are_added_to_the_mean_face_with_their_signs(viewer, panel, stack, qtbot):
+    model = fit(stack, PCAParams(n_components=4))
+    show(viewer, stack, model)
+    wait_until_ready(panel, qtbot)
+    parts = Explainer(model).parts(focus_of(viewer).face)
+    assert keys(panel.parts) == keys(panel.sums) == [MEAN, *parts.components.tolist()]
+    signs = [item.text.partition("\n")[2][0] for item in panel.parts.items[1:]]
+    assert signs == ["+" if weight > 0 else "\N{MINUS SIGN}" for weight in parts.weights]
+    np.testing.assert_allclose(panel.sums.items[0].pixels, model.mean)
+    whole = model.reconstruct(focus_of(viewer).face) / model.scale
+    np.testing.assert_allclose(panel.sums.items[-1].pixels, whole, atol=1e-4)
+    click(panel.parts, 1, qtbot)
+    assert focus_of(viewer).component == parts.components[0]
+    click(panel.parts, 0, qtbot)  # the mean face is no component
+    assert focus_of(viewer).component is None

@@ -13,8 +13,8 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.mixer import MixerWidget
 from napari_latent_faces.layers import ROLE_KEY, faces_layer
-from napari_latent_faces.mixing import mattering
-from tests.mixing.conftest import correlated_weights, made_model
+from napari_latent_faces.mixing import mattering, weight_units
+from tests.mixing.conftest import correlated_weights, made_model, signed_model
 
 
 @pytest.fixture
@@ -267,3 +267,26 @@ def test_a_closed_widget_follows_no_more(viewer, model, qtbot, qapp):
     viewer.dims.set_point(0, 3)
     viewer.layers.clear()
     qapp.processEvents()
+
+
+def test_signed_weights_are_moved_around_the_mean_face_in_deviations(viewer, qtbot):
+    model = signed_model(np.random.default_rng(0).normal(0, [0.1, 0.2, 0.05], (40, 3)))
+    show_model(viewer, model)
+    widget = MixerWidget(viewer)
+    qtbot.addWidget(widget)
+    widget.resize(340, 900)
+    widget.show()
+    widget.starts[1].click()  # the mean face
+    assert not weights(widget).any()
+    assert widget.starts[2].isHidden()
+    widget.which.setCurrentIndex(widget.which.findData("all"))
+    row = widget.weights.rows[1]
+    assert row.slider.value() == row.slider.maximum() / 2
+    row.field.setValue(-2)
+    unit = weight_units(model)[row.component]
+    assert weights(widget)[row.component] == pytest.approx(-2 * unit)
+    assert row.slider.value() < row.slider.maximum() / 4
+    assert row.field.text() == "-2.00 sd"
+    image = row.picture.pixmap().toImage()
+    colours = {image.pixelColor(x, 8).getRgb()[:3] for x in range(image.width())}
+    assert any(len(set(colour)) > 1 for colour in colours)  # not all grey

@@ -203,13 +203,6 @@ class TestPCA:
         )
         np.testing.assert_allclose(model.weights.mean(axis=0), 0, atol=1e-5)
 
-    def test_weight_ranges_are_symmetric(self, stack, model):
-        low, high = fit(stack, PCAParams(n_components=3)).weight_ranges().T
-        np.testing.assert_array_equal(low, -high)
-        low, high = model.weight_ranges().T
-        assert (low == 0).all()
-        assert (high <= model.weights.max(axis=0)).all()
-
 
 class TestICA:
     @pytest.mark.parametrize("independent", ["pictures", "weights"])

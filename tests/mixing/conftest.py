@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from napari_latent_faces import LatentFaces, NMFParams
+from napari_latent_faces.methods import PCAParams
 from napari_latent_faces.model import Provenance
 
 
@@ -23,6 +26,16 @@ def made_model(weights, size=(6, 5), *, dtype="uint8", seed=0, names=None):
         NMFParams(n_components=k),
         Provenance(names, tuple(f"s{i}" for i in range(n)), "made", dtype, 1, "converged"),
     )
+
+
+def signed_model(weights, size=(6, 5), *, seed=0):
+    """Return a model as of PCA: components with light and dark, added to a mean face."""
+    model = made_model(weights, size, seed=seed)
+    rng = np.random.default_rng(seed)
+    components = rng.uniform(-1, 1, model.components.shape).astype(np.float32)
+    mean = rng.uniform(0.3, 0.6, size).astype(np.float32)
+    params = PCAParams(n_components=model.n_components)
+    return replace(model, components=components, mean=mean, params=params)
 
 
 def correlated_weights(n, k, seed=0, zeros=0.4):

@@ -12,8 +12,9 @@ from napari_latent_faces.mixing import (
     mean_weights,
     morph,
     weight_ranges,
+    weight_units,
 )
-from tests.mixing.conftest import correlated_weights, made_model
+from tests.mixing.conftest import correlated_weights, made_model, signed_model
 
 
 @pytest.fixture
@@ -38,9 +39,24 @@ def test_a_component_that_few_faces_use_has_a_range_too():
     np.testing.assert_array_equal(ranges, [[0, 1], [0, 5], [0, 1]])
 
 
-def test_signed_weights_have_a_range_on_both_sides():
-    ranges = weight_ranges(made_model(np.random.default_rng(0).normal(size=(4000, 2))))
-    np.testing.assert_allclose(ranges, [[-2.33, 2.33]] * 2, atol=0.25)
+def test_signed_weights_reach_three_deviations_to_both_sides():
+    weights = np.random.default_rng(0).normal(size=(4000, 3)) * [1, 20, 0]
+    weights[100:, 1] = 0  # few use it: the others make its range no smaller
+    model = signed_model(weights)
+    np.testing.assert_allclose(weight_units(model), [1, 20, 1], rtol=0.15)
+    ranges = weight_ranges(model)
+    np.testing.assert_allclose(ranges[:, 1], 3 * weight_units(model))
+    np.testing.assert_array_equal(ranges[:, 0], -ranges[:, 1])
+
+
+def test_weights_that_are_only_added_are_told_as_they_are(model):
+    np.testing.assert_array_equal(weight_units(model), np.ones(8))
+
+
+def test_weights_of_0_are_the_mean_face_that_a_model_adds_to():
+    model = signed_model(np.random.default_rng(0).normal(1, 1, (9, 3)))
+    mean = model.blend(mean_weights(model))
+    np.testing.assert_allclose(mean, model.mean * model.scale, rtol=1e-6)
 
 
 def test_the_mean_face_is_the_mean_of_the_reconstructions(model):

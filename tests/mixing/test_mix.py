@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces.mixing import Mix
-from tests.mixing.conftest import correlated_weights, made_model
+from tests.mixing.conftest import correlated_weights, made_model, signed_model
 
 MODEL = made_model(correlated_weights(9, 4))
 
@@ -129,6 +129,6 @@ def test_weights_that_the_model_cannot_have_are_refused_and_change_nothing():
 
 
 def test_signed_models_take_negative_weights():
-    mix = Mix(made_model(np.random.default_rng(0).normal(size=(9, 3))))
+    mix = Mix(signed_model(np.random.default_rng(0).normal(size=(9, 3))))
     mix.set_weight(1, -2)
     assert mix.weights[1] == -2

@@ -17,6 +17,7 @@ from napari_latent_faces._layer_job import LayerJob
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.curves import Curve, CurvesPlot, Panel
 from napari_latent_faces._widgets.form import form_of, make_fields, read_fields
+from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.choosing import (
     ChoiceOptions,
@@ -95,7 +96,11 @@ class ChooseKWidget(Container[Widget]):
 
     def _make_controls(self) -> None:
         self.start_button = PushButton(text="Start")
-        self.cancel_button = PushButton(text="Cancel", visible=False)
+        self.cancel_button = PushButton(
+            text="Cancel",
+            tooltip="End the search; what was measured stays (Esc).",
+            visible=False,
+        )
         self.save_button = PushButton(
             text="Save table...", tooltip="Write the measures as a CSV file.", enabled=False
         )
@@ -127,6 +132,7 @@ class ChooseKWidget(Container[Widget]):
         layout = self.native.layout()
         layout.insertWidget(0, form_of([*self._inputs, self.update_earlier]))
         layout.insertWidget(layout.indexOf(self.readout.native), self.plot, 1)
+        on_key(self.native, "Esc", self.cancel)
         self.native.setMinimumWidth(320)
 
     # -- state -----------------------------------------------------------------

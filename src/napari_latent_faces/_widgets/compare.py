@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, QSortFilterProxyModel, Qt
-from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -22,11 +20,13 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import Job
+from napari_latent_faces._widgets.pictures import component_pixmap
 from napari_latent_faces.compare import Comparison, compare_models
-from napari_latent_faces.layers import MODEL_KEY, component_rgb
+from napari_latent_faces.layers import MODEL_KEY
 
 if TYPE_CHECKING:
     import napari
+    from qtpy.QtGui import QPixmap
 
     from napari_latent_faces.model import LatentFaces
 
@@ -102,22 +102,14 @@ class PairsTable(QAbstractTableModel):
         key = side, component
         if key not in self._pictures:
             model = self.models[side]
-            self._pictures[key] = _pixmap(
-                component_rgb(model.components[component], is_signed=model.is_signed)
+            picture = component_pixmap(model.components[component], is_signed=model.is_signed)
+            self._pictures[key] = picture.scaled(
+                _THUMBNAIL,
+                _THUMBNAIL,
+                Qt.AspectRatioMode.KeepAspectRatio,
+                Qt.TransformationMode.SmoothTransformation,
             )
         return self._pictures[key]
-
-
-def _pixmap(rgb: Any) -> QPixmap:
-    rgb = np.ascontiguousarray(rgb)
-    height, width, _ = rgb.shape
-    image = QImage(rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(image.copy()).scaled(
-        _THUMBNAIL,
-        _THUMBNAIL,
-        Qt.AspectRatioMode.KeepAspectRatio,
-        Qt.TransformationMode.SmoothTransformation,
-    )
 
 
 class CompareWidget(QWidget):
@@ -153,10 +145,12 @@ class CompareWidget(QWidget):
         form = QFormLayout()
         for label, box in (("Left", self.left), ("Right", self.right)):
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            box.setToolTip("A model of the layers: two fits of the same faces.")
             box.currentIndexChanged.connect(self._compare)
             form.addRow(label, box)
         self.note = QLabel()
         self.note.setWordWrap(True)
+        self.note.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.pairs: PairsTable | None = None
         self._sorted = QSortFilterProxyModel(self)
         self._sorted.setSortRole(_SORT_ROLE)

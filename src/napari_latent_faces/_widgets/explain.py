@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -20,7 +21,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces._job import QuietJob
 from napari_latent_faces._labels import label_faces
-from napari_latent_faces._widgets.explained import LONGEST, Explained
+from napari_latent_faces._widgets.explained import LONGEST, MEAN, Explained
 from napari_latent_faces._widgets.portrait import Portrait
 from napari_latent_faces._widgets.strip import PictureStrip
 from napari_latent_faces._widgets.wires import Wires
@@ -47,6 +48,11 @@ _PREPARING = "Looking at the model ..."
 _NO_COMPONENT = "Click a part, or a tile of the gallery, to see which faces use it most."
 _COUNTED = (
     "Weight x picture, all brightened alike, the largest contribution first. A component is "
+    "counted if it contributes at least a tenth of an equal share."
+)
+_SIGNED = (
+    "Weight x picture, the largest contribution first: orange adds light to the mean face, "
+    "blue takes it away. The share is that of the squares of all changes. A component is "
     "counted if it contributes at least a tenth of an equal share."
 )
 _SUMMED = "The first component, the first two, and so on, up to the whole reconstruction."
@@ -110,6 +116,8 @@ class ExplainWidget(QWidget):
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.message.setMargin(10)
         self.pages = QStackedWidget()
+        expanding = QSizePolicy.Policy.Expanding
+        self.pages.setSizePolicy(expanding, expanding)  # else napari adds as much below it
         self.pages.addWidget(self.message)
         self.pages.addWidget(self._make_page())
         layout = QVBoxLayout(self)
@@ -155,12 +163,15 @@ class ExplainWidget(QWidget):
         wires.add(layers.events.removed, self._update_soon)
         self.follow.activated.connect(self._on_mode_chosen)
         for strip in (self.parts, self.sums):
-            strip.picked.connect(focus.select_component)
+            strip.picked.connect(self._pick_component)
         for strip in (self.users, self.nearest):
             strip.picked.connect(focus.go_to_face)
         one, other = self.parts.scroll_bar, self.sums.scroll_bar
         one.valueChanged.connect(other.setValue)  # a part stays above its sum
         other.valueChanged.connect(one.setValue)
+
+    def _pick_component(self, key: int) -> None:
+        self._focus.select_component(None if key == MEAN else key)
 
     def _on_mode_chosen(self, row: int) -> None:
         self._galleries.mode = self.follow.itemData(row)
@@ -234,8 +245,10 @@ class ExplainWidget(QWidget):
     ) -> None:
         few = len(parts) - parts.used
         traces = f" and traces of {few} more" if few else ""
-        self.parts_title.setText(f"Made of {parts.used} components{traces}")
-        self.parts.put(known.part_items(parts, face))
+        mean = "" if known.mean is None else "the mean face and "
+        self.parts_title.setText(f"Made of {mean}{parts.used} components{traces}")
+        self.parts_title.setToolTip(_SIGNED if known.model.is_signed else _COUNTED)
+        self.parts.put(known.part_items(parts, face, limits))
         self.sums.put(known.sum_items(parts, limits))
 
     # -- the component ---------------------------------------------------------

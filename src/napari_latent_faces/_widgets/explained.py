@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["LONGEST", "Explained"]
+__all__ = ["LONGEST", "MEAN", "Explained"]
 
 LONGEST = 96
 """Pixels of a small picture's side: enough for screens with fine pixels."""
+
+
+MEAN = -1
+"""Stands for the mean face in the rows of components."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,23 +42,29 @@ class Explained:
         Which of them are alike.
     components : array of shape (k, h, w)
         Its components, in small.
+    mean : array of shape (h, w) or None
+        The mean face that they are added to, in small, if the model has one.
     """
 
     model: LatentFaces
     explainer: Explainer
     nearest: NearestFaces
     components: NDArray[Any]
+    mean: NDArray[Any] | None
 
     @classmethod
     def of(cls, model: LatentFaces) -> Explained:
         """Prepare a model; for large ones this takes a second."""
         small = shrunk(model.components, LONGEST)
-        return cls(model, Explainer(model), NearestFaces(model), small)
+        mean = None if model.mean is None else shrunk(model.mean, LONGEST)
+        return cls(model, Explainer(model), NearestFaces(model), small, mean)
 
     def built(self, face: int) -> NDArray[Any]:
         """Return the small reconstruction of a face, in its own units."""
         weights = self.model.weights[face] * self.model.components.dtype.type(self.model.scale)
         picture: NDArray[Any] = np.tensordot(weights, self.components, 1)
+        if self.mean is not None:
+            picture += self.mean * picture.dtype.type(self.model.scale)
         return picture
 
     def name(self, face: int) -> str:
@@ -68,13 +78,20 @@ class Explained:
         subject = [f"subject {subjects[face]}"] if subjects else []
         return [self.name(face), *subject, f"{face + 1} of {len(self.model.weights)}"]
 
-    def part_items(self, parts: Parts, face: int) -> list[StripItem]:
-        """Return weight x picture of each part, all brightened alike."""
-        levels = parts.weights / (parts.weights.max(initial=0) or 1)
-        caption = self.explainer.caption
-        return [
+    def part_items(
+        self, parts: Parts, face: int, limits: tuple[float, float]
+    ) -> list[StripItem]:
+        """Return weight x picture of each part, all brightened alike, after the mean face."""
+        signed = self.model.is_signed
+        levels = parts.weights / (np.abs(parts.weights).max(initial=0) or 1)
+        return self._mean_item(limits) + [
             StripItem(
-                i, self.components[i] * level, (0, 1), f"#{i}\n{share:.1%}", caption(i, face)
+                i,
+                self.components[i] * level,
+                (0, 1),
+                f"#{i}\n{_sign(level) if signed else ''}{share:.1%}",
+                self.explainer.caption(i, face),
+                signed,
             )
             for i, level, share in zip(
                 parts.components.tolist(), levels, parts.shares.tolist(), strict=True
@@ -82,19 +99,31 @@ class Explained:
         ]
 
     def sum_items(self, parts: Parts, limits: tuple[float, float]) -> list[StripItem]:
-        """Return the sums of the first part, the first two, and so on.
+        """Return the sums of the first part, the first two, and so on, from the mean face.
 
         `limits` are in the units of the faces.
         """
-        steps = build_up(self.components[parts.components], parts.weights)
-        low, high = (limit / self.model.scale for limit in limits)
+        steps = build_up(self.components[parts.components], parts.weights, self.mean)
+        shown = self._shown(limits)
         reached = np.cumsum(parts.shares).tolist()
-        return [
-            StripItem(i, step, (low, high), f"{n}\n{share:.0%}", f"the first {n}: {share:.1%}")
+        return self._mean_item(limits) + [
+            StripItem(i, step, shown, f"{n}\n{share:.0%}", f"the first {n}: {share:.1%}")
             for n, (i, step, share) in enumerate(
                 zip(parts.components.tolist(), steps, reached, strict=True), 1
             )
         ]
+
+    def _mean_item(self, limits: tuple[float, float]) -> list[StripItem]:
+        """Return what the sums begin with, if it is not black."""
+        if self.mean is None:
+            return []
+        hint = "the mean face, which the components are added to"
+        return [StripItem(MEAN, self.mean, self._shown(limits), "mean\nface", hint)]
+
+    def _shown(self, limits: tuple[float, float]) -> tuple[float, float]:
+        """Return what is black and white in the units of the fit."""
+        low, high = limits
+        return low / self.model.scale, high / self.model.scale
 
     def face_items(
         self,
@@ -123,3 +152,7 @@ class Explained:
         """Return the subject of a face, else its file's name."""
         subjects = self.model.provenance.subjects
         return subjects[face] if subjects else self.name(face).rpartition("/")[2]
+
+
+def _sign(number: float) -> str:
+    return "\N{MINUS SIGN}" if number < 0 else "+"

@@ -13,24 +13,28 @@ from magicgui.widgets import (
     PushButton,
 )
 from magicgui.widgets.bases import Widget
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy
 from superqt import QCollapsible
 
 from napari_latent_faces._labels import label_faces
+from napari_latent_faces._preferences import default_method
 from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
+from napari_latent_faces._warm_up import WarmUp
 from napari_latent_faces._widgets.actions import ResultActions
+from napari_latent_faces._widgets.first_run import FirstRun
 from napari_latent_faces._widgets.form import (
     form_of,
     make_method_fields,
     read_fields,
     show_rows,
 )
+from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.removal import RemovalWatch
-from napari_latent_faces.layers import ROLE_KEY
+from napari_latent_faces.layers import ROLE_KEY, faces_layer
 from napari_latent_faces.methods import METHODS
 
 if TYPE_CHECKING:
@@ -38,12 +42,13 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
     from napari_latent_faces.nmf import FitStep
+    from napari_latent_faces.stack import FaceStack
 
 __all__ = ["FitWidget"]
 
 _NO_FACES = (
     "No stack of faces yet. Open one with File > IO Utilities > Open folder of faces..., or "
-    "a sample with File > Open Sample > Latent faces."
+    "a sample with File > Open Sample > Latent faces. New here? Press Show me."
 )
 
 
@@ -66,6 +71,7 @@ class FitWidget(Container[Widget]):
         super().__init__(labels=False)
         self.viewer = napari_viewer
         self._session: FitSession | None = None
+        self._warm_up = WarmUp()
         self._make_inputs()
         self._make_controls()
         self._lay_out()
@@ -78,6 +84,7 @@ class FitWidget(Container[Widget]):
         self.native.destroyed.connect(self._abandon)
         self._show_method()
         self._sync()
+        self._warm_up.start()
 
     # -- layout ----------------------------------------------------------------
 
@@ -90,6 +97,7 @@ class FitWidget(Container[Widget]):
         )
         self.method = ComboBox(
             name="method",
+            value=default_method(),
             label="Method",
             choices=[(kind.title, name) for name, kind in METHODS.items()],
             tooltip="How the faces are taken apart. Only NMF and mini-batch NMF find parts "
@@ -114,10 +122,15 @@ class FitWidget(Container[Widget]):
         )
 
     def _make_controls(self) -> None:
-        self.fit_button = PushButton(text="Fit")
+        self.fit_button = PushButton(text="F&it")
         self.cancel_button = PushButton(
-            text="Cancel", tooltip="End the fit and drop it.", visible=False
+            text="Cancel", tooltip="End the fit and drop it (Esc).", visible=False
         )
+        self.first_run = FirstRun(self.viewer)
+        self.first_run.began.connect(self._begin_drawing)
+        self.first_run.progressed.connect(self._show_drawing)
+        self.first_run.drawn.connect(self._show_drawn)
+        self.first_run.ended.connect(self._show_end)
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
         self.status = Label(value="")
         _wrap(self.status)
@@ -143,7 +156,8 @@ class FitWidget(Container[Widget]):
         )
         buttons.margins = (0, 0, 0, 0)
         self.actions = ResultActions(self.viewer, self._tell)
-        self.extend([buttons, self.progress, self.status, self.actions])
+        self.extend([buttons, self.progress, self.status, self.first_run, self.actions])
+        on_key(self.native, "Esc", self.cancel)
         self.native.layout().insertWidget(0, self._form)
         self.native.layout().insertWidget(1, self.advanced)
         self.native.setMinimumWidth(300)
@@ -193,19 +207,20 @@ class FitWidget(Container[Widget]):
         """Bring buttons and texts in line with the layers and the running fit."""
         self.faces.reset_choices()
         session, ready = self._session, bool(self._stacks())
-        fitting = session is not None
-        self.fit_button.text = "Stop and keep" if fitting else "Fit"
+        fitting, drawing = session is not None, self.first_run.is_drawing
+        self.fit_button.text = "Stop and &keep" if fitting else "F&it"
         self.fit_button.tooltip = (
             "End the fit now and keep what was reached."
             if fitting
-            else "Find the components that these faces are made of."
+            else "Find the components that these faces are made of (Alt+I; Esc cancels)."
         )
-        self.fit_button.enabled = session.has_stepped if session is not None else ready
-        self.cancel_button.visible = fitting
-        self.progress.visible = fitting
+        free = ready and not drawing
+        self.fit_button.enabled = session.has_stepped if session is not None else free
+        self.cancel_button.visible = self.progress.visible = fitting or drawing
+        self.first_run.offer(sample=not (ready or fitting or drawing))
         for each in (self.faces, self.method, *self._basic, *self._rest, *self.checks):
             each.enabled = not fitting
-        if not ready and not fitting:
+        if not (ready or fitting or drawing):
             self.status.value = _NO_FACES
         elif self.status.value == _NO_FACES:
             self.status.value = ""
@@ -250,6 +265,23 @@ class FitWidget(Container[Widget]):
         """End the running fit and drop it."""
         if self._session is not None:
             self._session.cancel()
+        self.first_run.cancel()
+
+    # -- the first run ---------------------------------------------------------
+
+    def _begin_drawing(self) -> None:
+        self.progress.max = 0
+        self.status.value = "Drawing 400 faces of people who do not exist ..."
+        self._sync()
+
+    def _show_drawing(self, done: int, total: int) -> None:
+        self.progress.max, self.progress.value = total, done
+
+    def _show_drawn(self, stack: FaceStack) -> None:
+        """Fit the sample, as a click on Fit would."""
+        layer = self.viewer.add_layer(Layer.create(*faces_layer(stack, "drawn faces")))
+        self.faces.value = layer
+        self.fit()
 
     def _show_step(self, step: FitStep) -> None:
         if self._session is None:
@@ -270,12 +302,16 @@ class FitWidget(Container[Widget]):
         self.status.value = text
 
     def _show_end(self, text: str) -> None:
-        self._session = None
+        session, self._session = self._session, None
         self.status.value = text
+        if session is not None and session.model is not None:
+            self.first_run.point_on()
         self._sync()
 
     def _abandon(self) -> None:
         """Stop working for a window that is gone."""
+        self._warm_up.stop()
+        self.first_run.abandon()
         if self._session is not None:
             self._session.abandon()
             self._session = None

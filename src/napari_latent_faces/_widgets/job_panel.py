@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces._labels import label_faces
+from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.model_choice import ModelChoice
 from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.layers import ROLE_KEY
@@ -46,7 +47,9 @@ class JobPanel(Container[Widget]):
         self.model_choice = ModelChoice(napari_viewer)
         self.faces = ComboBox(name="faces", label="Faces", choices=self._pictures)
         self.start_button = PushButton(text=title, tooltip=help_text)
-        self.cancel_button = PushButton(text="Cancel", visible=False)
+        self.cancel_button = PushButton(
+            text="Cancel", tooltip="End the work and drop it (Esc).", visible=False
+        )
         self.progress = ProgressBar(min=0, max=0, value=0, visible=False)
         self.status = Label(value="")
         self._missing = ""
@@ -92,6 +95,7 @@ class JobPanel(Container[Widget]):
             event.connect(self._sync)
         self._watch = RemovalWatch(self.native, self.cancel)
         self.native.destroyed.connect(self._abandon)
+        on_key(self.native, "Esc", self.cancel)
         self.native.setMinimumWidth(300)
 
     def _events(self) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_latent_faces._mixing import MixingDesk
+from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.mixer_parts import (
     MorphPart,
     NearestPart,
@@ -29,7 +30,7 @@ from napari_latent_faces._widgets.mixer_parts import (
     button,
 )
 from napari_latent_faces._widgets.weight_list import WeightList
-from napari_latent_faces.mixing import listed, weight_ranges
+from napari_latent_faces.mixing import listed, weight_ranges, weight_units
 
 if TYPE_CHECKING:
     import napari
@@ -87,9 +88,8 @@ class MixerWidget(QWidget):
             (QKeySequence.StandardKey.Undo, self._undo),
             (QKeySequence.StandardKey.Redo, self._redo),
         ):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(do)
+            on_key(self, keys, do)
+        on_key(self, "Esc", desk.cancel)
 
     def _make_list(self) -> None:
         self.which = QComboBox()
@@ -104,7 +104,7 @@ class MixerWidget(QWidget):
             "the mix started from."
         )
         self.numbers = QLineEdit()
-        self.numbers.setPlaceholderText("numbers: 3, 10-20")
+        self.numbers.setPlaceholderText("3, 10-20")
         self.numbers.setClearButtonEnabled(True)
         self.numbers.setToolTip("List only these components, counted from 0.")
         self.listed = QLabel()
@@ -130,7 +130,7 @@ class MixerWidget(QWidget):
             "as a table (CSV). The pictures are saved as any layer.",
             self._save_recipes,
         )
-        self.cancel_button = button("Cancel", "Make no more faces.", self._desk.cancel)
+        self.cancel_button = button("Cancel", "Make no more faces (Esc).", self._desk.cancel)
         self.progress = QProgressBar()
         self.status = QLabel()
         self.status.setWordWrap(True)
@@ -198,7 +198,7 @@ class MixerWidget(QWidget):
             self.status.setText(_NO_MODEL)
         else:
             model = mix.model
-            self.weights.set_model(model.components, weight_ranges(model))
+            self.weights.set_model(model.components, weight_ranges(model), weight_units(model))
             self.morph.set_faces(len(model.weights), model.provenance.names)
             self.status.setText("")
             self._list()
@@ -243,6 +243,9 @@ class MixerWidget(QWidget):
         has_model, is_making = self._desk.mix is not None, self._desk.is_making
         for each in (*self.starts, self.keep_button, self.save_button, self.reset_button):
             each.setEnabled(has_model)
+        # where all weights of 0 are the mean face, there is no black to start from
+        has_mean = self._desk.model is not None and self._desk.model.mean is not None
+        self.starts[-1].setHidden(has_mean)
         for section in self.sections:
             section.setEnabled(has_model)
         for each in (

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtGui import QImage, QPixmap
 
+from napari_latent_faces.layers import component_rgb
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["to_image", "to_pixmap"]
+__all__ = ["component_pixmap", "to_image", "to_pixmap"]
 
 
 def to_pixmap(
@@ -20,6 +22,14 @@ def to_pixmap(
 ) -> QPixmap:
     """Return a picture of numbers, to be drawn on the screen: see `to_image`."""
     return QPixmap.fromImage(to_image(pixels, limits, colormap))
+
+
+def component_pixmap(component: NDArray[Any], *, is_signed: bool) -> QPixmap:
+    """Return a component (h, w) in the colours of the gallery: see `component_rgb`."""
+    rgb = component_rgb(component, is_signed=is_signed)
+    h, w, _ = rgb.shape
+    image = QImage(rgb.tobytes(), w, h, 3 * w, QImage.Format.Format_RGB888)
+    return QPixmap.fromImage(image.copy())
 
 
 def to_image(

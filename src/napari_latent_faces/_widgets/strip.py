@@ -16,12 +16,13 @@ from qtpy.QtCore import (
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QListView, QSizePolicy
 
-from napari_latent_faces._widgets.pictures import to_pixmap
+from napari_latent_faces._widgets.pictures import component_pixmap, to_pixmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from qtpy.QtGui import QPixmap
 
 __all__ = ["PictureStrip", "StripItem"]
 
@@ -47,6 +48,9 @@ class StripItem:
         Words below it, in at most two lines.
     hint : str
         Words shown under the mouse.
+    is_signed : bool
+        Whether it is from -1 to 1, in the two colours of signed components; `limits` are
+        of no account then.
     """
 
     key: int
@@ -54,6 +58,13 @@ class StripItem:
     limits: tuple[float, float]
     text: str
     hint: str = ""
+    is_signed: bool = False
+
+    def pixmap(self) -> QPixmap:
+        """Return the picture to be drawn."""
+        if self.is_signed:
+            return component_pixmap(self.pixels, is_signed=True)
+        return to_pixmap(self.pixels, self.limits)
 
 
 class _StripModel(QAbstractListModel):
@@ -109,7 +120,7 @@ class _StripModel(QAbstractListModel):
     def _icon(self, row: int) -> QIcon:
         if row not in self._icons:
             item = self.items[row]
-            pixmap = to_pixmap(item.pixels, item.limits).scaled(
+            pixmap = item.pixmap().scaled(
                 self._size,
                 Qt.AspectRatioMode.KeepAspectRatio,
                 Qt.TransformationMode.SmoothTransformation,

@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractScrollArea, QScrollBar, QWidget
 
-from napari_latent_faces._widgets.pictures import to_pixmap
+from napari_latent_faces._widgets.pictures import component_pixmap, to_pixmap
 from napari_latent_faces._widgets.weight_row import HEIGHT, PICTURE, WeightRow
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class WeightList(QAbstractScrollArea):
         self._components: list[int] = []
         self._pictures: NDArray[Any] = np.empty((0, 1, 1))
         self._ranges: NDArray[np.float64] = np.empty((0, 2))
+        self._units: NDArray[np.float64] = np.empty(0)
         self._weights: NDArray[np.float64] = np.empty(0)
         self._pixmaps: dict[int, QPixmap] = {}
         self._marked: int | None = None
@@ -58,9 +59,18 @@ class WeightList(QAbstractScrollArea):
         """The rows that are seen."""
         return [row for row in self._rows if not row.isHidden()]
 
-    def set_model(self, pictures: NDArray[Any], ranges: NDArray[np.float64]) -> None:
-        """Take other components, shape (k, h, w), and their usual weights, shape (k, 2)."""
+    def set_model(
+        self,
+        pictures: NDArray[Any],
+        ranges: NDArray[np.float64],
+        units: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Take other components, shape (k, h, w), and their usual weights, shape (k, 2).
+
+        Number fields show weights in `units`, shape (k,), if they are given.
+        """
         self._pictures, self._ranges = pictures, ranges
+        self._units = np.ones(len(pictures)) if units is None else units
         self._weights = np.zeros(len(pictures))
         self._pixmaps.clear()
         self._marked = None
@@ -132,7 +142,8 @@ class WeightList(QAbstractScrollArea):
     def _fill_row(self, row: WeightRow, component: int, place: int) -> None:
         low, high = self._ranges[component]
         row.setGeometry(0, place * HEIGHT, self._port.width(), HEIGHT)
-        row.show_component(component, self._pixmap(component), (float(low), float(high)))
+        limits, unit = (float(low), float(high)), float(self._units[component])
+        row.show_component(component, self._pixmap(component), limits, unit)
         row.show_weight(float(self._weights[component]))
         row.mark(component == self._marked)
 
@@ -146,13 +157,18 @@ class WeightList(QAbstractScrollArea):
 
     def _pixmap(self, component: int) -> QPixmap:
         if component not in self._pixmaps:
-            picture = self._pictures[component]
-            high = float(np.abs(picture).max()) or 1.0
-            low = -high if picture.min() < 0 else 0.0
-            self._pixmaps[component] = to_pixmap(picture, (low, high)).scaled(
+            self._pixmaps[component] = self._drawn(component).scaled(
                 PICTURE,
                 PICTURE,
                 Qt.AspectRatioMode.KeepAspectRatio,
                 Qt.TransformationMode.SmoothTransformation,
             )
         return self._pixmaps[component]
+
+    def _drawn(self, component: int) -> QPixmap:
+        """Return a component in its two colours if its weights are signed, else in grey."""
+        picture = self._pictures[component]
+        high = float(np.abs(picture).max()) or 1.0
+        if self._ranges[component, 0] < 0:
+            return component_pixmap(picture / high, is_signed=True)
+        return to_pixmap(picture, (0.0, high))

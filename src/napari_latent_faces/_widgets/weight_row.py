@@ -43,6 +43,7 @@ class WeightRow(QWidget):
         super().__init__(parent)
         self.component = -1
         self._low, self._high = 0.0, 1.0
+        self._unit = 1.0
         self._is_marked = False
         self.number = QLabel()
         self.picture = QLabel()
@@ -52,7 +53,7 @@ class WeightRow(QWidget):
         self.slider.sliderPressed.connect(self.began)
         self.slider.sliderReleased.connect(self.ended)
         self.slider.valueChanged.connect(self._on_slider)
-        self.field.valueChanged.connect(lambda weight: self.moved.emit(self.component, weight))
+        self.field.valueChanged.connect(self._on_field)
 
     def _lay_out(self) -> None:
         layout = QHBoxLayout(self)
@@ -76,23 +77,41 @@ class WeightRow(QWidget):
             each.installEventFilter(self)
 
     def show_component(
-        self, component: int, picture: QPixmap, limits: tuple[float, float]
+        self, component: int, picture: QPixmap, limits: tuple[float, float], unit: float = 1.0
     ) -> None:
-        """Show another component, with its picture and its lowest and highest usual weight."""
+        """Show another component.
+
+        Parameters
+        ----------
+        component : int
+            Which one.
+        picture : QPixmap
+            Its picture.
+        limits : tuple of float
+            Its lowest and highest usual weight.
+        unit : float
+            The weight that the number field shows as 1: of signed components a standard
+            deviation.
+        """
         if component == self.component:
             return
         for each in (self.slider, self.field):
             each.clearFocus()  # what is typed next must not change another component
         self.component = component
         self._low, self._high = limits
+        self._unit = unit
         self.number.setText(str(component))
         self.picture.setPixmap(picture)
-        tip = f"Component {component}; usual weights: {limits[0]:.3g} to {limits[1]:.3g}."
-        self.setToolTip(tip)
+        low, high = (limit / unit for limit in limits)
+        tip = f"Component {component}; usual weights: {low:.3g} to {high:.3g}"
+        around = " standard deviations around the mean face, which is at 0"
+        self.setToolTip(f"{tip}{around if low < 0 else ''}.")
         self.slider.setAccessibleName(f"weight of component {component}")
         with QSignalBlocker(self.field):
             self.field.setRange(-_LARGEST if self._low < 0 else 0.0, _LARGEST)
-            self.field.setSingleStep((self._high - self._low) / 20)
+            self.field.setSingleStep((high - low) / 20)
+            self.field.setDecimals(2 if low < 0 else 4)
+            self.field.setSuffix(" sd" if low < 0 else "")
 
     def show_weight(self, weight: float) -> None:
         """Show a weight; the slider ends where usual weights end."""
@@ -100,7 +119,7 @@ class WeightRow(QWidget):
         with QSignalBlocker(self.slider), QSignalBlocker(self.field):
             if not self.slider.isSliderDown():
                 self.slider.setValue(round(min(max(share, 0.0), 1.0) * _STEPS))
-            self.field.setValue(weight)
+            self.field.setValue(weight / self._unit)
 
     def mark(self, is_marked: bool) -> None:
         """Set the row off from the others, or no more."""
@@ -111,6 +130,9 @@ class WeightRow(QWidget):
     def _on_slider(self, step: int) -> None:
         weight = self._low + (self._high - self._low) * step / _STEPS
         self.moved.emit(self.component, weight)
+
+    def _on_field(self, number: float) -> None:
+        self.moved.emit(self.component, number * self._unit)
 
     def eventFilter(self, _: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Leave the wheel to the list, and notice clicks on slider and field."""

@@ -7,6 +7,7 @@ from napari_latent_faces.mixing.amounts import (
     mean_weights,
     morph,
     weight_ranges,
+    weight_units,
 )
 from napari_latent_faces.mixing.mix import Mix
 from napari_latent_faces.mixing.picture import MixedPicture, to_pixels
@@ -24,4 +25,5 @@ __all__ = [
     "sample_weights",
     "to_pixels",
     "weight_ranges",
+    "weight_units",
 ]

@@ -16,16 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_weights",
-    "is_signed",
     "listed",
     "mattering",
     "mean_weights",
     "morph",
     "some_rows",
     "weight_ranges",
+    "weight_units",
 ]
 
 _MOST_FACES = 20_000  # that quantiles and correlations are found from
+_FAR = 3.0  # standard deviations that hardly any face goes beyond
 
 
 def as_weights(
@@ -68,39 +69,60 @@ def as_weights(
     return weights
 
 
-def is_signed(model: LatentFaces) -> bool:
-    """Tell whether the weights of a model may be negative, as those of NMF never are."""
-    return bool(model.weights.size and model.weights.min() < 0)
-
-
 def weight_ranges(model: LatentFaces, quantile: float = 0.99) -> NDArray[np.float64]:
     """Return which weights are usual for each component.
 
     They reach from 0 to a quantile of the weights of the faces that use the component,
     that is, of those that are not 0: otherwise a part that few faces have would get no
-    range at all. Where weights are negative, the range begins at the opposite quantile.
+    range at all. Those of a signed model, where 0 is the mean face, reach three
+    `weight_units` to both sides of it.
 
     Parameters
     ----------
     model : LatentFaces
         The model.
     quantile : float
-        Between 0.5 and 1; one face in a hundred has more than the default.
+        Between 0.5 and 1; one face in a hundred has more than the default. Of no account
+        for signed models.
 
     Returns
     -------
     array of shape (k, 2)
         Lowest and highest weight; (0, 1) for a component that no face uses.
     """
-    return np.array([_range(column, quantile) for column in some_rows(model.weights).T])
+    if model.is_signed:
+        far = _FAR * weight_units(model)
+        return np.stack([-far, far], axis=1)
+    return np.array([(0.0, _top(column, quantile)) for column in some_rows(model.weights).T])
 
 
-def _range(column: NDArray[Any], quantile: float) -> tuple[float, float]:
+def _top(column: NDArray[Any], quantile: float) -> float:
     used = column[column != 0]
-    if not len(used):
-        return 0.0, 1.0
-    low, high = np.quantile(used, (1 - quantile, quantile))
-    return (float(low) if used.min() < 0 else 0.0), max(float(high), 0.0)
+    return float(np.quantile(used, quantile)) if len(used) else 1.0
+
+
+def weight_units(model: LatentFaces) -> NDArray[np.float64]:
+    """Return in what units weights are best told to people.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+
+    Returns
+    -------
+    array of shape (k,)
+        For signed models, whose bare weights mean little, the standard deviation around
+        the mean face, which is at 0, over the faces that use the component; else, and
+        where no face uses it, 1.
+    """
+    k = model.n_components
+    if not model.is_signed:
+        return np.ones(k)
+    weights = some_rows(model.weights).astype(np.float64)
+    used = np.maximum(np.count_nonzero(weights, axis=0), 1)
+    units: NDArray[np.float64] = np.sqrt(np.square(weights).sum(axis=0) / used)
+    return np.where(units > 0, units, 1.0)
 
 
 def some_rows(weights: NDArray[Any], most: int = _MOST_FACES) -> NDArray[Any]:
@@ -112,7 +134,13 @@ def some_rows(weights: NDArray[Any], most: int = _MOST_FACES) -> NDArray[Any]:
 
 
 def mean_weights(model: LatentFaces) -> NDArray[np.float64]:
-    """Return the weights of the mean face, which is the mean of the reconstructions."""
+    """Return the weights of the mean face.
+
+    It is the mean of the reconstructions; where a model adds to a mean face, that one,
+    whose weights are 0.
+    """
+    if model.mean is not None:
+        return np.zeros(model.n_components)
     mean: NDArray[np.float64] = model.weights.mean(axis=0, dtype=np.float64)
     return mean
 

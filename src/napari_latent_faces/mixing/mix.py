@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_latent_faces.mixing.amounts import as_weights, is_signed
+from napari_latent_faces.mixing.amounts import as_weights
 from napari_latent_faces.mixing.picture import MixedPicture
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Mix:
         depth: int = 200,
     ) -> None:
         self.model = model
-        self._signed = is_signed(model)
+        self._signed = model.is_signed
         start = np.zeros(model.n_components) if weights is None else weights
         self._start = self._checked(start)
         self._picture = MixedPicture(model, self._start)

@@ -1,0 +1,62 @@
+"""Other panels of the plugin, opened from a panel as its menu would open them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["can_open_docks", "open_dock"]
+
+_PLUGIN, _DISPLAY_NAME = "napari-latent-faces", "Latent faces"
+
+
+def can_open_docks(viewer: napari.components.ViewerModel) -> bool:
+    """Tell whether `viewer` has a window."""
+    return getattr(viewer, "window", None) is not None
+
+
+def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
+    """Open a panel of the plugin, in front of the one that is asked from.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The window.
+    name : str
+        What the manifest calls the panel.
+
+    Returns
+    -------
+    widget
+        The panel; the one that is open already, if there is one.
+    """
+    from qtpy.QtWidgets import QDockWidget
+
+    window = viewer.window
+    # the menu and scripts name the plugin in two ways
+    titles = [f"{name} ({plugin})" for plugin in (_DISPLAY_NAME, _PLUGIN)]
+    title = next((each for each in titles if each in window.dock_widgets), None)
+    if title is None:
+        title = titles[0]
+        window.add_dock_widget(_panel(name)(viewer), name=title, tabify=True)
+    panel = window.dock_widgets[title]
+    dock = getattr(panel, "native", panel)
+    while not isinstance(dock, QDockWidget):
+        dock = dock.parent()
+    dock.show()
+    dock.raise_()
+    return panel
+
+
+def _panel(name: str) -> Any:
+    """Return the class of a panel, which the manifest knows."""
+    from npe2 import PluginManager
+
+    manifest = PluginManager.instance().get_manifest(_PLUGIN)
+    found = {each.display_name: each.command for each in manifest.contributions.widgets or ()}
+    commands = {each.id: each.python_name for each in manifest.contributions.commands or ()}
+    module, _, of = str(commands[found[name]]).partition(":")
+    return getattr(import_module(module), of)

@@ -1,0 +1,54 @@
+"""A new user's first minute: Show me, then the panels that it points at."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_latent_faces._focus import focus_of
+from napari_latent_faces.synthetic import iter_draw_faces
+from tests.window.menus import open_widget
+
+
+def press(qtbot, button):
+    qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
+
+
+def test_show_me_leads_to_the_other_panels(viewer, qtbot, monkeypatch):
+    monkeypatch.setattr(
+        "napari_latent_faces.synthetic.iter_draw_faces",
+        lambda: iter_draw_faces(8, 4, shape=(56, 46)),
+    )
+    widget = open_widget(qtbot, viewer.window, "Latent faces")
+    first_run = widget.first_run
+    assert not first_run.links.visible
+    press(qtbot, first_run.sample_button)
+    qtbot.waitUntil(lambda: first_run.links.visible, timeout=60_000)
+    assert focus_of(viewer).model is not None
+
+    for name, button in first_run.next_buttons.items():
+        viewer.window.dock_widgets["Latent faces (Latent faces)"].native.parent().raise_()
+        press(qtbot, button)
+        title = f"{name} (Latent faces)"  # the menu's: it will close what this has opened
+        panel = viewer.window.dock_widgets[title]
+        qtbot.waitUntil(panel.isVisible, timeout=10_000)
+        docks = len(viewer.window.dock_widgets)
+        press(qtbot, button)
+        assert len(viewer.window.dock_widgets) == docks
+
+
+def test_escape_cancels_the_fit_of_the_panel_that_has_the_keys(viewer, qtbot, faces_folder):
+    viewer.open(faces_folder, plugin="napari-latent-faces")
+    widget = open_widget(qtbot, viewer.window, "Latent faces")
+    widget.parameters["n_components"].value = 3
+    widget.parameters["max_iter"].value = 10**6
+    widget.parameters["tol"].value = "0"
+    viewer.window._qt_window.activateWindow()
+    qtbot.mouseClick(widget.fit_button.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.progress.value > 0, timeout=30_000)
+    widget.fit_button.native.setFocus()
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is not None, timeout=10_000)
+    qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=10_000)
+    assert widget.status.value == "Cancelled; nothing was kept."
+    assert len(viewer.layers) == 1
