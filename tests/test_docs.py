@@ -26,8 +26,10 @@ CODE = [
     pytest.param(code, id=f"{page.stem}-{number}")
     for page in PAGES
     for number, code in enumerate(blocks(page, "python"))
+    if not code.startswith("--8<--")  # an example, which has tests of its own
 ]
 README = ROOT / "README.md"
+IMAGES = ROOT / "docs" / "images"
 COMMANDS = [
     line.partition("#")[0].strip()
     for code in blocks(README, "sh")
@@ -104,6 +106,70 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch)
     assert command_line.PAGE.read_text("utf-8") == command_line.reference(), (
         "out of date: run python docs/command_line.py"
     )
+
+
+# -- pictures ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """Return the script that makes the pictures."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import pictures
+
+    return pictures
+
+
+def test_every_picture_is_there_and_small(pictures):
+    made = {path.name for path in IMAGES.iterdir()} - {pictures.RECORD.name}
+    assert made == set(pictures.PICTURES), "run make docs"
+    for name in made:
+        most = 2_000_000 if name.endswith(".webp") else 200_000
+        assert (IMAGES / name).stat().st_size <= most
+
+
+def test_every_picture_is_shown_in_the_docs(pictures):
+    shown = {
+        (page.parent / link).resolve()
+        for page in PAGES
+        for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text("utf-8"))
+    }
+    assert shown == {(IMAGES / name).resolve() for name in pictures.PICTURES}
+
+
+def test_no_picture_is_out_of_date(pictures):
+    assert pictures.out_of_date() == [], "these show earlier code: run make docs, and look"
+
+
+def test_a_picture_is_out_of_date_when_the_code_it_shows_changes(
+    pictures, tmp_path, monkeypatch
+):
+    [name] = [name for name in pictures.PICTURES if name == "mend.png"]
+    before = pictures.PICTURES[name].state
+    shutil.copytree(pictures.PACKAGE, tmp_path / "package")
+    monkeypatch.setattr(pictures, "PACKAGE", tmp_path / "package")
+    module = tmp_path / "package" / "_widgets" / "mend.py"
+    module.write_text(module.read_text("utf-8") + "\n# only a comment\n", "utf-8")
+    assert pictures.PICTURES[name].state == before
+    module.write_text(module.read_text("utf-8") + "\nanother = 1\n", "utf-8")
+    assert name in pictures.out_of_date()
+
+
+# -- examples, and the site --------------------------------------------------------
+
+
+def test_every_example_is_shown_in_the_docs():
+    page = (ROOT / "docs" / "examples.md").read_text("utf-8")
+    shown = re.findall(r'^--8<-- "examples/(.*)"$', page, re.MULTILINE)
+    assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_every_public_name_is_in_the_reference():
+    import napari_latent_faces as package
+
+    text = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
+    documented = set(re.findall(r"^::: .*\.(\w+)$", text, re.MULTILINE))
+    assert set(package.__all__) - {"__version__"} <= documented
 
 
 def test_the_site_builds_without_a_warning(tmp_path):

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -110,6 +111,8 @@ class ExplainWidget(QWidget):
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.message.setMargin(10)
         self.pages = QStackedWidget()
+        # else napari puts below it an empty space that grows with each dock of a session
+        self.pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.pages.addWidget(self.message)
         self.pages.addWidget(self._make_page())
         layout = QVBoxLayout(self)
