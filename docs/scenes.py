@@ -65,7 +65,7 @@ def mend() -> Image.Image:
         fit_faces(faces[:380], n_components=40).save(path)
         panel = studio.open("Mend faces")
         panel.model_choice.open_file(str(path))
-        panel.new_button.changed.emit(True)  # noqa: FBT003
+        panel.new_button.changed.emit(True)
         mask = panel.mask.value
         mask.data[_EYES] = 1
         mask.refresh()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from PIL import Image
@@ -46,7 +46,7 @@ class Studio:
             self.viewer.add_layer(napari.layers.Layer.create(*faces_layer(faces, "drawn")))
         self.faces = self.viewer.layers[0]
 
-    def __enter__(self) -> Studio:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

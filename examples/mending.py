@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Mending faces whose eyes are hidden
 #
-# A bar is laid over the eyes of people whom the model has not seen. `mend` finds the weights from
-# what is visible, and fills in what the components say belongs there.
+# A bar is laid over the eyes of people whom the model has not seen. `mend` finds the weights
+# from what is visible, and fills in what the components say belongs there.
 
 # %%
 import numpy as np

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # NMF and eigenfaces
 #
-# The same faces taken apart in two ways. Eigenfaces (PCA) may subtract, so that they need fewer
-# components for the same error; parts that only add up cannot cancel each other, so that each of
-# them is more of a place in the face.
+# The same faces taken apart in two ways. Eigenfaces (PCA) may subtract, so that they need
+# fewer components for the same error; parts that only add up cannot cancel each other, so that
+# each of them is more of a place in the face.
 
 # %%
 import numpy as np

@@ -108,11 +108,25 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch)
     )
 
 
+def test_the_speed_in_the_readme_is_the_one_measured():
+    """`About ten times`: how much sooner a fit ends than scikit-learn's, from the tables."""
+    assert "about ten times faster than scikit-learn" in README.read_text("utf-8")
+    text = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    rows = re.findall(r"^\|.*\| this package \|.*$", text, re.MULTILINE)
+    sooner = [
+        float(cells[6].removesuffix("x"))
+        for cells in ([cell.strip() for cell in row.split("|")] for row in rows)
+        if len(cells) > 10 and re.fullmatch(r"[\d.]+x", cells[6])
+    ]
+    assert len(sooner) >= 3
+    assert 7 <= sorted(sooner)[len(sooner) // 2] <= 20
+
+
 # -- pictures ----------------------------------------------------------------------
 
 
 @pytest.fixture
-def pictures(monkeypatch):
+def shots(monkeypatch):
     """Return the script that makes the pictures."""
     monkeypatch.syspath_prepend(ROOT / "docs")
     import pictures
@@ -120,39 +134,37 @@ def pictures(monkeypatch):
     return pictures
 
 
-def test_every_picture_is_there_and_small(pictures):
-    made = {path.name for path in IMAGES.iterdir()} - {pictures.RECORD.name}
-    assert made == set(pictures.PICTURES), "run make docs"
+def test_every_picture_is_there_and_small(shots):
+    made = {path.name for path in IMAGES.iterdir()} - {shots.RECORD.name}
+    assert made == set(shots.PICTURES), "run make docs"
     for name in made:
         most = 2_000_000 if name.endswith(".webp") else 200_000
         assert (IMAGES / name).stat().st_size <= most
 
 
-def test_every_picture_is_shown_in_the_docs(pictures):
+def test_every_picture_is_shown_in_the_docs(shots):
     shown = {
         (page.parent / link).resolve()
         for page in PAGES
         for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text("utf-8"))
     }
-    assert shown == {(IMAGES / name).resolve() for name in pictures.PICTURES}
+    assert shown == {(IMAGES / name).resolve() for name in shots.PICTURES}
 
 
-def test_no_picture_is_out_of_date(pictures):
-    assert pictures.out_of_date() == [], "these show earlier code: run make docs, and look"
+def test_no_picture_is_out_of_date(shots):
+    assert shots.out_of_date() == [], "these show earlier code: run make docs, and look"
 
 
-def test_a_picture_is_out_of_date_when_the_code_it_shows_changes(
-    pictures, tmp_path, monkeypatch
-):
-    [name] = [name for name in pictures.PICTURES if name == "mend.png"]
-    before = pictures.PICTURES[name].state
-    shutil.copytree(pictures.PACKAGE, tmp_path / "package")
-    monkeypatch.setattr(pictures, "PACKAGE", tmp_path / "package")
+def test_a_picture_is_out_of_date_when_the_code_it_shows_changes(shots, tmp_path, monkeypatch):
+    [name] = [name for name in shots.PICTURES if name == "mend.png"]
+    before = shots.PICTURES[name].state
+    shutil.copytree(shots.PACKAGE, tmp_path / "package")
+    monkeypatch.setattr(shots, "PACKAGE", tmp_path / "package")
     module = tmp_path / "package" / "_widgets" / "mend.py"
     module.write_text(module.read_text("utf-8") + "\n# only a comment\n", "utf-8")
-    assert pictures.PICTURES[name].state == before
+    assert shots.PICTURES[name].state == before
     module.write_text(module.read_text("utf-8") + "\nanother = 1\n", "utf-8")
-    assert name in pictures.out_of_date()
+    assert name in shots.out_of_date()
 
 
 # -- examples, and the site --------------------------------------------------------

@@ -62,9 +62,7 @@ def test_mending_beats_the_mean_face(run):
     names = run("mending")
     bar, missed = names["bar"], names["missed"]
     assert missed(names["mended"]) < missed(names["known"].images.mean(axis=0))
-    np.testing.assert_array_equal(
-        names["mended"][:, ~bar], names["strangers"].images[:, ~bar]
-    )
+    np.testing.assert_array_equal(names["mended"][:, ~bar], names["strangers"].images[:, ~bar])
 
 
 def test_new_faces_are_no_copies(run, tmp_path):
