@@ -26,7 +26,6 @@ CODE = [
     pytest.param(code, id=f"{page.stem}-{number}")
     for page in PAGES
     for number, code in enumerate(blocks(page, "python"))
-    if not code.startswith("--8<--")  # an example, which has tests of its own
 ]
 README = ROOT / "README.md"
 IMAGES = ROOT / "docs" / "images"
