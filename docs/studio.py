@@ -22,6 +22,7 @@ _DRAWING = 400  # milliseconds that the window has to draw its last change
 _PATIENCE = 300  # seconds until something that does not come is an error
 _COLOURS = (256, 192, 128, 64)  # of a picture: faces are grey, and the window has few others
 _MOST_BYTES = 200_000  # of a picture
+_RARE = Image.Quantize.MAXCOVERAGE  # keeps colours that are rare, such as those of curves
 
 
 class Studio:
@@ -117,7 +118,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a small PNG, with as many colours as that allows."""
     for colours in _COLOURS:
         file = io.BytesIO()
-        few = picture.quantize(colours, dither=Image.Dither.NONE)
+        few = picture.quantize(colours, _RARE, dither=Image.Dither.NONE)
         few.save(file, "PNG", optimize=True)
         if file.tell() <= _MOST_BYTES:
             path.write_bytes(file.getvalue())
