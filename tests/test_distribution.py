@@ -70,4 +70,5 @@ def test_a_wheel_built_from_the_source_distribution_is_the_same(clone, wheel, tm
         archive.extractall(tmp_path, **safely)
     [unpacked] = tmp_path.iterdir()
     assert (unpacked / "tests" / "conftest.py").is_file()
+    assert (unpacked / "examples" / "blog_post.py").is_file()
     assert sorted(members(build(unpacked, "wheel"))) == sorted(members(wheel))

@@ -28,6 +28,7 @@ CODE = [
     for number, code in enumerate(blocks(page, "python"))
 ]
 README = ROOT / "README.md"
+IMAGES = ROOT / "docs" / "images"
 COMMANDS = [
     line.partition("#")[0].strip()
     for code in blocks(README, "sh")
@@ -104,6 +105,82 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch)
     assert command_line.PAGE.read_text("utf-8") == command_line.reference(), (
         "out of date: run python docs/command_line.py"
     )
+
+
+def test_the_speed_in_the_readme_is_the_one_measured():
+    """`About ten times`: how much sooner a fit ends than scikit-learn's, from the tables."""
+    assert "about ten times faster than scikit-learn" in README.read_text("utf-8")
+    text = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    rows = re.findall(r"^\|.*\| this package \|.*$", text, re.MULTILINE)
+    sooner = [
+        float(cells[6].removesuffix("x"))
+        for cells in ([cell.strip() for cell in row.split("|")] for row in rows)
+        if len(cells) > 10 and re.fullmatch(r"[\d.]+x", cells[6])
+    ]
+    assert len(sooner) >= 3
+    assert 7 <= sorted(sooner)[len(sooner) // 2] <= 20
+
+
+# -- pictures ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def shots(monkeypatch):
+    """Return the script that makes the pictures."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import pictures
+
+    return pictures
+
+
+def test_every_picture_is_there_and_small(shots):
+    made = {path.name for path in IMAGES.iterdir()} - {shots.RECORD.name}
+    assert made == set(shots.PICTURES), "run make docs"
+    for name in made:
+        most = 2_000_000 if name.endswith(".webp") else 200_000
+        assert (IMAGES / name).stat().st_size <= most
+
+
+def test_every_picture_is_shown_in_the_docs(shots):
+    shown = {
+        (page.parent / link).resolve()
+        for page in PAGES
+        for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text("utf-8"))
+    }
+    assert shown == {(IMAGES / name).resolve() for name in shots.PICTURES}
+
+
+def test_no_picture_is_out_of_date(shots):
+    assert shots.out_of_date() == [], "these show earlier code: run make docs, and look"
+
+
+def test_a_picture_is_out_of_date_when_the_code_it_shows_changes(shots, tmp_path, monkeypatch):
+    [name] = [name for name in shots.PICTURES if name == "mend.png"]
+    before = shots.PICTURES[name].state
+    shutil.copytree(shots.PACKAGE, tmp_path / "package")
+    monkeypatch.setattr(shots, "PACKAGE", tmp_path / "package")
+    module = tmp_path / "package" / "_widgets" / "mend.py"
+    module.write_text(module.read_text("utf-8") + "\n# only a comment\n", "utf-8")
+    assert shots.PICTURES[name].state == before
+    module.write_text(module.read_text("utf-8") + "\nanother = 1\n", "utf-8")
+    assert name in shots.out_of_date()
+
+
+# -- examples, and the site --------------------------------------------------------
+
+
+def test_every_example_is_shown_in_the_docs():
+    page = (ROOT / "docs" / "examples.md").read_text("utf-8")
+    shown = re.findall(r'^--8<-- "examples/(.*)"$', page, re.MULTILINE)
+    assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_every_public_name_is_in_the_reference():
+    import napari_latent_faces as package
+
+    text = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
+    documented = set(re.findall(r"^::: .*\.(\w+)$", text, re.MULTILINE))
+    assert set(package.__all__) - {"__version__"} <= documented
 
 
 def test_the_site_builds_without_a_warning(tmp_path):

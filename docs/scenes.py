@@ -1,0 +1,181 @@
+"""What each picture of the docs shows: the plugin at work on the drawn faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from studio import Studio
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["choose_k", "compare", "explain", "fit", "forming_and_mixing", "mend", "mixer"]
+
+_FACE, _OTHER = 203, 87  # which are rebuilt as well as most
+_STRANGER = 384  # of the last two people, whom the model of `mend` has not seen
+_EYES = (slice(40, 60), slice(14, 78))  # of a drawn face of 112 x 92 pixels
+
+
+def fit() -> Image.Image:
+    """Return the window after a fit."""
+    with Studio() as studio:
+        studio.fit()
+        studio.look_at(_FACE)
+        return studio.take()
+
+
+def explain() -> Image.Image:
+    """Return the panel of what builds a face, with a component chosen."""
+    from napari_latent_faces._focus import focus_of
+
+    with Studio() as studio:
+        model = studio.fit()
+        studio.look_at(_FACE)
+        panel = studio.open("What builds this face?")
+        studio.until(lambda: panel.pages.currentIndex() == 1)
+        focus_of(studio.viewer).select_component(int(model.weights[_FACE].argmax()))
+        return studio.take()
+
+
+def mixer() -> Image.Image:
+    """Return the mixer with a face whose first weights were changed."""
+    with Studio() as studio:
+        studio.fit()
+        studio.look_at(_FACE)
+        panel = studio.open("Mix faces")
+        studio.until(lambda: panel._desk.nearest() is not None)
+        for row, share in zip(panel.weights.rows[1:3], (0.9, 0.1), strict=True):
+            for _ in _dragging(studio, row.slider, share):
+                pass
+        studio.wait(1000)  # the nearest face is looked for when sliders rest
+        return studio.take()
+
+
+def mend() -> Image.Image:
+    """Return a face that the model has not seen, a bar painted over its eyes, and it mended."""
+    from napari_latent_faces import draw_faces
+    from napari_latent_faces import fit as fit_faces
+
+    faces = draw_faces()
+    with Studio() as studio, TemporaryDirectory() as folder:
+        path = Path(folder) / "first 380.npz"
+        fit_faces(faces[:380], n_components=40).save(path)
+        panel = studio.open("Mend faces")
+        panel.model_choice.open_file(str(path))
+        panel.new_button.changed.emit(True)
+        mask = panel.mask.value
+        mask.data[_EYES] = 1
+        mask.refresh()
+        studio.look_at(_STRANGER)
+        panel.start()
+        studio.until(lambda: not panel.is_working)
+        studio.viewer.layers.selection.active = studio.faces  # no brush in the picture
+        studio.viewer.reset_view(margin=0.1)
+        return studio.take()
+
+
+def choose_k() -> Image.Image:
+    """Return the curves of some numbers of components, the suggested one chosen."""
+    from napari_latent_faces import draw_faces
+
+    with Studio(draw_faces(30, 6, shape=(56, 46))) as studio:
+        panel = studio.open("Choose k")
+        panel.ks.value = "4,8,12,16,24,32,40,48,60"
+        panel.start()
+        studio.until(lambda: panel.choice is not None and not panel.is_busy)
+        panel.show_model(panel.choice.suggested)
+        panel._read_out(panel.choice.suggested)
+        studio.viewer.reset_view(margin=0.13)
+        return studio.take()
+
+
+def compare() -> Image.Image:
+    """Return components of NMF beside eigenfaces, the most similar first."""
+    with Studio() as studio:
+        widget = studio.open("Latent faces")
+        studio.fit(widget)
+        widget.method.value = "pca"
+        studio.fit(widget)
+        studio.look_at(_FACE)
+        studio.open("Compare models")
+        return studio.take()
+
+
+def forming_and_mixing() -> list[tuple[Image.Image, int]]:
+    """Return frames, and their milliseconds, of a fit and of the mixer.
+
+    The faces are larger than the sample's, so that the fit takes long enough to be watched;
+    it starts from random pixels, so that there is something to form.
+    """
+    from napari_latent_faces import draw_faces
+
+    with Studio(draw_faces(shape=(224, 184))) as studio:
+        studio.hide_layer_panels()
+        studio.look_at(_FACE)
+        frames = [(studio.take(), 800)]
+        widget = studio.open("Latent faces")
+        # the layers are there already, from random pixels: steps follow each other faster
+        studio.fit(widget, init="random", max_iter=1)
+        frames += [(studio.take(), 800)]
+        frames += [(each, 200) for each in _fitting(studio, widget)]
+        frames += [(studio.take(), 1200)]
+        for face in (_OTHER, _FACE):
+            studio.look_at(face)
+            frames += [(studio.take(), 900)]
+        frames += _mixing(studio)
+    return frames
+
+
+def _fitting(studio: Studio, widget: Any) -> list[Image.Image]:
+    """Return what is seen while a fit runs."""
+    from qtpy.QtCore import QTimer
+
+    frames: list[Image.Image] = []
+
+    def snap() -> None:
+        frames.append(studio.snap())
+
+    widget.parameters["max_iter"].value = 200
+    session = widget.fit()
+    # after the slot has returned: what it takes counts as the price of showing a step
+    session.stepped.connect(lambda _: QTimer.singleShot(0, snap))
+    studio.until(lambda: session.is_over)
+    studio.look_at(_FACE)
+    return frames
+
+
+def _mixing(studio: Studio) -> list[tuple[Image.Image, int]]:
+    """Return what is seen while weights are dragged, and random faces are asked for."""
+    panel = studio.open("Mix faces")
+    studio.until(lambda: panel._desk.nearest() is not None)
+    frames = [(studio.take(), 900)]
+    for row, share in ((1, 0.95), (2, 0.9), (3, 0.95), (0, 0.5)):
+        for _ in _dragging(studio, panel.weights.rows[row].slider, share):
+            frames += [(studio.snap(), 90)]
+        frames[-1] = (frames[-1][0], 600)
+    panel.sections[0].expand(animate=False)
+    for _ in range(3):
+        panel.random.random_button.click()
+        studio.until(lambda: not panel._desk.is_making)
+        frames += [(studio.take(), 800)]
+    return frames
+
+
+def _dragging(studio: Studio, slider: Any, share: float) -> Any:
+    """Drag a slider's handle to a share of its length with the mouse, in steps."""
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtTest import QTest
+
+    def place(part: float) -> QPoint:
+        return QPoint(round(8 + (slider.width() - 16) * part), slider.height() // 2)
+
+    start = slider.value() / slider.maximum()
+    QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=place(start))
+    for part in np.linspace(start, share, 8)[1:]:
+        QTest.mouseMove(slider, place(part))
+        studio.wait(30)
+        yield
+    QTest.mouseRelease(slider, Qt.MouseButton.LeftButton, pos=place(share))
