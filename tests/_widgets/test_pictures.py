@@ -10,10 +10,16 @@ from qtpy.QtGui import QImage
 from napari_latent_faces._widgets.pictures import to_image, to_pixmap
 
 
+def bits(image):
+    """Return the memory of a picture, whichever Qt it is of."""
+    found = image.constBits()
+    return found.asstring(image.sizeInBytes()) if hasattr(found, "asstring") else bytes(found)
+
+
 def seen(image):
     """Return what an image shows: shape (h, w, 3)."""
     image = image.convertToFormat(QImage.Format.Format_RGBA8888)
-    found = np.frombuffer(image.constBits().asstring(image.sizeInBytes()), np.uint8)
+    found = np.frombuffer(bits(image), np.uint8)
     return found.reshape(image.height(), image.bytesPerLine() // 4, 4)[..., :3]
 
 
