@@ -47,7 +47,8 @@ def read_among_good(folder, files, **options):
     for i in range(len(GOOD)):
         place = stack.names.index(f"good/{i}.png")
         np.testing.assert_array_equal(stack.images[place], frame.take(face(seed=i)))
-    assert (open_files(), threading.active_count()) == before
+    assert open_files() == before[0]
+    assert threading.active_count() <= before[1]  # those of earlier tests may end now
     return stack
 
 

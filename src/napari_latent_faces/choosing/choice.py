@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KChoice"]
 
-_SAME = 0.01  # of the lowest error: a gain that no eye sees
+_SAME = 0.02  # of the lowest error: a gain that no eye sees
 _CLEARLY = 0.05  # more stable: what random starts alone hardly make of two equal k
 
 
@@ -101,7 +101,7 @@ class KChoice:
     def as_good(self) -> NDArray[np.bool_]:
         """Whether the held-out error is as good as the lowest: shape (m,).
 
-        That is within one standard error (`spread`) or 1 % of it. Only k next to one
+        That is within one standard error (`spread`) or 2 % of it. Only k next to one
         another up to the lowest count: with many k, a single one among worse neighbours is
         good by chance.
         """

@@ -33,10 +33,10 @@ def _rule(choice: KChoice) -> str:
     if k == smallest:
         return (
             f"k = {k} is the smallest whose held-out error, {error}, is within one standard "
-            f"error or 1 % of {best}."
+            f"error or 2 % of {best}."
         )
     return (
-        f"k = {k}: its held-out error, {error}, is within one standard error or 1 % of {best}, "
+        f"k = {k}: its held-out error, {error}, is within one standard error or 2 % of {best}, "
         f"and its components are more stable ({choice.stabilities[at]:.2f}) than those of the "
         f"smallest such k, {smallest}."
     )
