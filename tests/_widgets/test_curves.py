@@ -6,6 +6,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QImage
 
 from napari_latent_faces._widgets.curves import Curve, CurvesPlot, Panel
+from tests._widgets.test_pictures import bits
 
 KS = [2, 5, 9, 20]
 ERRORS = [0.5, 0.3, 0.2, 0.25]
@@ -34,8 +35,7 @@ def plot(qtbot):
 def pixels(plot):
     """Return what is drawn, as (y, x, 4)."""
     picture = plot.grab().toImage().convertToFormat(QImage.Format.Format_RGBA8888)
-    data = picture.constBits().asarray(picture.sizeInBytes())
-    return np.frombuffer(data, np.uint8).reshape(picture.height(), -1, 4).copy()
+    return np.frombuffer(bits(picture), np.uint8).reshape(picture.height(), -1, 4).copy()
 
 
 def test_lower_values_lie_lower_and_larger_k_to_the_right(plot):
