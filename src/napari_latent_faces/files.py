@@ -7,7 +7,7 @@ import shutil
 import stat
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -76,7 +76,8 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     with errors_named(path, path.parent):
         prefix, suffix = temporary_name(path)
         handle, name = tempfile.mkstemp(suffix, prefix, path.parent)
-        try:
+        with ExitStack() as undoing:
+            undoing.callback(Path(name).unlink, missing_ok=True)
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
@@ -84,9 +85,7 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
             # mkstemp makes files that only their owner may read
             os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
             os.replace(name, path)  # noqa: PTH105
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            undoing.pop_all()
     remove_leftovers(path, path.parent)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,28 +147,36 @@ def _swap(new: Path, folder: Path, old: Path, layout: Layout) -> None:
     file whole, of the old export or the new one.
     """
     arriving, leaving = _exported(new, layout), _exported(folder, layout)
-    made = not (folder / layout.pictures).exists()
     (old / layout.pictures).mkdir(parents=True)
     for name in leaving:
         _keep(folder / name, old / name)
-    try:
+    with ExitStack() as undoing:  # whatever comes between, an interrupt too
+        if not (folder / layout.pictures).exists():
+            undoing.callback(_remove_folder, folder / layout.pictures)
+        undoing.callback(_put_back, new, folder, old, arriving, leaving)
         (folder / layout.pictures).mkdir(exist_ok=True)
         for name in arriving:
             (new / name).replace(folder / name)
         for name in leaving:
             if name not in arriving:
                 (folder / name).unlink()
-    except BaseException:
-        # what was moved is told by the files: an interrupt can come between any two lines
-        for name in arriving:
-            if name not in leaving and not (new / name).exists():
-                (folder / name).unlink(missing_ok=True)
-        for name in leaving:
-            (old / name).replace(folder / name)
-        if made:
-            with suppress(FileNotFoundError):
-                (folder / layout.pictures).rmdir()
-        raise
+        undoing.pop_all()  # all is done: nothing to undo
+
+
+def _put_back(
+    new: Path, folder: Path, old: Path, arriving: list[Path], leaving: list[Path]
+) -> None:
+    """Undo a swap that did not end; what was moved is told by the files."""
+    for name in arriving:
+        if name not in leaving and not (new / name).exists():
+            (folder / name).unlink(missing_ok=True)
+    for name in leaving:
+        (old / name).replace(folder / name)
+
+
+def _remove_folder(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        folder.rmdir()
 
 
 def _keep(path: Path, second: Path) -> None:
