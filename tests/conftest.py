@@ -80,3 +80,14 @@ def notes(monkeypatch):
         lambda note: found.append(f"{note.severity}: {note.message}"),
     )
     return found
+
+
+@pytest.fixture
+def empty_viewer(qapp):
+    """Return a viewer without a window; the threads that worked for it end before the test."""
+    from napari.components import ViewerModel
+    from superqt.utils import WorkerBase
+
+    yield ViewerModel()
+    WorkerBase.await_workers(10_000)
+    qapp.processEvents()

@@ -11,24 +11,13 @@ from napari_latent_faces._encode import EncodeJob
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from tests.jobs import run
 
 
 @pytest.fixture
-def viewer(stack, qapp):
-    viewer = ViewerModel()
-    viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
-    yield viewer
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
-
-
-def run(qtbot, job):
-    """Run a job to its end and return what it tells."""
-    told = []
-    job.ended.connect(told.append)
-    job.start()
-    qtbot.waitUntil(lambda: bool(told), timeout=30_000)
-    return told[0]
+def viewer(empty_viewer, stack):
+    empty_viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
+    return empty_viewer
 
 
 def roles(viewer):

@@ -9,7 +9,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._mend import MendJob
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces.layers import ROLE_KEY, faces_layer
-from tests.test_encode_job import run
+from tests.jobs import run
 
 
 @pytest.fixture

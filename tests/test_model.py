@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tracemalloc
 from dataclasses import replace
 
 import dask.array
@@ -13,6 +12,7 @@ from napari_latent_faces import LatentFaces, fit
 from napari_latent_faces.nmf import blocks
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
+from tests.memory import peak_memory
 
 
 def canonical(W, H, size):
@@ -129,15 +129,6 @@ class CountingFaces:
     def __getitem__(self, key):
         chosen = np.arange(len(self))[key[0] if isinstance(key, tuple) else key]
         return np.full((len(chosen), *self.shape[1:]), 7, np.uint8)
-
-
-def peak_memory(work):
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", ["array-like", "dask"])

@@ -12,31 +12,20 @@ from napari_latent_faces import NMFParams, fit
 from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
 from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from tests.jobs import run
 
 LONG = NMFParams(n_components=3, max_iter=1_000_000, tol=0)
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
 
 
 @pytest.fixture
-def viewer(stack, qapp):
-    viewer = ViewerModel()
-    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    yield viewer
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
+def viewer(empty_viewer, stack):
+    empty_viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    return empty_viewer
 
 
 def session(viewer, params, **options):
     return FitSession(viewer, viewer.layers["orl"], params, ShowOptions(**options))
-
-
-def run(qtbot, made):
-    """Run a session to its end and return what it tells."""
-    told = []
-    made.ended.connect(told.append)
-    made.start()
-    qtbot.waitUntil(lambda: bool(told), timeout=30_000)
-    return told[0]
 
 
 def test_the_result_is_that_of_a_script(viewer, stack, qtbot):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
@@ -11,13 +10,6 @@ from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.choose_k import ChooseKWidget
 from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
 from tests.conftest import blobs
-
-
-@pytest.fixture
-def viewer(qapp):
-    yield ViewerModel()
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
 
 
 @pytest.fixture

@@ -2,20 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
-from superqt.utils import WorkerBase
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._widgets.encode import EncodeWidget
 from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
-
-
-@pytest.fixture
-def viewer(qapp):
-    yield ViewerModel()
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
 
 
 @pytest.fixture

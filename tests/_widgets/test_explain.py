@@ -24,13 +24,6 @@ from napari_latent_faces.nearest import NearestFaces
 
 
 @pytest.fixture
-def viewer(qapp):
-    yield ViewerModel()
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
-
-
-@pytest.fixture
 def panel(viewer, qtbot):
     panel = ExplainWidget(viewer)
     qtbot.addWidget(panel)

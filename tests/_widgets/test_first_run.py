@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from superqt.utils import WorkerBase
 
 from napari_latent_faces import draw_faces
 from napari_latent_faces._widgets.fit import FitWidget
 from napari_latent_faces.layers import MODEL_KEY
 from napari_latent_faces.synthetic import iter_draw_faces
-
-
-@pytest.fixture
-def viewer(qapp):
-    yield ViewerModel()
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
 
 
 @pytest.fixture

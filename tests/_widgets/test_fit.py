@@ -2,20 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
 from napari_latent_faces import NMFParams
 from napari_latent_faces._widgets.fit import FitWidget
 from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
-
-
-@pytest.fixture
-def viewer(qapp):
-    yield ViewerModel()
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
 
 
 @pytest.fixture

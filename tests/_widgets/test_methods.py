@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from superqt.utils import WorkerBase
@@ -16,13 +15,6 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._widgets.fit import FitWidget
 from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
 from napari_latent_faces.methods import METHODS
-
-
-@pytest.fixture
-def viewer(qapp):
-    yield ViewerModel()
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
-from superqt.utils import WorkerBase
 
 from napari_latent_faces import fit
 from napari_latent_faces._focus import focus_of
@@ -15,13 +13,6 @@ from napari_latent_faces._widgets.mixer import MixerWidget
 from napari_latent_faces.layers import ROLE_KEY, faces_layer
 from napari_latent_faces.mixing import mattering, weight_units
 from tests.mixing.conftest import correlated_weights, made_model, signed_model
-
-
-@pytest.fixture
-def viewer(qapp):
-    yield ViewerModel()
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
 
 
 def show_model(viewer, model):

@@ -1,26 +1,16 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 
 import pytest
-
-from napari_latent_faces.cli import main
 
 QUICK = ["--n-starts", "2", "--n-folds", "2"]
 
 
 @pytest.fixture
-def run(capsys):
-    """Return a function that runs choose-k and gives code, output and errors."""
-
-    def run(*argv):
-        try:
-            code = main(["choose-k", *map(str, argv)])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
+def run(run):
+    return partial(run, "choose-k")
 
 
 def test_it_prints_the_measures_and_writes_them(run, faces_folder, tmp_path):

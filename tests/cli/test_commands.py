@@ -23,35 +23,6 @@ FIELDS = [(each, declared) for each in (NMFParams, ReadOptions) for declared in 
 QUICK = ["-k", "3", "--max-iter", "5", "--tol", "0"]
 
 
-@pytest.fixture
-def folder(stack, tmp_path):
-    """Return a folder of 30 pictures of six people."""
-    place = tmp_path / "some faces"
-    for name, image in zip(stack.names, stack.images, strict=True):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(place / name)
-    return place
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def run(capsys):
-    """Return a function that runs a command line and gives code, output and errors."""
-
-    def run(*argv):
-        try:
-            code = main([str(each) for each in argv])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
-
-
 def spawn(*argv, code="", **options):
     """Start a command line in a process of its own, after some code."""
     start = f"import sys; {code}\nfrom napari_latent_faces.cli import main; sys.exit(main())"

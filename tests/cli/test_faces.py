@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from napari_latent_faces import LatentFaces, read_faces
-from napari_latent_faces.cli import main
 
 
 @pytest.fixture
@@ -25,23 +24,6 @@ def mask(tmp_path):
     path = tmp_path / "mask.png"
     Image.fromarray(pixels).save(path)
     return path
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*argv):
-        try:
-            code = main([str(each) for each in argv])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def table(path):

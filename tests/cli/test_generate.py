@@ -4,23 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces.cli import main
 from napari_latent_faces.cli.inputs import find_face
 from napari_latent_faces.export import export_model
-
-
-@pytest.fixture
-def run(capsys):
-    """Return a function that runs a command line and gives code, output and errors."""
-
-    def run(*argv):
-        try:
-            code = main([str(each) for each in argv])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

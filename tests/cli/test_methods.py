@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from napari_latent_faces import KMeansParams, LatentFaces, PCAParams
-from napari_latent_faces.cli import main
 from napari_latent_faces.cli.options import option
 from napari_latent_faces.methods import METHODS
 
@@ -20,20 +19,6 @@ QUICK = {
     "minibatch-nmf": ["--max-iter", "2", "--tol", "0"],
     "kmeans": ["--max-iter", "2", "--tol", "0"],
 }
-
-
-@pytest.fixture
-def run(capsys):
-    """Return a function that runs a command line and gives code, output and errors."""
-
-    def run(*argv):
-        try:
-            code = main([str(each) for each in argv])
-        except SystemExit as end:
-            code = end.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 import types
 import warnings
 from dataclasses import replace
@@ -15,6 +14,7 @@ from napari_latent_faces import fit
 from napari_latent_faces.methods import METHODS, rows
 from napari_latent_faces.methods.memory import needed
 from napari_latent_faces.pixels import as_stack
+from tests.memory import peak_memory
 
 CASES = [
     ("pca", {}),
@@ -38,12 +38,7 @@ def taken(work):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few iterations converge nowhere
         work()  # imports and caches
-        tracemalloc.start()
-        try:
-            work()
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        return peak_memory(work)
 
 
 @pytest.mark.parametrize("is_large", [False, True], ids=["in memory", "in blocks"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 import types
 
 import numpy as np
@@ -14,6 +13,7 @@ from napari_latent_faces.nmf.memory import check_memory, needed
 from napari_latent_faces.nmf.multilevel import iter_multilevel
 from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
 from napari_latent_faces.pixels import as_matrix, as_stack
+from tests.memory import peak_memory
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,7 @@ def free(monkeypatch):
 
 def taken(work):
     work()  # imports and caches
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    return peak_memory(work)
 
 
 def few_steps(stack, params):

@@ -227,7 +227,8 @@ def test_a_stack_beyond_memory_is_read_in_whole_chunks_once_an_iteration(monkeyp
     for max_iter in (30, 37):
         counted.clear()
         states, _ = solve(lazy, n_components=3, max_iter=max_iter, tol=0)
-        fine = sum(state.level == 0 for state in states)
+        # a long iteration yields the state before it again
+        fine = len({state.iteration for state in states if state.level == 0})
         reads.append((sum(counted), fine))
         assert set(counted) == {20, 10}
     (few, fine), (many, more) = reads

@@ -156,7 +156,9 @@ class Monkey:
             dock.setVisible(not dock.isVisible())
 
     def wait(self):
-        QTest.qWait(int(self.rng.integers(1, 60)))
+        """Let the window and its threads go on for a while."""
+        for _ in range(int(self.rng.integers(1, 60))):
+            QApplication.processEvents()
 
     def _docks(self):
         window = self.viewer.window

@@ -15,17 +15,15 @@ from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
 from napari_latent_faces.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.methods import METHODS
+from tests.jobs import run
 
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
 
 
 @pytest.fixture
-def viewer(stack, qapp):
-    viewer = ViewerModel()
-    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    yield viewer
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
+def viewer(empty_viewer, stack):
+    empty_viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    return empty_viewer
 
 
 @pytest.fixture
@@ -45,14 +43,6 @@ def notes(monkeypatch):
 def no_memory(*_args, **_kwargs):
     """Ask the system for more than any machine has: its own error, in its own words."""
     return np.empty(2**60, np.uint8)
-
-
-def run(qtbot, job):
-    told = []
-    job.ended.connect(told.append)
-    job.start()
-    qtbot.waitUntil(lambda: bool(told), timeout=30_000)
-    return told[0]
 
 
 def fitting(viewer, params=SHORT):

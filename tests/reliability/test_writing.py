@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from textwrap import dedent
 
@@ -108,7 +107,9 @@ def kill_while_writing(what, target, sources, rng):
     )
     with writer.stdout as said:
         assert said.readline() == b"ready\n"
-        time.sleep(rng.uniform(0, 0.1 if what == "model" else 0.6))
+        # it writes again and again: it does not end before it is killed
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(rng.uniform(0, 0.1 if what == "model" else 0.6))
         writer.kill()
     assert writer.wait(20) == -signal.SIGKILL
 
