@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from psygnal import Signal
 
+from napari_latent_faces._viewers import OnePerViewer
 from napari_latent_faces.layers import FACES_KEY, MODEL_KEY
 
 if TYPE_CHECKING:
@@ -16,15 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Focus", "focus_of"]
 
-_known: WeakKeyDictionary[Any, Focus] = WeakKeyDictionary()
-
 
 def focus_of(viewer: napari.components.ViewerModel) -> Focus:
     """Return the focus of `viewer`, the same for every panel."""
-    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins are given short-lived proxies
-    if viewer not in _known:
-        _known[viewer] = Focus(viewer)
-    return _known[viewer]
+    return _FOCUSES.of(viewer)
 
 
 class Focus:
@@ -53,8 +49,7 @@ class Focus:
     component_changed = Signal(object)
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        # the viewer owns this object through its events; a strong reference back would
-        # keep closed viewers alive in `_known`
+        # a strong reference would keep closed viewers alive, see OnePerViewer
         self._viewer = ref(viewer)
         self.model: LatentFaces | None = None
         self.face: int | None = None
@@ -149,3 +144,6 @@ class Focus:
             return None
         index = round(float(layer.world_to_data(viewer.dims.point)[-3]))
         return index if 0 <= index < len(model.weights) else None
+
+
+_FOCUSES = OnePerViewer(Focus)

@@ -11,6 +11,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._viewers import OnePerViewer, tell_current_viewer
 from napari_latent_faces.explain import Explainer, prominence
 from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY
 from napari_latent_faces.tiles import Tiles, paint_tile
@@ -32,27 +33,15 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 _DARKEST = 0.06  # what is left of a tile that the face has nothing of: one can still aim at it
 _STILL = 4  # pixels that the mouse may move in a click
 
-_known: WeakKeyDictionary[Any, Galleries] = WeakKeyDictionary()
-
 
 def galleries_of(viewer: napari.components.ViewerModel) -> Galleries:
     """Let the galleries of `viewer` speak from now on; a second call changes nothing."""
-    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins are given short-lived proxies
-    if viewer not in _known:
-        _known[viewer] = Galleries(viewer)
-    return _known[viewer]
+    return _GALLERIES.of(viewer)
 
 
 def watch_current_viewer() -> None:
-    """Let the galleries of the viewer that is opening a file speak, if there is one.
-
-    Readers are not told their viewer; while they run, it is the current one.
-    """
-    import napari
-
-    viewer = napari.current_viewer()
-    if viewer is not None:
-        galleries_of(viewer)
+    """Let the galleries of the viewer that is opening a file speak, if there is one."""
+    tell_current_viewer(galleries_of)
 
 
 class Galleries:
@@ -243,3 +232,6 @@ class _Gallery:
             (level, frame, i == chosen)
             for i, (level, frame) in enumerate(zip(levels.tolist(), frames, strict=True))
         ]
+
+
+_GALLERIES = OnePerViewer(Galleries)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
+from napari_latent_faces._viewers import OnePerViewer, tell_current_viewer
 from napari_latent_faces.layers import face_caption
 
 if TYPE_CHECKING:
@@ -12,28 +12,18 @@ if TYPE_CHECKING:
 
 __all__ = ["FaceLabels", "label_current_viewer", "label_faces"]
 
-_labelled: WeakKeyDictionary[Any, FaceLabels] = WeakKeyDictionary()
-
 
 def label_faces(viewer: napari.components.ViewerModel) -> FaceLabels:
     """Show the names of faces in `viewer` from now on; a second call changes nothing."""
-    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins are given short-lived proxies
-    if viewer not in _labelled:
-        _labelled[viewer] = FaceLabels(viewer)
-    return _labelled[viewer]
+    return _LABELS.of(viewer)
 
 
 def label_current_viewer() -> None:
     """Show the names of faces in the viewer that is opening them, if there is one.
 
-    Readers and samples are not told their viewer; while they run, it is the current
-    one. In any other viewer the labels do nothing, as they look for layers with names.
+    In any other viewer the labels do nothing, as they look for layers with names.
     """
-    import napari
-
-    viewer = napari.current_viewer()
-    if viewer is not None:
-        label_faces(viewer)
+    tell_current_viewer(label_faces)
 
 
 class FaceLabels:
@@ -101,3 +91,6 @@ def current_caption(viewer: napari.components.ViewerModel) -> str | None:
             index = layer.world_to_data(viewer.dims.point)[-3]
             return face_caption(layer.metadata, round(float(index)))
     return None
+
+
+_LABELS = OnePerViewer(FaceLabels)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit, PushButton
 from magicgui.widgets import ProgressBar as Progress
 from magicgui.widgets.bases import Widget
-from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
@@ -18,6 +17,7 @@ from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.curves import Curve, CurvesPlot, Panel
 from napari_latent_faces._widgets.form import form_of, make_fields, read_fields
 from napari_latent_faces._widgets.keys import on_key
+from napari_latent_faces._widgets.parts import NO_FACES, face_stacks, show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.choosing import (
     ChoiceOptions,
@@ -30,16 +30,13 @@ from napari_latent_faces.nmf import NMFParams
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image
 
     from napari_latent_faces.choosing import KChoice, KStep
     from napari_latent_faces.model import LatentFaces
 
 __all__ = ["ChooseKWidget"]
 
-_NO_FACES = (
-    "No stack of faces yet. Open one with File > IO Utilities > Open folder of faces..., or "
-    "a sample with File > Open Sample > Latent faces."
-)
 _CLICK = "Click a point to show its model."
 
 
@@ -143,15 +140,7 @@ class ChooseKWidget(Container[Widget]):
         return self._job is not None
 
     def _stacks(self, _widget: Any = None) -> list[Image]:
-        """Return the layers that can be factorized."""
-        return [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Image)
-            and layer.ndim == 3
-            and not layer.rgb
-            and ROLE_KEY not in layer.metadata
-        ]
+        return face_stacks(self.viewer)
 
     def _sync(self) -> None:
         """Bring buttons and texts in line with the layers, the choice and the job."""
@@ -169,8 +158,8 @@ class ChooseKWidget(Container[Widget]):
         for each in self._inputs:
             each.enabled = not busy
         if not ready and not busy and not self.choice:
-            self.status.value = _NO_FACES
-        elif self.status.value == _NO_FACES:
+            self.status.value = NO_FACES
+        elif self.status.value == NO_FACES:
             self.status.value = ""
 
     # -- the search --------------------------------------------------------------
@@ -217,19 +206,11 @@ class ChooseKWidget(Container[Widget]):
             self._job.cancel()
 
     def _show_step(self, step: KStep) -> None:
-        self._show_progress(step.done, step.total)
+        show_progress(self.progress, step.done, step.total)
         self.status.value = f"Fit {step.done + 1} of {step.total}: {step.doing}"
         if step.choice and (self.choice is None or len(self.choice) != len(step.choice)):
             self._show_choice(step.choice)
             self._sync()
-
-    def _show_progress(self, done: int, total: int) -> None:
-        if self.progress.max != total:
-            self.progress.max = total
-        bar = self.progress.native
-        bar.setUpdatesEnabled(False)  # else Qt would draw the whole window before it returns
-        self.progress.value = done
-        bar.setUpdatesEnabled(True)
 
     def _keep(self, choice: KChoice) -> None:
         self._show_choice(choice if len(choice) else None)
@@ -282,7 +263,7 @@ class ChooseKWidget(Container[Widget]):
             show_error(str(error))
             return
         job = LayerJob(self.viewer, layer, lambda: iter_whole_model(model, stack))
-        job.stepped.connect(lambda done: self._show_progress(*done))
+        job.stepped.connect(lambda done: show_progress(self.progress, *done))
         job.returned.connect(self._show_layers)
         self._begin(job, f"Finding the weights of all faces for k = {k} ...")
 

@@ -13,7 +13,7 @@ from magicgui.widgets import (
     PushButton,
 )
 from magicgui.widgets.bases import Widget
-from napari.layers import Image, Layer
+from napari.layers import Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy
@@ -33,23 +33,22 @@ from napari_latent_faces._widgets.form import (
     show_rows,
 )
 from napari_latent_faces._widgets.keys import on_key
+from napari_latent_faces._widgets.parts import NO_FACES, face_stacks, show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
-from napari_latent_faces.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.layers import faces_layer
 from napari_latent_faces.methods import METHODS
 
 if TYPE_CHECKING:
     import napari
     from magicgui.widgets.bases import ValueWidget
+    from napari.layers import Image
 
     from napari_latent_faces.nmf import FitStep
     from napari_latent_faces.stack import FaceStack
 
 __all__ = ["FitWidget"]
 
-_NO_FACES = (
-    "No stack of faces yet. Open one with File > IO Utilities > Open folder of faces..., or "
-    "a sample with File > Open Sample > Latent faces. New here? Press Show me."
-)
+_NO_FACES = f"{NO_FACES} New here? Press Show me."
 
 
 def _wrap(label: Label) -> None:
@@ -193,15 +192,7 @@ class FitWidget(Container[Widget]):
         return self._session is not None
 
     def _stacks(self, _widget: Any = None) -> list[Image]:
-        """Return the layers that can be factorized."""
-        return [
-            layer
-            for layer in self.viewer.layers
-            if isinstance(layer, Image)
-            and layer.ndim == 3
-            and not layer.rgb
-            and ROLE_KEY not in layer.metadata
-        ]
+        return face_stacks(self.viewer)
 
     def _sync(self) -> None:
         """Bring buttons and texts in line with the layers and the running fit."""
@@ -286,13 +277,10 @@ class FitWidget(Container[Widget]):
     def _show_step(self, step: FitStep) -> None:
         if self._session is None:
             return
-        if self.progress.max != step.max_iter:
-            self.progress.max = step.max_iter
+        is_first = self.progress.max != step.max_iter
+        show_progress(self.progress, step.iteration, step.max_iter)
+        if is_first:  # there is something to stop and keep
             self._sync()
-        bar = self.progress.native
-        bar.setUpdatesEnabled(False)  # else Qt would draw the whole window before it returns
-        self.progress.value = step.iteration
-        bar.setUpdatesEnabled(True)
         self.status.value = (
             f"Iteration {step.iteration} of {step.max_iter}, relative error "
             f"{step.error:.4f}, {self._session.elapsed:.1f} s"

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.model_choice import ModelChoice
+from napari_latent_faces._widgets.parts import show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.layers import ROLE_KEY
 
@@ -161,7 +162,7 @@ class JobPanel(Container[Widget]):
             self._job.cancel()
 
     def _show_progress(self, done: int, total: int) -> None:
-        self.progress.max, self.progress.value = total, done
+        show_progress(self.progress, done, total)
         self.status.value = f"{done} of {total} faces"
 
     def _show_end(self, text: str) -> None:
