@@ -16,7 +16,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from benchmarks import cluster, disk, explore, machine, mixing, page, reading, solver, window
+from benchmarks import (
+    cluster,
+    disk,
+    explore,
+    levels,
+    machine,
+    mixing,
+    page,
+    reading,
+    solver,
+    window,
+)
 from benchmarks.setting import Setting, Skipped
 
 if TYPE_CHECKING:
@@ -29,6 +40,7 @@ PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "machine": machine.part,
     "orl": solver.orl,
     "archive": solver.archive,
+    "levels": levels.part,
     "many": solver.many,
     "disk": disk.part,
     "window": window.part,

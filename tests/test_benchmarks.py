@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 MARKED = re.compile(r"<!-- (\w+): written by make bench -->\n(.*?)<!-- \1: end -->", re.DOTALL)
 FITS = ("many", "drawn")
-PARTS = {"machine", "orl", "archive", "disk", "window", "explore", "mixing", "reading", *FITS}
+PARTS = {
+    *("machine", "orl", "archive", "levels", "disk", "window", "explore", "mixing", "reading"),
+    *FITS,
+}
 
 
 def bench(*arguments):
@@ -89,6 +92,14 @@ def test_fits_are_compared(sections, part):
         assert 0 < float(sparsity) < 1
         assert runs == "1"
     assert re.search(r"\d% of the \d+ GFLOP/s", sections[part])
+
+
+def test_levels_are_taken_apart(sections):
+    found = rows(sections["levels"])
+    pixels, iterations = ([int(row[at]) for row in found] for at in (2, 3))
+    assert pixels == sorted(pixels)
+    assert min(iterations) > 0
+    assert all(cell.endswith("%") for row in found for cell in row[5:])
 
 
 def test_a_stack_on_disk_is_fitted(sections):

@@ -1,0 +1,154 @@
+"""Where the time of a fit goes: its levels, the products with pixels, and the sweeps."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks import stacks
+from benchmarks.apart import apart
+from benchmarks.page import milliseconds, table
+from benchmarks.setting import Skipped
+from napari_latent_faces import iter_fit
+from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, cut, one_blas_thread
+from napari_latent_faces.nmf.crew import LocalCrew
+from napari_latent_faces.nmf.hals import sweep
+from napari_latent_faces.nmf.pyramid import halve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.setting import Setting
+    from napari_latent_faces.nmf.crew import Block
+
+__all__ = ["part"]
+
+_HEADER = ("faces", "k", "pixels", "iterations", "time", "products", "sweeps", "the rest")
+_COLUMNS = 6144  # as in a fit
+_REPEATS = 20  # of what is measured alone
+
+
+def part(setting: Setting) -> str:
+    """Measure the levels of fits of real faces, or of drawn ones where there are none."""
+    rows = []
+    for name, images in _faces(setting):
+        path = setting.folder / "stack.npy"
+        np.save(path, images)
+        for k in (4,) if setting.quick else (20, 49):
+            runs = [apart(measure, str(path), k, state) for state in range(setting.runs(5))]
+            rows += [
+                _row(name, k, [run[level] for run in runs]) for level in sorted(runs[0])[::-1]
+            ]
+    return table(_HEADER, rows)
+
+
+def _faces(setting: Setting) -> list[tuple[str, np.ndarray]]:
+    try:
+        return [(name, stacks.real(name)) for name in ("orl", "archive")]
+    except Skipped:
+        faces = stacks.drawn()
+        return [("drawn", faces[::5, ::2, ::2] if setting.quick else faces)]
+
+
+def _row(name: str, k: int, runs: list[dict[str, float]]) -> tuple[str, ...]:
+    found = {key: median(run[key] for run in runs) for key in runs[0]}
+    alone = found["iterations"] * np.array([found["products"], found["sweeps"]])
+    shares = [f"{share:.0%}" for share in alone / found["seconds"]]
+    rest = f"{max(0.0, 1 - alone.sum() / found['seconds']):.0%}"
+    count = f"{found['iterations']:.0f}"
+    return (
+        name,
+        str(k),
+        f"{found['p']:.0f}",
+        count,
+        milliseconds(found["seconds"]),
+        *shares,
+        rest,
+    )
+
+
+def measure(path: str, k: int, state: int) -> dict[int, dict[str, float]]:
+    """Return what each level of a fit takes, and its products and sweeps alone.
+
+    Parameters
+    ----------
+    path : str
+        An npy file of faces.
+    k : int
+        Components.
+    state : int
+        Random state.
+
+    Returns
+    -------
+    dict
+        By the number of halvings, as text: the `seconds` and `iterations` of the level,
+        its pixels `p`, and the seconds of one iteration's `products` and `sweeps`.
+    """
+    images = np.load(path)
+    _fitted(images, k, state)  # the imports
+    found = _fitted(images, k, state)
+    pictures = images.astype(np.float32)
+    with Workers() as workers, one_blas_thread():
+        for level in range(max(found) + 1):
+            blocks = FaceBlocks(images if level == 0 else pictures, 255 if level == 0 else 1)
+            found[level] |= _alone(LocalCrew(blocks, workers), k)
+            pictures = halve(pictures)
+    return found
+
+
+def _fitted(images: np.ndarray, k: int, state: int) -> dict[int, dict[str, float]]:
+    """Return the seconds and iterations of each level; reading counts for the first."""
+    found: dict[int, dict[str, float]] = {}
+    before, seen = 0, time.perf_counter()
+    for step in iter_fit(images, n_components=k, random_state=state):
+        now = time.perf_counter()
+        level = found.setdefault(step.factors.level, {"seconds": 0.0, "iterations": 0})
+        level["seconds"] += now - seen
+        level["iterations"] += step.iteration - before
+        before, seen = step.iteration, time.perf_counter()
+    return found
+
+
+def _alone(crew: LocalCrew, k: int) -> dict[str, float]:
+    """Return what products and sweeps of one iteration take with nothing else around."""
+    rng = np.random.default_rng(0)
+    H, W = (rng.random((k, length), np.float32) for length in (crew.p, crew.n))
+    first = crew.blocks.rows[0]  # the longest
+    C = H @ crew.blocks.read_as_is(first).T
+    WX = W[:, first] @ crew.blocks.read_as_is(first)
+
+    def products(block: Block, H: np.ndarray, W: np.ndarray) -> None:
+        block.as_is @ H.T
+        W @ block.as_is
+
+    def sweep_weights(_: Block, G: np.ndarray, W: np.ndarray) -> None:
+        sweep(W.copy(), G, C[:, : W.shape[1]])
+
+    def sweep_columns(columns: slice, G: np.ndarray) -> None:
+        sweep(H[:, columns].copy(), G, WX[:, columns].copy())
+
+    def sweeps() -> None:
+        list(crew.each(sweep_weights, H @ H.T, W))
+        paint = partial(sweep_columns, G=W @ W.T)
+        list(crew.workers.each(paint, cut(crew.p, _COLUMNS)))
+
+    return {
+        "p": crew.p,
+        "products": _time(lambda: list(crew.each(products, H, W))),
+        "sweeps": _time(sweeps),
+    }
+
+
+def _time(job: Callable[[], object]) -> float:
+    """Return the median of some calls."""
+    times = []
+    for _ in range(_REPEATS):
+        began = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - began)
+    return median(times)
