@@ -108,10 +108,10 @@ def _add_fit(commands: Any, method: str) -> None:
     )
     kind = METHODS[method]
     add_options(parser, kind, f"factorization ({kind.title})")
-    known = {declared.name for declared in fields(kind)}  # type: ignore[arg-type]
+    known = {declared.name for declared in fields(kind)}
     for other in METHODS.values():
         add_hidden_options(parser, other, known)
-        known |= {declared.name for declared in fields(other)}  # type: ignore[arg-type]
+        known |= {declared.name for declared in fields(other)}
     add_options(parser, ReadOptions, "reading")
 
 

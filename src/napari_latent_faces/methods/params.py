@@ -19,14 +19,6 @@ __all__ = [
 ]
 
 # what several methods share is the same field, so that a form shows it once
-_COMPONENTS = about("Components", "How many latent faces to look for (n_components).", min=1)
-_SEED = about(
-    "Random state",
-    "Seed: the same number gives the same result (random_state).",
-    min=0,
-    max=2**32 - 1,
-    optional=True,
-)
 _PASSES = about(
     "Max. passes", "How often all faces are seen, at most (max_iter).", min=1, advanced=True
 )
@@ -73,8 +65,6 @@ class PCAParams(Parameters):
     coding = "signed"
     is_signed = True
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
     svd_solver: Literal["auto", "full", "randomized", "incremental"] = field(
         default="auto",
         metadata=about(
@@ -123,8 +113,6 @@ class ICAParams(Parameters):
     coding = "signed"
     is_signed = True
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
     independent: Literal["pictures", "weights"] = field(
         default="pictures",
         metadata=about(
@@ -193,8 +181,6 @@ class DictionaryParams(Parameters):
     coding = "sparse"
     is_signed = True
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
     alpha: float = field(
         default=1.0,
         metadata=about(
@@ -238,8 +224,6 @@ class MiniBatchNMFParams(Parameters):
     summary = "scikit-learn's NMF for many faces: learned from a part of them at a time."
     coding = "non-negative"
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
     forget_factor: float = field(
         default=0.7,
         metadata=about(
@@ -282,8 +266,6 @@ class KMeansParams(Parameters):
     summary = "Mean faces of groups: every face is shown as that of its group."
     coding = "one-hot"
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
     batch_size: int = field(default=256, metadata=_BATCH)
     max_iter: int = field(default=50, metadata=_PASSES)
     tol: float = field(default=1e-3, metadata=_FALL)

@@ -62,17 +62,6 @@ class NMFParams(Parameters):
         If a value is out of its range; the message names the field and the range.
     """
 
-    n_components: int = _param(
-        20, "Components", "How many latent faces to look for (n_components).", min=1
-    )
-    random_state: int | None = _param(
-        42,
-        "Random state",
-        "Seed: the same number gives the same result (random_state).",
-        min=0,
-        max=2**32 - 1,
-        optional=True,
-    )
     max_iter: int = _param(
         200, "Max. iterations", "The most iterations to make (max_iter).", min=1, advanced=True
     )
