@@ -35,13 +35,14 @@ IMAGES = DOCS / "images"
 RECORD = IMAGES / "SOURCES.json"
 
 _FACES = ("synthetic.py", "drawing/*.py")
-_RESULTS = ("layers.py", "tiles.py", "_results.py", "_gallery.py", "_labels.py")
+_RESULTS = ("layers.py", "colours.py", "tiles.py", "_results.py", "_gallery.py", "_labels.py")
 _FIT = (
     *_FACES,
     *_RESULTS,
     "_widgets/fit.py",
     "_widgets/form.py",
     "_widgets/actions.py",
+    "parameters.py",
     "nmf/params.py",
     "methods/params.py",
 )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.colours import DIVERGING, component_colours
 from napari_latent_faces.lazy import LazyReconstruction, LazyResidual
 from napari_latent_faces.report import ReadReport
 from napari_latent_faces.stack import FaceStack
-from napari_latent_faces.tiles import GAP, Tiles
+from napari_latent_faces.tiles import GAP, gallery_columns, montage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,16 +27,13 @@ __all__ = [
     "MODEL_KEY",
     "ROLE_KEY",
     "FacesView",
-    "component_rgb",
     "components_layer",
     "face_caption",
     "faces_layer",
-    "gallery_columns",
     "gallery_layer",
     "layer_stack",
     "live_gallery",
     "model_layers",
-    "montage",
     "reconstruction_layer",
     "residual_layer",
 ]
@@ -48,11 +46,6 @@ FACES_KEY = "latent_faces_of"
 """Key of a result layer's metadata that says which layer its faces are in."""
 
 _AXES = ("face", "y", "x")
-# dark where nothing is left, and told apart by colour-blind people
-_DIVERGING: dict[str, Any] = {
-    "name": "blue-black-orange",
-    "colors": [[0.35, 0.7, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.6, 0.1, 1.0]],
-}
 _SAMPLE = 32  # faces looked at to find limits for all
 
 
@@ -237,36 +230,10 @@ def live_gallery(
     return picture, {
         "name": f"latent faces [{view.name}]",
         "axis_labels": _AXES[1:],
-        **_colours(is_signed),
+        **component_colours(is_signed=is_signed),
         "scale": tuple(zoom * step for step in view.scale[-2:]),
         "translate": (y + (h + w * GAP) * view.scale[-2], x),
     }
-
-
-def gallery_columns(k: int, span: float) -> int:
-    """Return in how many columns a gallery of `k` tiles is about as tall as one face.
-
-    Parameters
-    ----------
-    k : int
-        Number of tiles.
-    span : float
-        Width of the gallery in faces.
-    """
-
-    def height(columns: int) -> float:
-        return -(-k // columns) * span / columns
-
-    return min(range(max(2, int(span)), k + 2), key=lambda c: abs(height(c) - 1.1), default=2)
-
-
-def montage(pictures: NDArray[Any], columns: int) -> NDArray[Any]:
-    """Return pictures (k, h, w) in rows of `columns`, with narrow gaps of 0 between them."""
-    tiles = Tiles(len(pictures), columns, *pictures.shape[1:])
-    canvas = np.zeros(tiles.shape, pictures.dtype)
-    for i, picture in enumerate(pictures):
-        canvas[tiles.box(i)] = picture
-    return canvas
 
 
 def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> LayerData:
@@ -282,34 +249,13 @@ def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> Lay
         {
             "name": f"latent faces [{view.name}]",
             "axis_labels": ("component", *_AXES),
-            **_colours(model.is_signed),
+            **component_colours(is_signed=model.is_signed),
             "scale": (1.0, *view.scale),
             "translate": (0.0, *view.beside(place, w)),
             "metadata": _metadata(model, view, "components"),
         },
         "image",
     )
-
-
-def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uint8]:
-    """Return a component in the colours of the gallery.
-
-    Parameters
-    ----------
-    component : array of shape (..., h, w)
-        Pixels up to 1, from 0, or from -1 if signed.
-    is_signed : bool
-        Whether there can be pixels below 0.
-
-    Returns
-    -------
-    array of uint8, shape (..., h, w, 3)
-    """
-    ends = np.array(_DIVERGING["colors"])[:, :3] if is_signed else np.ones((3, 3))
-    up = np.clip(component, 0, 1)[..., None] * ends[2]
-    down = np.clip(-component, 0, 1)[..., None] * ends[0]
-    rgb: NDArray[np.uint8] = np.rint((up + down) * 255).astype(np.uint8)
-    return rgb
 
 
 def reconstruction_layer(model: LatentFaces, view: FacesView, place: int = 1) -> LayerData:
@@ -340,7 +286,7 @@ def residual_layer(
         {
             "name": f"residual [{view.name}]",
             "axis_labels": _AXES,
-            "colormap": _DIVERGING,
+            "colormap": DIVERGING,
             "contrast_limits": (-limit, limit),
             "scale": view.scale,
             "translate": view.beside(place, model.shape[2]),
@@ -348,13 +294,6 @@ def residual_layer(
         },
         "image",
     )
-
-
-def _colours(is_signed: bool) -> dict[str, Any]:
-    """Return how components are coloured: 0 is black, whether or not there is less."""
-    if is_signed:
-        return {"colormap": _DIVERGING, "contrast_limits": (-1.0, 1.0)}
-    return {"colormap": "gray", "contrast_limits": (0.0, 1.0)}
 
 
 def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
