@@ -80,6 +80,11 @@ class Parameters:
             value = _checked(declared, getattr(self, declared.name))
             object.__setattr__(self, declared.name, value)
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return what the parameters are called."""
+        return tuple(declared.name for declared in fields(cls))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as a plain dictionary."""
         return asdict(self)
