@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces.canonical import amounts, canonical, unit_maximum
@@ -16,6 +16,7 @@ def factors(seed, *, is_signed):
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(deadline=None)
 def test_the_product_stays_and_the_most_comes_first(seed, is_signed):
     W, H = factors(seed, is_signed=is_signed)
     weights, components = canonical(W, H, is_signed=is_signed)
@@ -26,6 +27,7 @@ def test_the_product_stays_and_the_most_comes_first(seed, is_signed):
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(deadline=None)
 def test_the_pixel_farthest_from_0_is_1(seed, is_signed):
     _, H = factors(seed, is_signed=is_signed)
     scaled = unit_maximum(H.reshape(4, 2, 3))
