@@ -59,9 +59,14 @@ _CHOOSE = (
     "choosing/words.py",
     "choosing/choice.py",
     "_widgets/choose_k.py",
-    "_widgets/curves.py",
+    "_widgets/curve*.py",
 )
-_COMPARE = ("compare.py", "_widgets/compare.py", "_widgets/pictures.py")
+_COMPARE = (
+    "compare.py",
+    "_widgets/compare.py",
+    "_widgets/pairs_table.py",
+    "_widgets/pictures.py",
+)
 
 ANIMATION_WIDTH, ANIMATION_BYTES = 960, 2_000_000
 
