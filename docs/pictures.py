@@ -49,8 +49,7 @@ _FIT = (
 _MIXER = (
     "_mixing.py",
     "_mixed_layers.py",
-    "_widgets/mixer.py",
-    "_widgets/mixer_parts.py",
+    "_widgets/mixer*.py",
     "_widgets/weight_*.py",
 )
 _EXPLAIN = ("explain.py", "_widgets/explain*.py", "_widgets/strip.py", "_widgets/portrait.py")
