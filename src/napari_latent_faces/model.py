@@ -80,6 +80,11 @@ class LatentFaces:
             Height and width of a face.
         **attributes
             `error`, `scale`, `params`, `provenance` and `mean` of the model.
+
+        Returns
+        -------
+        LatentFaces
+            With the product of the factors as its reconstruction.
         """
         is_signed = _is_signed(attributes["params"])
         weights, rows = canonical(W, H, is_signed=is_signed)
@@ -260,6 +265,11 @@ class LatentFaces:
 
         It takes the components as columns, and faces without their mean as rows, both in
         the unit of the fit; see `napari_latent_faces.coding.solver_of`.
+
+        Returns
+        -------
+        callable
+            Takes arrays of shape (r, k) and (m, r), returns one of shape (m, k).
         """
         from napari_latent_faces.coding import solver_of
 
@@ -310,6 +320,16 @@ class LatentFaces:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> LatentFaces:
         """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        LatentFaces
+            The model, equal to the one that was saved.
 
         Raises
         ------

@@ -43,7 +43,15 @@ _SUMMANDS = 8  # that one task adds up
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """How pixels are read: the value that becomes 1, and which are left out."""
+    """How pixels are read.
+
+    Parameters
+    ----------
+    unit : float
+        The pixel value that becomes 1.
+    hidden : array of int, or None
+        Which of the p pixels are left out.
+    """
 
     unit: float
     hidden: NDArray[np.intp] | None
@@ -51,7 +59,15 @@ class Way:
 
 @dataclass(frozen=True)
 class Share:
-    """Some blocks that follow one another: their faces in the stack, and in the share."""
+    """Some blocks that follow one another.
+
+    Parameters
+    ----------
+    place : slice
+        Their faces in the stack.
+    rows : list of slice
+        The faces of each block, counted within the share.
+    """
 
     place: slice
     rows: list[slice]
