@@ -35,7 +35,16 @@ IMAGES = DOCS / "images"
 RECORD = IMAGES / "SOURCES.json"
 
 _FACES = ("synthetic.py", "drawing/*.py")
-_RESULTS = ("layers.py", "colours.py", "tiles.py", "_results.py", "_gallery.py", "_labels.py")
+_RESULTS = (
+    "layers.py",
+    "views.py",
+    "colours.py",
+    "tiles.py",
+    "_results.py",
+    "_beside.py",
+    "_gallery.py",
+    "_labels.py",
+)
 _FIT = (
     *_FACES,
     *_RESULTS,

@@ -5,7 +5,8 @@ from napari.layers import Layer
 
 from napari_latent_faces import PCAParams, fit
 from napari_latent_faces.colours import component_rgb
-from napari_latent_faces.layers import FacesView, gallery_layer
+from napari_latent_faces.layers import gallery_layer
+from napari_latent_faces.views import FacesView
 
 
 def test_thumbnails_have_the_colours_of_the_gallery(stack, model):

@@ -8,7 +8,8 @@ import pytest
 from napari.layers import Layer
 
 from napari_latent_faces import FaceStack, PCAParams, fit, layers
-from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, FacesView
+from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
+from napari_latent_faces.views import FacesView
 
 
 def box(layer):

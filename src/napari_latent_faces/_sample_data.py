@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_latent_faces._reader import ReadProgress
-    from napari_latent_faces.layers import LayerData
+    from napari_latent_faces.views import LayerData
 
 __all__ = [
     "lfw_faces",
