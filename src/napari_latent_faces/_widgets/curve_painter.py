@@ -48,7 +48,17 @@ class Marked:
 
 
 def paint_curves(widget: QWidget, sheet: Sheet, marked: Marked) -> None:
-    """Draw all panels on a widget, in its font and its colours."""
+    """Draw all panels on a widget, in its font and its colours.
+
+    Parameters
+    ----------
+    widget : QWidget
+        The widget, in its paint event.
+    sheet : Sheet
+        What is drawn, and where.
+    marked : Marked
+        What is set off.
+    """
     with _painting(widget) as painter:
         _Drawing(painter, sheet, marked, widget.palette()).paint()
 

@@ -229,6 +229,15 @@ def open_file(path: str) -> IO[bytes]:
 def read_part(path: str, limit: int, start: int = 0) -> bytes:
     """Return at most `limit` bytes of a regular file or URL, from `start` on.
 
+    Parameters
+    ----------
+    path : str
+        The file, or its URL.
+    limit : int
+        The most bytes.
+    start : int
+        The first byte.
+
     Raises
     ------
     OSError
