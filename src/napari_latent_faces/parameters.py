@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-__all__ = ["Coding", "Parameters", "about"]
+__all__ = ["Coding", "Parameters", "about", "changed", "parameter"]
 
 Coding = Literal["non-negative", "signed", "sparse", "one-hot"]
 
@@ -17,6 +17,17 @@ def about(label: str, text: str, **limits: Any) -> dict[str, Any]:
     allowed) and ``advanced`` (out of sight until asked for).
     """
     return {"label": label, "help": text, **limits}
+
+
+def parameter(default: Any, label: str, text: str, **limits: Any) -> Any:
+    """Declare a field with its default, label, explanation and limits (see `about`)."""
+    return field(default=default, metadata=about(label, text, **limits))
+
+
+def changed(values: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults, by name."""
+    pairs = {each.name: (getattr(values, each.name), each.default) for each in fields(values)}
+    return {name: value for name, (value, default) in pairs.items() if value != default}
 
 
 @dataclass(frozen=True)
@@ -58,21 +69,16 @@ class Parameters:
 
     is_signed: ClassVar[bool] = False
 
-    n_components: int = field(
-        default=20,
-        metadata=about(
-            "Components", "How many latent faces to look for (n_components).", min=1
-        ),
+    n_components: int = parameter(
+        20, "Components", "How many latent faces to look for (n_components).", min=1
     )
-    random_state: int | None = field(
-        default=42,
-        metadata=about(
-            "Random state",
-            "Seed: the same number gives the same result (random_state).",
-            min=0,
-            max=2**32 - 1,
-            optional=True,
-        ),
+    random_state: int | None = parameter(
+        42,
+        "Random state",
+        "Seed: the same number gives the same result (random_state).",
+        min=0,
+        max=2**32 - 1,
+        optional=True,
     )
 
     def __post_init__(self) -> None:
@@ -91,8 +97,7 @@ class Parameters:
 
     def changed(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults."""
-        values = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
-        return {name: value for name, (value, default) in values.items() if value != default}
+        return changed(self)
 
 
 def _checked(declared: Any, value: Any) -> Any:
