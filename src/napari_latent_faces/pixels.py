@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_matrix",
+    "as_pixels",
     "as_stack",
     "check_pixels",
     "matrix_dtype",
@@ -186,6 +187,28 @@ def matrix_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """
     wide = dtype.itemsize > 4 or (dtype.kind in "ui" and dtype.itemsize == 4)
     return np.dtype(np.float64 if wide else np.float32)
+
+
+def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return computed values as pixels of a type: rounded and clipped for integers.
+
+    Parameters
+    ----------
+    values : array
+        Floats in the units of the pixels, in any shape.
+    dtype : numpy dtype
+        The type of the pixels.
+    """
+    if dtype.kind == "b":
+        return values >= 0.5
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        # 64 bits hold more than a float can tell, and the largest float is beyond them
+        most = np.nextafter(float(limits.max), 0) if limits.bits > 53 else limits.max
+        exact = values if limits.bits <= 16 else np.asarray(values, np.float64)
+        values = np.rint(exact).clip(limits.min, most)
+    pixels: NDArray[Any] = values.astype(dtype)
+    return pixels
 
 
 def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
