@@ -26,9 +26,9 @@ from napari_latent_faces.nmf.shares import (
     Way,
     added,
     advance_share,
-    cut,
     each_share,
     face_of_share,
+    into_shares,
     task,
 )
 from napari_latent_faces.pixels import peak
@@ -68,7 +68,7 @@ class Cluster:
         self.address = client.scheduler.address
         self.n, h, w = images.shape
         self.p = h * w
-        self.shares = cut(FaceBlocks(images, budget=0).rows)
+        self.shares = into_shares(FaceBlocks(images, budget=0).rows)
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
         self.homes: list[str] = []

@@ -27,9 +27,9 @@ __all__ = [
     "Way",
     "added",
     "advance_share",
-    "cut",
     "each_share",
     "face_of_share",
+    "into_shares",
     "task",
 ]
 
@@ -78,7 +78,7 @@ class Share:
         return LocalCrew(blocks, Serial(), self.place.start)
 
 
-def cut(blocks: list[slice]) -> list[Share]:
+def into_shares(blocks: list[slice]) -> list[Share]:
     """Put blocks together; where shares begin depends on the stack alone."""
     length = max(1, min(_SHARE_BLOCKS, len(blocks) // _SHARES))
     shares = []
