@@ -35,21 +35,30 @@ IMAGES = DOCS / "images"
 RECORD = IMAGES / "SOURCES.json"
 
 _FACES = ("synthetic.py", "drawing/*.py")
-_RESULTS = ("layers.py", "tiles.py", "_results.py", "_gallery.py", "_labels.py")
+_RESULTS = (
+    "layers.py",
+    "views.py",
+    "colours.py",
+    "tiles.py",
+    "_results.py",
+    "_beside.py",
+    "_gallery.py",
+    "_labels.py",
+)
 _FIT = (
     *_FACES,
     *_RESULTS,
     "_widgets/fit.py",
     "_widgets/form.py",
     "_widgets/actions.py",
+    "parameters.py",
     "nmf/params.py",
     "methods/params.py",
 )
 _MIXER = (
     "_mixing.py",
     "_mixed_layers.py",
-    "_widgets/mixer.py",
-    "_widgets/mixer_parts.py",
+    "_widgets/mixer*.py",
     "_widgets/weight_*.py",
 )
 _EXPLAIN = ("explain.py", "_widgets/explain*.py", "_widgets/strip.py", "_widgets/portrait.py")
@@ -58,9 +67,14 @@ _CHOOSE = (
     "choosing/words.py",
     "choosing/choice.py",
     "_widgets/choose_k.py",
-    "_widgets/curves.py",
+    "_widgets/curve*.py",
 )
-_COMPARE = ("compare.py", "_widgets/compare.py", "_widgets/pictures.py")
+_COMPARE = (
+    "compare.py",
+    "_widgets/compare.py",
+    "_widgets/pairs_table.py",
+    "_widgets/pictures.py",
+)
 
 ANIMATION_WIDTH, ANIMATION_BYTES = 960, 2_000_000
 

@@ -65,6 +65,7 @@ def mend() -> Image.Image:
         fit_faces(faces[:380], n_components=40).save(path)
         panel = studio.open("Mend faces")
         panel.model_choice.open_file(str(path))
+        studio.until(lambda: not panel.model_choice.is_opening)
         panel.new_button.changed.emit(True)
         mask = panel.mask.value
         mask.data[_EYES] = 1

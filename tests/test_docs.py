@@ -183,6 +183,30 @@ def test_every_public_name_is_in_the_reference():
     assert set(package.__all__) - {"__version__"} <= documented
 
 
+def test_every_module_has_its_place_in_the_layout():
+    """And every name there is that of a module: CONTRIBUTING tells how the code is laid out."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    layout = text.partition("| part | does |")[2].partition("\n\n")[0]
+    named = {
+        name
+        for row in layout.splitlines()[2:]
+        for name in re.findall(r"`([\w/]+)`", row.split("|")[1])
+    }
+    package = ROOT / "src" / "napari_latent_faces"
+    modules = {
+        path.relative_to(package).with_suffix("").as_posix()
+        for path in package.rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    folders = {f"{module.partition('/')[0]}/" for module in modules if "/" in module}
+    assert named <= modules | folders
+    assert [each for each in modules if each not in named and not in_one_of(each, named)] == []
+
+
+def in_one_of(module, folders):
+    return "/" in module and f"{module.partition('/')[0]}/" in folders
+
+
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs", reason="the site needs the dependency group 'docs'")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]

@@ -23,8 +23,8 @@ from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces.explain import prominence
-from napari_latent_faces.layers import faces_layer, gallery_columns, model_layers, montage
-from napari_latent_faces.tiles import Tiles
+from napari_latent_faces.layers import faces_layer, model_layers
+from napari_latent_faces.tiles import Tiles, gallery_columns, montage
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from dataclasses import replace
 import dask.array as da
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from napari.layers import Layer
 
 from napari_latent_faces import FaceStack, PCAParams, fit, layers
-from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, FacesView
+from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
+from napari_latent_faces.views import FacesView
 
 
 def box(layer):
@@ -70,21 +69,6 @@ def test_captions(stack):
     assert layers.face_caption({"names": stack.names}, 6) == "s2/2.png  |  7 of 30"
     assert layers.face_caption(known, 30) is None
     assert layers.face_caption({}, 0) is None
-
-
-@given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 40), st.integers(1, 40))
-def test_a_montage_shows_every_picture_once(k, columns, h, w):
-    pictures = np.random.default_rng(0).random((k, h, w)) + 1
-    flat = layers.montage(pictures, columns)
-    assert flat.sum() == pytest.approx(pictures.sum())
-    np.testing.assert_array_equal(flat[:h, :w], pictures[0])
-
-
-@given(st.integers(1, 500), st.sampled_from([2, 3]))
-def test_a_gallery_is_neither_a_strip_nor_a_tower(k, places):
-    columns = layers.gallery_columns(k, places)
-    height = -(-k // columns) * places / columns
-    assert 0.4 < height < 2.1
 
 
 def test_results_lie_beside_and_under_the_faces_without_overlap(stack, model):
@@ -193,17 +177,6 @@ def test_reconstructions_and_residuals_know_the_mean_face(stack, signed):
     )
     residual = layers.residual_layer(stack.images, signed, FacesView())[0]
     np.testing.assert_allclose(residual[4], stack.images[4] - signed.reconstruct(4), atol=1e-2)
-
-
-def test_thumbnails_have_the_colours_of_the_gallery(signed, model):
-    layer = Layer.create(*layers.gallery_layer(signed, FacesView()))
-    shown = layer.colormap.map((signed.components[1].ravel() + 1) / 2)[:, :3] * 255
-    rgb = layers.component_rgb(signed.components[1], is_signed=True)
-    assert rgb.shape == (12, 10, 3)
-    np.testing.assert_allclose(rgb.reshape(-1, 3), shown, atol=3)
-    grey = layers.component_rgb(model.components, is_signed=False)
-    assert (np.ptp(grey, axis=-1) == 0).all()
-    assert grey.max() == 255
 
 
 def test_a_report_travels_with_the_faces(stack):

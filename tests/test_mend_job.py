@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_latent_faces._focus import focus_of
@@ -13,10 +12,9 @@ from tests.jobs import run
 
 
 @pytest.fixture
-def viewer(stack, qapp):
-    viewer = ViewerModel()
-    viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
-    return viewer
+def viewer(empty_viewer, stack):
+    empty_viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
+    return empty_viewer
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces import fit, read_faces
-from napari_latent_faces.mending import MendedFaces, as_pixels, iter_mend, mend
+from napari_latent_faces.mending import MendedFaces, iter_mend, mend
 from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.steps import drain
 from tests.test_encoding import SIZE, known, random_masks
@@ -110,15 +110,6 @@ def test_the_type_is_kept(stack, model, mask, dtype):
     assert mended.dtype == dtype
     off = np.abs(mended.astype(float) - faces)[:, mask].mean()
     assert off < faces[:, mask].mean() / 2  # as it would be were the units mistaken
-
-
-def test_values_become_pixels():
-    values = np.array([-3.0, 0.49, 0.5, 254.6, 300.0])
-    assert as_pixels(values, np.dtype("u1")).tolist() == [0, 0, 0, 255, 255]
-    assert as_pixels(values, np.dtype("?")).tolist() == [False, False, True, True, True]
-    assert as_pixels(values, np.dtype("f4")).dtype == np.float32
-    assert as_pixels(np.array([1e30]), np.dtype("u8"))[0] > 2**63
-    assert as_pixels(np.array([1e30]), np.dtype("i8"))[0] > 2**62
 
 
 @pytest.mark.parametrize("shape", [SIZE, (30, *SIZE)])

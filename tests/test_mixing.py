@@ -19,14 +19,11 @@ from napari_latent_faces.mixing.layers import RECIPES_KEY
 
 
 @pytest.fixture
-def viewer(qapp, stack, model):
-    viewer = ViewerModel()
-    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
-    viewer.dims.set_point(0, 4)
-    yield viewer
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
+def viewer(empty_viewer, stack, model):
+    faces = empty_viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    ResultLayers(empty_viewer, faces, ShowOptions()).show_model(model)
+    empty_viewer.dims.set_point(0, 4)
+    return empty_viewer
 
 
 @pytest.fixture

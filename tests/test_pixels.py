@@ -51,3 +51,13 @@ def test_all_faces_with_bad_pixels_are_counted():
     images[1:, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"'face 1' \(and 2 other faces\) has NaN"):
         pixels.as_matrix(pixels.as_stack(images))
+
+
+def test_values_become_pixels():
+    values = np.array([-3.0, 0.49, 0.5, 254.6, 300.0])
+    assert pixels.as_pixels(values, np.dtype("u1")).tolist() == [0, 0, 0, 255, 255]
+    assert pixels.as_pixels(values, np.dtype("?")).tolist() == [False, False, True, True, True]
+    assert pixels.as_pixels(values, np.dtype("f4")).dtype == np.float32
+    assert pixels.as_pixels(np.array([1e30]), np.dtype("u8"))[0] > 2**63
+    assert pixels.as_pixels(np.array([1e30]), np.dtype("i8"))[0] > 2**62
+    assert pixels.as_pixels(np.array([1e30], np.float32), np.dtype("u4"))[0] == 2**32 - 1

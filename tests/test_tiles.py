@@ -7,12 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_latent_faces.layers import montage
-from napari_latent_faces.tiles import Tiles, paint_tile
+from napari_latent_faces.tiles import Tiles, gallery_columns, montage, paint_tile
 
 every_tiles = st.builds(
     Tiles, st.integers(1, 30), st.integers(1, 8), st.integers(1, 40), st.integers(1, 40)
 )
+
+
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 40), st.integers(1, 40))
+def test_a_montage_shows_every_picture_once(k, columns, h, w):
+    pictures = np.random.default_rng(0).random((k, h, w)) + 1
+    flat = montage(pictures, columns)
+    assert flat.sum() == pytest.approx(pictures.sum())
+    np.testing.assert_array_equal(flat[:h, :w], pictures[0])
+
+
+@given(st.integers(1, 500), st.sampled_from([2, 3]))
+def test_a_gallery_is_neither_a_strip_nor_a_tower(k, places):
+    columns = gallery_columns(k, places)
+    height = -(-k // columns) * places / columns
+    assert 0.4 < height < 2.1
 
 
 @given(every_tiles)

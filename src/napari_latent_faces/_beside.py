@@ -9,16 +9,31 @@ from napari_latent_faces.layers import FACES_KEY, ROLE_KEY
 if TYPE_CHECKING:
     import napari
 
-    from napari_latent_faces.layers import LayerData
+    from napari_latent_faces.views import LayerData
 
-__all__ = ["find_beside", "free_place", "put_beside"]
+__all__ = ["bring_into_view", "find_beside", "free_place", "put_beside"]
 
 _MARGIN = 0.13  # of the canvas: the face's name stands below the pictures, not on them
 _BELOW = ("gallery", "preview")  # roles of layers that lie under the row of the faces
 
 
+def bring_into_view(viewer: napari.components.ViewerModel) -> None:
+    """Show all layers as large as the canvas allows, with room for the face's name."""
+    viewer.reset_view(margin=_MARGIN)
+
+
 def find_beside(viewer: napari.components.ViewerModel, faces: Any, role: str) -> Any:
-    """Return the newest layer of these faces with a role, or None."""
+    """Return the newest layer of these faces with a role, or None.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    faces : napari.layers.Image
+        The layer of the faces.
+    role : str
+        What is looked for, as the metadata have it.
+    """
     key = str(faces.unique_id)
     found = (
         layer
@@ -90,5 +105,5 @@ def put_beside(
     if faces in viewer.layers:
         viewer.layers.selection.active = faces
     if len(viewer.layers) > n_before:  # what is new lies to the right of what was seen
-        viewer.reset_view(margin=_MARGIN)
+        bring_into_view(viewer)
     return shown

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces._preferences import PLUGIN
+
 if TYPE_CHECKING:
     import napari
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DemoError", "run_demo"]
 
-_PLUGIN, _WIDGET, _SAMPLE = "napari-latent-faces", "Latent faces", "synthetic"
+_WIDGET, _SAMPLE = "Latent faces", "synthetic"  # as the manifest calls them
 _SIZE = (1400, 880)  # of the window
 _PATIENCE = 600  # seconds until a demo that nobody watches gives up
 _DRAWING = 500  # milliseconds that the window has to draw its last change
@@ -108,7 +110,7 @@ def _add_faces(viewer: napari.Viewer, faces: FaceStack | None) -> None:
     from napari_latent_faces.layers import faces_layer
 
     if faces is None:
-        viewer.open_sample(_PLUGIN, _SAMPLE)
+        viewer.open_sample(PLUGIN, _SAMPLE)
     else:
         viewer.add_layer(Layer.create(*faces_layer(faces, Path(faces.source).name or "faces")))
 
@@ -117,7 +119,7 @@ def _start_fit(viewer: napari.Viewer, changes: dict[str, int | None]) -> FitSess
     """Dock the widget and start its fit, as a click on Fit does."""
     from napari.utils.notifications import notification_manager
 
-    _, widget = viewer.window.add_plugin_dock_widget(_PLUGIN, _WIDGET)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, _WIDGET)
     components = widget.parameters["n_components"]
     components.value = min(components.value, len(viewer.layers[0].data))
     for name, value in changes.items():

@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from napari_latent_faces._preferences import PLUGIN
+
 if TYPE_CHECKING:
     import napari
 
 __all__ = ["can_open_docks", "open_dock"]
 
-_PLUGIN, _DISPLAY_NAME = "napari-latent-faces", "Latent faces"
+_DISPLAY_NAME = "Latent faces"  # of the plugin, in the menus
 
 
 def can_open_docks(viewer: napari.components.ViewerModel) -> bool:
@@ -37,7 +39,7 @@ def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
 
     window = viewer.window
     # the menu and scripts name the plugin in two ways
-    titles = [f"{name} ({plugin})" for plugin in (_DISPLAY_NAME, _PLUGIN)]
+    titles = [f"{name} ({plugin})" for plugin in (_DISPLAY_NAME, PLUGIN)]
     title = next((each for each in titles if each in window.dock_widgets), None)
     if title is None:
         title = titles[0]
@@ -55,7 +57,7 @@ def _panel(name: str) -> Any:
     """Return the class of a panel, which the manifest knows."""
     from npe2 import PluginManager
 
-    manifest = PluginManager.instance().get_manifest(_PLUGIN)
+    manifest = PluginManager.instance().get_manifest(PLUGIN)
     found = {each.display_name: each.command for each in manifest.contributions.widgets or ()}
     commands = {each.id: each.python_name for each in manifest.contributions.commands or ()}
     module, _, of = str(commands[found[name]]).partition(":")

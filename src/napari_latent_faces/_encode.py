@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import napari
 
     from napari_latent_faces.encoding import Encoding
-    from napari_latent_faces.layers import LayerData
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.views import LayerData
 
     Result = tuple[Encoding, LatentFaces, dict[str, LayerData]]
 

@@ -36,8 +36,7 @@ class FaceLabels:
     """
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        # the viewer owns this object through its events; a strong reference back would
-        # keep closed viewers alive in `_labelled`
+        # no strong reference to the viewer, see `OnePerViewer`: its events have the slots
         self._caption: str | None = None
         for event in (
             viewer.dims.events.point,

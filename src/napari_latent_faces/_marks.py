@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.masks import stroke_mask
+from napari_latent_faces.masks import marked_faces, stroke_mask
 from napari_latent_faces.pixels import pixel_blocks
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ def _painted(data: Any, onto: Array, n: int | None, size: tuple[int, int]) -> Ma
     if data.ndim == 2 or n is None:
         return Marks(_sampled(_seen_at_once(data), plane, size))
     places = np.rint(onto[0, 0] * np.arange(n) + onto[0, 3]).astype(int)
-    marked = _with_any(data)
-    faces = np.flatnonzero(np.isin(places, marked))
+    faces = np.flatnonzero(np.isin(places, marked_faces(data)))
     masks = np.zeros((len(faces), *size), bool)
     for mask, face in zip(masks, faces, strict=True):
         mask[:] = _sampled(np.asarray(data[int(places[face])]) != 0, plane, size)
@@ -160,15 +159,6 @@ def _seen_at_once(data: Any) -> Array:
     for _, block in pixel_blocks(data):
         marked |= block.any(axis=0)
     return marked
-
-
-def _with_any(data: Any) -> Array:
-    """Return the planes of a stack of labels that have any."""
-    found = [
-        faces.start + np.flatnonzero(block.any(axis=(1, 2)))
-        for faces, block in pixel_blocks(data)
-    ]
-    return np.concatenate([np.zeros(0, int), *found])
 
 
 def _sampled(marks: Array, onto: Array, size: tuple[int, int]) -> Array:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, FacesView
+from napari_latent_faces._beside import bring_into_view
+from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
 from napari_latent_faces.mixing import to_pixels
 from napari_latent_faces.mixing.layers import (
     RECIPES_KEY,
@@ -16,19 +17,18 @@ from napari_latent_faces.mixing.layers import (
     recipes_layer,
 )
 from napari_latent_faces.mixing.recipes import number_recipes
+from napari_latent_faces.views import FacesView
 
 if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
     from napari_latent_faces._focus import Focus
-    from napari_latent_faces.layers import LayerData
     from napari_latent_faces.mixing.recipes import Recipe
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.views import LayerData
 
 __all__ = ["MixedLayers"]
-
-_MARGIN = 0.13  # of the canvas, as for the results of a fit
 
 
 class MixedLayers:
@@ -59,7 +59,7 @@ class MixedLayers:
 
     def bring_into_view(self) -> None:
         """Show all layers as large as the canvas allows."""
-        self.viewer.reset_view(margin=_MARGIN)
+        bring_into_view(self.viewer)
 
     def keep(
         self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str

@@ -6,9 +6,11 @@ from typing import Any
 
 from napari_latent_faces.methods import METHODS
 
-__all__ = ["default_method", "reading_options"]
+__all__ = ["PLUGIN", "default_method", "reading_options"]
 
-_PLUGIN = "napari-latent-faces"
+PLUGIN = "napari-latent-faces"
+"""What npe2 calls this plugin."""
+
 _MEBIBYTE = 2**20
 
 
@@ -37,6 +39,6 @@ def _settings(group: str) -> Any:
     from napari.settings import get_plugin_settings
 
     try:
-        return getattr(get_plugin_settings(_PLUGIN), group)
+        return getattr(get_plugin_settings(PLUGIN), group)
     except KeyError:  # used as a library: the plugin is not installed, or disabled
         return None

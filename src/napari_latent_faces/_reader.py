@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from napari_latent_faces.layers import LayerData
+    from napari_latent_faces.views import LayerData
 
 __all__ = [
     "NO_LAYER",
@@ -19,6 +19,7 @@ __all__ = [
     "read_faces_layers",
     "read_model_layers",
 ]
+
 NO_LAYER: Any = (None,)  # npe2's way to say "read, but there is nothing to add"
 
 
@@ -103,7 +104,13 @@ class Cancelled(Exception):  # noqa: N818
 
 
 class ReadProgress:
-    """Passes a read's progress to napari's activity dock, and its Cancel button back."""
+    """Passes a read's progress to napari's activity dock, and its Cancel button back.
+
+    Parameters
+    ----------
+    what : str
+        What is going on, for the dock.
+    """
 
     def __init__(self, what: str) -> None:
         from napari.utils import cancelable_progress

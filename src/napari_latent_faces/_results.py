@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces._beside import bring_into_view
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces.layers import (
     FACES_KEY,
     MODEL_KEY,
     ROLE_KEY,
-    FacesView,
     components_layer,
     gallery_layer,
     live_gallery,
@@ -22,18 +22,18 @@ from napari_latent_faces.layers import (
     residual_layer,
 )
 from napari_latent_faces.nmf.params import NMFParams
+from napari_latent_faces.views import FacesView
 
 if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
-    from napari_latent_faces.layers import LayerData
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.parameters import Parameters
+    from napari_latent_faces.views import LayerData
 
 __all__ = ["ResultLayers", "ShowOptions"]
 
-_MARGIN = 0.13  # of the canvas: the face's name stands below the gallery, not on it
 _ROLES = ("gallery", "components", "reconstruction", "residual")  # of the layers of a fit
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
@@ -103,7 +103,7 @@ class ResultLayers:
         if self._gallery is None:
             kwargs["metadata"] = {ROLE_KEY: "preview"}
             self._gallery = self._add((picture, kwargs, "image"))
-            self.viewer.reset_view(margin=_MARGIN)
+            bring_into_view(self.viewer)
         elif self._gallery in self.viewer.layers:
             self._uncover(self._gallery)
             _update(self._gallery, picture, kwargs)
@@ -131,7 +131,7 @@ class ResultLayers:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         if added:
-            self.viewer.reset_view(margin=_MARGIN)
+            bring_into_view(self.viewer)
         focus_of(self.viewer).refresh()
 
     def discard(self) -> None:

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 from napari_latent_faces.stack import FaceStack
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from napari_latent_faces._reader import ReadProgress
-    from napari_latent_faces.layers import LayerData
+    from napari_latent_faces.views import LayerData
 
 __all__ = [
     "lfw_faces",
@@ -34,27 +31,16 @@ def synthetic_faces() -> list[LayerData]:
     from napari.utils.notifications import show_info
 
     from napari_latent_faces._reader import NO_LAYER, Cancelled, ReadProgress
+    from napari_latent_faces.steps import drain
     from napari_latent_faces.synthetic import iter_draw_faces
 
     try:
         with ReadProgress("drawing faces") as progress:
-            stack = _watched(iter_draw_faces(), progress)
+            stack = drain(iter_draw_faces(), lambda step: progress(*step))
     except Cancelled:
         show_info("Drawing was cancelled; nothing was opened.")
         return [NO_LAYER]
     return _labelled_layer(stack, "drawn faces")
-
-
-def _watched(
-    steps: Generator[tuple[int, int], None, FaceStack], progress: ReadProgress
-) -> FaceStack:
-    """Return what `steps` ends with, telling its progress."""
-    while True:
-        try:
-            progress(*next(steps))
-        except StopIteration as end:
-            stack: FaceStack = end.value
-            return stack
 
 
 def lfw_faces() -> list[LayerData]:

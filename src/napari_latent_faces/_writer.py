@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_latent_faces.layers import LayerData
+    from napari_latent_faces.views import LayerData
 
 __all__ = ["write_model_layers"]
 

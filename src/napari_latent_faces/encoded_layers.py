@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.layers import (
-    FACES_KEY,
-    ROLE_KEY,
-    FacesView,
-    reconstruction_layer,
-    residual_layer,
-)
+from napari_latent_faces.layers import FACES_KEY, ROLE_KEY, reconstruction_layer, residual_layer
+from napari_latent_faces.views import FacesView, stack_layer
 
 if TYPE_CHECKING:
-    from napari_latent_faces.layers import LayerData
     from napari_latent_faces.mending import MendedFaces
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.stack import FaceStack
+    from napari_latent_faces.views import LayerData
 
 __all__ = [
     "ENCODED",
@@ -105,28 +100,30 @@ def mended_layer(
     place: int = 1,
     flat: bool = False,
 ) -> LayerData:
-    """Return mended faces in the look of the faces, `place` pictures to their right.
+    """Return mended faces in the look of the faces.
 
     The layer has no model: its pictures can be saved as any others.
+
+    Parameters
+    ----------
+    mended : MendedFaces
+        The mended faces.
+    stack : FaceStack
+        Names and subjects.
+    view : FacesView
+        Look of the faces.
+    place : int
+        How many pictures to the right of the faces they lie.
+    flat : bool
+        As of `encoded_layers`.
     """
-    layer = (
-        mended,
-        {
-            "name": f"mended [{view.name}]",
-            "axis_labels": ("face", "y", "x"),
-            "colormap": view.colormap,
-            "contrast_limits": view.contrast_limits,
-            "scale": view.scale,
-            "translate": view.beside(place, mended.shape[2]),
-            "metadata": {
-                ROLE_KEY: MENDED,
-                FACES_KEY: view.key,
-                "names": stack.names,
-                "subjects": stack.subjects,
-            },
-        },
-        "image",
-    )
+    metadata = {
+        ROLE_KEY: MENDED,
+        FACES_KEY: view.key,
+        "names": stack.names,
+        "subjects": stack.subjects,
+    }
+    layer = stack_layer(mended, f"mended [{view.name}]", view, place, metadata)
     return _flat(layer) if flat else layer
 
 

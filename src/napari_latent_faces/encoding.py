@@ -91,6 +91,11 @@ def iter_encode(
 ) -> Generator[int, None, Encoding]:
     """Do what `encode` does, in steps.
 
+    Parameters
+    ----------
+    model, images, mask
+        As in `encode`.
+
     Yields
     ------
     int

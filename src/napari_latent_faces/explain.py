@@ -140,7 +140,20 @@ class Explainer:
         return faces, weights[faces]
 
     def caption(self, component: int, face: int | None = None) -> str:
-        """Return what is known of a component in words, with a face's weight for it."""
+        """Return what is known of a component in words, with a face's weight for it.
+
+        Parameters
+        ----------
+        component : int
+            Which component.
+        face : int, optional
+            Which face of the model; by default none.
+
+        Returns
+        -------
+        str
+            One line, ``|`` between its parts.
+        """
         n = len(self.model.weights)
         whole = "variance" if self.model.is_signed else "reconstruction"
         parts = [

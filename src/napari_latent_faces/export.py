@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.canonical import unit_maximum
 from napari_latent_faces.folders import Layout, check_folder, writing_folder
-from napari_latent_faces.layers import montage
-from napari_latent_faces.model import unit_maximum
 from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.tables import component_heads, numbers, write_table
+from napari_latent_faces.tiles import montage
 
 if TYPE_CHECKING:
     from os import PathLike

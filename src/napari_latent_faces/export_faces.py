@@ -10,7 +10,7 @@ import numpy as np
 from napari_latent_faces.encoding import encoded_model
 from napari_latent_faces.folders import Layout, writing_folder
 from napari_latent_faces.lazy import LazyReconstruction
-from napari_latent_faces.mending import as_pixels
+from napari_latent_faces.pixels import as_pixels
 from napari_latent_faces.tables import component_heads, numbers, write_table
 
 if TYPE_CHECKING:

@@ -95,10 +95,10 @@ def iter_fit(
     from napari_latent_faces.methods.fitting import iter_method
     from napari_latent_faces.methods.memory import check_memory
 
-    params = replace(params, **changes)  # type: ignore[type-var]  # dataclasses all
+    params = replace(params, **changes)
     if params.random_state is None:  # drawn here, so that the model says which it was
         seed = int(np.random.default_rng().integers(2**32))
-        params = replace(params, random_state=seed)  # type: ignore[type-var]
+        params = replace(params, random_state=seed)
     stack = as_stack(images)
     _check_counts(stack, params)
     check_memory(stack, params)

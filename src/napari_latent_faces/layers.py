@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.colours import DIVERGING, component_colours
 from napari_latent_faces.lazy import LazyReconstruction, LazyResidual
+from napari_latent_faces.pixels import as_stack, named
 from napari_latent_faces.report import ReadReport
-from napari_latent_faces.stack import FaceStack
-from napari_latent_faces.tiles import GAP, Tiles
+from napari_latent_faces.tiles import GAP, gallery_columns, montage
+from napari_latent_faces.views import AXES, FacesView, stack_layer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,24 +20,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
-
-    LayerData = tuple[Any, dict[str, Any], str]
+    from napari_latent_faces.stack import FaceStack
+    from napari_latent_faces.views import LayerData
 
 __all__ = [
     "FACES_KEY",
     "MODEL_KEY",
     "ROLE_KEY",
-    "FacesView",
-    "component_rgb",
     "components_layer",
     "face_caption",
     "faces_layer",
-    "gallery_columns",
     "gallery_layer",
     "layer_stack",
     "live_gallery",
     "model_layers",
-    "montage",
     "reconstruction_layer",
     "residual_layer",
 ]
@@ -47,57 +45,7 @@ ROLE_KEY = "latent_faces_role"
 FACES_KEY = "latent_faces_of"
 """Key of a result layer's metadata that says which layer its faces are in."""
 
-_AXES = ("face", "y", "x")
-# dark where nothing is left, and told apart by colour-blind people
-_DIVERGING: dict[str, Any] = {
-    "name": "blue-black-orange",
-    "colors": [[0.35, 0.7, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.6, 0.1, 1.0]],
-}
 _SAMPLE = 32  # faces looked at to find limits for all
-
-
-@dataclass(frozen=True)
-class FacesView:
-    """How a stack of faces is shown, so that its results can be shown alike beside it.
-
-    Parameters
-    ----------
-    name : str
-        Name of the stack's layer.
-    contrast_limits : tuple of float
-        Pixel values shown black and white.
-    colormap : str or napari colormap
-        Colours of the faces.
-    scale, translate : tuple of float, length 3
-        Size of a step along, and origin of, the axes face, y and x.
-    key : str
-        Tells this layer from others, whatever it is called.
-    """
-
-    name: str = "faces"
-    contrast_limits: tuple[float, float] = (0.0, 1.0)
-    colormap: Any = "gray"
-    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
-    translate: tuple[float, ...] = (0.0, 0.0, 0.0)
-    key: str = ""
-
-    @classmethod
-    def of(cls, layer: Any) -> FacesView:
-        """Return the look of a napari image layer."""
-        low, high = layer.contrast_limits
-        return cls(
-            layer.name,
-            (float(low), float(high)),
-            layer.colormap.name,
-            tuple(map(float, layer.scale)),
-            tuple(map(float, layer.translate)),
-            str(layer.unique_id),
-        )
-
-    def beside(self, place: int, width: int) -> tuple[float, ...]:
-        """Return the origin of pictures that lie `place` faces to the right of the faces."""
-        step = width * (1 + GAP) * self.scale[-1]
-        return (*self.translate[:-1], self.translate[-1] + place * step)
 
 
 def faces_layer(stack: FaceStack, name: str) -> LayerData:
@@ -120,7 +68,7 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
         stack.images,
         {
             "name": name,
-            "axis_labels": _AXES,
+            "axis_labels": AXES,
             "colormap": "gray",
             "contrast_limits": _contrast_limits(stack.images),
             "metadata": {
@@ -149,19 +97,14 @@ def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:
     ValueError, TypeError
         If the pictures are not a stack of grey ones.
     """
-    from napari_latent_faces.pixels import as_stack
-
-    stack = as_stack(data)
-    names, subjects = metadata.get("names"), metadata.get("subjects")
-    if names is None or len(names) != len(stack):
-        return stack
-    if subjects is not None and len(subjects) != len(stack):
-        subjects = None
+    plain = as_stack(data)
+    stack = named(plain, metadata)
+    if stack is plain:
+        return plain
     report = metadata.get("report")
     if not isinstance(report, ReadReport) or report.n_read != len(stack):
         report = ReadReport()
-    source = str(metadata.get("source", ""))
-    return FaceStack(data, tuple(names), subjects, report, source)
+    return replace(stack, report=report, source=str(metadata.get("source", "")))
 
 
 def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
@@ -184,13 +127,36 @@ def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
 
 
 def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
-    """Return gallery and reconstruction of a model without its faces, as from a file."""
+    """Return gallery and reconstruction of a model without its faces, as from a file.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    name : str
+        What the names of the layers have in brackets.
+
+    Returns
+    -------
+    list of tuple
+        Layer data: array, keyword arguments and ``"image"``.
+    """
     view = FacesView(name, (0.0, model.scale))
     return [gallery_layer(model, view, places=2), reconstruction_layer(model, view, place=0)]
 
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:
-    """Return all components in one flat picture, which stays when the face slider moves."""
+    """Return all components in one flat picture, which stays when the face slider moves.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    view : FacesView
+        Look of the faces.
+    places : int
+        How many pictures lie beside one another above the gallery.
+    """
     picture, kwargs = live_gallery(model.components, view, places, is_signed=model.is_signed)
     kwargs["metadata"] = _metadata(model, view, "gallery")
     return picture, kwargs, "image"
@@ -236,37 +202,11 @@ def live_gallery(
     y, x = view.translate[-2:]
     return picture, {
         "name": f"latent faces [{view.name}]",
-        "axis_labels": _AXES[1:],
-        **_colours(is_signed),
+        "axis_labels": AXES[1:],
+        **component_colours(is_signed=is_signed),
         "scale": tuple(zoom * step for step in view.scale[-2:]),
         "translate": (y + (h + w * GAP) * view.scale[-2], x),
     }
-
-
-def gallery_columns(k: int, span: float) -> int:
-    """Return in how many columns a gallery of `k` tiles is about as tall as one face.
-
-    Parameters
-    ----------
-    k : int
-        Number of tiles.
-    span : float
-        Width of the gallery in faces.
-    """
-
-    def height(columns: int) -> float:
-        return -(-k // columns) * span / columns
-
-    return min(range(max(2, int(span)), k + 2), key=lambda c: abs(height(c) - 1.1), default=2)
-
-
-def montage(pictures: NDArray[Any], columns: int) -> NDArray[Any]:
-    """Return pictures (k, h, w) in rows of `columns`, with narrow gaps of 0 between them."""
-    tiles = Tiles(len(pictures), columns, *pictures.shape[1:])
-    canvas = np.zeros(tiles.shape, pictures.dtype)
-    for i, picture in enumerate(pictures):
-        canvas[tiles.box(i)] = picture
-    return canvas
 
 
 def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> LayerData:
@@ -274,6 +214,15 @@ def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> Lay
 
     The same component lies behind every face, without a copy, so that the picture does
     not go blank when the face slider moves.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    view : FacesView
+        Look of the faces.
+    place : int
+        How many pictures to the right of the faces it lies.
     """
     k, h, w = model.components.shape
     shape = (k, len(model.weights), h, w)
@@ -281,8 +230,8 @@ def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> Lay
         np.broadcast_to(model.components[:, None], shape),
         {
             "name": f"latent faces [{view.name}]",
-            "axis_labels": ("component", *_AXES),
-            **_colours(model.is_signed),
+            "axis_labels": ("component", *AXES),
+            **component_colours(is_signed=model.is_signed),
             "scale": (1.0, *view.scale),
             "translate": (0.0, *view.beside(place, w)),
             "metadata": _metadata(model, view, "components"),
@@ -291,70 +240,43 @@ def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> Lay
     )
 
 
-def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uint8]:
-    """Return a component in the colours of the gallery.
+def reconstruction_layer(model: LatentFaces, view: FacesView, place: int = 1) -> LayerData:
+    """Return the reconstructions, computed when looked at, in the look of the faces.
 
     Parameters
     ----------
-    component : array of shape (..., h, w)
-        Pixels up to 1, from 0, or from -1 if signed.
-    is_signed : bool
-        Whether there can be pixels below 0.
-
-    Returns
-    -------
-    array of uint8, shape (..., h, w, 3)
+    model : LatentFaces
+        The model.
+    view : FacesView
+        Look of the faces.
+    place : int
+        How many pictures to the right of the faces it lies.
     """
-    ends = np.array(_DIVERGING["colors"])[:, :3] if is_signed else np.ones((3, 3))
-    up = np.clip(component, 0, 1)[..., None] * ends[2]
-    down = np.clip(-component, 0, 1)[..., None] * ends[0]
-    rgb: NDArray[np.uint8] = np.rint((up + down) * 255).astype(np.uint8)
-    return rgb
-
-
-def reconstruction_layer(model: LatentFaces, view: FacesView, place: int = 1) -> LayerData:
-    """Return the reconstructions, computed when looked at, in the look of the faces."""
-    return (
-        LazyReconstruction(model),
-        {
-            "name": f"reconstruction [{view.name}]",
-            "axis_labels": _AXES,
-            "colormap": view.colormap,
-            "contrast_limits": view.contrast_limits,
-            "scale": view.scale,
-            "translate": view.beside(place, model.shape[2]),
-            "metadata": _metadata(model, view, "reconstruction"),
-        },
-        "image",
-    )
+    name, metadata = f"reconstruction [{view.name}]", _metadata(model, view, "reconstruction")
+    return stack_layer(LazyReconstruction(model), name, view, place, metadata)
 
 
 def residual_layer(
     images: Any, model: LatentFaces, view: FacesView, place: int = 2
 ) -> LayerData:
-    """Return faces minus reconstructions, computed when looked at, with 0 in the middle."""
+    """Return faces minus reconstructions, computed when looked at, with 0 in the middle.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w)
+        The faces, numpy or lazy.
+    model : LatentFaces
+        The model.
+    view : FacesView
+        Look of the faces.
+    place : int
+        How many pictures to the right of the faces it lies.
+    """
     residual = LazyResidual(images, model)
     limit = max(float(np.abs(residual[i]).max()) for i in _sample(len(residual))) or 1.0
-    return (
-        residual,
-        {
-            "name": f"residual [{view.name}]",
-            "axis_labels": _AXES,
-            "colormap": _DIVERGING,
-            "contrast_limits": (-limit, limit),
-            "scale": view.scale,
-            "translate": view.beside(place, model.shape[2]),
-            "metadata": _metadata(model, view, "residual"),
-        },
-        "image",
-    )
-
-
-def _colours(is_signed: bool) -> dict[str, Any]:
-    """Return how components are coloured: 0 is black, whether or not there is less."""
-    if is_signed:
-        return {"colormap": _DIVERGING, "contrast_limits": (-1.0, 1.0)}
-    return {"colormap": "gray", "contrast_limits": (0.0, 1.0)}
+    name, metadata = f"residual [{view.name}]", _metadata(model, view, "residual")
+    colours = {"colormap": DIVERGING, "contrast_limits": (-limit, limit)}
+    return stack_layer(residual, name, view, place, metadata, **colours)
 
 
 def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:

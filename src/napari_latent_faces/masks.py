@@ -40,6 +40,8 @@ class PixelMask:
 
     Attributes
     ----------
+    mask : array of shape (h, w) or (n, h, w)
+        The mask, an array of whatever kind was given.
     is_common : bool
         Whether one mask is for all faces.
     """

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.lazy import LazyStack, crop
-from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.pixels import as_stack, named
 from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
-from napari_latent_faces.stack import FaceStack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.reading.options import Resize
+    from napari_latent_faces.stack import FaceStack
 
 __all__ = ["MatchedPictures", "match_stack"]
 
@@ -59,6 +59,11 @@ def match_stack(
     name : str
         Name of a single picture.
 
+    Returns
+    -------
+    FaceStack
+        The pictures, lazy where something is done to them.
+
     Raises
     ------
     ValueError, TypeError
@@ -77,22 +82,9 @@ def match_stack(
     known = dict(metadata or {})
     if n_axes == 2:
         known.setdefault("names", (name,))
-    stack = _named(images, known)
-    return replace(stack, report=replace(stack.report, notes=_notes(own, size, rgb, resize)))
-
-
-def _named(images: Any, metadata: Mapping[str, Any]) -> FaceStack:
-    """Return a stack with the names and subjects that fit it."""
-    stack = as_stack(images)
-    names, subjects = metadata.get("names"), metadata.get("subjects")
-    if names is None or len(names) != len(stack):
-        names, subjects = stack.names, None
-    if subjects is not None and len(subjects) != len(stack):
-        subjects = None
-    source = str(metadata.get("source", ""))
-    return FaceStack(
-        images, tuple(names), None if subjects is None else tuple(subjects), source=source
-    )
+    stack = named(as_stack(images), known)
+    report = replace(stack.report, notes=_notes(own, size, rgb, resize))
+    return replace(stack, report=report, source=str(known.get("source", "")))
 
 
 def _notes(

@@ -9,7 +9,7 @@ import numpy as np
 from napari_latent_faces.encoding import encoded_model, iter_encode
 from napari_latent_faces.lazy import LazyReconstruction, LazyStack, crop
 from napari_latent_faces.masks import PixelMask, marked_faces
-from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.pixels import as_pixels, as_stack
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["MendedFaces", "as_pixels", "iter_mend", "mend"]
+__all__ = ["MendedFaces", "iter_mend", "mend"]
 
 
 def mend(model: LatentFaces, images: Any, mask: Any) -> NDArray[Any]:
@@ -163,16 +163,3 @@ def _below(images: Any, faces: NDArray[np.intp]) -> Any:
     while isinstance(images, MendedFaces) and np.isin(images.faces, faces).all():
         images = images.images
     return images
-
-
-def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return reconstructed values as pixels of a type: rounded and clipped for integers."""
-    if dtype.kind == "b":
-        return values >= 0.5
-    if dtype.kind in "ui":
-        limits = np.iinfo(dtype)
-        # 64 bits hold more than a float can tell, and the largest float is beyond them
-        most = np.nextafter(float(limits.max), 0) if limits.bits > 53 else limits.max
-        values = np.rint(np.asarray(values, np.float64)).clip(limits.min, most)
-    pixels: NDArray[Any] = values.astype(dtype)
-    return pixels

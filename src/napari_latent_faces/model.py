@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.canonical import amounts, canonical
 from napari_latent_faces.pixels import as_stack
 from napari_latent_faces.provenance import Provenance
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.coding import Solver
     from napari_latent_faces.parameters import Coding, Parameters
 
-__all__ = ["LatentFaces", "Provenance", "unit_maximum"]
+__all__ = ["LatentFaces", "Provenance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +80,15 @@ class LatentFaces:
             Height and width of a face.
         **attributes
             `error`, `scale`, `params`, `provenance` and `mean` of the model.
+
+        Returns
+        -------
+        LatentFaces
+            With the product of the factors as its reconstruction.
         """
-        weights = W * _peaks(H)
-        components = unit_maximum(H)
-        carry = _varied if _is_signed(attributes["params"]) else _carried
-        order = np.argsort(-carry(weights, components), kind="stable")
-        return cls(
-            np.ascontiguousarray(components[order]).reshape(-1, *size),
-            np.ascontiguousarray(weights[:, order]),
-            **attributes,
-        )
+        is_signed = _is_signed(attributes["params"])
+        weights, rows = canonical(W, H, is_signed=is_signed)
+        return cls(rows.reshape(-1, *size), weights, **attributes)
 
     @property
     def n_components(self) -> int:
@@ -113,7 +113,7 @@ class LatentFaces:
         Of a signed model, where light and dark add up to nothing, it is the share of the
         variance: that of the weight times the squared norm of the component.
         """
-        carried = (_varied if self.is_signed else _carried)(self.weights, self._rows)
+        carried = amounts(self.weights, self._rows, is_signed=self.is_signed)
         return carried / (carried.sum() or 1.0)
 
     @property
@@ -265,6 +265,11 @@ class LatentFaces:
 
         It takes the components as columns, and faces without their mean as rows, both in
         the unit of the fit; see `napari_latent_faces.coding.solver_of`.
+
+        Returns
+        -------
+        callable
+            Takes arrays of shape (r, k) and (m, r), returns one of shape (m, k).
         """
         from napari_latent_faces.coding import solver_of
 
@@ -316,6 +321,16 @@ class LatentFaces:
     def load(cls, path: str | PathLike[str]) -> LatentFaces:
         """Read a model that `save` wrote.
 
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        LatentFaces
+            The model, equal to the one that was saved.
+
         Raises
         ------
         FileNotFoundError, ModelFileError
@@ -333,17 +348,6 @@ class LatentFaces:
         )
 
 
-def unit_maximum(components: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy of `components` (k, ...) in which each has maximum 1, or is all 0.
-
-    Those with negative pixels are from -1 to 1 then, and may have changed their sign.
-    """
-    peaks = _peaks(components.reshape(len(components), -1))
-    peaks = np.where(peaks != 0, peaks, 1).astype(components.dtype)
-    scaled: NDArray[Any] = components / peaks.reshape(-1, *[1] * (components.ndim - 1))
-    return scaled
-
-
 # A model made by hand need not have parameters.
 def _coding(params: Parameters | None) -> Coding:
     return "non-negative" if params is None else params.coding
@@ -351,26 +355,3 @@ def _coding(params: Parameters | None) -> Coding:
 
 def _is_signed(params: Parameters | None) -> bool:
     return params is not None and params.is_signed
-
-
-def _peaks(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the value of each row that is farthest from 0, with its sign."""
-    high, low = rows.max(axis=1), rows.min(axis=1)
-    peaks: NDArray[Any] = np.where(high >= -low, high, low)
-    return peaks
-
-
-def _varied(weights: NDArray[Any], components: NDArray[Any]) -> NDArray[np.float64]:
-    """Sum the squares of what each component adds beyond its mean."""
-    varied: NDArray[np.float64] = weights.var(axis=0, dtype=np.float64) * np.einsum(
-        "kp,kp->k", components, components, dtype=np.float64
-    )
-    return varied
-
-
-def _carried(weights: NDArray[Any], components: NDArray[Any]) -> NDArray[np.float64]:
-    """Sum what each component adds over all faces and pixels."""
-    carried: NDArray[np.float64] = weights.sum(axis=0, dtype=np.float64) * components.sum(
-        axis=1, dtype=np.float64
-    )
-    return carried

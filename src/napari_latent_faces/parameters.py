@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-__all__ = ["Coding", "Parameters", "about"]
+__all__ = ["Coding", "Parameters", "about", "changed", "parameter"]
 
 Coding = Literal["non-negative", "signed", "sparse", "one-hot"]
 
@@ -19,8 +19,32 @@ def about(label: str, text: str, **limits: Any) -> dict[str, Any]:
     return {"label": label, "help": text, **limits}
 
 
+def parameter(default: Any, label: str, text: str, **limits: Any) -> Any:
+    """Declare a field with its default, label, explanation and limits (see `about`)."""
+    return field(default=default, metadata=about(label, text, **limits))
+
+
+def changed(values: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults, by name."""
+    pairs = {each.name: (getattr(values, each.name), each.default) for each in fields(values)}
+    return {name: value for name, (value, default) in pairs.items() if value != default}
+
+
+@dataclass(frozen=True)
 class Parameters:
-    """Base of the parameters of a method; the fields are those of the dataclass below it.
+    """Base of the parameters of a method: what all have, and how they are checked.
+
+    Parameters
+    ----------
+    n_components : int, default=20
+        How many components to look for.
+    random_state : int or None, default=42
+        Seed of whatever a method leaves to chance. None draws a new one for each fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range; the message names the field and the range.
 
     Attributes
     ----------
@@ -44,27 +68,36 @@ class Parameters:
     coding: ClassVar[Coding]
 
     is_signed: ClassVar[bool] = False
-    n_components: int
-    random_state: int | None
+
+    n_components: int = parameter(
+        20, "Components", "How many latent faces to look for (n_components).", min=1
+    )
+    random_state: int | None = parameter(
+        42,
+        "Random state",
+        "Seed: the same number gives the same result (random_state).",
+        min=0,
+        max=2**32 - 1,
+        optional=True,
+    )
 
     def __post_init__(self) -> None:
-        for declared in fields(self):  # type: ignore[arg-type]  # dataclasses are below
+        for declared in fields(self):
             value = _checked(declared, getattr(self, declared.name))
             object.__setattr__(self, declared.name, value)
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return what the parameters are called."""
+        return tuple(declared.name for declared in fields(cls))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as a plain dictionary."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]
+        return asdict(self)
 
     def changed(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults."""
-        declared = fields(self)  # type: ignore[arg-type]
-        values = {each.name: getattr(self, each.name) for each in declared}
-        return {
-            each.name: values[each.name]
-            for each in declared
-            if values[each.name] != each.default
-        }
+        return changed(self)
 
 
 def _checked(declared: Any, value: Any) -> Any:

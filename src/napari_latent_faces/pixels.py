@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,15 +10,17 @@ import numpy as np
 from napari_latent_faces.stack import FaceStack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
 __all__ = [
     "as_matrix",
+    "as_pixels",
     "as_stack",
     "check_pixels",
     "matrix_dtype",
+    "named",
     "peak",
     "pixel_blocks",
     "unit_scale",
@@ -55,6 +58,24 @@ def as_stack(images: Any) -> FaceStack:
     return stack
 
 
+def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
+    """Return a stack with the names and subjects that a layer knows, as far as they fit.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        The pictures.
+    metadata : mapping
+        May hold `names` and `subjects`; without names that fit, the stack stays as it is.
+    """
+    names, subjects = metadata.get("names"), metadata.get("subjects")
+    if names is None or len(names) != len(stack):
+        return stack
+    if subjects is not None:
+        subjects = tuple(subjects) if len(subjects) == len(stack) else None
+    return replace(stack, names=tuple(names), subjects=subjects)
+
+
 def _check_shape(shape: tuple[int, ...]) -> None:
     # three narrow columns are possible in a stack of grey pictures, but not in large ones
     if shape[-1:] in ((3,), (4,)) and (
@@ -83,7 +104,16 @@ def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 
 def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = None) -> float:
-    """Return the largest pixel, or 0, after a check of all but those that `mask` marks.
+    """Return the largest pixel, or 0, after a check of all that count.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w)
+        The pictures, numpy or lazy.
+    names : tuple of str, length n
+        What they are called, for messages.
+    mask : bool array of shape (h, w), optional
+        True marks pixels that do not count.
 
     Raises
     ------
@@ -157,6 +187,28 @@ def matrix_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """
     wide = dtype.itemsize > 4 or (dtype.kind in "ui" and dtype.itemsize == 4)
     return np.dtype(np.float64 if wide else np.float32)
+
+
+def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return computed values as pixels of a type: rounded and clipped for integers.
+
+    Parameters
+    ----------
+    values : array
+        Floats in the units of the pixels, in any shape.
+    dtype : numpy dtype
+        The type of the pixels.
+    """
+    if dtype.kind == "b":
+        return values >= 0.5
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        # 64 bits hold more than a float can tell, and the largest float is beyond them
+        most = np.nextafter(float(limits.max), 0) if limits.bits > 53 else limits.max
+        exact = values if limits.bits <= 16 else np.asarray(values, np.float64)
+        values = np.rint(exact).clip(limits.min, most)
+    pixels: NDArray[Any] = values.astype(dtype)
+    return pixels
 
 
 def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:

@@ -53,7 +53,22 @@ class Provenance:
 
     @classmethod
     def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:
-        """Return where a model of `stack` comes from, fitted now."""
+        """Return where a model comes from that is fitted now.
+
+        Parameters
+        ----------
+        stack : FaceStack
+            The faces.
+        n_iter : int
+            Iterations made.
+        stop_reason : {"converged", "max_iter", "stopped"}
+            Why it ended.
+
+        Returns
+        -------
+        Provenance
+            With the versions of the libraries that are loaded.
+        """
         options = stack.report.options
         return cls(
             names=stack.names,

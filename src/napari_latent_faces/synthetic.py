@@ -12,6 +12,7 @@ from napari_latent_faces.drawing.brushes import Frame, Noise, paint
 from napari_latent_faces.drawing.traits import random_person, random_takes
 from napari_latent_faces.report import ReadReport
 from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -70,13 +71,9 @@ def draw_faces(
     >>> draw_faces(2, 3, shape=(56, 46))
     FaceStack(6 faces of 46 x 56 pixels, uint8, 'synthetic faces')
     """
-    steps = iter_draw_faces(n_subjects, n_pictures, shape=shape, random_state=random_state)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            stack: FaceStack = end.value
-            return stack
+    return drain(
+        iter_draw_faces(n_subjects, n_pictures, shape=shape, random_state=random_state)
+    )
 
 
 def iter_draw_faces(

@@ -1,14 +1,16 @@
-"""Where the pictures of a montage lie, and how one of them is set off from the others."""
+"""Pictures in rows: where they lie, and how one of them is set off from the others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["GAP", "Tiles", "paint_tile"]
+__all__ = ["GAP", "Tiles", "gallery_columns", "montage", "paint_tile"]
 
 GAP = 0.04
 """Gap between pictures that lie side by side, as a share of their width."""
@@ -97,6 +99,32 @@ class Tiles:
         if is_inside and tile < self.count and below < self.height and beside < self.width:
             return tile
         return None
+
+
+def gallery_columns(k: int, span: float) -> int:
+    """Return in how many columns a gallery of `k` tiles is about as tall as one face.
+
+    Parameters
+    ----------
+    k : int
+        Number of tiles.
+    span : float
+        Width of the gallery in faces.
+    """
+
+    def height(columns: int) -> float:
+        return -(-k // columns) * span / columns
+
+    return min(range(max(2, int(span)), k + 2), key=lambda c: abs(height(c) - 1.1), default=2)
+
+
+def montage(pictures: NDArray[Any], columns: int) -> NDArray[Any]:
+    """Return pictures (k, h, w) in rows of `columns`, with narrow gaps of 0 between them."""
+    tiles = Tiles(len(pictures), columns, *pictures.shape[1:])
+    canvas = np.zeros(tiles.shape, pictures.dtype)
+    for i, picture in enumerate(pictures):
+        canvas[tiles.box(i)] = picture
+    return canvas
 
 
 def paint_tile(

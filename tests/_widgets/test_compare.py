@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from superqt.utils import WorkerBase
@@ -12,11 +11,6 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._widgets import compare
 from napari_latent_faces._widgets.compare import CompareWidget
 from napari_latent_faces.layers import MODEL_KEY, model_layers
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from napari.layers import Layer
 
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._job import _running
 from napari_latent_faces._widgets.encode import EncodeWidget
 from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
+from tests.jobs import wait_for_model
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def test_models_are_offered_once_and_fits_before_what_was_encoded(
     assert widget.model_choice.combo.choices == (model,)
 
 
-def test_a_model_file_can_be_opened(widget, faces, model, tmp_path, monkeypatch):
+def test_a_model_file_can_be_opened(widget, faces, model, tmp_path, monkeypatch, qtbot):
     from qtpy.QtWidgets import QFileDialog
 
     model.save(tmp_path / "parts.npz")
@@ -67,19 +71,90 @@ def test_a_model_file_can_be_opened(widget, faces, model, tmp_path, monkeypatch)
         QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "parts.npz"), "")
     )
     widget.model_choice.open_button.native.click()
+    wait_for_model(widget, qtbot)
     np.testing.assert_array_equal(widget.model_choice.model.components, model.components)
     assert "parts.npz: 3 of 10 x 12" in widget.model_choice.combo.native.currentText()
     assert widget.start_button.enabled
 
 
-def test_a_file_that_is_no_model_is_told(widget, tmp_path, monkeypatch):
-    told = []
-    monkeypatch.setattr("napari_latent_faces._widgets.model_choice.show_error", told.append)
+def test_a_file_that_is_no_model_is_told(widget, viewer, model, tmp_path, qtbot, notes):
     (tmp_path / "x.npz").write_text("no model")
+    add_model(viewer, model)
     widget.model_choice.open_file(str(tmp_path / "x.npz"))
-    assert len(told) == 1
-    assert "x.npz is not a model file" in told[0]
+    wait_for_model(widget, qtbot)
+    assert len(notes) == 1
+    assert "x.npz is not a model file" in notes[0]
+    assert widget.model_choice.model is model
+    assert not widget.cancel_button.visible
+
+
+@pytest.fixture
+def slow_file(monkeypatch, model):
+    """Return two events: that a file is being read in a thread, and that it may go on."""
+    reading, go = threading.Event(), threading.Event()
+
+    def load(_path):
+        assert threading.current_thread() is not threading.main_thread()
+        reading.set()
+        assert go.wait(30)
+        return model
+
+    monkeypatch.setattr("napari_latent_faces.model.LatentFaces.load", load)
+    yield reading, go
+    go.set()
+
+
+def test_a_file_is_read_while_the_window_lives(widget, faces, model, slow_file, qtbot):
+    reading, go = slow_file
+    widget.native.show()
+    widget.model_choice.open_file("folder/big.npz")
+    qtbot.waitUntil(reading.is_set, timeout=10_000)
+    assert widget.status.value == "Opening big.npz ..."
+    assert not widget.model_choice.enabled
+    assert widget.start() is None
+    assert widget.progress.visible
+    assert widget.cancel_button.visible
+    go.set()
+    wait_for_model(widget, qtbot)
+    assert widget.model_choice.model is model
+    assert not widget.status.value
+    assert not widget.progress.visible
+    assert widget.start_button.enabled
+
+
+def test_a_cancelled_file_is_not_chosen(widget, faces, slow_file, qtbot):
+    reading, go = slow_file
+    job = widget.model_choice.open_file("big.npz")
+    qtbot.waitUntil(reading.is_set, timeout=10_000)
+    widget.cancel_button.native.click()
+    assert job.is_over
+    assert widget.status.value.startswith("No model yet")
+    go.set()
+    qtbot.waitUntil(lambda: job not in _running, timeout=10_000)
     assert widget.model_choice.model is None
+
+
+def test_the_last_of_two_files_is_chosen(widget, faces, slow_file, qtbot):
+    reading, go = slow_file
+    first = widget.model_choice.open_file("big.npz")
+    qtbot.waitUntil(reading.is_set, timeout=10_000)
+    widget.model_choice.open_file("other.npz")
+    assert widget.status.value == "Opening other.npz ..."
+    go.set()
+    wait_for_model(widget, qtbot)
+    qtbot.waitUntil(lambda: first not in _running, timeout=10_000)
+    assert "other.npz: 3 of 10 x 12" in widget.model_choice.combo.native.currentText()
+
+
+def test_a_closed_widget_reads_its_file_no_more(viewer, slow_file, qtbot):
+    widget = EncodeWidget(viewer)
+    reading, go = slow_file
+    job = widget.model_choice.open_file("big.npz")
+    qtbot.waitUntil(reading.is_set, timeout=10_000)
+    widget.native.deleteLater()
+    qtbot.waitUntil(lambda: job.is_over, timeout=10_000)
+    go.set()
+    qtbot.waitUntil(lambda: job not in _running, timeout=10_000)
 
 
 def test_a_click_encodes_and_lists_the_worst_first(widget, viewer, faces, stack, model, qtbot):

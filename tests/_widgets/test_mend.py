@@ -2,23 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
-from superqt.utils import WorkerBase
 
 from napari_latent_faces._widgets.mend import MendWidget
 from napari_latent_faces.layers import faces_layer, model_layers
 
 
 @pytest.fixture
-def viewer(qapp, stack, model):
-    viewer = ViewerModel()
-    viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
+def viewer(empty_viewer, stack, model):
+    empty_viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
     for data in model_layers(model, "m"):
-        viewer.add_layer(Layer.create(*data))
-    yield viewer
-    WorkerBase.await_workers(10_000)
-    qapp.processEvents()
+        empty_viewer.add_layer(Layer.create(*data))
+    return empty_viewer
 
 
 @pytest.fixture

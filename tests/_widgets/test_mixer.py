@@ -89,16 +89,16 @@ def test_a_slider_changes_the_picture_and_the_number(widget, viewer):
 
 def test_undo_redo_and_reset_by_buttons_and_keys(widget, qtbot):
     start = weights(widget)
-    assert not widget.undo_button.isEnabled()
+    assert not widget.steps.undo_button.isEnabled()
     row = widget.weights.rows[0]
     row.slider.setValue(900)
     changed = weights(widget)
-    qtbot.mouseClick(widget.undo_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.steps.undo_button, Qt.MouseButton.LeftButton)
     np.testing.assert_array_equal(weights(widget), start)
-    qtbot.mouseClick(widget.redo_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.steps.redo_button, Qt.MouseButton.LeftButton)
     np.testing.assert_array_equal(weights(widget), changed)
-    assert not widget.redo_button.isEnabled()
-    qtbot.mouseClick(widget.reset_button, Qt.MouseButton.LeftButton)
+    assert not widget.steps.redo_button.isEnabled()
+    qtbot.mouseClick(widget.steps.reset_button, Qt.MouseButton.LeftButton)
     np.testing.assert_array_equal(weights(widget), start)
     widget.activateWindow()
     row.slider.setFocus()
@@ -117,9 +117,9 @@ def test_a_drag_is_one_step(widget):
     for value in (100, 500, 900):
         slider.setValue(value)
     slider.setSliderDown(False)
-    widget.undo_button.click()
+    widget.steps.undo_button.click()
     np.testing.assert_array_equal(weights(widget), start)
-    assert not widget.undo_button.isEnabled()
+    assert not widget.steps.undo_button.isEnabled()
 
 
 def test_a_drag_of_the_morph_is_one_step(widget, model):
@@ -130,7 +130,7 @@ def test_a_drag_of_the_morph_is_one_step(widget, model):
         slider.setValue(value)
     slider.setSliderDown(False)
     np.testing.assert_allclose(weights(widget), model.weights[39], rtol=1e-6)
-    widget.undo_button.click()
+    widget.steps.undo_button.click()
     np.testing.assert_array_equal(weights(widget), start)
 
 
@@ -147,7 +147,7 @@ def test_a_component_is_chosen_here_and_elsewhere(widget, viewer):
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_the_mix_starts_from(widget, viewer, at, model):
     viewer.dims.set_point(0, 5)
-    widget.starts[at].click()
+    widget.steps.starts[at].click()
     expected = [model.weights[5], model.weights.mean(axis=0), np.zeros(12)][at]
     np.testing.assert_allclose(weights(widget), expected, rtol=1e-5)
     assert widget.weights.components
@@ -155,7 +155,7 @@ def test_the_mix_starts_from(widget, viewer, at, model):
 
 def test_the_nearest_real_face_is_named_and_a_click_goes_there(widget, viewer, qtbot):
     viewer.dims.set_point(0, 5)
-    widget.starts[0].click()
+    widget.steps.starts[0].click()
     qtbot.waitUntil(lambda: "s5/1.png" in widget.nearest.text.text(), timeout=20_000)
     text = widget.nearest.text.text()
     assert "Subject s5" in text
@@ -267,9 +267,9 @@ def test_signed_weights_are_moved_around_the_mean_face_in_deviations(viewer, qtb
     qtbot.addWidget(widget)
     widget.resize(340, 900)
     widget.show()
-    widget.starts[1].click()  # the mean face
+    widget.steps.starts[1].click()  # the mean face
     assert not weights(widget).any()
-    assert widget.starts[2].isHidden()
+    assert widget.steps.starts[2].isHidden()
     widget.which.setCurrentIndex(widget.which.findData("all"))
     row = widget.weights.rows[1]
     assert row.slider.value() == row.slider.maximum() / 2

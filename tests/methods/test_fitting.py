@@ -24,6 +24,7 @@ from napari_latent_faces import (
 from napari_latent_faces.methods import METHODS, params_of, rows
 from napari_latent_faces.nmf import ConvergenceWarning
 from tests.conftest import blobs
+from tests.steps import drain
 
 OTHERS = [name for name in METHODS if name != "nmf"]
 QUICK = {
@@ -38,16 +39,6 @@ QUICK = {
 def lost(stack, model):
     seen = np.asarray(stack, float)
     return np.linalg.norm(seen - model.reconstruct()) / np.linalg.norm(seen)
-
-
-def drain(steps, stop_after=None):
-    seen, answer = [], None
-    while True:
-        try:
-            seen.append(steps.send(answer))
-        except StopIteration as end:
-            return seen, end.value
-        answer = "stop" if len(seen) == stop_after else None
 
 
 @pytest.fixture(params=OTHERS)

@@ -49,6 +49,8 @@ def test_a_wrong_value_names_its_field_and_the_range(method, name, value, allowe
 def test_what_does_not_apply_is_refused():
     with pytest.raises(ValueError, match="beta_loss is no parameter of the method 'pca'"):
         params_of("pca", beta_loss="frobenius")
+    with pytest.raises(ValueError, match="title is no parameter"):
+        params_of("pca", title="PCA")
     with pytest.raises(ValueError, match=r"method must be one of nmf, pca, .*, got 'svd'"):
         params_of("svd")
 

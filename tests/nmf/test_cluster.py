@@ -16,7 +16,7 @@ import pytest
 
 from napari_latent_faces import LatentFaces, fit, iter_fit
 from napari_latent_faces.cli import main
-from napari_latent_faces.nmf import blocks, cluster, multilevel
+from napari_latent_faces.nmf import blocks, cluster, multilevel, shares
 from napari_latent_faces.nmf.clients import chosen_client
 from napari_latent_faces.pixels import as_stack
 from tests.nmf.test_fitting import drain
@@ -59,7 +59,7 @@ def small_shares(monkeypatch):
     monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
     monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
     monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
-    monkeypatch.setattr(cluster, "_SHARES", 6)
+    monkeypatch.setattr(shares, "_SHARES", 6)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ class Made(SchedulerPlugin):
         self.times = Counter()
 
     def transition(self, key, start, finish, *_, **__):
-        if (start, finish) == ("processing", "memory") and str(key).startswith("_advance"):
+        if (start, finish) == ("processing", "memory") and str(key).startswith("advance_share"):
             self.times[key] += 1
 
 
@@ -154,14 +154,14 @@ def made(local_cluster):
 @pytest.fixture
 def copied(monkeypatch):
     """Copy weights after every second iteration, and wait for it; the keys copied last."""
-    make, keys = cluster._Copies.make, []
+    make, keys = cluster.Copies.make, []
 
     def make_now(self, *weights):
         make(self, *weights)
         self._work.result(timeout=30)
         keys[:] = [future.key for some in weights for future in some]
 
-    monkeypatch.setattr(cluster._Copies, "make", make_now)
+    monkeypatch.setattr(cluster.Copies, "make", make_now)
     monkeypatch.setattr(cluster, "_COPY_EVERY", 2)
     return keys
 

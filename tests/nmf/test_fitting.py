@@ -11,17 +11,7 @@ from sklearn.decomposition import NMF
 
 from napari_latent_faces import FaceStack, LatentFaces, NMFParams, fit, iter_fit
 from napari_latent_faces.nmf import ConvergenceWarning
-
-
-def drain(steps, *, stop_after=None):
-    """Run a fit to its end and return its steps and its model."""
-    seen, message = [], None
-    while True:
-        try:
-            seen.append(steps.send(message))
-        except StopIteration as end:
-            return seen, end.value
-        message = "stop" if len(seen) == stop_after else None
+from tests.steps import drain
 
 
 def canonical(W, H, size):

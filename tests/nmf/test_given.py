@@ -142,6 +142,14 @@ def test_a_wrong_mask_is_told(faces, mask, error, words):
         fit(faces, n_components=3, mask=mask)
 
 
+def test_a_mask_for_each_face_may_be_of_lists(faces):
+    marks = np.zeros(faces.shape, bool)
+    marks[3, 10:20, 5:30] = True
+    listed, array = (fit(faces, n_components=3, mask=each) for each in (marks.tolist(), marks))
+    np.testing.assert_array_equal(listed.components, array.components)
+    assert listed.mask is None
+
+
 def test_an_empty_mask_is_none(faces, model):
     unmasked = fit(faces, n_components=8, mask=np.zeros((56, 46), np.uint8))
     assert unmasked.mask is None

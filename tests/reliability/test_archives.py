@@ -40,6 +40,18 @@ def zip_of(path, files, **options):
     return path
 
 
+def write_zeros(path, name, *others):
+    """Write a tar.gz with a member of 2**28 zeros, and others that are empty."""
+    info = tarfile.TarInfo(name)
+    info.size = 2**28
+    with gzip.open(path, "wb", 1) as file:
+        file.write(info.tobuf())
+        for _ in range(16):
+            file.write(bytes(2**24))
+        for other in others:
+            file.write(other.tobuf())
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("n", [25, pytest.param(600, id="stress", marks=pytest.mark.stress)])
 @pytest.mark.parametrize("way", ["cut", "flip"])
@@ -237,15 +249,9 @@ class TestTar:
         assert read_faces(path).names == ("2.pgm",)
 
     def test_a_long_way_can_be_cancelled(self, tmp_path):
-        """A gigabyte of zeros, from one of megabytes."""
+        """A quarter of a gigabyte of zeros, in a small file."""
         path = tmp_path / "a.tar.gz"
-        info = tarfile.TarInfo("zeros.txt")
-        info.size = 2**28
-        with gzip.open(path, "wb", 1) as file:
-            file.write(info.tobuf())
-            for _ in range(16):
-                file.write(bytes(2**24))
-            file.write(tarfile.TarInfo("end").tobuf())
+        write_zeros(path, "zeros.txt", tarfile.TarInfo("end"))
         pulses = iter(range(10**6))
 
         def progress(done, total):
@@ -275,12 +281,7 @@ def test_memory_of_bombs_is_bounded(tmp_path, kind):
         files = {f"{i}.pgm": encoded(np.zeros((3000, 3000), np.uint8), "pgm") for i in range(4)}
         zip_of(path, files, compression=zipfile.ZIP_DEFLATED)
     else:
-        info = tarfile.TarInfo("bomb.pgm")
-        info.size = 2**28
-        with gzip.open(path, "wb", 1) as file:
-            file.write(info.tobuf())
-            for _ in range(16):
-                file.write(bytes(2**24))
+        write_zeros(path, "bomb.pgm")
     work = (
         "import json, resource, sys; from napari_latent_faces import read_faces\n"
         "import numpy, PIL.Image, psutil, napari_latent_faces.reading.steps\n"

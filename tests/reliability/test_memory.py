@@ -26,20 +26,6 @@ def viewer(empty_viewer, stack):
     return empty_viewer
 
 
-@pytest.fixture
-def notes(monkeypatch):
-    """Collect what napari would show."""
-    from napari.utils.notifications import notification_manager
-
-    found = []
-    monkeypatch.setattr(
-        notification_manager,
-        "dispatch",
-        lambda note: found.append((note.severity, note.message)),
-    )
-    return found
-
-
 def no_memory(*_args, **_kwargs):
     """Ask the system for more than any machine has: its own error, in its own words."""
     return np.empty(2**60, np.uint8)
@@ -66,7 +52,7 @@ def test_in_a_fit(viewer, params, place, notes, monkeypatch, qtbot):
         patched.setattr(place, no_memory)
         told = run(qtbot, fitting(viewer, params))
     assert told.startswith("The fit failed: Unable to allocate 1.00 EiB")
-    assert [message for _, message in notes] == [told.removeprefix("The fit failed: ")]
+    assert notes == [f"error: {told.removeprefix('The fit failed: ')}"]
     assert [layer.name for layer in viewer.layers] == ["orl"]
     run(qtbot, fitting(viewer))  # the next one is as if nothing had been
     assert len(viewer.layers) == 3
@@ -92,9 +78,9 @@ def test_in_a_read(viewer, faces_folder, notes, monkeypatch, bare):
     with monkeypatch.context() as patched:
         patched.setattr("napari_latent_faces.folder.Reading", fail)
         add_faces(viewer, str(faces_folder))
-    [(severity, message)] = notes
-    assert severity == "error"
-    assert "memory" in message or "allocate" in message
+    [note] = notes
+    assert note.startswith("error: ")
+    assert "memory" in note or "allocate" in note
     assert len(viewer.layers) == 1
     add_faces(viewer, str(faces_folder))
     assert len(viewer.layers) == 2

@@ -52,8 +52,8 @@ def test_a_dragged_slider_changes_the_face_on_the_canvas_and_undo_brings_it_back
     assert row.slider.value() > 700
     changed = picture(viewer, mixed(viewer))
     assert distance(changed, before) > 2
-    qtbot.mouseClick(mixer.undo_button, Qt.MouseButton.LeftButton)
-    assert not mixer.undo_button.isEnabled()  # the drag was one step
+    qtbot.mouseClick(mixer.steps.undo_button, Qt.MouseButton.LeftButton)
+    assert not mixer.steps.undo_button.isEnabled()  # the drag was one step
     assert distance(picture(viewer, mixed(viewer)), before) < 0.5
 
 

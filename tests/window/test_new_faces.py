@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from napari_latent_faces import draw_faces, fit
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces.layers import faces_layer
+from tests.jobs import wait_for_model
 from tests.window.menus import open_widget
 from tests.window.test_end_to_end import distance, picture
 
@@ -34,6 +35,7 @@ def test_a_stranger_is_seen_through_an_old_model(viewer, faces, model, tmp_path,
     widget = open_widget(qtbot, viewer.window, "New faces")
     assert not widget.start_button.enabled
     widget.model_choice.open_file(str(tmp_path / "m.npz"))
+    wait_for_model(widget, qtbot)
     click(qtbot, widget.start_button)
     qtbot.waitUntil(lambda: not widget.is_working, timeout=60_000)
 
@@ -66,6 +68,7 @@ def test_a_bar_over_the_eyes_is_painted_and_mended(viewer, faces, model, tmp_pat
     model.save(tmp_path / "m.npz")
     widget = open_widget(qtbot, viewer.window, "Mend faces")
     widget.model_choice.open_file(str(tmp_path / "m.npz"))
+    wait_for_model(widget, qtbot)
     click(qtbot, widget.new_button)
     mask = widget.mask.value
     mask.data[rows, columns] = 1
@@ -89,6 +92,7 @@ def test_closing_the_docks_in_the_middle_of_the_work(viewer, faces, model, tmp_p
     model.save(tmp_path / "m.npz")
     dock, widget = viewer.window.add_plugin_dock_widget("napari-latent-faces", "New faces")
     widget.model_choice.open_file(str(tmp_path / "m.npz"))
+    wait_for_model(widget, qtbot)
     job = widget.start()
     dock.destroyOnClose()
     qtbot.waitUntil(lambda: job.is_over, timeout=10_000)

@@ -3,113 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, QSortFilterProxyModel, Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
-    QFormLayout,
-    QHeaderView,
-    QLabel,
-    QSizePolicy,
-    QTableView,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import Job
-from napari_latent_faces._widgets.pictures import component_pixmap
-from napari_latent_faces.compare import Comparison, compare_models
+from napari_latent_faces._widgets.pairs_table import (
+    LEFT,
+    RIGHT,
+    SIMILARITY,
+    SORT_ROLE,
+    PairsTable,
+    make_pairs_view,
+)
+from napari_latent_faces.compare import compare_models
 from napari_latent_faces.layers import MODEL_KEY
 
 if TYPE_CHECKING:
     import napari
-    from qtpy.QtGui import QPixmap
 
+    from napari_latent_faces.compare import Comparison
     from napari_latent_faces.model import LatentFaces
 
 __all__ = ["CompareWidget"]
 
 _AT_ONCE = 2**28  # multiplications that the window can wait for
-_THUMBNAIL = 72  # pixels, the larger side
 _NO_MODELS = (
     "Two models of the same faces are compared here. Fit them with two methods, or with "
     "Update earlier results off (under Advanced), or open their files."
 )
-_LEFT, _RIGHT, _SIMILARITY = range(3)
-_SORT_ROLE = Qt.ItemDataRole.UserRole
-
-
-class PairsTable(QAbstractTableModel):
-    """Pairs of components as a table of pictures, drawn when they come into view.
-
-    Parameters
-    ----------
-    models : tuple of two LatentFaces
-        The models.
-    comparison : Comparison
-        Their components in pairs.
-    """
-
-    def __init__(self, models: tuple[LatentFaces, LatentFaces], comparison: Comparison) -> None:
-        super().__init__()
-        self.models = models
-        matching = comparison.matching
-        rows: list[tuple[int | None, int | None, float | None]] = [
-            (int(a), int(b), float(alike))
-            for (a, b), alike in zip(matching.pairs, matching.similarity, strict=True)
-        ]
-        rows += [(int(a), None, None) for a in matching.unmatched[0]]
-        rows += [(None, int(b), None) for b in matching.unmatched[1]]
-        self.rows = rows
-        self._pictures: dict[tuple[int, int], QPixmap] = {}
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002
-        """Return the number of pairs, and of components without one."""
-        return len(self.rows)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002
-        """Return 3: left, right, similarity."""
-        return 3
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return text, picture or value of a cell."""
-        value, column = self.rows[index.row()][index.column()], index.column()
-        if role == _SORT_ROLE:
-            return -1.0 if value is None else float(value)
-        if role == Qt.ItemDataRole.DisplayRole:
-            if value is None:
-                return "\N{EM DASH}"
-            return f"{value:.3f}" if column == _SIMILARITY else str(value)
-        if role == Qt.ItemDataRole.DecorationRole and column != _SIMILARITY:
-            return None if value is None else self._picture(column, int(value))
-        return None
-
-    def headerData(  # noqa: N802
-        self,
-        section: int,
-        orientation: Qt.Orientation,
-        role: int = Qt.ItemDataRole.DisplayRole,
-    ) -> Any:
-        """Return the titles of the columns."""
-        if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
-            return None
-        return ("Left", "Right", "Similarity")[section]
-
-    def _picture(self, side: int, component: int) -> QPixmap:
-        key = side, component
-        if key not in self._pictures:
-            model = self.models[side]
-            picture = component_pixmap(model.components[component], is_signed=model.is_signed)
-            self._pictures[key] = picture.scaled(
-                _THUMBNAIL,
-                _THUMBNAIL,
-                Qt.AspectRatioMode.KeepAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
-        return self._pictures[key]
 
 
 class CompareWidget(QWidget):
@@ -153,22 +77,8 @@ class CompareWidget(QWidget):
         self.note.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.pairs: PairsTable | None = None
         self._sorted = QSortFilterProxyModel(self)
-        self._sorted.setSortRole(_SORT_ROLE)
-        self.table = QTableView()
-        self.table.setModel(self._sorted)
-        self.table.setIconSize(QSize(_THUMBNAIL, _THUMBNAIL))
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.table.setSortingEnabled(True)
-        self.table.setToolTip("Click a picture to choose this component in all panels.")
-        rows, columns = self.table.verticalHeader(), self.table.horizontalHeader()
-        assert rows is not None
-        assert columns is not None
-        rows.setVisible(False)
-        rows.setDefaultSectionSize(_THUMBNAIL + 8)
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self._sorted.setSortRole(SORT_ROLE)
+        self.table = make_pairs_view(self._sorted)
         self.table.clicked.connect(self._on_click)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -250,7 +160,7 @@ class CompareWidget(QWidget):
         self.table.setVisible(pairs is not None)
         self.pairs = pairs
         self._sorted.setSourceModel(pairs)
-        self.table.sortByColumn(_SIMILARITY, Qt.SortOrder.DescendingOrder)
+        self.table.sortByColumn(SIMILARITY, Qt.SortOrder.DescendingOrder)
         self._show_component()
 
     # -- components --------------------------------------------------------------
@@ -260,7 +170,7 @@ class CompareWidget(QWidget):
         if self.pairs is None:
             return
         row = self.pairs.rows[self._sorted.mapToSource(index).row()]
-        side = _RIGHT if index.column() == _RIGHT or row[_LEFT] is None else _LEFT
+        side = RIGHT if index.column() == RIGHT or row[LEFT] is None else LEFT
         component, model = row[side], self.pairs.models[side]
         layers = [each for each in self.viewer.layers if each.metadata.get(MODEL_KEY) is model]
         if component is None or not layers:
@@ -275,7 +185,7 @@ class CompareWidget(QWidget):
         if self.pairs is None:
             return
         component = self._focus.component
-        for side in (_LEFT, _RIGHT):
+        for side in (LEFT, RIGHT):
             if self.pairs.models[side] is not self._focus.model or component is None:
                 continue
             numbers = [row[side] for row in self.pairs.rows]

@@ -166,7 +166,7 @@ class FitWidget(Container[Widget]):
         basic: dict[int, ValueWidget[Any]] = {}
         rest: dict[int, ValueWidget[Any]] = {}
         for method, inputs in self._inputs.items():
-            declared = METHODS[method].__dataclass_fields__  # type: ignore[attr-defined]
+            declared = METHODS[method].__dataclass_fields__
             for name, each in inputs.items():
                 some = rest if declared[name].metadata.get("advanced") else basic
                 some[id(each)] = each

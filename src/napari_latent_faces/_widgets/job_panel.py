@@ -45,6 +45,7 @@ class JobPanel(Container[Widget]):
         super().__init__(labels=False)
         self.viewer = napari_viewer
         self._job: FacesJob | None = None
+        self._opening = ""  # the name of the model file that is being read
         self.model_choice = ModelChoice(napari_viewer)
         self.faces = ComboBox(name="faces", label="Faces", choices=self._pictures)
         self.start_button = PushButton(text=title, tooltip=help_text)
@@ -70,6 +71,8 @@ class JobPanel(Container[Widget]):
         """Say what must be there before the work can begin; nothing if all is."""
         if not self.faces.choices:
             return "No faces yet: open some with File > IO Utilities > Open folder of faces..."
+        if self._opening:
+            return f"Opening {self._opening} ..."
         if self.model_choice.model is None:
             return "No model yet: fit one with Plugins > Latent faces, or open a file."
         return ""
@@ -92,6 +95,7 @@ class JobPanel(Container[Widget]):
         self.start_button.changed.connect(self.start)
         self.cancel_button.changed.connect(self.cancel)
         self.model_choice.chosen.connect(self._sync)
+        self.model_choice.opening.connect(self._on_opening)
         for event in self._events():
             event.connect(self._sync)
         self._watch = RemovalWatch(self.native, self.cancel)
@@ -111,6 +115,11 @@ class JobPanel(Container[Widget]):
         """Whether a job is running."""
         return self._job is not None
 
+    def _on_opening(self, name: str) -> None:
+        self._opening = name
+        self.progress.max = 0  # busy: how far it is, is not known
+        self._sync()
+
     def _inputs(self) -> list[Any]:
         """Return what cannot be changed during the work."""
         return [self.faces, self.model_choice]
@@ -122,9 +131,10 @@ class JobPanel(Container[Widget]):
             self.model_choice.refresh()
         missing = self._what_is_missing()
         self.start_button.enabled = not (missing or self.is_working)
-        self.cancel_button.visible = self.progress.visible = self.is_working
+        is_busy = self.is_working or bool(self._opening)
+        self.cancel_button.visible = self.progress.visible = is_busy
         for each in self._inputs():
-            each.enabled = not self.is_working
+            each.enabled = not is_busy
         if missing and not self.is_working:
             self.status.value = missing
         elif self.status.value == self._missing:
@@ -157,7 +167,8 @@ class JobPanel(Container[Widget]):
         return job
 
     def cancel(self) -> None:
-        """End the running job and drop it."""
+        """End the running job, or the reading of a model, and drop it."""
+        self.model_choice.cancel()
         if self._job is not None:
             self._job.cancel()
 
@@ -174,6 +185,7 @@ class JobPanel(Container[Widget]):
 
     def _abandon(self) -> None:
         """Stop working for a window that is gone."""
+        self.model_choice.abandon()
         if self._job is not None:
             self._job.abandon()
             self._job = None

@@ -11,7 +11,6 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -29,6 +28,7 @@ from napari_latent_faces._widgets.mixer_parts import (
     RandomPart,
     button,
 )
+from napari_latent_faces._widgets.mixer_steps import StepsPart
 from napari_latent_faces._widgets.weight_list import WeightList
 from napari_latent_faces.mixing import listed, weight_ranges, weight_units
 
@@ -72,24 +72,13 @@ class MixerWidget(QWidget):
     # -- layout ----------------------------------------------------------------
 
     def _make_start(self) -> None:
-        desk = self._desk
-        self.starts = [
-            button(words, tip, lambda what=what: desk.start_from(what))
-            for what, words, tip in (
-                ("face", "Current face", "Start from the face under the slider."),
-                ("mean", "Mean face", "Start from the mean of all faces."),
-                ("nothing", "Nothing", "Start from black."),
-            )
-        ]
-        self.undo_button = button("Undo", "Take the last step back (Ctrl+Z).", self._undo)
-        self.redo_button = button("Redo", "Take it again (Ctrl+Shift+Z).", self._redo)
-        self.reset_button = button("Reset", "Go back to where the mix started.", self._reset)
+        self.steps = StepsPart(self._desk)
         for keys, do in (
-            (QKeySequence.StandardKey.Undo, self._undo),
-            (QKeySequence.StandardKey.Redo, self._redo),
+            (QKeySequence.StandardKey.Undo, self.steps.undo),
+            (QKeySequence.StandardKey.Redo, self.steps.redo),
         ):
             on_key(self, keys, do)
-        on_key(self, "Esc", desk.cancel)
+        on_key(self, "Esc", self._desk.cancel)
 
     def _make_list(self) -> None:
         self.which = QComboBox()
@@ -138,13 +127,7 @@ class MixerWidget(QWidget):
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
-        grid = QGridLayout()
-        grid.addWidget(QLabel("Start from"), 0, 0, 1, 3)
-        for at, each in enumerate(self.starts):
-            grid.addWidget(each, 1, at)
-        for at, each in enumerate((self.undo_button, self.redo_button, self.reset_button)):
-            grid.addWidget(each, 2, at)
-        column.addLayout(grid)
+        column.addWidget(self.steps)
         column.addLayout(_in_a_row(self.which, self.numbers, self.listed))
         column.addWidget(self.weights, 1)
         column.addWidget(self.nearest)
@@ -220,7 +203,7 @@ class MixerWidget(QWidget):
         if self._desk.mix is not None:
             self.weights.set_weights(self._desk.mix.weights)
             self._timer.start()
-        self._sync_steps()
+        self.steps.sync()
 
     def _show_nearest(self) -> None:
         """Say which real face is nearest to the mixed one."""
@@ -241,11 +224,8 @@ class MixerWidget(QWidget):
     def _sync(self) -> None:
         """Bring buttons in line with what can be done."""
         has_model, is_making = self._desk.mix is not None, self._desk.is_making
-        for each in (*self.starts, self.keep_button, self.save_button, self.reset_button):
+        for each in (self.keep_button, self.save_button):
             each.setEnabled(has_model)
-        # where all weights of 0 are the mean face, there is no black to start from
-        has_mean = self._desk.model is not None and self._desk.model.mean is not None
-        self.starts[-1].setHidden(has_mean)
         for section in self.sections:
             section.setEnabled(has_model)
         for each in (
@@ -257,12 +237,7 @@ class MixerWidget(QWidget):
         self.progress.setVisible(is_making)
         self.cancel_button.setVisible(is_making)
         self.nearest.setVisible(has_model)
-        self._sync_steps()
-
-    def _sync_steps(self) -> None:
-        mix = self._desk.mix
-        self.undo_button.setEnabled(mix is not None and mix.can_undo)
-        self.redo_button.setEnabled(mix is not None and mix.can_redo)
+        self.steps.sync()
 
     # -- what the user does ----------------------------------------------------
 
@@ -277,19 +252,7 @@ class MixerWidget(QWidget):
     def _end(self) -> None:
         if self._desk.mix is not None:
             self._desk.mix.end()
-        self._sync_steps()
-
-    def _undo(self) -> None:
-        if self._desk.mix is not None:
-            self._desk.mix.undo()
-
-    def _redo(self) -> None:
-        if self._desk.mix is not None:
-            self._desk.mix.redo()
-
-    def _reset(self) -> None:
-        if self._desk.mix is not None:
-            self._desk.mix.reset()
+        self.steps.sync()
 
     def _draw(self) -> None:
         self._desk.random_face(*self.random.choice)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, PushButton
 from magicgui.widgets.bases import Widget
-from napari.utils.notifications import show_error
 from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
+from napari_latent_faces._job import Job
 from napari_latent_faces.layers import MODEL_KEY
 from napari_latent_faces.model import LatentFaces
 
@@ -30,10 +30,14 @@ class ModelChoice(Container[Widget]):
     """
 
     chosen = Signal(object)
+    opening = Signal(
+        str
+    )  # the name of the file that is being read; nothing when it no longer is
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self._viewer = viewer
         self._opened: dict[str, LatentFaces] = {}
+        self._job: Job | None = None
         self.combo = ComboBox(
             label="Model",
             choices=self._models,
@@ -68,16 +72,52 @@ class ModelChoice(Container[Widget]):
         """Look at the layers again."""
         self.combo.reset_choices()
 
-    def open_file(self, path: str) -> None:
-        """Read a model file and choose it; what is wrong with it is shown in napari."""
-        try:
-            model = LatentFaces.load(path)
-        except (OSError, ValueError) as error:
-            show_error(str(error))
-            return
-        self._opened[Path(path).name] = model
+    @property
+    def is_opening(self) -> bool:
+        """Whether a file is being read."""
+        return self._job is not None
+
+    def open_file(self, path: str) -> Job:
+        """Read a model file in a thread and choose it; what is wrong is shown in napari.
+
+        Parameters
+        ----------
+        path : str
+            The file. One that is still being read is dropped.
+
+        Returns
+        -------
+        Job
+            The running job; it returns the model.
+        """
+        self.abandon()
+        name = Path(path).name
+        job = self._job = Job(LatentFaces.load, path)
+        job.returned.connect(lambda model: self._take(name, model))
+        job.ended.connect(self._end)
+        self.opening.emit(name)
+        job.start()
+        return job
+
+    def cancel(self) -> None:
+        """Drop the file that is being read."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def abandon(self) -> None:
+        """Drop it without a word, for a window that is gone."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def _take(self, name: str, model: LatentFaces) -> None:
+        self._opened[name] = model
         self.refresh()
         self.combo.value = model
+
+    def _end(self, _text: str) -> None:
+        self._job = None
+        self.opening.emit("")
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getOpenFileName(

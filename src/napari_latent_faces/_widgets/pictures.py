@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtGui import QImage, QPixmap
 
-from napari_latent_faces.layers import component_rgb
+from napari_latent_faces.colours import component_rgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

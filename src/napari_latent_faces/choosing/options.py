@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
+from napari_latent_faces.parameters import parameter
+
 __all__ = ["ChoiceOptions"]
-
-
-def _option(default: Any, label: str, text: str, **limits: Any) -> Any:
-    """Declare an option with its label, explanation and limits (``min``, ``max``)."""
-    return field(default=default, metadata={"label": label, "help": text, **limits})
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class ChoiceOptions:
         If a value is out of its range; the message names the option.
     """
 
-    n_starts: int = _option(
+    n_starts: int = parameter(
         3,
         "Starts",
         "Fits of all faces for each k, from different starts: the best is kept, and how "
@@ -42,7 +39,7 @@ class ChoiceOptions:
         min=2,
         max=100,
     )
-    n_folds: int = _option(
+    n_folds: int = parameter(
         5,
         "Folds",
         "Parts that the faces are cut into, each held out once from a fit of the others "
@@ -50,7 +47,7 @@ class ChoiceOptions:
         min=2,
         max=100,
     )
-    max_faces: int = _option(
+    max_faces: int = parameter(
         2000,
         "Most faces",
         "Of a larger stack, a random sample of so many faces is looked at (max_faces).",

@@ -17,7 +17,22 @@ _TILES = 8  # along the shorter side of a face
 
 
 def sample_faces(n: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return the indices of all faces, or of a random sample of `most` of them, in order."""
+    """Choose the faces that are measured.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    most : int
+        How many are looked at.
+    rng : numpy Generator
+        Chooses where there are more.
+
+    Returns
+    -------
+    array of int
+        The indices of all faces, or of a random sample of them, in order.
+    """
     if n <= most:
         return np.arange(n)
     chosen: NDArray[np.intp] = np.sort(rng.choice(n, most, replace=False))

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces.cli.progress import progress
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
-    from napari_latent_faces.choosing import KChoice
+    from napari_latent_faces.choosing import KChoice, KStep
     from napari_latent_faces.stack import FaceStack
 
 __all__ = ["check_table", "measured", "table_lines"]
@@ -39,6 +40,15 @@ def check_table(path: str, *, force: bool) -> None:
 def measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
     """Measure with progress; Ctrl-C ends it with what is there.
 
+    Parameters
+    ----------
+    faces : FaceStack
+        The faces.
+    ks : list of int, or None
+        The numbers to measure; None for a search.
+    changes : dict
+        Fields of `ChoiceOptions` and `NMFParams` that are not the default.
+
     Raises
     ------
     KeyboardInterrupt
@@ -47,20 +57,18 @@ def measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) ->
     with progress("measuring numbers of components") as show:
         from napari_latent_faces.choosing import iter_choose_k
 
-        steps = iter_choose_k(faces, ks, **changes)
-        choice: KChoice | None = None
+        choices: list[KChoice] = []
+
+        def show_step(step: KStep) -> None:
+            choices[:] = [step.choice]
+            show(step.done, step.total, step.doing)
+
         try:
-            while True:
-                step = next(steps)
-                choice = step.choice
-                show(step.done, step.total, step.doing)
-        except StopIteration as end:
-            finished: KChoice = end.value
-            return finished
+            return drain(iter_choose_k(faces, ks, **changes), show_step)
         except KeyboardInterrupt:
-            if not choice:
+            if not any(choices):  # the first steps come before the first measure
                 raise
-            return choice
+            return choices[0]
 
 
 def table_lines(choice: KChoice) -> list[str]:

@@ -200,7 +200,7 @@ def _params(args: argparse.Namespace) -> Parameters:
     kind = METHODS[args.method]
     for other in METHODS.values():
         for name in given(other, args):
-            if name not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
+            if name not in kind.names():
                 raise argparse.ArgumentTypeError(
                     f"{option(name)} does not apply to --method {args.method}."
                 )

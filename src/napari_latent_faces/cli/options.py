@@ -52,6 +52,13 @@ def add_hidden_options(
     """Add the options of a dataclass that are not `known`, without showing them.
 
     They are taken so that the command can say why they do not apply.
+
+    Parameters
+    ----------
+    parser, parameters
+        As in `add_options`.
+    known : collection of str
+        Names of the fields that the parser has already.
     """
     hints = get_type_hints(parameters)
     for declared in fields(parameters):

@@ -71,21 +71,11 @@ def _add_fit(commands: Any, method: str) -> None:
     parser = _add_command(
         commands, "fit", "fit latent faces and write model, pictures and weights"
     )
-    parser.add_argument(
-        "folder",
-        metavar="FOLDER",
-        help="folder, zip or tar of pictures, or URL of one",
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        required=True,
-        metavar="OUT",
-        help="folder to make: model.npz, components/00.png and so on, components.png (all "
-        "of them in one picture) and weights.csv",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="replace the results in OUT; other files stay"
+    _add_folder(parser)
+    _add_out(
+        parser,
+        "model.npz, components/00.png and so on, components.png (all of them in one picture) "
+        "and weights.csv",
     )
     parser.add_argument(
         "--scheduler",
@@ -99,6 +89,12 @@ def _add_fit(commands: Any, method: str) -> None:
         help="picture of the faces' size; what is not black in it, such as the background, is "
         "left out of the fit (NMF only)",
     )
+    _add_method_options(parser, method)
+    add_options(parser, ReadOptions, "reading")
+
+
+def _add_method_options(parser: argparse.ArgumentParser, method: str) -> None:
+    """Add the options of a method; those of the others are taken, but not shown."""
     parser.add_argument(
         "--method",
         choices=METHODS,
@@ -108,11 +104,10 @@ def _add_fit(commands: Any, method: str) -> None:
     )
     kind = METHODS[method]
     add_options(parser, kind, f"factorization ({kind.title})")
-    known = {declared.name for declared in fields(kind)}  # type: ignore[arg-type]
+    known = set(kind.names())
     for other in METHODS.values():
         add_hidden_options(parser, other, known)
-        known |= {declared.name for declared in fields(other)}  # type: ignore[arg-type]
-    add_options(parser, ReadOptions, "reading")
+        known.update(other.names())
 
 
 def _add_encode(commands: Any) -> None:
@@ -121,8 +116,7 @@ def _add_encode(commands: Any) -> None:
     )
     _add_model_and_faces(
         parser,
-        "folder to make: errors.csv, weights.csv, reconstructions/00.png and so on, and "
-        "model.npz",
+        "errors.csv, weights.csv, reconstructions/00.png and so on, and model.npz",
     )
     parser.add_argument(
         "--mask",
@@ -135,7 +129,7 @@ def _add_mend(commands: Any) -> None:
     parser = _add_command(
         commands, "mend", "replace a marked part of faces by what a model expects there"
     )
-    _add_model_and_faces(parser, "folder to make: mended/00.png and so on, and mended.csv")
+    _add_model_and_faces(parser, "mended/00.png and so on, and mended.csv")
     parser.add_argument(
         "--mask",
         required=True,
@@ -145,17 +139,9 @@ def _add_mend(commands: Any) -> None:
 
 
 def _add_model_and_faces(parser: argparse.ArgumentParser, made: str) -> None:
-    parser.add_argument("model", metavar="MODEL", help="model file, or folder that fit wrote")
-    parser.add_argument(
-        "folder",
-        metavar="FOLDER",
-        help="folder, zip or tar of pictures, or URL of one; they are scaled to the model's "
-        "size",
-    )
-    parser.add_argument("-o", "--out", required=True, metavar="OUT", help=made)
-    parser.add_argument(
-        "--force", action="store_true", help="replace the results in OUT; other files stay"
-    )
+    _add_model(parser)
+    _add_folder(parser, "; they are scaled to the model's size")
+    _add_out(parser, made)
     kept = {declared.name for declared in fields(ReadOptions)} - {"size"}
     add_options(parser, ReadOptions, "reading", only=kept)
 
@@ -164,18 +150,11 @@ def _add_generate(commands: Any) -> None:
     parser = _add_command(
         commands, "generate", "make random faces from a model and write pictures and recipes"
     )
-    parser.add_argument("model", metavar="MODEL", help="model file, or folder that fit wrote")
-    parser.add_argument(
-        "-o",
-        "--out",
-        required=True,
-        metavar="OUT",
-        help="folder to make: faces/00.png and so on, and recipes.csv with their weights",
-    )
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="replace the faces generated in OUT; other files stay",
+    _add_model(parser)
+    _add_out(
+        parser,
+        "faces/00.png and so on, and recipes.csv with their weights",
+        replaced="the faces generated",
     )
     parser.add_argument(
         "--count", type=_count, default=20, metavar="INT", help="how many (default: 20)"
@@ -198,6 +177,25 @@ def _add_generate(commands: Any) -> None:
         default=None,
         metavar="FLOAT",
         help="how close to --near: 0 is any face, 1 that face itself (default: 0.7)",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="model file, or folder that fit wrote")
+
+
+def _add_folder(parser: argparse.ArgumentParser, more: str = "") -> None:
+    text = f"folder, zip or tar of pictures, or URL of one{more}"
+    parser.add_argument("folder", metavar="FOLDER", help=text)
+
+
+def _add_out(parser: argparse.ArgumentParser, made: str, replaced: str = "the results") -> None:
+    """Add where results go, which is no folder that there is unless that is said."""
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="OUT", help=f"folder to make: {made}"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help=f"replace {replaced} in OUT; other files stay"
     )
 
 
@@ -229,11 +227,7 @@ def _share(text: str) -> float:
 
 def _add_choose_k(commands: Any) -> None:
     parser = _add_command(commands, "choose-k", "measure numbers of components and suggest one")
-    parser.add_argument(
-        "folder",
-        metavar="FOLDER",
-        help="folder, zip or tar of pictures, or URL of one",
-    )
+    _add_folder(parser)
     parser.add_argument(
         "-k",
         "--k",
@@ -252,7 +246,7 @@ def _add_choose_k(commands: Any) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace CSV if it exists")
     add_options(parser, ChoiceOptions, "effort")
-    used = {each.name for each in fields(NMFParams)} - {"n_components"}
+    used = set(NMFParams.names()) - {"n_components"}
     add_options(parser, NMFParams, "factorization", only=used)
     add_options(parser, ReadOptions, "reading")
 

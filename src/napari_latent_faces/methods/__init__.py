@@ -52,6 +52,6 @@ def params_of(method: str, **values: Any) -> Parameters:
     if kind is None:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     for name in values:
-        if name not in kind.__dataclass_fields__:  # type: ignore[attr-defined]
+        if name not in kind.names():
             raise ValueError(f"{name} is no parameter of the method {method!r}.")
     return kind(**values)

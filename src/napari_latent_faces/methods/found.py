@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_latent_faces.coding import solver_of
+from napari_latent_faces.nmf.losses import squares
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -80,8 +81,8 @@ def weights_and_error(
     lost = whole = 0.0
     for faces, X in rows.blocks():
         W[faces] = solve(R, X @ Q - origin)
-        lost += _squares(X - base - W[faces] @ H)
-        whole += _squares(X)
+        lost += squares(X - base - W[faces] @ H)
+        whole += squares(X)
     return W, float(np.sqrt(lost / whole))
 
 
@@ -104,9 +105,5 @@ def batch_error(X: NDArray[Any], H: NDArray[Any], params: Parameters) -> tuple[f
     roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
     solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
     W = solve((vectors * roots).T, C @ vectors / roots)
-    norm = _squares(X)
+    norm = squares(X)
     return max(norm - 2 * float(np.vdot(W, C)) + float(np.vdot(W @ G, W)), 0.0), norm
-
-
-def _squares(X: NDArray[Any]) -> float:
-    return float(np.einsum("ij,ij->i", X, X).sum(dtype=np.float64))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from napari_latent_faces.parameters import Parameters, about
+from napari_latent_faces.parameters import Parameters, about, parameter
 
 __all__ = [
     "DictionaryParams",
@@ -19,14 +19,6 @@ __all__ = [
 ]
 
 # what several methods share is the same field, so that a form shows it once
-_COMPONENTS = about("Components", "How many latent faces to look for (n_components).", min=1)
-_SEED = about(
-    "Random state",
-    "Seed: the same number gives the same result (random_state).",
-    min=0,
-    max=2**32 - 1,
-    optional=True,
-)
 _PASSES = about(
     "Max. passes", "How often all faces are seen, at most (max_iter).", min=1, advanced=True
 )
@@ -73,18 +65,14 @@ class PCAParams(Parameters):
     coding = "signed"
     is_signed = True
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
-    svd_solver: Literal["auto", "full", "randomized", "incremental"] = field(
-        default="auto",
-        metadata=about(
-            "Solver",
-            "full: exact. randomized: nearly so, and faster. incremental: block by block, "
-            "for stacks that do not fit in memory. auto: by the size of the stack "
-            "(svd_solver).",
-            choices=("auto", "full", "randomized", "incremental"),
-            advanced=True,
-        ),
+    svd_solver: Literal["auto", "full", "randomized", "incremental"] = parameter(
+        "auto",
+        "Solver",
+        "full: exact. randomized: nearly so, and faster. incremental: block by block, "
+        "for stacks that do not fit in memory. auto: by the size of the stack "
+        "(svd_solver).",
+        choices=("auto", "full", "randomized", "incremental"),
+        advanced=True,
     )
 
 
@@ -123,41 +111,29 @@ class ICAParams(Parameters):
     coding = "signed"
     is_signed = True
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
-    independent: Literal["pictures", "weights"] = field(
-        default="pictures",
-        metadata=about(
-            "Independent",
-            "pictures: the components, which makes them local. weights: how faces use "
-            "them (independent).",
-            choices=("pictures", "weights"),
-        ),
+    independent: Literal["pictures", "weights"] = parameter(
+        "pictures",
+        "Independent",
+        "pictures: the components, which makes them local. weights: how faces use "
+        "them (independent).",
+        choices=("pictures", "weights"),
     )
-    fun: Literal["logcosh", "exp", "cube"] = field(
-        default="logcosh",
-        metadata=about(
-            "Contrast",
-            "The function that measures independence (fun). cube is quick, and misled by "
-            "outliers.",
-            choices=("logcosh", "exp", "cube"),
-            advanced=True,
-        ),
+    fun: Literal["logcosh", "exp", "cube"] = parameter(
+        "logcosh",
+        "Contrast",
+        "The function that measures independence (fun). cube is quick, and misled by outliers.",
+        choices=("logcosh", "exp", "cube"),
+        advanced=True,
     )
-    max_iter: int = field(
-        default=400,
-        metadata=about(
-            "Max. iterations", "The most iterations to make (max_iter).", min=1, advanced=True
-        ),
+    max_iter: int = parameter(
+        400, "Max. iterations", "The most iterations to make (max_iter).", min=1, advanced=True
     )
-    tol: float = field(
-        default=1e-4,
-        metadata=about(
-            "Tolerance",
-            "Stop when no component turns by more than this, as 1 - |cosine| (tol).",
-            min=0.0,
-            advanced=True,
-        ),
+    tol: float = parameter(
+        1e-4,
+        "Tolerance",
+        "Stop when no component turns by more than this, as 1 - |cosine| (tol).",
+        min=0.0,
+        advanced=True,
     )
 
 
@@ -193,15 +169,11 @@ class DictionaryParams(Parameters):
     coding = "sparse"
     is_signed = True
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
-    alpha: float = field(
-        default=1.0,
-        metadata=about(
-            "Sparsity",
-            "Penalty on the weights: the more, the fewer components a face uses (alpha).",
-            min=0.0,
-        ),
+    alpha: float = parameter(
+        1.0,
+        "Sparsity",
+        "Penalty on the weights: the more, the fewer components a face uses (alpha).",
+        min=0.0,
     )
     batch_size: int = field(default=64, metadata=_BATCH)
     max_iter: int = field(default=20, metadata=_PASSES)
@@ -238,17 +210,13 @@ class MiniBatchNMFParams(Parameters):
     summary = "scikit-learn's NMF for many faces: learned from a part of them at a time."
     coding = "non-negative"
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
-    forget_factor: float = field(
-        default=0.7,
-        metadata=about(
-            "Memory",
-            "How much is remembered of earlier batches, from 0 to 1 (forget_factor).",
-            min=0.0,
-            max=1.0,
-            advanced=True,
-        ),
+    forget_factor: float = parameter(
+        0.7,
+        "Memory",
+        "How much is remembered of earlier batches, from 0 to 1 (forget_factor).",
+        min=0.0,
+        max=1.0,
+        advanced=True,
     )
     batch_size: int = field(default=128, metadata=_BATCH)
     max_iter: int = field(default=20, metadata=_PASSES)
@@ -282,8 +250,6 @@ class KMeansParams(Parameters):
     summary = "Mean faces of groups: every face is shown as that of its group."
     coding = "one-hot"
 
-    n_components: int = field(default=20, metadata=_COMPONENTS)
-    random_state: int | None = field(default=42, metadata=_SEED)
     batch_size: int = field(default=256, metadata=_BATCH)
     max_iter: int = field(default=50, metadata=_PASSES)
     tol: float = field(default=1e-3, metadata=_FALL)

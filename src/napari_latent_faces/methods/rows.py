@@ -11,13 +11,7 @@ import numpy as np
 
 from napari_latent_faces.nmf.blocks import FaceBlocks
 from napari_latent_faces.nmf.losses import row_blocks
-from napari_latent_faces.pixels import (
-    as_matrix,
-    check_pixels,
-    matrix_dtype,
-    pixel_blocks,
-    unit_scale,
-)
+from napari_latent_faces.pixels import as_matrix, matrix_dtype, peak, unit_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,11 +145,7 @@ def _checked_scale(stack: FaceStack) -> float:
     """Check all pixels that need it; return the value that becomes 1."""
     if stack.dtype.kind == "u":
         return unit_scale(np.empty(0), stack.dtype)
-    peak = 0.0
-    for faces, block in pixel_blocks(stack.images):
-        check_pixels(block, stack.names[faces])
-        peak = max(peak, float(block.max()))
-    return unit_scale(np.array([peak]), stack.dtype)
+    return unit_scale(np.array([peak(stack.images, stack.names)]), stack.dtype)
 
 
 @contextmanager

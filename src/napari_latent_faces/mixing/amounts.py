@@ -136,8 +136,15 @@ def some_rows(weights: NDArray[Any], most: int = _MOST_FACES) -> NDArray[Any]:
 def mean_weights(model: LatentFaces) -> NDArray[np.float64]:
     """Return the weights of the mean face.
 
-    It is the mean of the reconstructions; where a model adds to a mean face, that one,
-    whose weights are 0.
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+
+    Returns
+    -------
+    float64 array of shape (k,)
+        Those of the mean of the reconstructions; where a model adds to a mean face, 0.
     """
     if model.mean is not None:
         return np.zeros(model.n_components)

@@ -10,6 +10,7 @@ import numpy as np
 from napari_latent_faces.folders import Layout, check_folder, writing_folder
 from napari_latent_faces.mixing.picture import to_pixels
 from napari_latent_faces.mixing.recipes import Recipe, is_recipe_table, save_recipes
+from napari_latent_faces.tables import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,8 +107,7 @@ def _write(
     """Write all files into an empty folder."""
     from PIL import Image
 
-    digits = max(2, len(str(len(weights) - 1)))
-    names = [f"{i:0{digits}}.png" for i in range(len(weights))]
+    names = [f"{number}.png" for number in numbers(len(weights))]
     (folder / _PICTURES).mkdir()
     white = 255 / model.scale
     for done, (name, row) in enumerate(zip(names, weights, strict=True), start=1):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces.layers import FACES_KEY, ROLE_KEY
+from napari_latent_faces.views import stack_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.layers import FacesView, LayerData
     from napari_latent_faces.mixing.recipes import Recipe
+    from napari_latent_faces.views import FacesView, LayerData
 
 __all__ = ["RECIPES_KEY", "free_place", "mixed_layer", "recipe_metadata", "recipes_layer"]
 
@@ -21,9 +22,18 @@ RECIPES_KEY = "latent_faces_recipes"
 
 
 def mixed_layer(pixels: NDArray[Any], view: FacesView, place: int) -> LayerData:
-    """Return a mixed face, shape (h, w), as a flat picture in the look of the faces.
+    """Return a mixed face as a flat picture in the look of the faces.
 
     Flat, it stays when the face slider moves.
+
+    Parameters
+    ----------
+    pixels : array of shape (h, w)
+        The face.
+    view : FacesView
+        Look of the faces.
+    place : int
+        How many pictures to the right of the faces it lies.
     """
     return (
         pixels,
@@ -61,23 +71,8 @@ def recipes_layer(
         What it shows.
     """
     title = {"generated": "generated faces", "morph": "morph"}[role]
-    return (
-        pictures,
-        {
-            "name": f"{title} [{view.name}]",
-            "axis_labels": ("face", "y", "x"),
-            "colormap": view.colormap,
-            "contrast_limits": view.contrast_limits,
-            "scale": view.scale,
-            "translate": view.beside(place, pictures.shape[-1]),
-            "metadata": {
-                ROLE_KEY: role,
-                FACES_KEY: view.key,
-                **recipe_metadata(recipes),
-            },
-        },
-        "image",
-    )
+    metadata = {ROLE_KEY: role, FACES_KEY: view.key, **recipe_metadata(recipes)}
+    return stack_layer(pictures, f"{title} [{view.name}]", view, place, metadata)
 
 
 def recipe_metadata(recipes: Sequence[Recipe]) -> dict[str, Any]:

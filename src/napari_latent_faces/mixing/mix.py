@@ -86,6 +86,13 @@ class Mix:
     def set_weight(self, component: int, weight: float) -> None:
         """Change one weight: a step, or a part of the one that `begin` began.
 
+        Parameters
+        ----------
+        component : int
+            Which weight.
+        weight : float
+            Its value; not below 0 unless the model is signed.
+
         Raises
         ------
         IndexError, ValueError
@@ -108,6 +115,11 @@ class Mix:
     def set_weights(self, weights: Sequence[float] | NDArray[Any]) -> None:
         """Change all weights: a step, or a part of the one that `begin` began.
 
+        Parameters
+        ----------
+        weights : array of shape (k,)
+            Their values; none below 0 unless the model is signed.
+
         Raises
         ------
         ValueError
@@ -120,7 +132,13 @@ class Mix:
         self._show(checked)
 
     def start_from(self, weights: Sequence[float] | NDArray[Any]) -> None:
-        """Change all weights, and make them what `reset` goes back to."""
+        """Change all weights, and make them what `reset` goes back to.
+
+        Parameters
+        ----------
+        weights : array of shape (k,)
+            As of `set_weights`, which also tells what is raised.
+        """
         self._start = self._checked(weights)
         self.set_weights(self._start)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.mixing.amounts import as_weights
+from napari_latent_faces.pixels import as_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -69,7 +70,9 @@ class MixedPicture:
 
 
 def to_pixels(faces: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    """Return faces as pictures of a type: integers are rounded, and clipped to its range.
+    """Return faces as pictures of a type: see `as_pixels`.
+
+    Of booleans they are floats, as a mixed face is neither black nor white.
 
     Parameters
     ----------
@@ -79,8 +82,4 @@ def to_pixels(faces: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
         The type of the faces' pixels.
     """
     dtype = np.dtype(dtype)
-    if dtype.kind not in "ui":
-        return faces.astype(dtype if dtype.kind == "f" else faces.dtype)
-    limits = np.iinfo(dtype)
-    pixels: NDArray[Any] = np.clip(np.rint(faces), limits.min, limits.max).astype(dtype)
-    return pixels
+    return faces.copy() if dtype.kind == "b" else as_pixels(faces, dtype)

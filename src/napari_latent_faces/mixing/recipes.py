@@ -42,7 +42,19 @@ class Recipe:
 def number_recipes(
     weights: NDArray[Any], made: str, name: str = "generated", first: int = 0
 ) -> tuple[Recipe, ...]:
-    """Return a recipe for each row of weights (m, k), numbered from `first`."""
+    """Return recipes of faces, numbered.
+
+    Parameters
+    ----------
+    weights : array of shape (m, k)
+        A row for each face.
+    made : str
+        How the faces came about, in words.
+    name : str
+        What they are called before their number.
+    first : int
+        Number of the first one.
+    """
     return tuple(
         Recipe(f"{name} {i}", made, tuple(row.tolist()))
         for i, row in enumerate(weights, start=first)

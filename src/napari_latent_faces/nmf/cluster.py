@@ -9,10 +9,8 @@ the first iteration on.
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import CancelledError
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -21,14 +19,23 @@ from weakref import WeakSet
 
 import numpy as np
 
-from napari_latent_faces.nmf.blocks import FaceBlocks, one_blas_thread
-from napari_latent_faces.nmf.crew import HANDOVER, LocalCrew, Serial
+from napari_latent_faces.nmf.blocks import FaceBlocks
+from napari_latent_faces.nmf.copies import Copies
+from napari_latent_faces.nmf.crew import HANDOVER
+from napari_latent_faces.nmf.shares import (
+    Way,
+    added,
+    advance_share,
+    each_share,
+    face_of_share,
+    into_shares,
+    task,
+)
 from napari_latent_faces.pixels import peak
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
-    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -40,46 +47,9 @@ __all__ = ["Cluster", "ClusterCrew"]
 
 Result = TypeVar("Result")
 
-# A task costs the scheduler about a millisecond, a block is some ten milliseconds' work.
-_SHARES = 64  # a stack is cut into so many before shares grow
-_SHARE_BLOCKS = 16  # the most blocks of a share: nobody can interrupt it
-_SUMMANDS = 8  # that one task adds up
 # Passes after which weights are copied to a second worker: a lost worker costs its share of
 # so many passes, and the copies a small part of the time of one.
 _COPY_EVERY = 5
-
-
-@dataclass(frozen=True, eq=False)
-class _Way:
-    """How pixels are read: the value that becomes 1, and which are left out."""
-
-    unit: float
-    hidden: NDArray[np.intp] | None
-
-
-@dataclass(frozen=True)
-class _Share:
-    """Some blocks that follow one another: their faces in the stack, and in the share."""
-
-    place: slice
-    rows: list[slice]
-
-    def crew(self, pixels: NDArray[Any], way: _Way) -> LocalCrew:
-        """Return who works on the share, on the worker that holds it."""
-        blocks = FaceBlocks(pixels, way.unit, rows=self.rows, hidden=way.hidden)
-        return LocalCrew(blocks, Serial(), self.place.start)
-
-
-def _shares(blocks: list[slice]) -> list[_Share]:
-    """Put blocks together; where shares begin depends on the stack alone."""
-    length = max(1, min(_SHARE_BLOCKS, len(blocks) // _SHARES))
-    shares = []
-    for i in range(0, len(blocks), length):
-        group = blocks[i : i + length]
-        first = group[0].start
-        rows = [slice(each.start - first, each.stop - first) for each in group]
-        shares.append(_Share(slice(first, group[-1].stop), rows))
-    return shares
 
 
 class Cluster:
@@ -98,13 +68,13 @@ class Cluster:
         self.address = client.scheduler.address
         self.n, h, w = images.shape
         self.p = h * w
-        self.shares = _shares(FaceBlocks(images, budget=0).rows)
+        self.shares = into_shares(FaceBlocks(images, budget=0).rows)
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
         self.homes: list[str] = []
         self.find_homes()
         self.pixels = self._read(images)
-        self.copies = _Copies(client)
+        self.copies = Copies(client)
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +129,7 @@ class Cluster:
             with dask.annotate(  # type: ignore[attr-defined]
                 workers=[home], allow_other_workers=True
             ):
-                found.append(_task(job)(*each))
+                found.append(task(job)(*each))
         return found
 
     def start(self, tasks: list[Any]) -> list[Any]:
@@ -223,44 +193,6 @@ class Cluster:
             ) from error
 
 
-class _Copies:
-    """Keeps weights of some iterations ago on a second worker.
-
-    dask makes again what was lost from what still exists, the copies, and no further back.
-    Its memory manager would drop copies, and rests as long.
-    """
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._kept: tuple[Any, ...] = ()  # futures whose copies are there
-        self._coming: tuple[Any, ...] = ()
-        self._work: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "latent-faces-copies")
-        self._managed = client.amm.running()
-        if self._managed:
-            client.amm.stop()
-
-    def make(self, *weights: list[Any]) -> None:
-        """Begin to copy futures, unless that of others is still going on."""
-        if self._work is not None:
-            if not self._work.done():
-                return
-            # without them, a lost worker only costs more: the older copies stay
-            if self._work.exception() is None:
-                self._kept = self._coming
-        self._coming = weights
-        futures = [each for some in weights for each in some]
-        self._work = self._thread.submit(self._client.replicate, futures, n=2)
-
-    def close(self, *, is_lost: bool) -> None:
-        """Let the copies go; without a scheduler, nobody can be asked for anything."""
-        self._thread.shutdown(wait=not is_lost, cancel_futures=True)
-        self._kept = self._coming = ()
-        if self._managed and not is_lost:
-            with suppress(OSError):  # it may go now
-                self._client.amm.start()
-
-
 class ClusterCrew:
     """The workers of a cluster; weights are futures, one for each share.
 
@@ -277,7 +209,7 @@ class ClusterCrew:
     def __init__(
         self, cluster: Cluster, unit: float, hidden: NDArray[np.intp] | None = None
     ) -> None:
-        self.cluster, self._way = cluster, _Way(unit, hidden)
+        self.cluster, self._way = cluster, Way(unit, hidden)
         self.n, self.p = cluster.n, cluster.p
         self._passes = 0
 
@@ -285,16 +217,16 @@ class ClusterCrew:
         self, job: Callable[..., Result], shared: Any, *weights: list[Any]
     ) -> Iterator[Result]:
         """Fetch what all blocks give; see `Crew`."""
-        tasks = self._tasks(_each, job, shared, weights)
+        tasks = self._tasks(each_share, job, shared, weights)
         for results in self.cluster.results(self.cluster.start(tasks)):
             yield from results
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
         """Leave the weights where they are made, and fetch the sum; see `Crew`."""
         self.cluster.find_homes()
-        pairs = self._tasks(_advance, job, shared, weights)
+        pairs = self._tasks(advance_share, job, shared, weights)
         total, *new = self.cluster.start(
-            [_added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
+            [added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
         )
         [found] = yield from self.cluster.awaited([total])
         self._passes += 1
@@ -305,12 +237,12 @@ class ClusterCrew:
     def hand_out(self, W: Array) -> list[Any]:
         """Send weights to the cluster; see `Crew`."""
         parts = (W[:, share.place] for share in self.cluster.shares)
-        return self.cluster.start([_task(np.ascontiguousarray)(part) for part in parts])
+        return self.cluster.start([task(np.ascontiguousarray)(part) for part in parts])
 
     def repeat(self, column: Array) -> list[Any]:
         """Make the same weights for each face, on the cluster; see `Crew`."""
         sizes = (share.place.stop - share.place.start for share in self.cluster.shares)
-        return self.cluster.start([_task(np.repeat)(column, n, axis=1) for n in sizes])
+        return self.cluster.start([task(np.repeat)(column, n, axis=1) for n in sizes])
 
     def collect(self, weights: list[Any]) -> Array:
         """Fetch weights as one array of shape (k, n)."""
@@ -320,9 +252,9 @@ class ClusterCrew:
         """Fetch the pixels and the weights of one face."""
         at = next(at for at, each in enumerate(self.cluster.shares) if i < each.place.stop)
         share = self.cluster.shares[at]
-        job = partial(_face, i - share.place.start, share)
-        task = _task(job)(self.cluster.pixels[at], self._way, weights[at])
-        found: tuple[Array, Array] = self.cluster.results(self.cluster.start([task]))[0]
+        job = partial(face_of_share, i - share.place.start, share)
+        asked = task(job)(self.cluster.pixels[at], self._way, weights[at])
+        found: tuple[Array, Array] = self.cluster.results(self.cluster.start([asked]))[0]
         return found
 
     def _tasks(
@@ -336,64 +268,5 @@ class ClusterCrew:
         shares = self.cluster.shares
         jobs = [partial(work, job, share) for share in shares]
         # a copy: the caller's may change before it is sent
-        common = [_task(deepcopy((self._way, shared)))] * len(shares)
+        common = [task(deepcopy((self._way, shared)))] * len(shares)
         return self.cluster.tasks(jobs, common, *weights)
-
-
-# -- what workers do -----------------------------------------------------------
-
-
-def _each(
-    job: Callable[..., Result],
-    share: _Share,
-    pixels: NDArray[Any],
-    common: tuple[_Way, Any],
-    *parts: Array,
-) -> list[Result]:
-    way, shared = common
-    with one_blas_thread():
-        return list(share.crew(pixels, way).each(job, shared, *parts))
-
-
-def _advance(
-    job: Callable[..., Any],
-    share: _Share,
-    pixels: NDArray[Any],
-    common: tuple[_Way, Any],
-    *parts: Array,
-) -> tuple[Array, Any]:
-    way, shared = common
-    with one_blas_thread():
-        return drain(share.crew(pixels, way).advance(job, shared, *parts))
-
-
-def _face(
-    i: int, share: _Share, pixels: NDArray[Any], way: _Way, W: Array
-) -> tuple[Array, Array]:
-    return share.crew(pixels, way).face(i, W)
-
-
-def _sum(parts: list[Any]) -> Any:
-    """Add up in order, and leave the parts as they are: another task may need them."""
-    total = deepcopy(parts[0])
-    for part in parts[1:]:
-        total += part
-    return total
-
-
-# -- how tasks are put ---------------------------------------------------------
-
-
-def _task(job: Any) -> Any:
-    """Return the task that makes or does something, always a new one."""
-    from dask.delayed import delayed
-
-    return delayed(job, pure=False, traverse=False)
-
-
-def _added(parts: list[Any]) -> Any:
-    """Add up tasks in a tree, neighbours first: one sum leaves the cluster."""
-    while len(parts) > 1:
-        groups = (parts[i : i + _SUMMANDS] for i in range(0, len(parts), _SUMMANDS))
-        parts = [_task(_sum)(group) for group in groups]
-    return parts[0]

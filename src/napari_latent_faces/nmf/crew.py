@@ -38,8 +38,15 @@ Result = TypeVar("Result")
 class Block:
     """Some faces that follow one another.
 
-    `as_is` times `gain` are their pixels, shape (m, p), in the unit of the fit, and `place`
-    is where they are in the whole stack. The array is used again for the next block.
+    Parameters
+    ----------
+    as_is : array of shape (m, p)
+        Their pixels, which times `gain` are in the unit of the fit. The array is used
+        again for the next block.
+    gain : float32
+        One over the pixel value that is 1 in the fit, or 1 where that is done already.
+    place : slice
+        Where they are in the whole stack.
     """
 
     as_is: Array

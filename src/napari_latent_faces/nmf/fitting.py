@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.model import (
-    LatentFaces,
-    Provenance,
-    unit_maximum,
-)
+from napari_latent_faces.canonical import unit_maximum
+from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.nmf.clients import chosen_client
 from napari_latent_faces.nmf.given import Given, given
 from napari_latent_faces.nmf.memory import check_memory

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.nmf.params import NMFParams
     from napari_latent_faces.stack import FaceStack
 
-__all__ = ["Given", "checked_mask", "given"]
+__all__ = ["Given", "given"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +71,7 @@ def given(
     TypeError, ValueError
         If they do not fit; the message says how they should be.
     """
-    if getattr(mask, "ndim", 0) == 3:
-        _check_missing(mask, stack, params)
-        checked = Given(missing=mask)
-    else:
-        checked = Given(mask=None if mask is None else checked_mask(mask, stack.shape[1:]))
+    checked = _masked(mask, stack, params)
     init: Any = params.init  # its type leaves out "custom", which is for scripts only
     if start is None:
         if init == "custom":
@@ -88,38 +84,22 @@ def given(
     return replace(params, init=init), replace(checked, start=factors)
 
 
-def checked_mask(mask: Any, size: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """Return a mask for all faces as booleans, or None if it marks nothing.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is of another type or size, or leaves no pixel.
-    """
-    marks = np.asarray(mask)
-    if marks.dtype.kind not in "bui":
-        raise TypeError(
-            f"mask is of {marks.dtype}: booleans or integers are needed, where True or "
-            "nonzero marks a pixel to leave out."
-        )
-    if marks.shape != tuple(size):
-        raise ValueError(
-            f"mask has the shape {marks.shape}: a mask for all faces has the shape "
-            f"{tuple(size)}, masks for each have one more axis, of the faces."
-        )
-    hidden: NDArray[np.bool_] = marks != 0
-    if hidden.all():
-        raise ValueError("mask marks every pixel: leave some of them to be fitted.")
-    return hidden if hidden.any() else None
-
-
-def _check_missing(mask: Any, stack: FaceStack, params: NMFParams) -> None:
-    PixelMask(mask, stack.shape)  # says what is wrong with its type or shape
+def _masked(mask: Any, stack: FaceStack, params: NMFParams) -> Given:
+    """Return what is left out of all faces, or of each."""
+    if mask is None:
+        return Given()
+    marks = PixelMask(mask, stack.shape)
+    if marks.is_common:
+        hidden = marks.hidden(0)[0]
+        if hidden.all():
+            raise ValueError("The mask marks every pixel: leave some of them to be fitted.")
+        return Given(mask=hidden if hidden.any() else None)
     if params.solver != "multilevel":
         raise ValueError(
             f"solver={params.solver!r} takes one mask of shape {stack.shape[1:]} for all "
             "faces; choose solver='multilevel' for masks of single faces."
         )
+    return Given(missing=marks.mask)
 
 
 def _factors(start: Any, stack: FaceStack, k: int) -> tuple[NDArray[Any], NDArray[Any]]:

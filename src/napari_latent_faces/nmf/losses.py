@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["norm", "relative_error", "root_divergence", "row_blocks"]
+__all__ = ["norm", "relative_error", "root_divergence", "row_blocks", "squares"]
 
 _BLOCK_VALUES = 2**22  # of the reconstruction held at a time: 16 MB in float32
 
@@ -24,7 +24,7 @@ def row_blocks(n: int, p: int) -> Iterator[slice]:
 
 def norm(X: NDArray[Any]) -> float:
     """Return the Frobenius norm of the pixels `X`, shape (n, p)."""
-    return float(np.sqrt(sum(_squares(X[rows]) for rows in row_blocks(*X.shape))))
+    return float(np.sqrt(sum(squares(X[rows]) for rows in row_blocks(*X.shape))))
 
 
 def relative_error(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], norm_X: float) -> float:
@@ -45,12 +45,12 @@ def relative_error(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], norm_X: fl
     float
         0 for a perfect reconstruction, 1 for an empty one.
     """
-    lost = sum(_squares(X[rows] - W[rows] @ H) for rows in row_blocks(*X.shape))
+    lost = sum(squares(X[rows] - W[rows] @ H) for rows in row_blocks(*X.shape))
     return float(np.sqrt(lost)) / norm_X
 
 
-def _squares(values: NDArray[Any]) -> float:
-    """Sum squares: each row in its own type, which is fast, the rows in float64."""
+def squares(values: NDArray[Any]) -> float:
+    """Sum the squares of rows: each in its own type, which is fast, the rows in float64."""
     return float(np.einsum("ij,ij->i", values, values).sum(dtype=np.float64))
 
 
@@ -78,7 +78,7 @@ def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss
     for rows in row_blocks(*X.shape):
         seen, rebuilt = X[rows], W[rows] @ H
         if beta_loss == "frobenius":
-            total += _squares(seen - rebuilt) / 2
+            total += squares(seen - rebuilt) / 2
             continue
         rebuilt = np.maximum(rebuilt, np.finfo(np.float32).eps)
         if beta_loss == "kullback-leibler":

@@ -181,20 +181,21 @@ class _Filled:
 
     def _look(self) -> None:
         """Check all visible pixels; find their unit, and the mean of each."""
-        sums, counts, largest = np.zeros((2, *self.shape[1:])), 0, 0.0
+        sums, largest = np.zeros(self.shape[1:]), 0.0
+        counts = np.zeros(self.shape[1:], np.intp)
         for faces, block, hidden in self._all():
             check_pixels(block, self.source.names[faces])
             if hidden.all(axis=(1, 2)).any():
                 name = self.source.names[faces.start + int(hidden.all(axis=(1, 2)).argmax())]
                 raise ValueError(f"mask hides all of {name!r}: leave some of it to be fitted.")
-            sums[0] += block.sum(axis=0, dtype=np.float64)
-            counts = counts + (~hidden).sum(axis=0)
+            sums += block.sum(axis=0, dtype=np.float64)
+            counts += (~hidden).sum(axis=0)
             largest = max(largest, float(block.max()))
-        if np.any(counts == 0):
-            y, x = np.argwhere(np.asarray(counts) == 0)[0]
+        if not counts.all():
+            y, x = np.argwhere(counts == 0)[0]
             raise ValueError(
                 f"mask hides the pixel (y={y}, x={x}) in every face: leave such pixels out "
                 "with a mask of shape (h, w)."
             )
         self._unit = unit_scale(np.array([largest]), self.source.dtype)
-        self._mean = (sums[0] / counts / self._unit).astype(np.float32)
+        self._mean = (sums / counts / self._unit).astype(np.float32)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from napari_latent_faces.parameters import Parameters, about
+from napari_latent_faces.parameters import Parameters, parameter
 
 __all__ = ["NMFParams"]
-
-Init = Literal["nndsvd", "nndsvda", "nndsvdar", "random"]
-BetaLoss = Literal["frobenius", "kullback-leibler", "itakura-saito"]
-
-
-def _param(default: Any, label: str, text: str, **limits: Any) -> Any:
-    """Declare a parameter with its label, explanation and limits (see `about`)."""
-    return field(default=default, metadata=about(label, text, **limits))
 
 
 @dataclass(frozen=True)
@@ -62,21 +54,10 @@ class NMFParams(Parameters):
         If a value is out of its range; the message names the field and the range.
     """
 
-    n_components: int = _param(
-        20, "Components", "How many latent faces to look for (n_components).", min=1
-    )
-    random_state: int | None = _param(
-        42,
-        "Random state",
-        "Seed: the same number gives the same result (random_state).",
-        min=0,
-        max=2**32 - 1,
-        optional=True,
-    )
-    max_iter: int = _param(
+    max_iter: int = parameter(
         200, "Max. iterations", "The most iterations to make (max_iter).", min=1, advanced=True
     )
-    tol: float = _param(
+    tol: float = parameter(
         1e-4,
         "Tolerance",
         "Stop when an iteration lowers the error by less than this share (multilevel), or "
@@ -85,7 +66,7 @@ class NMFParams(Parameters):
         min=0.0,
         advanced=True,
     )
-    init: Init | None = _param(
+    init: Literal["nndsvd", "nndsvda", "nndsvdar", "random"] | None = parameter(
         None,
         "Start",
         "How components and weights start (init). None is nndsvda: from the singular "
@@ -95,7 +76,7 @@ class NMFParams(Parameters):
         optional=True,
         advanced=True,
     )
-    solver: Literal["multilevel", "cd", "mu"] = _param(
+    solver: Literal["multilevel", "cd", "mu"] = parameter(
         "multilevel",
         "Solver",
         "multilevel: the fastest, from coarse to fine. cd: coordinate descent. mu: "
@@ -103,7 +84,7 @@ class NMFParams(Parameters):
         choices=("multilevel", "cd", "mu"),
         advanced=True,
     )
-    beta_loss: BetaLoss = _param(
+    beta_loss: Literal["frobenius", "kullback-leibler", "itakura-saito"] = parameter(
         "frobenius",
         "Loss",
         "What is minimised (beta_loss): squared differences (frobenius), or a divergence for "
@@ -111,14 +92,14 @@ class NMFParams(Parameters):
         choices=("frobenius", "kullback-leibler", "itakura-saito"),
         advanced=True,
     )
-    alpha_W: float = _param(
+    alpha_W: float = parameter(
         0.0,
         "Penalty on weights",
         "Keeps weights small (alpha_W). 0: none.",
         min=0.0,
         advanced=True,
     )
-    alpha_H: float | Literal["same"] = _param(
+    alpha_H: float | Literal["same"] = parameter(
         "same",
         "Penalty on components",
         "Keeps components small (alpha_H). 'same': as on the weights.",
@@ -126,7 +107,7 @@ class NMFParams(Parameters):
         choices=("same",),
         advanced=True,
     )
-    l1_ratio: float = _param(
+    l1_ratio: float = parameter(
         0.0,
         "L1 ratio",
         "Share of the penalties that asks for zeros, from 0 to 1 (l1_ratio).",

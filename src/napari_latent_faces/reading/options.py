@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
+
+from napari_latent_faces.parameters import changed, parameter
 
 __all__ = ["ReadOptions"]
 
@@ -12,15 +14,6 @@ Channel = Literal["luminance", "red", "green", "blue"]
 Resize = Literal["crop", "pad", "stretch", "error"]
 
 LARGEST_SIDE = 16384  # pixels; a face has fewer
-
-
-def _option(default: Any, label: str, text: str, **limits: Any) -> Any:
-    """Declare an option with its label, explanation and limits.
-
-    Limits are ``choices``, ``min``, ``optional`` (None is allowed) and ``advanced`` (out
-    of sight until asked for).
-    """
-    return field(default=default, metadata={"label": label, "help": text, **limits})
 
 
 @dataclass(frozen=True)
@@ -56,13 +49,13 @@ class ReadOptions:
         If a value is not allowed; the message names the option and what it takes.
     """
 
-    channel: Literal["luminance", "red", "green", "blue"] = _option(
+    channel: Literal["luminance", "red", "green", "blue"] = parameter(
         "luminance",
         "Channel",
         "What is taken of a colour picture.",
         choices=("luminance", "red", "green", "blue"),
     )
-    size: int | tuple[int, int] | None = _option(
+    size: int | tuple[int, int] | None = parameter(
         None,
         "Size",
         "Scale all pictures to this height, or height and width, in pixels.",
@@ -70,21 +63,21 @@ class ReadOptions:
         max=LARGEST_SIDE,
         optional=True,
     )
-    resize: Literal["crop", "pad", "stretch", "error"] = _option(
+    resize: Literal["crop", "pad", "stretch", "error"] = parameter(
         "crop",
         "Other sizes",
         "Pictures of another size are cut to fit (crop), get black borders (pad), are "
         "pulled out of shape (stretch), or stop the read (error).",
         choices=("crop", "pad", "stretch", "error"),
     )
-    subjects: str | Literal[False] | None = _option(
+    subjects: str | Literal[False] | None = parameter(
         None,
         "Subjects",
         "Regular expression that finds the subject in a picture's name; by default the "
         "folder, or what the names show.",
         optional=True,
     )
-    lazy: bool | None = _option(
+    lazy: bool | None = parameter(
         None,
         "Lazy",
         "Decode pictures only when they are looked at; by default when they would fill "
@@ -92,7 +85,7 @@ class ReadOptions:
         optional=True,
         advanced=True,
     )
-    memory_budget: int | None = _option(
+    memory_budget: int | None = parameter(
         None,
         "Memory budget",
         "Bytes that a stack may take before it is read lazily.",
@@ -121,9 +114,7 @@ class ReadOptions:
 
     def changed(self) -> dict[str, Any]:
         """Return the options that differ from their defaults, by name."""
-        values = {declared.name: getattr(self, declared.name) for declared in fields(self)}
-        defaults = {declared.name: declared.default for declared in fields(self)}
-        return {name: value for name, value in values.items() if value != defaults[name]}
+        return changed(self)
 
     def frame(self, commonest: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width of the stack, given those of most pictures."""

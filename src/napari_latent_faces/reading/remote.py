@@ -149,6 +149,15 @@ def remote_files(url: str) -> list[RemoteFile]:
 def read_url_part(url: str, limit: int, start: int = 0) -> bytes:
     """Return at most `limit` bytes of the file behind a URL, from `start` on.
 
+    Parameters
+    ----------
+    url : str
+        The URL.
+    limit : int
+        The most bytes.
+    start : int
+        The first byte.
+
     Raises
     ------
     FileNotFoundError, PermissionError, ConnectionError, ModuleNotFoundError, ValueError

@@ -60,8 +60,14 @@ class Entry:
 class Listing:
     """What a folder or archive holds, in natural order once it is complete.
 
-    `skipped` and `passed_over` are as in `ReadReport`. `close` is called when nothing is
-    to be read for now; entries can be read all the same later.
+    Parameters
+    ----------
+    entries : list of Entry
+        The files that may be pictures.
+    skipped, passed_over : list of (str, str)
+        Names and reasons, as in `ReadReport`.
+    close : callable
+        Called when nothing is to be read for now; entries can be read all the same later.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -222,6 +228,15 @@ def open_file(path: str) -> IO[bytes]:
 
 def read_part(path: str, limit: int, start: int = 0) -> bytes:
     """Return at most `limit` bytes of a regular file or URL, from `start` on.
+
+    Parameters
+    ----------
+    path : str
+        The file, or its URL.
+    limit : int
+        The most bytes.
+    start : int
+        The first byte.
 
     Raises
     ------
