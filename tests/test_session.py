@@ -52,8 +52,8 @@ def marked(viewer, *, each):
 @pytest.mark.parametrize(
     ("each", "told"),
     [
-        (False, "without the 20 pixels of each that were left out (16.67% of all)."),
-        (True, "without 40 pixels of single faces that were left out (1.11% of all)."),
+        (False, "without the 20 pixels of each that were left out (16.7 % of all)."),
+        (True, "without 40 pixels of single faces that were left out (1.11 % of all)."),
     ],
 )
 def test_what_is_marked_is_left_out(viewer, stack, qtbot, each, told):

@@ -150,4 +150,4 @@ def _goodness(model: LatentFaces) -> str:
         if model.mask is not None
         else (f"{count} pixels of single faces")
     )
-    return f"{told}, without {which} that were left out ({count / total:.2%} of all)."
+    return f"{told}, without {which} that were left out ({100 * count / total:.3g} % of all)."

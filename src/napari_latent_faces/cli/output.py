@@ -73,7 +73,8 @@ def method_facts(model: LatentFaces) -> dict[str, str]:
 def left_out_facts(model: LatentFaces) -> dict[str, str]:
     """Return how many pixels the fit left out, if any."""
     count, total = model.left_out
-    return {"left out": f"{count} of {total} pixels ({count / total:.2%})"} if count else {}
+    share = f"{100 * count / total:.3g} %"
+    return {"left out": f"{count} of {total} pixels ({share})"} if count else {}
 
 
 def iterations(model: LatentFaces) -> str:
