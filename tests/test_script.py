@@ -106,6 +106,15 @@ def test_a_mask_without_end_is_asked_for(faces_folder, monkeypatch):
     assert "mask_from_text" not in code
 
 
+def test_the_text_of_a_mask_from_a_strange_file_stays_a_text(model):
+    text = '"); import nothing\n("'
+    code = as_python(
+        replace(model, provenance=replace(model.provenance, missing=text, n_missing=1))
+    )
+    assert repr(text) in code
+    assert not any(line.lstrip().startswith("import nothing") for line in code.splitlines())
+
+
 def test_the_mask_of_a_fit_is_not_that_of_other_faces(stack):
     mask = masks(stack.shape)["each"]
     model = fit(stack, n_components=3, mask=mask, max_iter=9, tol=0)

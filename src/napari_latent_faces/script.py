@@ -112,7 +112,7 @@ def _mask(model: LatentFaces) -> list[str]:
     told = f"# what the fit left out: {left_out} of {total} pixels"
     if not text:  # there is no end of it
         return [f"{told}, as a mask of shape {shape} that has to be put in here", "mask = ..."]
-    lines = [f'    "{text[i : i + _WIDTH]}"' for i in range(0, len(text), _WIDTH)]
+    lines = [f"    {text[i : i + _WIDTH]!r}" for i in range(0, len(text), _WIDTH)]
     return [told, "mask = mask_from_text(", *lines[:-1], f"{lines[-1]},", f"    {shape},", ")"]
 
 
