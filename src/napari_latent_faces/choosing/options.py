@@ -57,7 +57,7 @@ class ChoiceOptions:
         "Of a larger stack, a random sample of so many faces is looked at (max_faces).",
         min=10,
     )
-    warm_start: bool = _option(
+    warm_start: bool = parameter(
         False,
         "Begin from the nearest k",
         "Begin the fits with a part held out from those of the nearest k, not anew: fewer "
