@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_latent_faces._marks import add_mask, marks_on
+from napari_latent_faces._marks import add_mask, fit_mask, marks_on
 
 H, W = 12, 10
 
@@ -144,3 +144,45 @@ def test_marks_that_cannot_be_used_are_told(viewer, faces):
         turned.rotate = (0, 30, 0)
     with pytest.raises(ValueError, match="turned is turned against the faces"):
         marks_on(turned, faces)
+
+
+def test_the_mask_of_a_fit_is_for_all_faces_or_for_each(viewer, faces):
+    flat = fit_mask(viewer.add_labels(box().astype(int)), faces, "Ignore")()
+    np.testing.assert_array_equal(flat, box())
+    data = np.zeros((5, H, W), int)
+    data[3] = box()
+    each = fit_mask(viewer.add_labels(data), faces, "Ignore")()
+    assert each.shape == data.shape
+    np.testing.assert_array_equal(each[0:5], data != 0)
+
+
+def marked(case):
+    data = np.zeros((5, H, W), int)
+    if case == "all":
+        return np.ones((H, W), int)
+    if case == "a face":
+        data[2] = 1
+    if case == "a pixel":
+        data[:, 4, 6] = 1
+    return data
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("nothing", "Ignore: painted marks nothing of these faces: paint"),
+        ("all", "Ignore: painted marks every pixel: leave some"),
+        ("a face", "Ignore: painted marks every pixel of face 2: leave some"),
+        ("a pixel", r"Ignore: painted marks the pixel \(y=4, x=6\) of every face one by one"),
+    ],
+)
+def test_too_little_or_too_much_is_told_with_the_field(viewer, faces, case, words):
+    mask = fit_mask(viewer.add_labels(marked(case), name="painted"), faces, "Ignore")
+    with pytest.raises(ValueError, match=words):
+        mask()
+
+
+def test_marks_that_cannot_lie_on_faces_are_told_with_the_field(viewer, faces):
+    labels = viewer.add_labels(np.ones((2, 5, H, W), int), name="four")
+    with pytest.raises(ValueError, match="Ignore: four has 4 axes"):
+        fit_mask(labels, faces, "Ignore")

@@ -68,6 +68,59 @@ def test_a_fit_that_was_stopped_stops_again(solver, faces_folder, tmp_path, monk
         assert solver == "cd"
 
 
+def masks(shape):
+    """Return a mask for all faces, and one for each."""
+    common, each = np.zeros(shape[1:], bool), np.zeros(shape, bool)
+    common[:3] = True
+    each[::4, 5:9, 2:6] = True
+    return {"common": common, "each": each}
+
+
+@pytest.mark.parametrize("which", ["common", "each"])
+def test_a_fit_that_left_pixels_out_leaves_them_out_again(
+    which, faces_folder, tmp_path, monkeypatch
+):
+    faces = read_faces(faces_folder)
+    mask = masks(faces.shape)[which]
+    model = fit(faces, n_components=3, mask=mask, max_iter=40, tol=0)
+    names, _ = run(as_python(model), monkeypatch, tmp_path)
+    np.testing.assert_array_equal(names["mask"], mask)
+    assert_same(names["model"], model)
+    assert model.error != fit(faces, n_components=3, max_iter=40, tol=0).error
+    loaded = LatentFaces.load(tmp_path / "model.npz")
+    assert as_python(loaded) == as_python(model)
+    left_out = mask.sum() * (30 if which == "common" else 1)
+    assert loaded.left_out == (left_out, faces.images.size)
+
+
+def test_a_mask_without_end_is_asked_for(faces_folder, monkeypatch):
+    monkeypatch.setattr("napari_latent_faces.provenance._LONGEST", 10)
+    faces = read_faces(faces_folder)
+    mask = masks(faces.shape)["each"]
+    model = fit(faces, n_components=3, mask=mask, max_iter=9, tol=0)
+    code = as_python(model)
+    assert f"{mask.sum()} of {mask.size} pixels" in code
+    assert f"a mask of shape {mask.shape} that has to be put in" in code
+    assert "mask = ...\n" in code
+    assert "fit(faces, params, mask=mask)" in code
+    assert "mask_from_text" not in code
+
+
+def test_the_text_of_a_mask_from_a_strange_file_stays_a_text(model):
+    text = '"); import nothing\n("'
+    code = as_python(
+        replace(model, provenance=replace(model.provenance, missing=text, n_missing=1))
+    )
+    assert repr(text) in code
+    assert not any(line.lstrip().startswith("import nothing") for line in code.splitlines())
+
+
+def test_the_mask_of_a_fit_is_not_that_of_other_faces(stack):
+    mask = masks(stack.shape)["each"]
+    model = fit(stack, n_components=3, mask=mask, max_iter=9, tol=0)
+    assert model.encoded(stack[:5]).left_out[0] == 0
+
+
 def test_a_layer_remembers_how_it_was_read(faces_folder):
     stack = read_faces(faces_folder, size=8)
     data, kwargs, _ = faces_layer(stack, "faces")

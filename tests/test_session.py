@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import NMFParams, fit
+from napari_latent_faces import NMFParams, PCAParams, as_python, fit
+from napari_latent_faces._marks import Marks
 from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
-from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
 from tests.jobs import run
 
 LONG = NMFParams(n_components=3, max_iter=1_000_000, tol=0)
@@ -38,6 +40,79 @@ def test_the_result_is_that_of_a_script(viewer, stack, qtbot):
     assert 0 < steps[0].iteration <= 30
     np.testing.assert_array_equal(made.model.components, fit(stack, SHORT).components)
     assert viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY] is made.model
+
+
+def marked(viewer, *, each):
+    """Return labels on some pixels of all faces, or of two faces."""
+    labels = np.zeros((30, 12, 10), np.uint8)
+    labels[[4, 9], 2:6, 3:8] = 1
+    return viewer.add_labels(labels if each else labels[4], name="marks")
+
+
+@pytest.mark.parametrize(
+    ("each", "told"),
+    [
+        (False, "without the 20 pixels of each that were left out (16.7 % of all)."),
+        (True, "without 40 pixels of single faces that were left out (1.11 % of all)."),
+    ],
+)
+def test_what_is_marked_is_left_out(viewer, stack, qtbot, each, told):
+    marks = marked(viewer, each=each)
+    made = FitSession(viewer, viewer.layers["orl"], SHORT, ShowOptions(), marks)
+    assert run(qtbot, made).endswith(f"over all 30 faces, {told}")
+    alone = fit(stack, SHORT, mask=np.asarray(marks.data))
+    np.testing.assert_array_equal(made.model.components, alone.components)
+    np.testing.assert_array_equal(made.model.weights, alone.weights)
+    assert made.model.error == alone.error
+    assert as_python(made.model) == as_python(alone)
+    count = 40 if each else 30 * 20
+    for layer in viewer.layers:
+        if layer.metadata.get(ROLE_KEY):
+            assert layer.metadata[LEFT_OUT_KEY] == (count, 30 * 120)
+
+
+def test_nothing_left_out_is_not_told(viewer, qtbot):
+    assert run(qtbot, session(viewer, SHORT)).endswith("over all 30 faces.")
+    assert not any(LEFT_OUT_KEY in layer.metadata for layer in viewer.layers)
+
+
+def test_marks_are_looked_up_in_the_thread(viewer, qtbot, monkeypatch):
+    places = []
+    monkeypatch.setattr(
+        "napari_latent_faces._marks._painted",
+        lambda *_: places.append(threading.current_thread()) or Marks(np.eye(12, 10) > 0),
+    )
+    marks = marked(viewer, each=False)
+    run(qtbot, FitSession(viewer, viewer.layers["orl"], SHORT, ShowOptions(), marks))
+    assert len(places) == 1
+    assert places[0] is not threading.main_thread()
+
+
+def test_wrong_marks_end_it_with_the_name_of_the_field(viewer, qtbot, notes):
+    marks = viewer.add_labels(np.zeros((12, 10), int), name="empty")
+    made = FitSession(viewer, viewer.layers["orl"], SHORT, ShowOptions(), marks)
+    assert "failed: Ignore: empty marks nothing" in run(qtbot, made)
+    assert "Ignore: empty marks nothing" in notes[0]
+    assert len(viewer.layers) == 2
+
+
+def test_a_method_without_masks_refuses_them(viewer, qtbot, notes):
+    params, marks = PCAParams(n_components=2), marked(viewer, each=False)
+    made = FitSession(viewer, viewer.layers["orl"], params, ShowOptions(), marks)
+    assert "mask does not apply to PCA" in run(qtbot, made)
+    assert "mask does not apply" in notes[0]
+
+
+def test_it_says_whether_an_error_is_that_of_a_sample(viewer, monkeypatch, qtbot):
+    for name, value in (("_SAMPLE_FACES", 10), ("_SAMPLE_VALUES", 10)):
+        monkeypatch.setattr(f"napari_latent_faces.nmf.multilevel.{name}", value)
+    made = session(viewer, NMFParams(n_components=2, max_iter=40, tol=0))
+    words = []
+    monkeypatch.setattr(made, "take_step", lambda step: words.append(made.words(step)))
+    told = run(qtbot, made)
+    assert "of a sample of 10 faces" in words[0]
+    assert "sample" not in words[-1]
+    assert "over all 30 faces" in told
 
 
 def test_the_parts_are_seen_while_they_form(viewer, qtbot):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.masks import marked_faces, stroke_mask
+from napari_latent_faces.masks import FaceMasks, marked_faces, stroke_mask
 from napari_latent_faces.pixels import pixel_blocks
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Marks", "add_mask", "grid_of", "marks_on"]
+__all__ = ["Marks", "add_mask", "fit_mask", "grid_of", "marks_on"]
 
 _OPEN = ("line", "path")  # shapes that are strokes, not areas
 
@@ -85,6 +85,62 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
         return _drawn(layer, np.linalg.inv(onto), n, size)
     data = layer.data
     return lambda: _painted(data, onto, n, size)
+
+
+def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
+    """Return a function that gives the mask of a fit; it may run in a thread.
+
+    Parameters
+    ----------
+    layer, faces
+        As for `marks_on`; the faces are a stack.
+    field : str
+        Where the layer was chosen, for the messages.
+
+    Returns
+    -------
+    callable
+        It returns a mask (h, w) for all faces alike, or (n, h, w) for each, as `fit` takes
+        it, and raises ValueError if nothing is marked, or too much.
+
+    Raises
+    ------
+    ValueError
+        As `marks_on` does.
+    """
+    words, n = f"{field}: {layer.name}", len(faces.data)
+    try:
+        marks_of = marks_on(layer, faces)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+
+    def found() -> Any:
+        marks = marks_of()
+        mask, some = marks.mask, marks.faces
+        if not mask.any():
+            raise ValueError(
+                f"{words} marks nothing of these faces: paint or draw over what the fit is to "
+                "leave out, or choose nothing."
+            )
+        if some is None:
+            if mask.all():
+                raise ValueError(f"{words} marks every pixel: leave some of them to be fitted.")
+            return mask
+        whole = mask.all(axis=(1, 2))
+        if whole.any():
+            raise ValueError(
+                f"{words} marks every pixel of face {some[whole.argmax()]}: leave some of them "
+                "to be fitted."
+            )
+        if len(some) == n and mask.all(axis=0).any():
+            y, x = np.argwhere(mask.all(axis=0))[0]
+            raise ValueError(
+                f"{words} marks the pixel (y={y}, x={x}) of every face one by one: to leave "
+                "out the same of all faces, use a layer with the axes y, x."
+            )
+        return FaceMasks(mask, some, n)
+
+    return found
 
 
 def grid_of(layer: Any, n_axes: int) -> Array:

@@ -165,14 +165,7 @@ def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> L
     """
     own = model.provenance
     fitted = own.source if own.encoded_from is None else own.encoded_from
-    provenance = replace(
-        own,
-        names=stack.names,
-        subjects=stack.subjects,
-        source=stack.source,
-        dtype=stack.dtype.name,
-        encoded_from=fitted,
-    )
+    provenance = own.of_other_faces(stack, dtype=stack.dtype.name, encoded_from=fitted)
     return replace(
         model,
         weights=encoding.weights,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FACES_KEY",
+    "LEFT_OUT_KEY",
     "MODEL_KEY",
     "ROLE_KEY",
     "components_layer",
@@ -44,6 +45,9 @@ ROLE_KEY = "latent_faces_role"
 """Key of a result layer's metadata that says what it shows."""
 FACES_KEY = "latent_faces_of"
 """Key of a result layer's metadata that says which layer its faces are in."""
+LEFT_OUT_KEY = "latent_faces_left_out"
+"""Key of a result layer's metadata that says how many pixels of how many, over all faces,
+the fit left out; it is there only if it left out any."""
 
 _SAMPLE = 32  # faces looked at to find limits for all
 
@@ -281,13 +285,16 @@ def residual_layer(
 
 def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
     """Return what a result layer knows: its model, its role, and the faces' names."""
-    return {
+    known = {
         MODEL_KEY: model,
         ROLE_KEY: role,
         FACES_KEY: view.key,
         "names": model.provenance.names,
         "subjects": model.provenance.subjects,
     }
+    if model.left_out[0]:
+        known[LEFT_OUT_KEY] = model.left_out
+    return known
 
 
 def _sample(n: int) -> list[int]:

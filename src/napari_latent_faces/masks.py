@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,14 @@ from napari_latent_faces.pixels import pixel_blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PixelMask", "marked_faces", "stroke_mask"]
+__all__ = [
+    "FaceMasks",
+    "PixelMask",
+    "marked_faces",
+    "mask_from_text",
+    "mask_to_text",
+    "stroke_mask",
+]
 
 
 class PixelMask:
@@ -76,6 +86,96 @@ class PixelMask:
         """Return pictures (m, h, w) with 0 in place of what is ignored."""
         covered: NDArray[Any] = np.where(self.hidden(faces), block.dtype.type(0), block)
         return covered
+
+
+class FaceMasks:
+    """Masks of a whole stack, of which few faces have any: the others take no memory.
+
+    It is sliced as an array of shape (n, h, w) is.
+
+    Parameters
+    ----------
+    masks : bool array of shape (j, h, w)
+        What is marked of some faces.
+    faces : array of int, shape (j,)
+        Which faces they are, rising.
+    n : int
+        Number of faces of the stack.
+    """
+
+    ndim = 3
+    dtype = np.dtype(bool)
+
+    def __init__(self, masks: NDArray[np.bool_], faces: NDArray[np.integer], n: int) -> None:
+        self._masks, self._faces = masks, np.asarray(faces)
+        self._n = n
+        self.shape = (n, *masks.shape[1:])
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, rows: slice) -> NDArray[np.bool_]:
+        start, stop, step = rows.indices(len(self))
+        wanted = np.arange(start, stop, step)
+        found = np.isin(wanted, self._faces)
+        marks = np.zeros((len(wanted), *self.shape[1:]), bool)
+        marks[found] = self._masks[np.searchsorted(self._faces, wanted[found])]
+        return marks
+
+
+def mask_to_text(mask: Any) -> str:
+    """Return a mask as letters and digits, the fewer the simpler it is.
+
+    Parameters
+    ----------
+    mask : array of shape (h, w) or (n, h, w)
+        Nonzero marks a pixel; numpy or lazy, of which some faces at a time are read.
+
+    See Also
+    --------
+    mask_from_text : The way back.
+    """
+    packer = zlib.compressobj(9)
+    packed = [packer.compress(_packed(block)) for _, block in pixel_blocks(_as_stack(mask))]
+    return base64.b64encode(b"".join([*packed, packer.flush()])).decode()
+
+
+def mask_from_text(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the mask that `mask_to_text` has written.
+
+    Parameters
+    ----------
+    text : str
+        What it has returned.
+    shape : tuple of int
+        The shape of the mask, (h, w) or (n, h, w).
+
+    Raises
+    ------
+    ValueError
+        If the text is no mask of this shape.
+    """
+    n_pixels = shape[-2] * shape[-1]
+    rows = int(np.prod(shape[:-2], dtype=int))
+    wanted = rows * -(-n_pixels // 8)  # bytes: each face has its own
+    unpacker = zlib.decompressobj()
+    try:
+        packed = unpacker.decompress(base64.b64decode(text, validate=True), wanted + 1)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError("The text of the mask is damaged: copy it whole.") from error
+    if len(packed) != wanted:
+        raise ValueError(f"The text is not that of a mask of shape {tuple(shape)}.")
+    bits = np.frombuffer(packed, np.uint8).reshape(rows, -1)
+    return np.unpackbits(bits, axis=1, count=n_pixels).astype(bool).reshape(shape)
+
+
+def _as_stack(mask: Any) -> Any:
+    return np.asarray(mask)[None] if mask.ndim == 2 else mask
+
+
+def _packed(block: NDArray[Any]) -> bytes:
+    """Return a bit for each pixel; each face begins with a byte of its own."""
+    return np.packbits((block != 0).reshape(len(block), -1), axis=1).tobytes()
 
 
 def marked_faces(mask: Any) -> NDArray[np.intp]:

@@ -107,6 +107,13 @@ class LatentFaces:
         return _is_signed(self.params)
 
     @property
+    def left_out(self) -> tuple[int, int]:
+        """How many pixels the fit left out, and how many there are, over all faces."""
+        n, h, w = self.shape
+        masked = 0 if self.mask is None else n * int(np.count_nonzero(self.mask))
+        return masked + self.provenance.n_missing, n * h * w
+
+    @property
     def shares(self) -> NDArray[np.float64]:
         """Share of the reconstruction that each component carries: shape (k,), sum 1.
 

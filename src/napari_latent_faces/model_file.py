@@ -173,6 +173,8 @@ def _provenance(origin: dict[str, Any]) -> Provenance:
             None if origin.get("encoded_from") is None else _text(origin, "encoded_from")
         ),
         reading=_read_options(origin.get("reading")),
+        n_missing=int(_number(origin, "n_missing")) if "n_missing" in origin else 0,
+        missing=_text(origin, "missing") if "missing" in origin else "",
     )
 
 

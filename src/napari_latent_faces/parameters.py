@@ -60,6 +60,8 @@ class Parameters:
         or all on the nearest component.
     is_signed : bool
         Whether components and weights can be negative.
+    takes_mask : bool
+        Whether a fit can leave pixels out.
     """
 
     method: ClassVar[str]
@@ -68,6 +70,7 @@ class Parameters:
     coding: ClassVar[Coding]
 
     is_signed: ClassVar[bool] = False
+    takes_mask: ClassVar[bool] = False
 
     n_components: int = parameter(
         20, "Components", "How many latent faces to look for (n_components).", min=1

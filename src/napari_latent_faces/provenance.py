@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_latent_faces.masks import mask_to_text
+from napari_latent_faces.pixels import pixel_blocks
 
 if TYPE_CHECKING:
     from napari_latent_faces.stack import FaceStack
@@ -11,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Provenance", "StopReason", "library_versions"]
 
 StopReason = Literal["converged", "max_iter", "stopped"]
+
+_LONGEST = 2**20  # letters that a mask may take in a script and in the head of a file
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class Provenance:
     reading : dict or None
         The options, other than default ones, with which `read_faces` read `source`; None
         if the faces did not come from it as they are, or that is not known.
+    n_missing : int
+        How many pixels of single faces the fit left out, by a mask for each face.
+    missing : str
+        Which they were, as `mask_to_text` writes it; empty if none, or if there is no end
+        of it.
     """
 
     names: tuple[str, ...]
@@ -50,6 +62,8 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=dict)
     encoded_from: str | None = None
     reading: dict[str, Any] | None = None
+    n_missing: int = 0
+    missing: str = ""
 
     @classmethod
     def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:
@@ -79,6 +93,32 @@ class Provenance:
             stop_reason=stop_reason,
             versions=library_versions(),
             reading=None if options is None else options.changed(),
+        )
+
+    def with_missing(self, mask: Any) -> Provenance:
+        """Return the same of a fit that left out what a mask (n, h, w) marks."""
+        count = sum(int(np.count_nonzero(block)) for _, block in pixel_blocks(mask))
+        text = mask_to_text(mask)
+        return replace(self, n_missing=count, missing=text if len(text) <= _LONGEST else "")
+
+    def of_other_faces(self, stack: FaceStack, **changes: Any) -> Provenance:
+        """Return the same for weights of other faces, of which nothing was left out.
+
+        Parameters
+        ----------
+        stack : FaceStack
+            The other faces.
+        **changes
+            What else is not the same.
+        """
+        return replace(
+            self,
+            names=stack.names,
+            subjects=stack.subjects,
+            source=stack.source,
+            n_missing=0,
+            missing="",
+            **changes,
         )
 
 

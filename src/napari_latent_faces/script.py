@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_latent_faces.masks import mask_to_text
+
 if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
 
 __all__ = ["as_python"]
 
+_WIDTH = 90  # letters of a line
 _STOPPED = """\
 # The fit was stopped by hand after {n_iter} iterations: it is here, too.
 steps, answer, model = iter_fit(faces, params{options}), None, None
@@ -54,6 +57,7 @@ def as_python(model: LatentFaces) -> str:
     parts = [
         f"# {model.params.title}, made with {made_by}",
         f"from napari_latent_faces import {imported}",
+        *["from napari_latent_faces.masks import mask_from_text"] * bool(_marks(model)[0]),
         "",
         _faces(model),
         "",
@@ -96,17 +100,33 @@ def _also(model: LatentFaces) -> list[str]:
     if "start" in _options(model):
         lines = [f"# What the fit started from: weights {(n, k)} and components {(k, h, w)}"]
         lines += ["start = ..."]
+    return lines + _mask(model)
+
+
+def _mask(model: LatentFaces) -> list[str]:
+    """Return the lines that make the mask of the fit, if it had one."""
+    text, shape = _marks(model)
+    if not shape:
+        return []
+    left_out, total = model.left_out
+    told = f"# what the fit left out: {left_out} of {total} pixels"
+    if not text:  # there is no end of it
+        return [f"{told}, as a mask of shape {shape} that has to be put in here", "mask = ..."]
+    lines = [f"    {text[i : i + _WIDTH]!r}" for i in range(0, len(text), _WIDTH)]
+    return [told, "mask = mask_from_text(", *lines[:-1], f"{lines[-1]},", f"    {shape},", ")"]
+
+
+def _marks(model: LatentFaces) -> tuple[str, tuple[int, ...]]:
+    """Return the mask of a fit as text, and its shape; no shape if it had none."""
+    origin = model.provenance
     if model.mask is not None:
-        lines += [
-            f"# The mask of the fit, shape {(h, w)}: it left out {model.mask.sum()} pixels"
-        ]
-        lines += ["mask = ..."]
-    return lines
+        return mask_to_text(model.mask), model.mask.shape
+    return origin.missing, model.shape if origin.n_missing else ()
 
 
 def _options(model: LatentFaces) -> str:
     is_custom = getattr(model.params, "init", None) == "custom"
-    return ", start=start" * is_custom + ", mask=mask" * (model.mask is not None)
+    return ", start=start" * is_custom + ", mask=mask" * bool(model.left_out[0])
 
 
 def _params(model: LatentFaces) -> str:

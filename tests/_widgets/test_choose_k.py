@@ -106,6 +106,11 @@ def test_a_sample_is_extended_to_all_faces_when_it_is_shown(faces, widget, viewe
     model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
     assert model.shape == (40, 12, 10)
     assert model.n_components == 4
+    # two errors, and what each is the error of
+    assert f"relative error {model.error:.4f} over all 40 faces" in widget.status.value
+    widget.plot.hovered.emit(4)
+    measured = widget.choice.models[4].error
+    assert f"error {measured:.4f} of the sample of 20 faces" in widget.readout.value
 
 
 def test_the_point_under_the_mouse_is_read_out(faces, widget, qtbot):
@@ -116,6 +121,13 @@ def test_the_point_under_the_mouse_is_read_out(faces, widget, qtbot):
     assert f"stability {row['stability']:.2f}" in widget.readout.value
     widget.plot.hovered.emit(None)
     assert not widget.readout.value
+
+
+def test_fits_begin_from_the_nearest_k_when_that_is_ticked(faces, widget, qtbot):
+    assert widget.effort["warm_start"].value is False
+    widget.effort["warm_start"].value = True
+    measure(widget, qtbot)
+    assert widget.choice.options.warm_start
 
 
 def test_stop_keeps_what_is_measured(faces, widget, qtbot):

@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import NMFParams
+from napari_latent_faces import NMFParams, fit
 from napari_latent_faces._widgets.fit import FitWidget
 from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
 
@@ -78,6 +78,63 @@ def test_options_become_layers(widget, viewer, faces, qtbot):
     assert sorted(filter(None, roles)) == ["components", "reconstruction", "residual"]
     assert viewer.dims.ndim == 4
     assert viewer.dims.axis_labels == ("component", "face", "y", "x")
+
+
+def test_labels_and_shapes_can_mark_what_is_ignored(widget, viewer, faces):
+    assert widget.ignore.value is None
+    shapes, labels = viewer.add_shapes(name="s"), viewer.add_labels(np.eye(3, dtype=int))
+    viewer.add_points()
+    assert widget.ignore.choices[0] is None
+    assert set(widget.ignore.choices) == {None, labels, shapes}
+    assert widget.ignore.value is None  # nobody has asked for it
+    widget.ignore.value = shapes
+    viewer.layers.remove(labels)
+    assert widget.ignore.value is shapes
+    viewer.layers.remove(shapes)
+    assert widget.ignore.value is None
+
+
+def test_the_marked_pixels_are_left_out_of_a_fit(widget, viewer, faces, stack, qtbot):
+    widget.parameters["max_iter"].value = 30
+    bar = np.array([[1.5, -0.5], [1.5, 9.5], [5.5, 9.5], [5.5, -0.5]])
+    widget.ignore.value = viewer.add_shapes([bar], shape_type="polygon")
+    widget.fit_button.native.click()
+    assert not widget.ignore.enabled
+    wait_for_the_end(widget, qtbot)
+    assert widget.ignore.enabled
+    mask = np.zeros((12, 10), bool)
+    mask[2:6] = True
+    alone = fit(stack, n_components=3, max_iter=30, tol=0, mask=mask)
+    model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
+    np.testing.assert_array_equal(model.mask, mask)
+    np.testing.assert_array_equal(model.weights, alone.weights)
+    assert "40 pixels of each" in widget.status.value
+
+
+def test_what_marks_too_much_is_told_and_marks_of_hidden_fields_do_not_count(
+    widget, viewer, faces, qtbot, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
+    widget.ignore.value = viewer.add_labels(np.ones((12, 10), int), name="all")
+    widget.fit_button.native.click()
+    wait_for_the_end(widget, qtbot)
+    assert told == ["Ignore: all marks every pixel: leave some of them to be fitted."]
+    assert told[0] in widget.status.value
+    widget.method.value = "pca"
+    widget.fit_button.native.click()
+    wait_for_the_end(widget, qtbot)
+    assert widget.status.value.startswith("Done")
+    widget.method.value = "nmf"
+    assert widget.ignore.value is viewer.layers["all"]
+
+
+def test_marks_with_four_axes_start_nothing(widget, viewer, faces, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_latent_faces._widgets.fit.show_error", told.append)
+    widget.ignore.value = viewer.add_labels(np.zeros((2, 5, 12, 10), int), name="four")
+    assert widget.fit() is None
+    assert told[0].startswith("Ignore: four has 4 axes")
 
 
 def test_while_it_fits_one_can_stop_or_cancel(widget, faces, qtbot):

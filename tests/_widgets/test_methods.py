@@ -46,6 +46,7 @@ def test_only_fields_that_apply_are_seen(widget, method):
     for each in (*widget._basic, *widget._rest):
         if id(each) not in own:
             assert not each.native.isVisible()
+    assert widget.ignore.native.isVisible() == METHODS[method].takes_mask
     assert widget.summary.value == METHODS[method].summary
 
 

@@ -157,9 +157,9 @@ def test_large_pictures_are_sampled_so_that_they_fit_in_memory(monkeypatch, pict
 def test_people_are_held_out_as_a_whole(stack, monkeypatch):
     fitted = []
 
-    def watched(some, params):
+    def watched(some, params, **also):
         fitted.append(some)
-        return (yield from iter_fit(some, params))
+        return (yield from iter_fit(some, params, **also))
 
     iter_fit = searching.iter_fit
     monkeypatch.setattr(searching, "iter_fit", watched)

@@ -30,6 +30,18 @@ def test_it_prints_the_measures_and_writes_them(run, faces_folder, tmp_path):
         assert f"{float(row['held_out_error']):.4f}" == line.split()[2]
 
 
+def test_fits_can_begin_from_the_nearest_k(run, faces_folder):
+    for flag, code in (
+        ([], 0),
+        (["--warm-start"], 0),
+        (["--warm-start", "--init", "random"], 1),
+    ):
+        found, printed, errors = run(faces_folder, "--k", "3,4", *QUICK, *flag)
+        assert found == code
+        assert ("k = 4 " in printed) == (code == 0)
+    assert "--init='random' and --warm-start both say where fits begin" in errors
+
+
 def test_ctrl_c_writes_what_is_there(run, faces_folder, tmp_path, monkeypatch):
     from napari_latent_faces.choosing import search
 

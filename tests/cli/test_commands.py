@@ -449,9 +449,15 @@ def test_a_mask_leaves_pixels_out_of_the_fit(run, folder, out, tmp_path):
     mask = np.zeros((h, w), np.uint8)
     mask[:2] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    code, _, _ = run("fit", folder, "-o", out, *QUICK, "--mask", tmp_path / "mask.png")
+    code, printed, _ = run("fit", folder, "-o", out, *QUICK, "--mask", tmp_path / "mask.png")
     assert code == 0
-    np.testing.assert_array_equal(LatentFaces.load(out / "model.npz").mask, mask > 0)
+    model = LatentFaces.load(out / "model.npz")
+    np.testing.assert_array_equal(model.mask, mask > 0)
+    count, total = model.left_out
+    told = f"left out: {count} of {total} pixels ({100 * count / total:.3g} %)\n"
+    assert total * 2 == count * h
+    assert told in printed
+    assert told in run("info", out)[1]
 
 
 def test_a_mask_of_another_size_is_told(run, folder, out, tmp_path):

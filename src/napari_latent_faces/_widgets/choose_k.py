@@ -241,8 +241,9 @@ class ChooseKWidget(Container[Widget]):
             self.readout.value = ""
             return
         row = next(row for row in self.choice.rows() if row["k"] == k)
+        whose = f" of the sample of {len(self.choice.faces)} faces" * self.choice.is_sample
         self.readout.value = (
-            f"k = {k}: error {row['relative_error']:.4f}, held-out "
+            f"k = {k}: error {row['relative_error']:.4f}{whose}, held-out "
             f"{row['held_out_error']:.4f} \N{PLUS-MINUS SIGN} "
             f"{row['standard_error_to_lowest']:.4f}, stability {row['stability']:.2f}"
         )
@@ -286,7 +287,8 @@ class ChooseKWidget(Container[Widget]):
             show_error(str(error))
             return
         self.status.value = (
-            f"Shown: k = {model.n_components}, relative error {model.error:.4f}. {_CLICK}"
+            f"Shown: k = {model.n_components}, relative error {model.error:.4f} over all "
+            f"{len(model.weights)} faces. {_CLICK}"
         )
 
     def _ask_where_to_save(self) -> None:

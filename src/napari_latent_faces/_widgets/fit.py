@@ -22,7 +22,7 @@ from superqt import QCollapsible
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._preferences import default_method
 from napari_latent_faces._results import ShowOptions
-from napari_latent_faces._session import FitSession
+from napari_latent_faces._session import IGNORE, FitSession
 from napari_latent_faces._warm_up import WarmUp
 from napari_latent_faces._widgets.actions import ResultActions
 from napari_latent_faces._widgets.first_run import FirstRun
@@ -33,7 +33,7 @@ from napari_latent_faces._widgets.form import (
     show_rows,
 )
 from napari_latent_faces._widgets.keys import on_key
-from napari_latent_faces._widgets.parts import NO_FACES, face_stacks, show_progress
+from napari_latent_faces._widgets.parts import NO_FACES, face_stacks, mark_layers, show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.layers import faces_layer
 from napari_latent_faces.methods import METHODS
@@ -105,6 +105,14 @@ class FitWidget(Container[Widget]):
         self.summary = Label(value="")
         _wrap(self.summary)
         self._inputs = make_method_fields(METHODS)
+        self.ignore = ComboBox(
+            name="ignore",
+            label=IGNORE,
+            choices=self._marks,
+            tooltip="Labels or shapes over pixels that the fit shall not see, such as the "
+            "background: with the axes y, x in all faces alike; with face, y, x in single "
+            "ones.",
+        )
         self.slider = CheckBox(
             text="Components with a slider of their own",
             tooltip="One component at a time, as a stack, instead of all in one picture.",
@@ -143,7 +151,7 @@ class FitWidget(Container[Widget]):
         self._basic, self._rest = self._sorted_inputs()
         self._form = form_of([self.faces, self.method, self.summary, *self._basic])
         self.checks = [self.slider, self.residual, self.update_earlier]
-        self._advanced_form = form_of([*self._rest, *self.checks])
+        self._advanced_form = form_of([*self._rest, self.ignore, *self.checks])
         self.advanced = QCollapsible(
             "Advanced",
             expandedIcon="\N{BLACK DOWN-POINTING TRIANGLE}",
@@ -183,8 +191,10 @@ class FitWidget(Container[Widget]):
         """Show the fields of the chosen method only; the others keep what was typed."""
         shown = list(self.parameters.values())
         show_rows(self._form, self._basic, shown)
-        show_rows(self._advanced_form, self._rest, shown)
-        self.summary.value = METHODS[self.method.value].summary
+        method = METHODS[self.method.value]
+        shown += [self.ignore] * method.takes_mask
+        show_rows(self._advanced_form, [*self._rest, self.ignore], shown)
+        self.summary.value = method.summary
 
     @property
     def is_fitting(self) -> bool:
@@ -194,9 +204,14 @@ class FitWidget(Container[Widget]):
     def _stacks(self, _widget: Any = None) -> list[Image]:
         return face_stacks(self.viewer)
 
+    def _marks(self, _widget: Any = None) -> list[tuple[str, Any]]:
+        layers = mark_layers(self.viewer)
+        return [("nothing", None), *((layer.name, layer) for layer in layers)]
+
     def _sync(self) -> None:
         """Bring buttons and texts in line with the layers and the running fit."""
         self.faces.reset_choices()
+        self.ignore.reset_choices()
         session, ready = self._session, bool(self._stacks())
         fitting, drawing = session is not None, self.first_run.is_drawing
         self.fit_button.text = "Stop and &keep" if fitting else "F&it"
@@ -209,7 +224,14 @@ class FitWidget(Container[Widget]):
         self.fit_button.enabled = session.has_stepped if session is not None else free
         self.cancel_button.visible = self.progress.visible = fitting or drawing
         self.first_run.offer(sample=not (ready or fitting or drawing))
-        for each in (self.faces, self.method, *self._basic, *self._rest, *self.checks):
+        for each in (
+            self.faces,
+            self.method,
+            *self._basic,
+            *self._rest,
+            self.ignore,
+            *self.checks,
+        ):
             each.enabled = not fitting
         if not (ready or fitting or drawing):
             self.status.value = _NO_FACES
@@ -239,7 +261,8 @@ class FitWidget(Container[Widget]):
         options = ShowOptions(self.slider.value, self.residual.value, self.update_earlier.value)
         try:
             params = read_fields(METHODS[self.method.value], self.parameters)
-            session = FitSession(self.viewer, self.faces.value, params, options)
+            ignore = self.ignore.value if params.takes_mask else None  # else it is hidden
+            session = FitSession(self.viewer, self.faces.value, params, options, ignore)
         except (TypeError, ValueError) as error:
             show_error(str(error))
             return None
@@ -281,10 +304,7 @@ class FitWidget(Container[Widget]):
         show_progress(self.progress, step.iteration, step.max_iter)
         if is_first:  # there is something to stop and keep
             self._sync()
-        self.status.value = (
-            f"Iteration {step.iteration} of {step.max_iter}, relative error "
-            f"{step.error:.4f}, {self._session.elapsed:.1f} s"
-        )
+        self.status.value = self._session.words(step)
 
     def _tell(self, text: str) -> None:
         self.status.value = text

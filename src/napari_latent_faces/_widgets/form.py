@@ -105,6 +105,8 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
         "tooltip": known["help"],
         "value": declared.default,
     }
+    if declared.type == "bool":
+        return CheckBox(text=common.pop("label"), **common)
     if declared.type.startswith("int"):
         return CountBox(
             min=known["min"], max=min(known.get("max", _LARGEST), _LARGEST), **common

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, PushButton
-from napari.layers import Labels, Shapes
 
 from napari_latent_faces._marks import add_mask
 from napari_latent_faces._mend import MendJob
 from napari_latent_faces._widgets.form import form_of
 from napari_latent_faces._widgets.job_panel import JobPanel
+from napari_latent_faces._widgets.parts import mark_layers
 
 if TYPE_CHECKING:
     import napari
@@ -83,11 +83,7 @@ class MendWidget(JobPanel):
         return super()._is_offered(layer) and not layer.rgb
 
     def _masks(self, _widget: Any = None) -> list[Any]:
-        return [
-            layer
-            for layer in reversed(self.viewer.layers)
-            if isinstance(layer, (Labels, Shapes))
-        ]
+        return mark_layers(self.viewer)
 
     def _what_is_missing(self) -> str:
         missing = super()._what_is_missing()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.layers import Image
+from napari.layers import Image, Labels, Layer, Shapes
 
 from napari_latent_faces.layers import ROLE_KEY
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import napari
     from magicgui.widgets import ProgressBar
 
-__all__ = ["NO_FACES", "face_stacks", "show_progress"]
+__all__ = ["NO_FACES", "face_stacks", "mark_layers", "show_progress"]
 
 NO_FACES = (
     "No stack of faces yet. Open one with File > IO Utilities > Open folder of faces..., or "
@@ -31,6 +31,11 @@ def face_stacks(viewer: napari.components.ViewerModel) -> list[Image]:
         and not layer.rgb
         and ROLE_KEY not in layer.metadata
     ]
+
+
+def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:
+    """Return the layers of a viewer that can mark pixels, the uppermost first."""
+    return [layer for layer in reversed(viewer.layers) if isinstance(layer, (Labels, Shapes))]
 
 
 def show_progress(bar: ProgressBar, done: int, total: int) -> None:

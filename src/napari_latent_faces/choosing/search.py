@@ -19,6 +19,7 @@ from napari_latent_faces.choosing.heldout import held_out_error
 from napari_latent_faces.choosing.matching import stability
 from napari_latent_faces.choosing.options import ChoiceOptions
 from napari_latent_faces.choosing.splits import face_folds, pixel_halves, sample_faces
+from napari_latent_faces.choosing.warm import nearest_fit, warm_start
 from napari_latent_faces.nmf import NMFParams, iter_fit
 from napari_latent_faces.pixels import as_stack
 from napari_latent_faces.stack import FaceStack
@@ -192,6 +193,10 @@ class _Search:
         options: ChoiceOptions,
     ) -> None:
         self.whole, self.params, self.options = stack, params, options
+        if options.warm_start and params.init is not None:
+            raise ValueError(
+                f"init={params.init!r} and warm_start=True both say where fits begin: give one."
+            )
         self._rng = np.random.default_rng(params.random_state)
         self._chosen = sample_faces(len(stack), _most(stack, options), self._rng)
         self._folds = self._cut_faces()
@@ -207,6 +212,8 @@ class _Search:
             first = check_ks(ks, self._most_k, options.n_folds)
         self._queue = spread_out(first)
         self._measured: dict[int, _Measured] = {}
+        # of each part, the fits of the others by their k: what further ones begin from
+        self._fold_fits: list[dict[int, LatentFaces]] = [{} for _ in self._folds]
         self._choice = self._summed_up()
         self._done, self._shown = 0, 0.0
 
@@ -297,22 +304,25 @@ class _Search:
         """Leave each part of the faces out of a fit, and predict its pixels."""
         errors, unconverged = [], 0
         params = replace(self.params, n_components=k)
-        for number, (held_out, halves) in enumerate(
-            zip(self._folds, self._halves, strict=True), start=1
+        for number, (held_out, halves, fits) in enumerate(
+            zip(self._folds, self._halves, self._fold_fits, strict=True), start=1
         ):
-            others = np.setdiff1d(np.arange(len(stack)), held_out)
+            others = stack[np.setdiff1d(np.arange(len(stack)), held_out)]
             doing = f"k = {k}, part {number} of {len(self._folds)} held out"
-            model = yield from self._fit(stack[others], params, doing)
+            model = yield from self._fit(others, params, doing, nearest_fit(fits, k))
+            if self.options.warm_start:
+                fits[k] = model
             errors.append(held_out_error(model, stack.images[held_out], halves))
             unconverged += _is_unconverged(model)
         return errors, unconverged
 
     def _fit(
-        self, stack: FaceStack, params: NMFParams, doing: str
+        self, stack: FaceStack, params: NMFParams, doing: str, near: LatentFaces | None = None
     ) -> Generator[KStep, Message, LatentFaces]:
-        """Make one fit; the only place that does, whatever it starts from."""
+        """Make one fit, from another of the same faces if there is one."""
         yield from self._tell(doing)
-        steps, message = iter_fit(stack, params), _NO_MESSAGE
+        start = None if near is None else warm_start(near, stack, params)
+        steps, message = iter_fit(stack, params, start=start), _NO_MESSAGE
         while True:
             try:
                 step = steps.send(message)

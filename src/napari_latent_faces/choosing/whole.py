@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,9 +59,6 @@ def iter_whole_model(
         norm += float(np.square(block, dtype=np.float64).sum())
         yield faces.stop, n
     error = float(np.sqrt(lost / norm)) if norm > 0 else 0.0
-    provenance = replace(
-        model.provenance, names=stack.names, subjects=stack.subjects, source=stack.source
-    )
     return LatentFaces.from_factors(
         W,
         model.components.reshape(model.n_components, -1),
@@ -70,5 +66,5 @@ def iter_whole_model(
         error=error,
         scale=model.scale,
         params=model.params,
-        provenance=provenance,
+        provenance=model.provenance.of_other_faces(stack),
     )

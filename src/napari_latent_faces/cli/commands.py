@@ -24,6 +24,7 @@ from napari_latent_faces.cli.inputs import (
 from napari_latent_faces.cli.options import chosen, given, option, spelled
 from napari_latent_faces.cli.output import (
     iterations,
+    left_out_facts,
     method_facts,
     model_facts,
     say,
@@ -115,6 +116,7 @@ def _fit(args: argparse.Namespace) -> None:
             "components": model.n_components,
             "iterations": iterations(model),
             "relative error": f"{model.error:.6f}",
+            **left_out_facts(model),
             "written to": args.out,
         }
     )

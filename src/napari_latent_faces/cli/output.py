@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["iterations", "method_facts", "model_facts", "say", "size_facts", "tell"]
+__all__ = [
+    "iterations",
+    "left_out_facts",
+    "method_facts",
+    "model_facts",
+    "say",
+    "size_facts",
+    "tell",
+]
 
 
 def say(text: str) -> None:
@@ -37,6 +45,7 @@ def model_facts(model: LatentFaces) -> dict[str, Any]:
         "components": model.n_components,
         "iterations": iterations(model),
         "relative error": f"{model.error:.6f}",
+        **left_out_facts(model),
         **_encoded_from(origin.encoded_from),
         "parameters": _listed(model.params.to_dict()),
         "versions": _listed(origin.versions),
@@ -59,6 +68,13 @@ def method_facts(model: LatentFaces) -> dict[str, str]:
     """Name the method, where it is not the usual one."""
     method = model.params.method
     return {} if method == NMFParams.method else {"method": method}
+
+
+def left_out_facts(model: LatentFaces) -> dict[str, str]:
+    """Return how many pixels the fit left out, if any."""
+    count, total = model.left_out
+    share = f"{100 * count / total:.3g} %"
+    return {"left out": f"{count} of {total} pixels ({share})"} if count else {}
 
 
 def iterations(model: LatentFaces) -> str:

@@ -61,6 +61,12 @@ class FitStep:
     error: float
     factors: Factors = field(repr=False)
 
+    @property
+    def n_faces(self) -> int | None:
+        """How many faces `error` is about; None for those of a cluster, which are all."""
+        weights = self.factors.weights
+        return None if callable(weights) else len(weights)
+
     @cached_property
     def components(self) -> NDArray[Any]:
         """The components so far, shape (k, h, w), each with maximum 1.
@@ -197,6 +203,9 @@ def _model(
     state: Factors,
     reason: StopReason,
 ) -> LatentFaces:
+    provenance = Provenance.of(stack, state.iteration, reason)
+    if also.missing is not None:
+        provenance = provenance.with_missing(also.missing)
     return LatentFaces.from_factors(
         state.W,
         state.pictures().reshape(params.n_components, -1),
@@ -204,6 +213,6 @@ def _model(
         error=state.error,
         scale=state.scale,
         params=params,
-        provenance=Provenance.of(stack, state.iteration, reason),
+        provenance=provenance,
         mask=also.mask,
     )

@@ -120,6 +120,7 @@ class NMFParams(Parameters):
     title = "NMF"
     summary = "Adds up non-negative parts: foreheads, beards, light from one side."
     coding = "non-negative"
+    takes_mask = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
