@@ -83,11 +83,20 @@ def notes(monkeypatch):
 
 
 @pytest.fixture
+def qtbot(qapp, request):
+    """Return pytest-qt's, with more patience."""
+    from tests.jobs import PatientBot
+
+    return PatientBot(request)
+
+
+@pytest.fixture
 def empty_viewer(qapp):
     """Return a viewer without a window; the threads that worked for it end before the test."""
     from napari.components import ViewerModel
-    from superqt.utils import WorkerBase
+
+    from tests.jobs import end_all_work
 
     yield ViewerModel()
-    WorkerBase.await_workers(10_000)
+    end_all_work()
     qapp.processEvents()

@@ -18,6 +18,7 @@ from napari_latent_faces.cli import progress as cli_progress
 from napari_latent_faces.cli.options import chosen, option, spelled
 from napari_latent_faces.cli.parser import command_parser
 from napari_latent_faces.reading.options import ReadOptions
+from tests.patience import PATIENCE
 
 FIELDS = [(each, declared) for each in (NMFParams, ReadOptions) for declared in fields(each)]
 QUICK = ["-k", "3", "--max-iter", "5", "--tol", "0"]
@@ -265,7 +266,7 @@ class TestInterrupt:
                 if line.startswith("fitting 3 components: "):
                     break
             process.send_signal(signal.SIGINT)
-            printed, errors = process.communicate(timeout=30)
+            printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         assert printed == ""
         assert errors.splitlines()[-1] == "latent-faces: interrupted, nothing was written"
@@ -347,7 +348,7 @@ class TestInfo:
         place = folder.rename(folder.with_name("面"))
         env = {**os.environ, "PYTHONIOENCODING": "ascii"}
         with spawn("info", place, env=env) as process:
-            printed, errors = process.communicate(timeout=30)
+            printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
         assert r"\u9762" in printed
 
@@ -422,7 +423,7 @@ class TestStart:
             "atexit.register(lambda: print(*heavy & set(sys.modules), file=sys.stderr))"
         )
         with spawn(*argv, code=report) as process:
-            printed, errors = process.communicate(timeout=30)
+            printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
         assert "latent-faces" in printed
         assert not errors.strip()

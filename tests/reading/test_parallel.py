@@ -6,6 +6,7 @@ import pytest
 
 from napari_latent_faces.reading import parallel
 from napari_latent_faces.reading.parallel import Meter, run_each
+from tests.patience import PATIENCE
 
 
 class StopReadError(Exception):
@@ -34,7 +35,7 @@ def test_work_is_done_elsewhere_and_progress_told_here(eager_meter):
 
     def work(_):
         seen.add(threading.get_ident())
-        first.wait(10)
+        first.wait(PATIENCE)
 
     def progress(done, total):
         assert threading.get_ident() == here
@@ -63,7 +64,7 @@ def test_an_exception_of_progress_cancels(eager_meter):
     cancelled = threading.Event()
 
     def work(i):
-        cancelled.wait(10)
+        cancelled.wait(PATIENCE)
         done.append(i)
 
     def progress(*_):

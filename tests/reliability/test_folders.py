@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from napari_latent_faces.folder import NoFacesError, read_faces
 from napari_latent_faces.reading.sources import list_folder
+from tests.patience import PATIENCE
 from tests.pictures import encoded, face, make
 from tests.reliability.measured import measured
 
@@ -249,7 +250,7 @@ def test_files_that_are_rewritten_all_the_time(tmp_path):
         stacks = [read_faces(tmp_path) for _ in range(10)]
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(PATIENCE)
     for stack in stacks:
         out = {name for name, _ in (*stack.report.skipped, *stack.report.passed_over)}
         assert len(stack) + len(out) == 10

@@ -22,6 +22,7 @@ from napari_latent_faces import LatentFaces
 from napari_latent_faces.export import export_model
 from napari_latent_faces.npz import write_arrays
 from tests.fuzz.targets import a_model
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 
@@ -111,7 +112,7 @@ def kill_while_writing(what, target, sources, rng):
         with pytest.raises(subprocess.TimeoutExpired):
             writer.wait(rng.uniform(0, 0.1 if what == "model" else 0.6))
         writer.kill()
-    assert writer.wait(20) == -signal.SIGKILL
+    assert writer.wait(PATIENCE) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("what", ["model", "export"])
