@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import MISSING, fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -393,7 +394,7 @@ class TestProgress:
 
     def test_is_a_line_now_and_then_elsewhere(self, monkeypatch, capsys):
         now = 0.0
-        monkeypatch.setattr(cli_progress.time, "monotonic", lambda: now)
+        monkeypatch.setattr(cli_progress, "time", SimpleNamespace(monotonic=lambda: now))
         with cli_progress.progress("fitting") as show:
             for done in range(1, 251):
                 now += 0.125

@@ -343,7 +343,7 @@ def test_a_scheduler_that_goes_away_is_named(lazy):
         [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         address = process.stdout.readline().strip()
-        with distributed.Client(address, set_as_default=False, timeout=2) as client:
+        with distributed.Client(address, set_as_default=False, timeout=PATIENCE) as client:
             steps = iter_fit(lazy, client=client, **PARAMS)
             on_full_pictures(steps, 1)
             process.kill()
