@@ -260,7 +260,11 @@ class TestFit:
 
 class TestInterrupt:
     def test_during_a_fit_leaves_nothing(self, folder, out):
-        every_step = "import napari_latent_faces.cli.progress as p; p._PERIOD = 0"
+        # what runs in the background, as these tests may, is started with a deaf ear for it
+        every_step = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "import napari_latent_faces.cli.progress as p; p._PERIOD = 0"
+        )
         endless = ["--max-iter", 10**7, "--tol", 0]
         with spawn("fit", folder, "-o", out, "-k", 3, *endless, code=every_step) as process:
             for line in process.stderr:
