@@ -10,9 +10,18 @@ os.environ["NAPARI_CONFIG"] = ""
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from napari_latent_faces.stack import FaceStack
+
+# The same examples each time, however slow the machine is: what fails is what was changed.
+# `--hypothesis-profile explore` looks at others.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
