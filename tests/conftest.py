@@ -10,9 +10,18 @@ os.environ["NAPARI_CONFIG"] = ""
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from napari_latent_faces.stack import FaceStack
+
+# The same examples each time, however slow the machine is: what fails is what was changed.
+# `--hypothesis-profile explore` looks at others.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +92,20 @@ def notes(monkeypatch):
 
 
 @pytest.fixture
+def qtbot(qapp, request):
+    """Return pytest-qt's, with more patience."""
+    from tests.jobs import PatientBot
+
+    return PatientBot(request)
+
+
+@pytest.fixture
 def empty_viewer(qapp):
     """Return a viewer without a window; the threads that worked for it end before the test."""
     from napari.components import ViewerModel
-    from superqt.utils import WorkerBase
+
+    from tests.jobs import end_all_work
 
     yield ViewerModel()
-    WorkerBase.await_workers(10_000)
+    end_all_work()
     qapp.processEvents()

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from pytestqt.qtbot import QtBot
+from superqt.utils import WorkerBase
+
+from tests.patience import PATIENCE
+
+
+class PatientBot(QtBot):
+    """Waits for as long as a slow machine may take, whatever a test thinks it needs."""
+
+    def waitUntil(self, callback, *, timeout=0):  # noqa: N802 - pytest-qt's name
+        super().waitUntil(callback, timeout=max(timeout, PATIENCE * 1000))
+
 
 def run(qtbot, job):
     """Run a job to its end and return what it tells."""
     told = []
     job.ended.connect(told.append)
     job.start()
-    qtbot.waitUntil(lambda: bool(told), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(told))
     return told[0]
 
 
 def wait_for_model(panel, qtbot):
     """Let a panel read the model file that it was told to open."""
-    qtbot.waitUntil(lambda: not panel.model_choice.is_opening, timeout=30_000)
+    qtbot.waitUntil(lambda: not panel.model_choice.is_opening)
+
+
+def end_all_work():
+    """Ask everything that runs in threads to end, and wait for it."""
+    WorkerBase.await_workers(PATIENCE * 1000)

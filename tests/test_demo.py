@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_latent_faces import _demo, draw_faces
 from napari_latent_faces.cli import main
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def folder(tmp_path):
 
 def run(*argv):
     start = [sys.executable, "-m", "napari_latent_faces", "demo", *map(str, argv)]
-    return subprocess.run(start, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(start, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 @pytest.mark.window

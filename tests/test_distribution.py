@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".*cache", ".hypothesis", "__pycache__", "*.png"
+    ".git", ".venv*", ".*cache", ".hypothesis", "__pycache__", "*.png"
 )
 
 

@@ -115,7 +115,7 @@ def test_cancel_and_removal_leave_nothing(viewer, model, qtbot):
         end(job)
         assert len(told) == 1
         assert job.is_over
-        qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+        qtbot.waitUntil(lambda: not WorkerBase._worker_set)
         assert set(roles(viewer)) <= {None}
     assert "removed" in told[0]
 
@@ -135,5 +135,5 @@ def test_two_viewers_at_once(viewer, stack, model, qtbot):
     jobs = [EncodeJob(each, each.layers["new"], model) for each in (viewer, other)]
     for job in jobs:
         job.start()
-    qtbot.waitUntil(lambda: all(job.result is not None for job in jobs), timeout=30_000)
+    qtbot.waitUntil(lambda: all(job.result is not None for job in jobs))
     assert [len(job.encoding.errors) for job in jobs] == [30, 9]

@@ -8,6 +8,7 @@ import pytest
 from superqt.utils import WorkerBase
 
 from napari_latent_faces._job import Job, QuietJob, _running
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("qapp")
 
@@ -21,10 +22,10 @@ def test_works_in_a_thread_and_tells_here(qtbot):
     job = Job(lambda a, b: (threads.append(threading.get_ident()), a + b)[1], 1, b=2)
     job.returned.connect(lambda result: results.append((result, threading.get_ident())))
     job.start()
-    qtbot.waitUntil(lambda: bool(results), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(results))
     assert results == [(3, threading.get_ident())]
     assert threads != [threading.get_ident()]
-    qtbot.waitUntil(finished, timeout=10_000)
+    qtbot.waitUntil(finished)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +45,11 @@ def test_an_error_is_shown_and_told(kind, in_steps, qtbot, notes):
     job.failed.connect(failed.append)
     job.ended.connect(ended.append)
     job.start()
-    qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ended))
     assert failed == ["no luck"]
     assert ended == ["Failed: no luck"]
     assert "no luck" in notes[0]
-    qtbot.waitUntil(finished, timeout=10_000)
+    qtbot.waitUntil(finished)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -56,7 +57,7 @@ def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, notes):
     heard, go = [], threading.Event()
 
     def work():
-        go.wait(10)
+        go.wait(PATIENCE)
         if fails:
             raise OSError("too late")
 
@@ -66,7 +67,7 @@ def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, notes):
     job.start()
     job.abandon()
     go.set()
-    qtbot.waitUntil(finished, timeout=10_000)
+    qtbot.waitUntil(finished)
     assert not heard
     assert not notes
 
@@ -84,12 +85,12 @@ def test_a_generator_hears_what_is_sent(qtbot):
     job.returned.connect(returned.append)
     job.ended.connect(ended.append)
     job.start()
-    qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ended))
     assert steps[0] == "waiting"
     assert returned == ["enough"]
     assert ended == [""]
     assert job.is_over
-    qtbot.waitUntil(finished, timeout=10_000)
+    qtbot.waitUntil(finished)
 
 
 def test_a_cancelled_one_ends_once_and_closes_its_generator(qtbot):
@@ -107,21 +108,21 @@ def test_a_cancelled_one_ends_once_and_closes_its_generator(qtbot):
     job.ended.connect(ended.append)
     job.stepped.connect(lambda _: job.cancel())
     job.start()
-    qtbot.waitUntil(lambda: bool(ended) and finished(), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ended) and finished())
     job.cancel()
     assert ended == ["Cancelled."]
     gc.collect()
-    assert closed.wait(10)
+    assert closed.wait(PATIENCE)
 
 
 def test_warnings_are_passed_on(qtbot, notes):
     job, ended = Job(warnings.warn, "look out", stacklevel=1), []
     job.ended.connect(ended.append)
     job.start()
-    qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ended))
     assert len(notes) == 1
     assert "look out" in notes[0]
-    qtbot.waitUntil(finished, timeout=10_000)
+    qtbot.waitUntil(finished)
 
 
 @pytest.mark.parametrize(("kind", "shown"), [(OSError, 0), (ZeroDivisionError, 1)])
@@ -132,7 +133,7 @@ def test_a_quiet_one_leaves_wrong_input_to_its_owner(kind, shown, qtbot, notes):
     job, failed = QuietJob(fail), []
     job.failed.connect(failed.append)
     job.start()
-    qtbot.waitUntil(lambda: bool(failed) and finished(), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(failed) and finished())
     assert failed == ["no luck"]
     assert len(notes) == shown
 
@@ -145,6 +146,6 @@ def test_a_value_that_does_not_fit_any_more_is_an_error(qtbot, notes):
     job, ended = Late(lambda: "This"), []
     job.ended.connect(ended.append)
     job.start()
-    qtbot.waitUntil(lambda: bool(ended) and finished(), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(ended) and finished())
     assert ended == ["Failed: This is of no use"]
     assert len(notes) == 1

@@ -41,7 +41,7 @@ def mixed(viewer):
 
 
 def wait(desk, qtbot):
-    qtbot.waitUntil(lambda: not desk.is_making, timeout=20_000)
+    qtbot.waitUntil(lambda: not desk.is_making)
 
 
 def boxes(viewer):
@@ -235,7 +235,7 @@ class TestMaking:
         desk.cancel()
         assert not desk.is_making
         assert told == ["Cancelled; nothing was kept."]
-        qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=20_000)
+        qtbot.waitUntil(lambda: not WorkerBase._worker_set)
         assert not by_role(viewer, "generated")
 
     def test_another_model_drops_what_is_being_made(self, desk, viewer, stack, qtbot):
@@ -245,7 +245,7 @@ class TestMaking:
         other = fit(stack, n_components=2, max_iter=5, tol=0)
         ResultLayers(viewer, viewer.layers["orl"], ShowOptions()).show_model(other)
         assert "another model" in told[-1]
-        qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=20_000)
+        qtbot.waitUntil(lambda: not WorkerBase._worker_set)
         assert not by_role(viewer, "generated")
 
     def test_what_goes_wrong_is_told(self, desk, monkeypatch, qtbot):

@@ -18,7 +18,7 @@ def prepared(model, qtbot):
     finder, told = NoveltyFinder(model), []
     finder.ready.connect(lambda: told.append("ready"))
     finder.start()
-    qtbot.waitUntil(lambda: bool(told), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(told))
     return finder
 
 
@@ -50,7 +50,7 @@ def test_an_abandoned_finder_says_nothing(model, qtbot):
     finder.ready.connect(lambda: told.append("ready"))
     finder.start()
     finder.abandon()
-    qtbot.waitUntil(lambda: finder not in _running, timeout=20_000)
+    qtbot.waitUntil(lambda: finder not in _running)
     assert not told
     assert finder.find(model.weights[0]) is None
 

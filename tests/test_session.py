@@ -14,7 +14,7 @@ from napari_latent_faces._marks import Marks
 from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
 from napari_latent_faces.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
-from tests.jobs import run
+from tests.jobs import end_all_work, run
 
 LONG = NMFParams(n_components=3, max_iter=1_000_000, tol=0)
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
@@ -120,10 +120,7 @@ def test_the_parts_are_seen_while_they_form(viewer, qtbot):
     pictures = []
     made.stepped.connect(lambda _: pictures.append(viewer.layers["latent faces [orl]"].data))
     made.start()
-    qtbot.waitUntil(
-        lambda: len(pictures) > 1 and not np.array_equal(pictures[0], pictures[-1]),
-        timeout=30_000,
-    )
+    qtbot.waitUntil(lambda: len(pictures) > 1 and not np.array_equal(pictures[0], pictures[-1]))
     made.cancel()
 
 
@@ -142,7 +139,7 @@ def test_cancel_drops_it(viewer, qtbot):
     assert run(qtbot, made) == "Cancelled; nothing was kept."
     assert [layer.name for layer in viewer.layers] == ["orl"]
     assert made.is_over
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
 
 
 def test_removing_the_faces_ends_their_fit(viewer, qtbot):
@@ -175,7 +172,7 @@ def test_two_viewers_fit_at_once_as_they_would_alone(viewer, stack, qtbot):
     sessions = [session(viewer, SHORT), session(other, SHORT)]
     for made in sessions:
         made.start()
-    qtbot.waitUntil(lambda: all(made.model is not None for made in sessions), timeout=30_000)
+    qtbot.waitUntil(lambda: all(made.model is not None for made in sessions))
     for made, faces in zip(sessions, (stack, stack[:20]), strict=True):
         np.testing.assert_array_equal(made.model.weights, fit(faces, SHORT).weights)
 
@@ -185,11 +182,11 @@ def test_an_abandoned_session_touches_nothing(viewer, qtbot):
     stepped = []
     made.stepped.connect(stepped.append)
     made.start()
-    qtbot.waitUntil(lambda: bool(stepped), timeout=30_000)
+    qtbot.waitUntil(lambda: bool(stepped))
     made.abandon()
     before = len(stepped), len(viewer.layers)
-    WorkerBase.await_workers(10_000)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    end_all_work()
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert (len(stepped), len(viewer.layers)) == before
     made.stop()
     made.cancel()
@@ -234,7 +231,7 @@ def test_a_finished_session_is_let_go(viewer, qtbot):
 
     made = session(viewer, SHORT)
     run(qtbot, made)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     gone = weakref.ref(made)
     del made
     gc.collect()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.patience import PATIENCE
+
 _OPENED = """
 import sys
 from napari.components import ViewerModel
@@ -28,7 +30,7 @@ QThreadPool.globalInstance().waitForDone()
 
 
 def test_the_panel_loads_what_a_fit_needs_without_being_asked_to_fit():
-    subprocess.run([sys.executable, "-c", _OPENED], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", _OPENED], check=True, timeout=PATIENCE)
 
 
 _CLOSED = """
@@ -50,4 +52,4 @@ QThreadPool.globalInstance().waitForDone()
 
 
 def test_closing_the_panel_at_once_ends_it():
-    subprocess.run([sys.executable, "-c", _CLOSED], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", _CLOSED], check=True, timeout=PATIENCE)

@@ -39,7 +39,7 @@ def told(monkeypatch):
 
 def measure(widget, qtbot):
     widget.start_button.native.click()
-    qtbot.waitUntil(lambda: not widget.is_busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.is_busy)
 
 
 def begin(widget, qtbot, done=2):
@@ -47,9 +47,7 @@ def begin(widget, qtbot, done=2):
     widget.ks.value = "1:19"
     widget.effort["n_starts"].value = 30
     widget.start_button.native.click()
-    qtbot.waitUntil(
-        lambda: widget.choice is not None and len(widget.choice) >= done, timeout=60_000
-    )
+    qtbot.waitUntil(lambda: widget.choice is not None and len(widget.choice) >= done)
 
 
 def roles(viewer):
@@ -102,7 +100,7 @@ def test_a_sample_is_extended_to_all_faces_when_it_is_shown(faces, widget, viewe
     measure(widget, qtbot)
     assert "sample of 20 of 40" in widget.words.value
     widget.show_model(4)
-    qtbot.waitUntil(lambda: not widget.is_busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not widget.is_busy)
     model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
     assert model.shape == (40, 12, 10)
     assert model.n_components == 4
@@ -136,7 +134,7 @@ def test_stop_keeps_what_is_measured(faces, widget, qtbot):
     assert not widget.ks.enabled
     assert widget.progress.value > 0
     widget.start_button.native.click()
-    qtbot.waitUntil(lambda: not widget.is_busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not widget.is_busy)
     assert 2 <= len(widget.choice) < 19
     assert widget.save_button.enabled
     assert widget.ks.enabled
@@ -147,7 +145,7 @@ def test_cancel_ends_at_once(faces, widget, viewer, qtbot):
     widget.cancel_button.native.click()
     assert not widget.is_busy
     assert widget.status.value == "Cancelled. What was measured stays."
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert len(viewer.layers) == 1
 
 
@@ -158,15 +156,15 @@ def test_removing_the_faces_ends_it(faces, widget, viewer, qtbot):
     assert "The faces were removed." in widget.status.value
     widget.show_model(int(widget.choice.ks[0]))
     assert not viewer.layers
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
 
 
 def test_a_closed_widget_ends_its_search(viewer, faces, qtbot):
     widget = ChooseKWidget(viewer)
     begin(widget, qtbot, done=1)
     widget.native.deleteLater()
-    qtbot.waitUntil(lambda: not widget.is_busy, timeout=10_000)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.is_busy)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     viewer.layers.clear()
 
 

@@ -170,8 +170,8 @@ def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot
     assert not widget.table.isVisible()
     widget.left.setCurrentIndex(1)  # the first answer is not waited for
     widget.right.setCurrentIndex(0)
-    qtbot.waitUntil(widget.table.isVisible, timeout=10_000)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(widget.table.isVisible)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert widget.pairs.models == (pca, model)
     assert len(cells(widget)) == 4
 
@@ -184,5 +184,5 @@ def test_what_cannot_be_compared_in_a_thread_is_told(
     monkeypatch.setattr(compare, "_AT_ONCE", 0)
     add(viewer, model, "one")
     add(viewer, fit(stack.images[:, :9], n_components=2, max_iter=3, tol=0), "other")
-    qtbot.waitUntil(lambda: "different faces" in widget.note.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "different faces" in widget.note.text())
     assert "different faces" in told[0]

@@ -60,7 +60,7 @@ def test_the_mouse_is_followed_until_it_leaves(plot, qtbot):
     plot.hovered.connect(seen.append)
     for k in (2, 20):
         qtbot.mouseMove(plot, plot.point(k).toPoint())
-        qtbot.waitUntil(lambda k=k: plot.hovered_k == k, timeout=5_000)
+        qtbot.waitUntil(lambda k=k: plot.hovered_k == k)
     plot.leaveEvent(None)
     assert seen[-3:] == [2, 20, None]
 

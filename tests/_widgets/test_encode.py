@@ -32,7 +32,7 @@ def add_model(viewer, model):
 def run(widget, qtbot):
     widget.start_button.native.click()
     assert widget.is_working
-    qtbot.waitUntil(lambda: not widget.is_working, timeout=30_000)
+    qtbot.waitUntil(lambda: not widget.is_working)
 
 
 def test_it_says_what_is_missing(widget, viewer, stack, model):
@@ -226,6 +226,6 @@ def test_a_closed_widget_ends_its_work_and_follows_the_viewer_no_more(
     add_model(viewer, model)
     job = widget.start()
     widget.native.deleteLater()
-    qtbot.waitUntil(lambda: job.is_over, timeout=10_000)
+    qtbot.waitUntil(lambda: job.is_over)
     viewer.dims.set_point(0, 3)
     viewer.layers.clear()

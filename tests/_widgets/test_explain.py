@@ -9,7 +9,6 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QApplication, QWidget
-from superqt.utils import WorkerBase
 
 from napari_latent_faces import FaceStack, fit
 from napari_latent_faces._focus import focus_of
@@ -21,6 +20,7 @@ from napari_latent_faces.explain import Explainer, face_error
 from napari_latent_faces.layers import faces_layer, model_layers
 from napari_latent_faces.methods import PCAParams
 from napari_latent_faces.nearest import NearestFaces
+from tests.jobs import end_all_work
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def show(viewer, stack, model, name="orl"):
 
 
 def wait_until_ready(panel, qtbot):
-    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1, timeout=10_000)
+    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1)
 
 
 def go_to(viewer, face):
@@ -149,7 +149,7 @@ def test_a_drag_of_the_slider_is_one_update(ready, viewer, monkeypatch, qtbot):
     monkeypatch.setattr(ready.portrait, "show_words", shown.append)
     for face in range(1, 20):
         focus_of(viewer).go_to_face(face)
-    qtbot.waitUntil(lambda: bool(shown), timeout=5_000)
+    qtbot.waitUntil(lambda: bool(shown))
     QApplication.processEvents()
     assert len(shown) == 1
     assert "20 of 30" in shown[0]
@@ -183,10 +183,10 @@ def test_lazy_faces_are_read_when_the_slider_rests(viewer, panel, stack, model, 
         go_to(viewer, face)
         panel.update_face()
     assert "relative error ..." in panel.portrait.words.text()
-    qtbot.waitUntil(lambda: "..." not in panel.portrait.words.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "..." not in panel.portrait.words.text())
     wanted = {11, *keys(panel.nearest)}
-    qtbot.waitUntil(lambda: wanted <= set(asked), timeout=10_000)
-    WorkerBase.await_workers(10_000)
+    qtbot.waitUntil(lambda: wanted <= set(asked))
+    end_all_work()
     QApplication.processEvents()
     for item in panel.nearest.items:
         np.testing.assert_array_equal(item.pixels, stack.images[item.key])
@@ -208,9 +208,7 @@ def test_faces_that_cannot_be_read_are_told(viewer, panel, stack, model, qtbot):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(faces), "data", broken)
         panel.update_face()
-        qtbot.waitUntil(
-            lambda: "s1/1.png is gone" in panel.portrait.words.text(), timeout=10_000
-        )
+        qtbot.waitUntil(lambda: "s1/1.png is gone" in panel.portrait.words.text())
 
 
 def test_a_model_without_its_faces_shows_reconstructions(viewer, panel, model, qtbot):

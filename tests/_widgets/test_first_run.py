@@ -48,7 +48,7 @@ def test_show_me_draws_fits_and_makes_way(widget, viewer, drawn, qtbot):
     widget.first_run.sample_button.native.click()
     assert widget.progress.visible
     assert not widget.first_run.sample_button.visible
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3 and not widget.is_fitting, timeout=30_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3 and not widget.is_fitting)
     faces = viewer.layers["drawn faces"]
     np.testing.assert_array_equal(faces.data, drawn.images)
     assert viewer.layers[-1].metadata[MODEL_KEY].n_components == 20
@@ -58,14 +58,14 @@ def test_show_me_draws_fits_and_makes_way(widget, viewer, drawn, qtbot):
 
 def test_the_drawing_can_be_cancelled(widget, viewer, endless, qtbot):
     widget.first_run.sample_button.native.click()
-    qtbot.waitUntil(lambda: widget.progress.value == 1, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.progress.value == 1)
     assert widget.cancel_button.visible
     widget.cancel_button.native.click()
     assert not widget.first_run.is_drawing
     assert widget.first_run.sample_button.visible
     assert not widget.progress.visible
     assert "Show me" in widget.status.value
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert not viewer.layers
 
 

@@ -25,13 +25,13 @@ def faces(viewer, stack):
 
 
 def wait_for_the_end(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=30_000)
+    qtbot.waitUntil(lambda: not widget.is_fitting)
 
 
 def begin_a_long_fit(widget, qtbot):
     widget.parameters["max_iter"].value = 10**6
     widget.fit_button.native.click()
-    qtbot.waitUntil(lambda: widget.progress.value > 0, timeout=30_000)
+    qtbot.waitUntil(lambda: widget.progress.value > 0)
 
 
 def test_without_faces_it_says_where_to_get_some(widget):
@@ -197,7 +197,7 @@ def test_a_closed_widget_ends_its_fit_and_follows_the_layers_no_more(
     widget.parameters["tol"].value = "0"
     begin_a_long_fit(widget, qtbot)
     widget.native.deleteLater()
-    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=10_000)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.is_fitting)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     viewer.add_image(np.zeros((5, 8, 8)))
     viewer.layers.clear()

@@ -26,7 +26,7 @@ def widget(viewer, qtbot):
 def run(widget, qtbot):
     widget.start_button.native.click()
     assert widget.is_working
-    qtbot.waitUntil(lambda: not widget.is_working, timeout=30_000)
+    qtbot.waitUntil(lambda: not widget.is_working)
 
 
 def test_without_marks_it_says_how_to_make_some(widget):
@@ -115,5 +115,5 @@ def test_a_closed_widget_ends_its_work(viewer, stack, qtbot):
     viewer.add_labels(np.eye(12, 10, dtype=int))
     job = widget.start()
     widget.native.deleteLater()
-    qtbot.waitUntil(lambda: job.is_over, timeout=10_000)
+    qtbot.waitUntil(lambda: job.is_over)
     viewer.layers.clear()

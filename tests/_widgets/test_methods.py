@@ -33,7 +33,7 @@ def fit_by(widget, qtbot, method, **typed):
     for name, value in typed.items():
         widget.parameters[name].value = value
     widget.fit_button.native.click()
-    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=30_000)
+    qtbot.waitUntil(lambda: not widget.is_fitting)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -123,7 +123,7 @@ def test_a_cancelled_fit_hides_the_earlier_one_again(widget, viewer, qtbot):
     widget.method.value = "nmf"
     widget.parameters["max_iter"].value = 10**6
     widget.fit_button.native.click()
-    qtbot.waitUntil(lambda: hidden.visible, timeout=30_000)
+    qtbot.waitUntil(lambda: hidden.visible)
     widget.cancel_button.native.click()
     assert not hidden.visible
     np.testing.assert_array_equal(hidden.data, picture)
@@ -154,7 +154,7 @@ class TestActions:
         fit_by(widget, qtbot, "pca")
         widget.actions.export_button.native.click()
         assert not widget.actions.export_button.enabled
-        qtbot.waitUntil(lambda: not widget.actions.is_exporting, timeout=10_000)
+        qtbot.waitUntil(lambda: not widget.actions.is_exporting)
         assert {path.name for path in tmp_path.iterdir()} == {
             "model.npz", "components", "components.png", "mean.png", "weights.csv"
         }  # fmt: skip
@@ -178,7 +178,7 @@ class TestActions:
         monkeypatch.setattr(QMessageBox, "question", question)
         fit_by(widget, qtbot, "pca")
         widget.actions.export_button.native.click()
-        qtbot.waitUntil(lambda: not widget.actions.is_exporting, timeout=10_000)
+        qtbot.waitUntil(lambda: not widget.actions.is_exporting)
         assert "earlier export" in asked[0]
         changed = (tmp_path / "model.npz").read_bytes() != before
         assert changed == (answer == "Yes")
@@ -208,7 +208,7 @@ class TestActions:
         monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
         fit_by(widget, qtbot, "pca")
         widget.actions.export(tmp_path)
-        qtbot.waitUntil(lambda: not widget.actions.is_exporting, timeout=10_000)
+        qtbot.waitUntil(lambda: not widget.actions.is_exporting)
         assert "No space left" in told[0]
         assert widget.status.value.startswith("The export failed")
 
@@ -218,6 +218,6 @@ class TestActions:
             viewer.add_layer(Layer.create(*data))
         widget.actions.export(tmp_path)
         widget.native.deleteLater()
-        qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+        qtbot.waitUntil(lambda: not WorkerBase._worker_set)
         viewer.layers.clear()
         assert (tmp_path / "model.npz").exists()

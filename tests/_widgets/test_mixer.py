@@ -37,7 +37,7 @@ def widget(viewer, model, qtbot):
 
 
 def wait(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget._desk.is_making, timeout=20_000)
+    qtbot.waitUntil(lambda: not widget._desk.is_making)
 
 
 def weights(widget):
@@ -102,7 +102,7 @@ def test_undo_redo_and_reset_by_buttons_and_keys(widget, qtbot):
     np.testing.assert_array_equal(weights(widget), start)
     widget.activateWindow()
     row.slider.setFocus()
-    qtbot.waitUntil(row.slider.hasFocus, timeout=5_000)
+    qtbot.waitUntil(row.slider.hasFocus)
     control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
     qtbot.keyClick(row.slider, Qt.Key.Key_Z, control)
     np.testing.assert_array_equal(weights(widget), changed)
@@ -156,7 +156,7 @@ def test_the_mix_starts_from(widget, viewer, at, model):
 def test_the_nearest_real_face_is_named_and_a_click_goes_there(widget, viewer, qtbot):
     viewer.dims.set_point(0, 5)
     widget.steps.starts[0].click()
-    qtbot.waitUntil(lambda: "s5/1.png" in widget.nearest.text.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "s5/1.png" in widget.nearest.text.text())
     text = widget.nearest.text.text()
     assert "Subject s5" in text
     assert "0 grey values" in text
@@ -253,7 +253,7 @@ def test_a_closed_widget_follows_no_more(viewer, model, qtbot, qapp):
     widget = MixerWidget(viewer)
     desk = widget._desk
     widget.deleteLater()
-    qtbot.waitUntil(lambda: desk.mix is None, timeout=10_000)
+    qtbot.waitUntil(lambda: desk.mix is None)
     focus_of(viewer).select_component(1)
     viewer.dims.set_point(0, 3)
     viewer.layers.clear()

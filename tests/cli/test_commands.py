@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import MISSING, fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from napari_latent_faces.cli import progress as cli_progress
 from napari_latent_faces.cli.options import chosen, option, spelled
 from napari_latent_faces.cli.parser import command_parser
 from napari_latent_faces.reading.options import ReadOptions
+from tests.patience import PATIENCE
 
 FIELDS = [(each, declared) for each in (NMFParams, ReadOptions) for declared in fields(each)]
 QUICK = ["-k", "3", "--max-iter", "5", "--tol", "0"]
@@ -258,14 +260,18 @@ class TestFit:
 
 class TestInterrupt:
     def test_during_a_fit_leaves_nothing(self, folder, out):
-        every_step = "import napari_latent_faces.cli.progress as p; p._PERIOD = 0"
+        # what runs in the background, as these tests may, is started with a deaf ear for it
+        every_step = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "import napari_latent_faces.cli.progress as p; p._PERIOD = 0"
+        )
         endless = ["--max-iter", 10**7, "--tol", 0]
         with spawn("fit", folder, "-o", out, "-k", 3, *endless, code=every_step) as process:
             for line in process.stderr:
                 if line.startswith("fitting 3 components: "):
                     break
             process.send_signal(signal.SIGINT)
-            printed, errors = process.communicate(timeout=30)
+            printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         assert printed == ""
         assert errors.splitlines()[-1] == "latent-faces: interrupted, nothing was written"
@@ -347,7 +353,7 @@ class TestInfo:
         place = folder.rename(folder.with_name("面"))
         env = {**os.environ, "PYTHONIOENCODING": "ascii"}
         with spawn("info", place, env=env) as process:
-            printed, errors = process.communicate(timeout=30)
+            printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
         assert r"\u9762" in printed
 
@@ -392,7 +398,7 @@ class TestProgress:
 
     def test_is_a_line_now_and_then_elsewhere(self, monkeypatch, capsys):
         now = 0.0
-        monkeypatch.setattr(cli_progress.time, "monotonic", lambda: now)
+        monkeypatch.setattr(cli_progress, "time", SimpleNamespace(monotonic=lambda: now))
         with cli_progress.progress("fitting") as show:
             for done in range(1, 251):
                 now += 0.125
@@ -422,7 +428,7 @@ class TestStart:
             "atexit.register(lambda: print(*heavy & set(sys.modules), file=sys.stderr))"
         )
         with spawn(*argv, code=report) as process:
-            printed, errors = process.communicate(timeout=30)
+            printed, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
         assert "latent-faces" in printed
         assert not errors.strip()

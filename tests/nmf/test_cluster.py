@@ -21,6 +21,7 @@ from napari_latent_faces.nmf.clients import chosen_client
 from napari_latent_faces.pixels import as_stack
 from tests.nmf.test_fitting import drain
 from tests.nmf.test_multilevel import faces
+from tests.patience import PATIENCE
 
 distributed = pytest.importorskip("distributed")
 SchedulerPlugin = distributed.SchedulerPlugin
@@ -49,7 +50,7 @@ def local_cluster():
 @pytest.fixture
 def client(local_cluster):
     with distributed.Client(local_cluster) as found:
-        found.wait_for_workers(2, timeout=30)
+        found.wait_for_workers(2, timeout=PATIENCE)
         yield found
 
 
@@ -158,7 +159,7 @@ def copied(monkeypatch):
 
     def make_now(self, *weights):
         make(self, *weights)
-        self._work.result(timeout=30)
+        self._work.result(timeout=PATIENCE)
         keys[:] = [future.key for some in weights for future in some]
 
     monkeypatch.setattr(cluster.Copies, "make", make_now)
@@ -342,7 +343,7 @@ def test_a_scheduler_that_goes_away_is_named(lazy):
         [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         address = process.stdout.readline().strip()
-        with distributed.Client(address, set_as_default=False, timeout=2) as client:
+        with distributed.Client(address, set_as_default=False, timeout=PATIENCE) as client:
             steps = iter_fit(lazy, client=client, **PARAMS)
             on_full_pictures(steps, 1)
             process.kill()

@@ -11,6 +11,7 @@ import pytest
 
 from napari_latent_faces.reading import tars, zips
 from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
+from tests.patience import PATIENCE
 from tests.pictures import encoded, face, make, people, tarred, zipped
 
 KINDS = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]
@@ -217,7 +218,7 @@ class TestZip:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(PATIENCE)
         found.close()
         assert [read[i] for i in range(4)] == [expected] * 4
 

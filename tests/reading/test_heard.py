@@ -6,6 +6,7 @@ import warnings
 import pytest
 
 from napari_latent_faces.reading.heard import heard_warnings
+from tests.patience import PATIENCE
 
 
 def test_warnings_are_heard_and_not_shown():
@@ -39,9 +40,9 @@ def test_each_thread_hears_its_own_warnings():
     meet = threading.Barrier(4)
 
     def work(name):
-        meet.wait(10)
+        meet.wait(PATIENCE)
         with heard_warnings() as messages:
-            meet.wait(10)
+            meet.wait(PATIENCE)
             for i in range(50):
                 warnings.warn(f"{name} {i}", stacklevel=1)
         heard[name] = messages
@@ -50,7 +51,7 @@ def test_each_thread_hears_its_own_warnings():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert heard == {name: [f"{name} {i}" for i in range(50)] for name in "abcd"}
 
 
@@ -61,15 +62,15 @@ def test_other_threads_filters_survive():
     def listen():
         with heard_warnings():
             inside.set()
-            leave.wait(10)
+            leave.wait(PATIENCE)
 
     thread = threading.Thread(target=listen)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         thread.start()
-        inside.wait(10)
+        inside.wait(PATIENCE)
     leave.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert [f for f in warnings.filters if f in filters] == filters
     with pytest.warns(UserWarning, match="still shown"):
         warnings.warn("still shown", stacklevel=1)

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from napari_latent_faces.reading import parallel
 from napari_latent_faces.reading.parallel import Meter, run_each
+from tests.patience import PATIENCE
+
+MANY = 2_000_000  # seconds of work: threads go on until the caller hears of the end
 
 
 class StopReadError(Exception):
@@ -34,7 +39,7 @@ def test_work_is_done_elsewhere_and_progress_told_here(eager_meter):
 
     def work(_):
         seen.add(threading.get_ident())
-        first.wait(10)
+        first.wait(PATIENCE)
 
     def progress(done, total):
         assert threading.get_ident() == here
@@ -63,7 +68,7 @@ def test_an_exception_of_progress_cancels(eager_meter):
     cancelled = threading.Event()
 
     def work(i):
-        cancelled.wait(10)
+        cancelled.wait(PATIENCE)
         done.append(i)
 
     def progress(*_):
@@ -71,8 +76,8 @@ def test_an_exception_of_progress_cancels(eager_meter):
         raise StopReadError
 
     with pytest.raises(StopReadError):
-        run_each(work, range(10_000), Meter(progress))
-    assert len(done) < 10_000
+        run_each(work, range(MANY), Meter(progress))
+    assert len(done) < MANY
     assert face_threads() == []
 
 
@@ -85,14 +90,16 @@ def test_an_exception_of_the_work_ends_it():
         done.append(i)
 
     with pytest.raises(KeyError):
-        run_each(work, range(100_000), Meter(None))
-    assert len(done) < 99_999
+        run_each(work, range(MANY), Meter(None))
+    assert len(done) < MANY - 1
     assert face_threads() == []
 
 
-def test_pulses_are_not_too_many():
+def test_pulses_are_not_too_many(monkeypatch):
+    clock = iter(np.arange(1000) / 100)  # a hundredth of a second goes by with each look
+    monkeypatch.setattr(parallel, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     told = []
     meter = Meter(lambda *steps: told.append(steps))
-    for _ in range(1000):
+    for _ in range(500):
         meter.pulse()
-    assert 1 <= len(told) < 1000
+    assert 500 * 0.01 / parallel.PERIOD / 2 < len(told) <= 500 * 0.01 / parallel.PERIOD + 1

@@ -20,6 +20,7 @@ from napari_latent_faces.folder import ArchiveError, NoFacesError, looks_like_fa
 from napari_latent_faces.layers import faces_layer
 from napari_latent_faces.reading import remote
 from napari_latent_faces.reading.remote import is_url, masked, open_url
+from tests.patience import PATIENCE
 from tests.pictures import face, make, people, tarred, zipped
 
 KINDS = ["zip", "tar", "tar.gz", "tar.xz"]
@@ -186,7 +187,7 @@ def test_another_process_reads_a_lazy_stack(tmp_path, web, packed):
         input=pickle.dumps(stack.images),
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.stdout == np.asarray(read_faces(path)).tobytes()
 

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 from napari_latent_faces.folder import NoFacesError, read_faces
 from napari_latent_faces.reading.sources import list_folder
+from tests.patience import PATIENCE
 from tests.pictures import encoded, face, make
 from tests.reliability.measured import measured
+from tests.rights import open_to_all
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="names and files of POSIX")
 
@@ -180,21 +182,19 @@ def test_a_folder_that_may_not_be_read_is_an_error(tmp_path):
 
 def as_nobody(root, work):
     """Run Python as a user without rights; return the JSON that it prints."""
-    for above in (root, *root.parents):
-        if above.stat().st_uid == os.getuid() and above not in {Path("/"), Path("/tmp")}:
-            above.chmod(0o755)
     drop = "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     # imported before: nobody may not be allowed to read the environment either
     start = "import json, os, sys\nimport numpy\nimport PIL.PngImagePlugin\nimport PIL.Image\n"
     start += "from napari_latent_faces import read_faces\n"
     start += "from napari_latent_faces.reading.decode import _formats\n_formats()\n"
     start += "import napari_latent_faces.reading.steps, psutil\nroot = sys.argv[1]\n"
-    done = subprocess.run(
-        [sys.executable, "-c", start + drop + work, str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with open_to_all(root):
+        done = subprocess.run(
+            [sys.executable, "-c", start + drop + work, str(root)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -249,7 +249,7 @@ def test_files_that_are_rewritten_all_the_time(tmp_path):
         stacks = [read_faces(tmp_path) for _ in range(10)]
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(PATIENCE)
     for stack in stacks:
         out = {name for name, _ in (*stack.report.skipped, *stack.report.passed_over)}
         assert len(stack) + len(out) == 10

@@ -15,7 +15,7 @@ from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import FitSession
 from napari_latent_faces.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.methods import METHODS
-from tests.jobs import run
+from tests.jobs import end_all_work, run
 
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
 
@@ -99,10 +99,11 @@ def test_two_fits_in_two_viewers_at_once_find_what_they_find_alone(qtbot):
         session.stepped.connect(lambda _, i=i: steps.append(i))
         session.ended.connect(lambda _, i=i: ended.append(i))
         sessions.append(session)
+    before = set(WorkerBase._worker_set)
     for session in sessions:
         session.start()
-    assert len(WorkerBase._worker_set) == 2  # both at once
-    qtbot.waitUntil(lambda: len(ended) == 2, timeout=60_000)
+    assert len(WorkerBase._worker_set - before) == 2  # both at once
+    qtbot.waitUntil(lambda: len(ended) == 2)
     for viewer, session, expected in zip(viewers, sessions, alone, strict=True):
         np.testing.assert_array_equal(session.model.components, expected.components)
         np.testing.assert_array_equal(session.model.weights, expected.weights)
@@ -111,4 +112,4 @@ def test_two_fits_in_two_viewers_at_once_find_what_they_find_alone(qtbot):
             layer.metadata[MODEL_KEY] for layer in viewer.layers if MODEL_KEY in layer.metadata
         ]
         assert all(each is session.model for each in shown)
-    WorkerBase.await_workers(10_000)
+    end_all_work()

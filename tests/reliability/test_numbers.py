@@ -17,7 +17,8 @@ from napari_latent_faces.nmf import ConvergenceWarning
 
 SOLVERS = ("multilevel", "cd", "mu")
 few = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

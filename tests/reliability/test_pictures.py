@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import re
 import sys
-import threading
 import warnings
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +18,7 @@ from napari_latent_faces.reading.decode import BrokenPictureError, decode, read_
 from napari_latent_faces.reading.frames import DEPTHS, Frame
 from napari_latent_faces.reading.heard import heard_warnings
 from napari_latent_faces.reading.sources import Entry
+from tests.left_open import nothing_left_open
 from tests.pictures import encoded, face, make, picture, turned, zipped
 from tests.reliability import hostile
 from tests.reliability.measured import measured
@@ -28,16 +27,11 @@ SHAPE = (12, 10)
 GOOD = {f"good/{i}.png": encoded(face(seed=i), "png") for i in range(6)}
 
 
-def open_files():
-    folder = Path("/proc/self/fd")
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()
-
-
 def read_among_good(folder, files, **options):
     """Read hostile files among good ones, and see that every promise is kept."""
-    before = open_files(), set(threading.enumerate())
     make(folder, files | GOOD)
-    stack = read_faces(folder, size=SHAPE, **options)
+    with nothing_left_open():
+        stack = read_faces(folder, size=SHAPE, **options)
     named = [name for name, _ in (*stack.report.skipped, *stack.report.passed_over)]
     assert sorted([*stack.names, *named]) == sorted(files | GOOD)
     for _, reason in (*stack.report.skipped, *stack.report.passed_over):
@@ -47,8 +41,6 @@ def read_among_good(folder, files, **options):
     for i in range(len(GOOD)):
         place = stack.names.index(f"good/{i}.png")
         np.testing.assert_array_equal(stack.images[place], frame.take(face(seed=i)))
-    assert open_files() <= before[0]  # those of earlier tests may end now
-    assert set(threading.enumerate()) <= before[1]
     return stack
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 
 import pytest
-from superqt.utils import WorkerBase
+
+from tests.jobs import end_all_work
 
 PLUGIN = "napari-latent-faces"
 
@@ -23,6 +24,6 @@ def viewer(npe2pm, make_napari_viewer):
         viewer = make_napari_viewer(show=True)
         viewer.window.resize(1300, 850)
         yield viewer
-        WorkerBase.await_workers(10_000)
+        end_all_work()
         viewer.close()
         gc.collect()

@@ -11,7 +11,7 @@ def click_menu(qtbot, window, *path):
     """Open menus with the mouse and click the last entry of `path`."""
     menu = window.main_menu
     for words in path:
-        qtbot.waitUntil(menu.isVisible, timeout=10_000)
+        qtbot.waitUntil(menu.isVisible)
         action = _action(menu, words)
         entry = menu.actionGeometry(action)
         qtbot.mouseMove(menu, entry.center())
@@ -28,9 +28,9 @@ def open_widget(qtbot, window, name):
     plugins = _action(window.main_menu, "Plugins").menu()
     is_alone = any(each.text() == dock for each in plugins.actions())
     click_menu(qtbot, window, "Plugins", *([dock] if is_alone else [PLUGIN, dock]))
-    qtbot.waitUntil(lambda: dock in window.dock_widgets, timeout=10_000)
+    qtbot.waitUntil(lambda: dock in window.dock_widgets)
     widget = window.dock_widgets[dock]
-    qtbot.waitUntil(getattr(widget, "native", widget).isVisible, timeout=10_000)
+    qtbot.waitUntil(getattr(widget, "native", widget).isVisible)
     return widget
 
 

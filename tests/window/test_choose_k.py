@@ -23,7 +23,7 @@ def test_curves_are_measured_and_a_click_shows_a_model(viewer, faces_folder, qtb
     widget.effort["n_starts"].value = widget.effort["n_folds"].value = 2
     empty, before = widget.plot.grab().toImage(), shown(viewer)
     qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.choice is not None and not widget.is_busy, timeout=60_000)
+    qtbot.waitUntil(lambda: widget.choice is not None and not widget.is_busy)
     assert widget.choice.suggested == 4
     assert widget.plot.grab().toImage() != empty
     assert "k = 4" in widget.words.native.text()
@@ -52,7 +52,7 @@ def test_closing_the_dock_in_the_middle_of_a_search_ends_it(viewer, faces_folder
     widget.ks.value = "2:20"
     widget.effort["n_starts"].value = 50
     widget.start()
-    qtbot.waitUntil(lambda: widget.progress.max > 1, timeout=30_000)
+    qtbot.waitUntil(lambda: widget.progress.max > 1)
     dock.destroyOnClose()
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=20_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert len(viewer.layers) == 1

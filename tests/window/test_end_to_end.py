@@ -47,9 +47,9 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
     session = widget._session
     ended = []
     session.ended.connect(ended.append)
-    qtbot.waitUntil(lambda: "latent faces [orl]" in viewer.layers, timeout=60_000)
+    qtbot.waitUntil(lambda: "latent faces [orl]" in viewer.layers)
     forming = viewer.layers["latent faces [orl]"].data.copy()
-    qtbot.waitUntil(lambda: bool(ended), timeout=120_000)
+    qtbot.waitUntil(lambda: bool(ended))
 
     model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
     assert model.components.shape == (20, 112, 92)
@@ -61,7 +61,7 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
     seen = {}
     for index in (12, 133, 255):  # three people
         viewer.dims.set_point(0, index)
-        qtbot.waitUntil(lambda i=index: f"{i + 1} of 400" in caption(viewer), timeout=5_000)
+        qtbot.waitUntil(lambda i=index: f"{i + 1} of 400" in caption(viewer))
         seen[index] = picture(viewer, faces), picture(viewer, rebuilt)
     for index, (face, own) in seen.items():
         others = [distance(face, other) for i, (_, other) in seen.items() if i != index]
@@ -84,7 +84,7 @@ def test_the_file_menu_opens_a_folder_without_asking_how(
     click_menu(
         qtbot, viewer.window, "File", "IO Utilities", "Open folder of faces... (Latent faces)"
     )
-    qtbot.waitUntil(lambda: faces_folder.name in viewer.layers, timeout=10_000)
+    qtbot.waitUntil(lambda: faces_folder.name in viewer.layers)
     assert viewer.layers[0].data.shape == (30, 12, 10)
 
 
@@ -126,7 +126,7 @@ def test_the_drawn_faces_are_under_open_sample(viewer, qtbot):
         "Latent faces",
         "Drawn faces (40 people x 10)",
     )
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1)
     [faces] = viewer.layers
     assert faces.data.shape == (400, 112, 92)
     assert caption(viewer)
@@ -150,21 +150,21 @@ def long_fit(viewer, faces_folder, qtbot):
     widget.parameters["max_iter"].value = 10**6
     widget.parameters["tol"].value = "0"
     session = widget.fit()
-    qtbot.waitUntil(lambda: session.has_stepped, timeout=30_000)
+    qtbot.waitUntil(lambda: session.has_stepped)
     return dock, session
 
 
 def test_closing_the_viewer_in_the_middle_of_a_fit(viewer, long_fit, qtbot):
     _, session = long_fit
     viewer.close()
-    qtbot.waitUntil(lambda: session.is_over, timeout=10_000)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: session.is_over)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
 
 
 def test_closing_the_dock_in_the_middle_of_a_fit_drops_it(viewer, long_fit, qtbot):
     dock, _ = long_fit
     dock.destroyOnClose()
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert len(viewer.layers) == 1
     viewer.dims.set_point(0, 3)
     assert caption(viewer).endswith("4 of 30")

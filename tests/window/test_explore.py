@@ -35,7 +35,7 @@ def panel(viewer, faces, model, qtbot):
     layer = viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
     ResultLayers(viewer, layer, ShowOptions()).show_model(model)
     panel = open_widget(qtbot, viewer.window, NAME)
-    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1, timeout=20_000)
+    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1)
     return panel
 
 
@@ -111,7 +111,7 @@ def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
         move(canvas, point)
         return "component 3  |" in str(viewer.status)
 
-    qtbot.waitUntil(tells_what_is_there, timeout=10_000)
+    qtbot.waitUntil(tells_what_is_there)
     assert "of 24 faces" in str(viewer.status)
     before = brightness(3)
     qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=point)

@@ -23,7 +23,7 @@ def test_show_me_leads_to_the_other_panels(viewer, qtbot, monkeypatch):
     first_run = widget.first_run
     assert not first_run.links.visible
     press(qtbot, first_run.sample_button)
-    qtbot.waitUntil(lambda: first_run.links.visible, timeout=60_000)
+    qtbot.waitUntil(lambda: first_run.links.visible)
     assert focus_of(viewer).model is not None
 
     for name, button in first_run.next_buttons.items():
@@ -31,7 +31,7 @@ def test_show_me_leads_to_the_other_panels(viewer, qtbot, monkeypatch):
         press(qtbot, button)
         title = f"{name} (Latent faces)"  # the menu's: it will close what this has opened
         panel = viewer.window.dock_widgets[title]
-        qtbot.waitUntil(panel.isVisible, timeout=10_000)
+        qtbot.waitUntil(panel.isVisible)
         docks = len(viewer.window.dock_widgets)
         press(qtbot, button)
         assert len(viewer.window.dock_widgets) == docks
@@ -45,10 +45,10 @@ def test_escape_cancels_the_fit_of_the_panel_that_has_the_keys(viewer, qtbot, fa
     widget.parameters["tol"].value = "0"
     viewer.window._qt_window.activateWindow()
     qtbot.mouseClick(widget.fit_button.native, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.progress.value > 0, timeout=30_000)
+    qtbot.waitUntil(lambda: widget.progress.value > 0)
     widget.fit_button.native.setFocus()
-    qtbot.waitUntil(lambda: QApplication.focusWidget() is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: QApplication.focusWidget() is not None)
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
-    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.is_fitting)
     assert widget.status.value == "Cancelled; nothing was kept."
     assert len(viewer.layers) == 1

@@ -36,7 +36,7 @@ def choose(qtbot, box, words):
 
 def fit_with_the_mouse(qtbot, widget):
     qtbot.mouseClick(widget.fit_button.native, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.is_fitting)
 
 
 def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):

@@ -65,7 +65,7 @@ def test_faces_are_generated_saved_as_pictures_and_as_recipes(
 
     mixer.random.count.setValue(4)
     mixer.random.generate_button.click()
-    qtbot.waitUntil(lambda: not mixer._desk.is_making, timeout=20_000)
+    qtbot.waitUntil(lambda: not mixer._desk.is_making)
     qtbot.mouseClick(mixer.keep_button, Qt.MouseButton.LeftButton)
     generated = viewer.layers["generated faces [drawn]"]
     assert len(generated.data) == 5
@@ -100,10 +100,8 @@ def test_a_random_face_of_real_ones_is_a_face_but_none_of_them(viewer, data, qtb
     ResultLayers(viewer, faces, ShowOptions()).show_model(model)
     mixer = open_widget(qtbot, viewer.window, "Mix faces")
     mixer.random.random_button.click()
-    qtbot.waitUntil(lambda: not mixer._desk.is_making, timeout=20_000)
-    qtbot.waitUntil(lambda: mixer._desk.nearest() is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: not mixer._desk.is_making)
+    qtbot.waitUntil(lambda: mixer._desk.nearest() is not None)
     found = mixer._desk.nearest()
     assert found.usual / 4 < found.distance < 4 * found.usual
-    qtbot.waitUntil(
-        lambda: model.provenance.names[found.face] in mixer.nearest.text.text(), timeout=5_000
-    )
+    qtbot.waitUntil(lambda: model.provenance.names[found.face] in mixer.nearest.text.text())

@@ -37,7 +37,7 @@ def test_a_stranger_is_seen_through_an_old_model(viewer, faces, model, tmp_path,
     widget.model_choice.open_file(str(tmp_path / "m.npz"))
     wait_for_model(widget, qtbot)
     click(qtbot, widget.start_button)
-    qtbot.waitUntil(lambda: not widget.is_working, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.is_working)
 
     # the table has the strangers, of whom the model knows nothing, at its top
     table = widget.table
@@ -75,7 +75,7 @@ def test_a_bar_over_the_eyes_is_painted_and_mended(viewer, faces, model, tmp_pat
     mask.refresh()
     viewer.dims.set_point(0, face)
     click(qtbot, widget.start_button)
-    qtbot.waitUntil(lambda: not widget.is_working, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.is_working)
     mask.visible = False
 
     mended = picture(viewer, viewer.layers["mended [spoiled]"])
@@ -95,6 +95,6 @@ def test_closing_the_docks_in_the_middle_of_the_work(viewer, faces, model, tmp_p
     wait_for_model(widget, qtbot)
     job = widget.start()
     dock.destroyOnClose()
-    qtbot.waitUntil(lambda: job.is_over, timeout=10_000)
+    qtbot.waitUntil(lambda: job.is_over)
     assert [layer.name for layer in viewer.layers] == ["drawn"]
     viewer.dims.set_point(0, 3)
