@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces import draw_faces
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._labels import label_faces
 from napari_latent_faces.layers import faces_layer
 
 PLUGIN = "napari-latent-faces"
@@ -97,6 +98,7 @@ class Monkey:
     # -- layers ----------------------------------------------------------------
 
     def open_faces(self):
+        label_faces(self.viewer)  # as the reader does
         if len(self.viewer.layers) < MOST_LAYERS:
             stack = STACKS[self.rng.integers(len(STACKS))]
             self.viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))

@@ -93,7 +93,16 @@ def at_rest(monkey, qtbot):
         gc.collect()
         settle()
     ctypes.CDLL(None).malloc_trim(0)
-    return resident(), {thread.name for thread in threading.enumerate()}, ours_alive()
+    return resident(), threads_alive(), ours_alive()
+
+
+def threads_alive():
+    """Return the names of Python's threads.
+
+    Python keeps a dummy for each thread of Qt that ran Python once, although it has ended.
+    """
+    dummy = threading._DummyThread
+    return {each.name for each in threading.enumerate() if not isinstance(each, dummy)}
 
 
 # What a panel, a fit or a result leaves behind would be one of these.
