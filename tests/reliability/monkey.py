@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections import Counter
 from pathlib import Path
@@ -236,3 +237,26 @@ def resident():
     """Return the memory that this process holds, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class _Allocated(ctypes.Structure):
+    """What the C library tells of its memory: `struct mallinfo2`."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd",
+            "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
+
+
+def in_use():
+    """Return the memory that was asked for and not given back, in MiB.
+
+    Unlike what the process holds, it has no gaps between what is in use.
+    """
+    tell = ctypes.CDLL(None).mallinfo2
+    tell.restype = _Allocated
+    told = tell()
+    return (told.uordblks + told.hblkhd) / 2**20
