@@ -7,6 +7,7 @@ from weakref import ref
 
 from psygnal import Signal
 
+from napari_latent_faces._canvas import keep_apart
 from napari_latent_faces._viewers import OnePerViewer
 from napari_latent_faces.layers import FACES_KEY, MODEL_KEY
 
@@ -20,6 +21,7 @@ __all__ = ["Focus", "focus_of"]
 
 def focus_of(viewer: napari.components.ViewerModel) -> Focus:
     """Return the focus of `viewer`, the same for every panel."""
+    keep_apart(viewer)
     return _FOCUSES.of(viewer)
 
 

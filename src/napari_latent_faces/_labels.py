@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_latent_faces._canvas import keep_apart
 from napari_latent_faces._viewers import OnePerViewer, tell_current_viewer
 from napari_latent_faces.layers import face_caption
 
@@ -15,6 +16,7 @@ __all__ = ["FaceLabels", "label_current_viewer", "label_faces"]
 
 def label_faces(viewer: napari.components.ViewerModel) -> FaceLabels:
     """Show the names of faces in `viewer` from now on; a second call changes nothing."""
+    keep_apart(viewer)
     return _LABELS.of(viewer)
 
 

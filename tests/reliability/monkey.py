@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections import Counter
 from pathlib import Path
@@ -22,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces import draw_faces
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._labels import label_faces
 from napari_latent_faces.layers import faces_layer
 
 PLUGIN = "napari-latent-faces"
@@ -97,6 +99,7 @@ class Monkey:
     # -- layers ----------------------------------------------------------------
 
     def open_faces(self):
+        label_faces(self.viewer)  # as the reader does
         if len(self.viewer.layers) < MOST_LAYERS:
             stack = STACKS[self.rng.integers(len(STACKS))]
             self.viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
@@ -234,3 +237,26 @@ def resident():
     """Return the memory that this process holds, in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+class _Allocated(ctypes.Structure):
+    """What the C library tells of its memory: `struct mallinfo2`."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd",
+            "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    ]  # fmt: skip
+
+
+def in_use():
+    """Return the memory that was asked for and not given back, in MiB.
+
+    Unlike what the process holds, it has no gaps between what is in use.
+    """
+    tell = ctypes.CDLL(None).mallinfo2
+    tell.restype = _Allocated
+    told = tell()
+    return (told.uordblks + told.hblkhd) / 2**20

@@ -12,7 +12,7 @@ import pytest
 from qtpy.QtCore import QThreadPool, qInstallMessageHandler
 from superqt.utils import WorkerBase
 
-from tests.reliability.monkey import PLUGIN, Monkey, resident, settle
+from tests.reliability.monkey import PLUGIN, Monkey, in_use, resident, settle
 
 pytestmark = [
     pytest.mark.window,
@@ -89,11 +89,22 @@ def at_rest(monkey, qtbot):
     """Let the monkey go home; return memory in MiB, threads, and what of ours is alive."""
     monkey.tidy_up()
     wait_for_threads(qtbot)
+    # panels made the window larger, and it stays so: its pixels would count
+    monkey.viewer.window.resize(1000, 700)
     for _ in range(3):
         gc.collect()
         settle()
     ctypes.CDLL(None).malloc_trim(0)
-    return resident(), {thread.name for thread in threading.enumerate()}, ours_alive()
+    return (resident(), in_use()), threads_alive(), ours_alive()
+
+
+def threads_alive():
+    """Return the names of Python's threads.
+
+    Python keeps a dummy for each thread of Qt that ran Python once, although it has ended.
+    """
+    dummy = threading._DummyThread
+    return {each.name for each in threading.enumerate() if not isinstance(each, dummy)}
 
 
 # What a panel, a fit or a result leaves behind would be one of these.
@@ -145,16 +156,18 @@ def with_a_guest(monkey, viewer, rng, actions):
 
 
 def check(monkey, rests, most, capsys):
-    """Nothing of ours is left, and memory has not grown by more than some MiB."""
+    """Nothing of ours is left, and the memory in use has not grown by `most` MiB."""
     memory, threads, alive = zip(*rests, strict=True)
     with capsys.disabled():  # the figures of docs/reliability.md
-        megabytes = ", ".join(f"{each:.0f}" for each in memory)
-        sys.stdout.write(f" {sum(monkey.done.values())} things done; MiB at rest: {megabytes} ")
+        megabytes = ", ".join(f"{held:.0f} ({used:.0f})" for held, used in memory)
+        sys.stdout.write(
+            f" {sum(monkey.done.values())} things done; MiB at rest (in use): {megabytes} "
+        )
     # earlier tests may have left something, so what was alive at the first rest is theirs
     assert {name: n for name, n in alive[-1].items() if n > alive[0].get(name, 0)} == {}
     assert all(each <= threads[0] for each in threads)
     # the second window is new to the process in the first round: it counts from there on
-    assert memory[-1] - memory[1] < most, f"{memory} MiB"
+    assert memory[-1][1] - memory[1][1] < most, f"{memory} MiB"
 
 
 def test_a_hundred_and_fifty_things(shown, faults, qtbot, capsys):
@@ -170,4 +183,4 @@ def test_thousands_of_things(shown, faults, qtbot, seed, capsys):
     monkey, rests = abuse(
         shown, faults, qtbot, seed=seed, warm_up=300, rounds=9, actions=250, guests=1
     )
-    check(monkey, rests, 30, capsys)
+    check(monkey, rests, 20, capsys)
