@@ -166,7 +166,7 @@ def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot
     monkeypatch.setattr(compare, "_AT_ONCE", 0)
     add(viewer, model, "one")
     add(viewer, pca, "other")
-    assert widget.note.text() == "Comparing ..."
+    assert widget.note.text() == "Comparing ... Esc cancels."
     assert not widget.table.isVisible()
     widget.left.setCurrentIndex(1)  # the first answer is not waited for
     widget.right.setCurrentIndex(0)

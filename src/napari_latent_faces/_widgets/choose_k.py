@@ -17,8 +17,14 @@ from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.curves import Curve, CurvesPlot, Panel
 from napari_latent_faces._widgets.form import form_of, make_fields, read_fields
 from napari_latent_faces._widgets.keys import on_key
-from napari_latent_faces._widgets.parts import NO_FACES, face_stacks, show_progress
+from napari_latent_faces._widgets.parts import (
+    NARROWEST,
+    NO_FACES,
+    face_stacks,
+    show_progress,
+)
 from napari_latent_faces._widgets.removal import RemovalWatch
+from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.choosing import (
     ChoiceOptions,
     iter_choose_k,
@@ -130,7 +136,8 @@ class ChooseKWidget(Container[Widget]):
         layout.insertWidget(0, form_of([*self._inputs, self.update_earlier]))
         layout.insertWidget(layout.indexOf(self.readout.native), self.plot, 1)
         on_key(self.native, "Esc", self.cancel)
-        self.native.setMinimumWidth(320)
+        self.native.setMinimumWidth(NARROWEST)
+        tab_in_reading_order(self.native)
 
     # -- state -----------------------------------------------------------------
 

@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QVBoxLay
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import Job
+from napari_latent_faces._widgets.keys import on_key
+from napari_latent_faces._widgets.long_names import allow_long_names
 from napari_latent_faces._widgets.pairs_table import (
     LEFT,
     RIGHT,
@@ -18,6 +20,8 @@ from napari_latent_faces._widgets.pairs_table import (
     PairsTable,
     make_pairs_view,
 )
+from napari_latent_faces._widgets.parts import NARROWEST
+from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.compare import compare_models
 from napari_latent_faces.layers import MODEL_KEY
 
@@ -68,7 +72,8 @@ class CompareWidget(QWidget):
         self.left, self.right = QComboBox(), QComboBox()
         form = QFormLayout()
         for label, box in (("Left", self.left), ("Right", self.right)):
-            box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            allow_long_names(box)
             box.setToolTip("A model of the layers: two fits of the same faces.")
             box.currentIndexChanged.connect(self._compare)
             form.addRow(label, box)
@@ -84,7 +89,9 @@ class CompareWidget(QWidget):
         layout.addLayout(form)
         layout.addWidget(self.note)
         layout.addWidget(self.table, 1)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(NARROWEST)
+        tab_in_reading_order(self)
+        on_key(self, "Esc", self.cancel)
 
     # -- models ------------------------------------------------------------------
 
@@ -130,7 +137,7 @@ class CompareWidget(QWidget):
             self._show(None, _NO_MODELS)
             return
         if left.components.size * right.n_components > _AT_ONCE:
-            self._show(None, "Comparing ...")
+            self._show(None, "Comparing ... Esc cancels.")
             self._job = Job(compare_models, left, right)
             self._job.returned.connect(self._show_comparison)
             self._job.failed.connect(self._show_failure)
@@ -140,6 +147,12 @@ class CompareWidget(QWidget):
             self._show_comparison(compare_models(left, right))
         except ValueError as error:
             self._show_failure(str(error))
+
+    def cancel(self) -> None:
+        """End a comparison that takes its time."""
+        if self._job is not None:
+            self._drop_job()
+            self._show(None, "Cancelled. Choose a model to compare again.")
 
     def _drop_job(self) -> None:
         if self._job is not None:

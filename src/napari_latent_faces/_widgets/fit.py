@@ -33,8 +33,16 @@ from napari_latent_faces._widgets.form import (
     show_rows,
 )
 from napari_latent_faces._widgets.keys import on_key
-from napari_latent_faces._widgets.parts import NO_FACES, face_stacks, mark_layers, show_progress
+from napari_latent_faces._widgets.parts import (
+    NARROWEST,
+    NO_FACES,
+    face_stacks,
+    fill_section,
+    mark_layers,
+    show_progress,
+)
 from napari_latent_faces._widgets.removal import RemovalWatch
+from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.layers import faces_layer
 from napari_latent_faces.methods import METHODS
 
@@ -152,12 +160,8 @@ class FitWidget(Container[Widget]):
         self._form = form_of([self.faces, self.method, self.summary, *self._basic])
         self.checks = [self.slider, self.residual, self.update_earlier]
         self._advanced_form = form_of([*self._rest, self.ignore, *self.checks])
-        self.advanced = QCollapsible(
-            "Advanced",
-            expandedIcon="\N{BLACK DOWN-POINTING TRIANGLE}",
-            collapsedIcon="\N{BLACK RIGHT-POINTING TRIANGLE}",
-        )
-        self.advanced.addWidget(self._advanced_form)
+        self.advanced = QCollapsible("Advanced")
+        fill_section(self.advanced, self._advanced_form)
         buttons = Container(
             widgets=[self.fit_button, self.cancel_button], layout="horizontal", labels=False
         )
@@ -167,7 +171,8 @@ class FitWidget(Container[Widget]):
         on_key(self.native, "Esc", self.cancel)
         self.native.layout().insertWidget(0, self._form)
         self.native.layout().insertWidget(1, self.advanced)
-        self.native.setMinimumWidth(300)
+        self.native.setMinimumWidth(NARROWEST)
+        tab_in_reading_order(self.native)
 
     def _sorted_inputs(self) -> tuple[list[ValueWidget[Any]], list[ValueWidget[Any]]]:
         """Return the inputs of all methods, each once: the basic ones, and the advanced."""

@@ -10,6 +10,8 @@ from qtpy.QtCore import QRegularExpression
 from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
+from napari_latent_faces._widgets.long_names import allow_long_names
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
@@ -126,11 +128,14 @@ def form_of(inputs: Iterable[Widget]) -> QWidget:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for each in inputs:
+        if isinstance(each, ComboBox):
+            allow_long_names(each.native)
         if isinstance(each, (CheckBox, Label)):
             layout.addRow(each.native)
         else:
             label = QLabel(each.label)
             label.setToolTip(each.tooltip)
+            label.setMinimumWidth(label.sizeHint().width())
             layout.addRow(label, each.native)
     return form
 

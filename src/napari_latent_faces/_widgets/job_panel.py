@@ -14,8 +14,9 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.model_choice import ModelChoice
-from napari_latent_faces._widgets.parts import show_progress
+from napari_latent_faces._widgets.parts import NARROWEST, show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
+from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.layers import ROLE_KEY
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class JobPanel(Container[Widget]):
         self._watch = RemovalWatch(self.native, self.cancel)
         self.native.destroyed.connect(self._abandon)
         on_key(self.native, "Esc", self.cancel)
-        self.native.setMinimumWidth(300)
+        self.native.setMinimumWidth(NARROWEST)
+        tab_in_reading_order(self.native)
 
     def _events(self) -> tuple[Any, ...]:
         layers = self.viewer.layers

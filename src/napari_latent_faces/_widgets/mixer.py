@@ -29,6 +29,8 @@ from napari_latent_faces._widgets.mixer_parts import (
     button,
 )
 from napari_latent_faces._widgets.mixer_steps import StepsPart
+from napari_latent_faces._widgets.parts import NARROWEST, fill_section
+from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces._widgets.weight_list import WeightList
 from napari_latent_faces.mixing import listed, weight_ranges, weight_units
 
@@ -105,9 +107,10 @@ class MixerWidget(QWidget):
         self.morph = MorphPart()
         self.sections = [QCollapsible("Random faces"), QCollapsible("Morph")]
         for section, part in zip(self.sections, (self.random, self.morph), strict=True):
-            section.setExpandedIcon("\N{BLACK DOWN-POINTING TRIANGLE}")
-            section.setCollapsedIcon("\N{BLACK RIGHT-POINTING TRIANGLE}")
-            section.addWidget(part)
+            fill_section(section, part)
+        one, other = self.sections  # both at once are higher than small screens
+        one.toggled.connect(lambda is_open: other.collapse(animate=False) if is_open else None)
+        other.toggled.connect(lambda is_open: one.collapse(animate=False) if is_open else None)
 
     def _make_end(self) -> None:
         self.keep_button = button(
@@ -128,7 +131,10 @@ class MixerWidget(QWidget):
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.addWidget(self.steps)
-        column.addLayout(_in_a_row(self.which, self.numbers, self.listed))
+        column.addLayout(_in_a_row(self.which, self.listed, stretched=self.which))
+        only = QLabel("Only numbers")
+        only.setBuddy(self.numbers)
+        column.addLayout(_in_a_row(only, self.numbers))
         column.addWidget(self.weights, 1)
         column.addWidget(self.nearest)
         for section in self.sections:
@@ -136,7 +142,8 @@ class MixerWidget(QWidget):
         column.addLayout(_in_a_row(self.keep_button, self.save_button))
         column.addLayout(_in_a_row(self.progress, self.cancel_button))
         column.addWidget(self.status)
-        self.setMinimumWidth(320)
+        self.setMinimumWidth(NARROWEST)
+        tab_in_reading_order(self)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Bring all faces into view, once the panel has taken its part of the window."""
@@ -299,8 +306,8 @@ class MixerWidget(QWidget):
             self.status.setText(f"Saved {n} recipe{'s' * (n != 1)}.")
 
 
-def _in_a_row(*widgets: QWidget) -> QHBoxLayout:
+def _in_a_row(*widgets: QWidget, stretched: QWidget | None = None) -> QHBoxLayout:
     row = QHBoxLayout()
     for each in widgets:
-        row.addWidget(each)
+        row.addWidget(each, int(each is stretched))
     return row

@@ -129,6 +129,10 @@ class RandomPart(QWidget):
             ("the mixed face", "mix"),
         ):
             self.near.addItem(words, value)
+        self.near.setToolTip(
+            "Whose weights the random ones resemble: nobody's, those of the face under the "
+            "slider, or those of the mixed face."
+        )
         self.strength = QDoubleSpinBox()
         self.strength.setRange(0, 1)
         self.strength.setSingleStep(0.05)
@@ -138,6 +142,7 @@ class RandomPart(QWidget):
         self.count = QSpinBox()
         self.count.setRange(1, _MOST_FACES)
         self.count.setValue(20)
+        self.count.setToolTip("How many faces Generate makes.")
         self.random_button = button(
             "Random face", "Draw a face, and start from it.", self._draw_next
         )
@@ -152,7 +157,8 @@ class RandomPart(QWidget):
     def _lay_out(self) -> None:
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("Stay close to", _row(self.near, self.strength))
+        form.addRow("Stay close to", self.near)
+        form.addRow("How close", self.strength)
         form.addRow("Seed", _row(self.seed, self.random_button))
         form.addRow("Faces", _row(self.count, self.generate_button))
 
@@ -185,9 +191,11 @@ class MorphPart(QWidget):
         self.labels = QLabel(), QLabel()
         self.way = QSlider(Qt.Orientation.Horizontal)
         self.way.setRange(0, _WAY)
+        self.way.setToolTip("How far the mix is from the first face to the second.")
         self.frames = QSpinBox()
         self.frames.setRange(2, _MOST_FACES)
         self.frames.setValue(30)
+        self.frames.setToolTip("How many faces the stack has, both ends included.")
         self.stack_button = button(
             "Add as stack", "Add the faces between the two as a layer.", self._want_stack
         )

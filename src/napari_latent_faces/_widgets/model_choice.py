@@ -11,6 +11,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
 from napari_latent_faces._job import Job
+from napari_latent_faces._widgets.long_names import allow_long_names
 from napari_latent_faces.layers import MODEL_KEY
 from napari_latent_faces.model import LatentFaces
 
@@ -56,6 +57,7 @@ class ModelChoice(Container[Widget]):
         )
         self.margins = (0, 0, 0, 0)
         # the names of models need the room
+        allow_long_names(self.combo.native)
         policy = QSizePolicy.Policy
         self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
         self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)

@@ -11,8 +11,20 @@ from napari_latent_faces.layers import ROLE_KEY
 if TYPE_CHECKING:
     import napari
     from magicgui.widgets import ProgressBar
+    from qtpy.QtWidgets import QWidget
+    from superqt import QCollapsible
 
-__all__ = ["NO_FACES", "face_stacks", "mark_layers", "show_progress"]
+__all__ = [
+    "NARROWEST",
+    "NO_FACES",
+    "face_stacks",
+    "fill_section",
+    "mark_layers",
+    "show_progress",
+]
+
+NARROWEST = 340
+"""Pixels that a panel is wide at least: all words, and the title of its dock, fit in."""
 
 NO_FACES = (
     "No stack of faces yet. Open one with File > IO Utilities > Open folder of faces..., or "
@@ -31,6 +43,17 @@ def face_stacks(viewer: napari.components.ViewerModel) -> list[Image]:
         and not layer.rgb
         and ROLE_KEY not in layer.metadata
     ]
+
+
+def fill_section(section: QCollapsible, part: QWidget) -> None:
+    """Put a part into a section that can be folded, without the gaps that Qt leaves."""
+    section.setExpandedIcon("\N{BLACK DOWN-POINTING TRIANGLE}")
+    section.setCollapsedIcon("\N{BLACK RIGHT-POINTING TRIANGLE}")
+    section.addWidget(part)
+    for widget in (section, section.content()):
+        layout = widget.layout()
+        assert layout is not None
+        layout.setContentsMargins(0, 0, 0, 0)
 
 
 def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:

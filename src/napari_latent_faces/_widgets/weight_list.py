@@ -149,6 +149,9 @@ class WeightList(QAbstractScrollArea):
 
     def _make_row(self) -> WeightRow:
         row = WeightRow(self._port)
+        before = self._rows[-1].field if self._rows else self
+        QWidget.setTabOrder(before, row.slider)
+        QWidget.setTabOrder(row.slider, row.field)
         row.began.connect(self.began)
         row.moved.connect(self.moved)
         row.ended.connect(self.ended)

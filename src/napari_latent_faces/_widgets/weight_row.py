@@ -106,6 +106,7 @@ class WeightRow(QWidget):
         tip = f"Component {component}; usual weights: {low:.3g} to {high:.3g}"
         around = " standard deviations around the mean face, which is at 0"
         self.setToolTip(f"{tip}{around if low < 0 else ''}.")
+        self.field.setToolTip(f"{self.toolTip()} Type any weight.")
         self.slider.setAccessibleName(f"weight of component {component}")
         with QSignalBlocker(self.field):
             self.field.setRange(-_LARGEST if self._low < 0 else 0.0, _LARGEST)
