@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FaceBlocks", "Workers", "block_bytes", "cut", "one_blas_thread", "processors"]
+__all__ = [
+    "SHARES",
+    "FaceBlocks",
+    "Workers",
+    "block_bytes",
+    "cut",
+    "one_blas_thread",
+    "processors",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,7 +36,7 @@ _BLOCK_VALUES = 2**21  # pixels of a block: 8 MB in float32
 _BLOCK_FACES = (64, 4096)  # fewer waste time between the products, more waste memory
 # A small stack is cut so often, for up to as many processors, as long as the shares are
 # large enough to be worth a thread.
-_SHARES = 4
+SHARES = 4
 _SHARE_VALUES = 2**19
 
 
@@ -124,7 +132,7 @@ class FaceBlocks:
         if 1 < chunk <= 4 * most:  # whole chunks: each is then read once
             length = chunk * max(1, most // chunk)
             return [slice(i, min(i + length, self.n)) for i in range(0, self.n, length)]
-        return cut(self.n, most, max(least, _SHARE_VALUES // self.p), _SHARES)
+        return cut(self.n, most, max(least, _SHARE_VALUES // self.p), SHARES)
 
     @property
     def longest(self) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_latent_faces.nmf.blocks import block_bytes, processors
+from napari_latent_faces.nmf.blocks import SHARES, block_bytes, processors
 from napari_latent_faces.pixels import matrix_dtype
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def needed(stack: FaceStack, params: NMFParams, threads: int | None = None) -> i
         return (_COPIES * n * p + 2 * k * (n + p)) * size
     threads = threads or processors()
     factors = 4 * 3 * k * (n + p)
-    working = threads * (block_bytes(n, p) + 4 * k * p)
+    block = block_bytes(n, p)
+    busy = min(threads, max(SHARES, -(-4 * n * p // block)))  # there are no more blocks
+    working = min(busy * block, 4 * n * p) + busy * 4 * k * p
     return factors + working + min(_COARSE, 4 * n * p)
 
 
