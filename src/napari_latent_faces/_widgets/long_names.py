@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qtpy.QtCore import QEvent, QObject, QRect, Qt
 from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePainter, QToolTip
-
-if TYPE_CHECKING:
-    from qtpy.QtCore import QRect as Rect
 
 __all__ = ["allow_long_names", "is_shortened"]
 
@@ -64,7 +59,7 @@ def _option(box: QComboBox) -> QStyleOptionComboBox:
     return option
 
 
-def _room(box: QComboBox, option: QStyleOptionComboBox) -> Rect:
+def _room(box: QComboBox, option: QStyleOptionComboBox) -> QRect:
     """Return where the name is written."""
     style = box.style()
     control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
