@@ -52,6 +52,22 @@ def test_an_error_is_shown_and_told(kind, in_steps, qtbot, notes):
     qtbot.waitUntil(finished)
 
 
+@pytest.mark.parametrize("kind", [MemoryError, OSError])
+def test_an_error_without_words_gets_some(kind, qtbot, notes):
+    def fail():
+        raise kind
+
+    failed = []
+    job = Job(fail)
+    job.failed.connect(failed.append)
+    job.start()
+    qtbot.waitUntil(lambda: bool(failed))
+    [words] = failed
+    assert words == "OSError" if kind is OSError else words.startswith("There is not enough")
+    assert words in notes[0]
+    qtbot.waitUntil(finished)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, notes):
     heard, go = [], threading.Event()

@@ -16,6 +16,10 @@ __all__ = ["Job", "QuietJob"]
 
 # What can be wrong with what the user gave; any other error is a fault of ours.
 _WRONG_INPUT = (TypeError, ValueError, MemoryError, OSError)
+_WORDLESS: dict[type[Exception], str] = {
+    MemoryError: "There is not enough memory. Close other programs, or work on fewer or "
+    "smaller pictures."
+}
 
 # A job lives as long as its thread: what the thread has sent must find it.
 _running: set[Job] = set()
@@ -142,7 +146,7 @@ class Job:
         from napari.utils.notifications import notification_manager, show_error
 
         self.discard()
-        words = str(error) or type(error).__name__
+        words = str(error) or _WORDLESS.get(type(error), type(error).__name__)
         if not isinstance(error, _WRONG_INPUT):
             notification_manager.receive_error(type(error), error, error.__traceback__)
         elif not self.is_quiet:
