@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._layer_job import LayerJob
 from napari_latent_faces._results import ResultLayers, ShowOptions
+from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.curves import Curve, CurvesPlot, Panel
 from napari_latent_faces._widgets.form import form_of, make_fields, read_fields
 from napari_latent_faces._widgets.keys import on_key
@@ -138,6 +139,7 @@ class ChooseKWidget(Container[Widget]):
         on_key(self.native, "Esc", self.cancel)
         self.native.setMinimumWidth(NARROWEST)
         tab_in_reading_order(self.native)
+        make_room(self.native)
 
     # -- state -----------------------------------------------------------------
 

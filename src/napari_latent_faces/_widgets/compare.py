@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QVBoxLay
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import Job
+from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.long_names import allow_long_names
 from napari_latent_faces._widgets.pairs_table import (
@@ -91,6 +92,7 @@ class CompareWidget(QWidget):
         layout.addWidget(self.table, 1)
         self.setMinimumWidth(NARROWEST)
         tab_in_reading_order(self)
+        make_room(self)
         on_key(self, "Esc", self.cancel)
 
     # -- models ------------------------------------------------------------------

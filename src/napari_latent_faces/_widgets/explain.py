@@ -21,6 +21,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces._job import QuietJob
 from napari_latent_faces._labels import label_faces
+from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.explained import LONGEST, MEAN, Explained
 from napari_latent_faces._widgets.parts import NARROWEST
 from napari_latent_faces._widgets.portrait import Portrait
@@ -127,6 +128,7 @@ class ExplainWidget(QWidget):
         layout.addWidget(self.pages, 1)  # all the height that the dock has
         self.setMinimumWidth(NARROWEST)
         tab_in_reading_order(self)
+        make_room(self)
 
     def _make_page(self) -> QWidget:
         row = QHBoxLayout()

@@ -25,6 +25,7 @@ from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import IGNORE, FitSession
 from napari_latent_faces._warm_up import WarmUp
 from napari_latent_faces._widgets.actions import ResultActions
+from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.first_run import FirstRun
 from napari_latent_faces._widgets.form import (
     form_of,
@@ -173,6 +174,7 @@ class FitWidget(Container[Widget]):
         self.native.layout().insertWidget(1, self.advanced)
         self.native.setMinimumWidth(NARROWEST)
         tab_in_reading_order(self.native)
+        make_room(self.native)
 
     def _sorted_inputs(self) -> tuple[list[ValueWidget[Any]], list[ValueWidget[Any]]]:
         """Return the inputs of all methods, each once: the basic ones, and the advanced."""

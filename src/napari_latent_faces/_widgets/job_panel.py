@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces._labels import label_faces
+from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.model_choice import ModelChoice
 from napari_latent_faces._widgets.parts import NARROWEST, show_progress
@@ -104,6 +105,7 @@ class JobPanel(Container[Widget]):
         on_key(self.native, "Esc", self.cancel)
         self.native.setMinimumWidth(NARROWEST)
         tab_in_reading_order(self.native)
+        make_room(self.native)
 
     def _events(self) -> tuple[Any, ...]:
         layers = self.viewer.layers

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_latent_faces._mixing import MixingDesk
+from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.mixer_parts import (
     MorphPart,
@@ -144,6 +145,7 @@ class MixerWidget(QWidget):
         column.addWidget(self.status)
         self.setMinimumWidth(NARROWEST)
         tab_in_reading_order(self)
+        make_room(self)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Bring all faces into view, once the panel has taken its part of the window."""
