@@ -105,6 +105,7 @@ def make_pairs_view(pairs: QAbstractItemModel) -> QTableView:
     view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
     view.setSortingEnabled(True)
+    view.setTabKeyNavigation(False)  # Tab goes on to the next panel, arrow keys through rows
     view.setToolTip("Click a picture to choose this component in all panels.")
     rows, columns = view.verticalHeader(), view.horizontalHeader()
     assert rows is not None

@@ -46,10 +46,18 @@ def face_stacks(viewer: napari.components.ViewerModel) -> list[Image]:
 
 
 def fill_section(section: QCollapsible, part: QWidget) -> None:
-    """Put a part into a section that can be folded, without the gaps that Qt leaves."""
+    """Put a part into a section that can be folded, without the gaps that Qt leaves.
+
+    Tab does not go into a folded section.
+    """
     section.setExpandedIcon("\N{BLACK DOWN-POINTING TRIANGLE}")
     section.setCollapsedIcon("\N{BLACK RIGHT-POINTING TRIANGLE}")
     section.addWidget(part)
+    policy = part.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)  # it tells the section how far to unfold
+    part.setSizePolicy(policy)
+    part.hide()
+    section.toggled.connect(part.setVisible)
     for widget in (section, section.content()):
         layout = widget.layout()
         assert layout is not None
