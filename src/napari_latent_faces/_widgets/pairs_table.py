@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_latent_faces._widgets.pictures import component_pixmap
+from napari_latent_faces._widgets.pictures import component_pixmap, to_fit
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QAbstractItemModel
@@ -35,11 +35,19 @@ class PairsTable(QAbstractTableModel):
         The models.
     comparison : Comparison
         Their components in pairs.
+    ratio : float
+        Pixels of the screen in one of its units.
     """
 
-    def __init__(self, models: tuple[LatentFaces, LatentFaces], comparison: Comparison) -> None:
+    def __init__(
+        self,
+        models: tuple[LatentFaces, LatentFaces],
+        comparison: Comparison,
+        ratio: float = 1.0,
+    ) -> None:
         super().__init__()
         self.models = models
+        self._ratio = ratio
         matching = comparison.matching
         rows: list[tuple[int | None, int | None, float | None]] = [
             (int(a), int(b), float(alike))
@@ -87,12 +95,7 @@ class PairsTable(QAbstractTableModel):
         if key not in self._pictures:
             model = self.models[side]
             picture = component_pixmap(model.components[component], is_signed=model.is_signed)
-            self._pictures[key] = picture.scaled(
-                _THUMBNAIL,
-                _THUMBNAIL,
-                Qt.AspectRatioMode.KeepAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
+            self._pictures[key] = to_fit(picture, QSize(_THUMBNAIL, _THUMBNAIL), self._ratio)
         return self._pictures[key]
 
 
