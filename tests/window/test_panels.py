@@ -134,6 +134,8 @@ def test_a_panel_shows_all_its_words_and_is_used_by_keyboard(open_narrow, qtbot,
 def check_that_nothing_is_cut_off(panel):
     kinds = (QLabel, QPushButton, QCheckBox, QAbstractSpinBox, QLineEdit)
     assert not [each for each in seen(panel, kinds) if is_cut_off(each)]
+    [title] = seen(dock_of(panel).titleBarWidget(), QLabel)
+    assert title.visibleRegion().boundingRect().width() >= title.sizeHint().width()
     assert panel.window().height() <= 850  # no panel makes the window grow
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_latent_faces._widgets.pictures import component_pixmap, to_fit
+from napari_latent_faces._widgets.pictures import component_pixmap, to_fit, to_icon
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QAbstractItemModel
-    from qtpy.QtGui import QPixmap
+    from qtpy.QtGui import QIcon
 
     from napari_latent_faces.compare import Comparison
     from napari_latent_faces.model import LatentFaces
@@ -56,7 +56,7 @@ class PairsTable(QAbstractTableModel):
         rows += [(int(a), None, None) for a in matching.unmatched[0]]
         rows += [(None, int(b), None) for b in matching.unmatched[1]]
         self.rows = rows
-        self._pictures: dict[tuple[int, int], QPixmap] = {}
+        self._pictures: dict[tuple[int, int], QIcon] = {}
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002
         """Return the number of pairs, and of components without one."""
@@ -90,12 +90,13 @@ class PairsTable(QAbstractTableModel):
             return None
         return ("Left", "Right", "Similarity")[section]
 
-    def _picture(self, side: int, component: int) -> QPixmap:
+    def _picture(self, side: int, component: int) -> QIcon:
         key = side, component
         if key not in self._pictures:
             model = self.models[side]
             picture = component_pixmap(model.components[component], is_signed=model.is_signed)
-            self._pictures[key] = to_fit(picture, QSize(_THUMBNAIL, _THUMBNAIL), self._ratio)
+            box = QSize(_THUMBNAIL, _THUMBNAIL)
+            self._pictures[key] = to_icon(to_fit(picture, box, self._ratio))
         return self._pictures[key]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QIcon, QImage, QPixmap
 
 from napari_latent_faces.colours import component_rgb
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtCore import QSize
 
-__all__ = ["component_pixmap", "to_fit", "to_image", "to_pixmap"]
+__all__ = ["component_pixmap", "to_fit", "to_icon", "to_image", "to_pixmap"]
 
 
 def to_pixmap(
@@ -51,6 +51,13 @@ def to_fit(picture: QPixmap, box: QSize, ratio: float) -> QPixmap:
     fitting = picture.scaled(box * ratio, aspect, smooth)
     fitting.setDevicePixelRatio(ratio)
     return fitting
+
+
+def to_icon(picture: QPixmap) -> QIcon:
+    """Return an icon of a picture, which keeps its colours in a chosen row."""
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # else the style tints it
+    return icon
 
 
 def to_image(
