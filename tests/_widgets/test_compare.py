@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from superqt.utils import WorkerBase
 
 from napari_latent_faces import PCAParams, fit, match_components
@@ -86,8 +87,8 @@ def test_pictures_have_their_colours(widget, viewer, model, pca):
     add(viewer, pca, "other")
 
     def colours(column):
-        picture = widget.table.model().index(0, column).data(Qt.ItemDataRole.DecorationRole)
-        image = picture.toImage()
+        icon = widget.table.model().index(0, column).data(Qt.ItemDataRole.DecorationRole)
+        image = icon.pixmap(72, QIcon.Mode.Selected).toImage()  # as in a chosen row
         pixels = ((x, y) for x in range(image.width()) for y in range(image.height()))
         return np.array([image.pixelColor(*pixel).getRgb()[:3] for pixel in pixels])
 

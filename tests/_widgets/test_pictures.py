@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.utils.colormaps import ensure_colormap
-from qtpy.QtGui import QImage
+from qtpy.QtCore import QSize
+from qtpy.QtGui import QIcon, QImage
 
-from napari_latent_faces._widgets.pictures import to_image, to_pixmap
+from napari_latent_faces._widgets.pictures import to_fit, to_icon, to_image, to_pixmap
 
 
 def bits(image):
@@ -61,3 +62,18 @@ def test_pixmaps_show_the_same_as_far_as_the_screen_can():
     pixels = np.random.default_rng(0).random((9, 5))
     shown = seen(to_pixmap(pixels).toImage())
     np.testing.assert_allclose(shown, seen(to_image(pixels)), atol=8)
+
+
+@pytest.mark.parametrize("ratio", [1, 1.5, 2])
+def test_a_fitted_picture_has_all_the_pixels_of_the_screen(qapp, ratio):
+    picture = to_pixmap(np.zeros((112, 92)))
+    fitted = to_fit(picture, QSize(40, 38), ratio)
+    assert fitted.height() == 38 * ratio
+    assert fitted.width() == pytest.approx(38 * ratio * 92 / 112, abs=1)
+    assert fitted.deviceIndependentSize().height() == pytest.approx(38)
+
+
+def test_an_icon_keeps_its_colours_in_a_chosen_row(qapp):
+    picture = to_pixmap(np.linspace(0, 1, 64).reshape(8, 8))
+    chosen = to_icon(picture).pixmap(8, QIcon.Mode.Selected)
+    np.testing.assert_array_equal(seen(chosen.toImage()), seen(picture.toImage()))

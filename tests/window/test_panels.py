@@ -1,14 +1,16 @@
-"""All panels as they are seen and used by keyboard: nothing cut off, tooltips, keys."""
+"""All panels as they are seen and used by keyboard: nothing cut off, tooltips, Tab, keys."""
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from napari.layers import Layer
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QShortcut
+from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtGui import QHelpEvent, QShortcut
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
@@ -21,12 +23,14 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QScrollBar,
+    QToolTip,
     QWidget,
 )
 from superqt import QCollapsible
 
 from napari_latent_faces import draw_faces, fit
 from napari_latent_faces._results import ResultLayers, ShowOptions
+from napari_latent_faces._widgets.long_names import is_shortened
 from napari_latent_faces.layers import faces_layer
 from tests.window.menus import open_widget
 
@@ -39,6 +43,7 @@ NAMES = (
     "New faces",
     "Mend faces",
 )
+WITH_STACKS = ("Latent faces", "Choose k", "New faces", "Mend faces")  # offered by name
 LONG = "photographs of forty people taken at the laboratory in 1994"
 KEYS = Path(__file__).parents[2] / "docs" / "reference" / "keys.md"
 INPUTS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit)
@@ -112,22 +117,32 @@ def sections(panel):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_cut_off_in_a_narrow_panel(open_narrow, name):
+def test_a_panel_shows_all_its_words_and_is_used_by_keyboard(open_narrow, qtbot, name):
     panel = open_narrow(name)
-    kinds = (QLabel, QPushButton, QCheckBox, QAbstractSpinBox, QLineEdit)
     for _ in sections(panel):
-        assert not [each for each in seen(panel, kinds) if is_cut_off(each)]
-        assert panel.window().height() <= 850  # no panel makes the window grow
+        check_that_nothing_is_cut_off(panel)
+        check_tooltips(panel)
+        check_tab_order(panel, qtbot)
+    assert keys_of(name, panel) == set(written_keys()[name])
+    if "Esc" in written_keys()[name]:
+        check_escape(panel, qtbot)
+    if name in WITH_STACKS:
+        [box] = [each for each in seen(panel, QComboBox) if each.currentText() == LONG]
+        check_long_name(box)
 
 
-def test_every_input_says_what_it_does(open_narrow):
-    for name in NAMES:
-        panel = open_narrow(name)
-        for _ in sections(panel):
-            for each in seen(panel, INPUTS):
-                is_head = isinstance(each.parent(), QCollapsible)
-                assert is_head or tip_of(each, panel), each
-        dock_of(panel).destroyOnClose()
+def check_that_nothing_is_cut_off(panel):
+    kinds = (QLabel, QPushButton, QCheckBox, QAbstractSpinBox, QLineEdit)
+    assert not [each for each in seen(panel, kinds) if is_cut_off(each)]
+    [title] = seen(dock_of(panel).titleBarWidget(), QLabel)
+    assert title.visibleRegion().boundingRect().width() >= title.sizeHint().width()
+    assert panel.window().height() <= 850  # no panel makes the window grow
+
+
+def check_tooltips(panel):
+    for each in seen(panel, INPUTS):
+        is_head = isinstance(each.parent(), QCollapsible)
+        assert is_head or tip_of(each, panel), each
 
 
 def tip_of(each, panel):
@@ -138,17 +153,79 @@ def tip_of(each, panel):
     return ""
 
 
-def test_the_page_of_keys_names_all_keys_and_no_others(open_narrow):
+def check_tab_order(panel, qtbot):
+    """Go with Tab from the first input until another part of the window has the keyboard."""
+    inputs = [
+        each
+        for each in seen(panel, INPUTS)
+        if each.isEnabled() and each.focusPolicy() & Qt.FocusPolicy.TabFocus
+    ]
+    now = give_keyboard(first_of(inputs, panel), qtbot)
+    order = []
+    while panel.isAncestorOf(now) and now not in order:
+        order.append(now)
+        QTest.keyClick(now, Qt.Key.Key_Tab)
+        now = QApplication.focusWidget()
+    assert not panel.isAncestorOf(now)
+    order = [each for each in order if isinstance(each, INPUTS)]  # others hold several
+    assert set(order) == set(inputs)
+    for one, other in pairwise(place_of(each, panel) for each in order):
+        is_in_same_row = abs(other.y() - one.y()) <= 8
+        assert other.x() > one.x() if is_in_same_row else other.y() > one.y()
+
+
+def first_of(inputs, panel):
+    return min(inputs, key=lambda each: (place_of(each, panel).y(), place_of(each, panel).x()))
+
+
+def place_of(each, panel):
+    return each.mapTo(panel, QPoint(0, each.height() // 2))
+
+
+def give_keyboard(each, qtbot):
+    each.window().activateWindow()
+    each.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.waitUntil(each.hasFocus)
+    return each
+
+
+def written_keys():
+    """Return the keys of each panel that the page of keys names."""
     rows = re.findall(
         r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$", KEYS.read_text("utf-8"), re.MULTILINE
     )
-    written = {(panel, key) for panel, key in rows if panel in NAMES}
-    real = set()
-    for name in NAMES:
-        panel = open_narrow(name)
-        keys = {each.key().toString() for each in panel.findChildren(QShortcut)}
-        keys |= {each.shortcut().toString() for each in panel.findChildren(QPushButton)}
-        real |= {(name, key) for key in keys if key}
-        dock_of(panel).destroyOnClose()
-    real.add(("Latent faces", "Alt+K"))  # of the button Fit while a fit runs
-    assert written == real
+    return {name: [key for panel, key in rows if panel == name] for name in NAMES}
+
+
+def keys_of(name, panel):
+    keys = {each.key().toString() for each in panel.findChildren(QShortcut)}
+    keys |= {each.shortcut().toString() for each in panel.findChildren(QPushButton)}
+    while_a_fit_runs = {"Alt+K"} if name == "Latent faces" else set()
+    return (keys | while_a_fit_runs) - {""}
+
+
+def check_escape(panel, qtbot):
+    """Press Escape in an input: the panel must hear it, and not napari or the input."""
+    [escape] = [
+        each for each in panel.findChildren(QShortcut) if each.key().toString() == "Esc"
+    ]
+    inputs = [each for each in seen(panel, INPUTS) if each.isEnabled()]
+    now = give_keyboard(first_of(inputs, panel), qtbot)
+    with qtbot.waitSignal(escape.activated):
+        QTest.keyClick(now, Qt.Key.Key_Escape)
+
+
+def check_long_name(box):
+    """Both ends of a name that does not fit must be seen, and its whole in the tooltip."""
+    assert is_shortened(box)
+    whole = box.grab().toImage()
+    for other in (LONG[:-1] + "5", "P" + LONG[1:]):
+        box.setItemText(box.currentIndex(), other)
+        assert box.grab().toImage() != whole
+    box.setItemText(box.currentIndex(), LONG)
+    assert box.grab().toImage() == whole
+    middle = box.rect().center()
+    event = QHelpEvent(QEvent.Type.ToolTip, middle, box.mapToGlobal(middle))
+    QApplication.sendEvent(box, event)
+    assert LONG in QToolTip.text()
+    QToolTip.hideText()

@@ -165,7 +165,8 @@ class CompareWidget(QWidget):
         left, right = self.chosen()
         assert left is not None
         assert right is not None
-        self._show(PairsTable((left, right), comparison), comparison.summary())
+        pairs = PairsTable((left, right), comparison, self.devicePixelRatioF())
+        self._show(pairs, comparison.summary())
 
     def _show_failure(self, why: str) -> None:
         self._show(None, why)

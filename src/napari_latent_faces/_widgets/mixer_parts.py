@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces._widgets.pictures import to_pixmap
+from napari_latent_faces._widgets.pictures import to_fit, to_pixmap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,13 +75,8 @@ class NearestPart(QWidget):
 
     def show_face(self, pixels: NDArray[Any], limits: tuple[float, float]) -> None:
         """Show the picture of a face, shape (h, w)."""
-        shown = to_pixmap(pixels, limits).scaled(
-            _PICTURE,
-            _PICTURE,
-            Qt.AspectRatioMode.KeepAspectRatio,
-            Qt.TransformationMode.SmoothTransformation,
-        )
-        self.picture.setPixmap(shown)
+        box, ratio = self.picture.size(), self.devicePixelRatioF()
+        self.picture.setPixmap(to_fit(to_pixmap(pixels, limits), box, ratio))
 
     def show_distance(
         self, name: str, subject: str | None, distance: float, usual: float

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_latent_faces._widgets.pictures import component_pixmap
+from napari_latent_faces._widgets.pictures import component_pixmap, to_fit, to_icon
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QAbstractItemModel
-    from qtpy.QtGui import QPixmap
+    from qtpy.QtGui import QIcon
 
     from napari_latent_faces.compare import Comparison
     from napari_latent_faces.model import LatentFaces
@@ -35,11 +35,19 @@ class PairsTable(QAbstractTableModel):
         The models.
     comparison : Comparison
         Their components in pairs.
+    ratio : float
+        Pixels of the screen in one of its units.
     """
 
-    def __init__(self, models: tuple[LatentFaces, LatentFaces], comparison: Comparison) -> None:
+    def __init__(
+        self,
+        models: tuple[LatentFaces, LatentFaces],
+        comparison: Comparison,
+        ratio: float = 1.0,
+    ) -> None:
         super().__init__()
         self.models = models
+        self._ratio = ratio
         matching = comparison.matching
         rows: list[tuple[int | None, int | None, float | None]] = [
             (int(a), int(b), float(alike))
@@ -48,7 +56,7 @@ class PairsTable(QAbstractTableModel):
         rows += [(int(a), None, None) for a in matching.unmatched[0]]
         rows += [(None, int(b), None) for b in matching.unmatched[1]]
         self.rows = rows
-        self._pictures: dict[tuple[int, int], QPixmap] = {}
+        self._pictures: dict[tuple[int, int], QIcon] = {}
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002
         """Return the number of pairs, and of components without one."""
@@ -82,17 +90,13 @@ class PairsTable(QAbstractTableModel):
             return None
         return ("Left", "Right", "Similarity")[section]
 
-    def _picture(self, side: int, component: int) -> QPixmap:
+    def _picture(self, side: int, component: int) -> QIcon:
         key = side, component
         if key not in self._pictures:
             model = self.models[side]
             picture = component_pixmap(model.components[component], is_signed=model.is_signed)
-            self._pictures[key] = picture.scaled(
-                _THUMBNAIL,
-                _THUMBNAIL,
-                Qt.AspectRatioMode.KeepAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
+            box = QSize(_THUMBNAIL, _THUMBNAIL)
+            self._pictures[key] = to_icon(to_fit(picture, box, self._ratio))
         return self._pictures[key]
 
 
@@ -105,6 +109,7 @@ def make_pairs_view(pairs: QAbstractItemModel) -> QTableView:
     view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
     view.setSortingEnabled(True)
+    view.setTabKeyNavigation(False)  # Tab goes on to the next panel, arrow keys through rows
     view.setToolTip("Click a picture to choose this component in all panels.")
     rows, columns = view.verticalHeader(), view.horizontalHeader()
     assert rows is not None

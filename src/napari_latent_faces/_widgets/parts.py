@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer, Shapes
+from qtpy.QtGui import QIcon
 
 from napari_latent_faces.layers import ROLE_KEY
 
@@ -26,6 +27,9 @@ __all__ = [
 NARROWEST = 340
 """Pixels that a panel is wide at least: all words, and the title of its dock, fit in."""
 
+_OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
+_FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
+
 NO_FACES = (
     "No stack of faces yet. Open one with File > IO Utilities > Open folder of faces..., or "
     "a sample with File > Open Sample > Latent faces."
@@ -46,14 +50,37 @@ def face_stacks(viewer: napari.components.ViewerModel) -> list[Image]:
 
 
 def fill_section(section: QCollapsible, part: QWidget) -> None:
-    """Put a part into a section that can be folded, without the gaps that Qt leaves."""
-    section.setExpandedIcon("\N{BLACK DOWN-POINTING TRIANGLE}")
-    section.setCollapsedIcon("\N{BLACK RIGHT-POINTING TRIANGLE}")
+    """Put a part into a section that can be folded, without the gaps that Qt leaves.
+
+    Tab does not go into a folded section.
+    """
+    _mark_with_arrow(section)
     section.addWidget(part)
+    policy = part.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)  # it tells the section how far to unfold
+    part.setSizePolicy(policy)
+    part.hide()
+    section.toggled.connect(part.setVisible)
     for widget in (section, section.content()):
         layout = widget.layout()
         assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
+
+
+def _mark_with_arrow(section: QCollapsible) -> None:
+    """Show by an arrow in the title whether a section is folded.
+
+    superqt's icons keep the colour of the theme in which they were made.
+    """
+    title = section.text()
+
+    def show(is_open: bool) -> None:
+        section.setText(f"{_OPEN if is_open else _FOLDED} {title}")
+
+    for set_icon in (section.setExpandedIcon, section.setCollapsedIcon):
+        set_icon(QIcon())
+    section.toggled.connect(show)
+    show(is_open=False)
 
 
 def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:

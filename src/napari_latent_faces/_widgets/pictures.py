@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon, QImage, QPixmap
 
 from napari_latent_faces.colours import component_rgb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from qtpy.QtCore import QSize
 
-__all__ = ["component_pixmap", "to_image", "to_pixmap"]
+__all__ = ["component_pixmap", "to_fit", "to_icon", "to_image", "to_pixmap"]
 
 
 def to_pixmap(
@@ -30,6 +32,32 @@ def component_pixmap(component: NDArray[Any], *, is_signed: bool) -> QPixmap:
     h, w, _ = rgb.shape
     image = QImage(rgb.tobytes(), w, h, 3 * w, QImage.Format.Format_RGB888)
     return QPixmap.fromImage(image.copy())
+
+
+def to_fit(picture: QPixmap, box: QSize, ratio: float) -> QPixmap:
+    """Return a picture as large as fits into a box, with all the pixels of the screen.
+
+    Parameters
+    ----------
+    picture : QPixmap
+        The picture.
+    box : QSize
+        How large it may be, in the screen's own units.
+    ratio : float
+        Pixels a unit: `devicePixelRatioF` of the widget that shows it.
+    """
+    aspect = Qt.AspectRatioMode.KeepAspectRatio
+    smooth = Qt.TransformationMode.SmoothTransformation
+    fitting = picture.scaled(box * ratio, aspect, smooth)
+    fitting.setDevicePixelRatio(ratio)
+    return fitting
+
+
+def to_icon(picture: QPixmap) -> QIcon:
+    """Return an icon of a picture, which keeps its colours in a chosen row."""
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # else the style tints it
+    return icon
 
 
 def to_image(

@@ -13,16 +13,15 @@ from qtpy.QtCore import (
     QSize,
     Qt,
 )
-from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QListView, QSizePolicy
 
-from napari_latent_faces._widgets.pictures import component_pixmap, to_pixmap
+from napari_latent_faces._widgets.pictures import component_pixmap, to_fit, to_icon, to_pixmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from qtpy.QtGui import QPixmap
+    from qtpy.QtGui import QIcon, QPixmap
 
 __all__ = ["PictureStrip", "StripItem"]
 
@@ -74,7 +73,7 @@ class _StripModel(QAbstractListModel):
         super().__init__()
         self.items: list[StripItem] = []
         self._icons: dict[int, QIcon] = {}
-        self._size = size * ratio
+        self._size = size
         self._ratio = ratio
 
     def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:  # noqa: N802
@@ -120,14 +119,8 @@ class _StripModel(QAbstractListModel):
     def _icon(self, row: int) -> QIcon:
         if row not in self._icons:
             item = self.items[row]
-            pixmap = item.pixmap().scaled(
-                self._size,
-                Qt.AspectRatioMode.KeepAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
-            )
-            pixmap.setDevicePixelRatio(self._ratio)
-            self._icons[row] = icon = QIcon(pixmap)
-            icon.addPixmap(pixmap, QIcon.Mode.Selected)  # not tinted by the style
+            pixmap = to_fit(item.pixmap(), self._size, self._ratio)
+            self._icons[row] = to_icon(pixmap)
         return self._icons[row]
 
 

@@ -26,8 +26,13 @@ def tab_in_reading_order(panel: QWidget) -> None:
     panel : QWidget
         The panel, all of whose layouts are filled.
     """
-    for before, after in pairwise(_reached(panel)):
+    reached, policy = list(_reached(panel)), panel.focusPolicy()
+    # Qt takes the last part for being before the first one already, unless something between
+    # them can be reached; in a window, the chain is cut open at the panel
+    panel.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    for before, after in pairwise(reached):
         QWidget.setTabOrder(before, after)
+    panel.setFocusPolicy(policy)
 
 
 def _reached(widget: QWidget) -> Iterator[QWidget]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractScrollArea, QScrollBar, QWidget
 
-from napari_latent_faces._widgets.pictures import component_pixmap, to_pixmap
+from napari_latent_faces._widgets.pictures import component_pixmap, to_fit, to_pixmap
 from napari_latent_faces._widgets.weight_row import HEIGHT, PICTURE, WeightRow
 
 if TYPE_CHECKING:
@@ -160,11 +160,8 @@ class WeightList(QAbstractScrollArea):
 
     def _pixmap(self, component: int) -> QPixmap:
         if component not in self._pixmaps:
-            self._pixmaps[component] = self._drawn(component).scaled(
-                PICTURE,
-                PICTURE,
-                Qt.AspectRatioMode.KeepAspectRatio,
-                Qt.TransformationMode.SmoothTransformation,
+            self._pixmaps[component] = to_fit(
+                self._drawn(component), QSize(PICTURE, PICTURE), self.devicePixelRatioF()
             )
         return self._pixmaps[component]
 

@@ -22,6 +22,10 @@ __all__ = ["HEIGHT", "PICTURE", "WeightRow"]
 
 HEIGHT = 44
 PICTURE = 38  # pixels
+_NO_BUTTONS = (  # Qt 6.12 leaves no room for the number where they are turned off
+    "QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0px; }"
+    "QAbstractSpinBox::up-arrow, QAbstractSpinBox::down-arrow { image: none; }"
+)
 _STEPS = 1000  # of a slider
 _LARGEST = 1e6  # weight that can be typed
 _MARK = 4  # width of the bar at a chosen component
@@ -68,7 +72,7 @@ class WeightRow(QWidget):
         self.slider.setSingleStep(_STEPS // 100)
         self.field.setDecimals(4)
         self.field.setKeyboardTracking(False)
-        self.field.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.field.setStyleSheet(_NO_BUTTONS)
         self.field.setFixedWidth(self.fontMetrics().horizontalAdvance("0000.0000") + 10)
         for each in (self.number, self.picture, self.slider, self.field):
             layout.addWidget(each)
