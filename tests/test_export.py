@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_latent_faces import LatentFaces, PCAParams, fit
-from napari_latent_faces.export import check_export, export_model
+from napari_latent_faces.export import check_export, export_model, iter_export
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -50,6 +50,34 @@ def out(tmp_path):
 def smaller(stack):
     """Return another model of the same faces, with two components."""
     return fit(stack, n_components=2, max_iter=20, tol=0)
+
+
+class TestSteps:
+    def test_tell_how_much_is_written(self, model, out):
+        steps = list(iter_export(model, out))
+        total = model.n_components + len(model.weights)
+        assert {of for _, of in steps} == {total}
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+        assert steps[0][0] == 0
+        assert steps[-1][0] < total
+        assert LatentFaces.load(out / "model.npz").error == model.error
+
+    @pytest.mark.parametrize("after", [1, 2, 4])
+    def test_closed_leave_nothing(self, model, out, after):
+        steps = iter_export(model, out)
+        for _ in range(after):
+            next(steps)
+        steps.close()
+        assert list(out.parent.iterdir()) == []
+
+    def test_closed_leave_an_earlier_export_as_it_was(self, model, smaller, out):
+        export_model(model, out)
+        before = files(out)
+        steps = iter_export(smaller, out, force=True)
+        for _ in range(3):
+            next(steps)
+        steps.close()
+        assert files(out) == before
 
 
 class TestFiles:

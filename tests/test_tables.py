@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from napari_latent_faces.tables import component_heads, harmless, write_table
+from napari_latent_faces.tables import component_heads, harmless, write_table, writing_table
 
 
 def read(path):
@@ -41,3 +41,13 @@ def test_without_subjects_there_is_no_column_for_them(tmp_path):
 def test_numbers_of_components_have_one_length():
     assert component_heads(2) == ["component_00", "component_01"]
     assert component_heads(101)[7] == "component_007"
+
+
+def test_a_long_one_tells_how_far_it_is(tmp_path):
+    n = 1000
+    names, path = [str(i) for i in range(n)], tmp_path / "table.csv"
+    steps = list(writing_table(path, names, None, ["weight"], ([i] for i in range(n))))
+    assert steps == sorted(set(steps))
+    assert steps[0] == 0
+    assert n / 4 < steps[-1] < n
+    assert len(read(path)) == n + 1

@@ -11,17 +11,21 @@ import numpy as np
 from napari_latent_faces.canonical import unit_maximum
 from napari_latent_faces.folders import Layout, check_folder, writing_folder
 from napari_latent_faces.model_file import is_model_file
-from napari_latent_faces.tables import component_heads, numbers, write_table
+from napari_latent_faces.steps import drain
+from napari_latent_faces.tables import component_heads, numbers, writing_table
 from napari_latent_faces.tiles import montage
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["check_export", "export_model"]
+    Exporting = Generator[tuple[int, int], None, Path]
+
+__all__ = ["check_export", "export_model", "iter_export"]
 
 _PICTURES = "components"
 _LAYOUT = Layout(
@@ -74,9 +78,40 @@ def export_model(
     OSError
         If the files cannot be written.
     """
+    return drain(iter_export(model, folder, force=force))
+
+
+def iter_export(
+    model: LatentFaces, folder: str | PathLike[str], *, force: bool = False
+) -> Exporting:
+    """Do what `export_model` does, step by step.
+
+    Parameters
+    ----------
+    model, folder, force
+        As in `export_model`.
+
+    Yields
+    ------
+    (int, int)
+        How much is written, and how much there is to write. Close the generator to end
+        the export: `folder` is then as it was.
+
+    Returns
+    -------
+    Path
+        The folder, as the value of ``StopIteration``.
+
+    Raises
+    ------
+    FileExistsError, OSError
+        As in `export_model`.
+    """
     folder = Path(folder)
+    total = model.n_components + len(model.weights)
     with writing_folder(folder, _LAYOUT, force=force) as new:
-        _write(model, new)
+        for done in _written(model, new):
+            yield done, total
     return folder
 
 
@@ -100,20 +135,22 @@ def check_export(folder: str | PathLike[str], *, force: bool = False) -> None:
     check_folder(Path(folder), _LAYOUT, force=force)
 
 
-def _write(model: LatentFaces, folder: Path) -> None:
-    """Write all files into an empty folder."""
+def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
+    """Write all files into an empty folder; yield how many pictures and faces are."""
     from PIL import Image
 
     model.save(folder / "model.npz")
     pictures = _grey(model)
     (folder / _PICTURES).mkdir()
-    for number, picture in zip(numbers(len(pictures)), pictures, strict=True):
+    for i, (number, picture) in enumerate(zip(numbers(len(pictures)), pictures, strict=True)):
+        yield i
         Image.fromarray(picture).save(folder / _PICTURES / f"{number}.png")
     Image.fromarray(_contact_sheet(pictures)).save(folder / "components.png")
     if model.mean is not None:
         mean = np.rint(np.clip(model.mean, 0, 1) * 255).astype(np.uint8)
         Image.fromarray(mean).save(folder / "mean.png")
-    _write_weights(model, folder)
+    for faces in _writing_weights(model, folder):
+        yield len(pictures) + faces
 
 
 def _grey(model: LatentFaces) -> NDArray[np.uint8]:
@@ -138,10 +175,10 @@ def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
     return montage(pictures, columns)
 
 
-def _write_weights(model: LatentFaces, folder: Path) -> None:
+def _writing_weights(model: LatentFaces, folder: Path) -> Iterator[int]:
     # as Python's floats: their digits give the same number back in any program
     rows = (weights.tolist() for weights in model.weights)
     origin = model.provenance
     names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
     columns = component_heads(model.n_components)
-    write_table(folder / "weights.csv", names, origin.subjects, columns, rows)
+    return writing_table(folder / "weights.csv", names, origin.subjects, columns, rows)

@@ -6,11 +6,12 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["component_heads", "harmless", "numbers", "write_table"]
+__all__ = ["component_heads", "harmless", "numbers", "write_table", "writing_table"]
 
+_LINES = 256  # between two steps of a long table
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet run a cell
 
 
@@ -37,6 +38,18 @@ def write_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> None:
+    """Write a table at once; see `writing_table`."""
+    for _ in writing_table(path, names, subjects, columns, rows):
+        pass
+
+
+def writing_table(
+    path: Path,
+    names: Sequence[str],
+    subjects: Sequence[str] | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> Iterator[int]:
     """Write a table with a line a face, in UTF-8; what cannot be encoded is escaped.
 
     Names that a spreadsheet program would take for formulas are written as `harmless` has
@@ -52,6 +65,11 @@ def write_table(
         Heads of the other columns.
     rows : iterable of sequences
         Their values for each face.
+
+    Yields
+    ------
+    int
+        How many faces are written, now and then.
     """
     heads = {"name": names, "subject": subjects}
     known = {head: values for head, values in heads.items() if values is not None}
@@ -60,5 +78,7 @@ def write_table(
         # all text is quoted: a carriage return alone would not be, and end the line
         table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         table.writerow([*known, *columns])
-        for *face, values in zip(*known.values(), rows, strict=True):
+        for i, (*face, values) in enumerate(zip(*known.values(), rows, strict=True)):
+            if i % _LINES == 0:
+                yield i
             table.writerow([*map(harmless, face), *values])

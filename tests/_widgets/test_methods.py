@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._widgets.fit import FitWidget
 from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
 from napari_latent_faces.methods import METHODS
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -153,7 +155,7 @@ class TestActions:
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         fit_by(widget, qtbot, "pca")
         widget.actions.export_button.native.click()
-        assert not widget.actions.export_button.enabled
+        assert widget.actions.export_button.text == "Cancel export"
         qtbot.waitUntil(lambda: not widget.actions.is_exporting)
         assert {path.name for path in tmp_path.iterdir()} == {
             "model.npz", "components", "components.png", "mean.png", "weights.csv"
@@ -161,6 +163,33 @@ class TestActions:
         assert LatentFaces.load(tmp_path / "model.npz").params == PCAParams(n_components=3)
         assert widget.status.value == f"Written to {tmp_path}."
         assert widget.actions.export_button.enabled
+
+    @pytest.mark.parametrize("by_key", [False, True])
+    def test_an_export_tells_how_far_it_is_and_can_be_cancelled(
+        self, by_key, widget, qtbot, tmp_path, monkeypatch
+    ):
+        cancelled, closed = threading.Event(), threading.Event()
+
+        def slow(*_args, **_options):
+            try:
+                yield 1, 4
+                cancelled.wait(PATIENCE)
+                yield 2, 4
+                raise AssertionError("it goes on")
+            finally:
+                closed.set()
+
+        monkeypatch.setattr("napari_latent_faces._widgets.actions.iter_export", slow)
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+        fit_by(widget, qtbot, "pca")
+        button = widget.actions.export_button
+        button.native.click()
+        qtbot.waitUntil(lambda: widget.status.value == "Writing: 25% ...")
+        widget.cancel() if by_key else button.native.click()
+        assert widget.status.value == "The export was cancelled."
+        assert button.text == "Export..."
+        cancelled.set()
+        qtbot.waitUntil(closed.is_set)
 
     @pytest.mark.parametrize("answer", ["Yes", "No"])
     def test_an_earlier_export_is_replaced_if_the_user_says_so(
@@ -204,7 +233,7 @@ class TestActions:
             raise OSError(28, "No space left on device")
 
         told = []
-        monkeypatch.setattr("napari_latent_faces.export._write", full)
+        monkeypatch.setattr("napari_latent_faces.export._written", full)
         monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
         fit_by(widget, qtbot, "pca")
         widget.actions.export(tmp_path)

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import Job
-from napari_latent_faces.export import check_export, export_model
+from napari_latent_faces.export import check_export, iter_export
 from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.script import as_python
 
@@ -47,7 +47,7 @@ class ResultActions(Container[Widget]):
         self.margins = (0, 0, 0, 0)
         self.extend([self.copy_button, self.export_button])
         self.copy_button.changed.connect(self.copy)
-        self.export_button.changed.connect(self.ask_and_export)
+        self.export_button.changed.connect(self._export_or_cancel)
         self._focus.model_changed.connect(self._sync)
         self.native.destroyed.connect(self._abandon)
         self._sync()
@@ -63,6 +63,18 @@ class ResultActions(Container[Widget]):
         if model is not None and clipboard is not None:
             clipboard.setText(as_python(model))
             self._tell("Copied: paste it into a file or a notebook.")
+
+    def _export_or_cancel(self) -> None:
+        if self.is_exporting:
+            self.cancel()
+        else:
+            self.ask_and_export()
+
+    def cancel(self) -> None:
+        """End the export that is going on, and leave the folder as it was."""
+        if self._export is not None:
+            self._export.abandon()
+            self._end("The export was cancelled.")
 
     def ask_and_export(self) -> None:
         """Ask for a folder and write the model there as plain files."""
@@ -84,7 +96,8 @@ class ResultActions(Container[Widget]):
         except OSError as error:
             show_error(str(error))
             return
-        self._export = Job(export_model, self._focus.model, folder, force=replace)
+        self._export = Job(iter_export, self._focus.model, folder, force=replace)
+        self._export.stepped.connect(self._on_step)
         self._export.returned.connect(self._on_written)
         self._export.failed.connect(self._on_failed)
         self._sync()
@@ -98,6 +111,10 @@ class ResultActions(Container[Widget]):
         buttons = QMessageBox.StandardButton
         answer = QMessageBox.question(self.native, "Export", question)
         return bool(answer == buttons.Yes)
+
+    def _on_step(self, step: tuple[int, int]) -> None:
+        done, total = step
+        self._tell(f"Writing: {done / total:.0%} ...")
 
     def _on_written(self, folder: Path) -> None:
         self._end(f"Written to {folder}.")
@@ -114,11 +131,14 @@ class ResultActions(Container[Widget]):
         """Bring the buttons in line with the model."""
         model = self._focus.model
         self.copy_button.enabled = model is not None
-        self.export_button.enabled = model is not None and not self.is_exporting
+        self.export_button.enabled = model is not None or self.is_exporting
+        self.export_button.text = "Cancel export" if self.is_exporting else "Export..."
         about = f" ({model.params.title}, {model.n_components})" if model is not None else ""
         self.copy_button.tooltip = f"A script that makes this result again{about}."
         self.export_button.tooltip = (
-            f"Model, pictures of the components and weights as files{about}."
+            "End the export; the folder stays as it was (Esc)."
+            if self.is_exporting
+            else f"Model, pictures of the components and weights as files{about}."
         )
 
     def _abandon(self) -> None:
@@ -126,5 +146,6 @@ class ResultActions(Container[Widget]):
         self._focus.model_changed.disconnect(self._sync)
         if self._export is not None:
             # it goes on, since it was asked for, but there is nobody left to tell
+            self._export.stepped.disconnect(self._on_step)
             self._export.returned.disconnect(self._on_written)
             self._export.failed.disconnect(self._on_failed)

@@ -287,6 +287,7 @@ class FitWidget(Container[Widget]):
         if self._session is not None:
             self._session.cancel()
         self.first_run.cancel()
+        self.actions.cancel()
 
     # -- the first run ---------------------------------------------------------
 
