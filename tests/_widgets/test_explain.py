@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_latent_faces import FaceStack, fit
@@ -163,6 +163,26 @@ def test_rows_do_not_scroll_back_when_the_face_changes(viewer, panel, stack, qtb
     assert panel.sums.scroll_bar.value() == 150
     go_to(viewer, 3)
     assert panel.parts.scroll_bar.value() == 150
+
+
+def test_a_slider_that_never_rests_is_followed(ready, viewer, qtbot, monkeypatch):
+    updates, left = [], list(range(40))
+    monkeypatch.setattr(
+        ready.portrait, "show_words", lambda _: updates.append(len(left)), raising=True
+    )
+    timer = QTimer()
+
+    def move():
+        go = focus_of(viewer).go_to_face
+        for face in (left.pop() % 2, left.pop() % 2):
+            go(face)
+        if not left:
+            timer.stop()
+
+    timer.timeout.connect(move)
+    timer.start(0)
+    qtbot.waitUntil(lambda: not left)
+    assert len([moves for moves in updates if moves]) >= 5  # while it is dragged
 
 
 def test_lazy_faces_are_read_when_the_slider_rests(viewer, panel, stack, model, qtbot):

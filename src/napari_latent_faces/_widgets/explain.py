@@ -185,7 +185,8 @@ class ExplainWidget(QWidget):
         self.follow.setCurrentIndex(self.follow.findData(mode))
 
     def _update_soon(self) -> None:
-        self._soon.start()
+        if not self._soon.isActive():  # else it would wait for a slider that never rests
+            self._soon.start()
 
     # -- the model -------------------------------------------------------------
 
