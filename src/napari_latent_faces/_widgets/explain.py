@@ -47,6 +47,7 @@ _NO_FACE = (
     "None of the model's faces is under the slider: move it to one. If there is no slider, "
     "show the faces or their reconstruction again."
 )
+_LOWEST = 240  # pixels: a face, and the parts it is made of, are seen
 _PREPARING = "Looking at the model ..."
 _NO_COMPONENT = "Click a part, or a tile of the gallery, to see which faces use it most."
 _COUNTED = (
@@ -126,7 +127,7 @@ class ExplainWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.pages, 1)  # all the height that the dock has
-        self.setMinimumWidth(NARROWEST)
+        self.setMinimumSize(NARROWEST, _LOWEST)
         tab_in_reading_order(self)
         make_room(self)
 

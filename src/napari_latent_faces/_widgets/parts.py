@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels, Layer, Shapes
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon, QPixmap
 
 from napari_latent_faces.layers import ROLE_KEY
 
@@ -70,15 +71,18 @@ def fill_section(section: QCollapsible, part: QWidget) -> None:
 def _mark_with_arrow(section: QCollapsible) -> None:
     """Show by an arrow in the title whether a section is folded.
 
-    superqt's icons keep the colour of the theme in which they were made.
+    superqt's icons keep the colour of the theme in which they were made. No icon at all
+    would leave them there with PySide6, where it counts as false.
     """
+    nothing = QPixmap(1, 1)
+    nothing.fill(Qt.GlobalColor.transparent)
     title = section.text()
 
     def show(is_open: bool) -> None:
         section.setText(f"{_OPEN if is_open else _FOLDED} {title}")
 
     for set_icon in (section.setExpandedIcon, section.setCollapsedIcon):
-        set_icon(QIcon())
+        set_icon(QIcon(nothing))
     section.toggled.connect(show)
     show(is_open=False)
 
