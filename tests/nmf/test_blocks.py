@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_latent_faces.nmf.blocks import FaceBlocks
+from napari_latent_faces.nmf.blocks import FaceBlocks, Workers
+from tests.patience import PATIENCE
 
 
 def resident(path):
@@ -74,3 +76,51 @@ def test_hidden_pixels_are_read_as_0():
     assert (read[:, 0] == 0).all()
     assert (read[:, 1:] == 0.5).all()
     assert np.isnan(faces[:, 0]).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 30])
+def test_results_come_in_order_whoever_finds_them(threads, count):
+    seen = set()
+
+    def job(i):
+        seen.add(threading.current_thread())
+        return i * i
+
+    with Workers(threads) as workers:
+        assert list(workers.each(job, range(count))) == [i * i for i in range(count)]
+    assert len(seen) <= threads
+    if count:
+        assert threading.current_thread() in seen
+
+
+def test_who_waits_works_as_well():
+    meeting = threading.Barrier(2)  # neither goes on without the other
+    with Workers(2) as workers:
+        found = list(workers.each(lambda i: meeting.wait(PATIENCE) >= 0, range(2)))
+    assert found == [True, True]
+
+
+def test_few_results_wait_for_one_that_is_late():
+    first_may_end, started = threading.Event(), []
+
+    def job(i):
+        started.append(i)
+        if i == 0:
+            assert first_may_end.wait(PATIENCE)
+        elif len(started) == 4:  # the most that three threads may hold back
+            first_may_end.set()
+        return i
+
+    with Workers(3) as workers:
+        assert list(workers.each(job, range(20))) == list(range(20))
+
+
+def test_a_failing_job_ends_the_work():
+    def job(i):
+        if i == 5:
+            raise ValueError(f"bad {i}")
+        return i
+
+    with Workers(2) as workers, pytest.raises(ValueError, match="bad 5"):
+        list(workers.each(job, range(1000)))

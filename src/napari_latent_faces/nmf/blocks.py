@@ -7,7 +7,7 @@ import mmap
 import os
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -15,7 +15,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -220,6 +219,8 @@ def _budget(budget: int | None) -> int:
 class Workers:
     """Threads that work on blocks; what they find comes back in the blocks' order.
 
+    The thread that waits for them works as well.
+
     Parameters
     ----------
     threads : int, optional
@@ -228,7 +229,7 @@ class Workers:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or processors()
-        self._pool = ThreadPoolExecutor(self.threads, "latent-faces")
+        self._pool = ThreadPoolExecutor(max(1, self.threads - 1), "latent-faces")
 
     def __enter__(self) -> Self:
         return self
@@ -238,20 +239,28 @@ class Workers:
 
     def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield the result of `job` for each item, in order, with few waiting at a time."""
-        if len(items) == 1:  # no thread can help
-            yield job(items[0])
-            return
         waiting: deque[Future[Result]] = deque()
+        last = len(items) - 1
         try:
-            for item in items:
-                waiting.append(self._pool.submit(job, item))
-                if len(waiting) > self.threads:
+            for i, item in enumerate(items):
+                others = sum(not each.done() for each in waiting)
+                if i < last and others < self.threads - 1:
+                    waiting.append(self._pool.submit(job, item))
+                    continue
+                waiting.append(_done(job(item)))
+                while len(waiting) > self.threads or (waiting and waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             for left in waiting:
                 left.cancel()
+
+
+def _done(result: Result) -> Future[Result]:
+    future: Future[Result] = Future()
+    future.set_result(result)
+    return future
 
 
 def processors() -> int:
