@@ -14,10 +14,11 @@ from benchmarks.apart import apart
 from benchmarks.page import milliseconds, table
 from benchmarks.setting import Skipped
 from napari_latent_faces import iter_fit
-from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, cut, one_blas_thread
+from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
 from napari_latent_faces.nmf.crew import LocalCrew
-from napari_latent_faces.nmf.hals import sweep
+from napari_latent_faces.nmf.hals import cut_columns
 from napari_latent_faces.nmf.pyramid import halve
+from napari_latent_faces.nmf.sweeps import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["part"]
 
 _HEADER = ("faces", "k", "pixels", "iterations", "time", "products", "sweeps", "the rest")
-_COLUMNS = 6144  # as in a fit
 _REPEATS = 20  # of what is measured alone
 
 
@@ -135,7 +135,7 @@ def _alone(crew: LocalCrew, k: int) -> dict[str, float]:
     def sweeps() -> None:
         list(crew.each(sweep_weights, H @ H.T, W))
         paint = partial(sweep_columns, G=W @ W.T)
-        list(crew.workers.each(paint, cut(crew.p, _COLUMNS)))
+        list(crew.workers.each(paint, cut_columns(crew.p)))
 
     return {
         "p": crew.p,

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from napari_latent_faces._job import Job
+from napari_latent_faces.nmf.sweeps import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -36,13 +37,16 @@ class WarmUp:
     def start(self) -> None:
         """Begin, unless all is loaded."""
         missing = [name for name in _LIBRARIES if name not in sys.modules]
-        if not missing or self._job is not None:
+        is_ready = not missing and compiled.cache_info().currsize
+        if is_ready or self._job is not None:
             return
 
         def importing() -> Generator[str]:
             for name in missing:
                 import_module(name)
                 yield name
+            compiled()
+            yield "sweeps"
 
         self._job = Job(importing)
         self._job.start()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_latent_faces.nmf.blocks import cut, one_blas_thread
+from napari_latent_faces.nmf.sweeps import SWEEPS, sweep
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -20,16 +21,15 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-__all__ = ["Descent", "Penalties", "sweep"]
+__all__ = ["Descent", "Penalties", "cut_columns"]
 
-# Columns of a factor that are swept at a time. Shorter rows cost more in calls than they
-# gain in the cache, and threads would wait for one another between the calls.
-_COLUMNS = 6144
-_SWEEPS = 3  # for each product: the products cost more
+# Columns of a factor that are swept at a time, at most, and fewer for the sake of a second
+# thread. Shorter rows cost more in calls than they gain in the cache, and threads would
+# wait for one another between the calls.
+_COLUMNS = (3072, 6144)
 _FIRST_SWEEPS = 8  # of the first weights of a level
 _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
-_DEAD = 1e-12  # of the largest diagonal entry
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
 _CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
 
@@ -66,45 +66,6 @@ class _Sums:
     def residual(self, norm: float) -> float:
         """Return ``|X - W'H|^2``, given ``|X|^2``."""
         return norm - 2 * self.cross + float(np.vdot(self.WW, self.HH))
-
-
-def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = _SWEEPS) -> None:
-    """Improve a factor in place, one component after the other.
-
-    Minimises ``<F, G F> / 2 - <C, F>`` over ``F >= 0`` by coordinate descent; a
-    component without a diagonal entry in `G` stays as it is.
-
-    Parameters
-    ----------
-    F : array of shape (k, m), C order
-        The factor.
-    G : array of shape (k, k)
-        Gram matrix of the other factor.
-    C : array of shape (k, m)
-        Products of the other factor with the pixels.
-    sweeps : int
-        How often each component is visited.
-
-    References
-    ----------
-    N. Gillis, F. Glineur: Accelerated multiplicative updates and hierarchical ALS
-    algorithms for nonnegative matrix factorization. Neural Computation 24 (2012),
-    doi:10.1162/NECO_a_00256.
-    """
-    diagonal = G.diagonal()
-    alive = np.flatnonzero(diagonal > _DEAD * diagonal.max(initial=0))
-    inverse = (1 / diagonal[alive, None]).astype(np.float32)
-    A = G[alive] * inverse
-    A[np.arange(len(alive)), alive] = 0
-    targets = C[alive]
-    targets *= inverse
-    rest = np.empty(F.shape[1], np.float32)
-    visits = [(A[i], targets[i], F[t]) for i, t in enumerate(alive)]
-    for _ in range(sweeps):
-        for couplings, target, row in visits:
-            np.dot(couplings, F, out=rest)
-            np.subtract(target, rest, out=rest)
-            np.maximum(rest, 0, out=row)
 
 
 # -- what is done to a block of faces, here or on a cluster ----------------------
@@ -248,7 +209,7 @@ class Descent:
         self.H = self._H_before = H
         self._used = np.ones(len(H), bool)  # components that any face has a weight of
         self._cells = cells
-        self._columns = cut(crew.p, _COLUMNS)
+        self._columns = cut_columns(crew.p)
         self.residual = norm
         self.loss = np.inf
         self._beta, self._bound = _BETA, 1.0
@@ -317,7 +278,7 @@ class Descent:
             residual = float(self._losses(W, H).sum())
         penalty = self.penalties.of(sums)
         loss = float(np.sqrt(max(residual + penalty, 0.0)))
-        self._sweeps_W = _SWEEPS
+        self._sweeps_W = SWEEPS
         falls = loss <= self.loss
         if falls or self.W is self._W_before:  # a plain step rises by rounding only
             little = self.loss - loss <= self.tol * loss
@@ -372,6 +333,12 @@ class Descent:
     def _losses(self, W: Weights, H: Array) -> NDArray[np.float64]:
         """Sum the squared differences of each face: shape (n,)."""
         return np.concatenate(list(self.crew.each(_lose, H, W))).astype(np.float64)
+
+
+def cut_columns(p: int) -> list[slice]:
+    """Cut the columns of the components into what a thread sweeps at a time."""
+    least, most = _COLUMNS
+    return cut(p, most, least, shares=2)
 
 
 def _ridge(G: NDArray[Any], l2: float) -> NDArray[Any]:

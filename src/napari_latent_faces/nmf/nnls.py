@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_latent_faces.nmf.blocks import cut
-from napari_latent_faces.nmf.hals import sweep
+from napari_latent_faces.nmf.sweeps import sweep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,116 @@
+"""The sweeps of a factor as one compiled function: to be imported where numba is installed.
+
+Threads run it side by side, as it holds no lock of the interpreter. Some columns of the
+factor stay in the processor's cache for all sweeps, and components are worked on in groups
+of four, so that each value is loaded once for four of them. Split into functions, or written
+with slices, it takes longer to compile, to load and to run.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+__all__ = ["sweep_rows"]
+
+_WIDTH = 128  # columns kept in the cache, at most
+_VECTOR = 16  # floats that the widest registers hold
+
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    raise ImportError("numba is told not to compile: NumPy is much faster then.")
+
+_compile: Any = partial(
+    numba.njit,
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64)",
+    nogil=True,
+    error_model="numpy",
+    fastmath={"contract"},  # products are added without rounding in between
+)
+
+
+def _kept(function: Callable[..., None]) -> Any:
+    """Compile a function, and keep it on disk if there is a place for it."""
+    try:
+        return _compile(cache=True)(function)
+    except (RuntimeError, OSError):  # no folder that may be written to
+        return _compile()(function)
+
+
+@_kept
+def sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:  # noqa: C901, PLR0912
+    """Improve a factor in place: ``F[t] = max(targets[t] - A[t] @ F, 0)``, row by row.
+
+    Parameters
+    ----------
+    F, targets : arrays of shape (k, m), C order, float32
+        The factor, and where each component would go without the others.
+    A : array of shape (k, k), C order, float32
+        What of the others a component loses; 0 on the diagonal.
+    sweeps : int
+        How often each component is visited.
+    """
+    k, m = F.shape
+    padded = (k + 3) // 4 * 4  # whole groups: the last ones are 0 and stay 0
+    B = np.zeros((padded, padded), np.float32)
+    for t in range(k):
+        for u in range(k):
+            B[t, u] = A[t, u]
+    tiles = max(1, -(-m // _WIDTH))
+    columns = (m + tiles - 1) // tiles
+    width = max(1, (columns + _VECTOR - 1) // _VECTOR) * _VECTOR
+    now = np.zeros((padded, width), np.float32)
+    goal = np.zeros((padded, width), np.float32)
+    rest = np.zeros((4, width), np.float32)
+    zero = np.float32(0)
+    for first in range(0, m, width):
+        some = min(width, m - first)
+        for u in range(k):
+            for j in range(some):
+                now[u, j] = F[u, first + j]
+                goal[u, j] = targets[u, first + j]
+        for _ in range(sweeps):
+            for t in range(0, padded, 4):
+                t1, t2, t3 = t + 1, t + 2, t + 3
+                for i in range(4):
+                    for j in range(width):
+                        rest[i, j] = goal[t + i, j]
+                # what other groups take, whose components stay as they are
+                for u in range(0, padded, 4):
+                    if u == t:
+                        continue
+                    u1, u2, u3 = u + 1, u + 2, u + 3
+                    a00, a01, a02, a03 = B[t, u], B[t, u1], B[t, u2], B[t, u3]
+                    a10, a11, a12, a13 = B[t1, u], B[t1, u1], B[t1, u2], B[t1, u3]
+                    a20, a21, a22, a23 = B[t2, u], B[t2, u1], B[t2, u2], B[t2, u3]
+                    a30, a31, a32, a33 = B[t3, u], B[t3, u1], B[t3, u2], B[t3, u3]
+                    for j in range(width):
+                        x0, x1, x2, x3 = now[u, j], now[u1, j], now[u2, j], now[u3, j]
+                        rest[0, j] -= a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
+                        rest[1, j] -= a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
+                        rest[2, j] -= a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
+                        rest[3, j] -= a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
+                # within the group, each sees what those before it have become
+                a01, a02, a03 = B[t, t1], B[t, t2], B[t, t3]
+                a10, a12, a13 = B[t1, t], B[t1, t2], B[t1, t3]
+                a20, a21, a23 = B[t2, t], B[t2, t1], B[t2, t3]
+                a30, a31, a32 = B[t3, t], B[t3, t1], B[t3, t2]
+                for j in range(width):
+                    x1, x2, x3 = now[t1, j], now[t2, j], now[t3, j]
+                    x0 = max(rest[0, j] - (a01 * x1 + a02 * x2 + a03 * x3), zero)
+                    x1 = max(rest[1, j] - (a10 * x0 + a12 * x2 + a13 * x3), zero)
+                    x2 = max(rest[2, j] - (a20 * x0 + a21 * x1 + a23 * x3), zero)
+                    x3 = max(rest[3, j] - (a30 * x0 + a31 * x1 + a32 * x2), zero)
+                    now[t, j], now[t1, j], now[t2, j], now[t3, j] = x0, x1, x2, x3
+        for u in range(k):
+            for j in range(some):
+                F[u, first + j] = now[u, j]
