@@ -210,11 +210,24 @@ class Descent:
         self._used = np.ones(len(H), bool)  # components that any face has a weight of
         self._cells = cells
         self._columns = cut_columns(crew.p)
+        self._guess: Array | None = None  # components to try first
         self.residual = norm
         self.loss = np.inf
         self._beta, self._bound = _BETA, 1.0
         self._quiet = 0
         self._sweeps_W = _FIRST_SWEEPS
+
+    def attempt(self, H: Array, residual: float, loss: float) -> None:
+        """Let the first iteration start from other components.
+
+        Parameters
+        ----------
+        H : array of shape (k, p), C order, float32
+            They are taken over.
+        residual, loss : float
+            Of the factors that the fit was given, which stay unless the loss falls.
+        """
+        self._guess, self.residual, self.loss = H, residual, loss
 
     # -- one iteration ----------------------------------------------------------
 
@@ -225,12 +238,13 @@ class Descent:
 
     def _iterate(self) -> Iterator[None]:
         beta = 0.0 if self.W is self._W_before else self._beta
-        H, G = self._step_ahead(beta)
+        guess, self._guess = self._guess, None
+        H, G = self._step_ahead(beta) if guess is None else (guess, self._gram(guess))
         step = _Step(H, G, beta, self._sweeps_W, self.penalties)
         W, found = yield from self.crew.advance(_weigh, step, self.W, self._W_before)
         sums = _Sums(found.WW, np.zeros(G.shape), size_W=found.size)
         self._paint(H, found.WX, sums)
-        self._judge(W, H, sums)
+        self._judge(W, H, sums, is_guess=guess is not None)
         if self.W is W:
             self._used = sums.WW.diagonal() > 0
         self.revive()
@@ -246,6 +260,12 @@ class Descent:
 
         parts = list(self.workers.each(job, self._columns))
         return H, np.sum(parts, axis=0)
+
+    def _gram(self, H: Array) -> NDArray[Any]:
+        """Multiply the components with one another."""
+        parts = self.workers.each(lambda part: H[:, part] @ H[:, part].T, self._columns)
+        gram: NDArray[Any] = np.sum(list(parts), axis=0)
+        return gram
 
     def _paint(self, H: Array, WX: Array, sums: _Sums) -> None:
         """Improve the components in place; add what the loss needs of them to `sums`."""
@@ -271,15 +291,17 @@ class Descent:
 
     # -- judging it -------------------------------------------------------------
 
-    def _judge(self, W: Weights, H: Array, sums: _Sums) -> None:
+    def _judge(self, W: Weights, H: Array, sums: _Sums, *, is_guess: bool) -> None:
         """Accept the new factors if the loss fell, else go back and extrapolate less."""
         residual = sums.residual(self.norm)
         if residual < _CANCELLED * self.norm:
             residual = float(self._losses(W, H).sum())
         penalty = self.penalties.of(sums)
         loss = float(np.sqrt(max(residual + penalty, 0.0)))
-        self._sweeps_W = SWEEPS
         falls = loss <= self.loss
+        if is_guess and not falls:
+            return
+        self._sweeps_W = SWEEPS
         if falls or self.W is self._W_before:  # a plain step rises by rounding only
             little = self.loss - loss <= self.tol * loss
             self._quiet = self._quiet + 1 if little else 0

@@ -15,12 +15,12 @@ from napari_latent_faces.nmf.crew import LocalCrew
 from napari_latent_faces.nmf.factors import Factors
 from napari_latent_faces.nmf.given import Given
 from napari_latent_faces.nmf.hals import Descent, Penalties
-from napari_latent_faces.nmf.pyramid import cell_sizes, depth, enlarge, halve, sizes
+from napari_latent_faces.nmf.pyramid import cell_sizes, depth, enlarge, halve, sizes, smooth
 from napari_latent_faces.nmf.start import initial_factors
 from napari_latent_faces.pixels import matrix_dtype, peak, unit_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
@@ -231,12 +231,9 @@ class _Fit:
         """Fit the levels one after the other; return the factors of all faces."""
         levels = self._levels()
         W, H = self._given() if self.given.start else self._start(levels[0].crew)
+        descent = self._descent(levels[0], W, H, is_last=len(levels) == 1)
         is_stopped = False
         for level, finer in zip(levels, [*levels[1:], None], strict=True):
-            tol = self.params.tol
-            if finer is not None:
-                tol = max(_COARSE_TOL, tol)
-            descent = self._descent(level, W, H, tol)
             is_whole = level.crew.n == self.crew.n
             if not is_stopped:
                 is_stopped = yield from self._descend(descent, level, is_last=finer is None)
@@ -247,7 +244,7 @@ class _Fit:
             if is_stopped and is_whole:
                 break
             if finer is not None:
-                W, H = self._refine(descent, level, finer)
+                descent = self._refine(descent, level, finer, is_last=finer is levels[-1])
         return self._result()
 
     def _result(self) -> Factors:
@@ -274,27 +271,51 @@ class _Fit:
         unit = max(self.gain, 1e-15)
         return self.crew.hand_out(np.ascontiguousarray(W.T / unit, np.float32)), H
 
-    def _descent(self, level: _Level, W: Weights, H: Array, tol: float) -> Descent:
+    def _descent(self, level: _Level, W: Weights, H: Array, *, is_last: bool) -> Descent:
         """Return the fit of a level."""
         penalties = self._penalties(level.crew.n)
+        tol = self.params.tol if is_last else max(_COARSE_TOL, self.params.tol)
         return Descent(level.crew, W, H, level.norm, self.workers, penalties, level.cells, tol)
 
-    def _refine(self, descent: Descent, level: _Level, finer: _Level) -> tuple[Weights, Array]:
-        """Return where the next level starts.
+    def _refine(
+        self, coarse: Descent, level: _Level, finer: _Level, *, is_last: bool
+    ) -> Descent:
+        """Return the fit of the next level, from where that of the last one stands.
 
+        Components that are smooth explain pictures better at once, and are tried first;
+        those that are constant where a pixel was explain them exactly as well as before.
         Faces that were not in the sample start with mean weights: one pass finds their own.
         """
-        W, H = descent.W, descent.H
-        if finer.level < level.level:
-            size, coarse_size = (sizes(self.size, each.level)[-1] for each in (finer, level))
-            cells = np.where(level.cells > 0, level.cells, 1)
-            pictures = (H / cells).reshape(-1, *coarse_size)
-            H = enlarge(pictures, size).reshape(len(H), -1) * finer.cells
+        H = self._enlarged(coarse.H, level, finer, enlarge)
         if finer.crew.n > level.crew.n:
-            W = finer.crew.repeat(W.mean(axis=1, keepdims=True))
+            W = finer.crew.repeat(coarse.W.mean(axis=1, keepdims=True))
         else:
-            W = finer.crew.hand_out(W)
-        return W, np.ascontiguousarray(H)
+            W = finer.crew.hand_out(coarse.W)
+        descent = self._descent(finer, W, H, is_last=is_last)
+        if finer.level < level.level:
+            guess = self._enlarged(coarse.H, level, finer, smooth)
+            residual, loss = np.inf, np.inf
+            if finer.crew.n == level.crew.n:
+                more = level.offset - finer.offset
+                residual = coarse.residual + more
+                loss = float(np.sqrt(coarse.loss**2 + more))
+            descent.attempt(guess, residual, loss)
+        return descent
+
+    def _enlarged(
+        self,
+        H: Array,
+        level: _Level,
+        finer: _Level,
+        how: Callable[[NDArray[Any], tuple[int, int]], NDArray[Any]],
+    ) -> Array:
+        """Return components of a level for the next one."""
+        if finer.level == level.level:
+            return H
+        size, coarse_size = (sizes(self.size, each.level)[-1] for each in (finer, level))
+        cells = np.where(level.cells > 0, level.cells, 1)
+        pictures = how((H / cells).reshape(-1, *coarse_size), size)
+        return np.ascontiguousarray(pictures.reshape(len(H), -1) * finer.cells)
 
     def _descend(
         self, descent: Descent, level: _Level, is_last: bool

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["cell_sizes", "depth", "enlarge", "half", "halve", "sizes", "widen"]
+__all__ = ["cell_sizes", "depth", "enlarge", "half", "halve", "sizes", "smooth", "widen"]
 
 _FEWEST_PIXELS = 300  # of the coarsest pictures
 
@@ -86,6 +86,21 @@ def enlarge(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Repeat each pixel twice along both axes: shape (m, h, w) to (m, *size)."""
     doubled = pictures.repeat(2, axis=1)[:, : size[0]].repeat(2, axis=2)
     return doubled[:, :, : size[1]]
+
+
+def smooth(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Enlarge pictures like `enlarge`, interpolating linearly between their pixels."""
+    return _between(_between(pictures, 1)[:, : size[0]], 2)[:, :, : size[1]]
+
+
+def _between(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Double an axis; each new pixel takes a quarter of the neighbour that it is next to."""
+    lines = np.moveaxis(pictures, axis, 0)
+    doubled = np.repeat(0.75 * lines, 2, axis=0)
+    doubled[2::2] += 0.25 * lines[:-1]
+    doubled[1:-1:2] += 0.25 * lines[1:]
+    doubled[[0, -1]] += 0.25 * lines[[0, -1]]  # at the edges, the pixel is its own neighbour
+    return np.moveaxis(doubled, 0, axis)
 
 
 def widen(H: NDArray[Any], size: tuple[int, int], level: int) -> NDArray[Any]:
