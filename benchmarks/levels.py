@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
+from importlib import import_module
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import numpy as np
 
 from benchmarks import stacks
 from benchmarks.apart import apart
+from benchmarks.contestants import OURS, is_installed, without_numba
 from benchmarks.page import milliseconds, table
 from benchmarks.setting import Skipped
 from napari_latent_faces import iter_fit
@@ -26,24 +29,73 @@ if TYPE_CHECKING:
     from benchmarks.setting import Setting
     from napari_latent_faces.nmf.crew import Block
 
-__all__ = ["part"]
+__all__ = ["measure", "part", "prepare"]
 
-_HEADER = ("faces", "k", "pixels", "iterations", "time", "products", "sweeps", "the rest")
+_HEADER = (
+    "faces",
+    "k",
+    "sweeps by",
+    "pixels",
+    "iterations",
+    "time",
+    "products",
+    "sweeps",
+    "the rest",
+)
 _REPEATS = 20  # of what is measured alone
 
 
 def part(setting: Setting) -> str:
     """Measure the levels of fits of real faces, or of drawn ones where there are none."""
     rows = []
+    ways = ("numba", "NumPy") if is_installed(OURS[0]) else ("NumPy",)
+    path = setting.folder / "stack.npy"
     for name, images in _faces(setting):
-        path = setting.folder / "stack.npy"
         np.save(path, images)
         for k in (4,) if setting.quick else (20, 49):
-            runs = [apart(measure, str(path), k, state) for state in range(setting.runs(5))]
+            found: dict[str, list[dict[str, dict[str, float]]]] = {way: [] for way in ways}
+            for state in range(setting.runs(5)):
+                for way in ways:
+                    found[way].append(apart(measure, str(path), k, state, way == "numba"))
             rows += [
-                _row(name, k, [run[level] for run in runs]) for level in sorted(runs[0])[::-1]
+                _row(name, k, way, [run[level] for run in runs])
+                for way, runs in found.items()
+                for level in sorted(runs[0])[::-1]
             ]
-    return table(_HEADER, rows)
+    said = [table(_HEADER, rows)]
+    if "numba" in ways:
+        said.append(_costs(setting))
+    return "\n\n".join(said)
+
+
+def _costs(setting: Setting) -> str:
+    """Say what compiled sweeps cost before the first fit of a process."""
+    runs = [apart(prepare, str(setting.folder / "kept")) for _ in range(1 + setting.runs(5))]
+    first, *others = runs
+    imported, loaded = (median(run[key] for run in others) for key in ("numba", "kernel"))
+    return (
+        f"Before the first fit of a process, numba takes {milliseconds(imported)} to import "
+        f"and the compiled sweeps {milliseconds(loaded)} to load; once, on each machine, "
+        f"{first['kernel']:.1f} s to compile."
+    )
+
+
+def prepare(folder: str) -> dict[str, float]:
+    """Return the seconds that numba takes to import, and the sweeps to load or compile.
+
+    Parameters
+    ----------
+    folder : str
+        Where numba keeps what it compiled.
+    """
+    os.environ["NUMBA_CACHE_DIR"] = folder
+    import sklearn.utils.extmath  # noqa: F401 - what a fit imports in any case
+
+    times = [time.perf_counter()]
+    for module in ("numba", "napari_latent_faces.nmf.kernel"):
+        import_module(module)
+        times.append(time.perf_counter())
+    return {"numba": times[1] - times[0], "kernel": times[2] - times[1]}
 
 
 def _faces(setting: Setting) -> list[tuple[str, np.ndarray]]:
@@ -54,7 +106,7 @@ def _faces(setting: Setting) -> list[tuple[str, np.ndarray]]:
         return [("drawn", faces[::5, ::2, ::2] if setting.quick else faces)]
 
 
-def _row(name: str, k: int, runs: list[dict[str, float]]) -> tuple[str, ...]:
+def _row(name: str, k: int, way: str, runs: list[dict[str, float]]) -> tuple[str, ...]:
     found = {key: median(run[key] for run in runs) for key in runs[0]}
     alone = found["iterations"] * np.array([found["products"], found["sweeps"]])
     shares = [f"{share:.0%}" for share in alone / found["seconds"]]
@@ -63,6 +115,7 @@ def _row(name: str, k: int, runs: list[dict[str, float]]) -> tuple[str, ...]:
     return (
         name,
         str(k),
+        way,
         f"{found['p']:.0f}",
         count,
         milliseconds(found["seconds"]),
@@ -71,7 +124,7 @@ def _row(name: str, k: int, runs: list[dict[str, float]]) -> tuple[str, ...]:
     )
 
 
-def measure(path: str, k: int, state: int) -> dict[int, dict[str, float]]:
+def measure(path: str, k: int, state: int, is_compiled: bool) -> dict[int, dict[str, float]]:
     """Return what each level of a fit takes, and its products and sweeps alone.
 
     Parameters
@@ -82,6 +135,8 @@ def measure(path: str, k: int, state: int) -> dict[int, dict[str, float]]:
         Components.
     state : int
         Random state.
+    is_compiled : bool
+        Whether numba is used.
 
     Returns
     -------
@@ -89,6 +144,8 @@ def measure(path: str, k: int, state: int) -> dict[int, dict[str, float]]:
         By the number of halvings, as text: the `seconds` and `iterations` of the level,
         its pixels `p`, and the seconds of one iteration's `products` and `sweeps`.
     """
+    if not is_compiled:
+        without_numba()
     images = np.load(path)
     _fitted(images, k, state)  # the imports
     found = _fitted(images, k, state)

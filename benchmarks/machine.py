@@ -28,6 +28,7 @@ _PACKAGES = (
     "scipy",
     "scikit-learn",
     "nimfa",
+    "numba",
     "Pillow",
     "napari",
     "PyQt6",

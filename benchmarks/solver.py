@@ -101,7 +101,12 @@ def _measured(case: _Case, setting: Setting) -> str:
         [
             f"{n:,} faces of {w} x {h}, uint8.",
             table(_HEADER, [row for k, runs in found.items() for row in _rows(k, runs)]),
-            *(_distance(k, runs[OURS]) for k, runs in found.items()),
+            *(
+                _distance(k, name, runs[name])
+                for k, runs in found.items()
+                for name in OURS
+                if name in runs
+            ),
             *(f"Left out, since it is not installed: {name}." for name in missing),
         ]
     )
@@ -115,7 +120,7 @@ def _compare(path: Path, case: _Case, k: int, setting: Setting) -> Runs:
     target = 0.0
     for state in range(max(runs, runs_of_peers)):
         for name in names:
-            if state >= (runs if name == OURS else runs_of_peers):
+            if state >= (runs if name in OURS else runs_of_peers):
                 continue
             found[name].append(apart(fit_once, str(path), name, k, state, target))
             if name == YARDSTICK:
@@ -145,11 +150,11 @@ def _row(k: int, name: str, runs: list[dict[str, float]], whole: float) -> tuple
     )
 
 
-def _distance(k: int, runs: list[dict[str, float]]) -> str:
+def _distance(k: int, name: str, runs: list[dict[str, float]]) -> str:
     """Say how far from the machine's own rate our products are."""
     iterations, flops, limit = (_median(runs, key) for key in ("iterations", "flops", "limit"))
     return (
-        f"With k = {k}, ours made {iterations:.0f} iterations and, in the whole time, "
+        f"With k = {k}, {name} made {iterations:.0f} iterations and, in the whole time, "
         f"{flops / 1e9:.0f} GFLOP/s of products with pixels: {flops / limit:.0%} of the "
         f"{limit / 1e9:.0f} GFLOP/s that the machine makes of these products alone."
     )
