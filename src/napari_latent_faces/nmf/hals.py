@@ -143,11 +143,13 @@ def _restart(
     return W, 0
 
 
-def _ahead(now: Array, before: Array, beta: float) -> Array:
+def _ahead(now: Array, before: Array, beta: float, out: Array | None = None) -> Array:
     """Return a part of a factor, moved on in the direction of its last change."""
+    further = np.empty(now.shape, np.float32) if out is None else out
     if not beta:
-        return now.copy()
-    further: Array = now - before
+        further[:] = now
+        return further
+    np.subtract(now, before, out=further)
     further *= np.float32(beta)
     further += now
     np.maximum(further, 0, out=further)
@@ -254,8 +256,8 @@ class Descent:
         H = np.empty_like(self.H)
 
         def job(columns: slice) -> NDArray[Any]:
-            part = _ahead(self.H[:, columns], self._H_before[:, columns], beta)
-            H[:, columns] = part
+            now, before = self.H[:, columns], self._H_before[:, columns]
+            part = _ahead(now, before, beta, out=H[:, columns])
             return part @ part.T
 
         parts = list(self.workers.each(job, self._columns))
@@ -272,13 +274,11 @@ class Descent:
         ridge = _ridge(sums.WW.astype(np.float32), self.penalties.l2_H)
 
         def job(columns: slice) -> tuple[float, NDArray[Any], float]:
-            part = H[:, columns].copy()
-            products = WX[:, columns].copy()
-            targets = products
+            part = H[:, columns]
+            products = targets = WX[:, columns]
             if self.penalties.l1_H:
                 targets = products - np.float32(self.penalties.l1_H) * self._cells[columns]
             sweep(part, ridge, targets)
-            H[:, columns] = part
             size = 0.0
             if self.penalties:
                 size = float((part @ self._cells[columns]).sum(dtype=np.float64))

@@ -31,7 +31,7 @@ if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
 
 _compile: Any = partial(
     numba.njit,
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], int64)",
+    "void(float32[:, :], float32[:, ::1], float32[:, ::1], int64)",
     nogil=True,
     error_model="numpy",
     fastmath={"contract"},  # products are added without rounding in between
@@ -52,10 +52,12 @@ def sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:  # noqa
 
     Parameters
     ----------
-    F, targets : arrays of shape (k, m), C order, float32
-        The factor, and where each component would go without the others.
+    F : array of shape (k, m), float32
+        The factor.
     A : array of shape (k, k), C order, float32
         What of the others a component loses; 0 on the diagonal.
+    targets : array of shape (k, m), C order, float32
+        Where each component would go without the others.
     sweeps : int
         How often each component is visited.
     """

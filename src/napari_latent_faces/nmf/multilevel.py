@@ -71,13 +71,15 @@ class _Survey:
 
 def _look(block: Block, survey: _Survey) -> tuple[NDArray[Any], Array]:
     """Return the squared norms of a block of faces, and pictures of the chosen ones."""
-    pixels, place = block.pixels(), block.place  # rounded as on the levels, in one way
-    norms = np.vecdot(pixels, pixels)
+    pixels, place = block.as_is, block.place
+    norms = np.vecdot(pixels, pixels) * block.gain**2
     first, last = np.searchsorted(survey.chosen, (place.start, place.stop))
     if last - first < len(pixels):
         pixels = pixels[survey.chosen[first:last] - place.start]
     pictures = pixels.reshape(-1, *survey.size)
-    return norms, halve(pictures) if survey.is_halved else pictures.copy()
+    pictures = halve(pictures) if survey.is_halved else pictures.copy()
+    pictures *= block.gain
+    return norms, pictures
 
 
 def iter_multilevel(

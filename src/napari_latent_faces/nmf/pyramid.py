@@ -49,13 +49,14 @@ def halve(pictures: NDArray[Any]) -> NDArray[Any]:
 
 def _paired(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
     """Add neighbours along an axis; a last one without a neighbour stays alone."""
-    whole = [slice(None)] * 3
-    whole[axis] = slice(0, None, 2)
-    sums = pictures[tuple(whole)].copy()
-    pairs = [slice(None)] * 3
-    pairs[axis] = slice(0, pictures.shape[axis] // 2)
-    whole[axis] = slice(1, None, 2)
-    sums[tuple(pairs)] += pictures[tuple(whole)]
+    lines = np.moveaxis(pictures, axis, 0)
+    pairs = len(lines) // 2
+    shape = list(pictures.shape)
+    shape[axis] = len(lines) - pairs
+    sums = np.empty(shape, pictures.dtype)
+    summed = np.moveaxis(sums, axis, 0)
+    np.add(lines[: 2 * pairs : 2], lines[1::2], out=summed[:pairs])
+    summed[pairs:] = lines[2 * pairs :]
     return sums
 
 

@@ -29,8 +29,8 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
 
     Parameters
     ----------
-    F : array of shape (k, m), C order
-        The factor.
+    F : array of shape (k, m)
+        The factor; each row lies in one piece.
     G : array of shape (k, k)
         Gram matrix of the other factor.
     C : array of shape (k, m)
@@ -50,7 +50,7 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
     inverse[alive, 0] = 1 / diagonal[alive]
     A = (G * inverse).astype(np.float32, copy=False)
     np.fill_diagonal(A, 0)
-    targets = C * inverse
+    targets = np.multiply(C, inverse, order="C")
     by_rows = compiled() or _by_rows
     if not alive.all():
         A, targets, dead = A[alive], targets[alive], ~alive
@@ -75,11 +75,14 @@ def compiled() -> Rows | None:
 
 def _by_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:
     """Do what `kernel.sweep_rows` does, with a few calls for each row."""
+    now = np.ascontiguousarray(F)  # faster than rows that lie far apart
     rest = np.empty(F.shape[1], np.float32)
     zeros = np.zeros_like(rest)  # of the same shape: faster than a number
-    visits = [(couplings.dot, *rows) for couplings, *rows in zip(A, targets, F, strict=True)]
+    visits = [(couplings.dot, *rows) for couplings, *rows in zip(A, targets, now, strict=True)]
     for _ in range(sweeps):
         for dot, target, row in visits:
-            dot(F, rest)
+            dot(now, rest)
             np.subtract(target, rest, out=rest)
             np.maximum(rest, zeros, out=row)
+    if now is not F:
+        F[:] = now
