@@ -29,14 +29,33 @@ def test_the_parts_form_in_one_layer(viewer, model):
     shown = results(viewer)
     shown.show_step(model.components)
     gallery = viewer.layers["latent faces [orl]"]
-    first = gallery.data
+    live, first = gallery.data, gallery.data.copy()
+    changes = []
+    gallery.events.set_data.connect(lambda: changes.append(gallery.data.copy()))
     shown.show_step(model.components[::-1])
     assert len(viewer.layers) == 2
-    assert not np.array_equal(gallery.data, first)
+    assert len(changes) == 1
+    assert not np.array_equal(changes[0], first, equal_nan=True)
+    assert gallery.data is live  # a new array would cost much more to draw
     shown.show_model(model)
+    assert np.array_equal(gallery.data, first, equal_nan=True)
     assert gallery in viewer.layers
     assert gallery.metadata[MODEL_KEY] is model
     assert roles(viewer) == ["None", "gallery", "reconstruction"]
+
+
+def test_pictures_of_another_kind_are_drawn_as_well(viewer, stack, model):
+    """Of another size, or where someone has put other data into the layer."""
+    shown = results(viewer)
+    shown.show_step(model.components)
+    gallery = viewer.layers["latent faces [orl]"]
+    small = gallery.data.shape
+    shown.show_step(fit(stack, n_components=7, max_iter=2, tol=0).components)
+    assert gallery.data.shape != small
+    gallery.data = mine = np.zeros_like(gallery.data)
+    shown.show_step(fit(stack, n_components=7, max_iter=2, tol=0).components)
+    assert not mine.any()
+    assert np.nanmax(gallery.data) > 0
 
 
 def test_the_faces_stay_selected_and_all_is_in_view(viewer, model):

@@ -90,6 +90,7 @@ class ResultLayers:
         self._earlier = self._find_earlier() if options.update else {}
         self._gallery: Any = self._earlier.get("gallery")
         self._before = _state(self._gallery) if self._gallery is not None else None
+        self._live: NDArray[Any] | None = None  # the picture of the running fit
 
     def show_step(self, components: NDArray[Any]) -> None:
         """Draw the components of a running fit, shape (k, h, w)."""
@@ -104,9 +105,22 @@ class ResultLayers:
             kwargs["metadata"] = {ROLE_KEY: "preview"}
             self._gallery = self._add((picture, kwargs, "image"))
             bring_into_view(self.viewer)
-        elif self._gallery in self.viewer.layers:
+        elif self._gallery not in self.viewer.layers:
+            return
+        elif (live := self._live_like(picture)) is not None:
+            _redraw(self._gallery, live, picture, thumbnail=False)
+            return
+        else:
             self._uncover(self._gallery)
             _update(self._gallery, picture, kwargs)
+        self._live = picture
+
+    def _live_like(self, picture: NDArray[Any]) -> NDArray[Any] | None:
+        """Return what the gallery shows if it is this fit's, of the size of `picture`."""
+        live = self._live
+        if live is None or self._gallery.data is not live or live.shape != picture.shape:
+            return None
+        return live
 
     def show_model(self, model: LatentFaces) -> None:
         """Put the layers of a finished fit in place of the preview."""
@@ -124,7 +138,8 @@ class ResultLayers:
                 added = True
             else:
                 self._uncover(layer)
-                _update(layer, data[0], data[1])
+                live = self._live_like(data[0]) if layer is self._gallery else None
+                _update(layer, data[0], data[1], live)
                 if role == "residual":  # whose range is the model's, not the user's
                     layer.contrast_limits = data[1]["contrast_limits"]
         for layer in shown.values():  # roles that are no longer asked for
@@ -213,13 +228,27 @@ def _state(layer: Any) -> tuple[Any, dict[str, Any]]:
     return layer.data, given
 
 
-def _update(layer: Any, data: Any, kwargs: dict[str, Any]) -> None:
-    """Give a layer new contents in the right place."""
-    layer.data = data
+def _update(
+    layer: Any, data: Any, kwargs: dict[str, Any], live: NDArray[Any] | None = None
+) -> None:
+    """Give a layer new contents in the right place; `live` is an array to put them into."""
+    if live is None:
+        layer.data = data
+    else:
+        _redraw(layer, live, data, thumbnail=True)
     for name in (*_GIVEN, "visible"):
         # each setting redraws the layer
         if name in kwargs and not _same(getattr(layer, name), kwargs[name]):
             setattr(layer, name, kwargs[name])
+
+
+def _redraw(layer: Any, live: NDArray[Any], data: Any, *, thumbnail: bool) -> None:
+    """Put new pixels into a layer's array.
+
+    A new array would have napari go through all layers for a new extent.
+    """
+    live[...] = data
+    layer.refresh(extent=False, thumbnail=thumbnail)
 
 
 def _same(old: Any, new: Any) -> bool:

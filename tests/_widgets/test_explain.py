@@ -284,7 +284,7 @@ def test_a_closed_panel_follows_no_more_and_the_gallery_is_plain(viewer, stack, 
     lit = gallery.copy()
     panel.setParent(None)
     assert galleries_of(viewer).mode == "off"
-    assert not np.array_equal(gallery, lit)
+    assert not np.array_equal(gallery, lit, equal_nan=True)
     panel.deleteLater()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     go_to(viewer, 4)

@@ -55,7 +55,7 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
     assert model.components.shape == (20, 112, 92)
     assert model.error < 0.2
     gallery = viewer.layers["latent faces [orl]"]
-    assert not np.array_equal(gallery.data, forming)
+    assert not np.array_equal(gallery.data, forming, equal_nan=True)
 
     rebuilt = viewer.layers["reconstruction [orl]"]
     seen = {}
