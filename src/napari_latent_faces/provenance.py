@@ -125,11 +125,14 @@ class Provenance:
 def library_versions() -> dict[str, str]:
     """Return the versions of this package and of what does its arithmetic."""
     import platform
+    import sys
     from importlib.metadata import version
 
     from napari_latent_faces import __version__
 
-    names = ("numpy", "scikit-learn", "scipy")
+    names = ["numpy", "scikit-learn", "scipy"]
+    if "napari_latent_faces.nmf.kernel" in sys.modules:  # compiled by numba
+        names.append("numba")
     return {
         "napari-latent-faces": __version__,
         "python": platform.python_version(),
