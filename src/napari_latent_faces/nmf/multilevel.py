@@ -72,14 +72,14 @@ class _Survey:
 def _look(block: Block, survey: _Survey) -> tuple[NDArray[Any], Array]:
     """Return the squared norms of a block of faces, and pictures of the chosen ones."""
     pixels, place = block.as_is, block.place
-    norms = np.vecdot(pixels, pixels) * block.gain**2
+    if block.gain != 1:  # rounded as on the levels, in one way; the array is not used again
+        pixels *= block.gain
+    norms = np.vecdot(pixels, pixels)
     first, last = np.searchsorted(survey.chosen, (place.start, place.stop))
     if last - first < len(pixels):
         pixels = pixels[survey.chosen[first:last] - place.start]
     pictures = pixels.reshape(-1, *survey.size)
-    pictures = halve(pictures) if survey.is_halved else pictures.copy()
-    pictures *= block.gain
-    return norms, pictures
+    return norms, halve(pictures) if survey.is_halved else pictures.copy()
 
 
 def iter_multilevel(
