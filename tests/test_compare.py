@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces import PCAParams, compare_models, fit, match_components
+from napari_latent_faces import PCAParams, compare_models, fit, match_components, pairing
+from napari_latent_faces.compare import iter_compare
 from napari_latent_faces.model import LatentFaces
+from tests.steps import drain
 
 
 def made(components, params=None):
@@ -66,9 +68,25 @@ def test_what_cannot_be_compared_is_told(stack, model):
     other = fit(stack.images[:, :10], n_components=2, max_iter=3, tol=0)
     with pytest.raises(ValueError, match="10 x 12 and 10 x 10 pixels"):
         match_components(model, other)
+    with pytest.raises(ValueError, match="different faces"):
+        next(iter_compare(model, other))
     fewer = fit(stack[:20], n_components=2, max_iter=3, tol=0)
     with pytest.raises(ValueError, match="different faces"):
         compare_models(model, fewer)
+
+
+def test_steps_come_to_the_same_as_a_comparison_at_once(stack, model, monkeypatch):
+    pca = fit(stack, PCAParams(n_components=4))
+    whole = compare_models(model, pca)
+    monkeypatch.setattr(pairing, "_AT_A_TIME", 1)
+    steps, comparison = drain(iter_compare(model, pca))
+    assert steps == [(done, 120) for done in range(121)]
+    assert comparison.errors == whole.errors
+    assert comparison.is_fair == whole.is_fair
+    np.testing.assert_array_equal(comparison.matching.pairs, whole.matching.pairs)
+    np.testing.assert_allclose(
+        comparison.matching.similarity, whole.matching.similarity, rtol=1e-5
+    )
 
 
 def test_errors_are_compared_at_equal_k_only(stack, model):

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_latent_faces.pairing import pair_most_alike
+from napari_latent_faces.pairing import iter_pair_most_alike
+from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["Comparison", "Matching", "compare_models", "match_components"]
+    Matched = Generator[tuple[int, int], None, "Matching"]
+    Comparing = Generator[tuple[int, int], None, "Comparison"]
+
+__all__ = ["Comparison", "Matching", "compare_models", "iter_compare", "match_components"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +99,17 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     ValueError
         If the pictures of the models differ in size.
     """
+    return drain(_iter_match(a, b))
+
+
+def _iter_match(a: LatentFaces, b: LatentFaces) -> Matched:
     if a.shape[1:] != b.shape[1:]:
         (h, w), (other_h, other_w) = a.shape[1:], b.shape[1:]
         raise ValueError(
             f"The components are {w} x {h} and {other_w} x {other_h} pixels: only models of "
             "pictures of one size can be compared."
         )
-    first, second, similarity = pair_most_alike(
+    first, second, similarity = yield from iter_pair_most_alike(
         a.components, b.components, is_signed=a.is_signed or b.is_signed
     )
     order = np.argsort(-similarity, kind="stable")
@@ -132,10 +142,37 @@ def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
     ValueError
         If the models are not of the same faces.
     """
+    return drain(iter_compare(a, b))
+
+
+def iter_compare(a: LatentFaces, b: LatentFaces) -> Comparing:
+    """Do what `compare_models` does, some pixels at a time.
+
+    Parameters
+    ----------
+    a, b : LatentFaces
+        The models.
+
+    Yields
+    ------
+    (int, int)
+        How many pixels of the components are compared, and how many they have. Close the
+        generator to end the comparison. What follows the last step, the assignment, takes
+        time only for thousands of components.
+
+    Returns
+    -------
+    Comparison
+        As `compare_models`, as the value of ``StopIteration``.
+
+    Raises
+    ------
+    ValueError
+        As in `compare_models`.
+    """
     if a.shape != b.shape or a.provenance.names != b.provenance.names:
         raise ValueError(
             "The models are of different faces: compare two models of the same stack."
         )
-    return Comparison(
-        match_components(a, b), (a.error, b.error), a.n_components == b.n_components
-    )
+    matching = yield from _iter_match(a, b)
+    return Comparison(matching, (a.error, b.error), a.n_components == b.n_components)

@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.steps import drain
+
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from numpy.typing import NDArray
 
-__all__ = ["pair_most_alike"]
+    Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
+
+__all__ = ["iter_pair_most_alike", "pair_most_alike"]
+
+_AT_A_TIME = 2**29  # multiplications of one step: 0.01 to 0.1 s
 
 
 def pair_most_alike(
     first: NDArray[Any], second: NDArray[Any], *, is_signed: bool = False
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+) -> Pairs:
     """Pair pictures one to one so that the sum of their cosines is largest.
 
     Parameters
@@ -37,20 +45,58 @@ def pair_most_alike(
     H. W. Kuhn: The Hungarian method for the assignment problem. Naval Research Logistics
     Quarterly 2 (1955), doi:10.1002/nav.3800020109.
     """
+    return drain(iter_pair_most_alike(first, second, is_signed=is_signed))
+
+
+def iter_pair_most_alike(
+    first: NDArray[Any], second: NDArray[Any], *, is_signed: bool = False
+) -> Generator[tuple[int, int], None, Pairs]:
+    """Do what `pair_most_alike` does, some pixels at a time.
+
+    Parameters
+    ----------
+    first, second, is_signed
+        As in `pair_most_alike`.
+
+    Yields
+    ------
+    (int, int)
+        How many pixels are compared, and how many there are. After the last of them comes
+        the assignment, in one piece.
+
+    Returns
+    -------
+    of_first, of_second, cosines
+        As in `pair_most_alike`, as the value of ``StopIteration``.
+    """
     from scipy.optimize import linear_sum_assignment
 
-    cosines = _cosines(first, second)
+    cosines = yield from _cosines(first, second)
     if is_signed:
         cosines = np.abs(cosines)
     of_first, of_second = linear_sum_assignment(cosines, maximize=True)
     return of_first, of_second, np.clip(cosines[of_first, of_second], 0.0, 1.0)
 
 
-def _cosines(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+def _cosines(
+    first: NDArray[Any], second: NDArray[Any]
+) -> Generator[tuple[int, int], None, NDArray[np.float64]]:
     """Return the cosines between all pictures, 0 for those that are empty."""
     # divided after the product, which needs no copy of the pictures
     rows = [each.reshape(len(each), -1) for each in (first, second)]
-    norms = [np.sqrt(np.einsum("kp,kp->k", each, each)) for each in rows]
-    lengths = np.outer(*norms).astype(np.float64)
-    cosines: NDArray[np.float64] = (rows[0] @ rows[1].T) / np.where(lengths > 0, lengths, 1)
+    products = np.zeros((len(first), len(second)))
+    squares = [np.zeros(len(each)) for each in rows]
+    pixels = rows[0].shape[1]
+    width = max(1, _AT_A_TIME // ((len(first) + 1) * (len(second) + 1)))
+    for start in range(0, pixels, width):
+        yield start, pixels
+        one, other = (each[:, start : start + width] for each in rows)
+        products += one @ other.T
+        squares = [
+            sums + np.einsum("kp,kp->k", part, part)
+            for sums, part in zip(squares, (one, other), strict=True)
+        ]
+    yield pixels, pixels
+    lengths = np.outer(*(np.sqrt(each) for each in squares))
+    cosines: NDArray[np.float64] = products / np.where(lengths > 0, lengths, 1)
     return cosines

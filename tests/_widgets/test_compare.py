@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from napari.layers import Layer
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QIcon
+from qtpy.QtGui import QIcon, QShortcut
+from qtpy.QtWidgets import QWidget
 from superqt.utils import WorkerBase
 
 from napari_latent_faces import PCAParams, fit, match_components
@@ -12,6 +15,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._widgets import compare
 from napari_latent_faces._widgets.compare import CompareWidget
 from napari_latent_faces.layers import MODEL_KEY, model_layers
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -167,7 +171,7 @@ def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot
     monkeypatch.setattr(compare, "_AT_ONCE", 0)
     add(viewer, model, "one")
     add(viewer, pca, "other")
-    assert widget.note.text() == "Comparing ... Esc cancels."
+    assert widget.note.text() == "Comparing ..."
     assert not widget.table.isVisible()
     widget.left.setCurrentIndex(1)  # the first answer is not waited for
     widget.right.setCurrentIndex(0)
@@ -175,6 +179,76 @@ def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert widget.pairs.models == (pca, model)
     assert len(cells(widget)) == 4
+    assert not widget.progress.isVisible()
+    widget.cancel()  # there is nothing to cancel any more
+    assert widget.table.isVisible()
+
+
+@pytest.fixture
+def slow(widget, viewer, model, pca, qtbot, monkeypatch):
+    """Start a comparison that is half done, and return how to let it go on, and its end."""
+    go_on, closed = threading.Event(), threading.Event()
+
+    def iter_slowly(*_models):
+        try:
+            yield 5, 10
+            go_on.wait(PATIENCE)
+            yield 6, 10
+            raise AssertionError("it goes on")
+        finally:
+            closed.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compare, "_AT_ONCE", 0)
+        patch.setattr(compare, "iter_compare", iter_slowly)
+        add(viewer, model, "one")
+        add(viewer, pca, "other")
+        qtbot.waitUntil(lambda: widget.progress.value() == 5)
+    yield go_on, closed
+    go_on.set()
+
+
+CANCEL = {
+    "button": lambda widget: widget.cancel_button.click(),
+    "key": lambda widget: widget.findChild(QShortcut).activated.emit(),
+    "dock closed": lambda widget: widget.setParent(None),
+}
+
+
+@pytest.mark.parametrize("how", CANCEL)
+def test_progress_is_seen_and_cancel_ends_the_work(how, widget, slow, qtbot):
+    go_on, closed = slow
+    assert widget.progress.maximum() == 10
+    assert widget.progress.isVisible()
+    assert widget.cancel_button.isVisible()
+    if how == "dock closed":
+        holder = QWidget()
+        qtbot.addWidget(holder)
+        widget.setParent(holder)
+    CANCEL[how](widget)
+    assert widget.note.text().startswith("Cancelled.")
+    assert not widget.progress.isVisible()
+    assert not widget.cancel_button.isVisible()
+    go_on.set()
+    qtbot.waitUntil(closed.is_set)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
+    assert widget.pairs is None
+
+
+def test_after_a_cancel_the_same_models_can_be_chosen(widget, slow, qtbot):
+    widget.cancel()
+    widget.left.showPopup()
+    popup = widget.left.view()
+    qtbot.keyClick(popup, Qt.Key.Key_Return)  # the one that is chosen already
+    assert widget.table.isVisible()
+    assert len(cells(widget)) == 4
+
+
+def test_another_choice_drops_the_comparison_that_runs(widget, slow):
+    widget.left.setCurrentIndex(1)
+    widget.right.setCurrentIndex(0)
+    assert widget.table.isVisible()
+    assert not widget.progress.isVisible()
 
 
 def test_what_cannot_be_compared_in_a_thread_is_told(

@@ -215,7 +215,7 @@ class ChooseKWidget(Container[Widget]):
             self._job.cancel()
 
     def _show_step(self, step: KStep) -> None:
-        show_progress(self.progress, step.done, step.total)
+        show_progress(self.progress.native, step.done, step.total)
         self.status.value = f"Fit {step.done + 1} of {step.total}: {step.doing}"
         if step.choice and (self.choice is None or len(self.choice) != len(step.choice)):
             self._show_choice(step.choice)
@@ -273,7 +273,7 @@ class ChooseKWidget(Container[Widget]):
             show_error(str(error))
             return
         job = LayerJob(self.viewer, layer, lambda: iter_whole_model(model, stack))
-        job.stepped.connect(lambda done: show_progress(self.progress, *done))
+        job.stepped.connect(lambda done: show_progress(self.progress.native, *done))
         job.returned.connect(self._show_layers)
         self._begin(job, f"Finding the weights of all faces for k = {k} ...")
 

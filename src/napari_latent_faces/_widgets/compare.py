@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import Job
@@ -21,9 +32,10 @@ from napari_latent_faces._widgets.pairs_table import (
     PairsTable,
     make_pairs_view,
 )
-from napari_latent_faces._widgets.parts import NARROWEST
+from napari_latent_faces._widgets.parts import NARROWEST, show_progress
+from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces._widgets.tab_order import tab_in_reading_order
-from napari_latent_faces.compare import compare_models
+from napari_latent_faces.compare import compare_models, iter_compare
 from napari_latent_faces.layers import MODEL_KEY
 
 if TYPE_CHECKING:
@@ -66,6 +78,7 @@ class CompareWidget(QWidget):
         # a second fit puts its model into the layers that are there
         self._focus.model_changed.connect(self.refresh)
         self._focus.component_changed.connect(self._show_component)
+        self._watch = RemovalWatch(self, self.cancel)
         self.destroyed.connect(self._abandon)
         self.refresh()
 
@@ -77,6 +90,7 @@ class CompareWidget(QWidget):
             allow_long_names(box)
             box.setToolTip("A model of the layers: two fits of the same faces.")
             box.currentIndexChanged.connect(self._compare)
+            box.activated.connect(self._compare_again)
             form.addRow(label, box)
         self.note = QLabel()
         self.note.setWordWrap(True)
@@ -88,12 +102,24 @@ class CompareWidget(QWidget):
         self.table.clicked.connect(self._on_click)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
+        layout.addLayout(self._make_progress())
         layout.addWidget(self.note)
         layout.addWidget(self.table, 1)
         self.setMinimumWidth(NARROWEST)
         tab_in_reading_order(self)
         make_room(self)
         on_key(self, "Esc", self.cancel)
+
+    def _make_progress(self) -> QHBoxLayout:
+        self.progress = QProgressBar()
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("End the comparison (Esc).")
+        self.cancel_button.clicked.connect(self.cancel)
+        row = QHBoxLayout()
+        for each in (self.progress, self.cancel_button):
+            row.addWidget(each)
+            each.hide()
+        return row
 
     # -- models ------------------------------------------------------------------
 
@@ -131,6 +157,8 @@ class CompareWidget(QWidget):
         places = [i for i, each in enumerate(self._models) if each is model]
         return places[0] if places else min(default, len(self._models) - 1)
 
+    # -- the comparison ------------------------------------------------------------
+
     def _compare(self) -> None:
         """Compare the chosen models, in a thread if it takes its time."""
         self._drop_job()
@@ -138,17 +166,29 @@ class CompareWidget(QWidget):
         if left is None or right is None or len(self._models) < 2:
             self._show(None, _NO_MODELS)
             return
-        if left.components.size * right.n_components > _AT_ONCE:
-            self._show(None, "Comparing ... Esc cancels.")
-            self._job = Job(compare_models, left, right)
-            self._job.returned.connect(self._show_comparison)
-            self._job.failed.connect(self._show_failure)
-            self._job.start()
+        if _takes_time(left, right):
+            self._start(left, right)
             return
         try:
             self._show_comparison(compare_models(left, right))
         except ValueError as error:
             self._show_failure(str(error))
+
+    def _start(self, left: LatentFaces, right: LatentFaces) -> None:
+        job = self._job = Job(iter_compare, left, right)
+        job.stepped.connect(lambda step: show_progress(self.progress, *step))
+        job.returned.connect(self._show_comparison)
+        job.failed.connect(self._show_failure)
+        self.progress.setMaximum(0)  # busy, until the first step
+        self.progress.show()
+        self.cancel_button.show()
+        self._show(None, "Comparing ...")
+        job.start()
+
+    def _compare_again(self) -> None:
+        """Compare models that are chosen anew, after their comparison was cancelled."""
+        if self._job is None and self.pairs is None:
+            self._compare()
 
     def cancel(self) -> None:
         """End a comparison that takes its time."""
@@ -160,8 +200,11 @@ class CompareWidget(QWidget):
         if self._job is not None:
             self._job.abandon()
             self._job = None
+            self.progress.hide()
+            self.cancel_button.hide()
 
     def _show_comparison(self, comparison: Comparison) -> None:
+        self._drop_job()
         left, right = self.chosen()
         assert left is not None
         assert right is not None
@@ -169,6 +212,7 @@ class CompareWidget(QWidget):
         self._show(pairs, comparison.summary())
 
     def _show_failure(self, why: str) -> None:
+        self._drop_job()
         self._show(None, why)
 
     def _show(self, pairs: PairsTable | None, text: str) -> None:
@@ -214,11 +258,18 @@ class CompareWidget(QWidget):
 
     def _abandon(self) -> None:
         """Stop listening for a widget that is gone."""
-        self._drop_job()
+        if self._job is not None:
+            self._job.abandon()
         for event in self._events:
             event.disconnect(self.refresh)
         self._focus.model_changed.disconnect(self.refresh)
         self._focus.component_changed.disconnect(self._show_component)
+
+
+def _takes_time(a: LatentFaces, b: LatentFaces) -> bool:
+    """Tell whether the window cannot wait for the products of components, or their pairing."""
+    numbers = a.n_components, b.n_components
+    return prod(numbers) * (prod(a.shape[1:]) + max(numbers)) > _AT_ONCE
 
 
 def _title(model: LatentFaces) -> str:

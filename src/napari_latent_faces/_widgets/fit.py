@@ -309,7 +309,7 @@ class FitWidget(Container[Widget]):
         if self._session is None:
             return
         is_first = self.progress.max != step.max_iter
-        show_progress(self.progress, step.iteration, step.max_iter)
+        show_progress(self.progress.native, step.iteration, step.max_iter)
         if is_first:  # there is something to stop and keep
             self._sync()
         self.status.value = self._session.words(step)

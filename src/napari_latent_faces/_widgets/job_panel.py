@@ -177,7 +177,7 @@ class JobPanel(Container[Widget]):
             self._job.cancel()
 
     def _show_progress(self, done: int, total: int) -> None:
-        show_progress(self.progress, done, total)
+        show_progress(self.progress.native, done, total)
         self.status.value = f"{done} of {total} faces"
 
     def _show_end(self, text: str) -> None:

@@ -30,7 +30,7 @@ from napari_latent_faces._widgets.mixer_parts import (
     button,
 )
 from napari_latent_faces._widgets.mixer_steps import StepsPart
-from napari_latent_faces._widgets.parts import NARROWEST, fill_section
+from napari_latent_faces._widgets.parts import NARROWEST, fill_section, show_progress
 from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces._widgets.weight_list import WeightList
 from napari_latent_faces.mixing import listed, weight_ranges, weight_units
@@ -281,8 +281,7 @@ class MixerWidget(QWidget):
         self._sync()
 
     def _show_progress(self, done: int, total: int) -> None:
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
+        show_progress(self.progress, done, total)
 
     def _tell(self, text: str) -> None:
         self.status.setText(text)

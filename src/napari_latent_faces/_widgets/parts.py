@@ -12,8 +12,7 @@ from napari_latent_faces.layers import ROLE_KEY
 
 if TYPE_CHECKING:
     import napari
-    from magicgui.widgets import ProgressBar
-    from qtpy.QtWidgets import QWidget
+    from qtpy.QtWidgets import QProgressBar, QWidget
     from superqt import QCollapsible
 
 __all__ = [
@@ -92,10 +91,10 @@ def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, (Labels, Shapes))]
 
 
-def show_progress(bar: ProgressBar, done: int, total: int) -> None:
+def show_progress(bar: QProgressBar, done: int, total: int) -> None:
     """Set a bar, without Qt drawing the whole window before it returns."""
-    if bar.max != total:
-        bar.max = total
-    bar.native.setUpdatesEnabled(False)
-    bar.value = done
-    bar.native.setUpdatesEnabled(True)
+    if bar.maximum() != total:
+        bar.setMaximum(total)
+    bar.setUpdatesEnabled(False)
+    bar.setValue(done)
+    bar.setUpdatesEnabled(True)
