@@ -105,6 +105,7 @@ class CompareWidget(QWidget):
         layout.addLayout(self._make_progress())
         layout.addWidget(self.note)
         layout.addWidget(self.table, 1)
+        layout.addStretch(0)  # below the words, while there is no table
         self.setMinimumWidth(NARROWEST)
         tab_in_reading_order(self)
         make_room(self)
