@@ -9,8 +9,9 @@ from napari_latent_faces._preferences import PLUGIN
 
 if TYPE_CHECKING:
     import napari
+    from qtpy.QtWidgets import QDockWidget
 
-__all__ = ["can_open_docks", "open_dock"]
+__all__ = ["can_open_docks", "dock_of", "open_dock"]
 
 _DISPLAY_NAME = "Latent faces"  # of the plugin, in the menus
 
@@ -35,8 +36,6 @@ def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
     widget
         The panel; the one that is open already, if there is one.
     """
-    from qtpy.QtWidgets import QDockWidget
-
     window = viewer.window
     # the menu and scripts name the plugin in two ways
     titles = [f"{name} ({plugin})" for plugin in (_DISPLAY_NAME, PLUGIN)]
@@ -45,12 +44,21 @@ def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
         title = titles[0]
         window.add_dock_widget(_panel(name)(viewer), name=title, tabify=True)
     panel = window.dock_widgets[title]
-    dock = getattr(panel, "native", panel)
-    while not isinstance(dock, QDockWidget):
-        dock = dock.parent()
+    dock = dock_of(panel)
+    assert dock is not None
     dock.show()
     dock.raise_()
     return panel
+
+
+def dock_of(panel: Any) -> QDockWidget | None:
+    """Return the dock that holds a panel, of Qt or magicgui; None if there is none."""
+    from qtpy.QtWidgets import QDockWidget
+
+    part = getattr(panel, "native", panel)
+    while part is not None and not isinstance(part, QDockWidget):
+        part = part.parent()
+    return part
 
 
 def _panel(name: str) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtWidgets import QDockWidget
 
+from napari_latent_faces._docks import dock_of
 from napari_latent_faces._widgets import crowding
 from tests.window.menus import PLUGIN, open_widget
 
@@ -21,12 +21,8 @@ def tall(viewer, monkeypatch):
     return say
 
 
-def dock_of(viewer, name):
-    dock = viewer.window.dock_widgets[f"{name} ({PLUGIN})"]
-    dock = getattr(dock, "native", dock)
-    while not isinstance(dock, QDockWidget):
-        dock = dock.parent()
-    return dock
+def dock_called(viewer, name):
+    return dock_of(viewer.window.dock_widgets[f"{name} ({PLUGIN})"])
 
 
 def test_they_become_tabs_and_the_window_stays_on_the_screen(viewer, tall, qtbot):
@@ -36,10 +32,10 @@ def test_they_become_tabs_and_the_window_stays_on_the_screen(viewer, tall, qtbot
     for name in NAMES:
         open_widget(qtbot, viewer.window, name)
         qtbot.waitUntil(lambda: window.height() <= 800)
-        dock = dock_of(viewer, name)
+        dock = dock_called(viewer, name)
         qtbot.waitUntil(lambda dock=dock: not dock.visibleRegion().isEmpty())  # in front
-    assert {dock_of(viewer, name) for name in NAMES[:-1]} == set(
-        window.tabifiedDockWidgets(dock_of(viewer, NAMES[-1]))
+    assert {dock_called(viewer, name) for name in NAMES[:-1]} == set(
+        window.tabifiedDockWidgets(dock_called(viewer, NAMES[-1]))
     )
 
 
@@ -48,7 +44,7 @@ def test_they_stand_below_one_another_where_there_is_room(viewer, tall, qtbot):
     window = viewer.window._qt_window
     for name in NAMES[:2]:
         open_widget(qtbot, viewer.window, name)
-    one, other = (dock_of(viewer, name) for name in NAMES[:2])
+    one, other = (dock_called(viewer, name) for name in NAMES[:2])
     qtbot.waitUntil(lambda: not other.findChild(crowding._Room)._sharing.isActive())
     assert window.tabifiedDockWidgets(one) == []
     assert one.geometry().bottom() < other.geometry().top()
@@ -57,11 +53,11 @@ def test_they_stand_below_one_another_where_there_is_room(viewer, tall, qtbot):
 def test_a_floating_panel_stays_where_it_is(viewer, tall, qtbot):
     tall(800)
     open_widget(qtbot, viewer.window, NAMES[0])
-    floating = dock_of(viewer, NAMES[0])
+    floating = dock_called(viewer, NAMES[0])
     floating.setFloating(True)
     for name in NAMES[1:3]:
         open_widget(qtbot, viewer.window, name)
-    window, last = viewer.window._qt_window, dock_of(viewer, NAMES[2])
+    window, last = viewer.window._qt_window, dock_called(viewer, NAMES[2])
     qtbot.waitUntil(lambda: bool(window.tabifiedDockWidgets(last)))
-    assert window.tabifiedDockWidgets(last) == [dock_of(viewer, NAMES[1])]
+    assert window.tabifiedDockWidgets(last) == [dock_called(viewer, NAMES[1])]
     assert floating.isFloating()

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
-    QDockWidget,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -29,6 +28,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_latent_faces import draw_faces, fit
+from napari_latent_faces._docks import dock_of
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.long_names import is_shortened
 from napari_latent_faces.layers import faces_layer
@@ -70,12 +70,6 @@ def open_narrow(viewer, qtbot):
         return panel
 
     return open_it
-
-
-def dock_of(widget):
-    while not isinstance(widget, QDockWidget):
-        widget = widget.parent()
-    return widget
 
 
 def seen(panel, kinds):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+from napari_latent_faces._docks import dock_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from qtpy.QtWidgets import QDockWidget
 
 __all__ = ["make_room"]
 
@@ -46,7 +50,7 @@ class _Room(QObject):
     def eventFilter(self, panel: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Wait for the panel to be seen in a dock; every event goes on its way."""
         if event is not None and event.type() == QEvent.Type.Show:
-            dock = _dock_of(cast("QWidget", panel))
+            dock = dock_of(panel)
             if dock is not None and dock is not self._dock:
                 self._dock = dock
                 self._sharing.start(0)
@@ -84,20 +88,12 @@ def _too_high(window: QMainWindow) -> int:
     return window.frameGeometry().height() - screen.availableGeometry().height()
 
 
-def _dock_of(panel: QWidget) -> QDockWidget | None:
-    """Return the dock that holds a panel, if there is one."""
-    parent = panel.parentWidget()
-    while parent is not None and not isinstance(parent, QDockWidget):
-        parent = parent.parentWidget()
-    return parent
-
-
 def _beside(dock: QDockWidget, window: QMainWindow) -> Iterator[QDockWidget]:
     """Yield the docks of our other panels on the same side."""
     side = window.dockWidgetArea(dock)
     for panel in window.findChildren(QWidget):
         if panel.property(_OURS):
-            other = _dock_of(panel)
+            other = dock_of(panel)
             if (
                 other not in (None, dock)
                 and other.isVisible()
