@@ -14,18 +14,11 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._layer_job import LayerJob
 from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.curves import Curve, CurvesPlot, Panel
 from napari_latent_faces._widgets.form import form_of, make_fields, read_fields
 from napari_latent_faces._widgets.keys import on_key
-from napari_latent_faces._widgets.parts import (
-    NARROWEST,
-    NO_FACES,
-    face_stacks,
-    show_progress,
-)
+from napari_latent_faces._widgets.parts import NO_FACES, face_stacks, settle, show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
-from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.choosing import (
     ChoiceOptions,
     iter_choose_k,
@@ -137,9 +130,7 @@ class ChooseKWidget(Container[Widget]):
         layout.insertWidget(0, form_of([*self._inputs, self.update_earlier]))
         layout.insertWidget(layout.indexOf(self.readout.native), self.plot, 1)
         on_key(self.native, "Esc", self.cancel)
-        self.native.setMinimumWidth(NARROWEST)
-        tab_in_reading_order(self.native)
-        make_room(self.native)
+        settle(self.native)
 
     # -- state -----------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import Job
-from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.long_names import allow_long_names
 from napari_latent_faces._widgets.pairs_table import (
@@ -32,9 +31,8 @@ from napari_latent_faces._widgets.pairs_table import (
     PairsTable,
     make_pairs_view,
 )
-from napari_latent_faces._widgets.parts import NARROWEST, show_progress
+from napari_latent_faces._widgets.parts import settle, show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
-from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.compare import compare_models, iter_compare
 from napari_latent_faces.layers import MODEL_KEY
 
@@ -106,9 +104,7 @@ class CompareWidget(QWidget):
         layout.addWidget(self.note)
         layout.addWidget(self.table, 1)
         layout.addStretch(0)  # below the words, while there is no table
-        self.setMinimumWidth(NARROWEST)
-        tab_in_reading_order(self)
-        make_room(self)
+        settle(self)
         on_key(self, "Esc", self.cancel)
 
     def _make_progress(self) -> QHBoxLayout:

@@ -21,12 +21,10 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces._job import QuietJob
 from napari_latent_faces._labels import label_faces
-from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.explained import LONGEST, MEAN, Explained
-from napari_latent_faces._widgets.parts import NARROWEST
+from napari_latent_faces._widgets.parts import settle
 from napari_latent_faces._widgets.portrait import Portrait
 from napari_latent_faces._widgets.strip import PictureStrip
-from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces._widgets.wires import Wires
 
 if TYPE_CHECKING:
@@ -127,9 +125,7 @@ class ExplainWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.pages, 1)  # all the height that the dock has
-        self.setMinimumSize(NARROWEST, _LOWEST)
-        tab_in_reading_order(self)
-        make_room(self)
+        settle(self, lowest=_LOWEST)
 
     def _make_page(self) -> QWidget:
         row = QHBoxLayout()

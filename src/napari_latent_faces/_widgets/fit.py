@@ -25,7 +25,6 @@ from napari_latent_faces._results import ShowOptions
 from napari_latent_faces._session import IGNORE, FitSession
 from napari_latent_faces._warm_up import WarmUp
 from napari_latent_faces._widgets.actions import ResultActions
-from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.first_run import FirstRun
 from napari_latent_faces._widgets.form import (
     form_of,
@@ -35,15 +34,14 @@ from napari_latent_faces._widgets.form import (
 )
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.parts import (
-    NARROWEST,
     NO_FACES,
     face_stacks,
     fill_section,
     mark_layers,
+    settle,
     show_progress,
 )
 from napari_latent_faces._widgets.removal import RemovalWatch
-from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.layers import faces_layer
 from napari_latent_faces.methods import METHODS
 
@@ -172,9 +170,7 @@ class FitWidget(Container[Widget]):
         on_key(self.native, "Esc", self.cancel)
         self.native.layout().insertWidget(0, self._form)
         self.native.layout().insertWidget(1, self.advanced)
-        self.native.setMinimumWidth(NARROWEST)
-        tab_in_reading_order(self.native)
-        make_room(self.native)
+        settle(self.native)
 
     def _sorted_inputs(self) -> tuple[list[ValueWidget[Any]], list[ValueWidget[Any]]]:
         """Return the inputs of all methods, each once: the basic ones, and the advanced."""

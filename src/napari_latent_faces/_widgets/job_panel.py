@@ -12,12 +12,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces._labels import label_faces
-from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.model_choice import ModelChoice
-from napari_latent_faces._widgets.parts import NARROWEST, show_progress
+from napari_latent_faces._widgets.parts import settle, show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
-from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.layers import ROLE_KEY
 
 if TYPE_CHECKING:
@@ -103,9 +101,7 @@ class JobPanel(Container[Widget]):
         self._watch = RemovalWatch(self.native, self.cancel)
         self.native.destroyed.connect(self._abandon)
         on_key(self.native, "Esc", self.cancel)
-        self.native.setMinimumWidth(NARROWEST)
-        tab_in_reading_order(self.native)
-        make_room(self.native)
+        settle(self.native)
 
     def _events(self) -> tuple[Any, ...]:
         layers = self.viewer.layers

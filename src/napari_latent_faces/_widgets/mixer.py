@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_latent_faces._mixing import MixingDesk
-from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.mixer_parts import (
     MorphPart,
@@ -30,8 +29,7 @@ from napari_latent_faces._widgets.mixer_parts import (
     button,
 )
 from napari_latent_faces._widgets.mixer_steps import StepsPart
-from napari_latent_faces._widgets.parts import NARROWEST, fill_section, show_progress
-from napari_latent_faces._widgets.tab_order import tab_in_reading_order
+from napari_latent_faces._widgets.parts import fill_section, settle, show_progress
 from napari_latent_faces._widgets.weight_list import WeightList
 from napari_latent_faces.mixing import listed, weight_ranges, weight_units
 
@@ -143,9 +141,7 @@ class MixerWidget(QWidget):
         column.addLayout(_in_a_row(self.keep_button, self.save_button))
         column.addLayout(_in_a_row(self.progress, self.cancel_button))
         column.addWidget(self.status)
-        self.setMinimumWidth(NARROWEST)
-        tab_in_reading_order(self)
-        make_room(self)
+        settle(self)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Bring all faces into view, once the panel has taken its part of the window."""

@@ -8,6 +8,8 @@ from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QIcon, QPixmap
 
+from napari_latent_faces._widgets.crowding import make_room
+from napari_latent_faces._widgets.tab_order import tab_in_reading_order
 from napari_latent_faces.layers import ROLE_KEY
 
 if TYPE_CHECKING:
@@ -16,17 +18,15 @@ if TYPE_CHECKING:
     from superqt import QCollapsible
 
 __all__ = [
-    "NARROWEST",
     "NO_FACES",
     "face_stacks",
     "fill_section",
     "mark_layers",
+    "settle",
     "show_progress",
 ]
 
-NARROWEST = 340
-"""Pixels that a panel is wide at least: all words, and the title of its dock, fit in."""
-
+_NARROWEST = 340  # pixels: all words, and the title of the dock, fit in
 _OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
 _FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
 
@@ -89,6 +89,21 @@ def _mark_with_arrow(section: QCollapsible) -> None:
 def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:
     """Return the layers of a viewer that can mark pixels, the uppermost first."""
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, (Labels, Shapes))]
+
+
+def settle(panel: QWidget, lowest: int = 0) -> None:
+    """Prepare a panel for its dock: its least size, the order of Tab, and its neighbours.
+
+    Parameters
+    ----------
+    panel : QWidget
+        The panel, all of whose layouts are filled.
+    lowest : int, default=0
+        Pixels that it is high at least; 0 leaves that to its parts.
+    """
+    panel.setMinimumSize(_NARROWEST, lowest)
+    tab_in_reading_order(panel)
+    make_room(panel)
 
 
 def show_progress(bar: QProgressBar, done: int, total: int) -> None:
