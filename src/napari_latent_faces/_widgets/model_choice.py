@@ -31,9 +31,7 @@ class ModelChoice(Container[Widget]):
     """
 
     chosen = Signal(object)
-    opening = Signal(
-        str
-    )  # the name of the file that is being read; nothing when it no longer is
+    opening = Signal(str)  # the name of the file that is read; empty when it no longer is
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self._viewer = viewer
