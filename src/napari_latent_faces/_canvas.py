@@ -10,16 +10,11 @@ from napari_latent_faces._viewers import OnePerViewer
 if TYPE_CHECKING:
     import napari
 
-__all__ = ["OwnContext", "keep_apart"]
+__all__ = ["keep_apart"]
 
 
-def keep_apart(viewer: napari.components.ViewerModel) -> OwnContext:
-    """Have `viewer` remove layers in its own OpenGL context; a second call changes nothing."""
-    return _CONTEXTS.of(viewer)
-
-
-class OwnContext:
-    """Makes the OpenGL context of a viewer's canvas current before a layer is removed.
+def keep_apart(viewer: napari.components.ViewerModel) -> None:
+    """Have `viewer` remove layers in its own OpenGL context; a second call changes nothing.
 
     napari 0.9 deletes what drew a layer as soon as it is removed, in whichever context is
     current: that of another window, which then loses its own drawings of the same numbers,
@@ -31,10 +26,12 @@ class OwnContext:
     viewer : napari.components.ViewerModel
         The viewer. Without a window there is nothing to do.
     """
+    _APART.of(viewer)
 
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        # the viewer owns this function through its event, see OnePerViewer
-        viewer.layers.events.removing.connect(lambda: _make_current(viewer))
+
+def _connect(viewer: napari.components.ViewerModel) -> None:
+    # the viewer owns this function through its event, see OnePerViewer
+    viewer.layers.events.removing.connect(lambda: _make_current(viewer))
 
 
 def _make_current(viewer: napari.components.ViewerModel) -> None:
@@ -44,4 +41,4 @@ def _make_current(viewer: napari.components.ViewerModel) -> None:
         window._qt_viewer.canvas.native.makeCurrent()  # type: ignore[union-attr]  # noqa: SLF001
 
 
-_CONTEXTS = OnePerViewer(OwnContext)
+_APART = OnePerViewer(_connect)  # nothing is kept but which viewers are connected
