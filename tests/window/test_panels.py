@@ -29,6 +29,7 @@ from superqt import QCollapsible
 
 from napari_latent_faces import draw_faces, fit
 from napari_latent_faces._docks import dock_of
+from napari_latent_faces._preferences import PLUGIN
 from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.long_names import is_shortened
 from napari_latent_faces.layers import faces_layer
@@ -125,12 +126,25 @@ def test_a_panel_shows_all_its_words_and_is_used_by_keyboard(open_narrow, qtbot,
         check_long_name(box)
 
 
+def test_the_title_of_a_panel_that_a_script_opens_is_not_cut_off(viewer, qtbot):
+    longest = max(NAMES, key=len)
+    dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, longest)
+    qtbot.waitUntil(panel.isVisible)
+    viewer.window._qt_window.resizeDocks([dock], [1], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: dock.width() == panel.minimumWidth())
+    check_title(panel)
+
+
 def check_that_nothing_is_cut_off(panel):
     kinds = (QLabel, QPushButton, QCheckBox, QAbstractSpinBox, QLineEdit)
     assert not [each for each in seen(panel, kinds) if is_cut_off(each)]
+    check_title(panel)
+    assert panel.window().height() <= 850  # no panel makes the window grow
+
+
+def check_title(panel):
     [title] = seen(dock_of(panel).titleBarWidget(), QLabel)
     assert title.visibleRegion().boundingRect().width() >= title.sizeHint().width()
-    assert panel.window().height() <= 850  # no panel makes the window grow
 
 
 def check_tooltips(panel):

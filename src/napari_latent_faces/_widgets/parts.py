@@ -10,6 +10,7 @@ from qtpy.QtGui import QIcon, QPixmap
 
 from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.tab_order import tab_in_reading_order
+from napari_latent_faces._widgets.whole_title import show_whole_title
 from napari_latent_faces.layers import ROLE_KEY
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ __all__ = [
     "show_progress",
 ]
 
-_NARROWEST = 340  # pixels: all words, and the title of the dock, fit in
+_NARROWEST = 340  # pixels: all words fit in
 _OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
 _FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
 
@@ -104,6 +105,7 @@ def settle(panel: QWidget, lowest: int = 0) -> None:
     panel.setMinimumSize(_NARROWEST, lowest)
     tab_in_reading_order(panel)
     make_room(panel)
+    show_whole_title(panel)
 
 
 def show_progress(bar: QProgressBar, done: int, total: int) -> None:
