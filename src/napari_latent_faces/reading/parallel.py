@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Sized
 
 __all__ = ["Meter", "run_each"]
 
@@ -17,6 +17,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PERIOD = 0.05  # seconds between two calls of progress
+
+# Threads that work for less than this at a time wait for each other more than they help.
+WORTH_A_THREAD = 2e-4  # seconds
+FIRST_LOOK = 0.005  # seconds after which it is known how long the work on an item takes
 
 
 class Meter:
@@ -58,9 +62,11 @@ def n_threads() -> int:
 
 
 def run_each(
-    work: Callable[[Item], Result], items: Sequence[Item], meter: Meter
+    work: Callable[[Item], Result], items: Sequence[Item], meter: Meter, also: Sized = ()
 ) -> list[Result]:
     """Do the same work on each item, in threads.
+
+    One thread begins; the others join it if an item takes so long that they are of use.
 
     Parameters
     ----------
@@ -71,6 +77,8 @@ def run_each(
     meter : Meter
         Told of each finished item; what its progress function raises ends everything:
         what is begun is finished, nothing more is begun.
+    also : sized, optional
+        Grows as the work goes on; its length counts as finished items as well.
 
     Returns
     -------
@@ -91,16 +99,39 @@ def run_each(
             results[place] = work(items[place])
 
     start = meter.done
-    threads = min(n_threads(), len(items)) or 1
-    with ThreadPoolExecutor(threads, "faces") as pool:
+    others = min(n_threads(), len(items)) - 1
+    pace = _Pace()
+    with ThreadPoolExecutor(max(1, others + 1), "faces") as pool:
         try:
-            pending = {pool.submit(work_through) for _ in range(threads)}
+            pending = {pool.submit(work_through)}
             while pending:
-                finished, pending = wait(pending, PERIOD, FIRST_EXCEPTION)
+                patience = min(FIRST_LOOK, PERIOD) if others > 0 else PERIOD
+                finished, pending = wait(pending, patience, FIRST_EXCEPTION)
                 for future in finished:
                     future.result()
-                meter.done = start + len(results)
+                meter.done = start + len(results) + len(also)
                 meter.pulse()
+                if pending and others > 0 and pace.is_slow(len(results)):
+                    pending |= {pool.submit(work_through) for _ in range(others)}
+                    others = 0
         finally:
             stopped.set()
     return [results[place] for place in range(len(items))]
+
+
+class _Pace:
+    """Tells whether a thread's work on an item takes so long that others are of use.
+
+    Of small files in the system's cache nearly all work holds the interpreter's lock.
+    """
+
+    def __init__(self) -> None:
+        self._looked = time.perf_counter()
+        self._done = 0
+
+    def is_slow(self, done: int) -> bool:
+        """Look at how many items are done since the last look."""
+        now = time.perf_counter()
+        slow = now - self._looked > WORTH_A_THREAD * (done - self._done)
+        self._looked, self._done = now, done
+        return slow
