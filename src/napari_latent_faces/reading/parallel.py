@@ -18,9 +18,10 @@ Result = TypeVar("Result")
 
 PERIOD = 0.05  # seconds between two calls of progress
 
-# Threads that work for less than this at a time wait for each other more than they help.
-WORTH_A_THREAD = 2e-4  # seconds
-FIRST_LOOK = 0.005  # seconds after which it is known how long the work on an item takes
+# Where items are done faster than one in so many seconds, more threads would mostly wait for
+# the interpreter's lock: small files in the system's cache are mostly Python's work.
+FAST = 2e-4
+LOOK = 0.01  # seconds between two looks at how fast they are done
 
 
 class Meter:
@@ -66,7 +67,7 @@ def run_each(
 ) -> list[Result]:
     """Do the same work on each item, in threads.
 
-    One thread begins; the others join it if an item takes so long that they are of use.
+    One thread begins; more join it as long as items are not done fast.
 
     Parameters
     ----------
@@ -85,6 +86,8 @@ def run_each(
     list
         The results, in the order of `items`.
     """
+    if not items:
+        return []
     results: dict[int, Result] = {}
     stopped = threading.Event()
     lock = threading.Lock()
@@ -99,39 +102,38 @@ def run_each(
             results[place] = work(items[place])
 
     start = meter.done
-    others = min(n_threads(), len(items)) - 1
+    most = min(n_threads(), len(items))
     pace = _Pace()
-    with ThreadPoolExecutor(max(1, others + 1), "faces") as pool:
+    with ThreadPoolExecutor(most, "faces") as pool:
         try:
             pending = {pool.submit(work_through)}
+            n_begun = 1
             while pending:
-                patience = min(FIRST_LOOK, PERIOD) if others > 0 else PERIOD
+                patience = min(PERIOD, LOOK) if n_begun < most else PERIOD
                 finished, pending = wait(pending, patience, FIRST_EXCEPTION)
                 for future in finished:
                     future.result()
                 meter.done = start + len(results) + len(also)
                 meter.pulse()
-                if pending and others > 0 and pace.is_slow(len(results)):
-                    pending |= {pool.submit(work_through) for _ in range(others)}
-                    others = 0
+                if pending and n_begun < most and pace.is_slow(len(results)):
+                    joining = min(n_begun, most - n_begun)
+                    pending |= {pool.submit(work_through) for _ in range(joining)}
+                    n_begun += joining
         finally:
             stopped.set()
     return [results[place] for place in range(len(items))]
 
 
 class _Pace:
-    """Tells whether a thread's work on an item takes so long that others are of use.
-
-    Of small files in the system's cache nearly all work holds the interpreter's lock.
-    """
+    """Tells how fast items are done."""
 
     def __init__(self) -> None:
         self._looked = time.perf_counter()
         self._done = 0
 
     def is_slow(self, done: int) -> bool:
-        """Look at how many items are done since the last look."""
+        """Tell whether more threads may help, from what is done since the last look."""
         now = time.perf_counter()
-        slow = now - self._looked > WORTH_A_THREAD * (done - self._done)
+        slow = now - self._looked > FAST * (done - self._done)
         self._looked, self._done = now, done
         return slow

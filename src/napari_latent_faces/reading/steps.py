@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.reading.ahead import Ahead, Outcome, decode_into, keep_only
+from napari_latent_faces.reading.changes import changes, in_pixels
 from napari_latent_faces.reading.decode import (
     BrokenPictureError,
     Header,
@@ -39,8 +40,6 @@ __all__ = ["NoFacesError", "Reading"]
 
 # Files of up to so many bytes in all are read once, for their headers and their pixels.
 KEPT_BYTES = 256 * 2**20
-
-_DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
 
 
 class NoFacesError(ValueError):
@@ -81,7 +80,7 @@ class Reading:
         self._heard: dict[str, None] = {}
 
     def stack(self) -> FaceStack:
-        """Read headers, choose the frame, decode now or later, and report."""
+        """Read headers, choose the frame, decode now (mostly with the headers) or later."""
         n = len(self._found.entries)
         self._meter.total = n + 1 if self._options.lazy else 2 * n
         ahead = Ahead(n, self._expected)
@@ -109,7 +108,7 @@ class Reading:
         return FaceStack(images, names, subjects, report, self._path)
 
     def _read_headers(self, ahead: Ahead) -> list[_Face]:
-        """Read all headers, and decode those pictures that are surely wanted as expected."""
+        """Read all headers, and decode the pictures that are as expected."""
         entries = self._found.entries
         keep = not self._options.lazy and sum(entry.size for entry in entries) <= KEPT_BYTES
         work = partial(_header, entries, ahead, keep=keep)
@@ -208,11 +207,11 @@ class Reading:
         others = [face for face in faces if face.header.shape != commonest]
         if others:
             named = ", ".join(
-                f"{face.entry.name} ({_size(face.header.shape)})" for face in others[:3]
+                f"{face.entry.name} ({in_pixels(face.header.shape)})" for face in others[:3]
             )
             raise ValueError(
                 f"{len(others)} of the {len(faces)} pictures in {self._path} have another size "
-                f"than most ({_size(commonest)}): {named}{', ...' if others[3:] else ''}. "
+                f"than most ({in_pixels(commonest)}): {named}{', ...' if others[3:] else ''}. "
                 "Choose resize='crop', 'pad' or 'stretch', or take them away."
             )
 
@@ -239,13 +238,14 @@ class Reading:
             for face in faces
             if face.header.shape != commonest
         )
-        changes = _changes(faces, commonest, frame) if frame else ()
+        headers = [face.header for face in faces]
+        notes = changes(headers, commonest, frame) if frame else ()
         return ReadReport(
             len(faces),
             _merged(self._found.skipped, self._skipped),
             tuple(resized),
             _merged(self._found.passed_over, self._passed_over),
-            (*changes, *self._heard),
+            (*notes, *self._heard),
             lazy,
             self._options,
         )
@@ -262,7 +262,10 @@ def _merged(
 def _header(
     entries: list[Entry], ahead: Ahead, place: int, *, keep: bool
 ) -> tuple[Header | BrokenPictureError | NotAPictureError, list[str]]:
-    """Read a header, on any thread; return it or its error, and the warnings."""
+    """Read a header, on any thread; return it or its error, and the warnings.
+
+    If the picture is as expected it is decoded as well, while it is open.
+    """
     with heard_warnings() as warnings:
         try:
             header, opened = open_picture(entries[place], keep=keep)
@@ -275,29 +278,3 @@ def _header(
 def _decode(images: NDArray[Any], frame: Frame, face: _Face) -> Outcome:
     """Decode a picture into its place, on any thread; return an error and the warnings."""
     return decode_into(images[face.place], partial(decode, face.header.file, frame))
-
-
-def _changes(faces: list[_Face], commonest: tuple[int, int], frame: Frame) -> list[str]:
-    """Say what was done to the pictures."""
-    notes = []
-    depths = Counter(face.header.depth.name for face in faces)
-    if len(depths) > 1:
-        named = ", ".join(
-            f"{depths[k]} {word}" for k, word in _DEPTH_WORDS.items() if depths[k]
-        )
-        white = "1 is white" if frame.depth.kind == "f" else "65535 is white"
-        notes.append(
-            f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, {white}."
-        )
-    coloured = sum(face.header.in_colour for face in faces)
-    if coloured:
-        taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
-        notes.append(f"{coloured} of {len(faces)} in colour: the {taken} is taken.")
-    if frame.shape != commonest:
-        notes.append(f"Scaled from {_size(commonest)} to {_size(frame.shape)} pixels.")
-    return notes
-
-
-def _size(shape: tuple[int, int]) -> str:
-    """Spell a size out as width x height."""
-    return f"{shape[1]} x {shape[0]}"
