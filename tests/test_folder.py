@@ -18,7 +18,7 @@ from PIL import Image
 
 from napari_latent_faces import read_faces
 from napari_latent_faces.folder import ArchiveError, NoFacesError
-from napari_latent_faces.reading import parallel, steps
+from napari_latent_faces.reading import ahead, parallel, steps
 from napari_latent_faces.reading.options import ReadOptions
 from napari_latent_faces.reading.parallel import Meter
 from napari_latent_faces.reading.sources import list_folder
@@ -299,15 +299,15 @@ class TestFaults:
     def test_files_that_vanish_after_their_header(self, tmp_path, monkeypatch):
         monkeypatch.setattr(steps, "KEPT_BYTES", 0)
         folder = people(tmp_path, 1, 3)
-        header = steps.read_header
+        opened = steps.open_picture
 
         def read_and_remove(entry, *, keep):
-            read = header(entry, keep=keep)
+            header, _ = opened(entry, keep=keep)
             if entry.name == "s1/2.pgm":
                 (folder / entry.name).unlink()
-            return read
+            return header, None
 
-        monkeypatch.setattr(steps, "read_header", read_and_remove)
+        monkeypatch.setattr(steps, "open_picture", read_and_remove)
         stack = read_faces(folder)
         assert stack.names == ("s1/1.pgm", "s1/3.pgm")
         assert stack.report.skipped == (("s1/2.pgm", "vanished while it was being read"),)
@@ -406,10 +406,11 @@ class TestErrors:
         people(tmp_path, 2, 1)
 
         def header(entry, **_):
-            return steps.Header((10**6, 10**6), np.dtype("f4"), in_colour=False, file=entry)
+            size = (10**6, 10**6)
+            return steps.Header(size, np.dtype("f4"), in_colour=False, file=entry), None
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(steps, "read_header", header)
+            patch.setattr(steps, "open_picture", header)
             with pytest.raises(MemoryError, match=r"take 7629395 MiB.*lazy=True"):
                 read_faces(tmp_path, lazy=False)
             assert read_faces(tmp_path).shape == (2, 10**6, 10**6)
@@ -434,6 +435,7 @@ class TestLazy:
 
     def test_nothing_is_decoded(self, tmp_path, monkeypatch):
         monkeypatch.setattr(steps, "decode", None)
+        monkeypatch.setattr(ahead, "decode_opened", None)
         assert read_faces(people(tmp_path), lazy=True).shape == (6, 12, 10)
 
 

@@ -18,6 +18,8 @@ from napari_latent_faces.reading.decode import (
     BrokenPictureError,
     NotAPictureError,
     decode,
+    decode_opened,
+    open_picture,
     read_header,
 )
 from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD, Frame
@@ -26,6 +28,7 @@ from napari_latent_faces.reading.sources import Entry
 from tests.pictures import MODES, coloured, encoded, face, oversized_png, picture, turned
 
 GREY = {"I;16": (WORD, "I;16"), "I": (FLOAT, "I"), "F": (FLOAT, "F")}
+PADDED = encoded(face(), "bmp") + bytes(HEADER_BYTES)
 ALL_FILES = [(mode, extension) for mode, group in MODES.items() for extension in group]
 
 
@@ -194,6 +197,23 @@ def test_a_kept_picture_is_decoded_without_its_file():
     np.testing.assert_array_equal(decode(kept, Frame((12, 10), BYTE)), pixels_of(content))
     assert asked == []
     assert read_header(file).file is file
+
+
+@pytest.mark.parametrize(("mode", "extension"), [*ALL_FILES, ("RGB", "jpg")])
+@pytest.mark.parametrize("reduce", [True, False])
+def test_an_opened_picture_is_decoded_like_its_file(mode, extension, reduce):
+    file = entry(encoded(picture(mode, 48, 40), extension))
+    header, opened = open_picture(file)
+    frame = Frame((12, 10), header.depth, reduce=reduce)
+    np.testing.assert_array_equal(decode_opened(opened, frame), decode(file, frame))
+
+
+def test_no_picture_stays_open_whose_file_was_not_read_to_its_end():
+    large = encoded(face(300, 300), "bmp")
+    # the second file has grown since it was listed
+    for content, size in [(large, len(large)), (PADDED, 100)]:
+        file = Entry("face", size, lambda limit, content=content: content[:limit])
+        assert open_picture(file)[1] is None
 
 
 def test_reduced_jpegs_are_close_to_whole_ones():

@@ -56,6 +56,32 @@ def test_work_is_done_elsewhere_and_progress_told_here(eager_meter):
     assert told[-1] == (20, 20)
 
 
+def test_fast_work_is_left_to_one_thread(eager_meter, monkeypatch):
+    monkeypatch.setattr(parallel._Pace, "is_slow", lambda *_: False)
+    assert len(set(run_each(lambda _: threading.get_ident(), range(1000), Meter(None)))) == 1
+
+
+def test_more_threads_join_slow_work():
+    n = parallel.n_threads()
+    all_there = threading.Barrier(n)
+    assert len(run_each(lambda _: all_there.wait(PATIENCE), range(n), Meter(None))) == n
+
+
+@pytest.mark.parametrize(("seconds", "slow"), [(1.1, True), (0.9, False)])
+def test_what_slow_is(seconds, slow, monkeypatch):
+    clock = iter([0, 5, 5 + seconds * 100 * parallel.FAST])
+    monkeypatch.setattr(parallel, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    pace = parallel._Pace()
+    assert pace.is_slow(10)
+    assert pace.is_slow(110) == slow
+
+
+def test_other_things_count_as_steps_too():
+    meter, also = Meter(None), []
+    run_each(also.append, range(3), meter, also)
+    assert meter.done == 6
+
+
 def test_progress_goes_on_from_what_was_done_before():
     meter = Meter(None)
     run_each(str, range(3), meter)

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from napari_latent_faces.reading.options import Channel
     from napari_latent_faces.reading.sources import Entry
 
-__all__ = ["BrokenPictureError", "Header", "NotAPictureError", "decode", "read_header"]
+__all__ = [
+    "BrokenPictureError",
+    "Header",
+    "NotAPictureError",
+    "Opened",
+    "decode",
+    "decode_opened",
+    "open_picture",
+    "read_header",
+]
 
 HEADER_BYTES = 2**16  # holds most headers, so that large files are not read for them
 
@@ -79,8 +88,29 @@ class Header:
     file: Entry
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A picture whose header is parsed and whose pixels are not decoded yet.
+
+    Parameters
+    ----------
+    image : PIL.ImageFile.ImageFile
+        What Pillow opened.
+    content : bytes
+        All of its file.
+    """
+
+    image: ImageFile
+    content: bytes
+
+
 def read_header(entry: Entry, *, keep: bool = False) -> Header:
-    """Read a picture's size, depth and colours from its header.
+    """Read a picture's size, depth and colours from its header, as `open_picture` does."""
+    return open_picture(entry, keep=keep)[0]
+
+
+def open_picture(entry: Entry, *, keep: bool = False) -> tuple[Header, Opened | None]:
+    """Read a picture's header, and keep it open where that took all of its file.
 
     Parameters
     ----------
@@ -88,6 +118,13 @@ def read_header(entry: Entry, *, keep: bool = False) -> Header:
         The file.
     keep : bool, default=False
         Whether to read the whole file and keep it in memory.
+
+    Returns
+    -------
+    header : Header
+        Its size, depth and colours.
+    opened : Opened or None
+        What `decode_opened` takes, once. None where only a part of the file was looked at.
 
     Raises
     ------
@@ -100,11 +137,12 @@ def read_header(entry: Entry, *, keep: bool = False) -> Header:
         if not entry.certain and not starts_like_picture(entry.read(HEAD_BYTES)):
             raise NotAPictureError
         file = entry.in_memory() if keep else entry
-        image = _open_head(file)
+        image, content = _open_head(file)
         height, width = image.height, image.width
         shape = (width, height) if _orientation(image) > 4 else (height, width)
         depth = _depth(image)
-        return Header(shape, depth, _in_colour(image), file)
+        header = Header(shape, depth, _in_colour(image), file)
+        return header, None if content is None else Opened(image, content)
 
 
 def decode(entry: Entry, frame: Frame) -> NDArray[Any]:
@@ -130,12 +168,32 @@ def decode(entry: Entry, frame: Frame) -> NDArray[Any]:
     """
     with _reasons():
         content = entry.read(MAX_PICTURE_BYTES)
-        image = _open(content)
+        opened = Opened(_open(content), content)
+    return decode_opened(opened, frame)
+
+
+def decode_opened(opened: Opened, frame: Frame) -> NDArray[Any]:
+    """Decode a picture like `decode`, without opening it again.
+
+    Parameters
+    ----------
+    opened : Opened
+        The picture; not to be used again.
+    frame : Frame
+        Size, depth and channel of the stack.
+
+    Raises
+    ------
+    BrokenPictureError
+        If the picture cannot be decoded.
+    """
+    image = opened.image
+    with _reasons():
         orientation, depth = _orientation(image), _depth(image)
         if frame.reduce:
             _reduce(image, frame, turned=orientation > 4)
         with _in_turn(image):
-            grey = np.asarray(_grey(_loaded(image, content), frame.channel))
+            grey = np.asarray(_grey(_loaded(image, opened.content), frame.channel))
             return frame.take(_oriented(grey.astype(depth, copy=False), orientation))
 
 
@@ -232,19 +290,28 @@ def _open(content: bytes) -> ImageFile:
     return image
 
 
-def _open_head(entry: Entry) -> ImageFile:
-    """Open a picture from the first part of its file, or from all of it where that fails."""
+def _open_head(entry: Entry) -> tuple[ImageFile, bytes | None]:
+    """Open a picture from the first part of its file, or from all of it where that fails.
+
+    The content is returned where it is certain that it is all of the file.
+    """
     head = entry.read(HEADER_BYTES)
     if len(head) >= entry.size:
-        return _open(head)
+        # the file may have grown since it was listed
+        return _open(head), head if len(head) < HEADER_BYTES else None
     if head[:2] in {b"II", b"MM"} or head[:4] == b"RIFF":  # TIFF, WebP: tables at the end
-        return _open(entry.read(MAX_PICTURE_BYTES))
+        return _open_whole(entry)
     try:
-        return _open(head)
+        return _open(head), None
     except BrokenPictureError:
         raise
     except Exception:  # noqa: BLE001 - whatever a decoder makes of half a header
-        return _open(entry.read(MAX_PICTURE_BYTES))
+        return _open_whole(entry)
+
+
+def _open_whole(entry: Entry) -> tuple[ImageFile, bytes]:
+    content = entry.read(MAX_PICTURE_BYTES)
+    return _open(content), content
 
 
 def _orientation(image: Image) -> int:

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Sized
 
 __all__ = ["Meter", "run_each"]
 
@@ -17,6 +17,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PERIOD = 0.05  # seconds between two calls of progress
+
+# Where items are done faster than one in so many seconds, more threads would mostly wait for
+# the interpreter's lock: small files in the system's cache are mostly Python's work.
+FAST = 2e-4
+LOOK = 0.01  # seconds between two looks at how fast they are done
 
 
 class Meter:
@@ -58,9 +63,11 @@ def n_threads() -> int:
 
 
 def run_each(
-    work: Callable[[Item], Result], items: Sequence[Item], meter: Meter
+    work: Callable[[Item], Result], items: Sequence[Item], meter: Meter, also: Sized = ()
 ) -> list[Result]:
     """Do the same work on each item, in threads.
+
+    One thread begins; more join it as long as items are not done fast.
 
     Parameters
     ----------
@@ -71,12 +78,16 @@ def run_each(
     meter : Meter
         Told of each finished item; what its progress function raises ends everything:
         what is begun is finished, nothing more is begun.
+    also : sized, optional
+        Grows as the work goes on; its length counts as finished items as well.
 
     Returns
     -------
     list
         The results, in the order of `items`.
     """
+    if not items:
+        return []
     results: dict[int, Result] = {}
     stopped = threading.Event()
     lock = threading.Lock()
@@ -91,16 +102,38 @@ def run_each(
             results[place] = work(items[place])
 
     start = meter.done
-    threads = min(n_threads(), len(items)) or 1
-    with ThreadPoolExecutor(threads, "faces") as pool:
+    most = min(n_threads(), len(items))
+    pace = _Pace()
+    with ThreadPoolExecutor(most, "faces") as pool:
         try:
-            pending = {pool.submit(work_through) for _ in range(threads)}
+            pending = {pool.submit(work_through)}
+            n_begun = 1
             while pending:
-                finished, pending = wait(pending, PERIOD, FIRST_EXCEPTION)
+                patience = min(PERIOD, LOOK) if n_begun < most else PERIOD
+                finished, pending = wait(pending, patience, FIRST_EXCEPTION)
                 for future in finished:
                     future.result()
-                meter.done = start + len(results)
+                meter.done = start + len(results) + len(also)
                 meter.pulse()
+                if pending and n_begun < most and pace.is_slow(len(results)):
+                    joining = min(n_begun, most - n_begun)
+                    pending |= {pool.submit(work_through) for _ in range(joining)}
+                    n_begun += joining
         finally:
             stopped.set()
     return [results[place] for place in range(len(items))]
+
+
+class _Pace:
+    """Tells how fast items are done."""
+
+    def __init__(self) -> None:
+        self._looked = time.perf_counter()
+        self._done = 0
+
+    def is_slow(self, done: int) -> bool:
+        """Tell whether more threads may help, from what is done since the last look."""
+        now = time.perf_counter()
+        slow = now - self._looked > FAST * (done - self._done)
+        self._looked, self._done = now, done
+        return slow

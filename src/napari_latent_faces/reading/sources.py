@@ -53,7 +53,8 @@ class Entry:
     def in_memory(self) -> Entry:
         """Return the same file, read into memory."""
         content = self.read(MAX_PICTURE_BYTES)
-        return replace(self, read=lambda limit: content[:limit])
+        # several times faster than `replace`
+        return Entry(self.name, self.size, lambda limit: content[:limit], self.certain)
 
 
 @dataclass
@@ -98,7 +99,12 @@ class Listing:
     def complete(self, pulse: Callable[[], None]) -> Listing:
         """Sort everything naturally and make all names printable."""
         entries = in_natural_order(self.entries, [entry.name for entry in self.entries], pulse)
-        self.entries = [replace(entry, name=printable(entry.name)) for entry in entries]
+        self.entries = [
+            entry
+            if (name := printable(entry.name)) == entry.name
+            else replace(entry, name=name)
+            for entry in entries
+        ]
         for pairs in (self.skipped, self.passed_over):
             ordered = in_natural_order(pairs, [name for name, _ in pairs], pulse)
             pairs[:] = [(printable(name), reason) for name, reason in ordered]

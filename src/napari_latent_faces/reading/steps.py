@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.reading.ahead import Ahead, Outcome, decode_into, keep_only
+from napari_latent_faces.reading.changes import changes, in_pixels
 from napari_latent_faces.reading.decode import (
     BrokenPictureError,
     Header,
     NotAPictureError,
     decode,
-    read_header,
+    open_picture,
 )
 from napari_latent_faces.reading.frames import DEPTHS, Frame
 from napari_latent_faces.reading.heard import heard_warnings
@@ -26,6 +28,8 @@ from napari_latent_faces.report import ReadReport
 from napari_latent_faces.stack import FaceStack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from napari_latent_faces.reading.options import ReadOptions
@@ -36,8 +40,6 @@ __all__ = ["NoFacesError", "Reading"]
 
 # Files of up to so many bytes in all are read once, for their headers and their pixels.
 KEPT_BYTES = 256 * 2**20
-
-_DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
 
 
 class NoFacesError(ValueError):
@@ -50,6 +52,7 @@ class _Face:
 
     entry: Entry
     header: Header
+    place: int  # in the stack
 
 
 class Reading:
@@ -77,22 +80,25 @@ class Reading:
         self._heard: dict[str, None] = {}
 
     def stack(self) -> FaceStack:
-        """Read headers, choose the frame, decode now or later, and report."""
+        """Read headers, choose the frame, decode now (mostly with the headers) or later."""
         n = len(self._found.entries)
         self._meter.total = n + 1 if self._options.lazy else 2 * n
-        faces = self._read_headers()
+        ahead = Ahead(n, self._expected)
+        faces = self._read_headers(ahead)
         if not faces:
             raise self._no_faces()
         commonest = Counter(face.header.shape for face in faces).most_common(1)[0][0]
         self._check_sizes(faces, commonest)
-        frame = self._frame(faces, commonest)
-        lazy = self._is_lazy(len(faces), frame)
+        frame = self._frame((face.header for face in faces), commonest)
+        if frame != ahead.frame:
+            ahead.give_up()
+        lazy = ahead.images is None and self._is_lazy(len(faces), frame)
         if lazy:
             files = [face.entry for face in faces]
             # in a thread as well: dask takes a second to import
             (images,) = run_each(partial(lazy_images, frame=frame), [files], self._meter)
         else:
-            images, faces = self._decode(faces, frame)
+            images, faces = self._decode(faces, frame, ahead)
         if not faces:
             raise self._no_faces()
         names = tuple(face.entry.name for face in faces)
@@ -101,14 +107,17 @@ class Reading:
         self._meter.finish()
         return FaceStack(images, names, subjects, report, self._path)
 
-    def _read_headers(self) -> list[_Face]:
+    def _read_headers(self, ahead: Ahead) -> list[_Face]:
+        """Read all headers, and decode the pictures that are as expected."""
         entries = self._found.entries
         keep = not self._options.lazy and sum(entry.size for entry in entries) <= KEPT_BYTES
-        results = run_each(partial(_header, keep=keep), entries, self._meter)
+        work = partial(_header, entries, ahead, keep=keep)
+        results = run_each(work, range(len(entries)), self._meter, ahead.outcomes)
         faces = []
-        for entry, (header, warnings) in zip(entries, results, strict=True):
+        for place, (header, warnings) in enumerate(results):
+            entry = entries[place]
             if isinstance(header, Header):
-                faces.append(_Face(entry, header))
+                faces.append(_Face(entry, header, place))
             elif isinstance(header, NotAPictureError):
                 self._passed_over.append((entry.name, "no picture, by its content"))
             else:
@@ -116,32 +125,43 @@ class Reading:
             self._hear(entry, warnings)
         return faces
 
-    def _decode(self, faces: list[_Face], frame: Frame) -> tuple[NDArray[Any], list[_Face]]:
-        shape = (len(faces), *frame.shape)
+    def _decode(
+        self, faces: list[_Face], frame: Frame, ahead: Ahead
+    ) -> tuple[NDArray[Any], list[_Face]]:
+        """Decode what is not decoded yet, and leave out what cannot be."""
+        images, outcomes = ahead.images, ahead.outcomes
+        if images is None:
+            self._meter.total += len(outcomes)  # these are decoded again
+            images, outcomes = self._room(len(faces), frame), {}
+            faces = [replace(face, place=i) for i, face in enumerate(faces)]
+        left = [face for face in faces if face.place not in outcomes]
+        work = partial(_decode, images, frame)
+        done = zip(left, run_each(work, left, self._meter), strict=True)
+        outcomes |= {face.place: outcome for face, outcome in done}
+        good = []
+        for face in faces:
+            failure, warnings = outcomes[face.place]
+            self._hear(face.entry, warnings)
+            if failure is None:
+                good.append(face)
+            else:
+                self._skipped.append((face.entry.name, str(failure)))
+        keep_only(images, [face.place for face in good])
+        return images, good
+
+    def _room(self, n: int, frame: Frame) -> NDArray[Any]:
+        shape = (n, *frame.shape)
         try:
-            images = np.empty(shape, frame.depth)
+            return np.empty(shape, frame.depth)
         except MemoryError as error:
             raise self._too_large(shape, frame) from error
-        files = [face.header.file for face in faces]
-        work = partial(_decode_into, images, files, frame)
-        results = run_each(work, range(len(faces)), self._meter)
-        good = []
-        for i, (failure, warnings) in enumerate(results):
-            self._hear(faces[i].entry, warnings)
-            if failure is None:
-                good.append(i)
-            else:
-                self._skipped.append((faces[i].entry.name, str(failure)))
-        if len(good) < len(faces):
-            images, faces = images[good], [faces[i] for i in good]
-        return images, faces
 
     def _hear(self, entry: Entry, warnings: list[str]) -> None:
         """Note what a decoder complained about, once, though it may have said it twice."""
         self._heard |= dict.fromkeys(f"{entry.name}: {message}" for message in warnings)
 
-    def _frame(self, faces: list[_Face], commonest: tuple[int, int]) -> Frame:
-        depth = max((face.header.depth for face in faces), key=DEPTHS.index)
+    def _frame(self, headers: Iterable[Header], commonest: tuple[int, int]) -> Frame:
+        depth = max((header.depth for header in headers), key=DEPTHS.index)
         return Frame(
             self._options.frame(commonest),
             depth,
@@ -150,15 +170,29 @@ class Reading:
             reduce=self._options.size is not None,
         )
 
+    def _expected(self, header: Header) -> Frame | None:
+        """Return what all pictures are brought to if they are like this one and fit."""
+        if self._options.lazy:
+            return None
+        frame = self._frame([header], header.shape)
+        return frame if self._fits(len(self._found.entries), frame) else None
+
     def _is_lazy(self, n: int, frame: Frame) -> bool:
+        if self._options.lazy:
+            return True
+        fits = self._fits(n, frame)
+        if self._options.lazy is False and not fits:
+            raise self._too_large((n, *frame.shape), frame)
+        return not fits
+
+    def _fits(self, n: int, frame: Frame) -> bool:
+        """Tell whether a stack may be in memory."""
         size = n * frame.shape[0] * frame.shape[1] * frame.depth.itemsize
         if self._options.lazy is None:
-            return size > self._options.budget()
+            return size <= self._options.budget()
         import psutil
 
-        if not self._options.lazy and size > psutil.virtual_memory().available:
-            raise self._too_large((n, *frame.shape), frame)
-        return self._options.lazy
+        return bool(size <= psutil.virtual_memory().available)
 
     def _too_large(self, shape: tuple[int, ...], frame: Frame) -> MemoryError:
         size = np.prod(shape, dtype=float) * frame.depth.itemsize / 2**20
@@ -173,11 +207,11 @@ class Reading:
         others = [face for face in faces if face.header.shape != commonest]
         if others:
             named = ", ".join(
-                f"{face.entry.name} ({_size(face.header.shape)})" for face in others[:3]
+                f"{face.entry.name} ({in_pixels(face.header.shape)})" for face in others[:3]
             )
             raise ValueError(
                 f"{len(others)} of the {len(faces)} pictures in {self._path} have another size "
-                f"than most ({_size(commonest)}): {named}{', ...' if others[3:] else ''}. "
+                f"than most ({in_pixels(commonest)}): {named}{', ...' if others[3:] else ''}. "
                 "Choose resize='crop', 'pad' or 'stretch', or take them away."
             )
 
@@ -204,13 +238,14 @@ class Reading:
             for face in faces
             if face.header.shape != commonest
         )
-        changes = _changes(faces, commonest, frame) if frame else ()
+        headers = [face.header for face in faces]
+        notes = changes(headers, commonest, frame) if frame else ()
         return ReadReport(
             len(faces),
             _merged(self._found.skipped, self._skipped),
             tuple(resized),
             _merged(self._found.passed_over, self._passed_over),
-            (*changes, *self._heard),
+            (*notes, *self._heard),
             lazy,
             self._options,
         )
@@ -225,49 +260,21 @@ def _merged(
 
 
 def _header(
-    entry: Entry, *, keep: bool
+    entries: list[Entry], ahead: Ahead, place: int, *, keep: bool
 ) -> tuple[Header | BrokenPictureError | NotAPictureError, list[str]]:
-    """Read a header, on any thread; return it or its error, and the warnings."""
+    """Read a header, on any thread; return it or its error, and the warnings.
+
+    If the picture is as expected it is decoded as well, while it is open.
+    """
     with heard_warnings() as warnings:
         try:
-            return read_header(entry, keep=keep), warnings
+            header, opened = open_picture(entries[place], keep=keep)
         except (BrokenPictureError, NotAPictureError) as error:
             return error, warnings
+    ahead.offer(place, header, opened)
+    return header, warnings
 
 
-def _decode_into(
-    images: NDArray[Any], files: list[Entry], frame: Frame, place: int
-) -> tuple[BrokenPictureError | None, list[str]]:
+def _decode(images: NDArray[Any], frame: Frame, face: _Face) -> Outcome:
     """Decode a picture into its place, on any thread; return an error and the warnings."""
-    with heard_warnings() as warnings:
-        try:
-            images[place] = decode(files[place], frame)
-        except BrokenPictureError as error:
-            return error, warnings
-    return None, warnings
-
-
-def _changes(faces: list[_Face], commonest: tuple[int, int], frame: Frame) -> list[str]:
-    """Say what was done to the pictures."""
-    notes = []
-    depths = Counter(face.header.depth.name for face in faces)
-    if len(depths) > 1:
-        named = ", ".join(
-            f"{depths[k]} {word}" for k, word in _DEPTH_WORDS.items() if depths[k]
-        )
-        white = "1 is white" if frame.depth.kind == "f" else "65535 is white"
-        notes.append(
-            f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, {white}."
-        )
-    coloured = sum(face.header.in_colour for face in faces)
-    if coloured:
-        taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
-        notes.append(f"{coloured} of {len(faces)} in colour: the {taken} is taken.")
-    if frame.shape != commonest:
-        notes.append(f"Scaled from {_size(commonest)} to {_size(frame.shape)} pixels.")
-    return notes
-
-
-def _size(shape: tuple[int, int]) -> str:
-    """Spell a size out as width x height."""
-    return f"{shape[1]} x {shape[0]}"
+    return decode_into(images[face.place], partial(decode, face.header.file, frame))
