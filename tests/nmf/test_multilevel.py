@@ -66,6 +66,22 @@ def test_the_error_of_every_step_is_the_true_one_and_never_rises(n, size, data, 
     assert end.error == errors[-1]
 
 
+@pytest.mark.parametrize("dtype", ["u2", "f4", "f8"])
+@pytest.mark.parametrize("seed", [1, 4, 11, 23])
+def test_pictures_that_are_constant_on_cells_are_explained_from_the_coarse_ones(dtype, seed):
+    """Their smooth enlargements fit worse, and rounding alone parts the levels' errors."""
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(1, 5))
+    cells = rng.integers(0, 8, (12, k)) @ rng.integers(0, 8, (k, 400))
+    images = cells.reshape(12, 20, 20).repeat(2, axis=1).repeat(2, axis=2).astype(dtype)
+    images[0, :2, :2] = images.max()
+    steps, end = solve(images, n_components=k + 1, max_iter=100)
+    squares = [each.error**2 for each in steps]  # of the squared norm, float32 rounds 1e-7
+    assert np.isfinite(squares).all()
+    assert all(b <= a + 3e-7 for a, b in itertools.pairwise(squares))
+    assert end.error == pytest.approx(lost(images, end), rel=2e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize("init", STARTS)
 @pytest.mark.parametrize("k", [1, 4, 8])
 def test_the_error_is_no_higher_than_with_scikit_learn(init, k):

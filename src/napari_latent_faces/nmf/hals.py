@@ -300,6 +300,7 @@ class Descent:
         loss = float(np.sqrt(max(residual + penalty, 0.0)))
         falls = loss <= self.loss
         if is_guess and not falls:
+            self.loss = np.inf  # known to rounding only: the next step is judged by itself
             return
         self._sweeps_W = SWEEPS
         if falls or self.W is self._W_before:  # a plain step rises by rounding only

@@ -298,9 +298,9 @@ class _Fit:
             guess = self._enlarged(coarse.H, level, finer, smooth)
             residual, loss = np.inf, np.inf
             if finer.crew.n == level.crew.n:
-                more = level.offset - finer.offset
-                residual = coarse.residual + more
-                loss = float(np.sqrt(coarse.loss**2 + more))
+                more = level.offset - finer.offset  # by rounding, perhaps below 0
+                residual = max(coarse.residual + more, 0.0)
+                loss = float(np.sqrt(max(coarse.loss**2 + more, 0.0)))
             descent.attempt(guess, residual, loss)
         return descent
 
