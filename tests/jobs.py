@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from pytestqt.qtbot import QtBot
 from superqt.utils import WorkerBase
 
@@ -13,6 +15,29 @@ class PatientBot(QtBot):
 
     def waitUntil(self, callback, *, timeout=0):  # noqa: N802 - pytest-qt's name
         super().waitUntil(callback, timeout=max(timeout, PATIENCE * 1000))
+
+
+class HeldWork:
+    """A generator of two steps that waits in between, and must be closed there.
+
+    Parameters
+    ----------
+    first, second : object
+        What it yields.
+    """
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+        self.go_on, self.closed = threading.Event(), threading.Event()
+
+    def __call__(self, *_args, **_options):
+        try:
+            yield self.first
+            self.go_on.wait(PATIENCE)
+            yield self.second
+            raise AssertionError("it goes on")
+        finally:
+            self.closed.set()
 
 
 def run(qtbot, job):

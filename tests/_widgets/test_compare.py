@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 from napari.layers import Layer
@@ -15,7 +13,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._widgets import compare
 from napari_latent_faces._widgets.compare import CompareWidget
 from napari_latent_faces.layers import MODEL_KEY, model_layers
-from tests.patience import PATIENCE
+from tests.jobs import HeldWork
 
 
 @pytest.fixture
@@ -187,25 +185,15 @@ def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot
 @pytest.fixture
 def slow(widget, viewer, model, pca, qtbot, monkeypatch):
     """Start a comparison that is half done, and return how to let it go on, and its end."""
-    go_on, closed = threading.Event(), threading.Event()
-
-    def iter_slowly(*_models):
-        try:
-            yield 5, 10
-            go_on.wait(PATIENCE)
-            yield 6, 10
-            raise AssertionError("it goes on")
-        finally:
-            closed.set()
-
+    held = HeldWork((5, 10), (6, 10))
     with monkeypatch.context() as patch:
         patch.setattr(compare, "_AT_ONCE", 0)
-        patch.setattr(compare, "iter_compare", iter_slowly)
+        patch.setattr(compare, "iter_compare", held)
         add(viewer, model, "one")
         add(viewer, pca, "other")
         qtbot.waitUntil(lambda: widget.progress.value() == 5)
-    yield go_on, closed
-    go_on.set()
+    yield held.go_on, held.closed
+    held.go_on.set()
 
 
 CANCEL = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 
 import numpy as np
@@ -16,7 +15,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._widgets.fit import FitWidget
 from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
 from napari_latent_faces.methods import METHODS
-from tests.patience import PATIENCE
+from tests.jobs import HeldWork
 
 
 @pytest.fixture
@@ -168,18 +167,8 @@ class TestActions:
     def test_an_export_tells_how_far_it_is_and_can_be_cancelled(
         self, by_key, widget, qtbot, tmp_path, monkeypatch
     ):
-        cancelled, closed = threading.Event(), threading.Event()
-
-        def slow(*_args, **_options):
-            try:
-                yield 1, 4
-                cancelled.wait(PATIENCE)
-                yield 2, 4
-                raise AssertionError("it goes on")
-            finally:
-                closed.set()
-
-        monkeypatch.setattr("napari_latent_faces._widgets.actions.iter_export", slow)
+        held = HeldWork((1, 4), (2, 4))
+        monkeypatch.setattr("napari_latent_faces._widgets.actions.iter_export", held)
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         fit_by(widget, qtbot, "pca")
         button = widget.actions.export_button
@@ -188,8 +177,8 @@ class TestActions:
         widget.cancel() if by_key else button.native.click()
         assert widget.status.value == "The export was cancelled."
         assert button.text == "Export..."
-        cancelled.set()
-        qtbot.waitUntil(closed.is_set)
+        held.go_on.set()
+        qtbot.waitUntil(held.closed.is_set)
 
     @pytest.mark.parametrize("answer", ["Yes", "No"])
     def test_an_earlier_export_is_replaced_if_the_user_says_so(
