@@ -27,7 +27,8 @@ __all__ = ["Descent", "Penalties", "cut_columns"]
 # thread. Shorter rows cost more in calls than they gain in the cache, and threads would
 # wait for one another between the calls.
 _COLUMNS = (3072, 6144)
-_FIRST_SWEEPS = 8  # of the first weights of a level
+_FIRST_SWEEPS = 8  # of both factors, when a level begins
+_NEW_SWEEPS = 30  # where most faces are new there, whose weights are only guessed
 _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
@@ -120,7 +121,7 @@ def _weigh(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array,
     WX = part @ block.as_is
     WX *= block.gain
     size = float(part.sum(dtype=np.float64)) if penalties else 0.0
-    return part, _Found(WX, (part @ part.T).astype(np.float64), size)
+    return part, _Found(WX, _gram(part), size)
 
 
 def _lose(block: Block, H: Array, W: Array) -> NDArray[np.float32]:
@@ -217,7 +218,11 @@ class Descent:
         self.loss = np.inf
         self._beta, self._bound = _BETA, 1.0
         self._quiet = 0
-        self._sweeps_W = _FIRST_SWEEPS
+        self._sweeps = _FIRST_SWEEPS
+
+    def expect_new_faces(self) -> None:
+        """Let the first iteration find weights that are still far off."""
+        self._sweeps = _NEW_SWEEPS
 
     def attempt(self, H: Array, residual: float, loss: float) -> None:
         """Let the first iteration start from other components.
@@ -241,8 +246,8 @@ class Descent:
     def _iterate(self) -> Iterator[None]:
         beta = 0.0 if self.W is self._W_before else self._beta
         guess, self._guess = self._guess, None
-        H, G = self._step_ahead(beta) if guess is None else (guess, self._gram(guess))
-        step = _Step(H, G, beta, self._sweeps_W, self.penalties)
+        H, G = self._step_ahead(beta) if guess is None else (guess, self._products(guess))
+        step = _Step(H, G, beta, self._sweeps, self.penalties)
         W, found = yield from self.crew.advance(_weigh, step, self.W, self._W_before)
         sums = _Sums(found.WW, np.zeros(G.shape), size_W=found.size)
         self._paint(H, found.WX, sums)
@@ -263,11 +268,11 @@ class Descent:
         parts = list(self.workers.each(job, self._columns))
         return H, np.sum(parts, axis=0)
 
-    def _gram(self, H: Array) -> NDArray[Any]:
+    def _products(self, H: Array) -> NDArray[Any]:
         """Multiply the components with one another."""
         parts = self.workers.each(lambda part: H[:, part] @ H[:, part].T, self._columns)
-        gram: NDArray[Any] = np.sum(list(parts), axis=0)
-        return gram
+        products: NDArray[Any] = np.sum(list(parts), axis=0)
+        return products
 
     def _paint(self, H: Array, WX: Array, sums: _Sums) -> None:
         """Improve the components in place; add what the loss needs of them to `sums`."""
@@ -278,11 +283,11 @@ class Descent:
             products = targets = WX[:, columns]
             if self.penalties.l1_H:
                 targets = products - np.float32(self.penalties.l1_H) * self._cells[columns]
-            sweep(part, ridge, targets)
+            sweep(part, ridge, targets, self._sweeps)
             size = 0.0
             if self.penalties:
                 size = float((part @ self._cells[columns]).sum(dtype=np.float64))
-            return _inner(products, part), part @ part.T, size
+            return _inner(products, part), _gram(part), size
 
         for cross, HH_part, size in self.workers.each(job, self._columns):
             sums.cross += cross
@@ -302,7 +307,7 @@ class Descent:
         if is_guess and not falls:
             self.loss = np.inf  # known to rounding only: the next step is judged by itself
             return
-        self._sweeps_W = SWEEPS
+        self._sweeps = SWEEPS
         if falls or self.W is self._W_before:  # a plain step rises by rounding only
             little = self.loss - loss <= self.tol * loss
             self._quiet = self._quiet + 1 if little else 0
@@ -367,6 +372,15 @@ def cut_columns(p: int) -> list[slice]:
 def _ridge(G: NDArray[Any], l2: float) -> NDArray[Any]:
     """Add `l2` to the diagonal."""
     return G + np.float32(l2) * np.eye(len(G), dtype=np.float32) if l2 else G
+
+
+def _gram(F: Array) -> NDArray[np.float64]:
+    """Multiply the rows of a factor with one another, so that the loss can be told from them.
+
+    In float32, 1e-6 of the squared norm would be lost, more than some iterations gain.
+    """
+    wide = F.astype(np.float64)
+    return wide @ wide.T
 
 
 def _inner(A: Array, B: Array) -> float:

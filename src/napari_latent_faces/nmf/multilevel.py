@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["iter_multilevel"]
 
-# What a coarse level is spared comes back as iterations on the full pictures.
-_COARSE_TOL = 1e-4
+# What a coarse level is spared comes back as iterations on finer ones, which cost more.
+_FIRST_TOL = 1e-4  # of the level that a fit begins with, and of those of some faces
+_COARSE_TOL = 2e-4  # of those of all faces between them and the full pictures
 _COARSE_ITERATIONS = 100
 _SAMPLE_VALUES = 2**22  # pixels of the largest level held in memory: 16 MB in float32
 _SAMPLE_FACES = 4000  # but never fewer faces than this
+_FIRST_FACES = 1000  # that a fit begins with, where there are twice as many or more
+_FACES_EACH = 10  # but never fewer for a component
 _NOTHING = Given()
 
 
@@ -187,6 +190,7 @@ class _Fit:
             coarser = halve(sums) if level < self.depth else sums
             levels.append(self._coarse(sums, level, sampled))
             sums = coarser
+        levels.extend(self._fewer(levels[-1], norms[chosen]))
         return levels[::-1]
 
     def _survey(self, survey: _Survey) -> tuple[NDArray[np.float64], Array]:
@@ -217,10 +221,29 @@ class _Fit:
         """Return a level whose pictures are held in memory, given sums over its cells."""
         cells = self._cells(level)
         sums /= np.where(cells > 0, cells, 1)
-        rows = sums.reshape(len(sums), -1)
+        return self._held(sums, level, cells.reshape(-1), whole)
+
+    def _fewer(self, coarsest: _Level, norms: NDArray[np.float64]) -> list[_Level]:
+        """Return a level of some of the coarsest pictures, or none if they are not many.
+
+        Most of what can be learned from all of them, a few teach as well.
+        """
+        few = max(_FIRST_FACES, _FACES_EACH * self.params.n_components)
+        n = coarsest.crew.n
+        if n < 2 * few:
+            return []
+        assert isinstance(coarsest.crew, LocalCrew)
+        rng = np.random.RandomState(self.params.random_state)
+        some = np.sort(rng.permutation(n)[:few])
+        pictures = coarsest.crew.blocks.images[some]
+        return [self._held(pictures, coarsest.level, coarsest.cells, float(norms[some].sum()))]
+
+    def _held(self, pictures: Array, level: int, cells: Array, whole: float) -> _Level:
+        """Return a level of pictures in memory; `whole` is the norm of the full ones."""
+        rows = pictures.reshape(len(pictures), -1)
         norm = float(np.vecdot(rows, rows).sum(dtype=np.float64))
-        crew = LocalCrew(FaceBlocks(sums), self.workers)
-        return _Level(crew, norm, whole - norm, level, cells.reshape(-1))
+        crew = LocalCrew(FaceBlocks(pictures), self.workers)
+        return _Level(crew, norm, whole - norm, level, cells)
 
     def _cells(self, level: int) -> Array:
         """Return the square root of how many visible pixels each of a level stands for."""
@@ -233,9 +256,10 @@ class _Fit:
         """Fit the levels one after the other; return the factors of all faces."""
         levels = self._levels()
         W, H = self._given() if self.given.start else self._start(levels[0].crew)
-        descent = self._descent(levels[0], W, H, is_last=len(levels) == 1)
+        tols = self._tols(levels)
+        descent = self._descent(levels[0], W, H, tols[0])
         is_stopped = False
-        for level, finer in zip(levels, [*levels[1:], None], strict=True):
+        for level, finer, tol in zip(levels, [*levels[1:], None], [*tols[1:], 0], strict=True):
             is_whole = level.crew.n == self.crew.n
             if not is_stopped:
                 is_stopped = yield from self._descend(descent, level, is_last=finer is None)
@@ -246,8 +270,14 @@ class _Fit:
             if is_stopped and is_whole:
                 break
             if finer is not None:
-                descent = self._refine(descent, level, finer, is_last=finer is levels[-1])
+                descent = self._refine(descent, level, finer, tol)
         return self._result()
+
+    def _tols(self, levels: list[_Level]) -> list[float]:
+        """Return the tolerance of each level."""
+        tols = [_FIRST_TOL if level.crew.n < self.crew.n else _COARSE_TOL for level in levels]
+        tols[0] = _FIRST_TOL
+        return [*(max(tol, self.params.tol) for tol in tols[:-1]), self.params.tol]
 
     def _result(self) -> Factors:
         """Return the last factors in the type and the units that the stack asks for."""
@@ -273,15 +303,12 @@ class _Fit:
         unit = max(self.gain, 1e-15)
         return self.crew.hand_out(np.ascontiguousarray(W.T / unit, np.float32)), H
 
-    def _descent(self, level: _Level, W: Weights, H: Array, *, is_last: bool) -> Descent:
+    def _descent(self, level: _Level, W: Weights, H: Array, tol: float) -> Descent:
         """Return the fit of a level."""
         penalties = self._penalties(level.crew.n)
-        tol = self.params.tol if is_last else max(_COARSE_TOL, self.params.tol)
         return Descent(level.crew, W, H, level.norm, self.workers, penalties, level.cells, tol)
 
-    def _refine(
-        self, coarse: Descent, level: _Level, finer: _Level, *, is_last: bool
-    ) -> Descent:
+    def _refine(self, coarse: Descent, level: _Level, finer: _Level, tol: float) -> Descent:
         """Return the fit of the next level, from where that of the last one stands.
 
         Components that are smooth explain pictures better at once, and are tried first;
@@ -293,7 +320,9 @@ class _Fit:
             W = finer.crew.repeat(coarse.W.mean(axis=1, keepdims=True))
         else:
             W = finer.crew.hand_out(coarse.W)
-        descent = self._descent(finer, W, H, is_last=is_last)
+        descent = self._descent(finer, W, H, tol)
+        if finer.crew.n > level.crew.n:
+            descent.expect_new_faces()
         if finer.level < level.level:
             guess = self._enlarged(coarse.H, level, finer, smooth)
             residual, loss = np.inf, np.inf
@@ -325,8 +354,8 @@ class _Fit:
         """Iterate on a level; return whether a stop was asked for."""
         limit = self.params.max_iter
         if not is_last:
-            share = limit // (2 * max(self.depth, 1))
-            limit = self.iteration + min(_COARSE_ITERATIONS, share)
+            half = (limit - self.iteration) // 2  # of those that are left
+            limit = self.iteration + min(_COARSE_ITERATIONS, half)
         while self.iteration < limit:
             for _ in descent.iterate():
                 if self.factors is not None and (yield self.factors) == "stop":
