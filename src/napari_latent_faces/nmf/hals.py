@@ -28,7 +28,6 @@ __all__ = ["Descent", "Penalties", "cut_columns"]
 # wait for one another between the calls.
 _COLUMNS = (3072, 6144)
 _FIRST_SWEEPS = 8  # of both factors, when a level begins
-_NEW_SWEEPS = 30  # where most faces are new there, whose weights are only guessed
 _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
@@ -188,6 +187,11 @@ class Descent:
         The best factors so far; never changed in place.
     residual : float
         Their squared error ``|X - W'H|^2``.
+    sweeps : int
+        How often the next iteration goes through each factor: at first, more often than
+        later.
+    beta : float
+        The share of their last change by which factors are moved on.
 
     References
     ----------
@@ -216,13 +220,9 @@ class Descent:
         self._guess: Array | None = None  # components to try first
         self.residual = norm
         self.loss = np.inf
-        self._beta, self._bound = _BETA, 1.0
+        self.beta, self._bound = _BETA, 1.0
         self._quiet = 0
-        self._sweeps = _FIRST_SWEEPS
-
-    def expect_new_faces(self) -> None:
-        """Let the first iteration find weights that are still far off."""
-        self._sweeps = _NEW_SWEEPS
+        self.sweeps = _FIRST_SWEEPS
 
     def attempt(self, H: Array, residual: float, loss: float) -> None:
         """Let the first iteration start from other components.
@@ -244,10 +244,10 @@ class Descent:
             yield from self._iterate()
 
     def _iterate(self) -> Iterator[None]:
-        beta = 0.0 if self.W is self._W_before else self._beta
+        beta = 0.0 if self.W is self._W_before else self.beta
         guess, self._guess = self._guess, None
         H, G = self._step_ahead(beta) if guess is None else (guess, self._products(guess))
-        step = _Step(H, G, beta, self._sweeps, self.penalties)
+        step = _Step(H, G, beta, self.sweeps, self.penalties)
         W, found = yield from self.crew.advance(_weigh, step, self.W, self._W_before)
         sums = _Sums(found.WW, np.zeros(G.shape), size_W=found.size)
         self._paint(H, found.WX, sums)
@@ -283,7 +283,7 @@ class Descent:
             products = targets = WX[:, columns]
             if self.penalties.l1_H:
                 targets = products - np.float32(self.penalties.l1_H) * self._cells[columns]
-            sweep(part, ridge, targets, self._sweeps)
+            sweep(part, ridge, targets, self.sweeps)
             size = 0.0
             if self.penalties:
                 size = float((part @ self._cells[columns]).sum(dtype=np.float64))
@@ -307,15 +307,15 @@ class Descent:
         if is_guess and not falls:
             self.loss = np.inf  # known to rounding only: the next step is judged by itself
             return
-        self._sweeps = SWEEPS
+        self.sweeps = SWEEPS
         if falls or self.W is self._W_before:  # a plain step rises by rounding only
             little = self.loss - loss <= self.tol * loss
             self._quiet = self._quiet + 1 if little else 0
         if not falls:
-            self._bound, self._beta = self._beta, self._beta / 1.5
+            self._bound, self.beta = self.beta, self.beta / 1.5
             self._W_before, self._H_before = self.W, self.H
             return
-        self._beta = min(self._bound, 1.05 * self._beta)
+        self.beta = min(self._bound, 1.05 * self.beta)
         self._bound = min(1.0, 1.01 * self._bound)
         self._W_before, self._H_before = self.W, self.H
         self.W, self.H, self.loss, self.residual = W, H, loss, residual

@@ -41,6 +41,7 @@ _SAMPLE_VALUES = 2**22  # pixels of the largest level held in memory: 16 MB in f
 _SAMPLE_FACES = 4000  # but never fewer faces than this
 _FIRST_FACES = 1000  # that a fit begins with, where there are twice as many or more
 _FACES_EACH = 10  # but never fewer for a component
+_NEW_SWEEPS = 30  # where most faces are new, whose weights are only guessed
 _NOTHING = Given()
 
 
@@ -322,7 +323,9 @@ class _Fit:
             W = finer.crew.hand_out(coarse.W)
         descent = self._descent(finer, W, H, tol)
         if finer.crew.n > level.crew.n:
-            descent.expect_new_faces()
+            descent.sweeps = _NEW_SWEEPS
+        else:
+            descent.beta = max(descent.beta, coarse.beta)
         if finer.level < level.level:
             guess = self._enlarged(coarse.H, level, finer, smooth)
             residual, loss = np.inf, np.inf
