@@ -28,6 +28,7 @@ __all__ = ["open_window", "part", "turn_loop", "wait_for_frame"]
 
 _TICK = 5  # milliseconds
 _SETTLE = 1500  # milliseconds until a new window has drawn all it will draw
+_WARM_UP = 4000  # until a new panel has loaded what a fit needs
 
 
 def part(setting: Setting) -> str:
@@ -35,7 +36,9 @@ def part(setting: Setting) -> str:
     folder = setting.folder / "faces"
     write_pgm(folder, 2 if setting.quick else 40)
     rows = [*_opening(folder, setting.runs(5))]
-    for path in _stacks(setting):
+    paths = _stacks(setting)
+    rows += _adding(paths[0], setting.runs(5))
+    for path in paths:
         rows += _fitting(path, setting)
     return table(("in the window", "median", "worst"), [*rows, _sliding(setting)])
 
@@ -64,6 +67,15 @@ def _opening(folder: Path, runs: int) -> list[tuple[str, str, str]]:
     ]
 
 
+def _adding(path: Path, runs: int) -> list[tuple[str, str, str]]:
+    found = [on_screen(add_layers, str(path)) for _ in range(runs)]
+    return [
+        (f"napari alone: {words} layer, longest gap", *_two(gaps, milliseconds))
+        for words in ("second", "third")
+        for gaps in [[run[words] for run in found]]
+    ]
+
+
 def _fitting(path: Path, setting: Setting) -> list[tuple[str, str, str]]:
     images = np.load(path, mmap_mode="r")
     n, h, w = images.shape
@@ -75,6 +87,7 @@ def _fitting(path: Path, setting: Setting) -> list[tuple[str, str, str]]:
         (f"{what}: click to result", *_two(found["took"], seconds)),
         (f"{what}: longest gap of the event loop in a fit", *_two(found["gaps"], milliseconds)),
         (f"{what}: the same, no fit", milliseconds(found["idle"]), ""),
+        (f"{what}: the same, panel just opened", milliseconds(found["opened"]), ""),
         (f"{what}: first fit of a session, first live components", seconds(cold[1]), ""),
         (f"{what}: first fit of a session, longest gap", milliseconds(cold[0]), ""),
     ]
@@ -109,6 +122,23 @@ def open_once(folder: str) -> dict[str, float]:
     return {"window": window, "picture": picture}
 
 
+def add_layers(path: str) -> dict[str, float]:
+    """Return the longest gaps when layers are added to that of the faces by napari alone."""
+    images = np.load(path)
+    viewer = open_window()
+    viewer.add_image(images, name="faces")
+    wait_for_frame(viewer)
+    turn_loop(_SETTLE)
+    gaps = {}
+    for name in ("second", "third"):
+        clock = _LoopClock()
+        viewer.add_image(images[0].astype(np.float32), name=name)
+        turn_loop(300)
+        gaps[name] = clock.stop()
+    viewer.close()
+    return gaps
+
+
 def fit_in_window(path: str, runs: int) -> dict[str, Any]:
     """Fit the stack in a file again and again, as a click on Fit does."""
     import napari
@@ -120,14 +150,17 @@ def fit_in_window(path: str, runs: int) -> dict[str, Any]:
     stack = as_stack(np.load(path))
     viewer.add_layer(napari.layers.Layer.create(*faces_layer(stack, "faces")))
     _, widget = viewer.window.add_plugin_dock_widget("napari-latent-faces", "Latent faces")
-    turn_loop(_SETTLE)
+    clock = _LoopClock()
+    turn_loop(_WARM_UP)
+    opened = clock.stop()
     clock = _LoopClock()
     turn_loop(_SETTLE)
     idle = clock.stop()
-    cold, *warm = [_fit(widget) for _ in range(runs + 1)]  # the first imports scikit-learn
+    cold, *warm = [_fit(widget) for _ in range(runs + 1)]  # the first adds the layers
     components = widget.parameters["n_components"].value
     viewer.close()
     return {
+        "opened": opened,
         "idle": idle,
         "cold": cold,
         "gaps": [gap for gap, _, _ in warm],

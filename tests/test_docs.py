@@ -109,8 +109,8 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch)
 
 @pytest.mark.parametrize("way", ["with numba", "NumPy alone"])
 def test_the_speed_in_the_readme_is_the_one_measured(way):
-    """`Ten to twenty times`: how much sooner a fit ends than scikit-learn's."""
-    assert "ten to twenty times faster than scikit-learn" in README.read_text("utf-8")
+    """`Ten to thirty times`: how much sooner a fit ends than scikit-learn's."""
+    assert "ten to thirty times faster than scikit-learn" in README.read_text("utf-8")
     text = (ROOT / "docs" / "performance.md").read_text("utf-8")
     rows = re.findall(rf"^\|.*\| this package, {way} \|.*$", text, re.MULTILINE)
     sooner = [
@@ -119,7 +119,8 @@ def test_the_speed_in_the_readme_is_the_one_measured(way):
         if len(cells) > 10 and re.fullmatch(r"[\d.]+x", cells[6])
     ]
     assert len(sooner) >= 3
-    assert 10 <= sorted(sooner)[len(sooner) // 2] <= 20
+    assert min(sooner) >= 10
+    assert sorted(sooner)[len(sooner) // 2] <= 30
 
 
 # -- pictures ----------------------------------------------------------------------

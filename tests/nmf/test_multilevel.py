@@ -215,7 +215,7 @@ def test_coarse_levels_leave_iterations_for_the_full_pictures(k, max_iter):
     steps, end = solve(faces(), n_components=k, max_iter=max_iter, tol=0)
     assert end.iteration == max_iter
     fine = {step.iteration for step in steps if step.level == 0}
-    assert len(fine) >= max_iter / 2**multilevel.depth((46, 37), k)
+    assert len(fine) >= max_iter * (2 / 3) ** multilevel.depth((46, 37), k)
     assert end.level == 0
 
 

@@ -357,8 +357,8 @@ class _Fit:
         """Iterate on a level; return whether a stop was asked for."""
         limit = self.params.max_iter
         if not is_last:
-            half = (limit - self.iteration) // 2  # of those that are left
-            limit = self.iteration + min(_COARSE_ITERATIONS, half)
+            share = (limit - self.iteration) // 3  # of those that are left
+            limit = self.iteration + min(_COARSE_ITERATIONS, share)
         while self.iteration < limit:
             for _ in descent.iterate():
                 if self.factors is not None and (yield self.factors) == "stop":
