@@ -35,6 +35,11 @@ def test_two_percent_are_not_worth_more_components():
     assert choice_of([4, 6], [0.2041, 0.2]).suggested == 6
 
 
+def test_what_rounding_leaves_is_not_worth_more_components():
+    assert choice_of([2, 4, 6], [0.2, 9e-5, 1e-5]).suggested == 4
+    assert choice_of([2, 4, 6], [0.2, 1.2e-4, 1e-5]).suggested == 6
+
+
 def test_faces_that_are_hard_for_every_k_do_not_blur_the_difference():
     choice = choice_of([4, 6], [0.206, 0.2], spread=0.001)
     hard = choice.fold_errors + np.array([-0.1, 0.1])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["KChoice"]
 
 _SAME = 0.02  # of the lowest error: a gain that no eye sees
+_ZERO = 1e-4  # an error that is none: pixels of 8 bits are rounded to more
 _CLEARLY = 0.05  # more stable: what random starts alone hardly make of two equal k
 
 
@@ -101,12 +102,13 @@ class KChoice:
     def as_good(self) -> NDArray[np.bool_]:
         """Whether the held-out error is as good as the lowest: shape (m,).
 
-        That is within one standard error (`spread`) or 2 % of it. Only k next to one
-        another up to the lowest count: with many k, a single one among worse neighbours is
-        good by chance.
+        That is within one standard error (`spread`), 2 % of it, or 0.0001. Only k next to
+        one another up to the lowest count: with many k, a single one among worse neighbours
+        is good by chance.
         """
         rise = self.held_out - self.held_out[self.lowest]
-        margin = np.maximum(self.spread, _SAME * self.held_out[self.lowest])
+        least = max(_SAME * self.held_out[self.lowest], _ZERO)
+        margin = np.maximum(self.spread, least)
         worse = np.flatnonzero(rise > margin)
         first = worse[worse < self.lowest].max(initial=-1) + 1
         last = worse[worse > self.lowest].min(initial=len(self)) - 1

@@ -31,6 +31,7 @@ _FIRST_SWEEPS = 8  # of both factors, when a level begins
 _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
+_FINE = 1e-3  # a relative error that pixels of 8 bits do not tell from none
 _CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
 
 
@@ -179,7 +180,8 @@ class Descent:
     cells : array of shape (p,)
         Square root of the number of pixels that each pixel of the level stands for.
     tol : float
-        Relative fall of the root of the loss under which an iteration counts as quiet.
+        Relative fall of the root of the loss under which an iteration counts as quiet; a
+        loss of less than a thousandth of the pixels counts as that.
 
     Attributes
     ----------
@@ -309,7 +311,8 @@ class Descent:
             return
         self.sweeps = SWEEPS
         if falls or self.W is self._W_before:  # a plain step rises by rounding only
-            little = self.loss - loss <= self.tol * loss
+            # towards an error of 0, each loss may be but a part of the one before for ever
+            little = self.loss - loss <= self.tol * max(loss, _FINE * self.norm**0.5)
             self._quiet = self._quiet + 1 if little else 0
         if not falls:
             self._bound, self.beta = self.beta, self.beta / 1.5
