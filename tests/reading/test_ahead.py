@@ -13,7 +13,7 @@ from napari_latent_faces.reading.ahead import Ahead, keep_only
 from napari_latent_faces.reading.decode import open_picture
 from napari_latent_faces.reading.frames import BYTE, Frame
 from napari_latent_faces.reading.sources import Entry
-from tests.memory import peak_memory
+from tests.memory import peak_memory, sees_moves
 from tests.pictures import encoded, face, make, people, picture, tarred, zipped
 
 FRAME = Frame((12, 10), BYTE)
@@ -128,6 +128,7 @@ class TestSameAsWithoutGuess:
 
 
 class TestMemory:
+    @sees_moves
     def test_what_is_left_out_takes_no_second_stack(self, tmp_path):
         n, side = 40, 200
         files = {f"{i}.png": np.full((side, side), i, np.uint8) for i in range(n)}

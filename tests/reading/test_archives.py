@@ -86,7 +86,7 @@ def test_an_archive_without_pictures(archive):
     assert found.passed_over == [("README.txt", "no picture (.txt)")]
 
 
-@pytest.mark.parametrize("content", [b"", b"P5 1 1 255\n0", b"PK\x03\x04", b"text" * 500])
+@pytest.mark.parametrize("content", [b"", b"P5 1 1 255\n0", b"PK\x01\x02", b"text" * 500])
 def test_what_is_no_archive(tmp_path, content):
     path = make(tmp_path, {"a.zip": content}) / "a.zip"
     assert archive_lister(str(path)) is None
@@ -108,6 +108,14 @@ def test_archives_cut_short(tmp_path, kind):
         if archive_lister(str(path)) is not None:
             with pytest.raises(ArchiveError, match=f"The archive {path} is damaged .*: get it"):
                 listed(path)
+
+
+@pytest.mark.parametrize("length", [4, 100, 1000])
+def test_a_zip_that_has_lost_its_end_is_told_by_its_beginning(tmp_path, length):
+    path = zipped(people(tmp_path / "files", 4, 4), tmp_path / "faces.zip")
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ArchiveError, match=f"The archive {path} is damaged .*: get it"):
+        listed(path)
 
 
 def test_a_zip_with_a_damaged_directory(tmp_path):

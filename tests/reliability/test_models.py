@@ -113,7 +113,7 @@ MEMBERS = {
 NESTED = "[" * 100_000
 HEADERS = {
     "deep": (raw(NESTED), "nested too deeply"),
-    "deep objects": (raw('{"a":' * 50_000), "nested too deeply"),
+    "deep objects": (raw('{"a":' * 100_000), "nested too deeply"),
     "a long number": (raw('{"format_version": ' + "9" * 5000 + "}"), "damaged"),
     "no text": (npy(np.frombuffer(b"\xff\xfe{}", np.uint8)), "damaged"),
     "a list": (raw("[1]"), "damaged"),

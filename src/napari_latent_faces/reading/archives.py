@@ -50,7 +50,8 @@ def archive_lister(path: str) -> Lister | None:
         return list_tar
     # looking is reading: it fails on damage as reading does
     with open_file(path) as file, damage_named(path):
-        if zipfile.is_zipfile(file):
+        # one whose end is damaged or missing is told by its beginning
+        if head.startswith(b"PK\3\4") or zipfile.is_zipfile(file):
             return list_zip
         file.seek(0)
         return list_tar if tarfile.is_tarfile(file) else None
