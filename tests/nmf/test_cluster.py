@@ -16,7 +16,7 @@ import pytest
 
 from napari_latent_faces import LatentFaces, fit, iter_fit
 from napari_latent_faces.cli import main
-from napari_latent_faces.nmf import blocks, cluster, multilevel, shares
+from napari_latent_faces.nmf import blocks, cluster, levels, shares
 from napari_latent_faces.nmf.clients import chosen_client
 from napari_latent_faces.pixels import as_stack
 from tests.nmf.test_fitting import drain
@@ -57,8 +57,8 @@ def client(local_cluster):
 @pytest.fixture(autouse=True)
 def small_shares(monkeypatch):
     """Sample a few faces only; cut the stack in many blocks, and put three in a share."""
-    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
-    monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
+    monkeypatch.setattr(levels, "_SAMPLE_FACES", 50)
+    monkeypatch.setattr(levels, "_SAMPLE_VALUES", 1)
     monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
     monkeypatch.setattr(shares, "_SHARES", 6)
 
@@ -93,7 +93,7 @@ def test_penalties_are_the_same_on_a_cluster(client, images, lazy):
 
 
 def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images):
-    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 1000)
+    monkeypatch.setattr(levels, "_SAMPLE_FACES", 1000)
     images = faces(90, (47, 37))
     lazy = da.from_array(images, chunks=(16, -1, -1))
     assert_same(fit(lazy, **PARAMS), fit(images, **PARAMS))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn.decomposition import NMF
 
 from napari_latent_faces import FaceStack, NMFParams, fit, iter_fit
-from napari_latent_faces.nmf import ConvergenceWarning, blocks, multilevel
+from napari_latent_faces.nmf import ConvergenceWarning, blocks
 from napari_latent_faces.nmf.multilevel import iter_multilevel
+from napari_latent_faces.nmf.pyramid import depth
 from napari_latent_faces.pixels import as_stack
 from tests.conftest import blobs
 from tests.nmf.test_fitting import drain
@@ -156,15 +157,6 @@ def test_stop_on_a_coarse_level_keeps_what_was_reached():
     assert model.error == steps[-1].error == pytest.approx(found, rel=1e-4)
 
 
-@pytest.fixture
-def small_samples(monkeypatch):
-    """Sample a few faces only, and cut the stack in many blocks."""
-    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
-    monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
-    monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
-    monkeypatch.setattr(blocks, "_SHARE_VALUES", 1)
-
-
 @pytest.mark.parametrize("size", [(12, 10), (61, 47)])
 def test_a_sample_of_the_faces_starts_the_fit_of_all(small_samples, size):
     images = faces(200, size)
@@ -174,31 +166,6 @@ def test_a_sample_of_the_faces_starts_the_fit_of_all(small_samples, size):
     assert end.error == pytest.approx(lost(images, end), rel=1e-4)
     _, plain = solve(images, n_components=4, init="random")
     assert end.error <= plain.error * 1.01
-
-
-def test_a_fit_begins_with_few_faces_where_there_are_many(small_samples, monkeypatch):
-    monkeypatch.setattr(multilevel, "_FIRST_FACES", 20)
-    monkeypatch.setattr(multilevel, "_FACES_EACH", 5)
-
-    def counts(k):
-        steps, _ = solve(faces(200, (61, 47), k), n_components=k)
-        return [n for n, _ in itertools.groupby(len(step.W) for step in steps)]
-
-    assert counts(4) == [20, 50, 200]
-    assert counts(5) == [25, 50, 200]
-    assert counts(6) == [50, 200]  # half of them and more would not be few
-
-
-def test_the_error_of_few_faces_is_theirs(small_samples, monkeypatch):
-    """Of faces that are all the same, that is the error of all."""
-    monkeypatch.setattr(multilevel, "_FIRST_FACES", 20)
-    monkeypatch.setattr(multilevel, "_FACES_EACH", 1)
-    images = np.repeat(faces(1, (61, 47)), 200, axis=0)
-    steps, end = solve(images, n_components=1)
-    at_first = {len(step.W): step.error for step in reversed(steps) if step.level}
-    assert list(at_first) == [50, 20]
-    assert at_first[20] == pytest.approx(at_first[50], rel=1e-4)
-    assert at_first[20] > 0.01 > end.error  # what is lost by halving
 
 
 def test_faces_that_join_are_weighed_well_at_once(small_samples):
@@ -215,7 +182,7 @@ def test_coarse_levels_leave_iterations_for_the_full_pictures(k, max_iter):
     steps, end = solve(faces(), n_components=k, max_iter=max_iter, tol=0)
     assert end.iteration == max_iter
     fine = {step.iteration for step in steps if step.level == 0}
-    assert len(fine) >= max_iter * (2 / 3) ** multilevel.depth((46, 37), k)
+    assert len(fine) >= max_iter * (2 / 3) ** depth((46, 37), k)
     assert end.level == 0
 
 

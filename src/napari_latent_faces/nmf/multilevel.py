@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,8 @@ from napari_latent_faces.nmf.crew import LocalCrew
 from napari_latent_faces.nmf.factors import Factors
 from napari_latent_faces.nmf.given import Given
 from napari_latent_faces.nmf.hals import Descent, Penalties
-from napari_latent_faces.nmf.pyramid import cell_sizes, depth, enlarge, halve, sizes, smooth
+from napari_latent_faces.nmf.levels import LevelReader
+from napari_latent_faces.nmf.pyramid import cell_sizes, enlarge, sizes, smooth
 from napari_latent_faces.nmf.start import initial_factors
 from napari_latent_faces.pixels import matrix_dtype, peak, unit_scale
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.nmf.crew import Block, Crew, Weights
+    from napari_latent_faces.nmf.crew import Crew, Weights
     from napari_latent_faces.nmf.factors import Solving
+    from napari_latent_faces.nmf.levels import Level
     from napari_latent_faces.nmf.params import NMFParams
     from napari_latent_faces.stack import FaceStack
 
@@ -37,53 +39,8 @@ __all__ = ["iter_multilevel"]
 _FIRST_TOL = 1e-4  # of the level that a fit begins with, and of those of some faces
 _COARSE_TOL = 2e-4  # of those of all faces between them and the full pictures
 _COARSE_ITERATIONS = 100
-_SAMPLE_VALUES = 2**22  # pixels of the largest level held in memory: 16 MB in float32
-_SAMPLE_FACES = 4000  # but never fewer faces than this
-_FIRST_FACES = 1000  # that a fit begins with, where there are twice as many or more
-_FACES_EACH = 10  # but never fewer for a component
 _NEW_SWEEPS = 30  # where most faces are new, whose weights are only guessed
 _NOTHING = Given()
-
-
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """The pictures of a level.
-
-    `norm` is their squared norm, `offset` what halving took from it, `level` how often they
-    were halved, `cells` the square root of the number of visible pixels behind each.
-    """
-
-    crew: Crew
-    norm: float
-    offset: float
-    level: int
-    cells: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Survey:
-    """What to find out about all faces before the fit.
-
-    The `chosen` faces give the pictures of `size`, halved if `is_halved`, that the coarse
-    levels are made from.
-    """
-
-    chosen: NDArray[np.intp]
-    size: tuple[int, int]
-    is_halved: bool
-
-
-def _look(block: Block, survey: _Survey) -> tuple[NDArray[Any], Array]:
-    """Return the squared norms of a block of faces, and pictures of the chosen ones."""
-    pixels, place = block.as_is, block.place
-    if block.gain != 1:  # rounded as on the levels, in one way; the array is not used again
-        pixels *= block.gain
-    norms = np.vecdot(pixels, pixels)
-    first, last = np.searchsorted(survey.chosen, (place.start, place.stop))
-    if last - first < len(pixels):
-        pixels = pixels[survey.chosen[first:last] - place.start]
-    pictures = pixels.reshape(-1, *survey.size)
-    return norms, halve(pictures) if survey.is_halved else pictures.copy()
 
 
 def iter_multilevel(
@@ -163,99 +120,15 @@ class _Fit:
             self.crew = LocalCrew(FaceBlocks(stack.images, unit, hidden=given.hidden), workers)
         else:
             self.crew = ClusterCrew(cluster, unit, given.hidden)
-        self.depth = depth(self.size, params.n_components)
+        self.reader = LevelReader(self.crew, self.size, params, workers, given.mask)
         self.iteration = 0
         self.factors: Factors | None = None
-
-    # -- reading ----------------------------------------------------------------
-
-    def _levels(self) -> list[_Level]:
-        """Read all faces once; return the levels, the coarsest first."""
-        n, top = self.crew.n, min(self.depth, 1)
-        chosen = (
-            np.empty(0, np.intp)
-            if self.given.start
-            else self._sample(sizes(self.size, top)[-1])
-        )
-        norms, sums = self._survey(_Survey(chosen, self.size, top > 0))
-        whole = float(norms.sum())
-        if whole == 0:
-            raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
-        levels = []
-        if top or len(chosen) < n:
-            levels.append(_Level(self.crew, whole, 0.0, 0, self._cells(0).reshape(-1)))
-        if self.given.start:
-            return levels
-        sampled = float(norms[chosen].sum())
-        for level in range(top, self.depth + 1):
-            coarser = halve(sums) if level < self.depth else sums
-            levels.append(self._coarse(sums, level, sampled))
-            sums = coarser
-        levels.extend(self._fewer(levels[-1], norms[chosen]))
-        return levels[::-1]
-
-    def _survey(self, survey: _Survey) -> tuple[NDArray[np.float64], Array]:
-        """Return the squared norms of all faces, and the pictures of the chosen ones."""
-        size = sizes(survey.size, int(survey.is_halved))[-1]
-        sums = np.empty((len(survey.chosen), *size), np.float32)
-        norms = np.empty(self.crew.n)
-        face = picture = 0
-        for some_norms, pictures in self.crew.each(_look, survey):
-            norms[face : face + len(some_norms)] = some_norms
-            sums[picture : picture + len(pictures)] = pictures
-            face += len(some_norms)
-            picture += len(pictures)
-        return norms, sums
-
-    def _sample(self, size: tuple[int, int]) -> NDArray[np.intp]:
-        """Choose the faces of the levels that are held in memory, in order."""
-        n = self.crew.n
-        few = max(_SAMPLE_FACES, _SAMPLE_VALUES // (size[0] * size[1]))
-        few = max(few, 4 * self.params.n_components)
-        if n <= few:
-            return np.arange(n)
-        rng = np.random.RandomState(self.params.random_state)
-        chosen: NDArray[np.intp] = np.sort(rng.permutation(n)[:few])
-        return chosen
-
-    def _coarse(self, sums: Array, level: int, whole: float) -> _Level:
-        """Return a level whose pictures are held in memory, given sums over its cells."""
-        cells = self._cells(level)
-        sums /= np.where(cells > 0, cells, 1)
-        return self._held(sums, level, cells.reshape(-1), whole)
-
-    def _fewer(self, coarsest: _Level, norms: NDArray[np.float64]) -> list[_Level]:
-        """Return a level of some of the coarsest pictures, or none if they are not many.
-
-        Most of what can be learned from all of them, a few teach as well.
-        """
-        few = max(_FIRST_FACES, _FACES_EACH * self.params.n_components)
-        n = coarsest.crew.n
-        if n < 2 * few:
-            return []
-        assert isinstance(coarsest.crew, LocalCrew)
-        rng = np.random.RandomState(self.params.random_state)
-        some = np.sort(rng.permutation(n)[:few])
-        pictures = coarsest.crew.blocks.images[some]
-        return [self._held(pictures, coarsest.level, coarsest.cells, float(norms[some].sum()))]
-
-    def _held(self, pictures: Array, level: int, cells: Array, whole: float) -> _Level:
-        """Return a level of pictures in memory; `whole` is the norm of the full ones."""
-        rows = pictures.reshape(len(pictures), -1)
-        norm = float(np.vecdot(rows, rows).sum(dtype=np.float64))
-        crew = LocalCrew(FaceBlocks(pictures), self.workers)
-        return _Level(crew, norm, whole - norm, level, cells)
-
-    def _cells(self, level: int) -> Array:
-        """Return the square root of how many visible pixels each of a level stands for."""
-        cells: Array = np.sqrt(cell_sizes(self.size, level, self.given.mask))
-        return cells
 
     # -- fitting ----------------------------------------------------------------
 
     def run(self) -> Solving:
         """Fit the levels one after the other; return the factors of all faces."""
-        levels = self._levels()
+        levels = self.reader.read(only_full=self.given.start is not None)
         W, H = self._given() if self.given.start else self._start(levels[0].crew)
         tols = self._tols(levels)
         descent = self._descent(levels[0], W, H, tols[0])
@@ -274,7 +147,7 @@ class _Fit:
                 descent = self._refine(descent, level, finer, tol)
         return self._result()
 
-    def _tols(self, levels: list[_Level]) -> list[float]:
+    def _tols(self, levels: list[Level]) -> list[float]:
         """Return the tolerance of each level."""
         tols = [_FIRST_TOL if level.crew.n < self.crew.n else _COARSE_TOL for level in levels]
         tols[0] = _FIRST_TOL
@@ -300,16 +173,16 @@ class _Fit:
         assert self.given.start is not None
         W, H = self.given.start
         H = np.array(H, np.float32, order="C")
-        H *= self._cells(0).reshape(-1)  # 0 or 1
+        H *= self.reader.cells(0).reshape(-1)  # 0 or 1
         unit = max(self.gain, 1e-15)
         return self.crew.hand_out(np.ascontiguousarray(W.T / unit, np.float32)), H
 
-    def _descent(self, level: _Level, W: Weights, H: Array, tol: float) -> Descent:
+    def _descent(self, level: Level, W: Weights, H: Array, tol: float) -> Descent:
         """Return the fit of a level."""
         penalties = self._penalties(level.crew.n)
         return Descent(level.crew, W, H, level.norm, self.workers, penalties, level.cells, tol)
 
-    def _refine(self, coarse: Descent, level: _Level, finer: _Level, tol: float) -> Descent:
+    def _refine(self, coarse: Descent, level: Level, finer: Level, tol: float) -> Descent:
         """Return the fit of the next level, from where that of the last one stands.
 
         Components that are smooth explain pictures better at once, and are tried first;
@@ -339,8 +212,8 @@ class _Fit:
     def _enlarged(
         self,
         H: Array,
-        level: _Level,
-        finer: _Level,
+        level: Level,
+        finer: Level,
         how: Callable[[NDArray[Any], tuple[int, int]], NDArray[Any]],
     ) -> Array:
         """Return components of a level for the next one."""
@@ -352,7 +225,7 @@ class _Fit:
         return np.ascontiguousarray(pictures.reshape(len(H), -1) * finer.cells)
 
     def _descend(
-        self, descent: Descent, level: _Level, is_last: bool
+        self, descent: Descent, level: Level, is_last: bool
     ) -> Generator[Factors, Literal["stop"] | None, bool]:
         """Iterate on a level; return whether a stop was asked for."""
         limit = self.params.max_iter
@@ -371,7 +244,7 @@ class _Fit:
                 break
         return False
 
-    def _report(self, descent: Descent, level: _Level, *, converged: bool = False) -> Factors:
+    def _report(self, descent: Descent, level: Level, *, converged: bool = False) -> Factors:
         """Keep and return where the fit stands."""
         lost = max(descent.residual + level.offset, 0.0)
         W = descent.W
@@ -387,7 +260,7 @@ class _Fit:
         )
         return self.factors
 
-    def _shown(self, H: Array, level: _Level) -> Array:
+    def _shown(self, H: Array, level: Level) -> Array:
         """Return components for a picture: hidden pixels are taken for the others' mean."""
         if self.given.mask is None or not level.level:
             return H
@@ -397,7 +270,7 @@ class _Fit:
 
     def _penalties(self, n: int) -> Penalties:
         """Return scikit-learn's penalties, for pixels divided by their own unit."""
-        params, p = self.params, int(self._cells(0).sum())
+        params, p = self.params, int(self.reader.cells(0).sum())
         alpha_H = params.alpha_W if params.alpha_H == "same" else params.alpha_H
         W, H = params.alpha_W * p, float(alpha_H) * n
         l1, gain = params.l1_ratio, max(self.gain, 1e-15)
