@@ -28,7 +28,7 @@ __all__ = ["open_window", "part", "turn_loop", "wait_for_frame"]
 
 _TICK = 5  # milliseconds
 _SETTLE = 1500  # milliseconds until a new window has drawn all it will draw
-_WARM_UP = 4000  # until a new panel has loaded what a fit needs
+_WARM_UP = 5000  # until a new panel has loaded what a fit needs
 
 
 def part(setting: Setting) -> str:

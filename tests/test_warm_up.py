@@ -1,55 +1,65 @@
-"""Libraries are loaded when the panel opens, in a thread, and not before."""
+"""Libraries are loaded when the panel has been drawn, in a thread, and not before."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import pytest
+
 from tests.patience import PATIENCE
 
-_OPENED = """
+_PANEL = """
 import sys
 from napari.components import ViewerModel
 from qtpy.QtCore import QThreadPool, QTimer
 from qtpy.QtWidgets import QApplication
 
 app = QApplication([])
-from napari_latent_faces._warm_up import WarmUp
+from napari_latent_faces import _warm_up
 from napari_latent_faces._widgets.fit import FitWidget
 
-assert "sklearn" not in sys.modules, "loaded by the import of the panel"
+_warm_up._DELAY = 0
 widget = FitWidget(ViewerModel())
-widget._warm_up._job.ended.connect(lambda: app.quit())
+warm_up = widget._warm_up
+"""
+
+
+def run(code):
+    code += "\nQThreadPool.globalInstance().waitForDone()\n"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
+
+
+_OPENED = """
+assert warm_up._job is None, "begun while the panel is being built"
+assert "sklearn" not in sys.modules, "loaded by the panel itself"
+warm_up._soon.timeout.connect(lambda: warm_up._job.ended.connect(lambda: app.quit()))
 app.exec()
-assert "sklearn.decomposition" in sys.modules, "not loaded by the panel"
-again = WarmUp()
+assert "sklearn.decomposition" in sys.modules, "not loaded"
+again = _warm_up.WarmUp(widget.native)
 again.start()
+again._soon.timeout.connect(app.quit)
+app.exec()
 assert again._job is None, "loaded twice"
-QThreadPool.globalInstance().waitForDone()
 """
 
 
 def test_the_panel_loads_what_a_fit_needs_without_being_asked_to_fit():
-    subprocess.run([sys.executable, "-c", _OPENED], check=True, timeout=PATIENCE)
+    run(_PANEL + _OPENED)
 
 
+_BEGIN = {"before it begins": "", "while it loads": "warm_up._begin()"}
 _CLOSED = """
-import sys
-from napari.components import ViewerModel
-from qtpy.QtCore import QThreadPool, QTimer
-from qtpy.QtWidgets import QApplication
-
-app = QApplication([])
-from napari_latent_faces._widgets.fit import FitWidget
-
-widget = FitWidget(ViewerModel())
+gone = []
+warm_up._soon.destroyed.connect(lambda: gone.append(True))
 widget.native.deleteLater()
 QTimer.singleShot(0, app.quit)
 app.exec()
-assert widget._warm_up._job is None
-QThreadPool.globalInstance().waitForDone()
+assert gone
+assert warm_up._job is None
 """
 
 
-def test_closing_the_panel_at_once_ends_it():
-    subprocess.run([sys.executable, "-c", _CLOSED], check=True, timeout=PATIENCE)
+@pytest.mark.parametrize("when", _BEGIN)
+def test_closing_the_panel_ends_it(when):
+    run(_PANEL.replace("_DELAY = 0", "_DELAY = 10**6") + _BEGIN[when] + _CLOSED)

@@ -77,7 +77,7 @@ class FitWidget(Container[Widget]):
         super().__init__(labels=False)
         self.viewer = napari_viewer
         self._session: FitSession | None = None
-        self._warm_up = WarmUp()
+        self._warm_up = WarmUp(self.native)
         self._make_inputs()
         self._make_controls()
         self._lay_out()
