@@ -6,8 +6,10 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_latent_faces import fit
+from napari_latent_faces._gallery import galleries_of
 from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer, gallery_layer
+from napari_latent_faces.views import FacesView
 
 
 @pytest.fixture
@@ -80,6 +82,41 @@ def test_a_second_fit_updates_the_first_ones_layers(viewer, stack, model):
     assert viewer.layers["mine"].colormap.name == "magma"
     assert tuple(viewer.layers["mine"].contrast_limits) == (10, 90)
     np.testing.assert_allclose(viewer.layers["mine"].data[3], other.reconstruct(3))
+
+
+@pytest.mark.parametrize("pixels", [2**20, 200])  # of a preview: as large as the end, smaller
+def test_a_slider_that_moves_shows_nothing_of_the_first_fit(
+    viewer, stack, model, monkeypatch, pixels
+):
+    monkeypatch.setattr("napari_latent_faces._results._PREVIEW_PIXELS", pixels)
+    first = results(viewer)
+    first.show_step(model.components)
+    first.show_model(model)
+    gallery = viewer.layers["latent faces [orl]"]
+    other = fit(stack, n_components=model.n_components, random_state=1)
+    second = results(viewer)
+    second.show_step(other.components)
+    live = gallery.data.copy()
+    viewer.dims.set_current_step(0, 1)
+    assert np.array_equal(gallery.data, live, equal_nan=True)
+    # as a slider does whose range follows the layers
+    gallery.events.data.connect(lambda: viewer.dims.set_current_step(0, 3))
+    second.show_model(other)
+    picture, _, _ = gallery_layer(other, FacesView.of(viewer.layers["orl"]), 2)
+    assert np.array_equal(gallery.data, picture, equal_nan=True)
+    viewer.dims.set_current_step(0, 2)
+    assert np.array_equal(gallery.data, picture, equal_nan=True)
+
+
+def test_a_new_gallery_follows_the_face_at_once(viewer, model):
+    galleries_of(viewer).mode = "border"
+    shown = results(viewer)
+    shown.show_step(model.components)
+    shown.show_model(model)
+    gallery = viewer.layers["latent faces [orl]"]
+    found = gallery.data.copy()
+    galleries_of(viewer).mode = "off"
+    assert not np.array_equal(gallery.data, found, equal_nan=True)
 
 
 def test_or_adds_new_layers_when_the_user_says_so(viewer, model):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ResultLayers", "ShowOptions"]
 
 _ROLES = ("gallery", "components", "reconstruction", "residual")  # of the layers of a fit
+_PREVIEW = "preview"  # the role of a layer that is none of them yet
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
 
@@ -102,7 +103,7 @@ class ResultLayers:
             is_signed=self.method.is_signed,
         )
         if self._gallery is None:
-            kwargs["metadata"] = {ROLE_KEY: "preview"}
+            kwargs["metadata"] = {ROLE_KEY: _PREVIEW}
             self._gallery = self._add((picture, kwargs, "image"))
             bring_into_view(self.viewer)
         elif self._gallery not in self.viewer.layers:
@@ -112,6 +113,7 @@ class ResultLayers:
             return
         else:
             self._uncover(self._gallery)
+            _withhold(self._gallery)
             _update(self._gallery, picture, kwargs)
         self._live = picture
 
@@ -139,6 +141,8 @@ class ResultLayers:
             else:
                 self._uncover(layer)
                 live = self._live_like(data[0]) if layer is self._gallery else None
+                if role == "gallery":
+                    _withhold(layer)
                 _update(layer, data[0], data[1], live)
                 if role == "residual":  # whose range is the model's, not the user's
                     layer.contrast_limits = data[1]["contrast_limits"]
@@ -148,6 +152,7 @@ class ResultLayers:
         if added:
             bring_into_view(self.viewer)
         focus_of(self.viewer).refresh()
+        self._galleries.refresh()  # the focus may have heard of the model before
 
     def discard(self) -> None:
         """Take the preview away again; an earlier gallery gets its picture back."""
@@ -226,6 +231,14 @@ def _state(layer: Any) -> tuple[Any, dict[str, Any]]:
     """Remember what a preview will change; napari changes the metadata in place."""
     given = {name: copy(getattr(layer, name)) for name in (*_GIVEN, "visible")}
     return layer.data, given
+
+
+def _withhold(layer: Any) -> None:
+    """Have no one paint on a gallery before its picture and its metadata are of one model.
+
+    A slider that moves does so, and setting a picture may move it.
+    """
+    layer.metadata[ROLE_KEY] = _PREVIEW
 
 
 def _update(
