@@ -45,9 +45,18 @@ _RESULTS = (
     "_gallery.py",
     "_labels.py",
 )
+_SOLVER = (  # that what parts look like depends on
+    "nmf/hals.py",
+    "nmf/kernel.py",
+    "nmf/levels.py",
+    "nmf/multilevel.py",
+    "nmf/pyramid.py",
+    "nmf/start.py",
+    "nmf/sweeps.py",
+)
+_FITTED = (*_FACES, *_SOLVER, *_RESULTS)
 _FIT = (
-    *_FACES,
-    *_RESULTS,
+    *_FITTED,
     "_widgets/fit.py",
     "_widgets/form.py",
     "_widgets/actions.py",
@@ -119,11 +128,11 @@ class Picture:
 PICTURES = {
     "latent-faces.webp": Picture(scenes.forming_and_mixing, (*_FIT, *_MIXER)),
     "fit.png": Picture(scenes.fit, _FIT),
-    "explain.png": Picture(scenes.explain, (*_FACES, *_RESULTS, *_EXPLAIN)),
-    "mixer.png": Picture(scenes.mixer, (*_FACES, *_RESULTS, *_MIXER)),
-    "mend.png": Picture(scenes.mend, (*_FACES, *_MEND)),
-    "choose-k.png": Picture(scenes.choose_k, (*_FACES, *_RESULTS, *_CHOOSE)),
-    "compare.png": Picture(scenes.compare, (*_FACES, *_RESULTS, *_COMPARE)),
+    "explain.png": Picture(scenes.explain, (*_FITTED, *_EXPLAIN)),
+    "mixer.png": Picture(scenes.mixer, (*_FITTED, *_MIXER)),
+    "mend.png": Picture(scenes.mend, (*_FACES, *_SOLVER, *_MEND)),
+    "choose-k.png": Picture(scenes.choose_k, (*_FITTED, *_CHOOSE)),
+    "compare.png": Picture(scenes.compare, (*_FITTED, *_COMPARE)),
 }
 
 

@@ -16,6 +16,7 @@ __all__ = ["choose_k", "compare", "explain", "fit", "forming_and_mixing", "mend"
 
 _FACE, _OTHER = 203, 87  # which are rebuilt as well as most
 _STRANGER = 384  # of the last two people, whom the model of `mend` has not seen
+_FORMING = 14  # frames of a fit
 _EYES = (slice(40, 60), slice(14, 78))  # of a drawn face of 112 x 92 pixels
 
 
@@ -108,8 +109,7 @@ def compare() -> Image.Image:
 def forming_and_mixing() -> list[tuple[Image.Image, int]]:
     """Return frames, and their milliseconds, of a fit and of the mixer.
 
-    The faces are larger than the sample's, so that the fit takes long enough to be watched;
-    it starts from random pixels, so that there is something to form.
+    The fit starts from random pixels, so that there is something to form.
     """
     from napari_latent_faces import draw_faces
 
@@ -131,21 +131,20 @@ def forming_and_mixing() -> list[tuple[Image.Image, int]]:
 
 
 def _fitting(studio: Studio, widget: Any) -> list[Image.Image]:
-    """Return what is seen while a fit runs."""
-    from qtpy.QtCore import QTimer
+    """Return what is seen while a fit runs, in slow motion: it is over within a second."""
+    from unittest.mock import patch
+
+    from napari_latent_faces import _session
 
     frames: list[Image.Image] = []
-
-    def snap() -> None:
-        frames.append(studio.snap())
-
     widget.parameters["max_iter"].value = 200
-    session = widget.fit()
-    # after the slot has returned: what it takes counts as the price of showing a step
-    session.stepped.connect(lambda _: QTimer.singleShot(0, snap))
-    studio.until(lambda: session.is_over)
+    with patch.multiple(_session, _PAUSE=0, _SHOWN_SHARE=np.inf):  # every step
+        session = widget.fit()
+        session.stepped.connect(lambda _: frames.append(studio.snap()))
+        studio.until(lambda: session.is_over)
     studio.look_at(_FACE)
-    return frames
+    seen = {round(step) for step in np.geomspace(1, len(frames), _FORMING)}
+    return [frames[step - 1] for step in sorted(seen)]
 
 
 def _mixing(studio: Studio) -> list[tuple[Image.Image, int]]:
