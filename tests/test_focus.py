@@ -11,6 +11,8 @@ from napari.components import ViewerModel
 from napari_latent_faces import draw_faces, fit
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._results import ResultLayers, ShowOptions
+from napari_latent_faces.layers import MODEL_KEY
+from napari_latent_faces.methods import PCAParams
 
 if TYPE_CHECKING:
     from napari_latent_faces import FaceStack, LatentFaces
@@ -72,6 +74,20 @@ def test_the_active_layer_decides_between_two_stacks(
     assert focus_of(viewer).model is models[0]
     viewer.layers.selection.active = other
     assert focus_of(viewer).model is models[1]
+
+
+def test_what_is_shown_decides_between_two_methods(
+    viewer: ViewerModel, faces: FaceStack, models: list[LatentFaces]
+) -> None:
+    focus, stack = focus_of(viewer), viewer.layers["faces"]
+    show(viewer, stack, models[0])
+    pca = fit(faces, PCAParams(n_components=3))
+    ResultLayers(viewer, stack, ShowOptions(), PCAParams).show_model(pca)
+    assert focus.model is pca
+    for layer in viewer.layers:
+        if MODEL_KEY in layer.metadata:
+            layer.visible = not layer.visible
+    assert focus.model is models[0]
 
 
 def test_a_component_stays_chosen_until_the_model_changes(

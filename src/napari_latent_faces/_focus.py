@@ -44,8 +44,11 @@ class Focus:
         The face under the slider, within the model's faces.
     component : int or None
         The component that was chosen last, within the model's components.
+    models : list of LatentFaces
+        The models that layers carry, each once, the oldest first.
     """
 
+    models_changed = Signal()
     model_changed = Signal(object)
     face_changed = Signal(object)
     component_changed = Signal(object)
@@ -56,6 +59,7 @@ class Focus:
         self.model: LatentFaces | None = None
         self.face: int | None = None
         self.component: int | None = None
+        self.models: list[LatentFaces] = []
         for event in (
             viewer.layers.events.inserted,
             viewer.layers.events.removed,
@@ -63,6 +67,7 @@ class Focus:
             viewer.dims.events.point,
         ):
             event.connect(self.refresh)
+        viewer.layers.events.connect(self._on_layers)  # those of each layer, too
         self.refresh()
 
     @property
@@ -99,6 +104,7 @@ class Focus:
         model = None if shown is None else shown.metadata[MODEL_KEY]
         is_new = model is not self.model
         face = self._face_of(model)
+        before, self.models = self.models, self._find_models()
         if is_new:
             self.model, self.face = model, face
             if self.component is not None:
@@ -109,6 +115,18 @@ class Focus:
         elif face != self.face:
             self.face = face
             self.face_changed.emit(face)
+        if [id(each) for each in before] != [id(each) for each in self.models]:
+            self.models_changed.emit()
+
+    def _find_models(self) -> list[LatentFaces]:
+        viewer = self._viewer()
+        layers = [] if viewer is None else viewer.layers
+        models = (each.metadata.get(MODEL_KEY) for each in layers)
+        return list({id(model): model for model in models if model is not None}.values())
+
+    def _on_layers(self, event: Any) -> None:
+        if event.type == "visible":
+            self.refresh()
 
     def _result(self) -> Any:
         """Return the layer whose model it is."""

@@ -10,9 +10,10 @@ from superqt.utils import WorkerBase
 
 from napari_latent_faces import PCAParams, fit, match_components
 from napari_latent_faces._focus import focus_of
+from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets import compare
 from napari_latent_faces._widgets.compare import CompareWidget
-from napari_latent_faces.layers import MODEL_KEY, model_layers
+from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
 from tests.jobs import HeldWork
 
 
@@ -73,6 +74,19 @@ def test_pairs_are_in_rows_the_most_similar_first(widget, viewer, model, pca):
     assert cells(widget) == [*wanted, alone]
     assert "not at equal k" in widget.note.text()
     assert f"{model.error:.4f}" in widget.note.text()
+
+
+def test_a_new_fit_of_other_faces_than_the_selected_is_offered(
+    widget, viewer, stack, model, pca
+):
+    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
+    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
+    viewer.layers.selection.active = add(viewer, pca, "other")[0]
+    again = fit(stack, n_components=5, max_iter=5, tol=0)
+    ResultLayers(viewer, faces, ShowOptions()).show_model(again)
+    assert focus_of(viewer).model is pca
+    assert set(widget.chosen()) == {again, pca}
+    assert widget.left.count() == 2
 
 
 def test_the_other_way_round(widget, viewer, model, pca):

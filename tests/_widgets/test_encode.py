@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
+from napari_latent_faces import fit
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import _running
+from napari_latent_faces._results import ResultLayers, ShowOptions
 from napari_latent_faces._widgets.encode import EncodeWidget
 from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
 from tests.jobs import wait_for_model
@@ -61,6 +63,21 @@ def test_models_are_offered_once_and_fits_before_what_was_encoded(
     add_model(viewer, model)
     viewer.add_image(np.zeros((12, 10)), metadata={MODEL_KEY: model.encoded(stack)})
     assert widget.model_choice.combo.choices == (model,)
+
+
+def test_a_model_that_was_fitted_anew_stays_chosen(widget, viewer, faces, stack, model):
+    other = viewer.add_layer(Layer.create(*faces_layer(stack, "other")))
+    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
+    above, again = (fit(stack, n_components=k, max_iter=5, tol=0) for k in (4, 5))
+    ResultLayers(viewer, other, ShowOptions()).show_model(above)
+    viewer.layers.selection.active = other
+    widget.model_choice.combo.value = model
+    ResultLayers(viewer, faces, ShowOptions()).show_model(again)
+    assert set(widget.model_choice.combo.choices) == {above, again}
+    assert widget.model_choice.model is again
+    viewer.layers.remove("latent faces [new]")
+    viewer.layers.remove("reconstruction [new]")
+    assert widget.model_choice.model is above
 
 
 def test_a_model_file_can_be_opened(widget, faces, model, tmp_path, monkeypatch, qtbot):

@@ -67,14 +67,7 @@ class CompareWidget(QWidget):
         self._models: list[LatentFaces] = []
         self._job: Job | None = None
         self._lay_out()
-        self._events = (
-            napari_viewer.layers.events.inserted,
-            napari_viewer.layers.events.removed,
-        )
-        for event in self._events:
-            event.connect(self.refresh)
-        # a second fit puts its model into the layers that are there
-        self._focus.model_changed.connect(self.refresh)
+        self._focus.models_changed.connect(self.refresh)
         self._focus.component_changed.connect(self._show_component)
         self._watch = RemovalWatch(self, self.cancel)
         self.destroyed.connect(self._abandon)
@@ -122,9 +115,7 @@ class CompareWidget(QWidget):
 
     def refresh(self) -> None:
         """Offer the models that the viewer shows; what is chosen stays if it can."""
-        found = self._shown_models()
-        if [id(each) for each in found] == [id(each) for each in self._models] and found:
-            return
+        found = self._focus.models
         left, right = self.chosen()
         self._models = found
         first = self._place(left, default=0)
@@ -144,11 +135,6 @@ class CompareWidget(QWidget):
         places = (box.currentIndex() for box in (self.left, self.right))
         left, right = (self._models[i] if 0 <= i < len(self._models) else None for i in places)
         return left, right
-
-    def _shown_models(self) -> list[LatentFaces]:
-        """Return the models in the layers, each once, the oldest first."""
-        models = (layer.metadata.get(MODEL_KEY) for layer in self.viewer.layers)
-        return list({id(model): model for model in models if model is not None}.values())
 
     def _place(self, model: LatentFaces | None, default: int) -> int:
         places = [i for i, each in enumerate(self._models) if each is model]
@@ -257,9 +243,7 @@ class CompareWidget(QWidget):
         """Stop listening for a widget that is gone."""
         if self._job is not None:
             self._job.abandon()
-        for event in self._events:
-            event.disconnect(self.refresh)
-        self._focus.model_changed.disconnect(self.refresh)
+        self._focus.models_changed.disconnect(self.refresh)
         self._focus.component_changed.disconnect(self._show_component)
 
 

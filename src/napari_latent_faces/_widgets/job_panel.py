@@ -11,6 +11,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy
 
+from napari_latent_faces._focus import focus_of
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces._widgets.keys import on_key
 from napari_latent_faces._widgets.model_choice import ModelChoice
@@ -105,7 +106,8 @@ class JobPanel(Container[Widget]):
 
     def _events(self) -> tuple[Any, ...]:
         layers = self.viewer.layers
-        return layers.events.inserted, layers.events.removed
+        models_changed = focus_of(self.viewer).models_changed
+        return layers.events.inserted, layers.events.removed, models_changed
 
     def _pictures(self, _widget: Any = None) -> list[Image]:
         return [layer for layer in self.viewer.layers if self._is_offered(layer)]

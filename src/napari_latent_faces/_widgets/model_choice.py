@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from magicgui.widgets import ComboBox, Container, PushButton
 from magicgui.widgets.bases import Widget
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import napari
 
 __all__ = ["ModelChoice"]
+
+_NOTHING = object()  # what a layer without a model carries
 
 
 class ModelChoice(Container[Widget]):
@@ -36,6 +39,7 @@ class ModelChoice(Container[Widget]):
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self._viewer = viewer
         self._opened: dict[str, LatentFaces] = {}
+        self._carrier: Any = None  # weakly, the layer whose model is chosen
         self._job: Job | None = None
         self.combo = ComboBox(
             label="Model",
@@ -59,7 +63,7 @@ class ModelChoice(Container[Widget]):
         policy = QSizePolicy.Policy
         self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
         self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
-        self.combo.changed.connect(self.chosen.emit)
+        self.combo.changed.connect(self._on_chosen)
         self.open_button.changed.connect(self._ask)
 
     @property
@@ -69,8 +73,27 @@ class ModelChoice(Container[Widget]):
         return model
 
     def refresh(self) -> None:
-        """Look at the layers again."""
+        """Look at the layers again; where the chosen one was fitted anew, choose that fit."""
+        layer = None if self._carrier is None else self._carrier()
         self.combo.reset_choices()
+        if layer is not None and layer in self._viewer.layers and MODEL_KEY in layer.metadata:
+            components = layer.metadata[MODEL_KEY].components
+            offered = (each for _, each in self._models() if each.components is components)
+            self.combo.value = next(offered)  # once for all layers that share them
+        self._remember()
+
+    def _on_chosen(self, model: LatentFaces | None) -> None:
+        self._remember()
+        self.chosen.emit(model)
+
+    def _remember(self) -> None:
+        """Note which layer carries the chosen model; none if it was opened from a file."""
+        carriers = [
+            ref(layer)
+            for layer in reversed(self._viewer.layers)
+            if layer.metadata.get(MODEL_KEY, _NOTHING) is self.model
+        ]
+        self._carrier = carriers[0] if carriers else None
 
     @property
     def is_opening(self) -> bool:
