@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from napari.layers import Layer
+from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
@@ -25,6 +26,8 @@ from napari_latent_faces import draw_faces
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces.layers import faces_layer
+from tests.patience import PATIENCE
+from tests.reliability.truth import lies, panel_lies
 
 PLUGIN = "napari-latent-faces"
 PANELS = (
@@ -47,6 +50,7 @@ KINDS = (
 # Small numbers: the work is to stay short.
 TEXTS = ("", "3", "2, 4", "0", "-", "-1", "1e-3", "0.5", "12", "nothing", "2-5")
 MOST_LAYERS = 25
+_LOOK = 10  # things that are done from one close look at all panels to the next
 
 STACKS = [draw_faces(4, 4, shape=(24, 20), random_state=i) for i in range(3)]
 
@@ -79,6 +83,8 @@ class Monkey:
             (self.move_slider, 8),
             (self.choose_component, 4),
             (self.hide_or_show_layer, 3),
+            (self.duplicate_layer, 1),
+            (self.turn_axes, 1),
             (self.wait, 14),
             (self.start_again, 0.7),
         ]
@@ -86,11 +92,23 @@ class Monkey:
     def act(self, n=1):
         """Do `n` things; let Qt have its turn after each."""
         weights = np.array([weight for _, weight in self._actions])
-        for _ in range(n):
+        for i in range(n):
             action, _ = self._actions[self.rng.choice(len(weights), p=weights / weights.sum())]
             self.note(action.__name__)
             action()
             settle()
+            assert not (told := lies(self.viewer)), f"{told}, after {self.last}"
+            if i % _LOOK == 0:
+                self.look_around()
+
+    def look_around(self):
+        """See that all panels follow, as soon as nothing is left to do."""
+        told = ["nothing was looked at"]
+        for _ in range(PATIENCE * 50):
+            if not (told := panel_lies(self.viewer)):
+                return
+            QTest.qWait(20)
+        raise AssertionError(f"{told}, after {self.last}")
 
     def note(self, what):
         self.done[what] += 1
@@ -123,6 +141,24 @@ class Monkey:
     def hide_or_show_layer(self):
         if layer := self._any_layer():
             layer.visible = not layer.visible
+
+    def duplicate_layer(self):
+        """As the menu of the layer list does."""
+        if self._any_layer() and len(self.viewer.layers) < MOST_LAYERS:
+            self.viewer.layers.selection.active = self._any_layer()
+            _duplicate_layer(self.viewer.layers)
+
+    def turn_axes(self):
+        """Look at other axes, at three of them, or as before."""
+        dims = self.viewer.dims
+        what = self.rng.integers(4)
+        if what == 0:
+            dims.roll()
+        elif what == 1:
+            dims.ndisplay = 5 - dims.ndisplay
+        else:
+            dims.ndisplay = 2
+            dims.order = tuple(range(dims.ndim))
 
     def start_again(self):
         self.viewer.layers.clear()
