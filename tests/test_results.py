@@ -108,6 +108,19 @@ def test_a_slider_that_moves_shows_nothing_of_the_first_fit(
     assert np.array_equal(gallery.data, picture, equal_nan=True)
 
 
+def test_another_result_takes_the_gallery_in_which_a_fit_forms(viewer, stack, model):
+    results(viewer).show_model(model)
+    other = fit(stack, n_components=4, max_iter=5, tol=0)
+    forming = results(viewer)
+    forming.show_step(other.components)
+    results(viewer).show_model(other)
+    assert roles(viewer) == ["None", "gallery", "reconstruction"]
+    forming.show_step(model.components)
+    forming.show_model(model)
+    assert roles(viewer) == ["None", "gallery", "reconstruction"]
+    assert all(layer.metadata[MODEL_KEY] is model for layer in list(viewer.layers)[1:])
+
+
 def test_a_new_gallery_follows_the_face_at_once(viewer, model):
     galleries_of(viewer).mode = "border"
     shown = results(viewer)

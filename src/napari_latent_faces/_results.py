@@ -178,7 +178,7 @@ class ResultLayers:
     def _find_earlier(self) -> dict[str, Any]:
         """Return the newest result layers of these faces and this method by role."""
         return {
-            layer.metadata[ROLE_KEY]: layer
+            _role(layer): layer
             for layer in self._results()
             if layer.metadata[MODEL_KEY].params.method == self.method.method
         }
@@ -191,7 +191,7 @@ class ResultLayers:
             for layer in self.viewer.layers
             if layer.metadata.get(FACES_KEY) == key
             and MODEL_KEY in layer.metadata
-            and layer.metadata.get(ROLE_KEY) in _ROLES
+            and _role(layer) in _ROLES
         ]
 
     def _hide_other_methods(self) -> None:
@@ -231,6 +231,12 @@ def _state(layer: Any) -> tuple[Any, dict[str, Any]]:
     """Remember what a preview will change; napari changes the metadata in place."""
     given = {name: copy(getattr(layer, name)) for name in (*_GIVEN, "visible")}
     return layer.data, given
+
+
+def _role(layer: Any) -> str:
+    """Return what a layer shows; a gallery in which a fit forms is one."""
+    role = str(layer.metadata.get(ROLE_KEY, ""))
+    return "gallery" if role == _PREVIEW else role
 
 
 def _withhold(layer: Any) -> None:
