@@ -102,11 +102,13 @@ def is_cut_off(each):
     return each.sizeHint().width() > each.width()
 
 
-def sections(panel):
+def sections(panel, qtbot):
     """Yield once with all sections folded, and then with each unfolded in turn."""
     yield
     for section in panel.findChildren(QCollapsible):
         section.expand(animate=False)
+        # old releases of superqt animate nevertheless
+        qtbot.waitUntil(lambda section=section: not section._is_animating)
         QApplication.processEvents()
         yield
 
@@ -114,7 +116,7 @@ def sections(panel):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_panel_shows_all_its_words_and_is_used_by_keyboard(open_narrow, qtbot, name):
     panel = open_narrow(name)
-    for _ in sections(panel):
+    for _ in sections(panel, qtbot):
         check_that_nothing_is_cut_off(panel)
         check_tooltips(panel)
         check_tab_order(panel, qtbot)
