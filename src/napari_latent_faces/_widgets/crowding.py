@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from napari_latent_faces._docks import dock_of
 
@@ -91,8 +91,10 @@ def _too_high(window: QMainWindow) -> int:
 def _beside(dock: QDockWidget, window: QMainWindow) -> Iterator[QDockWidget]:
     """Yield the docks of our other panels on the same side."""
     side = window.dockWidgetArea(dock)
-    for panel in window.findChildren(QWidget):
-        if panel.property(_OURS):
+    # not `window.findChildren`: PySide would take the window for the owner of all it finds,
+    # and keep panels alive that were closed
+    for panel in QApplication.allWidgets():
+        if panel.property(_OURS) and window.isAncestorOf(panel):
             other = dock_of(panel)
             if (
                 other not in (None, dock)
