@@ -119,6 +119,11 @@ def test_nearest_faces_are_shown_and_a_click_goes_there(ready, viewer, model, st
     assert focus_of(viewer).face == found[1]
 
 
+def test_faces_have_the_contrast_of_their_layer(ready, viewer, qtbot):
+    viewer.layers["orl"].contrast_limits = (10, 90)
+    qtbot.waitUntil(lambda: {item.limits for item in ready.nearest.items} == {(10, 90)})
+
+
 def test_a_click_on_a_part_shows_who_uses_it_most(ready, viewer, model, qtbot):
     assert not ready.users.isVisible()
     component = ready.parts.items[1].key

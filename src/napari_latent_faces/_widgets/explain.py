@@ -163,6 +163,7 @@ class ExplainWidget(QWidget):
         wires.add(galleries.mode_changed, self._show_mode)
         wires.add(layers.events.inserted, self._update_soon)
         wires.add(layers.events.removed, self._update_soon)
+        wires.add(layers.events, self._on_layers)  # those of each layer, too
         self.follow.activated.connect(self._on_mode_chosen)
         for strip in (self.parts, self.sums):
             strip.picked.connect(self._pick_component)
@@ -184,6 +185,10 @@ class ExplainWidget(QWidget):
     def _update_soon(self) -> None:
         if not self._soon.isActive():  # else it would wait for a slider that never rests
             self._soon.start()
+
+    def _on_layers(self, event: Any) -> None:
+        if event.type == "contrast_limits":
+            self._update_soon()
 
     # -- the model -------------------------------------------------------------
 
