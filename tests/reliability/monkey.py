@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QLineEdit,
     QTableView,
+    QWidget,
 )
 
 from napari_latent_faces import draw_faces
@@ -220,8 +221,8 @@ class Monkey:
         usable = [
             each
             for kind in KINDS
-            for each in dock.widget().findChildren(kind)
-            if each.isEnabled() and each.isVisible()
+            for each in inside(dock.widget())
+            if isinstance(each, kind) and each.isEnabled() and each.isVisible()
         ]
         if usable:
             widget = usable[int(self.rng.integers(len(usable)))]
@@ -261,6 +262,17 @@ class Monkey:
             dock.destroyOnClose()
         self.viewer.layers.clear()
         settle()
+
+
+def inside(widget):
+    """Yield all widgets in a widget.
+
+    `findChildren` would have PySide take `widget` for their owner, which keeps closed panels.
+    """
+    for child in widget.children():
+        if isinstance(child, QWidget):
+            yield child
+            yield from inside(child)
 
 
 def settle():

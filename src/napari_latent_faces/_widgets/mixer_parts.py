@@ -36,10 +36,14 @@ _WAY = 200  # steps of the morph's slider
 
 
 def button(text: str, tip: str, pressed: Any) -> QPushButton:
-    """Return a button that does something."""
+    """Return a button that does something.
+
+    `pressed` is connected as it is: around a panel's method, a function would keep the panel
+    alive with PySide when it is closed.
+    """
     made = QPushButton(text)
     made.setToolTip(tip)
-    made.clicked.connect(lambda _checked: pressed())
+    made.clicked.connect(pressed)
     return made
 
 
@@ -144,7 +148,7 @@ class RandomPart(QWidget):
         self.generate_button = button(
             "Generate",
             "Add so many random faces to the generated ones.",
-            self.generate_wanted.emit,
+            self.generate_wanted,
         )
         self._lay_out()
         self._sync()
@@ -208,7 +212,9 @@ class MorphPart(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         for title, box, label in zip(("From", "To"), self.faces, self.labels, strict=True):
             here = button(
-                "Current", "The face under the slider.", lambda box=box: self._set_current(box)
+                "Current",
+                "The face under the slider.",
+                lambda _checked, box=box: self._set_current(box),
             )
             form.addRow(title, _row(box, here))
             form.addRow("", label)

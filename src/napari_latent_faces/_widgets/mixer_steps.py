@@ -27,7 +27,7 @@ class StepsPart(QWidget):
         super().__init__()
         self._desk = desk
         self.starts = [
-            button(words, tip, lambda what=what: desk.start_from(what))
+            button(words, tip, lambda _checked, what=what: desk.start_from(what))
             for what, words, tip in (
                 ("face", "Current face", "Start from the face under the slider."),
                 ("mean", "Mean face", "Start from the mean of all faces."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Qt
@@ -76,10 +77,12 @@ def _mark_with_arrow(section: QCollapsible) -> None:
     """
     nothing = QPixmap(1, 1)
     nothing.fill(Qt.GlobalColor.transparent)
-    title = section.text()
+    title, known = section.text(), ref(section)  # PySide would keep it, and all around it
 
     def show(is_open: bool) -> None:
-        section.setText(f"{_OPEN if is_open else _FOLDED} {title}")
+        section = known()
+        if section is not None:
+            section.setText(f"{_OPEN if is_open else _FOLDED} {title}")
 
     for set_icon in (section.setExpandedIcon, section.setCollapsedIcon):
         set_icon(QIcon(nothing))
