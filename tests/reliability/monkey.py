@@ -27,7 +27,6 @@ from napari_latent_faces import draw_faces
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._labels import label_faces
 from napari_latent_faces.layers import faces_layer
-from tests.patience import PATIENCE
 from tests.reliability.truth import lies, panel_lies
 
 PLUGIN = "napari-latent-faces"
@@ -65,10 +64,12 @@ class Monkey:
         The viewer, shown.
     rng : numpy.random.Generator
         Decides.
+    qtbot : tests.jobs.PatientBot
+        Waits.
     """
 
-    def __init__(self, viewer, rng):
-        self.viewer, self.rng = viewer, rng
+    def __init__(self, viewer, rng, qtbot):
+        self.viewer, self.rng, self.qtbot = viewer, rng, qtbot
         self.done: Counter[str] = Counter()
         self.last: list[str] = []
         self._actions = [
@@ -104,12 +105,12 @@ class Monkey:
 
     def look_around(self):
         """See that all panels follow, as soon as nothing is left to do."""
-        told = ["nothing was looked at"]
-        for _ in range(PATIENCE * 50):
-            if not (told := panel_lies(self.viewer)):
-                return
-            QTest.qWait(20)
-        raise AssertionError(f"{told}, after {self.last}")
+
+        def is_true():
+            told = panel_lies(self.viewer)
+            assert not told, f"{told}, after {self.last}"
+
+        self.qtbot.waitUntil(is_true)
 
     def note(self, what):
         self.done[what] += 1

@@ -128,7 +128,7 @@ def ours_alive():
 def abuse(shown, faults, qtbot, *, seed, warm_up, rounds, actions, guests):
     """Let a monkey act in rounds, the first `guests` with another window; return the rests."""
     rng = np.random.default_rng(seed)
-    monkey = Monkey(shown(), rng)
+    monkey = Monkey(shown(), rng, qtbot)
     monkey.start_again()
     monkey.act(warm_up)
     rests = [at_rest(monkey, qtbot)]
@@ -145,7 +145,7 @@ def abuse(shown, faults, qtbot, *, seed, warm_up, rounds, actions, guests):
 
 def with_a_guest(monkey, viewer, rng, actions):
     """Let another window be used at the same time, and close it in the middle of a fit."""
-    guest = Monkey(viewer, rng)
+    guest = Monkey(viewer, rng, monkey.qtbot)
     guest.start_again()
     viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
     for _ in range(actions // 10):

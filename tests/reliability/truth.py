@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from napari_latent_faces._focus import focus_of
@@ -107,13 +109,9 @@ def _tile_lies(viewer, focus):
         if model is focus.model:
             mode, chosen = galleries.mode, focus.component
             weights = None if focus.face is None else model.weights[focus.face]
-
-        class Copy:
-            data = layer.data.copy()
-            refresh = staticmethod(lambda **_: None)
-
-        _Gallery.of(Copy.data, model).paint(Copy, mode, weights, chosen)
-        if not np.allclose(Copy.data, layer.data, atol=_CLOSE, equal_nan=True):
+        copy = SimpleNamespace(data=layer.data.copy(), refresh=lambda **_: None)
+        _Gallery.of(copy.data, model).paint(copy, mode, weights, chosen)
+        if not np.allclose(copy.data, layer.data, atol=_CLOSE, equal_nan=True):
             yield f"{layer.name}: tiles that do not follow the face"
 
 
