@@ -113,7 +113,7 @@ def test_cancel_and_removal_leave_nothing(viewer, model, qtbot):
         job.ended.connect(told.append)
         job.start()
         end(job)
-        assert len(told) == 1
+        qtbot.waitUntil(lambda told=told: len(told) == 1)
         assert job.is_over
         qtbot.waitUntil(lambda: not WorkerBase._worker_set)
         assert set(roles(viewer)) <= {None}

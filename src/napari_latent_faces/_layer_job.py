@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_latent_faces._job import Job
 
@@ -45,8 +46,9 @@ class LayerJob(Job):
         super().abandon()
 
     def _on_removed(self) -> None:
-        if self.layer not in self.viewer.layers:
-            self.cancel(self.removed)
+        if self.layer not in self.viewer.layers and not self.is_over:
+            # what was shown goes, too, but not while napari still removes this layer
+            QTimer.singleShot(0, lambda: self.cancel(self.removed))
 
 
 class FacesJob(LayerJob):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_latent_faces._focus import focus_of
 from napari_latent_faces._making import Making
@@ -66,10 +67,16 @@ class MixingDesk:
         self._making: Making | None = None
         self._sampler: WeightSampler | None = None
         self._finder: NoveltyFinder | None = None
+        # another model is often heard of while napari inserts or removes a layer, and a
+        # layer that is added then spoils its list of layers
+        self._show_soon = QTimer()
+        self._show_soon.setSingleShot(True)
+        self._show_soon.timeout.connect(self._show)
         self.focus.model_changed.connect(self._follow)
         self.focus.component_changed.connect(self._on_component)
         self.focus.face_changed.connect(self._on_face)
         self._follow(self.focus.model)
+        self._show()
 
     @property
     def model(self) -> LatentFaces | None:
@@ -84,6 +91,7 @@ class MixingDesk:
     def close(self) -> None:
         """Follow the viewer no more; the layers stay."""
         self._abandon()
+        self._show_soon.stop()
         self.focus.model_changed.disconnect(self._follow)
         self.focus.component_changed.disconnect(self._on_component)
         self.focus.face_changed.disconnect(self._on_face)
@@ -126,8 +134,7 @@ class MixingDesk:
         if was_making:
             self.told.emit("There is another model now, so no faces were made.")
             self.making_ended.emit()
-        if self.mix is not None:
-            self._show()
+        self._show_soon.start(0)
 
     def _current_face(self, model: LatentFaces) -> NDArray[np.float64]:
         face = self.focus.face
