@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +19,8 @@ __all__ = ["Provenance", "StopReason", "library_versions"]
 
 StopReason = Literal["converged", "max_iter", "stopped"]
 
+# a library by its name, and the module that is loaded where it is used
+_ARITHMETIC = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy"}
 _LONGEST = 2**20  # letters that a mask may take in a script and in the head of a file
 
 
@@ -123,18 +127,13 @@ class Provenance:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of this package and of what does its arithmetic."""
-    import platform
-    import sys
-    from importlib.metadata import version
-
+    """Return the versions of this package and of the loaded libraries that do arithmetic."""
     from napari_latent_faces import __version__
 
-    names = ["numpy", "scikit-learn", "scipy"]
+    versions = {"napari-latent-faces": __version__, "python": platform.python_version()}
+    for name, module in _ARITHMETIC.items():
+        if version := getattr(sys.modules.get(module), "__version__", None):
+            versions[name] = version
     if "napari_latent_faces.nmf.kernel" in sys.modules:  # compiled by numba
-        names.append("numba")
-    return {
-        "napari-latent-faces": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in names},
-    }
+        versions["numba"] = sys.modules["numba"].__version__
+    return versions

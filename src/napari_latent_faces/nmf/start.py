@@ -1,4 +1,4 @@
-"""Where a factorization starts, the same as scikit-learn's starts."""
+"""Where a factorization starts: where scikit-learn starts, without importing it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["initial_factors"]
 
+_OVERSAMPLES = 10
 _TINY = 1e-6  # smaller entries of the singular vectors count as zero
 
 
@@ -45,6 +46,10 @@ def initial_factors(
     C. Boutsidis, E. Gallopoulos: SVD based initialization: a head start for
     nonnegative matrix factorization. Pattern Recognition 41 (2008),
     doi:10.1016/j.patcog.2007.09.010.
+
+    N. Halko, P. G. Martinsson, J. A. Tropp: Finding structure with randomness:
+    probabilistic algorithms for constructing approximate matrix decompositions. SIAM
+    Review 53 (2011), doi:10.1137/090771806.
     """
     k, init = params.n_components, params.init
     if init is None:
@@ -83,9 +88,7 @@ def _nndsvd(
     X: NDArray[Any], k: int, random_state: int | None
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Take the heavier of the positive and the negative part of each singular pair."""
-    from sklearn.utils.extmath import randomized_svd
-
-    U, S, Vt = randomized_svd(X, k, random_state=random_state)
+    U, S, Vt = _randomized_svd(X, k, np.random.RandomState(random_state))
     W, H = np.zeros_like(U), np.zeros_like(Vt)
     W[:, 0] = np.sqrt(S[0]) * np.abs(U[:, 0])
     H[0] = np.sqrt(S[0]) * np.abs(Vt[0])
@@ -101,3 +104,22 @@ def _nndsvd(
     W[_TINY > W] = 0
     H[_TINY > H] = 0
     return W, H
+
+
+def _randomized_svd(
+    X: NDArray[Any], k: int, rng: np.random.RandomState
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return about the first `k` singular triplets (Halko et al. 2011, algorithms 4.4, 5.1).
+
+    Oversampling, power iterations and random numbers are those of scikit-learn, so that
+    the result is, too, up to rounding.
+    """
+    if X.shape[0] < X.shape[1]:
+        V, S, Ut = _randomized_svd(X.T, k, rng)
+        return Ut.T, S, V.T
+    Q = rng.normal(size=(X.shape[1], k + _OVERSAMPLES)).astype(X.dtype)
+    for _ in range(7 if k < 0.1 * min(X.shape) else 4):
+        Q = np.linalg.qr(X.T @ (X @ Q)).Q
+    Q = np.linalg.qr(X @ Q).Q
+    U, S, Vt = np.linalg.svd(Q.T @ X, full_matrices=False)
+    return (Q @ U)[:, :k], S[:k], Vt[:k]
