@@ -92,3 +92,50 @@ def test_leftovers_of_a_killed_process_go_with_the_next_file(tmp_path):
     with replacing(target) as file:
         file.write(b"whole")
     assert sorted(listing(tmp_path)) == sorted([young.name, other.name, "m.npz"])
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path):
+    store, link = tmp_path / "store" / "m.npz", tmp_path / "m.npz"
+    store.parent.mkdir()
+    store.write_bytes(b"old")
+    link.symlink_to(store)
+    for content in (b"new", b"newer"):
+        with replacing(link) as file:
+            file.write(content)
+        assert link.is_symlink()
+        assert store.read_bytes() == content
+    assert listing(store.parent) == ["m.npz"]
+
+
+def test_a_link_to_nothing_yet_makes_its_target(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    link.symlink_to("target")
+    with replacing(link) as file:
+        file.write(b"whole")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs")
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_file_is_not_replaced(tmp_path, linked):
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    with pytest.raises(OSError, match="fifo is no regular file: choose another name"):
+        fail_half_way(link if linked else fifo, AssertionError)
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_the_umask_counts_and_stays(tmp_path, monkeypatch, umask):
+    before = os.umask(umask)
+    try:
+        monkeypatch.delattr(os, "umask")  # it is one for all threads, even for a moment
+        with replacing(tmp_path / "m.npz"):
+            pass
+    finally:
+        monkeypatch.undo()
+        assert os.umask(before) == umask
+    assert stat.S_IMODE((tmp_path / "m.npz").stat().st_mode) == 0o666 & ~umask

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -60,7 +60,8 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     Parameters
     ----------
     path : path-like
-        The file to write. Folders above it are not made.
+        The file to write. Folders above it are not made. A link stays, and the file that
+        it leads to is written.
 
     Yields
     ------
@@ -70,22 +71,22 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     Raises
     ------
     OSError
-        If the folder cannot be written to; it names `path`, which is then as it was.
+        If the folder cannot be written to, or `path` is there and is neither a file nor a
+        folder (a device, say); it names `path`, which is then as it was.
     """
-    path = Path(path)
-    with errors_named(path, path.parent):
+    path = Path(os.path.realpath(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(f"{path} is no regular file: choose another name.")
+    with errors_named(path, path.parent), ExitStack() as undoing:
         prefix, suffix = temporary_name(path)
-        handle, name = tempfile.mkstemp(suffix, prefix, path.parent)
-        with ExitStack() as undoing:
-            undoing.callback(Path(name).unlink, missing_ok=True)
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes files that only their owner may read
-            os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
-            os.replace(name, path)  # noqa: PTH105
-            undoing.pop_all()
+        temporary = path.with_name(f"{prefix}{secrets.token_hex(4)}{suffix}")
+        with temporary.open("xb") as file:
+            undoing.callback(temporary.unlink, missing_ok=True)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        undoing.pop_all()
     remove_leftovers(path, path.parent)
 
 
@@ -134,10 +135,3 @@ def errors_named(path: Path, folder: Path) -> Iterator[None]:
         if error.errno and (not error.filename or told.startswith(start)):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
