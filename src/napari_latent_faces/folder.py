@@ -6,7 +6,6 @@ import os
 import stat
 from typing import TYPE_CHECKING, Literal
 
-from napari_latent_faces.reading.apart import decoders
 from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
 from napari_latent_faces.reading.bucket import list_url_folder, while_waiting
 from napari_latent_faces.reading.formats import is_picture_name
@@ -121,8 +120,7 @@ def read_faces(
     path = os.fsdecode(path)
     found = _listing(path, meter.pulse)
     try:
-        with decoders.kept():
-            return Reading(shown(path), found, options, meter).stack()
+        return Reading(shown(path), found, options, meter).stack()
     finally:
         found.close()
 

@@ -29,8 +29,7 @@ class ReadReport:
     passed_over : tuple of (name, reason)
         Files that are no pictures (README, Thumbs.db, ...).
     notes : tuple of str
-        What else the reader did to all pictures (bit depth, colour, ...), and what
-        decoders complained about.
+        What else the reader did to all pictures (bit depth, colour, ...).
     lazy : bool
         Whether only the headers were read so far: a picture can still prove broken.
     options : ReadOptions or None

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces.reading import decode
 from tests.fuzz.targets import TARGETS
 
 N_RUNS = {"pictures": 1500, "archives": 400, "models": 400, "members": 800}
@@ -34,13 +33,12 @@ def mutated(seed: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.fixture
-def _in_one_process(monkeypatch):
-    monkeypatch.setattr(decode, "is_risky", lambda _: False)
+def _pillows_limit(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # a target sets its own
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.usefixtures("_in_one_process")
+@pytest.mark.usefixtures("_pillows_limit")
 def test_promises_are_kept(name):
     target, rng = TARGETS[name], np.random.default_rng(0)
     seeds = target.seeds()

@@ -110,16 +110,6 @@ class TestSameAsWithoutGuess:
         assert set(good) <= set(stack.names)
         assert_same(stack, without_guess(lambda: read_faces(path), monkeypatch))
 
-    def test_warnings_come_in_the_same_order(self, tmp_path, monkeypatch):
-        exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"
-        sizes = [(12, 10), (20, 31), (12, 10)]
-        files = {
-            f"{i}.jpg": encoded(face(*size), "jpg", exif=exif) for i, size in enumerate(sizes)
-        }
-        stack = read_faces(make(tmp_path, files))
-        assert any(note.startswith("2.jpg: ") for note in stack.report.notes)
-        assert_same(stack, without_guess(lambda: read_faces(tmp_path), monkeypatch))
-
     def test_a_picture_that_has_no_room(self, tmp_path, monkeypatch):
         folder = people(tmp_path)
         stack = read_faces(folder)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from napari_latent_faces.reading import decode as decoding
 from napari_latent_faces.reading.decode import (
@@ -23,7 +23,6 @@ from napari_latent_faces.reading.decode import (
     read_header,
 )
 from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD, Frame
-from napari_latent_faces.reading.heard import heard_warnings
 from napari_latent_faces.reading.sources import Entry
 from tests.pictures import MODES, coloured, encoded, face, oversized_png, picture, turned
 
@@ -38,10 +37,9 @@ def entry(content, *, certain=True, name="face"):
 
 def pixels_of(content, **options):
     """Decode a picture at its own size and depth."""
-    with heard_warnings():
-        header = read_header(entry(content))
-        options = {"shape": header.shape, "depth": header.depth, **options}
-        return decode(entry(content), Frame(**options))
+    header = read_header(entry(content))
+    options = {"shape": header.shape, "depth": header.depth, **options}
+    return decode(entry(content), Frame(**options))
 
 
 @pytest.mark.parametrize(("mode", "extension"), ALL_FILES)
@@ -254,6 +252,7 @@ def test_jpegs_are_decoded_at_a_part_of_their_size(resize, orientation, monkeypa
         (oversized_png(10_000, 10_000), "decompression bomb: 10000 x 10000 pixels, more than"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_broken_pictures_say_why(content, reason):
     with pytest.raises(BrokenPictureError, match=reason):
         pixels_of(content)
@@ -280,10 +279,11 @@ def test_whatever_a_decoder_raises_becomes_a_reason(error, reason):
         decode(Entry("face.png", 1, read), Frame((1, 1), BYTE))
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_pillows_own_limit_counts(monkeypatch):
     content = encoded(face(), "png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 119)
-    with heard_warnings(), pytest.raises(BrokenPictureError, match="12 pixels, more than 119"):
+    with pytest.raises(BrokenPictureError, match="12 pixels, more than 119"):
         read_header(entry(content))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert read_header(entry(content)).shape == (12, 10)
@@ -308,13 +308,82 @@ def test_only_allowed_formats_are_opened():
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), max_size=4),
     st.one_of(st.none(), st.integers(0, 10**6)),
 )
+@pytest.mark.filterwarnings("ignore")
 def test_damaged_files_are_read_or_refused(kind, flips, cut):
     mode, extension = kind
     content = bytearray(encoded(picture(mode), extension))
     for place, bits in flips:
         content[place % len(content)] ^= bits
     content = bytes(content[: None if cut is None else cut % len(content)])
-    with heard_warnings(), suppress(BrokenPictureError):
+    with suppress(BrokenPictureError):
         header = read_header(entry(content))
         if header.shape[0] * header.shape[1] < 10**6:
             decode(entry(content), Frame((12, 10), FLOAT))
+
+
+CUTTABLE = {
+    "baseline": ("jpg", {}),
+    "progressive": ("jpg", {"progressive": True}),
+    "png": ("png", {}),
+    "interlaced": ("gif", {"interlace": 1}),
+    "gif": ("gif", {"interlace": 0}),
+    "bmp": ("bmp", {}),
+    "pgm": ("pgm", {}),
+    "tif": ("tif", {}),
+    "lzw": ("tif", {"compression": "tiff_lzw"}),
+    "deflate": ("tif", {"compression": "tiff_adobe_deflate"}),
+    "webp": ("webp", {"lossless": True}),
+}
+
+
+@pytest.fixture
+def _flag(monkeypatch):
+    """Let another package ask Pillow, for the whole process, to fill up what is missing."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+
+
+@pytest.mark.usefixtures("_flag")
+@pytest.mark.filterwarnings("ignore")
+class TestWhenPillowIsToFillUpPictures:
+    @pytest.mark.parametrize("kind", CUTTABLE)
+    @pytest.mark.parametrize("mode", ["L", "RGB"])
+    def test_a_cut_picture_is_refused(self, kind, mode):
+        extension, options = CUTTABLE[kind]
+        if (extension, mode) == ("pgm", "RGB"):
+            extension = "ppm"
+        content = encoded(picture(mode, 40, 30), extension, **options)
+        for part in (0.6, 0.8, 0.95):
+            cut = content[: int(part * len(content))]
+            with pytest.raises(BrokenPictureError):
+                pixels_of(cut)
+        assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+    @pytest.mark.parametrize(("mode", "extension"), ALL_FILES)
+    def test_a_whole_picture_is_read(self, mode, extension, monkeypatch):
+        content = encoded(picture(mode), extension)
+        pixels = pixels_of(content)
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+        np.testing.assert_array_equal(pixels, pixels_of(content))
+
+    @pytest.mark.parametrize("kind", CUTTABLE)
+    def test_a_whole_compressed_picture_is_read(self, kind):
+        extension, options = CUTTABLE[kind]
+        content = encoded(picture("L", 40, 30), extension, **options)
+        assert pixels_of(content).shape == (40, 30)
+
+    def test_a_jpeg_that_is_decoded_smaller_is_read(self):
+        content = encoded(picture("RGB", 400, 300), "jpg")
+        small = pixels_of(content, shape=(50, 40), reduce=True)
+        assert small.shape == (50, 40)
+        with pytest.raises(BrokenPictureError, match="truncated or damaged"):
+            pixels_of(content[:-400], shape=(50, 40), reduce=True)
+
+    def test_a_damaged_picture_is_refused(self):
+        gif = bytearray(encoded(picture("L", 40, 30), "gif"))
+        jpeg = bytearray(encoded(picture("L", 40, 30), "jpg"))
+        gif[-200:-20] = b"\xff" * 180
+        start = jpeg.index(b"\xff\xc4")  # a table of codes that cannot be
+        jpeg[start + 5 : start + 21] = b"\xff" * 16
+        for content in (gif, jpeg):
+            with pytest.raises(BrokenPictureError):
+                pixels_of(bytes(content))

@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_latent_faces.reading.decode import BrokenPictureError, decode_opened
 from napari_latent_faces.reading.frames import DEPTHS
-from napari_latent_faces.reading.heard import heard_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ahead", "Outcome", "decode_into", "keep_only"]
 
-Outcome = tuple[BrokenPictureError | None, list[str]]  # what failed, and the warnings
+Outcome = BrokenPictureError | None  # what failed
 
 
 class Ahead:
@@ -93,13 +92,12 @@ class Ahead:
 
 
 def decode_into(pixels: NDArray[Any], work: Callable[[], NDArray[Any]]) -> Outcome:
-    """Put what `work` decodes into its place; return an error and the warnings."""
-    with heard_warnings() as warnings:
-        try:
-            pixels[:] = work()
-        except BrokenPictureError as error:
-            return error, warnings
-    return None, warnings
+    """Put what `work` decodes into its place; return its error."""
+    try:
+        pixels[:] = work()
+    except BrokenPictureError as error:
+        return error
+    return None
 
 
 def keep_only(images: NDArray[Any], places: list[int]) -> None:

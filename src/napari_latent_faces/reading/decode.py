@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.reading.apart import is_risky, load_apart
 from napari_latent_faces.reading.formats import FORMATS, HEAD_BYTES, starts_like_picture
 from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD
 from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES
@@ -193,7 +192,8 @@ def decode_opened(opened: Opened, frame: Frame) -> NDArray[Any]:
         if frame.reduce:
             _reduce(image, frame, turned=orientation > 4)
         with _in_turn(image):
-            grey = np.asarray(_grey(_loaded(image, opened.content), frame.channel))
+            _load(image, opened.content)
+            grey = np.asarray(_grey(image, frame.channel))
             return frame.take(_oriented(grey.astype(depth, copy=False), orientation))
 
 
@@ -204,32 +204,57 @@ def _in_turn(image: Image) -> Iterator[None]:
         yield
 
 
-def _loaded(image: ImageFile, content: bytes) -> Image:
-    """Decode all pixels, in another process where the decoder could crash this one."""
-    if is_risky(image):
-        return load_apart(image, content)
-    if image.format == "PNG":
-        _check_png(content)
+def _load(image: ImageFile, content: bytes) -> None:
+    """Decode all pixels, or raise."""
+    from PIL import ImageFile
+
+    pixels = _png_pixels(content) if image.format == "PNG" else content
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        _check_complete(image, pixels)
     image.load()
-    return image
 
 
-def _check_png(content: bytes) -> None:
-    """Compare the checksums of a PNG's pixels, which Pillow does not look at.
+def _check_complete(image: ImageFile, content: bytes) -> None:
+    """Raise for a picture that `load` fills up, as other code in this process wants it to.
+
+    `Image.frombytes` is as strict as ever, so it decodes the same data. Decoders that are not
+    named here do not look at the flag.
+    """
+    from PIL import Image
+
+    is_png = image.format == "PNG"
+    config = (1,) if is_png and image.info.get("interlace") else image.decoderconfig
+    for name, extents, offset, args in image.tile:
+        if name not in {"gif", "jpeg", "raw", "zip"}:
+            continue
+        left, top, right, bottom = extents or (0, 0, *image.size)
+        size = right - left, bottom - top
+        data = memoryview(content)[0 if is_png else offset :]
+        options = args if isinstance(args, tuple) else (args,)
+        try:
+            Image.frombytes(image.mode, size, data, name, *options, *config)
+        except ValueError as error:  # "not enough image data"
+            raise BrokenPictureError(f"truncated or damaged: {error}") from error
+
+
+def _png_pixels(content: bytes) -> bytes:
+    """Return the packed pixels of a PNG, and compare their checksums: Pillow does not.
 
     A zlib stream has one of its own, but at an end that may be missing.
     """
-    place, seen = 8, False
+    place = 8
+    packed: list[bytes] = []
     while place + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
-        if seen and kind != b"IDAT":  # behind the first picture
-            return
+        if packed and kind != b"IDAT":  # behind the first picture
+            break
         end = place + 8 + length
         if kind == b"IDAT":
-            seen = True
-            if zlib.crc32(content[place + 4 : end]).to_bytes(4) != content[end : end + 4]:
+            packed.append(content[place + 8 : end])
+            if zlib.crc32(packed[-1], zlib.crc32(kind)).to_bytes(4) != content[end : end + 4]:
                 raise BrokenPictureError("damaged: a checksum of its pixels is wrong")
         place = end + 4
+    return b"".join(packed)
 
 
 @contextmanager

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.reading.apart import decoders
 from napari_latent_faces.reading.decode import BrokenPictureError, decode
-from napari_latent_faces.reading.heard import heard_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,10 +79,8 @@ class _Faces:
         return pixels[(slice(None), *inside)]
 
     def _decoded(self, face: int) -> NDArray[Any]:
-        decoders.keep_for(self)
         try:
-            with heard_warnings():  # what they say is in the report since the headers were read
-                return decode(self._entries[face], self._frame)
+            return decode(self._entries[face], self._frame)
         except BrokenPictureError as error:
             reason = str(error)
         if face not in self._broken:

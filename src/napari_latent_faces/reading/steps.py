@@ -19,7 +19,6 @@ from napari_latent_faces.reading.decode import (
     open_picture,
 )
 from napari_latent_faces.reading.frames import DEPTHS, Frame
-from napari_latent_faces.reading.heard import heard_warnings
 from napari_latent_faces.reading.naming import find_subjects
 from napari_latent_faces.reading.ondemand import lazy_images
 from napari_latent_faces.reading.parallel import run_each
@@ -77,7 +76,6 @@ class Reading:
         self._meter = meter
         self._skipped: list[tuple[str, str]] = []
         self._passed_over: list[tuple[str, str]] = []
-        self._heard: dict[str, None] = {}
 
     def stack(self) -> FaceStack:
         """Read headers, choose the frame, decode now (mostly with the headers) or later."""
@@ -114,7 +112,7 @@ class Reading:
         work = partial(_header, entries, ahead, keep=keep)
         results = run_each(work, range(len(entries)), self._meter, ahead.outcomes)
         faces = []
-        for place, (header, warnings) in enumerate(results):
+        for place, header in enumerate(results):
             entry = entries[place]
             if isinstance(header, Header):
                 faces.append(_Face(entry, header, place))
@@ -122,7 +120,6 @@ class Reading:
                 self._passed_over.append((entry.name, "no picture, by its content"))
             else:
                 self._skipped.append((entry.name, str(header)))
-            self._hear(entry, warnings)
         return faces
 
     def _decode(
@@ -140,8 +137,7 @@ class Reading:
         outcomes |= {face.place: outcome for face, outcome in done}
         good = []
         for face in faces:
-            failure, warnings = outcomes[face.place]
-            self._hear(face.entry, warnings)
+            failure = outcomes[face.place]
             if failure is None:
                 good.append(face)
             else:
@@ -155,10 +151,6 @@ class Reading:
             return np.empty(shape, frame.depth)
         except MemoryError as error:
             raise self._too_large(shape, frame) from error
-
-    def _hear(self, entry: Entry, warnings: list[str]) -> None:
-        """Note what a decoder complained about, once, though it may have said it twice."""
-        self._heard |= dict.fromkeys(f"{entry.name}: {message}" for message in warnings)
 
     def _frame(self, headers: Iterable[Header], commonest: tuple[int, int]) -> Frame:
         depth = max((header.depth for header in headers), key=DEPTHS.index)
@@ -245,7 +237,7 @@ class Reading:
             _merged(self._found.skipped, self._skipped),
             tuple(resized),
             _merged(self._found.passed_over, self._passed_over),
-            (*notes, *self._heard),
+            tuple(notes),
             lazy,
             self._options,
         )
@@ -261,20 +253,19 @@ def _merged(
 
 def _header(
     entries: list[Entry], ahead: Ahead, place: int, *, keep: bool
-) -> tuple[Header | BrokenPictureError | NotAPictureError, list[str]]:
-    """Read a header, on any thread; return it or its error, and the warnings.
+) -> Header | BrokenPictureError | NotAPictureError:
+    """Read a header, on any thread; return it or its error.
 
     If the picture is as expected it is decoded as well, while it is open.
     """
-    with heard_warnings() as warnings:
-        try:
-            header, opened = open_picture(entries[place], keep=keep)
-        except (BrokenPictureError, NotAPictureError) as error:
-            return error, warnings
+    try:
+        header, opened = open_picture(entries[place], keep=keep)
+    except (BrokenPictureError, NotAPictureError) as error:
+        return error
     ahead.offer(place, header, opened)
-    return header, warnings
+    return header
 
 
 def _decode(images: NDArray[Any], frame: Frame, face: _Face) -> Outcome:
-    """Decode a picture into its place, on any thread; return an error and the warnings."""
+    """Decode a picture into its place, on any thread; return its error."""
     return decode_into(images[face.place], partial(decode, face.header.file, frame))
