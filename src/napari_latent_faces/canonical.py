@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["amounts", "canonical", "unit_maximum"]
+__all__ = ["amounts", "canonical", "normalized", "unit_maximum"]
 
 
 def canonical(
@@ -34,9 +34,14 @@ def canonical(
         Each with maximum 1 (see `unit_maximum`), the one with the largest of the
         `amounts` first.
     """
-    weights, components = W * _peaks(H), unit_maximum(H)
+    weights, components = normalized(W, H)
     order = np.argsort(-amounts(weights, components, is_signed=is_signed), kind="stable")
     return np.ascontiguousarray(weights[:, order]), np.ascontiguousarray(components[order])
+
+
+def normalized(W: NDArray[Any], H: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return weights and components with the same product, each component with maximum 1."""
+    return W * _peaks(H), unit_maximum(H)
 
 
 def amounts(

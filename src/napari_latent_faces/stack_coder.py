@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_latent_faces.masks import PixelMask
 from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
+from napari_latent_faces.nmf.losses import face_errors
 from napari_latent_faces.nmf.visible import VisibleParts, same_masks
 from napari_latent_faces.pixels import as_stack, check_pixels, pixel_blocks, unit_scale
 
@@ -144,16 +145,10 @@ class StackCoder:
     def _measure(
         self, faces: slice, hidden: NDArray[np.bool_] | None, pixels: NDArray[Any]
     ) -> None:
-        left = self.weights[faces].astype(np.float64) @ self._parts
-        if self._mean is not None:
-            left += self._mean
-        left *= self.scale
-        np.subtract(pixels, left, out=left)
-        if hidden is not None:
-            left[np.broadcast_to(hidden, left.shape)] = 0
-        self._lost2[faces] = np.einsum("ij,ij->i", left, left)
-        seen = pixels.astype(np.float64)
-        self._size2[faces] = np.einsum("ij,ij->i", seen, seen)
+        mean = None if self._mean is None else self._mean[0]
+        self._lost2[faces], self._size2[faces] = face_errors(
+            pixels, self.weights[faces], self._parts, self.scale, mean, hidden
+        )
 
     def _warn(self) -> None:
         """Say which weights a mask leaves unknown."""

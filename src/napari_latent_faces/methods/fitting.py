@@ -59,13 +59,13 @@ def iter_method(stack: FaceStack, params: Parameters) -> Fitting:
     """
     rows = Rows(stack)
     found = yield from _FINDERS[params.method](rows, params)
-    W, error = weights_and_error(rows, found.H, found.mean, params)
-    factors = Factors(W, found.H, rows.size, found.n_iter, True, error, rows.scale)
+    W, H, error = weights_and_error(rows, found.H, found.mean, params)
+    factors = Factors(W, H, rows.size, found.n_iter, True, error, rows.scale)
     yield FitStep(found.n_iter, found.n_iter, error, factors)
     mean = found.mean
     return LatentFaces.from_factors(
         W,
-        found.H,
+        H,
         rows.size,
         error=error,
         scale=rows.scale,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_latent_faces.canonical import normalized, unit_maximum
 from napari_latent_faces.coding import solver_of
-from napari_latent_faces.nmf.losses import squares
+from napari_latent_faces.nmf.losses import face_errors, squares
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -52,7 +53,7 @@ class Found:
 
 def weights_and_error(
     rows: Rows, H: NDArray[Any], mean: NDArray[Any] | None, params: Parameters
-) -> tuple[NDArray[Any], float]:
+) -> tuple[NDArray[Any], NDArray[Any], float]:
     """Return the weights of all faces for given components, and the relative error.
 
     Parameters
@@ -68,22 +69,23 @@ def weights_and_error(
 
     Returns
     -------
-    W : array of shape (n, k)
-        Weights.
+    W, H : arrays of shape (n, k) and (k, p)
+        Weights and components, as the model will hold them: each has maximum 1.
     error : float
         ``||X - mean - W H|| / ||X||``.
     """
     Q, R = np.linalg.qr(H.T.astype(np.float64))
     solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
     origin = 0.0 if mean is None else mean @ Q
-    base = 0.0 if mean is None else mean.astype(H.dtype)
+    base = None if mean is None else mean.astype(rows.dtype)
     W = np.empty((rows.n, len(H)), rows.dtype)
+    scaled = unit_maximum(H)
     lost = whole = 0.0
     for faces, X in rows.blocks():
-        W[faces] = solve(R, X @ Q - origin)
-        lost += squares(X - base - W[faces] @ H)
-        whole += squares(X)
-    return W, float(np.sqrt(lost / whole))
+        W[faces], _ = normalized(solve(R, X @ Q - origin), H)
+        some_lost, some = face_errors(X, W[faces], scaled, mean=base)
+        lost, whole = lost + some_lost.sum(), whole + some.sum()
+    return W, scaled, float(np.sqrt(lost / whole))
 
 
 def batch_error(X: NDArray[Any], H: NDArray[Any], params: Parameters) -> tuple[float, float]:

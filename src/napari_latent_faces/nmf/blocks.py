@@ -159,15 +159,17 @@ class FaceBlocks:
             pixels *= self.gain
         return pixels
 
-    def read_as_is(self, rows: slice) -> NDArray[np.float32]:
+    def read_as_is(self, rows: slice, faces: NDArray[Any] | None = None) -> NDArray[np.float32]:
         """Return some faces like `read`, but in units of `unit` times `gain`.
 
         Whoever multiplies them with matrices can multiply the smaller products by `gain`.
+        `faces` is what `raw` returned for these rows, if that has been called already.
         """
         if self._is_ready:
             view: NDArray[np.float32] = self.images[rows].reshape(-1, self.p)
             return view
-        faces = self.raw(rows)
+        if faces is None:
+            faces = self.raw(rows)
         buffer = getattr(self._buffers, "values", None)
         if buffer is None:
             buffer = self._buffers.values = np.empty((self.longest, self.p), np.float32)

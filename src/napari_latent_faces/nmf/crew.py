@@ -47,11 +47,14 @@ class Block:
         One over the pixel value that is 1 in the fit, or 1 where that is done already.
     place : slice
         Where they are in the whole stack.
+    raw : array of shape (m, h, w)
+        The pictures as they came, in their own type.
     """
 
     as_is: Array
     gain: np.float32
     place: slice
+    raw: NDArray[Any]
 
     def pixels(self) -> Array:
         """Return the pixels themselves."""
@@ -148,7 +151,8 @@ class LocalCrew:
 
         def work(rows: slice) -> Result:
             place = slice(self.first + rows.start, self.first + rows.stop)
-            block = Block(self.blocks.read_as_is(rows), self.blocks.gain, place)
+            raw = self.blocks.raw(rows)
+            block = Block(self.blocks.read_as_is(rows, raw), self.blocks.gain, place, raw)
             return job(block, shared, *(W[:, rows] for W in weights))
 
         return self.workers.each(work, self.blocks.rows)

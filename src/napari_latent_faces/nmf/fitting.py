@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.canonical import unit_maximum
+from napari_latent_faces.canonical import normalized, unit_maximum
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.nmf.clients import chosen_client
 from napari_latent_faces.nmf.given import Given, given
+from napari_latent_faces.nmf.losses import face_errors
 from napari_latent_faces.nmf.memory import check_memory
 from napari_latent_faces.nmf.missing import iter_missing
 from napari_latent_faces.nmf.multilevel import iter_multilevel
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
-from napari_latent_faces.pixels import as_matrix, as_stack
+from napari_latent_faces.pixels import as_matrix, as_stack, pixel_blocks
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -183,7 +184,19 @@ def _solve_in_memory(stack: FaceStack, params: NMFParams, also: Given) -> Solvin
         state = replace(state, H=H)  # noqa: PLW2901
         if (yield state) == "stop":
             break
-    return replace(state, scale=scale)
+    return _measured(stack, replace(state, scale=scale), also.mask)
+
+
+def _measured(stack: FaceStack, last: Factors, mask: NDArray[np.bool_] | None) -> Factors:
+    """Return factors with the error, in float64, of what the model makes of them."""
+    W, H = normalized(last.W, last.H)
+    hidden = None if mask is None else mask.reshape(1, -1)
+    lost = size = 0.0
+    for faces, block in pixel_blocks(stack.images):
+        rows = block.reshape(len(block), -1)
+        lost2, size2 = face_errors(rows, W[faces], H, last.scale, hidden=hidden)
+        lost, size = lost + lost2.sum(), size + size2.sum()
+    return replace(last, error=float(np.sqrt(lost / size)))
 
 
 def _check_values(X: NDArray[Any], params: NMFParams) -> None:

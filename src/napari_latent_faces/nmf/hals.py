@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_latent_faces.nmf.blocks import cut, one_blas_thread
+from napari_latent_faces.nmf.losses import row_squares
 from napari_latent_faces.nmf.sweeps import SWEEPS, sweep
 from napari_latent_faces.steps import drain
 
@@ -124,12 +125,11 @@ def _weigh(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array,
     return part, _Found(WX, _gram(part), size)
 
 
-def _lose(block: Block, H: Array, W: Array) -> NDArray[np.float32]:
+def _lose(block: Block, H: Array, W: Array) -> NDArray[np.float64]:
     """Sum the squared differences of each face of a block."""
     lost = W.T @ H
     lost -= block.pixels()
-    squares: NDArray[np.float32] = np.vecdot(lost, lost)
-    return squares
+    return row_squares(lost)
 
 
 def _restart(
@@ -363,7 +363,7 @@ class Descent:
 
     def _losses(self, W: Weights, H: Array) -> NDArray[np.float64]:
         """Sum the squared differences of each face: shape (n,)."""
-        return np.concatenate(list(self.crew.each(_lose, H, W))).astype(np.float64)
+        return np.concatenate(list(self.crew.each(_lose, H, W)))
 
 
 def cut_columns(p: int) -> list[slice]:

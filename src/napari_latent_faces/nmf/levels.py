@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_latent_faces.nmf.blocks import FaceBlocks
 from napari_latent_faces.nmf.crew import LocalCrew
+from napari_latent_faces.nmf.losses import row_squares, squares
 from napari_latent_faces.nmf.pyramid import cell_sizes, depth, halve, sizes
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _look(block: Block, survey: _Survey) -> tuple[NDArray[Any], Array]:
     pixels, place = block.as_is, block.place
     if block.gain != 1:  # rounded as on the levels, in one way; the array is not used again
         pixels *= block.gain
-    norms = np.vecdot(pixels, pixels)
+    norms = row_squares(pixels)
     first, last = np.searchsorted(survey.chosen, (place.start, place.stop))
     if last - first < len(pixels):
         pixels = pixels[survey.chosen[first:last] - place.start]
@@ -181,7 +182,7 @@ class LevelReader:
     def _held(self, pictures: Array, level: int, cells: Array, whole: float) -> Level:
         """Return a level of pictures in memory; `whole` is the norm of the full ones."""
         rows = pictures.reshape(len(pictures), -1)
-        norm = float(np.vecdot(rows, rows).sum(dtype=np.float64))
+        norm = squares(rows)
         crew = LocalCrew(FaceBlocks(pictures), self.workers)
         return Level(crew, norm, whole - norm, level, cells)
 

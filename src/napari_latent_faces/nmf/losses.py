@@ -11,9 +11,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["norm", "relative_error", "root_divergence", "row_blocks", "squares"]
+__all__ = [
+    "face_errors",
+    "norm",
+    "relative_error",
+    "root_divergence",
+    "row_blocks",
+    "row_squares",
+    "squares",
+]
 
 _BLOCK_VALUES = 2**22  # of the reconstruction held at a time: 16 MB in float32
+_CHUNK_VALUES = 2**18  # of float64 values held at a time: 2 MB
 
 
 def row_blocks(n: int, p: int) -> Iterator[slice]:
@@ -50,8 +59,59 @@ def relative_error(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], norm_X: fl
 
 
 def squares(values: NDArray[Any]) -> float:
-    """Sum the squares of rows: each in its own type, which is fast, the rows in float64."""
-    return float(np.einsum("ij,ij->i", values, values).sum(dtype=np.float64))
+    """Sum the squares of rows in float64."""
+    return float(row_squares(values).sum())
+
+
+def row_squares(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum the squares of each row in float64, without a copy of the rows."""
+    sums: NDArray[np.float64] = np.einsum("ij,ij->i", values, values, dtype=np.float64)
+    return sums
+
+
+def face_errors(
+    pixels: NDArray[Any],
+    W: NDArray[Any],
+    H: NDArray[Any],
+    scale: float = 1.0,
+    mean: NDArray[Any] | None = None,
+    hidden: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the squared error and the squared norm of each face, calculated in float64.
+
+    Some pixels of all faces are looked at at a time, so that memory stays small however
+    large the pictures are.
+
+    Parameters
+    ----------
+    pixels : array of shape (m, p)
+        The faces, a row each, of any type.
+    W, H : arrays of shape (m, k) and (k, p)
+        Weights and components.
+    scale : float
+        The pixel value that is 1; errors and norms are in its unit.
+    mean : array of shape (p,), optional
+        What the components are added to.
+    hidden : bool array of shape (m, p) or (1, p), optional
+        Pixels that do not count.
+    """
+    m, p = pixels.shape
+    wide = W.astype(np.float64)
+    lost, size = np.zeros((2, m))
+    step = max(1, _CHUNK_VALUES // max(m, len(H)))
+    for first in range(0, p, step):
+        some = slice(first, first + step)
+        seen = np.divide(pixels[:, some], scale, dtype=np.float64)
+        left = wide @ H[:, some].astype(np.float64)
+        if mean is not None:
+            left += mean[some]
+        np.subtract(seen, left, out=left)
+        if hidden is not None:
+            marked = np.broadcast_to(hidden[:, some], seen.shape)
+            seen[marked] = left[marked] = 0
+        lost += row_squares(left)
+        size += row_squares(seen)
+    return lost, size
 
 
 def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss: str) -> float:

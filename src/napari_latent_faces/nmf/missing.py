@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_latent_faces.canonical import normalized
 from napari_latent_faces.masks import PixelMask
 from napari_latent_faces.nmf.blocks import FaceBlocks
 from napari_latent_faces.nmf.given import Given
+from napari_latent_faces.nmf.losses import face_errors
 from napari_latent_faces.nmf.multilevel import iter_multilevel
 from napari_latent_faces.pixels import check_pixels, matrix_dtype, unit_scale
 
@@ -74,20 +76,21 @@ def iter_missing(stack: FaceStack, params: NMFParams, mask: Any, given: Given) -
     while state.iteration < params.max_iter and quiet < _QUIET and not is_stopped:
         left = min(_ROUND, params.max_iter - state.iteration)
         few = replace(params, max_iter=left, tol=0.0)
-        steps = iter_multilevel(faces.stack, few, given=faces.start)
+        steps = iter_multilevel(faces.stack, few, given=faces.start, measured=False)
         state, is_stopped = yield from _relayed(steps, state.iteration, error)
         before, error = error, faces.refill(state)
         quiet = quiet + 1 if before - error <= _ROUND * params.tol * error else 0
-    return faces.told(state, error, converged=params.tol > 0 and quiet >= _QUIET)
+    return faces.told(state, converged=params.tol > 0 and quiet >= _QUIET)
 
 
 def _begin(faces: _Filled, params: NMFParams, given: Given) -> Solving:
     """Return a first factorization, of the faces with the first guesses."""
     if given.start is not None:
         first = replace(params, max_iter=1, tol=0.0)
-        return iter_multilevel(faces.stack, first, given=given)
+        return iter_multilevel(faces.stack, first, given=given, measured=False)
     # half the iterations: the guesses are rough
-    return iter_multilevel(faces.stack, replace(params, max_iter=max(1, params.max_iter // 2)))
+    first = replace(params, max_iter=max(1, params.max_iter // 2))
+    return iter_multilevel(faces.stack, first, measured=False)
 
 
 def _relayed(
@@ -162,10 +165,18 @@ class _Filled:
             self._peak = max(self._peak, float(filled.max()))
         return float(np.sqrt(lost / size))
 
-    def told(self, state: Factors, error: float, *, converged: bool) -> Factors:
-        """Return factors in the units of the faces as they came."""
+    def told(self, state: Factors, *, converged: bool) -> Factors:
+        """Return factors in the units of the faces as they came, and their exact error."""
         assert self._factors is not None
-        W, H = (factor.astype(matrix_dtype(self.source.dtype)) for factor in self._factors)
+        dtype = matrix_dtype(self.source.dtype)
+        W, H = normalized(*(factor.astype(dtype) for factor in self._factors))
+        lost = size = 0.0
+        for faces, block, hidden in self._all():
+            rows = block.reshape(len(block), -1)
+            marks = hidden.reshape(len(hidden), -1)
+            lost2, size2 = face_errors(rows, W[faces], H, self._unit, hidden=marks)
+            lost, size = lost + lost2.sum(), size + size2.sum()
+        error = float(np.sqrt(lost / size))
         return replace(
             state, weights=W, H=H, error=error, converged=converged, scale=self._unit
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_latent_faces.canonical import normalized
 from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
 from napari_latent_faces.nmf.cluster import Cluster, ClusterCrew
 from napari_latent_faces.nmf.crew import LocalCrew
@@ -16,6 +17,7 @@ from napari_latent_faces.nmf.factors import Factors
 from napari_latent_faces.nmf.given import Given
 from napari_latent_faces.nmf.hals import Descent, Penalties
 from napari_latent_faces.nmf.levels import LevelReader
+from napari_latent_faces.nmf.losses import face_errors
 from napari_latent_faces.nmf.pyramid import cell_sizes, enlarge, sizes, smooth
 from napari_latent_faces.nmf.start import initial_factors
 from napari_latent_faces.pixels import matrix_dtype, peak, unit_scale
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.nmf.crew import Crew, Weights
+    from napari_latent_faces.nmf.crew import Block, Crew, Weights
     from napari_latent_faces.nmf.factors import Solving
     from napari_latent_faces.nmf.levels import Level
     from napari_latent_faces.nmf.params import NMFParams
@@ -49,6 +51,8 @@ def iter_multilevel(
     threads: int | None = None,
     client: Any = None,
     given: Given = _NOTHING,
+    *,
+    measured: bool = True,
 ) -> Solving:
     """Factorize a stack of pictures, from coarse to fine.
 
@@ -74,6 +78,9 @@ def iter_multilevel(
     client : distributed.Client, optional
         Its cluster reads the full pictures and works on them; the coarse levels, which
         are small, stay with the threads of this process.
+    measured : bool
+        Look at all faces once more at the end, for an error that is exact: that of the
+        steps is told from products in float32.
 
     Yields
     ------
@@ -97,7 +104,9 @@ def iter_multilevel(
     with ExitStack() as exits:
         workers = exits.enter_context(Workers(threads))
         cluster = client and exits.enter_context(Cluster(client, stack.images))
-        return (yield from _Fit(stack, params, workers, cluster, given).run())
+        fit = _Fit(stack, params, workers, cluster, given)
+        yield from fit.run()
+        return fit.result(measured=measured)
 
 
 class _Fit:
@@ -126,8 +135,8 @@ class _Fit:
 
     # -- fitting ----------------------------------------------------------------
 
-    def run(self) -> Solving:
-        """Fit the levels one after the other; return the factors of all faces."""
+    def run(self) -> Generator[Factors, Literal["stop"] | None, None]:
+        """Fit the levels one after the other."""
         levels = self.reader.read(only_full=self.given.start is not None)
         W, H = self._given() if self.given.start else self._start(levels[0].crew)
         tols = self._tols(levels)
@@ -145,7 +154,6 @@ class _Fit:
                 break
             if finer is not None:
                 descent = self._refine(descent, level, finer, tol)
-        return self._result()
 
     def _tols(self, levels: list[Level]) -> list[float]:
         """Return the tolerance of each level."""
@@ -153,12 +161,25 @@ class _Fit:
         tols[0] = _FIRST_TOL
         return [*(max(tol, self.params.tol) for tol in tols[:-1]), self.params.tol]
 
-    def _result(self) -> Factors:
+    def result(self, *, measured: bool) -> Factors:
         """Return the last factors in the type and the units that the stack asks for."""
         assert self.factors is not None
         dtype = matrix_dtype(self.stack.dtype)
         W = self.factors.W.astype(dtype) * dtype.type(self.gain)
-        return replace(self.factors, weights=W, H=self.factors.H.astype(dtype))
+        last = replace(self.factors, weights=W, H=self.factors.H.astype(dtype))
+        return self._measured(last) if measured else last
+
+    def _measured(self, last: Factors) -> Factors:
+        """Return factors with the error, in float64, of what the model makes of them."""
+        pictures = last.pictures().reshape(self.params.n_components, -1)
+        W, H = normalized(last.W, pictures)
+        with one_blas_thread():
+            sums = np.zeros(2)
+            weights = self.crew.hand_out(np.ascontiguousarray(W.T))
+            for some in self.crew.each(_measure, (H, self.scale, self.given.mask), weights):
+                sums += some
+        error = float(np.sqrt(sums[0] / sums[1]))
+        return replace(last, error=error)
 
     def _start(self, crew: Crew) -> tuple[Array, Array]:
         """Return the factors that the coarsest level starts from."""
@@ -275,6 +296,17 @@ class _Fit:
         W, H = params.alpha_W * p, float(alpha_H) * n
         l1, gain = params.l1_ratio, max(self.gain, 1e-15)
         return Penalties(W * l1 / gain, W * (1 - l1), H * l1 / gain**2, H * (1 - l1) / gain**2)
+
+
+def _measure(
+    block: Block, shared: tuple[NDArray[Any], float, NDArray[np.bool_] | None], W: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return the squared error of a block of faces, and their squared norm."""
+    H, scale, mask = shared
+    hidden = None if mask is None else mask.reshape(1, -1)
+    pixels = block.raw.reshape(len(block.raw), -1)
+    lost, size = face_errors(pixels, W.T, H, scale, hidden=hidden)
+    return np.array([lost.sum(), size.sum()])
 
 
 def _units(
