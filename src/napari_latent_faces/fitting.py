@@ -36,7 +36,8 @@ def iter_fit(
     ----------
     images : FaceStack or array of shape (n, h, w)
         Grey pictures with non-negative pixels, numpy or dask. They are scaled to [0, 1]
-        for the fit: integers by their type's range, floats beyond 1 by their maximum.
+        for the fit: uint8 by 255, other types by their maximum; floats up to 1 stay as
+        they are (unless the largest is below 1/255).
     params : Parameters, optional
         The parameters; their type is the method: `NMFParams` (the default), `PCAParams`,
         `ICAParams`, `DictionaryParams`, `MiniBatchNMFParams` or `KMeansParams`.

@@ -19,6 +19,7 @@ __all__ = [
     "as_pixels",
     "as_stack",
     "check_pixels",
+    "has_own_scale",
     "matrix_dtype",
     "named",
     "peak",
@@ -129,22 +130,30 @@ def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = N
     return largest
 
 
-def unit_scale(pixels: NDArray[Any], dtype: np.dtype[Any]) -> float:
+def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
     """Return the pixel value that becomes 1 in a fit.
 
-    Integers are divided by the largest value of their type (255 for 8 bits), floats by
-    their maximum if that is above 1, else they stay as they are.
+    Pixels of 8 bits (uint8) are divided by 255, all others by the largest pixel of the
+    stack. Floats up to 1 stay as they are, unless the largest is below 1/255: less than
+    one grey level, it is a matter of units.
 
     Parameters
     ----------
-    pixels : array
-        The pixels, in any shape.
+    largest : float
+        The largest pixel.
     dtype : numpy dtype
-        The type that the pixels had before they were turned into floats.
+        The type of the pixels.
     """
-    if dtype.kind in "ui":
-        return float(np.iinfo(dtype).max)
-    return max(1.0, float(pixels.max()))
+    if has_own_scale(dtype):
+        return 1.0 if dtype.kind == "b" else 255.0
+    if dtype.kind == "f" and 1 / 255 <= largest <= 1:
+        return 1.0
+    return largest or 1.0
+
+
+def has_own_scale(dtype: np.dtype[Any]) -> bool:
+    """Return whether the type alone tells the scale, without a look at the pixels."""
+    return dtype.kind == "b" or dtype == np.uint8
 
 
 def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any], float]:
@@ -175,7 +184,7 @@ def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any
         check_pixels(block, stack.names[faces])
         X[faces] = block.reshape(len(block), -1)
     if scale is None:
-        scale = unit_scale(X, stack.dtype)
+        scale = unit_scale(float(X.max()), stack.dtype)
     X /= X.dtype.type(scale)
     return X, scale
 

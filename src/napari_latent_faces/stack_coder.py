@@ -13,7 +13,13 @@ from napari_latent_faces.masks import PixelMask
 from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
 from napari_latent_faces.nmf.losses import face_errors
 from napari_latent_faces.nmf.visible import VisibleParts, same_masks
-from napari_latent_faces.pixels import as_stack, check_pixels, pixel_blocks, unit_scale
+from napari_latent_faces.pixels import (
+    as_stack,
+    check_pixels,
+    has_own_scale,
+    pixel_blocks,
+    unit_scale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -192,14 +198,16 @@ def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float
     """Return the unit of other pictures: the model's own where their type is the same."""
     if stack.dtype.name == model.provenance.dtype:
         return model.scale
-    if stack.dtype.kind in "ui":  # known without a look at them
-        return unit_scale(np.empty(0), stack.dtype)
-    scales = (
-        unit_scale(block if mask is None else mask.cover(block, faces), stack.dtype)
+    if has_own_scale(stack.dtype):
+        return unit_scale(0.0, stack.dtype)
+    largest = (
+        float((block if mask is None else mask.cover(block, faces)).max())
         for faces, block in pixel_blocks(stack.images)
     )
     # an infinite pixel is told of when its face is read
-    return max((scale for scale in scales if np.isfinite(scale)), default=1.0)
+    return unit_scale(
+        max((each for each in largest if each < np.inf), default=0.0), stack.dtype
+    )
 
 
 def _faces(count: int, first: str) -> str:

@@ -11,7 +11,13 @@ import numpy as np
 
 from napari_latent_faces.nmf.blocks import FaceBlocks
 from napari_latent_faces.nmf.losses import row_blocks
-from napari_latent_faces.pixels import as_matrix, matrix_dtype, peak, unit_scale
+from napari_latent_faces.pixels import (
+    as_matrix,
+    has_own_scale,
+    matrix_dtype,
+    peak,
+    unit_scale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,9 +149,9 @@ def _parts(rows: slice, size: int) -> int:
 
 def _checked_scale(stack: FaceStack) -> float:
     """Check all pixels that need it; return the value that becomes 1."""
-    if stack.dtype.kind == "u":
-        return unit_scale(np.empty(0), stack.dtype)
-    return unit_scale(np.array([peak(stack.images, stack.names)]), stack.dtype)
+    if has_own_scale(stack.dtype):
+        return unit_scale(0.0, stack.dtype)
+    return unit_scale(peak(stack.images, stack.names), stack.dtype)
 
 
 @contextmanager

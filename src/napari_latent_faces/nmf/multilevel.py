@@ -20,7 +20,7 @@ from napari_latent_faces.nmf.levels import LevelReader
 from napari_latent_faces.nmf.losses import face_errors
 from napari_latent_faces.nmf.pyramid import cell_sizes, enlarge, sizes, smooth
 from napari_latent_faces.nmf.start import initial_factors
-from napari_latent_faces.pixels import matrix_dtype, peak, unit_scale
+from napari_latent_faces.pixels import has_own_scale, matrix_dtype, peak, unit_scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -314,14 +314,12 @@ def _units(
 ) -> tuple[float, float]:
     """Check all pixels; return the scale of the result, and the unit to calculate in.
 
-    Pixels of a few bits are divided by what their type holds, all others by their
-    maximum, which keeps the smallest of them within the range of float32.
+    The unit is 255 for uint8, and else the largest pixel, which keeps the smallest of them
+    within the range of float32.
     """
-    dtype = stack.dtype
-    if dtype.kind == "u" and dtype.itemsize <= 2:
-        scale = unit_scale(np.empty(0), dtype)
+    if has_own_scale(stack.dtype):
+        scale = unit_scale(0.0, stack.dtype)
         return scale, scale
     look = cluster.peak if cluster else partial(peak, stack.images)
     largest = look(stack.names, mask)
-    scale = unit_scale(np.array([largest]), dtype)
-    return scale, largest or scale
+    return unit_scale(largest, stack.dtype), largest or 1.0
