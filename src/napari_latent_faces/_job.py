@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from psygnal import Signal
 from superqt.utils import create_worker
 
+from napari_latent_faces.report import harmless_lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -137,7 +139,10 @@ class Job:
         from napari.utils.notifications import notification_manager
 
         if not self.is_over:
-            notification_manager.receive_warning(*warning[:4])
+            message, *rest = warning[:4]
+            if isinstance(message, Warning):
+                message = str(message)
+            notification_manager.receive_warning(harmless_lines(message), *rest)
 
     def _on_finished(self) -> None:
         _running.discard(self)
@@ -146,7 +151,7 @@ class Job:
         from napari.utils.notifications import notification_manager, show_error
 
         self.discard()
-        words = str(error) or _WORDLESS.get(type(error), type(error).__name__)
+        words = harmless_lines(str(error)) or _WORDLESS.get(type(error), type(error).__name__)
         if not isinstance(error, _WRONG_INPUT):
             notification_manager.receive_error(type(error), error, error.__traceback__)
         elif not self.is_quiet:

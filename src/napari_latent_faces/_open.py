@@ -34,12 +34,15 @@ def add_faces(viewer: napari.components.ViewerModel, path: str) -> None:
 
     from napari_latent_faces._labels import label_faces
     from napari_latent_faces._reader import NO_LAYER, read_faces_layers
+    from napari_latent_faces.report import harmless_lines
 
     label_faces(viewer)
     try:
         found = read_faces_layers(path)
     except (OSError, ValueError, MemoryError) as error:
-        show_error(str(error) or "There is not enough memory to read these faces.")
+        show_error(
+            harmless_lines(str(error)) or "There is not enough memory to read these faces."
+        )
         return
     for data in found:
         if data is not NO_LAYER:

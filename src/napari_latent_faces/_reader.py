@@ -56,12 +56,13 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
     from napari_latent_faces._preferences import reading_options
     from napari_latent_faces.folder import read_faces
     from napari_latent_faces.layers import faces_layer
+    from napari_latent_faces.report import harmless
 
     one = _single(path)
     if one is None:
         raise ValueError("Open one folder of faces at a time.")
     try:
-        with ReadProgress(f"reading {Path(one).name}") as progress:
+        with ReadProgress(f"reading {harmless(Path(one).name)}") as progress:
             stack = read_faces(one, progress=progress, **reading_options())
     except Cancelled:
         show_info("Reading was cancelled; nothing was opened.")

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.pixels import pixel_blocks
+from napari_latent_faces.report import harmless
 
 if TYPE_CHECKING:
     from napari_latent_faces.stack import FaceStack
@@ -68,6 +69,11 @@ class Provenance:
     reading: dict[str, Any] | None = None
     n_missing: int = 0
     missing: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(map(harmless, self.names)))
+        if self.subjects is not None:
+            object.__setattr__(self, "subjects", tuple(map(harmless, self.subjects)))
 
     @classmethod
     def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:

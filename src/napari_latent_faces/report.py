@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.reading.options import ReadOptions
 
-__all__ = ["ReadReport", "in_one_line"]
+__all__ = ["ReadReport", "harmless", "harmless_lines", "in_one_line"]
 
 
 @dataclass(frozen=True)
@@ -94,3 +95,21 @@ def _grouped(passed_over: tuple[tuple[str, str], ...]) -> list[str]:
 def in_one_line(text: str) -> str:
     """Return a text on one line: what cannot be printed is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+_UNSEEN = "\N{COMBINING GRAPHEME JOINER}"  # takes no room, and no tag or entity has one
+
+
+def harmless(name: str) -> str:
+    """Return a name from a file in a form that can be shown anywhere.
+
+    Qt takes texts with a tag for HTML, and would open the pictures that they name; a
+    terminal obeys control characters. The former get a character that is not seen, the
+    latter are escaped. A harmless name stays as it is.
+    """
+    return re.sub(rf"<(?!{_UNSEEN})|&(?=lt;)", rf"\g<0>{_UNSEEN}", in_one_line(name))
+
+
+def harmless_lines(text: str) -> str:
+    """Return a message, which may hold names of files, with each of its lines harmless."""
+    return "\n".join(map(harmless, text.split("\n")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.report import ReadReport
+from napari_latent_faces.report import ReadReport, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,8 @@ class FaceStack:
         read block by block when it is looked at.
     names : tuple of str, length n
         Path of each picture relative to the folder or archive, with ``/`` between parts.
+        What is not printable in names and subjects is escaped, and an invisible character
+        keeps ``<`` and ``&`` from beginning HTML.
     subjects : tuple of str, length n, or None
         Whose face each picture shows, or None where the names do not tell.
     report : ReadReport
@@ -57,6 +59,9 @@ class FaceStack:
             raise ValueError(f"{n} pictures but {len(self.names)} names.")
         if self.subjects is not None and len(self.subjects) != n:
             raise ValueError(f"{n} pictures but {len(self.subjects)} subjects.")
+        object.__setattr__(self, "names", tuple(map(harmless, self.names)))
+        if self.subjects is not None:
+            object.__setattr__(self, "subjects", tuple(map(harmless, self.subjects)))
 
     @property
     def shape(self) -> tuple[int, int, int]:

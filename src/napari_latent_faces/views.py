@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_latent_faces.report import harmless
 from napari_latent_faces.tiles import GAP
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class FacesView:
         """Return the look of a napari image layer."""
         low, high = layer.contrast_limits
         return cls(
-            layer.name,
+            harmless(layer.name),
             (float(low), float(high)),
             layer.colormap.name,
             tuple(map(float, layer.scale)),

@@ -152,7 +152,7 @@ def test_cancel_ends_at_once(faces, widget, viewer, qtbot):
 def test_removing_the_faces_ends_it(faces, widget, viewer, qtbot):
     begin(widget, qtbot, done=1)
     viewer.layers.remove(faces)
-    assert not widget.is_busy
+    qtbot.waitUntil(lambda: not widget.is_busy)
     assert "The faces were removed." in widget.status.value
     widget.show_model(int(widget.choice.ks[0]))
     assert not viewer.layers

@@ -164,7 +164,7 @@ def test_stop_and_keep(widget, viewer, faces, qtbot):
 def test_removing_the_faces_while_they_are_fitted(widget, viewer, faces, qtbot):
     begin_a_long_fit(widget, qtbot)
     viewer.layers.remove(faces)
-    assert not widget.is_fitting
+    qtbot.waitUntil(lambda: not widget.is_fitting)
     assert not widget.fit_button.enabled
     assert not viewer.layers
 

@@ -14,6 +14,7 @@ from napari_latent_faces._focus import focus_of
 from napari_latent_faces._job import Job
 from napari_latent_faces.export import check_export, iter_export
 from napari_latent_faces.model_file import is_model_file
+from napari_latent_faces.report import harmless_lines
 from napari_latent_faces.script import as_python
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class ResultActions(Container[Widget]):
         try:
             check_export(folder, force=replace)
         except OSError as error:
-            show_error(str(error))
+            show_error(harmless_lines(str(error)))
             return
         self._export = Job(iter_export, self._focus.model, folder, force=replace)
         self._export.stepped.connect(self._on_step)

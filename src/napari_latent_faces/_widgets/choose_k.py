@@ -27,6 +27,7 @@ from napari_latent_faces.choosing import (
 )
 from napari_latent_faces.layers import FACES_KEY, ROLE_KEY, layer_stack
 from napari_latent_faces.nmf import NMFParams
+from napari_latent_faces.report import harmless_lines
 
 if TYPE_CHECKING:
     import napari
@@ -182,7 +183,7 @@ class ChooseKWidget(Container[Widget]):
             options = read_fields(ChoiceOptions, self.effort)
             stack = layer_stack(layer.data, layer.metadata)
         except (TypeError, ValueError) as error:
-            show_error(str(error))
+            show_error(harmless_lines(str(error)))
             return
         changes = {**vars(options), "random_state": self.random_state.value}
         self._measured = layer
@@ -261,7 +262,7 @@ class ChooseKWidget(Container[Widget]):
         try:
             stack = layer_stack(layer.data, layer.metadata)
         except (TypeError, ValueError) as error:
-            show_error(str(error))
+            show_error(harmless_lines(str(error)))
             return
         job = LayerJob(self.viewer, layer, lambda: iter_whole_model(model, stack))
         job.stepped.connect(lambda done: show_progress(self.progress.native, *done))
@@ -284,7 +285,7 @@ class ChooseKWidget(Container[Widget]):
         try:
             ResultLayers(self.viewer, layer, options).show_model(model)
         except ValueError as error:  # the faces are no longer those that were measured
-            show_error(str(error))
+            show_error(harmless_lines(str(error)))
             return
         self.status.value = (
             f"Shown: k = {model.n_components}, relative error {model.error:.4f} over all "
@@ -307,7 +308,7 @@ class ChooseKWidget(Container[Widget]):
         try:
             self.choice.save_csv(path)
         except OSError as error:
-            show_error(f"{path} cannot be written: {error.strerror or error}.")
+            show_error(harmless_lines(f"{path} cannot be written: {error.strerror or error}."))
             return
         self.status.value = f"Saved {path}."
 

@@ -44,6 +44,7 @@ from napari_latent_faces._widgets.parts import (
 from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.layers import faces_layer
 from napari_latent_faces.methods import METHODS
+from napari_latent_faces.report import harmless_lines
 
 if TYPE_CHECKING:
     import napari
@@ -267,7 +268,7 @@ class FitWidget(Container[Widget]):
             ignore = self.ignore.value if params.takes_mask else None  # else it is hidden
             session = FitSession(self.viewer, self.faces.value, params, options, ignore)
         except (TypeError, ValueError) as error:
-            show_error(str(error))
+            show_error(harmless_lines(str(error)))
             return None
         session.stepped.connect(self._show_step)
         session.ended.connect(self._show_end)

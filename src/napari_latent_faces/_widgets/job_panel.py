@@ -18,6 +18,7 @@ from napari_latent_faces._widgets.model_choice import ModelChoice
 from napari_latent_faces._widgets.parts import settle, show_progress
 from napari_latent_faces._widgets.removal import RemovalWatch
 from napari_latent_faces.layers import ROLE_KEY
+from napari_latent_faces.report import harmless_lines
 
 if TYPE_CHECKING:
     import napari
@@ -156,7 +157,7 @@ class JobPanel(Container[Widget]):
         try:
             job = self._make_job()
         except (TypeError, ValueError) as error:
-            show_error(str(error))
+            show_error(harmless_lines(str(error)))
             self.status.value = str(error)
             return None
         job.progressed.connect(self._show_progress)

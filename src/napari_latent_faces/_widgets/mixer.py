@@ -32,6 +32,7 @@ from napari_latent_faces._widgets.mixer_steps import StepsPart
 from napari_latent_faces._widgets.parts import fill_section, settle, show_progress
 from napari_latent_faces._widgets.weight_list import WeightList
 from napari_latent_faces.mixing import listed, weight_ranges, weight_units
+from napari_latent_faces.report import harmless_lines
 
 if TYPE_CHECKING:
     import napari
@@ -298,7 +299,7 @@ class MixerWidget(QWidget):
         try:
             n = self._desk.save_recipes(path if path.endswith(".csv") else f"{path}.csv")
         except (OSError, ValueError) as error:
-            show_error(f"The recipes were not saved: {error}")
+            show_error(harmless_lines(f"The recipes were not saved: {error}"))
         else:
             self.status.setText(f"Saved {n} recipe{'s' * (n != 1)}.")
 

@@ -15,6 +15,7 @@ from napari_latent_faces._job import Job
 from napari_latent_faces._widgets.long_names import allow_long_names
 from napari_latent_faces.layers import MODEL_KEY
 from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.report import harmless
 
 if TYPE_CHECKING:
     import napari
@@ -114,7 +115,7 @@ class ModelChoice(Container[Widget]):
             The running job; it returns the model.
         """
         self.abandon()
-        name = Path(path).name
+        name = harmless(Path(path).name)
         job = self._job = Job(LatentFaces.load, path)
         job.returned.connect(lambda model: self._take(name, model))
         job.ended.connect(self._end)

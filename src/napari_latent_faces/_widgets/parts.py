@@ -8,6 +8,7 @@ from weakref import ref
 from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QIcon, QPixmap
+from qtpy.QtWidgets import QLabel
 
 from napari_latent_faces._widgets.crowding import make_room
 from napari_latent_faces._widgets.tab_order import tab_in_reading_order
@@ -105,6 +106,8 @@ def settle(panel: QWidget, lowest: int = 0) -> None:
     lowest : int, default=0
         Pixels that it is high at least; 0 leaves that to its parts.
     """
+    for label in panel.findChildren(QLabel):  # names of files are no HTML
+        label.setTextFormat(Qt.TextFormat.PlainText)
     panel.setMinimumSize(_NARROWEST, lowest)
     tab_in_reading_order(panel)
     make_room(panel)

@@ -36,6 +36,7 @@ from napari_latent_faces.cli.progress import progress, write_line
 from napari_latent_faces.methods import METHODS
 from napari_latent_faces.nmf.params import NMFParams
 from napari_latent_faces.reading.options import ReadOptions
+from napari_latent_faces.report import in_one_line
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -277,6 +278,11 @@ def _drain(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
 
 
 def _message(error: object) -> str:
+    # names of files and in models may hold what a terminal obeys
+    return "\n".join(map(in_one_line, _words(error).split("\n")))
+
+
+def _words(error: object) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return spelled(str(error), *METHODS.values(), ReadOptions, ChoiceOptions) or "out of memory"

@@ -10,7 +10,7 @@ from napari_latent_faces.cli.options import chosen
 from napari_latent_faces.cli.parser import PROGRAM
 from napari_latent_faces.cli.progress import progress, write_line
 from napari_latent_faces.reading.options import ReadOptions
-from napari_latent_faces.report import in_one_line
+from napari_latent_faces.report import harmless, in_one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -87,8 +87,8 @@ def find_face(model: LatentFaces, words: str) -> int:
         If there is no such face; the message names some that are.
     """
     names = model.provenance.names
-    if words in names:
-        return names.index(words)
+    if harmless(words) in names:
+        return names.index(harmless(words))
     n = len(model.weights)
     if words.isdecimal() and int(words) < n:
         return int(words)
