@@ -10,7 +10,7 @@ import numpy as np
 from napari_latent_faces.colours import DIVERGING, component_colours
 from napari_latent_faces.lazy import LazyReconstruction, LazyResidual
 from napari_latent_faces.pixels import as_stack, named
-from napari_latent_faces.report import ReadReport
+from napari_latent_faces.report import ReadReport, harmless
 from napari_latent_faces.tiles import GAP, gallery_columns, montage
 from napari_latent_faces.views import AXES, FacesView, stack_layer
 
@@ -71,7 +71,7 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
     return (
         stack.images,
         {
-            "name": name,
+            "name": harmless(name),
             "axis_labels": AXES,
             "colormap": "gray",
             "contrast_limits": _contrast_limits(stack.images),
@@ -145,7 +145,7 @@ def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
     list of tuple
         Layer data: array, keyword arguments and ``"image"``.
     """
-    view = FacesView(name, (0.0, model.scale))
+    view = FacesView(harmless(name), (0.0, model.scale))
     return [gallery_layer(model, view, places=2), reconstruction_layer(model, view, place=0)]
 
 
@@ -277,10 +277,28 @@ def residual_layer(
         How many pictures to the right of the faces it lies.
     """
     residual = LazyResidual(images, model)
-    limit = max(float(np.abs(residual[i]).max()) for i in _sample(len(residual))) or 1.0
+    limit = _residual_limit(model)
     name, metadata = f"residual [{view.name}]", _metadata(model, view, "residual")
     colours = {"colormap": DIVERGING, "contrast_limits": (-limit, limit)}
     return stack_layer(residual, name, view, place, metadata, **colours)
+
+
+def _residual_limit(model: LatentFaces) -> float:
+    """Return how far from 0 most residuals lie, without a look at the faces.
+
+    Where a fit has converged, the reconstructions are at right angles to what they leave,
+    so the relative error tells the residuals' root mean square from theirs.
+    """
+    parts = [model.components.reshape(model.n_components, -1).astype(np.float64)]
+    weights = [np.asarray(model.weights, np.float64)]
+    if model.mean is not None:
+        parts.append(model.mean.reshape(1, -1).astype(np.float64))
+        weights.append(np.ones((len(model.weights), 1)))
+    H, W = np.concatenate(parts), np.concatenate(weights, axis=1)
+    power = float(((W.T @ W) * (H @ H.T)).sum()) / (len(W) * H.shape[1])
+    error = min(float(model.error), 0.99)
+    rms = model.scale * error * np.sqrt(max(power, 0.0) / (1 - error**2))
+    return float(4 * rms) or 1.0
 
 
 def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
