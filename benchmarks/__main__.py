@@ -26,6 +26,7 @@ from benchmarks import (
     page,
     reading,
     solver,
+    waiting,
     window,
 )
 from benchmarks.setting import Setting, Skipped
@@ -38,6 +39,7 @@ _PAGE = _DOCS / "performance.md"
 
 PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "machine": machine.part,
+    "waiting": waiting.part,
     "orl": solver.orl,
     "archive": solver.archive,
     "levels": levels.part,
