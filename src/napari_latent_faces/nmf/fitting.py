@@ -33,11 +33,15 @@ if TYPE_CHECKING:
 
     Fitting = Generator["FitStep", Literal["stop"] | None, LatentFaces]
 
-__all__ = ["ConvergenceWarning", "FitStep", "fit", "iter_fit"]
+__all__ = ["ConvergenceWarning", "FitStep", "PenaltyWarning", "fit", "iter_fit"]
 
 
 class ConvergenceWarning(UserWarning):
     """A fit ended at ``max_iter`` iterations, before it converged."""
+
+
+class PenaltyWarning(UserWarning):
+    """Penalties are so strong that components are empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +158,30 @@ def _steps(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Fit
             ConvergenceWarning,
             stacklevel=3,
         )
+    _check_penalties(state, params)
     return _model(stack, params, also, state, reason)
+
+
+def _check_penalties(state: Factors, params: NMFParams) -> None:
+    """Warn of components that penalties have made empty."""
+    penalties = {"alpha_W": params.alpha_W, "alpha_H": params.alpha_H}
+    named = [
+        f"{name}={value:g}" for name, value in penalties.items() if value not in (0, "same")
+    ]
+    empty = int((~(state.W.any(axis=0) & state.H.any(axis=1))).sum())
+    if not named or not empty:
+        return
+    which = (
+        "all components are"
+        if empty == params.n_components
+        else (f"{empty} of {params.n_components} components are")
+    )
+    warnings.warn(
+        f"The penalty {' and '.join(named)} is so strong that {which} empty: choose a smaller "
+        "one.",
+        PenaltyWarning,
+        stacklevel=4,
+    )
 
 
 def _solve(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Solving:

@@ -91,8 +91,9 @@ def iter_sklearn(
         converged = done < chunk or (iteration % _CHECK_EVERY == 0 and has_converged(W, H))
         error = relative_error(X, W, H, norm_X)
         # a copy: scikit-learn goes on in the same memory
-        yield Factors(W, H.copy(), size, iteration, converged, error)
-        if converged:
+        is_empty = not (W.any() and H.any())  # by a penalty; scikit-learn goes no further
+        yield Factors(W, H.copy(), size, iteration, converged or is_empty, error)
+        if converged or is_empty:
             return
         seconds = (time.perf_counter() - began) / chunk
         chunk = max(1, min(_CHECK_EVERY, int(_PACE / max(seconds, 1e-6))))
