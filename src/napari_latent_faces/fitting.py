@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.masks import split_mask
 from napari_latent_faces.nmf import fitting as nmf
 from napari_latent_faces.nmf.params import NMFParams
-from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.pixels import as_pictures, as_stack
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def iter_fit(
     *,
     start: Any = None,
     mask: Any = None,
+    missing: str | None = None,
+    shape: tuple[int, int] | None = None,
     client: Any = "auto",
     **changes: Any,
 ) -> Fitting:
@@ -51,6 +54,11 @@ def iter_fit(
         Of NMF: **true or nonzero marks pixels to leave out**, such as the background; they may
         hold anything, NaN too. With one mask for all faces, the components are 0 there;
         with one for each, they are learnt from the faces in which they are visible.
+        The mask of a `numpy.ma.MaskedArray` counts, too.
+    missing : {"nan"}, optional
+        Leave out pixels that are NaN, as if a mask marked them.
+    shape : (int, int), optional
+        Height and width of the pictures, if `images` has the shape (n, h * w).
     client : distributed.Client, "auto" or None
         Whose cluster reads the pictures and works on them: a dask array, fitted by NMF
         with the solver ``"multilevel"``. ``"auto"`` is the active client if there is one
@@ -90,6 +98,9 @@ def iter_fit(
     >>> for step in steps:  # doctest: +SKIP
     ...     print(step.iteration, step.error)
     """
+    if shape is not None:
+        images = as_pictures(images, shape)
+    images, mask = split_mask(images, mask, missing)
     if params is None or isinstance(params, NMFParams):
         return nmf.iter_fit(images, params, start=start, mask=mask, client=client, **changes)
     _check_plain(params, start, mask, client)
@@ -112,6 +123,8 @@ def fit(
     *,
     start: Any = None,
     mask: Any = None,
+    missing: str | None = None,
+    shape: tuple[int, int] | None = None,
     client: Any = "auto",
     **changes: Any,
 ) -> LatentFaces:
@@ -119,7 +132,7 @@ def fit(
 
     Parameters
     ----------
-    images, params, start, mask, client, **changes
+    images, params, start, mask, missing, shape, client, **changes
         As in `iter_fit`.
 
     Returns
@@ -139,7 +152,8 @@ def fit(
     >>> model.components.shape, model.weights.shape
     ((2, 8, 8), (9, 2))
     """
-    return drain(iter_fit(images, params, start=start, mask=mask, client=client, **changes))
+    options = {"start": start, "mask": mask, "missing": missing, "shape": shape}
+    return drain(iter_fit(images, params, client=client, **options, **changes))
 
 
 def _check_plain(params: Parameters, start: Any, mask: Any, client: Any) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_latent_faces.pixels import pixel_blocks
+from napari_latent_faces.stack import FaceStack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +23,7 @@ __all__ = [
     "marked_faces",
     "mask_from_text",
     "mask_to_text",
+    "split_mask",
     "stroke_mask",
 ]
 
@@ -86,6 +89,46 @@ class PixelMask:
         """Return pictures (m, h, w) with 0 in place of what is ignored."""
         covered: NDArray[Any] = np.where(self.hidden(faces), block.dtype.type(0), block)
         return covered
+
+
+def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tuple[Any, Any]:
+    """Return pictures without a mask of their own, and all that is to be ignored of them.
+
+    Parameters
+    ----------
+    images : FaceStack or array of shape (n, h, w)
+        A `numpy.ma.MaskedArray` has a mask of its own.
+    mask : array of shape (h, w) or (n, h, w), optional
+        What is to be ignored besides.
+    missing : {"nan"}, optional
+        Whether pixels that are NaN are to be ignored, too.
+
+    Returns
+    -------
+    images : FaceStack or array
+        Without a mask.
+    mask : array of shape (h, w) or (n, h, w), or None
+        Of shape (h, w) where it is the same for all faces.
+    """
+    if missing not in (None, "nan"):
+        raise ValueError(f"missing must be 'nan' or None, got {missing!r}.")
+    if isinstance(images, FaceStack):
+        pictures, mask = split_mask(images.images, mask, missing)
+        is_plain = pictures is images.images
+        return images if is_plain else replace(images, images=pictures), mask
+    marks = []
+    if isinstance(images, np.ma.MaskedArray):
+        marks.append(np.ma.getmaskarray(images))
+        images = images.data
+    if missing == "nan":
+        marks.append(np.isnan(images if hasattr(images, "ndim") else np.asarray(images)))
+    marks = [each for each in marks if each.any()]
+    if not marks:
+        return images, mask
+    own = np.asarray(np.logical_or.reduce(marks))
+    if own.ndim == 3 and (own == own[:1]).all():
+        own = own[0]
+    return images, own if mask is None else own | (np.asarray(mask) != 0)
 
 
 class FaceMasks:

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_latent_faces.encoding import encoded_model, iter_encode
 from napari_latent_faces.lazy import LazyReconstruction, LazyStack, crop
-from napari_latent_faces.masks import PixelMask, marked_faces
+from napari_latent_faces.masks import PixelMask, marked_faces, split_mask
 from napari_latent_faces.pixels import as_pixels, as_stack
 from napari_latent_faces.steps import drain
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["MendedFaces", "iter_mend", "mend"]
 
 
-def mend(model: LatentFaces, images: Any, mask: Any) -> NDArray[Any]:
+def mend(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
     """Replace the marked pixels of faces by what the model expects there.
 
     Each face is encoded from its visible pixels only (`encode`); the reconstruction
@@ -34,9 +34,10 @@ def mend(model: LatentFaces, images: Any, mask: Any) -> NDArray[Any]:
         The model.
     images : FaceStack or array of shape (m, h, w) or (h, w)
         Grey pictures of the size of the components.
-    mask : array of shape (h, w) or (m, h, w)
+    mask : array of shape (h, w) or (m, h, w), optional
         **True or nonzero marks pixels to replace**; one mask for all faces or one for
-        each. What is marked may hold anything, NaN too.
+        each. What is marked may hold anything, NaN too. The mask of a
+        `numpy.ma.MaskedArray` counts, too.
 
     Returns
     -------
@@ -60,6 +61,9 @@ def mend(model: LatentFaces, images: Any, mask: Any) -> NDArray[Any]:
     if getattr(images, "ndim", 0) == 2:
         face: NDArray[Any] = mend(model, images[None], mask)[0]
         return face
+    images, mask = split_mask(images, mask)
+    if mask is None:
+        raise ValueError("There is no mask: mark what is to be replaced (True or nonzero).")
     return np.asarray(drain(iter_mend(model, images, mask)))
 
 

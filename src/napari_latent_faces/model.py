@@ -249,14 +249,15 @@ class LatentFaces:
 
         return relative_errors(self, images, weights, mask)
 
-    def mend(self, images: Any, mask: Any) -> NDArray[Any]:
+    def mend(self, images: Any, mask: Any = None) -> NDArray[Any]:
         """Replace marked pixels of faces by what these components expect there.
 
         Parameters
         ----------
         images : FaceStack or array of shape (m, h, w) or (h, w)
             Grey pictures of the size of the components.
-        mask : array of shape (h, w) or (m, h, w)
+        mask : array of shape (h, w) or (m, h, w), optional
+            Beside the mask of a `numpy.ma.MaskedArray`.
             **True or nonzero marks pixels to replace.** They are not looked at.
 
         Returns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_matrix",
+    "as_pictures",
     "as_pixels",
     "as_stack",
     "check_pixels",
@@ -27,6 +29,7 @@ __all__ = [
     "unit_scale",
 ]
 
+_ADVICE = "replace them first, or mark them with mask= (missing='nan' marks those that are NaN)"
 _BLOCK_VALUES = 2**24  # pixels looked at in one go
 
 
@@ -51,12 +54,35 @@ def as_stack(images: Any) -> FaceStack:
         if not hasattr(images, "ndim"):
             images = np.asarray(images)
         _check_shape(images.shape)
+        _warn_of_faces_last(images)
         stack = FaceStack(images, tuple(f"face {i}" for i in range(len(images))))
     if stack.dtype.kind not in "buif":
         raise TypeError(f"The pixels must be real numbers, got {stack.dtype}.")
     if 0 in stack.shape[1:]:
         raise ValueError(f"The pictures have no pixels: their shape is {stack.shape[1:]}.")
     return stack
+
+
+def as_pictures(images: Any, shape: tuple[int, int]) -> Any:
+    """Return rows of shape (n, h * w) as pictures of a given height and width.
+
+    Raises
+    ------
+    TypeError
+        If the pictures are a `FaceStack`, which has a shape.
+    ValueError
+        If the rows have another number of pixels.
+    """
+    if isinstance(images, FaceStack):
+        raise TypeError("shape=(h, w) is for arrays with a face a row, not for a FaceStack.")
+    rows = images if hasattr(images, "ndim") else np.asarray(images)
+    h, w = shape
+    if rows.ndim != 2 or rows.shape[1] != h * w:
+        raise ValueError(
+            f"shape={(h, w)} needs rows of {h * w} pixels, got an array of shape "
+            f"{tuple(rows.shape)}."
+        )
+    return rows.reshape(len(rows), h, w)
 
 
 def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
@@ -88,11 +114,33 @@ def _check_shape(shape: tuple[int, ...]) -> None:
         )
     if len(shape) == 2:
         raise ValueError(
-            f"One picture of shape {shape} is not enough: a stack of pictures (face, y, x) "
-            "is needed."
+            f"An array of shape {shape} is one picture, or has a face a row: a stack of "
+            "pictures (face, y, x) is needed. Give the height and width of rows with "
+            "shape=(h, w)."
         )
     if len(shape) != 3:
         raise ValueError(f"A stack of pictures (face, y, x) is needed, got the shape {shape}.")
+
+
+def _warn_of_faces_last(images: Any) -> None:
+    """Warn if neighbours along the last axis differ much more than along both others."""
+    if (
+        not isinstance(images, np.ndarray)
+        or min(images.shape) < 8
+        or images.dtype.kind not in "uif"
+    ):
+        return
+    some = np.asarray(images[:64, :64, :64], np.float64)
+    if not np.isfinite(some).all():
+        return
+    faces, y, x = (float(np.abs(np.diff(some, axis=axis)).mean()) for axis in range(3))
+    if max(faces, y) < x / 2:
+        n = images.shape[-1]
+        warnings.warn(
+            f"The stack of shape {images.shape} looks like {n} faces along the last axis: the "
+            "first axis must be that of the faces. If so, give np.moveaxis(images, -1, 0).",
+            stacklevel=2,
+        )
 
 
 def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
@@ -223,7 +271,7 @@ def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
     """Say which face has a pixel that cannot be factorized."""
     for bad, what, advice in (
-        (~np.isfinite(block), "NaN or infinite", "replace them first"),
+        (~np.isfinite(block), "NaN or infinite", _ADVICE),
         (block < 0, "negative", "shift or clip them first: a fit needs values of 0 or more"),
     ):
         faces = np.flatnonzero(bad.any(axis=(1, 2)))

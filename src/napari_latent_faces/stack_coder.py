@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.masks import PixelMask
+from napari_latent_faces.masks import PixelMask, split_mask
 from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
 from napari_latent_faces.nmf.losses import face_errors
 from napari_latent_faces.nmf.visible import VisibleParts, same_masks
@@ -61,6 +61,7 @@ class StackCoder:
     def __init__(
         self, model: LatentFaces, images: Any, mask: Any = None, weights: Any = None
     ) -> None:
+        images, mask = split_mask(images, mask)
         self._stack = stack = as_stack(images)
         model.check_size(stack.shape[1:])
         self._mask = _pixel_mask(model, mask, stack.shape)
