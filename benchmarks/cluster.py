@@ -22,7 +22,7 @@ from benchmarks import stacks
 from benchmarks.apart import apart
 from benchmarks.page import seconds, table
 from benchmarks.setting import Skipped
-from napari_latent_faces import iter_fit
+from napari_latent_faces.fitting import iter_fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +147,7 @@ def _client(copy_every: int | None) -> Iterator[Any]:
     """Connect to a new cluster, which lives in a process of its own."""
     from distributed import Client
 
-    from napari_latent_faces.nmf import cluster
+    from napari_latent_faces.solvers import cluster
 
     if copy_every is not None:
         cluster._COPY_EVERY = copy_every  # noqa: SLF001 - what is measured

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.machine import product_rate
 from benchmarks.memory import PeakMemory
-from napari_latent_faces import iter_fit
-from napari_latent_faces.nmf.blocks import FaceBlocks
+from napari_latent_faces.fitting import iter_fit
+from napari_latent_faces.solvers.blocks import FaceBlocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from benchmarks import stacks
 from benchmarks.apart import apart
 from benchmarks.memory import PeakMemory, mapped, peak_resident
 from benchmarks.page import megabytes, seconds, table
-from napari_latent_faces import fit
+from napari_latent_faces.fitting import fit
 
 if TYPE_CHECKING:
     from benchmarks.setting import Setting

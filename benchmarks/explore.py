@@ -70,7 +70,7 @@ def _two(values: list[float]) -> tuple[str, str]:
 
 def search(n: int, h: int, w: int, k: int, times: int) -> list[float]:
     """Return the seconds that searches for faces like one of them take."""
-    from napari_latent_faces.nearest import NearestFaces
+    from napari_latent_faces.explaining import NearestFaces
 
     model = random_model(n, h, w, k)
     nearest = NearestFaces(model)
@@ -86,8 +86,7 @@ def follow(n: int, h: int, w: int, k: int, times: int) -> dict[str, Any]:
     """Return what moves of the slider cost in a window with the panel."""
     from qtpy.QtCore import QCoreApplication
 
-    from napari_latent_faces._focus import focus_of
-    from napari_latent_faces._gallery import galleries_of
+    from napari_latent_faces.viewer.session import focus_of, galleries_of
 
     viewer, panel, ready = _explored(random_model(n, h, w, k))
     focus, galleries = focus_of(viewer), galleries_of(viewer)
@@ -147,9 +146,9 @@ def _explored(model: LatentFaces) -> tuple[Any, Any, float]:
     """Open a window with faces, a model of them and the panel; wait until it is ready."""
     from napari.layers import Layer
 
-    from napari_latent_faces._results import ResultLayers, ShowOptions
-    from napari_latent_faces.layers import faces_layer
-    from napari_latent_faces.pixels import as_stack
+    from napari_latent_faces.stack import as_stack
+    from napari_latent_faces.viewer.layers import faces_layer
+    from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 
     viewer = open_window()
     one = np.random.default_rng(2).integers(0, 255, (1, *model.shape[1:])).astype(np.uint8)
@@ -170,7 +169,7 @@ def _explored(model: LatentFaces) -> tuple[Any, Any, float]:
 def random_model(n: int, h: int, w: int, k: int) -> LatentFaces:
     """Return a model of random numbers."""
     from napari_latent_faces.model import LatentFaces, Provenance
-    from napari_latent_faces.nmf import NMFParams
+    from napari_latent_faces.params import NMFParams
 
     rng = np.random.default_rng(0)
     names = tuple(f"s{i // 10}/{i % 10}.png" for i in range(n))

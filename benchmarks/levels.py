@@ -16,18 +16,17 @@ from benchmarks.apart import apart
 from benchmarks.contestants import OURS, is_installed, without_numba
 from benchmarks.page import milliseconds, table
 from benchmarks.setting import Skipped
-from napari_latent_faces import iter_fit
-from napari_latent_faces.nmf.blocks import FaceBlocks, Workers, one_blas_thread
-from napari_latent_faces.nmf.crew import LocalCrew
-from napari_latent_faces.nmf.hals import cut_columns
-from napari_latent_faces.nmf.pyramid import halve
-from napari_latent_faces.nmf.sweeps import sweep
+from napari_latent_faces.fitting import iter_fit
+from napari_latent_faces.solvers.blocks import FaceBlocks, LocalCrew, Workers, one_blas_thread
+from napari_latent_faces.solvers.hals import cut_columns
+from napari_latent_faces.solvers.kernel import sweep
+from napari_latent_faces.solvers.pyramid import halve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.setting import Setting
-    from napari_latent_faces.nmf.crew import Block
+    from napari_latent_faces.solvers.blocks import Block
 
 __all__ = ["measure", "part", "prepare"]
 
@@ -92,7 +91,7 @@ def prepare(folder: str) -> dict[str, float]:
     import sklearn.utils.extmath  # noqa: F401 - what a fit imports in any case
 
     times = [time.perf_counter()]
-    for module in ("numba", "napari_latent_faces.nmf.kernel"):
+    for module in ("numba", "napari_latent_faces.solvers.kernel"):
         import_module(module)
         times.append(time.perf_counter())
     return {"numba": times[1] - times[0], "kernel": times[2] - times[1]}

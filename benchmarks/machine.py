@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.apart import apart
 from benchmarks.page import table
-from napari_latent_faces.nmf.blocks import Workers, one_blas_thread, processors
+from napari_latent_faces.solvers.blocks import Workers, one_blas_thread, processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -58,7 +58,7 @@ def _two(values: list[float], written: Callable[[float], str]) -> tuple[str, str
 
 def change(side: int, k: int, times: int) -> list[float]:
     """Return the seconds that each change of one weight takes, of one and the same."""
-    from napari_latent_faces.mixing import MixedPicture
+    from napari_latent_faces.mixing.mix import MixedPicture
 
     picture = MixedPicture(_model(_FACES, side, k), np.full(k, 0.5))
     picture.set_weight(3, 0.0)
@@ -67,7 +67,7 @@ def change(side: int, k: int, times: int) -> list[float]:
 
 def blend(side: int, k: int, times: int) -> list[float]:
     """Return the seconds that each change of all weights takes."""
-    from napari_latent_faces.mixing import MixedPicture
+    from napari_latent_faces.mixing.mix import MixedPicture
 
     picture = MixedPicture(_model(_FACES, side, k), np.full(k, 0.5))
     return [
@@ -107,7 +107,7 @@ def open_panel(k: int) -> float:
 
 def draw(n: int, k: int, runs: int) -> dict[str, list[float]]:
     """Return the seconds until random faces can be drawn, and that drawing takes."""
-    from napari_latent_faces.mixing import WeightSampler
+    from napari_latent_faces.mixing.sampling import WeightSampler
 
     model = _model(n, 8, k)
     WeightSampler(_model(10, 8, 2)).draw(1)  # imports what it needs
@@ -129,7 +129,7 @@ def _timed(job: Callable[[], Any]) -> float:
 def _model(n: int, side: int, k: int) -> Any:
     """Return a model of noise: a third of the weights are 0."""
     from napari_latent_faces.model import LatentFaces, Provenance
-    from napari_latent_faces.nmf import NMFParams
+    from napari_latent_faces.params import NMFParams
 
     rng = np.random.default_rng(0)
     weights = rng.exponential(1 / k, (n, k)).astype(np.float32)
@@ -149,10 +149,10 @@ def _viewer(model: Any) -> Any:
     import napari
 
     from benchmarks.window import open_window
-    from napari_latent_faces._results import ResultLayers, ShowOptions
-    from napari_latent_faces.layers import faces_layer
-    from napari_latent_faces.mixing import to_pixels
-    from napari_latent_faces.pixels import as_stack
+    from napari_latent_faces.mixing.mix import to_pixels
+    from napari_latent_faces.stack import as_stack
+    from napari_latent_faces.viewer.layers import faces_layer
+    from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 
     viewer = open_window()
     stack = as_stack(to_pixels(model.reconstruct(), "uint8"))

@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks import stacks
 from benchmarks.apart import apart
 from benchmarks.page import ratio, seconds, table
-from napari_latent_faces import read_faces
-from napari_latent_faces.nmf.blocks import processors
+from napari_latent_faces.reading import read_faces
+from napari_latent_faces.solvers.blocks import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.setting import Skipped
-from napari_latent_faces import draw_faces, read_faces
+from napari_latent_faces.reading import read_faces
+from napari_latent_faces.synthetic import draw_faces
 
 __all__ = ["drawn", "real", "varied", "varied_on_disk"]
 

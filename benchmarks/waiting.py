@@ -143,7 +143,7 @@ def fits(path: str, who: str) -> dict[str, dict[str, float]]:
     for which in ("first", "second"):
         with _Clock() as clock:
             if who == "ours":
-                from napari_latent_faces import fit
+                from napari_latent_faces.fitting import fit
 
                 fit(images, n_components=20)
             else:
@@ -173,7 +173,7 @@ def choose_ours(path: str, ks: list[int]) -> dict[str, dict[str, float]]:
     """Measure numbers of components, held-out errors and stability included."""
     import numpy as np
 
-    from napari_latent_faces import iter_choose_k
+    from napari_latent_faces.choosing.search import iter_choose_k
 
     images, found = np.load(path), {}
     with _Clock() as clock:
@@ -212,7 +212,7 @@ def encode(path: str, who: str) -> dict[str, float]:
     import numpy as np
     from sklearn.decomposition import NMF
 
-    from napari_latent_faces import fit
+    from napari_latent_faces.fitting import fit
 
     images = np.load(path)
     some = images[:: max(1, len(images) // 400)]
@@ -248,7 +248,8 @@ def keep(path: str, place: str, who: str) -> dict[str, dict[str, float]]:
     import numpy as np
     from sklearn.decomposition import NMF
 
-    from napari_latent_faces import LatentFaces, fit
+    from napari_latent_faces.fitting import fit
+    from napari_latent_faces.model import LatentFaces
 
     images = np.load(path)
     if who == "ours":

@@ -143,8 +143,8 @@ def fit_in_window(path: str, runs: int) -> dict[str, Any]:
     """Fit the stack in a file again and again, as a click on Fit does."""
     import napari
 
-    from napari_latent_faces.layers import faces_layer
-    from napari_latent_faces.pixels import as_stack
+    from napari_latent_faces.stack import as_stack
+    from napari_latent_faces.viewer.layers import faces_layer
 
     viewer = open_window()
     stack = as_stack(np.load(path))
@@ -172,9 +172,9 @@ def fit_in_window(path: str, runs: int) -> dict[str, Any]:
 
 def slide(n: int, side: int, k: int, times: int) -> list[float]:
     """Return the seconds that each of some slices of a reconstruction takes."""
-    from napari_latent_faces.lazy import LazyReconstruction
     from napari_latent_faces.model import LatentFaces, Provenance
-    from napari_latent_faces.nmf import NMFParams
+    from napari_latent_faces.params import NMFParams
+    from napari_latent_faces.viewer.layers import LazyReconstruction
 
     rng = np.random.default_rng(0)
     model = LatentFaces.from_factors(

@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 
 from napari_latent_faces.cli.parser import command_parser
-from napari_latent_faces.methods import METHODS
-from napari_latent_faces.nmf.params import NMFParams
+from napari_latent_faces.params import METHODS, NMFParams
 
 PAGE = Path(__file__).parent / "reference" / "command-line.md"
 WIDTH = "96"  # columns

@@ -30,7 +30,7 @@ def fit() -> Image.Image:
 
 def explain() -> Image.Image:
     """Return the panel of what builds a face, with a component chosen."""
-    from napari_latent_faces._focus import focus_of
+    from napari_latent_faces.viewer.session import focus_of
 
     with Studio() as studio:
         model = studio.fit()
@@ -57,8 +57,8 @@ def mixer() -> Image.Image:
 
 def mend() -> Image.Image:
     """Return a face that the model has not seen, a bar painted over its eyes, and it mended."""
-    from napari_latent_faces import draw_faces
-    from napari_latent_faces import fit as fit_faces
+    from napari_latent_faces.fitting import fit as fit_faces
+    from napari_latent_faces.synthetic import draw_faces
 
     faces = draw_faces()
     with Studio() as studio, TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def mend() -> Image.Image:
 
 def choose_k() -> Image.Image:
     """Return the curves of some numbers of components, the suggested one chosen."""
-    from napari_latent_faces import draw_faces
+    from napari_latent_faces.synthetic import draw_faces
 
     with Studio(draw_faces(30, 6, shape=(56, 46))) as studio:
         panel = studio.open("Choose k")
@@ -111,7 +111,7 @@ def forming_and_mixing() -> list[tuple[Image.Image, int]]:
 
     The fit starts from random pixels, so that there is something to form.
     """
-    from napari_latent_faces import draw_faces
+    from napari_latent_faces.synthetic import draw_faces
 
     with Studio(draw_faces(shape=(224, 184))) as studio:
         studio.hide_layer_panels()
@@ -134,7 +134,7 @@ def _fitting(studio: Studio, widget: Any) -> list[Image.Image]:
     """Return what is seen while a fit runs, in slow motion: it is over within a second."""
     from unittest.mock import patch
 
-    from napari_latent_faces import _session
+    from napari_latent_faces.viewer import fitting as _session
 
     frames: list[Image.Image] = []
     widget.parameters["max_iter"].value = 200

@@ -42,7 +42,7 @@ class Studio:
         if faces is None:
             self.viewer.open_sample(PLUGIN, "synthetic")
         else:
-            from napari_latent_faces.layers import faces_layer
+            from napari_latent_faces.viewer.layers import faces_layer
 
             self.viewer.add_layer(napari.layers.Layer.create(*faces_layer(faces, "drawn")))
         self.faces = self.viewer.layers[0]
@@ -102,7 +102,7 @@ class Studio:
 
     def take(self) -> Image.Image:
         """Return the window as it is, without notifications."""
-        from napari_latent_faces._demo import _close_notifications
+        from napari_latent_faces.viewer.demo import _close_notifications
 
         _close_notifications(self.viewer)
         self.wait(_DRAWING)

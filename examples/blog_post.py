@@ -5,7 +5,8 @@
 # reads a folder of your own.
 
 # %%
-from napari_latent_faces import draw_faces, fit
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.synthetic import draw_faces
 
 faces = draw_faces(n_subjects=20)
 model = fit(faces, n_components=20)

@@ -5,7 +5,8 @@
 # about faces and pixels that were held out, and how much they depend on the start.
 
 # %%
-from napari_latent_faces import choose_k, draw_faces
+from napari_latent_faces.choosing.search import choose_k
+from napari_latent_faces.synthetic import draw_faces
 
 faces = draw_faces(n_subjects=20, n_pictures=5, shape=(56, 46))
 choice = choose_k(faces, [2, 5, 10, 20], n_starts=2, n_folds=4)

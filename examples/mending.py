@@ -7,7 +7,8 @@
 # %%
 import numpy as np
 
-from napari_latent_faces import draw_faces, fit
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.synthetic import draw_faces
 
 faces = draw_faces(n_subjects=30, n_pictures=5)
 known, strangers = faces[:140], faces[140:]  # the last two people

@@ -7,8 +7,8 @@
 # %%
 import napari
 
-from napari_latent_faces import draw_faces
-from napari_latent_faces.layers import faces_layer
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer.layers import faces_layer
 
 viewer = napari.Viewer()
 faces = faces_layer(draw_faces(n_subjects=12), "drawn")

@@ -5,10 +5,12 @@
 # fitted ones, make new faces; weights between those of two faces make a morph.
 
 # %%
-from napari_latent_faces import draw_faces, fit
-from napari_latent_faces.mixing import morph, sample_weights
-from napari_latent_faces.mixing.generated import write_generated
-from napari_latent_faces.nearest import NearestFaces
+from napari_latent_faces.explaining import NearestFaces
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.mixing.mix import morph
+from napari_latent_faces.mixing.recipes import write_generated
+from napari_latent_faces.mixing.sampling import sample_weights
+from napari_latent_faces.synthetic import draw_faces
 
 model = fit(draw_faces(n_subjects=20), n_components=20)
 weights = sample_weights(model, 12, random_state=1)

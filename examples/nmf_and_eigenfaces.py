@@ -8,7 +8,10 @@
 # %%
 import numpy as np
 
-from napari_latent_faces import PCAParams, compare_models, draw_faces, fit
+from napari_latent_faces.comparing import compare_models
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import PCAParams
+from napari_latent_faces.synthetic import draw_faces
 
 faces = draw_faces(n_subjects=20)
 nmf = fit(faces, n_components=15)

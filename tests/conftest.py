@@ -61,7 +61,7 @@ def stack(pictures) -> FaceStack:
 @pytest.fixture
 def model(stack):
     """Return a model of the stack with three components."""
-    from napari_latent_faces import fit
+    from napari_latent_faces.fitting import fit
 
     return fit(stack, n_components=3, max_iter=60, tol=0)
 

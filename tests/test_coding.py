@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.coding import (
+from napari_latent_faces.solvers.nnls import (
     nearest,
     solve_lasso,
     solve_least_squares,

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Layer
 
-from napari_latent_faces import PCAParams, fit
-from napari_latent_faces.colours import component_rgb
-from napari_latent_faces.layers import gallery_layer
-from napari_latent_faces.views import FacesView
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import PCAParams
+from napari_latent_faces.tiles import component_rgb
+from napari_latent_faces.viewer.layers import FacesView, gallery_layer
 
 
 def test_thumbnails_have_the_colours_of_the_gallery(stack, model):

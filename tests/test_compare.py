@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces import PCAParams, compare_models, fit, match_components, pairing
-from napari_latent_faces.compare import iter_compare
+from napari_latent_faces import comparing as pairing
+from napari_latent_faces.comparing import compare_models, iter_compare, match_components
+from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import PCAParams
 from tests.steps import drain
 
 

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from psygnal import Signal
 
-from napari_latent_faces import _demo, draw_faces
-from napari_latent_faces.cli import main
+from napari_latent_faces.cli.commands import main
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer import demo as _demo
 from tests.patience import PATIENCE
 
 
@@ -148,7 +149,7 @@ def test_the_face_shown_is_built_better_than_most(stack, model):
 
 
 def test_importing_the_demo_opens_nothing():
-    code = "import sys, napari_latent_faces._demo; print('napari' in sys.modules)"
+    code = "import sys, napari_latent_faces.viewer.demo; print('napari' in sys.modules)"
     environment = {**os.environ, "DISPLAY": ""}
     ran = subprocess.run(
         [sys.executable, "-c", code],

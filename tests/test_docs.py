@@ -53,7 +53,7 @@ def test_python_examples_run(code):
 
 
 def test_shell_commands_of_the_readme_run(here):
-    from napari_latent_faces.cli import main
+    from napari_latent_faces.cli.commands import main
 
     ours = [
         shlex.split(command)[1:] for command in COMMANDS if command.startswith("latent-faces")
@@ -220,8 +220,8 @@ def test_the_site_builds_without_a_warning(tmp_path):
 def test_the_parameters_in_the_docs_are_those_in_the_code():
     from dataclasses import fields
 
-    from napari_latent_faces import NMFParams
-    from napari_latent_faces.reading.options import ReadOptions
+    from napari_latent_faces.params import NMFParams
+    from napari_latent_faces.reading import ReadOptions
 
     for page, kind in (("fitting.md", NMFParams), ("reading.md", ReadOptions)):
         text = (ROOT / "docs" / page).read_text("utf-8")

@@ -6,11 +6,11 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import fit
-from napari_latent_faces._encode import EncodeJob
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.viewer.encoding import EncodeJob
+from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of
 from tests.jobs import run
 
 

@@ -5,17 +5,19 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_latent_faces.encoded_layers import (
+from napari_latent_faces.encoding import iter_mend
+from napari_latent_faces.steps import drain
+from napari_latent_faces.viewer.layers import (
     ENCODED,
     ENCODED_RESIDUAL,
+    FACES_KEY,
+    MODEL_KEY,
+    ROLE_KEY,
     encoded_layers,
     mended_layer,
     resized_view,
     view_of,
 )
-from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
-from napari_latent_faces.mending import iter_mend
-from napari_latent_faces.steps import drain
 
 
 def corners(layer):

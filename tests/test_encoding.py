@@ -10,7 +10,7 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces import LatentFaces, draw_faces, fit, stack_coder
+from napari_latent_faces import encoding as stack_coder
 from napari_latent_faces.encoding import (
     UndeterminedWarning,
     encode,
@@ -18,9 +18,11 @@ from napari_latent_faces.encoding import (
     iter_encode,
     relative_errors,
 )
-from napari_latent_faces.model import Provenance
-from napari_latent_faces.nmf import blocks
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.model import LatentFaces, Provenance
+from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.synthetic import draw_faces
 from tests.conftest import blobs
 
 SIZE = (12, 10)

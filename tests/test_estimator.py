@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from napari_latent_faces import PictureNMF
+from napari_latent_faces.estimator import PictureNMF
 
 
 @parametrize_with_checks([PictureNMF()])

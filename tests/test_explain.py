@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_latent_faces import explain, fit
-from napari_latent_faces.explain import (
+from napari_latent_faces import explaining as explain
+from napari_latent_faces.explaining import (
     Explainer,
     build_up,
     face_error,
@@ -16,6 +16,7 @@ from napari_latent_faces.explain import (
     prominence,
     shrunk,
 )
+from napari_latent_faces.fitting import fit
 from tests.mixing.conftest import signed_model
 from tests.test_nearest import made
 

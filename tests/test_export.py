@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import LatentFaces, PCAParams, fit
 from napari_latent_faces.export import check_export, export_model, iter_export
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import PCAParams
 
 
 def files(folder: Path) -> dict[str, bytes]:

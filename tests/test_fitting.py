@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces import NMFParams, PCAParams, fit, iter_fit
-from napari_latent_faces.nmf import fit as fit_nmf
+from napari_latent_faces.fitting import fit, fit_nmf, iter_fit
+from napari_latent_faces.params import NMFParams, PCAParams
 
 
 def test_nmf_is_the_default_and_the_same(stack):

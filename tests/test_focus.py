@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_latent_faces import draw_faces, fit
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.layers import MODEL_KEY
-from napari_latent_faces.methods import PCAParams
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import PCAParams
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer.layers import MODEL_KEY
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of
 
 if TYPE_CHECKING:
-    from napari_latent_faces import FaceStack, LatentFaces
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.stack import FaceStack
 
 
 @pytest.fixture(scope="module")

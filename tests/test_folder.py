@@ -16,13 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from napari_latent_faces import read_faces
-from napari_latent_faces.folder import ArchiveError, NoFacesError
-from napari_latent_faces.reading import ahead, parallel, steps
-from napari_latent_faces.reading.options import ReadOptions
-from napari_latent_faces.reading.parallel import Meter
-from napari_latent_faces.reading.sources import list_folder
-from napari_latent_faces.reading.steps import Reading
+from napari_latent_faces import reading as steps
+from napari_latent_faces.reading import NoFacesError, Reading, ReadOptions, read_faces
+from napari_latent_faces.reading import lazy as ahead
+from napari_latent_faces.reading import sources as parallel
+from napari_latent_faces.reading.sources import ArchiveError, Meter, list_folder
 from tests.pictures import (
     MODES,
     coloured,

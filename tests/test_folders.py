@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_latent_faces.folders import Layout, check_folder, writing_folder
+from napari_latent_faces.files import Layout, check_folder, writing_folder
 
 
 @pytest.fixture

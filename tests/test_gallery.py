@@ -17,14 +17,12 @@ from napari.utils.interactions import (
     mouse_release_callbacks,
 )
 
-from napari_latent_faces import fit
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._gallery import galleries_of
-from napari_latent_faces._labels import label_faces
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.explain import prominence
-from napari_latent_faces.layers import faces_layer, model_layers
+from napari_latent_faces.explaining import prominence
+from napari_latent_faces.fitting import fit
 from napari_latent_faces.tiles import Tiles, gallery_columns, montage
+from napari_latent_faces.viewer.layers import faces_layer, model_layers
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of, galleries_of, label_faces
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
-from napari_latent_faces import FaceStack, LatentFaces
-from napari_latent_faces._labels import label_faces
-from napari_latent_faces._widgets.fit import FitWidget
-from napari_latent_faces.cli import main
-from napari_latent_faces.layers import faces_layer, model_layers
-from napari_latent_faces.report import harmless
+from napari_latent_faces.cli.commands import main
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.stack import FaceStack, harmless
+from napari_latent_faces.viewer.layers import faces_layer, model_layers
+from napari_latent_faces.viewer.panels.fit import FitWidget
+from napari_latent_faces.viewer.session import label_faces
 
 EVIL = (
     '<img src="/nowhere/canary.png">',

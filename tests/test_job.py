@@ -7,7 +7,7 @@ import warnings
 import pytest
 from superqt.utils import WorkerBase
 
-from napari_latent_faces._job import Job, QuietJob, _running
+from napari_latent_faces.viewer.jobs import Job, QuietJob, _running
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("qapp")

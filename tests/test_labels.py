@@ -7,8 +7,8 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_latent_faces._labels import label_faces
-from napari_latent_faces.layers import faces_layer
+from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.session import label_faces
 
 
 def shown(viewer):

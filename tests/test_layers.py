@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_latent_faces import FaceStack, PCAParams, fit, layers
-from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
-from napari_latent_faces.views import FacesView
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import PCAParams
+from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.viewer import layers
+from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, FacesView
 
 
 def box(layer):

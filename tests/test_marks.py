@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_latent_faces._marks import add_mask, fit_mask, marks_on
+from napari_latent_faces.viewer.marks import add_mask, fit_mask, marks_on
 
 H, W = 12, 10
 

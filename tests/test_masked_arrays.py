@@ -6,7 +6,8 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_latent_faces import NMFParams, fit
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import NMFParams
 
 HIDDEN = np.zeros((12, 10), bool)
 HIDDEN[3:6] = True

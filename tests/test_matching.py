@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import read_faces
-from napari_latent_faces.matching import MatchedPictures, match_stack
+from napari_latent_faces.encoding import MatchedPictures, match_stack
+from napari_latent_faces.reading import read_faces
 from tests.pictures import coloured, face, make
 
 

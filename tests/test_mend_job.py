@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._mend import MendJob
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.encoding import MendJob
+from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of
 from tests.jobs import run
 
 

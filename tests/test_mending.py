@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces import fit, read_faces
-from napari_latent_faces.mending import MendedFaces, iter_mend, mend
+from napari_latent_faces.encoding import MendedFaces, iter_mend, mend
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.reading import read_faces
 from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.steps import drain
 from tests.test_encoding import SIZE, known, random_masks

@@ -10,12 +10,18 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import fit
-from napari_latent_faces._mixing import MixingDesk
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer, model_layers
-from napari_latent_faces.mixing import mean_weights, sample_weights, to_pixels
-from napari_latent_faces.mixing.layers import RECIPES_KEY
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.mixing.mix import mean_weights, to_pixels
+from napari_latent_faces.mixing.sampling import sample_weights
+from napari_latent_faces.viewer.layers import (
+    MODEL_KEY,
+    RECIPES_KEY,
+    ROLE_KEY,
+    faces_layer,
+    model_layers,
+)
+from napari_latent_faces.viewer.mixing import MixingDesk
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 
 
 @pytest.fixture

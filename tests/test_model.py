@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces import LatentFaces, fit
-from napari_latent_faces.nmf import blocks
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
 from tests.memory import peak_memory

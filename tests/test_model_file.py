@@ -7,8 +7,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from napari_latent_faces import LatentFaces, PCAParams, fit
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.model_file import ModelFileError, is_model_file
+from napari_latent_faces.params import PCAParams
 
 
 @pytest.fixture

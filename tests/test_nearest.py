@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_latent_faces import nearest
+from napari_latent_faces import explaining as nearest
+from napari_latent_faces.explaining import NearestFaces
 from napari_latent_faces.model import LatentFaces, Provenance
-from napari_latent_faces.nearest import NearestFaces
-from napari_latent_faces.nmf import NMFParams
+from napari_latent_faces.params import NMFParams
 
 
 def made(n, k, seed=0, dtype=np.float32, size=(6, 5)):

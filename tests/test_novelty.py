@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces._job import _running
-from napari_latent_faces._novelty import NoveltyFinder
-from napari_latent_faces.nearest import NearestFaces
+from napari_latent_faces.explaining import NearestFaces
+from napari_latent_faces.viewer.jobs import _running
+from napari_latent_faces.viewer.mixing import NoveltyFinder
 from tests.mixing.conftest import correlated_weights, made_model
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from napari_latent_faces import pairing
-from napari_latent_faces.pairing import iter_pair_most_alike, pair_most_alike
+from napari_latent_faces import comparing as pairing
+from napari_latent_faces.comparing import iter_pair_most_alike, pair_most_alike
 from tests.steps import drain
 
 ROUNDING = 20  # last digits of the pictures' type

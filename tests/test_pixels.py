@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_latent_faces import pixels
+from napari_latent_faces import stack as pixels
 
 
 @pytest.mark.parametrize(

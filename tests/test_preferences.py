@@ -7,10 +7,10 @@ import pytest
 from napari.components import ViewerModel
 from npe2 import PluginManifest
 
-from napari_latent_faces import _preferences
-from napari_latent_faces._reader import read_faces_layers
-from napari_latent_faces._widgets.fit import FitWidget
-from napari_latent_faces.methods import METHODS
+from napari_latent_faces.params import METHODS
+from napari_latent_faces.viewer import reader as _preferences
+from napari_latent_faces.viewer.panels.fit import FitWidget
+from napari_latent_faces.viewer.reader import read_faces_layers
 
 PLUGIN = "napari-latent-faces"
 
@@ -21,7 +21,7 @@ def settings(plugin_settings, npe2pm, monkeypatch):
     from napari.settings import get_plugin_settings
 
     npe2pm.register(PluginManifest.from_distribution(PLUGIN))
-    monkeypatch.setattr("napari_latent_faces._labels.label_current_viewer", lambda: None)
+    monkeypatch.setattr("napari_latent_faces.viewer.session.label_current_viewer", lambda: None)
     return get_plugin_settings(PLUGIN)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces import _reader
+from napari_latent_faces.viewer import reader as _reader
 
 
 def test_a_folder_becomes_one_layer(faces_folder, stack):

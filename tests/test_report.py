@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_latent_faces.report import ReadReport
+from napari_latent_faces.stack import ReadReport
 
 FULL = ReadReport(
     398,

@@ -5,11 +5,16 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_latent_faces import fit
-from napari_latent_faces._gallery import galleries_of
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer, gallery_layer
-from napari_latent_faces.views import FacesView
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.viewer.layers import (
+    MODEL_KEY,
+    ROLE_KEY,
+    FacesView,
+    faces_layer,
+    gallery_layer,
+)
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import galleries_of
 
 
 @pytest.fixture
@@ -88,7 +93,7 @@ def test_a_second_fit_updates_the_first_ones_layers(viewer, stack, model):
 def test_a_slider_that_moves_shows_nothing_of_the_first_fit(
     viewer, stack, model, monkeypatch, pixels
 ):
-    monkeypatch.setattr("napari_latent_faces._results._PREVIEW_PIXELS", pixels)
+    monkeypatch.setattr("napari_latent_faces.viewer.results._PREVIEW_PIXELS", pixels)
     first = results(viewer)
     first.show_step(model.components)
     first.show_model(model)

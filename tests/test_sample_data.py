@@ -7,7 +7,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from napari_latent_faces import _sample_data
+from napari_latent_faces.viewer import samples as _sample_data
 
 OFFLINE = URLError("Name or service not known")
 
@@ -126,7 +126,7 @@ def test_importing_the_samples_loads_no_heavy_module():
     import sys
 
     code = (
-        "import sys, napari_latent_faces._sample_data, napari_latent_faces.synthetic;"
+        "import sys, napari_latent_faces.viewer.samples, napari_latent_faces.synthetic;"
         "print(*({'napari', 'sklearn', 'skimage', 'scipy', 'PIL', 'dask'} & set(sys.modules)))"
     )
     ran = subprocess.run(

@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from napari_latent_faces import NMFParams, fit
-from napari_latent_faces.methods import METHODS
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import METHODS, NMFParams
 
 PARAMS = {
     "multilevel": NMFParams(n_components=3),

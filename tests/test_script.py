@@ -8,9 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_latent_faces import LatentFaces, NMFParams, as_python, fit, iter_fit, read_faces
-from napari_latent_faces.layers import faces_layer, layer_stack
-from napari_latent_faces.methods import METHODS, params_of
+from napari_latent_faces.export import as_python
+from napari_latent_faces.fitting import fit, iter_fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import METHODS, NMFParams, params_of
+from napari_latent_faces.reading import read_faces
+from napari_latent_faces.viewer.layers import faces_layer, layer_stack
 
 
 def run(code, monkeypatch, folder):
@@ -94,7 +97,7 @@ def test_a_fit_that_left_pixels_out_leaves_them_out_again(
 
 
 def test_a_mask_without_end_is_asked_for(faces_folder, monkeypatch):
-    monkeypatch.setattr("napari_latent_faces.provenance._LONGEST", 10)
+    monkeypatch.setattr("napari_latent_faces.model._LONGEST", 10)
     faces = read_faces(faces_folder)
     mask = masks(faces.shape)["each"]
     model = fit(faces, n_components=3, mask=mask, max_iter=9, tol=0)

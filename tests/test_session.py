@@ -9,11 +9,13 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import NMFParams, PCAParams, as_python, fit
-from napari_latent_faces._marks import Marks
-from napari_latent_faces._results import ShowOptions
-from napari_latent_faces._session import FitSession
-from napari_latent_faces.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.export import as_python
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import NMFParams, PCAParams
+from napari_latent_faces.viewer.fitting import FitSession
+from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.marks import Marks
+from napari_latent_faces.viewer.results import ShowOptions
 from tests.jobs import end_all_work, run
 
 LONG = NMFParams(n_components=3, max_iter=1_000_000, tol=0)
@@ -79,7 +81,7 @@ def test_nothing_left_out_is_not_told(viewer, qtbot):
 def test_marks_are_looked_up_in_the_thread(viewer, qtbot, monkeypatch):
     places = []
     monkeypatch.setattr(
-        "napari_latent_faces._marks._painted",
+        "napari_latent_faces.viewer.marks._painted",
         lambda *_: places.append(threading.current_thread()) or Marks(np.eye(12, 10) > 0),
     )
     marks = marked(viewer, each=False)
@@ -105,7 +107,7 @@ def test_a_method_without_masks_refuses_them(viewer, qtbot, notes):
 
 def test_it_says_whether_an_error_is_that_of_a_sample(viewer, monkeypatch, qtbot):
     for name, value in (("_SAMPLE_FACES", 10), ("_SAMPLE_VALUES", 10)):
-        monkeypatch.setattr(f"napari_latent_faces.nmf.levels.{name}", value)
+        monkeypatch.setattr(f"napari_latent_faces.solvers.multilevel.{name}", value)
     made = session(viewer, NMFParams(n_components=2, max_iter=40, tol=0))
     words = []
     monkeypatch.setattr(made, "take_step", lambda step: words.append(made.words(step)))
@@ -219,7 +221,7 @@ def test_a_fault_of_ours_comes_with_its_traceback(viewer, qtbot, monkeypatch):
     monkeypatch.setattr(
         notification_manager, "receive_error", lambda *error: found.append(error)
     )
-    monkeypatch.setattr("napari_latent_faces._session.iter_fit", broken)
+    monkeypatch.setattr("napari_latent_faces.viewer.fitting.iter_fit", broken)
     assert "failed" in run(qtbot, session(viewer, SHORT))
     assert found[0][0] is ZeroDivisionError
     assert found[0][2] is not None

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces import fit
-from napari_latent_faces.methods import METHODS
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import METHODS
 
 SIZES = [(1, 1), (1, 40), (9, 7), (40, 30), (301, 200)]
 
@@ -94,7 +94,7 @@ def test_hidden_pixels_are_not_in_it(solver, each):
 
 
 def test_a_fit_that_is_stopped_shows_its_own_error():
-    from napari_latent_faces import iter_fit
+    from napari_latent_faces.fitting import iter_fit
 
     images = np.random.default_rng(3).integers(0, 255, (9, 120, 100), np.uint8)
     steps = iter_fit(images, n_components=3)

@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_latent_faces import FaceStack, ReadReport
+from napari_latent_faces.stack import FaceStack, ReadReport
 
 IMAGES = np.arange(5 * 3 * 2, dtype=np.uint8).reshape(5, 3, 2)
 NAMES = tuple("abcde")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces import draw_faces
 from napari_latent_faces.drawing.traits import random_person
-from napari_latent_faces.synthetic import _generator
+from napari_latent_faces.synthetic import _generator, draw_faces
 
 SMALL = (56, 46)
 

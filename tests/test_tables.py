@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from napari_latent_faces.tables import component_heads, harmless, write_table, writing_table
+from napari_latent_faces.export import component_heads, harmless, write_table, writing_table
 
 
 def read(path):

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 
 app = QApplication([])
 from napari_latent_faces import _warm_up
-from napari_latent_faces._widgets.fit import FitWidget
+from napari_latent_faces.viewer.panels.fit import FitWidget
 
 _warm_up._DELAY = 0
 widget = FitWidget(ViewerModel())

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces import LatentFaces, layers
-from napari_latent_faces._writer import write_model_layers
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.viewer import layers
+from napari_latent_faces.viewer.writer import write_model_layers
 
 
 def test_any_result_layer_writes_the_model(stack, model, tmp_path):

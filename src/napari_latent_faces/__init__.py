@@ -6,23 +6,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_latent_faces.choosing import ChoiceOptions, KChoice, choose_k, iter_choose_k
-    from napari_latent_faces.compare import compare_models, match_components
+    from napari_latent_faces.choosing.choice import KChoice
+    from napari_latent_faces.choosing.search import ChoiceOptions, choose_k, iter_choose_k
+    from napari_latent_faces.comparing import compare_models, match_components
     from napari_latent_faces.estimator import PictureNMF
-    from napari_latent_faces.fitting import fit, iter_fit
-    from napari_latent_faces.folder import read_faces
-    from napari_latent_faces.methods import (
+    from napari_latent_faces.export import as_python
+    from napari_latent_faces.fitting import FitStep, fit, iter_fit
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.params import (
         DictionaryParams,
         ICAParams,
         KMeansParams,
         MiniBatchNMFParams,
+        NMFParams,
         PCAParams,
     )
-    from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.nmf import FitStep, NMFParams
-    from napari_latent_faces.report import ReadReport
-    from napari_latent_faces.script import as_python
-    from napari_latent_faces.stack import FaceStack
+    from napari_latent_faces.reading import read_faces
+    from napari_latent_faces.stack import FaceStack, ReadReport
     from napari_latent_faces.synthetic import draw_faces
 
 __version__ = "0.1.0.dev0"
@@ -55,28 +55,28 @@ __all__ = [
 
 # Importing the package costs nothing: each name is loaded when it is first used.
 _HOMES = {
-    "ChoiceOptions": "choosing",
-    "DictionaryParams": "methods",
+    "ChoiceOptions": "choosing.search",
+    "DictionaryParams": "params",
     "FaceStack": "stack",
-    "FitStep": "nmf",
-    "ICAParams": "methods",
-    "KChoice": "choosing",
-    "KMeansParams": "methods",
+    "FitStep": "fitting",
+    "ICAParams": "params",
+    "KChoice": "choosing.choice",
+    "KMeansParams": "params",
     "LatentFaces": "model",
-    "MiniBatchNMFParams": "methods",
-    "NMFParams": "nmf",
-    "PCAParams": "methods",
+    "MiniBatchNMFParams": "params",
+    "NMFParams": "params",
+    "PCAParams": "params",
     "PictureNMF": "estimator",
-    "ReadReport": "report",
-    "as_python": "script",
-    "choose_k": "choosing",
-    "compare_models": "compare",
+    "ReadReport": "stack",
+    "as_python": "export",
+    "choose_k": "choosing.search",
+    "compare_models": "comparing",
     "draw_faces": "synthetic",
     "fit": "fitting",
-    "iter_choose_k": "choosing",
+    "iter_choose_k": "choosing.search",
     "iter_fit": "fitting",
-    "match_components": "compare",
-    "read_faces": "folder",
+    "match_components": "comparing",
+    "read_faces": "reading",
 }
 
 

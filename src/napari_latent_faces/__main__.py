@@ -1,8 +1,10 @@
 """The command line as ``python -m napari_latent_faces``."""
 
+from __future__ import annotations
+
 import sys
 
-from napari_latent_faces.cli import main
+from napari_latent_faces.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,31 +1,386 @@
-"""New faces on an old model: exact weights from what is visible of each face."""
+"""Weights, errors and mending of other faces."""
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces.stack_coder import StackCoder, UndeterminedWarning
+import numpy as np
+
+from napari_latent_faces.masks import PixelMask, marked_faces, split_mask
+from napari_latent_faces.reading.pictures import DEPTHS, FLOAT, Frame
+from napari_latent_faces.solvers.blocks import FaceBlocks, Workers, face_errors, one_blas_thread
+from napari_latent_faces.solvers.masked import VisibleParts, same_masks
+from napari_latent_faces.stack import (
+    as_pixels,
+    as_stack,
+    check_pixels,
+    has_own_scale,
+    named,
+    pixel_blocks,
+    unit_scale,
+)
 from napari_latent_faces.steps import drain
+from napari_latent_faces.viewer.layers import LazyReconstruction, LazyStack, crop
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.reading import Resize
     from napari_latent_faces.stack import FaceStack
 
 __all__ = [
     "Encoding",
+    "MatchedPictures",
+    "MendedFaces",
+    "StackCoder",
     "UndeterminedWarning",
     "encode",
     "encoded_model",
     "find_weights",
     "iter_encode",
+    "iter_mend",
+    "match_stack",
+    "mend",
     "relative_errors",
 ]
+
+# -- Weights and errors of a stack of faces, block by block ----------------------------
+
+_FACTOR_BYTES = 2**26  # of the factorizations that are kept for faces with the same mask
+
+
+class UndeterminedWarning(UserWarning):
+    """A mask hides so much that weights are not, or not wholly, known."""
+
+
+class StackCoder:
+    """Weights and errors of one stack; blocks may run side by side.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        Its components.
+    images, mask
+        The stack, and what to ignore of it: as in `napari_latent_faces.encoding.encode`.
+    weights : array of shape (m, k), optional
+        Weights to measure; by default they are found.
+
+    Attributes
+    ----------
+    weights : array of shape (m, k)
+        Those given, or those found so far.
+    scale : float
+        The pixel value that is 1 in the weights' unit.
+    """
+
+    def __init__(
+        self, model: LatentFaces, images: Any, mask: Any = None, weights: Any = None
+    ) -> None:
+        images, mask = split_mask(images, mask)
+        self._stack = stack = as_stack(images)
+        model.check_size(stack.shape[1:])
+        self._mask = _pixel_mask(model, mask, stack.shape)
+        self.scale = _unit(model, stack, self._mask)
+        rows = model.components.reshape(model.n_components, -1)
+        self._parts = rows.astype(np.float64)  # (k, p)
+        self._mean: NDArray[np.float64] | None = None  # (1, p)
+        if model.mean is not None:
+            self._mean = model.mean.reshape(1, -1).astype(np.float64)
+        self._coder = model.coder()
+        self._solves = weights is None
+        shape = (len(stack), model.n_components)
+        self.weights = (
+            np.empty(shape, model.weights.dtype) if weights is None else _given(weights, shape)
+        )
+        self._lost2, self._size2 = np.zeros((2, len(stack)))
+        self._few = np.zeros(len(stack), bool)
+        self._gone: dict[int, int] = defaultdict(int)  # faces by component hidden from them
+        self._blocks = FaceBlocks(stack.images, budget=0)  # each face is read once
+        kept = max(1, _FACTOR_BYTES // max(1, self._parts.nbytes))
+        self._visible = lru_cache(kept)(partial(VisibleParts.of, self._parts))
+
+    def run(self, *, measure: bool = True) -> Generator[int, None, None]:
+        """Work on all blocks; yield how many faces are done."""
+
+        def work(faces: slice) -> list[tuple[int, VisibleParts]]:
+            hidden, pixels = self._read(faces)
+            known = self._solve(faces, hidden, pixels) if self._solves else []
+            if measure:
+                self._measure(faces, hidden, pixels)
+            return known
+
+        rows = self._blocks.rows
+        with one_blas_thread(), Workers() as workers:
+            for faces, known in zip(rows, workers.each(work, rows), strict=True):
+                for count, parts in known:
+                    for component in parts.lost:
+                        self._gone[component] += count
+                yield faces.stop
+        self._warn()
+
+    def errors(self) -> NDArray[np.float64]:
+        """Return the relative error of each face."""
+        nothing = np.where(self._lost2 > 0, np.inf, 0.0)
+        seen = self._size2 > 0
+        squares = np.divide(self._lost2, self._size2, out=nothing, where=seen)
+        errors: NDArray[np.float64] = np.sqrt(squares)
+        return errors
+
+    def error(self) -> float:
+        """Return the relative error of all faces together."""
+        return float(np.sqrt(self._lost2.sum() / (self._size2.sum() or 1.0)))
+
+    def _read(self, faces: slice) -> tuple[NDArray[np.bool_] | None, NDArray[Any]]:
+        """Return some faces as rows, 0 where they are ignored, and what is ignored."""
+        block, hidden = self._blocks.raw(faces), None
+        if self._mask is not None:
+            hidden = self._mask.hidden(faces)
+            block = np.where(hidden, block.dtype.type(0), block)
+            hidden = hidden.reshape(len(hidden), -1)
+        check_pixels(block, self._stack.names[faces])
+        return hidden, block.reshape(len(block), -1)
+
+    def _solve(
+        self, faces: slice, hidden: NDArray[np.bool_] | None, pixels: NDArray[Any]
+    ) -> list[tuple[int, VisibleParts]]:
+        known = []
+        for rows, key in same_masks(hidden, len(pixels)):
+            at = np.arange(faces.start, faces.stop)[rows]
+            parts = self._visible(key)
+            if parts.n_visible == 0:
+                raise ValueError(
+                    f"The mask hides all of {self._stack.names[at[0]]!r}: leave some of it to "
+                    "be seen (nonzero marks what is ignored)."
+                )
+            self.weights[at] = self._weigh(parts, pixels[rows])
+            self._few[at] = key is not None and parts.n_visible < len(self._parts)
+            known.append((len(at), parts))
+        return known
+
+    def _weigh(self, parts: VisibleParts, pixels: NDArray[Any]) -> NDArray[np.float64]:
+        sides = parts.reduced(pixels) / self.scale
+        if self._mean is not None:
+            sides -= parts.reduced(self._mean)
+        weights: NDArray[np.float64] = self._coder(parts.R, sides)
+        return weights
+
+    def _measure(
+        self, faces: slice, hidden: NDArray[np.bool_] | None, pixels: NDArray[Any]
+    ) -> None:
+        mean = None if self._mean is None else self._mean[0]
+        self._lost2[faces], self._size2[faces] = face_errors(
+            pixels, self.weights[faces], self._parts, self.scale, mean, hidden
+        )
+
+    def _warn(self) -> None:
+        """Say which weights a mask leaves unknown."""
+        names = self._stack.names
+        if count := int(self._few.sum()):
+            first = names[int(np.argmax(self._few))]
+            warnings.warn(
+                f"The mask leaves {_faces(count, first)} fewer visible pixels than the model "
+                f"has components ({len(self._parts)}): their weights are one choice of many. "
+                "Mark less, or take a model with fewer components.",
+                UndeterminedWarning,
+                stacklevel=2,
+            )
+        for component, count in sorted(self._gone.items()):
+            warnings.warn(
+                f"The mask hides component {component} wholly in {count} of {len(names)} "
+                "faces: its weight is 0 there, whatever the hidden pixels would tell.",
+                UndeterminedWarning,
+                stacklevel=2,
+            )
+
+
+def _pixel_mask(model: LatentFaces, mask: Any, shape: tuple[int, int, int]) -> PixelMask | None:
+    """Return what is ignored: what the mask marks, and what the model does not know."""
+    if mask is None and model.mask is None:
+        return None
+    return PixelMask(model.mask if mask is None else mask, shape, model.mask)
+
+
+def _given(values: Any, shape: tuple[int, int]) -> NDArray[Any]:
+    weights: NDArray[Any] = np.asarray(values)
+    if weights.shape != shape:
+        raise ValueError(
+            f"The weights have the shape {weights.shape}, but {shape} is needed: a row for "
+            "each face, a column for each component."
+        )
+    return weights
+
+
+def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float:
+    """Return the unit of other pictures: the model's own where their type is the same."""
+    if stack.dtype.name == model.provenance.dtype:
+        return model.scale
+    if has_own_scale(stack.dtype):
+        return unit_scale(0.0, stack.dtype)
+    largest = (
+        float((block if mask is None else mask.cover(block, faces)).max())
+        for faces, block in pixel_blocks(stack.images)
+    )
+    # an infinite pixel is told of when its face is read
+    return unit_scale(
+        max((each for each in largest if each < np.inf), default=0.0), stack.dtype
+    )
+
+
+def _faces(count: int, first: str) -> str:
+    others = f" and {count - 1} other face{'s' * (count > 2)}" if count > 1 else ""
+    return f"{first!r}{others}"
+
+
+# -- Pictures from elsewhere, brought to the size of a model's faces -------------------
+
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the reader takes it
+_HOW = {
+    "crop": "cut at the middle to fit",
+    "pad": "with black borders to fit",
+    "stretch": "out of shape",
+}
+
+
+def match_stack(
+    data: Any,
+    size: tuple[int, int],
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    rgb: bool = False,
+    resize: Resize = "crop",
+    name: str = "face 0",
+) -> FaceStack:
+    """Return pictures as a stack of grey faces of a given size.
+
+    They are resized by the rules of `read_faces`, when they are looked at. What was done
+    to them is in the notes of the stack's report.
+
+    Parameters
+    ----------
+    data : array of shape (n, h, w) or (h, w), with a last axis of 3 or 4 if `rgb`
+        The pictures, or a single one; numpy or lazy.
+    size : tuple of int
+        Height and width that are needed.
+    metadata : mapping, optional
+        May hold `names`, `subjects` and `source` of the pictures, which are taken when
+        they fit.
+    rgb : bool, default=False
+        Whether the last axis is colour; its luminance is taken.
+    resize : {"crop", "pad", "stretch"}, default="crop"
+        How pictures of another shape are made to fit.
+    name : str
+        Name of a single picture.
+
+    Returns
+    -------
+    FaceStack
+        The pictures, lazy where something is done to them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If these are no such pictures.
+    """
+    n_axes = data.ndim - rgb
+    if n_axes not in {2, 3}:
+        raise ValueError(
+            f"A picture (y, x) or a stack of them (face, y, x) is needed, got the shape "
+            f"{tuple(data.shape)}{' in colour' * rgb}."
+        )
+    images = data[None] if n_axes == 2 else data
+    own = tuple(images.shape[1:3])
+    if rgb or own != tuple(size):
+        images = MatchedPictures(images, size, rgb=rgb, resize=resize)
+    known = dict(metadata or {})
+    if n_axes == 2:
+        known.setdefault("names", (name,))
+    stack = named(as_stack(images), known)
+    report = replace(stack.report, notes=_notes(own, size, rgb, resize))
+    return replace(stack, report=report, source=str(known.get("source", "")))
+
+
+def _notes(
+    own: tuple[int, ...], size: tuple[int, int], rgb: bool, resize: Resize
+) -> tuple[str, ...]:
+    notes = []
+    if rgb:
+        notes.append("In colour: the luminance is taken.")
+    if own != tuple(size):
+        how = f", {_HOW[resize]}" if own[0] * size[1] != own[1] * size[0] else ""
+        notes.append(
+            f"Scaled from {own[1]} x {own[0]} to the model's {size[1]} x {size[0]} pixels{how}."
+        )
+    return tuple(notes)
+
+
+class MatchedPictures(LazyStack):
+    """Pictures in grey and of another size, computed when they are looked at.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w), or (n, h, w, 3 or 4) if `rgb`
+        The pictures; numpy or lazy. They are read one by one.
+    size : tuple of int
+        Height and width.
+    rgb : bool, default=False
+        Whether they are in colour.
+    resize : {"crop", "pad", "stretch"}, default="crop"
+        How pictures of another shape are made to fit.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        size: tuple[int, int],
+        *,
+        rgb: bool = False,
+        resize: Resize = "crop",
+    ) -> None:
+        super().__init__((len(images), *size), images.dtype)
+        self.images = images
+        self.rgb = rgb
+        self._is_plain = self.dtype in DEPTHS
+        self._frame = Frame(size, self.dtype if self._is_plain else FLOAT, resize=resize)
+
+    def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
+        wanted = np.arange(len(self))[faces]
+        if wanted.ndim == 0:
+            one: NDArray[Any] = crop(self._matched(int(wanted)), rows, columns)
+            return one
+        pictures = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        for row, face in zip(pictures, wanted, strict=True):
+            row[:] = self._matched(int(face))
+        part: NDArray[Any] = crop(pictures, rows, columns)
+        return part
+
+    def _matched(self, face: int) -> NDArray[Any]:
+        pixels = np.asarray(self.images[face])
+        if self.rgb:
+            pixels = _luminance(pixels)
+        if self._is_plain:
+            return self._frame.take(pixels)
+        taken = self._frame.take(pixels.astype(FLOAT))  # the types that pictures seldom have
+        return _cast(taken, self.dtype)
+
+
+def _luminance(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the luminance of colour pixels (..., 3 or 4); transparency does not count."""
+    return _cast(pixels[..., :3] @ np.array(_LUMINANCE), pixels.dtype)
+
+
+def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    pixels: NDArray[Any] = np.rint(values) if dtype.kind in "bui" else values
+    return pixels.astype(dtype)
+
+
+# -- New faces on an old model: exact weights from what is visible of each face --------
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +434,7 @@ def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
     Notes
     -----
     Each face is a problem of least squares over its visible pixels, solved as the method of
-    the model has it: see `napari_latent_faces.coding`. The pixels are first projected on the
+    the model has it: see `napari_latent_faces.solvers.nnls`. The pixels are first projected on the
     components (QR decomposition of the visible rows, shared by faces with the same mask),
     which leaves the solution as it is. Faces are read once, a block at a time.
     """
@@ -173,3 +528,153 @@ def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> L
         scale=encoding.scale,
         provenance=provenance,
     )
+
+
+# -- Mending faces: what a mask marks is replaced by what a model expects there --------
+
+
+def mend(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
+    """Replace the marked pixels of faces by what the model expects there.
+
+    Each face is encoded from its visible pixels only (`encode`); the reconstruction
+    fills the rest. Visible pixels stay as they are.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    images : FaceStack or array of shape (m, h, w) or (h, w)
+        Grey pictures of the size of the components.
+    mask : array of shape (h, w) or (m, h, w), optional
+        **True or nonzero marks pixels to replace**; one mask for all faces or one for
+        each. What is marked may hold anything, NaN too. The mask of a
+        `numpy.ma.MaskedArray` counts, too.
+
+    Returns
+    -------
+    array of the shape and type of the pictures
+        Filled pixels are rounded and clipped where the type is one of integers.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `encode`, or if the mask marks nothing.
+
+    Warns
+    -----
+    UndeterminedWarning
+        As `encode`.
+
+    See Also
+    --------
+    iter_mend : The same in steps, for faces that are filled when they are looked at.
+    """
+    if getattr(images, "ndim", 0) == 2:
+        face: NDArray[Any] = mend(model, images[None], mask)[0]
+        return face
+    images, mask = split_mask(images, mask)
+    if mask is None:
+        raise ValueError("There is no mask: mark what is to be replaced (True or nonzero).")
+    return np.asarray(drain(iter_mend(model, images, mask)))
+
+
+def iter_mend(
+    model: LatentFaces,
+    images: Any,
+    mask: Any,
+    faces: Sequence[int] | NDArray[np.integer] | None = None,
+) -> Generator[int, None, MendedFaces]:
+    """Mend faces in steps; only those with a mark are looked at.
+
+    Parameters
+    ----------
+    model, images
+        As in `mend`.
+    mask : array of shape (h, w) or (j, h, w)
+        As in `mend`; one mask for all of `faces` or one for each of them.
+    faces : sequence of int, optional
+        Which faces to mend, each once; all by default.
+
+    Yields
+    ------
+    int
+        How many of the faces are encoded.
+
+    Returns
+    -------
+    MendedFaces
+        The generator's return value: a lazy stack of all pictures.
+    """
+    stack = as_stack(images)
+    model.check_size(stack.shape[1:])
+    chosen = np.arange(len(stack)) if faces is None else np.asarray(faces, np.intp)
+    marks = PixelMask(mask, (len(chosen), *stack.shape[1:])).mask
+    if model.mask is not None:  # where the model knows nothing, faces stay as they are
+        marks = (marks != 0) & ~model.mask
+    if marks.ndim == 3:
+        marked = marked_faces(marks)
+        if len(marked) < len(chosen):
+            chosen, marks = chosen[marked], marks[marked]
+    if len(chosen) == 0 or (marks.ndim == 2 and not np.asarray(marks).any()):
+        raise ValueError(
+            "The mask marks no pixel: mark what is to be replaced (True or nonzero)."
+        )
+    some = stack if len(chosen) == len(stack) and faces is None else stack[chosen]
+    encoding = yield from iter_encode(model, some, marks)
+    return MendedFaces(stack.images, marks, encoded_model(model, some, encoding), chosen)
+
+
+class MendedFaces(LazyStack):
+    """Faces whose marked pixels are filled in, computed when they are looked at.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w)
+        The faces; numpy or lazy.
+    mask : array of shape (h, w) or (j, h, w)
+        What is filled in, of all the mended faces or of each.
+    expected : LatentFaces
+        The model of the mended faces.
+    faces : array of int, length j
+        Which faces are mended.
+    """
+
+    def __init__(
+        self, images: Any, mask: Any, expected: LatentFaces, faces: NDArray[np.intp]
+    ) -> None:
+        super().__init__(tuple(images.shape), images.dtype)
+        self.images = _below(images, faces)
+        self.expected = expected
+        self.faces = faces
+        self._mask = PixelMask(mask, (len(faces), *self.shape[1:]))
+        self._rebuilt = LazyReconstruction(expected)
+        self._slots = np.full(len(self), -1)
+        self._slots[faces] = np.arange(len(faces))
+
+    def over(self, images: Any) -> MendedFaces:
+        """Return these mended faces with other pictures, such as mended ones, beside them."""
+        return MendedFaces(images, self._mask.mask, self.expected, self.faces)
+
+    def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
+        slots = self._slots[faces]
+        pictures = np.array(crop(np.asarray(self.images[faces]), rows, columns))
+        if slots.ndim == 0:
+            one: NDArray[Any] = self._filled(pictures, int(slots), rows, columns)
+            return one
+        for i, slot in enumerate(slots):
+            pictures[i] = self._filled(pictures[i], int(slot), rows, columns)
+        return pictures
+
+    def _filled(self, picture: NDArray[Any], slot: int, rows: Any, columns: Any) -> Any:
+        if slot < 0:
+            return picture
+        marked = crop(self._mask.hidden(slot)[0], rows, columns)
+        expected = as_pixels(self._rebuilt[slot, rows, columns], self.dtype)
+        return np.where(marked, expected, picture)
+
+
+def _below(images: Any, faces: NDArray[np.intp]) -> Any:
+    """Return what is seen beside the mended faces, without mendings that are not seen."""
+    while isinstance(images, MendedFaces) and np.isin(images.faces, faces).all():
+        images = images.images
+    return images

@@ -6,20 +6,20 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-# this module is loaded when the estimator is asked for, never before
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
-from napari_latent_faces.nmf.fitting import fit
-from napari_latent_faces.nmf.nnls import solve_nnls
+from napari_latent_faces.fitting import fit_nmf as fit
+from napari_latent_faces.solvers.nnls import solve_nnls
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from sklearn.utils import Tags
 
 __all__ = ["PictureNMF"]
+
+# this module is loaded when the estimator is asked for, never before
 
 
 class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

@@ -1,31 +1,258 @@
-"""A model as a folder of plain files: pictures, a table, and the model itself."""
+"""Pictures, tables, folders, and a model as a Python script."""
 
 from __future__ import annotations
 
+import csv
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.canonical import unit_maximum
-from napari_latent_faces.folders import Layout, check_folder, writing_folder
+from napari_latent_faces.encoding import encoded_model
+from napari_latent_faces.files import Layout, check_folder, writing_folder
+from napari_latent_faces.masks import mask_to_text
+from napari_latent_faces.model import unit_maximum
 from napari_latent_faces.model_file import is_model_file
+from napari_latent_faces.stack import as_pixels
 from napari_latent_faces.steps import drain
-from napari_latent_faces.tables import component_heads, numbers, writing_table
 from napari_latent_faces.tiles import montage
+from napari_latent_faces.viewer.layers import LazyReconstruction
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
 
+    from napari_latent_faces.encoding import Encoding, MendedFaces
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.stack import FaceStack
 
     Exporting = Generator[tuple[int, int], None, Path]
 
-__all__ = ["check_export", "export_model", "iter_export"]
+    Progress = Callable[[int, int], object]
+
+__all__ = [
+    "ENCODED_LAYOUT",
+    "MENDED_LAYOUT",
+    "as_python",
+    "check_export",
+    "component_heads",
+    "export_encoded",
+    "export_mended",
+    "export_model",
+    "harmless",
+    "iter_export",
+    "numbers",
+    "read_mask",
+    "write_table",
+    "writing_table",
+]
+
+# -- Tables of faces and components as comma-separated values --------------------------
+
+_LINES = 256  # between two steps of a long table
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet run a cell
+
+
+def harmless(text: str) -> str:
+    """Return a text with an apostrophe before it if a spreadsheet would calculate it."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def numbers(k: int) -> list[str]:
+    """Return 0 to k - 1 as text of one length, two digits at least."""
+    digits = max(2, len(str(k - 1)))
+    return [f"{i:0{digits}}" for i in range(k)]
+
+
+def component_heads(k: int) -> list[str]:
+    """Return what the columns of `k` weights are called."""
+    return [f"component_{number}" for number in numbers(k)]
+
+
+def write_table(
+    path: Path,
+    names: Sequence[str],
+    subjects: Sequence[str] | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> None:
+    """Write a table at once; see `writing_table`."""
+    for _ in writing_table(path, names, subjects, columns, rows):
+        pass
+
+
+def writing_table(
+    path: Path,
+    names: Sequence[str],
+    subjects: Sequence[str] | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> Iterator[int]:
+    """Write a table with a line a face, in UTF-8; what cannot be encoded is escaped.
+
+    Names that a spreadsheet program would take for formulas are written as `harmless` has
+    them.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    names, subjects : sequence of str
+        Of the faces, the first columns; without subjects there is no column for them.
+    columns : sequence of str
+        Heads of the other columns.
+    rows : iterable of sequences
+        Their values for each face.
+
+    Yields
+    ------
+    int
+        How many faces are written, now and then.
+    """
+    heads = {"name": names, "subject": subjects}
+    known = {head: values for head, values in heads.items() if values is not None}
+    # a name that is no text (undecodable bytes) must not make the whole table unreadable
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        # all text is quoted: a carriage return alone would not be, and end the line
+        table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        table.writerow([*known, *columns])
+        for i, (*face, values) in enumerate(zip(*known.values(), rows, strict=True)):
+            if i % _LINES == 0:
+                yield i
+            table.writerow([*map(harmless, face), *values])
+
+
+# -- A model as a Python script that makes it again ------------------------------------
+
+_WIDTH = 90  # letters of a line
+_STOPPED = """\
+# The fit was stopped by hand after {n_iter} iterations: it is here, too.
+steps, answer, model = iter_fit(faces, params{options}), None, None
+while model is None:
+    try:
+        step = steps.send(answer)
+    except StopIteration as end:
+        model = end.value
+    else:
+        answer = "stop" if step.iteration >= {n_iter} else None
+"""
+
+
+def as_python(model: LatentFaces) -> str:
+    """Return a short script with the public functions that makes a model again.
+
+    It reads the faces with the options that they were read with, where they came from
+    `read_faces`; otherwise a comment says what to put in. Run with the same versions of
+    the libraries, which it names, it gives the same components, weights and error.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+
+    Returns
+    -------
+    str
+        Python code.
+
+    Examples
+    --------
+    >>> from napari_latent_faces import draw_faces, fit
+    >>> print(as_python(fit(draw_faces(4), n_components=3)))  # doctest: +SKIP
+    """
+    origin = model.provenance
+    is_stopped = origin.stop_reason == "stopped"
+    names = {type(model.params).__name__, "iter_fit" if is_stopped else "fit"}
+    if origin.reading is not None:
+        names.add("read_faces")
+    imported = ", ".join(sorted(names, key=lambda name: (name.islower(), name)))
+    made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
+    parts = [
+        f"# {model.params.title}, made with {made_by}",
+        f"from napari_latent_faces import {imported}",
+        *["from napari_latent_faces.masks import mask_from_text"] * bool(_marks(model)[0]),
+        "",
+        _faces(model),
+        "",
+        f"params = {_params(model)}",
+        *_also(model),
+        (
+            _STOPPED.format(n_iter=origin.n_iter, options=_options(model)).rstrip()
+            if is_stopped
+            else f"model = fit(faces, params{_options(model)})"
+        ),
+        "",
+        f"print(model.error)  # {model.error!r}",
+        'model.save("model.npz")',
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _faces(model: LatentFaces) -> str:
+    """Return the lines that get the faces."""
+    origin = model.provenance
+    if origin.reading is not None:
+        options = "".join(f", {name}={value!r}" for name, value in origin.reading.items())
+        return f"faces = read_faces({origin.source!r}{options})"
+    n, h, w = model.shape
+    where = f" ({origin.source!r})" if origin.source else ""
+    return "\n".join(
+        [
+            "# These faces were not read from a folder as they are, so put them in here:",
+            f"# {n} grey pictures of {w} x {h} pixels{where}, in the order of the fit, as an",
+            f"# array of type {origin.dtype} and shape {(n, h, w)}, or as a FaceStack.",
+            "faces = ...",
+        ]
+    )
+
+
+def _also(model: LatentFaces) -> list[str]:
+    """Return the lines that say what else the fit was given: it cannot be spelled out."""
+    n, h, w = model.shape
+    k, lines = model.n_components, []
+    if "start" in _options(model):
+        lines = [f"# What the fit started from: weights {(n, k)} and components {(k, h, w)}"]
+        lines += ["start = ..."]
+    return lines + _mask(model)
+
+
+def _mask(model: LatentFaces) -> list[str]:
+    """Return the lines that make the mask of the fit, if it had one."""
+    text, shape = _marks(model)
+    if not shape:
+        return []
+    left_out, total = model.left_out
+    told = f"# what the fit left out: {left_out} of {total} pixels"
+    if not text:  # there is no end of it
+        return [f"{told}, as a mask of shape {shape} that has to be put in here", "mask = ..."]
+    lines = [f"    {text[i : i + _WIDTH]!r}" for i in range(0, len(text), _WIDTH)]
+    return [told, "mask = mask_from_text(", *lines[:-1], f"{lines[-1]},", f"    {shape},", ")"]
+
+
+def _marks(model: LatentFaces) -> tuple[str, tuple[int, ...]]:
+    """Return the mask of a fit as text, and its shape; no shape if it had none."""
+    origin = model.provenance
+    if model.mask is not None:
+        return mask_to_text(model.mask), model.mask.shape
+    return origin.missing, model.shape if origin.n_missing else ()
+
+
+def _options(model: LatentFaces) -> str:
+    is_custom = getattr(model.params, "init", None) == "custom"
+    return ", start=start" * is_custom + ", mask=mask" * bool(model.left_out[0])
+
+
+def _params(model: LatentFaces) -> str:
+    """Return the parameters, spelled out to the last one: defaults can change."""
+    values = model.params.to_dict()
+    lines = "".join(f"    {name}={value!r},\n" for name, value in values.items())
+    return f"{type(model.params).__name__}(\n{lines})"
+
+
+# -- A model as a folder of plain files: pictures, a table, and the model itself -------
 
 _PICTURES = "components"
 _LAYOUT = Layout(
@@ -182,3 +409,183 @@ def _writing_weights(model: LatentFaces, folder: Path) -> Iterator[int]:
     names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
     columns = component_heads(model.n_components)
     return writing_table(folder / "weights.csv", names, origin.subjects, columns, rows)
+
+
+# -- Encoded and mended faces as folders of plain files --------------------------------
+
+
+def _is_table(path: Path, heads: tuple[str, ...]) -> bool:
+    """Tell whether a file is a table that was written here, by its heads."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(200).decode("utf-8", "replace").strip()
+    except OSError:
+        return False
+    ours = [f'"{head}"' for head in heads]
+    return line in {",".join(['"name"', *ours]), ",".join(['"name"', '"subject"', *ours])}
+
+
+_ERROR_HEADS = ("error", "picture")
+_MENDED_HEADS = ("error of the rest", "picture")
+
+# a fit's folder has no errors.csv: it is not taken for an earlier result and replaced
+ENCODED_LAYOUT = Layout(
+    ("errors.csv", "weights.csv", "model.npz"),
+    "reconstructions",
+    "errors.csv",
+    lambda path: _is_table(path, _ERROR_HEADS),
+)
+MENDED_LAYOUT = Layout(
+    ("mended.csv",), "mended", "mended.csv", lambda path: _is_table(path, _MENDED_HEADS)
+)
+
+
+def export_encoded(
+    model: LatentFaces,
+    stack: FaceStack,
+    encoding: Encoding,
+    folder: str | PathLike[str],
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write what a model makes of faces as files that any program reads.
+
+    ====================  ========================================================
+    ``errors.csv``        a line a face: name, subject if it is known, relative
+                          error, file of the reconstruction
+    ``weights.csv``       a line a face with its weights
+    ``reconstructions/``  a picture a face, in the type of the faces (floats as TIFF)
+    ``model.npz``         the components with these weights, for `LatentFaces.load`
+    ====================  ========================================================
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    stack : FaceStack
+        The faces.
+    encoding : Encoding
+        What was found for them.
+    folder : path-like
+        Where to; all is there in the end, or nothing has changed.
+    force : bool, default=False
+        Replace the files of an earlier call; others stay.
+    progress : callable, optional
+        Told how many pictures are written, and how many there are.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError, PermissionError, OSError
+        As `napari_latent_faces.files.writing_folder`.
+    """
+    folder = Path(folder)
+    other = encoded_model(model, stack, encoding)
+    columns = component_heads(model.n_components)
+    with writing_folder(folder, ENCODED_LAYOUT, force=force) as new:
+        pictures = _write_pictures(
+            LazyReconstruction(other), stack.dtype, new / ENCODED_LAYOUT.pictures, progress
+        )
+        errors = zip(encoding.errors.tolist(), pictures, strict=True)
+        write_table(new / "errors.csv", stack.names, stack.subjects, _ERROR_HEADS, errors)
+        rows = (weights.tolist() for weights in other.weights)
+        write_table(new / "weights.csv", stack.names, stack.subjects, columns, rows)
+        other.save(new / "model.npz")
+    return folder
+
+
+def export_mended(
+    mended: MendedFaces,
+    stack: FaceStack,
+    errors: Any,
+    folder: str | PathLike[str],
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write mended faces as files that any program reads.
+
+    ``mended/`` holds a picture a face, in the type of the faces (floats as TIFF), and
+    ``mended.csv`` a line a face: name, subject if it is known, relative error over the
+    pixels that were not replaced, and the file of the picture.
+
+    Parameters
+    ----------
+    mended : MendedFaces
+        The mended faces.
+    stack : FaceStack
+        Names and subjects.
+    errors : array of shape (n,)
+        Relative errors.
+    folder, force, progress
+        As in `export_encoded`.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError, PermissionError, OSError
+        As `napari_latent_faces.files.writing_folder`.
+    """
+    folder = Path(folder)
+    with writing_folder(folder, MENDED_LAYOUT, force=force) as new:
+        pictures = _write_pictures(mended, stack.dtype, new / MENDED_LAYOUT.pictures, progress)
+        rows = zip(np.asarray(errors).tolist(), pictures, strict=True)
+        write_table(new / "mended.csv", stack.names, stack.subjects, _MENDED_HEADS, rows)
+    return folder
+
+
+def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> Any:
+    """Read a picture as a mask: what is not black is to be ignored.
+
+    Parameters
+    ----------
+    path : path-like
+        The picture.
+    size : tuple of int
+        Height and width that it must have.
+
+    Returns
+    -------
+    bool array of shape (h, w)
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no picture, has another size, or is black.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("L"))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"The mask {path} is no picture that can be read.") from error
+    if pixels.shape != tuple(size):
+        (h, w), (own_h, own_w) = pixels.shape, size
+        raise ValueError(
+            f"The mask {path} has {w} x {h} pixels, the faces have {own_w} x {own_h}: draw it "
+            "on a picture of that size."
+        )
+    if not pixels.any():
+        raise ValueError(f"The mask {path} is black: white marks what is to be ignored.")
+    return pixels != 0
+
+
+def _write_pictures(
+    images: Any, dtype: np.dtype[Any], folder: Path, progress: Progress | None
+) -> list[str]:
+    """Write pictures one by one; return their names relative to the folder above."""
+    from PIL import Image
+
+    folder.mkdir()
+    suffix = ".tif" if dtype.kind == "f" else ".png"
+    names = [f"{number}{suffix}" for number in numbers(len(images))]
+    for done, name in enumerate(names):
+        pixels = as_pixels(np.asarray(images[done]), dtype)
+        if dtype.kind == "f":
+            pixels = pixels.astype(np.float32)  # the only floats that Pillow writes
+        Image.fromarray(pixels).save(folder / name)
+        if progress is not None:
+            progress(done + 1, len(names))
+    return [f"{folder.name}/{name}" for name in names]

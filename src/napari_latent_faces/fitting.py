@@ -1,25 +1,275 @@
-"""The fit, whatever the method: the one way in for scripts, window and command line."""
+"""From a stack and parameters to a model, step by step."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import warnings
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_latent_faces.masks import split_mask
-from napari_latent_faces.nmf import fitting as nmf
-from napari_latent_faces.nmf.params import NMFParams
-from napari_latent_faces.pixels import as_pictures, as_stack
+from napari_latent_faces.model import LatentFaces, Provenance, normalized, unit_maximum
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.solvers.blocks import face_errors
+from napari_latent_faces.solvers.cluster import chosen_client
+from napari_latent_faces.solvers.given import Given, given
+from napari_latent_faces.solvers.masked import iter_missing
+from napari_latent_faces.solvers.memory import check_memory
+from napari_latent_faces.solvers.multilevel import iter_multilevel
+from napari_latent_faces.solvers.sklearn import iter_sklearn
+from napari_latent_faces.stack import as_matrix, as_pictures, as_stack, pixel_blocks
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
-    from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.nmf.fitting import Fitting
-    from napari_latent_faces.parameters import Parameters
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.model import StopReason
+    from napari_latent_faces.params import Parameters
+    from napari_latent_faces.solvers.multilevel import Factors, Solving
     from napari_latent_faces.stack import FaceStack
 
-__all__ = ["fit", "iter_fit"]
+    Fitting = Generator["FitStep", Literal["stop"] | None, LatentFaces]
+
+__all__ = [
+    "ConvergenceWarning",
+    "FitStep",
+    "PenaltyWarning",
+    "fit",
+    "fit_nmf",
+    "iter_fit",
+    "iter_fit_nmf",
+]
+
+# -- The fit_nmf as a generator: every front end drains the same one -------------------
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit_nmf ended at ``max_iter`` iterations, before it converged."""
+
+
+class PenaltyWarning(UserWarning):
+    """Penalties are so strong that components are empty."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitStep:
+    """Where a fit_nmf stands.
+
+    Parameters
+    ----------
+    iteration : int
+        Iterations made so far.
+    max_iter : int
+        The most that will be made.
+    error : float
+        Relative Frobenius error of the reconstruction, 0 to 1. A large stack is first
+        fitted to a sample of its faces: then it is theirs.
+    factors : Factors
+        What the solver gave.
+    """
+
+    iteration: int
+    max_iter: int
+    error: float
+    factors: Factors = field(repr=False)
+
+    @property
+    def n_faces(self) -> int | None:
+        """How many faces `error` is about; None for those of a cluster, which are all."""
+        weights = self.factors.weights
+        return None if callable(weights) else len(weights)
+
+    @cached_property
+    def components(self) -> NDArray[Any]:
+        """The components so far, shape (k, h, w), each with maximum 1.
+
+        They are in the order in which they started, and made when first asked for.
+        """
+        return unit_maximum(self.factors.pictures())
+
+
+def iter_fit_nmf(
+    images: Any,
+    params: NMFParams | None = None,
+    *,
+    start: Any = None,
+    mask: Any = None,
+    client: Any = "auto",
+    **changes: Any,
+) -> Fitting:
+    """Fit NMF step by step; `napari_latent_faces.fitting.iter_fit` has all the details."""
+    params = replace(params or NMFParams(), **changes)
+    if params.random_state is None:  # drawn here, so that the model says which it was
+        params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
+    stack = as_stack(images)
+    _check_nmf_counts(stack, params)
+    params, also = given(stack, params, start, mask)
+    client = chosen_client(client, stack.images, params.solver)
+    if client is None:
+        check_memory(stack, params)
+    return _steps(stack, params, also, client)
+
+
+def fit_nmf(
+    images: Any,
+    params: NMFParams | None = None,
+    *,
+    start: Any = None,
+    mask: Any = None,
+    client: Any = "auto",
+    **changes: Any,
+) -> LatentFaces:
+    """Fit NMF to a stack of pictures; see `iter_fit_nmf`."""
+    return drain(iter_fit_nmf(images, params, start=start, mask=mask, client=client, **changes))
+
+
+def _check_nmf_counts(stack: FaceStack, params: NMFParams) -> None:
+    n = len(stack)
+    if n < 2:
+        raise ValueError(f"NMF needs at least two faces, got {n}.")
+    if params.n_components > n:
+        raise ValueError(
+            f"n_components must be from 1 to {n} (the number of faces), "
+            f"got {params.n_components}."
+        )
+    if params.solver == "mu" and params.init == "nndsvd":
+        warnings.warn(
+            "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
+            "be worse than with init='nndsvda'.",
+            stacklevel=3,
+        )
+
+
+def _steps(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Fitting:
+    solving = _solve(stack, params, also, client)
+    asked = None
+    stopped = False
+    while True:
+        try:
+            state = solving.send(asked)
+        except StopIteration as end:
+            state = end.value
+            break
+        asked = yield FitStep(state.iteration, params.max_iter, state.error, state)
+        stopped = stopped or asked == "stop"
+    reason: StopReason = "max_iter"
+    if state.converged:
+        reason = "converged"
+    elif stopped:
+        reason = "stopped"
+    if reason == "max_iter" and params.tol > 0:
+        warnings.warn(
+            f"Not converged after {state.iteration} iterations (relative error "
+            f"{state.error:.4f}): the parts may still change. Raise max_iter, or tol if this "
+            "is good enough.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    _check_penalties(state, params)
+    return _model(stack, params, also, state, reason)
+
+
+def _check_penalties(state: Factors, params: NMFParams) -> None:
+    """Warn of components that penalties have made empty."""
+    penalties = {"alpha_W": params.alpha_W, "alpha_H": params.alpha_H}
+    named = [
+        f"{name}={value:g}" for name, value in penalties.items() if value not in (0, "same")
+    ]
+    empty = int((~(state.W.any(axis=0) & state.H.any(axis=1))).sum())
+    if not named or not empty:
+        return
+    which = (
+        "all components are"
+        if empty == params.n_components
+        else (f"{empty} of {params.n_components} components are")
+    )
+    warnings.warn(
+        f"The penalty {' and '.join(named)} is so strong that {which} empty: choose a smaller "
+        "one.",
+        PenaltyWarning,
+        stacklevel=4,
+    )
+
+
+def _solve(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Solving:
+    """Run the solver that is asked for; only scikit-learn's need all pixels in memory."""
+    if also.missing is not None:
+        return iter_missing(stack, params, also.missing, also)
+    if params.solver == "multilevel":
+        return iter_multilevel(stack, params, client=client, given=also)
+    return _solve_in_memory(stack, params, also)
+
+
+def _solve_in_memory(stack: FaceStack, params: NMFParams, also: Given) -> Solving:
+    visible: Any = slice(None)
+    start, n_pixels = also.start, stack.shape[1] * stack.shape[2]
+    if also.mask is not None:
+        images = np.asarray(stack.images)
+        stack = replace(stack, images=np.where(also.mask, images.dtype.type(0), images))
+        visible = np.flatnonzero(~also.mask)
+    X, scale = as_matrix(stack)
+    X = X[:, visible]
+    _check_values(X, params)
+    if start is not None:
+        start = start[0], start[1][:, visible]
+    for state in iter_sklearn(X, params, stack.shape[1:], start):
+        H = np.zeros((len(state.H), n_pixels), state.H.dtype)
+        H[:, visible] = state.H
+        state = replace(state, H=H)  # noqa: PLW2901
+        if (yield state) == "stop":
+            break
+    return _measured(stack, replace(state, scale=scale), also.mask)
+
+
+def _measured(stack: FaceStack, last: Factors, mask: NDArray[np.bool_] | None) -> Factors:
+    """Return factors with the error, in float64, of what the model makes of them."""
+    W, H = normalized(last.W, last.H)
+    hidden = None if mask is None else mask.reshape(1, -1)
+    lost = size = 0.0
+    for faces, block in pixel_blocks(stack.images):
+        rows = block.reshape(len(block), -1)
+        lost2, size2 = face_errors(rows, W[faces], H, last.scale, hidden=hidden)
+        lost, size = lost + lost2.sum(), size + size2.sum()
+    return replace(last, error=float(np.sqrt(lost / size)))
+
+
+def _check_values(X: NDArray[Any], params: NMFParams) -> None:
+    if not X.any():
+        raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+    if params.beta_loss == "itakura-saito" and X.min() == 0:
+        raise ValueError(
+            "beta_loss='itakura-saito' needs pixels above 0: add a small value to the "
+            "pictures, or choose another loss."
+        )
+
+
+def _model(
+    stack: FaceStack,
+    params: NMFParams,
+    also: Given,
+    state: Factors,
+    reason: StopReason,
+) -> LatentFaces:
+    provenance = Provenance.of(stack, state.iteration, reason)
+    if also.missing is not None:
+        provenance = provenance.with_missing(also.missing)
+    return LatentFaces.from_factors(
+        state.W,
+        state.pictures().reshape(params.n_components, -1),
+        stack.shape[1:],
+        error=state.error,
+        scale=state.scale,
+        params=params,
+        provenance=provenance,
+        mask=also.mask,
+    )
+
+
+# -- The fit, whatever the method: the one way in for scripts, window and command line -
 
 
 def iter_fit(
@@ -102,10 +352,10 @@ def iter_fit(
         images = as_pictures(images, shape)
     images, mask = split_mask(images, mask, missing)
     if params is None or isinstance(params, NMFParams):
-        return nmf.iter_fit(images, params, start=start, mask=mask, client=client, **changes)
+        return iter_fit_nmf(images, params, start=start, mask=mask, client=client, **changes)
     _check_plain(params, start, mask, client)
-    from napari_latent_faces.methods.fitting import iter_method
-    from napari_latent_faces.methods.memory import check_memory
+    from napari_latent_faces.solvers.methods import check_method_memory as check_memory
+    from napari_latent_faces.solvers.methods import iter_method
 
     params = replace(params, **changes)
     if params.random_state is None:  # drawn here, so that the model says which it was

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.pixels import pixel_blocks
-from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.stack import FaceStack, pixel_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

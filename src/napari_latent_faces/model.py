@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import platform
+import sys
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.canonical import amounts, canonical
-from napari_latent_faces.pixels import as_stack
-from napari_latent_faces.provenance import Provenance
+from napari_latent_faces.masks import mask_to_text
+from napari_latent_faces.stack import as_stack, harmless, pixel_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +18,233 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.coding import Solver
-    from napari_latent_faces.parameters import Coding, Parameters
+    from napari_latent_faces.params import Coding, Parameters
+    from napari_latent_faces.solvers.nnls import Solver
+    from napari_latent_faces.stack import FaceStack
 
-__all__ = ["LatentFaces", "Provenance"]
+__all__ = [
+    "LatentFaces",
+    "Provenance",
+    "StopReason",
+    "amounts",
+    "canonical",
+    "library_versions",
+    "normalized",
+    "unit_maximum",
+]
+
+# -- The form of components and weights in which two factorizations compare ------------
+
+
+def canonical(
+    W: NDArray[Any], H: NDArray[Any], *, is_signed: bool
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return weights and components with the same product, scaled and sorted.
+
+    Parameters
+    ----------
+    W : array of shape (n, k)
+        Weights.
+    H : array of shape (k, p)
+        Components as rows.
+    is_signed : bool
+        Whether they can be negative.
+
+    Returns
+    -------
+    weights : array of shape (n, k)
+        Those of the scaled components.
+    components : array of shape (k, p)
+        Each with maximum 1 (see `unit_maximum`), the one with the largest of the
+        `amounts` first.
+    """
+    weights, components = normalized(W, H)
+    order = np.argsort(-amounts(weights, components, is_signed=is_signed), kind="stable")
+    return np.ascontiguousarray(weights[:, order]), np.ascontiguousarray(components[order])
+
+
+def normalized(W: NDArray[Any], H: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return weights and components with the same product, each component with maximum 1."""
+    return W * _peaks(H), unit_maximum(H)
+
+
+def amounts(
+    weights: NDArray[Any], components: NDArray[Any], *, is_signed: bool
+) -> NDArray[np.float64]:
+    """Return how much each component adds to all faces together.
+
+    Parameters
+    ----------
+    weights : array of shape (n, k)
+        Weights.
+    components : array of shape (k, p)
+        Components as rows.
+    is_signed : bool
+        Whether they can be negative.
+
+    Returns
+    -------
+    array of shape (k,)
+        The sum over all faces and pixels; where light and dark would cancel, the sum of
+        the squares of what a component adds beyond its mean.
+    """
+    if is_signed:
+        squares = np.einsum("kp,kp->k", components, components, dtype=np.float64)
+        varied: NDArray[np.float64] = weights.var(axis=0, dtype=np.float64) * squares
+        return varied
+    sums = components.sum(axis=1, dtype=np.float64)
+    carried: NDArray[np.float64] = weights.sum(axis=0, dtype=np.float64) * sums
+    return carried
+
+
+def unit_maximum(components: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of `components` (k, ...) in which each has maximum 1, or is all 0.
+
+    Those with negative pixels are from -1 to 1 then, and may have changed their sign.
+    """
+    peaks = _peaks(components.reshape(len(components), -1))
+    peaks = np.where(peaks != 0, peaks, 1).astype(components.dtype)
+    scaled: NDArray[Any] = components / peaks.reshape(-1, *[1] * (components.ndim - 1))
+    return scaled
+
+
+def _peaks(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the value of each row that is farthest from 0, with its sign."""
+    high, low = rows.max(axis=1), rows.min(axis=1)
+    peaks: NDArray[Any] = np.where(high >= -low, high, low)
+    return peaks
+
+
+# -- Where a model comes from: its faces, its fit, and the software that made it -------
+
+StopReason = Literal["converged", "max_iter", "stopped"]
+
+# a library by its name, and the module that is loaded where it is used
+_ARITHMETIC = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy"}
+_LONGEST = 2**20  # letters that a mask may take in a script and in the head of a file
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The faces it was fitted to, in the order of the weights.
+    subjects : tuple of str or None
+        Whose faces they are.
+    source : str
+        The folder or archive they were read from.
+    dtype : str
+        The type of their pixels.
+    n_iter : int
+        Iterations made.
+    stop_reason : {"converged", "max_iter", "stopped"}
+        Why the fit ended; "stopped" is the user's wish.
+    versions : dict of str to str
+        Versions of this package and of the libraries that did the arithmetic.
+    encoded_from : str, optional
+        The source of the faces that the components were fitted to, where the weights are
+        those of other faces, found by encoding; None for a fit.
+    reading : dict or None
+        The options, other than default ones, with which `read_faces` read `source`; None
+        if the faces did not come from it as they are, or that is not known.
+    n_missing : int
+        How many pixels of single faces the fit left out, by a mask for each face.
+    missing : str
+        Which they were, as `mask_to_text` writes it; empty if none, or if there is no end
+        of it.
+    """
+
+    names: tuple[str, ...]
+    subjects: tuple[str, ...] | None
+    source: str
+    dtype: str
+    n_iter: int
+    stop_reason: StopReason
+    versions: dict[str, str] = field(default_factory=dict)
+    encoded_from: str | None = None
+    reading: dict[str, Any] | None = None
+    n_missing: int = 0
+    missing: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(map(harmless, self.names)))
+        if self.subjects is not None:
+            object.__setattr__(self, "subjects", tuple(map(harmless, self.subjects)))
+
+    @classmethod
+    def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:
+        """Return where a model comes from that is fitted now.
+
+        Parameters
+        ----------
+        stack : FaceStack
+            The faces.
+        n_iter : int
+            Iterations made.
+        stop_reason : {"converged", "max_iter", "stopped"}
+            Why it ended.
+
+        Returns
+        -------
+        Provenance
+            With the versions of the libraries that are loaded.
+        """
+        options = stack.report.options
+        return cls(
+            names=stack.names,
+            subjects=stack.subjects,
+            source=stack.source,
+            dtype=stack.dtype.name,
+            n_iter=n_iter,
+            stop_reason=stop_reason,
+            versions=library_versions(),
+            reading=None if options is None else options.changed(),
+        )
+
+    def with_missing(self, mask: Any) -> Provenance:
+        """Return the same of a fit that left out what a mask (n, h, w) marks."""
+        count = sum(int(np.count_nonzero(block)) for _, block in pixel_blocks(mask))
+        text = mask_to_text(mask)
+        return replace(self, n_missing=count, missing=text if len(text) <= _LONGEST else "")
+
+    def of_other_faces(self, stack: FaceStack, **changes: Any) -> Provenance:
+        """Return the same for weights of other faces, of which nothing was left out.
+
+        Parameters
+        ----------
+        stack : FaceStack
+            The other faces.
+        **changes
+            What else is not the same.
+        """
+        return replace(
+            self,
+            names=stack.names,
+            subjects=stack.subjects,
+            source=stack.source,
+            n_missing=0,
+            missing="",
+            **changes,
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of this package and of the loaded libraries that do arithmetic."""
+    from napari_latent_faces import __version__
+
+    versions = {"napari-latent-faces": __version__, "python": platform.python_version()}
+    for name, module in _ARITHMETIC.items():
+        if version := getattr(sys.modules.get(module), "__version__", None):
+            versions[name] = version
+    if "napari_latent_faces.solvers.kernel" in sys.modules:  # compiled by numba
+        versions["numba"] = sys.modules["numba"].__version__
+    return versions
+
+
+# -- A fitted factorization: the latent faces, and how much of each builds which face --
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +488,7 @@ class LatentFaces:
         -------
         array of the shape and type of the pictures
         """
-        from napari_latent_faces.mending import mend
+        from napari_latent_faces.encoding import mend
 
         return mend(self, images, mask)
 
@@ -272,14 +496,14 @@ class LatentFaces:
         """Return the function that finds weights for these components.
 
         It takes the components as columns, and faces without their mean as rows, both in
-        the unit of the fit; see `napari_latent_faces.coding.solver_of`.
+        the unit of the fit; see `napari_latent_faces.solvers.nnls.solver_of`.
 
         Returns
         -------
         callable
             Takes arrays of shape (r, k) and (m, r), returns one of shape (m, k).
         """
-        from napari_latent_faces.coding import solver_of
+        from napari_latent_faces.solvers.nnls import solver_of
 
         coding = _coding(self.params)
         solve = solver_of(coding, getattr(self.params, "alpha", 0.0))

@@ -1,20 +1,398 @@
-"""A stack of faces: pictures of one size with their names and subjects."""
+"""Stacks of faces: the pictures, checks and units of their pixels, and what a read found."""
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.report import ReadReport, harmless
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["FaceStack"]
+    from napari_latent_faces.reading import ReadOptions
+
+__all__ = [
+    "FaceStack",
+    "ReadReport",
+    "as_matrix",
+    "as_pictures",
+    "as_pixels",
+    "as_stack",
+    "check_pixels",
+    "harmless",
+    "harmless_lines",
+    "has_own_scale",
+    "in_one_line",
+    "matrix_dtype",
+    "named",
+    "peak",
+    "pixel_blocks",
+    "unit_scale",
+]
+
+# -- What a read found, changed and left out -------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What became of each file of a folder of faces.
+
+    Parameters
+    ----------
+    n_read : int
+        How many faces are in the stack.
+    skipped : tuple of (name, reason)
+        Files that look like pictures but could not be read.
+    resized : tuple of (name, (height, width))
+        Pictures that had another size, and that size.
+    passed_over : tuple of (name, reason)
+        Files that are no pictures (README, Thumbs.db, ...).
+    notes : tuple of str
+        What else the reader did to all pictures (bit depth, colour, ...).
+    lazy : bool
+        Whether only the headers were read so far: a picture can still prove broken.
+    options : ReadOptions or None
+        How `read_faces` read them; None if it did not, or they are a part of what it read.
+    """
+
+    n_read: int = 0
+    skipped: tuple[tuple[str, str], ...] = ()
+    resized: tuple[tuple[str, tuple[int, int]], ...] = ()
+    passed_over: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    lazy: bool = False
+    options: ReadOptions | None = None
+
+    def summary(self) -> str:
+        """Return the report in one line, such as ``398 faces read, 2 skipped``."""
+        parts = [f"{_counted(self.n_read, 'face')} read"]
+        if self.skipped:
+            parts.append(f"{len(self.skipped)} skipped")
+        if self.resized:
+            parts.append(f"{len(self.resized)} resized")
+        if self.passed_over:
+            parts.append(f"{_counted(len(self.passed_over), 'other file')} passed over")
+        return ", ".join(parts) + (" (lazy)" if self.lazy else "")
+
+    def details(self) -> str:
+        """Return the whole report, one line for each file that is not simply in the stack."""
+        lines = [self.summary()]
+        if self.lazy:
+            lines.append("Lazy: pictures are decoded when they are looked at.")
+        lines += _section("Skipped", (f"{in_one_line(n)}: {why}" for n, why in self.skipped))
+        lines += _section(
+            "Resized",
+            (f"{in_one_line(n)}: from {w} x {h} pixels" for n, (h, w) in self.resized),
+        )
+        lines += _section("Passed over", _grouped(self.passed_over))
+        lines += _section("Notes", (in_one_line(note) for note in self.notes))
+        return "\n".join(lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _section(title: str, entries: Iterable[str]) -> list[str]:
+    lines = [f"  {entry}" for entry in entries]
+    return [f"{title}:", *lines] if lines else []
+
+
+def _grouped(passed_over: tuple[tuple[str, str], ...]) -> list[str]:
+    """Count the files for each reason, the commonest first, and name one of each."""
+    first = {reason: name for name, reason in reversed(passed_over)}
+    counts = Counter(reason for _, reason in passed_over)
+    return [
+        f"{_counted(count, 'file')}: {reason}, such as {in_one_line(first[reason])}"
+        if count > 1
+        else f"{in_one_line(first[reason])}: {reason}"
+        for reason, count in counts.most_common()
+    ]
+
+
+def in_one_line(text: str) -> str:
+    """Return a text on one line: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+_UNSEEN = "\N{COMBINING GRAPHEME JOINER}"  # takes no room, and no tag or entity has one
+
+
+def harmless(name: str) -> str:
+    """Return a name from a file in a form that can be shown anywhere.
+
+    Qt takes texts with a tag for HTML, and would open the pictures that they name; a
+    terminal obeys control characters. The former get a character that is not seen, the
+    latter are escaped. A harmless name stays as it is.
+    """
+    return re.sub(rf"<(?!{_UNSEEN})|&(?=lt;)", rf"\g<0>{_UNSEEN}", in_one_line(name))
+
+
+def harmless_lines(text: str) -> str:
+    """Return a message, which may hold names of files, with each of its lines harmless."""
+    return "\n".join(map(harmless, text.split("\n")))
+
+
+# -- Checks and units of picture stacks ------------------------------------------------
+
+_ADVICE = "replace them first, or mark them with mask= (missing='nan' marks those that are NaN)"
+_BLOCK_VALUES = 2**24  # pixels looked at in one go
+
+
+def as_stack(images: Any) -> FaceStack:
+    """Return `images` as a `FaceStack`, after a look at their shape and type.
+
+    Parameters
+    ----------
+    images : FaceStack or array of shape (n, h, w)
+        Grey pictures; numpy, dask, or anything with `shape`, `dtype` and `ndim`.
+
+    Raises
+    ------
+    TypeError
+        If the pixels are not real numbers.
+    ValueError
+        If the shape is not that of a stack of grey pictures.
+    """
+    if isinstance(images, FaceStack):
+        stack = images
+    else:
+        if not hasattr(images, "ndim"):
+            images = np.asarray(images)
+        _check_shape(images.shape)
+        _warn_of_faces_last(images)
+        stack = FaceStack(images, tuple(f"face {i}" for i in range(len(images))))
+    if stack.dtype.kind not in "buif":
+        raise TypeError(f"The pixels must be real numbers, got {stack.dtype}.")
+    if 0 in stack.shape[1:]:
+        raise ValueError(f"The pictures have no pixels: their shape is {stack.shape[1:]}.")
+    return stack
+
+
+def as_pictures(images: Any, shape: tuple[int, int]) -> Any:
+    """Return rows of shape (n, h * w) as pictures of a given height and width.
+
+    Raises
+    ------
+    TypeError
+        If the pictures are a `FaceStack`, which has a shape.
+    ValueError
+        If the rows have another number of pixels.
+    """
+    if isinstance(images, FaceStack):
+        raise TypeError("shape=(h, w) is for arrays with a face a row, not for a FaceStack.")
+    rows = images if hasattr(images, "ndim") else np.asarray(images)
+    h, w = shape
+    if rows.ndim != 2 or rows.shape[1] != h * w:
+        raise ValueError(
+            f"shape={(h, w)} needs rows of {h * w} pixels, got an array of shape "
+            f"{tuple(rows.shape)}."
+        )
+    return rows.reshape(len(rows), h, w)
+
+
+def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
+    """Return a stack with the names and subjects that a layer knows, as far as they fit.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        The pictures.
+    metadata : mapping
+        May hold `names` and `subjects`; without names that fit, the stack stays as it is.
+    """
+    names, subjects = metadata.get("names"), metadata.get("subjects")
+    if names is None or len(names) != len(stack):
+        return stack
+    if subjects is not None:
+        subjects = tuple(subjects) if len(subjects) == len(stack) else None
+    return replace(stack, names=tuple(names), subjects=subjects)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    # three narrow columns are possible in a stack of grey pictures, but not in large ones
+    if shape[-1:] in ((3,), (4,)) and (
+        len(shape) == 4 or (len(shape) == 3 and min(shape[:2]) > 16)
+    ):
+        raise ValueError(
+            f"The stack is in colour, with the shape {shape}: turn it into grey values first, "
+            "so that its shape is (face, y, x)."
+        )
+    if len(shape) == 2:
+        raise ValueError(
+            f"An array of shape {shape} is one picture, or has a face a row: a stack of "
+            "pictures (face, y, x) is needed. Give the height and width of rows with "
+            "shape=(h, w)."
+        )
+    if len(shape) != 3:
+        raise ValueError(f"A stack of pictures (face, y, x) is needed, got the shape {shape}.")
+
+
+def _warn_of_faces_last(images: Any) -> None:
+    """Warn if neighbours along the last axis differ much more than along both others."""
+    if (
+        not isinstance(images, np.ndarray)
+        or min(images.shape) < 8
+        or images.dtype.kind not in "uif"
+    ):
+        return
+    some = np.asarray(images[:64, :64, :64], np.float64)
+    if not np.isfinite(some).all():
+        return
+    faces, y, x = (float(np.abs(np.diff(some, axis=axis)).mean()) for axis in range(3))
+    if max(faces, y) < x / 2:
+        n = images.shape[-1]
+        warnings.warn(
+            f"The stack of shape {images.shape} looks like {n} faces along the last axis: the "
+            "first axis must be that of the faces. If so, give np.moveaxis(images, -1, 0).",
+            stacklevel=2,
+        )
+
+
+def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yield the pictures of a numpy or lazy stack in memory, some faces at a time."""
+    n = len(images)
+    rows = max(1, _BLOCK_VALUES // int(np.prod(images.shape[1:])))
+    for first in range(0, n, rows):
+        faces = slice(first, min(first + rows, n))
+        yield faces, np.asarray(images[faces])
+
+
+def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = None) -> float:
+    """Return the largest pixel, or 0, after a check of all that count.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w)
+        The pictures, numpy or lazy.
+    names : tuple of str, length n
+        What they are called, for messages.
+    mask : bool array of shape (h, w), optional
+        True marks pixels that do not count.
+
+    Raises
+    ------
+    ValueError
+        As `check_pixels` does.
+    """
+    largest = 0.0
+    for faces, block in pixel_blocks(images):
+        if mask is not None:
+            block = np.where(mask, block.dtype.type(0), block)  # noqa: PLW2901
+        check_pixels(block, names[faces])
+        largest = max(largest, float(block.max()))
+    return largest
+
+
+def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
+    """Return the pixel value that becomes 1 in a fit.
+
+    Pixels of 8 bits (uint8) are divided by 255, all others by the largest pixel of the
+    stack. Floats up to 1 stay as they are, unless the largest is below 1/255: less than
+    one grey level, it is a matter of units.
+
+    Parameters
+    ----------
+    largest : float
+        The largest pixel.
+    dtype : numpy dtype
+        The type of the pixels.
+    """
+    if has_own_scale(dtype):
+        return 1.0 if dtype.kind == "b" else 255.0
+    if dtype.kind == "f" and 1 / 255 <= largest <= 1:
+        return 1.0
+    return largest or 1.0
+
+
+def has_own_scale(dtype: np.dtype[Any]) -> bool:
+    """Return whether the type alone tells the scale, without a look at the pixels."""
+    return dtype.kind == "b" or dtype == np.uint8
+
+
+def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any], float]:
+    """Return the pixels as rows, scaled to [0, 1], and the scale.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        The pictures.
+    scale : float, optional
+        The pixel value that becomes 1; by default that of `unit_scale`.
+
+    Returns
+    -------
+    X : array of shape (n, h * w)
+        In the type of `matrix_dtype`.
+    scale : float
+        What the pixels were divided by.
+
+    Raises
+    ------
+    ValueError
+        If a pixel is negative, NaN or infinite, or all are 0; the message names the face.
+    """
+    n, h, w = stack.shape
+    X = np.empty((n, h * w), matrix_dtype(stack.dtype))
+    for faces, block in pixel_blocks(stack.images):
+        check_pixels(block, stack.names[faces])
+        X[faces] = block.reshape(len(block), -1)
+    if scale is None:
+        scale = unit_scale(float(X.max()), stack.dtype)
+    X /= X.dtype.type(scale)
+    return X, scale
+
+
+def matrix_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of float that holds pixels of a type.
+
+    float64 for pixels of 32 bits and more that are not float32, else float32.
+    """
+    wide = dtype.itemsize > 4 or (dtype.kind in "ui" and dtype.itemsize == 4)
+    return np.dtype(np.float64 if wide else np.float32)
+
+
+def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return computed values as pixels of a type: rounded and clipped for integers.
+
+    Parameters
+    ----------
+    values : array
+        Floats in the units of the pixels, in any shape.
+    dtype : numpy dtype
+        The type of the pixels.
+    """
+    if dtype.kind == "b":
+        return values >= 0.5
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        # 64 bits hold more than a float can tell, and the largest float is beyond them
+        most = np.nextafter(float(limits.max), 0) if limits.bits > 53 else limits.max
+        exact = values if limits.bits <= 16 else np.asarray(values, np.float64)
+        values = np.rint(exact).clip(limits.min, most)
+    pixels: NDArray[Any] = values.astype(dtype)
+    return pixels
+
+
+def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
+    """Say which face has a pixel that cannot be factorized."""
+    for bad, what, advice in (
+        (~np.isfinite(block), "NaN or infinite", _ADVICE),
+        (block < 0, "negative", "shift or clip them first: a fit needs values of 0 or more"),
+    ):
+        faces = np.flatnonzero(bad.any(axis=(1, 2)))
+        if len(faces):
+            others = f" (and {len(faces) - 1} other faces)" if len(faces) > 1 else ""
+            raise ValueError(f"{names[faces[0]]!r}{others} has {what} pixels; {advice}.")
+
+
+# -- A stack of faces: pictures of one size with their names and subjects --------------
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,7 @@ import numpy as np
 from napari_latent_faces.drawing import outfit, parts
 from napari_latent_faces.drawing.brushes import Frame, Noise, paint
 from napari_latent_faces.drawing.traits import random_person, random_takes
-from napari_latent_faces.report import ReadReport
-from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.stack import FaceStack, ReadReport
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ import pytest
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import FaceStack
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces._widgets.choose_k import ChooseKWidget
-from napari_latent_faces.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.conftest import blobs
 
 
@@ -32,7 +32,7 @@ def widget(viewer, qtbot):
 def told(monkeypatch):
     """Collect the errors that are shown."""
     found = []
-    monkeypatch.setattr("napari_latent_faces._widgets.choose_k.show_error", found.append)
+    monkeypatch.setattr("napari_latent_faces.viewer.panels.choose_k.show_error", found.append)
     monkeypatch.setattr("napari.utils.notifications.show_error", found.append)
     return found
 

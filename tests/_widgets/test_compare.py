@@ -8,12 +8,14 @@ from qtpy.QtGui import QIcon, QShortcut
 from qtpy.QtWidgets import QWidget
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import PCAParams, fit, match_components
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces._widgets import compare
-from napari_latent_faces._widgets.compare import CompareWidget
-from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
+from napari_latent_faces.comparing import match_components
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import PCAParams
+from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer, model_layers
+from napari_latent_faces.viewer.panels import compare
+from napari_latent_faces.viewer.panels.compare import CompareWidget
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of
 from tests.jobs import HeldWork
 
 

@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QImage
 
-from napari_latent_faces._widgets.curves import Curve, CurvesPlot, Panel
+from napari_latent_faces.viewer.panels.plots import Curve, CurvesPlot, Panel
 from tests._widgets.test_pictures import bits
 
 KS = [2, 5, 9, 20]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_latent_faces import fit
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._job import _running
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces._widgets.encode import EncodeWidget
-from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.viewer.jobs import _running
+from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer, model_layers
+from napari_latent_faces.viewer.panels.encode import EncodeWidget
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of
 from tests.jobs import wait_for_model
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_latent_faces._widgets.error_table import ErrorTable, ErrorTableModel
+from napari_latent_faces.viewer.panels.encode import ErrorTable, ErrorTableModel
 
 DOWN, UP = Qt.SortOrder.DescendingOrder, Qt.SortOrder.AscendingOrder
 

@@ -10,16 +10,14 @@ from napari.layers import Layer
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_latent_faces import FaceStack, fit
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._gallery import galleries_of
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces._widgets.explain import ExplainWidget
-from napari_latent_faces._widgets.explained import MEAN
-from napari_latent_faces.explain import Explainer, face_error
-from napari_latent_faces.layers import faces_layer, model_layers
-from napari_latent_faces.methods import PCAParams
-from napari_latent_faces.nearest import NearestFaces
+from napari_latent_faces.explaining import Explainer, NearestFaces, face_error
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import PCAParams
+from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.viewer.layers import faces_layer, model_layers
+from napari_latent_faces.viewer.panels.explain import MEAN, ExplainWidget
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of, galleries_of
 from tests.jobs import end_all_work
 
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import draw_faces
-from napari_latent_faces._widgets.fit import FitWidget
-from napari_latent_faces.layers import MODEL_KEY
-from napari_latent_faces.synthetic import iter_draw_faces
+from napari_latent_faces.synthetic import draw_faces, iter_draw_faces
+from napari_latent_faces.viewer.layers import MODEL_KEY
+from napari_latent_faces.viewer.panels.fit import FitWidget
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from napari_latent_faces import NMFParams
-from napari_latent_faces._widgets.form import make_fields, read_fields
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.viewer.panels.form import make_fields, read_fields
 
 pytestmark = pytest.mark.usefixtures("qapp")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_latent_faces._widgets.mend import MendWidget
-from napari_latent_faces.layers import faces_layer, model_layers
+from napari_latent_faces.viewer.layers import faces_layer, model_layers
+from napari_latent_faces.viewer.panels.mend import MendWidget
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_mask_for_each_face(widget, viewer, stack, qtbot):
 def test_an_empty_mask_and_other_sizes_are_told(widget, viewer, qtbot, monkeypatch):
     told = []
     monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
-    monkeypatch.setattr("napari_latent_faces._widgets.job_panel.show_error", told.append)
+    monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
     widget.new_button.native.click()
     run(widget, qtbot)
     assert "marks nothing of these faces" in told[0]
@@ -95,7 +95,7 @@ def test_labels_and_shapes_are_offered_and_pictures_in_colour_are_not(widget, vi
 
 def test_a_face_beyond_the_stack_is_told(widget, viewer, monkeypatch):
     told = []
-    monkeypatch.setattr("napari_latent_faces._widgets.job_panel.show_error", told.append)
+    monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
     viewer.add_image(np.zeros((60, 12, 10)))
     widget.new_button.native.click()
     widget.which.value = "this face"

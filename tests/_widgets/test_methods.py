@@ -10,11 +10,13 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import LatentFaces, PCAParams, as_python, fit
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._widgets.fit import FitWidget
-from napari_latent_faces.layers import MODEL_KEY, faces_layer, model_layers
-from napari_latent_faces.methods import METHODS
+from napari_latent_faces.export import as_python
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import METHODS, PCAParams
+from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer, model_layers
+from napari_latent_faces.viewer.panels.fit import FitWidget
+from napari_latent_faces.viewer.session import focus_of
 from tests.jobs import HeldWork
 
 
@@ -69,7 +71,7 @@ def test_what_was_typed_is_there_again(widget):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_default_shown_is_the_default_used(viewer, qtbot, method):
-    from napari_latent_faces._widgets.form import read_fields
+    from napari_latent_faces.viewer.panels.form import read_fields
 
     widget = FitWidget(viewer)
     qtbot.addWidget(widget.native)
@@ -168,7 +170,7 @@ class TestActions:
         self, by_key, widget, qtbot, tmp_path, monkeypatch
     ):
         held = HeldWork((1, 4), (2, 4))
-        monkeypatch.setattr("napari_latent_faces._widgets.actions.iter_export", held)
+        monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.iter_export", held)
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         fit_by(widget, qtbot, "pca")
         button = widget.actions.export_button
@@ -209,7 +211,7 @@ class TestActions:
 
     def test_files_in_the_way_are_told_and_stay(self, widget, qtbot, tmp_path, monkeypatch):
         told = []
-        monkeypatch.setattr("napari_latent_faces._widgets.actions.show_error", told.append)
+        monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.show_error", told.append)
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         (tmp_path / "weights.csv").write_text("mine")
         fit_by(widget, qtbot, "pca")

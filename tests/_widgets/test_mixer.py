@@ -6,12 +6,12 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_latent_faces import fit
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces._widgets.mixer import MixerWidget
-from napari_latent_faces.layers import ROLE_KEY, faces_layer
-from napari_latent_faces.mixing import mattering, weight_units
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.mixing.mix import mattering, weight_units
+from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.panels.mixer import MixerWidget
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of
 from tests.mixing.conftest import correlated_weights, made_model, signed_model
 
 
@@ -228,7 +228,7 @@ def test_recipes_are_saved(widget, tmp_path, monkeypatch):
 
 def test_recipes_that_cannot_be_saved_are_told(widget, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr("napari_latent_faces._widgets.mixer.show_error", told.append)
+    monkeypatch.setattr("napari_latent_faces.viewer.panels.mixer.show_error", told.append)
     monkeypatch.setattr(
         QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "no" / "r.csv"), "")
     )

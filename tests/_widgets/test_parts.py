@@ -3,7 +3,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QLabel
 from superqt import QCollapsible
 
-from napari_latent_faces._widgets.parts import fill_section
+from napari_latent_faces.viewer.panels.panel import fill_section
 
 
 def test_a_section_has_one_arrow_and_no_icon_beside_it(qtbot):

@@ -8,8 +8,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces._widgets.weight_list import WeightList
-from napari_latent_faces._widgets.weight_row import HEIGHT
+from napari_latent_faces.viewer.panels.weights import HEIGHT, WeightList
 
 K = 200
 

@@ -4,7 +4,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QMainWindow, QWidget
 
-from napari_latent_faces._widgets.whole_title import show_whole_title
+from napari_latent_faces.viewer.panels.panel import show_whole_title
 
 LEAST = 150
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from napari_latent_faces.choosing import ChoiceOptions, KChoice
+from napari_latent_faces.choosing.choice import KChoice
+from napari_latent_faces.choosing.search import ChoiceOptions
 
 
 def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2, blur=0.0):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.choosing.axes import Axis
+from napari_latent_faces.viewer.panels.plots import Axis
 
 
 @pytest.mark.parametrize("is_log", [False, True])

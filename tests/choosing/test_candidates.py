@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.choosing.candidates import (
+from napari_latent_faces.choosing.search import (
     check_ks,
     further_ks,
     parse_ks,

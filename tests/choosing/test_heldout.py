@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces import fit
-from napari_latent_faces.choosing.heldout import held_out_error
-from napari_latent_faces.choosing.splits import pixel_halves
+from napari_latent_faces.choosing.search import held_out_error, pixel_halves
+from napari_latent_faces.fitting import fit
 from tests.conftest import blobs
 
 

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.choosing import pair_pictures
-from napari_latent_faces.choosing.matching import stability
+from napari_latent_faces.choosing.search import pair_pictures, stability
 
 
 @settings(deadline=None, max_examples=50)

@@ -6,9 +6,11 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_latent_faces import FaceStack, NMFParams, choose_k, fit, iter_choose_k
-from napari_latent_faces.choosing import iter_whole_model
 from napari_latent_faces.choosing import search as searching
+from napari_latent_faces.choosing.search import choose_k, iter_choose_k, iter_whole_model
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.stack import FaceStack
 from tests.choosing.made import made_faces
 from tests.conftest import blobs
 
@@ -229,7 +231,7 @@ def test_a_model_of_a_sample_becomes_one_of_all_faces(stack):
 
 
 def test_orl_says_something_sensible(data):
-    from napari_latent_faces import read_faces
+    from napari_latent_faces.reading import read_faces
 
     faces = read_faces(data / "orl", size=(28, 23))
     choice = choose_k(faces, [2, 8, 20], n_starts=2, n_folds=3, max_faces=200)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.choosing.splits import face_folds, pixel_halves, sample_faces
+from napari_latent_faces.choosing.search import face_folds, pixel_halves, sample_faces
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces import NMFParams, choose_k, fit, iter_choose_k
 from napari_latent_faces.choosing import search as searching
-from napari_latent_faces.choosing.warm import nearest_fit, warm_start
-from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.choosing.search import choose_k, iter_choose_k, nearest_fit, warm_start
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.stack import as_stack
 from tests.choosing.made import made_faces
 
 

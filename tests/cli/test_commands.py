@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import LatentFaces, NMFParams, __version__
-from napari_latent_faces.cli import main
-from napari_latent_faces.cli import progress as cli_progress
-from napari_latent_faces.cli.options import chosen, option, spelled
-from napari_latent_faces.cli.parser import command_parser
-from napari_latent_faces.reading.options import ReadOptions
+from napari_latent_faces import __version__
+from napari_latent_faces.cli import output as cli_progress
+from napari_latent_faces.cli.commands import main
+from napari_latent_faces.cli.parser import chosen, command_parser, option, spelled
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.reading import ReadOptions
 from tests.patience import PATIENCE
 
 FIELDS = [(each, declared) for each in (NMFParams, ReadOptions) for declared in fields(each)]
@@ -234,7 +235,7 @@ class TestFit:
         def too_much(*_args, **_kwargs):
             raise MemoryError
 
-        monkeypatch.setattr("napari_latent_faces.folder.read_faces", too_much)
+        monkeypatch.setattr("napari_latent_faces.reading.read_faces", too_much)
         code, _, errors = run("fit", folder, "-o", out)
         assert code == 1
         assert errors.endswith("latent-faces: error: out of memory\n")
@@ -263,7 +264,7 @@ class TestInterrupt:
         # what runs in the background, as these tests may, is started with a deaf ear for it
         every_step = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-            "import napari_latent_faces.cli.progress as p; p._PERIOD = 0"
+            "import napari_latent_faces.cli.output as p; p._PERIOD = 0"
         )
         endless = ["--max-iter", 10**7, "--tol", 0]
         with spawn("fit", folder, "-o", out, "-k", 3, *endless, code=every_step) as process:

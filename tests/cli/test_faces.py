@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import LatentFaces, read_faces
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.reading import read_faces
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from dataclasses import fields
 import pytest
 from PIL import Image
 
-from napari_latent_faces import KMeansParams, LatentFaces, PCAParams
-from napari_latent_faces.cli.options import option
-from napari_latent_faces.methods import METHODS
+from napari_latent_faces.cli.parser import option
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import METHODS, KMeansParams, PCAParams
 
 QUICK = {
     "nmf": ["--max-iter", "5", "--tol", "0"],

@@ -19,20 +19,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_latent_faces.methods import PCAParams
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.model_file import ModelFileError, is_model_file, read_model
-from napari_latent_faces.nmf.params import NMFParams
-from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
-from napari_latent_faces.reading.decode import (
+from napari_latent_faces.params import NMFParams, PCAParams
+from napari_latent_faces.reading.pictures import (
+    DEPTHS,
     BrokenPictureError,
+    Frame,
     NotAPictureError,
     decode,
     read_header,
 )
-from napari_latent_faces.reading.frames import DEPTHS, Frame
-from napari_latent_faces.reading.probe import looks_like_faces
-from napari_latent_faces.reading.sources import Entry
+from napari_latent_faces.reading.sources import (
+    ArchiveError,
+    Entry,
+    archive_lister,
+    list_archive,
+    looks_like_faces,
+)
 from tests.pictures import MODES, encoded, face, picture
 
 if TYPE_CHECKING:

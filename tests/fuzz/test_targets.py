@@ -52,7 +52,7 @@ def test_promises_are_kept(name):
 
 def test_seeds_are_sound():
     """A target that refuses everything would keep any promise."""
-    from napari_latent_faces.reading.decode import read_header
+    from napari_latent_faces.reading.pictures import read_header
     from napari_latent_faces.reading.sources import Entry
 
     for seed in TARGETS["pictures"].seeds():

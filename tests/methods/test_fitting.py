@@ -9,20 +9,20 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_latent_faces import (
+from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import (
+    METHODS,
     DictionaryParams,
-    FaceStack,
     ICAParams,
     KMeansParams,
-    LatentFaces,
     MiniBatchNMFParams,
     PCAParams,
-    draw_faces,
-    fit,
-    iter_fit,
+    params_of,
 )
-from napari_latent_faces.methods import METHODS, params_of, rows
-from napari_latent_faces.nmf import ConvergenceWarning
+from napari_latent_faces.solvers import methods as rows
+from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.synthetic import draw_faces
 from tests.conftest import blobs
 from tests.steps import drain
 
@@ -292,7 +292,8 @@ class TestMiniBatches:
 
 def test_errors_on_orl_are_in_this_order(data):
     """The figures in docs/methods.md: PCA is the best, one picture a face the worst."""
-    from napari_latent_faces import NMFParams, read_faces
+    from napari_latent_faces.params import NMFParams
+    from napari_latent_faces.reading import read_faces
 
     stack = read_faces(data / "orl")
     kinds = {"nmf": NMFParams, "pca": PCAParams, "ica": ICAParams, "kmeans": KMeansParams}

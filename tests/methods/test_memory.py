@@ -10,10 +10,11 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_latent_faces import fit
-from napari_latent_faces.methods import METHODS, rows
-from napari_latent_faces.methods.memory import needed
-from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import METHODS
+from napari_latent_faces.solvers import methods as rows
+from napari_latent_faces.solvers.methods import needed_by_method as needed
+from napari_latent_faces.stack import as_stack
 from tests.memory import peak_memory
 
 CASES = [

@@ -5,8 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from napari_latent_faces import KMeansParams, NMFParams, PCAParams
-from napari_latent_faces.methods import METHODS, params_of
+from napari_latent_faces.params import METHODS, KMeansParams, NMFParams, PCAParams, params_of
 
 KINDS = list(METHODS.values())
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.methods import rows
-from napari_latent_faces.methods.rows import Rows
-from napari_latent_faces.nmf import blocks
+from napari_latent_faces.solvers import blocks
+from napari_latent_faces.solvers import methods as rows
+from napari_latent_faces.solvers.methods import Rows
 from napari_latent_faces.stack import FaceStack
 
 
@@ -59,8 +59,8 @@ def test_floats_are_scaled_by_their_maximum_and_checked(largest, monkeypatch):
 
 
 def test_the_users_pixels_are_left_alone(monkeypatch):
-    from napari_latent_faces import fit
-    from napari_latent_faces.methods import METHODS
+    from napari_latent_faces.fitting import fit
+    from napari_latent_faces.params import METHODS
 
     monkeypatch.setattr(rows, "LARGEST_IN_MEMORY", 0)
     images = np.random.default_rng(0).random((20, 4, 4), np.float32)

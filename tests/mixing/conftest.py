@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_latent_faces import LatentFaces, NMFParams
-from napari_latent_faces.methods import PCAParams
-from napari_latent_faces.model import Provenance
+from napari_latent_faces.model import LatentFaces, Provenance
+from napari_latent_faces.params import NMFParams, PCAParams
 
 
 def made_model(weights, size=(6, 5), *, dtype="uint8", seed=0, names=None):

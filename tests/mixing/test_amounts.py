@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.mixing import (
+from napari_latent_faces.mixing.mix import (
     as_weights,
     listed,
     mattering,

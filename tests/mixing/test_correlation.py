@@ -6,11 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from napari_latent_faces.mixing.correlation import (
-    copula_factor,
-    latent_correlations,
-    spearman,
-)
+from napari_latent_faces.mixing.sampling import copula_factor, latent_correlations, spearman
 from tests.mixing.conftest import correlated_weights
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces.mixing.generated import check_generated, write_generated
+from napari_latent_faces.mixing.recipes import check_generated, write_generated
 from tests.mixing.conftest import correlated_weights, made_model
 
 

@@ -5,15 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
-from napari_latent_faces.mixing.layers import (
+from napari_latent_faces.mixing.recipes import number_recipes
+from napari_latent_faces.viewer.layers import (
+    FACES_KEY,
+    MODEL_KEY,
     RECIPES_KEY,
+    ROLE_KEY,
+    FacesView,
     free_place,
     mixed_layer,
     recipes_layer,
 )
-from napari_latent_faces.mixing.recipes import number_recipes
-from napari_latent_faces.views import FacesView
 
 VIEW = FacesView("orl", (10.0, 200.0), "magma", (1.0, 2.0, 3.0), (0.0, 5.0, 7.0), "key")
 box = st.tuples(*[st.floats(-300, 300)] * 2, *[st.floats(0, 200)] * 2)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.mixing import Mix
+from napari_latent_faces.mixing.mix import Mix
 from tests.mixing.conftest import correlated_weights, made_model, signed_model
 
 MODEL = made_model(correlated_weights(9, 4))

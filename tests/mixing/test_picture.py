@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.mixing import MixedPicture, to_pixels
+from napari_latent_faces.mixing.mix import MixedPicture, to_pixels
 from tests.mixing.conftest import correlated_weights, made_model
 
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, spearmanr
 
-from napari_latent_faces import fit, read_faces
-from napari_latent_faces.mixing import WeightSampler, sample_weights
-from napari_latent_faces.mixing.sampling import Marginal
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.mixing.sampling import Marginal, WeightSampler, sample_weights
+from napari_latent_faces.reading import read_faces
 from tests.mixing.conftest import correlated_weights, made_model
 
 

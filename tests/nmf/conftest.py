@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_latent_faces.nmf import blocks, levels
+from napari_latent_faces.solvers import blocks
+from napari_latent_faces.solvers import multilevel as levels
 
 
 @pytest.fixture

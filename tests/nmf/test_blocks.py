@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_latent_faces.nmf.blocks import FaceBlocks, Workers
+from napari_latent_faces.solvers.blocks import FaceBlocks, Workers
 from tests.patience import PATIENCE
 
 

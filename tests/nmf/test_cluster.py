@@ -14,11 +14,14 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_latent_faces import LatentFaces, fit, iter_fit
-from napari_latent_faces.cli import main
-from napari_latent_faces.nmf import blocks, cluster, levels, shares
-from napari_latent_faces.nmf.clients import chosen_client
-from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.cli.commands import main
+from napari_latent_faces.fitting import fit, iter_fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.solvers import blocks, cluster
+from napari_latent_faces.solvers import cluster as shares
+from napari_latent_faces.solvers import multilevel as levels
+from napari_latent_faces.solvers.cluster import chosen_client
+from napari_latent_faces.stack import as_stack
 from tests.nmf.test_fitting import drain
 from tests.nmf.test_multilevel import faces
 from tests.patience import PATIENCE
@@ -100,9 +103,8 @@ def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images
 
 
 def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
-    from napari_latent_faces.nmf.blocks import FaceBlocks, Workers
-    from napari_latent_faces.nmf.crew import LocalCrew
-    from napari_latent_faces.nmf.hals import Descent, Penalties
+    from napari_latent_faces.solvers.blocks import FaceBlocks, LocalCrew, Workers
+    from napari_latent_faces.solvers.hals import Descent, Penalties
 
     rng = np.random.default_rng(0)
     W, H = rng.random((3, N), np.float32), rng.random((3, 37 * 33), np.float32)
@@ -358,7 +360,7 @@ def test_without_a_client_a_lazy_stack_is_fitted_here(lazy):
 def test_looking_for_a_client_imports_nothing():
     code = (
         "import sys, dask.array as da\n"
-        "from napari_latent_faces.nmf.clients import chosen_client\n"
+        "from napari_latent_faces.solvers.cluster import chosen_client\n"
         "assert chosen_client('auto', da.ones((9, 8, 8)), 'multilevel') is None\n"
         "assert 'distributed' not in sys.modules"
     )

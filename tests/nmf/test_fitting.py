@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import NMF
 
-from napari_latent_faces import FaceStack, LatentFaces, NMFParams, fit, iter_fit
-from napari_latent_faces.nmf import ConvergenceWarning
+from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.stack import FaceStack
 from tests.steps import drain
 
 
@@ -224,7 +226,7 @@ def test_any_small_stack_gives_finite_non_negative_factors(n, h, w, data, seed):
 
 def test_the_blog_recipe_is_reached_and_the_raw_one_shows_why_scaling_matters(data):
     """Scaled pixels run 200 iterations; 0..255 ones stop scikit-learn after two."""
-    from napari_latent_faces import read_faces
+    from napari_latent_faces.reading import read_faces
 
     stack = read_faces(data / "archive")
     X = stack.matrix.astype(float)

@@ -9,9 +9,13 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from napari_latent_faces import LatentFaces, NMFParams, PCAParams, as_python, draw_faces, fit
-from napari_latent_faces.nmf.multilevel import iter_multilevel
-from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.export import as_python
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import NMFParams, PCAParams
+from napari_latent_faces.solvers.multilevel import iter_multilevel
+from napari_latent_faces.stack import as_stack
+from napari_latent_faces.synthetic import draw_faces
 from tests.pictures import needs_real_data, real_data
 
 pytestmark = pytest.mark.filterwarnings("ignore:Not converged")
@@ -105,7 +109,7 @@ def test_a_masked_model_is_kept_whole(faces, background, tmp_path):
 
 def test_live_pictures_of_a_masked_fit_are_as_bright_as_the_parts(faces, background):
     """On coarse levels, a cell counts its visible pixels only."""
-    from napari_latent_faces.nmf.given import Given
+    from napari_latent_faces.solvers.given import Given
 
     params = NMFParams(n_components=3, random_state=0)
     steps = list(iter_multilevel(as_stack(faces.images), params, given=Given(mask=background)))
@@ -119,7 +123,7 @@ def test_live_pictures_of_a_masked_fit_are_as_bright_as_the_parts(faces, backgro
 
 @needs_real_data
 def test_the_corners_of_orl_can_be_left_out():
-    from napari_latent_faces import read_faces
+    from napari_latent_faces.reading import read_faces
 
     faces = read_faces(real_data / "orl", lazy=False)
     y, x = np.ogrid[-1:1:112j, -1:1:92j]

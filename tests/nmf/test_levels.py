@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from napari_latent_faces.nmf import levels
+from napari_latent_faces.solvers import multilevel as levels
 from tests.nmf.test_multilevel import faces, solve
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_latent_faces.nmf import NMFParams
-from napari_latent_faces.nmf.memory import check_memory, needed
-from napari_latent_faces.nmf.multilevel import iter_multilevel
-from napari_latent_faces.nmf.sklearn_solver import iter_sklearn
-from napari_latent_faces.pixels import as_matrix, as_stack
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.solvers.memory import check_memory, needed
+from napari_latent_faces.solvers.multilevel import iter_multilevel
+from napari_latent_faces.solvers.sklearn import iter_sklearn
+from napari_latent_faces.stack import as_matrix, as_stack
 from tests.memory import peak_memory
 
 
@@ -50,7 +50,7 @@ def few_steps(stack, params):
 @pytest.mark.parametrize("solver", ["multilevel", "cd", "mu"])
 def test_a_fit_takes_no_more_than_it_says_and_not_much_less(stack, solver, monkeypatch):
     for module in ("blocks", "memory"):  # with many, so small a stack is less than said
-        monkeypatch.setattr(f"napari_latent_faces.nmf.{module}.processors", lambda: 2)
+        monkeypatch.setattr(f"napari_latent_faces.solvers.{module}.processors", lambda: 2)
     params = NMFParams(n_components=12, solver=solver, max_iter=20)
     peak = taken(lambda: few_steps(stack, params))
     said = needed(stack, params)

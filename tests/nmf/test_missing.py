@@ -6,7 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_latent_faces import fit, iter_fit
+from napari_latent_faces.fitting import fit, iter_fit
 from tests.pictures import needs_real_data, real_data
 from tests.steps import drain
 
@@ -128,7 +128,7 @@ def test_only_the_own_solver_takes_masks_of_single_faces(faces, mask, solver):
 
 @needs_real_data
 def test_squares_missing_from_orl_are_closer_than_the_mean_face():
-    from napari_latent_faces import read_faces
+    from napari_latent_faces.reading import read_faces
 
     faces = read_faces(real_data / "orl", lazy=False)
     X = np.asarray(faces.images, float)

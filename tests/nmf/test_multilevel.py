@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import NMF
 
-from napari_latent_faces import FaceStack, NMFParams, fit, iter_fit
-from napari_latent_faces.nmf import ConvergenceWarning, blocks
-from napari_latent_faces.nmf.multilevel import iter_multilevel
-from napari_latent_faces.nmf.pyramid import depth
-from napari_latent_faces.pixels import as_stack
+from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.solvers import blocks
+from napari_latent_faces.solvers.multilevel import iter_multilevel
+from napari_latent_faces.solvers.pyramid import depth
+from napari_latent_faces.stack import FaceStack, as_stack
 from tests.conftest import blobs
 from tests.nmf.test_fitting import drain
 

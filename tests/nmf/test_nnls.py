@@ -6,8 +6,8 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.nmf import nnls
-from napari_latent_faces.nmf.nnls import TOLERANCE, kkt_violations, solve_nnls
+from napari_latent_faces.solvers import nnls
+from napari_latent_faces.solvers.nnls import TOLERANCE, kkt_violations, solve_nnls
 
 seeds = st.integers(0, 2**32 - 1)
 

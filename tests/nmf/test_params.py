@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from napari_latent_faces import NMFParams
+from napari_latent_faces.params import NMFParams
 
 
 def test_defaults_but_the_solver_are_those_of_scikit_learn_and_of_the_blog_post():

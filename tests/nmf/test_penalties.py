@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces import fit
-from napari_latent_faces.nmf import PenaltyWarning
+from napari_latent_faces.fitting import PenaltyWarning, fit
 
 
 @pytest.mark.parametrize("solver", ["multilevel", "cd", "mu"])

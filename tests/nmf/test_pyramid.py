@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_latent_faces.nmf.pyramid import cell_sizes, enlarge, half, halve, smooth
+from napari_latent_faces.solvers.pyramid import cell_sizes, enlarge, half, halve, smooth
 
 full_sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import non_negative_factorization
 
-from napari_latent_faces import NMFParams
-from napari_latent_faces.nmf.start import initial_factors
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.solvers.multilevel import initial_factors
 
 
 @pytest.mark.parametrize("init", [None, "nndsvd", "nndsvda", "nndsvdar", "random"])

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_latent_faces import fit
-from napari_latent_faces.nmf import sweeps
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.solvers import kernel as sweeps
 from tests.patience import PATIENCE
 
 
@@ -112,7 +112,7 @@ import sys
 import numpy as np
 {first}
 from napari_latent_faces import fit
-from napari_latent_faces.nmf import sweeps
+from napari_latent_faces.solvers import sweeps
 images = np.random.default_rng(0).integers(0, 256, (12, 10, 10), np.uint8)
 versions = fit(images, n_components=2).provenance.versions
 assert ("numba" in versions) == (sweeps.compiled() is not None)

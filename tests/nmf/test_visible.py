@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.nmf.nnls import solve_nnls
-from napari_latent_faces.nmf.visible import VisibleParts, same_masks
+from napari_latent_faces.solvers.masked import VisibleParts, same_masks
+from napari_latent_faces.solvers.nnls import solve_nnls
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 25))

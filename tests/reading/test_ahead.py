@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import read_faces
-from napari_latent_faces.reading import parallel, sources, steps
-from napari_latent_faces.reading.ahead import Ahead, keep_only
-from napari_latent_faces.reading.decode import open_picture
-from napari_latent_faces.reading.frames import BYTE, Frame
+from napari_latent_faces import reading as steps
+from napari_latent_faces.reading import read_faces, sources
+from napari_latent_faces.reading import sources as parallel
+from napari_latent_faces.reading.lazy import Ahead, keep_only
+from napari_latent_faces.reading.pictures import BYTE, Frame, open_picture
 from napari_latent_faces.reading.sources import Entry
 from tests.memory import peak_memory, sees_moves
 from tests.pictures import encoded, face, make, people, picture, tarred, zipped

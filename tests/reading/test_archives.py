@@ -9,8 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from napari_latent_faces.reading import tars, zips
-from napari_latent_faces.reading.archives import ArchiveError, archive_lister, list_archive
+from napari_latent_faces.reading import sources as tars
+from napari_latent_faces.reading import sources as zips
+from napari_latent_faces.reading.sources import ArchiveError, archive_lister, list_archive
 from tests.patience import PATIENCE
 from tests.pictures import encoded, face, make, people, tarred, zipped
 

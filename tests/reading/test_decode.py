@@ -12,17 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from napari_latent_faces.reading import decode as decoding
-from napari_latent_faces.reading.decode import (
+from napari_latent_faces.reading import pictures as decoding
+from napari_latent_faces.reading.pictures import (
+    BYTE,
+    FLOAT,
     HEADER_BYTES,
+    WORD,
     BrokenPictureError,
+    Frame,
     NotAPictureError,
     decode,
     decode_opened,
     open_picture,
     read_header,
 )
-from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD, Frame
 from napari_latent_faces.reading.sources import Entry
 from tests.pictures import MODES, coloured, encoded, face, oversized_png, picture, turned
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_latent_faces.reading.formats import (
+from napari_latent_faces.reading.naming import (
     HEAD_BYTES,
     Judgement,
     is_picture_name,

@@ -6,10 +6,9 @@ import warnings
 import numpy as np
 import pytest
 
-from napari_latent_faces import read_faces
-from napari_latent_faces.folder import BrokenFaceWarning
-from napari_latent_faces.reading.frames import BYTE, Frame
-from napari_latent_faces.reading.ondemand import BLOCK_BYTES, lazy_images
+from napari_latent_faces.reading import read_faces
+from napari_latent_faces.reading.lazy import BLOCK_BYTES, BrokenFaceWarning, lazy_images
+from napari_latent_faces.reading.pictures import BYTE, Frame
 from napari_latent_faces.reading.sources import Entry
 from tests.pictures import encoded, face, make, people, zipped
 

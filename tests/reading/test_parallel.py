@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_latent_faces.reading import parallel
-from napari_latent_faces.reading.parallel import Meter, run_each
+from napari_latent_faces.reading import sources as parallel
+from napari_latent_faces.reading.sources import Meter, run_each
 from tests.patience import PATIENCE
 
 MANY = 2_000_000  # seconds of work: threads go on until the caller hears of the end

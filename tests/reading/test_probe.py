@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from napari_latent_faces.folder import looks_like_faces
-from napari_latent_faces.reading import probe
+from napari_latent_faces.reading import sources as probe
+from napari_latent_faces.reading.sources import looks_like_faces
 from tests.pictures import (
     encoded,
     face,

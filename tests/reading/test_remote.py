@@ -14,12 +14,18 @@ import fsspec
 import numpy as np
 import pytest
 
-from napari_latent_faces import fit, read_faces
-from napari_latent_faces.cli import main
-from napari_latent_faces.folder import ArchiveError, NoFacesError, looks_like_faces
-from napari_latent_faces.layers import faces_layer
-from napari_latent_faces.reading import remote
-from napari_latent_faces.reading.remote import is_url, masked, open_url
+from napari_latent_faces.cli.commands import main
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.reading import NoFacesError, read_faces
+from napari_latent_faces.reading import sources as remote
+from napari_latent_faces.reading.sources import (
+    ArchiveError,
+    is_url,
+    looks_like_faces,
+    masked,
+    open_url,
+)
+from napari_latent_faces.viewer.layers import faces_layer
 from tests.patience import PATIENCE
 from tests.pictures import face, make, people, tarred, zipped
 

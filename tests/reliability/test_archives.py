@@ -18,10 +18,10 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from napari_latent_faces import read_faces
-from napari_latent_faces.folder import NoFacesError, looks_like_faces
-from napari_latent_faces.reading import tars, zips
-from napari_latent_faces.reading.members import ArchiveError
+from napari_latent_faces.reading import NoFacesError, read_faces
+from napari_latent_faces.reading import sources as tars
+from napari_latent_faces.reading import sources as zips
+from napari_latent_faces.reading.sources import ArchiveError, looks_like_faces
 from tests.left_open import nothing_left_open
 from tests.pictures import encoded, face, people, tarred, zipped
 
@@ -282,7 +282,7 @@ def test_memory_of_bombs_is_bounded(tmp_path, kind):
         write_zeros(path, "bomb.pgm")
     work = (
         "import json, resource, sys; from napari_latent_faces import read_faces\n"
-        "import numpy, PIL.Image, psutil, napari_latent_faces.reading.steps\n"
+        "import numpy, PIL.Image, psutil, napari_latent_faces.reading\n"
         "most = psutil.Process().memory_info().vms + 2**30\n"
         "resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
         "try: print(json.dumps(len(read_faces(sys.argv[1], size=(12, 10)))))\n"

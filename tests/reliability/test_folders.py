@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.folder import NoFacesError, read_faces
+from napari_latent_faces.reading import NoFacesError, read_faces
 from napari_latent_faces.reading.sources import list_folder
 from tests.patience import PATIENCE
 from tests.pictures import encoded, face, make
@@ -186,8 +186,8 @@ def as_nobody(root, work):
     # imported before: nobody may not be allowed to read the environment either
     start = "import json, os, sys\nimport numpy\nimport PIL.PngImagePlugin\nimport PIL.Image\n"
     start += "from napari_latent_faces import read_faces\n"
-    start += "from napari_latent_faces.reading.decode import _formats\n_formats()\n"
-    start += "import napari_latent_faces.reading.steps, psutil\nroot = sys.argv[1]\n"
+    start += "from napari_latent_faces.reading.pictures import _formats\n_formats()\n"
+    start += "import napari_latent_faces.reading, psutil\nroot = sys.argv[1]\n"
     with open_to_all(root):
         done = subprocess.run(
             [sys.executable, "-c", start + drop + work, str(root)],

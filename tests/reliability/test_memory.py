@@ -8,13 +8,14 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
-from napari_latent_faces import NMFParams, draw_faces, fit
-from napari_latent_faces._encode import EncodeJob
-from napari_latent_faces._open import add_faces
-from napari_latent_faces._results import ShowOptions
-from napari_latent_faces._session import FitSession
-from napari_latent_faces.layers import MODEL_KEY, faces_layer
-from napari_latent_faces.methods import METHODS
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import METHODS, NMFParams
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer.encoding import EncodeJob
+from napari_latent_faces.viewer.fitting import FitSession
+from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
+from napari_latent_faces.viewer.reader import add_faces
+from napari_latent_faces.viewer.results import ShowOptions
 from tests.jobs import end_all_work, run
 
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
@@ -38,11 +39,11 @@ def fitting(viewer, params=SHORT):
 @pytest.mark.parametrize(
     ("params", "place"),
     [
-        (SHORT, "napari_latent_faces.nmf.multilevel.initial_factors"),
-        (METHODS["pca"](n_components=3), "napari_latent_faces.methods.rows.as_matrix"),
+        (SHORT, "napari_latent_faces.solvers.multilevel.initial_factors"),
+        (METHODS["pca"](n_components=3), "napari_latent_faces.solvers.methods.as_matrix"),
         (
             METHODS["kmeans"](n_components=3),
-            "napari_latent_faces.methods.minibatch.batch_error",
+            "napari_latent_faces.solvers.methods.batch_error",
         ),
     ],
     ids=["nmf", "pca", "kmeans"],
@@ -60,7 +61,7 @@ def test_in_a_fit(viewer, params, place, notes, monkeypatch, qtbot):
 
 def test_in_the_encoding_of_new_faces(viewer, stack, model, notes, monkeypatch, qtbot):
     with monkeypatch.context() as patched:
-        patched.setattr("napari_latent_faces._encode.encoded_layers", no_memory)
+        patched.setattr("napari_latent_faces.viewer.encoding.encoded_layers", no_memory)
         told = run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
     assert "Unable to allocate" in told
     assert len(notes) == len(viewer.layers) == 1
@@ -76,7 +77,7 @@ def test_in_a_read(viewer, faces_folder, notes, monkeypatch, bare):
         no_memory()
 
     with monkeypatch.context() as patched:
-        patched.setattr("napari_latent_faces.folder.Reading", fail)
+        patched.setattr("napari_latent_faces.reading.Reading", fail)
         add_faces(viewer, str(faces_folder))
     [note] = notes
     assert note.startswith("error: ")

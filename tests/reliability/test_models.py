@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_latent_faces import LatentFaces
+from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.model_file import FORMAT_VERSION, ModelFileError, is_model_file
 from tests.fuzz.targets import a_model, a_signed_model, assert_sound
 from tests.reliability.measured import measured

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_latent_faces import LatentFaces, fit, iter_fit
-from napari_latent_faces.nmf import ConvergenceWarning
+from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
+from napari_latent_faces.model import LatentFaces
 
 SOLVERS = ("multilevel", "cd", "mu")
 few = settings(

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import read_faces
-from napari_latent_faces.reading.decode import BrokenPictureError, decode, read_header
-from napari_latent_faces.reading.frames import DEPTHS, Frame
+from napari_latent_faces.reading import read_faces
+from napari_latent_faces.reading.pictures import (
+    DEPTHS,
+    BrokenPictureError,
+    Frame,
+    decode,
+    read_header,
+)
 from napari_latent_faces.reading.sources import Entry
 from tests.left_open import nothing_left_open
 from tests.pictures import encoded, face, make, turned, zipped

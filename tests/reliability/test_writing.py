@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import LatentFaces
 from napari_latent_faces.export import export_model
-from napari_latent_faces.npz import write_arrays
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.model_file import write_arrays
 from tests.fuzz.targets import a_model
 from tests.patience import PATIENCE
 from tests.rights import open_to_all

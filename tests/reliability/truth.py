@@ -6,17 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._gallery import _Gallery, galleries_of
-from napari_latent_faces._labels import current_caption
-from napari_latent_faces._widgets.compare import CompareWidget
-from napari_latent_faces._widgets.explain import ExplainWidget
-from napari_latent_faces._widgets.job_panel import JobPanel
-from napari_latent_faces._widgets.mixer import MixerWidget
-from napari_latent_faces._widgets.portrait import _BREAK
-from napari_latent_faces.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
-from napari_latent_faces.mixing import to_pixels
+from napari_latent_faces.mixing.mix import to_pixels
 from napari_latent_faces.tiles import Tiles
+from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
+from napari_latent_faces.viewer.panels.compare import CompareWidget
+from napari_latent_faces.viewer.panels.explain import ExplainWidget
+from napari_latent_faces.viewer.panels.mixer import MixerWidget
+from napari_latent_faces.viewer.panels.panel import JobPanel
+from napari_latent_faces.viewer.panels.pictures import _BREAK
+from napari_latent_faces.viewer.session import _Gallery, current_caption, focus_of, galleries_of
 
 _RIM = 3  # pixels at a tile's edge in which lines and frames are drawn
 _CLOSE = 1e-3

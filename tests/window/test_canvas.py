@@ -9,10 +9,9 @@ from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import glir
 
-from napari_latent_faces import draw_faces
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._labels import label_faces
-from napari_latent_faces.layers import faces_layer
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.session import focus_of, label_faces
 
 
 @pytest.fixture

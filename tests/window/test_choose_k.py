@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtCore import Qt
 
-from napari_latent_faces.layers import MODEL_KEY
+from napari_latent_faces.viewer.layers import MODEL_KEY
 from tests.window.menus import open_widget
 
 PLUGIN = "napari-latent-faces"

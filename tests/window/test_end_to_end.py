@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from superqt.utils import WorkerBase
 
-from napari_latent_faces.layers import MODEL_KEY
+from napari_latent_faces.viewer.layers import MODEL_KEY
 from tests.window.menus import click_menu, open_widget
 
 PLUGIN = "napari-latent-faces"
@@ -89,7 +89,7 @@ def test_the_file_menu_opens_a_folder_without_asking_how(
 
 
 def test_a_folder_without_faces_is_told_and_nothing_is_added(viewer, tmp_path, monkeypatch):
-    from napari_latent_faces._open import add_faces
+    from napari_latent_faces.viewer.reader import add_faces
 
     told = []
     monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
@@ -103,7 +103,7 @@ def test_a_folder_without_faces_is_told_and_nothing_is_added(viewer, tmp_path, m
 def test_a_model_saved_from_the_layer_list_comes_back(viewer, model, tmp_path):
     from napari.layers import Layer
 
-    from napari_latent_faces.layers import model_layers
+    from napari_latent_faces.viewer.layers import model_layers
 
     layers = [viewer.add_layer(Layer.create(*data)) for data in model_layers(model, "m")]
     viewer.layers.selection = set(layers)

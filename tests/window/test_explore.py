@@ -9,12 +9,13 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
-from napari_latent_faces import draw_faces, fit
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.explain import prominence
-from napari_latent_faces.layers import faces_layer
+from napari_latent_faces.explaining import prominence
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.synthetic import draw_faces
 from napari_latent_faces.tiles import Tiles
+from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import focus_of
 from tests.window.menus import open_widget
 
 NAME = "What builds this face?"

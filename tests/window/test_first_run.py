@@ -5,8 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces._focus import focus_of
 from napari_latent_faces.synthetic import iter_draw_faces
+from napari_latent_faces.viewer.session import focus_of
 from tests.window.menus import open_widget
 
 

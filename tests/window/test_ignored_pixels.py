@@ -6,8 +6,10 @@ import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 
-from napari_latent_faces import as_python, draw_faces, fit
-from napari_latent_faces.layers import LEFT_OUT_KEY, MODEL_KEY, faces_layer
+from napari_latent_faces.export import as_python
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, faces_layer
 from tests.window.menus import PLUGIN, open_widget
 from tests.window.test_end_to_end import picture
 

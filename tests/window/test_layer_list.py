@@ -6,7 +6,7 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
 from tests.window.conftest import PLUGIN
 from tests.window.menus import open_widget
 from tests.window.test_panels import NAMES

@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces.layers import MODEL_KEY
+from napari_latent_faces.viewer.layers import MODEL_KEY
 from tests.window.menus import open_widget
 
 PLUGIN = "napari-latent-faces"

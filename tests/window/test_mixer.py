@@ -7,9 +7,11 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 
-from napari_latent_faces import draw_faces, fit, read_faces
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.reading import read_faces
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.window.menus import open_widget
 from tests.window.test_end_to_end import distance, picture
 

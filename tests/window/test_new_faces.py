@@ -7,9 +7,10 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 
-from napari_latent_faces import draw_faces, fit
-from napari_latent_faces._focus import focus_of
-from napari_latent_faces.layers import faces_layer
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.session import focus_of
 from tests.jobs import wait_for_model
 from tests.window.menus import open_widget
 from tests.window.test_end_to_end import distance, picture

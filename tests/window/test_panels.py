@@ -27,12 +27,13 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_latent_faces import draw_faces, fit
-from napari_latent_faces._docks import dock_of
-from napari_latent_faces._preferences import PLUGIN
-from napari_latent_faces._results import ResultLayers, ShowOptions
-from napari_latent_faces._widgets.long_names import is_shortened
-from napari_latent_faces.layers import faces_layer
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.viewer.docks import dock_of
+from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.panels.form import is_shortened
+from napari_latent_faces.viewer.reader import PLUGIN
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.window.menus import open_widget
 
 NAMES = (

@@ -1,41 +1,552 @@
-"""The search for k as a generator: every front end drains the same one."""
+"""Which numbers of components to measure, and in which order."""
 
 from __future__ import annotations
 
+import operator
 import time
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.choosing.candidates import (
-    check_ks,
-    further_ks,
-    spread_out,
-    start_grid,
-)
 from napari_latent_faces.choosing.choice import KChoice
-from napari_latent_faces.choosing.heldout import held_out_error
-from napari_latent_faces.choosing.matching import stability
-from napari_latent_faces.choosing.options import ChoiceOptions
-from napari_latent_faces.choosing.splits import face_folds, pixel_halves, sample_faces
-from napari_latent_faces.choosing.warm import nearest_fit, warm_start
-from napari_latent_faces.nmf import NMFParams, iter_fit
-from napari_latent_faces.pixels import as_stack
-from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.comparing import pair_most_alike
+from napari_latent_faces.fitting import iter_fit_nmf as iter_fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import NMFParams, parameter
+from napari_latent_faces.solvers.multilevel import initial_factors
+from napari_latent_faces.stack import FaceStack, as_matrix, as_stack
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.model import LatentFaces
+    Start = tuple[NDArray[Any], NDArray[Any]]
 
     Message = Literal["stop"] | None
+
     Searching = Generator["KStep", Message, KChoice]
 
-__all__ = ["KStep", "choose_k", "iter_choose_k"]
+__all__ = [
+    "ChoiceOptions",
+    "KStep",
+    "check_ks",
+    "choose_k",
+    "face_folds",
+    "further_ks",
+    "held_out_error",
+    "iter_choose_k",
+    "iter_whole_model",
+    "nearest_fit",
+    "pair_pictures",
+    "parse_ks",
+    "pixel_halves",
+    "sample_faces",
+    "spread_out",
+    "stability",
+    "start_grid",
+    "warm_start",
+]
+
+# -- Which numbers of components to measure, and in which order ------------------------
+
+_GRID_END, _SEARCH_END = 64, 128
+_FINEST = 20  # neighbours of k that are nearer than k / 20 are not told apart
+_LONGEST = 10_000  # numbers of a range: more are a slip of the finger
+
+
+def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
+    """Return the numbers in order, each once, or say what is wrong with them.
+
+    Parameters
+    ----------
+    ks : iterable of int
+        Numbers of components.
+    most : int
+        The largest that can be fitted when a part of the faces is held out.
+    n_folds : int
+        Number of parts, for the message.
+    """
+    try:
+        numbers = sorted({operator.index(k) for k in ks})
+    except TypeError:
+        raise TypeError(f"ks must be whole numbers of components, got {ks!r}.") from None
+    if not numbers:
+        raise ValueError("ks is empty: give the numbers of components to measure.")
+    for k in (numbers[0], numbers[-1]):
+        if not 1 <= k <= most:
+            raise ValueError(
+                f"k must be from 1 to {most} (the faces left when one of {n_folds} parts is "
+                f"held out), got {k}."
+            )
+    return numbers
+
+
+def start_grid(most: int) -> list[int]:
+    """Return the numbers that a search without any given begins with."""
+    grid = [2**i for i in range(1, 7) if 2**i <= min(most, _GRID_END)]
+    return grid or [1]
+
+
+def spread_out(ks: list[int]) -> list[int]:
+    """Return numbers in an order that soon shows the whole range: ends, middle, quarters."""
+    places = {0: None, len(ks) - 1: None}
+    step = len(ks) - 1
+    while step > 1:
+        step = -(-step // 2)
+        places.update(dict.fromkeys(range(0, len(ks), step)))
+    return [ks[place] for place in [*places, *set(range(len(ks))) - set(places)]]
+
+
+def further_ks(choice: KChoice, most: int) -> list[int]:
+    """Return which numbers to measure next, none when the suggestion is sharp enough.
+
+    Parameters
+    ----------
+    choice : KChoice
+        What is measured.
+    most : int
+        The largest number that can be measured.
+    """
+    ks = choice.ks.tolist()
+    if choice.lowest == len(ks) - 1 and ks[-1] < min(most, _SEARCH_END):
+        return [min(2 * ks[-1], most, _SEARCH_END)]
+    at = int(np.searchsorted(choice.ks, choice.suggested))
+    near = ks[max(at - 1, 0) : at + 2]
+    if at == 0 and ks[0] > 1:
+        near = [1, *near] if 1 not in near else near
+    fine = max(1, choice.suggested // _FINEST)
+    middles = [(low + high) // 2 for low, high in pairwise(near) if high - low > fine]
+    if at == 0 and ks[0] > 1:
+        middles.insert(0, 1)
+    return [k for k in dict.fromkeys(middles) if k not in ks]
+
+
+def parse_ks(text: str) -> list[int] | None:
+    """Return the numbers that a user's text spells.
+
+    Parameters
+    ----------
+    text : str
+        ``"auto"``, numbers such as ``"2,4,8"``, or a range ``"from:to:step"`` such as
+        ``"5:60:5"`` that includes its end; ranges and numbers may be mixed.
+
+    Returns
+    -------
+    list of int or None
+        None for ``"auto"``.
+
+    Raises
+    ------
+    ValueError
+        If it spells neither.
+    """
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        return [k for part in text.split(",") for k in _parse_range(part)]
+    except ValueError:
+        raise ValueError(
+            f"k must be 'auto', numbers such as '2,4,8', or 'from:to:step' such as '5:60:5', "
+            f"got {text!r}."
+        ) from None
+
+
+def _parse_range(part: str) -> list[int]:
+    first, *rest = map(int, part.split(":"))
+    if not rest:
+        return [first]
+    last, step = (*rest, 1)[:2]
+    if len(rest) > 2 or step < 1 or last < first or last - first > _LONGEST * step:
+        raise ValueError(part)
+    return list(range(first, last + 1, step))
+
+
+# -- How hard to look for k: one object for the function, the form and the command -----
+
+
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """Effort of `choose_k`.
+
+    Parameters
+    ----------
+    n_starts : int, default=3
+        Fits of all faces for each k: the first as `NMFParams` says, the others from
+        random factors. The best is kept, and how alike they are is the stability.
+    n_folds : int, default=5
+        Parts that the faces are cut into. Each is held out once, from a fit of the
+        other parts.
+    max_faces : int, default=2000
+        Of a larger stack, a random sample of so many faces is read.
+    warm_start : bool, default=False
+        Begin the fits with a part held out from those of the nearest k that is measured,
+        not anew. They need fewer iterations, but all of them on the full pictures, which
+        mostly takes longer. The fits of all faces always begin anew.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range; the message names the option.
+    """
+
+    n_starts: int = parameter(
+        3,
+        "Starts",
+        "Fits of all faces for each k, from different starts: the best is kept, and how "
+        "alike they are is the stability (n_starts).",
+        min=2,
+        max=100,
+    )
+    n_folds: int = parameter(
+        5,
+        "Folds",
+        "Parts that the faces are cut into, each held out once from a fit of the others "
+        "(n_folds).",
+        min=2,
+        max=100,
+    )
+    max_faces: int = parameter(
+        2000,
+        "Most faces",
+        "Of a larger stack, a random sample of so many faces is looked at (max_faces).",
+        min=10,
+    )
+    warm_start: bool = parameter(
+        False,
+        "Begin from the nearest k",
+        "Begin the fits with a part held out from those of the nearest k, not anew: fewer "
+        "iterations, which mostly take longer (warm_start).",
+    )
+
+    def __post_init__(self) -> None:
+        for declared in fields(self):
+            _check(declared.name, getattr(self, declared.name), declared.metadata)
+
+
+def _check(name: str, value: Any, limits: Any) -> None:
+    if "min" not in limits:
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {value!r}.")
+        return
+    low, high = limits["min"], limits.get("max")
+    allowed = f"{low} or more" if high is None else f"from {low} to {high}"
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number ({allowed}), got {value!r}.")
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
+
+
+# -- What is held out: parts of the faces, and halves of the pixels --------------------
+
+_TILES = 8  # along the shorter side of a face
+
+
+def sample_faces(n: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Choose the faces that are measured.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    most : int
+        How many are looked at.
+    rng : numpy Generator
+        Chooses where there are more.
+
+    Returns
+    -------
+    array of int
+        The indices of all faces, or of a random sample of them, in order.
+    """
+    if n <= most:
+        return np.arange(n)
+    chosen: NDArray[np.intp] = np.sort(rng.choice(n, most, replace=False))
+    return chosen
+
+
+def face_folds(
+    n: int, subjects: Sequence[str] | None, n_folds: int, rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    """Cut faces into parts of nearly one size, no subject in two of them.
+
+    Pictures of one person resemble each other: with some of them in the fit, the others
+    would not be new to it. Where there are fewer than two subjects a part, or none are
+    known, single faces are dealt out.
+
+    Parameters
+    ----------
+    n : int
+        Number of faces.
+    subjects : sequence of str, length n, or None
+        Whose faces they are.
+    n_folds : int
+        Number of parts.
+    rng : numpy Generator
+        Shuffles faces or subjects.
+
+    Returns
+    -------
+    list of `n_folds` arrays of int
+        The faces of each part, in order; together all, each once.
+    """
+    names, owners = np.unique(np.asarray(subjects or ()), return_inverse=True)
+    if len(names) < 2 * n_folds:
+        owners = np.arange(n)
+    sizes = np.bincount(owners)
+    shuffled = rng.permutation(len(sizes))
+    largest_first = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
+    fold_of, filled = np.empty(len(sizes), int), np.zeros(n_folds)
+    for owner in largest_first:
+        fold_of[owner] = filled.argmin()
+        filled[fold_of[owner]] += sizes[owner]
+    return [np.flatnonzero(fold_of[owners] == fold) for fold in range(n_folds)]
+
+
+def pixel_halves(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Cut a face into tiles and draw half of them.
+
+    Single pixels would be told by their neighbours: whatever is smooth in a picture, noise
+    included, would count as understood. Half faces would hide whole components, about
+    whose weights nothing could be known. Tiles of an eighth of the shorter side are larger
+    than what neighbours share and smaller than most components.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width.
+    rng : numpy Generator
+        Draws where the tiles begin, and which are seen.
+
+    Returns
+    -------
+    array of shape (h * w,), bool
+        True in one half; both halves have pixels.
+    """
+    side = max(1, round(min(size) / _TILES))
+    lines = []
+    for length in size:
+        offset = rng.integers(side) if length > side else 0
+        lines.append((np.arange(length) + offset) // side)
+    rows, columns = lines
+    tiles = (rows[:, None] * (columns[-1] + 1) + columns).reshape(-1)
+    used = np.unique(tiles)
+    drawn = rng.permutation(used)[: len(used) // 2]
+    half: NDArray[np.bool_] = np.isin(tiles, drawn)
+    return half
+
+
+# -- How well components explain pixels that neither they nor the weights have seen ----
+
+
+def held_out_error(
+    model: LatentFaces, images: Any, halves: Sequence[NDArray[np.bool_]]
+) -> float:
+    """Predict each half of the pixels of new faces from the other half.
+
+    The weights are the non-negative least-squares solution on the pixels of one half;
+    with them the components predict the other half.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        Components, fitted to other faces.
+    images : array of shape (m, h, w)
+        The held-out faces, in the units of the model's.
+    halves : sequence of arrays of shape (h * w,), bool
+        Ways to halve the pixels; each is used in both directions.
+
+    Returns
+    -------
+    float
+        Relative Frobenius error of the predictions, over all faces, pixels and halves.
+        0 is perfect, 1 as bad as nothing.
+
+    References
+    ----------
+    A. B. Owen, P. O. Perry: Bi-cross-validation of the SVD and the nonnegative matrix
+    factorization. Annals of Applied Statistics 3 (2009), doi:10.1214/08-AOAS227.
+    """
+    X = images.reshape(len(images), -1) / np.float64(model.scale)
+    H = model.components.reshape(model.n_components, -1).astype(np.float64)
+    lost = sum(_lost(X, H, seen) for half in halves for seen in (half, ~half))
+    norm = float(np.vdot(X, X)) * len(halves)
+    return float(np.sqrt(lost / norm)) if norm > 0 else 0.0
+
+
+def _lost(X: NDArray[Any], H: NDArray[Any], seen: NDArray[np.bool_]) -> float:
+    """Sum the squared differences on the pixels that are not seen."""
+    from napari_latent_faces.solvers.blocks import one_blas_thread
+    from napari_latent_faces.solvers.nnls import solve_nnls
+
+    with one_blas_thread():
+        Q, R = np.linalg.qr(H[:, seen].T)
+        weights = solve_nnls(R, X[:, seen] @ Q)
+        missed = X[:, ~seen] - weights @ H[:, ~seen]
+    return float(np.vdot(missed, missed))
+
+
+# -- Which component of one model is which of another ----------------------------------
+
+
+def pair_pictures(
+    first: NDArray[Any], second: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Pair the components of two fits one to one, as alike as possible.
+
+    Parameters
+    ----------
+    first, second : arrays of shape (k, ...)
+        As many pictures in both.
+
+    Returns
+    -------
+    partners : array of int, shape (k,)
+        Which of `second` belongs to each of `first`: the pairing with the largest sum of
+        cosines.
+    cosines : array of shape (k,)
+        How alike each pair is: 1 if they differ by a factor only, 0 if they share no
+        pixel or one is empty.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"The components have the shapes {first.shape} and {second.shape}.")
+    _, partners, cosines = pair_most_alike(
+        first.astype(np.float64, copy=False), second.astype(np.float64, copy=False)
+    )
+    return partners, cosines
+
+
+def stability(fits: Sequence[NDArray[Any]]) -> float:
+    """Return the mean cosine of matched components over all pairs of fits of one k.
+
+    Parameters
+    ----------
+    fits : sequence of arrays of shape (k, ...)
+        The components of two fits or more.
+    """
+    pairs = [(a, b) for i, a in enumerate(fits) for b in fits[:i]]
+    return float(np.mean([pair_pictures(a, b)[1].mean() for a, b in pairs]))
+
+
+# -- Where a fit begins that has a fit of the same faces, with other k, to begin from --
+
+
+def nearest_fit(fits: Mapping[int, LatentFaces], k: int) -> LatentFaces | None:
+    """Return the fit whose number of components is next to `k`, the smaller of two."""
+    return fits[min(fits, key=lambda other: (abs(other - k), other))] if fits else None
+
+
+def warm_start(model: LatentFaces, stack: FaceStack, params: NMFParams) -> Start:
+    """Return factors that a fit with more, or fewer, components can begin with.
+
+    Of too many, those go that add least to the faces. Missing ones are found in what the
+    model leaves over: they are the singular vectors of the positive part of the residual,
+    made non-negative (NNDSVD, C. Boutsidis, E. Gallopoulos 2008,
+    doi:10.1016/j.patcog.2007.09.010).
+
+    Parameters
+    ----------
+    model : LatentFaces
+        A fit of the same faces.
+    stack : FaceStack
+        The faces, n of h x w pixels. To find more components, their residual is held in
+        memory as floats.
+    params : NMFParams
+        The parameters of the fit to come; `n_components` is that of the factors.
+
+    Returns
+    -------
+    W, H : arrays of shape (n, k) and (k, h * w)
+        Non-negative, as `fit` takes them as its `start`.
+    """
+    W, H = model.weights, model.components.reshape(model.n_components, -1)
+    more = params.n_components - model.n_components
+    if more <= 0:
+        norms = np.linalg.norm(W, axis=0) * np.linalg.norm(H, axis=1)
+        kept = np.sort(np.argsort(-norms, kind="stable")[: params.n_components])
+        return W[:, kept], H[kept]
+    rest, _ = as_matrix(stack, model.scale)
+    rest -= W @ H
+    np.maximum(rest, 0, out=rest)
+    few = replace(params, n_components=more, init=_init(rest, params))
+    new_W, new_H = initial_factors(rest, few, params.random_state)
+    return np.hstack([W, new_W]), np.vstack([H, new_H])
+
+
+def _init(rest: NDArray[Any], params: NMFParams) -> Any:
+    """Return how new components start: zeros would stay zeros with solver 'mu'."""
+    if params.solver == "mu":
+        return None
+    return "nndsvd" if params.n_components <= min(rest.shape) else "random"
+
+
+# -- A model of a sample of faces, extended to all of them -----------------------------
+
+_BLOCK_VALUES = 2**24  # pixels read at a time
+
+
+def iter_whole_model(
+    model: LatentFaces, images: Any
+) -> Generator[tuple[int, int], None, LatentFaces]:
+    """Find the weights of all faces of a stack for the components of a model.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        A model of some of the faces.
+    images : FaceStack or array of shape (n, h, w)
+        All faces, in the units of the model's; read a block at a time.
+
+    Yields
+    ------
+    tuple of int
+        Faces done, and their number.
+
+    Returns
+    -------
+    LatentFaces
+        The same components in canonical form, with weights, names and error of all faces
+        (the value of ``StopIteration``).
+
+    Raises
+    ------
+    ValueError
+        If the pictures have another size, or pixels that cannot be encoded.
+    """
+    stack = as_stack(images)
+    n, h, w = stack.shape
+    W = np.empty((n, model.n_components), model.weights.dtype)
+    lost = norm = 0.0
+    step = max(1, _BLOCK_VALUES // (h * w))
+    for first in range(0, n, step):
+        faces = slice(first, min(first + step, n))
+        block = np.asarray(stack.images[faces])
+        W[faces] = model.encode(block)
+        missed = block - model.blend(W[faces])
+        lost += float(np.vdot(missed, missed))
+        norm += float(np.square(block, dtype=np.float64).sum())
+        yield faces.stop, n
+    error = float(np.sqrt(lost / norm)) if norm > 0 else 0.0
+    return LatentFaces.from_factors(
+        W,
+        model.components.reshape(model.n_components, -1),
+        (h, w),
+        error=error,
+        scale=model.scale,
+        params=model.params,
+        provenance=model.provenance.of_other_faces(stack),
+    )
+
+
+# -- The search for k as a generator: every front end drains the same one --------------
 
 _HALVES = 4  # ways to halve the pixels, for each part of the faces
 _PERIOD = 0.1  # seconds between two steps while a fit runs

@@ -1,4 +1,4 @@
-"""The command line: what it starts, how it fails, and fit, info and demo."""
+"""What the commands do."""
 
 from __future__ import annotations
 
@@ -8,46 +8,276 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces.choosing.candidates import parse_ks
-from napari_latent_faces.choosing.options import ChoiceOptions
-from napari_latent_faces.cli.inputs import (
-    CommandError,
-    check_apart,
-    find_face,
-    load_model,
-    read,
-    warn_of_skipped,
-)
-from napari_latent_faces.cli.options import chosen, given, option, spelled
+from napari_latent_faces.choosing.search import ChoiceOptions, parse_ks
 from napari_latent_faces.cli.output import (
     iterations,
     left_out_facts,
     method_facts,
     model_facts,
+    progress,
     say,
     size_facts,
     tell,
+    write_line,
 )
-from napari_latent_faces.cli.parser import DEBUG, PROGRAM, command_parser
-from napari_latent_faces.cli.progress import progress, write_line
-from napari_latent_faces.methods import METHODS
-from napari_latent_faces.nmf.params import NMFParams
-from napari_latent_faces.reading.options import ReadOptions
-from napari_latent_faces.report import in_one_line
+from napari_latent_faces.cli.parser import (
+    DEBUG,
+    PROGRAM,
+    chosen,
+    command_parser,
+    given,
+    option,
+    spelled,
+)
+from napari_latent_faces.params import METHODS, NMFParams
+from napari_latent_faces.reading import ReadOptions
+from napari_latent_faces.stack import harmless, in_one_line
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
+    from napari_latent_faces.choosing.choice import KChoice
+    from napari_latent_faces.choosing.search import KStep
+    from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.nmf import FitStep
-    from napari_latent_faces.parameters import Parameters
+    from napari_latent_faces.params import Parameters
     from napari_latent_faces.stack import FaceStack
 
-__all__ = ["main"]
+__all__ = [
+    "CommandError",
+    "check_apart",
+    "check_table",
+    "encode_faces",
+    "find_face",
+    "load_model",
+    "main",
+    "measured",
+    "mend_faces",
+    "read",
+    "table_lines",
+    "warn_of_skipped",
+]
+
+# -- What the command line names, turned into faces and models -------------------------
+
+
+class CommandError(Exception):
+    """A command cannot do its work; the message is for its user."""
+
+
+def read(path: str, args: argparse.Namespace) -> FaceStack:
+    """Read a folder of faces as the options say, with progress."""
+    options = asdict(chosen(ReadOptions, args))
+    with progress(f"reading {in_one_line(path)}") as show:
+        from napari_latent_faces.reading import read_faces
+
+        return read_faces(path, **options, progress=show)
+
+
+def warn_of_skipped(faces: FaceStack, folder: str) -> None:
+    """Say how many files of a folder were no faces, and how to list them."""
+    if skipped := len(faces.report.skipped):
+        where = f"{PROGRAM} info {in_one_line(folder)}"
+        write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
+
+
+def check_apart(folder: str, out: str) -> None:
+    """Refuse to write among the faces, where the next read would find the components.
+
+    Raises
+    ------
+    CommandError
+        If `out` lies in `folder`.
+    """
+    place = folder.removeprefix("file://")
+    if Path(out).resolve().is_relative_to(Path(place).resolve()):
+        raise CommandError(
+            f"{out} lies in {folder}, where the components would be read as faces: choose a "
+            "folder elsewhere."
+        )
+
+
+def load_model(path: str) -> LatentFaces:
+    """Return the model in a file, or in a folder that `fit` wrote.
+
+    Raises
+    ------
+    FileNotFoundError, ModelFileError
+        If there is none.
+    """
+    from napari_latent_faces.model import LatentFaces
+
+    place = Path(path)
+    return LatentFaces.load(place / "model.npz" if place.is_dir() else place)
+
+
+def find_face(model: LatentFaces, words: str) -> int:
+    """Return the face of a model with this name, or else of this number.
+
+    Raises
+    ------
+    ValueError
+        If there is no such face; the message names some that are.
+    """
+    names = model.provenance.names
+    if harmless(words) in names:
+        return names.index(harmless(words))
+    n = len(model.weights)
+    if words.isdecimal() and int(words) < n:
+        return int(words)
+    some = f", such as {names[0]}" if names else ""
+    raise ValueError(
+        f"The model has no face {words!r}: give the name of one{some}, or a number from 0 to "
+        f"{n - 1}."
+    )
+
+
+# -- What ``latent-faces choose-k`` does between reading and telling -------------------
+
+_COLUMNS = {
+    "k": "k",
+    "relative_error": "error",
+    "held_out_error": "held-out",
+    "standard_error_to_lowest": "+-",
+    "stability": "stability",
+}
+
+
+def check_table(path: str, *, force: bool) -> None:
+    """Refuse to replace a file that is in the way, or to write where there is no folder.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError
+        The message says what to do.
+    """
+    if Path(path).exists() and not force:
+        raise FileExistsError(f"{path} exists: choose another name, or give --force.")
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"The folder of {path} does not exist: make it first.")
+
+
+def measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
+    """Measure with progress; Ctrl-C ends it with what is there.
+
+    Parameters
+    ----------
+    faces : FaceStack
+        The faces.
+    ks : list of int, or None
+        The numbers to measure; None for a search.
+    changes : dict
+        Fields of `ChoiceOptions` and `NMFParams` that are not the default.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If nothing was measured yet.
+    """
+    with progress("measuring numbers of components") as show:
+        from napari_latent_faces.choosing.search import iter_choose_k
+
+        choices: list[KChoice] = []
+
+        def show_step(step: KStep) -> None:
+            choices[:] = [step.choice]
+            show(step.done, step.total, step.doing)
+
+        try:
+            return drain(iter_choose_k(faces, ks, **changes), show_step)
+        except KeyboardInterrupt:
+            if not any(choices):  # the first steps come before the first measure
+                raise
+            return choices[0]
+
+
+def table_lines(choice: KChoice) -> list[str]:
+    """Return the measures as lines of a table, the suggested k with a star."""
+    lines = ["".join(f"{head:>11}" for head in _COLUMNS.values())]
+    for row in choice.rows():
+        numbers = (row[name] for name in list(_COLUMNS)[1:])
+        star = " *" if row["suggested"] else ""
+        lines.append(f"{row['k']:>11}" + "".join(f"{each:>11.4f}" for each in numbers) + star)
+    return lines
+
+
+# -- The commands that apply a model to other faces ------------------------------------
+
+
+def encode_faces(args: argparse.Namespace) -> None:
+    """Write weights, errors and reconstructions of a folder of faces."""
+    from napari_latent_faces.encoding import iter_encode
+    from napari_latent_faces.export import ENCODED_LAYOUT, export_encoded, read_mask
+    from napari_latent_faces.files import check_folder
+
+    check_folder(Path(args.out), ENCODED_LAYOUT, force=args.force)
+    model = load_model(args.model)
+    mask = None if args.mask is None else read_mask(args.mask, model.shape[1:])
+    faces = _faces(args, model)
+    encoding = _drain_faces("encoding", iter_encode(model, faces, mask), len(faces))
+    with progress("writing") as show:
+        export_encoded(model, faces, encoding, args.out, force=args.force, progress=show)
+    worst = int(encoding.errors.argmax())
+    _report(faces)
+    tell(
+        {
+            "components": model.n_components,
+            "relative error": f"{encoding.error:.6f}",
+            "mean error of a face": f"{encoding.errors.mean():.6f}",
+            "worst": f"{faces.names[worst]} ({encoding.errors[worst]:.6f})",
+            "written to": args.out,
+        }
+    )
+
+
+def mend_faces(args: argparse.Namespace) -> None:
+    """Write the faces of a folder with what a mask marks filled in."""
+    from napari_latent_faces.encoding import iter_mend, relative_errors
+    from napari_latent_faces.export import MENDED_LAYOUT, export_mended, read_mask
+    from napari_latent_faces.files import check_folder
+
+    check_folder(Path(args.out), MENDED_LAYOUT, force=args.force)
+    model = load_model(args.model)
+    mask = read_mask(args.mask, model.shape[1:])
+    faces = _faces(args, model)
+    mended = _drain_faces("mending", iter_mend(model, faces, mask), len(faces))
+    errors = relative_errors(model, faces, mended.expected.weights, mask)
+    with progress("writing") as show:
+        export_mended(mended, faces, errors, args.out, force=args.force, progress=show)
+    _report(faces)
+    tell({"pixels replaced": f"{mask.sum()} of {mask.size}", "written to": args.out})
+
+
+def _faces(args: argparse.Namespace, model: LatentFaces) -> FaceStack:
+    """Read the faces at the model's size."""
+    check_apart(args.folder, args.out)
+    args.size = model.shape[1:]
+    faces = read(args.folder, args)
+    if len(faces) == 0:
+        raise CommandError(f"There are no faces in {args.folder}.")
+    warn_of_skipped(faces, args.folder)
+    return faces
+
+
+def _report(faces: FaceStack) -> None:
+    # most faces have one size; only those of others are listed as resized
+    say(replace(faces.report, resized=()).summary())
+    for note in faces.report.notes:
+        say(note)
+
+
+def _drain_faces(title: str, steps: Generator[int, None, Any], total: int) -> Any:
+    """Run the steps with progress; the result is the generator's return value."""
+    with progress(f"{title} {total} faces") as show:
+        return drain(steps, lambda done: show(done, total))
+
+
+# -- The command line: what it starts, how it fails, and fit, info and demo ------------
 
 _ANSWER = 5  # seconds that a scheduler has for its first answer
 _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
@@ -98,8 +328,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fit(args: argparse.Namespace) -> None:
-    from napari_latent_faces.export import check_export, export_model
-    from napari_latent_faces.export_faces import read_mask
+    from napari_latent_faces.export import check_export, export_model, read_mask
 
     params = _params(args)
     check_export(args.out, force=args.force)
@@ -124,8 +353,8 @@ def _fit(args: argparse.Namespace) -> None:
 
 
 def _generate(args: argparse.Namespace) -> None:
-    from napari_latent_faces.mixing import sample_weights
-    from napari_latent_faces.mixing.generated import check_generated, write_generated
+    from napari_latent_faces.mixing.recipes import check_generated, write_generated
+    from napari_latent_faces.mixing.sampling import sample_weights
 
     if args.strength is not None and args.near is None:
         raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
@@ -143,7 +372,6 @@ def _generate(args: argparse.Namespace) -> None:
 
 
 def _choose_k(args: argparse.Namespace) -> None:
-    from napari_latent_faces.cli.choosing import check_table, measured, table_lines
 
     changes = {**given(ChoiceOptions, args), **given(NMFParams, args)}
     chosen(ChoiceOptions, args)
@@ -185,7 +413,7 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from napari_latent_faces._demo import DemoError, run_demo
+    from napari_latent_faces.viewer.demo import DemoError, run_demo
 
     chosen(NMFParams, args)
     faces = read(args.folder, args) if args.folder else None
@@ -212,13 +440,11 @@ def _params(args: argparse.Namespace) -> Parameters:
 
 
 def _encode(args: argparse.Namespace) -> None:
-    from napari_latent_faces.cli.faces import encode_faces
 
     encode_faces(args)
 
 
 def _mend(args: argparse.Namespace) -> None:
-    from napari_latent_faces.cli.faces import mend_faces
 
     mend_faces(args)
 

@@ -1,26 +1,35 @@
-"""What the commands print."""
+"""What the commands print, and their progress."""
 
 from __future__ import annotations
 
+import sys
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces.nmf.params import NMFParams
-from napari_latent_faces.report import in_one_line
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.stack import in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from napari_latent_faces.model import LatentFaces
+
+    Show = Callable[..., None]
 
 __all__ = [
     "iterations",
     "left_out_facts",
     "method_facts",
     "model_facts",
+    "progress",
     "say",
     "size_facts",
     "tell",
+    "write_line",
 ]
+
+# -- What the commands print -----------------------------------------------------------
 
 
 def say(text: str) -> None:
@@ -85,3 +94,64 @@ def iterations(model: LatentFaces) -> str:
 
 def _listed(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+# -- Progress of a command: a bar on a terminal, now and then a line elsewhere ---------
+
+_PERIOD = 10.0  # seconds between two lines
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Show]:
+    """Show on stderr how far the block is.
+
+    Parameters
+    ----------
+    title : str
+        What is going on.
+
+    Yields
+    ------
+    callable
+        Takes the steps done, their total (0 while that is not known), and a note.
+    """
+    if sys.stderr is not None and sys.stderr.isatty():
+        with _bar(title) as show:
+            yield show
+    else:
+        yield _lines(title)
+
+
+def write_line(text: str) -> None:
+    """Write a line to stderr, above a bar if there is one."""
+    from tqdm import tqdm
+
+    if sys.stderr is not None:
+        tqdm.write(text, file=sys.stderr)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Show]:
+    from tqdm import tqdm
+
+    with tqdm(desc=title, leave=False, dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int, note: str = "") -> None:
+            bar.total = total or None
+            bar.set_postfix_str(note, refresh=False)
+            bar.update(done - bar.n)
+
+        yield show
+
+
+def _lines(title: str) -> Show:
+    write_line(f"{title} ...")
+    last = time.monotonic()
+
+    def show(done: int, total: int, note: str = "") -> None:
+        nonlocal last
+        if total and time.monotonic() - last >= _PERIOD:
+            last = time.monotonic()
+            write_line(f"{title}: {done} of {total}{', ' * bool(note)}{note}")
+
+    return show

@@ -1,16 +1,19 @@
 """New faces from a model: by hand, by chance, and between two others."""
 
-from napari_latent_faces.mixing.amounts import (
+from __future__ import annotations
+
+from napari_latent_faces.mixing.mix import (
+    Mix,
+    MixedPicture,
     as_weights,
     listed,
     mattering,
     mean_weights,
     morph,
+    to_pixels,
     weight_ranges,
     weight_units,
 )
-from napari_latent_faces.mixing.mix import Mix
-from napari_latent_faces.mixing.picture import MixedPicture, to_pixels
 from napari_latent_faces.mixing.sampling import WeightSampler, sample_weights
 
 __all__ = [

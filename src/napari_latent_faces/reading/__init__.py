@@ -1,1 +1,643 @@
-"""From files to pixels: what is found, what is a picture, and how it is decoded."""
+"""A path becomes a stack of faces: the whole read on one page."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import Counter
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_latent_faces.params import changed, parameter
+from napari_latent_faces.reading.lazy import (
+    Ahead,
+    BrokenFaceWarning,
+    Outcome,
+    decode_into,
+    keep_only,
+    lazy_images,
+)
+from napari_latent_faces.reading.naming import find_subjects, is_picture_name
+from napari_latent_faces.reading.pictures import (
+    DEPTHS,
+    BrokenPictureError,
+    Frame,
+    Header,
+    NotAPictureError,
+    decode,
+    open_picture,
+)
+from napari_latent_faces.reading.sources import (
+    ARCHIVES,
+    ArchiveError,
+    Listing,
+    Meter,
+    archive_lister,
+    in_natural_order,
+    is_url,
+    list_archive,
+    list_folder,
+    list_url_folder,
+    looks_like_faces,
+    remote_kind,
+    run_each,
+    shown,
+    while_waiting,
+)
+from napari_latent_faces.stack import FaceStack, ReadReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.reading.sources import Entry, Lister
+
+__all__ = [
+    "ArchiveError",
+    "BrokenFaceWarning",
+    "NoFacesError",
+    "ReadOptions",
+    "Reading",
+    "changes",
+    "in_pixels",
+    "looks_like_faces",
+    "read_faces",
+]
+
+# -- How a folder of faces is read: one object for the function, the form and the command
+
+Channel = Literal["luminance", "red", "green", "blue"]
+Resize = Literal["crop", "pad", "stretch", "error"]
+
+LARGEST_SIDE = 16384  # pixels; a face has fewer
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    r"""Options of `read_faces`.
+
+    Parameters
+    ----------
+    channel : {"luminance", "red", "green", "blue"}, default="luminance"
+        What is taken of a colour picture. Grey pictures are the same in every channel.
+    size : int or (int, int), optional
+        Height, or height and width, in pixels, that all pictures are scaled to. With a
+        height alone, the width follows the shape of the commonest picture.
+    resize : {"crop", "pad", "stretch", "error"}, default="crop"
+        What is done with a picture of another size than the commonest: scaled until it
+        fills the frame and cut at the middle, scaled until it fits and padded with
+        black, scaled out of shape, or nothing but an error.
+    subjects : str or False, optional
+        How names tell whose face it is: a regular expression that is searched for in
+        each relative name, whose group ``subject``, else its first group, else its
+        whole match is the subject (``r"_(\d+)\."``); a name without a match has the
+        subject ``""``. False: there are no subjects. None: found out from the names.
+    lazy : bool, optional
+        Whether pictures are decoded only when they are looked at. None: when the stack
+        is larger than `memory_budget`.
+    memory_budget : int, optional
+        Bytes that a stack may take before it is lazy. None: a quarter of the memory
+        that is free, at most 512 MiB.
+
+    Raises
+    ------
+    ValueError
+        If a value is not allowed; the message names the option and what it takes.
+    """
+
+    channel: Literal["luminance", "red", "green", "blue"] = parameter(
+        "luminance",
+        "Channel",
+        "What is taken of a colour picture.",
+        choices=("luminance", "red", "green", "blue"),
+    )
+    size: int | tuple[int, int] | None = parameter(
+        None,
+        "Size",
+        "Scale all pictures to this height, or height and width, in pixels.",
+        min=1,
+        max=LARGEST_SIDE,
+        optional=True,
+    )
+    resize: Literal["crop", "pad", "stretch", "error"] = parameter(
+        "crop",
+        "Other sizes",
+        "Pictures of another size are cut to fit (crop), get black borders (pad), are "
+        "pulled out of shape (stretch), or stop the read (error).",
+        choices=("crop", "pad", "stretch", "error"),
+    )
+    subjects: str | Literal[False] | None = parameter(
+        None,
+        "Subjects",
+        "Regular expression that finds the subject in a picture's name; by default the "
+        "folder, or what the names show.",
+        optional=True,
+    )
+    lazy: bool | None = parameter(
+        None,
+        "Lazy",
+        "Decode pictures only when they are looked at; by default when they would fill "
+        "the memory budget.",
+        optional=True,
+        advanced=True,
+    )
+    memory_budget: int | None = parameter(
+        None,
+        "Memory budget",
+        "Bytes that a stack may take before it is read lazily.",
+        min=0,
+        optional=True,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        for declared in fields(self):
+            choices = declared.metadata.get("choices")
+            value = getattr(self, declared.name)
+            if choices and value not in choices:
+                raise ValueError(f"{declared.name} must be one of {choices}, got {value!r}.")
+        object.__setattr__(self, "size", _checked_size(self.size))
+        _check_subjects(self.subjects)
+        if not isinstance(self.lazy, bool | None):
+            raise ValueError(  # noqa: TRY004 - as other options
+                f"lazy must be True, False or None, got {self.lazy!r}."
+            )
+        if self.memory_budget is not None and not _is_whole(self.memory_budget, 0):
+            raise ValueError(
+                f"memory_budget must be a number of bytes (0 or more) or None, "
+                f"got {self.memory_budget!r}."
+            )
+
+    def changed(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults, by name."""
+        return changed(self)
+
+    def frame(self, commonest: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width of the stack, given those of most pictures."""
+        if self.size is None:
+            return commonest
+        if isinstance(self.size, tuple):
+            return self.size
+        height, width = commonest
+        return self.size, min(max(1, round(self.size * width / height)), LARGEST_SIDE)
+
+    def budget(self) -> int:
+        """Return the bytes that a stack may take before it is lazy."""
+        if self.memory_budget is not None:
+            return self.memory_budget
+        import psutil
+
+        return min(512 * 2**20, int(psutil.virtual_memory().available) // 4)
+
+
+def _is_whole(value: Any, least: int, most: float = float("inf")) -> bool:
+    try:
+        return not isinstance(value, bool) and int(value) == value and least <= value <= most
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _checked_size(size: Any) -> int | tuple[int, int] | None:
+    """Return `size` as plain numbers, or say what is wrong with it."""
+    if size is None:
+        return None
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    if len(sides) in {1, 2} and all(_is_whole(side, 1, LARGEST_SIDE) for side in sides):
+        numbers = tuple(int(side) for side in sides)
+        return numbers[0] if numbers[1:] == () else (numbers[0], numbers[1])
+    raise ValueError(
+        f"size must be a height or (height, width) from 1 to {LARGEST_SIDE} pixels, or None, "
+        f"got {size!r}."
+    )
+
+
+def _check_subjects(subjects: Any) -> None:
+    if subjects is None or subjects is False:
+        return
+    allowed = "subjects must be a regular expression, False or None"
+    if not isinstance(subjects, str):
+        raise ValueError(f"{allowed}, got {subjects!r}.")  # noqa: TRY004 - as other options
+    try:
+        re.compile(subjects)
+    except re.error as error:
+        raise ValueError(f"{allowed}; {subjects!r} is none: {error}.") from error
+
+
+# -- What a read does to pictures that are not all alike, in words ---------------------
+
+_DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
+
+
+def changes(headers: Sequence[Header], commonest: tuple[int, int], frame: Frame) -> list[str]:
+    """Say what was done to the pictures.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        Those of all pictures that were read.
+    commonest : (height, width)
+        The size that most of them have.
+    frame : Frame
+        What they were brought to.
+    """
+    notes = []
+    depths = Counter(header.depth.name for header in headers)
+    if len(depths) > 1:
+        named = ", ".join(
+            f"{depths[k]} {word}" for k, word in _DEPTH_WORDS.items() if depths[k]
+        )
+        white = "1 is white" if frame.depth.kind == "f" else "65535 is white"
+        notes.append(
+            f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, {white}."
+        )
+    coloured = sum(header.in_colour for header in headers)
+    if coloured:
+        taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
+        notes.append(f"{coloured} of {len(headers)} in colour: the {taken} is taken.")
+    if frame.shape != commonest:
+        notes.append(f"Scaled from {in_pixels(commonest)} to {in_pixels(frame.shape)} pixels.")
+    return notes
+
+
+def in_pixels(shape: tuple[int, int]) -> str:
+    """Spell a size out as width x height."""
+    return f"{shape[1]} x {shape[0]}"
+
+
+# -- The steps from a listing of files to a stack of faces -----------------------------
+
+# Files of up to so many bytes in all are read once, for their headers and their pixels.
+KEPT_BYTES = 256 * 2**20
+
+
+class NoFacesError(ValueError):
+    """There is no face picture where some were looked for."""
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A picture whose header could be read."""
+
+    entry: Entry
+    header: Header
+    place: int  # in the stack
+
+
+class Reading:
+    """One read of a folder or archive.
+
+    Parameters
+    ----------
+    path : str
+        The folder or archive, for messages.
+    found : Listing
+        What it holds.
+    options : ReadOptions
+        How to read it.
+    meter : Meter
+        Told of the progress.
+    """
+
+    def __init__(self, path: str, found: Listing, options: ReadOptions, meter: Meter) -> None:
+        self._path = path
+        self._found = found
+        self._options = options
+        self._meter = meter
+        self._skipped: list[tuple[str, str]] = []
+        self._passed_over: list[tuple[str, str]] = []
+
+    def stack(self) -> FaceStack:
+        """Read headers, choose the frame, decode now (mostly with the headers) or later."""
+        n = len(self._found.entries)
+        self._meter.total = n + 1 if self._options.lazy else 2 * n
+        ahead = Ahead(n, self._expected)
+        faces = self._read_headers(ahead)
+        if not faces:
+            raise self._no_faces()
+        commonest = Counter(face.header.shape for face in faces).most_common(1)[0][0]
+        self._check_sizes(faces, commonest)
+        frame = self._frame((face.header for face in faces), commonest)
+        if frame != ahead.frame:
+            ahead.give_up()
+        lazy = ahead.images is None and self._is_lazy(len(faces), frame)
+        if lazy:
+            files = [face.entry for face in faces]
+            # in a thread as well: dask takes a second to import
+            (images,) = run_each(partial(lazy_images, frame=frame), [files], self._meter)
+        else:
+            images, faces = self._decode(faces, frame, ahead)
+        if not faces:
+            raise self._no_faces()
+        names = tuple(face.entry.name for face in faces)
+        subjects = find_subjects(names, self._options.subjects)
+        report = self._report(faces, commonest, frame, lazy=lazy)
+        self._meter.finish()
+        return FaceStack(images, names, subjects, report, self._path)
+
+    def _read_headers(self, ahead: Ahead) -> list[_Face]:
+        """Read all headers, and decode the pictures that are as expected."""
+        entries = self._found.entries
+        keep = not self._options.lazy and sum(entry.size for entry in entries) <= KEPT_BYTES
+        work = partial(_header, entries, ahead, keep=keep)
+        results = run_each(work, range(len(entries)), self._meter, ahead.outcomes)
+        faces = []
+        for place, header in enumerate(results):
+            entry = entries[place]
+            if isinstance(header, Header):
+                faces.append(_Face(entry, header, place))
+            elif isinstance(header, NotAPictureError):
+                self._passed_over.append((entry.name, "no picture, by its content"))
+            else:
+                self._skipped.append((entry.name, str(header)))
+        return faces
+
+    def _decode(
+        self, faces: list[_Face], frame: Frame, ahead: Ahead
+    ) -> tuple[NDArray[Any], list[_Face]]:
+        """Decode what is not decoded yet, and leave out what cannot be."""
+        images, outcomes = ahead.images, ahead.outcomes
+        if images is None:
+            self._meter.total += len(outcomes)  # these are decoded again
+            images, outcomes = self._room(len(faces), frame), {}
+            faces = [replace(face, place=i) for i, face in enumerate(faces)]
+        left = [face for face in faces if face.place not in outcomes]
+        work = partial(_decode, images, frame)
+        done = zip(left, run_each(work, left, self._meter), strict=True)
+        outcomes |= {face.place: outcome for face, outcome in done}
+        good = []
+        for face in faces:
+            failure = outcomes[face.place]
+            if failure is None:
+                good.append(face)
+            else:
+                self._skipped.append((face.entry.name, str(failure)))
+        keep_only(images, [face.place for face in good])
+        return images, good
+
+    def _room(self, n: int, frame: Frame) -> NDArray[Any]:
+        shape = (n, *frame.shape)
+        try:
+            return np.empty(shape, frame.depth)
+        except MemoryError as error:
+            raise self._too_large(shape, frame) from error
+
+    def _frame(self, headers: Iterable[Header], commonest: tuple[int, int]) -> Frame:
+        depth = max((header.depth for header in headers), key=DEPTHS.index)
+        return Frame(
+            self._options.frame(commonest),
+            depth,
+            self._options.channel,
+            self._options.resize,
+            reduce=self._options.size is not None,
+        )
+
+    def _expected(self, header: Header) -> Frame | None:
+        """Return what all pictures are brought to if they are like this one and fit."""
+        if self._options.lazy:
+            return None
+        frame = self._frame([header], header.shape)
+        return frame if self._fits(len(self._found.entries), frame) else None
+
+    def _is_lazy(self, n: int, frame: Frame) -> bool:
+        if self._options.lazy:
+            return True
+        fits = self._fits(n, frame)
+        if self._options.lazy is False and not fits:
+            raise self._too_large((n, *frame.shape), frame)
+        return not fits
+
+    def _fits(self, n: int, frame: Frame) -> bool:
+        """Tell whether a stack may be in memory."""
+        size = n * frame.shape[0] * frame.shape[1] * frame.depth.itemsize
+        if self._options.lazy is None:
+            return size <= self._options.budget()
+        import psutil
+
+        return bool(size <= psutil.virtual_memory().available)
+
+    def _too_large(self, shape: tuple[int, ...], frame: Frame) -> MemoryError:
+        size = np.prod(shape, dtype=float) * frame.depth.itemsize / 2**20
+        return MemoryError(
+            f"The {shape[0]} pictures of {self._path} take {size:.0f} MiB, more than is free: "
+            "read them with lazy=True, or smaller with size=."
+        )
+
+    def _check_sizes(self, faces: list[_Face], commonest: tuple[int, int]) -> None:
+        if self._options.resize != "error":
+            return
+        others = [face for face in faces if face.header.shape != commonest]
+        if others:
+            named = ", ".join(
+                f"{face.entry.name} ({in_pixels(face.header.shape)})" for face in others[:3]
+            )
+            raise ValueError(
+                f"{len(others)} of the {len(faces)} pictures in {self._path} have another size "
+                f"than most ({in_pixels(commonest)}): {named}{', ...' if others[3:] else ''}. "
+                "Choose resize='crop', 'pad' or 'stretch', or take them away."
+            )
+
+    def _no_faces(self) -> NoFacesError:
+        report = self._report([], (0, 0), None, lazy=False)
+        found = report.details().partition("\n")[2] or "  it is empty"
+        lines = found.splitlines()
+        if len(lines) > 12:
+            lines = [*lines[:12], "  ..."]
+        return NoFacesError(
+            "\n".join([f"There is no picture that can be read in {self._path}. Found:", *lines])
+        )
+
+    def _report(
+        self,
+        faces: list[_Face],
+        commonest: tuple[int, int],
+        frame: Frame | None,
+        *,
+        lazy: bool,
+    ) -> ReadReport:
+        resized = (
+            (face.entry.name, face.header.shape)
+            for face in faces
+            if face.header.shape != commonest
+        )
+        headers = [face.header for face in faces]
+        notes = changes(headers, commonest, frame) if frame else ()
+        return ReadReport(
+            len(faces),
+            _merged(self._found.skipped, self._skipped),
+            tuple(resized),
+            _merged(self._found.passed_over, self._passed_over),
+            tuple(notes),
+            lazy,
+            self._options,
+        )
+
+
+def _merged(
+    listed: list[tuple[str, str]], added: list[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Sort what reading added into what listing found, if anything."""
+    pairs = listed + added
+    return tuple(in_natural_order(pairs, [name for name, _ in pairs]) if added else listed)
+
+
+def _header(
+    entries: list[Entry], ahead: Ahead, place: int, *, keep: bool
+) -> Header | BrokenPictureError | NotAPictureError:
+    """Read a header, on any thread; return it or its error.
+
+    If the picture is as expected it is decoded as well, while it is open.
+    """
+    try:
+        header, opened = open_picture(entries[place], keep=keep)
+    except (BrokenPictureError, NotAPictureError) as error:
+        return error
+    ahead.offer(place, header, opened)
+    return header
+
+
+def _decode(images: NDArray[Any], frame: Frame, face: _Face) -> Outcome:
+    """Decode a picture into its place, on any thread; return its error."""
+    return decode_into(images[face.place], partial(decode, face.header.file, frame))
+
+
+# -- A folder, zip or tar of face pictures becomes a stack -----------------------------
+
+
+def read_faces(
+    path: str | PathLike[str],
+    *,
+    channel: Channel = "luminance",
+    size: int | tuple[int, int] | None = None,
+    resize: Resize = "crop",
+    subjects: str | Literal[False] | None = None,
+    lazy: bool | None = None,
+    memory_budget: int | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> FaceStack:
+    """Read the face pictures of a folder or archive into one stack.
+
+    All pictures in the folder, and in the folders in it, are read: PNG, JPEG, GIF, TIFF,
+    BMP, WebP and PNM, told by their extension or, where that is unknown, by their
+    content. Colour becomes grey (see `channel`) and transparency is ignored. 8-bit and
+    16-bit pictures stay so, 32-bit integers become float; in a folder of several depths
+    all pictures are brought to the deepest, white to white (for floats white is 1). Of
+    animations and files of several pages the first picture is taken; EXIF rotation is
+    applied.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder, or a zip or tar archive (also .tar.gz, .tar.bz2, .tar.xz). Nothing is
+        unpacked to disk; the pictures in a compressed tar are kept in memory, as
+        compressed as they are. Or the URL of either, of any protocol that fsspec knows
+        (``s3://bucket/faces``, ``https://host/faces.zip``, ``memory://faces``); some
+        need the extra ``remote``.
+    channel : {"luminance", "red", "green", "blue"}, default="luminance"
+        What is taken of a colour picture.
+    size : int or (int, int), optional
+        Height, or height and width, in pixels, that all pictures are scaled to.
+    resize : {"crop", "pad", "stretch", "error"}, default="crop"
+        What is done with pictures of another size than most.
+    subjects : str or False, optional
+        Regular expression that finds the subject in a relative name; False for none.
+        By default the subjects are found out from the names: see `find_subjects`.
+    lazy : bool, optional
+        Whether pictures are decoded only when they are looked at; only their headers
+        are read now. By default when the stack is larger than `memory_budget`. A
+        picture that proves broken later is black, with a `BrokenFaceWarning`.
+    memory_budget : int, optional
+        Bytes; by default a quarter of the free memory, at most 512 MiB.
+    progress : callable, optional
+        Called on this thread, many times a second, with the steps done and their
+        total, which is 0 while files are still being listed. What it raises ends the
+        read and is passed on.
+
+    Returns
+    -------
+    FaceStack
+        Faces in natural order (``s2`` before ``s10``), with names, subjects and report.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+        If `path` is missing or may not be read.
+    ConnectionError, ModuleNotFoundError
+        If nobody answers at a URL, or its protocol needs a package that is not installed.
+    ArchiveError
+        If an archive is damaged or encrypted.
+    NoFacesError
+        If there is no picture that can be read.
+    ValueError
+        If an option is not allowed, if pictures differ in size and
+        ``resize="error"``, or if `subjects` is found in no name.
+    MemoryError
+        If ``lazy=False`` and the stack would not fit in the memory that is free.
+
+    Notes
+    -----
+    All options are fields of `ReadOptions`, with their labels and limits.
+
+    Examples
+    --------
+    >>> stack = read_faces("orl")  # doctest: +SKIP
+    >>> stack.images.shape, stack.names[0], stack.subjects[0]  # doctest: +SKIP
+    ((400, 112, 92), 's1/1.pgm', 's1')
+    """
+    options = ReadOptions(channel, size, resize, subjects, lazy, memory_budget)
+    meter = Meter(progress)
+    meter.show()
+    path = os.fsdecode(path)
+    found = _listing(path, meter.pulse)
+    try:
+        return Reading(shown(path), found, options, meter).stack()
+    finally:
+        found.close()
+
+
+def _listing(path: str, pulse: Callable[[], None]) -> Listing:
+    """List a folder or archive, whichever it is, or say why not."""
+    if is_url(path):
+        return _listing_of_url(path, pulse)
+    lister = None
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
+        if stat.S_ISREG(mode):
+            lister = archive_lister(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(
+            f"There is no folder or archive {path}: check the name."
+        ) from error
+    except PermissionError as error:
+        raise PermissionError(
+            f"{path} may not be read ({error.strerror}): check its permissions."
+        ) from error
+    if stat.S_ISDIR(mode):
+        return list_folder(path, pulse)
+    return _listing_of_file(path, lister, pulse)
+
+
+def _listing_of_url(url: str, pulse: Callable[[], None]) -> Listing:
+    """List what a URL leads to; a server may take its time to answer."""
+    if while_waiting(lambda: remote_kind(url), pulse) == "directory":
+        return list_url_folder(url, pulse)
+    lister = while_waiting(lambda: archive_lister(url), pulse)
+    return _listing_of_file(url, lister, pulse)
+
+
+def _listing_of_file(path: str, lister: Lister | None, pulse: Callable[[], None]) -> Listing:
+    """List an archive, or say what else the file is."""
+    if lister is not None:
+        return list_archive(path, lister, pulse)
+    if is_picture_name(path):
+        raise NoFacesError(f"{shown(path)} is a single picture: open the folder that holds it.")
+    if path.lower().endswith(ARCHIVES):
+        raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
+    raise NoFacesError(
+        f"{shown(path)} is neither a folder nor a zip or tar archive of pictures."
+    )

@@ -1,0 +1,460 @@
+"""What builds a face, and who is near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_latent_faces.model import LatentFaces
+
+__all__ = [
+    "Explainer",
+    "NearestFaces",
+    "Parts",
+    "build_up",
+    "face_error",
+    "least_share",
+    "prominence",
+    "shrunk",
+]
+
+# -- What builds a face: the components it uses, their sum step by step, and who else does
+
+_BLOCK_VALUES = 2**22  # weights looked at in one go
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The components that a face uses, the largest contribution first.
+
+    Parameters
+    ----------
+    components : array of int, shape (m,)
+        Which components.
+    weights : array of shape (m,)
+        The face's weight for each.
+    shares : array of shape (m,)
+        Share of the face's reconstruction that each contributes, as the sum over its
+        pixels; of a signed model, where light and dark would cancel, the share of what
+        is added to the mean face, as the sum of squares. The shares of all components
+        that add anything sum to 1.
+    used : int
+        How many of them, from the first on, the face uses by the rule of `least_share`.
+    """
+
+    components: NDArray[np.intp]
+    weights: NDArray[Any]
+    shares: NDArray[np.float64]
+    used: int
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+
+class Explainer:
+    """Tells what builds the faces of a model; what all faces have in common is kept.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+
+    Attributes
+    ----------
+    shares : array of shape (k,)
+        Share of the reconstruction of all faces that each component carries.
+    uses : array of int, shape (k,)
+        How many faces use each component, by the rule of `least_share`.
+    """
+
+    def __init__(self, model: LatentFaces) -> None:
+        self.model = model
+        self.shares = model.shares
+        rows = model.components.reshape(model.n_components, -1)
+        self._sizes: NDArray[np.float64] = (
+            np.einsum("kp,kp->k", rows, rows, dtype=np.float64)
+            if model.is_signed
+            else rows.sum(axis=1, dtype=np.float64)
+        )
+        self.uses = self._count_uses()
+
+    def parts(self, face: int) -> Parts:
+        """Return what a face is built of.
+
+        Parameters
+        ----------
+        face : int
+            Which face of the model.
+
+        Returns
+        -------
+        Parts
+            The components with a weight above 0 (of a signed model, any but 0), sorted
+            by their contribution; empty for a black face, or the mean face of a signed
+            model.
+
+        Raises
+        ------
+        IndexError
+            If there is no such face.
+        """
+        self._check("face", face, len(self.model.weights))
+        weights = self.model.weights[face]
+        carried = self._carried(weights)
+        order = np.argsort(-carried, kind="stable")[: np.count_nonzero(carried > 0)]
+        shares = carried[order] / (carried.sum() or 1.0)
+        used = int(np.count_nonzero(shares >= least_share(self.model.n_components)))
+        return Parts(order, weights[order], shares, used)
+
+    def users(self, component: int, count: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """Return the faces that use a component most.
+
+        Parameters
+        ----------
+        component : int
+            Which component.
+        count : int
+            How many faces at most; faces whose weight is 0 are left out. Of a signed
+            model, those whose weights are farthest from 0, to either side.
+
+        Returns
+        -------
+        faces : array of int, shape (m,)
+            The faces, the one that uses it most first.
+        weights : array of shape (m,)
+            Their weights for the component.
+
+        Raises
+        ------
+        IndexError
+            If there is no such component.
+        """
+        self._check("component", component, self.model.n_components)
+        weights = self.model.weights[:, component]
+        used = np.abs(weights) if self.model.is_signed else weights
+        count = min(count, int(np.count_nonzero(used > 0)))
+        some = np.argpartition(-used, count - 1)[:count] if count else np.empty(0, np.intp)
+        faces = some[np.lexsort((some, -used[some]))]
+        return faces, weights[faces]
+
+    def caption(self, component: int, face: int | None = None) -> str:
+        """Return what is known of a component in words, with a face's weight for it.
+
+        Parameters
+        ----------
+        component : int
+            Which component.
+        face : int, optional
+            Which face of the model; by default none.
+
+        Returns
+        -------
+        str
+            One line, ``|`` between its parts.
+        """
+        n = len(self.model.weights)
+        whole = "variance" if self.model.is_signed else "reconstruction"
+        parts = [
+            f"component {component}",
+            f"{100 * self.shares[component]:.1f} % of the {whole}",
+            f"used by {self.uses[component]} of {n} faces",
+        ]
+        if face is not None:
+            parts.append(f"weight {self.model.weights[face, component]:.3g} in this face")
+        return "  |  ".join(parts)
+
+    def _carried(self, weights: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how much each component adds to faces, in sums that never cancel."""
+        amounts = np.asarray(weights, np.float64)
+        carried: NDArray[np.float64] = self._sizes * (
+            np.square(amounts) if self.model.is_signed else amounts
+        )
+        return carried
+
+    def _count_uses(self) -> NDArray[np.intp]:
+        """Count the faces that use each component, a block of faces at a time."""
+        k = self.model.n_components
+        counts = np.zeros(k, np.intp)
+        step = max(1, _BLOCK_VALUES // k)
+        for first in range(0, len(self.model.weights), step):
+            carried = self._carried(self.model.weights[first : first + step])
+            least = least_share(k) * carried.sum(axis=1, keepdims=True)
+            counts += np.count_nonzero((carried >= least) & (carried > 0), axis=0)
+        return counts
+
+    def _check(self, what: str, number: int, count: int) -> None:
+        if not 0 <= number < count:
+            raise IndexError(f"There is no {what} {number}: the model has {count}.")
+
+
+def least_share(n_components: int) -> float:
+    """Return the share of a face's reconstruction from which on a component is used.
+
+    A face uses a component that contributes at least a tenth of an equal share: with 20
+    components 0.5 % of the sum of its pixels. A weight that is merely not 0 would not do,
+    as some solvers never reach 0, and one bound for all numbers of components would leave
+    none used where there are many.
+    """
+    return 0.1 / n_components
+
+
+def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how much of each component a face has, beside the one it has most of.
+
+    Parameters
+    ----------
+    weights : array of shape (k,)
+        The face's weights.
+
+    Returns
+    -------
+    array of shape (k,)
+        From 0 to 1, growing with the weight, whatever its sign: the root of weight over
+        largest weight, so that small weights, which are most of them, can still be told
+        from none.
+    """
+    amounts = np.abs(np.asarray(weights, np.float64))
+    largest = float(amounts.max(initial=0))
+    if largest <= 0:
+        return np.zeros(len(weights))
+    roots: NDArray[np.float64] = np.sqrt(amounts / largest)
+    return roots
+
+
+def build_up(
+    components: NDArray[Any], weights: ArrayLike, start: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Return the sums of the first one, two, ... and of all weighted components.
+
+    Parameters
+    ----------
+    components : array of shape (m, h, w)
+        The components, in the order in which they are added.
+    weights : array of shape (m,)
+        Their weights.
+    start : array of shape (h, w), optional
+        What they are added to: the mean face of models that have one, else black.
+
+    Returns
+    -------
+    array of shape (m, h, w)
+        Picture ``i`` is that of the components up to ``i``; the last is the whole face.
+        In the units of the fit: 1 is the model's `scale`.
+
+    Notes
+    -----
+    Each picture is made from the one before it, m products and sums of a picture in all
+    (figure 1 of Lee & Seung, 1999, drawn step by step).
+
+    References
+    ----------
+    D. D. Lee and H. S. Seung, "Learning the parts of objects by non-negative matrix
+    factorization", Nature 401, 788-791 (1999). :doi:`10.1038/44565`
+    """
+    scaled = components * np.asarray(weights, components.dtype)[:, None, None]
+    if start is not None and len(scaled):
+        scaled[0] += start
+    sums: NDArray[Any] = np.cumsum(scaled, axis=0, out=scaled)
+    return sums
+
+
+def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
+    """Return the relative error of one face's reconstruction.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    face : int
+        Which face of the model.
+    pixels : array of shape (h, w)
+        Its picture, in the units of the faces that the model was fitted to.
+
+    Returns
+    -------
+    float
+        Norm of face minus reconstruction over norm of the face: 0 for an exact one. For
+        a black face 0 if its reconstruction is black as well, otherwise infinite.
+
+    Raises
+    ------
+    ValueError
+        If the picture has another size than the model's faces.
+    """
+    if pixels.shape != model.shape[1:]:
+        raise ValueError(
+            f"The picture has the shape {pixels.shape}, the model's faces {model.shape[1:]}."
+        )
+    seen = pixels.astype(np.float64)
+    missed = float(np.linalg.norm(seen - model.reconstruct(face)))
+    if missed == 0:
+        return 0.0
+    whole = float(np.linalg.norm(seen))
+    return missed / whole if whole else float("inf")
+
+
+def shrunk(pictures: NDArray[Any], longest: int) -> NDArray[Any]:
+    """Return smaller pictures, of means over squares of pixels.
+
+    Sums of shrunk pictures are the shrunk sums, so that a face can be built up from
+    small components.
+
+    Parameters
+    ----------
+    pictures : array of shape (..., h, w)
+        The pictures.
+    longest : int
+        Most pixels of a side. Sides shrink by one whole factor; what does not fill a
+        square at the right and below is left out.
+
+    Returns
+    -------
+    array of shape (..., h // f, w // f)
+        Floats where the pictures shrink, else the pictures themselves.
+    """
+    h, w = pictures.shape[-2:]
+    factor = -(-max(h, w) // longest)
+    if factor == 1 or factor > min(h, w):
+        return pictures
+    rows, columns = h // factor, w // factor
+    # one strided sum for each pixel of a square: faster than a mean over two short axes
+    means = np.zeros(
+        (*pictures.shape[:-2], rows, columns), np.result_type(pictures, np.float32)
+    )
+    for y in range(factor):
+        for x in range(factor):
+            means += pictures[..., y : rows * factor : factor, x : columns * factor : factor]
+    means /= factor**2
+    return means
+
+
+# -- The faces of a model that look most like given weights ----------------------------
+
+_NEAREST_BLOCK_VALUES = 2**22  # numbers held at a time, beside model and result
+_SPARE = 32  # faces beyond those asked for whose distance is computed exactly
+
+
+class NearestFaces:
+    """Finds the faces of a model whose reconstructions are nearest to weights.
+
+    The distance of weights ``u`` and ``v`` is that of the pictures they build: the root
+    of the mean squared difference of their pixels, in the units of the faces (grey
+    values of 255 for 8-bit faces). It is a metric, it needs no pixel, since
+    ``|u H - v H|^2 = (u - v) G (u - v)`` with ``G = H H^T``, and unlike a distance of the
+    bare weights it takes into account how bright and how alike the components are.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+
+    Notes
+    -----
+    One number a face is kept (its squared length), beside the k x k products of the
+    components: 1.6 MB for 200,000 faces; the weights stay those of the model. A search
+    is one product of all weights with one vector. It ranks by a difference of large
+    numbers, so the best of its finds and some spare ones are measured again from the
+    differences of the weights, in float64.
+    """
+
+    def __init__(self, model: LatentFaces) -> None:
+        self.model = model
+        rows = model.components.reshape(model.n_components, -1).astype(np.float64)
+        # from sums to means, and from the fit's units to those of the faces
+        self._gram = rows @ rows.T * (model.scale**2 / rows.shape[1])
+        lengths = [self._length(part) for part in _parts(model.weights)]
+        self._lengths = np.concatenate([np.empty(0), *lengths])
+
+    def find(
+        self,
+        weights: ArrayLike,
+        count: int,
+        exclude: int | Sequence[int] | NDArray[np.integer] | None = None,
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return the nearest faces, the nearest first, and their distances.
+
+        Parameters
+        ----------
+        weights : array of shape (k,) or (m, k)
+            Weights of one picture or of several.
+        count : int
+            How many faces; fewer are returned if there are no more.
+        exclude : int or sequence of int, optional
+            Faces to leave out, as the one that the weights were taken from.
+
+        Returns
+        -------
+        indices : array of shape (count,) or (m, count)
+            Faces of the model.
+        distances : array of shape (count,) or (m, count)
+            Root mean squared differences of the pixels, in the units of the faces.
+
+        Raises
+        ------
+        ValueError
+            If `weights` do not have k columns or are not finite, or `count` is below 1.
+        """
+        asked = np.asarray(weights, np.float64)
+        self._check(asked, count)
+        left_out = np.unique(np.atleast_1d(np.asarray([] if exclude is None else exclude, int)))
+        count = min(count, len(self._lengths) - len(left_out))
+        several = asked.reshape(-1, asked.shape[-1])
+        found = [
+            self._search(part, count, left_out) for part in _parts(several, len(self._lengths))
+        ]
+        none = np.empty((0, count))
+        indices = np.concatenate([none.astype(np.intp), *(each[0] for each in found)])
+        distances = np.concatenate([none, *(each[1] for each in found)])
+        shape = (*asked.shape[:-1], count)
+        return indices.reshape(shape), distances.reshape(shape)
+
+    def _check(self, asked: NDArray[np.float64], count: int) -> None:
+        k = self.model.n_components
+        if asked.ndim not in (1, 2) or asked.shape[-1] != k:
+            raise ValueError(
+                f"The weights of {k} components are needed, in the shape ({k},) or (m, {k}); "
+                f"got the shape {asked.shape}."
+            )
+        if not np.isfinite(asked).all():
+            raise ValueError("The weights must be finite numbers.")
+        if count < 1:
+            raise ValueError(f"count must be 1 or more, got {count}.")
+
+    def _search(
+        self, asked: NDArray[np.float64], count: int, left_out: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Do what `find` does for weights (m, k), all in memory."""
+        products = (asked @ self._gram).astype(self.model.weights.dtype)
+        # squared distances but for the length of what is asked for, which ranks nothing
+        rough = self._lengths - 2 * (products @ self.model.weights.T)
+        rough[:, left_out] = np.inf
+        near = min(count + _SPARE, rough.shape[1] - len(left_out))
+        if near < rough.shape[1]:
+            candidates = np.argpartition(rough, near - 1 if near else 0, axis=1)[:, :near]
+        else:
+            candidates = np.tile(np.arange(near), (len(asked), 1))
+        apart = self.model.weights[candidates] - asked[:, None]
+        exact = np.sqrt(np.maximum(self._length(apart), 0.0))
+        order = np.argsort(exact, axis=1, kind="stable")[:, :count]
+        return (
+            np.take_along_axis(candidates, order, axis=1),
+            np.take_along_axis(exact, order, axis=1),
+        )
+
+    def _length(self, weights: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the mean squared pixel of the pictures that weights (..., k) build."""
+        squared: NDArray[np.float64] = ((weights @ self._gram) * weights).sum(axis=-1)
+        return squared
+
+
+def _parts(rows: NDArray[Any], width: int | None = None) -> list[NDArray[Any]]:
+    """Cut rows into parts that need little memory, at `width` numbers a row."""
+    step = max(1, _NEAREST_BLOCK_VALUES // max(1, rows.shape[1] if width is None else width))
+    return [rows[first : first + step] for first in range(0, len(rows), step)]

@@ -1,0 +1,1 @@
+"""A matrix of pixels becomes factors; knows no face, no model, no napari."""

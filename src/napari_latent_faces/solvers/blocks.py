@@ -1,0 +1,632 @@
+"""A stack read as rows of pixels, in blocks, by several threads."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float32]
+
+    Weights = Any
+
+    Advance = Generator[None, None, tuple[Weights, Any]]
+
+__all__ = [
+    "Block",
+    "Crew",
+    "FaceBlocks",
+    "HANDOVER",
+    "LocalCrew",
+    "SHARES",
+    "Serial",
+    "Workers",
+    "block_bytes",
+    "cut",
+    "face_errors",
+    "norm",
+    "one_blas_thread",
+    "processors",
+    "relative_error",
+    "root_divergence",
+    "row_blocks",
+    "row_squares",
+    "squares",
+]
+
+# -- A stack read as rows of float32 pixels, some faces at a time, by several threads --
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_BLOCK_VALUES = 2**21  # pixels of a block: 8 MB in float32
+_BLOCK_FACES = (64, 4096)  # fewer waste time between the products, more waste memory
+# A small stack is cut so often, for up to as many processors, as long as the shares are
+# large enough to be worth a thread.
+SHARES = 4
+_SHARE_VALUES = 2**19
+
+
+def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
+    """Cut `n` rows or columns into slices of nearly one length.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    most : int
+        The longest slice.
+    least : int
+        Slices are not made shorter than this for the sake of `shares`.
+    shares : int
+        How many slices there should be at least.
+    """
+    length = max(1, min(most, max(least, -(-n // shares))))
+    length = max(1, -(-n // max(1, -(-n // length))))
+    return [slice(first, min(first + length, n)) for first in range(0, n, length)]
+
+
+def block_bytes(n: int, p: int) -> int:
+    """Return what a block of a stack in memory takes: `n` faces of `p` pixels, as floats."""
+    least, most = _BLOCK_FACES
+    return 4 * p * min(n, most, max(least, _BLOCK_VALUES // p))
+
+
+class FaceBlocks:
+    """A stack of pictures, read as float32 rows a block of faces at a time.
+
+    Where the blocks begin depends on the stack alone, not on the machine, so that sums
+    over them repeat. Faces that have to be decoded each time they are read are kept as
+    they are, once read, if there is ample memory.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w)
+        numpy in any layout, a memory map, dask, or anything else that can be sliced.
+    unit : float
+        The pixel value that becomes 1.
+    budget : int, optional
+        Bytes that faces may take that are not in memory yet; by default a quarter of
+        the memory that is free. A larger stack is read anew each time.
+    rows : list of slice, optional
+        The faces of each block, the longest first, where they are already known.
+    hidden : array of int, optional
+        Pixels that are left out: they are read as 0.
+
+    Attributes
+    ----------
+    n, p : int
+        Number of faces and of pixels of each.
+    rows : list of slice
+        The faces of each block.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        unit: float = 1.0,
+        budget: int | None = None,
+        rows: list[slice] | None = None,
+        hidden: NDArray[np.intp] | None = None,
+    ) -> None:
+        self.images = images
+        self.unit = unit
+        self.hidden = hidden
+        self._kept: NDArray[Any] | None = None
+        if not isinstance(images, np.ndarray) and _size(images) <= _budget(budget):
+            self._kept = np.empty(images.shape, images.dtype)
+            self._is_kept = np.zeros(len(images), bool)
+        self.n, h, w = images.shape
+        self.p = h * w
+        self.rows = rows or self._cut()
+        self._is_ready = (
+            isinstance(images, np.ndarray)
+            and images.dtype == np.float32
+            and images.flags.c_contiguous
+            and unit == 1
+            and hidden is None
+        )
+        dtype = np.dtype(images.dtype)
+        # others may leave the range of float32, or of its squares, unless divided first
+        self._is_whole = dtype.kind in "iub" and np.can_cast(dtype, np.float32)
+        self.gain = np.float32(1 / unit if self._is_whole else 1)
+        self._buffers = threading.local()
+
+    def _cut(self) -> list[slice]:
+        least, most = _BLOCK_FACES
+        most = min(most, max(least, _BLOCK_VALUES // self.p))
+        chunk: int = max(getattr(self.images, "chunks", ((1,),))[0], default=1)
+        if 1 < chunk <= 4 * most:  # whole chunks: each is then read once
+            length = chunk * max(1, most // chunk)
+            return [slice(i, min(i + length, self.n)) for i in range(0, self.n, length)]
+        return cut(self.n, most, max(least, _SHARE_VALUES // self.p), SHARES)
+
+    @property
+    def longest(self) -> int:
+        """Number of faces of the largest block."""
+        rows = self.rows[0]
+        longest: int = rows.stop - rows.start
+        return longest
+
+    def raw(self, rows: slice) -> NDArray[Any]:
+        """Return some faces as they are: shape (m, h, w)."""
+        if self._kept is None:
+            return np.asarray(self.images[rows])
+        if not self._is_kept[rows].all():
+            self._kept[rows] = np.asarray(self.images[rows])
+            self._is_kept[rows] = True
+        return self._kept[rows]
+
+    def read(self, rows: slice) -> NDArray[np.float32]:
+        """Return some faces as rows in units of `unit`, shape (m, p).
+
+        The array is the calling thread's own and is used again for its next block.
+        """
+        pixels = self.read_as_is(rows)
+        if self.gain != 1:
+            pixels *= self.gain
+        return pixels
+
+    def read_as_is(self, rows: slice, faces: NDArray[Any] | None = None) -> NDArray[np.float32]:
+        """Return some faces like `read`, but in units of `unit` times `gain`.
+
+        Whoever multiplies them with matrices can multiply the smaller products by `gain`.
+        `faces` is what `raw` returned for these rows, if that has been called already.
+        """
+        if self._is_ready:
+            view: NDArray[np.float32] = self.images[rows].reshape(-1, self.p)
+            return view
+        if faces is None:
+            faces = self.raw(rows)
+        buffer = getattr(self._buffers, "values", None)
+        if buffer is None:
+            buffer = self._buffers.values = np.empty((self.longest, self.p), np.float32)
+        block: NDArray[np.float32] = buffer[: len(faces)]
+        pictures = block.reshape(faces.shape)
+        if self._is_whole:
+            np.copyto(pictures, faces, casting="unsafe")
+        else:
+            wide = np.result_type(faces.dtype, np.float32)
+            np.divide(faces, wide.type(self.unit), out=pictures, dtype=wide, casting="unsafe")
+        if isinstance(self.images, np.memmap):
+            _forget(self.images[rows])
+        if self.hidden is not None:
+            block[:, self.hidden] = 0
+        return block
+
+
+def _forget(faces: Any) -> None:
+    """Let the system take back the memory that pages of a mapped file have come to.
+
+    They would count as the program's own until there is no other memory left. What has
+    been changed in a shared map is in the file's cache, and is not lost.
+    """
+    pages = getattr(faces, "_mmap", None)
+    if pages is None or faces.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    origin = np.frombuffer(pages, np.uint8).ctypes.data
+    start = -(-(faces.ctypes.data - origin) // mmap.PAGESIZE) * mmap.PAGESIZE
+    stop = faces.ctypes.data - origin + faces.nbytes
+    if stop > start and faces.flags.c_contiguous:
+        pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+def _size(images: Any) -> int:
+    """Return the bytes that all pictures take."""
+    size: int = math.prod(images.shape) * np.dtype(images.dtype).itemsize
+    return size
+
+
+def _budget(budget: int | None) -> int:
+    if budget is not None:
+        return budget
+    import psutil
+
+    available: int = psutil.virtual_memory().available
+    return available // 4
+
+
+class Workers:
+    """Threads that work on blocks; what they find comes back in the blocks' order.
+
+    The thread that waits for them works as well.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many; by default one for each processor that may be used.
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or processors()
+        self._pool = ThreadPoolExecutor(max(1, self.threads - 1), "latent-faces")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield the result of `job` for each item, in order, with few waiting at a time."""
+        waiting: deque[Future[Result]] = deque()
+        last = len(items) - 1
+        try:
+            for i, item in enumerate(items):
+                others = sum(not each.done() for each in waiting)
+                if i < last and others < self.threads - 1:
+                    waiting.append(self._pool.submit(job, item))
+                    continue
+                waiting.append(_done(job(item)))
+                while len(waiting) > self.threads or (waiting and waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for left in waiting:
+                left.cancel()
+
+
+def _done(result: Result) -> Future[Result]:
+    future: Future[Result] = Future()
+    future.set_result(result)
+    return future
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _SharedLimit:
+    """Keeps BLAS at one thread while anyone asks for it; the last to leave lifts it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit: Any = None
+        self._controller: Any = None
+
+    def enter(self) -> None:
+        import scipy.linalg  # noqa: F401 - has a BLAS of its own, to be limited as well
+        from threadpoolctl import ThreadpoolController
+
+        with self._lock:
+            if self._users == 0:
+                self._controller = self._controller or ThreadpoolController()
+                self._limit = self._controller.limit(limits=1, user_api="blas")
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._limit.restore_original_limits()
+
+
+_LIMIT = _SharedLimit()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS at one thread a caller: the blocks are what runs side by side.
+
+    Fits that overlap share the limit, so that none lifts it under another.
+    """
+    _LIMIT.enter()
+    try:
+        yield
+    finally:
+        _LIMIT.leave()
+
+
+# -- How far a reconstruction is from the pictures -------------------------------------
+
+_LOSS_BLOCK_VALUES = 2**22  # of the reconstruction held at a time: 16 MB in float32
+_CHUNK_VALUES = 2**18  # of float64 values held at a time: 2 MB
+
+
+def row_blocks(n: int, p: int) -> Iterator[slice]:
+    """Cut `n` rows of `p` values into blocks that fit in a few megabytes."""
+    rows = max(1, _LOSS_BLOCK_VALUES // max(p, 1))
+    return (slice(first, min(first + rows, n)) for first in range(0, n, rows))
+
+
+def norm(X: NDArray[Any]) -> float:
+    """Return the Frobenius norm of the pixels `X`, shape (n, p)."""
+    return float(np.sqrt(sum(squares(X[rows]) for rows in row_blocks(*X.shape))))
+
+
+def relative_error(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], norm_X: float) -> float:
+    """Return the relative Frobenius error ``||X - W H|| / ||X||``.
+
+    The differences are summed block by block, so that no second copy of `X` is needed
+    and nothing is lost to cancellation.
+
+    Parameters
+    ----------
+    X, W, H : arrays of shape (n, p), (n, k) and (k, p)
+        The pixels, a face a row, and the two factors.
+    norm_X : float
+        The norm of `X`.
+
+    Returns
+    -------
+    float
+        0 for a perfect reconstruction, 1 for an empty one.
+    """
+    lost = sum(squares(X[rows] - W[rows] @ H) for rows in row_blocks(*X.shape))
+    return float(np.sqrt(lost)) / norm_X
+
+
+def squares(values: NDArray[Any]) -> float:
+    """Sum the squares of rows in float64."""
+    return float(row_squares(values).sum())
+
+
+def row_squares(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum the squares of each row in float64, without a copy of the rows."""
+    sums: NDArray[np.float64] = np.einsum("ij,ij->i", values, values, dtype=np.float64)
+    return sums
+
+
+def face_errors(
+    pixels: NDArray[Any],
+    W: NDArray[Any],
+    H: NDArray[Any],
+    scale: float = 1.0,
+    mean: NDArray[Any] | None = None,
+    hidden: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the squared error and the squared norm of each face, calculated in float64.
+
+    Some pixels of all faces are looked at at a time, so that memory stays small however
+    large the pictures are.
+
+    Parameters
+    ----------
+    pixels : array of shape (m, p)
+        The faces, a row each, of any type.
+    W, H : arrays of shape (m, k) and (k, p)
+        Weights and components.
+    scale : float
+        The pixel value that is 1; errors and norms are in its unit.
+    mean : array of shape (p,), optional
+        What the components are added to.
+    hidden : bool array of shape (m, p) or (1, p), optional
+        Pixels that do not count.
+    """
+    m, p = pixels.shape
+    wide = W.astype(np.float64)
+    lost, size = np.zeros((2, m))
+    step = max(1, _CHUNK_VALUES // max(m, len(H)))
+    for first in range(0, p, step):
+        some = slice(first, first + step)
+        seen = np.divide(pixels[:, some], scale, dtype=np.float64)
+        left = wide @ H[:, some].astype(np.float64)
+        if mean is not None:
+            left += mean[some]
+        np.subtract(seen, left, out=left)
+        if hidden is not None:
+            marked = np.broadcast_to(hidden[:, some], seen.shape)
+            seen[marked] = left[marked] = 0
+        lost += row_squares(left)
+        size += row_squares(seen)
+    return lost, size
+
+
+def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss: str) -> float:
+    """Return the square root of twice the beta-divergence between `X` and ``W H``.
+
+    That is scikit-learn's ``reconstruction_err_``: for ``"frobenius"`` the norm of the
+    difference.
+
+    Parameters
+    ----------
+    X, W, H : arrays of shape (n, p), (n, k) and (k, p)
+        The pixels, a face a row, and the two factors.
+    beta_loss : {"frobenius", "kullback-leibler", "itakura-saito"}
+        Which divergence.
+
+    References
+    ----------
+    C. Fevotte, J. Idier: Algorithms for nonnegative matrix factorization with the
+    beta-divergence. Neural Computation 23 (2011), doi:10.1162/NECO_a_00168.
+    """
+    from scipy.special import kl_div
+
+    total = 0.0
+    for rows in row_blocks(*X.shape):
+        seen, rebuilt = X[rows], W[rows] @ H
+        if beta_loss == "frobenius":
+            total += squares(seen - rebuilt) / 2
+            continue
+        rebuilt = np.maximum(rebuilt, np.finfo(np.float32).eps)
+        if beta_loss == "kullback-leibler":
+            total += float(kl_div(seen, rebuilt).sum(dtype=np.float64))
+        else:
+            ratio = seen / rebuilt
+            total += float((ratio - np.log(ratio) - 1).sum(dtype=np.float64))
+    return float(np.sqrt(2 * max(total, 0.0)))
+
+
+# -- The faces of a level, and who works on their blocks: threads here, or a cluster ---
+
+HANDOVER = 0.25  # seconds after which a long pass lets its caller look in
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some faces that follow one another.
+
+    Parameters
+    ----------
+    as_is : array of shape (m, p)
+        Their pixels, which times `gain` are in the unit of the fit. The array is used
+        again for the next block.
+    gain : float32
+        One over the pixel value that is 1 in the fit, or 1 where that is done already.
+    place : slice
+        Where they are in the whole stack.
+    raw : array of shape (m, h, w)
+        The pictures as they came, in their own type.
+    """
+
+    as_is: Array
+    gain: np.float32
+    place: slice
+    raw: NDArray[Any]
+
+    def pixels(self) -> Array:
+        """Return the pixels themselves."""
+        return self.as_is if self.gain == 1 else self.as_is * self.gain
+
+
+class Crew(Protocol):
+    """Works on the faces of a level, n of p pixels each, block by block."""
+
+    @property
+    def n(self) -> int:
+        """Number of faces."""
+
+    @property
+    def p(self) -> int:
+        """Number of pixels of a face."""
+
+    def each(
+        self, job: Callable[..., Result], shared: Any, *weights: Weights
+    ) -> Iterator[Result]:
+        """Yield ``job(block, shared, *parts)`` for each block, in order."""
+
+    def advance(self, job: Callable[..., Any], shared: Any, *weights: Weights) -> Advance:
+        """Make new weights of all faces, and what their blocks add up to.
+
+        Parameters
+        ----------
+        job : callable
+            Takes what those of `each` take; returns the new weights of the block, a
+            component a row, and something that can be added up with ``+=``.
+        shared : object
+            What all blocks get: it is sent to each worker once.
+        *weights : Weights
+            Weights of all faces.
+
+        Yields
+        ------
+        None
+            Now and then, during a long pass.
+
+        Returns
+        -------
+        (Weights, object)
+            The new weights and the sum, in an order that the stack alone decides.
+        """
+
+    def hand_out(self, W: Array) -> Weights:
+        """Return the weights in `W`, a component a row, where the crew wants them."""
+
+    def repeat(self, column: Array) -> Weights:
+        """Return the same weights, shape (k, 1), for each face."""
+
+    def collect(self, weights: Weights) -> Array:
+        """Return weights as one array of shape (k, n)."""
+
+    def face(self, i: int, weights: Weights) -> tuple[Array, Array]:
+        """Return the pixels and the weights of one face."""
+
+
+class Serial:
+    """Does what `Workers` does, on the calling thread."""
+
+    def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield the result of `job` for each item."""
+        return map(job, items)
+
+
+class _Workers(Protocol):
+    def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """Yield the result of `job` for each item, in order."""
+
+
+class LocalCrew:
+    """Threads of this process; weights are arrays of shape (k, n).
+
+    Parameters
+    ----------
+    blocks : FaceBlocks
+        The pixels.
+    workers : Workers or Serial
+        The threads.
+    first : int
+        Place of the first of these faces in the whole stack.
+    """
+
+    def __init__(self, blocks: FaceBlocks, workers: _Workers, first: int = 0) -> None:
+        self.blocks, self.workers, self.first = blocks, workers, first
+        self.n, self.p = blocks.n, blocks.p
+
+    def each(
+        self, job: Callable[..., Result], shared: Any, *weights: Array
+    ) -> Iterator[Result]:
+        """Work on the blocks side by side; see `Crew`."""
+
+        def work(rows: slice) -> Result:
+            place = slice(self.first + rows.start, self.first + rows.stop)
+            raw = self.blocks.raw(rows)
+            block = Block(self.blocks.read_as_is(rows, raw), self.blocks.gain, place, raw)
+            return job(block, shared, *(W[:, rows] for W in weights))
+
+        return self.workers.each(work, self.blocks.rows)
+
+    def advance(self, job: Callable[..., Any], shared: Any, *weights: Array) -> Advance:
+        """Add up in the order of the blocks; see `Crew`."""
+        W = np.empty_like(weights[0])
+
+        def work(block: Block, shared: Any, *parts: Array) -> Any:
+            part, sums = job(block, shared, *parts)
+            W[:, block.place.start - self.first : block.place.stop - self.first] = part
+            return sums
+
+        total = None
+        seen = time.monotonic()
+        for sums in self.each(work, shared, *weights):
+            if total is None:
+                total = sums
+            else:
+                total += sums
+            if time.monotonic() - seen > HANDOVER:
+                yield
+                seen = time.monotonic()
+        return W, total
+
+    def hand_out(self, W: Array) -> Array:
+        """Return `W` itself."""
+        return W
+
+    def repeat(self, column: Array) -> Array:
+        """Return the same weights for each face; see `Crew`."""
+        return np.repeat(column, self.n, axis=1)
+
+    def collect(self, weights: Array) -> Array:
+        """Return `weights` themselves."""
+        return weights
+
+    def face(self, i: int, weights: Array) -> tuple[Array, Array]:
+        """Return the pixels and the weights of one face."""
+        return self.blocks.read(slice(i, i + 1))[0].copy(), weights[:, i].copy()

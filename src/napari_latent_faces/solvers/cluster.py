@@ -1,0 +1,502 @@
+"""The blocks of a fit on a cluster of dask.distributed."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from weakref import WeakSet
+
+import numpy as np
+
+from napari_latent_faces.solvers.blocks import (
+    HANDOVER,
+    FaceBlocks,
+    LocalCrew,
+    Serial,
+    one_blas_thread,
+)
+from napari_latent_faces.stack import peak
+from napari_latent_faces.steps import drain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.solvers.blocks import Advance
+
+    Array = NDArray[np.float32]
+
+__all__ = [
+    "Cluster",
+    "ClusterCrew",
+    "Copies",
+    "Share",
+    "Way",
+    "added",
+    "advance_share",
+    "chosen_client",
+    "each_share",
+    "face_of_share",
+    "into_shares",
+    "task",
+]
+
+# -- Whether a fit runs on a cluster of `dask.distributed`, and on which ---------------
+
+
+def chosen_client(client: Any, images: Any, solver: str) -> Any:
+    """Return the client to fit with, or None for a fit in this process.
+
+    Parameters
+    ----------
+    client : distributed.Client, "auto" or None
+        As given to `iter_fit`.
+    images : array
+        The pictures.
+    solver : str
+        The solver.
+
+    Raises
+    ------
+    TypeError
+        If `client` is something else.
+    ValueError
+        If a cluster is asked for by name and cannot do it.
+    """
+    is_possible = hasattr(images, "__dask_graph__") and solver == "multilevel"
+    if isinstance(client, str) and client == "auto":
+        return _active_client() if is_possible else None
+    if client is None:
+        return None
+    if not hasattr(client, "scheduler_info") or client.asynchronous:
+        raise TypeError(
+            f"client must be a distributed.Client that is not asynchronous, 'auto' or None, "
+            f"got {client!r}."
+        )
+    if solver != "multilevel":
+        raise ValueError(f"solver={solver!r} cannot run on a cluster: only 'multilevel' can.")
+    if not is_possible:
+        raise ValueError(
+            "A cluster reads the pictures itself: they must be a dask array, such as "
+            "read_faces(..., lazy=True) returns."
+        )
+    return client
+
+
+def _active_client() -> Any:
+    """Return the `distributed.Client` in use, or None; import nothing for it."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    with suppress(ValueError):  # in a task: waiting for others would keep them from running
+        distributed.get_worker()
+        return None
+    try:
+        client = distributed.default_client()
+    except ValueError:  # there is none
+        return None
+    return None if client.asynchronous else client
+
+
+# -- Copies of weights on a second worker, so that a lost one costs little -------------
+
+
+class Copies:
+    """Keeps weights of some iterations ago on a second worker.
+
+    dask makes again what was lost from what still exists, the copies, and no further back.
+    Its memory manager would drop copies, and rests as long.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected to the cluster.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._kept: tuple[Any, ...] = ()  # futures whose copies are there
+        self._coming: tuple[Any, ...] = ()
+        self._work: Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "latent-faces-copies")
+        self._managed = client.amm.running()
+        if self._managed:
+            client.amm.stop()
+
+    def make(self, *weights: list[Any]) -> None:
+        """Begin to copy futures, unless that of others is still going on."""
+        if self._work is not None:
+            if not self._work.done():
+                return
+            # without them, a lost worker only costs more: the older copies stay
+            if self._work.exception() is None:
+                self._kept = self._coming
+        self._coming = weights
+        futures = [each for some in weights for each in some]
+        self._work = self._thread.submit(self._client.replicate, futures, n=2)
+
+    def close(self, *, is_lost: bool) -> None:
+        """Let the copies go; without a scheduler, nobody can be asked for anything."""
+        self._thread.shutdown(wait=not is_lost, cancel_futures=True)
+        self._kept = self._coming = ()
+        if self._managed and not is_lost:
+            with suppress(OSError):  # it may go now
+                self._client.amm.start()
+
+
+# -- A stack cut into shares, and the tasks of a cluster that work on them -------------
+
+Result = TypeVar("Result")
+
+# A task costs the scheduler about a millisecond, a block is some ten milliseconds' work.
+_SHARES = 64  # a stack is cut into so many before shares grow
+_SHARE_BLOCKS = 16  # the most blocks of a share: nobody can interrupt it
+_SUMMANDS = 8  # that one task adds up
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """How pixels are read.
+
+    Parameters
+    ----------
+    unit : float
+        The pixel value that becomes 1.
+    hidden : array of int, or None
+        Which of the p pixels are left out.
+    """
+
+    unit: float
+    hidden: NDArray[np.intp] | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """Some blocks that follow one another.
+
+    Parameters
+    ----------
+    place : slice
+        Their faces in the stack.
+    rows : list of slice
+        The faces of each block, counted within the share.
+    """
+
+    place: slice
+    rows: list[slice]
+
+    def crew(self, pixels: NDArray[Any], way: Way) -> LocalCrew:
+        """Return who works on the share, on the worker that holds it."""
+        blocks = FaceBlocks(pixels, way.unit, rows=self.rows, hidden=way.hidden)
+        return LocalCrew(blocks, Serial(), self.place.start)
+
+
+def into_shares(blocks: list[slice]) -> list[Share]:
+    """Put blocks together; where shares begin depends on the stack alone."""
+    length = max(1, min(_SHARE_BLOCKS, len(blocks) // _SHARES))
+    shares = []
+    for i in range(0, len(blocks), length):
+        group = blocks[i : i + length]
+        first = group[0].start
+        rows = [slice(each.start - first, each.stop - first) for each in group]
+        shares.append(Share(slice(first, group[-1].stop), rows))
+    return shares
+
+
+# -- what workers do -----------------------------------------------------------
+
+
+def each_share(
+    job: Callable[..., Result],
+    share: Share,
+    pixels: NDArray[Any],
+    common: tuple[Way, Any],
+    *parts: Array,
+) -> list[Result]:
+    """Do a job on each block of a share; see `Crew.each`."""
+    way, shared = common
+    with one_blas_thread():
+        return list(share.crew(pixels, way).each(job, shared, *parts))
+
+
+def advance_share(
+    job: Callable[..., Any],
+    share: Share,
+    pixels: NDArray[Any],
+    common: tuple[Way, Any],
+    *parts: Array,
+) -> tuple[Array, Any]:
+    """Return new weights of a share, and the sum over its blocks; see `Crew.advance`."""
+    way, shared = common
+    with one_blas_thread():
+        return drain(share.crew(pixels, way).advance(job, shared, *parts))
+
+
+def face_of_share(
+    i: int, share: Share, pixels: NDArray[Any], way: Way, W: Array
+) -> tuple[Array, Array]:
+    """Return the pixels and the weights of a face, counted within its share."""
+    return share.crew(pixels, way).face(i, W)
+
+
+def _sum(parts: list[Any]) -> Any:
+    """Add up in order, and leave the parts as they are: another task may need them."""
+    total = deepcopy(parts[0])
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+# -- how tasks are put ---------------------------------------------------------
+
+
+def task(job: Any) -> Any:
+    """Return the task that makes or does something, always a new one."""
+    from dask.delayed import delayed
+
+    return delayed(job, pure=False, traverse=False)
+
+
+def added(parts: list[Any]) -> Any:
+    """Add up tasks in a tree, neighbours first: one sum leaves the cluster."""
+    while len(parts) > 1:
+        groups = (parts[i : i + _SUMMANDS] for i in range(0, len(parts), _SUMMANDS))
+        parts = [task(_sum)(group) for group in groups]
+    return parts[0]
+
+
+# -- Fitting on more than one machine, with `dask.distributed` -------------------------
+
+
+# Passes after which weights are copied to a second worker: a lost worker costs its share of
+# so many passes, and the copies a small part of the time of one.
+_COPY_EVERY = 5
+
+
+class Cluster:
+    """The pictures of a stack on the workers of a cluster, for the time of a fit.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected to the cluster.
+    images : dask array of shape (n, h, w)
+        The pictures. The workers read them, and keep them in their own type.
+    """
+
+    def __init__(self, client: Any, images: Any) -> None:
+        self.client = client
+        self.address = client.scheduler.address
+        self.n, h, w = images.shape
+        self.p = h * w
+        self.shares = into_shares(FaceBlocks(images, budget=0).rows)
+        self._live: WeakSet[Any] = WeakSet()
+        self._is_over = self._is_lost = False
+        self.homes: list[str] = []
+        self.find_homes()
+        self.pixels = self._read(images)
+        self.copies = Copies(client)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._is_over = True
+        self.copies.close(is_lost=self._is_lost)
+        for each in self._live:  # steps that are still held have some
+            each.release()
+
+    def peak(self, names: Sequence[str], mask: NDArray[np.bool_] | None = None) -> float:
+        """Check all pixels; return the largest, or say which face has a bad one."""
+        jobs = [
+            partial(peak, names=tuple(names[each.place]), mask=mask) for each in self.shares
+        ]
+        return float(max(self.results(self.start(self.tasks(jobs)))))
+
+    def find_homes(self) -> None:
+        """Choose a worker for each share, the same for neighbours: sums stay short.
+
+        A share stays where it is as long as its worker lives, those of a lost worker
+        go to the others.
+        """
+        workers = sorted(self._asked(self.client.nthreads))
+        if not workers:
+            raise ConnectionError(
+                f"The scheduler {self.address} has no workers: start some (dask worker)."
+            )
+        n = len(self.shares)
+        fresh = [workers[i * len(workers) // n] for i in range(n)]
+        homes = self.homes or fresh
+        self.homes = [
+            home if home in workers else new for home, new in zip(homes, fresh, strict=True)
+        ]
+
+    def _read(self, images: Any) -> list[Any]:
+        futures: list[Any] = []
+        for home, group in groupby(zip(self.homes, self.shares, strict=True), itemgetter(0)):
+            pictures = [images[share.place] for _, share in group]
+            futures += self.client.compute(pictures, workers=[home], allow_other_workers=True)
+        self._live.update(futures)
+        return futures
+
+    def tasks(self, jobs: Sequence[Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
+        """Describe a task for each share, which begins with the share's pixels."""
+        import dask
+
+        found = []
+        all_arguments = zip(self.pixels, *arguments, strict=True)
+        for home, job, each in zip(self.homes, jobs, all_arguments, strict=True):
+            # a wish: when the worker is lost, the next one takes over
+            with dask.annotate(  # type: ignore[attr-defined]
+                workers=[home], allow_other_workers=True
+            ):
+                found.append(task(job)(*each))
+        return found
+
+    def start(self, tasks: list[Any]) -> list[Any]:
+        """Hand tasks to the scheduler; return their futures."""
+        import dask
+
+        # components of large pictures are no mistake
+        quiet = {"distributed.admin.large-graph-warning-threshold": "1 GiB"}
+        with dask.config.set(quiet):
+            futures: list[Any] = self._asked(self.client.compute, tasks, optimize_graph=False)
+        self._live.update(futures)
+        return futures
+
+    def results(self, futures: list[Any]) -> list[Any]:
+        """Wait for results and fetch them."""
+        return drain(self.awaited(futures))
+
+    def awaited(self, futures: list[Any]) -> Generator[None, None, list[Any]]:
+        """Wait for results and fetch them; yield now and then."""
+        from distributed import wait
+
+        if self._is_over:
+            raise RuntimeError(
+                "The fit is over, and the weights of its steps are gone: those of the last "
+                "are in its model."
+            )
+        while True:
+            try:
+                self._asked(wait, futures, timeout=HANDOVER)
+            except TimeoutError:
+                self._check_scheduler()
+                yield
+            else:
+                results: list[Any] = self._asked(self.client.gather, futures)
+                return results
+
+    def _asked(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Ask the scheduler something; say so if it is gone.
+
+        Errors of tasks are raised as they are, also those of reading files.
+        """
+        try:
+            with self.client.as_current():  # there may be others, or no active one
+                return question(*arguments, **options)
+        except TimeoutError:
+            raise
+        except (CancelledError, OSError) as error:
+            self._check_scheduler(error)
+            raise
+
+    def _check_scheduler(self, error: BaseException | None = None) -> None:
+        from distributed.comm.core import CommClosedError
+
+        # a broken connection is known before the client's status tells of it
+        broken = isinstance(error, (CancelledError, CommClosedError))
+        if broken or self.client.status != "running":
+            self._is_lost = True
+            raise ConnectionError(
+                f"The scheduler {self.address} is gone, or has dropped this fit's work: see "
+                "that it runs, and fit again."
+            ) from error
+
+
+class ClusterCrew:
+    """The workers of a cluster; weights are futures, one for each share.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        Where the pictures are.
+    unit : float
+        The pixel value that becomes 1.
+    hidden : array of int, optional
+        Pixels that are left out.
+    """
+
+    def __init__(
+        self, cluster: Cluster, unit: float, hidden: NDArray[np.intp] | None = None
+    ) -> None:
+        self.cluster, self._way = cluster, Way(unit, hidden)
+        self.n, self.p = cluster.n, cluster.p
+        self._passes = 0
+
+    def each(
+        self, job: Callable[..., Result], shared: Any, *weights: list[Any]
+    ) -> Iterator[Result]:
+        """Fetch what all blocks give; see `Crew`."""
+        tasks = self._tasks(each_share, job, shared, weights)
+        for results in self.cluster.results(self.cluster.start(tasks)):
+            yield from results
+
+    def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
+        """Leave the weights where they are made, and fetch the sum; see `Crew`."""
+        self.cluster.find_homes()
+        pairs = self._tasks(advance_share, job, shared, weights)
+        total, *new = self.cluster.start(
+            [added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
+        )
+        [found] = yield from self.cluster.awaited([total])
+        self._passes += 1
+        if self._passes % _COPY_EVERY == 0:
+            self.cluster.copies.make(new, weights[0])  # all that the next pass needs
+        return new, found
+
+    def hand_out(self, W: Array) -> list[Any]:
+        """Send weights to the cluster; see `Crew`."""
+        parts = (W[:, share.place] for share in self.cluster.shares)
+        return self.cluster.start([task(np.ascontiguousarray)(part) for part in parts])
+
+    def repeat(self, column: Array) -> list[Any]:
+        """Make the same weights for each face, on the cluster; see `Crew`."""
+        sizes = (share.place.stop - share.place.start for share in self.cluster.shares)
+        return self.cluster.start([task(np.repeat)(column, n, axis=1) for n in sizes])
+
+    def collect(self, weights: list[Any]) -> Array:
+        """Fetch weights as one array of shape (k, n)."""
+        return np.concatenate(self.cluster.results(weights), axis=1)
+
+    def face(self, i: int, weights: list[Any]) -> tuple[Array, Array]:
+        """Fetch the pixels and the weights of one face."""
+        at = next(at for at, each in enumerate(self.cluster.shares) if i < each.place.stop)
+        share = self.cluster.shares[at]
+        job = partial(face_of_share, i - share.place.start, share)
+        asked = task(job)(self.cluster.pixels[at], self._way, weights[at])
+        found: tuple[Array, Array] = self.cluster.results(self.cluster.start([asked]))[0]
+        return found
+
+    def _tasks(
+        self,
+        work: Callable[..., Any],
+        job: Callable[..., Any],
+        shared: Any,
+        weights: tuple[list[Any], ...],
+    ) -> list[Any]:
+        """Describe the work on each share; what all share is a task, to be had again."""
+        shares = self.cluster.shares
+        jobs = [partial(work, job, share) for share in shares]
+        # a copy: the caller's may change before it is sent
+        common = [task(deepcopy((self._way, shared)))] * len(shares)
+        return self.cluster.tasks(jobs, common, *weights)

@@ -1,0 +1,298 @@
+"""Weights for given components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_latent_faces.solvers.blocks import cut
+from napari_latent_faces.solvers.kernel import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.params import Coding
+
+    Array = NDArray[np.float64]
+
+    Solver = Callable[[Array, Array], Array]
+
+__all__ = [
+    "TOLERANCE",
+    "kkt_violations",
+    "nearest",
+    "solve_lasso",
+    "solve_least_squares",
+    "solve_nnls",
+    "solver_of",
+]
+
+# -- Non-negative least squares for many right-hand sides at once ----------------------
+
+TOLERANCE = 1e-10  # of the norm of a right-hand side
+
+_SWEEPS = 40  # after which nearly all signs are right, for a small part of the time
+_SHARES = 8  # of the rows, by the size of their systems
+_ROUNDS = 12  # of mending those that are not
+_SYSTEM_VALUES = 2**21  # of the systems solved in one call: 16 MB
+_MAX_CONDITION = 1e8  # of a Gram matrix whose inverse is used
+_RIDGE = 1e-14  # of a diagonal of 1: lets equal columns share, changes nothing that shows
+
+
+def solve_nnls(R: Array, B: Array) -> Array:
+    """Minimise ``|R w - b|`` over ``w >= 0`` for each row `b` of `B`.
+
+    Coordinate descent in float32 guesses which entries are positive; for these the
+    normal equations are solved in float64, in one call for many rows, and entries whose
+    sign or gradient is wrong change sides until none is. Rows for which that ends
+    nowhere, or that miss the tolerance, go to `scipy.optimize.nnls` one by one: with
+    well-conditioned columns there are none.
+
+    Parameters
+    ----------
+    R : array of shape (r, k)
+        The matrix; columns may be zero, or equal.
+    B : array of shape (m, r)
+        Right-hand sides.
+
+    Returns
+    -------
+    array of shape (m, k)
+        Solutions. Each meets the conditions of a minimum to `TOLERANCE`, as
+        `kkt_violations` measures them. Beyond `B` and the result, memory does not grow
+        with `m` by more than a few arrays of the result's size.
+
+    References
+    ----------
+    J. Kim, H. Park: Fast nonnegative matrix factorization: an active-set-like method and
+    comparisons. SIAM Journal on Scientific Computing 33 (2011), doi:10.1137/110821172.
+    """
+    norms = np.linalg.norm(R, axis=0)
+    alive = norms > 0
+    A = R[:, alive] / norms[alive]
+    sizes = np.linalg.norm(B, axis=1)
+    units = B / np.where(sizes > 0, sizes, 1)[:, None]
+    W = np.zeros((len(B), len(norms)))
+    if W.size and alive.any():
+        W[:, alive] = _solve_units(A, units) * sizes[:, None] / norms[alive]
+    return W
+
+
+def kkt_violations(R: Array, B: Array, W: Array) -> Array:
+    """Measure how far each row of `W` is from the conditions of a minimum.
+
+    Parameters
+    ----------
+    R, B, W : arrays of shape (r, k), (m, r) and (m, k)
+        As in `solve_nnls`.
+
+    Returns
+    -------
+    array of shape (m,)
+        The largest gradient by which an entry could still improve, over unit columns of
+        `R` and in units of ``|b|``: of either sign for positive entries, negative for
+        zeros. Infinite where an entry is negative.
+    """
+    norms = np.linalg.norm(R, axis=0)
+    gradient = (W @ R.T - B) @ (R / np.where(norms > 0, norms, 1))
+    wrong = np.where(W > 0, np.abs(gradient), -gradient).max(axis=1, initial=0)
+    sizes = np.linalg.norm(B, axis=1)
+    violations: Array = wrong / np.where(sizes > 0, sizes, 1)
+    violations[(W < 0).any(axis=1)] = np.inf
+    return violations
+
+
+def _solve_units(A: Array, B: Array) -> Array:
+    """Solve for unit columns and unit right-hand sides."""
+    from scipy.optimize import nnls
+
+    G, C = A.T @ A, B @ A
+    inverse = _inverse(G)
+    positive = _guess(G, C)
+    W = np.empty_like(C)
+    order = np.argsort(positive.sum(axis=1), kind="stable")  # systems of like size together
+    for some in cut(len(C), max(1, _SYSTEM_VALUES // G.size), shares=_SHARES):
+        rows = order[some]
+        W[rows] = _exchange(G, inverse, C[rows], positive[rows])
+    for row in np.flatnonzero(kkt_violations(A, B, W) > TOLERANCE):
+        W[row] = nnls(A, B[row])[0]
+    return W
+
+
+def _inverse(G: Array) -> Array | None:
+    """Return the inverse of a Gram matrix, or None if it is not exact enough."""
+    if np.linalg.cond(G) > _MAX_CONDITION:
+        return None
+    inverse: Array = np.asarray(np.linalg.inv(G), np.float64)
+    return inverse
+
+
+def _guess(G: Array, C: Array) -> NDArray[np.bool_]:
+    """Guess which entries are positive, by coordinate descent."""
+    W = np.zeros(C.T.shape, np.float32)
+    sweep(W, G.astype(np.float32), np.ascontiguousarray(C.T, np.float32), _SWEEPS)
+    return np.ascontiguousarray(W.T > 0)
+
+
+def _exchange(G: Array, inverse: Array | None, C: Array, positive: NDArray[np.bool_]) -> Array:
+    """Let entries change sides until signs and gradients are right, or for some rounds."""
+    W = _solve_on(G, inverse, C, positive)
+    unsolved = np.arange(len(C))
+    for _ in range(_ROUNDS):
+        gradient = W[unsolved] @ G - C[unsolved]
+        wrong = np.where(positive[unsolved], W[unsolved] < 0, gradient < -TOLERANCE / 2)
+        still = wrong.any(axis=1)
+        unsolved = unsolved[still]
+        if len(unsolved) == 0:
+            break
+        positive[unsolved] ^= wrong[still]
+        W[unsolved] = _solve_on(G, inverse, C[unsolved], positive[unsolved])
+    return np.maximum(W, 0)
+
+
+def _solve_on(G: Array, inverse: Array | None, C: Array, positive: NDArray[np.bool_]) -> Array:
+    """Solve the normal equations of each row for its positive entries; others are 0.
+
+    Where few entries are 0, their multipliers are found instead: a smaller system.
+    """
+    if inverse is None or 2 * np.count_nonzero(positive) < positive.size:
+        return _solve_masked(G, C, positive)
+    W = C @ inverse
+    W -= _solve_masked(inverse, W, ~positive) @ inverse
+    return np.where(positive, W, 0.0)
+
+
+def _solve_masked(G: Array, C: Array, mask: NDArray[np.bool_]) -> Array:
+    """Solve ``G[m, m] x = c[m]`` for the mask `m` of each row; x is 0 elsewhere."""
+    size = int(mask.sum(axis=1).max(initial=0))
+    # the entries of each row's mask, filled up with others to one size
+    chosen = np.argsort(~mask, axis=1, kind="stable")[:, :size]
+    kept = np.take_along_axis(mask, chosen, axis=1)
+    systems = G[chosen[:, :, None], chosen[:, None, :]]
+    systems *= kept[:, :, None] & kept[:, None, :]
+    diagonal = np.arange(size)
+    systems[:, diagonal, diagonal] += np.where(kept, _RIDGE, 1.0)
+    right = np.take_along_axis(C, chosen, axis=1) * kept
+    solved = np.zeros_like(C)
+    found = np.linalg.solve(systems, right[..., None])[..., 0]
+    np.put_along_axis(solved, chosen, found, axis=1)
+    return solved
+
+
+# -- The weights of faces for given components, in each of the ways that methods have --
+
+_LASSO_SWEEPS = 2000  # of coordinate descent at most; a few dozen are usual
+_STILL = 1e-9  # of the largest weight: smaller changes are none
+_RCOND = 1e-10  # singular values below this share of the largest count as zero
+
+
+def solver_of(coding: Coding, alpha: float = 0.0) -> Solver:
+    """Return the function that finds weights.
+
+    Parameters
+    ----------
+    coding : {"non-negative", "signed", "sparse", "one-hot"}
+        Which weights are looked for.
+    alpha : float
+        The penalty of ``"sparse"``.
+
+    Returns
+    -------
+    callable
+        Takes `R` (r, k), whose columns are the components, and `B` (m, r), whose rows
+        are faces; returns the weights, shape (m, k).
+    """
+    if coding == "signed":
+        return solve_least_squares
+    if coding == "sparse":
+        return lambda R, B: solve_lasso(R, B, alpha)
+    if coding == "one-hot":
+        return nearest
+
+    return solve_nnls
+
+
+def solve_least_squares(R: Array, B: Array) -> Array:
+    """Minimise ``|R w - b|`` for each row `b` of `B`; of several solutions, the shortest.
+
+    Parameters
+    ----------
+    R : array of shape (r, k)
+        The matrix; columns may be zero, or equal.
+    B : array of shape (m, r)
+        Right-hand sides.
+
+    Returns
+    -------
+    array of shape (m, k)
+    """
+    W: Array = B @ np.linalg.pinv(R, rcond=_RCOND).T
+    return W
+
+
+def solve_lasso(R: Array, B: Array, alpha: float) -> Array:
+    """Minimise ``|R w - b|^2 / 2 + alpha * sum |w_j| |r_j|`` for each row `b` of `B`.
+
+    The penalty counts each weight by the length of its column, so that the solution does
+    not depend on how the columns are scaled. Coordinate descent, all rows at once.
+
+    Parameters
+    ----------
+    R : array of shape (r, k)
+        The matrix; columns may be zero, or equal.
+    B : array of shape (m, r)
+        Right-hand sides.
+    alpha : float
+        Strength of the penalty, 0 or more.
+
+    Returns
+    -------
+    array of shape (m, k)
+
+    References
+    ----------
+    J. Friedman, T. Hastie, H. Hoefling, R. Tibshirani: Pathwise coordinate optimization.
+    Annals of Applied Statistics 1 (2007), doi:10.1214/07-AOAS131.
+    """
+    norms = np.linalg.norm(R, axis=0)
+    alive = np.flatnonzero(norms > 0)
+    A = R[:, alive] / norms[alive]
+    G, C = A.T @ A, np.ascontiguousarray((B @ A).T)
+    W = np.zeros_like(C)
+    for _ in range(_LASSO_SWEEPS):
+        change = 0.0
+        for j, row in enumerate(C):
+            target = row - G[j] @ W + W[j]  # the diagonal of G is 1
+            new = np.sign(target) * np.maximum(np.abs(target) - alpha, 0)
+            change = max(change, float(np.abs(new - W[j]).max(initial=0)))
+            W[j] = new
+        if change <= _STILL * float(np.abs(W).max(initial=0)):
+            break
+    found = np.zeros((len(B), len(norms)))
+    found[:, alive] = W.T / norms[alive]
+    return found
+
+
+def nearest(R: Array, B: Array) -> Array:
+    """Give each row of `B` weight 1 on the column of `R` that is nearest to it.
+
+    Parameters
+    ----------
+    R : array of shape (r, k)
+        The centres as columns; those that are all 0 are taken by nobody.
+    B : array of shape (m, r)
+        The rows.
+
+    Returns
+    -------
+    array of shape (m, k)
+        One 1 a row, else 0.
+    """
+    squares = np.einsum("rk,rk->k", R, R)
+    distances = np.where(squares > 0, squares - 2 * (B @ R), np.inf)
+    found = np.zeros(distances.shape)
+    found[np.arange(len(B)), distances.argmin(axis=1)] = 1
+    return found

@@ -1,0 +1,252 @@
+"""Work in threads, for a window that must not wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+from superqt.utils import create_worker
+
+from napari_latent_faces.stack import harmless_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+__all__ = ["FacesJob", "Job", "LayerJob", "QuietJob"]
+
+# -- Work in a thread, for a window that must not wait for it --------------------------
+
+# What can be wrong with what the user gave; any other error is a fault of ours.
+_WRONG_INPUT = (TypeError, ValueError, MemoryError, OSError)
+_WORDLESS: dict[type[Exception], str] = {
+    MemoryError: "There is not enough memory. Close other programs, or work on fewer or "
+    "smaller pictures."
+}
+
+# A job lives as long as its thread: what the thread has sent must find it.
+_running: set[Job] = set()
+
+
+class Job:
+    """Runs a function or a generator in a thread; all else is on the GUI thread.
+
+    Wrong input is shown in napari, a fault of ours with its traceback; warnings are passed
+    on to napari. A subclass changes what is done with steps and value by `take_step`,
+    `take_value` and `discard`.
+
+    Parameters
+    ----------
+    work : callable
+        What to do, called in the thread: it touches neither viewer nor widgets. If it
+        returns a generator, that is run to its end; to its ``yield`` the message of `send`
+        is returned.
+    *args, **kwargs
+        Its arguments.
+    """
+
+    stepped = Signal(object)  # what the generator yields
+    returned = Signal(object)  # what generator or function returns
+    failed = Signal(str)  # why it has not returned, in words
+    ended = Signal(str)  # the last signal: what to tell the user, if anything
+
+    cancelled: ClassVar[str] = "Cancelled."
+    failure: ClassVar[str] = "Failed"
+    is_quiet: ClassVar[bool] = False  # whether wrong input is told by `failed` only
+
+    def __init__(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        def running() -> Generator[Any, Any, Any]:
+            try:
+                found = work(*args, **kwargs)
+                return (yield from found) if isinstance(found, Generator) else found
+            except RuntimeError as error:  # with one, a worker would end without a word
+                return _Fault(error)
+
+        self.has_stepped = False
+        self._worker: Any = create_worker(running, _start_thread=False, _ignore_errors=True)
+        self._worker.yielded.connect(self._on_step)
+        self._worker.returned.connect(self._on_value)
+        self._worker.errored.connect(self._on_error)
+        self._worker.warned.connect(self._on_warning)
+        self._worker.finished.connect(self._on_finished)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of this job will be heard any more."""
+        return self._worker is None
+
+    def start(self) -> None:
+        """Begin; connect to the signals before."""
+        _running.add(self)
+        self._worker.start()
+
+    def send(self, message: Any) -> None:
+        """Give the generator a message at its next ``yield``; before the first, nothing."""
+        if self.has_stepped and not self.is_over:
+            self._worker.send(message)
+
+    def cancel(self, why: str | None = None) -> None:
+        """End the work after its current step, drop it, and say so."""
+        if not self.is_over:
+            self.abandon()
+            self.discard()
+            self.ended.emit(self.cancelled if why is None else why)
+
+    def abandon(self) -> None:
+        """End the work after its current step, without a word and without touching anything."""
+        if not self.is_over:
+            self._worker.quit()
+            self._worker = None
+
+    # -- what a subclass does in its own way -------------------------------------
+
+    def take_step(self, step: Any) -> None:
+        """Use what the generator has yielded."""
+        self.stepped.emit(step)
+
+    def take_value(self, value: Any) -> str:
+        """Use what was returned; the job is over. Return what `ended` tells."""
+        self.returned.emit(value)
+        return ""
+
+    def discard(self) -> None:
+        """Take back what was shown on the way to a value that will not come."""
+
+    # -- the worker's signals ----------------------------------------------------
+
+    def _on_step(self, step: Any) -> None:
+        if not self.is_over:
+            self.has_stepped = True
+            self.take_step(step)
+
+    def _on_value(self, value: Any) -> None:
+        if isinstance(value, _Fault):
+            self._on_error(value.error)
+        elif not self.is_over:
+            self.abandon()
+            try:
+                words = self.take_value(value)
+            except _WRONG_INPUT as error:
+                self._fail(error)
+            else:
+                self.ended.emit(words)
+
+    def _on_error(self, error: Exception) -> None:
+        if not self.is_over:
+            self.abandon()
+            self._fail(error)
+
+    def _on_warning(self, warning: tuple[Any, ...]) -> None:
+        from napari.utils.notifications import notification_manager
+
+        if not self.is_over:
+            message, *rest = warning[:4]
+            if isinstance(message, Warning):
+                message = str(message)
+            notification_manager.receive_warning(harmless_lines(message), *rest)
+
+    def _on_finished(self) -> None:
+        _running.discard(self)
+
+    def _fail(self, error: Exception) -> None:
+        from napari.utils.notifications import notification_manager, show_error
+
+        self.discard()
+        words = harmless_lines(str(error)) or _WORDLESS.get(type(error), type(error).__name__)
+        if not isinstance(error, _WRONG_INPUT):
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+        elif not self.is_quiet:
+            show_error(words)
+        self.failed.emit(words)
+        self.ended.emit(f"{self.failure}: {words}")
+
+
+class QuietJob(Job):
+    """A job whose owner listens to `failed` and says itself what is wrong with its input."""
+
+    is_quiet = True
+
+
+@dataclass(frozen=True)
+class _Fault:
+    error: Exception
+
+
+# -- Work about one layer in a thread: it ends when the layer is removed ---------------
+
+
+class LayerJob(Job):
+    """A job that is cancelled when its layer is removed.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    layer : napari.layers.Layer
+        The layer that the job is about.
+    work : callable
+        As for `Job`.
+    """
+
+    removed: ClassVar[str] = "The faces were removed."
+
+    def __init__(
+        self, viewer: napari.components.ViewerModel, layer: Any, work: Callable[[], Any]
+    ) -> None:
+        super().__init__(work)
+        self.viewer, self.layer = viewer, layer
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def abandon(self) -> None:
+        """Let go of thread and viewer without touching either window or layers."""
+        if not self.is_over:
+            self.viewer.layers.events.removed.disconnect(self._on_removed)
+        super().abandon()
+
+    def _on_removed(self) -> None:
+        if self.layer not in self.viewer.layers and not self.is_over:
+            # what was shown goes, too, but not while napari still removes this layer
+            QTimer.singleShot(0, lambda: self.cancel(self.removed))
+
+
+class FacesJob(LayerJob):
+    """Works through the pictures of a layer, and shows a result beside them.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where the result goes.
+    layer : napari.layers.Image
+        The pictures.
+    """
+
+    progressed = Signal(int, int)  # pictures done, and how many there are
+
+    cancelled = "Cancelled; nothing was changed."
+    failure = "That failed"
+    removed = "The faces were removed, so the work was cancelled."
+
+    def __init__(self, viewer: napari.components.ViewerModel, layer: Any) -> None:
+        super().__init__(viewer, layer, self.steps)
+        self.result: Any = None
+
+    def steps(self) -> Generator[tuple[int, int], None, Any]:
+        """Do the work, in the thread; yield pictures done and in all, return a result."""
+        raise NotImplementedError
+
+    def show(self, result: Any) -> str:
+        """Put the result into the viewer and say in words what it is."""
+        raise NotImplementedError
+
+    def take_step(self, step: tuple[int, int]) -> None:
+        """Tell how far the work is."""
+        self.progressed.emit(*step)
+
+    def take_value(self, value: Any) -> str:
+        """Keep and show the result."""
+        self.result = value
+        return self.show(value)

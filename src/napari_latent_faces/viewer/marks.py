@@ -1,0 +1,263 @@
+"""Painted labels and drawn shapes as masks on the pixels of faces."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.masks import FaceMasks, marked_faces, stroke_mask
+from napari_latent_faces.stack import pixel_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+__all__ = ["Marks", "add_mask", "fit_mask", "grid_of", "marks_on"]
+
+_OPEN = ("line", "path")  # shapes that are strokes, not areas
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Which pixels of which faces are marked.
+
+    Parameters
+    ----------
+    mask : bool array of shape (h, w) or (j, h, w)
+        Of all faces alike, or of each of `faces`.
+    faces : array of int, length j, or None
+        The marked faces; None for all.
+    """
+
+    mask: Array
+    faces: Array | None = None
+
+    def on(self, face: int) -> Marks:
+        """Return the marks of one face only."""
+        if self.faces is None:
+            return Marks(self.mask, np.array([face]))
+        at = np.flatnonzero(self.faces == face)
+        mask = self.mask[at] if len(at) else np.zeros((1, *self.mask.shape[1:]), bool)
+        return Marks(mask, np.array([face]))
+
+
+def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
+    """Return a function that gives what a layer marks of faces; it may run in a thread.
+
+    Scale, translation, rotation and shear of both layers count: a mark lies where it is
+    seen.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels or napari.layers.Shapes
+        The marks: with two axes for all faces, with three on single faces.
+    faces : napari.layers.Image
+        The faces, or a single one.
+
+    Raises
+    ------
+    ValueError
+        If the layer has more than three axes, or its transform mixes faces.
+    """
+    if layer.ndim > 3:
+        raise ValueError(
+            f"{layer.name} has {layer.ndim} axes: a mask has two (y, x), or three (face, y, x)."
+        )
+    size = tuple(faces.data.shape[-2:] if not faces.rgb else faces.data.shape[-3:-1])
+    n_axes = min(layer.ndim, faces.ndim)
+    # from pixels of the faces to those of the mask, over the axes that both have
+    onto = np.linalg.inv(grid_of(layer, layer.ndim)) @ _padded(
+        grid_of(faces, n_axes), layer.ndim
+    )
+    if layer.ndim == 3 and (np.abs([*onto[0, 1:3], *onto[1:3, 0]]) > 1e-9).any():
+        raise ValueError(
+            f"{layer.name} is turned against the faces so that one of its planes crosses "
+            "several: turn it back."
+        )
+    n = len(faces.data) if faces.ndim == 3 else None
+    if hasattr(layer, "shape_type"):
+        return _drawn(layer, np.linalg.inv(onto), n, size)
+    data = layer.data
+    return lambda: _painted(data, onto, n, size)
+
+
+def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
+    """Return a function that gives the mask of a fit; it may run in a thread.
+
+    Parameters
+    ----------
+    layer, faces
+        As for `marks_on`; the faces are a stack.
+    field : str
+        Where the layer was chosen, for the messages.
+
+    Returns
+    -------
+    callable
+        It returns a mask (h, w) for all faces alike, or (n, h, w) for each, as `fit` takes
+        it, and raises ValueError if nothing is marked, or too much.
+
+    Raises
+    ------
+    ValueError
+        As `marks_on` does.
+    """
+    words, n = f"{field}: {layer.name}", len(faces.data)
+    try:
+        marks_of = marks_on(layer, faces)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from error
+
+    def found() -> Any:
+        marks = marks_of()
+        mask, some = marks.mask, marks.faces
+        if not mask.any():
+            raise ValueError(
+                f"{words} marks nothing of these faces: paint or draw over what the fit is to "
+                "leave out, or choose nothing."
+            )
+        if some is None:
+            if mask.all():
+                raise ValueError(f"{words} marks every pixel: leave some of them to be fitted.")
+            return mask
+        whole = mask.all(axis=(1, 2))
+        if whole.any():
+            raise ValueError(
+                f"{words} marks every pixel of face {some[whole.argmax()]}: leave some of them "
+                "to be fitted."
+            )
+        if len(some) == n and mask.all(axis=0).any():
+            y, x = np.argwhere(mask.all(axis=0))[0]
+            raise ValueError(
+                f"{words} marks the pixel (y={y}, x={x}) of every face one by one: to leave "
+                "out the same of all faces, use a layer with the axes y, x."
+            )
+        return FaceMasks(mask, some, n)
+
+    return found
+
+
+def grid_of(layer: Any, n_axes: int) -> Array:
+    """Return the affine matrix from a layer's last axes to the world."""
+    origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
+    columns = [
+        np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)[-n_axes:]
+    ]
+    matrix = np.eye(n_axes + 1)
+    matrix[:-1, :-1] = np.column_stack(columns)[-n_axes:]
+    matrix[:-1, -1] = origin[-n_axes:]
+    return matrix
+
+
+def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
+    """Add an empty layer of labels on the faces, with the brush in hand.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where to.
+    faces : napari.layers.Image
+        The faces, or a single one.
+    each : bool
+        Whether each face gets marks of its own.
+    """
+    from napari.layers import Labels
+
+    height, width = faces.data.shape[-2:]
+    n_axes = 3 if each and faces.ndim == 3 else 2
+    shape = (len(faces.data), height, width)[-n_axes:]
+    mask = Labels(
+        np.zeros(shape, np.uint8),
+        name=f"mask [{faces.name}]",
+        affine=grid_of(faces, n_axes),
+        opacity=0.6,
+    )
+    viewer.add_layer(mask)
+    viewer.layers.selection.active = mask
+    mask.brush_size = max(1, round(width / 10))
+    mask.mode = "paint"
+    return mask
+
+
+def _padded(matrix: Array, n_axes: int) -> Array:
+    """Return an affine matrix with more axes in front, that it leaves alone."""
+    more = n_axes + 1 - len(matrix)
+    whole = np.eye(n_axes + 1)
+    whole[more:, more:] = matrix
+    return whole
+
+
+def _painted(data: Any, onto: Array, n: int | None, size: tuple[int, int]) -> Marks:
+    """Look up the nearest label for each pixel of `n` faces, or of a single picture."""
+    plane = onto[-3:, -3:]
+    if data.ndim == 2 or n is None:
+        return Marks(_sampled(_seen_at_once(data), plane, size))
+    places = np.rint(onto[0, 0] * np.arange(n) + onto[0, 3]).astype(int)
+    faces = np.flatnonzero(np.isin(places, marked_faces(data)))
+    masks = np.zeros((len(faces), *size), bool)
+    for mask, face in zip(masks, faces, strict=True):
+        mask[:] = _sampled(np.asarray(data[int(places[face])]) != 0, plane, size)
+    return Marks(masks, faces)
+
+
+def _seen_at_once(data: Any) -> Array:
+    """Return what is marked at any place of the slider: a single picture is seen at all."""
+    if data.ndim == 2:
+        flat: Array = np.asarray(data) != 0
+        return flat
+    marked = np.zeros(data.shape[1:], bool)
+    for _, block in pixel_blocks(data):
+        marked |= block.any(axis=0)
+    return marked
+
+
+def _sampled(marks: Array, onto: Array, size: tuple[int, int]) -> Array:
+    """Return the mark nearest to each pixel; beyond the picture there are none."""
+    if marks.shape == size and np.allclose(onto, np.eye(3), atol=1e-6):
+        return marks
+    rows, columns = np.indices(size)
+    y, x = (
+        np.rint(line[0] * rows + line[1] * columns + line[2] - 1e-9).astype(int)
+        for line in onto[:2]
+    )
+    inside = (y >= 0) & (y < marks.shape[0]) & (x >= 0) & (x < marks.shape[1])
+    sampled: Array = np.zeros(size, bool)
+    sampled[inside] = marks[y[inside], x[inside]]
+    return sampled
+
+
+def _drawn(
+    layer: Any, back: Array, n: int | None, size: tuple[int, int]
+) -> Callable[[], Marks]:
+    """Draw shapes on the pixels of `n` faces; on the GUI thread, as they are few."""
+    for_all = layer.ndim == 2 or n is None
+    zoom = float(np.sqrt(abs(np.linalg.det(back[-3:-1, -3:-1]))))
+    on_face: dict[int, Array] = defaultdict(lambda: np.zeros(size, bool))
+    drawn = zip(layer.data, layer.shape_type, layer.edge_width, strict=True)
+    for vertices, kind, width in drawn:
+        points = vertices @ back[:-1, :-1].T + back[:-1, -1]
+        face = 0 if for_all else round(float(points[:, 0].mean()))
+        on_face[face] |= _area(points[:, -2:], kind, width * zoom, size)
+    if for_all:
+        marks = Marks(on_face[0])
+    else:
+        faces = np.array(sorted(face for face in on_face if 0 <= face < (n or 0)), int)
+        masks = [on_face[face] for face in faces]
+        marks = Marks(np.array(masks).reshape(-1, *size), faces)
+    return lambda: marks
+
+
+def _area(points: Array, kind: str, width: float, size: tuple[int, int]) -> Array:
+    """Return the pixels of one shape."""
+    from napari.layers import Shapes
+
+    if kind in _OPEN:
+        return stroke_mask(points, width, size)
+    area: Array = Shapes([points], shape_type=kind).to_labels(size) > 0
+    return area

@@ -1,0 +1,567 @@
+"""The mixed face of one viewer, and the faces generated there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_latent_faces.explaining import NearestFaces
+from napari_latent_faces.mixing.mix import Mix, as_weights, mean_weights, morph, to_pixels
+from napari_latent_faces.mixing.recipes import number_recipes, save_recipes
+from napari_latent_faces.mixing.sampling import WeightSampler
+from napari_latent_faces.viewer.jobs import Job
+from napari_latent_faces.viewer.layers import (
+    FACES_KEY,
+    MODEL_KEY,
+    RECIPES_KEY,
+    ROLE_KEY,
+    FacesView,
+    free_place,
+    mixed_layer,
+    recipe_metadata,
+    recipes_layer,
+)
+from napari_latent_faces.viewer.results import bring_into_view
+from napari_latent_faces.viewer.session import focus_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from os import PathLike
+
+    import napari
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.mixing.recipes import Recipe
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.viewer.layers import LayerData
+    from napari_latent_faces.viewer.session import Focus
+
+__all__ = ["Making", "MixedLayers", "MixingDesk", "Nearest", "NoveltyFinder"]
+
+# -- Making many faces in a thread: random ones, or those of a morph -------------------
+
+_BLOCK_FACES = 16  # between two looks at whether to go on
+
+
+class Making(Job):
+    """Turns weights into pictures in a thread.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    draw : callable
+        Returns the weights, shape (m, k). It is called in the thread, since finding the
+        distribution of many faces takes its time.
+    """
+
+    progressed = Signal(int, int)  # faces made, of how many
+    made = Signal(object, object)  # weights (m, k) and pictures (m, h, w)
+
+    cancelled = "Cancelled; nothing was kept."
+    failure = "No faces were made"
+
+    def __init__(self, model: LatentFaces, draw: Callable[[], NDArray[Any]]) -> None:
+        super().__init__(_make, model, draw)
+
+    def take_step(self, step: tuple[int, int]) -> None:
+        """Tell how many faces there are."""
+        self.progressed.emit(*step)
+
+    def take_value(self, value: tuple[NDArray[Any], NDArray[Any]]) -> str:
+        """Hand over the faces."""
+        self.made.emit(*value)
+        return ""
+
+
+def _make(
+    model: LatentFaces, draw: Callable[[], NDArray[Any]]
+) -> Generator[tuple[int, int], None, tuple[NDArray[Any], NDArray[Any]]]:
+    weights = draw()
+    yield 0, len(weights)
+    dtype = np.dtype(model.provenance.dtype)
+    pictures = np.empty((len(weights), *model.shape[1:]), dtype)
+    for first in range(0, len(weights), _BLOCK_FACES):
+        part = slice(first, first + _BLOCK_FACES)
+        pictures[part] = to_pixels(model.blend(weights[part]), dtype)
+        yield min(part.stop, len(weights)), len(weights)
+    return weights, pictures
+
+
+# -- How new a mixed face is: the nearest real one, found without making the window wait
+
+_ASKED = 200  # faces whose nearest others tell what is usual
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The real face that is nearest to a mixed one.
+
+    Parameters
+    ----------
+    face : int
+        Which face of the model.
+    distance : float
+        Root mean squared difference between the mixed picture and the reconstruction of
+        that face, in the units of the faces.
+    usual : float
+        The same between a real face and the nearest other one, in the median.
+    """
+
+    face: int
+    distance: float
+    usual: float
+
+
+class NoveltyFinder(Job):
+    """Finds the real face nearest to weights; the preparation is made in a thread.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    """
+
+    ready = Signal()  # from now on `find` finds something
+
+    def __init__(self, model: LatentFaces) -> None:
+        super().__init__(_prepare, model)
+        self._faces: NearestFaces | None = None
+        self._usual = float("nan")
+
+    def find(self, weights: NDArray[Any]) -> Nearest | None:
+        """Return the face nearest to weights (k,), or None before all is prepared."""
+        if self._faces is None:
+            return None
+        faces, distances = self._faces.find(weights, 1)
+        return Nearest(int(faces[0]), float(distances[0]), self._usual)
+
+    def take_value(self, value: tuple[NearestFaces, float]) -> str:
+        """Keep what was prepared."""
+        self._faces, self._usual = value
+        self.ready.emit()
+        return ""
+
+
+def _prepare(model: LatentFaces) -> tuple[NearestFaces, float]:
+    faces = NearestFaces(model)
+    n = len(model.weights)
+    if n < 2:
+        return faces, float("nan")
+    some = np.unique(np.linspace(0, n - 1, min(n, _ASKED)).astype(int))
+    find: Callable[..., Any] = faces.find
+    return faces, median(float(find(model.weights[i], 1, exclude=int(i))[1][0]) for i in some)
+
+
+# -- The layers of mixed and generated faces in one viewer -----------------------------
+
+
+class MixedLayers:
+    """Shows mixed faces beside the faces that they are mixed from.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where.
+    focus : Focus
+        Tells which layer the faces are in.
+    """
+
+    def __init__(self, viewer: napari.components.ViewerModel, focus: Focus) -> None:
+        self.viewer, self.focus = viewer, focus
+        self._mixed: Any = None
+
+    def show_mixed(self, model: LatentFaces, pixels: NDArray[Any]) -> None:
+        """Draw the mixed face (h, w) into its layer, and add that where there is none."""
+        pictures = to_pixels(pixels, model.provenance.dtype)
+        if not self._is_shown(model, pictures):
+            self._mixed = self._find(model, "mixed") or self._add(
+                mixed_layer(pictures, *self._where(model))
+            )
+        # in place: a new array would make napari look at all layers again
+        self._mixed.data[...] = pictures
+        self._mixed.refresh(extent=False, highlight=False, thumbnail=False)
+
+    def bring_into_view(self) -> None:
+        """Show all layers as large as the canvas allows."""
+        bring_into_view(self.viewer)
+
+    def keep(
+        self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
+    ) -> int:
+        """Add faces to the generated ones; return how many these are now.
+
+        Parameters
+        ----------
+        model : LatentFaces
+            What they are made from.
+        weights, pictures : array of shape (m, k) and (m, h, w)
+            The faces.
+        made : str
+            How they came about, in words.
+        """
+        layer = self._find(model, "generated")
+        recipes = () if layer is None else layer.metadata[RECIPES_KEY]
+        recipes += number_recipes(weights, made, first=len(recipes))
+        if layer is None:
+            self._add(recipes_layer(pictures, recipes, *self._where(model)))
+        else:
+            layer.data = np.concatenate([layer.data, pictures])
+            layer.metadata.update(recipe_metadata(recipes))
+        return len(recipes)
+
+    def add_morph(
+        self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
+    ) -> None:
+        """Add the faces of a morph as a stack; parameters as of `keep`."""
+        recipes = number_recipes(weights, made, "morph")
+        self._add(recipes_layer(pictures, recipes, *self._where(model), role="morph"))
+
+    def recipes(self, model: LatentFaces | None) -> tuple[Recipe, ...]:
+        """Return the recipes of the selected stack, or else of the generated faces."""
+        generated = None if model is None else self._find(model, "generated")
+        for layer in (self.viewer.layers.selection.active, generated):
+            if layer is not None and RECIPES_KEY in layer.metadata:
+                found: tuple[Recipe, ...] = layer.metadata[RECIPES_KEY]
+                return found
+        return ()
+
+    def _is_shown(self, model: LatentFaces, pictures: NDArray[Any]) -> bool:
+        layer = self._mixed
+        return (
+            layer is not None
+            and layer in self.viewer.layers
+            and layer.data.shape == pictures.shape
+            and layer.metadata.get(FACES_KEY) == self._view(model).key
+        )
+
+    def _view(self, model: LatentFaces) -> FacesView:
+        """Return the look of the faces, or of their reconstructions where these are alone."""
+        layers = self.viewer.layers
+        results = (each for each in layers if each.metadata.get(MODEL_KEY) is model)
+        shown = self.focus.faces or next((each for each in results if each.ndim == 3), None)
+        return FacesView() if shown is None else FacesView.of(shown)
+
+    def _where(self, model: LatentFaces) -> tuple[FacesView, int]:
+        """Return the look of the faces, and a place beside them that is free."""
+        view = self._view(model)
+        taken = [layer.extent.world[:, -2:] for layer in self.viewer.layers if layer.ndim >= 2]
+        return view, free_place(view, model.shape[1:], taken)
+
+    def _find(self, model: LatentFaces, role: str) -> Any:
+        """Return the layer of this role beside these faces that fits the model."""
+        key = self._view(model).key
+        for layer in reversed(self.viewer.layers):
+            known = layer.metadata
+            if known.get(ROLE_KEY) != role or known.get(FACES_KEY) != key:
+                continue
+            lengths = [len(recipe.weights) for recipe in known.get(RECIPES_KEY, ())[:1]]
+            fits = tuple(layer.data.shape[-2:]) == model.shape[1:]
+            if fits and lengths in ([], [model.n_components]):
+                return layer
+        return None
+
+    def _add(self, data: LayerData) -> Any:
+        """Add a layer, and leave what was selected so that the slider stays its."""
+        from napari.layers import Layer
+
+        selection = self.viewer.layers.selection
+        before = selection.active
+        layer = self.viewer.add_layer(Layer.create(*data))
+        if before is not None:
+            selection.active = before
+        self.bring_into_view()
+        return layer
+
+
+# -- The mixed face of one viewer, and the faces generated there: state and layers -----
+
+
+class MixingDesk:
+    """Mixes faces of the model that a viewer is about, and shows them as layers.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+
+    Attributes
+    ----------
+    mix : Mix or None
+        The face that is being mixed; None without a model.
+    """
+
+    mix_replaced = Signal()  # there is another mix, of another model, or none
+    mix_changed = Signal(object)  # as `Mix.changed`
+    component_changed = Signal(object)  # as `Focus.component_changed`
+    face_changed = Signal(object)  # as `Focus.face_changed`
+    nearest_ready = Signal()  # `nearest` will find something from now on
+    made_progress = Signal(int, int)
+    making_ended = Signal()  # faces are no longer being made
+    told = Signal(str)  # what to tell the user
+
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        self.viewer = viewer
+        self.focus = focus_of(viewer)
+        self.mix: Mix | None = None
+        self._layers = MixedLayers(viewer, self.focus)
+        self._making: Making | None = None
+        self._sampler: WeightSampler | None = None
+        self._finder: NoveltyFinder | None = None
+        # another model is often heard of while napari inserts or removes a layer, and a
+        # layer that is added then spoils its list of layers
+        self._show_soon = QTimer()
+        self._show_soon.setSingleShot(True)
+        self._show_soon.timeout.connect(self._show)
+        self.focus.model_changed.connect(self._follow)
+        self.focus.component_changed.connect(self._on_component)
+        self.focus.face_changed.connect(self._on_face)
+        self._follow(self.focus.model)
+        self._show()
+
+    @property
+    def model(self) -> LatentFaces | None:
+        """The model that is mixed from."""
+        return None if self.mix is None else self.mix.model
+
+    @property
+    def is_making(self) -> bool:
+        """Whether faces are being made in a thread."""
+        return self._making is not None
+
+    def close(self) -> None:
+        """Follow the viewer no more; the layers stay."""
+        self._abandon()
+        self._show_soon.stop()
+        self.focus.model_changed.disconnect(self._follow)
+        self.focus.component_changed.disconnect(self._on_component)
+        self.focus.face_changed.disconnect(self._on_face)
+        self.mix = None
+
+    def _abandon(self) -> None:
+        if self._making is not None:
+            self._making.abandon()
+            self._making = None
+        if self._finder is not None:
+            self._finder.abandon()
+            self._finder = None
+
+    def _on_component(self, component: int | None) -> None:
+        self.component_changed.emit(component)
+
+    def _on_face(self, face: int | None) -> None:
+        self.face_changed.emit(face)
+
+    def _on_ready(self) -> None:
+        self.nearest_ready.emit()
+
+    def bring_into_view(self) -> None:
+        """Show all layers as large as the canvas allows, if there is something to mix."""
+        if self.mix is not None:
+            self._layers.bring_into_view()
+
+    def _follow(self, model: LatentFaces | None) -> None:
+        """Begin a new mix, with the current face of another model."""
+        was_making = self.is_making
+        self._abandon()
+        self._sampler = None
+        self.mix = None if model is None else Mix(model, self._current_face(model))
+        if self.mix is not None:
+            self.mix.changed.connect(self._on_change)
+            self._finder = NoveltyFinder(self.mix.model)
+            self._finder.ready.connect(self._on_ready)
+            self._finder.start()
+        self.mix_replaced.emit()
+        if was_making:
+            self.told.emit("There is another model now, so no faces were made.")
+            self.making_ended.emit()
+        self._show_soon.start(0)
+
+    def _current_face(self, model: LatentFaces) -> NDArray[np.float64]:
+        face = self.focus.face
+        return mean_weights(model) if face is None else as_weights(model, face)
+
+    # -- the mixed face --------------------------------------------------------
+
+    def start_from(self, what: str) -> None:
+        """Start from "face" (the one under the slider), "mean" or "nothing"."""
+        if self.mix is None:
+            return
+        model = self.mix.model
+        starts: dict[str, Callable[[], NDArray[np.float64]]] = {
+            "face": lambda: self._current_face(model),
+            "mean": lambda: mean_weights(model),
+            "nothing": lambda: np.zeros(model.n_components),
+        }
+        self.mix.start_from(starts[what]())
+        self._show()
+
+    def _on_change(self, component: int | None) -> None:
+        self._show()
+        self.mix_changed.emit(component)
+
+    def _show(self) -> None:
+        if self.mix is not None:
+            self._layers.show_mixed(self.mix.model, self.mix.pixels)
+
+    # -- faces that are kept ---------------------------------------------------
+
+    def keep(self) -> None:
+        """Add the mixed face to the generated ones."""
+        if self.mix is None:
+            return
+        model, weights = self.mix.model, self.mix.weights[None]
+        picture = to_pixels(self.mix.pixels, model.provenance.dtype)[None]
+        last = self._layers.keep(model, weights, picture, "mixed by hand") - 1
+        self.told.emit(f"Kept as generated {last}: move the slider to {last} to see it.")
+
+    def random_face(self, random_state: int, near: str, strength: float) -> None:
+        """Start from a random face, once a thread has drawn it; see `generate`."""
+        draw = self._drawing(1, random_state, near, strength)
+
+        def show(weights: NDArray[Any], _: NDArray[Any]) -> None:
+            if self.mix is not None:
+                self.mix.start_from(weights[0])
+
+        self._make(draw, show)
+
+    def generate(self, n: int, random_state: int, near: str, strength: float) -> None:
+        """Add random faces to the generated ones, once a thread has made them.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        random_state : int
+            Seed.
+        near : {"", "face", "mix"}
+            What to stay close to: nothing, the current face, or the mixed one.
+        strength : float
+            How close, 0 to 1.
+        """
+        draw = self._drawing(n, random_state, near, strength)
+        made = f"random, seed {random_state}{self._near_words(near, strength)}"
+        model = self.model
+
+        def keep(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
+            if model is not None:
+                count = self._layers.keep(model, weights, pictures, made)
+                where = f"{count - n} to {count - 1} on the slider"
+                self.told.emit(f"Added {n} random face{'s' * (n != 1)}: {where}.")
+
+        self._make(draw, keep)
+
+    def show_morph(self, a: int, b: int, way: float) -> None:
+        """Mix two faces of the model: all of `a` at 0, all of `b` at 1."""
+        if self.mix is not None:
+            one, other = (as_weights(self.mix.model, face) for face in (a, b))
+            self.mix.set_weights((1 - way) * one + way * other)
+
+    def add_morph(self, a: int, b: int, steps: int) -> None:
+        """Add the faces on the way from one to another as a stack."""
+        model = self.model
+        if model is None:
+            return
+        names = [self.face_name(face) for face in (a, b)]
+        made = f"morph from {names[0]} to {names[1]}"
+
+        def show(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
+            self._layers.add_morph(model, weights, pictures, made)
+            self.told.emit(f"Added the {made}.")
+
+        self._make(lambda: morph(model, a, b, steps), show)
+
+    def save_recipes(self, path: str | PathLike[str]) -> int:
+        """Write the recipes of the selected stack, or of the generated faces, as CSV.
+
+        Returns
+        -------
+        int
+            How many.
+        """
+        recipes = self.recipes
+        save_recipes(path, recipes)
+        return len(recipes)
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipes of the selected stack, or of the generated faces."""
+        return self._layers.recipes(self.model)
+
+    def cancel(self) -> None:
+        """Make no more faces."""
+        if self._making is not None:
+            self._making.cancel()
+
+    def face_name(self, face: int) -> str:
+        """Return what a face of the model is called."""
+        names = () if self.model is None else self.model.provenance.names
+        return names[face] if 0 <= face < len(names) else f"face {face}"
+
+    def nearest(self) -> Nearest | None:
+        """Return the real face nearest to the mixed one; None before it can be found."""
+        if self.mix is None or self._finder is None:
+            return None
+        return self._finder.find(self.mix.weights)
+
+    def face_picture(self, face: int) -> tuple[NDArray[Any], tuple[float, float]]:
+        """Return a face of the model, shape (h, w), and what to show black and white.
+
+        The face itself where it is shown and in memory, else its reconstruction.
+        """
+        model, faces = self.focus.model, self.focus.faces
+        if faces is not None and isinstance(faces.data, np.ndarray):
+            low, high = faces.contrast_limits
+            return faces.data[face], (float(low), float(high))
+        if model is None:
+            return np.zeros((1, 1)), (0.0, 1.0)
+        return model.reconstruct(face), (0.0, model.scale)
+
+    def _near_words(self, near: str, strength: float) -> str:
+        if near == "face" and self.focus.face is not None:
+            return f", {strength:g} close to {self.face_name(self.focus.face)}"
+        return f", {strength:g} close to a mixed face" if near == "mix" else ""
+
+    def _drawing(
+        self, n: int, random_state: int, near: str, strength: float
+    ) -> Callable[[], NDArray[Any]]:
+        """Return a function that draws weights in a thread."""
+        mix = self.mix
+        if mix is None:
+            return lambda: np.empty((0, 0))
+        centre = mix.weights if near == "mix" else self.focus.face if near == "face" else None
+
+        def draw() -> NDArray[Any]:
+            sampler = self._sampler
+            if sampler is None or sampler.model is not mix.model:
+                sampler = self._sampler = WeightSampler(mix.model)
+            return sampler.draw(n, random_state, near=centre, strength=strength)
+
+        return draw
+
+    def _make(
+        self,
+        draw: Callable[[], NDArray[Any]],
+        show: Callable[[NDArray[Any], NDArray[Any]], None],
+    ) -> None:
+        if self.model is None or self.is_making:
+            return
+        making = self._making = Making(self.model, draw)
+        making.progressed.connect(self._on_progress)
+        making.made.connect(show)
+        making.ended.connect(self._on_made)
+        making.start()
+
+    def _on_progress(self, done: int, total: int) -> None:
+        self.made_progress.emit(done, total)
+
+    def _on_made(self, why_not: str) -> None:
+        self._making = None
+        if why_not:
+            self.told.emit(why_not)
+        self.making_ended.emit()

@@ -1,0 +1,3 @@
+"""Dock widgets: layout and wiring only."""
+
+from __future__ import annotations

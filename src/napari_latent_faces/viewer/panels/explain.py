@@ -1,0 +1,466 @@
+"""The panel that shows what builds the face under the slider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up, shrunk
+from napari_latent_faces.viewer.jobs import QuietJob
+from napari_latent_faces.viewer.panels.panel import Wires, settle
+from napari_latent_faces.viewer.panels.pictures import PictureStrip, Portrait, StripItem
+from napari_latent_faces.viewer.session import FacePictures, focus_of, galleries_of, label_faces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import napari
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.model import LatentFaces
+
+__all__ = ["ExplainWidget", "Explained", "LONGEST", "MEAN"]
+
+# -- What a model tells of a face, as rows of small pictures ---------------------------
+
+LONGEST = 96
+"""Pixels of a small picture's side: enough for screens with fine pixels."""
+
+
+MEAN = -1
+"""Stands for the mean face in the rows of components."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What is prepared once for a model, and asked at every move of the slider.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    explainer : Explainer
+        What builds its faces.
+    nearest : NearestFaces
+        Which of them are alike.
+    components : array of shape (k, h, w)
+        Its components, in small.
+    mean : array of shape (h, w) or None
+        The mean face that they are added to, in small, if the model has one.
+    """
+
+    model: LatentFaces
+    explainer: Explainer
+    nearest: NearestFaces
+    components: NDArray[Any]
+    mean: NDArray[Any] | None
+
+    @classmethod
+    def of(cls, model: LatentFaces) -> Explained:
+        """Prepare a model; for large ones this takes a second."""
+        small = shrunk(model.components, LONGEST)
+        mean = None if model.mean is None else shrunk(model.mean, LONGEST)
+        return cls(model, Explainer(model), NearestFaces(model), small, mean)
+
+    def built(self, face: int) -> NDArray[Any]:
+        """Return the small reconstruction of a face, in its own units."""
+        weights = self.model.weights[face] * self.model.components.dtype.type(self.model.scale)
+        picture: NDArray[Any] = np.tensordot(weights, self.components, 1)
+        if self.mean is not None:
+            picture += self.mean * picture.dtype.type(self.model.scale)
+        return picture
+
+    def name(self, face: int) -> str:
+        """Return the name of a face, else its number."""
+        names = self.model.provenance.names
+        return names[face] if names else f"face {face}"
+
+    def lines(self, face: int) -> list[str]:
+        """Return name, subject and number of a face."""
+        subjects = self.model.provenance.subjects
+        subject = [f"subject {subjects[face]}"] if subjects else []
+        return [self.name(face), *subject, f"{face + 1} of {len(self.model.weights)}"]
+
+    def part_items(
+        self, parts: Parts, face: int, limits: tuple[float, float]
+    ) -> list[StripItem]:
+        """Return weight x picture of each part, all brightened alike, after the mean face."""
+        signed = self.model.is_signed
+        levels = parts.weights / (np.abs(parts.weights).max(initial=0) or 1)
+        return self._mean_item(limits) + [
+            StripItem(
+                i,
+                self.components[i] * level,
+                (0, 1),
+                f"#{i}\n{_sign(level) if signed else ''}{share:.1%}",
+                self.explainer.caption(i, face),
+                signed,
+            )
+            for i, level, share in zip(
+                parts.components.tolist(), levels, parts.shares.tolist(), strict=True
+            )
+        ]
+
+    def sum_items(self, parts: Parts, limits: tuple[float, float]) -> list[StripItem]:
+        """Return the sums of the first part, the first two, and so on, from the mean face.
+
+        `limits` are in the units of the faces.
+        """
+        steps = build_up(self.components[parts.components], parts.weights, self.mean)
+        shown = self._shown(limits)
+        reached = np.cumsum(parts.shares).tolist()
+        return self._mean_item(limits) + [
+            StripItem(i, step, shown, f"{n}\n{share:.0%}", f"the first {n}: {share:.1%}")
+            for n, (i, step, share) in enumerate(
+                zip(parts.components.tolist(), steps, reached, strict=True), 1
+            )
+        ]
+
+    def _mean_item(self, limits: tuple[float, float]) -> list[StripItem]:
+        """Return what the sums begin with, if it is not black."""
+        if self.mean is None:
+            return []
+        hint = "the mean face, which the components are added to"
+        return [StripItem(MEAN, self.mean, self._shown(limits), "mean\nface", hint)]
+
+    def _shown(self, limits: tuple[float, float]) -> tuple[float, float]:
+        """Return what is black and white in the units of the fit."""
+        low, high = limits
+        return low / self.model.scale, high / self.model.scale
+
+    def face_items(
+        self,
+        faces: Iterable[int],
+        values: Iterable[float],
+        small: Callable[[int], NDArray[Any] | None],
+        limits: tuple[float, float],
+        what: str,
+    ) -> list[StripItem]:
+        """Return faces, each with a number; `what` says what the number is.
+
+        What is built of a face stands in for one whose small picture is not known yet.
+        """
+        items = []
+        for face, value in zip(faces, values, strict=True):
+            seen = small(face)
+            pixels = self.built(face) if seen is None else seen
+            text, hint = (
+                f"{self._who(face)}\n{value:.3g}",
+                f"{self.name(face)}: {what} {value:.3g}",
+            )
+            items.append(StripItem(face, pixels, limits, text, hint))
+        return items
+
+    def _who(self, face: int) -> str:
+        """Return the subject of a face, else its file's name."""
+        subjects = self.model.provenance.subjects
+        return subjects[face] if subjects else self.name(face).rpartition("/")[2]
+
+
+def _sign(number: float) -> str:
+    return "\N{MINUS SIGN}" if number < 0 else "+"
+
+
+# -- The dock widget that shows what builds the face under the slider ------------------
+
+_USERS, _NEAREST = 24, 12  # faces that are shown
+_NO_MODEL = (
+    "Fit a model first, with Plugins > Latent faces > Latent faces, or open a model file.\n\n"
+    "Then this panel shows what the face under the slider is made of, and the tiles of the "
+    "gallery follow it."
+)
+_NO_FACE = (
+    "None of the model's faces is under the slider: move it to one. If there is no slider, "
+    "show the faces or their reconstruction again."
+)
+_LOWEST = 240  # pixels: a face, and the parts it is made of, are seen
+_PREPARING = "Looking at the model ..."
+_NO_COMPONENT = "Click a part, or a tile of the gallery, to see which faces use it most."
+_COUNTED = (
+    "Weight x picture, all brightened alike, the largest contribution first. A component is "
+    "counted if it contributes at least a tenth of an equal share."
+)
+_SIGNED = (
+    "Weight x picture, the largest contribution first: orange adds light to the mean face, "
+    "blue takes it away. The share is that of the squares of all changes. A component is "
+    "counted if it contributes at least a tenth of an equal share."
+)
+_SUMMED = "The first component, the first two, and so on, up to the whole reconstruction."
+_MEASURED = (
+    "By the pictures that the model builds of them: the root of their mean squared "
+    "difference, in the units of the faces."
+)
+_MODES = {"off": "off", "brightness": "by brightness", "border": "by a border"}
+
+
+class ExplainWidget(QWidget):
+    """Shows what builds the face under the slider, who else uses it, and who is like it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer whose slider it follows.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._focus = focus_of(napari_viewer)
+        self._galleries = galleries_of(napari_viewer)
+        self._known: Explained | None = None
+        self._faces: FacePictures | None = None
+        self._preparing: QuietJob | None = None
+        self._users_of: int | None = None  # component whose users are known
+        self._users: tuple[list[int], list[float]] = [], []
+        # many moves of a dragged slider become one update: they never queue up
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self.update_face)
+        self._make_views()
+        self._lay_out()
+        label_faces(napari_viewer)
+        self._connect(napari_viewer.layers)
+        self._galleries.mode = "brightness"
+        self._show_mode(self._galleries.mode)
+        self._on_model(self._focus.model)
+
+    # -- layout ----------------------------------------------------------------
+
+    def _make_views(self) -> None:
+        self.message = QLabel(_NO_MODEL)
+        self.portrait = Portrait()
+        self.follow = QComboBox()
+        self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
+        narrow = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.follow.setSizeAdjustPolicy(narrow)
+        for mode, words in _MODES.items():
+            self.follow.addItem(words, mode)
+        self.parts = PictureStrip("components of this face", has_bar=False)
+        self.sums = PictureStrip("sum of the components, step by step")
+        self.nearest = PictureStrip("nearest faces")
+        self.users = PictureStrip("faces that use the component most")
+        self.parts_title = _title("", _COUNTED)
+        self.users_title = _title(_NO_COMPONENT)
+
+    def _lay_out(self) -> None:
+        self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.message.setMargin(10)
+        self.pages = QStackedWidget()
+        expanding = QSizePolicy.Policy.Expanding
+        self.pages.setSizePolicy(expanding, expanding)  # else napari adds as much below it
+        self.pages.addWidget(self.message)
+        self.pages.addWidget(self._make_page())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.pages, 1)  # all the height that the dock has
+        settle(self, lowest=_LOWEST)
+
+    def _make_page(self) -> QWidget:
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Gallery follows"))
+        row.addWidget(self.follow, 1)
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.addWidget(self.portrait)
+        column.addLayout(row)
+        for title, strip in (
+            (self.parts_title, self.parts),
+            (_title("Their sum, step by step", _SUMMED), self.sums),
+            (_title("Nearest faces, and how much they differ", _MEASURED), self.nearest),
+            (self.users_title, self.users),
+        ):
+            column.addWidget(title)
+            column.addWidget(strip)
+        column.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(page)
+        return area
+
+    # -- wiring ----------------------------------------------------------------
+
+    def _connect(self, layers: Any) -> None:
+        focus, galleries, wires = self._focus, self._galleries, Wires(self)
+        wires.at_end(lambda: setattr(galleries, "mode", "off"))  # its switch is gone
+        wires.at_end(self._drop_model)
+        wires.add(focus.model_changed, self._on_model)
+        wires.add(focus.face_changed, self._update_soon)
+        wires.add(focus.component_changed, self._on_component)
+        wires.add(galleries.mode_changed, self._show_mode)
+        wires.add(layers.events.inserted, self._update_soon)
+        wires.add(layers.events.removed, self._update_soon)
+        wires.add(layers.events, self._on_layers)  # those of each layer, too
+        self.follow.activated.connect(self._on_mode_chosen)
+        for strip in (self.parts, self.sums):
+            strip.picked.connect(self._pick_component)
+        for strip in (self.users, self.nearest):
+            strip.picked.connect(focus.go_to_face)
+        one, other = self.parts.scroll_bar, self.sums.scroll_bar
+        one.valueChanged.connect(other.setValue)  # a part stays above its sum
+        other.valueChanged.connect(one.setValue)
+
+    def _pick_component(self, key: int) -> None:
+        self._focus.select_component(None if key == MEAN else key)
+
+    def _on_mode_chosen(self, row: int) -> None:
+        self._galleries.mode = self.follow.itemData(row)
+
+    def _show_mode(self, mode: str) -> None:
+        self.follow.setCurrentIndex(self.follow.findData(mode))
+
+    def _update_soon(self) -> None:
+        if not self._soon.isActive():  # else it would wait for a slider that never rests
+            self._soon.start()
+
+    def _on_layers(self, event: Any) -> None:
+        if event.type == "contrast_limits":
+            self._update_soon()
+
+    # -- the model -------------------------------------------------------------
+
+    def _on_model(self, model: LatentFaces | None) -> None:
+        self._drop_model()
+        self._tell(_NO_MODEL if model is None else _PREPARING)
+        if model is None:
+            return
+        self._preparing = QuietJob(Explained.of, model)
+        self._preparing.returned.connect(self._on_prepared)
+        self._preparing.failed.connect(self._tell)
+        self._preparing.start()
+
+    def _on_prepared(self, known: Explained) -> None:
+        self._known = known
+        self.update_face()
+
+    def _drop_model(self) -> None:
+        if self._preparing is not None:
+            self._preparing.abandon()
+        if self._faces is not None:
+            self._faces.close()
+        self._known = self._faces = self._preparing = self._users_of = None
+
+    def _tell(self, words: str) -> None:
+        self.message.setText(words)
+        self.pages.setCurrentIndex(0)
+
+    # -- the face --------------------------------------------------------------
+
+    def update_face(self) -> None:
+        """Show the face that is under the slider now."""
+        known, face = self._known, self._focus.face
+        if known is None:
+            return
+        if face is None:
+            self._tell(_NO_FACE)
+            return
+        self.pages.setCurrentIndex(1)
+        faces, limits = self._look_for_faces(known), self._limits(known)
+        found, distances = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
+        near = found.tolist(), distances.tolist()
+        self._find_users()
+        faces.want(face, [*near[0], *self._users[0]])  # those in memory are there now
+        self._show_portrait(known, faces, face)
+        self._show_parts(known, known.explainer.parts(face), face, limits)
+        items = known.face_items(*near, faces.small, limits, "differs by")
+        self.nearest.put(items)
+        self.users.put(known.face_items(*self._users, faces.small, limits, "weight"))
+        self._mark()
+
+    def _show_portrait(self, known: Explained, faces: FacePictures, face: int) -> None:
+        limits = self._limits(known)
+        self.portrait.show_pictures(faces.small(face), known.built(face), limits)
+        error = faces.error(face)
+        none = "..." if faces.are_known else "unknown without the faces"
+        words = f"relative error {none if error is None else format(error, '.4f')}"
+        self.portrait.show_words([*known.lines(face), words])
+
+    def _show_parts(
+        self, known: Explained, parts: Parts, face: int, limits: tuple[float, float]
+    ) -> None:
+        few = len(parts) - parts.used
+        traces = f" and traces of {few} more" if few else ""
+        mean = "" if known.mean is None else "the mean face and "
+        self.parts_title.setText(f"Made of {mean}{parts.used} components{traces}")
+        self.parts_title.setToolTip(_SIGNED if known.model.is_signed else _COUNTED)
+        self.parts.put(known.part_items(parts, face, limits))
+        self.sums.put(known.sum_items(parts, limits))
+
+    # -- the component ---------------------------------------------------------
+
+    def _on_component(self) -> None:
+        if self._known is not None and self._focus.face is not None:
+            self.update_face()
+
+    def _mark(self) -> None:
+        self.parts.mark(self._focus.component)
+        self.sums.mark(self._focus.component)
+        self.users.mark(self._focus.face)
+
+    def _find_users(self) -> None:
+        """Find who uses the chosen component most; the face makes no difference."""
+        known, component = self._known, self._focus.component
+        self.users.setVisible(component is not None)
+        if known is None or component is None:
+            self.users_title.setText(_NO_COMPONENT)
+            self._users = [], []
+        elif component != self._users_of:
+            words = known.explainer.caption(component).replace("  |  ", ", ")
+            self.users_title.setText(f"C{words[1:]}, most by:")
+            faces, weights = known.explainer.users(component, _USERS)
+            self._users = faces.tolist(), weights.tolist()
+        self._users_of = component
+
+    # -- pictures of faces -----------------------------------------------------
+
+    def _look_for_faces(self, known: Explained) -> FacePictures:
+        """Return the pictures of the faces, new ones if they are in another layer now."""
+        layer = self._focus.faces
+        images = None if layer is None else layer.data
+        if self._faces is None or self._faces.images is not images:
+            if self._faces is not None:
+                self._faces.close()
+            self._faces = FacePictures(known.model, images, LONGEST)
+            self._faces.arrived.connect(self._on_read)
+            self._faces.failed.connect(self._on_unreadable)
+        return self._faces
+
+    def _on_read(self, face: int) -> None:
+        if self._known is None or self._faces is None:
+            return
+        small = self._faces.small(face)
+        if small is not None:
+            self.nearest.put_pixels(face, small)
+            self.users.put_pixels(face, small)
+        if face == self._focus.face:
+            self._show_portrait(self._known, self._faces, face)
+
+    def _on_unreadable(self, why: str) -> None:
+        self.portrait.show_words(["This face cannot be read:", why])
+
+    def _limits(self, known: Explained) -> tuple[float, float]:
+        """Return what is black and white in the faces."""
+        layer = self._focus.faces
+        low, high = (0.0, known.model.scale) if layer is None else layer.contrast_limits
+        return float(low), float(high)
+
+
+def _title(words: str, hint: str = "") -> QLabel:
+    title = QLabel(words)
+    title.setWordWrap(True)
+    title.setToolTip(hint)
+    return title

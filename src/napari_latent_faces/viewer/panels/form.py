@@ -1,0 +1,404 @@
+"""Form fields made from parameters, and choices of models."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit, PushButton, SpinBox
+from magicgui.widgets.bases import Widget
+from psygnal import Signal
+from qtpy.QtCore import QEvent, QObject, QRect, QRegularExpression, Qt
+from qtpy.QtGui import QHelpEvent, QRegularExpressionValidator
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QLabel,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QToolTip,
+    QWidget,
+)
+
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.stack import harmless
+from napari_latent_faces.viewer.jobs import Job
+from napari_latent_faces.viewer.layers import MODEL_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    import napari
+    from magicgui.widgets.bases import ValueWidget
+
+__all__ = [
+    "ModelChoice",
+    "allow_long_names",
+    "form_of",
+    "is_shortened",
+    "make_fields",
+    "make_method_fields",
+    "read_fields",
+    "show_rows",
+]
+
+# -- Form fields made from the fields of a frozen dataclass of parameters --------------
+
+_LARGEST = 2**31 - 1  # of Qt's spin boxes
+
+
+class NumberEdit(LineEdit):
+    """A number typed as text, so that no digit is rounded away."""
+
+    def get_value(self) -> Any:
+        """Return the number, or the text as it stands if it is none."""
+        text = str(super().get_value()).strip()
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+
+class CountBox(SpinBox):
+    """A whole number of 0 or more; only digits can be typed.
+
+    superqt's box lets a minus be typed, and raises when that is all there is.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        line = self.native.lineEdit()
+        line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
+
+
+def make_fields(parameters: type[Any]) -> dict[str, ValueWidget[Any]]:
+    """Return an input for each field of a dataclass, with its default, label and tooltip.
+
+    Parameters
+    ----------
+    parameters : dataclass
+        Its fields' metadata may hold `label`, `help`, `min`, `max`, `choices` and
+        `optional`.
+    """
+    return {declared.name: _make_field(declared) for declared in fields(parameters)}
+
+
+def make_method_fields(
+    methods: Mapping[str, type[Any]],
+) -> dict[str, dict[str, ValueWidget[Any]]]:
+    """Return the inputs of several methods, by method and field.
+
+    Fields that are the same for several methods, defaults and words included, have one
+    input: what is typed there counts for all of them.
+
+    Parameters
+    ----------
+    methods : dict of dataclass
+        The parameters of each method by its name.
+    """
+    made: list[tuple[Any, ValueWidget[Any]]] = []
+
+    def shared(declared: Any) -> ValueWidget[Any]:
+        for other, widget in made:
+            if (declared.name, declared.default) == (other.name, other.default) and dict(
+                declared.metadata
+            ) == dict(other.metadata):
+                return widget
+        made.append((declared, _make_field(declared)))
+        return made[-1][1]
+
+    return {
+        method: {declared.name: shared(declared) for declared in fields(kind)}
+        for method, kind in methods.items()
+    }
+
+
+def read_fields(parameters: type[Any], inputs: Mapping[str, ValueWidget[Any]]) -> Any:
+    """Return the dataclass that the inputs spell.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Whatever the dataclass finds wrong.
+    """
+    return parameters(**{name: each.value for name, each in inputs.items()})
+
+
+def _make_field(declared: Any) -> ValueWidget[Any]:
+    known = declared.metadata
+    common = {
+        "name": declared.name,
+        "label": known["label"],
+        "tooltip": known["help"],
+        "value": declared.default,
+    }
+    if declared.type == "bool":
+        return CheckBox(text=common.pop("label"), **common)
+    if declared.type.startswith("int"):
+        return CountBox(
+            min=known["min"], max=min(known.get("max", _LARGEST), _LARGEST), **common
+        )
+    if "min" in known:
+        return NumberEdit(**{**common, "value": str(declared.default)})
+    choices = [(choice, choice) for choice in known["choices"]]
+    if known.get("optional"):
+        choices.insert(0, ("automatic", None))
+    return ComboBox(choices=choices, **common)
+
+
+def form_of(inputs: Iterable[Widget]) -> QWidget:
+    """Return a Qt widget with the inputs below each other, their labels in a column."""
+    form = QWidget()
+    layout = QFormLayout(form)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for each in inputs:
+        if isinstance(each, ComboBox):
+            allow_long_names(each.native)
+        if isinstance(each, (CheckBox, Label)):
+            layout.addRow(each.native)
+        else:
+            label = QLabel(each.label)
+            label.setToolTip(each.tooltip)
+            label.setMinimumWidth(label.sizeHint().width())
+            layout.addRow(label, each.native)
+    return form
+
+
+def show_rows(
+    form: QWidget,
+    inputs: Iterable[ValueWidget[Any]],
+    shown: Collection[ValueWidget[Any]],
+) -> None:
+    """Show those of the inputs of a form that are among `shown`, and hide the others."""
+    layout = form.layout()
+    assert isinstance(layout, QFormLayout)
+    for each in inputs:
+        layout.setRowVisible(each.native, any(each is other for other in shown))
+
+
+# -- Boxes of names that may be longer than the panel is wide --------------------------
+
+_LEAST = 8  # letters that are always seen
+
+
+def allow_long_names(box: QComboBox) -> None:
+    """Let a box be narrower than its entries.
+
+    A name that does not fit loses its middle, and is whole in the tooltip.
+
+    Parameters
+    ----------
+    box : QComboBox
+        The box, which is not editable.
+    """
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(_LEAST)
+    names = box.view()
+    assert names is not None
+    names.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+    box.installEventFilter(_LongNames(box))
+
+
+def is_shortened(box: QComboBox) -> bool:
+    """Tell whether the chosen name is too long for its box."""
+    room = _room(box, _option(box)).width()
+    return bool(box.fontMetrics().horizontalAdvance(box.currentText()) > room)
+
+
+class _LongNames(QObject):
+    """Paints a box, and says what its tooltip says, with a name that may not fit."""
+
+    def eventFilter(self, box: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        if event is None or event.type() not in {QEvent.Type.Paint, QEvent.Type.ToolTip}:
+            return False  # a box that is being destroyed cannot be asked for its style
+        if not isinstance(box, QComboBox) or not is_shortened(box):
+            return False
+        if event.type() == QEvent.Type.Paint:
+            _paint(box)
+            return True
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            words = "\n\n".join(filter(None, (box.currentText(), box.toolTip())))
+            QToolTip.showText(event.globalPos(), words, box)
+            return True
+        return False
+
+
+def _option(box: QComboBox) -> QStyleOptionComboBox:
+    option = QStyleOptionComboBox()
+    box.initStyleOption(option)
+    return option
+
+
+def _room(box: QComboBox, option: QStyleOptionComboBox) -> QRect:
+    """Return where the name is written."""
+    style = box.style()
+    control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+    return QRect() if style is None else style.subControlRect(control, option, part, box)
+
+
+def _paint(box: QComboBox) -> None:
+    option = _option(box)
+    option.currentText = box.fontMetrics().elidedText(
+        box.currentText(), Qt.TextElideMode.ElideMiddle, _room(box, option).width()
+    )
+    painter = QStylePainter(box)
+    painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+    painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+    painter.end()  # Qt crashes where one is left open
+
+
+# -- A field that chooses a model: of a layer, or from a file --------------------------
+
+_NOTHING = object()  # what a layer without a model carries
+
+
+class ModelChoice(Container[Widget]):
+    """Offers the models that layers of a viewer carry, and opens others.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    """
+
+    chosen = Signal(object)
+    opening = Signal(str)  # the name of the file that is read; empty when it no longer is
+
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        self._viewer = viewer
+        self._opened: dict[str, LatentFaces] = {}
+        self._carrier: Any = None  # weakly, the layer whose model is chosen
+        self._job: Job | None = None
+        self.combo = ComboBox(
+            label="Model",
+            choices=self._models,
+            nullable=False,
+            tooltip="The model: of a layer that shows one, or opened from a file.",
+        )
+        self.open_button = PushButton(
+            text="Open...", tooltip="Open a model file (.npz) that was saved earlier."
+        )
+        super().__init__(
+            widgets=[self.combo, self.open_button],
+            layout="horizontal",
+            labels=False,
+            label="Model",
+            tooltip=self.combo.tooltip,
+        )
+        self.margins = (0, 0, 0, 0)
+        # the names of models need the room
+        allow_long_names(self.combo.native)
+        policy = QSizePolicy.Policy
+        self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
+        self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
+        self.combo.changed.connect(self._on_chosen)
+        self.open_button.changed.connect(self._ask)
+
+    @property
+    def model(self) -> LatentFaces | None:
+        """The chosen model, or None if there is none."""
+        model: LatentFaces | None = self.combo.value
+        return model
+
+    def refresh(self) -> None:
+        """Look at the layers again; where the chosen one was fitted anew, choose that fit."""
+        layer = None if self._carrier is None else self._carrier()
+        self.combo.reset_choices()
+        if layer is not None and layer in self._viewer.layers and MODEL_KEY in layer.metadata:
+            components = layer.metadata[MODEL_KEY].components
+            offered = (each for _, each in self._models() if each.components is components)
+            self.combo.value = next(offered)  # once for all layers that share them
+        self._remember()
+
+    def _on_chosen(self, model: LatentFaces | None) -> None:
+        self._remember()
+        self.chosen.emit(model)
+
+    def _remember(self) -> None:
+        """Note which layer carries the chosen model; none if it was opened from a file."""
+        carriers = [
+            ref(layer)
+            for layer in reversed(self._viewer.layers)
+            if layer.metadata.get(MODEL_KEY, _NOTHING) is self.model
+        ]
+        self._carrier = carriers[0] if carriers else None
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether a file is being read."""
+        return self._job is not None
+
+    def open_file(self, path: str) -> Job:
+        """Read a model file in a thread and choose it; what is wrong is shown in napari.
+
+        Parameters
+        ----------
+        path : str
+            The file. One that is still being read is dropped.
+
+        Returns
+        -------
+        Job
+            The running job; it returns the model.
+        """
+        self.abandon()
+        name = harmless(Path(path).name)
+        job = self._job = Job(LatentFaces.load, path)
+        job.returned.connect(lambda model: self._take(name, model))
+        job.ended.connect(self._end)
+        self.opening.emit(name)
+        job.start()
+        return job
+
+    def cancel(self) -> None:
+        """Drop the file that is being read."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def abandon(self) -> None:
+        """Drop it without a word, for a window that is gone."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def _take(self, name: str, model: LatentFaces) -> None:
+        self._opened[name] = model
+        self.refresh()
+        self.combo.value = model
+
+    def _end(self, _text: str) -> None:
+        self._job = None
+        self.opening.emit("")
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self.native, "Open a model", "", "Models of latent faces (*.npz)"
+        )
+        if path:
+            self.open_file(path)
+
+    def _models(self, _widget: Any = None) -> list[tuple[str, LatentFaces]]:
+        """Return models with their names, each once: encoded faces share components."""
+        named = [
+            (layer.name, layer.metadata[MODEL_KEY])
+            for layer in reversed(self._viewer.layers)
+            if MODEL_KEY in layer.metadata
+        ]
+        named += self._opened.items()
+        # a fit before what was encoded with it
+        named.sort(key=lambda each: each[1].provenance.encoded_from is not None)
+        found: dict[int, tuple[str, LatentFaces]] = {}
+        for name, model in named:
+            found.setdefault(id(model.components), (_words(name, model), model))
+        return list(found.values())
+
+
+def _words(name: str, model: LatentFaces) -> str:
+    _, height, width = model.shape
+    return f"{name}: {model.n_components} of {width} x {height}"
