@@ -434,8 +434,8 @@ def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
     Notes
     -----
     Each face is a problem of least squares over its visible pixels, solved as the method of
-    the model has it: see `napari_latent_faces.solvers.nnls`. The pixels are first projected on the
-    components (QR decomposition of the visible rows, shared by faces with the same mask),
+    the model has it: see `napari_latent_faces.solvers.nnls`. The pixels are first projected on
+    the components (QR decomposition of the visible rows, shared by faces with the same mask),
     which leaves the solution as it is. Faces are read once, a block at a time.
     """
     return drain(iter_encode(model, images, mask))

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 __all__ = [
+    "METHODS",
     "Coding",
     "DictionaryParams",
     "ICAParams",
     "KMeansParams",
-    "METHODS",
     "MiniBatchNMFParams",
     "NMFParams",
     "PCAParams",

@@ -133,7 +133,6 @@ class KChoice:
     @property
     def reason(self) -> str:
         """Why this number is suggested, in a few sentences."""
-
         return reason(self)
 
     @property

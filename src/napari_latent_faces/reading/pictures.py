@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BYTE",
-    "BrokenPictureError",
     "DEPTHS",
     "FLOAT",
+    "WORD",
+    "BrokenPictureError",
+    "DecoderCrashError",
     "Frame",
     "Header",
     "NotAPictureError",
     "Opened",
-    "WORD",
     "decode",
     "decode_opened",
     "open_picture",

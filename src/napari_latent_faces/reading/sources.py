@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARCHIVES",
+    "MAX_PICTURE_BYTES",
     "ArchiveError",
     "Entry",
     "Listing",
-    "MAX_PICTURE_BYTES",
     "Members",
     "Meter",
     "RemoteFile",
@@ -1244,7 +1244,7 @@ MAX_ARCHIVE_BYTES = 64 * 2**20  # of a tar, which can only be read from its star
 _OTHER_FOLDERS = (".zarr", ".n5")
 _ZARR_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"})
 
-Item = tuple[str, "Callable[[int], bytes]"]  # a file's name and what reads its start
+Member = tuple[str, "Callable[[int], bytes]"]  # a file's name and what reads its start
 
 
 def looks_like_faces(path: str | PathLike[str]) -> bool:
@@ -1272,7 +1272,7 @@ def looks_like_faces(path: str | PathLike[str]) -> bool:
         return False
 
 
-def _items(path: str) -> Iterator[Item]:
+def _items(path: str) -> Iterator[Member]:
     lower = path.rstrip("/\\").lower()
     if os.path.isdir(path):  # noqa: PTH112 - also for names that Path refuses
         if not lower.endswith(_OTHER_FOLDERS) and _ZARR_FILES.isdisjoint(_names(path)):
@@ -1297,7 +1297,7 @@ def _is_picture(name: str, read: Callable[[int], bytes]) -> bool:
     return judgement is Judgement.PICTURE
 
 
-def _in_folder(root: str) -> Iterator[Item]:
+def _in_folder(root: str) -> Iterator[Member]:
     """Yield the first files of each folder, the upper folders first."""
     folders = deque([(root, 1)])
     left = MAX_ENTRIES
@@ -1320,7 +1320,7 @@ def _entries(folder: str, limit: int) -> list[os.DirEntry[str]]:
         return []
 
 
-def _in_zip(path: str) -> Iterator[Item]:
+def _in_zip(path: str) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()[:MAX_ENTRIES]
         bases = [os.path.basename(member.filename) for member in members]  # noqa: PTH119
@@ -1336,7 +1336,7 @@ def _read_zip_head(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int
         return file.read(limit)
 
 
-def _in_tar(path: str) -> Iterator[Item]:
+def _in_tar(path: str) -> Iterator[Member]:
     with tarfile.open(path) as archive:
         for member in archive:
             base = os.path.basename(member.name)  # noqa: PTH119

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     Advance = Generator[None, None, tuple[Weights, Any]]
 
 __all__ = [
+    "HANDOVER",
+    "SHARES",
     "Block",
     "Crew",
     "FaceBlocks",
-    "HANDOVER",
     "LocalCrew",
-    "SHARES",
     "Serial",
     "Workers",
     "block_bytes",

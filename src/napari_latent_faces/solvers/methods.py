@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     Axes = Generator[FitStep, Literal["stop"] | None, tuple[NDArray[Any], int, bool]]
 
 __all__ = [
-    "Found",
     "LARGEST_IN_MEMORY",
+    "Found",
     "Rows",
     "batch_error",
     "check_method_memory",

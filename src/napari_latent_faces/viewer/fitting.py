@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.stack import FaceStack
     from napari_latent_faces.viewer.results import ShowOptions
 
-__all__ = ["FitSession", "IGNORE"]
+__all__ = ["IGNORE", "FitSession"]
 
 IGNORE = "Ignore"
 """Name of the field that says which layer marks what a fit leaves out."""

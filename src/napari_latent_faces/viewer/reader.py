@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from napari_latent_faces.viewer.layers import LayerData
 
 __all__ = [
-    "Cancelled",
     "NO_LAYER",
     "PLUGIN",
+    "Cancelled",
     "ReadProgress",
     "add_faces",
     "default_method",
@@ -172,6 +172,7 @@ class ReadProgress:
         self._bar.close()
 
     def __call__(self, done: int, total: int) -> None:
+        """Show how far the read is; raise `Cancelled` once the bar was cancelled."""
         if self._bar.total != total:
             self._bar.total = total
         self._bar.update(done - self._bar.n)

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
 
 __all__ = [
+    "MODES",
     "FaceLabels",
     "FacePictures",
     "Focus",
     "Galleries",
-    "MODES",
     "Mode",
     "OnePerViewer",
     "focus_of",

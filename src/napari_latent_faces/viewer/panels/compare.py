@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
 
 __all__ = [
-    "CompareWidget",
     "LEFT",
-    "PairsTable",
     "RIGHT",
     "SIMILARITY",
     "SORT_ROLE",
+    "CompareWidget",
+    "PairsTable",
     "make_pairs_view",
 ]
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["ExplainWidget", "Explained", "LONGEST", "MEAN"]
+__all__ = ["LONGEST", "MEAN", "ExplainWidget", "Explained"]
 
 # -- What a model tells of a face, as rows of small pictures ---------------------------
 

@@ -11,7 +11,7 @@ from magicgui.widgets.bases import Widget
 from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtGui import QIcon, QKeySequence, QPixmap, QShortcut
+from qtpy.QtGui import QIcon, QKeySequence, QPixmap, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QScrollArea, QSizePolicy, QWidget
 
 from napari_latent_faces.stack import harmless_lines
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from napari_latent_faces.viewer.jobs import FacesJob
 
 __all__ = [
-    "JobPanel",
     "NO_FACES",
+    "JobPanel",
     "RemovalWatch",
     "Wires",
     "face_stacks",

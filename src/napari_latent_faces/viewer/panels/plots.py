@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QFontMetrics, QMouseEvent, QPaintEvent
 
-__all__ = ["Axis", "Curve", "CurvesPlot", "Marked", "PADDING", "Panel", "Sheet", "paint_curves"]
+__all__ = ["PADDING", "Axis", "Curve", "CurvesPlot", "Marked", "Panel", "Sheet", "paint_curves"]
 
 # -- Where values lie on an axis, and which of them to write beside it -----------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
     QAbstractScrollArea,
