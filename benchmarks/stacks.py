@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.setting import Skipped
 from napari_latent_faces.reading import read_faces
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 
 __all__ = ["drawn", "real", "varied", "varied_on_disk"]
 
@@ -30,7 +30,7 @@ def real(folder: str) -> np.ndarray:
 
 def drawn(shape: tuple[int, int] = (112, 92), subjects: int = 40) -> np.ndarray:
     """Return the bundled drawn faces, ten a subject."""
-    return draw_faces(subjects, shape=shape).images
+    return sample_faces(subjects, shape=shape).images
 
 
 def varied(n: int, shape: tuple[int, int]) -> np.ndarray:

@@ -58,9 +58,9 @@ def mixer() -> Image.Image:
 def mend() -> Image.Image:
     """Return a face that the model has not seen, a bar painted over its eyes, and it mended."""
     from napari_latent_faces.fitting import fit as fit_faces
-    from napari_latent_faces.synthetic import draw_faces
+    from napari_latent_faces.samples import sample_faces
 
-    faces = draw_faces()
+    faces = sample_faces()
     with Studio() as studio, TemporaryDirectory() as folder:
         path = Path(folder) / "first 380.npz"
         fit_faces(faces[:380], n_components=40).save(path)
@@ -81,9 +81,9 @@ def mend() -> Image.Image:
 
 def choose_k() -> Image.Image:
     """Return the curves of some numbers of components, the suggested one chosen."""
-    from napari_latent_faces.synthetic import draw_faces
+    from napari_latent_faces.samples import sample_faces
 
-    with Studio(draw_faces(30, 6, shape=(56, 46))) as studio:
+    with Studio(sample_faces(30, 6, shape=(56, 46))) as studio:
         panel = studio.open("Choose k")
         panel.ks.value = "4,8,12,16,24,32,40,48,60"
         panel.start()
@@ -111,9 +111,9 @@ def forming_and_mixing() -> list[tuple[Image.Image, int]]:
 
     The fit starts from random pixels, so that there is something to form.
     """
-    from napari_latent_faces.synthetic import draw_faces
+    from napari_latent_faces.samples import sample_faces
 
-    with Studio(draw_faces(shape=(224, 184))) as studio:
+    with Studio(sample_faces(shape=(224, 184))) as studio:
         studio.hide_layer_panels()
         studio.look_at(_FACE)
         frames = [(studio.take(), 800)]

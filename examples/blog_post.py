@@ -6,9 +6,9 @@
 
 # %%
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 
-faces = draw_faces(n_subjects=20)
+faces = sample_faces(n_subjects=20)
 model = fit(faces, n_components=20)
 model.components, model.weights  # (20, h, w) and (n, 20), nothing in them is negative
 model.save("model.npz")  # opens in napari as well

@@ -6,9 +6,9 @@
 
 # %%
 from napari_latent_faces.choosing.search import choose_k
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 
-faces = draw_faces(n_subjects=20, n_pictures=5, shape=(56, 46))
+faces = sample_faces(n_subjects=20, n_pictures=5, shape=(56, 46))
 choice = choose_k(faces, [2, 5, 10, 20], n_starts=2, n_folds=4)
 print(choice.reason)
 

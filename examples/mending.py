@@ -8,9 +8,9 @@
 import numpy as np
 
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 
-faces = draw_faces(n_subjects=30, n_pictures=5)
+faces = sample_faces(n_subjects=30, n_pictures=5)
 known, strangers = faces[:140], faces[140:]  # the last two people
 model = fit(known, n_components=30)
 

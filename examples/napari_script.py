@@ -7,11 +7,11 @@
 # %%
 import napari
 
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
 
 viewer = napari.Viewer()
-faces = faces_layer(draw_faces(n_subjects=12), "drawn")
+faces = faces_layer(sample_faces(n_subjects=12), "drawn")
 viewer.add_layer(napari.layers.Layer.create(*faces))
 
 # %%

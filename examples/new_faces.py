@@ -10,9 +10,9 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.mixing.mix import morph
 from napari_latent_faces.mixing.recipes import write_generated
 from napari_latent_faces.mixing.sampling import sample_weights
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 
-model = fit(draw_faces(n_subjects=20), n_components=20)
+model = fit(sample_faces(n_subjects=20), n_components=20)
 weights = sample_weights(model, 12, random_state=1)
 pictures = model.blend(weights)  # (12, h, w), in grey values
 

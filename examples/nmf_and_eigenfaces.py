@@ -11,9 +11,9 @@ import numpy as np
 from napari_latent_faces.comparing import compare_models
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 
-faces = draw_faces(n_subjects=20)
+faces = sample_faces(n_subjects=20)
 nmf = fit(faces, n_components=15)
 pca = fit(faces, PCAParams(n_components=15))
 print(compare_models(nmf, pca).summary())

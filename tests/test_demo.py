@@ -11,7 +11,7 @@ from PIL import Image
 from psygnal import Signal
 
 from napari_latent_faces.cli.commands import main
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer import demo as _demo
 from tests.patience import PATIENCE
 
@@ -19,7 +19,7 @@ from tests.patience import PATIENCE
 @pytest.fixture
 def folder(tmp_path):
     """Return a folder of four drawn faces."""
-    faces = draw_faces(2, 2, shape=(56, 46))
+    faces = sample_faces(2, 2, shape=(56, 46))
     place = tmp_path / "drawn"
     for name, image in zip(faces.names, faces.images, strict=True):
         (place / name).parent.mkdir(parents=True, exist_ok=True)

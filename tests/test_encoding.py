@@ -20,9 +20,9 @@ from napari_latent_faces.encoding import (
 )
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces, Provenance
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
-from napari_latent_faces.synthetic import draw_faces
 from tests.conftest import blobs
 
 SIZE = (12, 10)
@@ -287,7 +287,7 @@ def test_no_faces_are_no_matter(model):
 
 
 def test_strangers_are_explained_worse_than_people_of_the_fit():
-    faces = draw_faces(8, 5, random_state=0)
+    faces = sample_faces(8, 5)
     model = fit(faces[:30], n_components=8, tol=1e-3)
     inside, outside = model.errors(faces[:30]), model.errors(faces[30:])
     assert np.median(outside) > np.median(inside)

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import focus_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def faces() -> FaceStack:
-    return draw_faces(4, 3, random_state=0)
+    return sample_faces(4, 3)
 
 
 @pytest.fixture(scope="module")

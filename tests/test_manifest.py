@@ -80,7 +80,8 @@ npe2.PluginManager.instance().discover(include_npe1=False)
 manifest = npe2.PluginManager.instance().get_manifest("napari-latent-faces")
 before = set(sys.modules)
 import napari_latent_faces
-from napari_latent_faces import _open, _reader, _sample_data, _writer
+from napari_latent_faces import samples
+from napari_latent_faces.viewer import reader, writer
 new = set(sys.modules) - before
 heavy = {"sklearn", "PIL", "dask", "qtpy", "magicgui", "superqt", "scipy", "skimage", "napari"}
 print(sorted(heavy & new))

@@ -7,6 +7,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
+from napari_latent_faces import samples
 from napari_latent_faces.viewer import samples as _sample_data
 
 OFFLINE = URLError("Name or service not known")
@@ -49,7 +50,7 @@ def only_layer(layers):
 
 class TestSynthetic:
     def test_opens_forty_people_of_ten_pictures(self):
-        data, settings = only_layer(_sample_data.synthetic_faces())
+        data, settings = only_layer(_sample_data.drawn_faces())
         assert data.shape == (400, 112, 92)
         assert settings["name"] == "drawn faces"
         assert settings["metadata"]["subjects"][-1] == "s40"
@@ -64,7 +65,7 @@ class TestLfw:
     def test_pixels_are_those_of_scikit_image(self):
         from skimage.data import lfw_subset
 
-        stack = _sample_data.read_lfw_subset()
+        stack = samples.read_lfw_subset()
         np.testing.assert_allclose(stack.images, lfw_subset()[:100], rtol=1e-6)
         assert stack.dtype == np.float32
         assert stack.subjects is None
@@ -82,13 +83,13 @@ class TestLfw:
         with pytest.raises(
             OSError, match=r"LFW faces .* could not be read.*Open folder of faces"
         ):
-            _sample_data.read_lfw_subset()
+            samples.read_lfw_subset()
 
 
 class TestOlivetti:
     @pytest.mark.usefixtures("olivetti")
     def test_subjects_come_from_the_target(self):
-        stack = _sample_data.read_olivetti()
+        stack = samples.read_olivetti()
         assert stack.shape == (6, 64, 64)
         assert stack.subjects == ("s01", "s02", "s01", "s03", "s02", "s03")
         assert stack.names[:3] == ("s01/01.png", "s02/01.png", "s01/02.png")
@@ -117,7 +118,7 @@ class TestOlivetti:
 
     def test_without_download_nothing_is_fetched(self, olivetti):
         with pytest.raises(FileNotFoundError, match="not been downloaded"):
-            _sample_data.read_olivetti(download=False)
+            samples.read_olivetti(download=False)
         assert not olivetti["local"]
 
 
@@ -126,7 +127,7 @@ def test_importing_the_samples_loads_no_heavy_module():
     import sys
 
     code = (
-        "import sys, napari_latent_faces.viewer.samples, napari_latent_faces.synthetic;"
+        "import sys, napari_latent_faces.samples;"
         "print(*({'napari', 'sklearn', 'skimage', 'scipy', 'PIL', 'dask'} & set(sys.modules)))"
     )
     ran = subprocess.run(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         PCAParams,
     )
     from napari_latent_faces.reading import read_faces
+    from napari_latent_faces.samples import sample_faces
     from napari_latent_faces.stack import FaceStack, ReadReport
-    from napari_latent_faces.synthetic import draw_faces
 
 __version__ = "0.1.0.dev0"
 
@@ -45,12 +45,12 @@ __all__ = [
     "as_python",
     "choose_k",
     "compare_models",
-    "draw_faces",
     "fit",
     "iter_choose_k",
     "iter_fit",
     "match_components",
     "read_faces",
+    "sample_faces",
 ]
 
 # Importing the package costs nothing: each name is loaded when it is first used.
@@ -71,7 +71,7 @@ _HOMES = {
     "as_python": "export",
     "choose_k": "choosing.search",
     "compare_models": "comparing",
-    "draw_faces": "synthetic",
+    "sample_faces": "samples",
     "fit": "fitting",
     "iter_choose_k": "choosing.search",
     "iter_fit": "fitting",

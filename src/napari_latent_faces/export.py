@@ -160,8 +160,8 @@ def as_python(model: LatentFaces) -> str:
 
     Examples
     --------
-    >>> from napari_latent_faces import draw_faces, fit
-    >>> print(as_python(fit(draw_faces(4), n_components=3)))  # doctest: +SKIP
+    >>> from napari_latent_faces import sample_faces, fit
+    >>> print(as_python(fit(sample_faces(4), n_components=3)))  # doctest: +SKIP
     """
     origin = model.provenance
     is_stopped = origin.stop_reason == "stopped"

@@ -20,9 +20,9 @@ from napari_latent_faces.params import (
     PCAParams,
     params_of,
 )
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers import methods as rows
 from napari_latent_faces.stack import FaceStack
-from napari_latent_faces.synthetic import draw_faces
 from tests.conftest import blobs
 from tests.steps import drain
 
@@ -172,7 +172,7 @@ class TestPCA:
         assert len(steps) > 1
 
     def test_a_large_stack_is_read_in_blocks(self, monkeypatch):
-        stack = draw_faces(n_subjects=30).images[:, ::4, ::4]
+        stack = sample_faces(n_subjects=30).images[:, ::4, ::4]
         model = fit(stack, PCAParams(n_components=5))
         monkeypatch.setattr(rows, "LARGEST_IN_MEMORY", 1000)
         monkeypatch.setattr(rows, "as_matrix", None)  # would be all pixels at once
@@ -241,7 +241,7 @@ class TestICA:
 class TestMiniBatches:
     @pytest.mark.parametrize("method", ["dictionary", "minibatch-nmf", "kmeans"])
     def test_the_fit_gets_better_and_ends(self, method):
-        stack = draw_faces(n_subjects=12).images[:, ::4, ::4]
+        stack = sample_faces(n_subjects=12).images[:, ::4, ::4]
         few = params_of(method, n_components=6, batch_size=20, max_iter=1, tol=0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

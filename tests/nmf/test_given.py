@@ -13,9 +13,9 @@ from napari_latent_faces.export import as_python
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import NMFParams, PCAParams
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import as_stack
-from napari_latent_faces.synthetic import draw_faces
 from tests.pictures import needs_real_data, real_data
 
 pytestmark = pytest.mark.filterwarnings("ignore:Not converged")
@@ -25,7 +25,7 @@ SOLVERS = ("multilevel", "cd", "mu")
 
 @pytest.fixture(scope="module")
 def faces():
-    return draw_faces(10, 6, shape=(56, 46), random_state=0)
+    return sample_faces(10, 6, shape=(56, 46))
 
 
 @pytest.fixture(scope="module")

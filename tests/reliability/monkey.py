@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import focus_of, label_faces
 from tests.reliability.truth import lies, panel_lies
@@ -51,7 +51,7 @@ TEXTS = ("", "3", "2, 4", "0", "-", "-1", "1e-3", "0.5", "12", "nothing", "2-5")
 MOST_LAYERS = 25
 _LOOK = 10  # things that are done from one close look at all panels to the next
 
-STACKS = [draw_faces(4, 4, shape=(24, 20), random_state=i) for i in range(3)]
+STACKS = [sample_faces(4 + i, 4, shape=(24, 20)) for i in range(3)]
 
 
 class Monkey:

@@ -10,7 +10,7 @@ from superqt.utils import WorkerBase
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import METHODS, NMFParams
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.encoding import EncodeJob
 from napari_latent_faces.viewer.fitting import FitSession
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
@@ -89,7 +89,7 @@ def test_in_a_read(viewer, faces_folder, notes, monkeypatch, bare):
 
 def test_two_fits_in_two_viewers_at_once_find_what_they_find_alone(qtbot):
     """Bit by bit, of two methods and of two stacks, while both run."""
-    stacks = [draw_faces(8, 6, shape=(48, 40), random_state=seed) for seed in (1, 2)]
+    stacks = [sample_faces(n, 6, shape=(48, 40)) for n in (8, 9)]
     params = [NMFParams(n_components=k, max_iter=150, tol=0) for k in (5, 7)]
     alone = [fit(*each) for each in zip(stacks, params, strict=True)]
     viewers = [ViewerModel(), ViewerModel()]

@@ -9,7 +9,7 @@ from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import glir
 
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import focus_of, label_faces
 
@@ -20,7 +20,7 @@ def shown(make_napari_viewer):
 
     def make():
         viewer = make_napari_viewer(show=True)
-        faces = draw_faces(2, 2, shape=(24, 20), random_state=0)
+        faces = sample_faces(2, 2, shape=(24, 20))
         viewer.add_layer(Layer.create(*faces_layer(faces, "faces")))
         viewer.add_image(np.linspace(0, 1, 480).reshape(24, 20), translate=(0, 20))
         viewer.reset_view()

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
 from napari_latent_faces.explaining import prominence
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.tiles import Tiles
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
@@ -23,7 +23,7 @@ NAME = "What builds this face?"
 
 @pytest.fixture(scope="module")
 def faces():
-    return draw_faces(6, 4, random_state=1)
+    return sample_faces(6, 4)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces.synthetic import iter_draw_faces
 from napari_latent_faces.viewer.session import focus_of
 from tests.window.menus import open_widget
 
@@ -14,11 +13,7 @@ def press(qtbot, button):
     qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
 
 
-def test_show_me_leads_to_the_other_panels(viewer, qtbot, monkeypatch):
-    monkeypatch.setattr(
-        "napari_latent_faces.synthetic.iter_draw_faces",
-        lambda: iter_draw_faces(8, 4, shape=(56, 46)),
-    )
+def test_show_me_leads_to_the_other_panels(viewer, qtbot):
     widget = open_widget(qtbot, viewer.window, "Latent faces")
     first_run = widget.first_run
     assert not first_run.links.visible

@@ -8,14 +8,14 @@ from qtpy.QtCore import Qt
 
 from napari_latent_faces.export import as_python
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, faces_layer
 from tests.window.menus import PLUGIN, open_widget
 from tests.window.test_end_to_end import picture
 
 
 def test_a_bar_is_drawn_and_left_out_of_the_fit(viewer, qtbot):
-    faces = draw_faces(6, 3, random_state=0)
+    faces = sample_faces(6, 3)
     _, h, w = faces.shape
     viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
     top, bottom = h // 3, h // 2

@@ -9,7 +9,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.reading import read_faces
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.window.menus import open_widget
@@ -19,7 +19,7 @@ from tests.window.test_end_to_end import distance, picture
 @pytest.fixture
 def mixer(viewer, qtbot):
     """Return the panel, opened from the menu beside a fit of drawn faces."""
-    stack = draw_faces(6, 3, random_state=0)
+    stack = sample_faces(6, 3)
     faces = viewer.add_layer(Layer.create(*faces_layer(stack, "drawn")))
     model = fit(stack, n_components=8, tol=1e-3)
     ResultLayers(viewer, faces, ShowOptions()).show_model(model)

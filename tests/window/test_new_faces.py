@@ -8,7 +8,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import focus_of
 from tests.jobs import wait_for_model
@@ -18,7 +18,7 @@ from tests.window.test_end_to_end import distance, picture
 
 @pytest.fixture(scope="module")
 def faces():
-    return draw_faces(9, 4, random_state=0)
+    return sample_faces(9, 4)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.synthetic import draw_faces
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.docks import dock_of
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.form import is_shortened
@@ -54,7 +54,7 @@ INPUTS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEd
 @pytest.fixture
 def open_narrow(viewer, qtbot):
     """Return a function that opens a panel beside two models, as narrow as it gets."""
-    stack = draw_faces(6, 3, random_state=0)
+    stack = sample_faces(6, 3)
     layer = viewer.add_layer(Layer.create(*faces_layer(stack, LONG)))
     for options in (ShowOptions(), ShowOptions(update=False)):
         model = fit(stack, n_components=8, max_iter=5, tol=1)

@@ -17,6 +17,7 @@ from superqt import QCollapsible
 from napari_latent_faces.export import as_python, check_export, iter_export
 from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.params import METHODS
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.docks import WarmUp, can_open_docks, open_dock
 from napari_latent_faces.viewer.fitting import IGNORE, FitSession
@@ -202,21 +203,17 @@ class FirstRun(Container[Widget]):
         Whose window the links open panels in; without a window there are none.
     """
 
-    began = Signal()  # to draw the sample
-    progressed = Signal(int, int)  # pictures drawn, and how many there will be
-    drawn = Signal(object)  # the FaceStack
-    ended = Signal(str)  # without a sample: why
+    opened = Signal(object)  # the FaceStack of the sample
 
     def __init__(self, viewer: Any) -> None:
         super().__init__(labels=False)
         self._viewer = viewer
-        self._job: Job | None = None
         self.margins = (0, 0, 0, 0)
         self.sample_button = PushButton(
             text="&Show me",
-            tooltip="Draw 400 faces of people who do not exist, and fit them (Alt+S).",
+            tooltip="Open 400 drawn faces of people who do not exist, and fit them (Alt+S).",
         )
-        self.sample_button.changed.connect(self.draw)
+        self.sample_button.changed.connect(lambda: self.opened.emit(sample_faces()))
         self.next_label = Label(value="Next:", visible=False)
         self.next_buttons = {name: self._link(name, tip) for name, tip in _NEXT.items()}
         links = Container(
@@ -226,42 +223,6 @@ class FirstRun(Container[Widget]):
         self.links = links
         links.visible = False
         self.extend([self.sample_button, self.next_label, links])
-
-    @property
-    def is_drawing(self) -> bool:
-        """Whether the sample is being drawn."""
-        return self._job is not None
-
-    def draw(self) -> None:
-        """Draw the sample in a thread."""
-        from napari_latent_faces.synthetic import iter_draw_faces
-
-        if self._job is None:
-            self._job = Job(iter_draw_faces)
-            self._job.stepped.connect(self._on_step)
-            self._job.returned.connect(self._on_drawn)
-            self._job.failed.connect(self.cancel)
-            self._job.start()
-            self.began.emit()
-
-    def cancel(self, why: str = "Cancelled; nothing was drawn.") -> None:
-        """End the drawing."""
-        if self._job is not None:
-            self.abandon()
-            self.ended.emit(why)
-
-    def abandon(self) -> None:
-        """End the drawing without a word."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-
-    def _on_step(self, done: tuple[int, int]) -> None:
-        self.progressed.emit(*done)
-
-    def _on_drawn(self, stack: FaceStack) -> None:
-        self._job = None
-        self.drawn.emit(stack)
 
     def offer(self, *, sample: bool) -> None:
         """Offer the sample, or no more."""
@@ -365,10 +326,7 @@ class FitWidget(Container[Widget]):
             text="Cancel", tooltip="End the fit and drop it (Esc).", visible=False
         )
         self.first_run = FirstRun(self.viewer)
-        self.first_run.began.connect(self._begin_drawing)
-        self.first_run.progressed.connect(self._show_drawing)
-        self.first_run.drawn.connect(self._show_drawn)
-        self.first_run.ended.connect(self._show_end)
+        self.first_run.opened.connect(self._fit_sample)
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
         self.status = Label(value="")
         _wrap(self.status)
@@ -440,17 +398,16 @@ class FitWidget(Container[Widget]):
         self.faces.reset_choices()
         self.ignore.reset_choices()
         session, ready = self._session, bool(self._stacks())
-        fitting, drawing = session is not None, self.first_run.is_drawing
+        fitting = session is not None
         self.fit_button.text = "Stop and &keep" if fitting else "F&it"
         self.fit_button.tooltip = (
             "End the fit now and keep what was reached."
             if fitting
             else "Find the components that these faces are made of (Alt+I; Esc cancels)."
         )
-        free = ready and not drawing
-        self.fit_button.enabled = session.has_stepped if session is not None else free
-        self.cancel_button.visible = self.progress.visible = fitting or drawing
-        self.first_run.offer(sample=not (ready or fitting or drawing))
+        self.fit_button.enabled = session.has_stepped if session is not None else ready
+        self.cancel_button.visible = self.progress.visible = fitting
+        self.first_run.offer(sample=not (ready or fitting))
         for each in (
             self.faces,
             self.method,
@@ -460,7 +417,7 @@ class FitWidget(Container[Widget]):
             *self.checks,
         ):
             each.enabled = not fitting
-        if not (ready or fitting or drawing):
+        if not (ready or fitting):
             self.status.value = _NO_FACES
         elif self.status.value == _NO_FACES:
             self.status.value = ""
@@ -506,20 +463,11 @@ class FitWidget(Container[Widget]):
         """End the running fit and drop it."""
         if self._session is not None:
             self._session.cancel()
-        self.first_run.cancel()
         self.actions.cancel()
 
     # -- the first run ---------------------------------------------------------
 
-    def _begin_drawing(self) -> None:
-        self.progress.max = 0
-        self.status.value = "Drawing 400 faces of people who do not exist ..."
-        self._sync()
-
-    def _show_drawing(self, done: int, total: int) -> None:
-        self.progress.max, self.progress.value = total, done
-
-    def _show_drawn(self, stack: FaceStack) -> None:
+    def _fit_sample(self, stack: FaceStack) -> None:
         """Fit the sample, as a click on Fit would."""
         layer = self.viewer.add_layer(Layer.create(*faces_layer(stack, "drawn faces")))
         self.faces.value = layer
@@ -547,7 +495,6 @@ class FitWidget(Container[Widget]):
     def _abandon(self) -> None:
         """Stop working for a window that is gone."""
         self._warm_up.stop()
-        self.first_run.abandon()
         if self._session is not None:
             self._session.abandon()
             self._session = None

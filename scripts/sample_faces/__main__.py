@@ -1,157 +1,71 @@
-"""Faces drawn from nothing but numbers: sample data that is there at once."""
+"""Draw the sample faces, which the package ships: faces of people who do not exist, in colour.
+
+    python scripts/sample_faces
+
+writes ``samples.zip`` into the package: 40 people with 10 pictures each, as JPEG. Seeded: the
+same pictures each time. It takes some seconds.
+"""
 
 from __future__ import annotations
 
+import io
 import math
-from typing import TYPE_CHECKING, Any
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-
-from napari_latent_faces.drawing import outfit, parts
-from napari_latent_faces.drawing.brushes import Frame, Noise, paint
-from napari_latent_faces.drawing.traits import random_person, random_takes
-from napari_latent_faces.stack import FaceStack, ReadReport
-from napari_latent_faces.steps import drain
+import outfit
+import parts
+from brushes import Frame, Noise, paint
+from palette import CHANNELS, random_palette
+from PIL import Image
+from traits import random_person, random_takes
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
+    from brushes import Pixels, Surface
     from numpy.typing import NDArray
+    from traits import Person, Takes
 
-    from napari_latent_faces.drawing.brushes import Pixels, Surface
-    from napari_latent_faces.drawing.traits import Person, Takes
-
-__all__ = ["draw_faces", "iter_draw_faces"]
+ARCHIVE = Path(__file__).parents[2] / "src" / "napari_latent_faces" / "samples.zip"
+SUBJECTS, PICTURES, SHAPE, SEED = 40, 10, (112, 92), 42
+QUALITY = 88
 
 _ASPECT = 92 / 112  # width to height of the frame that a face fits in
-_SMALLEST = 8  # pixels; a face has no parts below
 _FINE = 48  # half the height, in pixels, from which eyes and glasses are drawn well
 _EYE_LEVEL = -0.13  # where the eyes are, from the middle of the picture (0) to its top (-1)
 
 
-def draw_faces(
-    n_subjects: int = 40,
-    n_pictures: int = 10,
-    *,
-    shape: tuple[int, int] = (112, 92),
-    random_state: int = 42,
-) -> FaceStack:
-    """Draw a set of faces that do not exist.
-
-    Each person has a face, hair, perhaps a beard or glasses, clothes and a backdrop of their
-    own; each picture of them another expression, light and pose. The defaults give a set
-    built like the ORL (Olivetti) faces.
-
-    Parameters
-    ----------
-    n_subjects : int, 1 or more
-        How many people.
-    n_pictures : int, 1 or more
-        How many pictures of each.
-    shape : (int, int), each 8 or more
-        Height and width of a picture in pixels. The face fits into it at any aspect ratio.
-    random_state : int, 0 or more
-        Seed. A person and a picture are the same however many others are drawn. Between
-        machines a pixel may differ by one grey level, where rounding does.
-
-    Returns
-    -------
-    FaceStack
-        Images of type uint8 and shape (n_subjects * n_pictures, height, width), all pictures
-        of one person after the other, with names such as ``s01/03.png``.
-
-    Raises
-    ------
-    ValueError
-        If a number is not whole or too small; the message names it.
-
-    Examples
-    --------
-    >>> draw_faces(2, 3, shape=(56, 46))
-    FaceStack(6 faces of 46 x 56 pixels, uint8, 'synthetic faces')
-    """
-    return drain(
-        iter_draw_faces(n_subjects, n_pictures, shape=shape, random_state=random_state)
-    )
+def main() -> None:
+    """Draw all faces into the archive."""
+    noise = Noise(_generator())
+    with zipfile.ZipFile(ARCHIVE, "w", zipfile.ZIP_STORED) as archive:
+        for i in range(SUBJECTS):
+            for j, picture in enumerate(draw_person(i, noise)):
+                content = io.BytesIO()
+                Image.fromarray(picture).save(content, "JPEG", quality=QUALITY)
+                # a fixed date, so that the same pictures are the same file
+                name = zipfile.ZipInfo(f"s{i + 1:02}/{j + 1:02}.jpg", (2026, 1, 1, 0, 0, 0))
+                archive.writestr(name, content.getvalue())
 
 
-def iter_draw_faces(
-    n_subjects: int = 40,
-    n_pictures: int = 10,
-    *,
-    shape: tuple[int, int] = (112, 92),
-    random_state: int = 42,
-) -> Generator[tuple[int, int], None, FaceStack]:
-    """Draw a set of faces that do not exist, a person at a time.
-
-    Parameters
-    ----------
-    n_subjects, n_pictures, shape, random_state
-        As in `draw_faces`.
-
-    Yields
-    ------
-    tuple of int
-        How many pictures are drawn, and how many there will be.
-
-    Returns
-    -------
-    FaceStack
-        The faces (the value of ``StopIteration``).
-
-    Raises
-    ------
-    ValueError
-        As in `draw_faces`.
-    """
-    _check(n_subjects, "n_subjects", 1)
-    _check(n_pictures, "n_pictures", 1)
-    _check(random_state, "random_state", 0)
-    height, width = _checked_shape(shape)
-    noise = Noise(_generator(random_state))
-    images = np.empty((n_subjects, n_pictures, height, width), np.uint8)
-    for i in range(n_subjects):
-        person = random_person(_generator(random_state, i))
-        rngs = [_generator(random_state, i, j) for j in range(n_pictures)]
-        takes = random_takes(rngs, person)
-        clean = _draw_finely(person, takes, (height, width), noise)
-        images[i] = _photograph(clean, takes, rngs)
-        yield (i + 1) * n_pictures, n_subjects * n_pictures
-    subjects, pictures = _numbered(n_subjects), _numbered(n_pictures)
-    return FaceStack(
-        images.reshape(-1, height, width),
-        tuple(f"s{s}/{p}.png" for s in subjects for p in pictures),
-        tuple(f"s{s}" for s in subjects for _ in pictures),
-        ReadReport(n_read=n_subjects * n_pictures),
-        "synthetic faces",
-    )
+def draw_person(i: int, noise: Noise) -> NDArray[np.uint8]:
+    """Return all pictures of a person: (pictures, height, width, 3)."""
+    person = random_person(_generator(i))
+    palette = random_palette(_generator(i, PICTURES), person)
+    takes = random_takes([_generator(i, j) for j in range(PICTURES)], person)
+    channels = []
+    for channel in CHANNELS:
+        clean = _draw_finely(palette.seen(person, channel), takes, SHAPE, noise)
+        # each channel has the same grain
+        rngs = [_generator(i, j, 0) for j in range(PICTURES)]
+        channels.append(_photograph(clean, takes, rngs))
+    return np.stack(channels, axis=-1)
 
 
-def _check(value: Any, name: str, least: int) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(f"{name} must be a whole number, {least} or more, got {value!r}.")
-
-
-def _checked_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    try:
-        height, width = shape
-    except (TypeError, ValueError):
-        raise ValueError(f"shape must be (height, width) in pixels, got {shape!r}.") from None
-    _check(height, "shape[0], the height,", _SMALLEST)
-    _check(width, "shape[1], the width,", _SMALLEST)
-    return height, width
-
-
-def _numbered(n: int) -> list[str]:
-    """Return 1 to n as text of one length, two digits at least."""
-    digits = max(2, len(str(n)))
-    return [f"{i:0{digits}}" for i in range(1, n + 1)]
-
-
-def _generator(random_state: int, *key: int) -> np.random.Generator:
+def _generator(*key: int) -> np.random.Generator:
     """Return the generator of one subject or picture, whatever else is drawn."""
-    return np.random.default_rng(np.random.SeedSequence(random_state, spawn_key=key))
+    return np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=key))
 
 
 def _half_height(shape: tuple[int, int]) -> float:
@@ -249,3 +163,7 @@ def _photograph(
     grain = np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in rngs])
     picture += 0.016 * gaussian_filter(grain, (0, 0.5, 0.5))
     return np.clip(255 * picture, 0, 255).round().astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from napari_latent_faces.drawing.brushes import Surface, between, bump, paint, step
-from napari_latent_faces.drawing.parts import SIDES, depth_in_head
+from brushes import Surface, between, bump, paint, step
+from parts import SIDES, depth_in_head
 
 if TYPE_CHECKING:
-    from napari_latent_faces.drawing.brushes import Frame, Noise, Pixels
-    from napari_latent_faces.drawing.traits import Person, Takes
+    from brushes import Frame, Noise, Pixels
+    from traits import Person, Takes
 
 
 def body(person: Person, frame: Frame, depth: Pixels, noise: Noise) -> tuple[Surface, Pixels]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from napari_latent_faces.drawing.brushes import (
+from brushes import (
     Surface,
     between,
     bump,
@@ -21,8 +20,8 @@ from napari_latent_faces.drawing.brushes import (
 )
 
 if TYPE_CHECKING:
-    from napari_latent_faces.drawing.brushes import Frame, Noise, Pixels
-    from napari_latent_faces.drawing.traits import Person, Takes
+    from brushes import Frame, Noise, Pixels
+    from traits import Person, Takes
 
 SIDES = (-1.0, 1.0)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from napari_latent_faces.drawing.traits import Takes
+    from traits import Takes
 
 Pixels: TypeAlias = NDArray[Any]  # float32, which numpy's types lose in sums with a float
 Window: TypeAlias = tuple[slice, slice, slice]

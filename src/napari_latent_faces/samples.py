@@ -1,0 +1,140 @@
+"""Faces to try things with: drawn ones that are bundled, and two well-known sets."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+from napari_latent_faces.stack import FaceStack, ReadReport
+
+__all__ = ["read_lfw_subset", "read_olivetti", "sample_faces"]
+
+_REMEDY = (
+    "Check the network connection and try again, or open faces of your own with "
+    "File > IO Utilities > Open folder of faces..."
+)
+
+
+def sample_faces(
+    n_subjects: int = 40, n_pictures: int = 10, *, shape: tuple[int, int] = (112, 92)
+) -> FaceStack:
+    """Read the bundled sample faces: drawn people who do not exist.
+
+    Their pictures differ as photographs do: in pose, light, expression, sharpness, glasses.
+
+    Parameters
+    ----------
+    n_subjects : int, default=40
+        How many of the 40 people.
+    n_pictures : int, default=10
+        How many of the 10 pictures of each.
+    shape : (int, int), default=(112, 92)
+        Height and width in pixels that the pictures are scaled to.
+
+    Returns
+    -------
+    FaceStack
+        Images of type uint8 and shape (n_subjects * n_pictures, height, width), all pictures
+        of one person after the other, with names such as ``s01/03.jpg``.
+
+    Raises
+    ------
+    ValueError
+        If a number is not among those that there are; the message names it.
+
+    Examples
+    --------
+    >>> sample_faces(2, 3, shape=(56, 46))
+    FaceStack(6 faces of 46 x 56 pixels, uint8, 'sample faces')
+    """
+    from napari_latent_faces.reading import read_faces
+
+    for name, value, most in (("n_subjects", n_subjects, 40), ("n_pictures", n_pictures, 10)):
+        if value not in range(1, most + 1):
+            raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}.")
+    with as_file(files(__package__) / "samples.zip") as archive:
+        stack = read_faces(archive, size=None if tuple(shape) == (112, 92) else shape)
+    chosen = [10 * s + p for s in range(n_subjects) for p in range(n_pictures)]
+    return FaceStack(
+        stack.images[chosen],
+        tuple(stack.names[i] for i in chosen),
+        tuple(stack.subjects[i] for i in chosen),
+        ReadReport(n_read=len(chosen)),
+        "sample faces",
+    )
+
+
+def read_lfw_subset() -> FaceStack:
+    """Read the pictures of Labeled Faces in the Wild that scikit-image ships.
+
+    Returns
+    -------
+    FaceStack
+        100 faces of 25 x 25 pixels, float32 between 0 and 1, of unknown subjects.
+
+    Raises
+    ------
+    OSError
+        If this installation of scikit-image lacks the pictures and cannot download them.
+    """
+    import numpy as np
+    from skimage.data import lfw_subset
+
+    try:
+        pictures = lfw_subset()  # type: ignore[no-untyped-call]
+    except (OSError, ModuleNotFoundError) as error:  # not bundled; offline or without pooch
+        raise OSError(
+            f"The LFW faces of scikit-image could not be read: {error} {_REMEDY}"
+        ) from error
+    faces = pictures[:100].astype(np.float32)  # the second hundred shows no faces
+    n = len(faces)
+    names = tuple(f"{i:03}.png" for i in range(1, n + 1))
+    return FaceStack(faces, names, None, ReadReport(n_read=n), "LFW subset of scikit-image")
+
+
+def read_olivetti(*, download: bool = True) -> FaceStack:
+    """Read the Olivetti faces: the ORL faces at 64 x 64 pixels, as scikit-learn keeps them.
+
+    Parameters
+    ----------
+    download : bool
+        Whether to download them into scikit-learn's data folder if they are not there.
+
+    Returns
+    -------
+    FaceStack
+        400 faces of 40 subjects, ten each, float32 between 0 and 1.
+
+    Raises
+    ------
+    FileNotFoundError
+        If they are not there and `download` is False.
+    OSError
+        If they cannot be downloaded.
+    """
+    from sklearn.datasets import fetch_olivetti_faces
+
+    try:
+        bunch = fetch_olivetti_faces(download_if_missing=download, n_retries=1)
+    except OSError as error:
+        if not download:
+            raise FileNotFoundError(
+                "The Olivetti faces have not been downloaded yet."
+            ) from error
+        raise OSError(
+            f"The Olivetti faces could not be downloaded: {error}. {_REMEDY}"
+        ) from error
+    subjects = tuple(f"s{int(subject) + 1:02}" for subject in bunch.target)
+    n = len(subjects)
+    return FaceStack(
+        bunch.images, _picture_names(subjects), subjects, ReadReport(n_read=n), "Olivetti faces"
+    )
+
+
+def _picture_names(subjects: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names such as ``s02/10.png``, counting the pictures of each subject."""
+    counts: dict[str, int] = {}
+    names = []
+    for subject in subjects:
+        counts[subject] = counts.get(subject, 0) + 1
+        names.append(f"{subject}/{counts[subject]:02}.png")
+    return tuple(names)
