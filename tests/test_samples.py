@@ -46,7 +46,12 @@ def test_pictures_of_a_person_are_more_alike_than_those_of_others(faces):
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [((0,), "n_subjects"), ((41,), "n_subjects"), ((2.5,), "n_subjects"), ((1, 11), "n_pictures")],
+    [
+        ((0,), "n_subjects"),
+        ((41,), "n_subjects"),
+        ((2.5,), "n_subjects"),
+        ((1, 11), "n_pictures"),
+    ],
 )
 def test_what_there_is_not_is_named(arguments, name):
     with pytest.raises(ValueError, match=name):

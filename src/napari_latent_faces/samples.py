@@ -54,10 +54,11 @@ def sample_faces(
     with as_file(files(__package__) / "samples.zip") as archive:
         stack = read_faces(archive, size=None if tuple(shape) == (112, 92) else shape)
     chosen = [10 * s + p for s in range(n_subjects) for p in range(n_pictures)]
+    names = tuple(stack.names[i] for i in chosen)
     return FaceStack(
         stack.images[chosen],
-        tuple(stack.names[i] for i in chosen),
-        tuple(stack.subjects[i] for i in chosen),
+        names,
+        tuple(name.partition("/")[0] for name in names),
         ReadReport(n_read=len(chosen)),
         "sample faces",
     )

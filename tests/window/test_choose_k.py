@@ -32,7 +32,9 @@ def test_curves_are_measured_and_a_click_shows_a_model(viewer, faces_folder, qtb
     pictures = {}
     for k in (2, 6, 2):
         qtbot.mouseClick(
-            widget.plot, Qt.MouseButton.LeftButton, pos=widget.plot.point(k).toPoint()
+            widget.plot.viewport(),
+            Qt.MouseButton.LeftButton,
+            pos=widget.plot.point(k).toPoint(),
         )
         assert viewer.layers[name].metadata[MODEL_KEY] is widget.choice.models[k]
         assert len(viewer.layers) == 3

@@ -30,7 +30,7 @@ from napari_latent_faces.viewer.panels.panel import (
     settle,
     show_progress,
 )
-from napari_latent_faces.viewer.panels.plots import Curve, CurvesPlot, Panel
+from napari_latent_faces.viewer.panels.plots import CurvesPlot
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import label_faces
 
@@ -236,11 +236,7 @@ class ChooseKWidget(Container[Widget]):
         """Draw the curves of a choice, and say which k it suggests and why."""
         self.choice = choice
         self.words.value = "" if choice is None else choice.reason
-        if choice is None:
-            self.plot.set_curves([], [], None)
-            self.plot.choose(None)
-        else:
-            self.plot.set_curves(choice.ks.tolist(), _panels(choice), choice.suggested)
+        self.plot.show_choice(choice)
 
     def _read_out(self, k: int | None) -> None:
         """Write the measures of the k under the mouse."""
@@ -325,12 +321,3 @@ class ChooseKWidget(Container[Widget]):
             self._job = None
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             event.disconnect(self._sync)
-
-
-def _panels(choice: KChoice) -> list[Panel]:
-    """Return the errors of a choice above its stability."""
-    errors = [
-        Curve("held-out error", choice.held_out.tolist(), choice.spread.tolist(), 0),
-        Curve("relative error", choice.errors.tolist(), (), 1),
-    ]
-    return [Panel(errors, 2.0), Panel([Curve("stability", choice.stabilities.tolist(), (), 2)])]

@@ -1,0 +1,99 @@
+"""Curves over k: what is drawn lies where its numbers say, and the mouse finds it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtGui import QImage
+
+from napari_latent_faces.viewer.panels.plots import CurvesPlot
+from tests._widgets.test_pictures import bits
+
+
+def made_choice(ks=(2, 5, 9, 20), suggested=9):
+    n = len(ks)
+    return SimpleNamespace(
+        ks=np.array(ks),
+        held_out=np.array([0.5, 0.3, 0.2, 0.25][:n]),
+        spread=np.full(n, 0.01),
+        errors=np.array([0.4, 0.2, 0.1, 0.05][:n]),
+        stabilities=np.array([1.0, 0.9, 0.8, 0.5][:n]),
+        suggested=suggested,
+    )
+
+
+@pytest.fixture
+def plot(qtbot):
+    plot = CurvesPlot()
+    qtbot.addWidget(plot)
+    plot.resize(400, 360)
+    plot.show_choice(made_choice())
+    with qtbot.waitExposed(plot):
+        plot.show()
+    pixels(plot)  # a first drawing settles the axes
+    return plot
+
+
+def pixels(plot):
+    """Return what is drawn, as (y, x, 4)."""
+    picture = plot.grab().toImage().convertToFormat(QImage.Format.Format_RGBA8888)
+    return np.frombuffer(bits(picture), np.uint8).reshape(picture.height(), -1, 4).copy()
+
+
+def test_lower_values_lie_lower_and_larger_k_to_the_right(plot):
+    choice = made_choice()
+    points = [plot.point(k) for k in choice.ks]
+    assert np.all(np.diff([point.x() for point in points]) > 0)
+    by_height = np.argsort([-point.y() for point in points])
+    np.testing.assert_array_equal(by_height, np.argsort(choice.held_out))
+
+
+def test_a_click_chooses_the_nearest_point(plot, qtbot):
+    chosen = []
+    plot.clicked.connect(chosen.append)
+    place = plot.point(5).toPoint() + QPoint(4, 10)
+    qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert chosen == [5]
+
+
+def test_the_mouse_is_followed_until_it_leaves(plot, qtbot):
+    seen = []
+    plot.hovered.connect(seen.append)
+
+    def reached(k):  # moves that follow at once are left out
+        qtbot.mouseMove(plot.viewport(), plot.point(k).toPoint())
+        return plot.hovered_k == k
+
+    for k in (2, 20):
+        qtbot.waitUntil(lambda k=k: reached(k))
+    plot.leaveEvent(QEvent(QEvent.Type.Leave))
+    assert seen[-3:] == [2, 20, None]
+
+
+def test_what_is_chosen_is_ringed(plot):
+    before = pixels(plot)
+    plot.choose(5)
+    changed = np.argwhere((pixels(plot) != before).any(axis=-1))
+    assert len(changed)
+    assert np.abs(changed[:, 1] - plot.point(5).x()).max() < 14
+    plot.choose(None)
+    np.testing.assert_array_equal(pixels(plot), before)
+
+
+def test_a_long_range_is_drawn_in_ratios(plot):
+    plot.show_choice(made_choice((2, 4, 8, 64), suggested=None))
+    pixels(plot)
+    x = [plot.point(k).x() for k in (2, 4, 8)]
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1])
+
+
+def test_curves_may_be_empty_or_a_single_point(plot):
+    plot.show_choice(made_choice((7,), suggested=7))
+    pixels(plot)
+    assert 0 < plot.point(7).x() < 400
+    full = len(np.unique(pixels(plot).reshape(-1, 4), axis=0))
+    plot.show_choice(None)
+    assert len(np.unique(pixels(plot).reshape(-1, 4), axis=0)) < full
