@@ -87,7 +87,7 @@ def test_a_long_range_is_drawn_in_ratios(plot):
     plot.show_choice(made_choice((2, 4, 8, 64), suggested=None))
     pixels(plot)
     x = [plot.point(k).x() for k in (2, 4, 8)]
-    assert x[1] - x[0] == pytest.approx(x[2] - x[1])
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=1.5)  # whole pixels
 
 
 def test_curves_may_be_empty_or_a_single_point(plot):
