@@ -33,7 +33,6 @@ __all__ = [
     "FLOAT",
     "WORD",
     "BrokenPictureError",
-    "DecoderCrashError",
     "Frame",
     "Header",
     "NotAPictureError",
