@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from napari_latent_faces import reading as steps
-from napari_latent_faces.reading import NoFacesError, Reading, ReadOptions, read_faces
+from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.reading import NoFacesError, Reading, read_faces
 from napari_latent_faces.reading import lazy as ahead
 from napari_latent_faces.reading import sources as parallel
 from napari_latent_faces.reading.sources import ArchiveError, Meter, list_folder

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_latent_faces.choosing.choice import KChoice
-    from napari_latent_faces.choosing.search import ChoiceOptions, choose_k, iter_choose_k
+    from napari_latent_faces.choosing.search import choose_k, iter_choose_k
     from napari_latent_faces.comparing import compare_models, match_components
     from napari_latent_faces.estimator import PictureNMF
     from napari_latent_faces.export import as_python
     from napari_latent_faces.fitting import FitStep, fit, iter_fit
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.options import ChoiceOptions
     from napari_latent_faces.params import (
         DictionaryParams,
         ICAParams,
@@ -55,7 +56,7 @@ __all__ = [
 
 # Importing the package costs nothing: each name is loaded when it is first used.
 _HOMES = {
-    "ChoiceOptions": "choosing.search",
+    "ChoiceOptions": "options",
     "DictionaryParams": "params",
     "FaceStack": "stack",
     "FitStep": "fitting",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.reading import Resize
+    from napari_latent_faces.options import Resize
     from napari_latent_faces.stack import FaceStack
 
 __all__ = [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from napari_latent_faces.reading import ReadOptions
+    from napari_latent_faces.options import ReadOptions
 
 __all__ = [
     "FaceStack",

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from napari_latent_faces.choosing.choice import KChoice
-from napari_latent_faces.choosing.search import ChoiceOptions
+from napari_latent_faces.options import ChoiceOptions
 
 
 def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2, blur=0.0):

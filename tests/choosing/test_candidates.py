@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from napari_latent_faces.choosing.search import (
     check_ks,
     further_ks,
-    parse_ks,
     spread_out,
     start_grid,
 )
+from napari_latent_faces.options import parse_ks
 from tests.choosing.made import choice_of
 
 

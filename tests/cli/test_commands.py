@@ -18,8 +18,8 @@ from napari_latent_faces.cli import output as cli_progress
 from napari_latent_faces.cli.commands import main
 from napari_latent_faces.cli.parser import chosen, command_parser, option, spelled
 from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.options import ReadOptions
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.reading import ReadOptions
 from tests.patience import PATIENCE
 
 FIELDS = [(each, declared) for each in (NMFParams, ReadOptions) for declared in fields(each)]
@@ -387,12 +387,13 @@ class TestProgress:
         terminal = self.Terminal()
         monkeypatch.setattr(sys, "stderr", terminal)
         with cli_progress.progress("fitting") as show:
-            show(0, 0)
             show(50, 200, "relative error 0.2500")
+            show(50, 200, "too soon to be drawn")
             cli_progress.write_line("a warning")
         text = terminal.getvalue()
         assert "fitting" in text
-        assert "50/200" in text
+        assert f"{'#' * 5:20} 50/200" in text
+        assert "too soon" not in text
         assert "relative error 0.2500" in text
         assert "\ra warning\n" in text
         assert text.endswith("\r")  # the bar is gone
@@ -424,8 +425,8 @@ class TestStart:
     @pytest.mark.parametrize("argv", [["--version"], ["--help"], ["fit", "--help"]])
     def test_is_light(self, argv):
         report = (
-            "import atexit; heavy = {'sklearn', 'scipy', 'napari', 'qtpy', 'PIL', 'dask', "
-            "'magicgui', 'skimage'};"
+            "import atexit; heavy = {'numpy', 'sklearn', 'scipy', 'napari', 'qtpy', 'PIL', "
+            "'dask', 'magicgui', 'skimage'};"
             "atexit.register(lambda: print(*heavy & set(sys.modules), file=sys.stderr))"
         )
         with spawn(*argv, code=report) as process:

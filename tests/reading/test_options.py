@@ -6,7 +6,8 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import pytest
 
-from napari_latent_faces.reading import ReadOptions, read_faces
+from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.reading import read_faces
 
 
 def test_read_faces_takes_every_option_with_the_same_default():

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from napari_latent_faces.choosing.choice import KChoice
 from napari_latent_faces.choosing.search import (
-    ChoiceOptions,
     KStep,
     choose_k,
     iter_choose_k,
     iter_whole_model,
     pair_pictures,
-    parse_ks,
 )
 
 __all__ = [
-    "ChoiceOptions",
     "KChoice",
     "KStep",
     "choose_k",
     "iter_choose_k",
     "iter_whole_model",
     "pair_pictures",
-    "parse_ks",
 ]

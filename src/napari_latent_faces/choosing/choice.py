@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.choosing.search import ChoiceOptions
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.options import ChoiceOptions
 
 __all__ = ["KChoice", "reason"]
 

@@ -14,7 +14,8 @@ from napari_latent_faces.choosing.choice import KChoice
 from napari_latent_faces.comparing import pair_most_alike
 from napari_latent_faces.fitting import iter_fit_nmf as iter_fit
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.params import NMFParams, parameter
+from napari_latent_faces.options import ChoiceOptions
+from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.multilevel import initial_factors
 from napari_latent_faces.stack import FaceStack, as_matrix, as_stack
 from napari_latent_faces.steps import drain
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     Searching = Generator["KStep", Message, KChoice]
 
 __all__ = [
-    "ChoiceOptions",
     "KStep",
     "check_ks",
     "choose_k",
@@ -42,7 +42,6 @@ __all__ = [
     "iter_whole_model",
     "nearest_fit",
     "pair_pictures",
-    "parse_ks",
     "pixel_halves",
     "sample_faces",
     "spread_out",
@@ -55,7 +54,6 @@ __all__ = [
 
 _GRID_END, _SEARCH_END = 64, 128
 _FINEST = 20  # neighbours of k that are nearer than k / 20 are not told apart
-_LONGEST = 10_000  # numbers of a range: more are a slip of the finger
 
 
 def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
@@ -123,121 +121,6 @@ def further_ks(choice: KChoice, most: int) -> list[int]:
     if at == 0 and ks[0] > 1:
         middles.insert(0, 1)
     return [k for k in dict.fromkeys(middles) if k not in ks]
-
-
-def parse_ks(text: str) -> list[int] | None:
-    """Return the numbers that a user's text spells.
-
-    Parameters
-    ----------
-    text : str
-        ``"auto"``, numbers such as ``"2,4,8"``, or a range ``"from:to:step"`` such as
-        ``"5:60:5"`` that includes its end; ranges and numbers may be mixed.
-
-    Returns
-    -------
-    list of int or None
-        None for ``"auto"``.
-
-    Raises
-    ------
-    ValueError
-        If it spells neither.
-    """
-    if text.strip().lower() == "auto":
-        return None
-    try:
-        return [k for part in text.split(",") for k in _parse_range(part)]
-    except ValueError:
-        raise ValueError(
-            f"k must be 'auto', numbers such as '2,4,8', or 'from:to:step' such as '5:60:5', "
-            f"got {text!r}."
-        ) from None
-
-
-def _parse_range(part: str) -> list[int]:
-    first, *rest = map(int, part.split(":"))
-    if not rest:
-        return [first]
-    last, step = (*rest, 1)[:2]
-    if len(rest) > 2 or step < 1 or last < first or last - first > _LONGEST * step:
-        raise ValueError(part)
-    return list(range(first, last + 1, step))
-
-
-# -- How hard to look for k: one object for the function, the form and the command -----
-
-
-@dataclass(frozen=True)
-class ChoiceOptions:
-    """Effort of `choose_k`.
-
-    Parameters
-    ----------
-    n_starts : int, default=3
-        Fits of all faces for each k: the first as `NMFParams` says, the others from
-        random factors. The best is kept, and how alike they are is the stability.
-    n_folds : int, default=5
-        Parts that the faces are cut into. Each is held out once, from a fit of the
-        other parts.
-    max_faces : int, default=2000
-        Of a larger stack, a random sample of so many faces is read.
-    warm_start : bool, default=False
-        Begin the fits with a part held out from those of the nearest k that is measured,
-        not anew. They need fewer iterations, but all of them on the full pictures, which
-        mostly takes longer. The fits of all faces always begin anew.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is out of its range; the message names the option.
-    """
-
-    n_starts: int = parameter(
-        3,
-        "Starts",
-        "Fits of all faces for each k, from different starts: the best is kept, and how "
-        "alike they are is the stability (n_starts).",
-        min=2,
-        max=100,
-    )
-    n_folds: int = parameter(
-        5,
-        "Folds",
-        "Parts that the faces are cut into, each held out once from a fit of the others "
-        "(n_folds).",
-        min=2,
-        max=100,
-    )
-    max_faces: int = parameter(
-        2000,
-        "Most faces",
-        "Of a larger stack, a random sample of so many faces is looked at (max_faces).",
-        min=10,
-    )
-    warm_start: bool = parameter(
-        False,
-        "Begin from the nearest k",
-        "Begin the fits with a part held out from those of the nearest k, not anew: fewer "
-        "iterations, which mostly take longer (warm_start).",
-    )
-
-    def __post_init__(self) -> None:
-        for declared in fields(self):
-            _check(declared.name, getattr(self, declared.name), declared.metadata)
-
-
-def _check(name: str, value: Any, limits: Any) -> None:
-    if "min" not in limits:
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}.")
-        return
-    low, high = limits["min"], limits.get("max")
-    allowed = f"{low} or more" if high is None else f"from {low} to {high}"
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number ({allowed}), got {value!r}.")
-    if value < low or (high is not None and value > high):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
 
 
 # -- What is held out: parts of the faces, and halves of the pixels --------------------

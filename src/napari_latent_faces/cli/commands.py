@@ -12,7 +12,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces.choosing.search import ChoiceOptions, parse_ks
 from napari_latent_faces.cli.output import (
     iterations,
     left_out_facts,
@@ -33,9 +32,8 @@ from napari_latent_faces.cli.parser import (
     option,
     spelled,
 )
+from napari_latent_faces.options import ChoiceOptions, ReadOptions, parse_ks
 from napari_latent_faces.params import METHODS, NMFParams
-from napari_latent_faces.reading import ReadOptions
-from napari_latent_faces.stack import harmless, in_one_line
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -72,6 +70,8 @@ class CommandError(Exception):
 
 def read(path: str, args: argparse.Namespace) -> FaceStack:
     """Read a folder of faces as the options say, with progress."""
+    from napari_latent_faces.stack import in_one_line
+
     options = asdict(chosen(ReadOptions, args))
     with progress(f"reading {in_one_line(path)}") as show:
         from napari_latent_faces.reading import read_faces
@@ -81,6 +81,8 @@ def read(path: str, args: argparse.Namespace) -> FaceStack:
 
 def warn_of_skipped(faces: FaceStack, folder: str) -> None:
     """Say how many files of a folder were no faces, and how to list them."""
+    from napari_latent_faces.stack import in_one_line
+
     if skipped := len(faces.report.skipped):
         where = f"{PROGRAM} info {in_one_line(folder)}"
         write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
@@ -124,6 +126,8 @@ def find_face(model: LatentFaces, words: str) -> int:
     ValueError
         If there is no such face; the message names some that are.
     """
+    from napari_latent_faces.stack import harmless
+
     names = model.provenance.names
     if harmless(words) in names:
         return names.index(harmless(words))
@@ -372,7 +376,6 @@ def _generate(args: argparse.Namespace) -> None:
 
 
 def _choose_k(args: argparse.Namespace) -> None:
-
     changes = {**given(ChoiceOptions, args), **given(NMFParams, args)}
     chosen(ChoiceOptions, args)
     chosen(NMFParams, args)
@@ -439,21 +442,11 @@ def _params(args: argparse.Namespace) -> Parameters:
     return params
 
 
-def _encode(args: argparse.Namespace) -> None:
-
-    encode_faces(args)
-
-
-def _mend(args: argparse.Namespace) -> None:
-
-    mend_faces(args)
-
-
 _COMMANDS = {
     "fit": _fit,
     "choose-k": _choose_k,
-    "encode": _encode,
-    "mend": _mend,
+    "encode": encode_faces,
+    "mend": mend_faces,
     "generate": _generate,
     "info": _info,
     "demo": _demo,
@@ -505,6 +498,8 @@ def _drain(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
 
 def _message(error: object) -> str:
     # names of files and in models may hold what a terminal obeys
+    from napari_latent_faces.stack import in_one_line
+
     return "\n".join(map(in_one_line, _words(error).split("\n")))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.stack import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +39,8 @@ def say(text: str) -> None:
 
 def tell(facts: Mapping[str, Any]) -> None:
     """Print facts by their names, a line each."""
+    from napari_latent_faces.stack import in_one_line
+
     for name, value in facts.items():
         say(f"{name}: {in_one_line(str(value))}")
 
@@ -99,6 +101,8 @@ def _listed(values: dict[str, Any]) -> str:
 # -- Progress of a command: a bar on a terminal, now and then a line elsewhere ---------
 
 _PERIOD = 10.0  # seconds between two lines
+_REDRAWN = 0.1  # and between two states of a bar
+_BAR = 20  # characters
 
 
 @contextmanager
@@ -123,25 +127,48 @@ def progress(title: str) -> Iterator[Show]:
 
 
 def write_line(text: str) -> None:
-    """Write a line to stderr, above a bar if there is one."""
-    from tqdm import tqdm
-
+    """Write a line to stderr, in place of a bar if there is one, which comes again."""
     if sys.stderr is not None:
-        tqdm.write(text, file=sys.stderr)
+        is_terminal = sys.stderr.isatty()
+        print(f"{_blank() if is_terminal else ''}{text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _bar(title: str) -> Iterator[Show]:
-    from tqdm import tqdm
+    """Keep one line of a terminal up to date, and leave it empty."""
+    drawn = -_REDRAWN
 
-    with tqdm(desc=title, leave=False, dynamic_ncols=True) as bar:
+    def show(done: int, total: int, note: str = "") -> None:
+        nonlocal drawn
+        if time.monotonic() - drawn < _REDRAWN:
+            return
+        bar = f"{'#' * (_BAR * done // total):{_BAR}} {done}/{total}" if total else ""
+        _draw("  ".join(filter(None, (title, bar, note))))
+        drawn = time.monotonic()
 
-        def show(done: int, total: int, note: str = "") -> None:
-            bar.total = total or None
-            bar.set_postfix_str(note, refresh=False)
-            bar.update(done - bar.n)
-
+    _draw(title)
+    try:
         yield show
+    finally:
+        _draw("")
+
+
+def _draw(line: str) -> None:
+    """Write over the line that the cursor is in."""
+    print(f"{_blank()}{line[: _columns() - 1]}", end="", file=sys.stderr, flush=True)
+
+
+def _blank() -> str:
+    """Return what empties the line of the cursor."""
+    return f"\r{' ' * (_columns() - 1)}\r"
+
+
+def _columns() -> int:
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):  # a stream that only says that it is a terminal
+        columns = 0
+    return columns or 80
 
 
 def _lines(title: str) -> Show:

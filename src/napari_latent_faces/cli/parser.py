@@ -9,12 +9,11 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from napari_latent_faces import __version__
-from napari_latent_faces.choosing.search import ChoiceOptions
+from napari_latent_faces.options import ChoiceOptions, ReadOptions
 from napari_latent_faces.params import METHODS, NMFParams
-from napari_latent_faces.reading import ReadOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
 __all__ = [
     "DEBUG",
@@ -208,7 +207,8 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     Parameters
     ----------
     argv : sequence of str
-        The arguments to come: the method that they name has options of its own.
+        The arguments to come: the method that they name has options of its own, and only
+        the command that they begin with is told its arguments; all are if there are none.
     """
     parser = argparse.ArgumentParser(
         PROGRAM,
@@ -220,13 +220,10 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
-    _add_fit(commands, _method(argv))
-    _add_choose_k(commands)
-    _add_encode(commands)
-    _add_mend(commands)
-    _add_generate(commands)
-    _add_info(commands)
-    _add_demo(commands)
+    for name, (text, add_arguments) in _COMMANDS.items():
+        command = _add_command(commands, name, text)
+        if not argv or argv[0] == name:  # nobody asks for the others'
+            add_arguments(command, argv)
     return parser
 
 
@@ -241,10 +238,7 @@ def _method(argv: Sequence[str]) -> str:
     return method if method in METHODS else NMFParams.method
 
 
-def _add_fit(commands: Any, method: str) -> None:
-    parser = _add_command(
-        commands, "fit", "fit latent faces and write model, pictures and weights"
-    )
+def _add_fit(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     _add_folder(parser)
     _add_out(
         parser,
@@ -263,7 +257,7 @@ def _add_fit(commands: Any, method: str) -> None:
         help="picture of the faces' size; what is not black in it, such as the background, is "
         "left out of the fit (NMF only)",
     )
-    _add_method_options(parser, method)
+    _add_method_options(parser, _method(argv))
     add_options(parser, ReadOptions, "reading")
 
 
@@ -284,10 +278,7 @@ def _add_method_options(parser: argparse.ArgumentParser, method: str) -> None:
         known.update(other.names())
 
 
-def _add_encode(commands: Any) -> None:
-    parser = _add_command(
-        commands, "encode", "write what a model makes of other faces, and how well"
-    )
+def _add_encode(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     _add_model_and_faces(
         parser,
         "errors.csv, weights.csv, reconstructions/00.png and so on, and model.npz",
@@ -299,10 +290,7 @@ def _add_encode(commands: Any) -> None:
     )
 
 
-def _add_mend(commands: Any) -> None:
-    parser = _add_command(
-        commands, "mend", "replace a marked part of faces by what a model expects there"
-    )
+def _add_mend(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     _add_model_and_faces(parser, "mended/00.png and so on, and mended.csv")
     parser.add_argument(
         "--mask",
@@ -320,10 +308,7 @@ def _add_model_and_faces(parser: argparse.ArgumentParser, made: str) -> None:
     add_options(parser, ReadOptions, "reading", only=kept)
 
 
-def _add_generate(commands: Any) -> None:
-    parser = _add_command(
-        commands, "generate", "make random faces from a model and write pictures and recipes"
-    )
+def _add_generate(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     _add_model(parser)
     _add_out(
         parser,
@@ -399,8 +384,7 @@ def _share(text: str) -> float:
     return value
 
 
-def _add_choose_k(commands: Any) -> None:
-    parser = _add_command(commands, "choose-k", "measure numbers of components and suggest one")
+def _add_choose_k(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     _add_folder(parser)
     parser.add_argument(
         "-k",
@@ -425,8 +409,7 @@ def _add_choose_k(commands: Any) -> None:
     add_options(parser, ReadOptions, "reading")
 
 
-def _add_info(commands: Any) -> None:
-    parser = _add_command(commands, "info", "tell what is in a folder of faces or a model")
+def _add_info(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     parser.add_argument(
         "path",
         metavar="FOLDER|MODEL",
@@ -435,8 +418,7 @@ def _add_info(commands: Any) -> None:
     add_options(parser, ReadOptions, "reading (of a folder)")
 
 
-def _add_demo(commands: Any) -> None:
-    parser = _add_command(commands, "demo", "open napari and fit faces there")
+def _add_demo(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     parser.add_argument(
         "folder", nargs="?", metavar="FOLDER", help="faces to show (default: drawn ones)"
     )
@@ -453,3 +435,17 @@ def _add_command(commands: Any, name: str, text: str) -> argparse.ArgumentParser
     )
     parser.set_defaults(parser=parser)
     return parser
+
+
+_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser, Sequence[str]], None]]] = {
+    "fit": ("fit latent faces and write model, pictures and weights", _add_fit),
+    "choose-k": ("measure numbers of components and suggest one", _add_choose_k),
+    "encode": ("write what a model makes of other faces, and how well", _add_encode),
+    "mend": ("replace a marked part of faces by what a model expects there", _add_mend),
+    "generate": (
+        "make random faces from a model and write pictures and recipes",
+        _add_generate,
+    ),
+    "info": ("tell what is in a folder of faces or a model", _add_info),
+    "demo": ("open napari and fit faces there", _add_demo),
+}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.params import changed, parameter
+from napari_latent_faces.options import ReadOptions
 from napari_latent_faces.reading.lazy import (
     Ahead,
     BrokenFaceWarning,
@@ -56,178 +55,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_latent_faces.options import Channel, Resize
     from napari_latent_faces.reading.sources import Entry, Lister
 
 __all__ = [
     "ArchiveError",
     "BrokenFaceWarning",
     "NoFacesError",
-    "ReadOptions",
     "Reading",
     "changes",
     "in_pixels",
     "looks_like_faces",
     "read_faces",
 ]
-
-# -- How a folder of faces is read: one object for the function, the form and the command
-
-Channel = Literal["luminance", "red", "green", "blue"]
-Resize = Literal["crop", "pad", "stretch", "error"]
-
-LARGEST_SIDE = 16384  # pixels; a face has fewer
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    r"""Options of `read_faces`.
-
-    Parameters
-    ----------
-    channel : {"luminance", "red", "green", "blue"}, default="luminance"
-        What is taken of a colour picture. Grey pictures are the same in every channel.
-    size : int or (int, int), optional
-        Height, or height and width, in pixels, that all pictures are scaled to. With a
-        height alone, the width follows the shape of the commonest picture.
-    resize : {"crop", "pad", "stretch", "error"}, default="crop"
-        What is done with a picture of another size than the commonest: scaled until it
-        fills the frame and cut at the middle, scaled until it fits and padded with
-        black, scaled out of shape, or nothing but an error.
-    subjects : str or False, optional
-        How names tell whose face it is: a regular expression that is searched for in
-        each relative name, whose group ``subject``, else its first group, else its
-        whole match is the subject (``r"_(\d+)\."``); a name without a match has the
-        subject ``""``. False: there are no subjects. None: found out from the names.
-    lazy : bool, optional
-        Whether pictures are decoded only when they are looked at. None: when the stack
-        is larger than `memory_budget`.
-    memory_budget : int, optional
-        Bytes that a stack may take before it is lazy. None: a quarter of the memory
-        that is free, at most 512 MiB.
-
-    Raises
-    ------
-    ValueError
-        If a value is not allowed; the message names the option and what it takes.
-    """
-
-    channel: Literal["luminance", "red", "green", "blue"] = parameter(
-        "luminance",
-        "Channel",
-        "What is taken of a colour picture.",
-        choices=("luminance", "red", "green", "blue"),
-    )
-    size: int | tuple[int, int] | None = parameter(
-        None,
-        "Size",
-        "Scale all pictures to this height, or height and width, in pixels.",
-        min=1,
-        max=LARGEST_SIDE,
-        optional=True,
-    )
-    resize: Literal["crop", "pad", "stretch", "error"] = parameter(
-        "crop",
-        "Other sizes",
-        "Pictures of another size are cut to fit (crop), get black borders (pad), are "
-        "pulled out of shape (stretch), or stop the read (error).",
-        choices=("crop", "pad", "stretch", "error"),
-    )
-    subjects: str | Literal[False] | None = parameter(
-        None,
-        "Subjects",
-        "Regular expression that finds the subject in a picture's name; by default the "
-        "folder, or what the names show.",
-        optional=True,
-    )
-    lazy: bool | None = parameter(
-        None,
-        "Lazy",
-        "Decode pictures only when they are looked at; by default when they would fill "
-        "the memory budget.",
-        optional=True,
-        advanced=True,
-    )
-    memory_budget: int | None = parameter(
-        None,
-        "Memory budget",
-        "Bytes that a stack may take before it is read lazily.",
-        min=0,
-        optional=True,
-        advanced=True,
-    )
-
-    def __post_init__(self) -> None:
-        for declared in fields(self):
-            choices = declared.metadata.get("choices")
-            value = getattr(self, declared.name)
-            if choices and value not in choices:
-                raise ValueError(f"{declared.name} must be one of {choices}, got {value!r}.")
-        object.__setattr__(self, "size", _checked_size(self.size))
-        _check_subjects(self.subjects)
-        if not isinstance(self.lazy, bool | None):
-            raise ValueError(  # noqa: TRY004 - as other options
-                f"lazy must be True, False or None, got {self.lazy!r}."
-            )
-        if self.memory_budget is not None and not _is_whole(self.memory_budget, 0):
-            raise ValueError(
-                f"memory_budget must be a number of bytes (0 or more) or None, "
-                f"got {self.memory_budget!r}."
-            )
-
-    def changed(self) -> dict[str, Any]:
-        """Return the options that differ from their defaults, by name."""
-        return changed(self)
-
-    def frame(self, commonest: tuple[int, int]) -> tuple[int, int]:
-        """Return the height and width of the stack, given those of most pictures."""
-        if self.size is None:
-            return commonest
-        if isinstance(self.size, tuple):
-            return self.size
-        height, width = commonest
-        return self.size, min(max(1, round(self.size * width / height)), LARGEST_SIDE)
-
-    def budget(self) -> int:
-        """Return the bytes that a stack may take before it is lazy."""
-        if self.memory_budget is not None:
-            return self.memory_budget
-        import psutil
-
-        return min(512 * 2**20, int(psutil.virtual_memory().available) // 4)
-
-
-def _is_whole(value: Any, least: int, most: float = float("inf")) -> bool:
-    try:
-        return not isinstance(value, bool) and int(value) == value and least <= value <= most
-    except (TypeError, ValueError, OverflowError):
-        return False
-
-
-def _checked_size(size: Any) -> int | tuple[int, int] | None:
-    """Return `size` as plain numbers, or say what is wrong with it."""
-    if size is None:
-        return None
-    sides = tuple(size) if isinstance(size, (tuple, list)) else (size,)
-    if len(sides) in {1, 2} and all(_is_whole(side, 1, LARGEST_SIDE) for side in sides):
-        numbers = tuple(int(side) for side in sides)
-        return numbers[0] if numbers[1:] == () else (numbers[0], numbers[1])
-    raise ValueError(
-        f"size must be a height or (height, width) from 1 to {LARGEST_SIDE} pixels, or None, "
-        f"got {size!r}."
-    )
-
-
-def _check_subjects(subjects: Any) -> None:
-    if subjects is None or subjects is False:
-        return
-    allowed = "subjects must be a regular expression, False or None"
-    if not isinstance(subjects, str):
-        raise ValueError(f"{allowed}, got {subjects!r}.")  # noqa: TRY004 - as other options
-    try:
-        re.compile(subjects)
-    except re.error as error:
-        raise ValueError(f"{allowed}; {subjects!r} is none: {error}.") from error
-
 
 # -- What a read does to pictures that are not all alike, in words ---------------------
 

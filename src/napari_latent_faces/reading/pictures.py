@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from napari_latent_faces.reading import Channel, Resize
+    from napari_latent_faces.options import Channel, Resize
     from napari_latent_faces.reading.sources import Entry
 
 __all__ = [

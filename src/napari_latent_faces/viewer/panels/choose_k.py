@@ -11,12 +11,8 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QSizePolicy
 
-from napari_latent_faces.choosing.search import (
-    ChoiceOptions,
-    iter_choose_k,
-    iter_whole_model,
-    parse_ks,
-)
+from napari_latent_faces.choosing.search import iter_choose_k, iter_whole_model
+from napari_latent_faces.options import ChoiceOptions, parse_ks
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.jobs import LayerJob
