@@ -18,6 +18,7 @@ from napari_latent_faces.viewer.layers import (
     ENCODED_RESIDUAL,
     MENDED,
     encoded_layers,
+    layer_pixels,
     mended_layer,
     resized_view,
     view_of,
@@ -75,9 +76,9 @@ class EncodeJob(FacesJob):
         size = (model.shape[1], model.shape[2])
         self._flat = layer.ndim == 2
         self.stack = match_stack(
-            layer.data, size, layer.metadata, rgb=layer.rgb, name=layer.name
+            layer_pixels(layer), size, layer.metadata, rgb=layer.rgb, name=layer.name
         )
-        own = tuple(layer.data.shape[layer.ndim - 2 : layer.ndim])
+        own = tuple(layer_pixels(layer).shape[layer.ndim - 2 : layer.ndim])
         self._view = resized_view(view_of(layer), own, size)
         self._place = free_place(viewer, layer, (ENCODED, ENCODED_RESIDUAL))
         super().__init__(viewer, layer)
@@ -147,9 +148,9 @@ class MendJob(FacesJob):
     ) -> None:
         self.model, self._face = model, face
         self._flat = layer.ndim == 2
-        shape = layer.data.shape[-2:]
+        shape = layer_pixels(layer).shape[-2:]
         model.check_size(tuple(shape))
-        self.stack = match_stack(layer.data, shape, layer.metadata, name=layer.name)
+        self.stack = match_stack(layer_pixels(layer), shape, layer.metadata, name=layer.name)
         self._marks = marks_on(marks, layer)
         self._marks_name = marks.name
         self._view = view_of(layer)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.viewer.jobs import LayerJob
-from napari_latent_faces.viewer.layers import layer_stack
+from napari_latent_faces.viewer.layers import layer_pixels, layer_stack
 from napari_latent_faces.viewer.marks import fit_mask
 from napari_latent_faces.viewer.results import ResultLayers
 
@@ -69,7 +69,7 @@ class FitSession(LayerJob):
         options: ShowOptions,
         ignore: Any = None,
     ) -> None:
-        stack = layer_stack(faces.data, faces.metadata)
+        stack = layer_stack(layer_pixels(faces), faces.metadata)
         mask_of = None if ignore is None else fit_mask(ignore, faces, IGNORE)
         super().__init__(viewer, faces, lambda: _fitting(stack, params, mask_of))
         self._n_faces = len(stack)

@@ -199,6 +199,7 @@ class LayerJob(Job):
     ) -> None:
         super().__init__(work)
         self.viewer, self.layer = viewer, layer
+        self._is_removed = False
         viewer.layers.events.removed.connect(self._on_removed)
 
     def abandon(self) -> None:
@@ -209,8 +210,21 @@ class LayerJob(Job):
 
     def _on_removed(self) -> None:
         if self.layer not in self.viewer.layers and not self.is_over:
+            self._is_removed = True  # what still comes from the thread is not shown
             # what was shown goes, too, but not while napari still removes this layer
             QTimer.singleShot(0, lambda: self.cancel(self.removed))
+
+    def _on_step(self, step: Any) -> None:
+        if not self._is_removed:
+            super()._on_step(step)
+
+    def _on_value(self, value: Any) -> None:
+        if not self._is_removed:
+            super()._on_value(value)
+
+    def _on_error(self, error: Exception) -> None:
+        if not self._is_removed:
+            super()._on_error(error)
 
 
 class FacesJob(LayerJob):

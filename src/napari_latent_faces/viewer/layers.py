@@ -49,6 +49,7 @@ __all__ = [
     "faces_layer",
     "free_place",
     "gallery_layer",
+    "layer_pixels",
     "layer_stack",
     "live_gallery",
     "mended_layer",
@@ -85,6 +86,8 @@ class FacesView:
         Size of a step along, and origin of, the axes face, y and x.
     key : str
         Tells this layer from others, whatever it is called.
+    rotate, shear, affine, units
+        Those of the layer, as napari has them; None for napari's defaults.
     """
 
     name: str = "faces"
@@ -93,6 +96,10 @@ class FacesView:
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     translate: tuple[float, ...] = (0.0, 0.0, 0.0)
     key: str = ""
+    rotate: Any = None
+    shear: Any = None
+    affine: Any = None
+    units: Any = None
 
     @classmethod
     def of(cls, layer: Any) -> FacesView:
@@ -105,12 +112,43 @@ class FacesView:
             tuple(map(float, layer.scale)),
             tuple(map(float, layer.translate)),
             str(layer.unique_id),
+            np.array(layer.rotate),
+            np.array(layer.shear),
+            np.array(layer.affine.affine_matrix),
+            tuple(layer.units),
         )
+
+    def turned(self, ndim: int) -> dict[str, Any]:
+        """Return what turns a layer of `ndim` axes, of which the last are the faces'."""
+        if self.rotate is None:
+            return {}
+        n = min(ndim, len(self.rotate))
+        rotate, affine = np.eye(ndim), np.eye(ndim + 1)
+        rotate[-n:, -n:] = self.rotate[-n:, -n:]
+        affine[-n - 1 :, -n - 1 :] = self.affine[-n - 1 :, -n - 1 :]
+        shear = np.zeros(ndim * (ndim - 1) // 2)  # those of the last axes come last
+        pairs = n * (n - 1) // 2
+        shear[len(shear) - pairs :] = self.shear[len(self.shear) - pairs :]
+        units = ("pixel",) * (ndim - n) + self.units[-n:]
+        return {"rotate": rotate, "shear": shear, "affine": affine, "units": units}
+
+    def moved(self, y: float, x: float) -> tuple[float, ...]:
+        """Return the origin of pictures so far below and to the right of the faces."""
+        step = np.array([y, x])
+        if self.rotate is not None:
+            step = self.rotate[-2:, -2:] @ np.array([[1, self.shear[-1]], [0, 1]]) @ step
+        origin = np.array(self.translate[-2:]) + step
+        return (*self.translate[:-2], *origin.tolist())
 
     def beside(self, place: int, width: int) -> tuple[float, ...]:
         """Return the origin of pictures that lie `place` faces to the right of the faces."""
         step = width * (1 + GAP) * self.scale[-1]
-        return (*self.translate[:-1], self.translate[-1] + place * step)
+        return self.moved(0, place * step)
+
+
+def layer_pixels(layer: Any) -> Any:
+    """Return the pictures of an image layer, the largest if it has several sizes of them."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def stack_layer(
@@ -145,6 +183,7 @@ def stack_layer(
         "contrast_limits": view.contrast_limits,
         "scale": view.scale,
         "translate": view.beside(place, data.shape[2]),
+        **view.turned(3),
         "metadata": metadata,
     }
     return data, {**look, **colours}, "image"
@@ -441,13 +480,13 @@ def live_gallery(
     span = places + (places - 1) * GAP
     picture = montage(components, gallery_columns(k, span))
     zoom = span * w / picture.shape[1]
-    y, x = view.translate[-2:]
     return picture, {
         "name": f"latent faces [{view.name}]",
         "axis_labels": AXES[1:],
         **component_colours(is_signed=is_signed),
         "scale": tuple(zoom * step for step in view.scale[-2:]),
-        "translate": (y + (h + w * GAP) * view.scale[-2], x),
+        "translate": view.moved((h + w * GAP) * view.scale[-2], 0)[-2:],
+        **view.turned(2),
     }
 
 
@@ -476,6 +515,7 @@ def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> Lay
             **component_colours(is_signed=model.is_signed),
             "scale": (1.0, *view.scale),
             "translate": (0.0, *view.beside(place, w)),
+            **view.turned(4),
             "metadata": _metadata(model, view, "components"),
         },
         "image",
@@ -590,6 +630,7 @@ def view_of(layer: Any) -> FacesView:
         view,
         scale=(1.0,) * missing + view.scale,
         translate=(0.0,) * missing + view.translate,
+        **view.turned(3),
     )
 
 
@@ -689,6 +730,10 @@ def _flat(layer: LayerData) -> LayerData:
     """Return the first picture of a stack's layer."""
     data, kwargs, kind = layer
     last = {key: kwargs[key][-2:] for key in ("axis_labels", "scale", "translate")}
+    if "rotate" in kwargs:
+        last["rotate"] = kwargs["rotate"][-2:, -2:]
+        last["affine"] = kwargs["affine"][-3:, -3:]
+        last["shear"], last["units"] = kwargs["shear"][-1:], kwargs["units"][-2:]
     return np.asarray(data[0]), {**kwargs, **last}, kind
 
 
@@ -721,6 +766,7 @@ def mixed_layer(pixels: NDArray[Any], view: FacesView, place: int) -> LayerData:
             "contrast_limits": view.contrast_limits,
             "scale": view.scale[-2:],
             "translate": view.beside(place, pixels.shape[-1])[-2:],
+            **view.turned(2),
             "metadata": {ROLE_KEY: "mixed", FACES_KEY: view.key},
         },
         "image",

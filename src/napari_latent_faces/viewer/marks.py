@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_latent_faces.masks import FaceMasks, marked_faces, stroke_mask
 from napari_latent_faces.stack import pixel_blocks
+from napari_latent_faces.viewer.layers import layer_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,9 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
         raise ValueError(
             f"{layer.name} has {layer.ndim} axes: a mask has two (y, x), or three (face, y, x)."
         )
-    size = tuple(faces.data.shape[-2:] if not faces.rgb else faces.data.shape[-3:-1])
+    size = tuple(
+        layer_pixels(faces).shape[-2:] if not faces.rgb else layer_pixels(faces).shape[-3:-1]
+    )
     n_axes = min(layer.ndim, faces.ndim)
     # from pixels of the faces to those of the mask, over the axes that both have
     onto = np.linalg.inv(grid_of(layer, layer.ndim)) @ _padded(
@@ -80,7 +83,7 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
             f"{layer.name} is turned against the faces so that one of its planes crosses "
             "several: turn it back."
         )
-    n = len(faces.data) if faces.ndim == 3 else None
+    n = len(layer_pixels(faces)) if faces.ndim == 3 else None
     if hasattr(layer, "shape_type"):
         return _drawn(layer, np.linalg.inv(onto), n, size)
     data = layer.data
@@ -108,7 +111,7 @@ def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
     ValueError
         As `marks_on` does.
     """
-    words, n = f"{field}: {layer.name}", len(faces.data)
+    words, n = f"{field}: {layer.name}", len(layer_pixels(faces))
     try:
         marks_of = marks_on(layer, faces)
     except ValueError as error:
@@ -169,9 +172,9 @@ def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     """
     from napari.layers import Labels
 
-    height, width = faces.data.shape[-2:]
+    height, width = layer_pixels(faces).shape[-2:]
     n_axes = 3 if each and faces.ndim == 3 else 2
-    shape = (len(faces.data), height, width)[-n_axes:]
+    shape = (len(layer_pixels(faces)), height, width)[-n_axes:]
     mask = Labels(
         np.zeros(shape, np.uint8),
         name=f"mask [{faces.name}]",

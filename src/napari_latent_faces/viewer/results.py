@@ -16,6 +16,7 @@ from napari_latent_faces.viewer.layers import (
     FacesView,
     components_layer,
     gallery_layer,
+    layer_pixels,
     live_gallery,
     reconstruction_layer,
     residual_layer,
@@ -273,7 +274,7 @@ class ResultLayers:
         view, places = self._view(), self.options.places
         wanted = {"reconstruction": reconstruction_layer(model, view)}
         if self.options.residual:
-            wanted["residual"] = residual_layer(self.faces.data, model, view)
+            wanted["residual"] = residual_layer(layer_pixels(self.faces), model, view)
         if self.options.slider:
             wanted["components"] = components_layer(model, view, places)
         else:

@@ -16,7 +16,7 @@ from napari_latent_faces.options import ChoiceOptions, parse_ks
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.jobs import LayerJob
-from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, layer_stack
+from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, layer_pixels, layer_stack
 from napari_latent_faces.viewer.panels.form import form_of, make_fields, read_fields
 from napari_latent_faces.viewer.panels.panel import (
     NO_FACES,
@@ -183,7 +183,7 @@ class ChooseKWidget(Container[Widget]):
         try:
             ks = parse_ks(self.ks.value)
             options = read_fields(ChoiceOptions, self.effort)
-            stack = layer_stack(layer.data, layer.metadata)
+            stack = layer_stack(layer_pixels(layer), layer.metadata)
         except (TypeError, ValueError) as error:
             show_error(harmless_lines(str(error)))
             return
@@ -258,7 +258,7 @@ class ChooseKWidget(Container[Widget]):
             self._show_layers(model)
             return
         try:
-            stack = layer_stack(layer.data, layer.metadata)
+            stack = layer_stack(layer_pixels(layer), layer.metadata)
         except (TypeError, ValueError) as error:
             show_error(harmless_lines(str(error)))
             return

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up, shrunk
 from napari_latent_faces.viewer.jobs import QuietJob
+from napari_latent_faces.viewer.layers import layer_pixels
 from napari_latent_faces.viewer.panels.panel import Wires, settle
 from napari_latent_faces.viewer.panels.pictures import PictureStrip, Portrait, StripItem
 from napari_latent_faces.viewer.session import FacePictures, focus_of, galleries_of, label_faces
@@ -430,7 +431,7 @@ class ExplainWidget(QWidget):
     def _look_for_faces(self, known: Explained) -> FacePictures:
         """Return the pictures of the faces, new ones if they are in another layer now."""
         layer = self._focus.faces
-        images = None if layer is None else layer.data
+        images = None if layer is None else layer_pixels(layer)
         if self._faces is None or self._faces.images is not images:
             if self._faces is not None:
                 self._faces.close()
