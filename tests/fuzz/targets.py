@@ -6,6 +6,7 @@ result that is not sound. Seeds are made here; no file of anybody else is used.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -13,15 +14,18 @@ import tempfile
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.sparse
 from PIL import Image
 
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.model_file import ModelFileError, is_model_file, read_model
 from napari_latent_faces.params import NMFParams, PCAParams
+from napari_latent_faces.reading.arrays import ArraysError, read_arrays
 from napari_latent_faces.reading.pictures import (
     DEPTHS,
     BrokenPictureError,
@@ -37,7 +41,9 @@ from napari_latent_faces.reading.sources import (
     list_archive,
     looks_like_faces,
 )
+from tests.memory import peak_memory
 from tests.pictures import MODES, encoded, face, picture
+from tests.reading.arrays import made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,9 +240,48 @@ def member_seeds() -> list[bytes]:
     return seeds
 
 
+# -- arrays ----------------------------------------------------------------------
+
+
+def arrays(content: bytes) -> None:
+    """Read bytes as a file of numbers: pictures, or the one declared error, in few bytes."""
+    for name in ("a.mat", "a.npz", "a.csv"):  # the others are known by how they start
+        with suppress(ArraysError):
+            peak = peak_memory(partial(_assert_faces, content, name))
+            assert peak < 2**28, f"{peak} bytes from {len(content)}"
+
+
+def _assert_faces(content: bytes, name: str) -> None:
+    found = read_arrays(content, name=name)
+    assert found.images.ndim in {3, 4}
+    assert found.images.size
+    assert found.images.dtype.kind in "uif"
+    assert found.labels is None or len(found.labels) == len(found.images)
+    assert all(isinstance(note, str) for note in found.notes)
+
+
+def array_seeds() -> list[bytes]:
+    faces, owners = made.faces(8, 12, 10), made.owners(8)
+    rows = made.LAYOUTS["rows F"](faces)
+    people = np.array([(face, 1) for face in faces], [("image", object), ("id", object)])
+    seeds = [made.mat(packed=packed, fea=rows, gnd=owners) for packed in (False, True)]
+    seeds += [
+        made.mat(version="4", faces=rows.T.astype(float)),
+        made.mat(packed=False, a=made.cells(list(faces)), names=made.cells(["a", "bc"])),
+        made.mat(packed=False, s={"images": faces, "label": owners, "text": "text"}),
+        made.mat(packed=False, people=people),
+        made.mat(packed=False, v=scipy.sparse.csc_array(rows.astype(float))),
+    ]
+    seeds += [made.npy(faces), made.npy(np.asfortranarray(rows.T)), made.npy(rows.astype(str))]
+    seeds += [made.npz(images=faces, labels=owners), made.idx(faces), gzip.compress(rows)]
+    seeds += [made.csv(rows), made.csv(rows, [f"p{i}" for i in range(120)], ";")]
+    return [*seeds, made.fer2013(faces, owners), made.cbcl(faces, owners)]
+
+
 TARGETS = {
     "pictures": Target(a_picture, picture_seeds),
     "archives": Target(an_archive, archive_seeds),
     "models": Target(a_model_file, model_seeds),
     "members": Target(members_of_a_model, member_seeds),
+    "arrays": Target(arrays, array_seeds),  # HDF5, which is read in C, is fuzzed by its makers
 }

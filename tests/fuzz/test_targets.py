@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.fuzz.targets import TARGETS
 
-N_RUNS = {"pictures": 1500, "archives": 400, "models": 400, "members": 800}
+N_RUNS = {"pictures": 1500, "archives": 400, "models": 400, "members": 800, "arrays": 600}
 WORDS = [b"", b"\0", b"\xff" * 4, b"\xff" * 8, b"\0\0\0\x80", b"-1", b"9" * 30, b"[" * 3000]
 
 

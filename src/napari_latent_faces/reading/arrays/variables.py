@@ -1,0 +1,187 @@
+"""Named variables of a file, and the guards that all files are read behind."""
+
+from __future__ import annotations
+
+import io
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+# What is compressed may unpack to this many bytes, or to this many times its size: zeros
+# shrink a thousandfold, pictures do not.
+FREE_BYTES = 64 * 2**20
+
+
+BOMB_RATIO = 200
+
+
+PIECE = 2**20
+
+
+NUMBERS = "buif"  # kinds of NumPy types that can be pixels
+
+
+MOST_NODES = 200_000  # cells, fields and groups that are looked at in one file
+
+
+MOST_DEPTH = 4
+
+
+class ArraysError(ValueError):
+    """A file of numbers cannot be read as faces; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of a file, whose content is read when it is asked for.
+
+    Parameters
+    ----------
+    name : str
+        As the file has it; fields of structs and groups after a dot. Empty where a file
+        holds one array only.
+    shape : tuple of int
+        Of the array, or of the cell array.
+    dtype : numpy.dtype or None
+        Of the numbers or text; None for cells.
+    load : callable
+        Returns the array, or the cells as a list of arrays, text or further lists.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+    load: Callable[[], Any]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it is an array of numbers."""
+        return self.dtype is not None and self.dtype.kind in NUMBERS
+
+    @property
+    def size(self) -> int:
+        """Number of elements or cells."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a file of numbers holds.
+
+    Parameters
+    ----------
+    name : str
+        The file's, for messages.
+    variables : tuple of Variable
+        In the order of the file.
+    columns_first : bool
+        Whether it comes from MATLAB, which stores pictures column by column.
+    notes : tuple of str
+        What was left out.
+    """
+
+    name: str
+    variables: tuple[Variable, ...]
+    columns_first: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+@contextmanager
+def damage_named(name: str) -> Iterator[None]:
+    """Turn what libraries raise on damaged bytes into the one declared error.
+
+    Parameters
+    ----------
+    name : str
+        The file that is named in it.
+
+    Raises
+    ------
+    ArraysError
+        Whatever is wrong, but for paths that cannot be opened.
+    """
+    try:
+        yield
+    except ArraysError as error:
+        if not str(error).startswith(f"{name}: "):
+            error.args = (f"{name}: {str(error).rstrip('.')}.", *error.args[1:])
+        raise
+    except MemoryError as error:
+        raise ArraysError(f"{name}: it does not fit into memory.") from error
+    except Exception as error:  # h5py, scipy and zlib raise nearly any kind
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ArraysError(f"{name}: it is damaged, or no such file ({reason}).") from error
+
+
+def opened(source: str | bytes) -> IO[bytes]:
+    """Open a file, or bytes as one."""
+    return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+
+
+def head_of(source: str | bytes) -> bytes:
+    """Return how a file begins."""
+    with opened(source) as file:
+        return file.read(1024)
+
+
+def size_of(source: str | bytes) -> int:
+    """Return the number of bytes of a file."""
+    return len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+
+
+def is_bomb(packed: int, unpacked: int) -> bool:
+    """Tell whether so many bytes cannot have come from so few honestly."""
+    return unpacked > FREE_BYTES and unpacked > BOMB_RATIO * packed
+
+
+def bomb(packed: int) -> ArraysError:
+    """Return the error for a bomb."""
+    return ArraysError(f"{packed} bytes unpack to more than {BOMB_RATIO} times as many: a bomb")
+
+
+def mapped(
+    source: str | bytes,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    offset: int,
+    order: str = "C",
+) -> NDArray[Any]:
+    """Map an array into memory, if as many bytes are there as it takes."""
+    declared, there = math.prod(shape) * dtype.itemsize, size_of(source) - offset
+    if declared > there:
+        raise ArraysError(
+            f"it declares {times(shape)} numbers of type {dtype}, {declared} bytes, but "
+            f"{there} are there: it was cut off"
+        )
+    if declared == 0:
+        return np.empty(shape, dtype)
+    flat: NDArray[Any]
+    if isinstance(source, bytes):
+        flat = np.frombuffer(source, dtype, math.prod(shape), offset)
+        return flat.reshape(shape, order="F" if order == "F" else "C")
+    return np.memmap(source, dtype, "r", offset, shape, "F" if order == "F" else "C")
+
+
+def times(shape: Iterable[int]) -> str:
+    """Return a shape as a reader writes it."""
+    return " x ".join(map(str, shape)) or "1"
+
+
+def leaves(value: Any) -> Iterable[Any]:
+    """Yield what is in a list and in all lists in it."""
+    if isinstance(value, list):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value

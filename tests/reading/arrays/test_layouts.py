@@ -1,0 +1,202 @@
+"""Axes and orders are found out, and options have the last word."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_latent_faces.reading.arrays import ArrayOptions, ArraysError, read_arrays
+from tests.reading.arrays import made
+
+SIZES = [(40, 32), (32, 32), (24, 30), (28, 20), (56, 46)]
+
+
+def read(content, name, **options):
+    return read_arrays(content, ArrayOptions(**options), name=name)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("layout", made.LAYOUTS)
+@pytest.mark.parametrize("n", [5, 23, 60])
+def test_layouts_are_found_out(size, layout, n):
+    faces = made.faces(n, *size)
+    kept = made.LAYOUTS[layout](faces)
+    from_matlab = "F" in layout
+    content = made.mat(M=kept) if from_matlab else made.npy(kept)
+    found = read(content, "a.mat" if from_matlab else "a.npy")
+    np.testing.assert_array_equal(found.images, faces)
+
+
+@pytest.mark.parametrize("layout", ["rows F", "columns F", "h w n"])
+@pytest.mark.parametrize("container", ["mat", "mat73", "npz"])
+def test_containers_know_their_order(layout, container):
+    faces = made.faces(30, 40, 32)
+    content = getattr(made, container)(fea=made.LAYOUTS[layout](faces))
+    found = read(content, "a.npz" if container == "npz" else "a.mat")
+    np.testing.assert_array_equal(found.images, faces)
+
+
+def test_matlab_matrices_of_rows_in_c_order_are_recognized():
+    faces = made.faces(30, 32, 32)
+    found = read(made.mat(fea=made.LAYOUTS["rows C"](faces)), "a.mat")
+    np.testing.assert_array_equal(found.images, faces)
+    assert "row by row (C)" in found.decided
+
+
+def test_the_decision_is_told_in_one_line():
+    faces = made.faces(30, 40, 32)
+    found = read(made.mat(faces=made.LAYOUTS["columns F"](faces)), "a.mat")
+    assert found.decided == (
+        "30 faces of 40 x 32 (height x width) from the columns of 'faces', MATLAB order (F)"
+    )
+    assert found.notes[0].startswith(found.decided)
+    assert "shape" in found.notes[1]  # what to say if it is wrong
+
+
+def test_labels_tell_the_axis_where_both_would_do():
+    """400 faces of 400 pixels, but for the labels a coin toss."""
+    faces = made.faces(400, 20, 20)
+    square = made.LAYOUTS["rows C"](faces)
+    assert square.shape == (400, 400)
+    found = read(made.npz(images=square[:361], labels=np.arange(361) // 10), "a.npz")
+    np.testing.assert_array_equal(found.images, faces[:361])
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        {"imSize": np.array([40, 32])},
+        {"height": 40, "width": 32},
+        {"n": 40, "m": 32},
+        {"h": np.int64(40), "w": np.int64(32)},
+    ],
+)
+def test_sizes_in_the_file_win(hint):
+    """Noise has no shape of its own, so only the file can tell."""
+    faces = made.faces(12, 40, 32)
+    found = read(made.mat(faces=made.LAYOUTS["columns F"](faces), **hint), "a.mat")
+    np.testing.assert_array_equal(found.images, faces)
+    assert any("The size is that of" in note for note in found.notes)
+
+
+def test_sizes_of_something_else_are_ignored():
+    faces = made.faces(12, 40, 32)
+    found = read(made.mat(faces=made.LAYOUTS["columns F"](faces), n=12, m=7), "a.mat")
+    np.testing.assert_array_equal(found.images, faces)
+
+
+@given(
+    n=st.integers(1, 9),
+    h=st.integers(1, 12),
+    w=st.integers(1, 12),
+    layout=st.sampled_from(list(made.LAYOUTS)),
+    container=st.sampled_from(["npy", "npz", "mat", "mat73", "hdf5", "csv"]),
+    dtype=st.sampled_from(["u1", "u2", "f4", "f8", ">i2"]),
+    fortran=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_whatever_is_said_is_done(n, h, w, layout, container, dtype, fortran, seed):
+    """With all options given, any numbers come back as they were put in."""
+    pictures = np.random.default_rng(seed).integers(0, 256, (n, h, w)).astype(dtype)
+    if n in {1, h * w, 3 * h * w} or (n == 1 or h == 1 or w == 1):
+        return  # one row may be one picture
+    kept = np.asarray(made.LAYOUTS[layout](pictures), order="F" if fortran else "C")
+    if container == "csv":
+        if kept.ndim == 3:
+            return
+        content, name = gzip.compress(made.csv(kept)), "a.csv.gz"
+    elif container == "npy":
+        content, name = made.npy(kept), "a.npy"
+    else:
+        name = {"mat": "a.mat", "mat73": "a.mat", "npz": "a.npz", "hdf5": "a.h5"}[container]
+        content = getattr(made, container)(v=kept)
+    options = {"shape": (h, w)}
+    options["faces"] = "columns" if layout.startswith(("columns", "h w")) else "rows"
+    options["order"] = "F" if layout.endswith("F") else "C"
+    found = read(content, name, **options)
+    np.testing.assert_array_equal(found.images, pictures)
+
+
+@given(
+    n=st.integers(5, 40),
+    size=st.sampled_from(SIZES),
+    layout=st.sampled_from(list(made.LAYOUTS)),
+    packed=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_drawn_faces_come_back(n, size, layout, packed, seed):
+    faces = made.faces(n, *size, seed=seed)
+    owners = made.owners(n)
+    kept = made.LAYOUTS[layout](faces)
+    content = made.mat(packed=packed, fea=kept, gnd=owners)
+    if layout.endswith("C"):
+        content = made.npz(images=kept, labels=owners)
+    found = read(content, "a.npz" if layout.endswith("C") else "a.mat")
+    np.testing.assert_array_equal(found.images, faces)
+    assert found.labels == tuple(map(str, owners))
+
+
+@pytest.mark.parametrize("layout", ["last", "first", "matlab"])
+def test_colour(layout):
+    grey = made.faces(12, 40, 32).astype(float)
+    colour = np.stack([grey, 0.7 * grey, 0.5 * grey], axis=-1).astype(np.uint8)
+    axes = {"last": (0, 1, 2, 3), "first": (0, 3, 1, 2), "matlab": (1, 2, 3, 0)}[layout]
+    found = read(made.npy(colour.transpose(axes)), "a.npy")
+    np.testing.assert_array_equal(found.images, colour)
+    assert "12 colour faces" in found.decided
+
+
+@pytest.mark.parametrize("planes", [False, True])
+def test_flattened_colour_with_a_given_shape(planes):
+    grey = made.faces(12, 40, 32).astype(float)
+    colour = np.stack([grey, 0.7 * grey, 0.5 * grey], axis=-1).astype(np.uint8)
+    kept = colour.transpose(0, 3, 1, 2) if planes else colour
+    found = read(made.npy(kept.reshape(12, -1)), "a.npy", shape=(40, 32))
+    np.testing.assert_array_equal(found.images, colour)
+
+
+def test_one_picture_is_one_face():
+    face = made.faces(1, 40, 32)[0]
+    assert read(made.npy(face), "a.npy").images.shape == (1, 40, 32)
+    colour = np.stack([face] * 3, axis=-1)
+    assert read(made.npy(colour), "a.npy").images.shape == (1, 40, 32, 3)
+    flat = read(made.npy(face.ravel()), "a.npy", shape=(40, 32))
+    np.testing.assert_array_equal(flat.images, face[np.newaxis])
+
+
+def test_persons_by_pictures():
+    faces = made.faces(20, 40, 32)
+    found = read(made.npy(faces.reshape(4, 5, 40, 32)), "a.npy")
+    np.testing.assert_array_equal(found.images, faces)
+
+
+def test_a_wrong_shape_is_told_with_the_numbers():
+    content = made.npy(made.LAYOUTS["rows C"](made.faces(20, 40, 32)))
+    with pytest.raises(ArraysError, match=r"20 x 1280.*41 x 32 has 1312 pixels"):
+        read(content, "a.npy", shape=(41, 32))
+
+
+def test_what_is_no_rectangle_asks_for_a_shape():
+    with pytest.raises(ArraysError, match=r"shape=\(h, w\)"):
+        read(made.npy(np.ones((20, 1283))), "a.npy")
+
+
+def test_what_is_no_picture_is_refused_unless_asked_for():
+    noise = np.random.default_rng(0).random((30, 1024))
+    with pytest.raises(ArraysError, match="does not look like pictures"):
+        read(made.npy(noise), "a.npy")
+    found = read(made.npy(noise), "a.npy", shape=(32, 32))
+    assert found.images.shape == (30, 32, 32)
+    assert any("no pictures" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"shape": (3,)}, {"shape": 4}, {"faces": "row"}, {"order": "f"}, {"variable": 3}]
+)
+def test_options_are_checked(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ArrayOptions(**wrong)

@@ -1,0 +1,106 @@
+"""Real faces, kept in every way that people keep them, become what they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_latent_faces.reading.arrays import ArrayOptions, ArraysError, read_arrays
+
+KEPT = {
+    "X_l_face.mat": "4",
+    "brunton_allFaces.mat": "4",
+    "dengcai_fea_gnd.mat": "4",
+    "v73_fea_gnd.mat": "4",
+    "umist_cell.mat": "4",
+    "images_labels.npz": "4",
+    "face_data_target.csv": "4",
+    "fer2013.csv": "4",
+    "faces_columns.mat": None,
+    "hwn.mat": None,
+    "hwn_fortran.npy": None,
+    "rows.npy": None,
+    "rows.csv.gz": None,
+    "faces-idx3-ubyte.gz": None,
+    "truth.npy": None,
+}
+
+
+@pytest.fixture(scope="module")
+def containers(data):
+    return data / "containers"
+
+
+@pytest.fixture(scope="module")
+def truth(containers):
+    return np.load(containers / "truth.npy")
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_every_container_of_the_same_faces(containers, truth, name):
+    found = read_arrays(containers / name)
+    np.testing.assert_array_equal(found.images, truth)
+    assert found.decided.startswith("40 faces of 56 x 46")
+    if KEPT[name]:
+        assert found.labels == tuple(str(i // 10 + 1) for i in range(40))
+    else:
+        assert found.labels is None
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_every_container_from_its_bytes(containers, truth, name):
+    found = read_arrays((containers / name).read_bytes(), name=name)
+    np.testing.assert_array_equal(found.images, truth)
+
+
+def test_cbcl_keeps_grey_from_0_to_1(containers, truth):
+    found = read_arrays(containers / "svm.train.normgrey")
+    np.testing.assert_allclose(found.images, truth / 255, atol=1e-6)
+    assert found.labels is None  # all are faces, which says not whose
+
+
+def test_yale(containers):
+    found = read_arrays(containers / "Yale_32x32.mat")
+    assert found.images.shape == (165, 32, 32)
+    assert found.labels[0] == found.labels[10] == "1"
+    assert found.labels[-1] == "15"
+    assert len(set(found.labels)) == 15
+    mean = found.images.mean(axis=0)  # upright: its mirror image is like it
+    assert np.abs(mean - mean[:, ::-1]).mean() < 0.5 * np.abs(mean - mean[::-1]).mean()
+
+
+def test_faces_along_the_last_axis(containers):
+    path = containers / "ese2240_hwn_faces.npy"
+    found = read_arrays(path)
+    np.testing.assert_array_equal(found.images, np.moveaxis(np.load(path), -1, 0))
+    assert "112 x 92 (height x width)" in found.decided
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("rows.npy", {"shape": (56, 46), "faces": "rows", "order": "C"}),
+        ("rows.npy", {"shape": (56, 46)}),
+        ("faces_columns.mat", {"shape": (56, 46), "faces": "columns", "order": "F"}),
+        ("faces_columns.mat", {"variable": "faces", "faces": "columns"}),
+        ("X_l_face.mat", {"variable": "x"}),
+        ("hwn.mat", {"faces": "columns", "order": "C"}),
+        ("truth.npy", {"faces": "rows", "shape": (56, 46)}),
+    ],
+)
+def test_options_that_say_what_is_so(containers, truth, name, options):
+    found = read_arrays(containers / name, ArrayOptions(**options))
+    np.testing.assert_array_equal(found.images, truth)
+
+
+def test_options_win_over_what_is_likely(containers, truth):
+    wrong = ArrayOptions(shape=(46, 56), faces="rows", order="C")
+    found = read_arrays(containers / "rows.npy", wrong)
+    np.testing.assert_array_equal(found.images, truth.reshape(40, 46, 56))
+    turned = read_arrays(containers / "truth.npy", ArrayOptions(order="F"))
+    np.testing.assert_array_equal(turned.images, truth.swapaxes(1, 2))
+
+
+def test_parquet_is_named_with_a_way_out(containers):
+    with pytest.raises(ArraysError, match=r"parquet: it is a Parquet table.*savez"):
+        read_arrays(containers / "train-00000-of-00001.parquet")
