@@ -120,7 +120,7 @@ def _peaks(rows: NDArray[Any]) -> NDArray[Any]:
 StopReason = Literal["converged", "max_iter", "stopped"]
 
 # a library by its name, and the module that is loaded where it is used
-_ARITHMETIC = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy"}
+_ARITHMETIC = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy", "numba": "numba"}
 _LONGEST = 2**20  # letters that a mask may take in a script and in the head of a file
 
 
@@ -239,8 +239,6 @@ def library_versions() -> dict[str, str]:
     for name, module in _ARITHMETIC.items():
         if version := getattr(sys.modules.get(module), "__version__", None):
             versions[name] = version
-    if "napari_latent_faces.solvers.kernel" in sys.modules:  # compiled by numba
-        versions["numba"] = sys.modules["numba"].__version__
     return versions
 
 
