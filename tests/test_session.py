@@ -202,8 +202,10 @@ def test_what_is_wrong_with_the_pictures_is_shown(viewer, qtbot, notes):
     made = FitSession(viewer, bad, NMFParams(n_components=2), ShowOptions())
     assert "failed" in run(qtbot, made)
     assert notes == [
-        "error: 'face 0' (and 4 other faces) has NaN or infinite pixels; replace them first, "
-            "or mark them with mask= (missing='nan' marks those that are NaN)."
+        (
+            "error: 'face 0' (and 4 other faces) has NaN or infinite pixels; replace them "
+            "first, or mark them with mask= (missing='nan' marks those that are NaN)."
+        )
     ]
     assert [layer.name for layer in viewer.layers] == ["orl", "bad"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from napari_latent_faces.masks import split_mask
 from napari_latent_faces.model import LatentFaces, Provenance, normalized, unit_maximum
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.solvers.blocks import face_errors
+from napari_latent_faces.solvers.blocks import face_errors, on_one_blas_thread
 from napari_latent_faces.solvers.cluster import chosen_client
 from napari_latent_faces.solvers.given import Given, given
 from napari_latent_faces.solvers.masked import iter_missing
@@ -352,7 +352,9 @@ def iter_fit(
         images = as_pictures(images, shape)
     images, mask = split_mask(images, mask, missing)
     if params is None or isinstance(params, NMFParams):
-        return iter_fit_nmf(images, params, start=start, mask=mask, client=client, **changes)
+        return on_one_blas_thread(
+            iter_fit_nmf(images, params, start=start, mask=mask, client=client, **changes)
+        )
     _check_plain(params, start, mask, client)
     from napari_latent_faces.solvers.methods import check_method_memory as check_memory
     from napari_latent_faces.solvers.methods import iter_method
@@ -364,7 +366,7 @@ def iter_fit(
     stack = as_stack(images)
     _check_counts(stack, params)
     check_memory(stack, params)
-    return iter_method(stack, params)
+    return on_one_blas_thread(iter_method(stack, params))
 
 
 def fit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HANDOVER",
+    "IMPORT_LOCK",
     "SHARES",
     "Block",
     "Crew",
@@ -39,6 +41,7 @@ __all__ = [
     "cut",
     "face_errors",
     "norm",
+    "on_one_blas_thread",
     "one_blas_thread",
     "processors",
     "relative_error",
@@ -294,23 +297,26 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-class _SharedLimit:
+IMPORT_LOCK = threading.RLock()
+"""Held while SciPy or scikit-learn may be imported first, which fails in two threads."""
+
+
+class _BlasLimit:
     """Keeps BLAS at one thread while anyone asks for it; the last to leave lifts it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
         self._limit: Any = None
-        self._controller: Any = None
+        self._controllers: dict[bool, Any] = {}
 
     def enter(self) -> None:
-        import scipy.linalg  # noqa: F401 - has a BLAS of its own, to be limited as well
-        from threadpoolctl import ThreadpoolController
-
         with self._lock:
             if self._users == 0:
-                self._controller = self._controller or ThreadpoolController()
-                self._limit = self._controller.limit(limits=1, user_api="blas")
+                controller = self._controller()
+                self._release(controller)
+                self._limit = controller.limit(limits=1, user_api="blas")
+                self._release(controller)
             self._users += 1
 
     def leave(self) -> None:
@@ -318,22 +324,61 @@ class _SharedLimit:
             self._users -= 1
             if self._users == 0:
                 self._limit.restore_original_limits()
+                self._release(self._controller())
+
+    def _controller(self) -> Any:
+        """Return a controller of all BLAS that are loaded: SciPy has one of its own."""
+        has_scipy = "scipy.linalg" in sys.modules
+        if has_scipy not in self._controllers:
+            from threadpoolctl import ThreadpoolController
+
+            self._controllers[has_scipy] = ThreadpoolController()
+        return self._controllers[has_scipy]
+
+    @staticmethod
+    def _release(controller: Any) -> None:
+        """Let any thread set the limit next.
+
+        Recent releases of threadpoolctl ignore all threads but the first that set a limit of
+        OpenBLAS; here a lock and a count see to it that threads do not fight over it.
+        """
+        for library in controller.lib_controllers:
+            release = getattr(library, "clear_controlling_thread", None)
+            if release is not None:
+                release(force=True)
 
 
-_LIMIT = _SharedLimit()
+_BLAS_LIMIT = _BlasLimit()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS at one thread a caller: the blocks are what runs side by side.
 
-    Fits that overlap share the limit, so that none lifts it under another.
+    So the sums do not depend on the number of processors. Fits that overlap share the limit,
+    whatever threads they run in, so that none lifts it under another.
     """
-    _LIMIT.enter()
+    _BLAS_LIMIT.enter()
     try:
         yield
     finally:
-        _LIMIT.leave()
+        _BLAS_LIMIT.leave()
+
+
+def on_one_blas_thread(steps: Generator[Item, Any, Result]) -> Generator[Item, Any, Result]:
+    """Run a generator with `one_blas_thread` while it works, not while it waits."""
+    sent = None
+    try:
+        while True:
+            with one_blas_thread():
+                try:
+                    item = steps.send(sent)
+                except StopIteration as end:
+                    result: Result = end.value
+                    return result
+            sent = yield item
+    finally:
+        steps.close()
 
 
 # -- How far a reconstruction is from the pictures -------------------------------------
@@ -449,7 +494,8 @@ def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss
     C. Fevotte, J. Idier: Algorithms for nonnegative matrix factorization with the
     beta-divergence. Neural Computation 23 (2011), doi:10.1162/NECO_a_00168.
     """
-    from scipy.special import kl_div
+    with IMPORT_LOCK:
+        from scipy.special import kl_div
 
     total = 0.0
     for rows in row_blocks(*X.shape):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_latent_faces.solvers.blocks import cut, one_blas_thread, row_squares
+from napari_latent_faces.solvers.blocks import cut, row_squares
 from napari_latent_faces.solvers.kernel import SWEEPS, sweep
 from napari_latent_faces.steps import drain
 
@@ -240,10 +240,6 @@ class Descent:
 
     def iterate(self) -> Iterator[None]:
         """Make one iteration; yield now and then during a long one."""
-        with one_blas_thread():
-            yield from self._iterate()
-
-    def _iterate(self) -> Iterator[None]:
         beta = 0.0 if self.W is self._W_before else self.beta
         guess, self._guess = self._guess, None
         H, G = self._step_ahead(beta) if guess is None else (guess, self._products(guess))

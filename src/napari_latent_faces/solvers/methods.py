@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +12,7 @@ import numpy as np
 from napari_latent_faces.fitting import ConvergenceWarning, FitStep
 from napari_latent_faces.model import LatentFaces, Provenance, normalized, unit_maximum
 from napari_latent_faces.solvers.blocks import (
+    IMPORT_LOCK,
     FaceBlocks,
     block_bytes,
     face_errors,
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
-    from threadpoolctl import ThreadpoolController
 
     from napari_latent_faces.fitting import Fitting
     from napari_latent_faces.model import StopReason
@@ -63,7 +60,6 @@ __all__ = [
     "iter_minibatch_nmf",
     "iter_pca",
     "needed_by_method",
-    "spared_processor",
     "weights_and_error",
 ]
 
@@ -192,21 +188,6 @@ def _checked_scale(stack: FaceStack) -> float:
     if has_own_scale(stack.dtype):
         return unit_scale(0.0, stack.dtype)
     return unit_scale(peak(stack.images, stack.names), stack.dtype)
-
-
-@contextmanager
-def spared_processor() -> Iterator[None]:
-    """Leave one processor to the window: waiting BLAS threads spin and would take it."""
-    spare = max(1, (os.cpu_count() or 1) - 1)
-    with _controller().limit(limits=spare, user_api="blas"):
-        yield
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 # -- What a fit of each method takes beside the stack, told before it starts -----------
@@ -391,7 +372,8 @@ def iter_dictionary(rows: Rows, params: DictionaryParams) -> Finding:
     Found
         Components.
     """
-    from sklearn.decomposition import MiniBatchDictionaryLearning
+    with IMPORT_LOCK:
+        from sklearn.decomposition import MiniBatchDictionaryLearning
 
     rows.check_differences()
     learner = MiniBatchDictionaryLearning(
@@ -407,7 +389,8 @@ def iter_dictionary(rows: Rows, params: DictionaryParams) -> Finding:
 
 def iter_minibatch_nmf(rows: Rows, params: MiniBatchNMFParams) -> Finding:
     """Learn non-negative components; parameters and steps as in `iter_dictionary`."""
-    from sklearn.decomposition import MiniBatchNMF
+    with IMPORT_LOCK:
+        from sklearn.decomposition import MiniBatchNMF
 
     size = _batch_size(params, rows)
     learner = MiniBatchNMF(
@@ -421,7 +404,8 @@ def iter_minibatch_nmf(rows: Rows, params: MiniBatchNMFParams) -> Finding:
 
 def iter_kmeans(rows: Rows, params: KMeansParams) -> Finding:
     """Find the means of groups of faces; parameters and steps as in `iter_dictionary`."""
-    from sklearn.cluster import MiniBatchKMeans
+    with IMPORT_LOCK:
+        from sklearn.cluster import MiniBatchKMeans
 
     learner = MiniBatchKMeans(
         params.n_components,
@@ -452,8 +436,7 @@ def _learn(
         for batch in rows.batches(size, rng):
             iteration += 1
             whole = float(np.vdot(batch, batch))
-            with spared_processor():
-                learner.partial_fit((batch - base).astype(dtype or rows.dtype, copy=False))
+            learner.partial_fit((batch - base).astype(dtype or rows.dtype, copy=False))
             H = _components(learner).astype(rows.dtype)
             seen.append((batch_error(batch - base, H, params)[0], whole))
             error = float(np.sqrt(np.divide(*np.sum(seen, axis=0))))
@@ -539,23 +522,23 @@ def iter_ica(rows: Rows, params: ICAParams) -> Finding:
     ValueError
         If there are more components than directions in which the faces differ.
     """
-    from sklearn.decomposition import fastica
+    with IMPORT_LOCK:
+        from sklearn.decomposition import fastica
 
     V, _, stopped = yield from _axes(rows, params, "auto")
     scores = np.concatenate([(block - rows.mean()) @ V.T for _, block in rows.blocks()])
     _check_rank(scores, params)
     by_pixel = params.independent == "pictures"
-    with spared_processor():
-        whitening, rotation, _, n_iter = fastica(
-            V.T.astype(np.float64) if by_pixel else scores,
-            whiten="unit-variance",
-            fun=params.fun,
-            max_iter=params.max_iter,
-            tol=params.tol,
-            random_state=params.random_state,
-            compute_sources=False,
-            return_n_iter=True,
-        )
+    whitening, rotation, _, n_iter = fastica(
+        V.T.astype(np.float64) if by_pixel else scores,
+        whiten="unit-variance",
+        fun=params.fun,
+        max_iter=params.max_iter,
+        tol=params.tol,
+        random_state=params.random_state,
+        compute_sources=False,
+        return_n_iter=True,
+    )
     unmixing = rotation @ whitening
     H = (unmixing if by_pixel else np.linalg.inv(unmixing).T) @ V
     is_done = n_iter < params.max_iter  # else scikit-learn has warned
@@ -565,7 +548,8 @@ def iter_ica(rows: Rows, params: ICAParams) -> Finding:
 
 def _axes(rows: Rows, params: PCAParams | ICAParams, solver: str) -> Axes:
     """Return the principal axes, the iterations made, and whether a stop was asked for."""
-    from sklearn.decomposition import PCA
+    with IMPORT_LOCK:
+        from sklearn.decomposition import PCA
 
     most = min(rows.n - 1, rows.p)
     if params.n_components > most:
@@ -577,14 +561,14 @@ def _axes(rows: Rows, params: PCAParams | ICAParams, solver: str) -> Axes:
     if solver == "incremental" or (solver == "auto" and rows.X is None):
         return (yield from _incremental_axes(rows, params))
     X = rows.X if rows.X is not None else np.concatenate([b.copy() for _, b in rows.blocks()])
-    with spared_processor():
-        pca = PCA(params.n_components, svd_solver=solver, random_state=params.random_state)
-        pca.fit(X)
+    pca = PCA(params.n_components, svd_solver=solver, random_state=params.random_state)
+    pca.fit(X)
     return pca.components_, 1, False
 
 
 def _incremental_axes(rows: Rows, params: PCAParams | ICAParams) -> Axes:
-    from sklearn.decomposition import IncrementalPCA
+    with IMPORT_LOCK:
+        from sklearn.decomposition import IncrementalPCA
 
     pca = IncrementalPCA(params.n_components)
     size = min(_BATCH_COMPONENTS * params.n_components, rows.n)
@@ -592,8 +576,7 @@ def _incremental_axes(rows: Rows, params: PCAParams | ICAParams) -> Axes:
     rng = np.random.RandomState(params.random_state)
     iteration, stopped = 0, False
     for iteration, batch in enumerate(rows.batches(size, rng), 1):
-        with spared_processor():
-            pca.partial_fit(batch)
+        pca.partial_fit(batch)
         H = pca.components_.astype(rows.dtype)
         lost, _ = batch_error(batch - mean, H, params)
         error = float(np.sqrt(lost) / np.linalg.norm(batch))

@@ -15,7 +15,6 @@ from napari_latent_faces.solvers.blocks import (
     LocalCrew,
     Workers,
     face_errors,
-    one_blas_thread,
     row_squares,
     squares,
 )
@@ -518,11 +517,10 @@ class _Fit:
         """Return factors with the error, in float64, of what the model makes of them."""
         pictures = last.pictures().reshape(self.params.n_components, -1)
         W, H = normalized(last.W, pictures)
-        with one_blas_thread():
-            sums = np.zeros(2)
-            weights = self.crew.hand_out(np.ascontiguousarray(W.T))
-            for some in self.crew.each(_measure, (H, self.scale, self.given.mask), weights):
-                sums += some
+        sums = np.zeros(2)
+        weights = self.crew.hand_out(np.ascontiguousarray(W.T))
+        for some in self.crew.each(_measure, (H, self.scale, self.given.mask), weights):
+            sums += some
         error = float(np.sqrt(sums[0] / sums[1]))
         return replace(last, error=error)
 
@@ -530,8 +528,7 @@ class _Fit:
         """Return the factors that the coarsest level starts from."""
         assert isinstance(crew, LocalCrew)  # the coarsest level is held in memory
         rows = crew.blocks.images.reshape(crew.n, -1)
-        with one_blas_thread():
-            W, H = initial_factors(rows, self.params, self.params.random_state)
+        W, H = initial_factors(rows, self.params, self.params.random_state)
         return np.ascontiguousarray(W.T), np.ascontiguousarray(H)
 
     def _given(self) -> tuple[Weights, Array]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_latent_faces.solvers.blocks import cut
+from napari_latent_faces.solvers.blocks import IMPORT_LOCK, cut
 from napari_latent_faces.solvers.kernel import sweep
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def kkt_violations(R: Array, B: Array, W: Array) -> Array:
 
 def _solve_units(A: Array, B: Array) -> Array:
     """Solve for unit columns and unit right-hand sides."""
-    from scipy.optimize import nnls
+    with IMPORT_LOCK:
+        from scipy.optimize import nnls
 
     G, C = A.T @ A, B @ A
     inverse = _inverse(G)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.solvers.blocks import norm, relative_error, root_divergence
+from napari_latent_faces.solvers.blocks import (
+    IMPORT_LOCK,
+    norm,
+    relative_error,
+    root_divergence,
+)
 from napari_latent_faces.solvers.multilevel import Factors, initial_factors
 
 if TYPE_CHECKING:
@@ -55,11 +59,9 @@ def iter_sklearn(
     Factors
         At least once, the last one converged or at ``max_iter`` iterations.
     """
-    from sklearn.decomposition import non_negative_factorization
-    from threadpoolctl import ThreadpoolController
+    with IMPORT_LOCK:
+        from sklearn.decomposition import non_negative_factorization
 
-    # one processor is left to the window: waiting BLAS threads spin and would take it
-    blas, spare = ThreadpoolController(), max(1, (os.cpu_count() or 1) - 1)
     if start is None:
         W, H = initial_factors(X, params, params.random_state)
     else:  # copies, as scikit-learn works in place
@@ -71,21 +73,20 @@ def iter_sklearn(
     while iteration < params.max_iter:
         chunk = min(chunk, _CHECK_EVERY - iteration % _CHECK_EVERY, params.max_iter - iteration)
         began = time.perf_counter()
-        with blas.limit(limits=spare, user_api="blas"):
-            W, H, done = non_negative_factorization(
-                X,
-                W,
-                H,
-                params.n_components,
-                init="custom",
-                solver=params.solver,
-                beta_loss=params.beta_loss,
-                tol=0,  # never stops early (but where nothing can move any more)
-                max_iter=chunk,
-                alpha_W=params.alpha_W,
-                alpha_H=params.alpha_H,
-                l1_ratio=params.l1_ratio,
-            )
+        W, H, done = non_negative_factorization(
+            X,
+            W,
+            H,
+            params.n_components,
+            init="custom",
+            solver=params.solver,
+            beta_loss=params.beta_loss,
+            tol=0,  # never stops early (but where nothing can move any more)
+            max_iter=chunk,
+            alpha_W=params.alpha_W,
+            alpha_H=params.alpha_H,
+            l1_ratio=params.l1_ratio,
+        )
         iteration += done
         converged = done < chunk or (iteration % _CHECK_EVERY == 0 and has_converged(W, H))
         error = relative_error(X, W, H, norm_X)

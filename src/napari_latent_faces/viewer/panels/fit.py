@@ -19,7 +19,7 @@ from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.params import METHODS
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.stack import harmless_lines
-from napari_latent_faces.viewer.docks import WarmUp, can_open_docks, open_dock
+from napari_latent_faces.viewer.docks import can_open_docks, open_dock
 from napari_latent_faces.viewer.fitting import IGNORE, FitSession
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer
@@ -262,7 +262,6 @@ class FitWidget(Container[Widget]):
         super().__init__(labels=False)
         self.viewer = napari_viewer
         self._session: FitSession | None = None
-        self._warm_up = WarmUp(self.native)
         self._make_inputs()
         self._make_controls()
         self._lay_out()
@@ -275,7 +274,6 @@ class FitWidget(Container[Widget]):
         self.native.destroyed.connect(self._abandon)
         self._show_method()
         self._sync()
-        self._warm_up.start()
 
     # -- layout ----------------------------------------------------------------
 
@@ -494,7 +492,6 @@ class FitWidget(Container[Widget]):
 
     def _abandon(self) -> None:
         """Stop working for a window that is gone."""
-        self._warm_up.stop()
         if self._session is not None:
             self._session.abandon()
             self._session = None
