@@ -30,7 +30,7 @@ def test_a_pass_shows_every_face_once_in_batches_that_are_large_enough(largest, 
         assert (made.X is None) == (largest == 0)
     assert len(batches) == made.n_batches(size)
     assert min(map(len, batches)) >= size
-    seen = np.rint(np.concatenate(batches)[:, 0] * 65535).astype(int)
+    seen = np.rint(np.concatenate(batches)[:, 0] * n).astype(int)  # by the largest pixel
     assert sorted(seen) == list(range(1, n + 1))
 
 
