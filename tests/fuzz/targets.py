@@ -283,5 +283,5 @@ TARGETS = {
     "archives": Target(an_archive, archive_seeds),
     "models": Target(a_model_file, model_seeds),
     "members": Target(members_of_a_model, member_seeds),
-    "arrays": Target(arrays, array_seeds),  # HDF5, which is read in C, is fuzzed by its makers
+    "arrays": Target(arrays, array_seeds),  # without HDF5, which a library in C reads
 }

@@ -67,18 +67,18 @@ def mat(*, packed: bool = True, version: str = "5", **variables) -> bytes:
     return file.getvalue()
 
 
-def mat73(**variables) -> bytes:
+def mat73(*, packed: bool = True, **variables) -> bytes:
     """Return what MATLAB writes with ``-v7.3``: HDF5, in which all axes are turned round."""
     file = io.BytesIO()
     with h5py.File(file, "w", userblock_size=512) as h5:
         for name, value in variables.items():
-            _put(h5, name, value)
+            _put(h5, name, value, packed=packed)
     content = bytearray(file.getvalue())
     content[:128] = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM"
     return bytes(content)
 
 
-def _put(h5, name, value):
+def _put(h5, name, value, *, packed=True):
     if isinstance(value, dict):
         group = h5.create_group(name)
         group.attrs["MATLAB_class"] = np.bytes_("struct")
@@ -98,7 +98,7 @@ def _put(h5, name, value):
         h5.create_dataset(name, data=data).attrs["MATLAB_class"] = np.bytes_("char")
     else:
         array = np.atleast_2d(value).T
-        chunked = {"compression": "gzip"} if array.size > 100 else {}
+        chunked = {"compression": "gzip"} if packed and array.size > 100 else {}
         kind = {"float64": "double", "float32": "single"}.get(
             array.dtype.name, array.dtype.name
         )

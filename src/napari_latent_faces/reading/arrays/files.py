@@ -16,7 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from napari_latent_faces.reading.arrays.matlab import read_hdf5, read_mat
+from napari_latent_faces.reading.arrays.hdf5 import read_hdf5
+from napari_latent_faces.reading.arrays.matlab import read_mat
 from napari_latent_faces.reading.arrays.text import read_text
 from napari_latent_faces.reading.arrays.variables import (
     NUMBERS,
@@ -135,7 +136,7 @@ def _reader(  # noqa: PLR0911 - a list of kinds
     lower = name.lower()
     if head.startswith(b"\x93NUMPY"):
         return _read_npy
-    if head.startswith((b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3")):
+    if b"\x89HDF\r\n\x1a\n" in {head[:8], head[512:520]}:  # MATLAB's begins with a text
         return read_hdf5
     if head.startswith(b"MATLAB 5"):
         return read_mat
