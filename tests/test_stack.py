@@ -66,7 +66,7 @@ def test_a_face_that_is_not_there(stack):
 @pytest.mark.parametrize(
     ("images", "names", "subjects", "message"),
     [
-        (IMAGES[0], "ab", None, "shape .face, y, x., got 2 dimensions"),
+        (IMAGES[0], "ab", None, "shape .face, y, x. or .face, y, x, 3., got .3, 2."),
         (IMAGES, "abc", None, "5 pictures but 3 names"),
         (IMAGES, NAMES, ("x",), "5 pictures but 1 subjects"),
     ],

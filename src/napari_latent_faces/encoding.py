@@ -85,7 +85,7 @@ class StackCoder:
     ) -> None:
         images, mask = split_mask(images, mask)
         self._stack = stack = as_stack(images)
-        model.check_size(stack.shape[1:])
+        model.check_pictures(stack.picture_shape)
         self._mask = _pixel_mask(model, mask, stack.shape)
         self.scale = _unit(model, stack, self._mask)
         rows = model.components.reshape(model.n_components, -1)
@@ -141,7 +141,7 @@ class StackCoder:
         """Return some faces as rows, 0 where they are ignored, and what is ignored."""
         block, hidden = self._blocks.raw(faces), None
         if self._mask is not None:
-            hidden = self._mask.hidden(faces)
+            hidden = self._mask.hidden_values(faces)
             block = np.where(hidden, block.dtype.type(0), block)
             hidden = hidden.reshape(len(hidden), -1)
         check_pixels(block, self._stack.names[faces])
@@ -200,7 +200,7 @@ class StackCoder:
             )
 
 
-def _pixel_mask(model: LatentFaces, mask: Any, shape: tuple[int, int, int]) -> PixelMask | None:
+def _pixel_mask(model: LatentFaces, mask: Any, shape: tuple[int, ...]) -> PixelMask | None:
     """Return what is ignored: what the mask marks, and what the model does not know."""
     if mask is None and model.mask is None:
         return None
@@ -569,7 +569,7 @@ def mend(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
     --------
     iter_mend : The same in steps, for faces that are filled when they are looked at.
     """
-    if getattr(images, "ndim", 0) == 2:
+    if getattr(images, "shape", None) == model.picture_shape:
         face: NDArray[Any] = mend(model, images[None], mask)[0]
         return face
     images, mask = split_mask(images, mask)
@@ -606,9 +606,9 @@ def iter_mend(
         The generator's return value: a lazy stack of all pictures.
     """
     stack = as_stack(images)
-    model.check_size(stack.shape[1:])
+    model.check_pictures(stack.picture_shape)
     chosen = np.arange(len(stack)) if faces is None else np.asarray(faces, np.intp)
-    marks = PixelMask(mask, (len(chosen), *stack.shape[1:])).mask
+    marks = PixelMask(mask, (len(chosen), *stack.picture_shape)).mask
     if model.mask is not None:  # where the model knows nothing, faces stay as they are
         marks = (marks != 0) & ~model.mask
     if marks.ndim == 3:
@@ -668,7 +668,7 @@ class MendedFaces(LazyStack):
     def _filled(self, picture: NDArray[Any], slot: int, rows: Any, columns: Any) -> Any:
         if slot < 0:
             return picture
-        marked = crop(self._mask.hidden(slot)[0], rows, columns)
+        marked = crop(self._mask.hidden_values(slot)[0], rows, columns)
         expected = as_pixels(self._rebuilt[slot, rows, columns], self.dtype)
         return np.where(marked, expected, picture)
 

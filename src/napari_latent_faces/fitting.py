@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +20,13 @@ from napari_latent_faces.solvers.masked import iter_missing
 from napari_latent_faces.solvers.memory import check_memory
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.solvers.sklearn import iter_sklearn
-from napari_latent_faces.stack import as_matrix, as_pictures, as_stack, pixel_blocks
+from napari_latent_faces.stack import (
+    as_matrix,
+    as_pictures,
+    as_stack,
+    over_channels,
+    pixel_blocks,
+)
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -206,17 +213,18 @@ def _solve(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Sol
 
 def _solve_in_memory(stack: FaceStack, params: NMFParams, also: Given) -> Solving:
     visible: Any = slice(None)
-    start, n_pixels = also.start, stack.shape[1] * stack.shape[2]
+    start, n_pixels = also.start, math.prod(stack.picture_shape)
     if also.mask is not None:
         images = np.asarray(stack.images)
-        stack = replace(stack, images=np.where(also.mask, images.dtype.type(0), images))
-        visible = np.flatnonzero(~also.mask)
+        hidden = over_channels(also.mask, stack.picture_shape)
+        stack = replace(stack, images=np.where(hidden, images.dtype.type(0), images))
+        visible = np.flatnonzero(~hidden)
     X, scale = as_matrix(stack)
     X = X[:, visible]
     _check_values(X, params)
     if start is not None:
         start = start[0], start[1][:, visible]
-    for state in iter_sklearn(X, params, stack.shape[1:], start):
+    for state in iter_sklearn(X, params, stack.picture_shape, start):
         H = np.zeros((len(state.H), n_pixels), state.H.dtype)
         H[:, visible] = state.H
         state = replace(state, H=H)  # noqa: PLW2901
@@ -228,7 +236,7 @@ def _solve_in_memory(stack: FaceStack, params: NMFParams, also: Given) -> Solvin
 def _measured(stack: FaceStack, last: Factors, mask: NDArray[np.bool_] | None) -> Factors:
     """Return factors with the error, in float64, of what the model makes of them."""
     W, H = normalized(last.W, last.H)
-    hidden = None if mask is None else mask.reshape(1, -1)
+    hidden = None if mask is None else over_channels(mask, stack.picture_shape).reshape(1, -1)
     lost = size = 0.0
     for faces, block in pixel_blocks(stack.images):
         rows = block.reshape(len(block), -1)
@@ -260,7 +268,7 @@ def _model(
     return LatentFaces.from_factors(
         state.W,
         state.pictures().reshape(params.n_components, -1),
-        stack.shape[1:],
+        stack.picture_shape,
         error=state.error,
         scale=state.scale,
         params=params,
@@ -279,7 +287,7 @@ def iter_fit(
     start: Any = None,
     mask: Any = None,
     missing: str | None = None,
-    shape: tuple[int, int] | None = None,
+    shape: tuple[int, ...] | None = None,
     client: Any = "auto",
     **changes: Any,
 ) -> Fitting:
@@ -287,8 +295,9 @@ def iter_fit(
 
     Parameters
     ----------
-    images : FaceStack or array of shape (n, h, w)
-        Grey pictures with non-negative pixels, numpy or dask. They are scaled to [0, 1]
+    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
+        Pictures with non-negative pixels, numpy or dask, in grey or in colour, whose
+        channels share one weight a component. They are scaled to [0, 1]
         for the fit: uint8 by 255, other types by their maximum; floats up to 1 stay as
         they are (unless the largest is below 1/255).
     params : Parameters, optional
@@ -307,8 +316,8 @@ def iter_fit(
         The mask of a `numpy.ma.MaskedArray` counts, too.
     missing : {"nan"}, optional
         Leave out pixels that are NaN, as if a mask marked them.
-    shape : (int, int), optional
-        Height and width of the pictures, if `images` has the shape (n, h * w).
+    shape : (h, w) or (h, w, 3), optional
+        Shape of a picture, if `images` has the shape (n, p) with a face a row.
     client : distributed.Client, "auto" or None
         Whose cluster reads the pictures and works on them: a dask array, fitted by NMF
         with the solver ``"multilevel"``. ``"auto"`` is the active client if there is one
@@ -376,7 +385,7 @@ def fit(
     start: Any = None,
     mask: Any = None,
     missing: str | None = None,
-    shape: tuple[int, int] | None = None,
+    shape: tuple[int, ...] | None = None,
     client: Any = "auto",
     **changes: Any,
 ) -> LatentFaces:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.stack import FaceStack, pixel_blocks
+from napari_latent_faces.stack import FaceStack, over_channels, pixel_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class PixelMask:
         Booleans or integers, one mask for all faces or one for each; numpy, dask, or
         anything that can be sliced.
     shape : tuple of int
-        Number of faces, height and width.
+        Shape of the stack: number of faces, height and width, and 3 in colour.
     also : bool array of shape (h, w), optional
         Pixels that are ignored in all faces besides.
 
@@ -59,7 +59,7 @@ class PixelMask:
     """
 
     def __init__(
-        self, mask: Any, shape: tuple[int, int, int], also: NDArray[np.bool_] | None = None
+        self, mask: Any, shape: tuple[int, ...], also: NDArray[np.bool_] | None = None
     ) -> None:
         if not hasattr(mask, "ndim"):
             mask = np.asarray(mask)
@@ -68,13 +68,13 @@ class PixelMask:
                 f"The mask is of {mask.dtype}: booleans or integers are needed, where True or "
                 "nonzero marks a pixel to ignore."
             )
-        n, h, w = shape
-        if tuple(mask.shape) not in {(h, w), (n, h, w)}:
+        one, each = shape[1:3], shape[:3]
+        if tuple(mask.shape) not in {one, each}:
             raise ValueError(
                 f"The mask has the shape {tuple(mask.shape)}, the faces {shape}: a mask of "
-                f"shape {(h, w)} for all faces is needed, or {shape}, one for each."
+                f"shape {one} for all faces is needed, or {each}, one for each."
             )
-        self.mask, self._also = mask, also
+        self.mask, self._also, self._picture_shape = mask, also, shape[1:]
         self.is_common = mask.ndim == 2
 
     def hidden(self, faces: slice | int) -> NDArray[np.bool_]:
@@ -84,9 +84,13 @@ class PixelMask:
         hidden: NDArray[np.bool_] = np.asarray(marks) != 0
         return hidden if self._also is None else hidden | self._also
 
+    def hidden_values(self, faces: slice | int) -> NDArray[np.bool_]:
+        """Return what is ignored of some faces in every channel: (m or 1, *picture_shape)."""
+        return over_channels(self.hidden(faces), self._picture_shape)
+
     def cover(self, block: NDArray[Any], faces: slice) -> NDArray[Any]:
-        """Return pictures (m, h, w) with 0 in place of what is ignored."""
-        covered: NDArray[Any] = np.where(self.hidden(faces), block.dtype.type(0), block)
+        """Return pictures with 0 in place of what is ignored."""
+        covered: NDArray[Any] = np.where(self.hidden_values(faces), block.dtype.type(0), block)
         return covered
 
 
@@ -95,7 +99,7 @@ def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tup
 
     Parameters
     ----------
-    images : FaceStack or array of shape (n, h, w)
+    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
         A `numpy.ma.MaskedArray` has a mask of its own.
     mask : array of shape (h, w) or (n, h, w), optional
         What is to be ignored besides.
@@ -124,7 +128,9 @@ def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tup
     marks = [each for each in marks if each.any()]
     if not marks:
         return images, mask
-    own = np.asarray(np.logical_or.reduce(marks))
+    own: NDArray[np.bool_] = np.asarray(np.logical_or.reduce(marks))
+    if own.ndim == 4:  # a pixel that lacks one channel
+        own = np.asarray(own.any(axis=-1))
     if own.ndim == 3 and (own == own[:1]).all():
         own = own[0]
     return images, own if mask is None else own | (np.asarray(mask) != 0)

@@ -256,7 +256,7 @@ class LatentFaces:
 
     Parameters
     ----------
-    components : array of shape (k, h, w)
+    components : array of shape (k, h, w), or (k, h, w, 3) in colour
         The latent faces; non-negative unless `is_signed`.
     weights : array of shape (n, k)
         How much of each component builds each face; non-negative unless `is_signed`. A
@@ -269,7 +269,7 @@ class LatentFaces:
         The parameters of the fit: `NMFParams`, or those of another method.
     provenance : Provenance
         Faces, iterations, versions.
-    mean : array of shape (h, w), optional
+    mean : array of the shape of a picture, optional
         The mean face that the components are added to, in units of `scale`; None for
         methods that start from black.
     mask : bool array of shape (h, w), optional
@@ -288,7 +288,7 @@ class LatentFaces:
 
     @classmethod
     def from_factors(
-        cls, W: NDArray[Any], H: NDArray[Any], size: tuple[int, int], **attributes: Any
+        cls, W: NDArray[Any], H: NDArray[Any], picture_shape: tuple[int, ...], **attributes: Any
     ) -> LatentFaces:
         """Return the canonical form of a factorization.
 
@@ -296,10 +296,10 @@ class LatentFaces:
         ----------
         W : array of shape (n, k)
             Weights.
-        H : array of shape (k, h * w)
+        H : array of shape (k, p)
             Components as rows.
-        size : tuple of int
-            Height and width of a face.
+        picture_shape : tuple of int
+            Shape of a face, (h, w) or (h, w, 3).
         **attributes
             `error`, `scale`, `params`, `provenance` and `mean` of the model.
 
@@ -310,7 +310,7 @@ class LatentFaces:
         """
         is_signed = _is_signed(attributes["params"])
         weights, rows = canonical(W, H, is_signed=is_signed)
-        return cls(rows.reshape(-1, *size), weights, **attributes)
+        return cls(rows.reshape(-1, *picture_shape), weights, **attributes)
 
     @property
     def n_components(self) -> int:
@@ -318,10 +318,20 @@ class LatentFaces:
         return len(self.components)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of faces, height and width: the shape of the full reconstruction."""
-        _, h, w = self.components.shape
-        return len(self.weights), h, w
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the full reconstruction: number of faces, then that of a picture."""
+        return len(self.weights), *self.picture_shape
+
+    @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """Shape of a face: (h, w) in grey, (h, w, 3) in colour."""
+        return self.components.shape[1:]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a face in pixels."""
+        h, w = self.components.shape[1:3]
+        return h, w
 
     @property
     def is_signed(self) -> bool:
@@ -331,7 +341,7 @@ class LatentFaces:
     @property
     def left_out(self) -> tuple[int, int]:
         """How many pixels the fit left out, and how many there are, over all faces."""
-        n, h, w = self.shape
+        n, h, w = self.shape[:3]
         masked = 0 if self.mask is None else n * int(np.count_nonzero(self.mask))
         return masked + self.provenance.n_missing, n * h * w
 
@@ -384,7 +394,7 @@ class LatentFaces:
         pixels = (weights * scale) @ self._rows
         if self.mean is not None:
             pixels += self.mean.reshape(-1) * scale
-        faces: NDArray[Any] = pixels.reshape(*weights.shape[:-1], *self.shape[1:])
+        faces: NDArray[Any] = pixels.reshape(*weights.shape[:-1], *self.picture_shape)
         return faces
 
     def encode(self, images: Any, mask: Any = None) -> NDArray[Any]:
@@ -428,7 +438,7 @@ class LatentFaces:
         """
         from napari_latent_faces.encoding import find_weights
 
-        if getattr(images, "ndim", 0) == 2:
+        if getattr(images, "shape", None) == self.picture_shape:
             weights: NDArray[Any] = self.encode(images[None], mask)[0]
             return weights
         return find_weights(self, images, mask)
@@ -510,24 +520,30 @@ class LatentFaces:
         lengths = self.weights.max(axis=0)  # of the means of groups, which all are unequal
         return lambda R, B: solve(R * lengths, B) * lengths
 
-    def check_size(self, size: tuple[int, ...]) -> None:
-        """Refuse pictures of another size.
+    def check_pictures(self, picture_shape: tuple[int, ...]) -> None:
+        """Refuse pictures of another size, or in colour where the model's are not.
 
         Parameters
         ----------
-        size : tuple of int
-            Their height and width.
+        picture_shape : tuple of int
+            Their shape, (h, w) or (h, w, 3).
 
         Raises
         ------
         ValueError
             If it is not that of the components; the message says how to read them.
         """
-        if tuple(size) != self.shape[1:]:
-            (h, w), (own_h, own_w) = size, self.shape[1:]
+        (h, w, *channels), (own_h, own_w, *own_channels) = picture_shape, self.picture_shape
+        if (h, w) != (own_h, own_w):
             raise ValueError(
                 f"The pictures are {w} x {h} pixels, the model's faces {own_w} x {own_h}: "
                 f"read them with size=({own_h}, {own_w})."
+            )
+        if channels != own_channels:
+            kinds = ("in colour", "grey") if channels else ("grey", "in colour")
+            raise ValueError(
+                f"The pictures are {kinds[0]}, the model's faces {kinds[1]}: read them with "
+                f"colour={not channels}."
             )
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -571,9 +587,10 @@ class LatentFaces:
         return read_model(path)
 
     def __repr__(self) -> str:
-        n, h, w = self.shape
+        n, h, w, *channels = self.shape
         return (
-            f"LatentFaces({self.n_components} components of {w} x {h} pixels, {n} faces, "
+            f"LatentFaces({self.n_components} {'colour ' if channels else ''}components of "
+            f"{w} x {h} pixels, {n} faces, "
             f"relative error {self.error:.4f})"
         )
 

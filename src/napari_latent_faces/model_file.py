@@ -167,8 +167,7 @@ def _read_bytes(file: IO[bytes], size: int) -> NDArray[np.uint8]:
 
 # -- The model file: one ``.npz`` with a JSON header, never pickled --------------------
 
-FORMAT_VERSION = 2
-_NMF_VERSION = 1  # what older releases read as well
+FORMAT_VERSION = 3  # 3 has colour, 2 other methods and masks; older releases read 1
 MAX_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
 _FACTORS, _OPTIONAL = ("components", "weights"), ("mean", "mask")
 _MEMBERS = ("header", *_FACTORS)
@@ -182,9 +181,10 @@ def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
     """Write `model` to `path`, whole or not at all; see `LatentFaces.save`."""
     also = {"mean": model.mean, "mask": model.mask}
     is_plain = model.params.method == "nmf" and model.mean is None and model.mask is None
+    version = 3 if len(model.picture_shape) == 3 else 1 if is_plain else 2
     header = {
         "format": "napari-latent-faces",
-        "format_version": _NMF_VERSION if is_plain else FORMAT_VERSION,
+        "format_version": version,
         "method": model.params.method,
         "error": model.error,
         "scale": model.scale,
@@ -277,10 +277,10 @@ def _model(
         raise ModelFileError(
             f"its mean has the shape {mean.shape}, its components {components.shape[1:]}."
         )
-    if mask is not None and (mask.dtype != bool or mask.shape != components.shape[1:]):
+    if mask is not None and (mask.dtype != bool or mask.shape != components.shape[1:3]):
         raise ModelFileError(
             f"its mask is of type {mask.dtype} and shape {mask.shape}, not of booleans and "
-            f"shape {components.shape[1:]}."
+            f"shape {components.shape[1:3]}."
         )
     provenance = _provenance(header["provenance"])
     for what in filter(None, (provenance.names, provenance.subjects)):
@@ -363,7 +363,8 @@ def _short(value: Any) -> str:
 
 def _check_factors(components: NDArray[Any], weights: NDArray[Any]) -> None:
     """Refuse arrays that are no factors of a stack of pictures."""
-    if components.ndim != 3 or weights.ndim != 2 or components.shape[0] != weights.shape[1]:
+    is_picture = components.ndim == 3 or components.shape[3:] == (3,)
+    if not is_picture or weights.ndim != 2 or components.shape[0] != weights.shape[1]:
         raise ModelFileError(
             f"components of shape {components.shape} and weights of shape {weights.shape} "
             "do not belong together."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections import Counter
@@ -31,6 +32,7 @@ __all__ = [
     "in_one_line",
     "matrix_dtype",
     "named",
+    "over_channels",
     "peak",
     "pixel_blocks",
     "unit_scale",
@@ -150,15 +152,16 @@ def as_stack(images: Any) -> FaceStack:
 
     Parameters
     ----------
-    images : FaceStack or array of shape (n, h, w)
-        Grey pictures; numpy, dask, or anything with `shape`, `dtype` and `ndim`.
+    images : FaceStack or array of shape (n, h, w), (n, h, w, 3) or (n, h, w, 4)
+        Pictures in grey or in colour, whose transparency does not count; numpy, dask, or
+        anything with `shape`, `dtype` and `ndim`.
 
     Raises
     ------
     TypeError
         If the pixels are not real numbers.
     ValueError
-        If the shape is not that of a stack of grey pictures.
+        If the shape is not that of a stack of pictures.
     """
     if isinstance(images, FaceStack):
         stack = images
@@ -166,17 +169,20 @@ def as_stack(images: Any) -> FaceStack:
         if not hasattr(images, "ndim"):
             images = np.asarray(images)
         _check_shape(images.shape)
-        _warn_of_faces_last(images)
+        if images.ndim == 4:
+            images = images[..., :3]
+        else:
+            _warn_of_faces_last(images)
         stack = FaceStack(images, tuple(f"face {i}" for i in range(len(images))))
     if stack.dtype.kind not in "buif":
         raise TypeError(f"The pixels must be real numbers, got {stack.dtype}.")
     if 0 in stack.shape[1:]:
-        raise ValueError(f"The pictures have no pixels: their shape is {stack.shape[1:]}.")
+        raise ValueError(f"The pictures have no pixels: their shape is {stack.picture_shape}.")
     return stack
 
 
-def as_pictures(images: Any, shape: tuple[int, int]) -> Any:
-    """Return rows of shape (n, h * w) as pictures of a given height and width.
+def as_pictures(images: Any, shape: tuple[int, ...]) -> Any:
+    """Return rows of shape (n, p) as pictures of a given shape, (h, w) or (h, w, 3).
 
     Raises
     ------
@@ -186,15 +192,15 @@ def as_pictures(images: Any, shape: tuple[int, int]) -> Any:
         If the rows have another number of pixels.
     """
     if isinstance(images, FaceStack):
-        raise TypeError("shape=(h, w) is for arrays with a face a row, not for a FaceStack.")
+        raise TypeError("shape= is for arrays with a face a row, not for a FaceStack.")
     rows = images if hasattr(images, "ndim") else np.asarray(images)
-    h, w = shape
-    if rows.ndim != 2 or rows.shape[1] != h * w:
+    p = math.prod(shape)
+    if rows.ndim != 2 or rows.shape[1] != p:
         raise ValueError(
-            f"shape={(h, w)} needs rows of {h * w} pixels, got an array of shape "
+            f"shape={tuple(shape)} needs rows of {p} pixels, got an array of shape "
             f"{tuple(rows.shape)}."
         )
-    return rows.reshape(len(rows), h, w)
+    return rows.reshape(len(rows), *shape)
 
 
 def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
@@ -216,13 +222,16 @@ def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
-    # three narrow columns are possible in a stack of grey pictures, but not in large ones
-    if shape[-1:] in ((3,), (4,)) and (
-        len(shape) == 4 or (len(shape) == 3 and min(shape[:2]) > 16)
-    ):
+    if len(shape) == 4 and shape[-1] not in (3, 4):
         raise ValueError(
-            f"The stack is in colour, with the shape {shape}: turn it into grey values first, "
-            "so that its shape is (face, y, x)."
+            f"A stack of shape {shape} has {shape[-1]} channels: colour has 3 (red, green, "
+            "blue), or 4 with transparency. Choose one channel, images[..., i], for grey faces."
+        )
+    # three narrow columns are possible in a stack of grey pictures, but not in large ones
+    if len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 16:
+        raise ValueError(
+            f"An array of shape {shape} is one picture in colour: a stack of pictures "
+            "(face, y, x) or (face, y, x, channel) is needed."
         )
     if len(shape) == 2:
         raise ValueError(
@@ -230,7 +239,7 @@ def _check_shape(shape: tuple[int, ...]) -> None:
             "pictures (face, y, x) is needed. Give the height and width of rows with "
             "shape=(h, w)."
         )
-    if len(shape) != 3:
+    if len(shape) not in (3, 4):
         raise ValueError(f"A stack of pictures (face, y, x) is needed, got the shape {shape}.")
 
 
@@ -269,7 +278,7 @@ def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = N
 
     Parameters
     ----------
-    images : array of shape (n, h, w)
+    images : array of shape (n, h, w) or (n, h, w, 3)
         The pictures, numpy or lazy.
     names : tuple of str, length n
         What they are called, for messages.
@@ -284,7 +293,8 @@ def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = N
     largest = 0.0
     for faces, block in pixel_blocks(images):
         if mask is not None:
-            block = np.where(mask, block.dtype.type(0), block)  # noqa: PLW2901
+            hidden = over_channels(mask, block.shape[1:])
+            block = np.where(hidden, block.dtype.type(0), block)  # noqa: PLW2901
         check_pixels(block, names[faces])
         largest = max(largest, float(block.max()))
     return largest
@@ -328,7 +338,7 @@ def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any
 
     Returns
     -------
-    X : array of shape (n, h * w)
+    X : array of shape (n, p)
         In the type of `matrix_dtype`.
     scale : float
         What the pixels were divided by.
@@ -338,8 +348,7 @@ def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any
     ValueError
         If a pixel is negative, NaN or infinite, or all are 0; the message names the face.
     """
-    n, h, w = stack.shape
-    X = np.empty((n, h * w), matrix_dtype(stack.dtype))
+    X = np.empty((len(stack), math.prod(stack.picture_shape)), matrix_dtype(stack.dtype))
     for faces, block in pixel_blocks(stack.images):
         check_pixels(block, stack.names[faces])
         X[faces] = block.reshape(len(block), -1)
@@ -386,10 +395,17 @@ def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
         (~np.isfinite(block), "NaN or infinite", _ADVICE),
         (block < 0, "negative", "shift or clip them first: a fit needs values of 0 or more"),
     ):
-        faces = np.flatnonzero(bad.any(axis=(1, 2)))
+        faces = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
         if len(faces):
             others = f" (and {len(faces) - 1} other faces)" if len(faces) > 1 else ""
             raise ValueError(f"{names[faces[0]]!r}{others} has {what} pixels; {advice}.")
+
+
+def over_channels(mask: NDArray[Any], picture_shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return masks (..., h, w) of pictures of any shape, the same for all channels."""
+    if len(picture_shape) == 2:
+        return mask
+    return np.broadcast_to(mask[..., None], (*mask.shape, picture_shape[-1]))
 
 
 # -- A stack of faces: pictures of one size with their names and subjects --------------
@@ -397,11 +413,11 @@ def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class FaceStack:
-    """Grey pictures of one size, stacked along their first axis.
+    """Pictures of one size, in grey or in colour, stacked along their first axis.
 
     Parameters
     ----------
-    images : numpy or dask array of shape (n, h, w)
+    images : numpy or dask array of shape (n, h, w) or (n, h, w, 3)
         The pictures in their own units (for 8-bit files 0 to 255). A dask array is
         read block by block when it is looked at.
     names : tuple of str, length n
@@ -418,7 +434,7 @@ class FaceStack:
     Raises
     ------
     ValueError
-        If `images` is not three-dimensional or the lengths differ.
+        If `images` has another shape or the lengths differ.
     """
 
     images: Any
@@ -428,9 +444,10 @@ class FaceStack:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 3:
+        if self.images.ndim != 3 and self.images.shape[3:] != (3,):
             raise ValueError(
-                f"images must have the shape (face, y, x), got {self.images.ndim} dimensions."
+                "images must have the shape (face, y, x) or (face, y, x, 3), got "
+                f"{tuple(self.images.shape)}."
             )
         n = len(self.images)
         if len(self.names) != n:
@@ -442,10 +459,25 @@ class FaceStack:
             object.__setattr__(self, "subjects", tuple(map(harmless, self.subjects)))
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of faces, height and width in pixels."""
-        n, h, w = self.images.shape
-        return n, h, w
+    def shape(self) -> tuple[int, ...]:
+        """Number of faces, height and width in pixels, and 3 in colour."""
+        return tuple(self.images.shape)
+
+    @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """Shape of a picture: (h, w) in grey, (h, w, 3) in colour."""
+        return self.shape[1:]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a picture in pixels."""
+        h, w = self.shape[1:3]
+        return h, w
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether the pictures are in colour."""
+        return len(self.shape) == 4
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -460,9 +492,8 @@ class FaceStack:
 
     @property
     def matrix(self) -> Any:
-        """The pictures as rows: a view of shape (n, h * w)."""
-        n, h, w = self.shape
-        return self.images.reshape(n, h * w)
+        """The pictures as rows: a view of shape (n, p)."""
+        return self.images.reshape(len(self), math.prod(self.picture_shape))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -488,6 +519,9 @@ class FaceStack:
         return np.array(self.images, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        n, h, w = self.shape
-        kind = "lazy " if self.is_lazy else ""
-        return f"FaceStack({n} {kind}faces of {w} x {h} pixels, {self.dtype}, {self.source!r})"
+        h, w = self.picture_shape[:2]
+        kind = "lazy " * self.is_lazy + "colour " * self.in_colour
+        return (
+            f"FaceStack({len(self)} {kind}faces of {w} x {h} pixels, {self.dtype}, "
+            f"{self.source!r})"
+        )

@@ -595,8 +595,7 @@ class _Search:
         self._chosen = sample_faces(len(stack), _most(stack, options), self._rng)
         self._folds = self._cut_faces()
         self._halves = [
-            [pixel_halves(stack.shape[1:], self._rng) for _ in range(_HALVES)]
-            for _ in self._folds
+            [pixel_halves(stack.size, self._rng) for _ in range(_HALVES)] for _ in self._folds
         ]
         self._most_k = len(self._chosen) - max(map(len, self._folds))
         self._searches = ks is None

@@ -221,7 +221,7 @@ def encode_faces(args: argparse.Namespace) -> None:
 
     check_folder(Path(args.out), ENCODED_LAYOUT, force=args.force)
     model = load_model(args.model)
-    mask = None if args.mask is None else read_mask(args.mask, model.shape[1:])
+    mask = None if args.mask is None else read_mask(args.mask, model.size)
     faces = _faces(args, model)
     encoding = _drain_faces("encoding", iter_encode(model, faces, mask), len(faces))
     with progress("writing") as show:
@@ -247,7 +247,7 @@ def mend_faces(args: argparse.Namespace) -> None:
 
     check_folder(Path(args.out), MENDED_LAYOUT, force=args.force)
     model = load_model(args.model)
-    mask = read_mask(args.mask, model.shape[1:])
+    mask = read_mask(args.mask, model.size)
     faces = _faces(args, model)
     mended = _drain_faces("mending", iter_mend(model, faces, mask), len(faces))
     errors = relative_errors(model, faces, mended.expected.weights, mask)
@@ -260,7 +260,7 @@ def mend_faces(args: argparse.Namespace) -> None:
 def _faces(args: argparse.Namespace, model: LatentFaces) -> FaceStack:
     """Read the faces at the model's size."""
     check_apart(args.folder, args.out)
-    args.size = model.shape[1:]
+    args.size = model.size
     faces = read(args.folder, args)
     if len(faces) == 0:
         raise CommandError(f"There are no faces in {args.folder}.")
@@ -340,7 +340,7 @@ def _fit(args: argparse.Namespace) -> None:
     with _cluster(args) as client:
         faces = read(args.folder, args)
         warn_of_skipped(faces, args.folder)
-        mask = None if args.mask is None else read_mask(args.mask, faces.shape[1:])
+        mask = None if args.mask is None else read_mask(args.mask, faces.size)
         model = _drain(faces, params, mask=mask, client=client)
     export_model(model, args.out, force=args.force)
     say(faces.report.summary())
@@ -408,7 +408,7 @@ def _info(args: argparse.Namespace) -> None:
     tell(
         {
             "source": faces.source,
-            **size_facts(faces.shape, faces.subjects),
+            **size_facts(faces, faces.subjects),
             "pixels": faces.dtype,
         }
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.stack import FaceStack
 
     Show = Callable[..., None]
 
@@ -50,7 +51,7 @@ def model_facts(model: LatentFaces) -> dict[str, Any]:
     origin = model.provenance
     return {
         "source": origin.source,
-        **size_facts(model.shape, origin.subjects),
+        **size_facts(model, origin.subjects),
         "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
         **method_facts(model),
         "components": model.n_components,
@@ -68,11 +69,14 @@ def _encoded_from(source: str | None) -> dict[str, str]:
     return {} if source is None else {"encoded with components of": source or "other faces"}
 
 
-def size_facts(shape: tuple[int, int, int], subjects: tuple[str, ...] | None) -> dict[str, str]:
+def size_facts(
+    faces: FaceStack | LatentFaces, subjects: tuple[str, ...] | None
+) -> dict[str, str]:
     """Return how many faces there are, of whom, and how large."""
-    n, height, width = shape
+    n, height, width, *channels = faces.shape
+    colour = ", in colour" * len(channels)
     people = f" of {len(set(subjects))} subjects" if subjects else ""
-    return {"faces": f"{n}{people}", "size": f"{width} x {height} pixels"}
+    return {"faces": f"{n}{people}", "size": f"{width} x {height} pixels{colour}"}
 
 
 def method_facts(model: LatentFaces) -> dict[str, str]:

@@ -98,7 +98,7 @@ class FaceBlocks:
 
     Parameters
     ----------
-    images : array of shape (n, h, w)
+    images : array of shape (n, h, w) or (n, h, w, 3)
         numpy in any layout, a memory map, dask, or anything else that can be sliced.
     unit : float
         The pixel value that becomes 1.
@@ -133,8 +133,8 @@ class FaceBlocks:
         if not isinstance(images, np.ndarray) and _size(images) <= _budget(budget):
             self._kept = np.empty(images.shape, images.dtype)
             self._is_kept = np.zeros(len(images), bool)
-        self.n, h, w = images.shape
-        self.p = h * w
+        self.n = len(images)
+        self.p = math.prod(images.shape[1:])
         self.rows = rows or self._cut()
         self._is_ready = (
             isinstance(images, np.ndarray)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from napari_latent_faces.masks import PixelMask
 from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.stack import over_channels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,16 +33,27 @@ class Given:
         True where pixels are left out of all faces.
     missing : array of shape (n, h, w), optional
         Nonzero where pixels of single faces are missing; it may be lazy.
+    picture_shape : tuple of int
+        Shape of a picture, by default that of the mask.
     """
 
     start: tuple[NDArray[Any], NDArray[Any]] | None = None
     mask: NDArray[np.bool_] | None = None
     missing: Any = None
+    picture_shape: tuple[int, ...] = ()
+
+    @property
+    def hidden_row(self) -> NDArray[np.bool_] | None:
+        """Whether each value of a picture is left out, shape (1, p), or None."""
+        if self.mask is None:
+            return None
+        return over_channels(self.mask, self.picture_shape or self.mask.shape).reshape(1, -1)
 
     @property
     def hidden(self) -> NDArray[np.intp] | None:
-        """Which of the p pixels are left out, or None."""
-        return None if self.mask is None else np.flatnonzero(self.mask)
+        """Which of the p values of a picture are left out, or None."""
+        row = self.hidden_row
+        return None if row is None else np.flatnonzero(row)
 
 
 def given(
@@ -93,10 +106,10 @@ def _masked(mask: Any, stack: FaceStack, params: NMFParams) -> Given:
         hidden = marks.hidden(0)[0]
         if hidden.all():
             raise ValueError("The mask marks every pixel: leave some of them to be fitted.")
-        return Given(mask=hidden if hidden.any() else None)
+        return Given(mask=hidden if hidden.any() else None, picture_shape=stack.picture_shape)
     if params.solver != "multilevel":
         raise ValueError(
-            f"solver={params.solver!r} takes one mask of shape {stack.shape[1:]} for all "
+            f"solver={params.solver!r} takes one mask of shape {stack.shape[1:3]} for all "
             "faces; choose solver='multilevel' for masks of single faces."
         )
     return Given(missing=marks.mask)
@@ -105,12 +118,13 @@ def _masked(mask: Any, stack: FaceStack, params: NMFParams) -> Given:
 def _factors(start: Any, stack: FaceStack, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
     W, H = (start.weights, start.components) if isinstance(start, LatentFaces) else start
     W, H = np.asarray(W), np.asarray(H)
-    n, h, w = stack.shape
+    n, p = len(stack), math.prod(stack.picture_shape)
     H = H.reshape(len(H), -1)
-    if W.shape != (n, k) or H.shape != (k, h * w):
+    if W.shape != (n, k) or H.shape != (k, p):
         raise ValueError(
             f"start has weights of shape {W.shape} and components of shape {H.shape}, but "
-            f"{(n, k)} and {(k, h * w)} are needed for {n} faces of {w} x {h} pixels and "
+            f"{(n, k)} and {(k, p)} are needed for {n} faces of shape "
+            f"{stack.picture_shape} and "
             f"n_components={k}."
         )
     for name, factor in (("weights", W), ("components", H)):

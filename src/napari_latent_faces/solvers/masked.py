@@ -125,7 +125,7 @@ def iter_missing(stack: FaceStack, params: NMFParams, mask: Any, given: Given) -
     Parameters
     ----------
     stack : FaceStack
-        The faces, n of h x w pixels.
+        The faces.
     params : NMFParams
         The solver is ``"multilevel"``.
     mask : array of shape (n, h, w)
@@ -198,7 +198,7 @@ class _Filled:
 
     def __init__(self, stack: FaceStack, mask: Any) -> None:
         self.source, self.shape = stack, stack.shape
-        self.dtype, self.ndim = np.dtype(np.float32), 3
+        self.dtype, self.ndim = np.dtype(np.float32), len(self.shape)
         self._mask = PixelMask(mask, stack.shape)
         self._blocks = FaceBlocks(stack.images)
         self._factors: tuple[NDArray[Any], NDArray[Any]] | None = None
@@ -267,7 +267,7 @@ class _Filled:
         )
 
     def _read(self, faces: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        hidden = self._mask.hidden(faces)
+        hidden = self._mask.hidden_values(faces)
         block = self._blocks.raw(faces)
         return np.where(hidden, block.dtype.type(0), block), hidden
 
@@ -281,14 +281,15 @@ class _Filled:
         counts = np.zeros(self.shape[1:], np.intp)
         for faces, block, hidden in self._all():
             check_pixels(block, self.source.names[faces])
-            if hidden.all(axis=(1, 2)).any():
-                name = self.source.names[faces.start + int(hidden.all(axis=(1, 2)).argmax())]
+            is_gone = hidden.reshape(len(hidden), -1).all(axis=1)
+            if is_gone.any():
+                name = self.source.names[faces.start + int(is_gone.argmax())]
                 raise ValueError(f"mask hides all of {name!r}: leave some of it to be fitted.")
             sums += block.sum(axis=0, dtype=np.float64)
             counts += (~hidden).sum(axis=0)
             largest = max(largest, float(block.max()))
         if not counts.all():
-            y, x = np.argwhere(counts == 0)[0]
+            y, x = np.argwhere(counts == 0)[0, :2]
             raise ValueError(
                 f"mask hides the pixel (y={y}, x={x}) in every face: leave such pixels out "
                 "with a mask of shape (h, w)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +32,7 @@ def needed(stack: FaceStack, params: NMFParams, threads: int | None = None) -> i
     threads : int, optional
         How many blocks are worked on at a time; by default one for each processor.
     """
-    n, h, w = stack.shape
-    p, k = h * w, params.n_components
+    n, p, k = len(stack), math.prod(stack.picture_shape), params.n_components
     size = matrix_dtype(stack.dtype).itemsize
     if params.solver != "multilevel":
         return (_COPIES * n * p + 2 * k * (n + p)) * size
@@ -80,7 +80,7 @@ def refuse_if_too_large(bytes_needed: int, what: str, stack: FaceStack, remedy: 
     free = int(psutil.virtual_memory().available)
     if bytes_needed <= free:
         return
-    n, h, w = stack.shape
+    n, h, w = stack.shape[:3]
     raise MemoryError(
         f"{what} needs about {_giga(bytes_needed)} for {n} faces of {w} x {h} pixels, and "
         f"{_giga(free)} of memory are free. {remedy}"

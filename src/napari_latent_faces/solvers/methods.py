@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import deque
 from dataclasses import dataclass
@@ -82,8 +83,8 @@ class Rows:
     ----------
     n, p : int
         Number of faces and of pixels of each.
-    size : tuple of int
-        Height and width of a picture.
+    picture_shape : tuple of int
+        Shape of a picture, (h, w) or (h, w, 3).
     scale : float
         The pixel value that is 1.
     X : array of shape (n, p), or None
@@ -96,9 +97,8 @@ class Rows:
     """
 
     def __init__(self, stack: FaceStack) -> None:
-        self.n, *size = stack.shape
-        self.size = size[0], size[1]
-        self.p = size[0] * size[1]
+        self.n, self.picture_shape = len(stack), stack.picture_shape
+        self.p = math.prod(self.picture_shape)
         self.X: NDArray[Any] | None = None
         self.dtype = matrix_dtype(stack.dtype)
         if self.n * self.p <= LARGEST_IN_MEMORY:
@@ -209,8 +209,7 @@ def needed_by_method(stack: FaceStack, params: Parameters) -> int:
     params : Parameters
         The method and its parameters.
     """
-    n, h, w = stack.shape
-    p, k = h * w, int(params.n_components)
+    n, p, k = len(stack), math.prod(stack.picture_shape), int(params.n_components)
     pixels = n * p * matrix_dtype(stack.dtype).itemsize
     in_memory = n * p <= LARGEST_IN_MEMORY
     # the last look at the faces, for their weights
@@ -441,7 +440,13 @@ def _learn(
             seen.append((batch_error(batch - base, H, params)[0], whole))
             error = float(np.sqrt(np.divide(*np.sum(seen, axis=0))))
             factors = Factors(
-                np.empty((0, len(H))), H, rows.size, iteration, False, error, rows.scale
+                np.empty((0, len(H))),
+                H,
+                rows.picture_shape,
+                iteration,
+                False,
+                error,
+                rows.scale,
             )
             step = FitStep(iteration, params.max_iter * n_batches, error, factors)
             if (yield step) == "stop":
@@ -581,7 +586,7 @@ def _incremental_axes(rows: Rows, params: PCAParams | ICAParams) -> Axes:
         lost, _ = batch_error(batch - mean, H, params)
         error = float(np.sqrt(lost) / np.linalg.norm(batch))
         factors = Factors(
-            np.empty((0, len(H))), H, rows.size, iteration, False, error, rows.scale
+            np.empty((0, len(H))), H, rows.picture_shape, iteration, False, error, rows.scale
         )
         stopped = (yield FitStep(iteration, total, error, factors)) == "stop"
         if stopped:
@@ -636,16 +641,16 @@ def iter_method(stack: FaceStack, params: Parameters) -> Fitting:
     rows = Rows(stack)
     found = yield from _FINDERS[params.method](rows, params)
     W, H, error = weights_and_error(rows, found.H, found.mean, params)
-    factors = Factors(W, H, rows.size, found.n_iter, True, error, rows.scale)
+    factors = Factors(W, H, rows.picture_shape, found.n_iter, True, error, rows.scale)
     yield FitStep(found.n_iter, found.n_iter, error, factors)
     mean = found.mean
     return LatentFaces.from_factors(
         W,
         H,
-        rows.size,
+        rows.picture_shape,
         error=error,
         scale=rows.scale,
         params=params,
         provenance=Provenance.of(stack, found.n_iter, found.reason),
-        mean=None if mean is None else mean.reshape(rows.size).astype(rows.dtype),
+        mean=None if mean is None else mean.reshape(rows.picture_shape).astype(rows.dtype),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -26,7 +27,7 @@ from napari_latent_faces.solvers.pyramid import (
     depth,
     enlarge,
     halve,
-    sizes,
+    shapes,
     smooth,
     widen,
 )
@@ -174,9 +175,9 @@ class Factors:
         Weights; those on a cluster stay there until `W` is looked at, which has to
         happen before the fit ends.
     H : array of shape (k, q)
-        Components, a picture of `size` halved `level` times a row.
-    size : tuple of int
-        Height and width of a full picture.
+        Components, a picture of `shape` halved `level` times a row.
+    shape : tuple of int
+        Shape of a full picture, (h, w) or (h, w, 3).
     iteration : int
         Iterations made so far.
     converged : bool
@@ -191,7 +192,7 @@ class Factors:
 
     weights: NDArray[Any] | Callable[[], NDArray[Any]]
     H: NDArray[Any]
-    size: tuple[int, int]
+    shape: tuple[int, ...]
     iteration: int
     converged: bool
     error: float
@@ -205,7 +206,7 @@ class Factors:
 
     def pictures(self) -> NDArray[Any]:
         """Return the components at full size, shape (k, h, w)."""
-        return widen(self.H, self.size, self.level)
+        return widen(self.H, self.shape, self.level)
 
 
 # -- The levels of a fit: small pictures of some of the faces first, all of them at last
@@ -235,12 +236,12 @@ class Level:
 class _Survey:
     """What to find out about all faces before the fit.
 
-    The `chosen` faces give the pictures of `size`, halved if `is_halved`, that the coarse
+    The `chosen` faces give the pictures of `shape`, halved if `is_halved`, that the coarse
     levels are made from.
     """
 
     chosen: NDArray[np.intp]
-    size: tuple[int, int]
+    shape: tuple[int, ...]
     is_halved: bool
 
 
@@ -253,7 +254,7 @@ def _look(block: Block, survey: _Survey) -> tuple[NDArray[Any], Array]:
     first, last = np.searchsorted(survey.chosen, (place.start, place.stop))
     if last - first < len(pixels):
         pixels = pixels[survey.chosen[first:last] - place.start]
-    pictures = pixels.reshape(-1, *survey.size)
+    pictures = pixels.reshape(-1, *survey.shape)
     return norms, halve(pictures) if survey.is_halved else pictures.copy()
 
 
@@ -264,8 +265,8 @@ class LevelReader:
     ----------
     crew : Crew
         Works on all faces.
-    size : tuple of int
-        Height and width of the full pictures.
+    shape : tuple of int
+        Shape of a full picture, (h, w) or (h, w, 3).
     params : NMFParams
         `n_components` and `random_state` are used.
     workers : Workers
@@ -277,14 +278,14 @@ class LevelReader:
     def __init__(
         self,
         crew: Crew,
-        size: tuple[int, int],
+        shape: tuple[int, ...],
         params: NMFParams,
         workers: Workers,
         mask: NDArray[np.bool_] | None,
     ) -> None:
-        self.crew, self.size, self.params = crew, size, params
+        self.crew, self.shape, self.params = crew, shape, params
         self.workers, self.mask = workers, mask
-        self.depth = depth(size, params.n_components)
+        self.depth = depth(shape, params.n_components)
 
     def read(self, *, only_full: bool = False) -> list[Level]:
         """Read all faces once; return the levels, the coarsest first.
@@ -300,8 +301,10 @@ class LevelReader:
             If all pixels are 0.
         """
         n, top = self.crew.n, min(self.depth, 1)
-        chosen = np.empty(0, np.intp) if only_full else self._sample(sizes(self.size, top)[-1])
-        norms, sums = self._survey(_Survey(chosen, self.size, top > 0))
+        chosen = (
+            np.empty(0, np.intp) if only_full else self._sample(shapes(self.shape, top)[-1])
+        )
+        norms, sums = self._survey(_Survey(chosen, self.shape, top > 0))
         whole = float(norms.sum())
         if whole == 0:
             raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
@@ -320,8 +323,8 @@ class LevelReader:
 
     def _survey(self, survey: _Survey) -> tuple[NDArray[np.float64], Array]:
         """Return the squared norms of all faces, and the pictures of the chosen ones."""
-        size = sizes(survey.size, int(survey.is_halved))[-1]
-        sums = np.empty((len(survey.chosen), *size), np.float32)
+        shape = shapes(survey.shape, int(survey.is_halved))[-1]
+        sums = np.empty((len(survey.chosen), *shape), np.float32)
         norms = np.empty(self.crew.n)
         face = picture = 0
         for some_norms, pictures in self.crew.each(_look, survey):
@@ -331,10 +334,10 @@ class LevelReader:
             picture += len(pictures)
         return norms, sums
 
-    def _sample(self, size: tuple[int, int]) -> NDArray[np.intp]:
+    def _sample(self, shape: tuple[int, ...]) -> NDArray[np.intp]:
         """Choose the faces of the levels that are held in memory, in order."""
         n = self.crew.n
-        few = max(_SAMPLE_FACES, _SAMPLE_VALUES // (size[0] * size[1]))
+        few = max(_SAMPLE_FACES, _SAMPLE_VALUES // math.prod(shape))
         few = max(few, 4 * self.params.n_components)
         if n <= few:
             return np.arange(n)
@@ -375,7 +378,7 @@ class LevelReader:
 
     def cells(self, level: int) -> Array:
         """Return the square root of how many visible pixels each of a level stands for."""
-        cells: Array = np.sqrt(cell_sizes(self.size, level, self.mask))
+        cells: Array = np.sqrt(cell_sizes(self.shape, level, self.mask))
         return cells
 
 
@@ -465,7 +468,7 @@ class _Fit:
         given: Given,
     ) -> None:
         self.stack, self.params, self.workers, self.given = stack, params, workers, given
-        self.size = stack.shape[1:]
+        self.shape = stack.picture_shape
         self.scale, unit = _units(stack, cluster, given.mask)
         self.gain = unit / self.scale
         self.crew: Crew
@@ -473,7 +476,7 @@ class _Fit:
             self.crew = LocalCrew(FaceBlocks(stack.images, unit, hidden=given.hidden), workers)
         else:
             self.crew = ClusterCrew(cluster, unit, given.hidden)
-        self.reader = LevelReader(self.crew, self.size, params, workers, given.mask)
+        self.reader = LevelReader(self.crew, self.shape, params, workers, given.mask)
         self.iteration = 0
         self.factors: Factors | None = None
 
@@ -519,7 +522,7 @@ class _Fit:
         W, H = normalized(last.W, pictures)
         sums = np.zeros(2)
         weights = self.crew.hand_out(np.ascontiguousarray(W.T))
-        for some in self.crew.each(_measure, (H, self.scale, self.given.mask), weights):
+        for some in self.crew.each(_measure, (H, self.scale, self.given.hidden_row), weights):
             sums += some
         error = float(np.sqrt(sums[0] / sums[1]))
         return replace(last, error=error)
@@ -577,14 +580,14 @@ class _Fit:
         H: Array,
         level: Level,
         finer: Level,
-        how: Callable[[NDArray[Any], tuple[int, int]], NDArray[Any]],
+        how: Callable[[NDArray[Any], tuple[int, ...]], NDArray[Any]],
     ) -> Array:
         """Return components of a level for the next one."""
         if finer.level == level.level:
             return H
-        size, coarse_size = (sizes(self.size, each.level)[-1] for each in (finer, level))
+        shape, coarse_shape = (shapes(self.shape, each.level)[-1] for each in (finer, level))
         cells = np.where(level.cells > 0, level.cells, 1)
-        pictures = how((H / cells).reshape(-1, *coarse_size), size)
+        pictures = how((H / cells).reshape(-1, *coarse_shape), shape)
         return np.ascontiguousarray(pictures.reshape(len(H), -1) * finer.cells)
 
     def _descend(
@@ -614,7 +617,7 @@ class _Fit:
         self.factors = Factors(
             W.T if isinstance(W, np.ndarray) else lambda: level.crew.collect(W).T,
             self._shown(descent.H, level),
-            self.size,
+            self.shape,
             self.iteration,
             converged,
             float(np.sqrt(lost / (level.norm + level.offset))),
@@ -627,7 +630,7 @@ class _Fit:
         """Return components for a picture: hidden pixels are taken for the others' mean."""
         if self.given.mask is None or not level.level:
             return H
-        full = np.sqrt(cell_sizes(self.size, level.level)).reshape(-1)
+        full = np.sqrt(cell_sizes(self.shape, level.level)).reshape(-1)
         shown: Array = H * (full / np.where(level.cells > 0, level.cells, 1)).astype(H.dtype)
         return shown
 
@@ -644,8 +647,7 @@ def _measure(
     block: Block, shared: tuple[NDArray[Any], float, NDArray[np.bool_] | None], W: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Return the squared error of a block of faces, and their squared norm."""
-    H, scale, mask = shared
-    hidden = None if mask is None else mask.reshape(1, -1)
+    H, scale, hidden = shared
     pixels = block.raw.reshape(len(block.raw), -1)
     lost, size = face_errors(pixels, W.T, H, scale, hidden=hidden)
     return np.array([lost.sum(), size.sum()])

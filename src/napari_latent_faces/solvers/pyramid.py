@@ -8,6 +8,7 @@ a constant, the same penalties. The error never rises on the way to the next lev
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,35 +16,36 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["cell_sizes", "depth", "enlarge", "half", "halve", "sizes", "smooth", "widen"]
+__all__ = ["cell_sizes", "depth", "enlarge", "half", "halve", "shapes", "smooth", "widen"]
 
 _FEWEST_PIXELS = 300  # of the coarsest pictures
 
 
-def half(size: tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of the next coarser level; odd lines make a half cell."""
-    return (size[0] + 1) // 2, (size[1] + 1) // 2
+def half(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a picture of the next coarser level; odd lines make a half cell."""
+    h, w, *channels = shape
+    return (h + 1) // 2, (w + 1) // 2, *channels
 
 
-def depth(size: tuple[int, int], n_components: int) -> int:
+def depth(shape: tuple[int, ...], n_components: int) -> int:
     """Return how often pictures are halved before the coarsest fit.
 
     Parameters
     ----------
-    size : tuple of int
-        Height and width of the full pictures.
+    shape : tuple of int
+        Shape of a full picture, (h, w) or (h, w, 3).
     n_components : int
         Two pixels and more are kept for each.
     """
     fewest = max(_FEWEST_PIXELS, 2 * n_components)
     levels = 0
-    while (size := half(size))[0] * size[1] >= fewest:
+    while math.prod((shape := half(shape))[:2]) >= fewest:
         levels += 1
     return levels
 
 
 def halve(pictures: NDArray[Any]) -> NDArray[Any]:
-    """Sum cells of two by two pixels: shape (m, h, w) to (m, (h + 1) // 2, (w + 1) // 2)."""
+    """Sum cells of two by two pixels: shape (m, h, w, ...) to (m, *half((h, w, ...)))."""
     return _paired(_paired(pictures, 1), 2)
 
 
@@ -61,13 +63,13 @@ def _paired(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def cell_sizes(
-    size: tuple[int, int], level: int, mask: NDArray[np.bool_] | None = None
+    shape: tuple[int, ...], level: int, mask: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Return how many full pixels each pixel of a level stands for, shape (1, h, w).
+    """Return how many full pixels each pixel of a level stands for, shape (1, *its shape).
 
     Pixels of the full pictures that `mask` marks do not count.
     """
-    cells: NDArray[np.float32] = np.ones((1, *size), np.float32)
+    cells: NDArray[np.float32] = np.ones((1, *shape), np.float32)
     if mask is not None:
         cells[0, mask] = 0
     for _ in range(level):
@@ -75,23 +77,23 @@ def cell_sizes(
     return cells
 
 
-def sizes(size: tuple[int, int], level: int) -> list[tuple[int, int]]:
-    """Return height and width of the full pictures and of each level down to `level`."""
-    found = [size]
+def shapes(shape: tuple[int, ...], level: int) -> list[tuple[int, ...]]:
+    """Return the shapes of a full picture and of those of each level down to `level`."""
+    found = [shape]
     for _ in range(level):
         found.append(half(found[-1]))
     return found
 
 
-def enlarge(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Repeat each pixel twice along both axes: shape (m, h, w) to (m, *size)."""
-    doubled = pictures.repeat(2, axis=1)[:, : size[0]].repeat(2, axis=2)
-    return doubled[:, :, : size[1]]
+def enlarge(pictures: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Repeat each pixel twice along both axes: to shape (m, *shape)."""
+    doubled = pictures.repeat(2, axis=1)[:, : shape[0]].repeat(2, axis=2)
+    return doubled[:, :, : shape[1]]
 
 
-def smooth(pictures: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+def smooth(pictures: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Enlarge pictures like `enlarge`, interpolating linearly between their pixels."""
-    return _between(_between(pictures, 1)[:, : size[0]], 2)[:, :, : size[1]]
+    return _between(_between(pictures, 1)[:, : shape[0]], 2)[:, :, : shape[1]]
 
 
 def _between(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
@@ -104,26 +106,26 @@ def _between(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
     return np.moveaxis(doubled, 0, axis)
 
 
-def widen(H: NDArray[Any], size: tuple[int, int], level: int) -> NDArray[Any]:
+def widen(H: NDArray[Any], shape: tuple[int, ...], level: int) -> NDArray[Any]:
     """Return components of a level as full pictures.
 
     Parameters
     ----------
     H : array of shape (k, q)
         Components of the level, a row each.
-    size : tuple of int
-        Height and width of the full pictures.
+    shape : tuple of int
+        Shape of a full picture.
     level : int
         How often they were halved.
 
     Returns
     -------
-    array of shape (k, h, w)
+    array of shape (k, *shape)
     """
-    steps = sizes(size, level)
+    steps = shapes(shape, level)
     pictures = H.reshape(-1, *steps[-1])
     if level:
-        pictures = pictures / np.sqrt(cell_sizes(size, level))
+        pictures = pictures / np.sqrt(cell_sizes(shape, level))
     for each in reversed(steps[:-1]):
         pictures = enlarge(pictures, each)
     return pictures

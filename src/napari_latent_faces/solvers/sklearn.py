@@ -35,7 +35,7 @@ _PACE = 0.15  # seconds that a chunk of iterations should take
 def iter_sklearn(
     X: NDArray[Any],
     params: NMFParams,
-    size: tuple[int, int],
+    picture_shape: tuple[int, ...],
     start: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> Iterator[Factors]:
     """Factorize `X` with scikit-learn and yield the factors every few iterations.
@@ -49,8 +49,8 @@ def iter_sklearn(
         Non-negative pixels, a face a row.
     params : NMFParams
         Taken as in scikit-learn.
-    size : tuple of int
-        Height and width of a face.
+    picture_shape : tuple of int
+        Shape of a face, (h, w) or (h, w, 3).
     start : tuple of arrays, optional
         Weights (n, k) and components (k, p) to start from.
 
@@ -92,7 +92,7 @@ def iter_sklearn(
         error = relative_error(X, W, H, norm_X)
         # a copy: scikit-learn goes on in the same memory
         is_empty = not (W.any() and H.any())  # by a penalty; scikit-learn goes no further
-        yield Factors(W, H.copy(), size, iteration, converged or is_empty, error)
+        yield Factors(W, H.copy(), picture_shape, iteration, converged or is_empty, error)
         if converged or is_empty:
             return
         seconds = (time.perf_counter() - began) / chunk

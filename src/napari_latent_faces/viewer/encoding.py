@@ -149,7 +149,7 @@ class MendJob(FacesJob):
         self.model, self._face = model, face
         self._flat = layer.ndim == 2
         shape = layer_pixels(layer).shape[-2:]
-        model.check_size(tuple(shape))
+        model.check_pictures(tuple(shape))
         self.stack = match_stack(layer_pixels(layer), shape, layer.metadata, name=layer.name)
         self._marks = marks_on(marks, layer)
         self._marks_name = marks.name

@@ -251,7 +251,7 @@ class LazyReconstruction(LazyStack):
     """
 
     def __init__(self, model: LatentFaces) -> None:
-        super().__init__(model.shape, model.components.dtype)
+        super().__init__(model.shape, model.components.dtype)  # type: ignore[arg-type]
         self.model = model
         self._weights = np.multiply(model.weights, model.scale, dtype=self.dtype)
         self._mean = None
@@ -286,7 +286,7 @@ class LazyResidual(LazyStack):
             raise ValueError(
                 f"The faces have the shape {tuple(images.shape)}, the model's {model.shape}."
             )
-        super().__init__(model.shape, model.components.dtype)
+        super().__init__(model.shape, model.components.dtype)  # type: ignore[arg-type]
         self.images = images
         self.reconstruction = LazyReconstruction(model)
 

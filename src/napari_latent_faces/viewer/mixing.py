@@ -251,7 +251,7 @@ class MixedLayers:
         """Return the look of the faces, and a place beside them that is free."""
         view = self._view(model)
         taken = [layer.extent.world[:, -2:] for layer in self.viewer.layers if layer.ndim >= 2]
-        return view, free_place(view, model.shape[1:], taken)
+        return view, free_place(view, model.size, taken)
 
     def _find(self, model: LatentFaces, role: str) -> Any:
         """Return the layer of this role beside these faces that fits the model."""

@@ -1,0 +1,144 @@
+"""Colour is a property of pictures: whatever works on grey ones works on colour, too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_latent_faces import (
+    DictionaryParams,
+    FaceStack,
+    ICAParams,
+    KMeansParams,
+    LatentFaces,
+    MiniBatchNMFParams,
+    NMFParams,
+    PCAParams,
+    fit,
+)
+from tests.conftest import blobs
+
+COLOURS = np.array([[1.0, 0.2, 0.1], [0.1, 1.0, 0.3], [0.2, 0.1, 1.0], [0.8, 0.8, 0.2]])
+
+
+@pytest.fixture
+def faces() -> FaceStack:
+    """Return 30 pictures of four spots, each of one colour."""
+    _, parts, weights = blobs()
+    images = np.einsum("nk,kyx,kc->nyxc", weights, parts, COLOURS)
+    images = np.round(255 * images / images.max()).astype(np.uint8)
+    return FaceStack(images, tuple(f"{i}.png" for i in range(30)))
+
+
+METHODS = [
+    NMFParams(n_components=4, max_iter=500),
+    NMFParams(n_components=4, solver="cd", max_iter=500),
+    NMFParams(n_components=4, solver="mu", init="nndsvda", max_iter=500),
+    PCAParams(n_components=4),
+    ICAParams(n_components=4, tol=0.05),
+    DictionaryParams(n_components=4),
+    MiniBatchNMFParams(n_components=4),
+    KMeansParams(n_components=4),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Not converged:UserWarning")
+@pytest.mark.parametrize("params", METHODS, ids=lambda p: f"{p.method}-{vars(p).get('solver')}")
+def test_every_method_finds_pictures_in_colour(faces, params):
+    model = fit(faces, params)
+    assert model.components.shape == (4, 12, 10, 3)
+    assert model.weights.shape == (30, 4)
+    assert model.reconstruct().shape == faces.shape
+    # the same numbers as a stack of grey pictures that are three times as wide
+    lost = np.linalg.norm(model.reconstruct() - faces.images) / np.linalg.norm(
+        faces.images.astype(float)
+    )
+    assert model.error == pytest.approx(lost, rel=1e-4)
+
+
+def test_each_component_has_the_colour_of_its_part(faces):
+    model = fit(faces, n_components=4, max_iter=2000, tol=1e-7)
+    assert model.error < 0.02
+    brightest = model.components.reshape(4, -1, 3).sum(axis=1)
+    hues = brightest / np.linalg.norm(brightest, axis=1, keepdims=True)
+    true = COLOURS / np.linalg.norm(COLOURS, axis=1, keepdims=True)
+    cosines = hues @ true.T
+    assert sorted(cosines.argmax(axis=1)) == [0, 1, 2, 3]
+    assert cosines.max(axis=1).min() > 0.98
+
+
+def test_grey_in_colour_gives_the_grey_result_in_every_channel(stack):
+    grey = fit(stack, n_components=3, max_iter=300, tol=1e-6)
+    in_colour = FaceStack(np.repeat(stack.images[..., None], 3, axis=-1), stack.names)
+    coloured = fit(in_colour, n_components=3, max_iter=300, tol=1e-6)
+    assert coloured.error == pytest.approx(grey.error, rel=0.02, abs=1e-3)
+    for channel in range(3):
+        part = coloured.components[..., channel]
+        np.testing.assert_allclose(part, grey.components, atol=0.05)
+
+
+def test_masks_are_those_of_pixels_in_all_channels(faces):
+    mask = np.zeros((12, 10), bool)
+    mask[3:6, 2:7] = True
+    spoiled = faces.images.copy()
+    spoiled[:, mask] = 255
+    clean = fit(faces, n_components=4, mask=mask)
+    model = fit(FaceStack(spoiled, faces.names), n_components=4, mask=mask)
+    np.testing.assert_array_equal(model.components, clean.components)
+    assert not model.components[:, mask].any()
+    assert model.mask.shape == (12, 10)
+    assert model.left_out == (30 * 15, 30 * 120)
+
+
+def test_masks_of_single_faces_leave_their_pixels_out(faces):
+    mask = np.zeros(faces.shape[:3], bool)
+    mask[:5, 4:8, 4:8] = True
+    spoiled = faces.images.copy()
+    spoiled[mask] = 255
+    model = fit(FaceStack(spoiled, faces.names), n_components=4, mask=mask, max_iter=500)
+    rebuilt, true = model.reconstruct()[mask], faces.images[mask]
+    assert np.abs(rebuilt - true).mean() < np.abs(255.0 - true).mean() / 5
+
+
+def test_strangers_are_encoded_and_mended(faces):
+    model = fit(faces[:20], n_components=4, max_iter=1000, tol=1e-6)
+    strangers = faces[20:]
+    weights = model.encode(strangers)
+    assert model.errors(strangers, weights).max() < 0.1
+    np.testing.assert_allclose(model.encode(strangers.images[0]), weights[0])
+    mask = np.zeros((12, 10), bool)
+    mask[4:7, 3:6] = True
+    mended = model.mend(strangers, mask)
+    assert mended.shape == strangers.shape
+    np.testing.assert_array_equal(mended[:, ~mask], strangers.images[:, ~mask])
+    assert np.abs(mended.astype(float) - strangers.images).max() < 60
+
+
+def test_a_model_in_colour_comes_back_from_its_file(faces, tmp_path):
+    model = fit(faces, n_components=3)
+    model.save(tmp_path / "model.npz")
+    loaded = LatentFaces.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(loaded.components, model.components)
+    assert loaded.picture_shape == (12, 10, 3)
+    assert "colour" in repr(loaded)
+
+
+def test_grey_and_colour_do_not_mix(faces, stack):
+    model = fit(faces, n_components=3)
+    with pytest.raises(ValueError, match=r"grey, the model's faces in colour: .*colour=True"):
+        model.encode(stack)
+
+
+def test_transparency_does_not_count_and_other_channels_are_refused(faces):
+    opaque = np.concatenate([faces.images, np.full((30, 12, 10, 1), 7, np.uint8)], axis=-1)
+    model = fit(opaque, n_components=3)
+    np.testing.assert_array_equal(model.components, fit(faces, n_components=3).components)
+    with pytest.raises(ValueError, match="5 channels"):
+        fit(np.ones((6, 20, 20, 5)), n_components=2)
+    with pytest.raises(ValueError, match="one picture in colour"):
+        fit(np.ones((30, 20, 3)), n_components=2)
+
+
+def test_rows_may_be_those_of_colour_pictures(faces):
+    model = fit(faces.matrix, n_components=3, shape=(12, 10, 3))
+    np.testing.assert_array_equal(model.components, fit(faces, n_components=3).components)
