@@ -165,7 +165,7 @@ def test_the_model_knows_where_it_comes_from(stack):
     ("images", "options", "words"),
     [
         (np.ones((12, 10)), {}, "stack of pictures"),
-        (np.ones((5, 12, 10, 3)), {}, "colour"),
+        (np.ones((5, 12, 10, 2)), {}, "2 channels"),
         (np.ones((112, 92, 3), np.uint8), {}, "colour"),
         (np.ones((2, 2, 5, 12, 10)), {}, r"got the shape \(2, 2, 5, 12, 10\)"),
         (np.ones((1, 12, 10)), {}, "at least two faces, got 1"),
