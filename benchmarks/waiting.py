@@ -108,9 +108,11 @@ def whole(command: list[str], out: str | None = None) -> dict[str, float]:
     """
     if out is not None:
         shutil.rmtree(out, ignore_errors=True)
+    environment = {**os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its own
     began = time.perf_counter()
     with subprocess.Popen(  # noqa: S603
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         _, status, used = os.wait4(process.pid, 0)
         took = time.perf_counter() - began

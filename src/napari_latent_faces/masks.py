@@ -120,7 +120,7 @@ def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tup
         is_plain = pictures is images.images
         return images if is_plain else replace(images, images=pictures), mask
     marks = []
-    if isinstance(images, np.ma.MaskedArray):
+    if isinstance(images, np.ndarray) and hasattr(images, "mask"):  # numpy.ma is not light
         marks.append(np.ma.getmaskarray(images))
         images = images.data
     if missing == "nan":
