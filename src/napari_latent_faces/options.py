@@ -12,6 +12,8 @@ __all__ = ["ChoiceOptions", "ReadOptions", "parse_ks"]
 
 Channel = Literal["luminance", "red", "green", "blue"]
 Resize = Literal["crop", "pad", "stretch", "error"]
+Rows = Literal["rows", "columns"]
+Order = Literal["C", "F"]
 
 LARGEST_SIDE = 16384  # pixels; a face has fewer
 
@@ -42,6 +44,18 @@ class ReadOptions:
     memory_budget : int, optional
         Bytes that a stack may take before it is lazy. None: a quarter of the memory
         that is free, at most 512 MiB.
+    variable : str, optional
+        Which variable of a file of numbers holds the faces (``"fea"``, ``"data.images"``).
+        None: found out from names and shapes.
+    shape : (int, int), optional
+        Height and width of the faces in a file of numbers. None: found out.
+    faces : {"rows", "columns"}, optional
+        Where the faces are in a file of numbers: along the first axis or the last. None:
+        found out.
+    order : {"C", "F"}, optional
+        Whether the pixels of a flattened face come row by row ("C", NumPy) or column by
+        column ("F", MATLAB); of faces that are not flattened, "F" swaps height and width.
+        None: found out.
 
     Raises
     ------
@@ -93,15 +107,53 @@ class ReadOptions:
         optional=True,
         advanced=True,
     )
+    variable: str | None = parameter(
+        None,
+        "Variable",
+        "Which variable of a .mat, .npz or .h5 file holds the faces; by default found out "
+        "from names and shapes.",
+        optional=True,
+        advanced=True,
+    )
+    shape: tuple[int, int] | None = parameter(
+        None,
+        "Shape in the file",
+        "Height and width, in pixels, of the faces in a matrix; by default found out.",
+        optional=True,
+        advanced=True,
+    )
+    faces: Literal["rows", "columns"] | None = parameter(
+        None,
+        "Faces are",
+        "Where the faces are in a matrix: its rows (first axis) or columns (last axis); by "
+        "default found out.",
+        choices=("rows", "columns"),
+        optional=True,
+        advanced=True,
+    )
+    order: Literal["C", "F"] | None = parameter(
+        None,
+        "Order of pixels",
+        "Whether the pixels of a face in a matrix come row by row (C, NumPy) or column by "
+        "column (F, MATLAB); by default found out.",
+        choices=("C", "F"),
+        optional=True,
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         for declared in fields(self):
             choices = declared.metadata.get("choices")
             value = getattr(self, declared.name)
-            if choices and value not in choices:
+            if choices and value not in (*choices, declared.default):
                 raise ValueError(f"{declared.name} must be one of {choices}, got {value!r}.")
         object.__setattr__(self, "size", _checked_size(self.size))
+        object.__setattr__(self, "shape", _checked_shape(self.shape))
         _check_subjects(self.subjects)
+        if self.variable is not None and not isinstance(self.variable, str):
+            raise ValueError(
+                f"variable must be the name of a variable or None, got {self.variable!r}."
+            )
         if not isinstance(self.lazy, bool | None):
             raise ValueError(  # noqa: TRY004 - as other options
                 f"lazy must be True, False or None, got {self.lazy!r}."
@@ -152,6 +204,19 @@ def _checked_size(size: Any) -> int | tuple[int, int] | None:
     raise ValueError(
         f"size must be a height or (height, width) from 1 to {LARGEST_SIDE} pixels, or None, "
         f"got {size!r}."
+    )
+
+
+def _checked_shape(shape: Any) -> tuple[int, int] | None:
+    """Return `shape` as plain numbers, or say what is wrong with it."""
+    if shape is None:
+        return None
+    sides = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    if len(sides) == 2 and all(_is_whole(side, 1, LARGEST_SIDE) for side in sides):
+        return int(sides[0]), int(sides[1])
+    raise ValueError(
+        f"shape must be (height, width) from 1 to {LARGEST_SIDE} pixels, or None, got "
+        f"{shape!r}."
     )
 
 

@@ -61,6 +61,9 @@ class ReadReport:
         Whether only the headers were read so far: a picture can still prove broken.
     options : ReadOptions or None
         How `read_faces` read them; None if it did not, or they are a part of what it read.
+    decided : str
+        What was read as what in a file of numbers, such as ``400 faces of 64 x 64 from the
+        columns of 'faces', MATLAB order (F)``.
     """
 
     n_read: int = 0
@@ -70,10 +73,11 @@ class ReadReport:
     notes: tuple[str, ...] = ()
     lazy: bool = False
     options: ReadOptions | None = None
+    decided: str = ""
 
     def summary(self) -> str:
         """Return the report in one line, such as ``398 faces read, 2 skipped``."""
-        parts = [f"{_counted(self.n_read, 'face')} read"]
+        parts = [in_one_line(self.decided) or f"{_counted(self.n_read, 'face')} read"]
         if self.skipped:
             parts.append(f"{len(self.skipped)} skipped")
         if self.resized:

@@ -83,6 +83,10 @@ class TestOptions:
             (["--lazy"], "lazy", True),
             (["--no-lazy"], "lazy", False),
             (["--memory-budget", "1000"], "memory_budget", 1000),
+            (["--variable", "fea"], "variable", "fea"),
+            (["--shape", "112,92"], "shape", (112, 92)),
+            (["--faces", "columns"], "faces", "columns"),
+            (["--order", "F"], "order", "F"),
         ],
     )  # fmt: skip
     def test_take_what_the_field_takes(self, argv, name, value):

@@ -51,6 +51,12 @@ def test_options_do_not_change():
         ("memory_budget", -1, r"memory_budget must be a number of bytes \(0 or more\)"),
         ("memory_budget", "1 GB", "memory_budget must be"),
         ("memory_budget", 0.5, "memory_budget must be"),
+        ("variable", 3, "variable must be the name of a variable or None, got 3"),
+        ("shape", 64, r"shape must be \(height, width\) from 1 to 16384 .*, got 64"),
+        ("shape", (64,), "shape must be"),
+        ("shape", (64, 0), "shape must be"),
+        ("faces", "row", r"faces must be one of \('rows', 'columns'\), got 'row'"),
+        ("order", "f", r"order must be one of \('C', 'F'\), got 'f'"),
     ],
 )
 def test_options_that_are_not_allowed(option, value, message):

@@ -7,11 +7,18 @@ import stat
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.reading.arrays import (
+    AmbiguousArraysError,
+    ArraysError,
+    is_array_name,
+    looks_like_arrays,
+)
 from napari_latent_faces.reading.lazy import (
     Ahead,
     BrokenFaceWarning,
@@ -19,6 +26,11 @@ from napari_latent_faces.reading.lazy import (
     decode_into,
     keep_only,
     lazy_images,
+)
+from napari_latent_faces.reading.matrices import (
+    MAX_ARRAY_BYTES,
+    stack_of_file,
+    stack_of_files,
 )
 from napari_latent_faces.reading.naming import find_subjects, is_picture_name
 from napari_latent_faces.reading.pictures import (
@@ -42,6 +54,7 @@ from napari_latent_faces.reading.sources import (
     list_folder,
     list_url_folder,
     looks_like_faces,
+    read_part,
     remote_kind,
     run_each,
     shown,
@@ -55,11 +68,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import Channel, Resize
+    from napari_latent_faces.options import Channel, Order, Resize, Rows
     from napari_latent_faces.reading.sources import Entry, Lister
 
 __all__ = [
+    "AmbiguousArraysError",
     "ArchiveError",
+    "ArraysError",
     "BrokenFaceWarning",
     "NoFacesError",
     "Reading",
@@ -358,9 +373,13 @@ def read_faces(
     subjects: str | Literal[False] | None = None,
     lazy: bool | None = None,
     memory_budget: int | None = None,
+    variable: str | None = None,
+    shape: tuple[int, int] | None = None,
+    faces: Rows | None = None,
+    order: Order | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> FaceStack:
-    """Read the face pictures of a folder or archive into one stack.
+    """Read the face pictures of a folder or archive, or a matrix, into one stack.
 
     All pictures in the folder, and in the folders in it, are read: PNG, JPEG, GIF, TIFF,
     BMP, WebP and PNM, told by their extension or, where that is unknown, by their
@@ -370,11 +389,17 @@ def read_faces(
     animations and files of several pages the first picture is taken; EXIF rotation is
     applied.
 
+    Faces may also be kept as numbers: ``.mat`` (all versions), ``.npy``, ``.npz``, ``.h5``,
+    idx, ``.csv`` and other text. Which variable holds them, along which axis, and how their
+    pixels are ordered is found out, unless `variable`, `shape`, `faces` and `order` say so;
+    the report tells what was decided. Labels in the file become subjects.
+
     Parameters
     ----------
     path : path-like
-        A folder, or a zip or tar archive (also .tar.gz, .tar.bz2, .tar.xz). Nothing is
-        unpacked to disk; the pictures in a compressed tar are kept in memory, as
+        A folder, or a zip or tar archive (also .tar.gz, .tar.bz2, .tar.xz), of pictures or
+        of files of numbers; or one file of numbers, also compressed. Nothing is unpacked to
+        disk; the pictures in a compressed tar are kept in memory, as
         compressed as they are. Or the URL of either, of any protocol that fsspec knows
         (``s3://bucket/faces``, ``https://host/faces.zip``, ``memory://faces``); some
         need the extra ``remote``.
@@ -393,6 +418,15 @@ def read_faces(
         picture that proves broken later is black, with a `BrokenFaceWarning`.
     memory_budget : int, optional
         Bytes; by default a quarter of the free memory, at most 512 MiB.
+    variable : str, optional
+        Which variable of a file of numbers holds the faces.
+    shape : (int, int), optional
+        Height and width of the faces in a file of numbers.
+    faces : {"rows", "columns"}, optional
+        Where the faces are in a matrix: along its first axis or its last.
+    order : {"C", "F"}, optional
+        Whether the pixels of a face in a matrix come row by row or column by column; of
+        faces that have two axes in the file, "F" swaps height and width.
     progress : callable, optional
         Called on this thread, many times a second, with the steps done and their
         total, which is 0 while files are still being listed. What it raises ends the
@@ -413,6 +447,10 @@ def read_faces(
         If an archive is damaged or encrypted.
     NoFacesError
         If there is no picture that can be read.
+    AmbiguousArraysError
+        If several variables of a file may be the faces; it lists them.
+    ArraysError
+        If a file of numbers is damaged, refused (pickles), or holds no faces.
     ValueError
         If an option is not allowed, if pictures differ in size and
         ``resize="error"``, or if `subjects` is found in no name.
@@ -429,15 +467,55 @@ def read_faces(
     >>> stack.images.shape, stack.names[0], stack.subjects[0]  # doctest: +SKIP
     ((400, 112, 92), 's1/1.pgm', 's1')
     """
-    options = ReadOptions(channel, size, resize, subjects, lazy, memory_budget)
+    options = ReadOptions(
+        channel, size, resize, subjects, lazy, memory_budget, variable, shape, faces, order
+    )
     meter = Meter(progress)
     meter.show()
     path = os.fsdecode(path)
+    source = _file_of_numbers(path, meter.pulse)
+    if source is not None:
+        return stack_of_file(source, shown(path), options, meter)
     found = _listing(path, meter.pulse)
     try:
-        return Reading(shown(path), found, options, meter).stack()
+        return _stack(shown(path), found, options, meter)
     finally:
         found.close()
+
+
+def _stack(path: str, found: Listing, options: ReadOptions, meter: Meter) -> FaceStack:
+    """Read the pictures, or the files of numbers if there are no pictures."""
+    try:
+        return Reading(path, found, options, meter).stack()
+    except NoFacesError:
+        if not found.arrays:
+            raise
+        names = {entry.name for entry in found.arrays}
+        others = [pair for pair in found.passed_over if pair[0] not in names]
+        try:
+            return stack_of_files(found.arrays, path, options, meter, others)
+        except ArraysError:
+            if any(is_array_name(name, text=False) for name in names):
+                raise
+        raise  # a README is no broken table
+
+
+def _file_of_numbers(path: str, pulse: Callable[[], None]) -> str | bytes | None:
+    """Return the path of a file of numbers, or its content if it is behind a URL."""
+    name = path.partition("?")[0] if is_url(path) else path
+    if not is_array_name(name):
+        return None
+    if not is_url(path):
+        if not Path(path).is_file() or not os.access(path, os.R_OK):
+            return None
+        is_text = not is_array_name(name, text=False)
+        return None if is_text and not looks_like_arrays(path) else path
+    if while_waiting(lambda: remote_kind(path), pulse) == "directory":
+        return None
+    content = while_waiting(lambda: read_part(path, MAX_ARRAY_BYTES + 1), pulse)
+    if len(content) > MAX_ARRAY_BYTES:
+        raise ArraysError(f"{shown(path)}: it is too large: download it, and open the file.")
+    return content
 
 
 def _listing(path: str, pulse: Callable[[], None]) -> Listing:
@@ -479,5 +557,6 @@ def _listing_of_file(path: str, lister: Lister | None, pulse: Callable[[], None]
     if path.lower().endswith(ARCHIVES):
         raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
     raise NoFacesError(
-        f"{shown(path)} is neither a folder nor a zip or tar archive of pictures."
+        f"{shown(path)} is neither a folder nor a zip or tar archive of pictures, nor a file "
+        "of numbers that may be faces (.mat, .npy, .npz, .h5, idx, .csv ...)."
     )

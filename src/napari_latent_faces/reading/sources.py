@@ -21,10 +21,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote
 
 from napari_latent_faces.files import open_regular
+from napari_latent_faces.reading.arrays import (
+    is_array_name,
+    looks_like_arrays,
+    starts_like_array,
+)
 from napari_latent_faces.reading.naming import (
     HEAD_BYTES,
     Judgement,
@@ -601,6 +607,9 @@ class Listing:
     ----------
     entries : list of Entry
         The files that may be pictures.
+    arrays : list of Entry
+        Files of numbers, which are read only if there is no picture; they are among
+        `passed_over` as well.
     skipped, passed_over : list of (str, str)
         Names and reasons, as in `ReadReport`.
     close : callable
@@ -608,14 +617,19 @@ class Listing:
     """
 
     entries: list[Entry] = field(default_factory=list)
+    arrays: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     close: Callable[[], None] = lambda: None
 
     def add(self, name: str, size: int, read: Callable[[int], bytes]) -> None:
         """Put a regular file where it belongs, judged by its name and size."""
-        judgement, reason = judge_name(name.rpartition("/")[2])
-        if judgement is Judgement.PASS_OVER:
+        base = name.rpartition("/")[2]
+        judgement, reason = judge_name(base)
+        if size and is_array_name(base) and not is_hidden(base):
+            self.arrays.append(Entry(name, size, read))
+            self.passed_over.append((name, reason or "a file of numbers among pictures"))
+        elif judgement is Judgement.PASS_OVER:
             self.passed_over.append((name, reason))
         elif size == 0:
             self.passed_over.append((name, "empty file"))
@@ -634,16 +648,17 @@ class Listing:
 
     def complete(self, pulse: Callable[[], None]) -> Listing:
         """Sort everything naturally and make all names printable."""
-        entries = in_natural_order(self.entries, [entry.name for entry in self.entries], pulse)
-        self.entries = [
-            entry
-            if (name := printable(entry.name)) == entry.name
-            else replace(entry, name=name)
-            for entry in entries
-        ]
+        for entries in (self.entries, self.arrays):
+            ordered = in_natural_order(entries, [entry.name for entry in entries], pulse)
+            entries[:] = [
+                entry
+                if (name := printable(entry.name)) == entry.name
+                else replace(entry, name=name)
+                for entry in ordered
+            ]
         for pairs in (self.skipped, self.passed_over):
-            ordered = in_natural_order(pairs, [name for name, _ in pairs], pulse)
-            pairs[:] = [(printable(name), reason) for name, reason in ordered]
+            named = in_natural_order(pairs, [name for name, _ in pairs], pulse)
+            pairs[:] = [(printable(name), reason) for name, reason in named]
         return self
 
 
@@ -1033,6 +1048,9 @@ def _keep_pictures(
 ) -> None:
     kept = 0
     for name, info, tar in _regular_members(path, stream, members, pulse):
+        if is_array_name(name) and info.size > MAX_KEPT_BYTES - kept:
+            members.leave_out(name, "too large a file of numbers to keep in memory")
+            continue
         with damage_named(path):
             content = _content(tar, info, name)
         kept += len(content)
@@ -1043,8 +1061,10 @@ def _keep_pictures(
 
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> bytes:
     """Read a member now, if it may be a picture: there is no way back in the stream."""
-    judgement, _ = judge_name(name.rpartition("/")[2])
-    if judgement in {Judgement.SKIP, Judgement.PASS_OVER} or info.size > MAX_PICTURE_BYTES:
+    base = name.rpartition("/")[2]
+    judgement, _ = judge_name(base)
+    left_out = judgement in {Judgement.SKIP, Judgement.PASS_OVER}
+    if (left_out and not is_array_name(base)) or info.size > MAX_PICTURE_BYTES:
         return b""
     file = tar.extractfile(info)
     return file.read() if file else b""
@@ -1220,13 +1240,13 @@ def list_archive(path: str, lister: Lister, pulse: Callable[[], None]) -> Listin
 def _drop_common_folder(found: Listing) -> None:
     """Leave the folders that all pictures lie in out of all names."""
     # with the slash that commonpath takes away for one folder and for none
-    folders = {f"/{entry.name}".rpartition("/")[0] + "/" for entry in found.entries}
+    files = found.entries or found.arrays
+    folders = {f"/{entry.name}".rpartition("/")[0] + "/" for entry in files}
     prefix = posixpath.commonpath(folders).strip("/") + "/" if folders else "/"
     if prefix == "/":
         return
-    found.entries = [
-        replace(entry, name=entry.name.removeprefix(prefix)) for entry in found.entries
-    ]
+    for entries in (found.entries, found.arrays):
+        entries[:] = [replace(entry, name=entry.name.removeprefix(prefix)) for entry in entries]
     found.skipped = [(n.removeprefix(prefix), why) for n, why in found.skipped]
     found.passed_over = [(n.removeprefix(prefix) or n, why) for n, why in found.passed_over]
 
@@ -1266,6 +1286,8 @@ def looks_like_faces(path: str | PathLike[str]) -> bool:
     """
     path = os.fspath(path)
     try:
+        if is_array_name(path) and Path(path).is_file():
+            return looks_like_arrays(path)
         items = _items(path)
         return any(_is_picture(*item) for item in islice(items, MAX_ENTRIES))
     except Exception:  # noqa: BLE001 - whatever it is, it is not for us
@@ -1292,6 +1314,8 @@ def _names(path: str) -> set[str]:
 
 def _is_picture(name: str, read: Callable[[int], bytes]) -> bool:
     judgement, _ = judge_name(name)
+    if is_array_name(name, text=False) and not is_hidden(name):
+        return starts_like_array(read(HEAD_BYTES))
     if judgement is Judgement.UNKNOWN:
         return starts_like_picture(read(HEAD_BYTES))
     return judgement is Judgement.PICTURE

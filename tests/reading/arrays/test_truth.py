@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_latent_faces.reading.arrays import ArrayOptions, ArraysError, read_arrays
+from napari_latent_faces.reading.arrays import ArraysError, ReadOptions, read_arrays
 
 KEPT = {
     "X_l_face.mat": "4",
@@ -89,15 +89,15 @@ def test_faces_along_the_last_axis(containers):
     ],
 )
 def test_options_that_say_what_is_so(containers, truth, name, options):
-    found = read_arrays(containers / name, ArrayOptions(**options))
+    found = read_arrays(containers / name, ReadOptions(**options))
     np.testing.assert_array_equal(found.images, truth)
 
 
 def test_options_win_over_what_is_likely(containers, truth):
-    wrong = ArrayOptions(shape=(46, 56), faces="rows", order="C")
+    wrong = ReadOptions(shape=(46, 56), faces="rows", order="C")
     found = read_arrays(containers / "rows.npy", wrong)
     np.testing.assert_array_equal(found.images, truth.reshape(40, 46, 56))
-    turned = read_arrays(containers / "truth.npy", ArrayOptions(order="F"))
+    turned = read_arrays(containers / "truth.npy", ReadOptions(order="F"))
     np.testing.assert_array_equal(turned.images, truth.swapaxes(1, 2))
 
 

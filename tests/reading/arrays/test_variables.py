@@ -11,8 +11,8 @@ import pytest
 
 from napari_latent_faces.reading.arrays import (
     AmbiguousArraysError,
-    ArrayOptions,
     ArraysError,
+    ReadOptions,
     candidates,
     is_array_name,
     labels_beside,
@@ -52,7 +52,7 @@ def assert_faces(found, labels=LABELS):
 def test_names_that_people_use(faces, labels, container):
     content = getattr(made, container)(**{faces: ROWS, labels: OWNERS})
     name = {"mat": "a.mat", "npz": "a.npz", "hdf5": "a.h5"}[container]
-    options = ArrayOptions(order="C")
+    options = ReadOptions(order="C")
     assert_faces(read_arrays(content, options, name=name))
 
 
@@ -61,7 +61,7 @@ def test_training_faces_before_others():
     found = read_arrays(content, name="a.npz")
     assert_faces(found, None)
     assert any("test_faces, train_nonfaces" in note for note in found.notes)
-    other = read_arrays(content, ArrayOptions(variable="test_faces"), name="a.npz")
+    other = read_arrays(content, ReadOptions(variable="test_faces"), name="a.npz")
     np.testing.assert_array_equal(other.images, FACES[:9])
 
 
@@ -71,7 +71,7 @@ def test_several_that_fit_are_listed():
         read_arrays(content, name="a.npz")
     assert [c.name for c in told.value.candidates] == ["first", "second"]
     assert [c.shape for c in candidates(content, name="a.npz")] == [(20, 1280), (20, 1280)]
-    chosen = read_arrays(content, ArrayOptions(variable="second"), name="a.npz")
+    chosen = read_arrays(content, ReadOptions(variable="second"), name="a.npz")
     np.testing.assert_array_equal(chosen.images, FACES[::-1])
 
 
@@ -83,7 +83,7 @@ def test_the_one_that_looks_like_pictures():
 
 def test_a_variable_that_is_not_there():
     with pytest.raises(ArraysError, match=r"no variable 'fae', but fea \(20 x 1280"):
-        read_arrays(made.npz(fea=ROWS), ArrayOptions(variable="fae"), name="a.npz")
+        read_arrays(made.npz(fea=ROWS), ReadOptions(variable="fae"), name="a.npz")
 
 
 def test_the_bunch_of_scikit_learn():
@@ -101,12 +101,12 @@ def test_nothing_in_it():
 
 def test_fields_of_a_struct():
     content = made.mat(faces={"data": ROWS, "labels": OWNERS, "comment": "made"})
-    assert_faces(read_arrays(content, ArrayOptions(order="C"), name="a.mat"))
+    assert_faces(read_arrays(content, ReadOptions(order="C"), name="a.mat"))
 
 
 def test_fields_of_a_struct_of_version_7_3():
     content = made.mat73(faces={"data": ROWS, "labels": OWNERS, "comment": "made"})
-    assert_faces(read_arrays(content, ArrayOptions(order="C"), name="a.mat"))
+    assert_faces(read_arrays(content, ReadOptions(order="C"), name="a.mat"))
 
 
 @pytest.mark.parametrize("field", ["Image", "pixels"])
@@ -332,7 +332,7 @@ def test_sparse_matrices():
 
     black = np.where(ROWS < 60, 0, ROWS)
     content = made.mat(fea=scipy.sparse.csc_array(black.astype(float)))
-    found = read_arrays(content, ArrayOptions(order="C"), name="a.mat")
+    found = read_arrays(content, ReadOptions(order="C"), name="a.mat")
     np.testing.assert_array_equal(found.images.reshape(20, -1), black)
 
 

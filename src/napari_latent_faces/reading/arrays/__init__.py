@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.options import ReadOptions
 from napari_latent_faces.reading.arrays.cells import faces_of_cells
 from napari_latent_faces.reading.arrays.evidence import (
     SAMPLE,
@@ -18,7 +19,12 @@ from napari_latent_faces.reading.arrays.evidence import (
     grids_of,
     is_noise,
 )
-from napari_latent_faces.reading.arrays.files import is_array_name, open_container
+from napari_latent_faces.reading.arrays.files import (
+    is_array_name,
+    open_container,
+    starts_like_array,
+    starts_like_table,
+)
 from napari_latent_faces.reading.arrays.labels import (
     Labels,
     label_vectors,
@@ -27,7 +33,7 @@ from napari_latent_faces.reading.arrays.labels import (
     path_beside,
     ravelled,
 )
-from napari_latent_faces.reading.arrays.layouts import faces_of_array, flat_layouts
+from napari_latent_faces.reading.arrays.layouts import faces_of_array, flat_layouts, is_said
 from napari_latent_faces.reading.arrays.names import (
     AmbiguousArraysError,
     Candidate,
@@ -36,7 +42,6 @@ from napari_latent_faces.reading.arrays.names import (
     possible_faces,
     with_views,
 )
-from napari_latent_faces.reading.arrays.options import ArrayOptions
 from napari_latent_faces.reading.arrays.variables import (
     ArraysError,
     Container,
@@ -53,13 +58,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AmbiguousArraysError",
     "ArrayFaces",
-    "ArrayOptions",
     "ArraysError",
     "Candidate",
     "candidates",
     "is_array_name",
     "labels_beside",
+    "looks_like_arrays",
     "read_arrays",
+    "starts_like_array",
 ]
 
 # Names of variables that hold the height and width of all faces, in one or in two.
@@ -123,13 +129,41 @@ def candidates(
     """
     container = open_container(source, name)
     with damage_named(container.name):
-        possible = possible_faces(with_views(container), ArrayOptions())
+        possible = possible_faces(with_views(container), ReadOptions())
         return tuple(as_candidate(v) for v in possible)
+
+
+def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
+    """Tell quickly whether a file of numbers may hold faces.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    bool
+        False for what is refused, damaged or no such file.
+    """
+    path = os.fspath(path)
+    lower = path.lower()
+    if lower.endswith((".gz", ".bz2", ".xz")):
+        return True  # a second look would unpack it all
+    try:
+        if not is_array_name(lower, text=False):
+            with Path(path).open("rb") as file:
+                return starts_like_table(file.read(2**16))
+        if lower.endswith(".npy"):  # any stack has such a shape
+            return len(read_arrays(path).images) > 0
+        return bool(candidates(path))
+    except (ArraysError, OSError):
+        return False
 
 
 def read_arrays(
     source: str | os.PathLike[str] | bytes,
-    options: ArrayOptions | None = None,
+    options: ReadOptions | None = None,
     *,
     name: str = "",
     labels: str | os.PathLike[str] | bytes | None = None,
@@ -141,7 +175,7 @@ def read_arrays(
     source : path-like or bytes
         A ``.mat``, ``.npy``, ``.npz``, ``.h5``, idx, ``.csv`` or other text file, also
         compressed, or its content.
-    options : ArrayOptions, optional
+    options : ReadOptions, optional
         Which variable, and how it is laid out; what is not given is found out.
     name : str
         Of the file, for bytes.
@@ -161,7 +195,7 @@ def read_arrays(
     OSError
         If a path cannot be opened.
     """
-    options = options or ArrayOptions()
+    options = options or ReadOptions()
     container = open_container(source, name)
     if labels is None and not isinstance(source, bytes):
         labels = path_beside(Path(os.fspath(source)))
@@ -173,7 +207,7 @@ def read_arrays(
 
 
 def _faces_of(
-    container: Container, variable: Variable, options: ArrayOptions, vectors: list[Labels]
+    container: Container, variable: Variable, options: ReadOptions, vectors: list[Labels]
 ) -> ArrayFaces:
     hint, hint_name = _size_hint(container, variable)
     what = f"'{variable.name}'" if variable.name else f"'{_base(container.name)}'"
@@ -196,7 +230,7 @@ def _faces_of(
         images, how = faces_of_array(array, options, hint, lengths, container, what, notes)
     images = _native(images)
     if is_noise(images):
-        if not options.given:
+        if not is_said(options):
             raise ArraysError(
                 f"{what} ({times(variable.shape)}) does not look like pictures: neighbouring "
                 "pixels differ as much as distant ones. If it holds faces nevertheless, say "
@@ -219,7 +253,7 @@ def _faces_of(
     if others and options.variable is None:
         notes.append(f"Also in the file, read with variable=: {', '.join(others[:9])}.")
     notes = [
-        decided + (f"; {told}" if told else ""),
+        *([told] if told else []),
         *(
             [f"The size is that of {hint_name} in the file."]
             if hint_name and hint in {(h, w), (w, h)}
@@ -318,7 +352,7 @@ def _is_number(text: Any) -> bool:
 
 
 def _without_label_column(
-    array: NDArray[Any], options: ArrayOptions, vectors: list[Labels]
+    array: NDArray[Any], options: ReadOptions, vectors: list[Labels]
 ) -> tuple[NDArray[Any], list[Labels]]:
     """Take a column of labels off a table without titles: its first or its last one."""
     n, p = array.shape

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.reading.arrays.options import ArrayOptions
+    from napari_latent_faces.options import ReadOptions
 
     Found = tuple[NDArray[Any], str, Sequence[int] | None]
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def faces_of_cells(
     cells: Sequence[Any],
     grid: tuple[int, ...],
-    options: ArrayOptions,
+    options: ReadOptions,
     hint: tuple[int, int] | None,
     columns_first: bool,
     what: str,
@@ -64,7 +64,7 @@ def faces_of_cells(
 
 
 def _fitting(
-    items: list[NDArray[Any]], options: ArrayOptions, hint: tuple[int, int] | None
+    items: list[NDArray[Any]], options: ReadOptions, hint: tuple[int, int] | None
 ) -> tuple[int, int] | None:
     """Return the height and width that were given, or those in the file if they can be."""
     first = items[0].shape
@@ -80,7 +80,7 @@ def _are_pictures(items: list[NDArray[Any]], shape: tuple[int, int] | None) -> b
     return all(max(item.shape) <= LARGEST_ASPECT * min(item.shape) for item in items)
 
 
-def _are_in_colour(items: list[NDArray[Any]], options: ArrayOptions) -> bool:
+def _are_in_colour(items: list[NDArray[Any]], options: ReadOptions) -> bool:
     return options.faces is None and all(item.shape[2] == 3 for item in items)
 
 
@@ -97,7 +97,7 @@ def _unflattened(
     items: list[NDArray[Any]],
     persons: list[int],
     shape: tuple[int, int] | None,
-    options: ArrayOptions,
+    options: ReadOptions,
     columns_first: bool,
     what: str,
 ) -> tuple[NDArray[Any], str, list[int]]:
@@ -120,7 +120,7 @@ def _unflattened(
     return images, order, [p for p, n in zip(persons, counts, strict=True) for _ in range(n)]
 
 
-def _faces_axis(items: list[NDArray[Any]], options: ArrayOptions) -> int:
+def _faces_axis(items: list[NDArray[Any]], options: ReadOptions) -> int:
     if options.faces is not None:
         return 0 if options.faces == "rows" else 2
     varying = [a for a in range(3) if len({item.shape[a] for item in items}) > 1]

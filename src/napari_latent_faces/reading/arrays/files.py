@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib import format as npy
 
+from napari_latent_faces.reading.arrays.evidence import LEAST_PIXELS
 from napari_latent_faces.reading.arrays.hdf5 import read_hdf5
 from napari_latent_faces.reading.arrays.matlab import read_mat
 from napari_latent_faces.reading.arrays.text import read_text
@@ -93,6 +94,20 @@ def is_array_name(name: str, *, text: bool = True) -> bool:
     lower = _unpacked_name(name.lower())
     endings = (*_BINARY, *_REFUSED, *(_TEXT if text else ()))
     return lower.endswith(endings) or _IDX.search(lower) is not None
+
+
+def starts_like_array(head: bytes) -> bool:
+    """Tell whether a file that starts with these bytes is a binary file of numbers."""
+    return head.startswith((b"\x93NUMPY", b"MATLAB 5", b"MATLAB 7", b"\x89HDF", b"PK\3\4"))
+
+
+def starts_like_table(head: bytes) -> bool:
+    """Tell whether a text that starts with these bytes holds rows of many numbers."""
+    if b"\0" in head:
+        return False
+    rows = head.decode("utf-8", "replace").splitlines()[:4]
+    counts = [len(re.findall(r"(?<![\w.])[-+]?\d[\w.+-]*", row)) for row in rows]
+    return max(counts, default=0) >= LEAST_PIXELS
 
 
 def open_container(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:

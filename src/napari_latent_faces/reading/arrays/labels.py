@@ -177,20 +177,22 @@ def labels_for(
             different = len(set(labels))
             if n > 1 and (different == 1 or (different == n and vector.are_names)):
                 continue  # such as "is a face" of CBCL, or the names of the files
-            return labels, f"subjects from {vector.name}"
+            return labels, f"Subjects from {vector.name}."
     if of_persons is not None:
         n_persons = len(set(of_persons))
         for vector in vectors:
             labels = _as_labels(vector.values)
             if labels is not None and len(labels) == n_persons > 1:
-                return tuple(labels[i] for i in of_persons), f"subjects from {vector.name}"
-        return tuple(str(i + 1) for i in of_persons), "subjects by cell"
+                return tuple(labels[i] for i in of_persons), f"Subjects from {vector.name}."
+        return tuple(str(i + 1) for i in of_persons), "A subject for each cell."
     for v in container.variables:
         if v.name.rpartition(".")[2].lower() in _COUNTS and is_vector(v) and v.is_numeric:
             counts = ravelled(v)
             if len(counts) > 1 and (counts >= 0).all() and counts.sum() == n:
                 persons = np.repeat(np.arange(1, len(counts) + 1), counts.astype(np.intp))
-                return tuple(str(i) for i in persons), f"subjects from the counts in '{v.name}'"
+                return tuple(
+                    str(i) for i in persons
+                ), f"Subjects from the counts in '{v.name}'."
     return None, ""
 
 

@@ -26,12 +26,18 @@ from napari_latent_faces.reading.arrays.variables import ArraysError, Container,
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_latent_faces.reading.arrays.options import ArrayOptions, Order, Rows
+    from napari_latent_faces.options import Order, ReadOptions, Rows
+
+
+def is_said(options: ReadOptions) -> bool:
+    """Tell whether a user said something of how a file of numbers is laid out."""
+    said = options.variable, options.shape, options.faces, options.order
+    return any(each is not None for each in said)
 
 
 def faces_of_array(
     array: NDArray[Any],
-    options: ArrayOptions,
+    options: ReadOptions,
     hint: tuple[int, int] | None,
     lengths: set[int],
     container: Container,
@@ -88,7 +94,7 @@ class _Layout:
 
 def _of_matrix(
     array: NDArray[Any],
-    options: ArrayOptions,
+    options: ReadOptions,
     hint: tuple[int, int] | None,
     lengths: set[int],
     columns_first: bool,
@@ -105,7 +111,7 @@ def _of_matrix(
     by_labels = [x for x in layouts if _n_faces(array, x.faces) in lengths]
     if len({x.faces for x in by_labels}) == 1:
         layouts = by_labels
-    if not options.given and not by_labels and _is_one_picture(array, layouts):
+    if not is_said(options) and not by_labels and _is_one_picture(array, layouts):
         return array[np.newaxis], f"from {what}"
     if not layouts:
         raise no_grid(array.shape, options.faces, what, options.shape)
@@ -212,7 +218,7 @@ def _is_one_picture(array: NDArray[Any], layouts: list[_Layout]) -> bool:
 
 def _of_cube(
     array: NDArray[Any],
-    options: ArrayOptions,
+    options: ReadOptions,
     hint: tuple[int, int] | None,
     lengths: set[int],
     what: str,
@@ -255,7 +261,7 @@ def _of_cube(
     return images, how
 
 
-def _swaps(images: NDArray[Any], options: ArrayOptions) -> bool:
+def _swaps(images: NDArray[Any], options: ReadOptions) -> bool:
     """Tell whether pictures that have two axes in the file lie on their side."""
     if options.order is not None:
         return options.order == "F"
@@ -267,7 +273,7 @@ def _swaps(images: NDArray[Any], options: ArrayOptions) -> bool:
 
 
 def _of_more_axes(
-    array: NDArray[Any], options: ArrayOptions, what: str
+    array: NDArray[Any], options: ReadOptions, what: str
 ) -> tuple[NDArray[Any], str]:
     """Read four axes: colour pictures, or persons x pictures."""
     channels = [a for a in (array.ndim - 1, 1, 2) if array.shape[a] in {3, 4}]
@@ -290,7 +296,7 @@ def _of_more_axes(
 
 
 def transposed(
-    images: NDArray[Any], options: ArrayOptions, how: str
+    images: NDArray[Any], options: ReadOptions, how: str
 ) -> tuple[NDArray[Any], str]:
     """Swap height and width if that was asked for."""
     if options.order != "F":

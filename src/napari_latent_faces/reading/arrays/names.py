@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.options import ReadOptions
 from napari_latent_faces.reading.arrays.evidence import (
     LEAST_PIXELS,
     NO_PICTURES,
@@ -25,7 +26,6 @@ from napari_latent_faces.reading.arrays.labels import (
     matching_labels,
 )
 from napari_latent_faces.reading.arrays.layouts import flat_layouts
-from napari_latent_faces.reading.arrays.options import ArrayOptions
 from napari_latent_faces.reading.arrays.variables import (
     ArraysError,
     Container,
@@ -46,6 +46,7 @@ _FACES = (
 )
 
 
+_OF_A_MODEL = {"header", "components", "weights"}
 _TESTS = re.compile(r"(^|[_.\- ])(test|tst|te([_.\- ]|$))|(test|tst)$|^xte$|nonface|non_face")
 
 
@@ -87,13 +88,17 @@ class Candidate:
         return f"{self.name} ({times(self.shape)} {self.dtype})"
 
 
-def possible_faces(container: Container, options: ArrayOptions) -> list[Variable]:
+def possible_faces(container: Container, options: ReadOptions) -> list[Variable]:
     """Return the variables that may hold faces by their shape."""
+    if {v.name for v in container.variables} >= _OF_A_MODEL:
+        raise ArraysError(
+            "it is a model that was saved here, not faces: open it with LatentFaces.load"
+        )
     return [v for v in container.variables if _may_be_faces(v, options)]
 
 
 def _may_be_faces(  # noqa: PLR0911 - a list of kinds
-    variable: Variable, options: ArrayOptions
+    variable: Variable, options: ReadOptions
 ) -> bool:
     shape = tuple(side for side in variable.shape if side != 1)
     if variable.size == 0:
@@ -159,7 +164,7 @@ def with_views(container: Container) -> Container:
     return replace(container, variables=tuple(variables))
 
 
-def choose(container: Container, options: ArrayOptions) -> Variable:
+def choose(container: Container, options: ReadOptions) -> Variable:
     """Return the variable that holds the faces, by its name, or as the only one that may."""
     variables = container.variables
     if len(variables) == 1 and not variables[0].name and options.variable is None:
@@ -220,7 +225,7 @@ def _named(container: Container, wanted: str) -> Variable:
         )
     inner = [v for v in container.variables if v.name.startswith(f"{wanted}.")]
     if inner:
-        return choose(replace(container, variables=tuple(inner)), ArrayOptions())
+        return choose(replace(container, variables=tuple(inner)), ReadOptions())
     there = _listed([v for v in container.variables if v.name])
     raise ArraysError(
         f"it has no variable {wanted!r}"

@@ -1,0 +1,283 @@
+"""Files of numbers become a stack: one with all faces, or one for each person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.reading.arrays import (
+    ArrayFaces,
+    ArraysError,
+    is_array_name,
+    labels_beside,
+    read_arrays,
+)
+from napari_latent_faces.reading.lazy import BLOCK_BYTES
+from napari_latent_faces.reading.naming import find_subjects, printable
+from napari_latent_faces.reading.pictures import DEPTHS, FLOAT, Frame
+from napari_latent_faces.reading.sources import while_waiting
+from napari_latent_faces.stack import FaceStack, ReadReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.options import Channel, ReadOptions
+    from napari_latent_faces.reading.sources import Entry, Meter
+
+__all__ = ["MAX_ARRAY_BYTES", "stack_of_file", "stack_of_files"]
+
+MAX_ARRAY_BYTES = 2**30  # of a file that is not on disk: it is read into memory
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+
+def stack_of_file(
+    source: str | bytes, name: str, options: ReadOptions, meter: Meter
+) -> FaceStack:
+    """Return the faces in a file of numbers.
+
+    Parameters
+    ----------
+    source : str or bytes
+        Its path, or its content.
+    name : str
+        Its path, for messages.
+    options : ReadOptions
+        How to read it.
+    meter : Meter
+        Told of the progress; what its progress function raises ends the read.
+
+    Raises
+    ------
+    ArraysError
+        If there are no faces in it, or several variables may be.
+    """
+    found = while_waiting(partial(read_arrays, source, options, name=name), meter.pulse)
+    names, subjects = _names(found, ""), found.labels
+    return _stack(name, [found], names, subjects, options, meter)
+
+
+def stack_of_files(
+    entries: Sequence[Entry],
+    path: str,
+    options: ReadOptions,
+    meter: Meter,
+    passed_over: Sequence[tuple[str, str]] = (),
+) -> FaceStack:
+    """Return the faces in the files of numbers of a folder or archive.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        The files, in natural order. Text is read only if there is nothing else.
+    path : str
+        The folder or archive, for messages.
+    options, meter
+        As of `stack_of_file`.
+    passed_over : sequence of (str, str)
+        Other files and why they are not read.
+
+    Raises
+    ------
+    ArraysError
+        If there are no faces in them, or of several sizes.
+    """
+    files = [e for e in entries if is_array_name(e.name, text=False)] or list(entries)
+    labels = _label_files(files)
+    files = [entry for entry in files if entry not in labels.values()]
+    meter.total = len(files) + 1
+    parts: list[tuple[Entry, ArrayFaces]] = []
+    failures: list[ArraysError] = []
+    skipped: list[tuple[str, str]] = []
+    for entry in files:
+        try:
+            found = while_waiting(
+                partial(_read_entry, entry, labels.get(entry.name), path, options), meter.pulse
+            )
+            parts.append((entry, found))
+        except ArraysError as error:
+            failures.append(error)
+            skipped.append((entry.name, str(error).partition(": ")[2] or str(error)))
+        meter.done += 1
+    if not parts:
+        if len(failures) == 1:
+            raise failures[0]
+        lines = [f"  {name}: {reason}" for name, reason in skipped[:12]]
+        raise ArraysError("\n".join([f"There are no faces in {path}. Found:", *lines]))
+    _check_sizes(parts, path, options)
+    alone = len(parts) == 1
+    names: list[str] = []
+    subjects: list[str] = []
+    for entry, found in parts:
+        names += _names(found, "" if alone else _stem(entry.name))
+        subjects += found.labels or ()
+    owners = tuple(subjects) if len(subjects) == len(names) else None
+    report = ReadReport(skipped=tuple(skipped), passed_over=tuple(passed_over))
+    return _stack(path, [f for _, f in parts], tuple(names), owners, options, meter, report)
+
+
+def _label_files(files: Sequence[Entry]) -> dict[str, Entry]:
+    """Return the file of labels of each file of faces that has one."""
+    by_name = {entry.name: entry for entry in files}
+    found = {name: labels_beside(name, by_name) for name in by_name}
+    return {name: by_name[beside] for name, beside in found.items() if beside}
+
+
+def _read_entry(
+    entry: Entry, labels: Entry | None, path: str, options: ReadOptions
+) -> ArrayFaces:
+    content = entry.read(MAX_ARRAY_BYTES + 1)
+    if len(content) > MAX_ARRAY_BYTES:
+        raise ArraysError(f"{entry.name}: it is too large to be read here: open it by itself.")
+    beside = None if labels is None else labels.read(MAX_ARRAY_BYTES)
+    return read_arrays(content, options, name=f"{path}/{entry.name}", labels=beside)
+
+
+def _check_sizes(
+    parts: Sequence[tuple[Entry, ArrayFaces]], path: str, options: ReadOptions
+) -> None:
+    sizes = {found.images.shape[1:3]: entry.name for entry, found in parts}
+    if len(sizes) > 1 and options.size is None:
+        listed = ", ".join(f"{h} x {w} in {name}" for (h, w), name in sizes.items())
+        raise ArraysError(
+            f"The files in {path} hold faces of several sizes ({listed}): open one of them, or "
+            "bring all to one size with size=."
+        )
+
+
+def _stem(name: str) -> str:
+    folder, slash, base = name.rpartition("/")
+    return folder + slash + (base.partition(".")[0] or base)
+
+
+def _names(found: ArrayFaces, folder: str) -> tuple[str, ...]:
+    """Name faces by their number, within their subject or file if they have one."""
+    if folder and len(found.images) == 1:
+        return (folder,)
+    if folder or found.labels is None:
+        start = f"{folder}/" if folder else ""
+        return tuple(f"{start}{i + 1}" for i in range(len(found.images)))
+    counts: Counter[str] = Counter()
+    names = []
+    for label in found.labels:
+        counts[label] += 1
+        names.append(f"{printable(label).replace('/', '_') or '_'}/{counts[label]}")
+    return tuple(names)
+
+
+def _stack(
+    path: str,
+    parts: Sequence[ArrayFaces],
+    names: tuple[str, ...],
+    labels: tuple[str, ...] | None,
+    options: ReadOptions,
+    meter: Meter,
+    report: ReadReport | None = None,
+) -> FaceStack:
+    notes: list[str] = []
+    shapes = Counter(part.images.shape[1:3] for part in parts)
+    shape = options.frame(shapes.most_common(1)[0][0])
+    images = [_brought(part.images, shape, options, notes) for part in parts]
+    whole = images[0] if len(images) == 1 else _joined(images)
+    lazy = options.lazy or (options.lazy is None and whole.nbytes > options.budget())
+    if lazy:
+        whole = _dask(whole)
+    else:
+        whole = np.array(while_waiting(partial(np.ascontiguousarray, whole), meter.pulse))
+    if options.subjects is None:
+        subjects = labels or find_subjects(names, None)
+    else:
+        subjects = find_subjects(names, options.subjects)
+    report = report or ReadReport()
+    told = dict.fromkeys([*(note for part in parts for note in part.notes), *notes])
+    report = ReadReport(
+        len(whole),
+        report.skipped,
+        passed_over=report.passed_over,
+        notes=tuple(told),
+        lazy=bool(lazy),
+        options=options,
+        decided=parts[0].decided if len(parts) == 1 else _decided(whole, parts),
+    )
+    meter.finish()
+    return FaceStack(whole, names, subjects, report, path)
+
+
+def _decided(images: Any, parts: Sequence[ArrayFaces]) -> str:
+    n, h, w = images.shape
+    return f"{n} faces of {h} x {w} (height x width) from {len(parts)} files"
+
+
+def _joined(images: Sequence[Any]) -> Any:
+    if all(isinstance(each, np.ndarray) for each in images):
+        return np.concatenate(images)
+    import dask.array
+
+    concatenate: Any = dask.array.concatenate
+    return concatenate([_dask(each) for each in images])
+
+
+def _dask(images: Any) -> Any:
+    """Return pictures as a dask array in blocks of some pictures."""
+    if not isinstance(images, np.ndarray):
+        return images
+    import dask.array
+
+    count = max(1, BLOCK_BYTES // max(1, images[0].nbytes))
+    from_array: Any = dask.array.from_array
+    return from_array(images, (count, *images.shape[1:]), name=False)
+
+
+def _brought(
+    images: NDArray[Any], shape: tuple[int, int], options: ReadOptions, notes: list[str]
+) -> Any:
+    """Return pictures in grey and of a size; large ones are computed when looked at."""
+    own = images.shape[1:3]
+    if images.ndim == 3 and own == shape:
+        return images
+    if images.ndim == 4:
+        channel = options.channel
+        taken = "luminance" if channel == "luminance" else f"{channel} channel"
+        notes.append(f"In colour: the {taken} is taken.")
+    if own != shape:
+        notes.append(f"Scaled from {own[1]} x {own[0]} to {shape[1]} x {shape[0]} pixels.")
+    work = partial(_changed, shape=shape, options=options)
+    if len(images) * shape[0] * shape[1] * images.itemsize <= options.budget():
+        return work(images)
+    blocks = _dask(images)
+    drop = [3] if images.ndim == 4 else None
+    chunks = (blocks.chunks[0], (shape[0],), (shape[1],))
+    return blocks.map_blocks(
+        work,
+        dtype=images.dtype,
+        chunks=chunks,
+        drop_axis=drop,
+        meta=np.empty((0, 0, 0), images.dtype),
+    )
+
+
+def _changed(
+    images: NDArray[Any], shape: tuple[int, int], options: ReadOptions
+) -> NDArray[Any]:
+    dtype = images.dtype
+    depth = dtype if dtype in DEPTHS else FLOAT
+    frame = Frame(shape, depth, resize=options.resize)
+    pictures = np.empty((len(images), *shape), dtype)
+    for picture, pixels in zip(pictures, images, strict=True):
+        grey = _grey(pixels, options.channel) if pixels.ndim == 3 else pixels
+        taken = frame.take(np.ascontiguousarray(grey, depth))
+        picture[:] = np.rint(taken) if dtype.kind in "ui" else taken
+    return pictures
+
+
+def _grey(pixels: NDArray[Any], channel: Channel) -> NDArray[Any]:
+    if channel != "luminance":
+        one: NDArray[Any] = pixels[..., ("red", "green", "blue").index(channel)]
+        return one
+    grey = pixels @ _LUMINANCE
+    return (np.rint(grey) if pixels.dtype.kind in "ui" else grey).astype(pixels.dtype)
