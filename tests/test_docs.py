@@ -54,6 +54,7 @@ def test_python_examples_run(code):
 
 def test_shell_commands_of_the_readme_run(here):
     from napari_latent_faces.cli.commands import main
+    from napari_latent_faces.files import CONTENTS
 
     ours = [
         shlex.split(command)[1:] for command in COMMANDS if command.startswith("latent-faces")
@@ -61,7 +62,7 @@ def test_shell_commands_of_the_readme_run(here):
     assert len(ours) == 2
     for arguments in ours:
         assert main(arguments) == 0
-    assert {"model.npz", "components.png", "weights.csv", "components"} == {
+    assert {"model.npz", "components.png", "weights.csv", "components", CONTENTS} == {
         path.name for path in (here / "latent").iterdir()
     }
 

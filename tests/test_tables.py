@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from napari_latent_faces.export import component_heads, harmless, write_table, writing_table
+from napari_latent_faces.export import cell, component_heads, write_table, writing_table
 
 
 def read(path):
@@ -14,12 +14,12 @@ def read(path):
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
 def test_what_a_spreadsheet_would_calculate_stays_text(text):
-    assert harmless(text) == f"'{text}"
+    assert cell(text) == f"'{text}"
 
 
 def test_other_text_stays_as_it_is():
     for text in ("s1/1.pgm", "", "'=", "a=b"):
-        assert harmless(text) == text
+        assert cell(text) == text
 
 
 def test_names_and_subjects_are_made_harmless_and_numbers_are_not(tmp_path):

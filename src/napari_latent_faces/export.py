@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import math
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_latent_faces.encoding import encoded_model
-from napari_latent_faces.files import Layout, check_folder, writing_folder
+from napari_latent_faces.files import check_folder, writing_folder
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.model import unit_maximum
-from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.stack import as_pixels
 from napari_latent_faces.steps import drain
 from napari_latent_faces.tiles import montage
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 __all__ = [
-    "ENCODED_LAYOUT",
-    "MENDED_LAYOUT",
+    "ENCODING",
+    "MENDING",
     "as_python",
+    "cell",
     "check_export",
     "component_heads",
     "export_encoded",
     "export_mended",
     "export_model",
-    "harmless",
     "iter_export",
     "numbers",
     "read_mask",
@@ -53,10 +53,11 @@ __all__ = [
 # -- Tables of faces and components as comma-separated values --------------------------
 
 _LINES = 256  # between two steps of a long table
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet run a cell
+# what makes a spreadsheet calculate a cell, full-width signs included
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
-def harmless(text: str) -> str:
+def cell(text: str) -> str:
     """Return a text with an apostrophe before it if a spreadsheet would calculate it."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
@@ -93,8 +94,8 @@ def writing_table(
 ) -> Iterator[int]:
     """Write a table with a line a face, in UTF-8; what cannot be encoded is escaped.
 
-    Names that a spreadsheet program would take for formulas are written as `harmless` has
-    them.
+    Names that a spreadsheet would calculate get an apostrophe before them. Where names are
+    not all ASCII the table begins with a byte order mark, by which Excel knows UTF-8.
 
     Parameters
     ----------
@@ -114,15 +115,17 @@ def writing_table(
     """
     heads = {"name": names, "subject": subjects}
     known = {head: values for head, values in heads.items() if values is not None}
+    is_ascii = all(map(str.isascii, chain(*known.values(), columns)))
+    encoding = "utf-8" if is_ascii else "utf-8-sig"
     # a name that is no text (undecodable bytes) must not make the whole table unreadable
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with path.open("w", encoding=encoding, errors="backslashreplace", newline="") as file:
         # all text is quoted: a carriage return alone would not be, and end the line
         table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         table.writerow([*known, *columns])
         for i, (*face, values) in enumerate(zip(*known.values(), rows, strict=True)):
             if i % _LINES == 0:
                 yield i
-            table.writerow([*map(harmless, face), *values])
+            table.writerow([*map(cell, face), *values])
 
 
 # -- A model as a Python script that makes it again ------------------------------------
@@ -197,13 +200,14 @@ def _faces(model: LatentFaces) -> str:
     if origin.reading is not None:
         options = "".join(f", {name}={value!r}" for name, value in origin.reading.items())
         return f"faces = read_faces({origin.source!r}{options})"
-    n, h, w = model.shape
+    n, h, w, *channels = model.shape
     where = f" ({origin.source!r})" if origin.source else ""
+    kind = "colour" if channels else "grey"
     return "\n".join(
         [
             "# These faces were not read from a folder as they are, so put them in here:",
-            f"# {n} grey pictures of {w} x {h} pixels{where}, in the order of the fit, as an",
-            f"# array of type {origin.dtype} and shape {(n, h, w)}, or as a FaceStack.",
+            f"# {n} {kind} pictures of {w} x {h} pixels{where}, in the order of the fit, as an",
+            f"# array of type {origin.dtype} and shape {model.shape}, or as a FaceStack.",
             "faces = ...",
         ]
     )
@@ -211,10 +215,10 @@ def _faces(model: LatentFaces) -> str:
 
 def _also(model: LatentFaces) -> list[str]:
     """Return the lines that say what else the fit was given: it cannot be spelled out."""
-    n, h, w = model.shape
-    k, lines = model.n_components, []
+    lines = []
     if "start" in _options(model):
-        lines = [f"# What the fit started from: weights {(n, k)} and components {(k, h, w)}"]
+        shapes = f"weights {model.weights.shape} and components {model.components.shape}"
+        lines = [f"# What the fit started from: {shapes}"]
         lines += ["start = ..."]
     return lines + _mask(model)
 
@@ -237,7 +241,7 @@ def _marks(model: LatentFaces) -> tuple[str, tuple[int, ...]]:
     origin = model.provenance
     if model.mask is not None:
         return mask_to_text(model.mask), model.mask.shape
-    return origin.missing, model.shape if origin.n_missing else ()
+    return origin.missing, model.shape[:3] if origin.n_missing else ()
 
 
 def _options(model: LatentFaces) -> str:
@@ -255,12 +259,6 @@ def _params(model: LatentFaces) -> str:
 # -- A model as a folder of plain files: pictures, a table, and the model itself -------
 
 _PICTURES = "components"
-_LAYOUT = Layout(
-    ("model.npz", "components.png", "mean.png", "weights.csv"),
-    _PICTURES,
-    "model.npz",
-    is_model_file,
-)
 
 
 def export_model(
@@ -270,7 +268,7 @@ def export_model(
 
     ==================  ==========================================================
     ``model.npz``       the model, for `LatentFaces.load`
-    ``components/``     one 8-bit grey picture a component, ``00.png`` on, 255 at
+    ``components/``     one 8-bit picture a component, ``00.png`` on, 255 at
                         its brightest; where components are signed, 0 is grey (128)
     ``components.png``  all of them in one picture
     ``mean.png``        the mean face, of methods that have one
@@ -279,8 +277,7 @@ def export_model(
     ==================  ==========================================================
 
     They are written aside first and then moved into place: whatever happens on the
-    way, `folder` is as it was. Only a process that is killed while it moves them leaves
-    some files of an earlier export beside new ones, each of them whole.
+    way, `folder` is as it was.
 
     Parameters
     ----------
@@ -289,8 +286,7 @@ def export_model(
     folder : path-like
         Where to. It is made; the folder that it lies in must be there.
     force : bool, default=False
-        Write into a folder that exists. The files of an earlier export are replaced,
-        all others stay.
+        Replace an earlier export. A folder that holds anything else is refused.
 
     Returns
     -------
@@ -300,8 +296,7 @@ def export_model(
     Raises
     ------
     FileExistsError
-        If `folder` exists, or with `force`, if it is a file, or holds files of these
-        names that are not an earlier export (one has a ``model.npz`` that is a model).
+        If `folder` is a file, or holds anything but, with `force`, an earlier export.
     OSError
         If the files cannot be written.
     """
@@ -336,7 +331,7 @@ def iter_export(
     """
     folder = Path(folder)
     total = model.n_components + len(model.weights)
-    with writing_folder(folder, _LAYOUT, force=force) as new:
+    with writing_folder(folder, "a fit", force=force) as new:
         for done in _written(model, new):
             yield done, total
     return folder
@@ -359,7 +354,7 @@ def check_export(folder: str | PathLike[str], *, force: bool = False) -> None:
     PermissionError
         If files may not be written there.
     """
-    check_folder(Path(folder), _LAYOUT, force=force)
+    check_folder(Path(folder), "a fit", force=force)
 
 
 def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
@@ -367,7 +362,7 @@ def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
     from PIL import Image
 
     model.save(folder / "model.npz")
-    pictures = _grey(model)
+    pictures = _as_8_bit(model)
     (folder / _PICTURES).mkdir()
     for i, (number, picture) in enumerate(zip(numbers(len(pictures)), pictures, strict=True)):
         yield i
@@ -380,18 +375,18 @@ def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
         yield len(pictures) + faces
 
 
-def _grey(model: LatentFaces) -> NDArray[np.uint8]:
+def _as_8_bit(model: LatentFaces) -> NDArray[np.uint8]:
     """Return the components as 8-bit pictures."""
     pictures = unit_maximum(model.components)
     if model.is_signed:
         pictures = (pictures + 1 + 1 / 255) / 2  # 0 becomes 128, 1 is 255, -1 at least 1
-    grey: NDArray[np.uint8] = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
-    return grey
+    pixels: NDArray[np.uint8] = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
-    """Return pictures (k, h, w) in one, about square and with few empty places."""
-    k, h, w = pictures.shape
+    """Return pictures in one, about square and with few empty places."""
+    k, h, w = pictures.shape[:3]
     square = math.sqrt(k * h / w)
     fewest, most = math.ceil(0.75 * square), math.ceil(1.25 * square)
 
@@ -414,30 +409,11 @@ def _writing_weights(model: LatentFaces, folder: Path) -> Iterator[int]:
 # -- Encoded and mended faces as folders of plain files --------------------------------
 
 
-def _is_table(path: Path, heads: tuple[str, ...]) -> bool:
-    """Tell whether a file is a table that was written here, by its heads."""
-    try:
-        with path.open("rb") as file:
-            line = file.readline(200).decode("utf-8", "replace").strip()
-    except OSError:
-        return False
-    ours = [f'"{head}"' for head in heads]
-    return line in {",".join(['"name"', *ours]), ",".join(['"name"', '"subject"', *ours])}
-
+ENCODING, MENDING = "an encoding", "a mending"
+"""Kinds of results; see `napari_latent_faces.files.writing_folder`."""
 
 _ERROR_HEADS = ("error", "picture")
 _MENDED_HEADS = ("error of the rest", "picture")
-
-# a fit's folder has no errors.csv: it is not taken for an earlier result and replaced
-ENCODED_LAYOUT = Layout(
-    ("errors.csv", "weights.csv", "model.npz"),
-    "reconstructions",
-    "errors.csv",
-    lambda path: _is_table(path, _ERROR_HEADS),
-)
-MENDED_LAYOUT = Layout(
-    ("mended.csv",), "mended", "mended.csv", lambda path: _is_table(path, _MENDED_HEADS)
-)
 
 
 def export_encoded(
@@ -470,7 +446,7 @@ def export_encoded(
     folder : path-like
         Where to; all is there in the end, or nothing has changed.
     force : bool, default=False
-        Replace the files of an earlier call; others stay.
+        Replace earlier results; a folder that holds anything else is refused.
     progress : callable, optional
         Told how many pictures are written, and how many there are.
 
@@ -482,9 +458,9 @@ def export_encoded(
     folder = Path(folder)
     other = encoded_model(model, stack, encoding)
     columns = component_heads(model.n_components)
-    with writing_folder(folder, ENCODED_LAYOUT, force=force) as new:
+    with writing_folder(folder, ENCODING, force=force) as new:
         pictures = _write_pictures(
-            LazyReconstruction(other), stack.dtype, new / ENCODED_LAYOUT.pictures, progress
+            LazyReconstruction(other), stack.dtype, new / "reconstructions", progress
         )
         errors = zip(encoding.errors.tolist(), pictures, strict=True)
         write_table(new / "errors.csv", stack.names, stack.subjects, _ERROR_HEADS, errors)
@@ -526,8 +502,8 @@ def export_mended(
         As `napari_latent_faces.files.writing_folder`.
     """
     folder = Path(folder)
-    with writing_folder(folder, MENDED_LAYOUT, force=force) as new:
-        pictures = _write_pictures(mended, stack.dtype, new / MENDED_LAYOUT.pictures, progress)
+    with writing_folder(folder, MENDING, force=force) as new:
+        pictures = _write_pictures(mended, stack.dtype, new / "mended", progress)
         rows = zip(np.asarray(errors).tolist(), pictures, strict=True)
         write_table(new / "mended.csv", stack.names, stack.subjects, _MENDED_HEADS, rows)
     return folder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -9,28 +11,21 @@ import stat
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from napari_latent_faces.stack import harmless
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from os import PathLike
 
-__all__ = [
-    "Layout",
-    "check_folder",
-    "errors_named",
-    "open_regular",
-    "remove_leftovers",
-    "replacing",
-    "temporary_name",
-    "writing_folder",
-]
+__all__ = ["CONTENTS", "check_folder", "open_regular", "replacing", "writing_folder"]
 
-# -- Files: opened without waiting, and written so that no reader ever finds half of one
+CONTENTS = ".latent-faces.json"
+"""The file of a folder of results that says what was written there."""
 
-LEFT_SECONDS = 3600.0  # no file takes so long to write
+_LEFT_SECONDS = 3600.0  # no file takes so long to write
 
 
 def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
@@ -84,8 +79,8 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     path = Path(os.path.realpath(path))
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(f"{path} is no regular file: choose another name.")
-    with errors_named(path, path.parent), ExitStack() as undoing:
-        prefix, suffix = temporary_name(path)
+    with _errors_named(path), ExitStack() as undoing:
+        prefix, suffix = _temporary_name(path)
         temporary = path.with_name(f"{prefix}{secrets.token_hex(4)}{suffix}")
         with temporary.open("xb") as file:
             undoing.callback(temporary.unlink, missing_ok=True)
@@ -94,98 +89,24 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         temporary.replace(path)
         undoing.pop_all()
-    remove_leftovers(path, path.parent)
-
-
-def temporary_name(path: Path) -> tuple[str, str]:
-    """Return how the name of a temporary file beside `path` starts and ends."""
-    return f".{path.name[:32]}.", ".part"  # short: a name may only be so long
-
-
-def remove_leftovers(path: Path, folder: Path) -> None:
-    """Remove what a process that was killed while it wrote `path` has left in `folder`.
-
-    Only what is older than an hour: another process may be writing just now.
-    """
-    prefix, suffix = temporary_name(path)
-    with suppress(OSError):
-        for item in list(os.scandir(folder)):
-            ours = item.name.startswith(prefix) and item.name.endswith(suffix)
-            random = item.name[len(prefix) : -len(suffix)]
-            if ours and len(random) == 8 and time.time() - item.stat().st_mtime > LEFT_SECONDS:
-                _remove(Path(item.path))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    _remove_leftovers(path)
 
 
 @contextmanager
-def errors_named(path: Path, folder: Path) -> Iterator[None]:
-    """Let errors of the system tell of `path` where they tell of a temporary name or none.
+def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[Path]:
+    """Give an empty folder to write into, and put it in place when the block ends well.
 
-    Parameters
-    ----------
-    path : Path
-        What is being written.
-    folder : Path
-        Where its temporary files are.
-    """
-    try:
-        yield
-    except OSError as error:
-        told = os.path.abspath(os.fsdecode(error.filename or ""))  # noqa: PTH100
-        start = os.path.join(os.path.abspath(folder), temporary_name(path)[0])  # noqa: PTH100, PTH118
-        if error.errno and (not error.filename or told.startswith(start)):
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-        raise
-
-
-# -- Folders of results that are whole or not there, and replaced only when they are ours
-
-_PICTURES = (".png", ".tif")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What lies in a folder of results.
-
-    Parameters
-    ----------
-    files : tuple of str
-        Names of files; the mark, which a folder of results is known by, goes first.
-    pictures : str
-        Name of a folder of pictures with numbers for names.
-    mark : str
-        The file that tells a folder of results from others.
-    is_mark : callable
-        Tells whether a path is such a file; never raises.
-    """
-
-    files: tuple[str, ...]
-    pictures: str
-    mark: str
-    is_mark: Callable[[Path], bool]
-
-
-@contextmanager
-def writing_folder(folder: Path, layout: Layout, *, force: bool = False) -> Iterator[Path]:
-    """Give an empty folder to write into, and put its files in place when the block ends well.
-
-    Whatever happens on the way, `folder` is as it was. Only a process that is killed while
-    it moves the files leaves some earlier ones beside new ones, each of them whole.
+    Whatever happens on the way, `folder` is as it was.
 
     Parameters
     ----------
     folder : Path
-        Where to. It is made; the folder that it lies in must be there.
-    layout : Layout
-        What will be written.
+        Where to. It is made; the folder that it lies in must be there. A link stays, and
+        the folder that it leads to is written.
+    kind : str
+        What the results are, such as ``"a fit"``.
     force : bool, default=False
-        Write into a folder that exists. Earlier results are replaced, other files stay.
+        Replace results of this kind that were written there before.
 
     Yields
     ------
@@ -197,131 +118,151 @@ def writing_folder(folder: Path, layout: Layout, *, force: bool = False) -> Iter
     FileExistsError, FileNotFoundError, PermissionError, OSError
         As `check_folder`, or if the files cannot be written.
     """
-    check_folder(folder, layout, force=force)
-    exists = os.path.lexists(folder)
-    # beside what it will replace, so that moving it is only a change of names
-    beside = folder if exists else folder.parent
-    with errors_named(folder, beside):
-        prefix, suffix = temporary_name(folder)
-        aside = tempfile.mkdtemp(suffix, prefix, beside)
+    check_folder(folder, kind, force=force)
+    folder = Path(os.path.realpath(folder))
+    with _errors_named(folder):
+        prefix, suffix = _temporary_name(folder)
+        aside = Path(tempfile.mkdtemp(suffix, prefix, folder.parent))
         try:
-            new = Path(aside, "new")
+            new = aside / "new"
             new.mkdir()
             yield new
-            if exists:
-                _swap(new, folder, Path(aside, "old"), layout)
-            else:
+            written = {
+                path.relative_to(new).as_posix(): _digest(path)
+                for path in sorted(new.rglob("*"))
+                if path.is_file()
+            }
+            contents = json.dumps({"kind": kind, "files": written}, indent=1)
+            (new / CONTENTS).write_text(f"{contents}\n", "utf-8")
+            if folder.exists():
+                check_folder(folder, kind, force=force)  # again: it may have changed meanwhile
+                folder.rename(aside / "old")
+            try:
                 new.rename(folder)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    (aside / "old").rename(folder)
+                raise
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    remove_leftovers(folder, beside)
+    _remove_leftovers(folder)
 
 
-def check_folder(folder: Path, layout: Layout, *, force: bool = False) -> None:
+def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
     """Find out, before the work, whether results may be written to `folder`.
+
+    An empty folder always may be written to. With `force`, so may one that holds results of
+    this kind exactly as they were written, and nothing else.
 
     Parameters
     ----------
-    folder, layout, force
+    folder, kind, force
         As in `writing_folder`.
 
     Raises
     ------
     FileExistsError
-        If `folder` exists, or with `force`, if it is a file, or holds files of these
-        names that are not earlier results.
+        If `folder` is a file, or holds anything that may not be replaced.
     FileNotFoundError
         If the folder that `folder` lies in is missing.
     PermissionError
         If files may not be written there.
     """
-    exists = os.path.lexists(folder)
-    if exists and not force:
-        raise FileExistsError(
-            f"{folder} exists already: choose another folder, or replace the results in it "
-            "with --force (force=True)."
-        )
-    if exists and not folder.is_dir():
-        raise FileExistsError(f"{folder} is not a folder: choose another name.")
-    if exists:
-        _check_replaceable(folder, layout)
+    folder = Path(os.path.realpath(folder))
+    if folder.exists():
+        _check_replaceable(folder, kind, force=force)
     elif not folder.parent.is_dir():
         raise FileNotFoundError(
             f"There is no folder {folder.parent} to write {folder.name} into: make it first."
         )
-    writable = folder if exists else folder.parent
-    if not os.access(writable, os.W_OK | os.X_OK):
-        raise PermissionError(f"{writable} may not be written to: check its permissions.")
+    if not os.access(folder.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder.parent} may not be written to: check its permissions.")
 
 
-def _check_replaceable(folder: Path, layout: Layout) -> None:
-    """Refuse to replace what is not an earlier export."""
-    there = [
-        name for name in (*layout.files, layout.pictures) if os.path.lexists(folder / name)
-    ]
-    foreign = [name for name in there if (folder / name).is_dir() != (name == layout.pictures)]
-    if not foreign and not layout.is_mark(folder / layout.mark):
-        foreign = there
+def _check_replaceable(folder: Path, kind: str, *, force: bool) -> None:
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} is not a folder: choose another name.")
+    there = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if _is_leaf(path)
+    }
+    if not there:
+        return
+    there_kind, written = _contents(folder)
+    if there_kind != kind:
+        holds = f"the results of {there_kind}" if there_kind else "other files"
+        raise FileExistsError(f"{folder} holds {holds}: choose another folder.")
+    foreign = sorted(there - written.keys() - {CONTENTS})
     if foreign:
         raise FileExistsError(
-            f"{folder / foreign[0]} is not part of an earlier export and is not replaced: "
-            "choose another folder."
+            f"{folder} holds {harmless(foreign[0])}, which was not written "
+            "with its results: move it away, or choose another folder."
         )
+    if not force:
+        raise FileExistsError(
+            f"{folder} holds earlier results: choose another folder, or replace them with "
+            "--force (force=True)."
+        )
+    for name in sorted(there - {CONTENTS}):
+        path = folder / name
+        if path.is_symlink() or _digest(path) != written[name]:
+            raise FileExistsError(
+                f"{path} was changed since it was written: move it away, or choose another "
+                "folder."
+            )
 
 
-def _swap(new: Path, folder: Path, old: Path, layout: Layout) -> None:
-    """Put the files in `new` in the place of an earlier export; all or nothing.
-
-    Each is replaced in one step, so that also a process that is killed here leaves every
-    file whole, of the old export or the new one.
-    """
-    arriving, leaving = _exported(new, layout), _exported(folder, layout)
-    (old / layout.pictures).mkdir(parents=True)
-    for name in leaving:
-        _keep(folder / name, old / name)
-    with ExitStack() as undoing:  # whatever comes between, an interrupt too
-        if not (folder / layout.pictures).exists():
-            undoing.callback(_remove_folder, folder / layout.pictures)
-        undoing.callback(_put_back, new, folder, old, arriving, leaving)
-        (folder / layout.pictures).mkdir(exist_ok=True)
-        for name in arriving:
-            (new / name).replace(folder / name)
-        for name in leaving:
-            if name not in arriving:
-                (folder / name).unlink()
-        undoing.pop_all()  # all is done: nothing to undo
+def _is_leaf(path: Path) -> bool:
+    """Tell whether there is something to lose at a path: all but folders that hold things."""
+    return path.is_symlink() or not path.is_dir() or not any(path.iterdir())
 
 
-def _put_back(
-    new: Path, folder: Path, old: Path, arriving: list[Path], leaving: list[Path]
-) -> None:
-    """Undo a swap that did not end; what was moved is told by the files."""
-    for name in arriving:
-        if name not in leaving and not (new / name).exists():
-            (folder / name).unlink(missing_ok=True)
-    for name in leaving:
-        (old / name).replace(folder / name)
-
-
-def _remove_folder(folder: Path) -> None:
-    with suppress(FileNotFoundError):
-        folder.rmdir()
-
-
-def _keep(path: Path, second: Path) -> None:
-    """Give a file a second name, or copy it where the disk knows no such thing."""
+def _contents(folder: Path) -> tuple[str, dict[str, str]]:
+    """Return what was written to a folder of results: the kind, "" for none, and the files."""
     try:
-        os.link(path, second, follow_symlinks=False)
-    except (OSError, NotImplementedError):
-        shutil.copy2(path, second, follow_symlinks=False)
+        with open_regular(folder / CONTENTS) as file:
+            contents = json.load(file)
+        kind, files = contents["kind"], contents["files"]
+        is_ours = isinstance(kind, str) and all(isinstance(v, str) for v in files.values())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return "", {}
+    return (harmless(kind), files) if is_ours else ("", {})
 
 
-def _exported(folder: Path, layout: Layout) -> list[Path]:
-    """Return the files of an export, relative to its folder; others are left out."""
-    files = [folder / name for name in layout.files]
-    files += [
-        path
-        for path in (folder / layout.pictures).glob("*")
-        if path.stem.isdecimal() and path.suffix in _PICTURES
-    ]
-    return [path.relative_to(folder) for path in files if os.path.lexists(path)]
+def _digest(path: Path) -> str:
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _temporary_name(path: Path) -> tuple[str, str]:
+    """Return how the name of a temporary file beside `path` starts and ends."""
+    return f".{path.name[:32]}.", ".part"  # short: a name may only be so long
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what a process that was killed while it wrote `path` has left beside it.
+
+    Only what is older than an hour: another process may be writing just now.
+    """
+    prefix, suffix = _temporary_name(path)
+    with suppress(OSError):
+        for item in list(os.scandir(path.parent)):
+            ours = item.name.startswith(prefix) and item.name.endswith(suffix)
+            random = item.name[len(prefix) : -len(suffix)]
+            if ours and len(random) == 8 and time.time() - item.stat().st_mtime > _LEFT_SECONDS:
+                if item.is_dir(follow_symlinks=False):
+                    shutil.rmtree(item.path, ignore_errors=True)
+                else:
+                    Path(item.path).unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
+    """Let errors of the system tell of `path` where they tell of a temporary name or none."""
+    try:
+        yield
+    except OSError as error:
+        told = os.path.abspath(os.fsdecode(error.filename or ""))  # noqa: PTH100
+        start = str(path.parent / _temporary_name(path)[0])
+        if error.errno and (not error.filename or told.startswith(start)):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise

@@ -184,10 +184,11 @@ class TestFit:
 
     def test_an_existing_out_is_refused_before_anything_is_read(self, run, tmp_path, out):
         out.mkdir()
+        (out / "notes.txt").write_text("mine")
         code, printed, errors = run("fit", tmp_path / "missing", "-o", out)
         assert (code, printed) == (1, "")
-        assert errors.startswith(f"latent-faces: error: {out} exists already")
-        assert "--force" in errors
+        assert errors.startswith(f"latent-faces: error: {out} holds other files")
+        assert "--force" not in errors
 
     def test_force_replaces_results(self, run, folder, out):
         run("fit", folder, "-o", out, *QUICK)

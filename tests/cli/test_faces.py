@@ -112,7 +112,7 @@ class TestEncode:
         before = (fitted / "model.npz").read_bytes()
         code, _, errors = run("encode", fitted, faces_folder, "-o", fitted, "--force")
         assert code == 1
-        assert "not part of an earlier export" in errors
+        assert "holds the results of a fit" in errors
         assert (fitted / "model.npz").read_bytes() == before
         assert run("encode", fitted, faces_folder, "-o", out)[0] == 0
 
@@ -120,12 +120,15 @@ class TestEncode:
         self, run, saved, faces_folder, out
     ):
         run("encode", saved, faces_folder, "-o", out)
-        (out / "notes.txt").write_text("mine")
         for i in (1, 2):
             (faces_folder / f"s1/{i}.png").unlink()
         assert run("encode", saved, faces_folder, "-o", out)[0] == 1
         assert run("encode", saved, faces_folder, "-o", out, "--force")[0] == 0
         assert len(list((out / "reconstructions").iterdir())) == 28
+        (out / "notes.txt").write_text("mine")
+        code, _, errors = run("encode", saved, faces_folder, "-o", out, "--force")
+        assert code == 1
+        assert "notes.txt, which was not written" in errors
         assert (out / "notes.txt").read_text() == "mine"
 
     def test_an_interrupt_leaves_nothing(self, run, saved, faces_folder, out, monkeypatch):

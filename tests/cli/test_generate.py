@@ -71,9 +71,10 @@ def test_a_name_goes_before_a_number(model):
 
 def test_an_existing_folder_is_refused_before_the_model_is_read(run, tmp_path):
     (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").touch()
     code, _, errors = run("generate", tmp_path / "none.npz", "-o", tmp_path / "out")
     assert code == 1
-    assert "exists already" in errors
+    assert "holds other files" in errors
 
 
 def test_force_replaces(run, file, tmp_path):

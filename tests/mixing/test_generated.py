@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_latent_faces.files import CONTENTS
 from napari_latent_faces.mixing.recipes import check_generated, write_generated
 from tests.mixing.conftest import correlated_weights, made_model
 
@@ -58,17 +59,16 @@ def test_progress_is_told(model, out):
 def test_an_existing_folder_is_refused_and_replaced_only_by_force(model, out):
     write_generated(model, model.weights, out)
     before = files(out)
-    with pytest.raises(FileExistsError, match=r"out exists already.*--force"):
+    with pytest.raises(FileExistsError, match=r"holds earlier results.*--force"):
         write_generated(model, model.weights[:3], out)
     assert files(out) == before
-    (out / "notes.txt").write_text("mine")
     write_generated(model, model.weights[:3], out, force=True)
     assert set(files(out)) == {
         "faces/00.png",
         "faces/01.png",
         "faces/02.png",
         "recipes.csv",
-        "notes.txt",
+        CONTENTS,
     }
 
 
@@ -76,7 +76,7 @@ def test_an_existing_folder_is_refused_and_replaced_only_by_force(model, out):
 def test_files_of_another_origin_are_never_replaced(model, out, name):
     (out / name).parent.mkdir(parents=True)
     (out / name).write_text("mine")
-    with pytest.raises(FileExistsError, match="not part of an earlier export"):
+    with pytest.raises(FileExistsError, match="holds other files"):
         check_generated(out, force=True)
     with pytest.raises(FileExistsError):
         write_generated(model, model.weights, out, force=True)

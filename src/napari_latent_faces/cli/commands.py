@@ -216,10 +216,11 @@ def table_lines(choice: KChoice) -> list[str]:
 def encode_faces(args: argparse.Namespace) -> None:
     """Write weights, errors and reconstructions of a folder of faces."""
     from napari_latent_faces.encoding import iter_encode
-    from napari_latent_faces.export import ENCODED_LAYOUT, export_encoded, read_mask
+    from napari_latent_faces.export import ENCODING, export_encoded, read_mask
     from napari_latent_faces.files import check_folder
 
-    check_folder(Path(args.out), ENCODED_LAYOUT, force=args.force)
+    check_apart(args.folder, args.out)
+    check_folder(Path(args.out), ENCODING, force=args.force)
     model = load_model(args.model)
     mask = None if args.mask is None else read_mask(args.mask, model.size)
     faces = _faces(args, model)
@@ -242,10 +243,11 @@ def encode_faces(args: argparse.Namespace) -> None:
 def mend_faces(args: argparse.Namespace) -> None:
     """Write the faces of a folder with what a mask marks filled in."""
     from napari_latent_faces.encoding import iter_mend, relative_errors
-    from napari_latent_faces.export import MENDED_LAYOUT, export_mended, read_mask
+    from napari_latent_faces.export import MENDING, export_mended, read_mask
     from napari_latent_faces.files import check_folder
 
-    check_folder(Path(args.out), MENDED_LAYOUT, force=args.force)
+    check_apart(args.folder, args.out)
+    check_folder(Path(args.out), MENDING, force=args.force)
     model = load_model(args.model)
     mask = read_mask(args.mask, model.size)
     faces = _faces(args, model)
@@ -259,7 +261,6 @@ def mend_faces(args: argparse.Namespace) -> None:
 
 def _faces(args: argparse.Namespace, model: LatentFaces) -> FaceStack:
     """Read the faces at the model's size."""
-    check_apart(args.folder, args.out)
     args.size = model.size
     faces = read(args.folder, args)
     if len(faces) == 0:
@@ -335,8 +336,8 @@ def _fit(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import check_export, export_model, read_mask
 
     params = _params(args)
-    check_export(args.out, force=args.force)
     check_apart(args.folder, args.out)
+    check_export(args.out, force=args.force)
     with _cluster(args) as client:
         faces = read(args.folder, args)
         warn_of_skipped(faces, args.folder)

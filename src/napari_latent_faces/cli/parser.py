@@ -354,7 +354,9 @@ def _add_out(parser: argparse.ArgumentParser, made: str, replaced: str = "the re
         "-o", "--out", required=True, metavar="OUT", help=f"folder to make: {made}"
     )
     parser.add_argument(
-        "--force", action="store_true", help=f"replace {replaced} in OUT; other files stay"
+        "--force",
+        action="store_true",
+        help=f"replace {replaced} in OUT, if it holds nothing else",
     )
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.export import component_heads, harmless, numbers
-from napari_latent_faces.files import Layout, check_folder, replacing, writing_folder
+from napari_latent_faces.export import cell, component_heads, numbers
+from napari_latent_faces.files import check_folder, replacing, writing_folder
 from napari_latent_faces.mixing.mix import to_pixels
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Recipe",
     "check_generated",
-    "is_recipe_table",
     "number_recipes",
     "recipe_table",
     "save_recipes",
@@ -96,7 +95,7 @@ def recipe_table(recipes: Sequence[Recipe]) -> str:
     table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
     table.writerow(["name", "made", *component_heads(k)])
     for recipe in recipes:
-        table.writerow([harmless(recipe.name), harmless(recipe.made), *recipe.weights])
+        table.writerow([cell(recipe.name), cell(recipe.made), *recipe.weights])
     return text.getvalue()
 
 
@@ -118,20 +117,9 @@ def save_recipes(path: str | PathLike[str], recipes: Sequence[Recipe]) -> None:
         file.write(content)
 
 
-def is_recipe_table(path: Path) -> bool:
-    """Tell whether a file begins as those of `save_recipes` do."""
-    head = '"name","made"'.encode("utf-8-sig")
-    try:
-        with path.open("rb") as file:
-            return file.read(len(head)) == head
-    except OSError:
-        return False
-
-
 # -- Generated faces as a folder of plain files: pictures, and a table of their recipes
 
 _TABLE, _PICTURES = "recipes.csv", "faces"
-_LAYOUT = Layout((_TABLE,), _PICTURES, _TABLE, is_recipe_table)
 
 
 def write_generated(
@@ -166,8 +154,8 @@ def write_generated(
     made : str
         How the faces came about, in words, for the table.
     force : bool, default=False
-        Write into a folder that exists. Faces that were generated earlier are replaced,
-        other files stay.
+        Replace faces that were generated there earlier; a folder that holds anything else
+        is refused.
     progress : callable, optional
         Is told how many faces are written, of how many.
 
@@ -184,7 +172,7 @@ def write_generated(
         If the files cannot be written.
     """
     folder = Path(folder)
-    with writing_folder(folder, _LAYOUT, force=force) as new:
+    with writing_folder(folder, "generated faces", force=force) as new:
         _write(model, weights, made, progress, new)
     return folder
 
@@ -195,14 +183,13 @@ def check_generated(folder: str | PathLike[str], *, force: bool = False) -> None
     Raises
     ------
     FileExistsError
-        If `folder` exists, or with `force`, if it is a file, or holds ``recipes.csv`` or
-        ``faces`` that were not written by `write_generated`.
+        If `folder` is a file, or holds anything but, with `force`, earlier results.
     FileNotFoundError
         If the folder that `folder` lies in is missing.
     PermissionError
         If files may not be written there.
     """
-    check_folder(Path(folder), _LAYOUT, force=force)
+    check_folder(Path(folder), "generated faces", force=force)
 
 
 def _write(
