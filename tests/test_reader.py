@@ -85,3 +85,37 @@ def test_opening_faces_names_them_in_the_viewer_that_opens_them(faces_folder, mo
     viewer.add_layer(napari.layers.Layer.create(*data))
     viewer.dims.set_point(0, 6)
     assert viewer.canvas.overlays.text.text == "s2/2.png  |  subject s2  |  7 of 30"
+
+
+def test_a_matrix_becomes_one_layer(tmp_path, monkeypatch):
+    from tests.reading.arrays import made
+
+    told = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", told.append)
+    faces, path = made.faces(), tmp_path / "fea.mat"
+    path.write_bytes(made.mat(fea=made.LAYOUTS["rows F"](faces), gnd=made.owners()))
+    [(data, kwargs, kind)] = _reader.get_faces_reader(str(path))(str(path))
+    assert kind == "image"
+    np.testing.assert_array_equal(data, faces)
+    assert kwargs["metadata"]["subjects"] == tuple(map(str, made.owners()))
+    [line] = told
+    assert line.startswith("20 faces of 40 x 32 (height x width) from the rows of 'fea'")
+
+
+@pytest.mark.parametrize("name", ["a.mat", "a.npy", "a.npz", "a.csv", "a-idx3-ubyte.gz"])
+def test_napari_opens_matrices(empty_viewer, tmp_path, name):
+    import gzip
+
+    from tests.reading.arrays import made
+
+    faces = made.faces()
+    content = {
+        "a.mat": made.mat(faces=made.LAYOUTS["columns F"](faces)),
+        "a.npy": made.npy(faces),
+        "a.npz": made.npz(images=faces),
+        "a.csv": made.csv(faces.reshape(20, -1)),
+        "a-idx3-ubyte.gz": gzip.compress(made.idx(faces)),
+    }[name]
+    (tmp_path / name).write_bytes(content)
+    [layer] = empty_viewer.open(tmp_path / name, plugin="napari-latent-faces")
+    np.testing.assert_array_equal(layer.data, faces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import pickle
 import tarfile
 import zipfile
 
@@ -202,6 +203,22 @@ def test_large_ones_are_read_when_they_are_looked_at(tmp_path):
     assert scaled.is_lazy
     whole = read_faces(tmp_path / "a.npy", size=20)
     np.testing.assert_array_equal(np.asarray(scaled.images), whole.images)
+
+
+@pytest.mark.parametrize("layout", ["n h w", "h w n", "columns F", "rows C"])
+@pytest.mark.parametrize("container", ["npy", "mat", "mat73"])
+def test_lazy_faces_go_to_other_processes_as_their_place(tmp_path, layout, container):
+    kept = made.LAYOUTS[layout](FACES)
+    if container == "npy":
+        path, content = tmp_path / "a.npy", made.npy(kept)
+    else:
+        path, content = tmp_path / "a.mat", getattr(made, container)(packed=False, faces=kept)
+    path.write_bytes(content)
+    options = {"order": "F" if layout.endswith("F") else "C", "shape": (40, 32)}
+    stack = read_faces(path, lazy=True, **options)
+    pickled = pickle.dumps(stack)
+    assert len(pickled) < FACES.nbytes / 2
+    np.testing.assert_array_equal(np.asarray(pickle.loads(pickled).images), FACES)
 
 
 def test_progress_is_told_and_can_end_the_read(tmp_path):

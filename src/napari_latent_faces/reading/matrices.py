@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -229,8 +230,50 @@ def _dask(images: Any) -> Any:
     import dask.array
 
     count = max(1, BLOCK_BYTES // max(1, images[0].nbytes))
+    meta = np.empty((0,) * images.ndim, images.dtype)
     from_array: Any = dask.array.from_array
-    return from_array(images, (count, *images.shape[1:]), name=False)
+    chunks = (count, *images.shape[1:])
+    return from_array(_on_disk(images), chunks, name=False, meta=meta)
+
+
+@dataclass(frozen=True)
+class _OnDisk:
+    """Numbers in a file, which other processes can map as well: it pickles as its place."""
+
+    path: str
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        content: Any = np.memmap(self.path, np.uint8, "r")
+        images: NDArray[Any] = np.ndarray(
+            self.shape, self.dtype, content, self.offset, self.strides
+        )
+        return np.array(images[key])
+
+
+def _on_disk(images: NDArray[Any]) -> Any:
+    """Return what stands for a view of a file that is mapped into memory, else the array."""
+    base: Any = images
+    while base is not None and not (isinstance(base, np.memmap) and base.filename):
+        base = getattr(base, "base", None)
+    if base is None:
+        return images
+    while isinstance(base.base, np.memmap):  # a view keeps the offset of what it is of
+        base = base.base
+    offset = base.offset + _address(images) - _address(base)
+    return _OnDisk(str(base.filename), offset, images.dtype, images.shape, images.strides)
+
+
+def _address(array: NDArray[Any]) -> int:
+    start: int = array.__array_interface__["data"][0]
+    return start
 
 
 def _brought(

@@ -46,6 +46,11 @@ def assert_faces(found, labels=LABELS):
         ("im", "im_label"),
         ("ORL", "ORL_label"),
         ("something", "gnd"),
+        ("olivetti_faces", "target"),
+        ("xTr", "yTr"),
+        ("NewTrain_DAT", "trainlabels"),
+        ("fea_Train", "gnd_Train"),
+        ("Train_DAT", "Train_Labels"),
     ],
 )
 @pytest.mark.parametrize("container", ["mat", "npz", "hdf5"])
@@ -63,6 +68,29 @@ def test_training_faces_before_others():
     assert any("test_faces, train_nonfaces" in note for note in found.notes)
     other = read_arrays(content, ReadOptions(variable="test_faces"), name="a.npz")
     np.testing.assert_array_equal(other.images, FACES[:9])
+
+
+def test_labels_of_the_same_part():
+    test = made.owners(9)
+    content = made.npz(
+        y_test=test, X_test=ROWS[:9], y_train=OWNERS, X_train=ROWS, y_all=np.arange(20)
+    )
+    assert_faces(read_arrays(content, name="a.npz"))
+    other = read_arrays(content, ReadOptions(variable="X_test"), name="a.npz")
+    assert other.labels == tuple(map(str, test))
+
+
+@pytest.mark.parametrize("name", ["mean_face", "eigenfaces", "nonfaces"])
+def test_what_is_made_of_faces_is_not_taken_for_them(name):
+    content = made.npz(**{name: ROWS[::-1], "data": ROWS})
+    assert_faces(read_arrays(content, name="a.npz"), None)
+
+
+def test_pairs_with_their_flattened_copy():
+    """The pairs of LFW, as scikit-learn keeps them."""
+    pairs = FACES.reshape(10, 2, 40, 32)
+    content = made.npz(pairs=pairs, data=pairs.reshape(10, -1), target=np.arange(10) % 2)
+    assert_faces(read_arrays(content, name="a.npz"), None)
 
 
 def test_several_that_fit_are_listed():

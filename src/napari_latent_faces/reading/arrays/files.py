@@ -55,6 +55,7 @@ _IDX = re.compile(r"[-.]idx\d[-.]u?(byte|int|short|float|double)$")
 _REFUSED = {
     ".pkl": "pickle",
     ".pickle": "pickle",
+    ".pkz": "pickle",
     ".p": "pickle",
     ".joblib": "pickle",
     ".parquet": "parquet",

@@ -25,12 +25,15 @@ _COUNTS = ("nfaces", "n_faces", "faces_per_person", "nimages", "counts")
 LABEL_NAMES = (
     *("gnd", "label", "labels", "lab", "l", "y", "target", "targets", "subject", "subjects"),
     *("person", "persons", "people", "identity", "identities", "id", "ids", "emotion"),
-    *("class", "classes", "gt", "groundtruth", "person_id", "subject_id", "name", "names"),
+    *("class", "classes", "gt", "groundtruth", "person_id", "subject_id", "ls"),
+    *("name", "names"),
 )
 
-_PART_FIRST = re.compile(r"^(training|train|trn|tr|testing|test|tst|te|all|raw)[_.\- ]?")
-
-_PART = re.compile(r"[_.\- ]?(training|train|trn|tr|testing|test|tst|te|all|raw|set|mat)\d*$")
+# What tells the training part of a set from the rest, in a name of words and underscores.
+_PART = re.compile(
+    r"training|train|trn|(?<![a-z])(?:testing|test|tst)|(?<![a-z])(?:tr|tt|te|ts)(?![a-z])"
+)
+_AFFIX = re.compile(r"^(?:all|raw|new)[_ ]?(?=[a-z])|(?<=[a-z])[_ ]?(?:all|raw|set|mat)$")
 
 
 def labels_beside(name: str, others: Iterable[str]) -> str | None:
@@ -125,9 +128,7 @@ def label_vectors(
 
 def _same_part(one: str, other: str) -> int:
     """Compare whether two names speak of the same part of a set: x_train and y_train."""
-    parts = [re.search(r"train|trn|test|tst|valid", name.lower()) for name in (one, other)]
-    words = [part and part[0].replace("trn", "train").replace("tst", "test") for part in parts]
-    return int(words[0] == words[1])
+    return int(part_and_key(one)[0] == part_and_key(other)[0])
 
 
 def is_vector(variable: Variable) -> bool:
@@ -196,10 +197,25 @@ def labels_for(
     return None, ""
 
 
+def part_and_key(name: str) -> tuple[str, str]:
+    """Split a variable's name into the part of a set ("train", "test", "") and what it is.
+
+    ``fea_Train``, ``xTr`` and ``trainlabels`` are of the training part: a ``fea``, an ``x``
+    and ``labels``.
+    """
+    last = name.rpartition(".")[2]
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", last).lower()
+    spaced = re.sub(r"^([xya])(?=(?:train|trn|tr|test|tst|te)$)", r"\1_", spaced)
+    found = _PART.search(spaced)
+    if found is None:
+        part, rest = "", spaced
+    else:
+        part = "train" if found[0].startswith("tr") else "test"
+        rest = spaced[: found.start()] + "_" + spaced[found.end() :]
+    key = re.sub(r"^[_.\- ]+|[_.\- \d]+$", "", re.sub(r"[_.\- ]+", "_", rest))
+    return part, _AFFIX.sub("", key) or key or spaced
+
+
 def key_of(name: str) -> str:
-    """Return a variable's name as it is compared: its last part, without train and test."""
-    last = name.rpartition(".")[2].lower()
-    for pattern in (_PART, _PART_FIRST):
-        shorter = pattern.sub("", last)
-        last = shorter or last
-    return last
+    """Return what a variable is by its name, without the part of a set."""
+    return part_and_key(name)[1]

@@ -24,6 +24,7 @@ from napari_latent_faces.reading.arrays.labels import (
     key_of,
     label_rank,
     matching_labels,
+    part_and_key,
 )
 from napari_latent_faces.reading.arrays.layouts import flat_layouts
 from napari_latent_faces.reading.arrays.variables import (
@@ -37,17 +38,18 @@ from napari_latent_faces.reading.arrays.variables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Variables that are known to hold faces, and those known to hold whose they are: the first
-# names win. A name is compared in lower case, without what tells the part of a set (_train).
+# Names of variables that are known to hold faces, the best known first; see `part_and_key`.
 _FACES = (
     *("fea", "faces", "face", "images", "imgs", "ims", "pictures", "image"),
-    *("data", "x", "m", "pixels", "facedat", "facedata", "ff", "olivettifaces"),
+    *("data", "x", "m", "pixels", "dat", "facedat", "facedata", "ff", "olivettifaces"),
     *("yalefaces", "allfaces", "im", "img", "a", "v", "orl", "yale"),
 )
 
 
+# What other names of faces end with, and what names hold that are not the faces themselves.
+_ENDS = ("faces", "images", "pictures", "face")
 _OF_A_MODEL = {"header", "components", "weights"}
-_TESTS = re.compile(r"(^|[_.\- ])(test|tst|te([_.\- ]|$))|(test|tst)$|^xte$|nonface|non_face")
+_OTHERS = re.compile(r"non|mean|average|avg|eigen|recon|noise")
 
 
 class AmbiguousArraysError(ArraysError):
@@ -167,8 +169,9 @@ def with_views(container: Container) -> Container:
 def choose(container: Container, options: ReadOptions) -> Variable:
     """Return the variable that holds the faces, by its name, or as the only one that may."""
     variables = container.variables
-    if len(variables) == 1 and not variables[0].name and options.variable is None:
-        return variables[0]
+    unnamed = [v for v in variables if not v.name]
+    if unnamed and options.variable is None:
+        return unnamed[0]
     if options.variable is not None:
         return _named(container, options.variable)
     possible = possible_faces(container, options)
@@ -183,23 +186,22 @@ def choose(container: Container, options: ReadOptions) -> Variable:
                 else " Save plain arrays of numbers."
             )
         )
-    possible = _without_copies(possible)
-    if len(possible) == 1:
-        return possible[0]
-    ranks = [_rank(v.name) for v in possible]
-    best = [v for v, rank in zip(possible, ranks, strict=True) if rank == min(ranks)]
-    if min(ranks) < len(_FACES) and len(best) == 1 and not _rivals(best[0], possible, ranks):
+    possible = _without_copies(_without_tests(possible))
+    seen = [v for v in possible if len(possible) == 1 or _looks_like_pictures(v)]
+    if len(seen) == 1:
+        return seen[0]
+    if not seen:
+        raise ArraysError(
+            f"none of its variables looks like faces: {_listed(possible)}. Name one with "
+            "variable=, and its height and width with shape=(h, w)."
+        )
+    ranks = [_rank(v.name) for v in seen]
+    best = [v for v, rank in zip(seen, ranks, strict=True) if rank == min(ranks)]
+    if min(ranks) < len(_FACES) and len(best) == 1 and not _rivals(best[0], seen, ranks):
         return best[0]
-    if all(rank == len(_FACES) for rank in ranks):
-        labelled = [v for v in possible if matching_labels(container, v)]
-        seen = [v for v in labelled or possible if _looks_like_pictures(v)]
-        if len(seen) == 1:
-            return seen[0]
-        if not seen:
-            raise ArraysError(
-                f"none of its variables looks like faces: {_listed(possible)}. Name one with "
-                "variable=, and its height and width with shape=(h, w)."
-            )
+    labelled = [v for v in seen if matching_labels(container, v)]
+    if min(ranks) == len(_FACES) and len(labelled) == 1:
+        return labelled[0]
     raise AmbiguousArraysError(
         f"several variables may be the faces: {_listed(possible)}. Name one with variable=.",
         tuple(as_candidate(v) for v in possible),
@@ -235,10 +237,20 @@ def _named(container: Container, wanted: str) -> Variable:
 
 def _rank(name: str) -> int:
     """Return how well a name is known to be that of faces; the smallest is the best."""
-    if _TESTS.search(name.rpartition(".")[2].lower()):
+    part, key = part_and_key(name)
+    if part == "test" or _OTHERS.search(name.lower()):
         return len(_FACES)
-    key = key_of(name)
+    if key not in _FACES:  # olivetti_faces, lfw_images
+        key = next((word for word in _ENDS if key.endswith(word)), key)
     return _FACES.index(key) if key in _FACES else len(_FACES)
+
+
+def _without_tests(possible: list[Variable]) -> list[Variable]:
+    """Leave out the test part of a set whose training part is there."""
+    parts = {v.name: part_and_key(v.name) for v in possible}
+    trained = {key for part, key in parts.values() if part == "train"}
+    tests = {name for name, (part, key) in parts.items() if part == "test" and key in trained}
+    return [v for v in possible if v.name not in tests]
 
 
 def _rivals(best: Variable, possible: list[Variable], ranks: list[int]) -> bool:
@@ -257,18 +269,14 @@ def _rivals(best: Variable, possible: list[Variable], ranks: list[int]) -> bool:
 
 def _without_copies(possible: list[Variable]) -> list[Variable]:
     """Leave out flattened copies: scikit-learn keeps `data` beside `images`."""
-    kept: list[Variable] = []
-    for v in sorted(possible, key=lambda v: -len(v.shape)):
-        copy_of = [
-            k
-            for k in kept
-            if len(k.shape) > len(v.shape)
-            and k.size == v.size
-            and {key_of(k.name), key_of(v.name)} in ({"images", "data"}, {"images", "x"})
-        ]
-        if not copy_of:
-            kept.append(v)
-    return [v for v in possible if v in kept]
+
+    def is_copy(flat: Variable) -> bool:
+        return len(flat.shape) == 2 and any(
+            len(v.shape) > 2 and v.size == flat.size and {*flat.shape} & {*v.shape}
+            for v in possible
+        )
+
+    return [v for v in possible if not is_copy(v)]
 
 
 def _looks_like_pictures(variable: Variable) -> bool:
