@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import secrets
 import shutil
 import stat
 import tempfile
@@ -81,7 +79,7 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
         raise OSError(f"{path} is no regular file: choose another name.")
     with _errors_named(path), ExitStack() as undoing:
         prefix, suffix = _temporary_name(path)
-        temporary = path.with_name(f"{prefix}{secrets.token_hex(4)}{suffix}")
+        temporary = path.with_name(f"{prefix}{os.urandom(4).hex()}{suffix}")
         with temporary.open("xb") as file:
             undoing.callback(temporary.unlink, missing_ok=True)
             yield file
@@ -229,6 +227,8 @@ def _contents(folder: Path) -> tuple[str, dict[str, str]]:
 
 
 def _digest(path: Path) -> str:
+    import hashlib
+
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
