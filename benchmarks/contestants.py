@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,9 +18,16 @@ from napari_latent_faces.solvers.blocks import FaceBlocks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CONTESTANTS", "OURS", "YARDSTICK", "fit_once", "is_installed", "without_numba"]
+__all__ = [
+    "CONTESTANTS",
+    "OURS",
+    "YARDSTICK",
+    "fit_once",
+    "is_installed",
+    "without_compiled_sweeps",
+]
 
-OURS = ("this package, with numba", "this package, NumPy alone")
+OURS = ("this package, compiled sweeps", "this package, NumPy alone")
 YARDSTICK = "scikit-learn cd, float64"
 _FORGIVEN = 1e-4  # peers that end so little above the yardstick's error have reached it
 _WHITE = 255  # all stacks are of 8 bits
@@ -96,13 +103,13 @@ def is_installed(name: str) -> bool:
 # -- the contestants ---------------------------------------------------------------
 
 
-def without_numba() -> None:
-    """Let this process sweep factors as it would where numba is not installed."""
-    sys.modules["numba"] = None  # type: ignore[assignment] # its import fails
+def without_compiled_sweeps() -> None:
+    """Let this process sweep factors as it would where nothing could be compiled."""
+    os.environ["LATENT_FACES_BACKEND"] = "numpy"
 
 
 def _by_numpy(images: np.ndarray, k: int, state: int, target: float) -> Outcome:
-    without_numba()
+    without_compiled_sweeps()
     return _multilevel(images, k, state, target)
 
 
@@ -160,7 +167,7 @@ def _lsnmf(images: np.ndarray, k: int, _: int, __: float) -> Outcome:
 
 CONTESTANTS = {  # with the module that each needs
     YARDSTICK: (_coordinate_descent(np.float64), "sklearn"),
-    OURS[0]: (_multilevel, "numba"),
+    OURS[0]: (_multilevel, "napari_latent_faces.solvers._sweeps"),
     OURS[1]: (_by_numpy, "napari_latent_faces"),
     "scikit-learn cd, float32": (_coordinate_descent(np.float32), "sklearn"),
     "scikit-learn MiniBatchNMF, float32": (_mini_batch, "sklearn"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
-from importlib import import_module
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ import numpy as np
 
 from benchmarks import stacks
 from benchmarks.apart import apart
-from benchmarks.contestants import OURS, is_installed, without_numba
+from benchmarks.contestants import OURS, is_installed, without_compiled_sweeps
 from benchmarks.page import milliseconds, table
 from benchmarks.setting import Skipped
 from napari_latent_faces.fitting import iter_fit
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.setting import Setting
     from napari_latent_faces.solvers.blocks import Block
 
-__all__ = ["measure", "part", "prepare"]
+__all__ = ["measure", "part"]
 
 _HEADER = (
     "faces",
@@ -47,7 +45,7 @@ _REPEATS = 20  # of what is measured alone
 def part(setting: Setting) -> str:
     """Measure the levels of fits of real faces, or of drawn ones where there are none."""
     rows = []
-    ways = ("numba", "NumPy") if is_installed(OURS[0]) else ("NumPy",)
+    ways = ("C", "NumPy") if is_installed(OURS[0]) else ("NumPy",)
     path = setting.folder / "stack.npy"
     for name, images in _faces(setting):
         np.save(path, images)
@@ -55,46 +53,13 @@ def part(setting: Setting) -> str:
             found: dict[str, list[dict[str, dict[str, float]]]] = {way: [] for way in ways}
             for state in range(setting.runs(5)):
                 for way in ways:
-                    found[way].append(apart(measure, str(path), k, state, way == "numba"))
+                    found[way].append(apart(measure, str(path), k, state, way == "C"))
             rows += [
                 _row(name, k, way, [run[level] for run in runs])
                 for way, runs in found.items()
                 for level in sorted(runs[0])[::-1]
             ]
-    said = [table(_HEADER, rows)]
-    if "numba" in ways:
-        said.append(_costs(setting))
-    return "\n\n".join(said)
-
-
-def _costs(setting: Setting) -> str:
-    """Say what compiled sweeps cost before the first fit of a process."""
-    runs = [apart(prepare, str(setting.folder / "kept")) for _ in range(1 + setting.runs(5))]
-    first, *others = runs
-    imported, loaded = (median(run[key] for run in others) for key in ("numba", "kernel"))
-    return (
-        f"Before the first fit of a process, numba takes {milliseconds(imported)} to import "
-        f"and the compiled sweeps {milliseconds(loaded)} to load; once, on each machine, "
-        f"{first['kernel']:.1f} s to compile."
-    )
-
-
-def prepare(folder: str) -> dict[str, float]:
-    """Return the seconds that numba takes to import, and the sweeps to load or compile.
-
-    Parameters
-    ----------
-    folder : str
-        Where numba keeps what it compiled.
-    """
-    os.environ["NUMBA_CACHE_DIR"] = folder
-    import sklearn.utils.extmath  # noqa: F401 - what a fit imports in any case
-
-    times = [time.perf_counter()]
-    for module in ("numba", "napari_latent_faces.solvers.kernel"):
-        import_module(module)
-        times.append(time.perf_counter())
-    return {"numba": times[1] - times[0], "kernel": times[2] - times[1]}
+    return table(_HEADER, rows)
 
 
 def _faces(setting: Setting) -> list[tuple[str, np.ndarray]]:
@@ -135,7 +100,7 @@ def measure(path: str, k: int, state: int, is_compiled: bool) -> dict[int, dict[
     state : int
         Random state.
     is_compiled : bool
-        Whether numba is used.
+        Whether compiled sweeps are used, where there are any.
 
     Returns
     -------
@@ -144,7 +109,7 @@ def measure(path: str, k: int, state: int, is_compiled: bool) -> dict[int, dict[
         its pixels `p`, and the seconds of one iteration's `products` and `sweeps`.
     """
     if not is_compiled:
-        without_numba()
+        without_compiled_sweeps()
     images = np.load(path)
     _fitted(images, k, state)  # the imports
     found = _fitted(images, k, state)

@@ -28,7 +28,6 @@ _PACKAGES = (
     "scipy",
     "scikit-learn",
     "nimfa",
-    "numba",
     "Pillow",
     "napari",
     "PyQt6",

@@ -3,8 +3,9 @@
 #
 #   environment.sh [GROUP]    and with another dependency group, if it can be installed
 #
-# Done once; again when pyproject.toml changes, the repository moves or another PYTHON is asked
-# for. An interrupted run leaves no stamp behind, and the next one starts afresh.
+# Done once; again when pyproject.toml or what is compiled changes, the repository moves or
+# another PYTHON is asked for. An interrupted run leaves no stamp behind, and the next one
+# starts afresh.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -19,7 +20,7 @@ esac
 
 stamp=.venv/.ready
 place=$PWD
-contents=$(cksum <pyproject.toml)
+contents=$(cat pyproject.toml setup.py src/napari_latent_faces/solvers/_sweeps.[ch] | cksum)
 describe='import sys; print(sys.version_info[:3], sys.base_prefix)'
 
 # Is .venv whole, where it was made, and of the Python that is asked for?
@@ -44,7 +45,7 @@ add_group() {
 
 if usable; then
     [ "$(sed -n 2p "$stamp")" != "$contents" ] || { add_group "${1:-}"; exit 0; }
-    say "pyproject.toml has changed: bringing .venv up to date ..."
+    say "What is installed has changed: bringing .venv up to date ..."
     rm -f "$stamp"
 else
     python=$(find_python)

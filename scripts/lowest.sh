@@ -4,7 +4,7 @@
 #
 #   lowest.sh [ARGUMENT ...]    for pytest
 #
-# Made anew when pyproject.toml changes. What those releases need in turn is as new as they
+# Made anew when pyproject.toml or what is compiled changes. What those releases need in turn is as new as they
 # allow, so that a failure is the fault of a bound of ours.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 place=.venv-lowest
 stamp=$place/.ready
-contents=$(cksum <pyproject.toml)
+contents=$(cat pyproject.toml setup.py src/napari_latent_faces/solvers/_sweeps.[ch] | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$contents" ]; then
     say "Making $place with the lowest versions; a minute or two ..."
     rm -rf "$place"

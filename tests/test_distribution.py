@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,16 +14,32 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv*", ".*cache", ".hypothesis", "__pycache__", "*.png"
+    ".git",
+    ".venv*",
+    ".*cache",
+    ".hypothesis",
+    "__pycache__",
+    "*.png",
+    "*.so",
+    "*.pyd",
+    "build",
+    "*.egg-info",
 )
+COMPILED = {".so", ".pyd"}
 
 
-def build(source, kind):
+def build(source, kind, to, **environment):
     """Build a distribution with the declared backend, without the network."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", kind]
-    subprocess.run(command, cwd=source, check=True, capture_output=True)
-    [made] = (source / "dist").glob("*.whl" if kind == "wheel" else "*.tar.gz")
-    return made
+    code = f"from setuptools.build_meta import *; print(build_{kind}({str(to)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=source,
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+    return to / done.stdout.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +57,7 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheel(clone):
-    return build(clone, "wheel")
+    return build(clone, "wheel", clone / "dist")
 
 
 def members(wheel):
@@ -55,6 +72,43 @@ def test_the_wheel_holds_the_package_and_its_manifest_only(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"napari_latent_faces"}
 
 
+def test_a_compiled_wheel_is_for_all_pythons_of_a_platform(wheel):
+    compiled = [name for name in members(wheel) if Path(name).suffix in COMPILED]
+    if not compiled:
+        pytest.skip("there is no compiler here")
+    assert [Path(name).parent.name for name in compiled] == ["solvers"]
+    tag = wheel.name.removesuffix(".whl").split("-", 2)[2]
+    assert tag.startswith("cp311-abi3-")
+    assert not tag.endswith("-any")
+    assert not [name for name in members(wheel) if name.endswith((".c", ".h"))]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="compilers are not named by CC there")
+def test_without_a_compiler_a_wheel_is_for_all_machines_and_works(clone, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(clone, source, ignore=LEFT_OUT)
+    wheel = build(source, "wheel", tmp_path, CC="no-such-compiler")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert not [name for name in members(wheel) if Path(name).suffix in COMPILED]
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    code = """
+from napari_latent_faces import fit, sample_faces
+model = fit(sample_faces(2), n_components=2, max_iter=300, tol=1e-3)
+print(model.provenance.backend, round(model.error, 1))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+    )
+    backend, error = done.stdout.split()
+    assert backend == "numpy"
+    assert 0 < float(error) < 1
+
+
 def test_the_wheel_points_napari_to_its_manifest(wheel):
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
@@ -65,10 +119,10 @@ def test_the_wheel_points_napari_to_its_manifest(wheel):
 
 
 def test_a_wheel_built_from_the_source_distribution_is_the_same(clone, wheel, tmp_path):
-    with tarfile.open(build(clone, "sdist")) as archive:
+    with tarfile.open(build(clone, "sdist", tmp_path)) as archive:
         safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         archive.extractall(tmp_path, **safely)
-    [unpacked] = tmp_path.iterdir()
+    [unpacked] = filter(Path.is_dir, tmp_path.iterdir())
     assert (unpacked / "tests" / "conftest.py").is_file()
     assert (unpacked / "examples" / "blog_post.py").is_file()
-    assert sorted(members(build(unpacked, "wheel"))) == sorted(members(wheel))
+    assert sorted(members(build(unpacked, "wheel", tmp_path))) == sorted(members(wheel))

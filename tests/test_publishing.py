@@ -136,14 +136,21 @@ def test_actions_are_pinned_and_may_do_little(name):
 def test_publishing_is_trusted_and_keeps_no_secret():
     of = workflow("publish.yml")
     assert of["on"] == {"push": {"tags": ["v*"]}}
-    build, pypi = of["jobs"]["build"], of["jobs"]["pypi"]
-    assert build["permissions"] == {"contents": "read"}
+    pypi = of["jobs"].pop("pypi")
+    assert all(job["permissions"] == {"contents": "read"} for job in of["jobs"].values())
     assert pypi["permissions"] == {"id-token": "write"}
     assert pypi["environment"]["name"] == "pypi"
-    assert pypi["needs"] == "build"
+    assert set(pypi["needs"]) == set(of["jobs"]) == {"sdist", "wheels"}
     assert "secrets." not in (WORKFLOWS / "publish.yml").read_text()
     # the job that may publish runs nothing of the repository's
     assert [set(step) - {"name"} for step in pypi["steps"]] == [{"uses", "with"}, {"uses"}]
+
+
+def test_wheels_are_built_for_all_platforms():
+    wheels = workflow("publish.yml")["jobs"]["wheels"]
+    platforms = wheels["strategy"]["matrix"]["platform"]
+    assert {each.split("-")[0] for each in platforms} == {"ubuntu", "macos", "windows"}
+    assert len(platforms) == 6  # x86-64 and arm64
 
 
 def test_the_docs_are_built_strictly():

@@ -16,6 +16,7 @@ from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.blocks import face_errors, on_one_blas_thread
 from napari_latent_faces.solvers.cluster import chosen_client
 from napari_latent_faces.solvers.given import Given, given
+from napari_latent_faces.solvers.kernel import backend
 from napari_latent_faces.solvers.masked import iter_missing
 from napari_latent_faces.solvers.memory import check_memory
 from napari_latent_faces.solvers.multilevel import iter_multilevel
@@ -263,6 +264,8 @@ def _model(
     reason: StopReason,
 ) -> LatentFaces:
     provenance = Provenance.of(stack, state.iteration, reason)
+    if params.solver == "multilevel":
+        provenance = replace(provenance, backend=backend())
     if also.missing is not None:
         provenance = provenance.with_missing(also.missing)
     return LatentFaces.from_factors(

@@ -120,7 +120,7 @@ def _peaks(rows: NDArray[Any]) -> NDArray[Any]:
 StopReason = Literal["converged", "max_iter", "stopped"]
 
 # a library by its name, and the module that is loaded where it is used
-_ARITHMETIC = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy", "numba": "numba"}
+_ARITHMETIC = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy"}
 _LONGEST = 2**20  # letters that a mask may take in a script and in the head of a file
 
 
@@ -155,6 +155,9 @@ class Provenance:
     missing : str
         Which they were, as `mask_to_text` writes it; empty if none, or if there is no end
         of it.
+    backend : str
+        What swept the factors in a fit by the solver ``"multilevel"``: ``"c"``, compiled,
+        or ``"numpy"``; empty for other solvers, or if it is not known.
     """
 
     names: tuple[str, ...]
@@ -168,6 +171,7 @@ class Provenance:
     reading: dict[str, Any] | None = None
     n_missing: int = 0
     missing: str = ""
+    backend: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(map(harmless, self.names)))

@@ -316,6 +316,7 @@ def _provenance(origin: dict[str, Any]) -> Provenance:
         reading=_read_options(origin.get("reading")),
         n_missing=int(_number(origin, "n_missing")) if "n_missing" in origin else 0,
         missing=_text(origin, "missing") if "missing" in origin else "",
+        backend=_text(origin, "backend") if "backend" in origin else "",
     )
 
 

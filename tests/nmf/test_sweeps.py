@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,19 +15,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.solvers import kernel as sweeps
+from napari_latent_faces.solvers import kernel
 from tests.patience import PATIENCE
 
 
-@pytest.fixture(params=["numpy", "numba"])
-def way(request, monkeypatch):
+@pytest.fixture(params=["c", "numpy"])
+def way(request, choose):
     """Sweep in one of the two ways."""
-    if request.param == "numba":
-        pytest.importorskip("numba")
-        assert sweeps.compiled() is not None
-    else:
-        monkeypatch.setattr(sweeps, "compiled", lambda: None)
+    choose(request.param)
     return request.param
+
+
+@pytest.fixture
+def choose(monkeypatch):
+    """Return a function that makes this process choose anew."""
+
+    def anew(name):
+        monkeypatch.setenv("LATENT_FACES_BACKEND", name)
+        kernel._chosen.cache_clear()
+        if kernel.backend() != name:
+            pytest.skip("nothing could be compiled here")
+
+    yield anew
+    kernel._chosen.cache_clear()
 
 
 def problem(k, m, seed):
@@ -47,12 +59,12 @@ def test_each_sweep_lowers_the_loss_until_the_minimum_is_found(way, k, m):
     F, G, C, truth = problem(k, m, seed=k)
     losses = [loss(F, G, C)]
     for _ in range(4):
-        sweeps.sweep(F, G, C, 1)
+        kernel.sweep(F, G, C, 1)
         assert (F >= 0).all()
         losses.append(loss(F, G, C))
     assert all(b <= a + 1e-6 * abs(a) for a, b in pairwise(losses))
     assert loss(truth, G, C) <= losses[-1] + 1e-6 * abs(losses[-1])
-    sweeps.sweep(F, G, C, 3000)
+    kernel.sweep(F, G, C, 3000)
     np.testing.assert_allclose(F, truth, atol=0.02)
 
 
@@ -61,24 +73,22 @@ def test_components_without_a_diagonal_entry_stay(way):
     dead = [0, 4]
     G[dead] = G[:, dead] = 0
     before, lower = F.copy(), loss(F, G, C)
-    sweeps.sweep(F, G, C)
+    kernel.sweep(F, G, C)
     np.testing.assert_array_equal(F[dead], before[dead])
     assert loss(F, G, C) < lower
-    sweeps.sweep(F, np.zeros_like(G), C)  # all of them
+    kernel.sweep(F, np.zeros_like(G), C)  # all of them
     assert np.isfinite(F).all()
 
 
 @given(
-    k=st.integers(1, 13),
+    k=st.one_of(st.integers(1, 13), st.integers(95, 103)),
     m=st.integers(1, 300),
     count=st.integers(1, 9),
     seed=st.integers(0, 99),
 )
-def test_compiled_sweeps_are_those_of_numpy(k, m, count, seed):
-    pytest.importorskip("numba")
-    rows = sweeps.compiled()
+def test_each_row_goes_where_the_others_leave_it(k, m, count, seed):
     F, G, C, _ = problem(k, m, seed)
-    G += np.eye(k, dtype=np.float32)  # else rounding decides
+    G += np.eye(k, dtype=np.float32) * k  # else rounding decides
     A = G / G.diagonal()[:, None]
     np.fill_diagonal(A, 0)
     targets = C / G.diagonal()[:, None]
@@ -86,70 +96,153 @@ def test_compiled_sweeps_are_those_of_numpy(k, m, count, seed):
     for _ in range(count):
         for t in range(k):
             expected[t] = np.maximum(targets[t] - A[t] @ expected, 0)
-    by_numpy = F.copy()
-    sweeps._by_rows(by_numpy, A, targets, count)
-    rows(F, A, targets, count)
     size = max(1.0, np.abs(expected).max())
-    np.testing.assert_allclose(F, expected, atol=2e-4 * size)
-    np.testing.assert_allclose(by_numpy, expected, atol=2e-4 * size)
+    for rows in {kernel.sweep_rows, kernel._chosen()[1]}:
+        found = F.copy()
+        rows(found, A, targets, count)
+        np.testing.assert_allclose(found, expected, atol=2e-4 * size)
 
 
-def test_fits_are_the_same_to_rounding(monkeypatch, stack):
-    pytest.importorskip("numba")
-    fast = fit(stack, n_components=4, random_state=0, max_iter=12, tol=0)
-    monkeypatch.setattr(sweeps, "compiled", lambda: None)
-    slow = fit(stack, n_components=4, random_state=0, max_iter=12, tol=0)
+@pytest.mark.parametrize("m", [1, 30, 64, 65, 100])
+def test_columns_of_a_larger_factor_are_swept_in_place(way, m):
+    F, G, C, _ = problem(6, 200, seed=1)
+    expected, whole = F[:, 7 : 7 + m].copy(), F.copy()
+    kernel.sweep(expected, G, C[:, 7 : 7 + m])
+    kernel.sweep(whole[:, 7 : 7 + m], G, C[:, 7 : 7 + m])
+    np.testing.assert_allclose(whole[:, 7 : 7 + m], expected, rtol=1e-6)
+    np.testing.assert_array_equal(whole[:, :7], F[:, :7])
+    np.testing.assert_array_equal(whole[:, 7 + m :], F[:, 7 + m :])
+
+
+def test_not_a_number_is_not_hidden(way):
+    F, G, C, _ = problem(6, 40, seed=0)
+    C[2, 3] = np.nan
+    kernel.sweep(F, G, C)
+    assert np.isnan(F[:, 3]).all()
+    assert np.isfinite(np.delete(F, 3, axis=1)).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"F": np.zeros((3, 5))},
+        {"F": np.zeros((5, 3), np.float32).T},
+        {"F": np.zeros((4, 5), np.float32)},
+        {"A": np.zeros((3, 4), np.float32)},
+        {"targets": np.zeros((3, 6), np.float32)},
+        {"targets": np.zeros(3, np.float32)},
+        {"targets": None},
+    ],
+)
+def test_compiled_sweeps_refuse_what_they_cannot_read(wrong):
+    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps").sweep_rows
+    right = {name: np.zeros((3, 5), np.float32) for name in ("F", "targets")}
+    arrays = right | {"A": np.zeros((3, 3), np.float32)} | wrong
+    with pytest.raises((TypeError, ValueError)):
+        compiled(arrays["F"], arrays["A"], arrays["targets"], 1)
+
+
+def test_compiled_sweeps_write_only_where_they_may():
+    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps").sweep_rows
+    F = np.zeros((3, 5), np.float32)
+    F.setflags(write=False)
+    with pytest.raises((ValueError, BufferError)):
+        compiled(F, np.zeros((3, 3), np.float32), np.ones((3, 5), np.float32), 1)
+    assert not F.any()
+
+
+def test_fits_are_the_same_to_rounding(choose, stack):
+    models = {}
+    for name in ("c", "numpy"):
+        choose(name)
+        models[name] = fit(stack, n_components=4, random_state=0, max_iter=12, tol=0)
+        assert models[name].provenance.backend == name
+    fast, slow = models.values()
     assert fast.error == pytest.approx(slow.error, rel=1e-4)
     np.testing.assert_allclose(fast.components, slow.components, atol=0.02)
 
 
 def test_an_empty_factor_is_left_alone(way):
-    sweeps.sweep(np.empty((3, 0), np.float32), np.eye(3, dtype="f4"), np.empty((3, 0), "f4"))
+    kernel.sweep(np.empty((3, 0), np.float32), np.eye(3, dtype="f4"), np.empty((3, 0), "f4"))
 
 
 _FITS = """
-import sys
+import logging, sys
 import numpy as np
+logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
 {first}
 from napari_latent_faces import fit
-from napari_latent_faces.solvers import sweeps
 images = np.random.default_rng(0).integers(0, 256, (12, 10, 10), np.uint8)
-versions = fit(images, n_components=2).provenance.versions
-assert ("numba" in versions) == (sweeps.compiled() is not None)
-print(sweeps.compiled())
+print(fit(images, n_components=2).provenance.backend)
 """
 
 
-def compiled_in_a_new_process(first="", **environment):
-    return subprocess.run(
+def fit_in_a_new_process(first="", **environment):
+    """Return the backend of a fit, and what was logged about the choice."""
+    done = subprocess.run(
         [sys.executable, "-W", "error", "-c", _FITS.format(first=first)],
         check=True,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         env=os.environ | environment,
-    ).stdout.strip()
+    )
+    return done.stdout.strip(), [
+        line for line in done.stderr.splitlines() if line.startswith(kernel.__name__)
+    ]
 
 
-def test_without_numba_sweeps_are_those_of_numpy():
-    assert compiled_in_a_new_process("sys.modules['numba'] = None") == "None"
+def test_the_choice_is_logged_once():
+    backend, [line] = fit_in_a_new_process()
+    assert backend == kernel.backend()
+    assert ("Compiled" in line) == (backend == "c")
 
 
-def test_numba_that_is_told_not_to_compile_is_left_alone():
-    """It would run the sweeps as plain Python, number by number."""
-    pytest.importorskip("numba")
-    assert compiled_in_a_new_process(NUMBA_DISABLE_JIT="1") == "None"
+def test_numpy_can_be_asked_for():
+    backend, [line] = fit_in_a_new_process(LATENT_FACES_BACKEND="numpy")
+    assert backend == "numpy"
+    assert "NumPy" in line
 
 
-def test_sweeps_are_compiled_where_nothing_can_be_kept():
-    pytest.importorskip("numba")
-    first = """
-import numba
-njit = numba.njit
-def nowhere_to_keep(*args, cache=False, **options):
-    if cache:
-        raise RuntimeError("cannot cache function: no locator available")
-    return njit(*args, **options)
-numba.njit = nowhere_to_keep
-"""
-    assert "sweep_rows" in compiled_in_a_new_process(first)
+BROKEN = {
+    "missing": "sys.modules['napari_latent_faces.solvers._sweeps'] = None",
+    "of another version": """
+import types
+sys.modules['napari_latent_faces.solvers._sweeps'] = types.ModuleType('_sweeps')
+""",
+    "wrong": """
+import types
+wrong = types.ModuleType('_sweeps')
+wrong.sweep_rows = lambda F, A, targets, sweeps: None
+sys.modules['napari_latent_faces.solvers._sweeps'] = wrong
+""",
+    "in need of other arguments": """
+import types
+wrong = types.ModuleType('_sweeps')
+wrong.sweep_rows = lambda F: None
+sys.modules['napari_latent_faces.solvers._sweeps'] = wrong
+""",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_where_the_compiled_part_is_of_no_use_numpy_sweeps(how):
+    backend, lines = fit_in_a_new_process(BROKEN[how])
+    assert backend == "numpy"
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF no library", b"not even that"])
+def test_a_damaged_file_of_the_compiled_part_means_numpy(tmp_path, content):
+    suffix = ".pyd" if sys.platform == "win32" else ".abi3.so"
+    copy = tmp_path / "napari_latent_faces"
+    shutil.copytree(
+        Path(kernel.__file__).parents[1],
+        copy,
+        ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd"),
+    )
+    (copy / "solvers" / f"_sweeps{suffix}").write_bytes(content)
+    backend, lines = fit_in_a_new_process(PYTHONPATH=str(tmp_path))
+    assert backend == "numpy"
+    assert "_sweeps" in lines[0]
+    assert len(lines) == 1

@@ -61,6 +61,7 @@ def model_facts(model: LatentFaces) -> dict[str, Any]:
         **_encoded_from(origin.encoded_from),
         "parameters": _listed(model.params.to_dict()),
         "versions": _listed(origin.versions),
+        **({"backend": origin.backend} if origin.backend else {}),
         "shares": " ".join(f"{share:.4f}" for share in model.shares),
     }
 

@@ -1,17 +1,12 @@
-"""The sweeps of a factor as one compiled function: to be imported where numba is installed.
-
-Threads run it side by side, as it holds no lock of the interpreter. Some columns of the
-factor stay in the processor's cache for all sweeps, and components are worked on in groups
-of four, so that each value is loaded once for four of them. Split into functions, or written
-with slices, it takes longer to compile, to load and to run.
-"""
+"""Coordinate descent on one factor: compiled C where it could be built, else NumPy."""
 
 from __future__ import annotations
 
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+import logging
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-import numba
 import numpy as np
 
 if TYPE_CHECKING:
@@ -21,111 +16,17 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-    Rows = Callable[[Array, Array, Array, int], None]
+    SweepRows = Callable[[Array, Array, Array, int], None]
+    Backend = Literal["c", "numpy"]
 
-__all__ = ["SWEEPS", "compiled", "sweep", "sweep_rows"]
-
-# -- The sweeps of a factor as one compiled function: to be imported where numba is installed
-
-_WIDTH = 128  # columns kept in the cache, at most
-_VECTOR = 16  # floats that the widest registers hold
-
-if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-    raise ImportError("numba is told not to compile: NumPy is much faster then.")
-
-_compile: Any = partial(
-    numba.njit,
-    "void(float32[:, :], float32[:, ::1], float32[:, ::1], int64)",
-    nogil=True,
-    error_model="numpy",
-    fastmath={"contract"},  # products are added without rounding in between
-)
-
-
-def _kept(function: Callable[..., None]) -> Any:
-    """Compile a function, and keep it on disk if there is a place for it."""
-    try:
-        return _compile(cache=True)(function)
-    except (RuntimeError, OSError):  # no folder that may be written to
-        return _compile()(function)
-
-
-@_kept
-def sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:  # noqa: C901, PLR0912
-    """Improve a factor in place: ``F[t] = max(targets[t] - A[t] @ F, 0)``, row by row.
-
-    Parameters
-    ----------
-    F : array of shape (k, m), float32
-        The factor.
-    A : array of shape (k, k), C order, float32
-        What of the others a component loses; 0 on the diagonal.
-    targets : array of shape (k, m), C order, float32
-        Where each component would go without the others.
-    sweeps : int
-        How often each component is visited.
-    """
-    k, m = F.shape
-    padded = (k + 3) // 4 * 4  # whole groups: the last ones are 0 and stay 0
-    B = np.zeros((padded, padded), np.float32)
-    for t in range(k):
-        for u in range(k):
-            B[t, u] = A[t, u]
-    tiles = max(1, -(-m // _WIDTH))
-    columns = (m + tiles - 1) // tiles
-    width = max(1, (columns + _VECTOR - 1) // _VECTOR) * _VECTOR
-    now = np.zeros((padded, width), np.float32)
-    goal = np.zeros((padded, width), np.float32)
-    rest = np.zeros((4, width), np.float32)
-    zero = np.float32(0)
-    for first in range(0, m, width):
-        some = min(width, m - first)
-        for u in range(k):
-            for j in range(some):
-                now[u, j] = F[u, first + j]
-                goal[u, j] = targets[u, first + j]
-        for _ in range(sweeps):
-            for t in range(0, padded, 4):
-                t1, t2, t3 = t + 1, t + 2, t + 3
-                for i in range(4):
-                    for j in range(width):
-                        rest[i, j] = goal[t + i, j]
-                # what other groups take, whose components stay as they are
-                for u in range(0, padded, 4):
-                    if u == t:
-                        continue
-                    u1, u2, u3 = u + 1, u + 2, u + 3
-                    a00, a01, a02, a03 = B[t, u], B[t, u1], B[t, u2], B[t, u3]
-                    a10, a11, a12, a13 = B[t1, u], B[t1, u1], B[t1, u2], B[t1, u3]
-                    a20, a21, a22, a23 = B[t2, u], B[t2, u1], B[t2, u2], B[t2, u3]
-                    a30, a31, a32, a33 = B[t3, u], B[t3, u1], B[t3, u2], B[t3, u3]
-                    for j in range(width):
-                        x0, x1, x2, x3 = now[u, j], now[u1, j], now[u2, j], now[u3, j]
-                        rest[0, j] -= a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
-                        rest[1, j] -= a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
-                        rest[2, j] -= a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
-                        rest[3, j] -= a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
-                # within the group, each sees what those before it have become
-                a01, a02, a03 = B[t, t1], B[t, t2], B[t, t3]
-                a10, a12, a13 = B[t1, t], B[t1, t2], B[t1, t3]
-                a20, a21, a23 = B[t2, t], B[t2, t1], B[t2, t3]
-                a30, a31, a32 = B[t3, t], B[t3, t1], B[t3, t2]
-                for j in range(width):
-                    x1, x2, x3 = now[t1, j], now[t2, j], now[t3, j]
-                    x0 = max(rest[0, j] - (a01 * x1 + a02 * x2 + a03 * x3), zero)
-                    x1 = max(rest[1, j] - (a10 * x0 + a12 * x2 + a13 * x3), zero)
-                    x2 = max(rest[2, j] - (a20 * x0 + a21 * x1 + a23 * x3), zero)
-                    x3 = max(rest[3, j] - (a30 * x0 + a31 * x1 + a32 * x2), zero)
-                    now[t, j], now[t1, j], now[t2, j], now[t3, j] = x0, x1, x2, x3
-        for u in range(k):
-            for j in range(some):
-                F[u, first + j] = now[u, j]
-
-
-# -- Coordinate descent on a factor: compiled where numba is installed, else in NumPy --
+__all__ = ["SWEEPS", "backend", "sweep", "sweep_rows"]
 
 SWEEPS = 3  # for each product with pixels: the products cost more
 _DEAD = 1e-12  # of the largest diagonal entry
+_GROUP = 32  # rows of large factors that share one product with all others
+_SWITCH = "LATENT_FACES_BACKEND"
+
+_logger = logging.getLogger(__name__)
 
 
 def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
@@ -158,38 +59,89 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
     A = (G * inverse).astype(np.float32, copy=False)
     np.fill_diagonal(A, 0)
     targets = np.multiply(C, inverse, order="C")
-    by_rows = compiled() or _by_rows
+    rows = _chosen()[1]
     if not alive.all():
         A, targets, dead = A[alive], targets[alive], ~alive
         targets -= A[:, dead] @ F[dead]
         part = F[alive]
-        by_rows(part, np.ascontiguousarray(A[:, alive]), targets, sweeps)
+        rows(part, np.ascontiguousarray(A[:, alive]), targets, sweeps)
         F[alive] = part
     else:
-        by_rows(F, A, targets, sweeps)
+        rows(F, A, targets, sweeps)
+
+
+def backend() -> Backend:
+    """Return what does the sweeps in this process: ``"c"`` or ``"numpy"``.
+
+    It is chosen once. The environment variable ``LATENT_FACES_BACKEND=numpy`` leaves the
+    compiled sweeps alone.
+    """
+    return _chosen()[0]
 
 
 @cache
-def compiled() -> Rows | None:
-    """Return the compiled sweeps of rows, or None where numba is missing or at rest."""
+def _chosen() -> tuple[Backend, SweepRows]:
+    if os.environ.get(_SWITCH) == "numpy":
+        _logger.info("NumPy sweeps the factors: %s asks for it.", _SWITCH)
+        return "numpy", sweep_rows
     try:
-        pass
-    except ImportError:  # not installed, or not made for the installed NumPy
-        return None
-    rows: Rows = sweep_rows
-    return rows
+        from napari_latent_faces.solvers._sweeps import sweep_rows as compiled
+
+        _check(compiled)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, NumPy can do the work
+        _logger.info("NumPy sweeps the factors: %s.", str(error) or type(error).__name__)
+        return "numpy", sweep_rows
+    _logger.info("Compiled code sweeps the factors.")
+    return "c", compiled
 
 
-def _by_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:
-    """Do what `sweep_rows` does, with a few calls for each row."""
+def _check(compiled: SweepRows) -> None:
+    """Raise unless compiled sweeps do to a small factor what NumPy does."""
+    k, m = 7, 70
+    F = np.cos(np.arange(k * m, dtype=np.float32)).reshape(k, m)
+    A = np.sin(np.arange(k * k, dtype=np.float32)).reshape(k, k)
+    A /= k
+    np.fill_diagonal(A, 0)
+    expected, found = F.copy(), F.copy()
+    sweep_rows(expected, A, F, 2)
+    compiled(found, A, F, 2)
+    if not np.allclose(found, expected, rtol=1e-4, atol=1e-5):
+        raise ArithmeticError("the compiled sweeps give other results than NumPy")
+
+
+def sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:
+    """Improve a factor in place: ``F[t] = max(targets[t] - A[t] @ F, 0)``, row by row.
+
+    This is what NumPy does, and what the compiled function of the same name does faster.
+
+    Parameters
+    ----------
+    F : array of shape (k, m), float32
+        The factor; each row lies in one piece.
+    A : array of shape (k, k), float32
+        What of the others a component loses; 0 on the diagonal.
+    targets : array of shape (k, m), float32
+        Where each component would go without the others.
+    sweeps : int
+        How often each component is visited.
+    """
+    k, m = F.shape
     now = np.ascontiguousarray(F)  # faster than rows that lie far apart
-    rest = np.empty(F.shape[1], np.float32)
-    zeros = np.zeros_like(rest)  # of the same shape: faster than a number
-    visits = [(couplings.dot, *rows) for couplings, *rows in zip(A, targets, now, strict=True)]
+    rest, zeros = np.empty(m, np.float32), np.zeros(m, np.float32)
+    # one product of matrices is faster than many with vectors, unless it is a small one
+    size = _GROUP if k >= 3 * _GROUP else max(k, 1)
+    groups = [slice(t, t + size) for t in range(0, k, size)]
+    outside = A.copy()  # couplings with the rows of other groups, which do not change meanwhile
+    for group in groups:
+        outside[group, group] = 0
     for _ in range(sweeps):
-        for dot, target, row in visits:
-            dot(now, rest)
-            np.subtract(target, rest, out=rest)
-            np.maximum(rest, zeros, out=row)
+        for group in groups:
+            rows, goals = now[group], targets[group]
+            if len(groups) > 1:
+                goals = goals - outside[group] @ now
+            for couplings, goal, row in zip(A[group, group], goals, rows, strict=True):
+                couplings.dot(rows, rest)
+                np.subtract(goal, rest, out=rest)
+                np.maximum(rest, zeros, out=row)
     if now is not F:
         F[:] = now
