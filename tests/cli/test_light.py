@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-HEAVY = {"dask", "fsspec", "h5py", "napari", "pandas", "qtpy", "skimage", "sklearn", "tifffile"}
+HEAVY = {
+    "dask",
+    "fsspec",
+    "h5py",
+    "napari",
+    "numba",
+    "pandas",
+    "qtpy",
+    "scipy",
+    "skimage",
+    "sklearn",
+    "tifffile",
+}
 RUN = """
 import sys
 from napari_latent_faces.cli import main
