@@ -184,6 +184,13 @@ def test_what_is_no_rectangle_asks_for_a_shape():
         read(made.npy(np.ones((20, 1283))), "a.npy")
 
 
+def test_noisy_faces_are_faces():
+    rng = np.random.default_rng(0)
+    faces = made.faces(60, 40, 32) + rng.normal(0, 60, (60, 40, 32))
+    found = read(made.mat(fea=made.LAYOUTS["rows F"](faces)), "a.mat")
+    np.testing.assert_array_equal(found.images, faces)
+
+
 def test_what_is_no_picture_is_refused_unless_asked_for():
     noise = np.random.default_rng(0).random((30, 1024))
     with pytest.raises(ArraysError, match="does not look like pictures"):

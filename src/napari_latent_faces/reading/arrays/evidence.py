@@ -20,8 +20,9 @@ LEAST_PIXELS = 64
 
 
 # Neighbouring pixels of faces differ by 0.03 to 0.4 of what any two pixels of a picture
-# differ by; those of features and of noise by 0.7 to 1.
-NO_PICTURES = 0.6
+# differ by, and those of the mean of noisy faces as well; those of features and of noise, and
+# of their mean, by 0.56 to 1.
+NO_PICTURES = 0.5
 
 
 SAMPLE = 4_000_000  # pixels looked at to find out axes and orders
@@ -75,18 +76,21 @@ def roughness(sample: NDArray[np.float32], grid: tuple[int, int], channels: str 
 
 
 def is_noise(images: NDArray[Any]) -> bool:
-    """Tell whether neighbouring pixels are as different as distant ones."""
+    """Tell whether neighbouring pixels are as different as distant ones, in the mean, too."""
     if min(images.shape[1:3]) < 2:
         return True
-    count = min(len(images), max(1, SAMPLE // max(1, images[0].size)), 64)
-    pictures = finite(images[:: max(1, len(images) // count)][:64])
+    count = min(len(images), max(1, 4 * SAMPLE // max(1, images[0].size)), 400)
+    pictures = finite(images[:: max(1, len(images) // count)][:count])
     if pictures.ndim == 4:
         pictures = pictures.mean(axis=-1)
     sample = pictures.reshape(len(pictures), -1)
     if not float(np.ptp(sample)):
         return False
     grid = (pictures.shape[1], pictures.shape[2])
-    return roughness(sample, grid) > NO_PICTURES * any_difference(sample)
+    mean = sample.mean(axis=0, keepdims=True)
+    return all(
+        roughness(each, grid) > NO_PICTURES * any_difference(each) for each in (sample, mean)
+    )
 
 
 def _difference(array: NDArray[Any], axis: int, lag: int = 1) -> float:

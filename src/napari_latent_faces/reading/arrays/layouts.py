@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_latent_faces.reading.arrays.evidence import (
-    NO_PICTURES,
     any_difference,
     could_be_picture,
     finite,
@@ -212,8 +211,9 @@ def _is_one_picture(array: NDArray[Any], layouts: list[_Layout]) -> bool:
     picture = finite(array[:2000, :2000])
     flat = picture.reshape(1, -1)
     own = roughness(flat, (picture.shape[0], picture.shape[1])) / any_difference(flat)
-    most = NO_PICTURES / 2 if layouts else NO_PICTURES
-    return own < most and all(own < 0.8 * layout.roughness for layout in layouts)
+    return own < (0.3 if layouts else 0.6) and all(
+        own < 0.8 * layout.roughness for layout in layouts
+    )
 
 
 def _of_cube(

@@ -13,10 +13,10 @@ import numpy as np
 from napari_latent_faces.options import ReadOptions
 from napari_latent_faces.reading.arrays.evidence import (
     LEAST_PIXELS,
-    NO_PICTURES,
     SMALLEST_SIDE,
     could_be_picture,
     grids_of,
+    is_noise,
 )
 from napari_latent_faces.reading.arrays.labels import (
     LABEL_NAMES,
@@ -282,5 +282,8 @@ def _without_copies(possible: list[Variable]) -> list[Variable]:
 def _looks_like_pictures(variable: Variable) -> bool:
     if variable.dtype is None or len(variable.shape) != 2:
         return True
-    layout = flat_layouts(np.asarray(variable.load()), None, None)
-    return bool(layout) and layout[0].roughness < NO_PICTURES
+    array = np.asarray(variable.load())
+    if array.dtype.kind not in "buif":
+        return False
+    layouts = flat_layouts(array, None, None)
+    return not is_noise(layouts[0].applied(array)[0] if layouts else array[np.newaxis])
