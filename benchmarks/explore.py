@@ -86,10 +86,10 @@ def follow(n: int, h: int, w: int, k: int, times: int) -> dict[str, Any]:
     """Return what moves of the slider cost in a window with the panel."""
     from qtpy.QtCore import QCoreApplication
 
-    from napari_latent_faces.viewer.session import focus_of, galleries_of
+    from napari_latent_faces.viewer.session import session_of
 
     viewer, panel, ready = _explored(random_model(n, h, w, k))
-    focus, galleries = focus_of(viewer), galleries_of(viewer)
+    focus, galleries = session_of(viewer).focus, session_of(viewer).galleries
     faces = np.random.default_rng(1).integers(n, size=times).tolist()
     found: dict[str, Any] = {"panel": [], "gallery": [], "whole": []}
     for face in faces:

@@ -30,14 +30,14 @@ def fit() -> Image.Image:
 
 def explain() -> Image.Image:
     """Return the panel of what builds a face, with a component chosen."""
-    from napari_latent_faces.viewer.session import focus_of
+    from napari_latent_faces.viewer.session import session_of
 
     with Studio() as studio:
         model = studio.fit()
         studio.look_at(_FACE)
         panel = studio.open("What builds this face?")
         studio.until(lambda: panel.pages.currentIndex() == 1)
-        focus_of(studio.viewer).select_component(int(model.weights[_FACE].argmax()))
+        session_of(studio.viewer).focus.select_component(int(model.weights[_FACE].argmax()))
         return studio.take()
 
 

@@ -13,9 +13,10 @@ from qtpy.QtWidgets import QLabel
 from napari_latent_faces.cli.commands import main
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.stack import FaceStack, harmless
-from napari_latent_faces.viewer.layers import faces_layer, model_layers
+from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.fit import FitWidget
-from napari_latent_faces.viewer.session import label_faces
+from napari_latent_faces.viewer.session import session_of
 
 EVIL = (
     '<img src="/nowhere/canary.png">',
@@ -61,7 +62,7 @@ def evil_model(model):
 def test_overlay_and_status_bar(empty_viewer, model, tmp_path):
     path = tmp_path / "<img src=x>.npz"
     evil_model(model).save(path)
-    label_faces(empty_viewer)
+    session_of(empty_viewer)
     for data in model_layers(LatentFaces.load(path), path.stem):
         layer = empty_viewer.add_layer(Layer.create(*data))
     shown = [

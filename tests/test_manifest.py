@@ -63,7 +63,7 @@ def test_npe2_reads_a_folder_with_our_reader(tmp_path):
 
 @pytest.mark.usefixtures("installed")
 def test_npe2_writes_and_reads_a_model(model, tmp_path):
-    from napari_latent_faces.viewer.layers import model_layers
+    from napari_latent_faces.viewer.layout import model_layers
 
     layers = model_layers(model, "m")
     path = str(tmp_path / "m.npz")

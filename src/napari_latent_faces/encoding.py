@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.computed import LazyReconstruction, LazyStack, crop
 from napari_latent_faces.masks import PixelMask, marked_faces, split_mask
 from napari_latent_faces.reading.pictures import DEPTHS, FLOAT, Frame
 from napari_latent_faces.solvers.blocks import FaceBlocks, Workers, face_errors, one_blas_thread
@@ -24,7 +25,6 @@ from napari_latent_faces.stack import (
     unit_scale,
 )
 from napari_latent_faces.steps import drain
-from napari_latent_faces.viewer.layers import LazyReconstruction, LazyStack, crop
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -349,15 +349,15 @@ class MatchedPictures(LazyStack):
         self._is_plain = self.dtype in DEPTHS
         self._frame = Frame(size, self.dtype if self._is_plain else FLOAT, resize=resize)
 
-    def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
+    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         wanted = np.arange(len(self))[faces]
         if wanted.ndim == 0:
-            one: NDArray[Any] = crop(self._matched(int(wanted)), rows, columns)
+            one: NDArray[Any] = crop(self._matched(int(wanted)), *inner)
             return one
         pictures = np.empty((len(wanted), *self.shape[1:]), self.dtype)
         for row, face in zip(pictures, wanted, strict=True):
             row[:] = self._matched(int(face))
-        part: NDArray[Any] = crop(pictures, rows, columns)
+        part: NDArray[Any] = crop(pictures, *inner)
         return part
 
     def _matched(self, face: int) -> NDArray[Any]:
@@ -646,7 +646,7 @@ class MendedFaces(LazyStack):
         self.images = _below(images, faces)
         self.expected = expected
         self.faces = faces
-        self._mask = PixelMask(mask, (len(faces), *self.shape[1:]))
+        self._mask = PixelMask(mask, (len(faces), self.shape[1], self.shape[2]))
         self._rebuilt = LazyReconstruction(expected)
         self._slots = np.full(len(self), -1)
         self._slots[faces] = np.arange(len(faces))
@@ -655,21 +655,21 @@ class MendedFaces(LazyStack):
         """Return these mended faces with other pictures, such as mended ones, beside them."""
         return MendedFaces(images, self._mask.mask, self.expected, self.faces)
 
-    def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
+    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         slots = self._slots[faces]
-        pictures = np.array(crop(np.asarray(self.images[faces]), rows, columns))
+        pictures = np.array(crop(np.asarray(self.images[faces]), *inner))
         if slots.ndim == 0:
-            one: NDArray[Any] = self._filled(pictures, int(slots), rows, columns)
+            one: NDArray[Any] = self._filled(pictures, int(slots), *inner)
             return one
         for i, slot in enumerate(slots):
-            pictures[i] = self._filled(pictures[i], int(slot), rows, columns)
+            pictures[i] = self._filled(pictures[i], int(slot), *inner)
         return pictures
 
-    def _filled(self, picture: NDArray[Any], slot: int, rows: Any, columns: Any) -> Any:
+    def _filled(self, picture: NDArray[Any], slot: int, *inner: Any) -> Any:
         if slot < 0:
             return picture
-        marked = crop(self._mask.hidden_values(slot)[0], rows, columns)
-        expected = as_pixels(self._rebuilt[slot, rows, columns], self.dtype)
+        marked = crop(self._mask.hidden_values(slot)[0], *inner)
+        expected = as_pixels(self._rebuilt[(slot, *inner)], self.dtype)
         return np.where(marked, expected, picture)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.computed import LazyReconstruction
 from napari_latent_faces.encoding import encoded_model
 from napari_latent_faces.files import check_folder, writing_folder
 from napari_latent_faces.masks import mask_to_text
@@ -17,7 +18,6 @@ from napari_latent_faces.model import unit_maximum
 from napari_latent_faces.stack import as_pixels
 from napari_latent_faces.steps import drain
 from napari_latent_faces.tiles import montage
-from napari_latent_faces.viewer.layers import LazyReconstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence

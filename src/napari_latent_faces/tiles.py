@@ -18,6 +18,7 @@ __all__ = [
     "component_rgb",
     "gallery_columns",
     "montage",
+    "numbered",
     "paint_tile",
 ]
 
@@ -96,16 +97,16 @@ class Tiles:
     width: int
 
     @classmethod
-    def found_in(cls, shape: tuple[int, ...], pictures: tuple[int, int, int]) -> Tiles | None:
+    def found_in(cls, shape: tuple[int, ...], pictures: tuple[int, ...]) -> Tiles | None:
         """Return the places of pictures of shape (k, h, w) in a montage of a shape.
 
-        None if the montage is not one of such pictures.
+        None if the montage is not one of such pictures. Both may have an axis of colour.
         """
-        k, h, w = pictures
+        k, h, w = pictures[:3]
         step = w + _gap(w)
-        columns = (shape[-1] + _gap(w)) // step
+        columns = (shape[1] + _gap(w)) // step
         tiles = cls(k, max(1, columns), h, w)
-        return tiles if tiles.shape == tuple(shape) else None
+        return tiles if (*tiles.shape, *pictures[3:]) == tuple(shape) else None
 
     @property
     def gap(self) -> int:
@@ -178,13 +179,55 @@ def gallery_columns(k: int, span: float) -> int:
     return min(range(max(2, int(span)), k + 2), key=lambda c: abs(height(c) - 1.1), default=2)
 
 
-def montage(pictures: NDArray[Any], columns: int) -> NDArray[Any]:
-    """Return pictures (k, h, w) in rows of `columns`, with narrow gaps of 0 between them."""
-    tiles = Tiles(len(pictures), columns, *pictures.shape[1:])
-    canvas = np.zeros(tiles.shape, pictures.dtype)
+def montage(pictures: NDArray[Any], columns: int, fill: float = 0) -> NDArray[Any]:
+    """Return pictures in rows of `columns`, with narrow gaps between them.
+
+    Parameters
+    ----------
+    pictures : array of shape (k, h, w) or (k, h, w, 3)
+        The pictures.
+    columns : int
+        How many lie beside one another.
+    fill : float, default=0
+        Pixels of the gaps.
+    """
+    tiles = Tiles(len(pictures), columns, *pictures.shape[1:3])
+    canvas = np.full((*tiles.shape, *pictures.shape[3:]), fill, pictures.dtype)
     for i, picture in enumerate(pictures):
         canvas[tiles.box(i)] = picture
     return canvas
+
+
+_LINE = 11  # pixels of a line of numbers
+_LOWEST = 44  # pixels of a picture that a number is legible under
+
+
+def numbered(pictures: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+    """Return pictures with their numbers, counted from 0, in a line below each.
+
+    Small ones are enlarged by a whole number, so that the numbers can be read.
+
+    Parameters
+    ----------
+    pictures : array of shape (m, h, w) or (m, h, w, 3)
+        The pictures.
+    low, high : float
+        Pixels that are shown black and white.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    zoom = -(-_LOWEST // min(pictures.shape[1:3]))
+    pictures = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    m, _, w = pictures.shape[:3]
+    font = ImageFont.load_default(_LINE)
+    lines = np.empty((m, _LINE + 2, w), np.float32)
+    for i, line in enumerate(lines):
+        drawn = Image.new("L", (w, _LINE + 2))
+        ImageDraw.Draw(drawn).text((w / 2, 0), str(i), 255, font, anchor="ma")
+        line[:] = low + (high - low) / 255 * np.asarray(drawn, np.float32)
+    if pictures.ndim == 4:
+        lines = np.repeat(lines[..., None], 3, axis=-1)
+    return np.concatenate([pictures, lines.astype(pictures.dtype)], axis=1)
 
 
 def paint_tile(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_latent_faces.viewer.layers import faces_layer, model_layers
+from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.mend import MendWidget
 
 

@@ -14,9 +14,10 @@ from napari_latent_faces.export import as_python
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import METHODS, PCAParams
-from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer, model_layers
+from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
+from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.fit import FitWidget
-from napari_latent_faces.viewer.session import focus_of
+from napari_latent_faces.viewer.session import session_of
 from tests.jobs import HeldWork
 
 
@@ -100,10 +101,10 @@ def test_methods_have_layers_of_their_own_and_one_is_seen(widget, viewer, qtbot)
         viewer.layers[f"{name} [orl, PCA]"] for name in ("latent faces", "reconstruction")
     ]
     assert [layer.visible for layer in (*ours, *theirs)] == [False, False, True, True]
-    assert focus_of(viewer).model is theirs[0].metadata[MODEL_KEY]
+    assert session_of(viewer).focus.model is theirs[0].metadata[MODEL_KEY]
     fit_by(widget, qtbot, "nmf")
     assert [layer.visible for layer in (*ours, *theirs)] == [True, True, False, False]
-    assert focus_of(viewer).model is ours[0].metadata[MODEL_KEY]
+    assert session_of(viewer).focus.model is ours[0].metadata[MODEL_KEY]
     assert len(viewer.layers) == 5
 
 

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.session import focus_of, label_faces
+from napari_latent_faces.viewer.session import session_of
 from tests.reliability.truth import lies, panel_lies
 
 PLUGIN = "napari-latent-faces"
@@ -118,7 +118,7 @@ class Monkey:
     # -- layers ----------------------------------------------------------------
 
     def open_faces(self):
-        label_faces(self.viewer)  # as the reader does
+        session_of(self.viewer)  # as the reader does
         if len(self.viewer.layers) < MOST_LAYERS:
             stack = STACKS[self.rng.integers(len(STACKS))]
             self.viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
@@ -177,7 +177,7 @@ class Monkey:
             dims.set_point(0, int(self.rng.integers(dims.nsteps[0])))
 
     def choose_component(self):
-        focus = focus_of(self.viewer)
+        focus = session_of(self.viewer).focus
         if focus.model is not None:
             focus.select_component(int(self.rng.integers(focus.model.n_components)))
 

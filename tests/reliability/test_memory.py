@@ -11,8 +11,7 @@ from superqt.utils import WorkerBase
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import METHODS, NMFParams
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.encoding import EncodeJob
-from napari_latent_faces.viewer.fitting import FitSession
+from napari_latent_faces.viewer.fitting import EncodeJob, FitSession
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.reader import add_faces
 from napari_latent_faces.viewer.results import ShowOptions
@@ -61,7 +60,7 @@ def test_in_a_fit(viewer, params, place, notes, monkeypatch, qtbot):
 
 def test_in_the_encoding_of_new_faces(viewer, stack, model, notes, monkeypatch, qtbot):
     with monkeypatch.context() as patched:
-        patched.setattr("napari_latent_faces.viewer.encoding.encoded_layers", no_memory)
+        patched.setattr("napari_latent_faces.viewer.fitting.encoded_layers", no_memory)
         told = run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
     assert "Unable to allocate" in told
     assert len(notes) == len(viewer.layers) == 1

@@ -8,13 +8,14 @@ import numpy as np
 
 from napari_latent_faces.mixing.mix import to_pixels
 from napari_latent_faces.tiles import Tiles
+from napari_latent_faces.viewer.focus import _Gallery
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
 from napari_latent_faces.viewer.panels.compare import CompareWidget
 from napari_latent_faces.viewer.panels.explain import ExplainWidget
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.panels.panel import JobPanel
 from napari_latent_faces.viewer.panels.pictures import _BREAK
-from napari_latent_faces.viewer.session import _Gallery, current_caption, focus_of, galleries_of
+from napari_latent_faces.viewer.session import current_caption, session_of
 
 _RIM = 3  # pixels at a tile's edge in which lines and frames are drawn
 _CLOSE = 1e-3
@@ -71,7 +72,7 @@ def panel_lies(viewer):
     Panels answer within a moment: ask when nothing has been done, and nothing worked, for
     one.
     """
-    focus = focus_of(viewer)
+    focus = session_of(viewer).focus
     told = [*_focus_lies(focus), *_tile_lies(viewer, focus)]
     if viewer.canvas.overlays.text.text != (current_caption(viewer) or ""):
         told.append(f"caption: {viewer.canvas.overlays.text.text!r}")
@@ -98,7 +99,7 @@ def _focus_lies(focus):
 
 def _tile_lies(viewer, focus):
     """Compare galleries with ones that are painted anew."""
-    galleries = galleries_of(viewer)
+    galleries = session_of(viewer).galleries
     for layer in viewer.layers:
         if layer.metadata.get(ROLE_KEY) != "gallery":
             continue

@@ -11,7 +11,7 @@ from vispy.gloo import glir
 
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.session import focus_of, label_faces
+from napari_latent_faces.viewer.session import session_of
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def seen(viewer):
 
 def test_another_window_shows_what_it_showed(shown):
     one, other = shown(), shown()
-    label_faces(one)
+    session_of(one)
     before = seen(other)
     one.layers.pop()
     np.testing.assert_array_equal(seen(other), before)
@@ -52,14 +52,14 @@ def test_another_window_shows_what_it_showed(shown):
 
 def test_closing_a_window_leaves_the_other(shown):
     one, other = shown(), shown()
-    label_faces(one)
+    session_of(one)
     before = seen(other)
     one.close()
     one.layers.events.removing(index=0)  # somebody still has the viewer
     np.testing.assert_array_equal(seen(other), before)
 
 
-@pytest.mark.parametrize("attach", [focus_of, label_faces])  # any panel; any opening of faces
+@pytest.mark.parametrize("attach", [session_of])  # any panel; any opening of faces
 def test_what_drew_a_layer_is_deleted_where_it_was_made(shown, attach, monkeypatch):
     viewer, contexts = shown(), []
     attach(viewer)

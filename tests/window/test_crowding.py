@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_latent_faces.viewer.docks import dock_of
 from napari_latent_faces.viewer.panels import panel as crowding
+from napari_latent_faces.viewer.window import dock_of
 from tests.window.menus import PLUGIN, open_widget
 
 NAMES = ("Latent faces", "Mix faces", "Choose k", "New faces", "Mend faces")

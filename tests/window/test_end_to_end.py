@@ -103,7 +103,7 @@ def test_a_folder_without_faces_is_told_and_nothing_is_added(viewer, tmp_path, m
 def test_a_model_saved_from_the_layer_list_comes_back(viewer, model, tmp_path):
     from napari.layers import Layer
 
-    from napari_latent_faces.viewer.layers import model_layers
+    from napari_latent_faces.viewer.layout import model_layers
 
     layers = [viewer.add_layer(Layer.create(*data)) for data in model_layers(model, "m")]
     viewer.layers.selection = set(layers)

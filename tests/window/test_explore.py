@@ -15,7 +15,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.tiles import Tiles
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.session import focus_of
+from napari_latent_faces.viewer.session import session_of
 from tests.window.menus import open_widget
 
 NAME = "What builds this face?"
@@ -105,7 +105,7 @@ def most_and_least(model, component):
 def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
     viewer, panel, canvas, brightness, tile_seen, model, qtbot
 ):
-    gallery, focus = viewer.layers["latent faces [drawn]"], focus_of(viewer)
+    gallery, focus = viewer.layers["latent faces [drawn]"], session_of(viewer).focus
     most, least = most_and_least(model, 3)
     seen = {}
     for face in (most, least, most):
@@ -138,7 +138,7 @@ def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
 
 
 def test_the_panel_draws_other_pictures_for_another_face(viewer, panel, qtbot):
-    focus, seen = focus_of(viewer), {}
+    focus, seen = session_of(viewer).focus, {}
     for face in (0, 9, 0):
         focus.go_to_face(face)
         qtbot.waitUntil(lambda i=face: f"{i + 1} of 24" in panel.portrait.words.text())
@@ -148,12 +148,12 @@ def test_the_panel_draws_other_pictures_for_another_face(viewer, panel, qtbot):
 
 
 def test_closing_the_dock_lets_go_of_the_viewer(viewer, panel, model, qtbot):
-    focus_of(viewer).go_to_face(2)
+    session_of(viewer).focus.go_to_face(2)
     dock = panel.parent()
     while not hasattr(dock, "destroyOnClose"):
         dock = dock.parent()
     dock.destroyOnClose()
-    focus_of(viewer).go_to_face(5)
+    session_of(viewer).focus.go_to_face(5)
     gallery = viewer.layers["latent faces [drawn]"]
     box = Tiles.found_in(gallery.data.shape, model.components.shape).box(4)
     np.testing.assert_array_equal(gallery.data[box], model.components[4])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces.viewer.session import focus_of
+from napari_latent_faces.viewer.session import session_of
 from tests.window.menus import open_widget
 
 
@@ -19,7 +19,7 @@ def test_show_me_leads_to_the_other_panels(viewer, qtbot):
     assert not first_run.links.visible
     press(qtbot, first_run.sample_button)
     qtbot.waitUntil(lambda: first_run.links.visible)
-    assert focus_of(viewer).model is not None
+    assert session_of(viewer).focus.model is not None
 
     for name, button in first_run.next_buttons.items():
         viewer.window.dock_widgets["Latent faces (Latent faces)"].native.parent().raise_()

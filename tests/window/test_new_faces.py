@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.session import focus_of
+from napari_latent_faces.viewer.session import session_of
 from tests.jobs import wait_for_model
 from tests.window.menus import open_widget
 from tests.window.test_end_to_end import distance, picture
@@ -53,7 +53,7 @@ def test_a_stranger_is_seen_through_an_old_model(viewer, faces, model, tmp_path,
         qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
         face = table.faces.face_at(row)
         assert viewer.dims.point[0] == face
-        assert focus_of(viewer).face == face
+        assert session_of(viewer).focus.face == face
         seen.append((picture(viewer, layer), picture(viewer, viewer.layers["encoded [drawn]"])))
     (stranger, of_stranger), (known, of_known) = seen
     assert distance(known, of_known) < distance(stranger, of_stranger)

@@ -29,11 +29,11 @@ from superqt import QCollapsible
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.docks import dock_of
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.form import is_shortened
 from napari_latent_faces.viewer.reader import PLUGIN
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.window import dock_of
 from tests.window.menus import open_widget
 
 NAMES = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.viewer.reader import PLUGIN
+from napari_latent_faces.viewer.window import PLUGIN
 
 if TYPE_CHECKING:
     import napari

@@ -1,28 +1,48 @@
-"""One running fit of one layer: worker, live pictures, and how it ends."""
+"""Fits, encoding and mending of the faces of a layer."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
 
+from napari_latent_faces.encoding import (
+    MendedFaces,
+    encoded_model,
+    iter_encode,
+    iter_mend,
+    match_stack,
+)
 from napari_latent_faces.fitting import iter_fit
-from napari_latent_faces.viewer.jobs import LayerJob
-from napari_latent_faces.viewer.layers import layer_pixels, layer_stack
-from napari_latent_faces.viewer.marks import fit_mask
-from napari_latent_faces.viewer.results import ResultLayers
+from napari_latent_faces.viewer.jobs import FacesJob, LayerJob
+from napari_latent_faces.viewer.layers import (
+    MENDED,
+    FacesView,
+    encoded_layers,
+    layer_pixels,
+    mended_layer,
+    stack_of,
+)
+from napari_latent_faces.viewer.marks import belongs_to, fit_mask, marks_on
+from napari_latent_faces.viewer.results import ResultLayers, find_result, show_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     import napari
 
+    from napari_latent_faces.encoding import Encoding
     from napari_latent_faces.fitting import FitStep, Fitting
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.params import Parameters
     from napari_latent_faces.stack import FaceStack
+    from napari_latent_faces.viewer.layers import LayerData
     from napari_latent_faces.viewer.results import ShowOptions
 
-__all__ = ["IGNORE", "FitSession"]
+    Result = tuple[Encoding, dict[str, LayerData]]
+
+__all__ = ["IGNORE", "EncodeJob", "FitSession", "MendJob"]
+
+# -- Fitting one layer, with live pictures ---------------------------------------------
 
 IGNORE = "Ignore"
 """Name of the field that says which layer marks what a fit leaves out."""
@@ -69,8 +89,11 @@ class FitSession(LayerJob):
         options: ShowOptions,
         ignore: Any = None,
     ) -> None:
-        stack = layer_stack(layer_pixels(faces), faces.metadata)
-        mask_of = None if ignore is None else fit_mask(ignore, faces, IGNORE)
+        stack = stack_of(faces)
+        mask_of = None
+        if ignore is not None:
+            mask_of = fit_mask(ignore, faces, IGNORE)
+            belongs_to(ignore, faces)
         super().__init__(viewer, faces, lambda: _fitting(stack, params, mask_of))
         self._n_faces = len(stack)
         self.model: LatentFaces | None = None
@@ -150,3 +173,147 @@ def _goodness(model: LatentFaces) -> str:
         else (f"{count} pixels of single faces")
     )
     return f"{told}, without {which} that were left out ({100 * count / total:.3g} % of all)."
+
+
+# -- Encoding one layer of faces with a model, in a thread -----------------------------
+
+
+class EncodeJob(FacesJob):
+    """Encodes the pictures of a layer and shows what the model makes of them.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where the results go.
+    layer : napari.layers.Image
+        A stack of pictures or a single one, grey or in colour, of any size.
+    model : LatentFaces
+        The model.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the layer holds no pictures.
+
+    Attributes
+    ----------
+    stack : FaceStack
+        The pictures at the model's size; notes of its report say what was done to them.
+    encoding : Encoding or None
+        What was found; None until then.
+    """
+
+    def __init__(
+        self, viewer: napari.components.ViewerModel, layer: Any, model: LatentFaces
+    ) -> None:
+        self.model = model
+        self.encoding: Encoding | None = None
+        size = (model.shape[1], model.shape[2])
+        self._flat = layer.ndim == 2
+        self.stack = match_stack(
+            layer_pixels(layer), size, layer.metadata, rgb=layer.rgb, name=layer.name
+        )
+        self._view = FacesView.of(layer)
+        super().__init__(viewer, layer)
+
+    def steps(self) -> Generator[int, None, Result]:
+        """Encode, and prepare the layers."""
+        self.total = len(self.stack)
+        encoding = yield from iter_encode(self.model, self.stack)
+        other = encoded_model(self.model, self.stack, encoding)
+        return encoding, encoded_layers(self.stack, other, self._view, flat=self._flat)
+
+    def show(self, result: Result) -> str:
+        """Add reconstructions and residuals beside the faces."""
+        self.encoding, layers = result
+        show_results(self.viewer, self.layer, layers)
+        return "\n".join([self._summary(), *self.stack.report.notes])
+
+    def _summary(self) -> str:
+        assert self.encoding is not None
+        errors = self.encoding.errors
+        if len(errors) == 1:
+            return f"Relative error {errors[0]:.4f}."
+        return (
+            f"{len(errors)} faces, mean relative error {errors.mean():.4f} "
+            f"(from {errors.min():.4f} to {errors.max():.4f})."
+        )
+
+
+# -- Mending the faces of one layer where another layer marks them, in a thread --------
+
+
+class MendJob(FacesJob):
+    """Fills in what a layer of labels or shapes marks, and shows the mended faces.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where the result goes.
+    layer : napari.layers.Image
+        A stack of grey faces of the model's size, or a single one.
+    model : LatentFaces
+        Tells what is expected.
+    marks : napari.layers.Labels or napari.layers.Shapes
+        What is replaced: with two axes in all faces, with three in single ones.
+    face : int, optional
+        Mend this face only, beside those that are mended already; by default all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If faces, model and marks do not fit each other.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.components.ViewerModel,
+        layer: Any,
+        model: LatentFaces,
+        marks: Any,
+        face: int | None = None,
+    ) -> None:
+        self.model, self._face = model, face
+        self._flat = layer.ndim == 2
+        shape = layer_pixels(layer).shape[-2:]
+        model.check_pictures(tuple(shape))
+        self.stack = match_stack(layer_pixels(layer), shape, layer.metadata, name=layer.name)
+        self._marks = marks_on(marks, layer)
+        self._marks_name = marks.name
+        belongs_to(marks, layer)
+        self._view = FacesView.of(layer)
+        self._earlier = None
+        earlier = find_result(viewer, layer, MENDED)
+        if face is not None and earlier is not None and isinstance(earlier.data, MendedFaces):
+            self._earlier = earlier.data
+        super().__init__(viewer, layer)
+
+    def steps(self) -> Generator[int, None, MendedFaces]:
+        """Read the marks and encode the marked faces."""
+        marks = self._marks()
+        if self._face is not None:
+            marks = marks.on(self._face)
+        if not marks.mask.any():
+            raise ValueError(
+                f"{self._marks_name} marks nothing of {self._words()}: paint or draw over what "
+                "is to be replaced."
+            )
+        self.total = len(self.stack) if marks.faces is None else len(marks.faces)
+        mended = yield from iter_mend(self.model, self.stack, marks.mask, marks.faces)
+        return mended if self._earlier is None else mended.over(self._earlier)
+
+    def show(self, result: MendedFaces) -> str:
+        """Add the mended faces beside the faces."""
+        layer = mended_layer(result, self.stack, self._view, flat=self._flat)
+        active = self.viewer.layers.selection.active
+        show_results(self.viewer, self.layer, {MENDED: layer})
+        if active in self.viewer.layers:  # so that one can go on painting
+            self.viewer.layers.selection.active = active
+        count = len(result.faces)
+        what = "1 face is" if count == 1 else f"{count} faces are"
+        return f"{what} mended. Remove the layer to undo it."
+
+    def _words(self) -> str:
+        if self._face is None:
+            return "these faces" if len(self.stack) > 1 else "this picture"
+        return self.stack.names[self._face]

@@ -1,4 +1,4 @@
-"""Stacks and models as napari layer data."""
+"""Stacks and models as napari layer data; where they lie is for `layout` to say."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.stack import ReadReport, as_stack, harmless, named
+from napari_latent_faces.computed import LazyReconstruction, LazyResidual, LazyStack
+from napari_latent_faces.stack import ReadReport, as_pixels, as_stack, harmless, named
 from napari_latent_faces.tiles import (
     DIVERGING,
     GAP,
     component_colours,
     gallery_columns,
     montage,
+    numbered,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -36,54 +38,72 @@ __all__ = [
     "LEFT_OUT_KEY",
     "MENDED",
     "MODEL_KEY",
+    "PICTURES_KEY",
     "RECIPES_KEY",
     "ROLE_KEY",
+    "SPAN_KEY",
     "FacesView",
-    "LazyReconstruction",
-    "LazyResidual",
-    "LazyStack",
     "components_layer",
-    "crop",
     "encoded_layers",
     "face_caption",
     "faces_layer",
-    "free_place",
     "gallery_layer",
     "layer_pixels",
     "layer_stack",
     "live_gallery",
+    "made_layer",
     "mended_layer",
     "mixed_layer",
-    "model_layers",
-    "recipe_metadata",
-    "recipes_layer",
     "reconstruction_layer",
     "residual_layer",
-    "resized_view",
-    "stack_layer",
-    "view_of",
+    "shown_components",
+    "stack_of",
+    "why_not_faces",
 ]
-
-# -- How a stack of faces is shown, and layers beside it that are shown alike ----------
 
 AXES = ("face", "y", "x")
 """What the axes of a stack of faces are called."""
 
+MODEL_KEY = "latent_faces"
+"""Key of a result layer's metadata that holds its `LatentFaces`."""
+ROLE_KEY = "latent_faces_role"
+"""Key of a result layer's metadata that says what it shows."""
+FACES_KEY = "latent_faces_of"
+"""Key of a layer's metadata that says which layer holds the faces that it belongs to."""
+LEFT_OUT_KEY = "latent_faces_left_out"
+"""Key of a result layer's metadata that says how many pixels of how many, over all faces,
+the fit left out; it is there only if it left out any."""
+RECIPES_KEY = "latent_faces_recipes"
+"""Key of a generated layer's metadata that holds a `Recipe` for each of its faces."""
+PICTURES_KEY = "latent_faces_pictures"
+"""Key of a generated layer's metadata that holds the pictures that it shows, (m, h, w)."""
+SPAN_KEY = "latent_faces_span"
+"""Key of a flat sheet's metadata that says how many faces wide it is shown."""
+
+ENCODED, ENCODED_RESIDUAL, MENDED = "encoded", "encoded residual", "mended"
+"""Roles of the layers: not those of a fit, which a later fit of the faces would replace."""
+
+_SAMPLE = 32  # faces looked at to find limits for all
+_FLAT_SPAN = 2.0  # faces that a sheet of generated ones is wide
+
+
+# -- How a stack of faces is shown, so that its results can be shown alike beside it ---
+
 
 @dataclass(frozen=True)
 class FacesView:
-    """How a stack of faces is shown, so that its results can be shown alike beside it.
+    """How a layer of faces is shown, so that its results can be shown alike.
 
     Parameters
     ----------
     name : str
-        Name of the stack's layer.
+        Name of the layer.
     contrast_limits : tuple of float
         Pixel values shown black and white.
     colormap : str or napari colormap
         Colours of the faces.
-    scale, translate : tuple of float, length 3
-        Size of a step along, and origin of, the axes face, y and x.
+    scale, translate : tuple of float
+        Size of a step along, and origin of, the axes (face, y, x), or (y, x).
     key : str
         Tells this layer from others, whatever it is called.
     rotate, shear, affine, units
@@ -118,10 +138,42 @@ class FacesView:
             tuple(layer.units),
         )
 
-    def turned(self, ndim: int) -> dict[str, Any]:
-        """Return what turns a layer of `ndim` axes, of which the last are the faces'."""
-        if self.rotate is None:
-            return {}
+    def at(
+        self, ndim: int, zoom: float = 1.0, y: float = 0.0, x: float = 0.0
+    ) -> dict[str, Any]:
+        """Return the transform of a layer of pictures that are shown beside the faces.
+
+        Parameters
+        ----------
+        ndim : int
+            Number of axes of the layer; the last are those of the faces.
+        zoom : float
+            Size of its pixels, as a multiple of the faces'.
+        y, x : float
+            How many pixels of the faces its upper left corner lies below, and to the right
+            of, that of the faces.
+
+        Returns
+        -------
+        dict
+            Arguments of the layer: `scale`, `translate` and what else the faces have.
+        """
+        own = np.array(self.scale[-2:])
+        # the origin is the middle of a pixel, the corner lies half a pixel before it
+        step = (np.array([y, x]) + (zoom - 1) / 2) * own
+        if self.rotate is not None:
+            step = self.rotate[-2:, -2:] @ np.array([[1, self.shear[-1]], [0, 1]]) @ step
+        corner = np.array(self.translate[-2:]) + step
+        before = [(1.0, 0.0)] * (ndim - len(self.scale))
+        before += [*zip(self.scale, self.translate, strict=True)]
+        before = before[len(before) - ndim : -2]
+        placed = {
+            "scale": (*[scale for scale, _ in before], *(own * zoom).tolist()),
+            "translate": (*[origin for _, origin in before], *corner.tolist()),
+        }
+        return placed if self.rotate is None else {**placed, **self._turned(ndim)}
+
+    def _turned(self, ndim: int) -> dict[str, Any]:
         n = min(ndim, len(self.rotate))
         rotate, affine = np.eye(ndim), np.eye(ndim + 1)
         rotate[-n:, -n:] = self.rotate[-n:, -n:]
@@ -132,205 +184,12 @@ class FacesView:
         units = ("pixel",) * (ndim - n) + self.units[-n:]
         return {"rotate": rotate, "shear": shear, "affine": affine, "units": units}
 
-    def moved(self, y: float, x: float) -> tuple[float, ...]:
-        """Return the origin of pictures so far below and to the right of the faces."""
-        step = np.array([y, x])
-        if self.rotate is not None:
-            step = self.rotate[-2:, -2:] @ np.array([[1, self.shear[-1]], [0, 1]]) @ step
-        origin = np.array(self.translate[-2:]) + step
-        return (*self.translate[:-2], *origin.tolist())
 
-    def beside(self, place: int, width: int) -> tuple[float, ...]:
-        """Return the origin of pictures that lie `place` faces to the right of the faces."""
-        step = width * (1 + GAP) * self.scale[-1]
-        return self.moved(0, place * step)
-
-
-def layer_pixels(layer: Any) -> Any:
-    """Return the pictures of an image layer, the largest if it has several sizes of them."""
-    return layer.data[0] if layer.multiscale else layer.data
-
-
-def stack_layer(
-    data: Any,
-    name: str,
-    view: FacesView,
-    place: int,
-    metadata: dict[str, Any],
-    **colours: Any,
-) -> LayerData:
-    """Return pictures that belong to faces as a layer beside them, in their look.
-
-    Parameters
-    ----------
-    data : array of shape (n, h, w)
-        The pictures, numpy or lazy.
-    name : str
-        Name of the layer.
-    view : FacesView
-        Look of the faces.
-    place : int
-        How many pictures to the right of the faces they lie.
-    metadata : dict
-        Metadata of the layer.
-    **colours
-        `colormap` and `contrast_limits` in place of those of the faces.
-    """
-    look = {
-        "name": name,
-        "axis_labels": AXES,
-        "colormap": view.colormap,
-        "contrast_limits": view.contrast_limits,
-        "scale": view.scale,
-        "translate": view.beside(place, data.shape[2]),
-        **view.turned(3),
-        "metadata": metadata,
-    }
-    return data, {**look, **colours}, "image"
-
-
-# -- Stacks that are computed where they are looked at ---------------------------------
-
-
-class LazyStack:
-    """A stack of faces that computes only the slices that are asked for.
-
-    It has what napari and numpy ask of an array: `shape`, `dtype`, `ndim`, indexing
-    with integers, slices and sequences, and conversion to an array. Its memory does not
-    grow with the number of faces.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Number of faces, height and width.
-    dtype : numpy dtype
-        Type of a pixel.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], dtype: DTypeLike) -> None:
-        self.shape = shape
-        self.dtype = np.dtype(dtype)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return int(np.prod(self.shape))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        return self._pick(*_three(key))
-
-    def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
-        raise NotImplementedError
-
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("The pictures are computed when asked for: a copy is needed.")
-        return np.asarray(self[:], dtype)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
-
-
-class LazyReconstruction(LazyStack):
-    """The reconstructions of a model's faces, in the units of the faces.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    """
-
-    def __init__(self, model: LatentFaces) -> None:
-        super().__init__(model.shape, model.components.dtype)  # type: ignore[arg-type]
-        self.model = model
-        self._weights = np.multiply(model.weights, model.scale, dtype=self.dtype)
-        self._mean = None
-        if model.mean is not None:
-            self._mean = np.multiply(model.mean, model.scale, dtype=self.dtype)
-
-    def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
-        components = crop(self.model.components, rows, columns)
-        weights = self._weights[faces].astype(self.dtype, copy=False)
-        rebuilt = np.tensordot(weights, components, 1)
-        return rebuilt if self._mean is None else rebuilt + crop(self._mean, rows, columns)
-
-
-class LazyResidual(LazyStack):
-    """What a model leaves unexplained: faces minus reconstructions.
-
-    Parameters
-    ----------
-    images : numpy or lazy array of shape (n, h, w)
-        The faces that the model was fitted to.
-    model : LatentFaces
-        The model.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    """
-
-    def __init__(self, images: Any, model: LatentFaces) -> None:
-        if tuple(images.shape) != model.shape:
-            raise ValueError(
-                f"The faces have the shape {tuple(images.shape)}, the model's {model.shape}."
-            )
-        super().__init__(model.shape, model.components.dtype)  # type: ignore[arg-type]
-        self.images = images
-        self.reconstruction = LazyReconstruction(model)
-
-    def _pick(self, faces: Any, rows: Any, columns: Any) -> NDArray[Any]:
-        rebuilt = self.reconstruction._pick(faces, rows, columns)  # noqa: SLF001
-        seen = np.asarray(crop(self.images[faces], rows, columns), self.dtype)
-        residual: NDArray[Any] = seen - rebuilt
-        return residual
-
-
-def _three(key: Any) -> tuple[Any, Any, Any]:
-    """Spell an index out for the three axes."""
-    key = list(key) if isinstance(key, tuple) else [key]
-    dots = [at for at, part in enumerate(key) if part is Ellipsis]  # `in` would compare arrays
-    for at in dots[:1]:
-        key[at : at + 1] = [slice(None)] * (4 - len(key))
-    if len(key) > 3:
-        raise IndexError(f"A stack of faces has three axes, got {len(key)} indices.")
-    faces, rows, columns = key + [slice(None)] * (3 - len(key))
-    return faces, rows, columns
-
-
-def crop(images: Any, rows: Any, columns: Any) -> Any:
-    """Take rows and columns off the last two axes, whatever stands before them."""
-    return images[..., rows, :][..., columns]
-
-
-# -- Stacks and models as napari layers: plain layer-data tuples, no viewer ------------
-
-MODEL_KEY = "latent_faces"
-"""Key of a result layer's metadata that holds its `LatentFaces`."""
-ROLE_KEY = "latent_faces_role"
-"""Key of a result layer's metadata that says what it shows."""
-FACES_KEY = "latent_faces_of"
-"""Key of a result layer's metadata that says which layer its faces are in."""
-LEFT_OUT_KEY = "latent_faces_left_out"
-"""Key of a result layer's metadata that says how many pixels of how many, over all faces,
-the fit left out; it is there only if it left out any."""
-
-_SAMPLE = 32  # faces looked at to find limits for all
+# -- Layers that a user has, as stacks of faces ----------------------------------------
 
 
 def faces_layer(stack: FaceStack, name: str) -> LayerData:
-    """Return a stack of faces as an image layer.
+    """Return a stack of faces as an image layer, in colour if its pictures are.
 
     Parameters
     ----------
@@ -345,26 +204,71 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
         Data, keyword arguments and ``"image"``. The metadata holds names, subjects,
         report and source of the stack.
     """
-    return (
-        stack.images,
-        {
-            "name": harmless(name),
-            "axis_labels": AXES,
-            "colormap": "gray",
-            "contrast_limits": _contrast_limits(stack.images),
-            "metadata": {
-                "names": stack.names,
-                "subjects": stack.subjects,
-                "report": stack.report,
-                "source": stack.source,
-            },
+    kwargs: dict[str, Any] = {
+        "name": harmless(name),
+        "axis_labels": AXES,
+        "metadata": {
+            "names": stack.names,
+            "subjects": stack.subjects,
+            "report": stack.report,
+            "source": stack.source,
         },
-        "image",
-    )
+    }
+    if _is_colour(stack.images.shape[1:]):
+        kwargs["rgb"] = True
+    else:
+        kwargs["colormap"] = "gray"
+        kwargs["contrast_limits"] = _contrast_limits(stack.images)
+    return stack.images, kwargs, "image"
+
+
+def layer_pixels(layer: Any) -> Any:
+    """Return the pictures of an image layer, the largest if it has several sizes of them."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def why_not_faces(layer: Any) -> str:
+    """Return why a layer is no stack of faces, in a sentence; "" if it can be one."""
+    from napari.layers import Image
+
+    name = harmless(layer.name)
+    if not isinstance(layer, Image):
+        return f"{name} is a layer of {type(layer).__name__.lower()}: faces are an image layer."
+    if ROLE_KEY in layer.metadata:
+        return f"{name} is a result: choose the faces that it belongs to."
+    if layer.ndim < 3:
+        return f"{name} is a single picture: a stack of faces has the axes face, y, x."
+    if layer.ndim > 3:
+        shape = layer_pixels(layer).shape
+        axes = ", ".join(
+            f"{label} ({n})" for label, n in zip(layer.axis_labels, shape, strict=False)
+        )
+        index = ", ".join([*["0"] * (layer.ndim - 3), ":"])
+        return (
+            f"{name} has {layer.ndim} axes, {axes}, and a stack of faces has three. Pick which "
+            "of them tells the faces apart, and one place on each other axis: right-click the "
+            "layer > Split Stack parts it along its first axis, and in the console "
+            f"viewer.add_image(viewer.layers[{name!r}].data[{index}]) adds one part."
+        )
+    return ""
+
+
+def stack_of(layer: Any) -> FaceStack:
+    """Return the stack that an image layer shows, with its names if it knows them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it shows no stack; the message says what to do.
+    """
+    why_not = why_not_faces(layer)
+    if why_not:
+        raise ValueError(why_not)
+    return layer_stack(layer_pixels(layer), layer.metadata)
 
 
 def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:
-    """Return the stack that an image layer shows, with its names if it knows them.
+    """Return the stack that a layer of pictures and metadata shows.
 
     Parameters
     ----------
@@ -376,7 +280,7 @@ def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:
     Raises
     ------
     ValueError, TypeError
-        If the pictures are not a stack of grey ones.
+        If the pictures are not a stack.
     """
     plain = as_stack(data)
     stack = named(plain, metadata)
@@ -396,34 +300,130 @@ def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
     metadata : mapping
         Metadata of the faces' layer.
     index : int
-        Which face.
+        Which face, counted as the slider does.
     """
     names, subjects = metadata.get("names"), metadata.get("subjects")
     if not names or not 0 <= index < len(names):
         return None
-    parts = [str(names[index]), f"{index + 1} of {len(names)}"]
+    parts = [str(names[index]), f"face {index}"]
     if subjects:
         parts.insert(1, f"subject {subjects[index]}")
     return "  |  ".join(parts)
 
 
-def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
-    """Return gallery and reconstruction of a model without its faces, as from a file.
+def _is_colour(picture_shape: tuple[int, ...]) -> bool:
+    return len(picture_shape) == 3
+
+
+def _contrast_limits(images: Any) -> tuple[float, float]:
+    """Return what to show black and white, the same for all faces.
+
+    8-bit pictures use the range of their type; others mostly fill little of it. The pixels
+    of some faces tell, of lazy ones those of the first face only, which is shown anyway:
+    others can be brighter, so that there is room up to the next power of two, or to 1.
+    """
+    dtype = np.dtype(images.dtype)
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    is_in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
+    n = min(len(images), _SAMPLE) if is_in_memory else 1
+    some = [np.asarray(images[int(i)]) for i in np.linspace(0, len(images) - 1, n)]
+    low = min(0.0, *(float(picture.min()) for picture in some))
+    high = max(float(picture.max()) for picture in some)
+    if not is_in_memory and high > 0:
+        above = 2.0 ** np.ceil(np.log2(high + 1)) - 1
+        high = 1.0 if high <= 1 else float(above) if dtype.kind in "ui" or high <= 255 else high
+    return low, high if high > low else low + 1.0
+
+
+# -- Results of a fit ------------------------------------------------------------------
+
+
+def result_layer(
+    data: Any,
+    name: str,
+    view: FacesView,
+    metadata: dict[str, Any],
+    axes: tuple[str, ...] = AXES,
+    **colours: Any,
+) -> LayerData:
+    """Return pictures that belong to faces as a layer in their look.
 
     Parameters
     ----------
-    model : LatentFaces
-        The model.
+    data : array
+        Pictures, with the axes `axes` and that of colour if there is any.
     name : str
-        What the names of the layers have in brackets.
-
-    Returns
-    -------
-    list of tuple
-        Layer data: array, keyword arguments and ``"image"``.
+        Name of the layer, without that of the faces.
+    view : FacesView
+        Look of the faces.
+    metadata : dict
+        Metadata of the layer.
+    axes : tuple of str
+        What the axes are called.
+    **colours
+        `colormap` and `contrast_limits` in place of those of the faces.
     """
-    view = FacesView(harmless(name), (0.0, model.scale))
-    return [gallery_layer(model, view, places=2), reconstruction_layer(model, view, place=0)]
+    kwargs = {
+        "name": f"{name} [{view.name}]",
+        "axis_labels": axes,
+        "metadata": metadata,
+        **view.at(len(axes)),
+    }
+    if data.ndim > len(axes):
+        kwargs["rgb"] = True
+    else:
+        look = {"colormap": view.colormap, "contrast_limits": view.contrast_limits}
+        kwargs |= look | colours
+    return data, kwargs, "image"
+
+
+class ShownPixels(LazyStack):
+    """A lazy stack whose pixels are changed to be shown, as napari has no limits for colour.
+
+    Parameters
+    ----------
+    source : LazyStack
+        The pictures.
+    change : callable
+        Changes pixels, whatever their shape.
+    dtype : numpy dtype
+        Type of the changed pixels.
+    """
+
+    def __init__(
+        self,
+        source: LazyStack,
+        change: Callable[[NDArray[Any]], NDArray[Any]],
+        dtype: DTypeLike,
+    ) -> None:
+        super().__init__(source.shape, dtype)
+        self.source, self.change = source, change
+
+    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
+        changed: NDArray[Any] = self.change(self.source[(faces, *inner)])
+        return changed
+
+
+def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[Any]:
+    """Return components as they are drawn.
+
+    Signed ones in colour lie around a middle grey, ``0.5 + value / 2``: each channel has a
+    sign of its own, so that one colour for more and one for less, as of grey components,
+    would hide which. Grey is nothing, a light spot adds light there, a blue one adds blue or
+    takes yellow away. All others are drawn as they are.
+
+    Parameters
+    ----------
+    components : array of shape (k, h, w) or (k, h, w, 3)
+        Pictures with maximum 1, or farthest from 0 at 1.
+    is_signed : bool
+        Whether pixels can be negative.
+    """
+    if not is_signed or not _is_colour(components.shape[1:]):
+        return components
+    grey: NDArray[Any] = 0.5 + components / 2
+    return grey
 
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:
@@ -436,11 +436,11 @@ def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> Layer
     view : FacesView
         Look of the faces.
     places : int
-        How many pictures lie beside one another above the gallery.
+        How many faces the gallery is wide.
     """
-    picture, kwargs = live_gallery(model.components, view, places, is_signed=model.is_signed)
-    kwargs["metadata"] = _metadata(model, view, "gallery")
-    return picture, kwargs, "image"
+    layer = live_gallery(model.components, view, places, is_signed=model.is_signed)
+    layer[1]["metadata"] |= _metadata(model, view, "gallery")
+    return layer
 
 
 def live_gallery(
@@ -450,115 +450,78 @@ def live_gallery(
     *,
     most_pixels: int | None = None,
     is_signed: bool = False,
-) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Return a gallery of components, and how it lies under `places` faces in a row.
+) -> LayerData:
+    """Return components in rows, the first at the top left.
 
     Parameters
     ----------
-    components : array of shape (k, h, w)
+    components : array of shape (k, h, w) or (k, h, w, 3)
         Pictures with maximum 1, or farthest from 0 at 1.
     view : FacesView
         Look of the faces.
     places : int
-        How many pictures lie beside one another above the gallery.
+        How many faces the gallery is wide.
     most_pixels : int, optional
         Above this many, pixels are left out, so that a preview is drawn at once.
     is_signed : bool, default=False
         Whether pixels can be negative: from -1 to 1, with 0 in the middle of the colours.
-
-    Returns
-    -------
-    picture : array of shape (y, x)
-        The components in rows, the first at the top left.
-    kwargs : dict
-        Arguments of the image layer, without metadata.
     """
-    k, h, w = components.shape
     if most_pixels is not None:
         step = int(np.ceil(np.sqrt(max(1.0, components.size / most_pixels))))
         components = components[:, ::step, ::step]
     span = places + (places - 1) * GAP
-    picture = montage(components, gallery_columns(k, span))
-    zoom = span * w / picture.shape[1]
-    return picture, {
-        "name": f"latent faces [{view.name}]",
-        "axis_labels": AXES[1:],
-        **component_colours(is_signed=is_signed),
-        "scale": tuple(zoom * step for step in view.scale[-2:]),
-        "translate": view.moved((h + w * GAP) * view.scale[-2], 0)[-2:],
-        **view.turned(2),
-    }
+    components = shown_components(components, is_signed=is_signed)
+    picture = montage(components, gallery_columns(len(components), span))
+    colours = component_colours(is_signed=is_signed)
+    return result_layer(
+        picture, "latent faces", view, {SPAN_KEY: float(places)}, AXES[1:], **colours
+    )
 
 
-def components_layer(model: LatentFaces, view: FacesView, place: int = 2) -> LayerData:
+def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
     """Return the components as a stack (component, face, y, x) with a slider of its own.
 
     The same component lies behind every face, without a copy, so that the picture does
     not go blank when the face slider moves.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    view : FacesView
-        Look of the faces.
-    place : int
-        How many pictures to the right of the faces it lies.
     """
-    k, h, w = model.components.shape
-    shape = (k, len(model.weights), h, w)
-    return (
-        np.broadcast_to(model.components[:, None], shape),
-        {
-            "name": f"latent faces [{view.name}]",
-            "axis_labels": ("component", *AXES),
-            **component_colours(is_signed=model.is_signed),
-            "scale": (1.0, *view.scale),
-            "translate": (0.0, *view.beside(place, w)),
-            **view.turned(4),
-            "metadata": _metadata(model, view, "components"),
-        },
-        "image",
-    )
+    components = shown_components(model.components, is_signed=model.is_signed)
+    shape = (len(components), len(model.weights), *components.shape[1:])
+    data = np.broadcast_to(components[:, None], shape)
+    colours = component_colours(is_signed=model.is_signed)
+    metadata = _metadata(model, view, "components")
+    return result_layer(data, "latent faces", view, metadata, ("component", *AXES), **colours)
 
 
-def reconstruction_layer(model: LatentFaces, view: FacesView, place: int = 1) -> LayerData:
-    """Return the reconstructions, computed when looked at, in the look of the faces.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    view : FacesView
-        Look of the faces.
-    place : int
-        How many pictures to the right of the faces it lies.
-    """
-    name, metadata = f"reconstruction [{view.name}]", _metadata(model, view, "reconstruction")
-    return stack_layer(LazyReconstruction(model), name, view, place, metadata)
+def reconstruction_layer(model: LatentFaces, view: FacesView) -> LayerData:
+    """Return the reconstructions, computed when looked at, in the look of the faces."""
+    rebuilt: LazyStack = LazyReconstruction(model)
+    if _is_colour(rebuilt.shape[1:]):
+        dtype = np.dtype(model.provenance.dtype)
+        rebuilt = ShownPixels(rebuilt, lambda pixels: as_pixels(pixels, dtype), dtype)
+    metadata = _metadata(model, view, "reconstruction")
+    return result_layer(rebuilt, "reconstruction", view, metadata)
 
 
-def residual_layer(
-    images: Any, model: LatentFaces, view: FacesView, place: int = 2
-) -> LayerData:
+def residual_layer(images: Any, model: LatentFaces, view: FacesView) -> LayerData:
     """Return faces minus reconstructions, computed when looked at, with 0 in the middle.
 
     Parameters
     ----------
-    images : array of shape (n, h, w)
+    images : array of shape (n, h, w) or (n, h, w, 3)
         The faces, numpy or lazy.
     model : LatentFaces
         The model.
     view : FacesView
         Look of the faces.
-    place : int
-        How many pictures to the right of the faces it lies.
     """
-    residual = LazyResidual(images, model)
+    residual: LazyStack = LazyResidual(images, model)
     limit = _residual_limit(model)
-    name, metadata = f"residual [{view.name}]", _metadata(model, view, "residual")
-    colours = {"colormap": DIVERGING, "contrast_limits": (-limit, limit)}
-    return stack_layer(residual, name, view, place, metadata, **colours)
+    if _is_colour(residual.shape[1:]):  # around a middle grey, as `shown_components`
+        grey: Any = lambda pixels: np.clip(0.5 + pixels / (2 * limit), 0, 1)  # noqa: E731
+        residual = ShownPixels(residual, grey, residual.dtype)
+    colours: dict[str, Any] = {"colormap": DIVERGING, "contrast_limits": (-limit, limit)}
+    metadata = _metadata(model, view, "residual")
+    return result_layer(residual, "residual", view, metadata, **colours)
 
 
 def _residual_limit(model: LatentFaces) -> float:
@@ -593,70 +556,11 @@ def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
     return known
 
 
-def _sample(n: int) -> list[int]:
-    """Return a few indices spread evenly over `n` faces.
-
-    They are to be used one by one: of a lazy stack, several at once cost whole blocks.
-    """
-    return sorted({int(i) for i in np.linspace(0, n - 1, min(n, _SAMPLE))})
-
-
-def _contrast_limits(images: Any) -> tuple[float, float]:
-    """Return what to show black and white, the same for all faces.
-
-    8-bit pictures use the range of their type; others mostly fill little of it, so the
-    pixels of some faces tell.
-    """
-    dtype = np.dtype(images.dtype)
-    if dtype == np.uint8:
-        return 0.0, 255.0
-    some = [np.asarray(images[i]) for i in _sample(len(images))]
-    low = min(0.0, *(float(picture.min()) for picture in some))
-    high = max(float(picture.max()) for picture in some)
-    return low, high if high > low else low + 1.0
-
-
-# -- Encoded and mended faces as napari layers: plain layer-data tuples, no viewer -----
-
-ENCODED, ENCODED_RESIDUAL, MENDED = "encoded", "encoded residual", "mended"
-"""Roles of the layers: not those of a fit, which a later fit of the faces would replace."""
-
-
-def view_of(layer: Any) -> FacesView:
-    """Return the look of an image layer of one or many pictures, grey or in colour."""
-    view = FacesView.of(layer)
-    missing = 3 - layer.ndim
-    return replace(
-        view,
-        scale=(1.0,) * missing + view.scale,
-        translate=(0.0,) * missing + view.translate,
-        **view.turned(3),
-    )
-
-
-def resized_view(view: FacesView, own: tuple[int, int], size: tuple[int, int]) -> FacesView:
-    """Return the look of pictures of another size, that are as tall as the faces are.
-
-    Parameters
-    ----------
-    view : FacesView
-        Look of the faces.
-    own, size : tuple of int
-        Height and width of the faces, and of the other pictures.
-    """
-    if tuple(own) == tuple(size):
-        return view
-    zoom = own[0] / size[0]
-    old, new = np.array(view.scale[1:]), np.array(view.scale[1:]) * zoom
-    corner = np.array(view.translate[1:]) + (new - old) / 2  # of pixels, not their centres
-    corner[1] += own[1] * old[1] - size[1] * new[1]  # so that place 1 is next to the faces
-    return replace(
-        view, scale=(view.scale[0], *new.tolist()), translate=(view.translate[0], *corner)
-    )
+# -- Encoded, mended and mixed faces ---------------------------------------------------
 
 
 def encoded_layers(
-    stack: FaceStack, model: LatentFaces, view: FacesView, *, place: int = 1, flat: bool = False
+    stack: FaceStack, model: LatentFaces, view: FacesView, *, flat: bool = False
 ) -> dict[str, LayerData]:
     """Return reconstructions and residuals of encoded faces, by role.
 
@@ -667,31 +571,22 @@ def encoded_layers(
     model : LatentFaces
         Their own model, of `encoded_model`.
     view : FacesView
-        Look of the faces at that size.
-    place : int
-        How many pictures to the right of the faces the first lies.
+        Look of the faces.
     flat : bool
         Whether it is a single picture, which is seen wherever the slider is.
     """
-    rebuilt = reconstruction_layer(model, view, place)
-    left = residual_layer(stack.images, model, view, place + 1)
-    named = {
-        ENCODED: (rebuilt, f"encoded [{view.name}]"),
-        ENCODED_RESIDUAL: (left, f"encoded residual [{view.name}]"),
+    layers = {
+        ENCODED: reconstruction_layer(model, view),
+        ENCODED_RESIDUAL: residual_layer(stack.images, model, view),
     }
-    return {
-        role: _with_role(_flat(data) if flat else data, role, name)
-        for role, (data, name) in named.items()
-    }
+    for role, (_, kwargs, _) in layers.items():
+        kwargs["name"] = f"{role} [{view.name}]"
+        kwargs["metadata"][ROLE_KEY] = role
+    return {role: _flat(layer, view) if flat else layer for role, layer in layers.items()}
 
 
 def mended_layer(
-    mended: MendedFaces,
-    stack: FaceStack,
-    view: FacesView,
-    *,
-    place: int = 1,
-    flat: bool = False,
+    mended: MendedFaces, stack: FaceStack, view: FacesView, *, flat: bool = False
 ) -> LayerData:
     """Return mended faces in the look of the faces.
 
@@ -705,8 +600,6 @@ def mended_layer(
         Names and subjects.
     view : FacesView
         Look of the faces.
-    place : int
-        How many pictures to the right of the faces they lie.
     flat : bool
         As of `encoded_layers`.
     """
@@ -716,128 +609,64 @@ def mended_layer(
         "names": stack.names,
         "subjects": stack.subjects,
     }
-    layer = stack_layer(mended, f"mended [{view.name}]", view, place, metadata)
-    return _flat(layer) if flat else layer
+    layer = result_layer(mended, "mended", view, metadata)
+    return _flat(layer, view) if flat else layer
 
 
-def _with_role(layer: LayerData, role: str, name: str) -> LayerData:
-    data, kwargs, kind = layer
-    metadata = {**kwargs["metadata"], ROLE_KEY: role}
-    return data, {**kwargs, "name": name, "metadata": metadata}, kind
-
-
-def _flat(layer: LayerData) -> LayerData:
+def _flat(layer: LayerData, view: FacesView) -> LayerData:
     """Return the first picture of a stack's layer."""
     data, kwargs, kind = layer
-    last = {key: kwargs[key][-2:] for key in ("axis_labels", "scale", "translate")}
-    if "rotate" in kwargs:
-        last["rotate"] = kwargs["rotate"][-2:, -2:]
-        last["affine"] = kwargs["affine"][-3:, -3:]
-        last["shear"], last["units"] = kwargs["shear"][-1:], kwargs["units"][-2:]
-    return np.asarray(data[0]), {**kwargs, **last}, kind
+    return np.asarray(data[0]), {**kwargs, "axis_labels": AXES[1:], **view.at(2)}, kind
 
 
-# -- Mixed and generated faces as napari layers: plain layer-data tuples, no viewer ----
-
-RECIPES_KEY = "latent_faces_recipes"
-"""Key of a generated layer's metadata that holds a `Recipe` for each of its faces."""
-
-
-def mixed_layer(pixels: NDArray[Any], view: FacesView, place: int) -> LayerData:
-    """Return a mixed face as a flat picture in the look of the faces.
+def mixed_layer(pixels: NDArray[Any], view: FacesView) -> LayerData:
+    """Return a mixed face, (h, w) or (h, w, 3), as a flat picture in the look of the faces.
 
     Flat, it stays when the face slider moves.
-
-    Parameters
-    ----------
-    pixels : array of shape (h, w)
-        The face.
-    view : FacesView
-        Look of the faces.
-    place : int
-        How many pictures to the right of the faces it lies.
     """
-    return (
-        pixels,
-        {
-            "name": f"mixed face [{view.name}]",
-            "axis_labels": ("y", "x"),
-            "colormap": view.colormap,
-            "contrast_limits": view.contrast_limits,
-            "scale": view.scale[-2:],
-            "translate": view.beside(place, pixels.shape[-1])[-2:],
-            **view.turned(2),
-            "metadata": {ROLE_KEY: "mixed", FACES_KEY: view.key},
-        },
-        "image",
-    )
+    metadata = {ROLE_KEY: "mixed", FACES_KEY: view.key}
+    return result_layer(pixels, "mixed face", view, metadata, AXES[1:])
 
 
-def recipes_layer(
+def made_layer(
     pictures: NDArray[Any],
     recipes: Sequence[Recipe],
     view: FacesView,
-    place: int,
     role: str = "generated",
+    *,
+    as_stack: bool = False,
 ) -> LayerData:
-    """Return faces that were made, shape (m, h, w), as a stack with their recipes.
+    """Return faces that were made, with their recipes, as a flat sheet or as a stack.
+
+    On the sheet all are seen at once, each above its number, wherever the slider is.
 
     Parameters
     ----------
-    pictures, recipes
-        As many of one as of the other.
+    pictures : array of shape (m, h, w) or (m, h, w, 3)
+        The faces.
+    recipes : sequence of Recipe
+        As many of them.
     view : FacesView
         Look of the faces.
-    place : int
-        How many faces to the right of the faces, as `FacesView.beside`.
     role : {"generated", "morph"}
         What it shows.
+    as_stack : bool
+        Whether they lie on the face slider instead, one behind another.
     """
     title = {"generated": "generated faces", "morph": "morph"}[role]
-    metadata = {ROLE_KEY: role, FACES_KEY: view.key, **recipe_metadata(recipes)}
-    return stack_layer(pictures, f"{title} [{view.name}]", view, place, metadata)
-
-
-def recipe_metadata(recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """Return what a layer knows of its recipes; the names are shown as those of faces are."""
-    return {
+    metadata: dict[str, Any] = {
+        ROLE_KEY: role,
+        FACES_KEY: view.key,
         RECIPES_KEY: tuple(recipes),
-        "names": tuple(recipe.name for recipe in recipes),
-        "subjects": None,
+        PICTURES_KEY: pictures,
     }
-
-
-def free_place(
-    view: FacesView, size: tuple[int, int], taken: Iterable[tuple[NDArray[Any], NDArray[Any]]]
-) -> int:
-    """Return the first place to the left of the faces where nothing lies yet.
-
-    The places to their right belong to reconstructions and residuals, which may come
-    later.
-
-    Parameters
-    ----------
-    view : FacesView
-        Look of the faces.
-    size : tuple of int
-        Height and width of a face in pixels.
-    taken : iterable of two arrays of length 2
-        Lowest and highest y and x of what is shown.
-
-    Returns
-    -------
-    int
-        -1 for the first, -2 for the one beyond, and so on.
-    """
-    taken = list(taken)
-    h, w = size
-    place = -1
-    while True:
-        y, x = view.beside(place, w)[-2:]
-        bottom, right = y + (h - 1) * view.scale[-2], x + (w - 1) * view.scale[-1]
-        if not any(
-            low[0] < bottom and y < high[0] and low[1] < right and x < high[1]
-            for low, high in taken
-        ):
-            return place
-        place -= 1
+    if as_stack:
+        metadata |= {"names": tuple(recipe.name for recipe in recipes), "subjects": None}
+        return result_layer(pictures, title, view, metadata)
+    low, high = view.contrast_limits
+    if _is_colour(pictures.shape[1:]):
+        low, high = 0.0, 255.0 if pictures.dtype == np.uint8 else 1.0
+    tiles = numbered(pictures, low, high)
+    sheet = montage(tiles, gallery_columns(len(tiles), _FLAT_SPAN), fill=low)
+    metadata[SPAN_KEY] = _FLAT_SPAN
+    return result_layer(sheet, title, view, metadata, AXES[1:])

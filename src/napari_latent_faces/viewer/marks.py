@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_latent_faces.masks import FaceMasks, marked_faces, stroke_mask
 from napari_latent_faces.stack import pixel_blocks
-from napari_latent_faces.viewer.layers import layer_pixels
+from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, layer_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Marks", "add_mask", "fit_mask", "grid_of", "marks_on"]
+__all__ = ["Marks", "add_mask", "belongs_to", "fit_mask", "grid_of", "marks_on"]
 
 _OPEN = ("line", "path")  # shapes that are strokes, not areas
 
@@ -70,9 +70,7 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
         raise ValueError(
             f"{layer.name} has {layer.ndim} axes: a mask has two (y, x), or three (face, y, x)."
         )
-    size = tuple(
-        layer_pixels(faces).shape[-2:] if not faces.rgb else layer_pixels(faces).shape[-3:-1]
-    )
+    size = _size(faces)
     n_axes = min(layer.ndim, faces.ndim)
     # from pixels of the faces to those of the mask, over the axes that both have
     onto = np.linalg.inv(grid_of(layer, layer.ndim)) @ _padded(
@@ -158,6 +156,12 @@ def grid_of(layer: Any, n_axes: int) -> Array:
     return matrix
 
 
+def belongs_to(marks: Any, faces: Any) -> None:
+    """Note which faces a layer marks: where these are moved, it goes along."""
+    if ROLE_KEY not in marks.metadata:
+        marks.metadata[FACES_KEY] = str(faces.unique_id)
+
+
 def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     """Add an empty layer of labels on the faces, with the brush in hand.
 
@@ -172,7 +176,7 @@ def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     """
     from napari.layers import Labels
 
-    height, width = layer_pixels(faces).shape[-2:]
+    height, width = _size(faces)
     n_axes = 3 if each and faces.ndim == 3 else 2
     shape = (len(layer_pixels(faces)), height, width)[-n_axes:]
     mask = Labels(
@@ -181,11 +185,18 @@ def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
         affine=grid_of(faces, n_axes),
         opacity=0.6,
     )
+    belongs_to(mask, faces)
     viewer.add_layer(mask)
     viewer.layers.selection.active = mask
     mask.brush_size = max(1, round(width / 10))
     mask.mode = "paint"
     return mask
+
+
+def _size(faces: Any) -> tuple[int, int]:
+    """Return height and width of a layer's pictures, grey or in colour."""
+    height, width = layer_pixels(faces).shape[faces.ndim - 2 : faces.ndim]
+    return int(height), int(width)
 
 
 def _padded(matrix: Array, n_axes: int) -> Array:

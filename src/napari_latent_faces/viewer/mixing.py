@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_latent_faces.explaining import NearestFaces
 from napari_latent_faces.mixing.mix import Mix, as_weights, mean_weights, morph, to_pixels
 from napari_latent_faces.mixing.recipes import number_recipes, save_recipes
 from napari_latent_faces.mixing.sampling import WeightSampler
+from napari_latent_faces.viewer.focus import go_to
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import (
     FACES_KEY,
     MODEL_KEY,
+    PICTURES_KEY,
     RECIPES_KEY,
     ROLE_KEY,
     FacesView,
-    free_place,
+    layer_pixels,
+    made_layer,
     mixed_layer,
-    recipe_metadata,
-    recipes_layer,
 )
-from napari_latent_faces.viewer.results import bring_into_view
-from napari_latent_faces.viewer.session import focus_of
+from napari_latent_faces.viewer.results import add_result, show_result
+from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.mixing.recipes import Recipe
     from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.viewer.layers import LayerData
-    from napari_latent_faces.viewer.session import Focus
 
 __all__ = ["Making", "MixedLayers", "MixingDesk", "Nearest", "NoveltyFinder"]
 
@@ -85,7 +83,7 @@ def _make(
     weights = draw()
     yield 0, len(weights)
     dtype = np.dtype(model.provenance.dtype)
-    pictures = np.empty((len(weights), *model.shape[1:]), dtype)
+    pictures = np.empty((len(weights), *model.components.shape[1:]), dtype)
     for first in range(0, len(weights), _BLOCK_FACES):
         part = slice(first, first + _BLOCK_FACES)
         pictures[part] = to_pixels(model.blend(weights[part]), dtype)
@@ -168,28 +166,24 @@ class MixedLayers:
     ----------
     viewer : napari.components.ViewerModel
         Where.
-    focus : Focus
-        Tells which layer the faces are in.
     """
 
-    def __init__(self, viewer: napari.components.ViewerModel, focus: Focus) -> None:
-        self.viewer, self.focus = viewer, focus
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        self.viewer, self.session = viewer, session_of(viewer)
         self._mixed: Any = None
+        self._as_stack = False
 
     def show_mixed(self, model: LatentFaces, pixels: NDArray[Any]) -> None:
-        """Draw the mixed face (h, w) into its layer, and add that where there is none."""
-        pictures = to_pixels(pixels, model.provenance.dtype)
-        if not self._is_shown(model, pictures):
-            self._mixed = self._find(model, "mixed") or self._add(
-                mixed_layer(pictures, *self._where(model))
-            )
+        """Draw the mixed face into its layer, and add that where there is none."""
+        picture = to_pixels(pixels, model.provenance.dtype)
+        if not self._is_shown(model, picture):
+            self._mixed = self._find(model, "mixed")
+            if self._mixed is None:
+                self._mixed = add_result(self.viewer, mixed_layer(picture, self._view(model)))
+                self.session.results_changed()
         # in place: a new array would make napari look at all layers again
-        self._mixed.data[...] = pictures
+        self._mixed.data[...] = picture
         self._mixed.refresh(extent=False, highlight=False, thumbnail=False)
-
-    def bring_into_view(self) -> None:
-        """Show all layers as large as the canvas allows."""
-        bring_into_view(self.viewer)
 
     def keep(
         self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
@@ -200,30 +194,63 @@ class MixedLayers:
         ----------
         model : LatentFaces
             What they are made from.
-        weights, pictures : array of shape (m, k) and (m, h, w)
+        weights, pictures : array of shape (m, k) and (m, h, w) or (m, h, w, 3)
             The faces.
         made : str
             How they came about, in words.
         """
         layer = self._find(model, "generated")
-        recipes = () if layer is None else layer.metadata[RECIPES_KEY]
-        recipes += number_recipes(weights, made, first=len(recipes))
-        if layer is None:
-            self._add(recipes_layer(pictures, recipes, *self._where(model)))
-        else:
-            layer.data = np.concatenate([layer.data, pictures])
-            layer.metadata.update(recipe_metadata(recipes))
+        recipes: tuple[Recipe, ...] = ()
+        if layer is not None:
+            recipes = layer.metadata[RECIPES_KEY]
+            pictures = np.concatenate([layer.metadata[PICTURES_KEY], pictures])
+        first = len(recipes)
+        recipes += number_recipes(weights, made, first=first)
+        self._show_made(layer, pictures, recipes, self._view(model), "generated", first)
         return len(recipes)
 
     def add_morph(
         self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
     ) -> None:
-        """Add the faces of a morph as a stack; parameters as of `keep`."""
+        """Add the faces of a morph; parameters as of `keep`."""
         recipes = number_recipes(weights, made, "morph")
-        self._add(recipes_layer(pictures, recipes, *self._where(model), role="morph"))
+        self._show_made(None, pictures, recipes, self._view(model), "morph")
+
+    @property
+    def as_stack(self) -> bool:
+        """Whether generated faces lie on the face slider, not all on one sheet."""
+        return self._as_stack
+
+    @as_stack.setter
+    def as_stack(self, as_stack: bool) -> None:
+        self._as_stack = as_stack
+        for layer in list(self.viewer.layers):
+            role = layer.metadata.get(ROLE_KEY)
+            if role in {"generated", "morph"} and (layer.ndim == 3) != as_stack:
+                known, key = layer.metadata, layer.metadata[FACES_KEY]
+                owners = (each for each in self.viewer.layers if str(each.unique_id) == key)
+                owner = next(owners, None)
+                view = FacesView(key=key) if owner is None else FacesView.of(owner)
+                self._show_made(layer, known[PICTURES_KEY], known[RECIPES_KEY], view, role)
+
+    def _show_made(
+        self,
+        layer: Any,
+        pictures: NDArray[Any],
+        recipes: tuple[Recipe, ...],
+        view: FacesView,
+        role: str,
+        first: int = 0,
+    ) -> None:
+        """Show faces that were made, on the slider from the first new one on."""
+        data = made_layer(pictures, recipes, view, role, as_stack=self._as_stack)
+        shown = show_result(self.viewer, layer, data)
+        self.session.results_changed()
+        if self._as_stack:
+            go_to(self.viewer, shown, first)
 
     def recipes(self, model: LatentFaces | None) -> tuple[Recipe, ...]:
-        """Return the recipes of the selected stack, or else of the generated faces."""
+        """Return the recipes of the selected layer, or else of the generated faces."""
         generated = None if model is None else self._find(model, "generated")
         for layer in (self.viewer.layers.selection.active, generated):
             if layer is not None and RECIPES_KEY in layer.metadata:
@@ -231,12 +258,12 @@ class MixedLayers:
                 return found
         return ()
 
-    def _is_shown(self, model: LatentFaces, pictures: NDArray[Any]) -> bool:
+    def _is_shown(self, model: LatentFaces, picture: NDArray[Any]) -> bool:
         layer = self._mixed
         return (
             layer is not None
             and layer in self.viewer.layers
-            and layer.data.shape == pictures.shape
+            and layer.data.shape == picture.shape
             and layer.metadata.get(FACES_KEY) == self._view(model).key
         )
 
@@ -244,39 +271,23 @@ class MixedLayers:
         """Return the look of the faces, or of their reconstructions where these are alone."""
         layers = self.viewer.layers
         results = (each for each in layers if each.metadata.get(MODEL_KEY) is model)
-        shown = self.focus.faces or next((each for each in results if each.ndim == 3), None)
+        faces = self.session.focus.faces
+        shown = faces or next((each for each in results if each.ndim == 3), None)
         return FacesView() if shown is None else FacesView.of(shown)
-
-    def _where(self, model: LatentFaces) -> tuple[FacesView, int]:
-        """Return the look of the faces, and a place beside them that is free."""
-        view = self._view(model)
-        taken = [layer.extent.world[:, -2:] for layer in self.viewer.layers if layer.ndim >= 2]
-        return view, free_place(view, model.size, taken)
 
     def _find(self, model: LatentFaces, role: str) -> Any:
         """Return the layer of this role beside these faces that fits the model."""
-        key = self._view(model).key
+        key, shape = self._view(model).key, model.components.shape[1:]
         for layer in reversed(self.viewer.layers):
             known = layer.metadata
             if known.get(ROLE_KEY) != role or known.get(FACES_KEY) != key:
                 continue
-            lengths = [len(recipe.weights) for recipe in known.get(RECIPES_KEY, ())[:1]]
-            fits = tuple(layer.data.shape[-2:]) == model.shape[1:]
-            if fits and lengths in ([], [model.n_components]):
+            if role == "mixed" and layer.data.shape == shape:
+                return layer
+            lengths = {len(recipe.weights) for recipe in known.get(RECIPES_KEY, ())}
+            if lengths == {model.n_components} and known[PICTURES_KEY].shape[1:] == shape:
                 return layer
         return None
-
-    def _add(self, data: LayerData) -> Any:
-        """Add a layer, and leave what was selected so that the slider stays its."""
-        from napari.layers import Layer
-
-        selection = self.viewer.layers.selection
-        before = selection.active
-        layer = self.viewer.add_layer(Layer.create(*data))
-        if before is not None:
-            selection.active = before
-        self.bring_into_view()
-        return layer
 
 
 # -- The mixed face of one viewer, and the faces generated there: state and layers -----
@@ -307,17 +318,13 @@ class MixingDesk:
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self.viewer = viewer
-        self.focus = focus_of(viewer)
+        self._session = session_of(viewer)
+        self.focus = self._session.focus
         self.mix: Mix | None = None
-        self._layers = MixedLayers(viewer, self.focus)
+        self._layers = MixedLayers(viewer)
         self._making: Making | None = None
         self._sampler: WeightSampler | None = None
         self._finder: NoveltyFinder | None = None
-        # another model is often heard of while napari inserts or removes a layer, and a
-        # layer that is added then spoils its list of layers
-        self._show_soon = QTimer()
-        self._show_soon.setSingleShot(True)
-        self._show_soon.timeout.connect(self._show)
         self.focus.model_changed.connect(self._follow)
         self.focus.component_changed.connect(self._on_component)
         self.focus.face_changed.connect(self._on_face)
@@ -337,7 +344,6 @@ class MixingDesk:
     def close(self) -> None:
         """Follow the viewer no more; the layers stay."""
         self._abandon()
-        self._show_soon.stop()
         self.focus.model_changed.disconnect(self._follow)
         self.focus.component_changed.disconnect(self._on_component)
         self.focus.face_changed.disconnect(self._on_face)
@@ -363,7 +369,7 @@ class MixingDesk:
     def bring_into_view(self) -> None:
         """Show all layers as large as the canvas allows, if there is something to mix."""
         if self.mix is not None:
-            self._layers.bring_into_view()
+            self._session.show_all()
 
     def _follow(self, model: LatentFaces | None) -> None:
         """Begin a new mix, with the current face of another model."""
@@ -380,7 +386,8 @@ class MixingDesk:
         if was_making:
             self.told.emit("There is another model now, so no faces were made.")
             self.making_ended.emit()
-        self._show_soon.start(0)
+        # another model is mostly heard of while napari inserts or removes a layer
+        self._session.later(self._show)
 
     def _current_face(self, model: LatentFaces) -> NDArray[np.float64]:
         face = self.focus.face
@@ -418,7 +425,7 @@ class MixingDesk:
         model, weights = self.mix.model, self.mix.weights[None]
         picture = to_pixels(self.mix.pixels, model.provenance.dtype)[None]
         last = self._layers.keep(model, weights, picture, "mixed by hand") - 1
-        self.told.emit(f"Kept as generated {last}: move the slider to {last} to see it.")
+        self.told.emit(f"Kept as generated {last}.")
 
     def random_face(self, random_state: int, near: str, strength: float) -> None:
         """Start from a random face, once a thread has drawn it; see `generate`."""
@@ -451,8 +458,8 @@ class MixingDesk:
         def keep(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
             if model is not None:
                 count = self._layers.keep(model, weights, pictures, made)
-                where = f"{count - n} to {count - 1} on the slider"
-                self.told.emit(f"Added {n} random face{'s' * (n != 1)}: {where}.")
+                numbers = f"{count - n} to {count - 1}" if n > 1 else f"{count - 1}"
+                self.told.emit(f"Added {n} random face{'s' * (n != 1)}: generated {numbers}.")
 
         self._make(draw, keep)
 
@@ -463,7 +470,7 @@ class MixingDesk:
             self.mix.set_weights((1 - way) * one + way * other)
 
     def add_morph(self, a: int, b: int, steps: int) -> None:
-        """Add the faces on the way from one to another as a stack."""
+        """Add the faces on the way from one to another."""
         model = self.model
         if model is None:
             return
@@ -487,6 +494,15 @@ class MixingDesk:
         recipes = self.recipes
         save_recipes(path, recipes)
         return len(recipes)
+
+    @property
+    def as_stack(self) -> bool:
+        """Whether generated faces lie on the face slider, not all on one sheet."""
+        return self._layers.as_stack
+
+    @as_stack.setter
+    def as_stack(self, as_stack: bool) -> None:
+        self._layers.as_stack = as_stack
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -515,9 +531,10 @@ class MixingDesk:
         The face itself where it is shown and in memory, else its reconstruction.
         """
         model, faces = self.focus.model, self.focus.faces
-        if faces is not None and isinstance(faces.data, np.ndarray):
+        pixels = None if faces is None else layer_pixels(faces)
+        if isinstance(pixels, np.ndarray):
             low, high = faces.contrast_limits
-            return faces.data[face], (float(low), float(high))
+            return pixels[face], (float(low), float(high))
         if model is None:
             return np.zeros((1, 1)), (0.0, 1.0)
         return model.reconstruct(face), (0.0, model.scale)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from napari_latent_faces.params import METHODS
+from napari_latent_faces.viewer.window import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_LAYER",
-    "PLUGIN",
     "Cancelled",
     "ReadProgress",
     "add_faces",
@@ -31,21 +31,18 @@ __all__ = [
 
 # -- What the user has set in napari's preferences for this plugin, which napari keeps -
 
-PLUGIN = "napari-latent-faces"
-"""What npe2 calls this plugin."""
-
 _MEBIBYTE = 2**20
 
 
 def default_method() -> str:
     """Return the name of the method that the fit panel begins with."""
-    method = getattr(_settings("fitting"), "method", "")
+    method = getattr(settings_of("fitting"), "method", "")
     return method if method in METHODS else next(iter(METHODS))
 
 
 def reading_options() -> dict[str, Any]:
     """Return the options of `read_faces` that the user has set; others are found out."""
-    reading = _settings("reading")
+    reading = settings_of("reading")
     height, width, budget = (
         int(getattr(reading, name, 0)) for name in ("height", "width", "memory_budget")
     )
@@ -55,16 +52,6 @@ def reading_options() -> dict[str, Any]:
     if budget:
         options["memory_budget"] = budget * _MEBIBYTE
     return options
-
-
-def _settings(group: str) -> Any:
-    """Return a group of the plugin's settings, None where napari does not know the plugin."""
-    from napari.settings import get_plugin_settings
-
-    try:
-        return getattr(get_plugin_settings(PLUGIN), group)
-    except KeyError:  # used as a library: the plugin is not installed, or disabled
-        return None
 
 
 # -- Readers: a folder or archive of faces, and model files ----------------------------
@@ -104,7 +91,7 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
     from napari_latent_faces.reading import read_faces
     from napari_latent_faces.stack import harmless
     from napari_latent_faces.viewer.layers import faces_layer
-    from napari_latent_faces.viewer.session import label_current_viewer
+    from napari_latent_faces.viewer.session import session_of_opening_viewer
 
     one = _single(path)
     if one is None:
@@ -116,7 +103,7 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
         show_info("Reading was cancelled; nothing was opened.")
         return [NO_LAYER]
     show_info(stack.report.summary())
-    label_current_viewer()
+    session_of_opening_viewer()  # it shows the names of faces
     return [faces_layer(stack, Path(one).name)]
 
 
@@ -129,14 +116,13 @@ def read_model_layers(path: str | Sequence[str]) -> list[LayerData]:
         As `LatentFaces.load`.
     """
     from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.viewer.layers import model_layers
-    from napari_latent_faces.viewer.session import label_current_viewer, watch_current_viewer
+    from napari_latent_faces.viewer.layout import model_layers
+    from napari_latent_faces.viewer.session import session_of_opening_viewer
 
     one = _single(path)
     if one is None:
         raise ValueError("Open one model file at a time.")
-    label_current_viewer()
-    watch_current_viewer()
+    session_of_opening_viewer()
     return model_layers(LatentFaces.load(one), Path(one).stem)
 
 
@@ -206,9 +192,9 @@ def add_faces(viewer: napari.components.ViewerModel, path: str) -> None:
     from napari.utils.notifications import show_error
 
     from napari_latent_faces.stack import harmless_lines
-    from napari_latent_faces.viewer.session import label_faces
+    from napari_latent_faces.viewer.session import session_of
 
-    label_faces(viewer)
+    session_of(viewer)
     try:
         found = read_faces_layers(path)
     except (OSError, ValueError, MemoryError) as error:

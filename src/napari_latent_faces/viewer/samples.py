@@ -40,7 +40,7 @@ def olivetti_faces() -> list[LayerData]:
 def _labelled_layer(stack: FaceStack, name: str) -> list[LayerData]:
     """Return a sample as an image layer, and let its viewer name the faces."""
     from napari_latent_faces.viewer.layers import faces_layer
-    from napari_latent_faces.viewer.session import label_current_viewer
+    from napari_latent_faces.viewer.session import session_of_opening_viewer
 
-    label_current_viewer()
+    session_of_opening_viewer()
     return [faces_layer(stack, name)]

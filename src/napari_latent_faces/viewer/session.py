@@ -1,242 +1,56 @@
-"""One viewer: what its panels are about, faces, labels, the gallery."""
+"""What one viewer's panels share: one session for each viewer."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import cached_property
-from math import dist
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
-from psygnal import Signal
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QCoreApplication, QTimer
 
-from napari_latent_faces.explaining import Explainer, face_error, prominence, shrunk
-from napari_latent_faces.tiles import Tiles, paint_tile
-from napari_latent_faces.viewer.jobs import QuietJob
-from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, face_caption
+from napari_latent_faces.viewer.focus import Focus, Galleries, go_to
+from napari_latent_faces.viewer.layers import ROLE_KEY, face_caption, layer_pixels
+from napari_latent_faces.viewer.layout import arrange, captions
+from napari_latent_faces.viewer.window import camera_of, make_canvas_current, text_overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator
 
     import napari
-    from numpy.typing import NDArray
 
-    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.viewer.layout import Caption
 
-__all__ = [
-    "MODES",
-    "FaceLabels",
-    "FacePictures",
-    "Focus",
-    "Galleries",
-    "Mode",
-    "OnePerViewer",
-    "focus_of",
-    "galleries_of",
-    "keep_apart",
-    "label_current_viewer",
-    "label_faces",
-    "tell_current_viewer",
-    "watch_current_viewer",
-]
+__all__ = ["FaceLabels", "Session", "session_of", "session_of_opening_viewer"]
 
-# -- What every viewer has one of, and the viewer that a reader works for --------------
-
-Thing = TypeVar("Thing")
+_CAPTIONS = "captions"  # role and name of their layer
+_MARGIN = 0.13  # of the canvas: the face's name stands below the pictures, not on them
 
 
-class OnePerViewer(Generic[Thing]):
-    """Something that each viewer has one of, made when it is first asked for.
+def session_of(viewer: napari.components.ViewerModel) -> Session:
+    """Return the session of a viewer, which begins when it is first asked for.
 
-    It lives as long as its viewer, so it must not hold a strong reference to that: the
-    viewer owns it through its events.
-
-    Parameters
-    ----------
-    make : callable
-        Makes it for a viewer.
+    From then on the viewer shows the names of faces, its galleries follow the face, and its
+    results are kept in order. It lives as long as the viewer.
     """
-
-    def __init__(self, make: Callable[[Any], Thing]) -> None:
-        self._make = make
-        self._known: WeakKeyDictionary[Any, Thing] = WeakKeyDictionary()
-
-    def of(self, viewer: napari.components.ViewerModel) -> Thing:
-        """Return that of `viewer`."""
-        viewer = getattr(viewer, "__wrapped__", viewer)  # plugins get short-lived proxies
-        if viewer not in self._known:
-            self._known[viewer] = self._make(viewer)
-        return self._known[viewer]
+    viewer = getattr(viewer, "__wrapped__", viewer)  # plugins get short-lived proxies
+    if viewer not in _SESSIONS:
+        _SESSIONS[viewer] = Session(viewer)
+    return _SESSIONS[viewer]
 
 
-def tell_current_viewer(attach: Callable[[Any], object]) -> None:
-    """Call `attach` with the viewer that is opening a file, if there is one.
+def session_of_opening_viewer() -> Session | None:
+    """Return the session of the viewer that is opening a file, None if there is none.
 
     Readers and samples are not told their viewer; while they run, it is the current one.
     """
     import napari
 
     viewer = napari.current_viewer()
-    if viewer is not None:
-        attach(viewer)
+    return None if viewer is None else session_of(viewer)
 
 
-# -- A viewer that removes a layer leaves the drawings of other windows alone ----------
-
-
-def keep_apart(viewer: napari.components.ViewerModel) -> None:
-    """Have `viewer` remove layers in its own OpenGL context; a second call changes nothing.
-
-    napari 0.9 deletes what drew a layer as soon as it is removed, in whichever context is
-    current: that of another window, which then loses its own drawings of the same numbers,
-    or that in which Qt puts this window together, which ends the process with Mesa's
-    software OpenGL. This does nothing where napari sees to it by itself.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer. Without a window there is nothing to do.
-    """
-    _APART.of(viewer)
-
-
-def _connect(viewer: napari.components.ViewerModel) -> None:
-    # the viewer owns this function through its event, see OnePerViewer
-    viewer.layers.events.removing.connect(lambda: _make_current(viewer))
-
-
-def _make_current(viewer: napari.components.ViewerModel) -> None:
-    window = getattr(viewer, "window", None)
-    # there is no public way to the canvas; a window that was closed has none
-    with suppress(AttributeError, RuntimeError):
-        window._qt_viewer.canvas.native.makeCurrent()  # type: ignore[union-attr]  # noqa: SLF001
-
-
-_APART = OnePerViewer(_connect)  # nothing is kept but which viewers are connected
-
-# -- Small pictures of the faces behind a model, read when there is time for it --------
-
-_QUIET = 150  # milliseconds without another wish until faces are read from a disk
-_MOST = 4096  # small pictures that are remembered
-
-
-class FacePictures:
-    """Reads the faces that a panel shows, without keeping it waiting.
-
-    Faces in memory are there at once. Others, of a lazy stack, are read in a thread when
-    the wishes have come to rest, so that a slider can be dragged over them.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    images : numpy or lazy array of shape (n, h, w), or None
-        The faces that it was fitted to, if they are known.
-    longest : int
-        Most pixels of a small picture's side.
-    """
-
-    arrived = Signal(int)  # a face that was read in the thread
-    failed = Signal(str)
-
-    def __init__(self, model: LatentFaces, images: Any, longest: int) -> None:
-        is_known = images is not None and tuple(images.shape) == model.shape
-        self.images = images
-        self._model, self._longest = model, longest
-        self._source: Any = images if is_known else None
-        self._small: dict[int, NDArray[Any]] = {}
-        self._errors: dict[int, float] = {}
-        self._current: int | None = None
-        self._others: list[int] = []
-        self._job: QuietJob | None = None
-        self._quiet = QTimer()
-        self._quiet.setSingleShot(True)
-        self._quiet.setInterval(_QUIET)
-        self._quiet.timeout.connect(self._read_in_thread)
-
-    @property
-    def are_known(self) -> bool:
-        """Whether there are faces to read."""
-        return self._source is not None
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether a face costs no time."""
-        source = self._source
-        return isinstance(source, np.ndarray) and not isinstance(source, np.memmap)
-
-    def small(self, face: int) -> NDArray[Any] | None:
-        """Return the small picture of a face, None if it was not read yet."""
-        return self._small.get(face)
-
-    def error(self, face: int) -> float | None:
-        """Return the relative error of a face, None if it is not known yet."""
-        return self._errors.get(face)
-
-    def want(self, current: int, others: Iterable[int]) -> None:
-        """Read the current face, and small pictures of others, in place of earlier wishes."""
-        self._current, self._others = current, list(others)
-        if self.in_memory:
-            for face in self._wanted():
-                self._take(face, self._source[face])
-        elif self.are_known and self._wanted():
-            self._quiet.start()
-
-    def close(self) -> None:
-        """Read nothing any more."""
-        self._quiet.stop()
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-
-    def _wanted(self) -> list[int]:
-        """Return the faces to read, the current one first."""
-        if len(self._small) > _MOST:
-            self._small.clear()
-        first = [self._current] if self._current is not None else []
-        missing = [face for face in first if face not in self._errors]
-        missing += [face for face in self._others if face not in self._small]
-        return list(dict.fromkeys(missing))
-
-    def _read_in_thread(self) -> None:
-        self.close()
-        source, wanted = self._source, self._wanted()
-
-        def reading() -> Generator[tuple[int, NDArray[Any]]]:
-            for face in wanted:
-                yield face, np.asarray(source[face])
-
-        self._job = QuietJob(reading)
-        self._job.stepped.connect(self._on_read)
-        self._job.failed.connect(self.failed)
-        self._job.start()
-
-    def _on_read(self, found: tuple[int, NDArray[Any]]) -> None:
-        self._take(*found)
-        self.arrived.emit(found[0])
-
-    def _take(self, face: int, pixels: NDArray[Any]) -> None:
-        self._small[face] = shrunk(pixels, self._longest)
-        if face == self._current:  # of the others nobody asks, and it costs some time
-            self._errors[face] = face_error(self._model, face, pixels)
-
-
-# -- What the panels of one viewer are about: a model, a face of it, and a component ---
-
-
-def focus_of(viewer: napari.components.ViewerModel) -> Focus:
-    """Return the focus of `viewer`, the same for every panel."""
-    keep_apart(viewer)
-    return _FOCUSES.of(viewer)
-
-
-class Focus:
-    """Follows the layers, their selection and the face slider of a viewer.
-
-    The model is that of the active layer: its own, if it is a result, else that of the
-    newest result of these faces; if neither has one, the newest model that is shown.
+class Session:
+    """What is known of one viewer, and what keeps its layers in order.
 
     Parameters
     ----------
@@ -245,151 +59,190 @@ class Focus:
 
     Attributes
     ----------
-    model : LatentFaces or None
-        The model; None if there is none.
-    face : int or None
-        The face under the slider, within the model's faces.
-    component : int or None
-        The component that was chosen last, within the model's components.
-    models : list of LatentFaces
-        The models that layers carry, each once, the oldest first.
+    focus : Focus
+        Model, face and component that all panels are about.
+    galleries : Galleries
+        The gallery layers.
+    labels : FaceLabels
+        The name of the face under the slider.
     """
 
-    models_changed = Signal()
-    model_changed = Signal(object)
-    face_changed = Signal(object)
-    component_changed = Signal(object)
-
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        # a strong reference would keep closed viewers alive, see OnePerViewer
+        # the viewer is the key of the session: a strong reference would keep it alive
         self._viewer = ref(viewer)
-        self.model: LatentFaces | None = None
-        self.face: int | None = None
-        self.component: int | None = None
-        self.models: list[LatentFaces] = []
-        for event in (
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.selection.events.active,
-            viewer.dims.events.point,
-        ):
-            event.connect(self.refresh)
-        viewer.layers.events.connect(self._on_layers)  # those of each layer, too
-        self.refresh()
+        self._pending: list[Callable[[], object]] = []
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._catch_up)
+        self._is_zoomed_by_hand = False
+        self._captions: tuple[Any, list[Caption]] | None = None  # layer and what it says
+        self.focus = Focus(viewer)
+        self.galleries = Galleries(viewer, self.focus)
+        self.labels = FaceLabels(viewer)
+        layers = viewer.layers.events
+        layers.removing.connect(self._on_removing)
+        layers.inserted.connect(self._on_inserted)
+        layers.removed.connect(self._on_removed)
+        layers.connect(self._on_layers)  # those of each layer, too
+        viewer.events.theme.connect(self._on_theme)
+        viewer.mouse_wheel_callbacks.append(self._on_wheel)
+        viewer.mouse_drag_callbacks.append(self._on_drag)
+        camera_of(viewer).events.center.connect(self._on_camera)
 
-    @property
-    def faces(self) -> Any:
-        """The layer of the faces that the model was fitted to, or None if it is not shown."""
-        viewer, shown = self._viewer(), self._result()
-        if viewer is None or shown is None:
-            return None
-        key = shown.metadata.get(FACES_KEY)
-        return next((each for each in viewer.layers if str(each.unique_id) == key), None)
+    # -- changes of layers that have to wait -----------------------------------
 
-    def select_component(self, component: int | None) -> None:
-        """Choose a component for all panels, or none."""
-        k = 0 if self.model is None else self.model.n_components
-        if component is not None and not 0 <= component < k:
-            raise ValueError(f"There is no component {component}: the model has {k}.")
-        if component != self.component:
-            self.component = component
-            self.component_changed.emit(component)
+    def later(self, change: Callable[[], object]) -> None:
+        """Do something once napari is done with what it is doing now.
 
-    def go_to_face(self, face: int) -> None:
-        """Move the face slider to a face."""
-        viewer, layer = self._viewer(), self._stacked()
-        if viewer is None or layer is None:
-            return
-        data = [0.0] * layer.ndim
-        data[-3] = float(face)
-        axis = viewer.dims.ndim - 3
-        viewer.dims.set_point(axis, layer.data_to_world(data)[-3])
+        What hears of a layer that is being added or removed must not add, remove or reorder
+        others: napari would list layers that are not there. Asked for twice, it is done once.
+        """
+        if change not in self._pending:
+            self._pending.append(change)
+        if QCoreApplication.instance() is not None:  # without one, nothing is ever drawn
+            self._soon.start(0)
 
-    def refresh(self) -> None:
-        """Look at the viewer again; call it after changing the metadata of a layer."""
-        shown = self._result()
-        model = None if shown is None else shown.metadata[MODEL_KEY]
-        is_new = model is not self.model
-        face = self._face_of(model)
-        before, self.models = self.models, self._find_models()
-        if is_new:
-            self.model, self.face = model, face
-            if self.component is not None:
-                self.component = None
-                self.component_changed.emit(None)
-            self.model_changed.emit(model)
-            self.face_changed.emit(face)
-        elif face != self.face:
-            self.face = face
-            self.face_changed.emit(face)
-        if [id(each) for each in before] != [id(each) for each in self.models]:
-            self.models_changed.emit()
+    def _catch_up(self) -> None:
+        pending, self._pending = self._pending, []
+        for change in pending:
+            change()
 
-    def _find_models(self) -> list[LatentFaces]:
+    def _on_removing(self) -> None:
         viewer = self._viewer()
-        layers = [] if viewer is None else viewer.layers
-        models = (each.metadata.get(MODEL_KEY) for each in layers)
-        return list({id(model): model for model in models if model is not None}.values())
+        if viewer is not None:
+            make_canvas_current(viewer)
+
+    def _on_inserted(self, event: Any) -> None:
+        layer = event.value
+        if "names" in layer.metadata and ROLE_KEY not in layer.metadata:
+            self.later(lambda: self._reach(layer))
+        self.later(self._tidy)
+
+    def _on_removed(self) -> None:
+        viewer = self._viewer()
+        if viewer is not None and not viewer.layers:
+            self._is_zoomed_by_hand = False
+        self.later(self._tidy)
 
     def _on_layers(self, event: Any) -> None:
         if event.type == "visible":
-            self.refresh()
+            self.later(self._tidy)
 
-    def _result(self) -> Any:
-        """Return the layer whose model it is."""
+    # -- where results lie, and what is seen of them ---------------------------
+
+    def results_changed(self) -> None:
+        """Put results in order, tell the panels, and show all; not from a layers event."""
         viewer = self._viewer()
-        if viewer is None:
-            return None
-        active = viewer.layers.selection.active
-        results = [each for each in reversed(viewer.layers) if MODEL_KEY in each.metadata]
-        results.sort(key=lambda each: not each.visible)  # those that are seen come first
-        if active is not None:
-            # a face that was made from a model belongs to the faces it lies beside
-            key = active.metadata.get(FACES_KEY) or str(active.unique_id)
-            own = (each for each in results if each.metadata.get(FACES_KEY) == key)
-            found = active if active in results else next(own, None)
-            if found is not None:
-                return found
-        return results[0] if results else None
+        if viewer is not None:
+            arrange(viewer)
+            self.focus.refresh()
+            self.galleries.refresh()  # the focus may have heard of the model before
+            self.show_all()
+            self.later(self._tidy)
 
-    def _stacked(self) -> Any:
-        """Return a layer with the model's faces along its slider."""
-        viewer, faces = self._viewer(), self.faces
-        if faces is not None or viewer is None:
-            return faces
-        of_model = (
-            each for each in viewer.layers if each.metadata.get(MODEL_KEY) is self.model
-        )
-        return next((each for each in of_model if each.ndim >= 3), None)
+    def show_all(self) -> None:
+        """Bring all layers into view, unless the user has zoomed by hand.
 
-    def _face_of(self, model: LatentFaces | None) -> int | None:
-        """Return which face of the model is under the slider."""
-        viewer, layer = self._viewer(), self._stacked()
-        if model is not None and len(model.weights) == 1:
-            return 0  # a single picture is seen wherever the slider is
-        if viewer is None or layer is None or model is None or viewer.dims.ndim < 3:
-            return None
-        index = round(float(layer.world_to_data(viewer.dims.point)[-3]))
-        return index if 0 <= index < len(model.weights) else None
+        Home, napari's button, puts an end to that.
+        """
+        viewer = self._viewer()
+        if viewer is not None and not self._is_zoomed_by_hand:
+            viewer.reset_view(margin=_MARGIN, reset_camera_angle=False)
+
+    def _tidy(self) -> None:
+        viewer = self._viewer()
+        if viewer is not None:
+            arrange(viewer)
+            self._show_captions(viewer)
+
+    def _reach(self, layer: Any) -> None:
+        """Move the face slider to the last face of a stack that ends before it."""
+        viewer = self._viewer()
+        if viewer is None or layer not in viewer.layers or layer.ndim != 3:
+            return
+        last = len(layer_pixels(layer)) - 1
+        if round(float(layer.world_to_data(viewer.dims.point)[-3])) > last:
+            go_to(viewer, layer, last)
+
+    def _on_wheel(self, _viewer: Any, _event: Any) -> None:
+        self._is_zoomed_by_hand = True
+
+    def _on_drag(self, viewer: Any, event: Any) -> Generator[None]:
+        """Notice that the canvas was moved."""
+        before = camera_of(viewer).center
+        yield
+        while event.type == "mouse_move":
+            yield
+        if not np.allclose(before, camera_of(viewer).center):
+            self._is_zoomed_by_hand = True
+
+    def _on_camera(self) -> None:
+        """Notice that all is in the middle again, as by napari's Home."""
+        viewer = self._viewer()
+        if viewer is None or not self._is_zoomed_by_hand or not viewer.layers:
+            return
+        low, high = viewer.layers.extent.world[:, list(viewer.dims.displayed[-2:])]
+        apart = np.abs(np.array(camera_of(viewer).center[-2:]) - (low + high) / 2)
+        if (apart <= 0.02 * (high - low)).all():  # the extent ends in the middle of pixels
+            self._is_zoomed_by_hand = False
+
+    # -- captions --------------------------------------------------------------
+
+    def _on_theme(self) -> None:
+        if self._captions is not None:
+            self._captions = self._captions[0], []
+            self.later(self._tidy)
+
+    def _show_captions(self, viewer: Any) -> None:
+        """Write below each picture what it is, in a layer that the user may hide or remove."""
+        wanted = captions(viewer)
+        if not wanted:
+            if self._captions is not None and self._captions[0] in viewer.layers:
+                viewer.layers.remove(self._captions[0])
+            self._captions = None
+            return
+        if self._captions is None:
+            self._captions = _add_captions(viewer), []
+        layer, written = self._captions
+        if layer in viewer.layers and wanted != written:
+            _write(layer, wanted, viewer.theme)
+            self._captions = layer, wanted
 
 
-_FOCUSES = OnePerViewer(Focus)
+def _add_captions(viewer: napari.components.ViewerModel) -> Any:
+    """Add an empty layer of captions, and leave what was selected."""
+    from napari.layers import Points
+
+    layer = Points(
+        np.empty((0, 2)),
+        name=_CAPTIONS,
+        size=1e-3,
+        face_color="transparent",
+        border_color="transparent",
+        metadata={ROLE_KEY: _CAPTIONS},
+    )
+    active = viewer.layers.selection.active
+    viewer.add_layer(layer)
+    viewer.layers.selection.active = active
+    return layer
+
+
+def _write(layer: Any, wanted: list[Caption], theme: str) -> None:
+    from napari.utils.theme import get_theme
+
+    is_dark = sum(get_theme(theme).canvas.as_rgb_tuple()[:3]) < 3 * 128
+    layer.text = {"string": {"constant": ""}}  # that of other points does not fit these
+    layer.data = np.array([[caption.y, caption.x] for caption in wanted])
+    layer.selected_data = set()
+    layer.text = {
+        "string": [caption.words for caption in wanted],
+        "anchor": "upper_left",
+        "size": 10,
+        "color": "white" if is_dark else "black",
+    }
+
 
 # -- The name of the face under the slider, in the canvas and in the status bar --------
-
-
-def label_faces(viewer: napari.components.ViewerModel) -> FaceLabels:
-    """Show the names of faces in `viewer` from now on; a second call changes nothing."""
-    keep_apart(viewer)
-    return _LABELS.of(viewer)
-
-
-def label_current_viewer() -> None:
-    """Show the names of faces in the viewer that is opening them, if there is one.
-
-    In any other viewer the labels do nothing, as they look for layers with names.
-    """
-    tell_current_viewer(label_faces)
 
 
 class FaceLabels:
@@ -402,7 +255,6 @@ class FaceLabels:
     """
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        # no strong reference to the viewer, see `OnePerViewer`: its events have the slots
         self._caption: str | None = None
         for event in (
             viewer.dims.events.point,
@@ -420,7 +272,7 @@ class FaceLabels:
         before, self._caption = self._caption, current_caption(viewer)
         if self._caption == before:
             return
-        overlay = viewer.canvas.overlays.text
+        overlay = text_overlay(viewer)
         if self._caption is not None:
             overlay.position = "bottom_left"  # notifications cover the right
             overlay.text, overlay.visible = self._caption, True
@@ -458,216 +310,5 @@ def current_caption(viewer: napari.components.ViewerModel) -> str | None:
     return None
 
 
-_LABELS = OnePerViewer(FaceLabels)
-
-# -- Galleries that speak: their tiles follow the face, tell what they are, and are chosen
-
-Mode = Literal["off", "brightness", "border"]
-MODES: tuple[Mode, ...] = get_args(Mode)
-"""How the tiles follow the face."""
-
-_DARKEST = 0.06  # what is left of a tile that the face has nothing of: one can still aim at it
-_STILL = 4  # pixels that the mouse may move in a click
-
-
-def galleries_of(viewer: napari.components.ViewerModel) -> Galleries:
-    """Let the galleries of `viewer` speak from now on; a second call changes nothing."""
-    return _GALLERIES.of(viewer)
-
-
-def watch_current_viewer() -> None:
-    """Let the galleries of the viewer that is opening a file speak, if there is one."""
-    tell_current_viewer(galleries_of)
-
-
-class Galleries:
-    """The gallery layers of one viewer.
-
-    What is said of a face is painted into the pictures that the galleries show anyway,
-    so that there is no other layer to hide, to save or to forget. A picture that someone
-    else has put there, as the preview of a fit, is left alone.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    """
-
-    mode_changed = Signal(str)
-
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        # as in `Focus`: no strong reference back to the viewer
-        self._viewer = ref(viewer)
-        self._focus = focus_of(viewer)
-        self._galleries: WeakKeyDictionary[Any, _Gallery] = WeakKeyDictionary()
-        self._mode: Mode = "off"
-        self._said: str | None = None
-        for signal in (
-            self._focus.model_changed,
-            self._focus.face_changed,
-            self._focus.component_changed,
-        ):
-            signal.connect(self.refresh)
-        viewer.layers.events.inserted.connect(self.refresh)
-        viewer.events.status.connect(self._complete_status)
-        viewer.mouse_move_callbacks.append(self._on_move)
-        viewer.mouse_drag_callbacks.append(self._on_press)
-        self.refresh()
-
-    @property
-    def mode(self) -> Mode:
-        """How the tiles follow the face under the slider."""
-        return self._mode
-
-    @mode.setter
-    def mode(self, mode: Mode) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}.")
-        if mode != self._mode:
-            self._mode = mode
-            self.refresh()
-            self.mode_changed.emit(mode)
-
-    def refresh(self) -> None:
-        """Bring all tiles in line with model, face and component."""
-        focus = self._focus
-        for layer, gallery in self._each():
-            if gallery.model is not focus.model:
-                gallery.paint(layer, "off", None, None)
-            else:
-                weights = None if focus.face is None else gallery.model.weights[focus.face]
-                gallery.paint(layer, self._mode, weights, focus.component)
-
-    def _each(self) -> Iterator[tuple[Any, _Gallery]]:
-        """Yield the gallery layers, the topmost first."""
-        viewer = self._viewer()
-        for layer in [] if viewer is None else reversed(viewer.layers):
-            if layer.metadata.get(ROLE_KEY) != "gallery":
-                continue
-            gallery, model = self._galleries.get(layer), layer.metadata[MODEL_KEY]
-            if gallery is None or gallery.model is not model:
-                gallery = _Gallery.of(layer.data, model)
-            if gallery is not None:
-                self._galleries[layer] = gallery
-                yield layer, gallery
-
-    def _under(self, position: tuple[float, ...]) -> tuple[Any, _Gallery, int] | None:
-        """Return gallery and tile at a position in the viewer."""
-        viewer = self._viewer()
-        if viewer is None:
-            return None
-        n = viewer.dims.ndim
-        if set(viewer.dims.displayed) != {n - 2, n - 1}:  # turned, or in three dimensions
-            return None
-        for layer, gallery in self._each():
-            if layer.visible and layer.data is gallery.picture:
-                tile = gallery.tiles.at(*layer.world_to_data(position)[-2:])
-                if tile is not None:
-                    return layer, gallery, tile
-        return None
-
-    # -- the mouse -------------------------------------------------------------
-
-    def _on_move(self, _viewer: Any, event: Any) -> None:
-        """Tell in the status bar which tile the mouse is on."""
-        found = self._under(event.position)
-        if found is None:
-            self._said = None
-            return
-        _, gallery, tile = found
-        face = self._focus.face if gallery.model is self._focus.model else None
-        self._said = gallery.explainer.caption(tile, face)
-        self._complete_status()
-
-    def _complete_status(self) -> None:
-        """Put what a tile is in place of the coordinates that napari shows."""
-        viewer = self._viewer()
-        if viewer is None or self._said is None:
-            return
-        status = viewer.status
-        if not status:  # the mouse has left the canvas
-            self._said = None
-        elif isinstance(status, dict) and self._said not in str(status.get("coordinates")):
-            viewer.status = {**status, "coordinates": self._said}
-
-    def _on_press(self, viewer: Any, event: Any) -> Generator[None]:
-        """Choose the component of a tile that is clicked, or none if it was chosen."""
-        found = self._under(event.position)
-        active = viewer.layers.selection.active
-        is_drawing = str(getattr(active, "mode", "pan_zoom")) != "pan_zoom"
-        if found is None or event.button != 1 or event.modifiers or is_drawing:
-            return
-        began, moved = tuple(event.pos), 0.0
-        yield
-        while event.type == "mouse_move":
-            moved = max(moved, dist(began, event.pos))
-            yield
-        if moved <= _STILL:
-            self._choose(viewer, found[0], found[2])
-
-    def _choose(self, viewer: Any, layer: Any, component: int) -> None:
-        if layer.metadata[MODEL_KEY] is not self._focus.model:
-            viewer.layers.selection.active = layer  # now it is about this model
-        is_chosen = component == self._focus.component
-        self._focus.select_component(None if is_chosen else component)
-
-
-class _Gallery:
-    """The picture of one gallery layer, and what is painted into it."""
-
-    def __init__(self, model: LatentFaces, tiles: Tiles, picture: NDArray[Any]) -> None:
-        self.model, self.tiles, self.picture = model, tiles, picture
-        self._looks: list[Any] = [None] * tiles.count
-
-    @classmethod
-    def of(cls, picture: Any, model: LatentFaces) -> _Gallery | None:
-        """Return the gallery that a picture is, None if it is none of this model."""
-        tiles = Tiles.found_in(picture.shape, model.components.shape)
-        if tiles is None or not isinstance(picture, np.ndarray) or not picture.flags.writeable:
-            return None
-        return cls(model, tiles, picture)
-
-    @cached_property
-    def explainer(self) -> Explainer:
-        """What is known of the components."""
-        return Explainer(self.model)
-
-    def paint(
-        self, layer: Any, mode: Mode, weights: NDArray[Any] | None, chosen: int | None
-    ) -> None:
-        """Give each tile the look that tells a face's weights, as far as it has changed."""
-        if layer.data is not self.picture:
-            return
-        looks = self._wanted(mode, weights, chosen)
-        changed = [i for i, look in enumerate(looks) if look != self._looks[i]]
-        for i in changed:
-            level, frame, is_chosen = looks[i]
-            paint_tile(
-                self.picture[self.tiles.box(i)],
-                self.model.components[i],
-                level=level,
-                frame=frame,
-                is_chosen=is_chosen,
-            )
-        self._looks = looks
-        if changed:
-            layer.refresh(extent=False, highlight=False, thumbnail=False)
-
-    def _wanted(
-        self, mode: Mode, weights: NDArray[Any] | None, chosen: int | None
-    ) -> list[tuple[float, float | None, bool]]:
-        """Return level, frame and whether it is chosen of each tile."""
-        k = self.tiles.count
-        levels = np.ones(k)
-        frames: list[float | None] = [None] * k
-        if weights is not None and mode == "brightness":
-            levels = _DARKEST + (1 - _DARKEST) * prominence(weights)
-        elif weights is not None and mode == "border":
-            frames = prominence(weights).tolist()
-        return [
-            (level, frame, i == chosen)
-            for i, (level, frame) in enumerate(zip(levels.tolist(), frames, strict=True))
-        ]
-
-
-_GALLERIES = OnePerViewer(Galleries)
+# one place, and no strong reference to a viewer: a session ends with it
+_SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()

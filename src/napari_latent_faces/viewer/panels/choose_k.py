@@ -16,7 +16,7 @@ from napari_latent_faces.options import ChoiceOptions, parse_ks
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.jobs import LayerJob
-from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, layer_pixels, layer_stack
+from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, stack_of
 from napari_latent_faces.viewer.panels.form import form_of, make_fields, read_fields
 from napari_latent_faces.viewer.panels.panel import (
     NO_FACES,
@@ -28,7 +28,7 @@ from napari_latent_faces.viewer.panels.panel import (
 )
 from napari_latent_faces.viewer.panels.plots import CurvesPlot
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.session import label_faces
+from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
     import napari
@@ -61,7 +61,7 @@ class ChooseKWidget(Container[Widget]):
         self._make_inputs()
         self._make_controls()
         self._lay_out()
-        label_faces(napari_viewer)
+        session_of(napari_viewer)  # the names of faces are shown from now on
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._sync)
         layers.events.removed.connect(self._sync)
@@ -183,7 +183,7 @@ class ChooseKWidget(Container[Widget]):
         try:
             ks = parse_ks(self.ks.value)
             options = read_fields(ChoiceOptions, self.effort)
-            stack = layer_stack(layer_pixels(layer), layer.metadata)
+            stack = stack_of(layer)
         except (TypeError, ValueError) as error:
             show_error(harmless_lines(str(error)))
             return
@@ -258,7 +258,7 @@ class ChooseKWidget(Container[Widget]):
             self._show_layers(model)
             return
         try:
-            stack = layer_stack(layer_pixels(layer), layer.metadata)
+            stack = stack_of(layer)
         except (TypeError, ValueError) as error:
             show_error(harmless_lines(str(error)))
             return

@@ -28,7 +28,7 @@ from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.panels.form import allow_long_names
 from napari_latent_faces.viewer.panels.panel import RemovalWatch, on_key, settle, show_progress
 from napari_latent_faces.viewer.panels.pictures import component_pixmap, to_fit, to_icon
-from napari_latent_faces.viewer.session import focus_of
+from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
     import napari
@@ -174,7 +174,7 @@ class CompareWidget(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self._focus = focus_of(napari_viewer)
+        self._focus = session_of(napari_viewer).focus
         self._models: list[LatentFaces] = []
         self._job: Job | None = None
         self._lay_out()

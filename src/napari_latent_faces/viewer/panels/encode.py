@@ -10,10 +10,10 @@ from psygnal import Signal
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_latent_faces.viewer.encoding import EncodeJob
+from napari_latent_faces.viewer.fitting import EncodeJob
 from napari_latent_faces.viewer.panels.form import form_of
 from napari_latent_faces.viewer.panels.panel import JobPanel
-from napari_latent_faces.viewer.session import focus_of
+from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,7 +188,7 @@ class EncodeWidget(JobPanel):
         super().__init__(
             napari_viewer, "Encode", "Find what builds these faces, and how well it does."
         )
-        self._focus = focus_of(napari_viewer)
+        self._focus = session_of(napari_viewer).focus
         self._focus.face_changed.connect(self._follow)
         self.table.face_chosen.connect(self._go_to)
 

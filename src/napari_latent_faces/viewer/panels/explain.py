@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up, shrunk
-from napari_latent_faces.viewer.jobs import QuietJob
+from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
 from napari_latent_faces.viewer.layers import layer_pixels
 from napari_latent_faces.viewer.panels.panel import Wires, settle
 from napari_latent_faces.viewer.panels.pictures import PictureStrip, Portrait, StripItem
-from napari_latent_faces.viewer.session import FacePictures, focus_of, galleries_of, label_faces
+from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -218,8 +218,8 @@ class ExplainWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._focus = focus_of(napari_viewer)
-        self._galleries = galleries_of(napari_viewer)
+        self._focus = session_of(napari_viewer).focus
+        self._galleries = session_of(napari_viewer).galleries
         self._known: Explained | None = None
         self._faces: FacePictures | None = None
         self._preparing: QuietJob | None = None
@@ -231,7 +231,6 @@ class ExplainWidget(QWidget):
         self._soon.timeout.connect(self.update_face)
         self._make_views()
         self._lay_out()
-        label_faces(napari_viewer)
         self._connect(napari_viewer.layers)
         self._galleries.mode = "brightness"
         self._show_mode(self._galleries.mode)

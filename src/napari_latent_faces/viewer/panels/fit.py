@@ -19,7 +19,6 @@ from napari_latent_faces.model_file import is_model_file
 from napari_latent_faces.params import METHODS
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.stack import harmless_lines
-from napari_latent_faces.viewer.docks import can_open_docks, open_dock
 from napari_latent_faces.viewer.fitting import IGNORE, FitSession
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer
@@ -41,7 +40,8 @@ from napari_latent_faces.viewer.panels.panel import (
 )
 from napari_latent_faces.viewer.reader import default_method
 from napari_latent_faces.viewer.results import ShowOptions
-from napari_latent_faces.viewer.session import focus_of, label_faces
+from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.window import can_open_docks, open_dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class ResultActions(Container[Widget]):
     ) -> None:
         super().__init__(labels=False, layout="horizontal")
         self._tell = tell
-        self._focus = focus_of(viewer)
+        self._focus = session_of(viewer).focus
         self._export: Job | None = None
         self.copy_button = PushButton(text="Copy as Python")
         self.export_button = PushButton(text="Export...")
@@ -265,7 +265,7 @@ class FitWidget(Container[Widget]):
         self._make_inputs()
         self._make_controls()
         self._lay_out()
-        label_faces(napari_viewer)
+        session_of(napari_viewer)  # the names of faces are shown from now on
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._sync)
         layers.events.removed.connect(self._sync)

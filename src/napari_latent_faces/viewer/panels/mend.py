@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container, PushButton
 
-from napari_latent_faces.viewer.encoding import MendJob
+from napari_latent_faces.viewer.fitting import MendJob
+from napari_latent_faces.viewer.layers import layer_pixels
 from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.panels.form import form_of
 from napari_latent_faces.viewer.panels.panel import JobPanel, mark_layers
@@ -113,7 +114,7 @@ class MendWidget(JobPanel):
         if faces.ndim == 2:
             return 0
         index = round(float(faces.world_to_data(self.viewer.dims.point)[-3]))
-        if not 0 <= index < len(faces.data):
+        if not 0 <= index < len(layer_pixels(faces)):
             raise ValueError(
                 f"{faces.name} has no face at this place of the slider: move it back."
             )

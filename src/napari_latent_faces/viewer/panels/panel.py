@@ -15,10 +15,10 @@ from qtpy.QtGui import QIcon, QKeySequence, QPixmap, QShortcut  # type: ignore[a
 from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QScrollArea, QSizePolicy, QWidget
 
 from napari_latent_faces.stack import harmless_lines
-from napari_latent_faces.viewer.docks import dock_of
 from napari_latent_faces.viewer.layers import ROLE_KEY
 from napari_latent_faces.viewer.panels.form import ModelChoice
-from napari_latent_faces.viewer.session import focus_of, label_faces
+from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.window import dock_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -433,7 +433,7 @@ class JobPanel(Container[Widget]):
         self.status = Label(value="")
         self._missing = ""
         self._lay_out()
-        label_faces(napari_viewer)
+        session_of(napari_viewer)  # the names of faces are shown from now on
         self._connect()
         self._sync()
 
@@ -482,7 +482,7 @@ class JobPanel(Container[Widget]):
 
     def _events(self) -> tuple[Any, ...]:
         layers = self.viewer.layers
-        models_changed = focus_of(self.viewer).models_changed
+        models_changed = session_of(self.viewer).focus.models_changed
         return layers.events.inserted, layers.events.removed, models_changed
 
     def _pictures(self, _widget: Any = None) -> list[Image]:

@@ -84,7 +84,7 @@ def test_opening_faces_names_them_in_the_viewer_that_opens_them(faces_folder, mo
     [data] = _reader.read_faces_layers(str(faces_folder))
     viewer.add_layer(napari.layers.Layer.create(*data))
     viewer.dims.set_point(0, 6)
-    assert viewer.canvas.overlays.text.text == "s2/2.png  |  subject s2  |  7 of 30"
+    assert viewer.canvas.overlays.text.text == "s2/2.png  |  subject s2  |  face 6"
 
 
 def test_a_matrix_becomes_one_layer(tmp_path, monkeypatch):

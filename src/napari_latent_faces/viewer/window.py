@@ -1,21 +1,73 @@
-"""Docks of the plugin, and the canvas below them."""
+"""What napari does in other ways from version to version, or has no public way to."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from napari_latent_faces.viewer.reader import PLUGIN
 
 if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QDockWidget
 
-__all__ = ["can_open_docks", "dock_of", "open_dock"]
+__all__ = [
+    "PLUGIN",
+    "camera_of",
+    "can_open_docks",
+    "dock_of",
+    "make_canvas_current",
+    "open_dock",
+    "settings_of",
+    "text_overlay",
+]
 
-# -- Other panels of the plugin, opened from a panel as its menu would open them -------
+PLUGIN = "napari-latent-faces"
+"""What npe2 calls this plugin."""
 
 _DISPLAY_NAME = "Latent faces"  # of the plugin, in the menus
+
+
+def settings_of(group: str) -> Any:
+    """Return a group of the plugin's settings in napari's preferences, None without them.
+
+    napari has them from 0.9 on, and only of plugins that are installed and enabled.
+    """
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:
+        return None
+    try:
+        return getattr(get_plugin_settings(PLUGIN), group)
+    except KeyError:
+        return None
+
+
+def text_overlay(viewer: napari.components.ViewerModel) -> Any:
+    """Return the words in a corner of the canvas; napari 0.9 has moved them."""
+    canvas = getattr(viewer, "canvas", None)
+    return viewer.text_overlay if canvas is None else canvas.overlays.text
+
+
+def camera_of(viewer: napari.components.ViewerModel) -> Any:
+    """Return the camera; napari 0.9 has moved it."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
+def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
+    """Make the OpenGL context of a viewer's canvas the current one, if it has a window.
+
+    napari deletes what drew a layer as soon as that is removed, in whichever context is
+    current: that of another window, which then loses its own drawings of the same numbers,
+    or that in which Qt puts this window together, which ends the process with Mesa's
+    software OpenGL.
+    """
+    window = getattr(viewer, "window", None)
+    with suppress(AttributeError, RuntimeError):  # none, or that of a window that was closed
+        window._qt_viewer.canvas.native.makeCurrent()  # type: ignore[union-attr]  # noqa: SLF001
+
+
+# -- Docks of the plugin ---------------------------------------------------------------
 
 
 def can_open_docks(viewer: napari.components.ViewerModel) -> bool:

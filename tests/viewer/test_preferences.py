@@ -21,7 +21,7 @@ def settings(plugin_settings, npe2pm, monkeypatch):
     from napari.settings import get_plugin_settings
 
     npe2pm.register(PluginManifest.from_distribution(PLUGIN))
-    monkeypatch.setattr("napari_latent_faces.viewer.session.label_current_viewer", lambda: None)
+    monkeypatch.setattr("napari_latent_faces.viewer.session.session_of_opening_viewer", lambda: None)
     return get_plugin_settings(PLUGIN)
 
 

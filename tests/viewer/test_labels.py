@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.session import label_faces
+from napari_latent_faces.viewer.session import session_of
 
 
 def shown(viewer):
@@ -18,7 +18,7 @@ def shown(viewer):
 
 def faced(stack, name="orl"):
     viewer = ViewerModel()
-    label_faces(viewer)
+    session_of(viewer)
     viewer.add_layer(Layer.create(*faces_layer(stack, name)))
     return viewer
 
@@ -26,9 +26,9 @@ def faced(stack, name="orl"):
 def test_the_overlay_follows_the_slider(stack):
     viewer = faced(stack)
     viewer.dims.set_point(0, 3)
-    assert shown(viewer) == "s1/4.png  |  subject s1  |  4 of 30"
+    assert shown(viewer) == "s1/4.png  |  subject s1  |  face 3"
     viewer.dims.set_point(0, 29)
-    assert shown(viewer) == "s6/5.png  |  subject s6  |  30 of 30"
+    assert shown(viewer) == "s6/5.png  |  subject s6  |  face 29"
 
 
 def test_the_status_bar_names_the_face_and_keeps_the_coordinates(stack):
@@ -52,7 +52,7 @@ def test_without_faces_the_overlay_is_left_alone(stack):
     viewer = ViewerModel()
     viewer.canvas.overlays.text.text = "mine"
     viewer.canvas.overlays.text.visible = True
-    label_faces(viewer)
+    session_of(viewer)
     viewer.add_image(np.zeros((5, 8, 8)))
     viewer.dims.set_point(0, 2)
     assert shown(viewer) == "mine"
@@ -88,12 +88,12 @@ def test_a_stack_with_another_step_is_counted_in_its_own_faces(stack):
     viewer = faced(stack)
     viewer.layers[0].scale = (2, 1, 1)
     viewer.dims.set_point(0, 8)
-    assert shown(viewer).endswith("5 of 30")
+    assert shown(viewer).endswith("face 4")
 
 
 def test_labelling_twice_changes_nothing_and_keeps_no_viewer_alive(stack):
     viewer = faced(stack)
-    assert label_faces(viewer) is label_faces(viewer)
+    assert session_of(viewer) is session_of(viewer)
     gone = weakref.ref(viewer)
     del viewer
     gc.collect()

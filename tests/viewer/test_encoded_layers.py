@@ -13,17 +13,10 @@ from napari_latent_faces.viewer.layers import (
     FACES_KEY,
     MODEL_KEY,
     ROLE_KEY,
+    FacesView,
     encoded_layers,
     mended_layer,
-    resized_view,
-    view_of,
 )
-
-
-def corners(layer):
-    """Return the corners of what is seen of a layer, pixels' edges included."""
-    low, high = np.asarray(layer._extent_data_augmented)
-    return np.array([layer.data_to_world(point)[-2:] for point in (low, high)])
 
 
 @pytest.fixture
@@ -35,7 +28,7 @@ def faces():
 
 def test_layers_of_encoded_faces(stack, model, faces):
     other = model.encoded(stack)
-    found = encoded_layers(stack, other, view_of(faces))
+    found = encoded_layers(stack, other, FacesView.of(faces))
     for role, name in ((ENCODED, "encoded [f]"), (ENCODED_RESIDUAL, "encoded residual [f]")):
         layer = Layer.create(*found[role])
         assert layer.name == name
@@ -49,21 +42,9 @@ def test_layers_of_encoded_faces(stack, model, faces):
     np.testing.assert_allclose(rebuilt + left, stack.images, atol=1e-3)
 
 
-def test_pictures_of_another_size_lie_level_with_the_faces(stack, model, faces):
-    view = resized_view(view_of(faces), (24, 26), (12, 10))
-    found = encoded_layers(stack, model.encoded(stack), view)
-    own = corners(faces)
-    first, second = (corners(Layer.create(*found[role])) for role in found)
-    np.testing.assert_allclose(first[:, 0], own[:, 0])
-    assert own[1, 1] < first[0, 1] < own[1, 1] + 5  # a narrow gap
-    assert first[1, 1] < second[0, 1]
-    np.testing.assert_allclose(np.diff(first, axis=0), [[48, 40]])
-
-
 def test_a_single_picture_is_flat(stack, model):
     one = ViewerModel().add_image(stack.images[0], scale=(2, 3))
-    view = view_of(one)
-    assert view.scale == (1, 2, 3)
+    view = FacesView.of(one)
     found = encoded_layers(stack[:1], model.encoded(stack[:1]), view, flat=True)
     for data in found.values():
         layer = Layer.create(*data)
@@ -75,8 +56,8 @@ def test_mended_faces_have_no_model(stack, model, faces):
     mask = np.zeros((12, 10), bool)
     mask[2] = True
     mended = drain(iter_mend(model, stack, mask, faces=[3]))
-    layer = Layer.create(*mended_layer(mended, stack, view_of(faces)))
+    layer = Layer.create(*mended_layer(mended, stack, FacesView.of(faces)))
     assert MODEL_KEY not in layer.metadata
     assert layer.metadata["names"] == stack.names
     assert layer.data is mended
-    assert Layer.create(*mended_layer(mended, stack, view_of(faces), flat=True)).ndim == 2
+    assert Layer.create(*mended_layer(mended, stack, FacesView.of(faces), flat=True)).ndim == 2

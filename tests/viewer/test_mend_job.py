@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_latent_faces.viewer.encoding import MendJob
+from napari_latent_faces.viewer.fitting import MendJob
 from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.session import focus_of
+from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
 
 
@@ -116,7 +116,7 @@ def test_mending_changes_neither_focus_nor_fit(viewer, faces, model, box, qtbot)
     results = ResultLayers(viewer, faces, ShowOptions())
     results.show_model(model)
     run(qtbot, MendJob(viewer, faces, model, viewer.add_labels(box)))
-    assert focus_of(viewer).model is model
+    assert session_of(viewer).focus.model is model
     lefts = [each.translate[-1] for each in viewer.layers if each.ndim == 3]
     assert len(set(lefts)) == 3
     ResultLayers(viewer, faces, ShowOptions()).show_model(model)

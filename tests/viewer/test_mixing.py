@@ -15,13 +15,15 @@ from napari_latent_faces.mixing.mix import mean_weights, to_pixels
 from napari_latent_faces.mixing.sampling import sample_weights
 from napari_latent_faces.viewer.layers import (
     MODEL_KEY,
+    PICTURES_KEY,
     RECIPES_KEY,
     ROLE_KEY,
     faces_layer,
-    model_layers,
 )
+from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.mixing import MixingDesk
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from tests.viewer.test_layout import overlaps
 
 
 @pytest.fixture
@@ -50,18 +52,6 @@ def wait(desk, qtbot):
     qtbot.waitUntil(lambda: not desk.is_making)
 
 
-def boxes(viewer):
-    return [(layer.name, layer.extent.world[:, -2:]) for layer in viewer.layers]
-
-
-def assert_apart(viewer):
-    found = boxes(viewer)
-    for i, (name, (low, high)) in enumerate(found):
-        for other, (low_2, high_2) in found[i + 1 :]:
-            apart = (low >= high_2).any() or (low_2 >= high).any()
-            assert apart, f"{name} overlaps {other}"
-
-
 class TestMixedFace:
     @pytest.mark.usefixtures("desk")
     def test_begins_as_the_current_face(self, viewer, model):
@@ -74,7 +64,7 @@ class TestMixedFace:
         assert layer.contrast_limits == faces.contrast_limits
         assert layer.colormap.name == faces.colormap.name
         assert viewer.layers.selection.active is faces
-        assert_apart(viewer)
+        assert overlaps(viewer) == []
 
     def test_follows_its_weights_in_the_same_layer(self, desk, viewer, model):
         layer = mixed(viewer)
@@ -152,7 +142,7 @@ class TestMixedFace:
             viewer.add_layer(Layer.create(*data))
         MixingDesk(viewer)
         assert mixed(viewer).data.shape == (12, 10)
-        assert_apart(viewer)
+        assert overlaps(viewer) == []
 
 
 class TestKeep:
@@ -163,14 +153,16 @@ class TestKeep:
         desk.mix.set_weight(2, 0.7)
         desk.keep()
         [layer] = by_role(viewer, "generated")
-        assert layer.data.shape == (2, 12, 10)
-        assert layer.data.dtype == np.uint8
-        np.testing.assert_array_equal(layer.data[1], mixed(viewer).data)
+        assert layer.ndim == 2  # a sheet: all are seen, wherever the slider is
+        made = layer.metadata[PICTURES_KEY]
+        assert (made.shape, made.dtype) == ((2, 12, 10), np.uint8)
+        np.testing.assert_array_equal(made[1], mixed(viewer).data)
+        assert np.isin(np.unique(made), np.unique(layer.data)).all()
         recipes = layer.metadata[RECIPES_KEY]
         np.testing.assert_allclose(recipes[1].weights, desk.mix.weights)
         assert [recipe.name for recipe in recipes] == ["generated 0", "generated 1"]
         assert "generated 1" in told[-1]
-        assert_apart(viewer)
+        assert overlaps(viewer) == []
 
     def test_does_not_change_with_the_mix(self, desk, viewer):
         desk.keep()
@@ -223,7 +215,8 @@ class TestMaking:
         [layer] = by_role(viewer, "generated")
         centre = {"": None, "face": 4, "mix": mean_weights(model)}[near]
         expected = sample_weights(model, 40, 3, centre, 0.8)
-        np.testing.assert_array_equal(layer.data, to_pixels(model.blend(expected), "uint8"))
+        made = to_pixels(model.blend(expected), "uint8")
+        np.testing.assert_array_equal(layer.metadata[PICTURES_KEY], made)
         made = layer.metadata[RECIPES_KEY][-1].made
         words = {"": "seed 3", "face": "0.8 close to s1/5.png", "mix": "close to a mixed face"}
         assert words[near] in made
@@ -232,7 +225,7 @@ class TestMaking:
         desk.generate(4, 0, "", 0.5)
         desk.generate(7, 0, "", 0.5)
         wait(desk, qtbot)
-        assert len(by_role(viewer, "generated")[0].data) == 4
+        assert len(by_role(viewer, "generated")[0].metadata[PICTURES_KEY]) == 4
 
     def test_cancelled_leaves_nothing(self, desk, viewer, qtbot):
         told = []
@@ -270,16 +263,25 @@ class TestMorph:
         expected = 0.75 * model.weights[2] + 0.25 * model.weights[8]
         np.testing.assert_allclose(desk.mix.weights, expected, rtol=1e-6)
 
-    def test_becomes_a_stack(self, desk, viewer, model, qtbot):
+    @pytest.mark.parametrize("as_stack", [False, True])
+    def test_is_added_as_a_sheet_or_a_stack(self, desk, viewer, model, qtbot, as_stack):
+        viewer.dims.set_point(0, 25)  # beyond the frames
+        desk.as_stack = as_stack
         desk.add_morph(2, 8, 11)
         wait(desk, qtbot)
         [layer] = by_role(viewer, "morph")
+        assert overlaps(viewer) == []
+        assert viewer.dims.point[0] == (0 if as_stack else 25)
+        if not as_stack:
+            assert layer.ndim == 2
+            desk.as_stack = True  # the same frames, one behind another
+            [layer] = by_role(viewer, "morph")
         assert layer.data.shape == (11, 12, 10)
         for frame, face in ((0, 2), (-1, 8)):
             expected = to_pixels(model.reconstruct(face), "uint8").astype(int)
             assert np.abs(layer.data[frame] - expected).max() <= 1
         assert layer.metadata[RECIPES_KEY][0].made == "morph from s1/3.png to s2/4.png"
-        assert_apart(viewer)
+        assert overlaps(viewer) == []
 
 
 def test_two_viewers_mix_apart(desk, viewer, stack, model):

@@ -5,6 +5,7 @@ import pytest
 
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.viewer import layers
+from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.writer import write_model_layers
 
 
@@ -24,7 +25,7 @@ def test_any_result_layer_writes_the_model(stack, model, tmp_path):
 
 
 def test_all_layers_of_a_fit_write_one_file(model, tmp_path):
-    found = layers.model_layers(model, "m")
+    found = model_layers(model, "m")
     assert write_model_layers(str(tmp_path / "m.NPZ"), found) == [str(tmp_path / "m.NPZ")]
 
 
@@ -38,6 +39,6 @@ def test_other_layers_are_refused_by_name(model, tmp_path):
 def test_results_of_two_fits_are_refused(model, tmp_path):
     from dataclasses import replace
 
-    found = [*layers.model_layers(model, "a"), *layers.model_layers(replace(model), "b")]
+    found = [*model_layers(model, "a"), *model_layers(replace(model), "b")]
     with pytest.raises(ValueError, match="different fits"):
         write_model_layers(str(tmp_path / "m.npz"), found)

@@ -20,9 +20,10 @@ from napari.utils.interactions import (
 from napari_latent_faces.explaining import prominence
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.tiles import Tiles, gallery_columns, montage
-from napari_latent_faces.viewer.layers import faces_layer, model_layers
+from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.session import focus_of, galleries_of, label_faces
+from napari_latent_faces.viewer.session import session_of
 
 
 @pytest.fixture
@@ -80,27 +81,27 @@ def click(viewer, position, moved=0, **kwargs):
 
 
 def test_it_is_plain_until_asked_to_follow(viewer, shown, model):
-    focus_of(viewer).go_to_face(3)
+    session_of(viewer).focus.go_to_face(3)
     np.testing.assert_array_equal(shown.data, plain(model))
 
 
 def test_brightness_follows_the_weights_of_the_face(viewer, shown, model):
-    galleries_of(viewer).mode = "brightness"
+    session_of(viewer).galleries.mode = "brightness"
     for face in (0, 7, 20):
-        focus_of(viewer).go_to_face(face)
+        session_of(viewer).focus.go_to_face(face)
         level = prominence(model.weights[face])
         for i in range(model.n_components):
             seen = tile(shown, model, i)
             np.testing.assert_allclose(seen / seen.max(), model.components[i], atol=1e-6)
             assert seen.max() == pytest.approx(0.06 + 0.94 * level[i], abs=1e-6)
-    galleries_of(viewer).mode = "off"
+    session_of(viewer).galleries.mode = "off"
     np.testing.assert_array_equal(shown.data, plain(model))
 
 
 def test_a_border_follows_the_weights_of_the_face(viewer, shown, model):
-    galleries_of(viewer).mode = "border"
+    session_of(viewer).galleries.mode = "border"
     for face in (0, 7):
-        focus_of(viewer).go_to_face(face)
+        session_of(viewer).focus.go_to_face(face)
         level = prominence(model.weights[face])
         for i in range(model.n_components):
             seen = tile(shown, model, i)
@@ -109,23 +110,23 @@ def test_a_border_follows_the_weights_of_the_face(viewer, shown, model):
 
 
 def test_the_screen_is_told_only_when_something_has_changed(viewer, shown):
-    galleries_of(viewer).mode = "brightness"
+    session_of(viewer).galleries.mode = "brightness"
     told = []
     shown.events.set_data.connect(told.append)
-    focus_of(viewer).go_to_face(2)
+    session_of(viewer).focus.go_to_face(2)
     assert len(told) == 1
-    galleries_of(viewer).refresh()
-    galleries_of(viewer).mode = "brightness"
+    session_of(viewer).galleries.refresh()
+    session_of(viewer).galleries.mode = "brightness"
     assert len(told) == 1
 
 
 def test_an_unknown_mode_is_refused(viewer):
     with pytest.raises(ValueError, match="off, brightness, border, got 'glow'"):
-        galleries_of(viewer).mode = "glow"
+        session_of(viewer).galleries.mode = "glow"
 
 
 def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, model):
-    focus = focus_of(viewer)
+    focus = session_of(viewer).focus
     click(viewer, place(shown, model, 2))
     assert focus.component == 2
     assert (tile(shown, model, 2)[0] == 1).all()
@@ -139,9 +140,9 @@ def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, mod
 
 
 def test_the_chosen_tile_keeps_its_mark_when_the_face_changes(viewer, shown, model):
-    galleries_of(viewer).mode = "brightness"
-    focus_of(viewer).select_component(1)
-    focus_of(viewer).go_to_face(9)
+    session_of(viewer).galleries.mode = "brightness"
+    session_of(viewer).focus.select_component(1)
+    session_of(viewer).focus.go_to_face(9)
     assert (tile(shown, model, 1)[0] == 1).all()
 
 
@@ -150,7 +151,7 @@ def test_the_chosen_tile_keeps_its_mark_when_the_face_changes(viewer, shown, mod
 )
 def test_what_is_no_click_chooses_nothing(viewer, shown, model, how):
     click(viewer, place(shown, model, 1), **how)
-    assert focus_of(viewer).component is None
+    assert session_of(viewer).focus.component is None
 
 
 def test_beside_the_tiles_hidden_or_while_drawing_nothing_is_chosen(viewer, shown, model):
@@ -161,12 +162,12 @@ def test_beside_the_tiles_hidden_or_while_drawing_nothing_is_chosen(viewer, show
     shown.visible = True
     viewer.add_shapes(ndim=3).mode = "add_rectangle"
     click(viewer, place_of_one)
-    assert focus_of(viewer).component is None
+    assert session_of(viewer).focus.component is None
 
 
 def test_the_status_bar_tells_what_is_under_the_mouse(viewer, shown, model):
-    label_faces(viewer)
-    focus_of(viewer).go_to_face(4)
+    session_of(viewer)
+    session_of(viewer).focus.go_to_face(4)
     mouse_move_callbacks(viewer, mouse("move", place(shown, model, 1)))
     viewer.status = {"layer_base": "orl", "coordinates": "[4 3 2]: 17"}
     told = viewer.status["coordinates"]
@@ -185,81 +186,82 @@ def test_it_says_no_more_when_the_mouse_has_left(viewer, shown, model):
     mouse_move_callbacks(viewer, mouse("move", place(shown, model, 1)))
     viewer.status = ""
     viewer.status = {"coordinates": "[0 0 0]"}
-    assert viewer.status["coordinates"] == "[0 0 0]"
+    assert viewer.status["coordinates"].endswith("  [0 0 0]")
+    assert "component" not in viewer.status["coordinates"]
 
 
 def test_a_running_fit_keeps_its_preview(viewer, stack, shown, model):
-    galleries_of(viewer).mode = "brightness"
-    focus_of(viewer).go_to_face(1)
+    session_of(viewer).galleries.mode = "brightness"
+    session_of(viewer).focus.go_to_face(1)
     before = shown.data.copy()
     results = ResultLayers(viewer, viewer.layers["orl"], ShowOptions())
     results.show_step(model.components[::-1])
     preview = shown.data.copy()
-    focus_of(viewer).go_to_face(2)
+    session_of(viewer).focus.go_to_face(2)
     click(viewer, place(shown, model, 0))
     np.testing.assert_array_equal(shown.data, preview)
-    assert focus_of(viewer).component is None
+    assert session_of(viewer).focus.component is None
     results.discard()
     # it has caught up with the slider
     assert not np.array_equal(shown.data, before, equal_nan=True)
-    focus_of(viewer).go_to_face(1)
+    session_of(viewer).focus.go_to_face(1)
     np.testing.assert_allclose(shown.data, before)
 
 
 def test_the_next_fit_s_gallery_follows_as_well(viewer, stack, shown):
-    galleries_of(viewer).mode = "brightness"
-    focus_of(viewer).select_component(1)
+    session_of(viewer).galleries.mode = "brightness"
+    session_of(viewer).focus.select_component(1)
     other = fit(stack, n_components=5, max_iter=5, tol=0)
     assert show(viewer, "orl", other) is shown
-    focus_of(viewer).go_to_face(3)
+    session_of(viewer).focus.go_to_face(3)
     level = prominence(other.weights[3])
     for i in range(5):
         assert tile(shown, other, i).max() == pytest.approx(0.06 + 0.94 * level[i], abs=1e-6)
     click(viewer, place(shown, other, 4))
-    assert focus_of(viewer).component == 4
+    assert session_of(viewer).focus.component == 4
 
 
 def test_of_two_galleries_only_the_one_in_focus_follows(viewer, stack, shown, model):
-    galleries_of(viewer).mode = "brightness"
+    session_of(viewer).galleries.mode = "brightness"
     viewer.add_layer(Layer.create(*faces_layer(stack, "other")))
     viewer.layers["other"].translate = (0, 0, 100)
     other = fit(stack, n_components=4, max_iter=5, tol=0)
     theirs = show(viewer, "other", other)
-    assert focus_of(viewer).model is other
+    assert session_of(viewer).focus.model is other
     np.testing.assert_array_equal(shown.data, plain(model))
     click(viewer, place(shown, model, 2))  # now it is about the first
-    assert focus_of(viewer).model is model
-    assert focus_of(viewer).component == 2
+    assert session_of(viewer).focus.model is model
+    assert session_of(viewer).focus.component == 2
     np.testing.assert_array_equal(theirs.data, plain(other))
 
 
 def test_a_model_from_a_file_is_followed_in_its_own_viewer_only(model):
     viewers = [ViewerModel(), ViewerModel()]
     for viewer in viewers:
-        galleries_of(viewer)
+        session_of(viewer).galleries
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))
     first, second = viewers
-    galleries_of(first).mode = "brightness"
-    focus_of(first).go_to_face(2)
+    session_of(first).galleries.mode = "brightness"
+    session_of(first).focus.go_to_face(2)
     gallery = first.layers["latent faces [m]"]
     click(first, place(gallery, model, 0))
-    assert focus_of(first).component == 0
-    assert focus_of(second).component is None
+    assert session_of(first).focus.component == 0
+    assert session_of(second).focus.component is None
     np.testing.assert_array_equal(second.layers["latent faces [m]"].data, plain(model))
 
 
 def test_a_picture_that_the_user_has_put_there_is_left_alone(viewer, shown, model):
     shown.data = np.random.default_rng(0).random(shown.data.shape)
     before = shown.data.copy()
-    galleries_of(viewer).mode = "border"
-    focus_of(viewer).select_component(1)
+    session_of(viewer).galleries.mode = "border"
+    session_of(viewer).focus.select_component(1)
     np.testing.assert_array_equal(shown.data, before)
 
 
 def test_a_closed_viewer_is_forgotten(model):
     viewer = ViewerModel()
-    galleries_of(viewer)
+    session_of(viewer).galleries
     viewer.add_layer(Layer.create(*model_layers(model, "m")[0]))
     gone = ref(viewer)
     del viewer

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 
+from napari_latent_faces.computed import LazyReconstruction, LazyResidual
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.viewer.layers import LazyReconstruction, LazyResidual
 from tests.conftest import blobs
 
 PICTURES = np.round(blobs()[0] * 255).astype(np.uint8)

@@ -14,7 +14,7 @@ from napari_latent_faces.viewer.layers import (
     gallery_layer,
 )
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.session import galleries_of
+from napari_latent_faces.viewer.session import session_of
 
 
 @pytest.fixture
@@ -127,13 +127,13 @@ def test_another_result_takes_the_gallery_in_which_a_fit_forms(viewer, stack, mo
 
 
 def test_a_new_gallery_follows_the_face_at_once(viewer, model):
-    galleries_of(viewer).mode = "border"
+    session_of(viewer).galleries.mode = "border"
     shown = results(viewer)
     shown.show_step(model.components)
     shown.show_model(model)
     gallery = viewer.layers["latent faces [orl]"]
     found = gallery.data.copy()
-    galleries_of(viewer).mode = "off"
+    session_of(viewer).galleries.mode = "off"
     assert not np.array_equal(gallery.data, found, equal_nan=True)
 
 

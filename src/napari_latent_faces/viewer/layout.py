@@ -1,0 +1,323 @@
+"""Where results lie: beside and below the faces that they belong to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.stack import harmless
+from napari_latent_faces.tiles import GAP
+from napari_latent_faces.viewer.layers import (
+    FACES_KEY,
+    MODEL_KEY,
+    ROLE_KEY,
+    SPAN_KEY,
+    FacesView,
+    gallery_layer,
+    layer_pixels,
+    reconstruction_layer,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import napari
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.viewer.layers import LayerData
+
+__all__ = [
+    "HIDDEN_KEY",
+    "PREVIEW",
+    "Caption",
+    "Item",
+    "arrange",
+    "arranged",
+    "captions",
+    "model_layers",
+]
+
+PREVIEW = "preview"
+"""Role of the gallery of a running fit."""
+HIDDEN_KEY = "latent_faces_hidden"
+"""Key of the metadata of a layer that was hidden for another one, not by the user."""
+
+# in the order in which they lie: one picture a face, to the right of it
+_BESIDE = (
+    "reconstruction",
+    "residual",
+    "components",
+    "encoded",
+    "encoded residual",
+    "mended",
+    "mixed",
+    "generated",
+    "morph",
+)
+_SHEETS = ("gallery", PREVIEW, "generated", "morph")  # flat: below the row of the faces
+_CAPTION = 0.13  # of a face's height: room for the words below it
+
+
+# -- One stack and its results, in pixels of the faces ---------------------------------
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture to be placed.
+
+    Parameters
+    ----------
+    height, width : int
+        Its size in pixels.
+    span : float, optional
+        How many faces wide it is shown, below the row of the faces; by default it lies in
+        that row and is as tall as the faces.
+    """
+
+    height: int
+    width: int
+    span: float | None = None
+
+
+def arranged(size: tuple[int, int], items: Sequence[Item]) -> list[tuple[float, float, float]]:
+    """Return where pictures lie beside and below faces, without overlap or holes.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width of the faces.
+    items : sequence of Item
+        The pictures in their order.
+
+    Returns
+    -------
+    list of tuple
+        Zoom of the pixels, and y and x of the upper left corner, in pixels of the faces
+        whose upper left corner is (0, 0).
+    """
+    h, w = size
+    gap = GAP * w
+    places: dict[int, tuple[float, float, float]] = {}
+    x = w + gap
+    for i, item in enumerate(items):
+        if item.span is None:
+            zoom = h / item.height
+            places[i] = zoom, 0.0, x
+            x += zoom * item.width + gap
+    row_width = x - gap
+    y, x, tallest = h * (1 + _CAPTION), 0.0, 0.0
+    for i, item in enumerate(items):
+        if item.span is not None:
+            width = item.span * (w + gap) - gap
+            if x > 0 and x + width > row_width * 1.001:
+                y, x, tallest = y + tallest + h * _CAPTION, 0.0, 0.0
+            zoom = width / item.width
+            places[i] = zoom, y, x
+            x += width + gap
+            tallest = max(tallest, zoom * item.height)
+    return [places[i] for i in range(len(items))]
+
+
+def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
+    """Return gallery and reconstruction of a model without its faces, as from a file.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    name : str
+        What the names of the layers have in brackets.
+
+    Returns
+    -------
+    list of tuple
+        Layer data: array, keyword arguments and ``"image"``.
+    """
+    view = FacesView(harmless(name), (0.0, model.scale))
+    gallery = gallery_layer(model, view)
+    height, width = gallery[0].shape[:2]
+    item = Item(height, width, gallery[1]["metadata"][SPAN_KEY])
+    [place] = arranged(model.components.shape[1:3], [item])
+    gallery[1].update(view.at(2, *place))
+    return [gallery, reconstruction_layer(model, view)]
+
+
+# -- All results of a viewer -----------------------------------------------------------
+
+
+@dataclass
+class _Block:
+    """A layer, mostly of faces, and the results around it in their order."""
+
+    anchor: Any
+    results: list[Any]
+    belongings: list[Any]  # what else moves with the faces: masks
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return _size(self.anchor)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Words below a picture.
+
+    Parameters
+    ----------
+    y, x : float
+        Its lower left corner in the viewer.
+    words : str
+        What the picture is.
+    """
+
+    y: float
+    x: float
+    words: str
+
+
+def arrange(viewer: napari.components.ViewerModel) -> None:
+    """Put all results of a viewer where they belong, in the transform of their faces.
+
+    Stacks that lie on one another with their results are moved apart. No layer is added,
+    removed or reordered.
+    """
+    taken: list[NDArray[Any]] = []
+    for block in _blocks(viewer):
+        _place(block)
+        box = _box(block)
+        if any(_overlap(box, other) for other in taken):
+            right = max(other[1, 1] for other in taken)
+            gap = 3 * GAP * (box[1, 1] - box[0, 1]) / max(1, len(block.results))
+            _move(block, right + gap - box[0, 1])
+            _place(block)
+            box = _box(block)
+        taken.append(box)
+
+
+def captions(viewer: napari.components.ViewerModel) -> list[Caption]:
+    """Return the captions of all faces with results, and of these."""
+    found = []
+    for block in _blocks(viewer):
+        for layer in (block.anchor, *block.results):
+            if layer.visible and layer.ndim >= 2:
+                corner = np.zeros(layer.ndim)
+                corner[-2:] = _size(layer)[0] - 0.5, -0.5
+                y, x = layer.data_to_world(corner)[-2:]
+                found.append(Caption(float(y), float(x), _words(layer)))
+    return found
+
+
+def _words(layer: Any) -> str:
+    role = layer.metadata.get(ROLE_KEY)
+    if role is None:
+        return "face" if layer.ndim > 2 else "picture"
+    words = {"gallery": "latent faces", PREVIEW: "latent faces", "components": "latent faces"}
+    method = "" if MODEL_KEY not in layer.metadata else layer.metadata[MODEL_KEY].params.method
+    return words.get(role, role) + (f", {method}" if method not in {"", "nmf"} else "")
+
+
+def _blocks(viewer: napari.components.ViewerModel) -> list[_Block]:
+    """Return all faces with their results, those with the oldest results first."""
+    by_id = {str(layer.unique_id): layer for layer in viewer.layers}
+    groups: defaultdict[str, list[Any]] = defaultdict(list)
+    for layer in viewer.layers:
+        if layer.metadata.get(ROLE_KEY) in {*_BESIDE, *_SHEETS}:
+            groups[_home(layer, by_id)].append(layer)
+    blocks = []
+    for key, layers in groups.items():
+        shown = [each for each in layers if each.visible or HIDDEN_KEY not in each.metadata]
+        shown.sort(key=_order)
+        anchor = by_id.get(key)
+        if anchor is None:  # the faces are not here: what is left keeps together
+            anchor = next((layer for layer in shown if not _is_sheet(layer)), None)
+            shown = [layer for layer in shown if layer is not anchor]
+        if anchor is not None:
+            belongings = [
+                layer
+                for layer in viewer.layers
+                if layer.metadata.get(FACES_KEY) == key and ROLE_KEY not in layer.metadata
+            ]
+            blocks.append(_Block(anchor, shown, belongings))
+    return blocks
+
+
+def _home(layer: Any, by_id: dict[str, Any]) -> str:
+    """Return a key that is the same for all results that lie around one layer."""
+    key = str(layer.metadata.get(FACES_KEY, ""))
+    if not key:
+        return f"model {id(layer.metadata.get(MODEL_KEY))}"
+    owner = by_id.get(key)
+    # what is made from a model that was opened without its faces lies beside its results
+    return key if owner is None or ROLE_KEY not in owner.metadata else _home(owner, by_id)
+
+
+def _order(layer: Any) -> int:
+    role = layer.metadata[ROLE_KEY]
+    return _SHEETS.index(role) if _is_sheet(layer) else _BESIDE.index(role)
+
+
+def _is_sheet(layer: Any) -> bool:
+    return layer.ndim == 2 and layer.metadata[ROLE_KEY] in _SHEETS
+
+
+def _size(layer: Any) -> tuple[int, int]:
+    """Return height and width of a layer's pictures in pixels."""
+    pixels = layer_pixels(layer)
+    height, width = pixels.shape[layer.ndim - 2 : layer.ndim]
+    return int(height), int(width)
+
+
+def _place(block: _Block) -> None:
+    view = FacesView.of(block.anchor)
+    items = [
+        Item(*_size(layer), layer.metadata.get(SPAN_KEY, 2.0) if _is_sheet(layer) else None)
+        for layer in block.results
+    ]
+    places = arranged(block.size, items)
+    for layer, place in zip(block.results, places, strict=True):
+        _transform(layer, view.at(layer.ndim, *place))
+
+
+def _transform(layer: Any, wanted: dict[str, Any]) -> None:
+    """Set what differs: each setting has napari go through all layers."""
+    for name, value in wanted.items():
+        own = getattr(layer, name)
+        own = own.affine_matrix if name == "affine" else own
+        same = (
+            tuple(map(str, own)) == tuple(map(str, value))
+            if name == "units"
+            else np.shape(own) == np.shape(value) and np.allclose(own, value)
+        )
+        if not same:
+            setattr(layer, name, value)
+
+
+def _move(block: _Block, right: float) -> None:
+    """Move faces, and what is painted on them, in the viewer."""
+    for layer in (block.anchor, *block.belongings):
+        onto = np.array(layer.affine.affine_matrix)[-3:-1, -3:-1]
+        translate = np.array(layer.translate, float)
+        translate[-2:] += np.linalg.solve(onto, [0.0, right])
+        layer.translate = translate
+
+
+def _box(block: _Block) -> NDArray[Any]:
+    """Return lowest and highest y and x of a block in the viewer."""
+    corners = []
+    for layer in (block.anchor, *block.results):
+        height, width = _size(layer)
+        for y in (-0.5, height - 0.5):
+            for x in (-0.5, width - 0.5):
+                corner = np.zeros(layer.ndim)
+                corner[-2:] = y, x
+                corners.append(layer.data_to_world(corner)[-2:])
+    return np.array([np.min(corners, axis=0), np.max(corners, axis=0)])
+
+
+def _overlap(box: NDArray[Any], other: NDArray[Any]) -> bool:
+    low, high = np.maximum(box[0], other[0]), np.minimum(box[1], other[1])
+    return bool((high - low > 1e-6 * np.abs(other[1] - other[0])).all())

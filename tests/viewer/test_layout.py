@@ -1,0 +1,340 @@
+"""Where results lie: beside and below their faces, on nothing else, and in view."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.utils._proxies import ReadOnlyWrapper
+from napari.utils.interactions import mouse_wheel_callbacks
+
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.params import PCAParams
+from napari_latent_faces.viewer.fitting import EncodeJob, MendJob
+from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.layout import Item, arranged, model_layers
+from napari_latent_faces.viewer.marks import add_mask
+from napari_latent_faces.viewer.mixing import MixingDesk
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import session_of
+from tests.jobs import run
+
+item = st.builds(
+    Item, st.integers(1, 300), st.integers(1, 300), st.none() | st.floats(0.5, 5)
+)
+
+
+def box(layer):
+    """Return lowest and highest y and x of a layer in the viewer, edges of pixels included."""
+    h, w = (layer.data[0] if layer.multiscale else layer.data).shape[-2:]
+    front = [0.0] * (layer.ndim - 2)
+    corners = [(y, x) for y in (-0.5, h - 0.5) for x in (-0.5, w - 0.5)]
+    found = [layer.data_to_world((*front, *corner))[-2:] for corner in corners]
+    return np.array([np.min(found, axis=0), np.max(found, axis=0)])
+
+
+def overlaps(viewer):
+    """Return the names of each two shown results that lie on one another, or on faces."""
+    shown = [
+        layer
+        for layer in viewer.layers
+        if layer.visible and (layer.metadata.get(ROLE_KEY, "captions") != "captions")
+    ]
+    keys = {layer.metadata[FACES_KEY] for layer in shown}
+    shown += [layer for layer in viewer.layers if str(layer.unique_id) in keys - {""}]
+    return [
+        (one.name, other.name)
+        for i, one in enumerate(shown)
+        for other in shown[:i]
+        if one is not other and lie_on_one_another(box(one), box(other))
+    ]
+
+
+def lie_on_one_another(box, other):
+    return (np.minimum(box[1], other[1]) - np.maximum(box[0], other[0]) > 1e-6).all()
+
+
+@given(st.tuples(st.integers(1, 200), st.integers(1, 200)), st.lists(item, max_size=9))
+def test_pictures_never_overlap_and_leave_no_holes(size, items):
+    h, w = size
+    places = arranged(size, items)
+    boxes = [np.array([[0, 0], size], float)]
+    for each, (zoom, y, x) in zip(items, places, strict=True):
+        corner = np.array([y, x])
+        boxes.append(np.array([corner, corner + zoom * np.array([each.height, each.width])]))
+        assert (boxes[-1][0] >= 0).all()
+        if each.span is None:  # as tall as the faces, level with them
+            assert (boxes[-1][:, 0] == pytest.approx([0, h]), y) == (True, 0)
+    for i, one in enumerate(boxes):
+        assert not any(lie_on_one_another(one, other) for other in boxes[:i])
+    row = [boxes[0], *(b for b, each in zip(boxes[1:], items, strict=True) if not each.span)]
+    for one, other in zip(row, row[1:], strict=False):
+        assert other[0, 1] - one[1, 1] == pytest.approx(0.04 * w)
+
+
+@pytest.fixture
+def viewer(empty_viewer, stack):
+    empty_viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    return empty_viewer
+
+
+def show(viewer, name, model, method=None, **options):
+    args = () if method is None else (method,)
+    layer = viewer.layers[name]
+    ResultLayers(viewer, layer, ShowOptions(**options), *args).show_model(model)
+
+
+def by_role(viewer, role):
+    return next(layer for layer in viewer.layers if layer.metadata.get(ROLE_KEY) == role)
+
+
+@pytest.fixture
+def pca(stack):
+    return fit(stack, PCAParams(n_components=3))
+
+
+def test_everything_at_once_lies_apart_and_close(viewer, stack, model, pca, qtbot):
+    faces = viewer.layers["orl"]
+    faces.scale, faces.translate, faces.rotate = (1, 2, 3), (0, 40, -7), [0, 0, 0]
+    show(viewer, "orl", pca, PCAParams)
+    show(viewer, "orl", model, residual=True)
+    show(viewer, "orl", model, slider=True, update=False)
+    mask = add_mask(viewer, faces)
+    mask.data[2:5, 3:6] = 1
+    for job in (EncodeJob(viewer, faces, model), MendJob(viewer, faces, model, mask)):
+        run(qtbot, job)
+    desk = MixingDesk(viewer)
+    desk.keep()
+    for k in (2, 9):
+        show(viewer, "orl", fit(stack, n_components=k, max_iter=5, tol=0), residual=True)
+        assert overlaps(viewer) == []
+    desk.generate(30, 0, "", 0.5)
+    desk.as_stack = True
+    qtbot.waitUntil(lambda: not desk.is_making)
+    assert overlaps(viewer) == []
+    assert by_role(viewer, "generated").ndim == 3
+    # no hole: what is beside the faces stands next to its neighbour
+    row = sorted(
+        (box(each)[:, 1].tolist() for each in viewer.layers
+         if each.visible and box(each)[0, 0] == pytest.approx(box(faces)[0, 0])
+         and each is not mask),
+    )  # fmt: skip
+    assert len(row) == 9
+    gaps = [after[0] - before[1] for before, after in zip(row, row[1:], strict=False)]
+    assert gaps == pytest.approx([0.04 * 10 * 3] * len(gaps))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        {"scale": (1, 2, 0.5)},
+        {"translate": (3, -20, 70), "scale": (2, 2, 2)},
+        {"rotate": [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]], "units": ("s", "um", "um")},
+        {"affine": [[1, 0, 0, 0], [0, 0.9, 0.2, 5], [0, 0, 1.1, -3], [0, 0, 0, 1]]},
+        {"shear": [0, 0, 0.3]},
+    ],
+    ids=lambda known: next(iter(known)),
+)
+def test_results_follow_a_transform_of_the_faces_that_is_made_later(
+    viewer, stack, model, transform
+):
+    show(viewer, "orl", model, residual=True)
+    faces = viewer.layers["orl"]
+    for name, value in transform.items():
+        setattr(faces, name, value)
+    if "units" in transform:
+        for layer in list(viewer.layers)[1:]:
+            assert layer.units != faces.units
+    show(viewer, "orl", model, residual=True)
+    rebuilt = viewer.layers["reconstruction [orl]"]
+    across = [np.diff([layer.data_to_world((0, 0, 0)), layer.data_to_world((1, 5, 7))], axis=0)
+              for layer in (faces, rebuilt)]  # fmt: skip
+    np.testing.assert_allclose(*across, atol=1e-9)
+    assert rebuilt.units == faces.units
+    # level with the faces: as far to the right as a pixel of theirs would be
+    corner = rebuilt.data_to_world((0, -0.5, -0.5))
+    np.testing.assert_allclose(corner, faces.data_to_world((0, -0.5, 9.5 + 0.4)), atol=1e-9)
+    below = viewer.layers["latent faces [orl]"].data_to_world((-0.5, -0.5))
+    expected = faces.data_to_world((0, 12 * 1.13 - 0.5, -0.5))[1:]
+    np.testing.assert_allclose(below, expected, atol=1e-2)
+
+
+def test_two_stacks_fitted_lie_beside_each_other_with_their_masks(viewer, stack, model):
+    show(viewer, "orl", model)
+    viewer.add_layer(Layer.create(*faces_layer(stack, "other")))
+    other = viewer.layers["other"]
+    mask = add_mask(viewer, other)
+    mine = viewer.add_labels(np.zeros((12, 10), int), name="mine")
+    before = box(viewer.layers["orl"])
+    show(viewer, "other", model, residual=True)
+    assert overlaps(viewer) == []
+    np.testing.assert_array_equal(box(viewer.layers["orl"]), before)
+    assert box(other)[0, 1] > box(viewer.layers["reconstruction [orl]"])[1, 1]
+    np.testing.assert_allclose(box(mask), box(other))
+    np.testing.assert_allclose(box(mine), before)  # nobody said that it is about the other
+    place = box(other)
+    show(viewer, "orl", model, residual=True)  # wider than before
+    assert overlaps(viewer) == []
+    assert box(other)[0, 1] > place[0, 1]
+
+
+def test_pictures_of_another_size_are_as_tall_as_their_faces(viewer, model, qtbot):
+    large = viewer.add_image(
+        np.ones((3, 24, 26), np.uint8), scale=(1, 2, 2), translate=(0, 7, 90), name="large"
+    )
+    run(qtbot, EncodeJob(viewer, large, model))
+    own, encoded = box(large), box(viewer.layers["encoded [large]"])
+    np.testing.assert_allclose(encoded[:, 0], own[:, 0])
+    assert encoded[0, 1] == pytest.approx(own[1, 1] + 0.04 * 52)
+    assert overlaps(viewer) == []
+
+
+def test_models_opened_from_files_lie_beside_each_other(model, empty_viewer):
+    session = session_of(empty_viewer)
+    for name in "ab":
+        for data in model_layers(fit(model.reconstruct(), n_components=2, tol=0, max_iter=3), name):
+            empty_viewer.add_layer(Layer.create(*data))
+    assert overlaps(empty_viewer)
+    session.results_changed()
+    assert overlaps(empty_viewer) == []
+
+
+def test_a_hole_is_closed_when_a_result_is_removed(viewer, model, qtbot):
+    show(viewer, "orl", model, residual=True)
+    place = box(viewer.layers["reconstruction [orl]"])
+    viewer.layers.remove("reconstruction [orl]")
+    moved = viewer.layers["residual [orl]"]
+    qtbot.waitUntil(lambda: np.allclose(box(moved), place))
+
+
+def test_what_the_user_hides_keeps_its_place_and_other_methods_make_room(
+    viewer, model, pca, qtbot
+):
+    show(viewer, "orl", model, residual=True)
+    place = box(viewer.layers["residual [orl]"])
+    viewer.layers["reconstruction [orl]"].visible = False
+    show(viewer, "orl", model, residual=True)
+    np.testing.assert_array_equal(box(viewer.layers["residual [orl]"]), place)
+    show(viewer, "orl", pca, PCAParams)
+    old = viewer.layers["residual [orl]"]
+    assert not old.visible
+    assert overlaps(viewer) == []
+    old.visible = True  # both methods at once: side by side
+    qtbot.waitUntil(lambda: overlaps(viewer) == [])
+
+
+class TestView:
+    def is_in_view(self, viewer):
+        """Tell whether all lies in the middle of the canvas, and is as large as it can be."""
+        low, high = viewer.layers.extent.world[:, -2:]
+        camera = viewer.scene.camera
+        middle = np.allclose(camera.center[-2:], (low + high) / 2, atol=0.5)
+        share = (high - low) * camera.zoom / np.array(viewer.canvas.size)
+        return middle and 0.5 < share.max() <= 1
+
+    def test_a_result_and_a_refit_bring_everything_into_view(self, viewer, stack, model):
+        viewer.scene.camera.zoom = 1e-3
+        show(viewer, "orl", model)
+        assert self.is_in_view(viewer)
+        viewer.scene.camera.zoom = 1e-3
+        show(viewer, "orl", fit(stack, n_components=12, max_iter=3, tol=0), residual=True)
+        assert self.is_in_view(viewer)
+        assert viewer.layers.selection.active is viewer.layers["orl"]
+
+    def test_not_while_the_user_has_zoomed_by_hand(self, viewer, model):
+        show(viewer, "orl", model)
+        wheel = SimpleNamespace(modifiers=(), delta=(0, 1), type="wheel", native=None)
+        mouse_wheel_callbacks(viewer, ReadOnlyWrapper(wheel))
+        viewer.scene.camera.zoom, viewer.scene.camera.center = 9.0, (0, 1, 2)
+        show(viewer, "orl", model, residual=True)
+        assert (viewer.scene.camera.zoom, viewer.scene.camera.center) == (9.0, (0, 1, 2))
+        viewer.reset_view()  # Home
+        viewer.scene.camera.zoom = 1e-3
+        show(viewer, "orl", model)
+        assert self.is_in_view(viewer)
+
+    def test_a_shorter_stack_opened_shows_its_last_face(self, viewer, stack, qtbot):
+        session_of(viewer)
+        viewer.dims.set_point(0, 29)
+        viewer.add_layer(Layer.create(*faces_layer(stack[:7], "few")))
+        qtbot.waitUntil(lambda: viewer.dims.point[0] == 6)
+
+
+class TestCaptions:
+    def words(self, viewer):
+        layer = by_role(viewer, "captions")
+        return dict(zip(layer.text.values.tolist(), layer.data.tolist(), strict=True))
+
+    def there(self, viewer, qtbot, *words):
+        def is_there():
+            roles = [layer.metadata.get(ROLE_KEY) for layer in viewer.layers]
+            return "captions" in roles and set(self.words(viewer)) == set(words)
+
+        qtbot.waitUntil(is_there)
+
+    def test_stand_below_each_picture(self, viewer, stack, model, pca, qtbot):
+        active = viewer.layers["orl"]
+        show(viewer, "orl", model, residual=True)
+        self.there(viewer, qtbot, "face", "reconstruction", "residual", "latent faces")
+        assert viewer.layers.selection.active is active
+        place = self.words(viewer)["residual"]
+        np.testing.assert_allclose(place, box(viewer.layers["residual [orl]"])[[1, 0], [0, 1]])
+        MixingDesk(viewer)
+        self.there(
+            viewer, qtbot, "face", "reconstruction", "residual", "latent faces", "mixed"
+        )
+        viewer.layers.remove("residual [orl]")
+        viewer.layers.remove("mixed face [orl]")
+        self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
+        show(viewer, "orl", pca, PCAParams)
+        self.there(viewer, qtbot, "face", "reconstruction, pca", "latent faces, pca")
+        viewer.theme = "light"
+        colour = lambda: by_role(viewer, "captions").text.color.constant[:3].tolist()  # noqa: E731
+        qtbot.waitUntil(lambda: colour() == [0, 0, 0])
+
+    def test_go_with_the_last_result(self, viewer, model, qtbot):
+        show(viewer, "orl", model)
+        self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
+        viewer.layers.remove("latent faces [orl]")
+        viewer.layers.remove("reconstruction [orl]")
+        qtbot.waitUntil(lambda: len(viewer.layers) == 1)
+
+    def test_a_user_who_removes_them_is_rid_of_them(self, viewer, model, qtbot):
+        show(viewer, "orl", model)
+        self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
+        viewer.layers.remove("captions")
+        show(viewer, "orl", model, residual=True)
+        qtbot.wait(50)
+        assert "captions" not in viewer.layers
+
+
+def test_layers_are_never_added_inside_a_layers_event(viewer, model, qtbot):
+    """Whoever hears of it would list layers that are not there."""
+    depth, deepest = [0], [0]
+    insert = type(viewer.layers).insert
+
+    class Watched(type(viewer.layers)):
+        def insert(self, index, value):
+            depth[0] += 1
+            deepest[0] = max(deepest[0], depth[0])
+            insert(self, index, value)
+            depth[0] -= 1
+
+    viewer.layers.__class__ = Watched
+    MixingDesk(viewer)
+    for data in model_layers(model, "file"):
+        viewer.add_layer(Layer.create(*data))
+    qtbot.waitUntil(lambda: "captions" in viewer.layers and "mixed face" in str(viewer.layers))
+    assert deepest == [1]
+
+
+@pytest.mark.usefixtures("qapp")
+def test_two_viewers_have_sessions_of_their_own():
+    one, other = ViewerModel(), ViewerModel()
+    assert session_of(one) is session_of(one)
+    assert session_of(one) is not session_of(other)
