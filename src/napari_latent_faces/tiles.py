@@ -198,7 +198,7 @@ def montage(pictures: NDArray[Any], columns: int, fill: float = 0) -> NDArray[An
     return canvas
 
 
-_LINE = 11  # pixels of a line of numbers
+_LINE = 11  # pixels of a line of numbers at least
 _LOWEST = 44  # pixels of a picture that a number is legible under
 
 
@@ -219,10 +219,11 @@ def numbered(pictures: NDArray[Any], low: float, high: float) -> NDArray[Any]:
     zoom = -(-_LOWEST // min(pictures.shape[1:3]))
     pictures = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
     m, _, w = pictures.shape[:3]
-    font = ImageFont.load_default(_LINE)
-    lines = np.empty((m, _LINE + 2, w), np.float32)
+    height = max(_LINE, round(0.15 * pictures.shape[1]))
+    font = ImageFont.load_default(height)
+    lines = np.empty((m, height + 2, w), np.float32)
     for i, line in enumerate(lines):
-        drawn = Image.new("L", (w, _LINE + 2))
+        drawn = Image.new("L", (w, height + 2))
         ImageDraw.Draw(drawn).text((w / 2, 0), str(i), 255, font, anchor="ma")
         line[:] = low + (high - low) / 255 * np.asarray(drawn, np.float32)
     if pictures.ndim == 4:

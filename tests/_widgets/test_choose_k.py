@@ -10,6 +10,7 @@ from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.conftest import blobs
+from tests.shown import layers_in
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_a_clicked_point_shows_its_model_and_the_next_updates_it(faces, widget, 
     assert roles(viewer) == ["None", "gallery", "reconstruction"]
     assert viewer.layers[-1].metadata[MODEL_KEY] is widget.choice.models[3]
     widget.plot.clicked.emit(4)
-    assert len(viewer.layers) == 3
+    assert len(layers_in(viewer)) == 3
     assert {layer.metadata.get(MODEL_KEY) for layer in viewer.layers} == {
         None,
         widget.choice.models[4],
@@ -84,7 +85,7 @@ def test_a_clicked_point_shows_its_model_and_the_next_updates_it(faces, widget, 
     assert "k = 4" in widget.status.value
     widget.update_earlier.value = False
     widget.plot.clicked.emit(2)
-    assert len(viewer.layers) == 5
+    assert len(layers_in(viewer)) == 5
 
 
 def test_the_kinds_of_layers_of_an_earlier_fit_are_kept(faces, widget, viewer, model, qtbot):
@@ -146,7 +147,7 @@ def test_cancel_ends_at_once(faces, widget, viewer, qtbot):
     assert not widget.is_busy
     assert widget.status.value == "Cancelled. What was measured stays."
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
-    assert len(viewer.layers) == 1
+    assert len(layers_in(viewer)) == 1
 
 
 def test_removing_the_faces_ends_it(faces, widget, viewer, qtbot):

@@ -229,6 +229,7 @@ def test_faces_that_cannot_be_read_are_told(viewer, panel, stack, model, qtbot):
         gone, dtype=np.uint8, meta=stack.images[:0]
     )
     faces.visible = False  # the layer itself would look at the pictures
+    QApplication.processEvents()  # the patch is on all layers: these are to rest
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(faces), "data", broken)
         panel.update_face()

@@ -8,6 +8,7 @@ import pytest
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.panels.fit import FitWidget
+from tests.shown import layers_in
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_show_me_opens_the_sample_fits_it_and_makes_way(widget, viewer, qtbot):
     widget.first_run.sample_button.native.click()
     assert widget.progress.visible
     assert not widget.first_run.sample_button.visible
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3 and not widget.is_fitting)
+    qtbot.waitUntil(lambda: len(layers_in(viewer)) == 3 and not widget.is_fitting)
     faces = viewer.layers["drawn faces"]
     np.testing.assert_array_equal(faces.data, sample_faces().images)
     assert viewer.layers[-1].metadata[MODEL_KEY].n_components == 20

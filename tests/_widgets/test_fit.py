@@ -9,6 +9,7 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.fit import FitWidget
+from tests.shown import layers_in
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_click_fits_and_adds_the_layers(widget, viewer, faces, qtbot):
     widget.fit_button.native.click()
     assert widget.is_fitting
     wait_for_the_end(widget, qtbot)
-    assert [layer.name for layer in viewer.layers] == [
+    assert [layer.name for layer in layers_in(viewer)] == [
         "orl",
         "latent faces [orl]",
         "reconstruction [orl]",
@@ -75,7 +76,7 @@ def test_options_become_layers(widget, viewer, faces, qtbot):
     widget.residual.value = widget.slider.value = True
     widget.fit_button.native.click()
     wait_for_the_end(widget, qtbot)
-    roles = [layer.metadata.get(ROLE_KEY) for layer in viewer.layers]
+    roles = [layer.metadata.get(ROLE_KEY) for layer in layers_in(viewer)]
     assert sorted(filter(None, roles)) == ["components", "reconstruction", "residual"]
     assert viewer.dims.ndim == 4
     assert viewer.dims.axis_labels == ("component", "face", "y", "x")
@@ -159,7 +160,7 @@ def test_stop_and_keep(widget, viewer, faces, qtbot):
     widget.fit_button.native.click()
     wait_for_the_end(widget, qtbot)
     assert widget.status.value.startswith("Stopped and kept")
-    assert len(viewer.layers) == 3
+    assert len(layers_in(viewer)) == 3
 
 
 def test_removing_the_faces_while_they_are_fitted(widget, viewer, faces, qtbot):

@@ -19,6 +19,7 @@ from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import HeldWork
+from tests.shown import layers_in
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_methods_have_layers_of_their_own_and_one_is_seen(widget, viewer, qtbot)
     fit_by(widget, qtbot, "nmf")
     assert [layer.visible for layer in (*ours, *theirs)] == [True, True, False, False]
     assert session_of(viewer).focus.model is ours[0].metadata[MODEL_KEY]
-    assert len(viewer.layers) == 5
+    assert len(layers_in(viewer)) == 5
 
 
 def test_what_the_user_hid_stays_hidden(widget, viewer, qtbot):

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.mixing.mix import mattering, weight_units
-from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.layers import RECIPES_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
@@ -191,18 +191,18 @@ def test_faces_are_generated_with_progress_and_can_be_cancelled(widget, viewer, 
     assert not widget.random.generate_button.isEnabled()
     wait(widget, qtbot)
     [layer] = [each for each in viewer.layers if each.metadata.get(ROLE_KEY) == "generated"]
-    assert len(layer.data) == 7
-    assert widget.status.text() == "Added 7 random faces: 0 to 6 on the slider."
+    assert len(layer.metadata[RECIPES_KEY]) == 7
+    assert widget.status.text() == "Added 7 random faces: generated 0 to 6."
     assert not widget.progress.isVisible()
     widget.random.count.setValue(10_000)
     widget.random.generate_button.click()
     widget.cancel_button.click()
-    assert len(layer.data) == 7
+    assert len(layer.metadata[RECIPES_KEY]) == 7
     assert "Cancelled" in widget.status.text()
     assert widget.random.generate_button.isEnabled()
 
 
-def test_a_morph_becomes_a_stack(widget, viewer, qtbot):
+def test_a_morph_becomes_a_sheet_or_a_stack(widget, viewer, qtbot):
     viewer.dims.set_point(0, 6)
     widget.morph.faces[0].setValue(2)
     widget.morph._set_current(widget.morph.faces[1])
@@ -211,8 +211,11 @@ def test_a_morph_becomes_a_stack(widget, viewer, qtbot):
     widget.morph.stack_button.click()
     wait(widget, qtbot)
     [layer] = [each for each in viewer.layers if each.metadata.get(ROLE_KEY) == "morph"]
-    assert len(layer.data) == 5
+    assert layer.ndim == 2
     assert widget.status.text() == "Added the morph from s2/1.png to s6/1.png."
+    widget.on_slider.setChecked(True)
+    [layer] = [each for each in viewer.layers if each.metadata.get(ROLE_KEY) == "morph"]
+    assert len(layer.data) == 5
 
 
 def test_recipes_are_saved(widget, tmp_path, monkeypatch):

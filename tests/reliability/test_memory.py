@@ -16,6 +16,7 @@ from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.reader import add_faces
 from napari_latent_faces.viewer.results import ShowOptions
 from tests.jobs import end_all_work, run
+from tests.shown import layers_in
 
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
 
@@ -55,7 +56,7 @@ def test_in_a_fit(viewer, params, place, notes, monkeypatch, qtbot):
     assert notes == [f"error: {told.removeprefix('The fit failed: ')}"]
     assert [layer.name for layer in viewer.layers] == ["orl"]
     run(qtbot, fitting(viewer))  # the next one is as if nothing had been
-    assert len(viewer.layers) == 3
+    assert len(layers_in(viewer)) == 3
 
 
 def test_in_the_encoding_of_new_faces(viewer, stack, model, notes, monkeypatch, qtbot):
@@ -63,9 +64,9 @@ def test_in_the_encoding_of_new_faces(viewer, stack, model, notes, monkeypatch, 
         patched.setattr("napari_latent_faces.viewer.fitting.encoded_layers", no_memory)
         told = run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
     assert "Unable to allocate" in told
-    assert len(notes) == len(viewer.layers) == 1
+    assert len(notes) == len(layers_in(viewer)) == 1
     run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
-    assert len(viewer.layers) == 3
+    assert len(layers_in(viewer)) == 3
 
 
 @pytest.mark.parametrize("bare", [False, True], ids=["with words", "without"])
@@ -81,9 +82,9 @@ def test_in_a_read(viewer, faces_folder, notes, monkeypatch, bare):
     [note] = notes
     assert note.startswith("error: ")
     assert "memory" in note or "allocate" in note
-    assert len(viewer.layers) == 1
+    assert len(layers_in(viewer)) == 1
     add_faces(viewer, str(faces_folder))
-    assert len(viewer.layers) == 2
+    assert len(layers_in(viewer)) == 2
 
 
 def test_two_fits_in_two_viewers_at_once_find_what_they_find_alone(qtbot):

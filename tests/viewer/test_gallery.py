@@ -238,7 +238,7 @@ def test_of_two_galleries_only_the_one_in_focus_follows(viewer, stack, shown, mo
 def test_a_model_from_a_file_is_followed_in_its_own_viewer_only(model):
     viewers = [ViewerModel(), ViewerModel()]
     for viewer in viewers:
-        session_of(viewer).galleries
+        session_of(viewer)
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))
     first, second = viewers
@@ -261,7 +261,7 @@ def test_a_picture_that_the_user_has_put_there_is_left_alone(viewer, shown, mode
 
 def test_a_closed_viewer_is_forgotten(model):
     viewer = ViewerModel()
-    session_of(viewer).galleries
+    session_of(viewer)
     viewer.add_layer(Layer.create(*model_layers(model, "m")[0]))
     gone = ref(viewer)
     del viewer

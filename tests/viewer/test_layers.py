@@ -219,7 +219,7 @@ class TestColour:
         assert np.abs(apart).mean() < 10
 
     def test_a_residual_of_nothing_is_grey(self, coloured):
-        stack, model = coloured
+        _, model = coloured
         exact = np.asarray(layers.LazyReconstruction(model))
         data, kwargs, _ = layers.residual_layer(exact, model, FacesView())
         assert kwargs["rgb"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,9 +25,7 @@ from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
 
-item = st.builds(
-    Item, st.integers(1, 300), st.integers(1, 300), st.none() | st.floats(0.5, 5)
-)
+item = st.builds(Item, st.integers(1, 300), st.integers(1, 300), st.none() | st.floats(0.5, 5))
 
 
 def box(layer):
@@ -73,7 +72,7 @@ def test_pictures_never_overlap_and_leave_no_holes(size, items):
     for i, one in enumerate(boxes):
         assert not any(lie_on_one_another(one, other) for other in boxes[:i])
     row = [boxes[0], *(b for b, each in zip(boxes[1:], items, strict=True) if not each.span)]
-    for one, other in zip(row, row[1:], strict=False):
+    for one, other in pairwise(row):
         assert other[0, 1] - one[1, 1] == pytest.approx(0.04 * w)
 
 
@@ -125,7 +124,7 @@ def test_everything_at_once_lies_apart_and_close(viewer, stack, model, pca, qtbo
          and each is not mask),
     )  # fmt: skip
     assert len(row) == 9
-    gaps = [after[0] - before[1] for before, after in zip(row, row[1:], strict=False)]
+    gaps = [after[0] - before[1] for before, after in pairwise(row)]
     assert gaps == pytest.approx([0.04 * 10 * 3] * len(gaps))
 
 
@@ -197,7 +196,9 @@ def test_pictures_of_another_size_are_as_tall_as_their_faces(viewer, model, qtbo
 def test_models_opened_from_files_lie_beside_each_other(model, empty_viewer):
     session = session_of(empty_viewer)
     for name in "ab":
-        for data in model_layers(fit(model.reconstruct(), n_components=2, tol=0, max_iter=3), name):
+        for data in model_layers(
+            fit(model.reconstruct(), n_components=2, tol=0, max_iter=3), name
+        ):
             empty_viewer.add_layer(Layer.create(*data))
     assert overlaps(empty_viewer)
     session.results_changed()
@@ -277,7 +278,7 @@ class TestCaptions:
 
         qtbot.waitUntil(is_there)
 
-    def test_stand_below_each_picture(self, viewer, stack, model, pca, qtbot):
+    def test_stand_below_each_picture(self, viewer, model, pca, qtbot):
         active = viewer.layers["orl"]
         show(viewer, "orl", model, residual=True)
         self.there(viewer, qtbot, "face", "reconstruction", "residual", "latent faces")
@@ -285,17 +286,15 @@ class TestCaptions:
         place = self.words(viewer)["residual"]
         np.testing.assert_allclose(place, box(viewer.layers["residual [orl]"])[[1, 0], [0, 1]])
         MixingDesk(viewer)
-        self.there(
-            viewer, qtbot, "face", "reconstruction", "residual", "latent faces", "mixed"
-        )
+        self.there(viewer, qtbot, "face", "reconstruction", "residual", "latent faces", "mixed")
         viewer.layers.remove("residual [orl]")
         viewer.layers.remove("mixed face [orl]")
         self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
         show(viewer, "orl", pca, PCAParams)
         self.there(viewer, qtbot, "face", "reconstruction, pca", "latent faces, pca")
         viewer.theme = "light"
-        colour = lambda: by_role(viewer, "captions").text.color.constant[:3].tolist()  # noqa: E731
-        qtbot.waitUntil(lambda: colour() == [0, 0, 0])
+        text = by_role(viewer, "captions").text
+        qtbot.waitUntil(lambda: text.color.constant[:3].tolist() == [0, 0, 0])
 
     def test_go_with_the_last_result(self, viewer, model, qtbot):
         show(viewer, "orl", model)

@@ -16,12 +16,11 @@ PLUGIN = "napari-latent-faces"
 
 
 @pytest.fixture
-def settings(plugin_settings, npe2pm, monkeypatch):
+def settings(plugin_settings, npe2pm):
     """Return the plugin's settings, kept in a folder of the test."""
     from napari.settings import get_plugin_settings
 
     npe2pm.register(PluginManifest.from_distribution(PLUGIN))
-    monkeypatch.setattr("napari_latent_faces.viewer.session.session_of_opening_viewer", lambda: None)
     return get_plugin_settings(PLUGIN)
 
 

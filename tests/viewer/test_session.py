@@ -201,12 +201,8 @@ def test_what_is_wrong_with_the_pictures_is_shown(viewer, qtbot, notes):
     bad = viewer.add_image(np.full((5, 8, 8), np.nan), name="bad", contrast_limits=(0, 1))
     made = FitSession(viewer, bad, NMFParams(n_components=2), ShowOptions())
     assert "failed" in run(qtbot, made)
-    assert notes == [
-        (
-            "error: 'face 0' (and 4 other faces) has NaN or infinite pixels; replace them "
-            "first, or mark them with mask= (missing='nan' marks those that are NaN)."
-        )
-    ]
+    [note] = notes
+    assert note.startswith("error: 'face 0' (and 4 other faces) has NaN or infinite pixels")
     assert [layer.name for layer in viewer.layers] == ["orl", "bad"]
 
 

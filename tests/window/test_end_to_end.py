@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from superqt.utils import WorkerBase
 
 from napari_latent_faces.viewer.layers import MODEL_KEY
+from tests.shown import layers_in
 from tests.window.menus import click_menu, open_widget
 
 PLUGIN = "napari-latent-faces"
@@ -61,7 +62,7 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
     seen = {}
     for index in (12, 133, 255):  # three people
         viewer.dims.set_point(0, index)
-        qtbot.waitUntil(lambda i=index: f"{i + 1} of 400" in caption(viewer))
+        qtbot.waitUntil(lambda i=index: caption(viewer).endswith(f"face {i}"))
         seen[index] = picture(viewer, faces), picture(viewer, rebuilt)
     for index, (face, own) in seen.items():
         others = [distance(face, other) for i, (_, other) in seen.items() if i != index]
@@ -126,7 +127,7 @@ def test_the_drawn_faces_are_under_open_sample(viewer, qtbot):
         "Latent faces",
         "Drawn faces (40 people x 10)",
     )
-    qtbot.waitUntil(lambda: len(viewer.layers) == 1)
+    qtbot.waitUntil(lambda: len(layers_in(viewer)) == 1)
     [faces] = viewer.layers
     assert faces.data.shape == (400, 112, 92)
     assert caption(viewer)
@@ -165,7 +166,7 @@ def test_closing_the_dock_in_the_middle_of_a_fit_drops_it(viewer, long_fit, qtbo
     dock, _ = long_fit
     dock.destroyOnClose()
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
-    assert len(viewer.layers) == 1
+    assert len(layers_in(viewer)) == 1
     viewer.dims.set_point(0, 3)
     assert caption(viewer).endswith("4 of 30")
 

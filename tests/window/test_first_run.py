@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_latent_faces.viewer.session import session_of
+from tests.shown import layers_in
 from tests.window.menus import open_widget
 
 
@@ -46,4 +47,4 @@ def test_escape_cancels_the_fit_of_the_panel_that_has_the_keys(viewer, qtbot, fa
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not widget.is_fitting)
     assert widget.status.value == "Cancelled; nothing was kept."
-    assert len(viewer.layers) == 1
+    assert len(layers_in(viewer)) == 1

@@ -215,9 +215,11 @@ def _words(layer: Any) -> str:
     role = layer.metadata.get(ROLE_KEY)
     if role is None:
         return "face" if layer.ndim > 2 else "picture"
-    words = {"gallery": "latent faces", PREVIEW: "latent faces", "components": "latent faces"}
-    method = "" if MODEL_KEY not in layer.metadata else layer.metadata[MODEL_KEY].params.method
-    return words.get(role, role) + (f", {method}" if method not in {"", "nmf"} else "")
+    shows_components = role in {"gallery", PREVIEW, "components"}
+    words = "latent faces" if shows_components else str(role)
+    model = layer.metadata.get(MODEL_KEY)
+    is_nmf = model is None or model.params.method == "nmf"
+    return words if is_nmf else f"{words}, {model.params.method}"
 
 
 def _blocks(viewer: napari.components.ViewerModel) -> list[_Block]:

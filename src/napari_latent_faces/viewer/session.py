@@ -236,8 +236,8 @@ def _write(layer: Any, wanted: list[Caption], theme: str) -> None:
     layer.selected_data = set()
     layer.text = {
         "string": [caption.words for caption in wanted],
-        "anchor": "upper_left",
-        "size": 10,
+        "anchor": "lower_left",
+        "size": 9,
         "color": "white" if is_dark else "black",
     }
 

@@ -10,6 +10,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
@@ -208,9 +209,9 @@ class MorphPart(QWidget):
         self.frames = QSpinBox()
         self.frames.setRange(2, _MOST_FACES)
         self.frames.setValue(30)
-        self.frames.setToolTip("How many faces the stack has, both ends included.")
+        self.frames.setToolTip("How many faces the morph has, both ends included.")
         self.stack_button = button(
-            "Add as stack", "Add the faces between the two as a layer.", self._want_stack
+            "Add frames", "Add the faces between the two as a layer.", self._want_stack
         )
         self._lay_out()
         for box, label in zip(self.faces, self.labels, strict=True):
@@ -414,6 +415,12 @@ class MixerWidget(QWidget):
             "as a table (CSV). The pictures are saved as any layer.",
             self._save_recipes,
         )
+        self.on_slider = QCheckBox("On the slider")
+        self.on_slider.setToolTip(
+            "Show generated faces and morphs one behind another on the face slider, not all at "
+            "once on a sheet."
+        )
+        self.on_slider.toggled.connect(self._show_as_stack)
         self.cancel_button = button("Cancel", "Make no more faces (Esc).", self._desk.cancel)
         self.progress = QProgressBar()
         self.status = QLabel()
@@ -431,7 +438,7 @@ class MixerWidget(QWidget):
         column.addWidget(self.nearest)
         for section in self.sections:
             column.addWidget(section)
-        column.addLayout(_in_a_row(self.keep_button, self.save_button))
+        column.addLayout(_in_a_row(self.keep_button, self.save_button, self.on_slider))
         column.addLayout(_in_a_row(self.progress, self.cancel_button))
         column.addWidget(self.status)
         settle(self)
@@ -578,6 +585,9 @@ class MixerWidget(QWidget):
     def _go_to_nearest(self) -> None:
         if self._nearest_face is not None:
             self._desk.focus.go_to_face(self._nearest_face)
+
+    def _show_as_stack(self, as_stack: bool) -> None:
+        self._desk.as_stack = as_stack
 
     def _save_recipes(self) -> None:
         if not self._desk.recipes:
