@@ -646,7 +646,7 @@ class MendedFaces(LazyStack):
         self.images = _below(images, faces)
         self.expected = expected
         self.faces = faces
-        self._mask = PixelMask(mask, (len(faces), self.shape[1], self.shape[2]))
+        self._mask = PixelMask(mask, (len(faces), *self.shape[1:]))
         self._rebuilt = LazyReconstruction(expected)
         self._slots = np.full(len(self), -1)
         self._slots[faces] = np.arange(len(faces))

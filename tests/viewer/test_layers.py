@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
@@ -204,8 +203,7 @@ class TestColour:
         tint = np.array([1.0, 0.8, 0.5], np.float32)
         images = np.round(stack.images[..., None] * tint).astype(np.uint8)
         components = model.components[..., None] * tint
-        known = {"names": stack.names, "subjects": None, "report": None, "source": ""}
-        return SimpleNamespace(images=images, **known), replace(model, components=components)
+        return FaceStack(images, stack.names), replace(model, components=components)
 
     def test_faces_and_reconstructions_are_in_colour(self, coloured):
         stack, model = coloured

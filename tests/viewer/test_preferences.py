@@ -69,7 +69,6 @@ def test_the_panel_begins_with_the_method_that_is_set(settings, qtbot):
     widget = FitWidget(ViewerModel())
     qtbot.addWidget(widget.native)
     assert widget.method.value == "ica"
-    widget._warm_up.stop()
 
 
 def test_without_the_plugin_installed_the_defaults_hold(plugin_settings, npe2pm):

@@ -12,11 +12,15 @@ from superqt.utils import WorkerBase
 from napari_latent_faces.export import as_python
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import NMFParams, PCAParams
-from napari_latent_faces.viewer.fitting import FitSession
+from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.viewer.fitting import EncodeJob, FitSession, MendJob
 from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
-from napari_latent_faces.viewer.marks import Marks
+from napari_latent_faces.viewer.marks import Marks, add_mask
+from napari_latent_faces.viewer.mixing import MixingDesk
 from napari_latent_faces.viewer.results import ShowOptions
+from napari_latent_faces.viewer.session import session_of
 from tests.jobs import end_all_work, run
+from tests.viewer.test_layout import overlaps
 
 LONG = NMFParams(n_components=3, max_iter=1_000_000, tol=0)
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
@@ -248,3 +252,38 @@ def test_the_slices_of_a_result_stay_lazy(viewer, qtbot):
     for layer in viewer.layers:
         if layer.metadata.get(ROLE_KEY) in {"reconstruction", "residual"}:
             assert not isinstance(layer.data, np.ndarray)
+
+
+def test_a_stack_in_colour_is_fitted_shown_mixed_encoded_and_mended(empty_viewer, stack, qtbot):
+    tint = np.array([1.0, 0.8, 0.5])
+    images = np.round(stack.images[..., None] * tint).astype(np.uint8)
+    alpha = np.full((*images.shape[:3], 1), 255, np.uint8)
+    viewer, faces = empty_viewer, FaceStack(images, stack.names)
+    viewer.add_layer(Layer.create(*faces_layer(faces, "orl")))
+    made = session(viewer, SHORT, residual=True)
+    run(qtbot, made)
+    np.testing.assert_array_equal(made.model.components, fit(faces, SHORT).components)
+    rebuilt = viewer.layers["reconstruction [orl]"]
+    assert (rebuilt.rgb, rebuilt.data.dtype) == (True, np.uint8)
+    desk = MixingDesk(viewer)
+    desk.start_from("face")
+    np.testing.assert_array_equal(
+        viewer.layers["mixed face [orl]"].data, rebuilt.data[desk.focus.face]
+    )
+    desk.keep()
+    session_of(viewer).galleries.mode = "border"
+    plain = viewer.layers["latent faces [orl]"].data.copy()
+    session_of(viewer).focus.select_component(1)
+    assert (plain != viewer.layers["latent faces [orl]"].data).any()
+    other = viewer.add_image(np.concatenate([images, alpha], -1), rgb=True, name="rgba")
+    run(qtbot, EncodeJob(viewer, other, made.model))
+    assert viewer.layers["encoded [rgba]"].rgb
+    mask = add_mask(viewer, viewer.layers["orl"])
+    mask.data[3:6, 4:8] = 1
+    run(qtbot, MendJob(viewer, viewer.layers["orl"], made.model, mask))
+    mended = np.asarray(viewer.layers["mended [orl]"].data)
+    np.testing.assert_array_equal(mended[:, mask.data == 0], images[:, mask.data == 0])
+    assert (mended[:, mask.data == 1] != images[:, mask.data == 1]).any()
+    with pytest.raises(ValueError, match="colour=True"):
+        EncodeJob(viewer, viewer.add_image(stack.images, name="grey"), made.model)
+    assert overlaps(viewer) == []

@@ -19,6 +19,7 @@ from napari_latent_faces.viewer.layers import (
     FacesView,
     encoded_layers,
     layer_pixels,
+    layer_stack,
     mended_layer,
     stack_of,
 )
@@ -208,11 +209,18 @@ class EncodeJob(FacesJob):
     ) -> None:
         self.model = model
         self.encoding: Encoding | None = None
-        size = (model.shape[1], model.shape[2])
         self._flat = layer.ndim == 2
-        self.stack = match_stack(
-            layer_pixels(layer), size, layer.metadata, rgb=layer.rgb, name=layer.name
-        )
+        if len(model.picture_shape) == 3:
+            self.stack = _same_pictures(layer, model)
+        else:
+            height, width = model.picture_shape
+            self.stack = match_stack(
+                layer_pixels(layer),
+                (height, width),
+                layer.metadata,
+                rgb=layer.rgb,
+                name=layer.name,
+            )
         self._view = FacesView.of(layer)
         super().__init__(viewer, layer)
 
@@ -238,6 +246,24 @@ class EncodeJob(FacesJob):
             f"{len(errors)} faces, mean relative error {errors.mean():.4f} "
             f"(from {errors.min():.4f} to {errors.max():.4f})."
         )
+
+
+def _same_pictures(layer: Any, model: LatentFaces) -> FaceStack:
+    """Return the pictures of a layer as a stack, as they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no pictures like those of the model.
+    """
+    pixels, known = layer_pixels(layer), dict(layer.metadata)
+    if layer.ndim == 2:
+        pixels = pixels[None]
+        known.setdefault("names", (layer.name,))
+    if layer.rgb:
+        pixels = pixels[..., :3]  # without transparency
+    model.check_pictures(tuple(pixels.shape[1:]))
+    return layer_stack(pixels, known)
 
 
 # -- Mending the faces of one layer where another layer marks them, in a thread --------
@@ -275,9 +301,7 @@ class MendJob(FacesJob):
     ) -> None:
         self.model, self._face = model, face
         self._flat = layer.ndim == 2
-        shape = layer_pixels(layer).shape[-2:]
-        model.check_pictures(tuple(shape))
-        self.stack = match_stack(layer_pixels(layer), shape, layer.metadata, name=layer.name)
+        self.stack = _same_pictures(layer, model)
         self._marks = marks_on(marks, layer)
         self._marks_name = marks.name
         belongs_to(marks, layer)

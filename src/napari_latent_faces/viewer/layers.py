@@ -214,7 +214,7 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
             "source": stack.source,
         },
     }
-    if _is_colour(stack.images.shape[1:]):
+    if _is_colour(stack.picture_shape):
         kwargs["rgb"] = True
     else:
         kwargs["colormap"] = "gray"
@@ -264,7 +264,10 @@ def stack_of(layer: Any) -> FaceStack:
     why_not = why_not_faces(layer)
     if why_not:
         raise ValueError(why_not)
-    return layer_stack(layer_pixels(layer), layer.metadata)
+    pixels = layer_pixels(layer)
+    if layer.rgb:
+        pixels = pixels[..., :3]  # without transparency
+    return layer_stack(pixels, layer.metadata)
 
 
 def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:

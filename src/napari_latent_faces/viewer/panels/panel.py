@@ -15,7 +15,7 @@ from qtpy.QtGui import QIcon, QKeySequence, QPixmap, QShortcut  # type: ignore[a
 from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QScrollArea, QSizePolicy, QWidget
 
 from napari_latent_faces.stack import harmless_lines
-from napari_latent_faces.viewer.layers import ROLE_KEY
+from napari_latent_faces.viewer.layers import ROLE_KEY, why_not_faces
 from napari_latent_faces.viewer.panels.form import ModelChoice
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import dock_of
@@ -319,14 +319,7 @@ NO_FACES = (
 
 def face_stacks(viewer: napari.components.ViewerModel) -> list[Image]:
     """Return the layers of a viewer that can be factorized."""
-    return [
-        layer
-        for layer in viewer.layers
-        if isinstance(layer, Image)
-        and layer.ndim == 3
-        and not layer.rgb
-        and ROLE_KEY not in layer.metadata
-    ]
+    return [layer for layer in viewer.layers if not why_not_faces(layer)]
 
 
 def fill_section(section: QCollapsible, part: QWidget) -> None:
