@@ -384,7 +384,7 @@ def on_one_blas_thread(steps: Generator[Item, Any, Result]) -> Generator[Item, A
 # -- How far a reconstruction is from the pictures -------------------------------------
 
 _LOSS_BLOCK_VALUES = 2**22  # of the reconstruction held at a time: 16 MB in float32
-_CHUNK_VALUES = 2**18  # of float64 values held at a time: 2 MB
+_CHUNK_VALUES = 2**17  # of float64 values held at a time: 1 MB
 
 
 def row_blocks(n: int, p: int) -> Iterator[slice]:

@@ -489,7 +489,9 @@ class _Fit:
         tols = self._tols(levels)
         descent = self._descent(levels[0], W, H, tols[0])
         is_stopped = False
-        for level, finer, tol in zip(levels, [*levels[1:], None], [*tols[1:], 0], strict=True):
+        for tol in [*tols[1:], 0]:
+            level = levels.pop(0)  # its small pictures are gone when the next one is fitted
+            finer = levels[0] if levels else None
             is_whole = level.crew.n == self.crew.n
             if not is_stopped:
                 is_stopped = yield from self._descend(descent, level, is_last=finer is None)
