@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.model import amounts, canonical, unit_maximum
+from napari_latent_faces.solvers.factors import amounts, canonical, unit_maximum
 
 
 def factors(seed, *, is_signed):

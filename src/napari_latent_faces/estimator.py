@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
-from napari_latent_faces.fitting import fit_nmf as fit
+from napari_latent_faces.fitting import fit
 from napari_latent_faces.solvers.nnls import solve_nnls
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from napari_latent_faces.computed import LazyReconstruction
 from napari_latent_faces.encoding import encoded_model
 from napari_latent_faces.files import check_folder, writing_folder
 from napari_latent_faces.masks import mask_to_text
-from napari_latent_faces.model import unit_maximum
+from napari_latent_faces.solvers.factors import unit_maximum
 from napari_latent_faces.stack import as_pixels
 from napari_latent_faces.steps import drain
 from napari_latent_faces.tiles import montage

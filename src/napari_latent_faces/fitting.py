@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from dataclasses import dataclass, field, replace
@@ -10,24 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.masks import split_mask
-from napari_latent_faces.model import LatentFaces, Provenance, normalized, unit_maximum
+from napari_latent_faces.masks import PixelMask, split_mask
+from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.solvers.blocks import face_errors, on_one_blas_thread
+from napari_latent_faces.solvers.blocks import on_one_blas_thread
 from napari_latent_faces.solvers.cluster import chosen_client
-from napari_latent_faces.solvers.given import Given, given
+from napari_latent_faces.solvers.factors import unit_maximum
 from napari_latent_faces.solvers.kernel import backend
 from napari_latent_faces.solvers.masked import iter_missing
 from napari_latent_faces.solvers.memory import check_memory
 from napari_latent_faces.solvers.multilevel import iter_multilevel
-from napari_latent_faces.solvers.sklearn import iter_sklearn
-from napari_latent_faces.stack import (
-    as_matrix,
-    as_pictures,
-    as_stack,
-    over_channels,
-    pixel_blocks,
-)
+from napari_latent_faces.stack import as_pictures, as_stack
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -37,26 +31,18 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import StopReason
     from napari_latent_faces.params import Parameters
-    from napari_latent_faces.solvers.multilevel import Factors, Solving
+    from napari_latent_faces.solvers.factors import Factors, Solving
     from napari_latent_faces.stack import FaceStack
 
     Fitting = Generator["FitStep", Literal["stop"] | None, LatentFaces]
 
-__all__ = [
-    "ConvergenceWarning",
-    "FitStep",
-    "PenaltyWarning",
-    "fit",
-    "fit_nmf",
-    "iter_fit",
-    "iter_fit_nmf",
-]
+__all__ = ["ConvergenceWarning", "FitStep", "PenaltyWarning", "fit", "iter_fit"]
 
-# -- The fit_nmf as a generator: every front end drains the same one -------------------
+_LOG = logging.getLogger(__name__)
 
 
 class ConvergenceWarning(UserWarning):
-    """A fit_nmf ended at ``max_iter`` iterations, before it converged."""
+    """A fit ended at ``max_iter`` iterations, before it converged."""
 
 
 class PenaltyWarning(UserWarning):
@@ -65,7 +51,7 @@ class PenaltyWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class FitStep:
-    """Where a fit_nmf stands.
+    """Where a fit stands.
 
     Parameters
     ----------
@@ -98,189 +84,6 @@ class FitStep:
         They are in the order in which they started, and made when first asked for.
         """
         return unit_maximum(self.factors.pictures())
-
-
-def iter_fit_nmf(
-    images: Any,
-    params: NMFParams | None = None,
-    *,
-    start: Any = None,
-    mask: Any = None,
-    client: Any = "auto",
-    **changes: Any,
-) -> Fitting:
-    """Fit NMF step by step; `napari_latent_faces.fitting.iter_fit` has all the details."""
-    params = replace(params or NMFParams(), **changes)
-    if params.random_state is None:  # drawn here, so that the model says which it was
-        params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
-    stack = as_stack(images)
-    _check_nmf_counts(stack, params)
-    params, also = given(stack, params, start, mask)
-    client = chosen_client(client, stack.images, params.solver)
-    if client is None:
-        check_memory(stack, params)
-    return _steps(stack, params, also, client)
-
-
-def fit_nmf(
-    images: Any,
-    params: NMFParams | None = None,
-    *,
-    start: Any = None,
-    mask: Any = None,
-    client: Any = "auto",
-    **changes: Any,
-) -> LatentFaces:
-    """Fit NMF to a stack of pictures; see `iter_fit_nmf`."""
-    return drain(iter_fit_nmf(images, params, start=start, mask=mask, client=client, **changes))
-
-
-def _check_nmf_counts(stack: FaceStack, params: NMFParams) -> None:
-    n = len(stack)
-    if n < 2:
-        raise ValueError(f"NMF needs at least two faces, got {n}.")
-    if params.n_components > n:
-        raise ValueError(
-            f"n_components must be from 1 to {n} (the number of faces), "
-            f"got {params.n_components}."
-        )
-    if params.solver == "mu" and params.init == "nndsvd":
-        warnings.warn(
-            "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
-            "be worse than with init='nndsvda'.",
-            stacklevel=3,
-        )
-
-
-def _steps(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Fitting:
-    solving = _solve(stack, params, also, client)
-    asked = None
-    stopped = False
-    while True:
-        try:
-            state = solving.send(asked)
-        except StopIteration as end:
-            state = end.value
-            break
-        asked = yield FitStep(state.iteration, params.max_iter, state.error, state)
-        stopped = stopped or asked == "stop"
-    reason: StopReason = "max_iter"
-    if state.converged:
-        reason = "converged"
-    elif stopped:
-        reason = "stopped"
-    if reason == "max_iter" and params.tol > 0:
-        warnings.warn(
-            f"Not converged after {state.iteration} iterations (relative error "
-            f"{state.error:.4f}): the parts may still change. Raise max_iter, or tol if this "
-            "is good enough.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    _check_penalties(state, params)
-    return _model(stack, params, also, state, reason)
-
-
-def _check_penalties(state: Factors, params: NMFParams) -> None:
-    """Warn of components that penalties have made empty."""
-    penalties = {"alpha_W": params.alpha_W, "alpha_H": params.alpha_H}
-    named = [
-        f"{name}={value:g}" for name, value in penalties.items() if value not in (0, "same")
-    ]
-    empty = int((~(state.W.any(axis=0) & state.H.any(axis=1))).sum())
-    if not named or not empty:
-        return
-    which = (
-        "all components are"
-        if empty == params.n_components
-        else (f"{empty} of {params.n_components} components are")
-    )
-    warnings.warn(
-        f"The penalty {' and '.join(named)} is so strong that {which} empty: choose a smaller "
-        "one.",
-        PenaltyWarning,
-        stacklevel=4,
-    )
-
-
-def _solve(stack: FaceStack, params: NMFParams, also: Given, client: Any) -> Solving:
-    """Run the solver that is asked for; only scikit-learn's need all pixels in memory."""
-    if also.missing is not None:
-        return iter_missing(stack, params, also.missing, also)
-    if params.solver == "multilevel":
-        return iter_multilevel(stack, params, client=client, given=also)
-    return _solve_in_memory(stack, params, also)
-
-
-def _solve_in_memory(stack: FaceStack, params: NMFParams, also: Given) -> Solving:
-    visible: Any = slice(None)
-    start, n_pixels = also.start, math.prod(stack.picture_shape)
-    if also.mask is not None:
-        images = np.asarray(stack.images)
-        hidden = over_channels(also.mask, stack.picture_shape)
-        stack = replace(stack, images=np.where(hidden, images.dtype.type(0), images))
-        visible = np.flatnonzero(~hidden)
-    X, scale = as_matrix(stack)
-    X = X[:, visible]
-    _check_values(X, params)
-    if start is not None:
-        start = start[0], start[1][:, visible]
-    for state in iter_sklearn(X, params, stack.picture_shape, start):
-        H = np.zeros((len(state.H), n_pixels), state.H.dtype)
-        H[:, visible] = state.H
-        state = replace(state, H=H)  # noqa: PLW2901
-        if (yield state) == "stop":
-            break
-    return _measured(stack, replace(state, scale=scale), also.mask)
-
-
-def _measured(stack: FaceStack, last: Factors, mask: NDArray[np.bool_] | None) -> Factors:
-    """Return factors with the error, in float64, of what the model makes of them."""
-    W, H = normalized(last.W, last.H)
-    hidden = None if mask is None else over_channels(mask, stack.picture_shape).reshape(1, -1)
-    lost = size = 0.0
-    for faces, block in pixel_blocks(stack.images):
-        rows = block.reshape(len(block), -1)
-        lost2, size2 = face_errors(rows, W[faces], H, last.scale, hidden=hidden)
-        lost, size = lost + lost2.sum(), size + size2.sum()
-    return replace(last, error=float(np.sqrt(lost / size)))
-
-
-def _check_values(X: NDArray[Any], params: NMFParams) -> None:
-    if not X.any():
-        raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
-    if params.beta_loss == "itakura-saito" and X.min() == 0:
-        raise ValueError(
-            "beta_loss='itakura-saito' needs pixels above 0: add a small value to the "
-            "pictures, or choose another loss."
-        )
-
-
-def _model(
-    stack: FaceStack,
-    params: NMFParams,
-    also: Given,
-    state: Factors,
-    reason: StopReason,
-) -> LatentFaces:
-    provenance = Provenance.of(stack, state.iteration, reason)
-    if params.solver == "multilevel":
-        provenance = replace(provenance, backend=backend())
-    if also.missing is not None:
-        provenance = provenance.with_missing(also.missing)
-    return LatentFaces.from_factors(
-        state.W,
-        state.pictures().reshape(params.n_components, -1),
-        stack.picture_shape,
-        error=state.error,
-        scale=state.scale,
-        params=params,
-        provenance=provenance,
-        mask=also.mask,
-    )
-
-
-# -- The fit, whatever the method: the one way in for scripts, window and command line -
 
 
 def iter_fit(
@@ -347,7 +150,7 @@ def iter_fit(
     MemoryError
         If the fit needs more memory than is free; known before it starts.
     ConnectionError
-        If the scheduler of the cluster is lost. A lost worker is made good for.
+        If the scheduler of the cluster is lost. The work of a lost worker is done again.
 
     Warns
     -----
@@ -363,22 +166,32 @@ def iter_fit(
     if shape is not None:
         images = as_pictures(images, shape)
     images, mask = split_mask(images, mask, missing)
-    if params is None or isinstance(params, NMFParams):
-        return on_one_blas_thread(
-            iter_fit_nmf(images, params, start=start, mask=mask, client=client, **changes)
-        )
-    _check_plain(params, start, mask, client)
-    from napari_latent_faces.solvers.methods import check_method_memory as check_memory
-    from napari_latent_faces.solvers.methods import iter_method
-
-    params = replace(params, **changes)
+    params = replace(params or NMFParams(), **changes)
     if params.random_state is None:  # drawn here, so that the model says which it was
-        seed = int(np.random.default_rng().integers(2**32))
-        params = replace(params, random_state=seed)
+        params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
     stack = as_stack(images)
     _check_counts(stack, params)
-    check_memory(stack, params)
-    return on_one_blas_thread(iter_method(stack, params))
+    if not isinstance(params, NMFParams):
+        _check_plain(params, start, mask, client)
+        check_memory(stack, params)
+        from napari_latent_faces.solvers.sklearn import iter_method
+
+        return on_one_blas_thread(_steps(stack, params, iter_method(stack, params)))
+    params, init = _init(start, stack, params)
+    mask, each = _masks(mask, stack, params)
+    client = chosen_client(client, stack.images, params.solver)
+    if client is None:
+        check_memory(stack, params)
+    solving: Solving
+    if each is not None:
+        solving = iter_missing(stack, params, each, init)
+    elif params.solver == "multilevel":
+        solving = iter_multilevel(stack, params, client=client, init=init, mask=mask)
+    else:
+        from napari_latent_faces.solvers.sklearn import iter_nmf
+
+        solving = iter_nmf(stack, params, init=init, mask=mask)
+    return on_one_blas_thread(_steps(stack, params, solving, mask, each))
 
 
 def fit(
@@ -420,6 +233,101 @@ def fit(
     return drain(iter_fit(images, params, client=client, **options, **changes))
 
 
+def _steps(
+    stack: FaceStack,
+    params: Parameters,
+    solving: Solving,
+    mask: NDArray[np.bool_] | None = None,
+    each: Any = None,
+) -> Fitting:
+    """Run a solver; make steps and a model of its factors."""
+    asked: Literal["stop"] | None = None
+    is_stopped = False
+    while True:
+        try:
+            state = solving.send(asked)
+        except StopIteration as end:
+            state = end.value
+            break
+        most = state.max_iter or int(getattr(params, "max_iter", state.iteration))
+        asked = yield FitStep(state.iteration, most, state.error, state)
+        is_stopped = is_stopped or asked == "stop"
+    reason: StopReason = "max_iter"
+    if state.converged:
+        reason = "converged"
+    elif is_stopped:
+        reason = "stopped"
+    # scikit-learn itself warns of ICA
+    if reason == "max_iter" and getattr(params, "tol", 0) > 0 and params.method != "ica":
+        work = f"{state.iteration} iterations"
+        if hasattr(params, "batch_size"):
+            work = f"{params.max_iter} pass{'es' * (params.max_iter != 1)} over the faces"
+        warnings.warn(
+            f"Not converged after {work} (relative error {state.error:.4f}): the parts may "
+            "still change. Raise max_iter, or tol if this is good enough.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    if isinstance(params, NMFParams):
+        _check_penalties(state, params)
+    _LOG.info("%s: %s after %d iterations", params.title, reason, state.iteration)
+    provenance = Provenance.of(stack, state.iteration, reason)
+    if getattr(params, "solver", "") == "multilevel":
+        provenance = replace(provenance, backend=backend())
+    if each is not None:
+        provenance = provenance.with_missing(each)
+    return LatentFaces.from_factors(
+        state.W,
+        state.pictures().reshape(len(state.H), -1),
+        stack.picture_shape,
+        error=state.error,
+        scale=state.scale,
+        params=params,
+        provenance=provenance,
+        mean=None if state.mean is None else state.mean.reshape(stack.picture_shape),
+        mask=mask,
+    )
+
+
+def _check_penalties(state: Factors, params: NMFParams) -> None:
+    """Warn of components that penalties have made empty."""
+    penalties = {"alpha_W": params.alpha_W, "alpha_H": params.alpha_H}
+    named = [
+        f"{name}={value:g}" for name, value in penalties.items() if value not in (0, "same")
+    ]
+    empty = int((~(state.W.any(axis=0) & state.H.any(axis=1))).sum())
+    if not named or not empty:
+        return
+    which = (
+        "all components are"
+        if empty == params.n_components
+        else (f"{empty} of {params.n_components} components are")
+    )
+    warnings.warn(
+        f"The penalty {' and '.join(named)} is so strong that {which} empty: choose a smaller "
+        "one.",
+        PenaltyWarning,
+        stacklevel=3,
+    )
+
+
+def _check_counts(stack: FaceStack, params: Parameters) -> None:
+    n = len(stack)
+    if n < 2:
+        raise ValueError(f"{params.title} needs at least two faces, got {n}.")
+    if params.n_components > n:
+        raise ValueError(
+            f"n_components must be from 1 to {n} (the number of faces), "
+            f"got {params.n_components}."
+        )
+    if getattr(params, "solver", "") == "mu" and getattr(params, "init", "") == "nndsvd":
+        warnings.warn(
+            "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
+            "be worse than with init='nndsvda'.",
+            stacklevel=3,
+        )
+
+
 def _check_plain(params: Parameters, start: Any, mask: Any, client: Any) -> None:
     """Refuse what only NMF can do."""
     refused = {
@@ -432,12 +340,51 @@ def _check_plain(params: Parameters, start: Any, mask: Any, client: Any) -> None
             raise ValueError(f"{name} does not apply to {params.title}: only NMF takes it.")
 
 
-def _check_counts(stack: FaceStack, params: Parameters) -> None:
-    n = len(stack)
-    if n < 2:
-        raise ValueError(f"{params.title} needs at least two faces, got {n}.")
-    if params.n_components > n:
+def _init(
+    start: Any, stack: FaceStack, params: NMFParams
+) -> tuple[NMFParams, tuple[NDArray[Any], NDArray[Any]] | None]:
+    """Check what a fit starts from; return weights (n, k) and components (k, p), or None."""
+    init: Any = params.init  # its type leaves out "custom", which is for scripts only
+    if start is None:
+        if init == "custom":
+            raise ValueError("init='custom' needs a start: start=(W, H), or a model.")
+        return params, None
+    if init not in (None, "custom"):
+        raise ValueError(f"init={init!r} and a start exclude each other: give one.")
+    W, H = (start.weights, start.components) if isinstance(start, LatentFaces) else start
+    W, H = np.asarray(W), np.asarray(H)
+    H = H.reshape(len(H), -1)
+    n, k, p = len(stack), params.n_components, math.prod(stack.picture_shape)
+    if W.shape != (n, k) or H.shape != (k, p):
         raise ValueError(
-            f"n_components must be from 1 to {n} (the number of faces), "
-            f"got {params.n_components}."
+            f"start has weights of shape {W.shape} and components of shape {H.shape}, but "
+            f"{(n, k)} and {(k, p)} are needed for {n} faces of shape {stack.picture_shape} "
+            f"and n_components={k}."
         )
+    for name, factor in (("weights", W), ("components", H)):
+        if not (np.isfinite(factor) & (factor >= 0)).all():
+            raise ValueError(f"start has {name} that are not all finite and non-negative.")
+    if not (W.any() and H.any()):
+        raise ValueError("start is 0 everywhere, which no solver can leave.")
+    init = "custom"
+    return replace(params, init=init), (W, H)
+
+
+def _masks(
+    mask: Any, stack: FaceStack, params: NMFParams
+) -> tuple[NDArray[np.bool_] | None, Any]:
+    """Return the mask of all faces, and that of each, of which one is None at least."""
+    if mask is None:
+        return None, None
+    marks = PixelMask(mask, stack.shape)
+    if marks.is_common:
+        hidden = marks.hidden(0)[0]
+        if hidden.all():
+            raise ValueError("The mask marks every pixel: leave some of them to be fitted.")
+        return (hidden if hidden.any() else None), None
+    if params.solver != "multilevel":
+        raise ValueError(
+            f"solver={params.solver!r} takes one mask of shape {stack.size} for all faces; "
+            "choose solver='multilevel' for masks of single faces."
+        )
+    return None, marks.mask

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_latent_faces.masks import mask_to_text
+from napari_latent_faces.solvers.factors import amounts, canonical
 from napari_latent_faces.stack import as_stack, harmless, pixel_blocks
 
 if TYPE_CHECKING:
@@ -26,94 +27,8 @@ __all__ = [
     "LatentFaces",
     "Provenance",
     "StopReason",
-    "amounts",
-    "canonical",
     "library_versions",
-    "normalized",
-    "unit_maximum",
 ]
-
-# -- The form of components and weights in which two factorizations compare ------------
-
-
-def canonical(
-    W: NDArray[Any], H: NDArray[Any], *, is_signed: bool
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return weights and components with the same product, scaled and sorted.
-
-    Parameters
-    ----------
-    W : array of shape (n, k)
-        Weights.
-    H : array of shape (k, p)
-        Components as rows.
-    is_signed : bool
-        Whether they can be negative.
-
-    Returns
-    -------
-    weights : array of shape (n, k)
-        Those of the scaled components.
-    components : array of shape (k, p)
-        Each with maximum 1 (see `unit_maximum`), the one with the largest of the
-        `amounts` first.
-    """
-    weights, components = normalized(W, H)
-    order = np.argsort(-amounts(weights, components, is_signed=is_signed), kind="stable")
-    return np.ascontiguousarray(weights[:, order]), np.ascontiguousarray(components[order])
-
-
-def normalized(W: NDArray[Any], H: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return weights and components with the same product, each component with maximum 1."""
-    return W * _peaks(H), unit_maximum(H)
-
-
-def amounts(
-    weights: NDArray[Any], components: NDArray[Any], *, is_signed: bool
-) -> NDArray[np.float64]:
-    """Return how much each component adds to all faces together.
-
-    Parameters
-    ----------
-    weights : array of shape (n, k)
-        Weights.
-    components : array of shape (k, p)
-        Components as rows.
-    is_signed : bool
-        Whether they can be negative.
-
-    Returns
-    -------
-    array of shape (k,)
-        The sum over all faces and pixels; where light and dark would cancel, the sum of
-        the squares of what a component adds beyond its mean.
-    """
-    if is_signed:
-        squares = np.einsum("kp,kp->k", components, components, dtype=np.float64)
-        varied: NDArray[np.float64] = weights.var(axis=0, dtype=np.float64) * squares
-        return varied
-    sums = components.sum(axis=1, dtype=np.float64)
-    carried: NDArray[np.float64] = weights.sum(axis=0, dtype=np.float64) * sums
-    return carried
-
-
-def unit_maximum(components: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy of `components` (k, ...) in which each has maximum 1, or is all 0.
-
-    Those with negative pixels are from -1 to 1 then, and may have changed their sign.
-    """
-    peaks = _peaks(components.reshape(len(components), -1))
-    peaks = np.where(peaks != 0, peaks, 1).astype(components.dtype)
-    scaled: NDArray[Any] = components / peaks.reshape(-1, *[1] * (components.ndim - 1))
-    return scaled
-
-
-def _peaks(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the value of each row that is farthest from 0, with its sign."""
-    high, low = rows.max(axis=1), rows.min(axis=1)
-    peaks: NDArray[Any] = np.where(high >= -low, high, low)
-    return peaks
-
 
 # -- Where a model comes from: its faces, its fit, and the software that made it -------
 

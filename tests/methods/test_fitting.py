@@ -21,7 +21,7 @@ from napari_latent_faces.params import (
     params_of,
 )
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.solvers import methods as rows
+from napari_latent_faces.solvers import rows
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
 from tests.steps import drain

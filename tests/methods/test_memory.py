@@ -12,8 +12,8 @@ import pytest
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import METHODS
-from napari_latent_faces.solvers import methods as rows
-from napari_latent_faces.solvers.methods import needed_by_method as needed
+from napari_latent_faces.solvers import rows
+from napari_latent_faces.solvers.memory import needed
 from napari_latent_faces.stack import as_stack
 from tests.memory import peak_memory
 

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.solvers import blocks
-from napari_latent_faces.solvers import methods as rows
-from napari_latent_faces.solvers.methods import Rows
+from napari_latent_faces.solvers import blocks, rows
+from napari_latent_faces.solvers.rows import Rows
 from napari_latent_faces.stack import FaceStack
 
 

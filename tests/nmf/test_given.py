@@ -109,10 +109,9 @@ def test_a_masked_model_is_kept_whole(faces, background, tmp_path):
 
 def test_live_pictures_of_a_masked_fit_are_as_bright_as_the_parts(faces, background):
     """On coarse levels, a cell counts its visible pixels only."""
-    from napari_latent_faces.solvers.given import Given
 
     params = NMFParams(n_components=3, random_state=0)
-    steps = list(iter_multilevel(as_stack(faces.images), params, given=Given(mask=background)))
+    steps = list(iter_multilevel(as_stack(faces.images), params, mask=background))
     coarse = next(step for step in reversed(steps) if step.level == 1)
     rebuilt = np.tensordot(coarse.W, coarse.pictures(), 1)[:, ~background]
     X = np.asarray(faces.images, np.float64)[:, ~background] / 255

@@ -11,8 +11,8 @@ import pytest
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.memory import check_memory, needed
 from napari_latent_faces.solvers.multilevel import iter_multilevel
-from napari_latent_faces.solvers.sklearn import iter_sklearn
-from napari_latent_faces.stack import as_matrix, as_stack
+from napari_latent_faces.solvers.sklearn import iter_nmf
+from napari_latent_faces.stack import as_stack
 from tests.memory import peak_memory
 
 
@@ -41,7 +41,7 @@ def few_steps(stack, params):
     if params.solver == "multilevel":
         steps = iter_multilevel(stack, params)
     else:
-        steps = iter_sklearn(as_matrix(stack)[0], params, stack.shape[1:])
+        steps = iter_nmf(stack, params)
     for _, _ in zip(range(30), steps, strict=False):
         pass
     steps.close()

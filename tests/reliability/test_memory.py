@@ -40,10 +40,10 @@ def fitting(viewer, params=SHORT):
     ("params", "place"),
     [
         (SHORT, "napari_latent_faces.solvers.multilevel.initial_factors"),
-        (METHODS["pca"](n_components=3), "napari_latent_faces.solvers.methods.as_matrix"),
+        (METHODS["pca"](n_components=3), "napari_latent_faces.solvers.rows.as_matrix"),
         (
             METHODS["kmeans"](n_components=3),
-            "napari_latent_faces.solvers.methods.batch_error",
+            "napari_latent_faces.solvers.sklearn.batch_error",
         ),
     ],
     ids=["nmf", "pca", "kmeans"],

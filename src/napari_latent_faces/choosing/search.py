@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_latent_faces.choosing.choice import KChoice
 from napari_latent_faces.comparing import pair_most_alike
-from napari_latent_faces.fitting import iter_fit_nmf as iter_fit
+from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.options import ChoiceOptions
 from napari_latent_faces.params import NMFParams

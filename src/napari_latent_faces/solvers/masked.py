@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from napari_latent_faces.masks import PixelMask
-from napari_latent_faces.model import normalized
 from napari_latent_faces.solvers.blocks import FaceBlocks, face_errors
-from napari_latent_faces.solvers.given import Given
+from napari_latent_faces.solvers.factors import normalized
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import check_pixels, matrix_dtype, unit_scale
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.params import NMFParams
-    from napari_latent_faces.solvers.multilevel import Factors, Solving
+    from napari_latent_faces.solvers.factors import Factors, Solving
     from napari_latent_faces.stack import FaceStack
 
 __all__ = ["VisibleParts", "iter_missing", "same_masks"]
@@ -115,7 +114,12 @@ _ROUND = 5  # iterations before the missing pixels are guessed anew
 _QUIET = 2  # rounds with little improvement
 
 
-def iter_missing(stack: FaceStack, params: NMFParams, mask: Any, given: Given) -> Solving:
+def iter_missing(
+    stack: FaceStack,
+    params: NMFParams,
+    mask: Any,
+    init: tuple[NDArray[Any], NDArray[Any]] | None = None,
+) -> Solving:
     """Factorize faces with missing pixels: those are guessed, and guessed again.
 
     What is missing is taken from the mean of the visible pixels at first, and from the
@@ -130,8 +134,8 @@ def iter_missing(stack: FaceStack, params: NMFParams, mask: Any, given: Given) -
         The solver is ``"multilevel"``.
     mask : array of shape (n, h, w)
         True or nonzero marks missing pixels; they may hold anything. It may be lazy.
-    given : Given
-        A start, if there is one.
+    init : tuple of arrays, optional
+        Weights (n, k) and components (k, p) to start from.
 
     Yields
     ------
@@ -156,23 +160,25 @@ def iter_missing(stack: FaceStack, params: NMFParams, mask: Any, given: Given) -
     doi:10.1137/1.9781611972764.58.
     """
     faces = _Filled(stack, mask)
-    state, is_stopped = yield from _relayed(_begin(faces, params, given), 0)
+    state, is_stopped = yield from _relayed(_begin(faces, params, init), 0)
     error, quiet = faces.refill(state), 0
     while state.iteration < params.max_iter and quiet < _QUIET and not is_stopped:
         left = min(_ROUND, params.max_iter - state.iteration)
         few = replace(params, max_iter=left, tol=0.0)
-        steps = iter_multilevel(faces.stack, few, given=faces.start, measured=False)
+        steps = iter_multilevel(faces.stack, few, init=faces.factors, measured=False)
         state, is_stopped = yield from _relayed(steps, state.iteration, error)
         before, error = error, faces.refill(state)
         quiet = quiet + 1 if before - error <= _ROUND * params.tol * error else 0
     return faces.told(state, converged=params.tol > 0 and quiet >= _QUIET)
 
 
-def _begin(faces: _Filled, params: NMFParams, given: Given) -> Solving:
+def _begin(
+    faces: _Filled, params: NMFParams, init: tuple[NDArray[Any], NDArray[Any]] | None
+) -> Solving:
     """Return a first factorization, of the faces with the first guesses."""
-    if given.start is not None:
+    if init is not None:
         first = replace(params, max_iter=1, tol=0.0)
-        return iter_multilevel(faces.stack, first, given=given, measured=False)
+        return iter_multilevel(faces.stack, first, init=init, measured=False)
     # half the iterations: the guesses are rough
     first = replace(params, max_iter=max(1, params.max_iter // 2))
     return iter_multilevel(faces.stack, first, measured=False)
@@ -212,11 +218,11 @@ class _Filled:
         return replace(self.source, images=self)
 
     @property
-    def start(self) -> Given:
+    def factors(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """The factors that the faces are filled with, in the unit of a fit of them."""
         assert self._factors is not None
         W, H = self._factors
-        return Given(start=(W / max(1.0, self._peak), H))
+        return W / max(1.0, self._peak), H
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.model import normalized
 from napari_latent_faces.solvers.blocks import (
     FaceBlocks,
     LocalCrew,
@@ -20,7 +19,7 @@ from napari_latent_faces.solvers.blocks import (
     squares,
 )
 from napari_latent_faces.solvers.cluster import Cluster, ClusterCrew
-from napari_latent_faces.solvers.given import Given
+from napari_latent_faces.solvers.factors import Factors, Solving, normalized
 from napari_latent_faces.solvers.hals import Descent, Penalties
 from napari_latent_faces.solvers.pyramid import (
     cell_sizes,
@@ -29,9 +28,14 @@ from napari_latent_faces.solvers.pyramid import (
     halve,
     shapes,
     smooth,
-    widen,
 )
-from napari_latent_faces.stack import has_own_scale, matrix_dtype, peak, unit_scale
+from napari_latent_faces.stack import (
+    has_own_scale,
+    matrix_dtype,
+    over_channels,
+    peak,
+    unit_scale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -42,11 +46,9 @@ if TYPE_CHECKING:
     from napari_latent_faces.solvers.blocks import Block, Crew, Weights
     from napari_latent_faces.stack import FaceStack
 
-    Solving = Generator["Factors", Literal["stop"] | None, "Factors"]
-
     Array = NDArray[np.float32]
 
-__all__ = ["Factors", "Level", "LevelReader", "initial_factors", "iter_multilevel"]
+__all__ = ["Level", "LevelReader", "initial_factors", "iter_multilevel"]
 
 # -- Where a factorization starts: where scikit-learn starts, without importing it -----
 
@@ -160,53 +162,6 @@ def _randomized_svd(
     Q = np.linalg.qr(X @ Q).Q
     U, S, Vt = np.linalg.svd(Q.T @ X, full_matrices=False)
     return (Q @ U)[:, :k], S[:k], Vt[:k]
-
-
-# -- What a solver tells about where it stands -----------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Factors:
-    """The two factors after some iterations.
-
-    Parameters
-    ----------
-    weights : array of shape (n, k), or callable that returns it
-        Weights; those on a cluster stay there until `W` is looked at, which has to
-        happen before the fit ends.
-    H : array of shape (k, q)
-        Components, a picture of `shape` halved `level` times a row.
-    shape : tuple of int
-        Shape of a full picture, (h, w) or (h, w, 3).
-    iteration : int
-        Iterations made so far.
-    converged : bool
-        Whether the solver's rule of convergence is met.
-    error : float
-        Relative Frobenius error of the reconstruction from these factors.
-    scale : float
-        The pixel value that was 1.
-    level : int
-        How often the pictures of `H` were halved.
-    """
-
-    weights: NDArray[Any] | Callable[[], NDArray[Any]]
-    H: NDArray[Any]
-    shape: tuple[int, ...]
-    iteration: int
-    converged: bool
-    error: float
-    scale: float = 1.0
-    level: int = 0
-
-    @cached_property
-    def W(self) -> NDArray[Any]:  # noqa: N802 - the name in the field
-        """The weights, shape (n, k)."""
-        return self.weights() if callable(self.weights) else self.weights
-
-    def pictures(self) -> NDArray[Any]:
-        """Return the components at full size, shape (k, h, w)."""
-        return widen(self.H, self.shape, self.level)
 
 
 # -- The levels of a fit: small pictures of some of the faces first, all of them at last
@@ -389,7 +344,6 @@ _FIRST_TOL = 1e-4  # of the level that a fit begins with, and of those of some f
 _COARSE_TOL = 2e-4  # of those of all faces between them and the full pictures
 _COARSE_ITERATIONS = 100
 _NEW_SWEEPS = 30  # where most faces are new, whose weights are only guessed
-_NOTHING = Given()
 
 
 def iter_multilevel(
@@ -397,8 +351,9 @@ def iter_multilevel(
     params: NMFParams,
     threads: int | None = None,
     client: Any = None,
-    given: Given = _NOTHING,
     *,
+    init: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    mask: NDArray[np.bool_] | None = None,
     measured: bool = True,
 ) -> Solving:
     """Factorize a stack of pictures, from coarse to fine.
@@ -419,9 +374,11 @@ def iter_multilevel(
     threads : int, optional
         How many blocks are worked on at a time, by default one for each processor. The
         result does not depend on it.
-    given : Given
-        A start, which is improved on the full pictures alone, and a mask, whose pixels
-        count nowhere: components are 0 there.
+    init : tuple of arrays, optional
+        Weights (n, k) and components (k, p) to start from, which are improved on the full
+        pictures alone.
+    mask : bool array of shape (h, w), optional
+        True marks pixels that count nowhere: components are 0 there.
     client : distributed.Client, optional
         Its cluster reads the full pictures and works on them; the coarse levels, which
         are small, stay with the threads of this process.
@@ -451,7 +408,7 @@ def iter_multilevel(
     with ExitStack() as exits:
         workers = exits.enter_context(Workers(threads))
         cluster = client and exits.enter_context(Cluster(client, stack.images))
-        fit = _Fit(stack, params, workers, cluster, given)
+        fit = _Fit(stack, params, workers, cluster, init, mask)
         yield from fit.run()
         return fit.result(measured=measured)
 
@@ -465,18 +422,22 @@ class _Fit:
         params: NMFParams,
         workers: Workers,
         cluster: Cluster | None,
-        given: Given,
+        init: tuple[NDArray[Any], NDArray[Any]] | None,
+        mask: NDArray[np.bool_] | None,
     ) -> None:
-        self.stack, self.params, self.workers, self.given = stack, params, workers, given
+        self.stack, self.params, self.workers = stack, params, workers
+        self.init, self.mask = init, mask
+        self.hidden = None if mask is None else over_channels(mask, stack.picture_shape)
         self.shape = stack.picture_shape
-        self.scale, unit = _units(stack, cluster, given.mask)
+        self.scale, unit = _units(stack, cluster, mask)
         self.gain = unit / self.scale
+        hidden = None if self.hidden is None else np.flatnonzero(self.hidden)
         self.crew: Crew
         if cluster is None:
-            self.crew = LocalCrew(FaceBlocks(stack.images, unit, hidden=given.hidden), workers)
+            self.crew = LocalCrew(FaceBlocks(stack.images, unit, hidden=hidden), workers)
         else:
-            self.crew = ClusterCrew(cluster, unit, given.hidden)
-        self.reader = LevelReader(self.crew, self.shape, params, workers, given.mask)
+            self.crew = ClusterCrew(cluster, unit, hidden)
+        self.reader = LevelReader(self.crew, self.shape, params, workers, mask)
         self.iteration = 0
         self.factors: Factors | None = None
 
@@ -484,8 +445,8 @@ class _Fit:
 
     def run(self) -> Generator[Factors, Literal["stop"] | None, None]:
         """Fit the levels one after the other."""
-        levels = self.reader.read(only_full=self.given.start is not None)
-        W, H = self._given() if self.given.start else self._start(levels[0].crew)
+        levels = self.reader.read(only_full=self.init is not None)
+        W, H = self._from_init(*self.init) if self.init else self._start(levels[0].crew)
         tols = self._tols(levels)
         descent = self._descent(levels[0], W, H, tols[0])
         is_stopped = False
@@ -524,7 +485,11 @@ class _Fit:
         W, H = normalized(last.W, pictures)
         sums = np.zeros(2)
         weights = self.crew.hand_out(np.ascontiguousarray(W.T))
-        for some in self.crew.each(_measure, (H, self.scale, self.given.hidden_row), weights):
+        for some in self.crew.each(
+            _measure,
+            (H, self.scale, None if self.hidden is None else self.hidden.reshape(1, -1)),
+            weights,
+        ):
             sums += some
         error = float(np.sqrt(sums[0] / sums[1]))
         return replace(last, error=error)
@@ -536,10 +501,8 @@ class _Fit:
         W, H = initial_factors(rows, self.params, self.params.random_state)
         return np.ascontiguousarray(W.T), np.ascontiguousarray(H)
 
-    def _given(self) -> tuple[Weights, Array]:
+    def _from_init(self, W: NDArray[Any], H: NDArray[Any]) -> tuple[Weights, Array]:
         """Return the start that was given, in the units of this fit."""
-        assert self.given.start is not None
-        W, H = self.given.start
         H = np.array(H, np.float32, order="C")
         H *= self.reader.cells(0).reshape(-1)  # 0 or 1
         unit = max(self.gain, 1e-15)
@@ -630,7 +593,7 @@ class _Fit:
 
     def _shown(self, H: Array, level: Level) -> Array:
         """Return components for a picture: hidden pixels are taken for the others' mean."""
-        if self.given.mask is None or not level.level:
+        if self.mask is None or not level.level:
             return H
         full = np.sqrt(cell_sizes(self.shape, level.level)).reshape(-1)
         shown: Array = H * (full / np.where(level.cells > 0, level.cells, 1)).astype(H.dtype)

@@ -1,30 +1,49 @@
-"""scikit-learn's solvers, a few iterations at a time."""
+"""NMF by scikit-learn's solvers, and all other methods."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_latent_faces.solvers.blocks import (
     IMPORT_LOCK,
+    face_errors,
     norm,
     relative_error,
     root_divergence,
 )
-from napari_latent_faces.solvers.multilevel import Factors, initial_factors
+from napari_latent_faces.solvers.factors import Factors, Solving, normalized
+from napari_latent_faces.solvers.multilevel import initial_factors
+from napari_latent_faces.solvers.rows import Rows, batch_error, weights_and_error
+from napari_latent_faces.stack import as_matrix, over_channels, pixel_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.params import NMFParams
+    from napari_latent_faces.params import (
+        DictionaryParams,
+        ICAParams,
+        KMeansParams,
+        MiniBatchNMFParams,
+        NMFParams,
+        Parameters,
+        PCAParams,
+    )
+    from napari_latent_faces.stack import FaceStack
 
     Rule = Callable[[NDArray[Any], NDArray[Any]], bool]
 
-__all__ = ["iter_sklearn"]
+    AnyParams = DictionaryParams | KMeansParams | MiniBatchNMFParams
+
+__all__ = ["iter_method", "iter_nmf"]
+
+# -- NMF, a few iterations at a time ---------------------------------------------------
 
 # Convergence is judged at these iterations only, so that the result does not depend on
 # how fast the machine is.
@@ -32,7 +51,73 @@ _CHECK_EVERY = 10
 _PACE = 0.15  # seconds that a chunk of iterations should take
 
 
-def iter_sklearn(
+def iter_nmf(
+    stack: FaceStack,
+    params: NMFParams,
+    *,
+    init: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+) -> Solving:
+    """Factorize pictures that fit into memory by one of scikit-learn's solvers.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        The pictures.
+    params : NMFParams
+        The parameters, with the solver ``"cd"`` or ``"mu"``.
+    init : tuple of arrays, optional
+        Weights (n, k) and components (k, p) to start from.
+    mask : bool array of shape (h, w), optional
+        True marks pixels that count nowhere: components are 0 there.
+
+    Yields
+    ------
+    Factors
+        Now and then.
+
+    Returns
+    -------
+    Factors
+        The last ones, with the error of what a model makes of them, in float64.
+    """
+    hidden = None if mask is None else over_channels(mask, stack.picture_shape)
+    images = np.asarray(stack.images)
+    if hidden is not None:
+        images = np.where(hidden, images.dtype.type(0), images)
+    X, scale = as_matrix(replace(stack, images=images))
+    visible = slice(None) if hidden is None else np.flatnonzero(~hidden)
+    p, X = X.shape[1], X[:, visible]
+    _check_values(X, params)
+    if init is not None:
+        init = init[0], init[1][:, visible]
+    for state in _iterates(X, params, stack.picture_shape, init):
+        H = np.zeros((len(state.H), p), state.H.dtype)
+        H[:, visible] = state.H
+        last = replace(state, H=H, scale=scale)
+        if (yield last) == "stop":
+            break
+    W, H = normalized(last.W, last.H)
+    lost = size = 0.0
+    for faces, block in pixel_blocks(stack.images):
+        pixels = block.reshape(len(block), -1)
+        marks = None if hidden is None else hidden.reshape(1, -1)
+        lost2, size2 = face_errors(pixels, W[faces], H, scale, hidden=marks)
+        lost, size = lost + lost2.sum(), size + size2.sum()
+    return replace(last, error=float(np.sqrt(lost / size)))
+
+
+def _check_values(X: NDArray[Any], params: NMFParams) -> None:
+    if not X.any():
+        raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+    if params.beta_loss == "itakura-saito" and X.min() == 0:
+        raise ValueError(
+            "beta_loss='itakura-saito' needs pixels above 0: add a small value to the "
+            "pictures, or choose another loss."
+        )
+
+
+def _iterates(
     X: NDArray[Any],
     params: NMFParams,
     picture_shape: tuple[int, ...],
@@ -147,3 +232,300 @@ def _loss_rule(X: NDArray[Any], params: NMFParams) -> Rule:
         return fall < params.tol * begin
 
     return has_converged
+
+
+# -- Methods that learn from a part of the faces at a time -----------------------------
+
+
+def iter_dictionary(rows: Rows, params: DictionaryParams) -> Solving:
+    """Learn a dictionary of the differences from the mean face.
+
+    Parameters
+    ----------
+    rows : Rows
+        The faces.
+    params : DictionaryParams
+        The parameters.
+
+    Yields
+    ------
+    Factors
+        After each batch, without weights; the error is that of the faces of the last pass,
+        each measured when it was seen. Send ``"stop"`` to end.
+
+    Returns
+    -------
+    Factors
+        The last ones.
+    """
+    with IMPORT_LOCK:
+        from sklearn.decomposition import MiniBatchDictionaryLearning
+
+    rows.check_differences()
+    learner = MiniBatchDictionaryLearning(
+        params.n_components,
+        alpha=params.alpha,
+        batch_size=params.batch_size,
+        fit_algorithm="cd",
+        random_state=params.random_state,
+    )
+    # in float32 coordinate descent cannot reach its tolerance
+    return (yield from _learn(rows, params, learner, rows.mean(), np.float64))
+
+
+def iter_minibatch_nmf(rows: Rows, params: MiniBatchNMFParams) -> Solving:
+    """Learn non-negative components; parameters and steps as in `iter_dictionary`."""
+    with IMPORT_LOCK:
+        from sklearn.decomposition import MiniBatchNMF
+
+    size = _batch_size(params, rows)
+    learner = MiniBatchNMF(
+        params.n_components,
+        batch_size=2 * size,  # more than a batch holds: each is learned from as a whole
+        forget_factor=params.forget_factor ** (size / rows.n),  # for a pass, as in fit()
+        random_state=params.random_state,
+    )
+    return (yield from _learn(rows, params, learner, None))
+
+
+def iter_kmeans(rows: Rows, params: KMeansParams) -> Solving:
+    """Find the means of groups of faces; parameters and steps as in `iter_dictionary`."""
+    with IMPORT_LOCK:
+        from sklearn.cluster import MiniBatchKMeans
+
+    learner = MiniBatchKMeans(
+        params.n_components,
+        batch_size=_batch_size(params, rows),
+        n_init=1,  # partial_fit makes no others
+        random_state=params.random_state,
+    )
+    return (yield from _learn(rows, params, learner, None))
+
+
+def _batch_size(params: AnyParams, rows: Rows) -> int:
+    """Return how many faces a batch has: enough to start all components from the first."""
+    return min(max(params.batch_size, params.n_components), rows.n)
+
+
+def _learn(
+    rows: Rows, params: AnyParams, learner: Any, mean: Any, dtype: Any = None
+) -> Solving:
+    """Show the learner the faces, pass by pass, until the error hardly falls."""
+    size = _batch_size(params, rows)
+    n_batches = rows.n_batches(size)
+    rng = np.random.RandomState(params.random_state)
+    base = rows.dtype.type(0) if mean is None else mean.astype(rows.dtype)
+    seen: deque[tuple[float, float]] = deque(maxlen=n_batches)  # the batches of one pass
+    iteration, last = 0, np.inf
+    for _ in range(params.max_iter):
+        for batch in rows.batches(size, rng):
+            iteration += 1
+            whole = float(np.vdot(batch, batch))
+            learner.partial_fit((batch - base).astype(dtype or rows.dtype, copy=False))
+            H = _components(learner).astype(rows.dtype)
+            seen.append((batch_error(batch - base, H, params)[0], whole))
+            error = float(np.sqrt(np.divide(*np.sum(seen, axis=0))))
+            state = _components_so_far(
+                rows, H, iteration, error, params.max_iter * n_batches, mean
+            )
+            if (yield state) == "stop":
+                return state
+        if params.tol > 0 and last - error < params.tol * error:
+            return replace(state, converged=True)
+        last = error
+    return state
+
+
+def _components_so_far(
+    rows: Rows,
+    H: NDArray[Any],
+    iteration: int,
+    error: float,
+    max_iter: int,
+    mean: NDArray[Any] | None,
+) -> Factors:
+    """Return factors without weights, which follow from the components at the end."""
+    return Factors(
+        np.empty((0, len(H))),
+        H,
+        rows.picture_shape,
+        iteration,
+        converged=False,
+        error=error,
+        scale=rows.scale,
+        mean=mean,
+        max_iter=max_iter,
+    )
+
+
+def _components(learner: Any) -> Any:
+    centers = getattr(learner, "cluster_centers_", None)
+    return learner.components_ if centers is None else centers
+
+
+# -- PCA and ICA: the plane in which faces differ most, and a rotation within it -------
+
+_BATCH_COMPONENTS = 5  # rows of a batch of incremental PCA for each component
+_RANK = 1e-7  # of the largest spread: less is none
+
+
+def iter_pca(rows: Rows, params: PCAParams) -> Solving:
+    """Find eigenfaces with scikit-learn; a stack read in blocks gives a step for each batch.
+
+    Parameters
+    ----------
+    rows : Rows
+        The faces.
+    params : PCAParams
+        The parameters.
+
+    Returns
+    -------
+    Factors
+        Components of unit length, in the order of their variance.
+
+    Raises
+    ------
+    ValueError
+        If there are more components than directions in which the faces can differ.
+    """
+    return (yield from _axes(rows, params, params.svd_solver))
+
+
+def iter_ica(rows: Rows, params: ICAParams) -> Solving:
+    """Find independent components: PCA, then scikit-learn's FastICA in its plane.
+
+    All rotations of the plane leave the reconstructions, and so the error, as they are.
+
+    Parameters
+    ----------
+    rows : Rows
+        The faces.
+    params : ICAParams
+        The parameters.
+
+    Returns
+    -------
+    Factors
+        Components.
+
+    Raises
+    ------
+    ValueError
+        If there are more components than directions in which the faces differ.
+    """
+    with IMPORT_LOCK:
+        from sklearn.decomposition import fastica
+
+    plane = yield from _axes(rows, params, "auto")
+    V = plane.H
+    scores = np.concatenate([(block - rows.mean()) @ V.T for _, block in rows.blocks()])
+    _check_rank(scores, params)
+    by_pixel = params.independent == "pictures"
+    whitening, rotation, _, n_iter = fastica(
+        V.T.astype(np.float64) if by_pixel else scores,
+        whiten="unit-variance",
+        fun=params.fun,
+        max_iter=params.max_iter,
+        tol=params.tol,
+        random_state=params.random_state,
+        compute_sources=False,
+        return_n_iter=True,
+    )
+    unmixing = rotation @ whitening
+    H = (unmixing if by_pixel else np.linalg.inv(unmixing).T) @ V
+    is_done = plane.converged and n_iter < params.max_iter  # else scikit-learn has warned
+    return replace(plane, H=H.astype(rows.dtype), iteration=int(n_iter), converged=is_done)
+
+
+def _axes(rows: Rows, params: PCAParams | ICAParams, solver: str) -> Solving:
+    """Return the principal axes."""
+    with IMPORT_LOCK:
+        from sklearn.decomposition import PCA
+
+    most = min(rows.n - 1, rows.p)
+    if params.n_components > most:
+        raise ValueError(
+            f"n_components must be from 1 to {most} (the number of faces less one, or of "
+            f"pixels), got {params.n_components}."
+        )
+    rows.check_differences()
+    if solver == "incremental" or (solver == "auto" and rows.X is None):
+        return (yield from _incremental_axes(rows, params))
+    X = rows.X if rows.X is not None else np.concatenate([b.copy() for _, b in rows.blocks()])
+    pca = PCA(params.n_components, svd_solver=solver, random_state=params.random_state)
+    pca.fit(X)
+    state = _components_so_far(rows, pca.components_, 1, 0.0, 1, rows.mean())
+    return replace(state, converged=True)
+
+
+def _incremental_axes(rows: Rows, params: PCAParams | ICAParams) -> Solving:
+    with IMPORT_LOCK:
+        from sklearn.decomposition import IncrementalPCA
+
+    pca = IncrementalPCA(params.n_components)
+    size = min(_BATCH_COMPONENTS * params.n_components, rows.n)
+    total, mean = rows.n_batches(size), rows.mean().astype(rows.dtype)
+    rng = np.random.RandomState(params.random_state)
+    for iteration, batch in enumerate(rows.batches(size, rng), 1):
+        pca.partial_fit(batch)
+        H = pca.components_.astype(rows.dtype)
+        lost, _ = batch_error(batch - mean, H, params)
+        error = float(np.sqrt(lost) / np.linalg.norm(batch))
+        state = _components_so_far(rows, H, iteration, error, total, rows.mean())
+        if (yield state) == "stop":
+            return state
+    return replace(state, converged=True)
+
+
+def _check_rank(scores: NDArray[Any], params: ICAParams) -> None:
+    spreads = scores.std(axis=0)
+    rank = int((spreads > _RANK * spreads.max()).sum())
+    if rank < params.n_components:
+        raise ValueError(
+            f"n_components must be from 1 to {rank}, got {params.n_components}: these faces "
+            f"differ in {rank} directions only."
+        )
+
+
+# -- Every method but NMF --------------------------------------------------------------
+
+_METHODS: dict[str, Callable[..., Solving]] = {
+    "pca": iter_pca,
+    "ica": iter_ica,
+    "dictionary": iter_dictionary,
+    "minibatch-nmf": iter_minibatch_nmf,
+    "kmeans": iter_kmeans,
+}
+
+
+def iter_method(stack: FaceStack, params: Parameters) -> Solving:
+    """Fit a method to a stack, step by step.
+
+    Methods differ in how they find components. Weights then follow from the components
+    in one more look at the faces, so that `LatentFaces.encode` finds the same.
+
+    Parameters
+    ----------
+    stack : FaceStack
+        The faces, numpy or lazy.
+    params : Parameters
+        The parameters of the method.
+
+    Yields
+    ------
+    Factors
+        Where the method works in steps, and those that it returns.
+
+    Returns
+    -------
+    Factors
+        The last ones, with the weights of all faces.
+    """
+    rows = Rows(stack)
+    found = yield from _METHODS[params.method](rows, params)
+    W, H, error = weights_and_error(rows, found.H, found.mean, params)
+    mean = None if found.mean is None else found.mean.astype(rows.dtype)
+    last = replace(found, weights=W, H=H, mean=mean, error=error, max_iter=found.iteration)
+    yield last
+    return last
