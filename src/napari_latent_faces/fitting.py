@@ -261,7 +261,8 @@ def _steps(
     if reason == "max_iter" and getattr(params, "tol", 0) > 0 and params.method != "ica":
         work = f"{state.iteration} iterations"
         if hasattr(params, "batch_size"):
-            work = f"{params.max_iter} pass{'es' * (params.max_iter != 1)} over the faces"
+            passes = int(getattr(params, "max_iter", 0))
+            work = f"{passes} pass{'es' * (passes != 1)} over the faces"
         warnings.warn(
             f"Not converged after {work} (relative error {state.error:.4f}): the parts may "
             "still change. Raise max_iter, or tol if this is good enough.",
