@@ -95,6 +95,7 @@ def iter_fit(
     missing: str | None = None,
     shape: tuple[int, ...] | None = None,
     client: Any = "auto",
+    threads: int | None = None,
     **changes: Any,
 ) -> Fitting:
     """Factorize a stack of pictures, step by step.
@@ -129,6 +130,9 @@ def iter_fit(
         with the solver ``"multilevel"``. ``"auto"`` is the active client if there is one
         and it can, None the threads of this process. The result is the same but for
         rounding.
+    threads : int, optional
+        How many threads NMF with the solver ``"multilevel"`` uses, by default one for each
+        processor. The result does not depend on it.
 
     Yields
     ------
@@ -186,7 +190,7 @@ def iter_fit(
     if each is not None:
         solving = iter_missing(stack, params, each, init)
     elif params.solver == "multilevel":
-        solving = iter_multilevel(stack, params, client=client, init=init, mask=mask)
+        solving = iter_multilevel(stack, params, threads, client, init=init, mask=mask)
     else:
         from napari_latent_faces.solvers.sklearn import iter_nmf
 

@@ -251,10 +251,6 @@ class ChoiceOptions:
         other parts.
     max_faces : int, default=2000
         Of a larger stack, a random sample of so many faces is read.
-    warm_start : bool, default=False
-        Begin the fits with a part held out from those of the nearest k that is measured,
-        not anew. They need fewer iterations, but all of them on the full pictures, which
-        mostly takes longer. The fits of all faces always begin anew.
 
     Raises
     ------
@@ -284,12 +280,6 @@ class ChoiceOptions:
         "Of a larger stack, a random sample of so many faces is looked at (max_faces).",
         min=10,
     )
-    warm_start: bool = parameter(
-        False,
-        "Begin from the nearest k",
-        "Begin the fits with a part held out from those of the nearest k, not anew: fewer "
-        "iterations, which mostly take longer (warm_start).",
-    )
 
     def __post_init__(self) -> None:
         for declared in fields(self):
@@ -297,10 +287,6 @@ class ChoiceOptions:
 
 
 def _check(name: str, value: Any, limits: Any) -> None:
-    if "min" not in limits:
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}.")
-        return
     low, high = limits["min"], limits.get("max")
     allowed = f"{low} or more" if high is None else f"from {low} to {high}"
     if not isinstance(value, int) or isinstance(value, bool):

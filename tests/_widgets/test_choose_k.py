@@ -122,13 +122,6 @@ def test_the_point_under_the_mouse_is_read_out(faces, widget, qtbot):
     assert not widget.readout.value
 
 
-def test_fits_begin_from_the_nearest_k_when_that_is_ticked(faces, widget, qtbot):
-    assert widget.effort["warm_start"].value is False
-    widget.effort["warm_start"].value = True
-    measure(widget, qtbot)
-    assert widget.choice.options.warm_start
-
-
 def test_stop_keeps_what_is_measured(faces, widget, qtbot):
     begin(widget, qtbot)
     assert widget.start_button.text == "Stop and keep"

@@ -30,29 +30,17 @@ def test_it_prints_the_measures_and_writes_them(run, faces_folder, tmp_path):
         assert f"{float(row['held_out_error']):.4f}" == line.split()[2]
 
 
-def test_fits_can_begin_from_the_nearest_k(run, faces_folder):
-    for flag, code in (
-        ([], 0),
-        (["--warm-start"], 0),
-        (["--warm-start", "--init", "random"], 1),
-    ):
-        found, printed, errors = run(faces_folder, "--k", "3,4", *QUICK, *flag)
-        assert found == code
-        assert ("k = 4 " in printed) == (code == 0)
-    assert "--init='random' and --warm-start both say where fits begin" in errors
-
-
 def test_ctrl_c_writes_what_is_there(run, faces_folder, tmp_path, monkeypatch):
     from napari_latent_faces.choosing import search
 
-    def interrupted(*args):
-        for step in iter_choose_k(*args):
+    def interrupted(*args, **changes):
+        for step in iter_choose_k(*args, **changes):
             yield step
             if len(step.choice) == 1:
                 raise KeyboardInterrupt
 
-    iter_choose_k = search._Search.run
-    monkeypatch.setattr(search._Search, "run", interrupted)
+    iter_choose_k = search.iter_choose_k
+    monkeypatch.setattr(search, "iter_choose_k", interrupted)
     out = tmp_path / "choice.csv"
     code, printed, _ = run(faces_folder, "-k", "2,3,4", "-o", out, *QUICK)
     assert code == 0
@@ -63,11 +51,11 @@ def test_ctrl_c_writes_what_is_there(run, faces_folder, tmp_path, monkeypatch):
 def test_ctrl_c_before_anything_is_measured_writes_nothing(
     run, faces_folder, tmp_path, monkeypatch
 ):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("napari_latent_faces.choosing.search._Search.run", interrupted)
+    monkeypatch.setattr("napari_latent_faces.choosing.search.iter_choose_k", interrupted)
     out = tmp_path / "choice.csv"
     code, printed, errors = run(faces_folder, "-o", out)
     assert (code, printed) == (130, "")

@@ -8,14 +8,6 @@ from napari_latent_faces.choosing.search import (
     choose_k,
     iter_choose_k,
     iter_whole_model,
-    pair_pictures,
 )
 
-__all__ = [
-    "KChoice",
-    "KStep",
-    "choose_k",
-    "iter_choose_k",
-    "iter_whole_model",
-    "pair_pictures",
-]
+__all__ = ["KChoice", "KStep", "choose_k", "iter_choose_k", "iter_whole_model"]

@@ -20,13 +20,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.options import ChoiceOptions
 
-__all__ = ["KChoice", "reason"]
-
-# -- What was measured for each number of components, and which one that speaks for ----
-
-_SAME = 0.02  # of the lowest error: a gain that no eye sees
-_ZERO = 1e-4  # an error that is none: pixels of 8 bits are rounded to more
-_CLEARLY = 0.05  # more stable: what random starts alone hardly make of two equal k
+__all__ = ["KChoice"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +68,6 @@ class KChoice:
         """Whether only some of the faces were looked at."""
         return len(self.faces) < self.n_faces
 
-    # -- the rule ---------------------------------------------------------------
-
     @cached_property
     def held_out(self) -> NDArray[np.float64]:
         """Held-out error of each k, the mean over the parts: shape (m,)."""
@@ -85,7 +77,8 @@ class KChoice:
     @cached_property
     def lowest(self) -> int:
         """Where in `ks` the held-out error is lowest."""
-        self._check_any()
+        if not len(self):
+            raise ValueError("No number of components was measured to the end.")
         return int(self.held_out.argmin())
 
     @cached_property
@@ -109,8 +102,8 @@ class KChoice:
         is good by chance.
         """
         rise = self.held_out - self.held_out[self.lowest]
-        least = max(_SAME * self.held_out[self.lowest], _ZERO)
-        margin = np.maximum(self.spread, least)
+        # 2 % no eye sees, and pixels of 8 bits are rounded to more than 0.0001
+        margin = np.maximum(self.spread, max(0.02 * self.held_out[self.lowest], 1e-4))
         worse = np.flatnonzero(rise > margin)
         first = worse[worse < self.lowest].max(initial=-1) + 1
         last = worse[worse > self.lowest].min(initial=len(self)) - 1
@@ -128,42 +121,84 @@ class KChoice:
         good = np.flatnonzero(self.as_good)
         smallest, stablest = good[0], good[self.stabilities[good].argmax()]
         gain = self.stabilities[stablest] - self.stabilities[smallest]
-        return int(self.ks[stablest if gain >= _CLEARLY else smallest])
+        return int(self.ks[stablest if gain >= 0.05 else smallest])
+
+    @cached_property
+    def reason(self) -> str:
+        """Why this number is suggested and what speaks against it, in a few sentences."""
+        k, lowest, at = self.suggested, self.lowest, self._at_suggested
+        error, good = f"{self.held_out[at]:.4f}", self.ks[self.as_good].tolist()
+        as_good = (
+            f"within one standard error or 2 % of the lowest ({self.held_out[lowest]:.4f}, at "
+            f"k = {self.ks[lowest]})"
+        )
+        if len(self) == 1:
+            sentences = [f"k = {k} is the only one measured: held-out error {error}."]
+        elif at == lowest:
+            sentences = [f"k = {k} has the lowest held-out error, {error}."]
+        elif k == good[0]:
+            sentences = [
+                f"k = {k} is the smallest whose held-out error, {error}, is {as_good}."
+            ]
+        else:
+            words = (
+                f"k = {k}: its held-out error, {error}, is {as_good}, and its components are "
+                f"more stable ({self.stabilities[at]:.2f}) than those of the smallest such k, "
+                f"{good[0]}."
+            )
+            sentences = [words]
+        if others := [str(each) for each in good if each != k]:
+            more = " ..." if len(others) > 8 else ""
+            sentences.append(
+                f"The data does not tell it from k = {', '.join(others[:8])}{more}."
+            )
+        return " ".join([*sentences, *self._cautions()])
+
+    def _cautions(self) -> list[str]:
+        at, sentences = self._at_suggested, []
+        if 1 < len(self) == self.lowest + 1:
+            sentences.append("The lowest is at the largest k tried: try larger ones, too.")
+        elif len(self) > 1 and at == 0 and self.suggested > 1:
+            sentences.append("It is the smallest k tried: try smaller ones, too.")
+        if self.stabilities[at] < 0.8:
+            sentences.append(
+                f"Its components depend on the start (stability {self.stabilities[at]:.2f})."
+            )
+        if fits := int(self.unconverged[at]):
+            sentences.append(f"{fits} of its fits did not converge: raise max_iter or tol.")
+        if self.is_sample:
+            sentences.append(
+                f"Measured on a random sample of {len(self.faces)} of {self.n_faces} faces."
+            )
+        return sentences
 
     @property
-    def reason(self) -> str:
-        """Why this number is suggested, in a few sentences."""
-        return reason(self)
+    def _at_suggested(self) -> int:
+        return int(np.searchsorted(self.ks, self.suggested))
 
     @property
     def model(self) -> LatentFaces:
         """The model with the suggested number of components."""
         return self.models[self.suggested]
 
-    def _check_any(self) -> None:
-        if not len(self):
-            raise ValueError("No number of components was measured to the end.")
-
-    # -- as a table ---------------------------------------------------------------
-
     def rows(self) -> list[dict[str, Any]]:
         """Return the measures of each k as a dictionary of plain numbers."""
-        if not len(self):
-            return []
-        return [self._row(i) for i in range(len(self))]
-
-    def _row(self, i: int) -> dict[str, Any]:
-        folds = enumerate(self.fold_errors[i].tolist(), start=1)
-        return {
-            "k": int(self.ks[i]),
-            "relative_error": float(self.errors[i]),
-            "held_out_error": float(self.held_out[i]),
-            "standard_error_to_lowest": float(self.spread[i]),
-            "stability": float(self.stabilities[i]),
-            "unconverged_fits": int(self.unconverged[i]),
-            "suggested": int(self.ks[i] == self.suggested),
-            **{f"held_out_error_{fold}": error for fold, error in folds},
-        }
+        return [
+            {
+                "k": k,
+                "relative_error": float(self.errors[i]),
+                "held_out_error": float(self.held_out[i]),
+                "standard_error_to_lowest": float(self.spread[i]),
+                "stability": float(self.stabilities[i]),
+                "unconverged_fits": int(self.unconverged[i]),
+                "suggested": int(k == self.suggested),
+                **{
+                    f"held_out_error_{fold}": error
+                    for fold, error in enumerate(self.fold_errors[i].tolist(), start=1)
+                },
+            }
+            for i, k in enumerate(self.ks.tolist())
+        ]
 
     def save_csv(self, path: str | PathLike[str]) -> None:
         """Write the measures as a table with a head, a line for each k.
@@ -180,8 +215,8 @@ class KChoice:
         ValueError
             If nothing was measured.
         """
-        self._check_any()
-        rows = self.rows()
+        if not (rows := self.rows()):
+            raise ValueError("No number of components was measured to the end.")
         text = io.StringIO(newline="")
         table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         table.writeheader()
@@ -193,70 +228,3 @@ class KChoice:
         if not len(self):
             return "KChoice(nothing measured)"
         return f"KChoice(k={self.suggested} suggested of {self.ks.tolist()})"
-
-
-# -- Why a number of components is suggested, in words ---------------------------------
-
-_UNSTABLE = 0.8  # mean cosine under which the parts depend on the start
-
-
-def reason(choice: KChoice) -> str:
-    """Say which number a choice suggests, by which rule, and what speaks against it."""
-    sentences = [_rule(choice), _flatness(choice), _edges(choice), _caution(choice)]
-    return " ".join(filter(None, sentences))
-
-
-def _rule(choice: KChoice) -> str:
-    k, lowest = choice.suggested, choice.lowest
-    at = int(np.searchsorted(choice.ks, k))
-    error = f"{choice.held_out[at]:.4f}"
-    if len(choice) == 1:
-        return f"k = {k} is the only one measured: held-out error {error}."
-    if at == lowest:
-        return f"k = {k} has the lowest held-out error, {error}."
-    best = f"the lowest ({choice.held_out[lowest]:.4f}, at k = {choice.ks[lowest]})"
-    smallest = int(choice.ks[choice.as_good].min())
-    if k == smallest:
-        return (
-            f"k = {k} is the smallest whose held-out error, {error}, is within one standard "
-            f"error or 2 % of {best}."
-        )
-    return (
-        f"k = {k}: its held-out error, {error}, is within one standard error or 2 % of {best}, "
-        f"and its components are more stable ({choice.stabilities[at]:.2f}) than those of the "
-        f"smallest such k, {smallest}."
-    )
-
-
-def _flatness(choice: KChoice) -> str:
-    others = [int(k) for k in choice.ks[choice.as_good] if k != choice.suggested]
-    if len(choice) == 1 or not others:
-        return ""
-    listed = ", ".join(map(str, others[:8])) + (" ..." if len(others) > 8 else "")
-    return f"The data does not tell it from k = {listed}."
-
-
-def _edges(choice: KChoice) -> str:
-    if len(choice) == 1:
-        return ""
-    if choice.lowest == len(choice) - 1:
-        return "The lowest is at the largest k tried: try larger ones, too."
-    if choice.suggested == choice.ks[0] > 1:
-        return "It is the smallest k tried: try smaller ones, too."
-    return ""
-
-
-def _caution(choice: KChoice) -> str:
-    at = int(np.searchsorted(choice.ks, choice.suggested))
-    sentences = []
-    if choice.stabilities[at] < _UNSTABLE:
-        sentences.append(
-            f"Its components depend on the start (stability {choice.stabilities[at]:.2f})."
-        )
-    if fits := int(choice.unconverged[at]):
-        sentences.append(f"{fits} of its fits did not converge: raise max_iter or tol.")
-    if choice.is_sample:
-        sentences.append(
-            f"Measured on a random sample of {len(choice.faces)} of {choice.n_faces} faces."
-        )
-    return " ".join(sentences)

@@ -1,59 +1,60 @@
-"""Which numbers of components to measure, and in which order."""
+"""The search for k as a generator: every front end drains the same one."""
 
 from __future__ import annotations
 
+import math
 import operator
+import threading
 import time
+from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from napari_latent_faces.choosing.choice import KChoice
-from napari_latent_faces.comparing import pair_most_alike
+from napari_latent_faces.choosing.measures import (
+    face_folds,
+    held_out_error,
+    pixel_half,
+    stability,
+)
+from napari_latent_faces.encoding import iter_encode
 from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.options import ChoiceOptions
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.solvers.multilevel import initial_factors
-from napari_latent_faces.stack import FaceStack, as_matrix, as_stack
-from napari_latent_faces.steps import drain
+from napari_latent_faces.solvers.blocks import one_blas_thread, processors
+from napari_latent_faces.solvers.memory import needed
+from napari_latent_faces.stack import FaceStack, as_stack
+from napari_latent_faces.steps import drain, relayed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
-    Start = tuple[NDArray[Any], NDArray[Any]]
-
-    Message = Literal["stop"] | None
-
-    Searching = Generator["KStep", Message, KChoice]
+    Steps = Generator["KStep", Literal["stop"] | None, None]
+    Searching = Generator["KStep", Literal["stop"] | None, KChoice]
 
 __all__ = [
     "KStep",
     "check_ks",
     "choose_k",
-    "face_folds",
     "further_ks",
-    "held_out_error",
     "iter_choose_k",
     "iter_whole_model",
-    "nearest_fit",
-    "pair_pictures",
-    "pixel_halves",
-    "sample_faces",
+    "most_faces",
     "spread_out",
-    "stability",
     "start_grid",
-    "warm_start",
 ]
 
 # -- Which numbers of components to measure, and in which order ------------------------
 
-_GRID_END, _SEARCH_END = 64, 128
-_FINEST = 20  # neighbours of k that are nearer than k / 20 are not told apart
+_LARGEST_K = 128  # that a search looks at by itself
+_FURTHER = 12  # numbers of components that a search looks at beyond its first ones
 
 
 def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
@@ -64,9 +65,9 @@ def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
     ks : iterable of int
         Numbers of components.
     most : int
-        The largest that can be fitted when a part of the faces is held out.
+        The largest that can be fitted when a fold is held out.
     n_folds : int
-        Number of parts, for the message.
+        Number of folds, for the message.
     """
     try:
         numbers = sorted({operator.index(k) for k in ks})
@@ -84,19 +85,20 @@ def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
 
 
 def start_grid(most: int) -> list[int]:
-    """Return the numbers that a search without any given begins with."""
-    grid = [2**i for i in range(1, 7) if 2**i <= min(most, _GRID_END)]
-    return grid or [1]
+    """Return the numbers that a search without any given begins with, the quickest first."""
+    return [k for k in (2, 4, 8, 16, 32, 64) if k <= most] or [1]
 
 
 def spread_out(ks: list[int]) -> list[int]:
     """Return numbers in an order that soon shows the whole range: ends, middle, quarters."""
-    places = {0: None, len(ks) - 1: None}
-    step = len(ks) - 1
+    last = len(ks) - 1
+    places = dict.fromkeys([0, last // 2, last])
+    step = last
     while step > 1:
         step = -(-step // 2)
         places.update(dict.fromkeys(range(0, len(ks), step)))
-    return [ks[place] for place in [*places, *set(range(len(ks))) - set(places)]]
+    places.update(dict.fromkeys(range(len(ks))))
+    return [ks[place] for place in places]
 
 
 def further_ks(choice: KChoice, most: int) -> list[int]:
@@ -109,334 +111,23 @@ def further_ks(choice: KChoice, most: int) -> list[int]:
     most : int
         The largest number that can be measured.
     """
-    ks = choice.ks.tolist()
-    if choice.lowest == len(ks) - 1 and ks[-1] < min(most, _SEARCH_END):
-        return [min(2 * ks[-1], most, _SEARCH_END)]
-    at = int(np.searchsorted(choice.ks, choice.suggested))
-    near = ks[max(at - 1, 0) : at + 2]
-    if at == 0 and ks[0] > 1:
-        near = [1, *near] if 1 not in near else near
-    fine = max(1, choice.suggested // _FINEST)
+    ks, most = choice.ks.tolist(), min(most, _LARGEST_K)
+    if choice.lowest == len(ks) - 1 and ks[-1] < most:
+        return [min(2 * ks[-1], most)]
+    at = ks.index(choice.suggested)
+    first = [1] if at == 0 else []
+    near = sorted({*first, *ks[max(at - 1, 0) : at + 2]})
+    fine = max(1, choice.suggested // 20)  # nearer neighbours are not told apart
     middles = [(low + high) // 2 for low, high in pairwise(near) if high - low > fine]
-    if at == 0 and ks[0] > 1:
-        middles.insert(0, 1)
-    return [k for k in dict.fromkeys(middles) if k not in ks]
+    return [k for k in dict.fromkeys([*first, *middles]) if k not in ks]
 
 
-# -- What is held out: parts of the faces, and halves of the pixels --------------------
-
-_TILES = 8  # along the shorter side of a face
-
-
-def sample_faces(n: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Choose the faces that are measured.
-
-    Parameters
-    ----------
-    n : int
-        How many there are.
-    most : int
-        How many are looked at.
-    rng : numpy Generator
-        Chooses where there are more.
-
-    Returns
-    -------
-    array of int
-        The indices of all faces, or of a random sample of them, in order.
-    """
-    if n <= most:
-        return np.arange(n)
-    chosen: NDArray[np.intp] = np.sort(rng.choice(n, most, replace=False))
-    return chosen
+def most_faces(options: ChoiceOptions, pixels: int) -> int:
+    """Return how many faces of so many pixels are held in memory at most."""
+    return min(options.max_faces, max(100, 2**28 // pixels))
 
 
-def face_folds(
-    n: int, subjects: Sequence[str] | None, n_folds: int, rng: np.random.Generator
-) -> list[NDArray[np.intp]]:
-    """Cut faces into parts of nearly one size, no subject in two of them.
-
-    Pictures of one person resemble each other: with some of them in the fit, the others
-    would not be new to it. Where there are fewer than two subjects a part, or none are
-    known, single faces are dealt out.
-
-    Parameters
-    ----------
-    n : int
-        Number of faces.
-    subjects : sequence of str, length n, or None
-        Whose faces they are.
-    n_folds : int
-        Number of parts.
-    rng : numpy Generator
-        Shuffles faces or subjects.
-
-    Returns
-    -------
-    list of `n_folds` arrays of int
-        The faces of each part, in order; together all, each once.
-    """
-    names, owners = np.unique(np.asarray(subjects or ()), return_inverse=True)
-    if len(names) < 2 * n_folds:
-        owners = np.arange(n)
-    sizes = np.bincount(owners)
-    shuffled = rng.permutation(len(sizes))
-    largest_first = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
-    fold_of, filled = np.empty(len(sizes), int), np.zeros(n_folds)
-    for owner in largest_first:
-        fold_of[owner] = filled.argmin()
-        filled[fold_of[owner]] += sizes[owner]
-    return [np.flatnonzero(fold_of[owners] == fold) for fold in range(n_folds)]
-
-
-def pixel_halves(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Cut a face into tiles and draw half of them.
-
-    Single pixels would be told by their neighbours: whatever is smooth in a picture, noise
-    included, would count as understood. Half faces would hide whole components, about
-    whose weights nothing could be known. Tiles of an eighth of the shorter side are larger
-    than what neighbours share and smaller than most components.
-
-    Parameters
-    ----------
-    size : tuple of int
-        Height and width.
-    rng : numpy Generator
-        Draws where the tiles begin, and which are seen.
-
-    Returns
-    -------
-    array of shape (h * w,), bool
-        True in one half; both halves have pixels.
-    """
-    side = max(1, round(min(size) / _TILES))
-    lines = []
-    for length in size:
-        offset = rng.integers(side) if length > side else 0
-        lines.append((np.arange(length) + offset) // side)
-    rows, columns = lines
-    tiles = (rows[:, None] * (columns[-1] + 1) + columns).reshape(-1)
-    used = np.unique(tiles)
-    drawn = rng.permutation(used)[: len(used) // 2]
-    half: NDArray[np.bool_] = np.isin(tiles, drawn)
-    return half
-
-
-# -- How well components explain pixels that neither they nor the weights have seen ----
-
-
-def held_out_error(
-    model: LatentFaces, images: Any, halves: Sequence[NDArray[np.bool_]]
-) -> float:
-    """Predict each half of the pixels of new faces from the other half.
-
-    The weights are the non-negative least-squares solution on the pixels of one half;
-    with them the components predict the other half.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        Components, fitted to other faces.
-    images : array of shape (m, h, w)
-        The held-out faces, in the units of the model's.
-    halves : sequence of arrays of shape (h * w,), bool
-        Ways to halve the pixels; each is used in both directions.
-
-    Returns
-    -------
-    float
-        Relative Frobenius error of the predictions, over all faces, pixels and halves.
-        0 is perfect, 1 as bad as nothing.
-
-    References
-    ----------
-    A. B. Owen, P. O. Perry: Bi-cross-validation of the SVD and the nonnegative matrix
-    factorization. Annals of Applied Statistics 3 (2009), doi:10.1214/08-AOAS227.
-    """
-    X = images.reshape(len(images), -1) / np.float64(model.scale)
-    H = model.components.reshape(model.n_components, -1).astype(np.float64)
-    lost = sum(_lost(X, H, seen) for half in halves for seen in (half, ~half))
-    norm = float(np.vdot(X, X)) * len(halves)
-    return float(np.sqrt(lost / norm)) if norm > 0 else 0.0
-
-
-def _lost(X: NDArray[Any], H: NDArray[Any], seen: NDArray[np.bool_]) -> float:
-    """Sum the squared differences on the pixels that are not seen."""
-    from napari_latent_faces.solvers.blocks import one_blas_thread
-    from napari_latent_faces.solvers.nnls import solve_nnls
-
-    with one_blas_thread():
-        Q, R = np.linalg.qr(H[:, seen].T)
-        weights = solve_nnls(R, X[:, seen] @ Q)
-        missed = X[:, ~seen] - weights @ H[:, ~seen]
-    return float(np.vdot(missed, missed))
-
-
-# -- Which component of one model is which of another ----------------------------------
-
-
-def pair_pictures(
-    first: NDArray[Any], second: NDArray[Any]
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Pair the components of two fits one to one, as alike as possible.
-
-    Parameters
-    ----------
-    first, second : arrays of shape (k, ...)
-        As many pictures in both.
-
-    Returns
-    -------
-    partners : array of int, shape (k,)
-        Which of `second` belongs to each of `first`: the pairing with the largest sum of
-        cosines.
-    cosines : array of shape (k,)
-        How alike each pair is: 1 if they differ by a factor only, 0 if they share no
-        pixel or one is empty.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ.
-    """
-    if first.shape != second.shape:
-        raise ValueError(f"The components have the shapes {first.shape} and {second.shape}.")
-    _, partners, cosines = pair_most_alike(
-        first.astype(np.float64, copy=False), second.astype(np.float64, copy=False)
-    )
-    return partners, cosines
-
-
-def stability(fits: Sequence[NDArray[Any]]) -> float:
-    """Return the mean cosine of matched components over all pairs of fits of one k.
-
-    Parameters
-    ----------
-    fits : sequence of arrays of shape (k, ...)
-        The components of two fits or more.
-    """
-    pairs = [(a, b) for i, a in enumerate(fits) for b in fits[:i]]
-    return float(np.mean([pair_pictures(a, b)[1].mean() for a, b in pairs]))
-
-
-# -- Where a fit begins that has a fit of the same faces, with other k, to begin from --
-
-
-def nearest_fit(fits: Mapping[int, LatentFaces], k: int) -> LatentFaces | None:
-    """Return the fit whose number of components is next to `k`, the smaller of two."""
-    return fits[min(fits, key=lambda other: (abs(other - k), other))] if fits else None
-
-
-def warm_start(model: LatentFaces, stack: FaceStack, params: NMFParams) -> Start:
-    """Return factors that a fit with more, or fewer, components can begin with.
-
-    Of too many, those go that add least to the faces. Missing ones are found in what the
-    model leaves over: they are the singular vectors of the positive part of the residual,
-    made non-negative (NNDSVD, C. Boutsidis, E. Gallopoulos 2008,
-    doi:10.1016/j.patcog.2007.09.010).
-
-    Parameters
-    ----------
-    model : LatentFaces
-        A fit of the same faces.
-    stack : FaceStack
-        The faces, n of h x w pixels. To find more components, their residual is held in
-        memory as floats.
-    params : NMFParams
-        The parameters of the fit to come; `n_components` is that of the factors.
-
-    Returns
-    -------
-    W, H : arrays of shape (n, k) and (k, h * w)
-        Non-negative, as `fit` takes them as its `start`.
-    """
-    W, H = model.weights, model.components.reshape(model.n_components, -1)
-    more = params.n_components - model.n_components
-    if more <= 0:
-        norms = np.linalg.norm(W, axis=0) * np.linalg.norm(H, axis=1)
-        kept = np.sort(np.argsort(-norms, kind="stable")[: params.n_components])
-        return W[:, kept], H[kept]
-    rest, _ = as_matrix(stack, model.scale)
-    rest -= W @ H
-    np.maximum(rest, 0, out=rest)
-    few = replace(params, n_components=more, init=_init(rest, params))
-    new_W, new_H = initial_factors(rest, few, params.random_state)
-    return np.hstack([W, new_W]), np.vstack([H, new_H])
-
-
-def _init(rest: NDArray[Any], params: NMFParams) -> Any:
-    """Return how new components start: zeros would stay zeros with solver 'mu'."""
-    if params.solver == "mu":
-        return None
-    return "nndsvd" if params.n_components <= min(rest.shape) else "random"
-
-
-# -- A model of a sample of faces, extended to all of them -----------------------------
-
-_BLOCK_VALUES = 2**24  # pixels read at a time
-
-
-def iter_whole_model(
-    model: LatentFaces, images: Any
-) -> Generator[tuple[int, int], None, LatentFaces]:
-    """Find the weights of all faces of a stack for the components of a model.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        A model of some of the faces.
-    images : FaceStack or array of shape (n, h, w)
-        All faces, in the units of the model's; read a block at a time.
-
-    Yields
-    ------
-    tuple of int
-        Faces done, and their number.
-
-    Returns
-    -------
-    LatentFaces
-        The same components in canonical form, with weights, names and error of all faces
-        (the value of ``StopIteration``).
-
-    Raises
-    ------
-    ValueError
-        If the pictures have another size, or pixels that cannot be encoded.
-    """
-    stack = as_stack(images)
-    n, h, w = stack.shape
-    W = np.empty((n, model.n_components), model.weights.dtype)
-    lost = norm = 0.0
-    step = max(1, _BLOCK_VALUES // (h * w))
-    for first in range(0, n, step):
-        faces = slice(first, min(first + step, n))
-        block = np.asarray(stack.images[faces])
-        W[faces] = model.encode(block)
-        missed = block - model.blend(W[faces])
-        lost += float(np.vdot(missed, missed))
-        norm += float(np.square(block, dtype=np.float64).sum())
-        yield faces.stop, n
-    error = float(np.sqrt(lost / norm)) if norm > 0 else 0.0
-    return LatentFaces.from_factors(
-        W,
-        model.components.reshape(model.n_components, -1),
-        (h, w),
-        error=error,
-        scale=model.scale,
-        params=model.params,
-        provenance=model.provenance.of_other_faces(stack),
-    )
-
-
-# -- The search for k as a generator: every front end drains the same one --------------
-
-_HALVES = 4  # ways to halve the pixels, for each part of the faces
-_PERIOD = 0.1  # seconds between two steps while a fit runs
-_SAMPLE_VALUES = 2**28  # pixels that the sample may hold, however many faces
-_FEWEST_FACES = 100  # but as many faces as this
-_NO_MESSAGE: Message = None
-_READ_AT_ONCE = 64  # faces
+# -- The search ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -448,7 +139,8 @@ class KStep:
     done : int
         Fits made so far.
     total : int
-        Fits that are planned; more may follow in a search that chooses k itself.
+        Fits that will be made at most. It never grows; a search that chooses k itself
+        may need fewer.
     doing : str
         What is going on, in words.
     choice : KChoice
@@ -470,18 +162,21 @@ def iter_choose_k(
     """Measure how well different numbers of components describe faces, step by step.
 
     For each k, all faces are fitted from several starts (relative error, stability), and
-    each part of the faces is left out of a fit once: its weights are found from half of
+    each fold of the faces is left out of a fit once: its weights are found from half of
     the pixels, and what they say of the other half is compared with the truth (held-out
     error). More components always lower the relative error; the held-out error rises
     again when they describe what these faces do not share with others.
 
+    Fits run side by side, one to a processor. What is measured does not depend on how many
+    there are.
+
     Parameters
     ----------
-    images : FaceStack or array of shape (n, h, w)
-        Grey pictures, numpy or lazy, as for `iter_fit`. Of more than `max_faces` (or,
+    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
+        Pictures, numpy or lazy, as for `iter_fit`. Of more than `max_faces` (or,
         with more than 100 faces, of more than 2**28 pixels in all) a random sample is
         read, and held in memory. Faces of one subject stay together, if subjects are
-        known and there are two for each part.
+        known and there are two for each fold.
     ks : iterable of int, optional
         The numbers of components to measure. By default they are searched for: 2, 4, 8
         and so on up to 64 (128 if the error still falls), then between the neighbours of
@@ -496,7 +191,7 @@ def iter_choose_k(
     Yields
     ------
     KStep
-        After each fit, and about ten times a second during one. Send ``"stop"`` to end
+        After fits, and about ten times a second during them. Send ``"stop"`` to end
         the search and keep what was measured; close the generator to drop it.
 
     Returns
@@ -566,14 +261,24 @@ class _StoppedError(Exception):
     """The user wants no more than there is."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Measured:
+class _Measured(NamedTuple):
     """What is known of one k."""
 
     model: LatentFaces
     fold_errors: list[float]
     stability: float
     unconverged: int
+
+
+class _Fits(NamedTuple):
+    """The fits for one k, made or still to be made."""
+
+    starts: list[Future[LatentFaces]]
+    folds: list[Future[tuple[float, bool]]]
+
+    @property
+    def all(self) -> list[Future[Any]]:
+        return [*self.starts, *self.folds]
 
 
 class _Search:
@@ -587,144 +292,157 @@ class _Search:
         options: ChoiceOptions,
     ) -> None:
         self.whole, self.params, self.options = stack, params, options
-        if options.warm_start and params.init is not None:
-            raise ValueError(
-                f"init={params.init!r} and warm_start=True both say where fits begin: give one."
-            )
-        self._rng = np.random.default_rng(params.random_state)
-        self._chosen = sample_faces(len(stack), _most(stack, options), self._rng)
-        self._folds = self._cut_faces()
-        self._halves = [
-            [pixel_halves(stack.size, self._rng) for _ in range(_HALVES)] for _ in self._folds
-        ]
-        self._most_k = len(self._chosen) - max(map(len, self._folds))
-        self._searches = ks is None
-        if ks is None:
-            first = start_grid(self._most_k)
-        else:
-            first = check_ks(ks, self._most_k, options.n_folds)
-        self._queue = spread_out(first)
-        self._measured: dict[int, _Measured] = {}
-        # of each part, the fits of the others by their k: what further ones begin from
-        self._fold_fits: list[dict[int, LatentFaces]] = [{} for _ in self._folds]
-        self._choice = self._summed_up()
-        self._done, self._shown = 0, 0.0
-
-    def _cut_faces(self) -> list[NDArray[np.intp]]:
-        n, n_folds = len(self._chosen), self.options.n_folds
+        rng = np.random.default_rng(params.random_state)
+        n, most = len(stack), most_faces(options, math.prod(stack.picture_shape))
+        self._chosen: NDArray[np.intp] = np.arange(n)
+        if n > most:
+            self._chosen = np.sort(rng.choice(n, most, replace=False))
+        self._subjects = stack.subjects and tuple(stack.subjects[i] for i in self._chosen)
+        n, n_folds = len(self._chosen), options.n_folds
         if n < 2 * n_folds:
             raise ValueError(
                 f"n_folds={n_folds} needs at least {2 * n_folds} faces, got {n}: choose fewer "
                 "parts."
             )
-        subjects = self.whole.subjects
-        if subjects is not None:
-            subjects = tuple(subjects[i] for i in self._chosen)
-        return face_folds(n, subjects, n_folds, self._rng)
+        self._folds = face_folds(n, self._subjects, n_folds, rng)
+        # four ways to halve the pixels, for each fold
+        self._halves = [
+            [pixel_half(stack.picture_shape, rng) for _ in range(4)] for _ in self._folds
+        ]
+        self._most_k = n - max(map(len, self._folds))
+        if ks is None:
+            self._first, self._further = start_grid(self._most_k), _FURTHER
+        else:
+            self._first = spread_out(check_ks(ks, self._most_k, n_folds))
+            self._further = 0
+        self._fits: dict[int, _Fits] = {}
+        self._measured: dict[int, _Measured] = {}
+        self._choice = self._summed_up()
+        self._done, self._told = 0, 0.0
+        self._planned = len(self._first) + self._further
+        self._is_over = threading.Event()
 
     def run(self) -> Searching:
         """Measure one k after the other; return what was measured."""
         try:
             stack = yield from self._read()
-            while self._queue:
-                yield from self._measure(stack, self._queue[0])
-                self._queue.pop(0)
-                if self._searches and not self._queue:
-                    self._queue = further_ks(self._choice, self._most_k)
+            pool = ThreadPoolExecutor(self._side_by_side(stack), "choose-k")
+            try:
+                with one_blas_thread():
+                    yield from self._measure_all(stack, pool)
+            finally:
+                self._is_over.set()
+                pool.shutdown(cancel_futures=True)
         except _StoppedError:
             pass
         return self._choice
 
-    def _tell(self, doing: str, *, now: bool = True) -> Generator[KStep, Message, None]:
-        """Yield where the search stands, if it is time to; leave if that is asked for."""
-        if not now and time.monotonic() - self._shown < _PERIOD:
-            return
+    def _measure_all(self, stack: FaceStack, pool: ThreadPoolExecutor) -> Steps:
+        ks = self._first
+        while ks:
+            yield from self._measure(stack, ks, pool)
+            ks = further_ks(self._choice, self._most_k)[: self._further]
+            self._further -= len(ks)
+
+    def _tell(self, doing: str) -> Steps:
+        """Yield where the search stands; leave if that is asked for."""
         fits = self.options.n_starts + self.options.n_folds
-        total = fits * (len(self._measured) + len(self._queue))
-        message = yield KStep(self._done, total, doing, self._choice)
-        self._shown = time.monotonic()
+        message = yield KStep(self._done, fits * self._planned, doing, self._choice)
+        self._told = time.monotonic()
         if message == "stop":
             raise _StoppedError
 
-    # -- the faces ------------------------------------------------------------------
-
-    def _read(self) -> Generator[KStep, Message, FaceStack]:
+    def _read(self) -> Generator[KStep, Literal["stop"] | None, FaceStack]:
         """Read the faces that are looked at into memory."""
         whole, chosen = self.whole, self._chosen
         yield from self._tell("reading faces")
-        images = np.empty((len(chosen), *whole.shape[1:]), whole.dtype)
-        step = 1 if len(chosen) < len(whole) else _READ_AT_ONCE  # else whole blocks are read
+        images = np.empty((len(chosen), *whole.picture_shape), whole.dtype)
+        step = 1 if len(chosen) < len(whole) else 64  # a sample is read face by face
         for first in range(0, len(chosen), step):
             faces = chosen[first : first + step]
             images[first : first + step] = whole.images[faces[0] : faces[-1] + 1]
-            yield from self._tell("reading faces", now=False)
+            if time.monotonic() - self._told > 0.1:
+                yield from self._tell("reading faces")
         names = tuple(whole.names[i] for i in chosen)
-        subjects = whole.subjects and tuple(whole.subjects[i] for i in chosen)
-        return FaceStack(images, names, subjects, source=whole.source)
+        return FaceStack(images, names, self._subjects, source=whole.source)
+
+    def _side_by_side(self, stack: FaceStack) -> int:
+        """Return how many fits run at a time: one a processor, as far as memory goes."""
+        if self.params.solver != "multilevel":
+            return 1  # scikit-learn's solvers take the processors that there are
+        import psutil
+
+        largest = replace(self.params, n_components=min(self._most_k, _LARGEST_K))
+        size = needed(stack, largest, threads=1) + stack.images.nbytes
+        at_once = int(psutil.virtual_memory().available / size)
+        return max(1, min(processors(), at_once))
 
     # -- one k ----------------------------------------------------------------------
 
-    def _measure(self, stack: FaceStack, k: int) -> Generator[KStep, Message, None]:
-        """Make all fits for one k, and add what they show to the choice."""
-        fits = yield from self._fit_starts(stack, k)
-        errors, unconverged = yield from self._fit_folds(stack, k)
-        self._measured[k] = _Measured(
-            min(fits, key=lambda model: model.error),
-            errors,
-            stability([model.components for model in fits]),
-            unconverged + sum(map(_is_unconverged, fits)),
-        )
-        self._choice = self._summed_up()
+    def _measure(self, stack: FaceStack, ks: list[int], pool: ThreadPoolExecutor) -> Steps:
+        """Make all fits for some k; add what they show to the choice, one k at a time."""
+        self._fits = {k: self._begin(stack, k, pool) for k in ks}
+        left = {fit for fits in self._fits.values() for fit in fits.all}
+        while left:
+            k, fits = next(iter(self._fits.items()))
+            number = sum(fit.done() for fit in fits.all) + 1
+            yield from self._tell(f"k = {k}, fit {number} of {len(fits.all)}")
+            made, left = wait(left, timeout=0.1, return_when=FIRST_COMPLETED)
+            for fit in made:
+                fit.result()  # raises what went wrong
+            self._done += len(made)
+            for k in [k for k, fits in self._fits.items() if not left.intersection(fits.all)]:
+                self._measured[k] = self._sum_up(self._fits.pop(k))
+                self._choice = self._summed_up()
 
-    def _fit_starts(
-        self, stack: FaceStack, k: int
-    ) -> Generator[KStep, Message, list[LatentFaces]]:
-        """Fit all faces from several starts: the given one, then random ones."""
-        fits = []
-        for start in range(self.options.n_starts):
-            params = replace(self.params, n_components=k)
-            if start:
-                assert params.random_state is not None
-                seed = (params.random_state + start) % 2**32
-                params = replace(params, init="random", random_state=seed)
-            doing = f"k = {k}, start {start + 1} of {self.options.n_starts}"
-            fits.append((yield from self._fit(stack, params, doing)))
-        return fits
-
-    def _fit_folds(
-        self, stack: FaceStack, k: int
-    ) -> Generator[KStep, Message, tuple[list[float], int]]:
-        """Leave each part of the faces out of a fit, and predict its pixels."""
-        errors, unconverged = [], 0
+    def _begin(self, stack: FaceStack, k: int, pool: ThreadPoolExecutor) -> _Fits:
+        """Queue the fits for one k: all faces from several starts, then without each fold."""
         params = replace(self.params, n_components=k)
-        for number, (held_out, halves, fits) in enumerate(
-            zip(self._folds, self._halves, self._fold_fits, strict=True), start=1
-        ):
-            others = stack[np.setdiff1d(np.arange(len(stack)), held_out)]
-            doing = f"k = {k}, part {number} of {len(self._folds)} held out"
-            model = yield from self._fit(others, params, doing, nearest_fit(fits, k))
-            if self.options.warm_start:
-                fits[k] = model
-            errors.append(held_out_error(model, stack.images[held_out], halves))
-            unconverged += _is_unconverged(model)
-        return errors, unconverged
+        assert params.random_state is not None
+        starts = [params] + [
+            replace(params, init="random", random_state=(params.random_state + start) % 2**32)
+            for start in range(1, self.options.n_starts)
+        ]
+        return _Fits(
+            [pool.submit(self._fit, stack, each) for each in starts],
+            [pool.submit(self._held_out, stack, params, i) for i in range(len(self._folds))],
+        )
 
-    def _fit(
-        self, stack: FaceStack, params: NMFParams, doing: str, near: LatentFaces | None = None
-    ) -> Generator[KStep, Message, LatentFaces]:
-        """Make one fit, from another of the same faces if there is one."""
-        yield from self._tell(doing)
-        start = None if near is None else warm_start(near, stack, params)
-        steps, message = iter_fit(stack, params, start=start), _NO_MESSAGE
+    def _held_out(self, stack: FaceStack, params: NMFParams, fold: int) -> tuple[float, bool]:
+        """Leave a fold out of a fit and predict its pixels: the error, if it converged."""
+        faces = self._folds[fold]
+        model = self._fit(stack[np.setdiff1d(np.arange(len(stack)), faces)], params)
+        error = held_out_error(model, stack.images[faces], self._halves[fold])
+        return error, _is_unconverged(model)
+
+    def _fit(self, stack: FaceStack, params: NMFParams) -> LatentFaces:
+        steps = iter_fit(stack, params, client=None, threads=1)
+        message: Literal["stop"] | None = None
         while True:
             try:
                 step = steps.send(message)
             except StopIteration as end:
-                self._done += 1
-                return _as_ended(end.value)
-            yield from self._tell(doing, now=False)
+                model: LatentFaces = end.value
+                break
+            if self._is_over.is_set():
+                steps.close()
+                raise CancelledError
             # stopped at the end, it does not warn: the choice counts what did not converge
-            message = "stop" if step.iteration >= step.max_iter else _NO_MESSAGE
+            message = "stop" if step.iteration >= step.max_iter else None
+        if model.provenance.stop_reason != "stopped":
+            return model
+        return replace(model, provenance=replace(model.provenance, stop_reason="max_iter"))
+
+    @staticmethod
+    def _sum_up(fits: _Fits) -> _Measured:
+        models = [fit.result() for fit in fits.starts]
+        errors, unconverged = zip(*(fit.result() for fit in fits.folds), strict=True)
+        return _Measured(
+            min(models, key=lambda model: model.error),
+            list(errors),
+            stability([model.components for model in models]),
+            sum(unconverged) + sum(map(_is_unconverged, models)),
+        )
 
     def _summed_up(self) -> KChoice:
         """Return what is measured so far, in the order of k."""
@@ -744,18 +462,49 @@ class _Search:
         )
 
 
-def _most(stack: FaceStack, options: ChoiceOptions) -> int:
-    """Return how many faces may be held in memory."""
-    _, h, w = stack.shape
-    return min(options.max_faces, max(_FEWEST_FACES, _SAMPLE_VALUES // (h * w)))
-
-
 def _is_unconverged(model: LatentFaces) -> bool:
     return model.provenance.stop_reason == "max_iter" and getattr(model.params, "tol", 0) > 0
 
 
-def _as_ended(model: LatentFaces) -> LatentFaces:
-    """Return a model that says how its fit would have ended by itself."""
-    if model.provenance.stop_reason != "stopped":
-        return model
-    return replace(model, provenance=replace(model.provenance, stop_reason="max_iter"))
+# -- A model of a sample of faces, extended to all of them -----------------------------
+
+
+def iter_whole_model(
+    model: LatentFaces, images: Any
+) -> Generator[tuple[int, int], None, LatentFaces]:
+    """Find the weights of all faces of a stack for the components of a model.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        A model of some of the faces.
+    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
+        All faces, in the units of the model's; read a block at a time.
+
+    Yields
+    ------
+    tuple of int
+        Faces done, and their number.
+
+    Returns
+    -------
+    LatentFaces
+        The same components in canonical form, with weights, names and error of all faces
+        (the value of ``StopIteration``).
+
+    Raises
+    ------
+    ValueError
+        If the pictures have another size, or pixels that cannot be encoded.
+    """
+    stack = as_stack(images)
+    found = yield from relayed(iter_encode(model, stack), lambda done: (done, len(stack)))
+    return LatentFaces.from_factors(
+        found.weights,
+        model.components.reshape(model.n_components, -1),
+        model.picture_shape,
+        error=found.error,
+        scale=found.scale,
+        params=model.params,
+        provenance=model.provenance.of_other_faces(stack),
+    )
