@@ -93,8 +93,8 @@ def test_a_search_for_k_never_needs_more_fits_than_it_said():
 
 def test_a_stop_keeps_what_is_measured():
     pictures = blobs()[0]
-    _, choice = drained(iter_choose_k(pictures, range(1, 20), n_starts=2, n_folds=2), stop_at=8)
-    assert 0 < len(choice) < 19
+    _, choice = drained(iter_choose_k(pictures, range(1, 16), n_starts=2, n_folds=2), stop_at=8)
+    assert 0 < len(choice) < 15
     steps, nothing = drained(iter_choose_k(pictures, [2, 3]), stop_at=0)
     assert not nothing
     assert len(steps) == 1
