@@ -1,0 +1,26 @@
+"""Imports go in one direction, and only the viewer knows napari and Qt: see pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+
+
+def test_imports_keep_to_the_rooms():
+    there = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", LINT],
+        cwd=ROOT,
+        env=there,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 kept, 0 broken" in done.stdout
