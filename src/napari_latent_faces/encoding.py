@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_latent_faces.computed import LazyReconstruction, LazyStack, crop
 from napari_latent_faces.masks import PixelMask, marked_faces, split_mask
-from napari_latent_faces.reading.pictures import DEPTHS, FLOAT, Frame
+from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
 from napari_latent_faces.solvers.blocks import FaceBlocks, Workers, face_errors, one_blas_thread
 from napari_latent_faces.solvers.masked import VisibleParts, same_masks
 from napari_latent_faces.stack import (

@@ -26,19 +26,17 @@ from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.model_file import ModelFileError, is_model_file, read_model
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.reading.arrays import ArraysError, read_arrays
+from napari_latent_faces.reading.frames import DEPTHS, Frame
 from napari_latent_faces.reading.pictures import (
-    DEPTHS,
     BrokenPictureError,
-    Frame,
     NotAPictureError,
-    decode,
-    read_header,
+    open_picture,
 )
 from napari_latent_faces.reading.sources import (
     ArchiveError,
     Entry,
-    archive_lister,
-    list_archive,
+    NoFacesError,
+    list_sources,
     looks_like_faces,
 )
 from tests.memory import peak_memory
@@ -93,14 +91,16 @@ def a_picture(content: bytes) -> None:
     Image.MAX_IMAGE_PIXELS = MOST_PIXELS
     entry = Entry("face", len(content), lambda limit: content[:limit])
     try:
-        header = read_header(entry)
-        pixels = decode(entry, Frame(header.shape, header.depth))
+        header = open_picture(entry)
+        frame = Frame(header.shape, header.depth)
+        pixels = [header.pixels(frame, page) for page in range(min(header.n_pages, 3))]
     except (BrokenPictureError, NotAPictureError):
         return
     assert min(header.shape) > 0
     assert header.depth in DEPTHS
-    assert pixels.shape == header.shape
-    assert pixels.dtype == header.depth
+    for page in pixels:
+        assert page.shape == header.shape
+        assert page.dtype == header.depth
 
 
 def picture_seeds() -> list[bytes]:
@@ -129,16 +129,13 @@ def an_archive(content: bytes) -> None:
         file.write(with_checksums(content))
         file.flush()
         assert looks_like_faces(file.name) in {True, False}
-        with suppress(ArchiveError):
-            lister = archive_lister(file.name)
-            if lister is None:
-                return
-            found = list_archive(file.name, lister, lambda: None)
+        with suppress(ArchiveError, NoFacesError):
+            found = list_sources(file.name, lambda: None)
             for entry in found.entries:
                 assert not entry.name.startswith("/")
                 assert ".." not in entry.name.split("/")
                 with suppress(BrokenPictureError, NotAPictureError):
-                    read_header(entry)
+                    open_picture(entry)
             found.close()
 
 

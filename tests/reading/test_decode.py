@@ -12,25 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from napari_latent_faces.reading import pictures as decoding
+from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD, Frame
 from napari_latent_faces.reading.pictures import (
-    BYTE,
-    FLOAT,
-    HEADER_BYTES,
-    WORD,
+    START_BYTES,
     BrokenPictureError,
-    Frame,
     NotAPictureError,
-    decode,
-    decode_opened,
     open_picture,
-    read_header,
 )
 from napari_latent_faces.reading.sources import Entry
 from tests.pictures import MODES, coloured, encoded, face, oversized_png, picture, turned
 
 GREY = {"I;16": (WORD, "I;16"), "I": (FLOAT, "I"), "F": (FLOAT, "F")}
-PADDED = encoded(face(), "bmp") + bytes(HEADER_BYTES)
+PADDED = encoded(face(), "bmp") + bytes(START_BYTES)
 ALL_FILES = [(mode, extension) for mode, group in MODES.items() for extension in group]
 
 
@@ -40,16 +33,16 @@ def entry(content, *, certain=True, name="face"):
 
 def pixels_of(content, **options):
     """Decode a picture at its own size and depth."""
-    header = read_header(entry(content))
+    header = open_picture(entry(content))
     options = {"shape": header.shape, "depth": header.depth, **options}
-    return decode(entry(content), Frame(**options))
+    return header.pixels(Frame(**options))
 
 
 @pytest.mark.parametrize(("mode", "extension"), ALL_FILES)
 def test_every_mode_of_every_format(mode, extension):
     image = picture(mode)
     content = encoded(image, extension)
-    header = read_header(entry(content))
+    header = open_picture(entry(content))
     depth, grey_mode = GREY.get(mode, (BYTE, "L"))
     assert header.shape == (12, 10)
     assert header.depth == depth
@@ -66,7 +59,7 @@ def test_palettes_of_greys_are_not_in_colour(extension):
     image = Image.fromarray(face()).convert("P")
     image.putpalette([shade for level in range(256) for shade in [255 - level] * 3])
     content = encoded(image, extension)
-    assert not read_header(entry(content)).in_colour
+    assert not open_picture(entry(content)).in_colour
     np.testing.assert_array_equal(pixels_of(content), 255 - face())
 
 
@@ -124,22 +117,12 @@ def test_transparency_is_ignored_and_not_warned_about(mode):
         np.testing.assert_array_equal(pixels_of(content), expected)
 
 
-@pytest.mark.parametrize("mode", ["La", "RGBa", "LAB", "YCbCr", "PA"])
-def test_rare_modes(mode, monkeypatch):
-    image = picture("RGB").convert({"La": "LA", "RGBa": "RGBA"}.get(mode, "RGB"))
-    image = image.quantize(16).convert("PA") if mode == "PA" else image.convert(mode)
-    monkeypatch.setattr(decoding, "_open", lambda _: image)
-    pixels = decode(entry(b""), Frame((12, 10), BYTE))
-    expected = np.asarray(picture("RGB").convert("L"), int)
-    assert np.abs(pixels - expected).mean() <= (30 if mode == "PA" else 3)
-
-
 @pytest.mark.parametrize("extension", ["jpg", "png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(extension, orientation):
     content = turned(face(12, 10), orientation, extension)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(content))).convert("L"))
-    assert read_header(entry(content)).shape == expected.shape
+    assert open_picture(entry(content)).shape == expected.shape
     np.testing.assert_array_equal(pixels_of(content), expected)
 
 
@@ -153,18 +136,9 @@ def test_broken_exif_does_not_break_the_picture():
     np.testing.assert_array_equal(pixels_of(content), face())
 
 
-@pytest.mark.parametrize("extension", ["gif", "tif", "png", "webp"])
-def test_the_first_picture_of_several_counts(extension):
-    images = [Image.fromarray(face(seed=seed)) for seed in range(3)]
-    content = encoded(images[0], extension, save_all=True, append_images=images[1:])
-    expected = np.asarray(Image.open(BytesIO(content)).convert("L"))
-    np.testing.assert_array_equal(pixels_of(content), expected)
-    np.testing.assert_array_equal(pixels_of(content), face())
-
-
 def test_headers_are_read_from_the_start_of_large_files():
     content = encoded(face(300, 300), "bmp")
-    assert len(content) > HEADER_BYTES
+    assert len(content) > START_BYTES
     asked = []
 
     def read(limit):
@@ -172,8 +146,8 @@ def test_headers_are_read_from_the_start_of_large_files():
         return content[:limit]
 
     large = Entry("face.bmp", len(content), read)
-    assert read_header(large).shape == (300, 300)
-    assert asked == [HEADER_BYTES]
+    assert open_picture(large).shape == (300, 300)
+    assert asked == [START_BYTES]
 
 
 @pytest.mark.parametrize("extension", ["tif", "webp", "png", "jpg"])
@@ -185,36 +159,8 @@ def test_headers_that_do_not_stand_at_the_start(extension):
         chunk = b"juNk" + bytes(70_000)
         chunk = struct.pack(">I", 70_000) + chunk + struct.pack(">I", zlib.crc32(chunk))
         content = content[:33] + chunk + content[33:]
-    assert len(content) > HEADER_BYTES
-    assert read_header(entry(content)).shape == (300, 300)
-
-
-def test_a_kept_picture_is_decoded_without_its_file():
-    content = encoded(coloured(), "png")
-    asked = []
-    file = Entry("face", len(content), lambda limit: asked.append(limit) or content[:limit])
-    kept = read_header(file, keep=True).file
-    asked.clear()
-    np.testing.assert_array_equal(decode(kept, Frame((12, 10), BYTE)), pixels_of(content))
-    assert asked == []
-    assert read_header(file).file is file
-
-
-@pytest.mark.parametrize(("mode", "extension"), [*ALL_FILES, ("RGB", "jpg")])
-@pytest.mark.parametrize("reduce", [True, False])
-def test_an_opened_picture_is_decoded_like_its_file(mode, extension, reduce):
-    file = entry(encoded(picture(mode, 48, 40), extension))
-    header, opened = open_picture(file)
-    frame = Frame((12, 10), header.depth, reduce=reduce)
-    np.testing.assert_array_equal(decode_opened(opened, frame), decode(file, frame))
-
-
-def test_no_picture_stays_open_whose_file_was_not_read_to_its_end():
-    large = encoded(face(300, 300), "bmp")
-    # the second file has grown since it was listed
-    for content, size in [(large, len(large)), (PADDED, 100)]:
-        file = Entry("face", size, lambda limit, content=content: content[:limit])
-        assert open_picture(file)[1] is None
+    assert len(content) > START_BYTES
+    assert open_picture(entry(content)).shape == (300, 300)
 
 
 def test_reduced_jpegs_are_close_to_whole_ones():
@@ -223,22 +169,9 @@ def test_reduced_jpegs_are_close_to_whole_ones():
         127 + 60 * np.sin(x / 20)[..., None] + 60 * np.cos(y / [15, 25, 35][0])[..., None]
     )
     content = encoded(np.repeat(pixels, 3, axis=2), "jpg", quality=95)
-    whole = decode(entry(content), Frame((40, 30), BYTE))
-    reduced = decode(entry(content), Frame((40, 30), BYTE, reduce=True))
+    whole = open_picture(entry(content)).pixels(Frame((40, 30), BYTE))
+    reduced = open_picture(entry(content)).pixels(Frame((40, 30), BYTE, reduce=True))
     assert np.abs(whole.astype(int) - reduced).mean() < 2
-
-
-@pytest.mark.parametrize("orientation", [1, 6])
-@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
-def test_jpegs_are_decoded_at_a_part_of_their_size(resize, orientation, monkeypatch):
-    sizes = []
-    oriented = decoding._oriented
-    monkeypatch.setattr(
-        decoding, "_oriented", lambda grey, o: sizes.append(grey.shape) or oriented(grey, o)
-    )
-    content = turned(face(160, 320), orientation, "jpg")
-    decode(entry(content), Frame((30, 30), BYTE, resize=resize, reduce=True))
-    assert sizes == [{"crop": (80, 160), "pad": (40, 80), "stretch": (80, 160)}[resize]]
 
 
 @pytest.mark.parametrize(
@@ -277,9 +210,9 @@ def test_whatever_a_decoder_raises_becomes_a_reason(error, reason):
         raise error
 
     with pytest.raises(BrokenPictureError, match=reason):
-        read_header(Entry("face.png", 1, read))
+        open_picture(Entry("face.png", 1, read))
     with pytest.raises(BrokenPictureError, match=reason):
-        decode(Entry("face.png", 1, read), Frame((1, 1), BYTE))
+        open_picture(Entry("face.png", 1, read)).pixels(Frame((1, 1), BYTE))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -287,22 +220,22 @@ def test_pillows_own_limit_counts(monkeypatch):
     content = encoded(face(), "png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 119)
     with pytest.raises(BrokenPictureError, match="12 pixels, more than 119"):
-        read_header(entry(content))
+        open_picture(entry(content))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    assert read_header(entry(content)).shape == (12, 10)
+    assert open_picture(entry(content)).shape == (12, 10)
 
 
 def test_unknown_names_go_by_content():
-    assert read_header(entry(encoded(face(), "gif"), certain=False)).shape == (12, 10)
+    assert open_picture(entry(encoded(face(), "gif"), certain=False)).shape == (12, 10)
     with pytest.raises(NotAPictureError):
-        read_header(entry(b"Read me", certain=False))
+        open_picture(entry(b"Read me", certain=False))
 
 
 def test_only_allowed_formats_are_opened():
     content = encoded(face(), "tga")
     Image.open(BytesIO(content)).load()
     with pytest.raises(BrokenPictureError, match="no picture of a known format"):
-        read_header(entry(content))
+        open_picture(entry(content))
 
 
 @settings(deadline=None)
@@ -319,9 +252,9 @@ def test_damaged_files_are_read_or_refused(kind, flips, cut):
         content[place % len(content)] ^= bits
     content = bytes(content[: None if cut is None else cut % len(content)])
     with suppress(BrokenPictureError):
-        header = read_header(entry(content))
+        header = open_picture(entry(content))
         if header.shape[0] * header.shape[1] < 10**6:
-            decode(entry(content), Frame((12, 10), FLOAT))
+            open_picture(entry(content)).pixels(Frame((12, 10), FLOAT))
 
 
 CUTTABLE = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.reading.naming import find_subjects, natural_key, printable
+from napari_latent_faces.reading.naming import find_subjects, natural_key
 
 
 def in_order(*names):
@@ -54,17 +54,6 @@ def test_natural_order_is_total(names, chance):
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_natural_order_of_numbers_is_that_of_their_values(a, b):
     assert (natural_key(f"s{a}.pgm") < natural_key(f"s{b}.pgm")) == (a < b)
-
-
-@settings(deadline=None)
-@given(st.text())
-def test_printable_names_can_be_written(name):
-    printable(name).encode("utf-8")
-
-
-def test_printable_leaves_text_alone_and_escapes_bytes():
-    assert printable("Ünï 顔.png") == "Ünï 顔.png"
-    assert printable(b"a\xff.png".decode("utf-8", "surrogateescape")) == "a\\udcff.png"
 
 
 YALE_B = ["yaleB01_P00A+000E+00.pgm", "yaleB01_P00A-005E-10.pgm", "yaleB02_P00A+000E+00.pgm"]

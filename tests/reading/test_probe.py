@@ -134,7 +134,7 @@ def test_huge_trees_are_not_walked(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(probe.os, "scandir", lambda _: Endless())
-    monkeypatch.setattr(probe, "read_part", lambda *_: b"no picture")
+    monkeypatch.setattr(probe, "read_file", lambda *_: b"no picture")
     assert not looks_like_faces(tmp_path)
     assert len(taken) <= 500
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import pickle
 import subprocess
 import sys
@@ -16,15 +17,13 @@ import pytest
 
 from napari_latent_faces.cli.commands import main
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.reading import NoFacesError, read_faces
-from napari_latent_faces.reading import sources as remote
-from napari_latent_faces.reading.sources import (
+from napari_latent_faces.reading import (
     ArchiveError,
-    is_url,
+    NoFacesError,
     looks_like_faces,
-    masked,
-    open_url,
+    read_faces,
 )
+from napari_latent_faces.reading.urls import is_url, masked, open_url
 from napari_latent_faces.viewer.layers import faces_layer
 from tests.patience import PATIENCE
 from tests.pictures import face, make, people, tarred, zipped
@@ -265,14 +264,15 @@ class TestErrors:
     def test_a_connection_that_breaks_is_no_damage(self, tmp_path, memory, monkeypatch):
         path = tarred(people(tmp_path / "files"), tmp_path / "faces.tar")
         memory.pipe_file("/faces.tar", path.read_bytes())
-        original = remote._range
 
-        def breaks(fs, path, start, end):
-            if end - start > 512:
-                raise OSError("reset by peer")
-            return original(fs, path, start, end)
+        class Breaking(io.BytesIO):
+            def read(self, size=-1):
+                if self.tell() > 512:
+                    raise OSError("reset by peer")
+                return super().read(size)
 
-        monkeypatch.setattr(remote, "_range", breaks)
+        content = path.read_bytes()
+        monkeypatch.setattr(type(memory), "_open", lambda *_, **__: Breaking(content))
         with pytest.raises(ConnectionError, match=r"memory://faces.tar .* \(reset by peer\)"):
             read_faces("memory://faces.tar")
 

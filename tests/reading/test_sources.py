@@ -14,8 +14,8 @@ from napari_latent_faces.reading import sources
 from napari_latent_faces.reading.sources import (
     MAX_PICTURE_BYTES,
     Listing,
-    list_folder,
-    read_part,
+    list_sources,
+    read_file,
 )
 from tests.pictures import face, make, people
 
@@ -23,7 +23,7 @@ unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix file sys
 
 
 def listed(root):
-    return list_folder(str(root), lambda: None)
+    return list_sources(str(root), lambda: None)
 
 
 def names(root):
@@ -123,7 +123,7 @@ def test_nothing_but_regular_files_is_opened(tmp_path):
 def test_a_file_that_became_a_fifo_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "1.pgm")
     with pytest.raises(OSError, match="no regular file"):
-        read_part(str(tmp_path / "1.pgm"), 10)
+        read_file(str(tmp_path / "1.pgm"), 10)
 
 
 @unix
@@ -221,12 +221,12 @@ def test_the_pulse_can_end_the_listing(tmp_path):
         raise BrokenPipeError("told to stop")
 
     with pytest.raises(BrokenPipeError, match="told to stop"):
-        list_folder(str(tmp_path), pulse)
+        list_sources(str(tmp_path), pulse)
 
 
-def test_read_part(tmp_path):
+def test_read_file(tmp_path):
     path = make(tmp_path, {"1": b"0123456789"}) / "1"
-    read = partial(read_part, str(path))
+    read = partial(read_file, str(path))
     assert read(4) == b"0123"
     assert read(100) == b"0123456789"
     assert read(4, 8) == b"89"

@@ -18,10 +18,13 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from napari_latent_faces.reading import NoFacesError, read_faces
-from napari_latent_faces.reading import sources as tars
-from napari_latent_faces.reading import sources as zips
-from napari_latent_faces.reading.sources import ArchiveError, looks_like_faces
+from napari_latent_faces.reading import (
+    ArchiveError,
+    NoFacesError,
+    looks_like_faces,
+    read_faces,
+    sources,
+)
 from tests.left_open import nothing_left_open
 from tests.pictures import encoded, face, people, tarred, zipped
 
@@ -93,7 +96,7 @@ def test_nothing_is_ever_unpacked_to_disk(tmp_path):
 
 def test_bombs_of_many_members(tmp_path, monkeypatch):
     """Each is too small to count alone."""
-    monkeypatch.setattr(zips, "BOMB_TOTAL_BYTES", 2**24)
+    monkeypatch.setattr(sources, "BOMB_TOTAL_BYTES", 2**24)
     black = encoded(np.zeros((1000, 1000), np.uint8), "pgm")
     files = {f"{i}.pgm": black for i in range(20)}
     path = zip_of(tmp_path / "a.zip", files, compression=zipfile.ZIP_DEFLATED)
@@ -145,9 +148,7 @@ def test_members_without_a_name_are_left_out(tmp_path):
     path.write_bytes(content[: -len(directory)] + directory)
     stack = read_faces(path)
     assert stack.names == ("1.pgm",)
-    assert [reason for _, reason in stack.report.passed_over] == [
-        "its name is none of a file"
-    ] * 2
+    assert [reason for _, reason in stack.report.passed_over] == ["it has no name"] * 2
 
 
 def test_one_wrong_checksum_costs_one_face(tmp_path):
@@ -201,7 +202,7 @@ def test_nested_archives_are_passed_over(tmp_path):
     path = zip_of(tmp_path / "a.zip", {"1.pgm": PGM, "inner.zip": inner.read_bytes()})
     stack = read_faces(path)
     assert stack.names == ("1.pgm",)
-    assert stack.report.passed_over == (("inner.zip", "no picture (.zip)"),)
+    assert stack.report.skipped == (("inner.zip", "an archive: open it by itself"),)
 
 
 class TestTar:
@@ -235,7 +236,7 @@ class TestTar:
 
     def test_the_largest_attributes_allowed_take_no_time(self, tmp_path):
         """Some releases of Python search them in quadratic time; of processors, not clocks."""
-        digits = "9" * (tars.MAX_HEADER_BYTES - 3000)
+        digits = "9" * (sources.MAX_HEADER_BYTES - 3000)
         path = self.with_attributes(tmp_path / "a.tar", {"comment": digits})
         start = time.process_time()
         assert len(read_faces(path)) == 2

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces.reading import NoFacesError, read_faces
-from napari_latent_faces.reading.sources import list_folder
+from napari_latent_faces.reading.sources import list_sources
 from tests.patience import PATIENCE
 from tests.pictures import encoded, face, make
 from tests.reliability.measured import measured
@@ -184,9 +184,10 @@ def as_nobody(root, work):
     """Run Python as a user without rights; return the JSON that it prints."""
     drop = "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     # imported before: nobody may not be allowed to read the environment either
-    start = "import json, os, sys\nimport numpy\nimport PIL.PngImagePlugin\nimport PIL.Image\n"
+    start = "import heapq, json, os, sys\nimport numpy\nimport PIL.PngImagePlugin\nimport PIL.Image\n"
     start += "from napari_latent_faces import read_faces\n"
-    start += "from napari_latent_faces.reading.pictures import _formats\n_formats()\n"
+    start += "import PIL.PpmImagePlugin, PIL.BmpImagePlugin, PIL.GifImagePlugin\n"
+    start += "import PIL.JpegImagePlugin, PIL.WebPImagePlugin\n"
     start += "import napari_latent_faces.reading, psutil\nroot = sys.argv[1]\n"
     with open_to_all(root):
         done = subprocess.run(
@@ -268,7 +269,7 @@ def test_a_folder_that_vanishes_while_it_is_listed(tmp_path):
                 (tmp_path / f"s{i}/1.pgm").unlink(missing_ok=True)
                 (tmp_path / f"s{i}").rmdir()
 
-    found = list_folder(str(tmp_path), pulse)
+    found = list_sources(str(tmp_path), pulse)
     assert len(found.entries) + len(found.skipped) + len(found.passed_over) <= 50
 
 

@@ -77,7 +77,7 @@ def test_in_a_read(viewer, faces_folder, notes, monkeypatch, bare):
         no_memory()
 
     with monkeypatch.context() as patched:
-        patched.setattr("napari_latent_faces.reading.Reading", fail)
+        patched.setattr("napari_latent_faces.reading.list_sources", fail)
         add_faces(viewer, str(faces_folder))
     [note] = notes
     assert note.startswith("error: ")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
-import stat
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,57 +20,41 @@ from napari_latent_faces.reading.arrays import (
     is_array_name,
     looks_like_arrays,
 )
-from napari_latent_faces.reading.lazy import (
-    Ahead,
-    BrokenFaceWarning,
-    Outcome,
-    decode_into,
-    keep_only,
-    lazy_images,
-)
+from napari_latent_faces.reading.background import run
+from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
+from napari_latent_faces.reading.lazy import BrokenFaceWarning, lazy_images
 from napari_latent_faces.reading.matrices import (
     MAX_ARRAY_BYTES,
     stack_of_file,
     stack_of_files,
 )
-from napari_latent_faces.reading.naming import find_subjects, is_picture_name
+from napari_latent_faces.reading.naming import find_subjects
 from napari_latent_faces.reading.pictures import (
-    DEPTHS,
     BrokenPictureError,
-    Frame,
-    Header,
     NotAPictureError,
-    decode,
+    Picture,
     open_picture,
 )
 from napari_latent_faces.reading.sources import (
-    ARCHIVES,
     ArchiveError,
-    Listing,
-    Meter,
-    archive_lister,
+    NoFacesError,
     in_natural_order,
-    is_url,
-    list_archive,
-    list_folder,
-    list_url_folder,
+    list_sources,
     looks_like_faces,
-    read_part,
-    remote_kind,
-    run_each,
-    shown,
-    while_waiting,
+    read_file,
 )
+from napari_latent_faces.reading.urls import is_url, shown, url_is_folder
 from napari_latent_faces.stack import FaceStack, ReadReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from napari_latent_faces.options import Channel, Order, Resize, Rows
-    from napari_latent_faces.reading.sources import Entry, Lister
+    from napari_latent_faces.reading.background import Work
+    from napari_latent_faces.reading.sources import Entry, Listing
 
 __all__ = [
     "AmbiguousArraysError",
@@ -77,291 +62,15 @@ __all__ = [
     "ArraysError",
     "BrokenFaceWarning",
     "NoFacesError",
-    "Reading",
-    "changes",
-    "in_pixels",
+    "ReadOptions",
     "looks_like_faces",
     "read_faces",
 ]
 
-# -- What a read does to pictures that are not all alike, in words ---------------------
-
-_DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
-
-
-def changes(headers: Sequence[Header], commonest: tuple[int, int], frame: Frame) -> list[str]:
-    """Say what was done to the pictures.
-
-    Parameters
-    ----------
-    headers : sequence of Header
-        Those of all pictures that were read.
-    commonest : (height, width)
-        The size that most of them have.
-    frame : Frame
-        What they were brought to.
-    """
-    notes = []
-    depths = Counter(header.depth.name for header in headers)
-    if len(depths) > 1:
-        named = ", ".join(
-            f"{depths[k]} {word}" for k, word in _DEPTH_WORDS.items() if depths[k]
-        )
-        white = "1 is white" if frame.depth.kind == "f" else "65535 is white"
-        notes.append(
-            f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, {white}."
-        )
-    coloured = sum(header.in_colour for header in headers)
-    if coloured:
-        taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
-        notes.append(f"{coloured} of {len(headers)} in colour: the {taken} is taken.")
-    if frame.shape != commonest:
-        notes.append(f"Scaled from {in_pixels(commonest)} to {in_pixels(frame.shape)} pixels.")
-    return notes
-
-
-def in_pixels(shape: tuple[int, int]) -> str:
-    """Spell a size out as width x height."""
-    return f"{shape[1]} x {shape[0]}"
-
-
-# -- The steps from a listing of files to a stack of faces -----------------------------
+_logger = logging.getLogger(__name__)
 
 # Files of up to so many bytes in all are read once, for their headers and their pixels.
 KEPT_BYTES = 256 * 2**20
-
-
-class NoFacesError(ValueError):
-    """There is no face picture where some were looked for."""
-
-
-@dataclass(frozen=True)
-class _Face:
-    """A picture whose header could be read."""
-
-    entry: Entry
-    header: Header
-    place: int  # in the stack
-
-
-class Reading:
-    """One read of a folder or archive.
-
-    Parameters
-    ----------
-    path : str
-        The folder or archive, for messages.
-    found : Listing
-        What it holds.
-    options : ReadOptions
-        How to read it.
-    meter : Meter
-        Told of the progress.
-    """
-
-    def __init__(self, path: str, found: Listing, options: ReadOptions, meter: Meter) -> None:
-        self._path = path
-        self._found = found
-        self._options = options
-        self._meter = meter
-        self._skipped: list[tuple[str, str]] = []
-        self._passed_over: list[tuple[str, str]] = []
-
-    def stack(self) -> FaceStack:
-        """Read headers, choose the frame, decode now (mostly with the headers) or later."""
-        n = len(self._found.entries)
-        self._meter.total = n + 1 if self._options.lazy else 2 * n
-        ahead = Ahead(n, self._expected)
-        faces = self._read_headers(ahead)
-        if not faces:
-            raise self._no_faces()
-        commonest = Counter(face.header.shape for face in faces).most_common(1)[0][0]
-        self._check_sizes(faces, commonest)
-        frame = self._frame((face.header for face in faces), commonest)
-        if frame != ahead.frame:
-            ahead.give_up()
-        lazy = ahead.images is None and self._is_lazy(len(faces), frame)
-        if lazy:
-            files = [face.entry for face in faces]
-            # in a thread as well: dask takes a second to import
-            (images,) = run_each(partial(lazy_images, frame=frame), [files], self._meter)
-        else:
-            images, faces = self._decode(faces, frame, ahead)
-        if not faces:
-            raise self._no_faces()
-        names = tuple(face.entry.name for face in faces)
-        subjects = find_subjects(names, self._options.subjects)
-        report = self._report(faces, commonest, frame, lazy=lazy)
-        self._meter.finish()
-        return FaceStack(images, names, subjects, report, self._path)
-
-    def _read_headers(self, ahead: Ahead) -> list[_Face]:
-        """Read all headers, and decode the pictures that are as expected."""
-        entries = self._found.entries
-        keep = not self._options.lazy and sum(entry.size for entry in entries) <= KEPT_BYTES
-        work = partial(_header, entries, ahead, keep=keep)
-        results = run_each(work, range(len(entries)), self._meter, ahead.outcomes)
-        faces = []
-        for place, header in enumerate(results):
-            entry = entries[place]
-            if isinstance(header, Header):
-                faces.append(_Face(entry, header, place))
-            elif isinstance(header, NotAPictureError):
-                self._passed_over.append((entry.name, "no picture, by its content"))
-            else:
-                self._skipped.append((entry.name, str(header)))
-        return faces
-
-    def _decode(
-        self, faces: list[_Face], frame: Frame, ahead: Ahead
-    ) -> tuple[NDArray[Any], list[_Face]]:
-        """Decode what is not decoded yet, and leave out what cannot be."""
-        images, outcomes = ahead.images, ahead.outcomes
-        if images is None:
-            self._meter.total += len(outcomes)  # these are decoded again
-            images, outcomes = self._room(len(faces), frame), {}
-            faces = [replace(face, place=i) for i, face in enumerate(faces)]
-        left = [face for face in faces if face.place not in outcomes]
-        work = partial(_decode, images, frame)
-        done = zip(left, run_each(work, left, self._meter), strict=True)
-        outcomes |= {face.place: outcome for face, outcome in done}
-        good = []
-        for face in faces:
-            failure = outcomes[face.place]
-            if failure is None:
-                good.append(face)
-            else:
-                self._skipped.append((face.entry.name, str(failure)))
-        keep_only(images, [face.place for face in good])
-        return images, good
-
-    def _room(self, n: int, frame: Frame) -> NDArray[Any]:
-        shape = (n, *frame.shape)
-        try:
-            return np.empty(shape, frame.depth)
-        except MemoryError as error:
-            raise self._too_large(shape, frame) from error
-
-    def _frame(self, headers: Iterable[Header], commonest: tuple[int, int]) -> Frame:
-        depth = max((header.depth for header in headers), key=DEPTHS.index)
-        return Frame(
-            self._options.frame(commonest),
-            depth,
-            self._options.channel,
-            self._options.resize,
-            reduce=self._options.size is not None,
-        )
-
-    def _expected(self, header: Header) -> Frame | None:
-        """Return what all pictures are brought to if they are like this one and fit."""
-        if self._options.lazy:
-            return None
-        frame = self._frame([header], header.shape)
-        return frame if self._fits(len(self._found.entries), frame) else None
-
-    def _is_lazy(self, n: int, frame: Frame) -> bool:
-        if self._options.lazy:
-            return True
-        fits = self._fits(n, frame)
-        if self._options.lazy is False and not fits:
-            raise self._too_large((n, *frame.shape), frame)
-        return not fits
-
-    def _fits(self, n: int, frame: Frame) -> bool:
-        """Tell whether a stack may be in memory."""
-        size = n * frame.shape[0] * frame.shape[1] * frame.depth.itemsize
-        if self._options.lazy is None:
-            return size <= self._options.budget()
-        import psutil
-
-        return bool(size <= psutil.virtual_memory().available)
-
-    def _too_large(self, shape: tuple[int, ...], frame: Frame) -> MemoryError:
-        size = np.prod(shape, dtype=float) * frame.depth.itemsize / 2**20
-        return MemoryError(
-            f"The {shape[0]} pictures of {self._path} take {size:.0f} MiB, more than is free: "
-            "read them with lazy=True, or smaller with size=."
-        )
-
-    def _check_sizes(self, faces: list[_Face], commonest: tuple[int, int]) -> None:
-        if self._options.resize != "error":
-            return
-        others = [face for face in faces if face.header.shape != commonest]
-        if others:
-            named = ", ".join(
-                f"{face.entry.name} ({in_pixels(face.header.shape)})" for face in others[:3]
-            )
-            raise ValueError(
-                f"{len(others)} of the {len(faces)} pictures in {self._path} have another size "
-                f"than most ({in_pixels(commonest)}): {named}{', ...' if others[3:] else ''}. "
-                "Choose resize='crop', 'pad' or 'stretch', or take them away."
-            )
-
-    def _no_faces(self) -> NoFacesError:
-        report = self._report([], (0, 0), None, lazy=False)
-        found = report.details().partition("\n")[2] or "  it is empty"
-        lines = found.splitlines()
-        if len(lines) > 12:
-            lines = [*lines[:12], "  ..."]
-        return NoFacesError(
-            "\n".join([f"There is no picture that can be read in {self._path}. Found:", *lines])
-        )
-
-    def _report(
-        self,
-        faces: list[_Face],
-        commonest: tuple[int, int],
-        frame: Frame | None,
-        *,
-        lazy: bool,
-    ) -> ReadReport:
-        resized = (
-            (face.entry.name, face.header.shape)
-            for face in faces
-            if face.header.shape != commonest
-        )
-        headers = [face.header for face in faces]
-        notes = changes(headers, commonest, frame) if frame else ()
-        return ReadReport(
-            len(faces),
-            _merged(self._found.skipped, self._skipped),
-            tuple(resized),
-            _merged(self._found.passed_over, self._passed_over),
-            tuple(notes),
-            lazy,
-            self._options,
-        )
-
-
-def _merged(
-    listed: list[tuple[str, str]], added: list[tuple[str, str]]
-) -> tuple[tuple[str, str], ...]:
-    """Sort what reading added into what listing found, if anything."""
-    pairs = listed + added
-    return tuple(in_natural_order(pairs, [name for name, _ in pairs]) if added else listed)
-
-
-def _header(
-    entries: list[Entry], ahead: Ahead, place: int, *, keep: bool
-) -> Header | BrokenPictureError | NotAPictureError:
-    """Read a header, on any thread; return it or its error.
-
-    If the picture is as expected it is decoded as well, while it is open.
-    """
-    try:
-        header, opened = open_picture(entries[place], keep=keep)
-    except (BrokenPictureError, NotAPictureError) as error:
-        return error
-    ahead.offer(place, header, opened)
-    return header
-
-
-def _decode(images: NDArray[Any], frame: Frame, face: _Face) -> Outcome:
-    """Decode a picture into its place, on any thread; return its error."""
-    return decode_into(images[face.place], partial(decode, face.header.file, frame))
-
-
-# -- A folder, zip or tar of face pictures becomes a stack -----------------------------
 
 
 def read_faces(
@@ -470,37 +179,33 @@ def read_faces(
     options = ReadOptions(
         channel, size, resize, subjects, lazy, memory_budget, variable, shape, faces, order
     )
-    meter = Meter(progress)
-    meter.show()
-    path = os.fsdecode(path)
-    source = _file_of_numbers(path, meter.pulse)
-    if source is not None:
-        return stack_of_file(source, shown(path), options, meter)
-    found = _listing(path, meter.pulse)
-    try:
-        return _stack(shown(path), found, options, meter)
-    finally:
-        found.close()
+    return run(partial(_read, os.fsdecode(path), options), progress)
 
 
-def _stack(path: str, found: Listing, options: ReadOptions, meter: Meter) -> FaceStack:
-    """Read the pictures, or the files of numbers if there are no pictures."""
+def _read(path: str, options: ReadOptions, work: Work) -> FaceStack:
+    """Read whatever lies at a path: pictures, or files of numbers if there are none."""
+    numbers = _file_of_numbers(path)
+    if numbers is not None:
+        return stack_of_file(numbers, shown(path), options)
+    found = list_sources(path, work.check)
     try:
-        return Reading(path, found, options, meter).stack()
+        return _stack_of_pictures(shown(path), found, options, work)
     except NoFacesError:
         if not found.arrays:
             raise
         names = {entry.name for entry in found.arrays}
         others = [pair for pair in found.passed_over if pair[0] not in names]
         try:
-            return stack_of_files(found.arrays, path, options, meter, others)
+            return stack_of_files(found.arrays, shown(path), options, work, others)
         except ArraysError:
             if any(is_array_name(name, text=False) for name in names):
                 raise
         raise  # a README is no broken table
+    finally:
+        found.close()
 
 
-def _file_of_numbers(path: str, pulse: Callable[[], None]) -> str | bytes | None:
+def _file_of_numbers(path: str) -> str | bytes | None:
     """Return the path of a file of numbers, or its content if it is behind a URL."""
     name = path.partition("?")[0] if is_url(path) else path
     if not is_array_name(name):
@@ -510,53 +215,260 @@ def _file_of_numbers(path: str, pulse: Callable[[], None]) -> str | bytes | None
             return None
         is_text = not is_array_name(name, text=False)
         return None if is_text and not looks_like_arrays(path) else path
-    if while_waiting(lambda: remote_kind(path), pulse) == "directory":
+    if url_is_folder(path):
         return None
-    content = while_waiting(lambda: read_part(path, MAX_ARRAY_BYTES + 1), pulse)
+    content = read_file(path, MAX_ARRAY_BYTES + 1)
     if len(content) > MAX_ARRAY_BYTES:
         raise ArraysError(f"{shown(path)}: it is too large: download it, and open the file.")
     return content
 
 
-def _listing(path: str, pulse: Callable[[], None]) -> Listing:
-    """List a folder or archive, whichever it is, or say why not."""
-    if is_url(path):
-        return _listing_of_url(path, pulse)
-    lister = None
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
-        if stat.S_ISREG(mode):
-            lister = archive_lister(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(
-            f"There is no folder or archive {path}: check the name."
-        ) from error
-    except PermissionError as error:
-        raise PermissionError(
-            f"{path} may not be read ({error.strerror}): check its permissions."
-        ) from error
-    if stat.S_ISDIR(mode):
-        return list_folder(path, pulse)
-    return _listing_of_file(path, lister, pulse)
+# -- From a listing of files to a stack: open all, choose a frame, decode --------------
 
 
-def _listing_of_url(url: str, pulse: Callable[[], None]) -> Listing:
-    """List what a URL leads to; a server may take its time to answer."""
-    if while_waiting(lambda: remote_kind(url), pulse) == "directory":
-        return list_url_folder(url, pulse)
-    lister = while_waiting(lambda: archive_lister(url), pulse)
-    return _listing_of_file(url, lister, pulse)
+@dataclass
+class _File:
+    """A file with one picture or more, and which of its pages could be read so far."""
+
+    entry: Entry
+    picture: Picture
+    pages: list[int] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        """Return the names of its faces."""
+        name = self.entry.name
+        return [name if self.picture.n_pages == 1 else f"{name}/{i + 1}" for i in self.pages]
 
 
-def _listing_of_file(path: str, lister: Lister | None, pulse: Callable[[], None]) -> Listing:
-    """List an archive, or say what else the file is."""
-    if lister is not None:
-        return list_archive(path, lister, pulse)
-    if is_picture_name(path):
-        raise NoFacesError(f"{shown(path)} is a single picture: open the folder that holds it.")
-    if path.lower().endswith(ARCHIVES):
-        raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
-    raise NoFacesError(
-        f"{shown(path)} is neither a folder nor a zip or tar archive of pictures, nor a file "
-        "of numbers that may be faces (.mat, .npy, .npz, .h5, idx, .csv ...)."
+def _stack_of_pictures(
+    path: str, found: Listing, options: ReadOptions, work: Work
+) -> FaceStack:
+    work.total = len(found.entries) * (1 if options.lazy else 2)
+    files = _opened(found, options, work)
+    if not files:
+        raise _no_faces(path, found)
+    commonest = _commonest_size(path, files, options)
+    frame = _frame(files, commonest, options)
+    lazy = _is_lazy(path, files, frame, options)
+    if lazy:
+        sources = [(file.entry, page) for file in files for page in file.pages]
+        images = lazy_images(sources, frame)
+    else:
+        work.total = work.done + len(files)
+        images = _decoded(path, found, files, frame, work)
+    files = [file for file in files if file.pages]
+    if not files:
+        raise _no_faces(path, found)
+    names = tuple(name for file in files for name in file.names())
+    report = ReadReport(
+        len(names),
+        tuple(in_natural_order(found.skipped)),
+        tuple(
+            (file.entry.name, file.picture.shape)
+            for file in files
+            if file.picture.shape != commonest
+        ),
+        tuple(in_natural_order(found.passed_over)),
+        tuple(_notes(files, commonest, frame)),
+        lazy,
+        options,
     )
+    return FaceStack(images, names, find_subjects(names, options.subjects), report, path)
+
+
+def _opened(found: Listing, options: ReadOptions, work: Work) -> list[_File]:
+    """Read all headers, and all content as well where that is not too much."""
+    keep = not options.lazy and sum(entry.size for entry in found.entries) <= KEPT_BYTES
+    outcomes = work.each(partial(_open, keep=keep), found.entries)
+    files = []
+    for entry, outcome in zip(found.entries, outcomes, strict=True):
+        if isinstance(outcome, Picture):
+            files.append(_File(entry, outcome, list(range(outcome.n_pages))))
+        elif isinstance(outcome, NotAPictureError):
+            found.passed_over.append((entry.name, "no picture, by its content"))
+        else:
+            found.skipped.append((entry.name, str(outcome)))
+    return files
+
+
+def _open(entry: Entry, *, keep: bool) -> Picture | BrokenPictureError | NotAPictureError:
+    try:
+        return open_picture(entry, keep=keep)
+    except (BrokenPictureError, NotAPictureError) as error:
+        return error
+
+
+def _commonest_size(path: str, files: Sequence[_File], options: ReadOptions) -> tuple[int, int]:
+    sizes: Counter[tuple[int, int]] = Counter()
+    for file in files:
+        sizes[file.picture.shape] += len(file.pages)
+    commonest = sizes.most_common(1)[0][0]
+    others = [file for file in files if file.picture.shape != commonest]
+    if others and options.resize == "error":
+        named = ", ".join(
+            f"{file.entry.name} ({_in_pixels(file.picture.shape)})" for file in others[:3]
+        )
+        raise ValueError(
+            f"{len(others)} of the {len(files)} pictures in {path} have another size "
+            f"than most ({_in_pixels(commonest)}): {named}{', ...' if others[3:] else ''}. "
+            "Choose resize='crop', 'pad' or 'stretch', or take them away."
+        )
+    return commonest
+
+
+def _frame(files: Sequence[_File], commonest: tuple[int, int], options: ReadOptions) -> Frame:
+    depths = {file.picture.depth for file in files}
+    return Frame(
+        options.frame(commonest),
+        max(depths, key=DEPTHS.index),
+        options.channel,
+        options.resize,
+        reduce=options.size is not None,
+        among_integers=len(depths) > 1,
+    )
+
+
+def _is_lazy(path: str, files: Sequence[_File], frame: Frame, options: ReadOptions) -> bool:
+    if options.lazy:
+        return True
+    shape = (sum(len(file.pages) for file in files), *frame.picture_shape)
+    size = math.prod(shape) * frame.depth.itemsize
+    if options.lazy is None:
+        lazy = size > options.budget()
+        if lazy:
+            _logger.info("%s takes %d MiB: it is read lazily.", path, size >> 20)
+        return lazy
+    import psutil
+
+    if size > psutil.virtual_memory().available:
+        raise _too_large(path, shape[0], size)
+    return False
+
+
+def _too_large(path: str, n: int, size: int) -> MemoryError:
+    return MemoryError(
+        f"The {n} pictures of {path} take {size / 2**20:.0f} MiB, more than is free: read them "
+        "with lazy=True, or smaller with size=."
+    )
+
+
+def _decoded(
+    path: str, found: Listing, files: Sequence[_File], frame: Frame, work: Work
+) -> NDArray[Any]:
+    """Decode all pictures, and leave out what cannot be."""
+    ends = np.cumsum([0, *(len(file.pages) for file in files)])
+    shape = (int(ends[-1]), *frame.picture_shape)
+    try:
+        images = np.empty(shape, frame.depth)
+    except MemoryError as error:
+        raise _too_large(path, shape[0], math.prod(shape) * frame.depth.itemsize) from error
+
+    def decode(place: int) -> str:
+        """Decode the pages of a file into their places; return why one could not be."""
+        file, reason = files[place], ""
+        for page in range(file.picture.n_pages):
+            try:
+                images[ends[place] + page] = file.picture.pixels(frame, page)
+            except BrokenPictureError as error:
+                file.pages.remove(page)
+                reason = reason or str(error)
+        return reason
+
+    reasons = work.each(decode, range(len(files)))
+    good = []
+    for file, reason, end in zip(files, reasons, ends, strict=False):
+        good += [end + page for page in file.pages]
+        if reason:
+            n_bad = file.picture.n_pages - len(file.pages)
+            of_pages = f" ({n_bad} of its {file.picture.n_pages} pictures)" * bool(file.pages)
+            found.skipped.append((file.entry.name, reason + of_pages))
+    if len(good) < len(images):
+        for row, place in enumerate(good):  # without a second stack
+            if row != place:
+                images[row] = images[place]
+        images.resize((len(good), *images.shape[1:]), refcheck=False)
+    return images
+
+
+# -- What the report says --------------------------------------------------------------
+
+_DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
+
+
+def _no_faces(path: str, found: Listing) -> NoFacesError:
+    report = ReadReport(
+        0,
+        tuple(in_natural_order(found.skipped)),
+        passed_over=tuple(in_natural_order(found.passed_over)),
+    )
+    lines = (report.details().partition("\n")[2] or "  it is empty").splitlines()
+    if len(lines) > 12:
+        lines = [*lines[:12], "  ..."]
+    return NoFacesError(
+        "\n".join([f"There is no picture that can be read in {path}. Found:", *lines])
+    )
+
+
+def _notes(files: Sequence[_File], commonest: tuple[int, int], frame: Frame) -> list[str]:
+    """Say what was done to the pictures where they are not all alike."""
+    notes = []
+    pictures = [file.picture for file in files]
+    depths = Counter(picture.depth.name for picture in pictures)
+    if len(depths) > 1:
+        named = ", ".join(
+            f"{depths[k]} {word}" for k, word in _DEPTH_WORDS.items() if depths[k]
+        )
+        white = "1 is white" if frame.depth == FLOAT else "65535 is white"
+        notes.append(
+            f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, {white}."
+        )
+    if len(depths) > 1 and frame.depth == FLOAT:
+        notes.append(
+            "Pictures of floats with pixels above 1 are divided by 255, by 65535, or by their "
+            "largest pixel: the first of these that makes them no larger than 1."
+        )
+    coloured = sum(picture.in_colour for picture in pictures)
+    if coloured:
+        taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
+        notes.append(f"{coloured} of {len(pictures)} in colour: the {taken} is taken.")
+    if frame.shape != commonest:
+        notes.append(
+            f"Scaled from {_in_pixels(commonest)} to {_in_pixels(frame.shape)} pixels."
+        )
+    several = [file for file in files if file.picture.n_pages > 1]
+    if several:
+        n_pages = sum(len(file.pages) for file in several)
+        notes.append(
+            f"{len(several)} of {len(files)} files hold several pictures, such as "
+            f"{several[0].entry.name}: {n_pages} faces come from them."
+        )
+    return notes + _doubts(files, commonest)
+
+
+def _doubts(files: Sequence[_File], commonest: tuple[int, int]) -> list[str]:
+    """Say what a person should look at."""
+    notes = []
+    sized = sum(file.picture.shape == commonest for file in files)
+    if 2 * sized < len(files):
+        notes.append(
+            f"Sizes differ: the commonest, {_in_pixels(commonest)} pixels, is that of only "
+            f"{sized} of {len(files)} pictures. Choose one with size=."
+        )
+    first: dict[bytes, str] = {}
+    doubles = []
+    for file in files:
+        if content := file.picture.content:
+            name = first.setdefault(content, file.entry.name)
+            if name != file.entry.name:
+                doubles.append((name, file.entry.name))
+    if doubles:
+        notes.append(
+            f"{len(doubles)} of {len(files)} files repeat another one byte for byte, such as "
+            f"{doubles[0][1]}, which is {doubles[0][0]} again."
+        )
+    return notes
+
+
+def _in_pixels(shape: tuple[int, int]) -> str:
+    """Spell a size out as width x height."""
+    return f"{shape[1]} x {shape[0]}"

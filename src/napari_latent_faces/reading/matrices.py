@@ -16,11 +16,9 @@ from napari_latent_faces.reading.arrays import (
     labels_beside,
     read_arrays,
 )
-from napari_latent_faces.reading.lazy import BLOCK_BYTES
-from napari_latent_faces.reading.naming import find_subjects, printable
-from napari_latent_faces.reading.pictures import DEPTHS, FLOAT, Frame
-from napari_latent_faces.reading.sources import while_waiting
-from napari_latent_faces.stack import FaceStack, ReadReport
+from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
+from napari_latent_faces.reading.naming import find_subjects
+from napari_latent_faces.stack import FaceStack, ReadReport, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,18 +26,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.options import Channel, ReadOptions
-    from napari_latent_faces.reading.sources import Entry, Meter
+    from napari_latent_faces.reading.background import Work
+    from napari_latent_faces.reading.sources import Entry
 
 __all__ = ["MAX_ARRAY_BYTES", "stack_of_file", "stack_of_files"]
 
 MAX_ARRAY_BYTES = 2**30  # of a file that is not on disk: it is read into memory
 
+BLOCK_BYTES = 4 * 2**20
+
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def stack_of_file(
-    source: str | bytes, name: str, options: ReadOptions, meter: Meter
-) -> FaceStack:
+def stack_of_file(source: str | bytes, name: str, options: ReadOptions) -> FaceStack:
     """Return the faces in a file of numbers.
 
     Parameters
@@ -50,24 +49,22 @@ def stack_of_file(
         Its path, for messages.
     options : ReadOptions
         How to read it.
-    meter : Meter
-        Told of the progress; what its progress function raises ends the read.
 
     Raises
     ------
     ArraysError
         If there are no faces in it, or several variables may be.
     """
-    found = while_waiting(partial(read_arrays, source, options, name=name), meter.pulse)
+    found = read_arrays(source, options, name=name)
     names, subjects = _names(found, ""), found.labels
-    return _stack(name, [found], names, subjects, options, meter)
+    return _stack(name, [found], names, subjects, options)
 
 
 def stack_of_files(
     entries: Sequence[Entry],
     path: str,
     options: ReadOptions,
-    meter: Meter,
+    work: Work,
     passed_over: Sequence[tuple[str, str]] = (),
 ) -> FaceStack:
     """Return the faces in the files of numbers of a folder or archive.
@@ -78,8 +75,10 @@ def stack_of_files(
         The files, in natural order. Text is read only if there is nothing else.
     path : str
         The folder or archive, for messages.
-    options, meter
-        As of `stack_of_file`.
+    options : ReadOptions
+        How to read them.
+    work : Work
+        Told of the progress.
     passed_over : sequence of (str, str)
         Other files and why they are not read.
 
@@ -91,20 +90,19 @@ def stack_of_files(
     files = [e for e in entries if is_array_name(e.name, text=False)] or list(entries)
     labels = _label_files(files)
     files = [entry for entry in files if entry not in labels.values()]
-    meter.total = len(files) + 1
+    work.total = len(files) + 1
     parts: list[tuple[Entry, ArrayFaces]] = []
     failures: list[ArraysError] = []
     skipped: list[tuple[str, str]] = []
     for entry in files:
+        work.check()
         try:
-            found = while_waiting(
-                partial(_read_entry, entry, labels.get(entry.name), path, options), meter.pulse
-            )
+            found = _read_entry(entry, labels.get(entry.name), path, options)
             parts.append((entry, found))
         except ArraysError as error:
             failures.append(error)
             skipped.append((entry.name, str(error).partition(": ")[2] or str(error)))
-        meter.done += 1
+        work.done += 1
     if not parts:
         if len(failures) == 1:
             raise failures[0]
@@ -119,7 +117,7 @@ def stack_of_files(
         subjects += found.labels or ()
     owners = tuple(subjects) if len(subjects) == len(names) else None
     report = ReadReport(skipped=tuple(skipped), passed_over=tuple(passed_over))
-    return _stack(path, [f for _, f in parts], tuple(names), owners, options, meter, report)
+    return _stack(path, [f for _, f in parts], tuple(names), owners, options, report)
 
 
 def _label_files(files: Sequence[Entry]) -> dict[str, Entry]:
@@ -167,7 +165,7 @@ def _names(found: ArrayFaces, folder: str) -> tuple[str, ...]:
     names = []
     for label in found.labels:
         counts[label] += 1
-        names.append(f"{printable(label).replace('/', '_') or '_'}/{counts[label]}")
+        names.append(f"{harmless(label).replace('/', '_') or '_'}/{counts[label]}")
     return tuple(names)
 
 
@@ -177,7 +175,6 @@ def _stack(
     names: tuple[str, ...],
     labels: tuple[str, ...] | None,
     options: ReadOptions,
-    meter: Meter,
     report: ReadReport | None = None,
 ) -> FaceStack:
     notes: list[str] = []
@@ -186,10 +183,7 @@ def _stack(
     images = [_brought(part.images, shape, options, notes) for part in parts]
     whole = images[0] if len(images) == 1 else _joined(images)
     lazy = options.lazy or (options.lazy is None and whole.nbytes > options.budget())
-    if lazy:
-        whole = _dask(whole)
-    else:
-        whole = np.array(while_waiting(partial(np.ascontiguousarray, whole), meter.pulse))
+    whole = _dask(whole) if lazy else np.array(whole, order="C")
     if options.subjects is None:
         subjects = labels or find_subjects(names, None)
     else:
@@ -205,7 +199,6 @@ def _stack(
         options=options,
         decided=parts[0].decided if len(parts) == 1 else _decided(whole, parts),
     )
-    meter.finish()
     return FaceStack(whole, names, subjects, report, path)
 
 
@@ -289,14 +282,14 @@ def _brought(
         notes.append(f"In colour: the {taken} is taken.")
     if own != shape:
         notes.append(f"Scaled from {own[1]} x {own[0]} to {shape[1]} x {shape[0]} pixels.")
-    work = partial(_changed, shape=shape, options=options)
+    changed = partial(_changed, shape=shape, options=options)
     if len(images) * shape[0] * shape[1] * images.itemsize <= options.budget():
-        return work(images)
+        return changed(images)
     blocks = _dask(images)
     drop = [3] if images.ndim == 4 else None
     chunks = (blocks.chunks[0], (shape[0],), (shape[1],))
     return blocks.map_blocks(
-        work,
+        changed,
         dtype=images.dtype,
         chunks=chunks,
         drop_axis=drop,

@@ -19,7 +19,6 @@ __all__ = [
     "is_picture_name",
     "judge_name",
     "natural_key",
-    "printable",
     "starts_like_picture",
 ]
 
@@ -56,8 +55,19 @@ _NO_PICTURES = frozenset(
     | {".py", ".pyc", ".sh", ".so", ".lnk", ".lock", ".url"}
     | {".doc", ".docx", ".odt", ".pdf", ".rtf", ".xls", ".xlsx"}
     | {".avi", ".mkv", ".mov", ".mp3", ".mp4", ".mpg", ".srt", ".wav"}
-    | {".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip"}
+    | {".bz2", ".gz", ".xz"}
 )
+
+_PACKED = (".gz", ".bz2", ".xz")  # of one file, such as 1.pgm.gz
+
+# Files that may well hold faces, but are not looked into.
+_UNREAD = {
+    **{end: f"{end} pictures are not read: convert them to PNG" for end in _OTHER_PICTURES},
+    **dict.fromkeys((".7z", ".rar"), "an archive of a kind that is not read: unpack it first"),
+    **dict.fromkeys((".tar", ".tgz", ".zip"), "an archive: open it by itself"),
+    ".z": "compressed by compress (.Z), which is not read: unpack it first",
+    ".rda": "a file of R, which is not read: save its faces as pictures, .npy or .csv first",
+}
 
 _MAGIC = re.compile(
     rb"\x89PNG\r\n\x1a\n"
@@ -90,8 +100,14 @@ def extension_of(name: str) -> str:
 
 
 def is_picture_name(name: str) -> bool:
-    """Tell whether a file's name ends like that of a picture."""
-    return extension_of(name) in _PICTURES
+    """Tell whether a file's name ends like that of a picture, maybe of a compressed one."""
+    return extension_of(_unpacked_name(name)) in _PICTURES
+
+
+def _unpacked_name(name: str) -> str:
+    """Return a file's name without the ending that says how it is compressed."""
+    extension = extension_of(name)
+    return name[: -len(extension)] if extension in _PACKED else name
 
 
 def is_hidden(name: str) -> bool:
@@ -117,12 +133,14 @@ def judge_name(name: str) -> Verdict:
     extension = extension_of(name)
     if is_hidden(name):
         return Judgement.PASS_OVER, "hidden or system file"
-    if extension in _PICTURES:
+    if is_picture_name(name):
         return Judgement.PICTURE, ""
+    if extension in _PACKED and extension_of(_unpacked_name(name)) == ".tar":
+        extension = ".tar"
     if extension == ".bad" and is_picture_name(name[: -len(extension)]):
         return Judgement.SKIP, "marked as bad by the makers of the set (.bad)"
-    if extension in _OTHER_PICTURES:
-        return Judgement.SKIP, f"{extension} pictures are not read: convert them to PNG"
+    if extension in _UNREAD:
+        return Judgement.SKIP, _UNREAD[extension]
     if extension in _NO_PICTURES:
         return Judgement.PASS_OVER, f"no picture ({extension})"
     return Judgement.UNKNOWN, ""
@@ -173,15 +191,6 @@ def _sortable(number: re.Match[str]) -> str:
     """Write a number so that its text sorts by its value: its length comes first."""
     digits = number.group().lstrip("0")
     return f"\x01{chr(len(digits))}{digits}"
-
-
-def printable(name: str) -> str:
-    r"""Return a name that any terminal or file can hold.
-
-    File systems hold bytes; those that are no text appear as ``\udc80`` and the like in
-    Python and cannot be written anywhere.
-    """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def find_subjects(
@@ -243,7 +252,7 @@ def _by_expression(names: Sequence[str], rule: str) -> tuple[str, ...]:
 
 def _stem(name: str) -> str:
     base = name.rpartition("/")[2]
-    return base.rpartition(".")[0] if is_picture_name(base) else base
+    return _unpacked_name(base).rpartition(".")[0] if is_picture_name(base) else base
 
 
 def _by_stem(stems: Sequence[str]) -> tuple[str, ...] | None:

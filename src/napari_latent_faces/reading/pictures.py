@@ -1,53 +1,49 @@
-"""From the bytes of a picture to grey pixels."""
+"""From the bytes of a picture to pixels."""
 
 from __future__ import annotations
 
 import io
-import math
 import struct
 import threading
 import zlib
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.reading.frames import BYTE, DEPTHS, WORD
 from napari_latent_faces.reading.naming import FORMATS, HEAD_BYTES, starts_like_picture
-from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES
+from napari_latent_faces.reading.pnm import read_pnm, read_pnm_header
+from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES, unpacked
+from napari_latent_faces.reading.tiff import list_tiff_pages, read_tiff_page
+from napari_latent_faces.stack import in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from napari_latent_faces.options import Channel, Resize
+    from napari_latent_faces.options import Channel
+    from napari_latent_faces.reading.frames import Frame
     from napari_latent_faces.reading.sources import Entry
+    from napari_latent_faces.reading.tiff import TiffPage
 
-__all__ = [
-    "BYTE",
-    "DEPTHS",
-    "FLOAT",
-    "WORD",
-    "BrokenPictureError",
-    "Frame",
-    "Header",
-    "NotAPictureError",
-    "Opened",
-    "decode",
-    "decode_opened",
-    "open_picture",
-    "read_header",
-]
+    Decode = Callable[[Frame, int], NDArray[Any]]
 
-# -- From the bytes of a picture to grey pixels of the stack's size and type -----------
+__all__ = ["BrokenPictureError", "NotAPictureError", "Picture", "open_picture"]
 
-HEADER_BYTES = 2**16  # holds most headers, so that large files are not read for them
+START_BYTES = 2**16  # holds most headers, so that large files are not read for them
 
 MAX_SIDE = 2**15  # pixels; a header that says more lies
+
+# What stands before the pixels. Pillow gathers it in quadratic time: these take a second.
+MAX_HEADER_PARTS = 1024
+MAX_HEADER_BYTES = 2**23
+MAX_CHUNKS = 2**16  # of a PNG in all, and blocks of a GIF that are no pixels
 
 # A picture of more pixels is decoded while no other such one is: each may take 1 GB.
 LARGE_PIXELS = 2**23
@@ -59,6 +55,7 @@ _CHANNELS = {"red": 0, "green": 1, "blue": 2}
 # Modes that Pillow turns into grey or RGB by way of another one only.
 _DETOURS = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
 
+_ANIMATED = frozenset({"GIF", "PNG", "WEBP"})
 _ORIENTATION = 0x0112  # the EXIF tag
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 
@@ -71,9 +68,9 @@ class NotAPictureError(Exception):
     """A file is no picture, by its name and its content."""
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a picture's header tells.
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A file whose header is read, and whose pixels can be: one picture, or several pages.
 
     Parameters
     ----------
@@ -82,54 +79,48 @@ class Header:
     depth : numpy dtype
         uint8, uint16 or float32.
     in_colour : bool
-        Whether it has colours.
-    file : Entry
-        The file; with its content in memory if that was to be kept.
+        Whether it has colours, as far as its header tells: all may still be greys.
+    decode : callable
+        Takes a frame and the number of a page; returns its pixels at the picture's own
+        depth, (h, w) or (h, w, 3).
+    n_pages : int
+        More than 1 for animations and TIFFs of several pages.
+    content : bytes
+        All of the file, if that was to be kept.
     """
 
     shape: tuple[int, int]
     depth: np.dtype[Any]
     in_colour: bool
-    file: Entry
+    decode: Decode
+    n_pages: int = 1
+    content: bytes = b""
+
+    def pixels(self, frame: Frame, page: int = 0) -> NDArray[Any]:
+        """Return the pixels of a page as those of a stack.
+
+        8-bit values are times 257 in a 16-bit stack, and integers are divided by their
+        white (255, 65535) in a stack of floats.
+
+        Raises
+        ------
+        BrokenPictureError
+            If it cannot be decoded.
+        """
+        with _reasons():
+            return frame.take(self.decode(frame, page))
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A picture whose header is parsed and whose pixels are not decoded yet.
-
-    Parameters
-    ----------
-    image : PIL.ImageFile.ImageFile
-        What Pillow opened.
-    content : bytes
-        All of its file.
-    """
-
-    image: ImageFile
-    content: bytes
-
-
-def read_header(entry: Entry, *, keep: bool = False) -> Header:
-    """Read a picture's size, depth and colours from its header, as `open_picture` does."""
-    return open_picture(entry, keep=keep)[0]
-
-
-def open_picture(entry: Entry, *, keep: bool = False) -> tuple[Header, Opened | None]:
-    """Read a picture's header, and keep it open where that took all of its file.
+def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
+    """Read a picture's header.
 
     Parameters
     ----------
     entry : Entry
         The file.
     keep : bool, default=False
-        Whether to read the whole file and keep it in memory.
-
-    Returns
-    -------
-    header : Header
-        Its size, depth and colours.
-    opened : Opened or None
-        What `decode_opened` takes, once. None where only a part of the file was looked at.
+        Whether to read the whole file now and keep its content. Else only the start is
+        read, where that tells enough, and the file is read again for the pixels.
 
     Raises
     ------
@@ -139,85 +130,253 @@ def open_picture(entry: Entry, *, keep: bool = False) -> tuple[Header, Opened | 
         If they are, but it cannot be read.
     """
     with _reasons():
-        if not entry.certain and not starts_like_picture(entry.read(HEAD_BYTES)):
+        head = entry.read(START_BYTES)
+        if not entry.certain and not starts_like_picture(head[:HEAD_BYTES]):
             raise NotAPictureError
-        file = entry.in_memory() if keep else entry
-        image, content = _open_head(file)
-        height, width = image.height, image.width
-        shape = (width, height) if _orientation(image) > 4 else (height, width)
-        depth = _depth(image)
-        header = Header(shape, depth, _in_colour(image), file)
-        return header, None if content is None else Opened(image, content)
+        # the file may have grown since it was listed
+        is_whole = len(head) < START_BYTES and len(head) >= entry.size
+        if not is_whole and not keep and _header_at_start(head):
+            try:
+                return _described(head, partial(_decode_again, entry))
+            except (BrokenPictureError, MemoryError):
+                raise
+            except Exception:  # noqa: BLE001, S110 - whatever half a header makes
+                pass  # all of it will tell
+        content = unpacked(head if is_whole else entry.read(MAX_PICTURE_BYTES))
+        return _described(content, kept=content if keep else b"")
 
 
-def decode(entry: Entry, frame: Frame) -> NDArray[Any]:
-    """Decode a picture into the grey pixels of a stack.
-
-    Parameters
-    ----------
-    entry : Entry
-        The file.
-    frame : Frame
-        Size, depth and channel of the stack.
-
-    Returns
-    -------
-    array of shape (height, width)
-        8-bit values times 257 in a 16-bit stack; integers over their white (255, 65535)
-        in a float stack.
-
-    Raises
-    ------
-    BrokenPictureError
-        If the picture cannot be decoded.
-    """
-    with _reasons():
-        content = entry.read(MAX_PICTURE_BYTES)
-        opened = Opened(_open(content), content)
-    return decode_opened(opened, frame)
+def _header_at_start(head: bytes) -> bool:
+    """Tell whether all that matters but the pixels stands at the start of the file."""
+    return head[:1] in {b"\xff", b"\x89", b"P", b"B"}  # JPEG, PNG, PNM, BMP
 
 
-def decode_opened(opened: Opened, frame: Frame) -> NDArray[Any]:
-    """Decode a picture like `decode`, without opening it again.
+def _decode_again(entry: Entry, frame: Frame, page: int) -> NDArray[Any]:
+    picture = _described(unpacked(entry.read(MAX_PICTURE_BYTES)))
+    return picture.decode(frame, page)
 
-    Parameters
-    ----------
-    opened : Opened
-        The picture; not to be used again.
-    frame : Frame
-        Size, depth and channel of the stack.
 
-    Raises
-    ------
-    BrokenPictureError
-        If the picture cannot be decoded.
-    """
-    image = opened.image
-    with _reasons():
-        orientation, depth = _orientation(image), _depth(image)
-        if frame.reduce:
-            _reduce(image, frame, turned=orientation > 4)
-        with _in_turn(image):
-            _load(image, opened.content)
-            grey = np.asarray(_grey(image, frame.channel))
-            return frame.take(_oriented(grey.astype(depth, copy=False), orientation))
+def _described(content: bytes, decode: Decode | None = None, kept: bytes = b"") -> Picture:
+    """Read a header; `decode` is given where the content is only the start of the file."""
+    if content[:1] == b"P" and content[1:2] in b"123456fF":
+        header = read_pnm_header(content)
+        _check_size(header.shape)
+        own: Decode = partial(_decode_pnm, content)
+        return Picture(header.shape, header.dtype, header.in_colour, decode or own, 1, kept)
+    if content[:2] in {b"II", b"MM"}:
+        pages = list_tiff_pages(content)
+        first = pages[0]
+        for page in pages:
+            _check_size(page.shape)
+        shape = first.shape[::-1] if first.orientation > 4 else first.shape
+        depth = max((page.depth for page in pages), key=DEPTHS.index)
+        own = partial(_decode_tiff, content, pages)
+        return Picture(shape, depth, first.in_colour, decode or own, len(pages), kept)
+    _check_parts(content)
+    image = _open(content)
+    shape = image.height, image.width
+    if (_orientation(image)) > 4:
+        shape = shape[::-1]
+    depth = WORD if image.mode.startswith("I;16") or _is_deep_png(content) else BYTE
+    if image.mode == "I":
+        depth = WORD
+    n_pages = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+    own = _PillowDecoder(image, content, n_pages)
+    return Picture(shape, depth, _in_colour(image), decode or own, n_pages, kept)
+
+
+def _check_size(shape: tuple[int, int]) -> None:
+    from PIL import Image
+
+    height, width = shape
+    limit = Image.MAX_IMAGE_PIXELS
+    # Pillow only warns up to twice its limit
+    if limit is not None and width * height > limit:
+        raise BrokenPictureError(
+            f"decompression bomb: {width} x {height} pixels, more than {limit}"
+        )
+    if min(shape) < 1 or max(shape) > MAX_SIDE:
+        raise BrokenPictureError(f"{width} x {height} pixels: no face is that large or small")
 
 
 @contextmanager
-def _in_turn(image: Image) -> Iterator[None]:
+def _in_turn(shape: tuple[int, int]) -> Iterator[None]:
     """Let large pictures pass one at a time, whatever the number of threads."""
-    with _large if image.width * image.height > LARGE_PIXELS else nullcontext():
+    with _large if shape[0] * shape[1] > LARGE_PIXELS else nullcontext():
         yield
 
 
-def _load(image: ImageFile, content: bytes) -> None:
-    """Decode all pixels, or raise."""
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn whatever a decoder raises into a `BrokenPictureError` that says why."""
+    try:
+        yield
+    except (BrokenPictureError, NotAPictureError):
+        raise
+    except Exception as error:  # a hostile file can make a decoder raise anything
+        raise BrokenPictureError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "damaged, or no picture of a known format in spite of its name"
+    if isinstance(error, FileNotFoundError):
+        return "vanished while it was being read"
+    if isinstance(error, MemoryError):
+        return "too large for the memory that is free"
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return in_one_line(" ".join(str(words).split())[:200])
+
+
+def _decode_pnm(content: bytes, _frame: Frame, _page: int) -> NDArray[Any]:
+    header = read_pnm_header(content)
+    with _in_turn(header.shape):
+        return read_pnm(content, header)
+
+
+def _decode_tiff(
+    content: bytes, pages: list[TiffPage], _frame: Frame, page: int
+) -> NDArray[Any]:
+    with _in_turn(pages[page].shape):
+        return oriented(read_tiff_page(content, pages[page]), pages[page].orientation)
+
+
+def oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn pixels upright that lie as EXIF numbers it."""
+    if orientation > 4:
+        pixels = np.swapaxes(pixels, 0, 1)
+        orientation = {5: 1, 6: 2, 7: 3, 8: 4}[orientation]
+    if orientation in {2, 3}:
+        pixels = pixels[:, ::-1]
+    if orientation in {3, 4}:
+        pixels = pixels[::-1]
+    return pixels
+
+
+# -- What may stand before the pixels --------------------------------------------------
+
+
+def _check_parts(content: bytes) -> None:
+    """Refuse a file that would take long to read only because of its many parts.
+
+    Raises
+    ------
+    BrokenPictureError
+        If it has more parts, or more bytes before its pixels, than any face.
+    """
+    if content.startswith(b"\xff\xd8"):
+        parts = _parts_of_jpeg(content)
+        if content.count(b"\xff\xda") > MAX_HEADER_PARTS:
+            raise BrokenPictureError("it has thousands of scans: no face has that many")
+    elif content.startswith(b"\x89PNG"):
+        parts = _parts_of_png(content)
+    elif content.startswith(b"GIF8"):
+        parts = _parts_of_gif(content)
+    else:
+        return
+    header = 0
+    for total, (size, in_header) in enumerate(parts, 1):
+        if in_header:
+            header += size
+        if total > (MAX_HEADER_PARTS if in_header else MAX_CHUNKS) or header > MAX_HEADER_BYTES:
+            raise BrokenPictureError(
+                f"more than {total - 1} parts or {MAX_HEADER_BYTES >> 20} MiB that are no "
+                "pixels: no face has that"
+            )
+
+
+def _parts_of_jpeg(content: bytes) -> Iterator[tuple[int, bool]]:
+    """Yield the size of each part up to the first scan; Pillow skips some bytes one by one."""
+    place = 2
+    while content[place : place + 1] == b"\xff" and (marker := content[place + 1 : place + 2]):
+        if marker == b"\xda":
+            return
+        if marker == b"\xff":
+            size = 1
+        elif marker in b"\0\1" or 0xD0 <= marker[0] <= 0xD9:
+            size = 2
+        else:
+            size = 2 + int.from_bytes(content[place + 2 : place + 4])
+        yield size, True
+        place += size
+
+
+def _parts_of_png(content: bytes) -> Iterator[tuple[int, bool]]:
+    """Yield the size of each chunk; Pillow gathers none of them."""
+    place = 8
+    while place + 8 <= len(content):
+        size = 12 + int.from_bytes(content[place : place + 4])
+        yield size, False
+        place += size
+
+
+def _parts_of_gif(content: bytes) -> Iterator[tuple[int, bool]]:
+    """Yield the size of each block that is no pixels; those of comments count as headers."""
+    if len(content) < 13:
+        return
+    place = 13 + (3 << (content[10] & 7) + 1 if content[10] & 0x80 else 0)
+    while place < len(content) and (kind := content[place]) != 0x3B:
+        if kind == 0x2C and place + 10 < len(content):
+            flags = content[place + 9]
+            place += 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+            while place < len(content) and content[place]:
+                place += 1 + content[place]
+            place += 1
+        elif kind == 0x21:
+            is_control = content[place + 1 : place + 2] == b"\xf9"  # one for each picture
+            place += 2
+            while place < len(content) and content[place]:
+                yield 1 + content[place], not is_control
+                place += 1 + content[place]
+            place += 1
+        else:
+            yield 1, True
+            place += 1
+
+
+# -- What Pillow decodes ---------------------------------------------------------------
+
+
+class _PillowDecoder:
+    """Decodes the pages of a file; the first one that was opened for its header."""
+
+    def __init__(self, image: ImageFile, content: bytes, n_pages: int) -> None:
+        self._image: ImageFile | None = image
+        self._content = content
+        self._n_pages = n_pages
+
+    def __call__(self, frame: Frame, page: int) -> NDArray[Any]:
+        image = self._image or _open(self._content)
+        # one picture is decoded once mostly, and then takes no more memory
+        self._image = image if self._n_pages > 1 else None
+        if page or self._n_pages > 1:
+            image.seek(page)
+        orientation = _orientation(image)
+        if frame.reduce:
+            _reduce(image, frame, turned=orientation > 4)
+        with _in_turn(image.size):
+            return oriented(_pixels(image, self._content, frame), orientation)
+
+
+def _pixels(image: ImageFile, content: bytes, frame: Frame) -> NDArray[Any]:
+    """Decode all pixels of the present page, or raise."""
     from PIL import ImageFile
 
-    pixels = _png_pixels(content) if image.format == "PNG" else content
-    if ImageFile.LOAD_TRUNCATED_IMAGES:
-        _check_complete(image, pixels)
+    packed = _png_pixels(content) if image.format == "PNG" and not image.tell() else b""
+    if packed and _is_deep_png(content):
+        return _deep_pixels(image, packed)
+    if ImageFile.LOAD_TRUNCATED_IMAGES and not image.tell():
+        _check_complete(image, packed or content)
+    interlaced = image.info.get("interlace")
     image.load()
+    if packed and (interlaced or not np.asarray(image)[-1].any()):
+        _check_png_end(image, content, packed)
+    if frame.colour and _in_colour(image):
+        return np.asarray(_rgb(image))
+    grey = np.asarray(_grey(image, frame.channel))
+    return grey.astype(WORD if grey.dtype.itemsize > 1 else BYTE, copy=False)
 
 
 def _check_complete(image: ImageFile, content: bytes) -> None:
@@ -244,10 +403,7 @@ def _check_complete(image: ImageFile, content: bytes) -> None:
 
 
 def _png_pixels(content: bytes) -> bytes:
-    """Return the packed pixels of a PNG, and compare their checksums: Pillow does not.
-
-    A zlib stream has one of its own, but at an end that may be missing.
-    """
+    """Return the packed pixels of a PNG, and compare their checksums: Pillow does not."""
     place = 8
     packed: list[bytes] = []
     while place + 12 <= len(content):
@@ -263,28 +419,63 @@ def _png_pixels(content: bytes) -> bytes:
     return b"".join(packed)
 
 
-@contextmanager
-def _reasons() -> Iterator[None]:
-    """Turn whatever a decoder raises into a `BrokenPictureError` that says why."""
-    try:
-        yield
-    except (BrokenPictureError, NotAPictureError):
-        raise
-    except Exception as error:  # a hostile file can make a decoder raise anything
-        raise BrokenPictureError(_reason(error)) from error
+def _check_png_end(image: Image, content: bytes, packed: bytes) -> None:
+    """Raise if the pixels end too early, in a stream that is sound in itself.
+
+    Pillow leaves the rest black then, so that only a black last row makes one look.
+    """
+    bits = content[24] * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[content[25]]
+    width, height = image.size
+    passes = _INTERLACED if content[28] else ((0, 0, 1, 1),)
+    wanted = 0
+    for x, y, step_x, step_y in passes:
+        columns, rows = -((x - width) // step_x), -((y - height) // step_y)
+        if columns > 0 and rows > 0:
+            wanted += rows * (1 + (columns * bits + 7) // 8)
+    stream = zlib.decompressobj()
+    left, found = packed, 0
+    while left and found < wanted:
+        found += len(stream.decompress(left, 2**20))
+        if stream.eof:
+            break
+        left = stream.unconsumed_tail
+    if found < wanted:
+        raise BrokenPictureError("truncated: its pixels end too early")
 
 
-def _reason(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
+# The first column and row of each pass of an interlaced PNG, and the steps between them.
+_INTERLACED = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4)),
+    *((1, 0, 2, 2), (0, 1, 1, 2)),
+)
 
-    if isinstance(error, UnidentifiedImageError):
-        return "damaged, or no picture of a known format in spite of its name"
-    if isinstance(error, FileNotFoundError):
-        return "vanished while it was being read"
-    if isinstance(error, MemoryError):
-        return "too large for the memory that is free"
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(words).split())[:200]
+
+def _is_deep_png(content: bytes) -> bool:
+    """Tell whether a PNG has 16 bits and more than one channel, which Pillow cuts to 8."""
+    return content[:4] == b"\x89PNG" and content[24:25] == b"\x10" and content[25] in {2, 4, 6}
+
+
+def _deep_pixels(image: ImageFile, packed: bytes) -> NDArray[Any]:
+    """Return 16-bit pixels: Pillow unpacks either the high or the low bytes of each."""
+    from PIL import Image
+
+    interlace = 1 if image.info.get("interlace") else 0
+
+    def unpacked_as(mode: str, raw: str) -> NDArray[Any]:
+        return np.asarray(Image.frombytes(mode, image.size, packed, "zip", raw, interlace))
+
+    if image.mode in {"LA", "L"}:
+        both = unpacked_as("RGBA", "RGBA").astype(WORD)
+        pixels: NDArray[Any] = both[:, :, 0] << 8 | both[:, :, 1]
+    else:
+        mode = image.mode
+        high, low = unpacked_as(mode, f"{mode};16B"), unpacked_as(mode, f"{mode};16L")
+        pixels = (high.astype(WORD) << 8 | low)[:, :, :3]
+    if not pixels[-1].any():
+        with io.BytesIO(packed) as stream:
+            if len(zlib.decompress(stream.read())) < pixels.nbytes:
+                raise BrokenPictureError("truncated: its pixels end too early")
+    return pixels
 
 
 @cache
@@ -296,61 +487,24 @@ def _formats() -> tuple[str, ...]:
         Image,
         JpegImagePlugin,  # noqa: F401
         PngImagePlugin,  # noqa: F401
-        PpmImagePlugin,  # noqa: F401
-        TiffImagePlugin,  # noqa: F401
         WebPImagePlugin,  # noqa: F401
     )
 
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+    return tuple(name for name in FORMATS if name in Image.OPEN and name not in {"PPM", "TIFF"})
 
 
 def _open(content: bytes) -> ImageFile:
     from PIL import Image
 
     image = Image.open(io.BytesIO(content), formats=_formats())
-    if min(image.size) < 1 or max(image.size) > MAX_SIDE:
-        raise BrokenPictureError(
-            f"{image.width} x {image.height} pixels: no face is that large or small"
-        )
-    limit = Image.MAX_IMAGE_PIXELS
-    # Pillow only warns up to twice its limit
-    if limit is not None and image.width * image.height > limit:
-        raise BrokenPictureError(
-            f"decompression bomb: {image.width} x {image.height} pixels, more than {limit}"
-        )
+    _check_size((image.height, image.width))
     return image
-
-
-def _open_head(entry: Entry) -> tuple[ImageFile, bytes | None]:
-    """Open a picture from the first part of its file, or from all of it where that fails.
-
-    The content is returned where it is certain that it is all of the file.
-    """
-    head = entry.read(HEADER_BYTES)
-    if len(head) >= entry.size:
-        # the file may have grown since it was listed
-        return _open(head), head if len(head) < HEADER_BYTES else None
-    if head[:2] in {b"II", b"MM"} or head[:4] == b"RIFF":  # TIFF, WebP: tables at the end
-        return _open_whole(entry)
-    try:
-        return _open(head), None
-    except BrokenPictureError:
-        raise
-    except Exception:  # noqa: BLE001 - whatever a decoder makes of half a header
-        return _open_whole(entry)
-
-
-def _open_whole(entry: Entry) -> tuple[ImageFile, bytes]:
-    content = entry.read(MAX_PICTURE_BYTES)
-    return _open(content), content
 
 
 def _orientation(image: Image) -> int:
     """Return how a picture lies, from 1 (upright) to 8, as EXIF numbers it."""
     from PIL.Image import Image as PlainImage
 
-    if image.format == "TIFF":  # Pillow turns these itself
-        return 1
     if _EXIF_KEYS.isdisjoint(image.info):
         return 1
     try:
@@ -370,31 +524,18 @@ def _in_colour(image: Image) -> bool:
     return image.mode not in _GREY_MODES and not image.mode.startswith("I;16")
 
 
-def _depth(image: Image) -> np.dtype[Any]:
-    """Return the type that holds a picture's pixels without loss.
-
-    Pillow's 32-bit mode is a 16-bit picture in PNM and older PNG readers; in a TIFF it
-    becomes float32, as signed and 32-bit integers have no white.
-    """
-    if image.mode.startswith("I;16"):
-        return WORD
-    if image.mode == "I":
-        return FLOAT if image.format == "TIFF" else WORD
-    return FLOAT if image.mode == "F" else BYTE
-
-
 def _reduce(image: ImageFile, frame: Frame, *, turned: bool) -> None:
     """Let the JPEG decoder do the coarse part of a reduction."""
     shape = (image.width, image.height) if turned else (image.height, image.width)
     height, width = frame.coarse(shape)
     wanted = (height, width) if turned else (width, height)
-    mode = "L" if frame.channel == "luminance" and image.mode == "RGB" else None
-    image.draft(mode, wanted)
+    to_grey = frame.channel == "luminance" and not frame.colour and image.mode == "RGB"
+    image.draft("L" if to_grey else None, wanted)
 
 
 def _grey(image: Image, channel: Channel) -> Image:
     """Return one channel of a picture; transparency does not count."""
-    if image.mode in {"L", "I", "F"} or image.mode.startswith("I;16"):
+    if image.mode in {"L", "I"} or image.mode.startswith("I;16"):
         return image
     image.info.pop("transparency", None)  # Pillow would warn that it is lost
     if image.mode in _DETOURS:
@@ -404,133 +545,7 @@ def _grey(image: Image, channel: Channel) -> Image:
     return image.convert("RGB").getchannel(_CHANNELS[channel])
 
 
-def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn pixels upright that lie as EXIF numbers it."""
-    if orientation > 4:
-        pixels = pixels.T
-        orientation = {5: 1, 6: 2, 7: 3, 8: 4}[orientation]
-    if orientation in {2, 3}:
-        pixels = pixels[:, ::-1]
-    if orientation in {3, 4}:
-        pixels = pixels[::-1]
-    return pixels
-
-
-# -- The size and type that all pictures of a stack are brought to ---------------------
-
-# From the shallowest to the deepest, with the value that stands for white.
-WHITE: dict[np.dtype[Any], int] = {
-    np.dtype("u1"): 255,
-    np.dtype("u2"): 65535,
-    np.dtype("f4"): 1,
-}
-DEPTHS: tuple[np.dtype[Any], ...] = tuple(WHITE)
-BYTE, WORD, FLOAT = DEPTHS
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What every picture of a stack is brought to.
-
-    Parameters
-    ----------
-    shape : (height, width)
-        In pixels.
-    depth : numpy dtype
-        uint8, uint16 or float32.
-    channel : {"luminance", "red", "green", "blue"}
-        What is taken of a colour picture.
-    resize : {"crop", "pad", "stretch", "error"}
-        How a picture of another size is made to fit; "error" acts like "crop" here.
-    reduce : bool
-        Whether a JPEG may be decoded at a half, a quarter or an eighth of its size,
-        where that is at least one and a half times what is needed.
-    """
-
-    shape: tuple[int, int]
-    depth: np.dtype[Any]
-    channel: Channel = "luminance"
-    resize: Resize = "crop"
-    reduce: bool = False
-
-    def scales(self, shape: tuple[int, int]) -> tuple[float, float]:
-        """Return by what the height and width of a picture are multiplied."""
-        ratios = self.shape[0] / shape[0], self.shape[1] / shape[1]
-        if self.resize == "stretch":
-            return ratios
-        scale = min(ratios) if self.resize == "pad" else max(ratios)
-        return scale, scale
-
-    def coarse(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """Return the height and width at which a picture has all the detail needed."""
-        scales = self.scales(shape)
-        return math.ceil(1.5 * scales[0] * shape[0]), math.ceil(1.5 * scales[1] * shape[1])
-
-    def take(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Bring grey pixels to the frame's size and type.
-
-        Raises
-        ------
-        ValueError
-            If the frame's type is shallower than that of the pixels.
-        """
-        if pixels.shape != self.shape:
-            pixels = _fitted(pixels, self)
-        return _deepened(pixels, self.depth)
-
-
-def _fitted(pixels: NDArray[Any], frame: Frame) -> NDArray[Any]:
-    """Scale pixels to the frame's size: cut, padded or out of shape."""
-    height, width = pixels.shape
-    scales = frame.scales((height, width))
-    if frame.resize == "pad":
-        inner = max(1, round(height * scales[0])), max(1, round(width * scales[1]))
-        top, left = (
-            (whole - part) // 2 for whole, part in zip(frame.shape, inner, strict=True)
-        )
-        padded = np.zeros(frame.shape, pixels.dtype)
-        padded[top : top + inner[0], left : left + inner[1]] = _resampled(pixels, inner)
-        return padded
-    if frame.resize == "stretch":
-        return _resampled(pixels, frame.shape)
-    seen = min(height, frame.shape[0] / scales[0]), min(width, frame.shape[1] / scales[1])
-    return _resampled(pixels, frame.shape, seen)
-
-
-def _resampled(
-    pixels: NDArray[Any], shape: tuple[int, int], seen: tuple[float, float] | None = None
-) -> NDArray[Any]:
-    """Scale the middle part of height and width `seen`, or all, to `shape`."""
-    from PIL import Image
-
-    height, width = pixels.shape
-    part_height, part_width = seen or pixels.shape
-    top, left = (height - part_height) / 2, (width - part_width) / 2
-    box = left, top, min(left + part_width, width), min(top + part_height, height)
-    image = Image.fromarray(pixels if pixels.dtype == BYTE else pixels.astype(FLOAT))
-    resized = np.asarray(image.resize(shape[::-1], Image.Resampling.LANCZOS, box))
-    return _settled(resized, pixels)
-
-
-def _settled(resized: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:
-    """Bring resampled pixels back to the range and type of those they come from.
-
-    The filter overshoots at edges, below 0 too.
-    """
-    finite = pixels[np.isfinite(pixels)]
-    if finite.size:
-        resized = resized.clip(finite.min(), finite.max())
-    if pixels.dtype == WORD:
-        resized = np.rint(resized)
-    return resized.astype(pixels.dtype, copy=False)
-
-
-def _deepened(pixels: NDArray[Any], depth: np.dtype[Any]) -> NDArray[Any]:
-    """Bring pixels to a deeper type, white to white."""
-    if pixels.dtype == depth:
-        return pixels
-    if DEPTHS.index(pixels.dtype) > DEPTHS.index(depth):
-        raise ValueError("changed while it was being read")
-    if depth == FLOAT:
-        return pixels / np.float32(WHITE[pixels.dtype])
-    return pixels * np.uint16(WHITE[depth] // WHITE[pixels.dtype])
+def _rgb(image: Image) -> Image:
+    """Return a picture in colour; transparency does not count."""
+    image.info.pop("transparency", None)
+    return image.convert(_DETOURS.get(image.mode, image.mode)).convert("RGB")
