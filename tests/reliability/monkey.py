@@ -27,6 +27,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import session_of
 from tests.reliability.truth import lies, panel_lies
+from tests.viewer.test_layout import overlaps
 
 PLUGIN = "napari-latent-faces"
 PANELS = (
@@ -106,7 +107,7 @@ class Monkey:
         """See that all panels follow, as soon as nothing is left to do."""
 
         def is_true():
-            told = panel_lies(self.viewer)
+            told = [*panel_lies(self.viewer), *overlaps(self.viewer)]
             assert not told, f"{told}, after {self.last}"
 
         self.qtbot.waitUntil(is_true)

@@ -9,10 +9,11 @@ from napari.layers import Layer
 
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.window import text_overlay
 
 
 def shown(viewer):
-    overlay = viewer.canvas.overlays.text
+    overlay = text_overlay(viewer)
     return overlay.text if overlay.visible else None
 
 
@@ -50,8 +51,8 @@ def test_the_status_bar_names_the_face_and_keeps_the_coordinates(stack):
 
 def test_without_faces_the_overlay_is_left_alone(stack):
     viewer = ViewerModel()
-    viewer.canvas.overlays.text.text = "mine"
-    viewer.canvas.overlays.text.visible = True
+    text_overlay(viewer).text = "mine"
+    text_overlay(viewer).visible = True
     session_of(viewer)
     viewer.add_image(np.zeros((5, 8, 8)))
     viewer.dims.set_point(0, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import napari.settings
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -13,6 +14,9 @@ from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.reader import read_faces_layers
 
 PLUGIN = "napari-latent-faces"
+
+if not hasattr(napari.settings, "get_plugin_settings"):
+    pytest.skip("napari has no settings of plugins before 0.9", allow_module_level=True)
 
 
 @pytest.fixture

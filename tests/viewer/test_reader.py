@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces.viewer import reader as _reader
+from napari_latent_faces.viewer.window import text_overlay
 
 
 def test_a_folder_becomes_one_layer(faces_folder, stack):
@@ -84,7 +85,7 @@ def test_opening_faces_names_them_in_the_viewer_that_opens_them(faces_folder, mo
     [data] = _reader.read_faces_layers(str(faces_folder))
     viewer.add_layer(napari.layers.Layer.create(*data))
     viewer.dims.set_point(0, 6)
-    assert viewer.canvas.overlays.text.text == "s2/2.png  |  subject s2  |  face 6"
+    assert text_overlay(viewer).text == "s2/2.png  |  subject s2  |  face 6"
 
 
 def test_a_matrix_becomes_one_layer(tmp_path, monkeypatch):
@@ -119,3 +120,11 @@ def test_napari_opens_matrices(empty_viewer, tmp_path, name):
     (tmp_path / name).write_bytes(content)
     [layer] = empty_viewer.open(tmp_path / name, plugin="napari-latent-faces")
     np.testing.assert_array_equal(layer.data, faces)
+
+
+def test_settings_are_defaults_where_napari_keeps_none_for_plugins(monkeypatch):
+    import napari.settings
+
+    monkeypatch.delattr(napari.settings, "get_plugin_settings", raising=False)  # before 0.9
+    assert _reader.reading_options() == {}
+    assert _reader.default_method() == "nmf"

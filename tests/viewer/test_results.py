@@ -65,13 +65,6 @@ def test_pictures_of_another_kind_are_drawn_as_well(viewer, stack, model):
     assert np.nanmax(gallery.data) > 0
 
 
-def test_the_faces_stay_selected_and_all_is_in_view(viewer, model):
-    viewer.scene.camera.zoom = 1e-3
-    results(viewer).show_model(model)
-    assert viewer.layers.selection.active is viewer.layers["orl"]
-    assert viewer.scene.camera.zoom > 0.1
-
-
 def test_a_second_fit_updates_the_first_ones_layers(viewer, stack, model):
     results(viewer, residual=True).show_model(model)
     before = list(viewer.layers)

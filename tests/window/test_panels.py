@@ -31,9 +31,8 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.form import is_shortened
-from napari_latent_faces.viewer.reader import PLUGIN
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.window import dock_of
+from napari_latent_faces.viewer.window import PLUGIN, dock_of
 from tests.window.menus import open_widget
 
 NAMES = (
