@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-PATIENCE = 30  # seconds
+PATIENCE = 300  # seconds

@@ -23,7 +23,7 @@ from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.mixing import MixingDesk
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
-from napari_latent_faces.viewer.window import camera_of
+from napari_latent_faces.viewer.window import camera_of, grid_of
 from tests.jobs import run
 
 item = st.builds(Item, st.integers(1, 300), st.integers(1, 300), st.none() | st.floats(0.5, 5))
@@ -227,6 +227,18 @@ def test_what_the_user_hides_keeps_its_place_and_other_methods_make_room(
     assert not old.visible
     assert overlaps(viewer) == []
     old.visible = True  # both methods at once: side by side
+    qtbot.waitUntil(lambda: overlaps(viewer) == [])
+
+
+def test_in_a_grid_each_result_lies_where_its_faces_are(viewer, model, qtbot):
+    show(viewer, "orl", model, residual=True)
+    grid = grid_of(viewer)
+    grid.enabled = True
+    faces = box(viewer.layers["orl"])
+    ours = [layer for layer in viewer.layers if layer.metadata.get(ROLE_KEY)]
+    qtbot.waitUntil(lambda: all(np.allclose(box(each)[0], faces[0]) for each in ours))
+    assert all((box(each)[1] <= faces[1] + 1e-6).all() for each in ours)
+    grid.enabled = False
     qtbot.waitUntil(lambda: overlaps(viewer) == [])
 
 

@@ -20,6 +20,7 @@ from napari_latent_faces.viewer.layers import (
     layer_pixels,
     reconstruction_layer,
 )
+from napari_latent_faces.viewer.window import grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -182,12 +183,16 @@ class Caption:
 def arrange(viewer: napari.components.ViewerModel) -> None:
     """Put all results of a viewer where they belong, in the transform of their faces.
 
-    Stacks that lie on one another with their results are moved apart. No layer is added,
+    Stacks that lie on one another with their results are moved apart. In napari's grid each
+    layer has a place of its own, so all are drawn where the faces are. No layer is added,
     removed or reordered.
     """
+    is_grid = grid_of(viewer).enabled
     taken: list[NDArray[Any]] = []
     for block in _blocks(viewer):
-        _place(block)
+        _place(block, is_grid=is_grid)
+        if is_grid:
+            continue
         box = _box(block)
         if any(_overlap(box, other) for other in taken):
             right = max(other[1, 1] for other in taken)
@@ -199,9 +204,9 @@ def arrange(viewer: napari.components.ViewerModel) -> None:
 
 
 def captions(viewer: napari.components.ViewerModel) -> list[Caption]:
-    """Return the captions of all faces with results, and of these."""
-    found = []
-    for block in _blocks(viewer):
+    """Return the captions of all faces with results, and of these; in a grid there are none."""
+    found: list[Caption] = []
+    for block in [] if grid_of(viewer).enabled else _blocks(viewer):
         for layer in (block.anchor, *block.results):
             if layer.visible and layer.ndim >= 2:
                 corner = np.zeros(layer.ndim)
@@ -273,13 +278,16 @@ def _size(layer: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _place(block: _Block) -> None:
+def _place(block: _Block, *, is_grid: bool = False) -> None:
     view = FacesView.of(block.anchor)
     items = [
         Item(*_size(layer), layer.metadata.get(SPAN_KEY, 2.0) if _is_sheet(layer) else None)
         for layer in block.results
     ]
     places = arranged(block.size, items)
+    if is_grid:
+        height, width = block.size
+        places = [(min(height / each.height, width / each.width), 0, 0) for each in items]
     for layer, place in zip(block.results, places, strict=True):
         _transform(layer, view.at(layer.ndim, *place))
 

@@ -11,7 +11,12 @@ from qtpy.QtCore import QCoreApplication, QTimer
 from napari_latent_faces.viewer.focus import Focus, Galleries, go_to
 from napari_latent_faces.viewer.layers import ROLE_KEY, face_caption, layer_pixels
 from napari_latent_faces.viewer.layout import arrange, captions
-from napari_latent_faces.viewer.window import camera_of, make_canvas_current, text_overlay
+from napari_latent_faces.viewer.window import (
+    camera_of,
+    grid_of,
+    make_canvas_current,
+    text_overlay,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -87,6 +92,7 @@ class Session:
         viewer.events.theme.connect(self._on_theme)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
         viewer.mouse_drag_callbacks.append(self._on_drag)
+        grid_of(viewer).events.enabled.connect(self._on_grid)
         camera_of(viewer).events.center.connect(self._on_camera)
 
     # -- changes of layers that have to wait -----------------------------------
@@ -127,6 +133,11 @@ class Session:
     def _on_layers(self, event: Any) -> None:
         if event.type == "visible":
             self.later(self._tidy)
+
+    def _on_grid(self) -> None:
+        self._is_zoomed_by_hand = False  # napari has zoomed, too
+        self.later(self._tidy)
+        self.later(self.show_all)
 
     # -- where results lie, and what is seen of them ---------------------------
 

@@ -15,6 +15,7 @@ __all__ = [
     "camera_of",
     "can_open_docks",
     "dock_of",
+    "grid_of",
     "make_canvas_current",
     "open_dock",
     "settings_of",
@@ -52,6 +53,12 @@ def camera_of(viewer: napari.components.ViewerModel) -> Any:
     """Return the camera; napari 0.9 has moved it."""
     scene = getattr(viewer, "scene", None)
     return viewer.camera if scene is None else scene.camera
+
+
+def grid_of(viewer: napari.components.ViewerModel) -> Any:
+    """Return the settings of the grid of layers; napari 0.9 has moved them."""
+    canvas = getattr(viewer, "canvas", None)
+    return viewer.grid if canvas is None else canvas.grid
 
 
 def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
