@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -64,3 +65,53 @@ def test_a_random_state_object_is_drawn_from(X):
     fits = [PictureNMF(2, init="random", random_state=state).fit(X) for state in states]
     np.testing.assert_array_equal(fits[0].components_, fits[1].components_)
     assert not np.array_equal(fits[0].components_, fits[2].components_)
+
+
+def test_it_warns_as_scikit_learn_does(X):
+    with pytest.warns(ConvergenceWarning, match="raise max_iter"):
+        PictureNMF(4, max_iter=1).fit(X)
+
+
+def test_auto_is_as_many_as_there_can_be_or_as_are_given(X):
+    rng = np.random.default_rng(0)
+    small = X[:, :7]
+    assert PictureNMF("auto", random_state=0, tol=0.1).fit(small).n_components_ == 7
+    W, H = rng.random((30, 3)), rng.random((3, 120))
+    model = PictureNMF("auto", init="custom", tol=0.1).fit(X, W=W, H=H)
+    assert model.n_components_ == 3
+    with pytest.raises(ValueError, match="needs both W and H"):
+        PictureNMF(3, init="custom").fit(X, W=W)
+
+
+def test_a_start_is_where_the_fit_begins(X):
+    first = PictureNMF(4, random_state=0, tol=1e-6, max_iter=2000).fit(X)
+    scaled = X / X.max()
+    W, H = first.transform(X) / X.max(), first.components_
+    with pytest.warns(ConvergenceWarning):
+        model = PictureNMF(4, init="custom", max_iter=1).fit(scaled, W=W, H=H)
+    assert model.reconstruction_err_ * X.max() <= first.reconstruction_err_ * 1.05
+
+
+@pytest.mark.parametrize(("beta", "name"), [(2, "frobenius"), (1, "kullback-leibler")])
+def test_a_loss_may_be_a_number(X, beta, name):
+    options = {"solver": "mu" if beta == 1 else "multilevel", "random_state": 0, "tol": 0.01}
+    by_number = PictureNMF(3, beta_loss=beta, **options).fit(X)
+    by_name = PictureNMF(3, beta_loss=name, **options).fit(X)
+    np.testing.assert_array_equal(by_number.components_, by_name.components_)
+
+
+def test_the_error_is_that_of_the_weights_that_are_returned(X):
+    model = PictureNMF(3, image_shape=(12, 10), random_state=0)
+    W = model.fit_transform(X)
+    lost = np.linalg.norm(X - W @ model.components_)
+    assert model.reconstruction_err_ == pytest.approx(lost)
+
+
+def test_verbose_prints_the_error(X, capsys):
+    PictureNMF(3, random_state=0, tol=0.01, verbose=1).fit(X)
+    assert "iteration 1: relative error 0." in capsys.readouterr().out
+
+
+def test_rows_may_be_pictures_in_colour(X):
+    model = PictureNMF(3, image_shape=(5, 8, 3), random_state=0).fit(X)
+    assert model.components_.shape == (3, 120)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+LINT = (
+    "from importlinter.cli import lint_imports as lint; raise SystemExit(lint(no_cache=True))"
+)
 
 
 def test_imports_keep_to_the_rooms():

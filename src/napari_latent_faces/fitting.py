@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Fitting = Generator["FitStep", Literal["stop"] | None, LatentFaces]
 
-__all__ = ["ConvergenceWarning", "FitStep", "PenaltyWarning", "fit", "iter_fit"]
+__all__ = ["ConvergenceWarning", "FitStep", "PenaltyWarning", "fit", "iter_fit", "iter_solve"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -167,6 +167,24 @@ def iter_fit(
     >>> for step in steps:  # doctest: +SKIP
     ...     print(step.iteration, step.error)
     """
+    options = {"start": start, "mask": mask, "missing": missing, "shape": shape}
+    solved = iter_solve(images, params, client=client, threads=threads, **options, **changes)
+    return _warned(solved)
+
+
+def iter_solve(
+    images: Any,
+    params: Parameters | None = None,
+    *,
+    start: Any = None,
+    mask: Any = None,
+    missing: str | None = None,
+    shape: tuple[int, ...] | None = None,
+    client: Any = "auto",
+    threads: int | None = None,
+    **changes: Any,
+) -> Fitting:
+    """Do what `iter_fit` does, without a warning where the fit did not converge."""
     if shape is not None:
         images = as_pictures(images, shape)
     images, mask = split_mask(images, mask, missing)
@@ -261,18 +279,6 @@ def _steps(
         reason = "converged"
     elif is_stopped:
         reason = "stopped"
-    # scikit-learn itself warns of ICA
-    if reason == "max_iter" and getattr(params, "tol", 0) > 0 and params.method != "ica":
-        work = f"{state.iteration} iterations"
-        if hasattr(params, "batch_size"):
-            passes = int(getattr(params, "max_iter", 0))
-            work = f"{passes} pass{'es' * (passes != 1)} over the faces"
-        warnings.warn(
-            f"Not converged after {work} (relative error {state.error:.4f}): the parts may "
-            "still change. Raise max_iter, or tol if this is good enough.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
     if isinstance(params, NMFParams):
         _check_penalties(state, params)
     _LOG.info("%s: %s after %d iterations", params.title, reason, state.iteration)
@@ -292,6 +298,30 @@ def _steps(
         mean=None if state.mean is None else state.mean.reshape(stack.picture_shape),
         mask=mask,
     )
+
+
+def _warned(fitting: Fitting) -> Fitting:
+    """Warn of a fit that did not converge."""
+    model = yield from fitting
+    params, origin = model.params, model.provenance
+    # scikit-learn itself warns of ICA
+    if (
+        origin.stop_reason != "max_iter"
+        or params.method == "ica"
+        or not getattr(params, "tol", 0)
+    ):
+        return model
+    work = f"{origin.n_iter} iterations"
+    if hasattr(params, "batch_size"):
+        passes = int(getattr(params, "max_iter", 0))
+        work = f"{passes} pass{'es' * (passes != 1)} over the faces"
+    warnings.warn(
+        f"Not converged after {work} (relative error {model.error:.4f}): the parts may still "
+        "change. Raise max_iter, or tol if this is good enough.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+    return model
 
 
 def _check_penalties(state: Factors, params: NMFParams) -> None:
