@@ -13,6 +13,7 @@ from superqt.utils import WorkerBase
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.mixing.mix import mean_weights, to_pixels
 from napari_latent_faces.mixing.sampling import sample_weights
+from napari_latent_faces.viewer.fitting import FitSession, MendJob
 from napari_latent_faces.viewer.layers import (
     MODEL_KEY,
     PICTURES_KEY,
@@ -21,8 +22,10 @@ from napari_latent_faces.viewer.layers import (
     faces_layer,
 )
 from napari_latent_faces.viewer.layout import model_layers
+from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.mixing import MixingDesk
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from tests.jobs import run
 from tests.viewer.test_layout import overlaps
 
 
@@ -310,3 +313,19 @@ def test_the_face_shown_for_a_number_is_the_real_one(desk, viewer, stack, model)
     assert viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY] is model
     picture, limits = desk.face_picture(7)
     np.testing.assert_allclose(picture, model.reconstruct(7))
+
+
+def test_faces_of_several_sizes_are_fitted_mixed_and_mended_at_the_largest(
+    empty_viewer, stack, model, qtbot
+):
+    pyramid = [stack.images, stack.images[:, ::2, ::2]]
+    faces = empty_viewer.add_image(pyramid, multiscale=True, name="orl")
+    run(qtbot, FitSession(empty_viewer, faces, model.params, ShowOptions()))
+    desk = MixingDesk(empty_viewer)
+    assert mixed(empty_viewer).data.shape == (12, 10)
+    np.testing.assert_array_equal(desk.face_picture(7)[0], stack.images[7])
+    mask = add_mask(empty_viewer, faces)
+    mask.data[2:4] = 1
+    run(qtbot, MendJob(empty_viewer, faces, desk.model, mask))
+    assert empty_viewer.layers["mended [orl]"].data.shape == stack.shape
+    assert overlaps(empty_viewer) == []

@@ -71,6 +71,7 @@ class Job:
                 return _Fault(error)
 
         self.has_stepped = False
+        self._is_deaf = False  # whether what still comes from the thread is not heard
         self._worker: Any = create_worker(running, _start_thread=False, _ignore_errors=True)
         self._worker.yielded.connect(self._on_step)
         self._worker.returned.connect(self._on_value)
@@ -123,14 +124,14 @@ class Job:
     # -- the worker's signals ----------------------------------------------------
 
     def _on_step(self, step: Any) -> None:
-        if not self.is_over:
+        if not (self.is_over or self._is_deaf):
             self.has_stepped = True
             self.take_step(step)
 
     def _on_value(self, value: Any) -> None:
         if isinstance(value, _Fault):
             self._on_error(value.error)
-        elif not self.is_over:
+        elif not (self.is_over or self._is_deaf):
             self.abandon()
             try:
                 words = self.take_value(value)
@@ -140,7 +141,7 @@ class Job:
                 self.ended.emit(words)
 
     def _on_error(self, error: Exception) -> None:
-        if not self.is_over:
+        if not (self.is_over or self._is_deaf):
             self.abandon()
             self._fail(error)
 
@@ -203,7 +204,6 @@ class LayerJob(Job):
     ) -> None:
         super().__init__(work)
         self.viewer, self.layer = viewer, layer
-        self._is_removed = False
         viewer.layers.events.removed.connect(self._on_removed)
 
     def abandon(self) -> None:
@@ -214,21 +214,9 @@ class LayerJob(Job):
 
     def _on_removed(self) -> None:
         if self.layer not in self.viewer.layers and not self.is_over:
-            self._is_removed = True  # what still comes from the thread is not shown
+            self._is_deaf = True
             # what was shown goes, too, but not while napari still removes this layer
             session_of(self.viewer).later(lambda: self.cancel(self.removed))
-
-    def _on_step(self, step: Any) -> None:
-        if not self._is_removed:
-            super()._on_step(step)
-
-    def _on_value(self, value: Any) -> None:
-        if not self._is_removed:
-            super()._on_value(value)
-
-    def _on_error(self, error: Exception) -> None:
-        if not self._is_removed:
-            super()._on_error(error)
 
 
 class FacesJob(LayerJob):
