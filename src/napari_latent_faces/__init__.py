@@ -6,6 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_latent_faces.aligning import (
+        Alignment,
+        AlignStep,
+        align_faces,
+        align_to,
+        iter_align,
+        oval_mask,
+    )
     from napari_latent_faces.choosing.choice import KChoice
     from napari_latent_faces.choosing.search import choose_k, iter_choose_k
     from napari_latent_faces.comparing import compare_models, match_components
@@ -23,12 +31,15 @@ if TYPE_CHECKING:
         PCAParams,
     )
     from napari_latent_faces.reading import read_faces
+    from napari_latent_faces.reading.points import read_points
     from napari_latent_faces.samples import sample_faces
     from napari_latent_faces.stack import FaceStack, ReadReport
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AlignStep",
+    "Alignment",
     "ChoiceOptions",
     "DictionaryParams",
     "FaceStack",
@@ -43,19 +54,31 @@ __all__ = [
     "PictureNMF",
     "ReadReport",
     "__version__",
+    "align_faces",
+    "align_to",
     "as_python",
     "choose_k",
     "compare_models",
     "fit",
+    "iter_align",
     "iter_choose_k",
     "iter_fit",
     "match_components",
+    "oval_mask",
     "read_faces",
+    "read_points",
     "sample_faces",
 ]
 
 # Importing the package costs nothing: each name is loaded when it is first used.
 _HOMES = {
+    "AlignStep": "aligning",
+    "Alignment": "aligning",
+    "align_faces": "aligning",
+    "align_to": "aligning",
+    "iter_align": "aligning",
+    "oval_mask": "aligning",
+    "read_points": "reading.points",
     "ChoiceOptions": "options",
     "DictionaryParams": "params",
     "FaceStack": "stack",

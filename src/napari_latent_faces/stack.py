@@ -439,6 +439,11 @@ class FaceStack:
         What was read, resized, passed over and skipped.
     source : str
         The folder or archive that was read.
+    transforms : array of shape (n, 3, 3), or None
+        Of aligned faces: each takes a point (y, x, 1) of the aligned picture, in pixels of
+        the whole picture before cropping, to (y, x, 1) of the original.
+    corner : (int, int)
+        Where in the whole picture pixel (0, 0) is.
 
     Raises
     ------
@@ -451,6 +456,8 @@ class FaceStack:
     subjects: tuple[str, ...] | None = None
     report: ReadReport = field(default_factory=ReadReport)
     source: str = ""
+    transforms: NDArray[np.float64] | None = None
+    corner: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if self.images.ndim != 3 and self.images.shape[3:] != (3,):
@@ -463,6 +470,8 @@ class FaceStack:
             raise ValueError(f"{n} pictures but {len(self.names)} names.")
         if self.subjects is not None and len(self.subjects) != n:
             raise ValueError(f"{n} pictures but {len(self.subjects)} subjects.")
+        if self.transforms is not None and self.transforms.shape != (n, 3, 3):
+            raise ValueError(f"{n} pictures but transforms of {self.transforms.shape}.")
         object.__setattr__(self, "names", tuple(map(harmless, self.names)))
         if self.subjects is not None:
             object.__setattr__(self, "subjects", tuple(map(harmless, self.subjects)))
@@ -520,6 +529,8 @@ class FaceStack:
             subjects,
             report,
             self.source,
+            None if self.transforms is None else self.transforms[chosen],
+            self.corner,
         )
 
     def __array__(

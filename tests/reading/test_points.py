@@ -1,0 +1,166 @@
+"""Points on faces in the files of other programs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_latent_faces import FaceStack, ReadReport
+from napari_latent_faces.reading.points import read_points
+
+POINTS = {  # x, y as files have them
+    "a/one.jpg": [[3, 5], [7.5, 6]],
+    "a/two.jpg": [[2, 4], [8, 4]],
+    "b/three.png": [[1, 1], [9, 8]],
+}
+
+
+@pytest.fixture
+def stack():
+    return FaceStack(np.zeros((3, 12, 10), "u1"), tuple(POINTS))
+
+
+def expected(*missing: int):
+    points = np.array(list(POINTS.values()), float)[..., ::-1].copy()
+    points[list(missing)] = np.nan
+    return points
+
+
+def write(folder, name, text):
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def test_pts_of_fg_net_and_ibug(tmp_path, stack):
+    for name, ((x0, y0), (x1, y1)) in POINTS.items():
+        text = f"version: 1\nn_points:  2\n{{\n{x0} {y0}\n{x1} {y1}\n}}\n"
+        write(tmp_path, name.rsplit(".", 1)[0] + ".pts", text)
+    np.testing.assert_array_equal(read_points(tmp_path, stack), expected())
+
+
+def test_tem_of_webmorph_with_its_lines(tmp_path, stack):
+    for name, ((x0, y0), (x1, y1)) in POINTS.items():
+        text = f"2\r\n{x0}\t{y0}\r\n{x1}\t{y1}\r\n1\r\n0\r\n2\r\n0 1\r\n"
+        write(tmp_path, name.rsplit(".", 1)[0] + ".tem", text)
+    np.testing.assert_array_equal(read_points(tmp_path, stack), expected())
+
+
+def test_asf_whose_points_are_shares_of_the_size(tmp_path, stack):
+    for name, points in POINTS.items():
+        rows = [f"0 0 {x / 10} {y / 12} {i} 0 0" for i, (x, y) in enumerate(points)]
+        text = "\n".join(["# AAM shape", "2", *rows, name.rsplit("/", maxsplit=1)[-1]])
+        write(tmp_path, name.rsplit(".", 1)[0] + ".asf", text)
+    np.testing.assert_allclose(read_points(tmp_path, stack), expected())
+
+
+def test_a_face_without_a_file_has_no_points(tmp_path, stack):
+    write(tmp_path, "a/one.tem", "2\n3 5\n7.5 6\n")
+    write(tmp_path, "a/two.tem", "2\n2 4\n8 4\n")
+    write(tmp_path, "a/other.tem", "2\n2 4\n8 4\n")
+    np.testing.assert_array_equal(read_points(tmp_path, stack), expected(2))
+
+
+def test_celeba(tmp_path, stack):
+    rows = [f"{name} {' '.join(str(v) for p in ps for v in p)}" for name, ps in POINTS.items()]
+    text = "3\nlefteye_x lefteye_y righteye_x righteye_y \n" + "\n".join(rows)
+    file = write(tmp_path, "list_landmarks_align_celeba.txt", text)
+    np.testing.assert_array_equal(read_points(file, stack), expected())
+
+
+def test_dlib(tmp_path, stack):
+    images = [
+        f"<image file='pictures/{name}'><box top='1' left='1' width='5' height='5'>"
+        + "".join(
+            f"<part name='{i:02}' x='{x}' y='{y}'/>"
+            for i, (x, y) in reversed(list(enumerate(ps)))
+        )
+        + "</box></image>"
+        for name, ps in POINTS.items()
+    ]
+    text = "<?xml version='1.0'?><dataset><images>" + "".join(images) + "</images></dataset>"
+    file = write(tmp_path, "training.xml", text)
+    np.testing.assert_array_equal(read_points(file, stack), expected())
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["file,left_x,left_y,right_x,right_y", "Filename;leftX_x;leftX_y;right_x;right_y", None],
+)
+def test_csv_with_a_picture_a_row(tmp_path, stack, header):
+    separator = ";" if header and ";" in header else ","
+    rows = [
+        separator.join([name, *(str(v) for p in points for v in p)])
+        for name, points in POINTS.items()
+    ]
+    file = write(tmp_path, "points.csv", "\n".join([header, *rows] if header else rows))
+    np.testing.assert_array_equal(read_points(file, stack), expected())
+
+
+def test_csv_with_all_x_before_all_y(tmp_path, stack):
+    rows = [
+        ",".join(map(str, [name, 0.9, *(x for x, _ in ps), *(y for _, y in ps)]))
+        for name, ps in POINTS.items()
+    ]
+    file = write(tmp_path, "points.csv", "\n".join(["name,sure,x_0,x_1,y_0,y_1", *rows]))
+    np.testing.assert_array_equal(read_points(file, stack), expected())
+
+
+def test_csv_with_a_point_a_row(tmp_path, stack):
+    rows = [f"{name},{y},{x}" for name, points in POINTS.items() for x, y in points]
+    file = write(tmp_path, "points.csv", "\n".join(["image,y,x", *rows[:4]]))
+    np.testing.assert_array_equal(read_points(file, stack), expected(2))
+
+
+def test_a_points_layer_that_napari_saved(tmp_path, stack):
+    rows = [
+        f"{face}.0,{y},{x}"
+        for face, points in enumerate(POINTS.values())
+        for x, y in points
+        if face != 1
+    ]
+    lines = ["index,axis-0,axis-1,axis-2", *(f"{i}.0,{row}" for i, row in enumerate(rows))]
+    file = write(tmp_path, "Points.csv", "\n".join(lines))
+    np.testing.assert_array_equal(read_points(file, stack), expected(1))
+
+
+def test_points_follow_pictures_that_were_resized(tmp_path):
+    report = ReadReport(n_read=2, resized=(("b.png", (24, 20)),))
+    stack = FaceStack(np.zeros((2, 12, 10), "u1"), ("a.png", "b.png"), report=report)
+    text = "name,x1,y1,x2,y2\na.png,0,0,9,11\nb.png,0,0,19,23\n"
+    points = read_points(write(tmp_path, "p.csv", text), stack)
+    np.testing.assert_allclose(points[0], [[0, 0], [11, 9]])
+    np.testing.assert_allclose(points[1], [[-0.25, -0.25], [11.25, 9.25]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "name,x,y\nelsewhere,1,2\n", "for none of the faces, such as a/one.jpg"),
+        (
+            "a.csv",
+            "name,x,y\none,1,2\none,3,4\ntwo,1,2\n",
+            "2 points for a/one.jpg|1 points for",
+        ),
+        ("a.csv", "who,x,y\none,1,2\n", "column of names"),
+        ("a.csv", "name,x,y\none,1,two\n", "Row 2 of a.csv"),
+        ("a.csv", "", "it is empty"),
+        ("a.xml", "<dataset><images>", "a.xml cannot be read"),
+        ("a.doc", "", "no known file of points"),
+        ("one.pts", "{1 2 3 4}", "give the folder"),
+    ],
+)
+def test_files_that_cannot_be_understood_are_named(tmp_path, stack, name, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_points(write(tmp_path, name, text), stack)
+
+
+def test_damaged_and_missing_files_are_named(tmp_path, stack):
+    with pytest.raises(FileNotFoundError, match="no file or folder"):
+        read_points(tmp_path / "nothing", stack)
+    with pytest.raises(ValueError, match="holds no files of points"):
+        read_points(tmp_path, stack)
+    write(tmp_path, "a/one.tem", "3\n1 2\n")
+    with pytest.raises(ValueError, match=r"one\.tem cannot be read: 3 points are announced"):
+        read_points(tmp_path, stack)

@@ -1,0 +1,364 @@
+"""Faces that are brought onto one another: what was done to them is undone, and said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_latent_faces import FaceStack, fit, sample_faces
+from napari_latent_faces.aligning import align_faces, align_to, iter_align, oval_mask
+from napari_latent_faces.steps import drain
+
+SIZE = (92, 76)
+TOP, LEFT = 10, 8
+
+
+def similarities(n: int, seed: int, shift: float = 3, turn: float = 0.08, scale: float = 0.06):
+    """Return random similarity transforms about the middle of a 112 x 92 picture."""
+    rng = np.random.default_rng(seed)
+    spread = np.array([shift, shift, scale, turn])
+    p = (rng.standard_normal((n, 4)) * spread).clip(-2 * spread, 2 * spread)
+    p -= p.mean(0)
+    s, a = np.exp(p[:, 2]), p[:, 3]
+    T = np.tile(np.eye(3), (n, 1, 1))
+    T[:, 0, 0] = T[:, 1, 1] = s * np.cos(a)
+    T[:, 1, 0] = s * np.sin(a)
+    T[:, 0, 1] = -T[:, 1, 0]
+    middle = np.array([55.5, 45.5])
+    T[:, :2, 2] = middle + p[:, :2] - T[:, :2, :2] @ middle
+    return T
+
+
+def moved(images: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Return pictures that show at (y, x) what lay at the transformed place."""
+    pairs = zip(images, transforms, strict=True)
+    return np.stack([ndimage.affine_transform(p, T, order=1, mode="nearest") for p, T in pairs])
+
+
+def apart(found: np.ndarray, expected: np.ndarray, *, alike: bool = True) -> np.ndarray:
+    """Return how far transforms differ, in pixels; unless told, once all are moved alike."""
+    if alike:
+        found = found @ np.linalg.lstsq(np.vstack(found), np.vstack(expected), rcond=None)[0]
+    y, x = np.meshgrid(np.linspace(TOP, 101, 7), np.linspace(LEFT, 83, 7), indexing="ij")
+    places = np.stack([y.ravel(), x.ravel(), np.ones(y.size)])
+    away = ((found - expected) @ places)[:, :2]
+    return np.linalg.norm(away, axis=1).mean(1)
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceStack:
+    return sample_faces(40, 5)
+
+
+@pytest.fixture(scope="module")
+def found(faces):
+    return drain(iter_align(faces, size=SIZE))
+
+
+@pytest.fixture(scope="module")
+def result(faces, found):
+    return found.apply(faces)
+
+
+@pytest.fixture(scope="module")
+def aligned(faces, found):
+    """Return whole pictures of aligned faces."""
+    return moved(faces.images, found.transforms)
+
+
+def sharpness(images):
+    return np.hypot(*np.gradient(np.asarray(images, float).mean(0))).var()
+
+
+def test_known_transforms_are_undone(faces, found):
+    known = similarities(len(faces), seed=1)
+    again = drain(iter_align(moved(faces.images, known), size=SIZE))
+    expected = np.linalg.inv(known) @ found.transforms
+    before = apart(found.transforms, expected)
+    after = apart(again.transforms, expected)
+    assert np.median(before) > 4
+    assert np.median(after) < 0.5
+
+
+def test_aligned_faces_stay_where_they_are(aligned):
+    found = drain(iter_align(aligned, size=SIZE))
+    assert np.median(apart(found.transforms, np.tile(np.eye(3), (len(aligned), 1, 1)))) < 0.5
+
+
+def test_faces_that_are_all_alike_do_not_move():
+    one = sample_faces(1, 1).images[0]
+    images = np.stack([one * light for light in np.linspace(0.5, 1, 12)])
+    result = align_faces(images, size=SIZE)
+    places = result.transforms @ np.array([10.0, 8, 1])
+    np.testing.assert_allclose(places[:, :2], [[10, 8]] * 12, atol=0.1)
+
+
+def test_fewer_components_explain_more_and_the_mean_face_is_sharper(faces, result):
+    before = faces.images[:, TOP : TOP + 92, LEFT : LEFT + 76]
+    assert fit(result, n_components=20).error < 0.8 * fit(before, n_components=20).error
+    assert sharpness(result) > 2 * sharpness(before)
+
+
+def test_the_mean_transform_is_the_identity_and_limits_hold(result):
+    T = result.transforms
+    np.testing.assert_allclose(T.mean(0), np.eye(3), atol=1e-9)
+    scales = np.sqrt(np.linalg.det(T[:, :2, :2]))
+    assert 1.3 > scales.max() > 1.02
+    np.testing.assert_allclose(T[:, 0, 0], T[:, 1, 1])
+    np.testing.assert_allclose(T[:, 0, 1], -T[:, 1, 0])
+
+
+def test_transforms_say_where_each_pixel_comes_from(faces, result):
+    assert result.corner == (TOP, LEFT)
+    assert result.shape == (200, *SIZE)
+    y, x = 30, 50
+    for face in (0, 77, 199):
+        place = result.transforms[face] @ [y + TOP, x + LEFT, 1]
+        value = ndimage.map_coordinates(
+            faces.images[face].astype(float), place[:2, None], order=1
+        )
+        assert result.images[face, y, x] == pytest.approx(value[0], abs=0.6)
+
+
+def test_names_subjects_and_transforms_stay_with_their_faces(faces, result):
+    part = result[[3, 150]]
+    assert part.names == (faces.names[3], faces.names[150])
+    assert part.subjects == (faces.subjects[3], faces.subjects[150])
+    np.testing.assert_array_equal(part.transforms, result.transforms[[3, 150]])
+    assert part.corner == result.corner
+    assert "200 faces aligned: error of 20 components" in result.report.details()
+
+
+def test_by_default_no_picture_is_stretched_at_its_edge(faces):
+    result = align_faces(faces)
+    (top, left), (h, w) = result.corner, result.size
+    corners = [[top, left, 1], [top + h - 1, left, 1], [top, left + w - 1, 1]]
+    corners.append([top + h - 1, left + w - 1, 1])
+    places = (result.transforms @ np.array(corners, float).T)[:, :2]
+    assert places.min() >= -0.5
+    assert (places <= np.array([111.5, 91.5])[:, None]).all()
+    assert h * w > 0.3 * 112 * 92
+
+
+def test_pictures_that_do_not_belong_stay_put_and_are_named(faces):
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:112, :92]
+    strange = np.stack(
+        [
+            np.zeros((112, 92)),
+            rng.integers(0, 255, (112, 92)),
+            127 + 120 * np.sin(y / 3 + x / 9),
+            2 * y,
+        ]
+    ).astype("u1")
+    images = np.concatenate([faces.images, strange])
+    names = (*faces.names, "black", "noise", "waves", "dusk")
+    result = align_faces(FaceStack(images, names), size=SIZE)
+    np.testing.assert_array_equal(result.transforms[-4:], np.tile(np.eye(3), (4, 1, 1)))
+    np.testing.assert_array_equal(
+        result.images[-4:], strange[:, TOP : TOP + 92, LEFT : LEFT + 76]
+    )
+    (told,) = (note for note in result.report.notes if note.startswith("Not aligned: "))
+    assert {"black", "noise", "waves", "dusk"} <= set(told[13:].split(", "))
+    assert len(told.split(", ")) < 4 + 0.03 * len(faces)
+
+
+def test_a_lazy_stack_stays_lazy_and_gives_the_same_faces(faces, result):
+    import dask.array
+
+    read = []
+
+    def look(block):
+        read.append(len(block))
+        return block
+
+    images = dask.array.from_array(faces.images, (20, -1, -1))
+    counted = images.map_blocks(look, dtype=images.dtype, meta=np.empty((0, 0, 0), "u1"))
+    lazy = align_faces(replace(faces, images=counted), size=SIZE)
+    assert lazy.is_lazy
+    read.clear()
+    one = np.asarray(lazy.images[33])
+    assert sum(read) <= 20
+    expected = result
+    np.testing.assert_array_equal(one, expected.images[33])
+    np.testing.assert_array_equal(np.asarray(lazy[60:70].images), expected.images[60:70])
+    np.testing.assert_array_equal(
+        np.asarray(lazy.images[5:9, 4:20, 7]), expected.images[5:9, 4:20, 7]
+    )
+
+
+def test_colour_is_moved_as_grey_is(faces, result):
+    grey = faces.images
+    colour = align_faces(np.stack([grey, grey, grey], -1), size=SIZE)
+    assert colour.shape == (200, *SIZE, 3)
+    assert np.median(apart(colour.transforms, result.transforms)) < 0.01
+    for channel in range(3):
+        np.testing.assert_allclose(colour.images[..., channel], result.images, atol=1)
+
+
+def test_aligning_twice_tells_the_way_back_to_the_first_pictures(faces):
+    once = align_faces(faces)
+    twice = align_faces(once, size=(once.size[0] - 8, once.size[1] - 8))
+    y, x, face = 30, 25, 60
+    place = twice.transforms[face] @ [y + twice.corner[0], x + twice.corner[1], 1]
+    value = ndimage.map_coordinates(faces.images[face].astype(float), place[:2, None], order=1)
+    assert twice.images[face, y, x] == pytest.approx(value[0], abs=12)  # interpolated twice
+
+
+def test_many_faces_are_learnt_from_a_sample(faces, result, monkeypatch):
+    from napari_latent_faces import aligning
+
+    monkeypatch.setattr(aligning, "_LEARNT_FROM", 120)
+    part = align_faces(faces, size=SIZE)
+    assert np.median(apart(part.transforms, result.transforms)) < 1
+    np.testing.assert_allclose(part.transforms.mean(0), np.eye(3), atol=1e-9)
+
+
+def test_affine_transforms_undo_shear(aligned):
+    rng = np.random.default_rng(3)
+    known = np.tile(np.eye(3), (len(aligned), 1, 1))
+    known[:, :2, :2] += rng.normal(0, 0.05, (len(aligned), 2, 2))
+    known[:, :2, 2] = np.array([55.5, 45.5]) - known[:, :2, :2] @ [55.5, 45.5]
+    images = moved(aligned, known)
+    affine = drain(iter_align(images, size=SIZE, transform="affine"))
+    similar = drain(iter_align(images, size=SIZE))
+    away = np.median(apart(affine.transforms, np.linalg.inv(known)))
+    assert away < 0.7 * np.median(apart(similar.transforms, np.linalg.inv(known)))
+    assert affine.error[1] < 0.97 * similar.error[1]
+
+
+def test_progress_grows_to_the_end_and_shows_the_mean_face(faces):
+    steps = []
+    align_faces(faces, size=SIZE, progress=steps.append)
+    shares = [step.done for step in steps]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.1
+    assert shares[-1] <= 1
+    assert sharpness(steps[-1].mean[None]) > 0
+    assert len(steps) > 20
+
+
+def test_closing_the_generator_cancels(faces):
+    steps = iter_align(faces)
+    next(steps)
+    steps.close()
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+# -- points ------------------------------------------------------------------------
+
+
+def eyes(transforms):
+    """Return where points of aligned faces lie in the pictures that were moved."""
+    places = np.array([[40.0, 30, 1], [40, 60, 1], [80, 46, 1]]).T
+    return np.swapaxes((transforms @ places)[:, :2], 1, 2)
+
+
+def test_points_are_brought_onto_one_another(faces):
+    known = similarities(len(faces), seed=2)
+    known = known @ np.linalg.inv(known.mean(0))
+    result = align_faces(faces, eyes(known), size=SIZE)
+    np.testing.assert_allclose(result.transforms, known, atol=1e-9)
+
+
+def test_rows_of_a_points_layer_are_understood(faces):
+    known = similarities(len(faces), seed=2)
+    known = known @ np.linalg.inv(known.mean(0))
+    rows = [(face, *point) for face, points in enumerate(eyes(known)) for point in points]
+    result = align_faces(faces, np.array(rows)[:, :3], size=SIZE)
+    np.testing.assert_allclose(result.transforms, known, atol=1e-9)
+
+
+def test_points_affine(faces):
+    rng = np.random.default_rng(0)
+    known = np.tile(np.eye(3), (len(faces), 1, 1))
+    known[:, :2] += rng.normal(0, 0.03, (len(faces), 2, 3))
+    known = known @ np.linalg.inv(known.mean(0))
+    result = align_faces(faces, eyes(known), size=SIZE, transform="affine")
+    np.testing.assert_allclose(result.transforms, known, atol=1e-9)
+
+
+def test_faces_without_points_follow_those_that_have_some(aligned):
+    known = similarities(len(aligned), seed=5)
+    points = eyes(np.linalg.inv(known))
+    points[::2] = np.nan
+    found = drain(iter_align(moved(aligned, known), points, size=SIZE))
+    away = apart(found.transforms, np.linalg.inv(known))
+    assert away[1::2].max() < 0.1
+    assert np.median(away[::2]) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (np.zeros((4, 2)), r"shape \(m, 3\)"),
+        ([[0, 1, 1], [0, 2, 2], [1, 1, 1]], "Face 1 has 1 points and others 2|Face 0 has 2"),
+        ([[0, 1, 1], [1, 1, 1]], "two points or more"),
+        ([[0, 1, 1], [900, 1, 1]], "face 900"),
+        ([[0, 1, 1], [0, 5, 5], [1, 2, 2], [1, 2, 2]], "face 1 lie on one another"),
+        (np.full((200, 2, 2), np.nan), "two faces need points"),
+    ],
+)
+def test_points_that_do_not_fit_are_refused(faces, points, message):
+    with pytest.raises(ValueError, match=message):
+        align_faces(faces, points)
+
+
+# -- strangers ---------------------------------------------------------------------
+
+
+def test_strangers_are_brought_onto_a_model(aligned):
+    known = similarities(20, seed=7)
+    model = fit(aligned[:-20, TOP : TOP + 92, LEFT : LEFT + 76], n_components=30)
+    strangers = moved(aligned[-20:], known)
+    result = align_to(model, strangers)
+    assert result.size == SIZE
+    away = apart(result.transforms, np.linalg.inv(known), alike=False)
+    assert np.median(away) < 1
+    landscape = np.tile(np.arange(112, dtype="u1")[:, None], (1, 92))
+    alone = align_to(model, landscape[None])
+    np.testing.assert_array_equal(alone.transforms[0], np.eye(3))
+    assert "Not aligned: face 0" in alone.report.notes
+
+
+# -- what is refused, and the mask ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_components": 0}, "n_components"),
+        ({"size": (200, 10)}, "does not fit into pictures of 92 x 112"),
+        ({"size": (4, 4)}, "too few"),
+        ({"transform": "warp"}, "'similarity' or 'affine'"),
+        ({"max_scale": 0.5}, "max_scale must be 1 or more"),
+        ({"max_shift": -1}, "max_shift"),
+    ],
+)
+def test_bad_parameters_are_refused_at_once(faces, change, message):
+    with pytest.raises(ValueError, match=message):
+        iter_align(faces, **change)
+
+
+def test_one_face_cannot_be_aligned(faces):
+    with pytest.raises(ValueError, match="at least two faces"):
+        align_faces(faces[:1])
+
+
+def test_a_picture_with_nan_is_named(faces):
+    images = faces.images[:6].astype(float)
+    images[4, 3, 3] = np.nan
+    with pytest.raises(ValueError, match=r"s01/05.*NaN"):
+        align_faces(replace(faces[:6], images=images))
+
+
+def test_the_oval_mask_hides_the_corners():
+    mask = oval_mask((40, 30))
+    assert mask[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+    assert not mask[20, 15]
+    assert not mask[0, 14:16].any()
+    assert mask.mean() == pytest.approx(1 - np.pi / 4, abs=0.02)
