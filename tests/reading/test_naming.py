@@ -67,6 +67,31 @@ YALE_B = ["yaleB01_P00A+000E+00.pgm", "yaleB01_P00A-005E-10.pgm", "yaleB02_P00A+
         (["A_B/A_B_0001.jpg", "A_B/A_B_0002.jpg", "C/C_0001.jpg"], ["A_B", "A_B", "C"]),
         (["test/s1/1.pgm", "test/s2/1.pgm", "train/s1/2.pgm"], ["s1", "s2", "s1"]),
         (["s1/1.pgm", "s1/deep/er/2.pgm", "s1/3.pgm", "4.pgm"], ["s1", "er", "s1", ""]),
+        # folders that are no people
+        (["train/1_1.png", "train/1_2.png", "test/2_1.png"], ["1", "1", "2"]),
+        (["train/a/1.png", "val/a/2.png", "test/b/1.png"], ["a", "a", "b"]),
+        (["1a/face/1.pgm", "1a/face/2.pgm", "1b/face/1.pgm"], ["1a", "1a", "1b"]),
+        (["S1/001/1.png", "S1/002/1.png", "S2/001/1.png"], ["S1", "S1", "S2"]),
+        (["male/9/9.1.jpg", "male/9/9.2.jpg", "female/a/a.1.jpg"], ["9", "9", "a"]),
+        # names of known sets
+        (["AF01ANFL.JPG", "BF01HAS.JPG", "AM01NES.JPG"], ["F01", "F01", "M01"]),
+        (
+            ["CFD-WF-001-003-N.jpg", "CFD-WF-001-003-HO.jpg", "CFD-BM-001-004-N.jpg"],
+            ["CFD-WF-001", "CFD-WF-001", "CFD-BM-001"],
+        ),
+        (
+            ["001_01_01_051_00.png", "001_01_02_051_00.png", "002_01_01_051_00.png"],
+            ["001", "001", "002"],
+        ),
+        (
+            ["00001fa001a.pgm", "00001fb001a.pgm", "00002fa001a.pgm"],
+            ["00001", "00001", "00002"],
+        ),
+        (["i000qa-fn.jpg", "i000qb-fn.jpg", "i001qa-fn.jpg"], ["i000", "i000", "i001"]),
+        (
+            ["Rafd090_01_a_f.jpg", "Rafd045_01_b_f.jpg", "Rafd090_02_a_f.jpg"],
+            ["01", "01", "02"],
+        ),
         # two numbers: the one that is different in every name only counts pictures
         (["1_1.jpg", "2_1.jpg", "3_2.jpg", "4_2.jpg"], ["1", "1", "2", "2"]),
         (["1_1.jpg", "1_2.jpg", "2_3.jpg", "2_4.jpg"], ["1", "1", "2", "2"]),
@@ -116,6 +141,10 @@ def test_subjects(names, subjects):
         ["s1/1.pgm", "s2/1.pgm"],
         ["one/1.pgm", "one/2.pgm"],
         ["_1.jpg", "+.jpg", ".jpg"],
+        ["TrainDatabase/1.jpg", "TrainDatabase/2.jpg", "TestDatabase/1.jpg"],
+        ["00000/00001.png", "00000/00002.png", "01000/01001.png"],
+        ["25_0_2_20170116174525125.jpg", "25_0_2_20170117174525125.jpg", "1_0_2_20170116.jpg"],
+        ["IMG_20200101_1.jpg", "IMG_20200101_2.jpg", "IMG_20200102_1.jpg"],
     ],
 )
 def test_no_subjects_where_names_do_not_tell(names):

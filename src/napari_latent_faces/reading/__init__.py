@@ -247,6 +247,8 @@ def _stack_of_pictures(
     files = _opened(found, options, work)
     if not files:
         raise _no_faces(path, found)
+    if found.is_one_file and sum(len(file.pages) for file in files) == 1:
+        raise NoFacesError(f"{path} is a single picture: open the folder that holds it.")
     commonest = _commonest_size(path, files, options)
     frame = _frame(files, commonest, options)
     lazy = _is_lazy(path, files, frame, options)

@@ -156,6 +156,30 @@ def starts_like_picture(head: bytes) -> bool:
 _NUMBER = re.compile(r"[0-9]+")
 _PAIR = re.compile(r"([0-9]+)[\s._-]+([0-9]+)")
 
+# Folders that are parts of a set, or hold pictures of anybody.
+_NO_PERSON = re.compile(
+    r"(?:.*[\W_])?(?:train|test|val|valid|validation|training|testing|dev|eval|query|probe)"
+    r"(?:ing)?(?:[\W_].*|\d*|_?(?:data|db|database|set|images|faces?|pics?|pictures))?"
+    r"|(?:faces?|images?|imgs?|pictures?|photos?|data|dataset|all|crop(?:ped)?|aligned)",
+    re.IGNORECASE,
+)
+
+# Names of sets that are like no others, without folder and extension.
+_SETS = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"[AB]([FM][0-9]{2})(?:AF|AN|DI|HA|NE|SA|SU)(?:S|FL|FR|HL|HR)",  # KDEF
+        r"(CFD-[A-Z]+-[0-9]+)-[0-9]+-.*",  # Chicago Face Database
+        r"([0-9]{3})_[0-9]{2}_[0-9]{2}_[0-9]{3}_[0-9]{2}(?:_.*)?",  # Multi-PIE
+        r"([0-9]{5})[a-z]{2}[0-9]{3}[a-z]?(?:_.*)?",  # FERET
+        r"(i[0-9]{3})[q-v][a-e]-.*",  # MUCT
+        r"Rafd[0-9]+_([0-9]+)_.*",  # Radboud
+    )
+)
+
+# Names with dates come from cameras and crawlers, and tell when, not who.
+_DATE = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}[-_]?(?:0[1-9]|1[0-2])[-_]?[0-3][0-9]")
+
 # Tried in this order on names without folder and extension; the first decides that fits
 # every name and finds the same in some of them.
 _PATTERNS = tuple(
@@ -207,7 +231,12 @@ def find_subjects(
         no subjects. None looks at the names:
 
         - Where pictures are in several folders, the folder is the subject
-          (``s1/1.pgm``, ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``).
+          (``s1/1.pgm``, ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``), but not one that is a
+          part of a set (``train``, ``test``, ``val``, ``images`` ...), that comes again in
+          other folders (``S005/001``, ``S010/001``), or that numbered pictures only go on
+          in (``00000/00001.png``).
+        - Names of KDEF, CFD, Multi-PIE, FERET, MUCT and Radboud are known; names with dates
+          tell nothing.
         - ``1_1.jpg``, two numbers: where one is different in every name the other is
           the subject, else the first.
         - ``subject01.glasses``, ``yaleB01_P00A+000E+00.pgm``: letters with a number.
@@ -230,10 +259,32 @@ def find_subjects(
         return None
     if isinstance(rule, str):
         return _by_expression(names, rule)
-    folders = [name.rpartition("/")[0].rpartition("/")[2] for name in names]
+    folders = _folders_of_people(names)
     if len(set(folders)) > 1:
-        return _if_telling(folders)
+        return None if _are_buckets(folders, names) else _if_telling(folders)
     return _by_stem([_stem(name) for name in names])
+
+
+def _folders_of_people(names: Sequence[str]) -> list[str]:
+    """Return the folder of each picture that may be a person, ``""`` where there is none."""
+    paths = [
+        [part for part in name.split("/")[:-1] if not _NO_PERSON.fullmatch(part)]
+        for name in names
+    ]
+    while paths and all(len(path) > 1 for path in paths):
+        parents: dict[str, set[str]] = {}
+        for *above, folder in paths:
+            parents.setdefault(folder, set()).add("/".join(above))
+        if all(len(each) == 1 for each in parents.values()):
+            break
+        paths = [path[:-1] for path in paths]  # S005/001, S010/001: sessions of a person
+    return [path[-1] if path else "" for path in paths]
+
+
+def _are_buckets(folders: Sequence[str], names: Sequence[str]) -> bool:
+    """Tell whether numbered pictures only go on from one numbered folder to the next."""
+    stems = [_stem(name) for name in names]
+    return all(map(str.isdecimal, (*folders, *stems))) and len(set(stems)) == len(stems)
 
 
 def _by_expression(names: Sequence[str], rule: str) -> tuple[str, ...]:
@@ -259,7 +310,9 @@ def _by_stem(stems: Sequence[str]) -> tuple[str, ...] | None:
     pairs = [_PAIR.fullmatch(stem) for stem in stems]
     if all(pairs):
         return _if_telling(_subject_of_pairs([match.groups() for match in pairs if match]))
-    for pattern in _PATTERNS:
+    if stems and all(map(_DATE.search, stems)):
+        return None
+    for pattern in _SETS + _PATTERNS:
         matches = [pattern.fullmatch(stem) for stem in stems]
         subjects = [match.group(1) for match in matches if match]
         if len(set(subjects)) < len(stems) == len(subjects):

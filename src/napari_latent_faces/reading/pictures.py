@@ -326,6 +326,7 @@ def _parts_of_gif(content: bytes) -> Iterator[tuple[int, bool]]:
             place += 1
         elif kind == 0x21:
             is_control = content[place + 1 : place + 2] == b"\xf9"  # one for each picture
+            yield 2, not is_control
             place += 2
             while place < len(content) and content[place]:
                 yield 1 + content[place], not is_control
@@ -366,7 +367,7 @@ def _pixels(image: ImageFile, content: bytes, frame: Frame) -> NDArray[Any]:
 
     packed = _png_pixels(content) if image.format == "PNG" and not image.tell() else b""
     if packed and _is_deep_png(content):
-        return _deep_pixels(image, packed)
+        return _deep_pixels(image, packed, grey=content[25] == 4)
     if ImageFile.LOAD_TRUNCATED_IMAGES and not image.tell():
         _check_complete(image, packed or content)
     interlaced = image.info.get("interlace")
@@ -455,7 +456,7 @@ def _is_deep_png(content: bytes) -> bool:
     return content[:4] == b"\x89PNG" and content[24:25] == b"\x10" and content[25] in {2, 4, 6}
 
 
-def _deep_pixels(image: ImageFile, packed: bytes) -> NDArray[Any]:
+def _deep_pixels(image: ImageFile, packed: bytes, *, grey: bool) -> NDArray[Any]:
     """Return 16-bit pixels: Pillow unpacks either the high or the low bytes of each."""
     from PIL import Image
 
@@ -464,7 +465,7 @@ def _deep_pixels(image: ImageFile, packed: bytes) -> NDArray[Any]:
     def unpacked_as(mode: str, raw: str) -> NDArray[Any]:
         return np.asarray(Image.frombytes(mode, image.size, packed, "zip", raw, interlace))
 
-    if image.mode in {"LA", "L"}:
+    if grey:
         both = unpacked_as("RGBA", "RGBA").astype(WORD)
         pixels: NDArray[Any] = both[:, :, 0] << 8 | both[:, :, 1]
     else:

@@ -115,6 +115,8 @@ class Listing:
         Names and reasons, as in `ReadReport`.
     close : callable
         Called when nothing is to be read for now; entries can be read all the same later.
+    is_one_file : bool
+        Whether it is no folder or archive, but a picture of several pages.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -122,6 +124,7 @@ class Listing:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     close: Callable[[], None] = lambda: None
+    is_one_file: bool = False
 
     def add(self, name: str, size: int, read: Read) -> None:
         """Put a regular file where it belongs, judged by its name and size."""
@@ -369,16 +372,24 @@ def _list_file(path: str, check: Check) -> Listing:
         with _open_file(path) as packed, _damage_named(path), opener(packed) as file:
             head = file.read(512)
     # a tar may well end in a stored zip, so that it looks like one
-    if opener or head[257:262] == b"ustar":
+    if (opener and not starts_like_picture(head[:HEAD_BYTES])) or head[257:262] == b"ustar":
         found = _list_tar(path, opener, check)
-    elif head.startswith(b"PK\3\4") or _is(zipfile.is_zipfile, path):
+    elif not opener and (head.startswith(b"PK\3\4") or _is(zipfile.is_zipfile, path)):
         found = _list_zip(path, check)
-    elif _is(tarfile.is_tarfile, path):
+    elif not opener and _is(tarfile.is_tarfile, path):
         found = _list_tar(path, None, check)
+    elif is_picture_name(path) or starts_like_picture(head[:HEAD_BYTES]):
+        found = Listing(is_one_file=True)
+        found.add(os.path.basename(path), _size(path), partial(read_file, path))  # noqa: PTH119
     else:
         raise _other_file(path, head)
     _drop_common_folder(found)
     return found
+
+
+def _size(path: str) -> int:
+    with _open_file(path) as file:
+        return file.seek(0, io.SEEK_END)
 
 
 def _is(kind: Callable[[IO[bytes]], bool], path: str) -> bool:
@@ -391,10 +402,6 @@ def _other_file(path: str, head: bytes) -> ValueError:
     for magic, what in _OTHER_ARCHIVES.items():
         if head.startswith(magic):
             return NoFacesError(f"{shown(path)} is {what}, which is not read: unpack it first.")
-    if is_picture_name(path):
-        return NoFacesError(
-            f"{shown(path)} is a single picture: open the folder that holds it."
-        )
     if path.lower().endswith(_SUFFIXES):
         return ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
     return NoFacesError(
