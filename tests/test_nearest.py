@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_latent_faces import explaining as nearest
-from napari_latent_faces.explaining import NearestFaces
+from napari_latent_faces.explaining import NearestFaces, face_error
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.params import NMFParams
 
@@ -98,6 +100,18 @@ def test_faces_that_differ_by_a_hair_are_still_told_apart():
     )
     found, _ = NearestFaces(near).find(close[0], 8)
     np.testing.assert_array_equal(turned[found], np.arange(8))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_units_may_be_as_small_or_large_as_floats_are(scale):
+    model = made(30, 4, dtype=np.float64)
+    far = replace(model, scale=scale)
+    found, distances = NearestFaces(far).find(far.weights[0], 5)
+    usual, usual_distances = NearestFaces(model).find(model.weights[0], 5)
+    np.testing.assert_array_equal(found, usual)
+    np.testing.assert_allclose(distances / scale, usual_distances / model.scale)
+    pixels = far.reconstruct(0) * 0.5
+    assert face_error(far, 0, pixels) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

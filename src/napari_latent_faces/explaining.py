@@ -27,7 +27,7 @@ __all__ = [
 
 # -- What builds a face: the components it uses, their sum step by step, and who else does
 
-_BLOCK_VALUES = 2**22  # weights looked at in one go
+_BLOCK_VALUES = 2**22  # numbers held at a time, beside model and result
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,9 +182,8 @@ class Explainer:
         """Count the faces that use each component, a block of faces at a time."""
         k = self.model.n_components
         counts = np.zeros(k, np.intp)
-        step = max(1, _BLOCK_VALUES // k)
-        for first in range(0, len(self.model.weights), step):
-            carried = self._carried(self.model.weights[first : first + step])
+        for weights in _parts(self.model.weights):
+            carried = self._carried(weights)
             least = least_share(k) * carried.sum(axis=1, keepdims=True)
             counts += np.count_nonzero((carried >= least) & (carried > 0), axis=0)
         return counts
@@ -292,8 +291,8 @@ def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
         raise ValueError(
             f"The picture has the shape {pixels.shape}, the model's faces {model.shape[1:]}."
         )
-    seen = pixels.astype(np.float64)
-    missed = float(np.linalg.norm(seen - model.reconstruct(face)))
+    seen = pixels.astype(np.float64) / model.scale  # squares of tiny pixels would be 0
+    missed = float(np.linalg.norm(seen - model.reconstruct(face) / model.scale))
     if missed == 0:
         return 0.0
     whole = float(np.linalg.norm(seen))
@@ -337,7 +336,6 @@ def shrunk(pictures: NDArray[Any], longest: int) -> NDArray[Any]:
 
 # -- The faces of a model that look most like given weights ----------------------------
 
-_NEAREST_BLOCK_VALUES = 2**22  # numbers held at a time, beside model and result
 _SPARE = 32  # faces beyond those asked for whose distance is computed exactly
 
 
@@ -367,8 +365,7 @@ class NearestFaces:
     def __init__(self, model: LatentFaces) -> None:
         self.model = model
         rows = model.components.reshape(model.n_components, -1).astype(np.float64)
-        # from sums to means, and from the fit's units to those of the faces
-        self._gram = rows @ rows.T * (model.scale**2 / rows.shape[1])
+        self._gram = rows @ rows.T / rows.shape[1]
         lengths = [self._length(part) for part in _parts(model.weights)]
         self._lengths = np.concatenate([np.empty(0), *lengths])
 
@@ -413,7 +410,8 @@ class NearestFaces:
         indices = np.concatenate([none.astype(np.intp), *(each[0] for each in found)])
         distances = np.concatenate([none, *(each[1] for each in found)])
         shape = (*asked.shape[:-1], count)
-        return indices.reshape(shape), distances.reshape(shape)
+        # only now in the units of the faces: their squares may be beyond any float
+        return indices.reshape(shape), distances.reshape(shape) * self.model.scale
 
     def _check(self, asked: NDArray[np.float64], count: int) -> None:
         k = self.model.n_components
@@ -449,12 +447,12 @@ class NearestFaces:
         )
 
     def _length(self, weights: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the mean squared pixel of the pictures that weights (..., k) build."""
+        """Return the mean squared pixel, where 1 is the scale, that weights (..., k) build."""
         squared: NDArray[np.float64] = ((weights @ self._gram) * weights).sum(axis=-1)
         return squared
 
 
 def _parts(rows: NDArray[Any], width: int | None = None) -> list[NDArray[Any]]:
     """Cut rows into parts that need little memory, at `width` numbers a row."""
-    step = max(1, _NEAREST_BLOCK_VALUES // max(1, rows.shape[1] if width is None else width))
+    step = max(1, _BLOCK_VALUES // max(1, rows.shape[1] if width is None else width))
     return [rows[first : first + step] for first in range(0, len(rows), step)]

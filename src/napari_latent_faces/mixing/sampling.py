@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,236 +15,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = [
-    "Marginal",
-    "WeightSampler",
-    "copula_factor",
-    "latent_correlations",
-    "sample_weights",
-    "spearman",
-]
-
-# -- Which Gaussian correlations give weights their rank correlations, zeros and all ---
-
-_TERMS = 41  # of the series; odd, so that the last power keeps the sign
-_NODES = 200  # of the integrals
-_FAR = 9.0  # standard deviations that hold all of a Gaussian
-_HALVINGS = 24
-_SMALLEST = 1e-9  # eigenvalue
-
-
-def copula_factor(weights: NDArray[Any], zeros: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a matrix that gives Gaussian numbers the correlations of weights.
-
-    Parameters
-    ----------
-    weights : array of shape (n, k)
-        Weights of fitted faces; n may be less than k.
-    zeros : array of shape (k,)
-        Share of the faces whose weight is 0, where 0 is the least.
-
-    Returns
-    -------
-    array of shape (k, k)
-        F, with rows of length 1: ``z @ F.T`` has variance 1 and the correlations F F'.
-
-    Notes
-    -----
-    Found pair by pair, correlations need not be those of any Gaussian numbers together:
-    negative eigenvalues are dropped. From no more faces than components they are mostly
-    noise as well, and are first shrunk towards 0 by the share that is noise, the sum of
-    the variances of the estimates over the sum of their squares (J. Schaefer, K. Strimmer
-    2005, doi:10.2202/1544-6115.1175).
-    """
-    n, k = weights.shape
-    ranked = spearman(weights)
-    latent = latent_correlations(ranked, zeros)
-    if n <= k:
-        latent *= 1 - _noise_share(ranked, n)
-    np.fill_diagonal(latent, 1.0)
-    values, vectors = np.linalg.eigh(latent)
-    factor = vectors * np.sqrt(np.maximum(values, _SMALLEST))
-    unit: NDArray[np.float64] = factor / np.linalg.norm(factor, axis=1, keepdims=True)
-    return unit
-
-
-def spearman(weights: NDArray[Any]) -> NDArray[np.float64]:
-    """Return Spearman's rank correlations of columns, ties sharing their mean rank.
-
-    Parameters
-    ----------
-    weights : array of shape (n, k)
-        A column without any variation correlates with none.
-
-    Returns
-    -------
-    array of shape (k, k)
-    """
-    columns = np.ascontiguousarray(weights.T)
-    ranks = np.stack([_mean_ranks(column) for column in columns])
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(ranks, axis=1, keepdims=True)
-    ranks /= np.where(length > 0, length, 1)
-    correlations: NDArray[np.float64] = ranks @ ranks.T
-    np.fill_diagonal(correlations, 1.0)
-    return correlations
-
-
-def _mean_ranks(column: NDArray[Any]) -> NDArray[np.float64]:
-    order = np.argsort(column, kind="stable")
-    ordered = column[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    ends = np.append(starts[1:], len(column))
-    ranks = np.empty(len(column))
-    ranks[order] = np.repeat((starts + ends - 1) / 2, ends - starts)
-    return ranks
-
-
-def _noise_share(correlations: NDArray[np.float64], n: int) -> float:
-    above = correlations[np.triu_indices(len(correlations), 1)]
-    squares = float(np.sum(above**2))
-    variances = float(np.sum((1 - above**2) ** 2)) / max(n - 1, 1)
-    return min(1.0, variances / squares) if squares > 0 else 1.0
-
-
-def latent_correlations(
-    ranked: NDArray[np.float64], zeros: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the Gaussian correlations behind rank correlations.
-
-    Parameters
-    ----------
-    ranked : array of shape (k, k)
-        Spearman's rank correlations, tied zeros sharing their mean rank.
-    zeros : array of shape (k,)
-        Share of zeros of each variable.
-
-    Returns
-    -------
-    array of shape (k, k)
-        Without any zeros, ``2 * sin(pi / 6 * ranked)``.
-
-    Notes
-    -----
-    The rank of a weight is an increasing function g of its Gaussian number z. With the
-    coefficients c of g in normalised Hermite polynomials, Mehler's formula gives the
-    correlation of two ranks as the power series ``sum(c_i[m] * c_j[m] * r**m)`` in the
-    correlation r of the Gaussian numbers. It increases with r, and is inverted by
-    bisection (the idea of NORTA: M. C. Cario, B. L. Nelson 1997).
-    """
-    series = _hermite_coefficients(zeros)
-    i, j = np.triu_indices(len(zeros), 1)
-    pairs = _inverted(series[:, i] * series[:, j], ranked[i, j])
-    found = np.eye(len(zeros))
-    found[i, j] = found[j, i] = np.where((zeros[i] < 1) & (zeros[j] < 1), pairs, 0.0)
-    return found
-
-
-def _inverted(
-    products: NDArray[np.float64], wanted: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return r, -1 to 1, with ``sum(products[m] * r**(m + 1)) == wanted``: shape (pairs,)."""
-    low, high = -np.ones_like(wanted), np.ones_like(wanted)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        value = np.zeros_like(middle)
-        for product in products[::-1]:
-            value += product
-            value *= middle
-        is_low = value < wanted
-        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
-    return (low + high) / 2
-
-
-def _hermite_coefficients(zeros: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return coefficients 1, 2, ... of the ranks, which have variance 1: shape (terms, k).
-
-    A rank is half the share of zeros up to the last zero, then jumps by as much and
-    follows the normal distribution function. The integral of each coefficient is taken
-    by parts: a value at the jump, and a smooth integral above it. What the series
-    leaves out of the variance is put into its last term.
-    """
-    from scipy.special import ndtri
-
-    share = np.clip(zeros, 0.0, 1.0)
-    jump = np.clip(ndtri(share), -_FAR, _FAR)
-    nodes, node_weights = np.polynomial.legendre.leggauss(_NODES)
-    half = (_FAR - jump) / 2
-    z = jump[:, None] + half[:, None] * (nodes + 1)
-    smooth = _density(z) ** 2 * node_weights * half[:, None]
-    spread = np.sqrt(np.maximum((1 - share**3) / 12, np.finfo(float).tiny))
-    found = np.empty((_TERMS, len(zeros)))
-    at_jump, inside = _hermite(jump), _hermite(z)
-    for m in range(1, _TERMS + 1):
-        value = share / 2 * _density(jump) * next(at_jump)
-        value = value + (smooth * next(inside)).sum(axis=1)
-        found[m - 1] = value / np.sqrt(m) / spread
-    left = np.maximum(1 - (found**2).sum(axis=0), 0.0)
-    found[-1] = np.sqrt(found[-1] ** 2 + left)
-    return found
-
-
-def _density(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    density: NDArray[np.float64] = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    return density
-
-
-def _hermite(z: NDArray[np.float64]) -> Any:
-    """Yield the normalised Hermite polynomials of degree 0, 1, ... at `z`."""
-    before, now = np.zeros_like(z), np.ones_like(z)
-    m = 0
-    while True:
-        yield now
-        before, now = now, (z * now - np.sqrt(m) * before) / np.sqrt(m + 1)
-        m += 1
-
-
-# -- Random weights that look like those of the fitted faces ---------------------------
-
-_BLOCK_ROWS = 4096  # drawn at a time, so that memory does not grow
-_INSIDE = 1e-12  # how far from 0 and 1 a probability stays
-
-
-@dataclass(frozen=True)
-class Marginal:
-    """The distribution of one component's weights: some zeros, and quantiles of the rest.
-
-    Parameters
-    ----------
-    zeros : float
-        Share of the faces that do not use the component, 0 to 1.
-    quantiles : array of shape (m,)
-        The other weights, sorted.
-    """
-
-    zeros: float
-    quantiles: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, weights: NDArray[Any]) -> Marginal:
-        """Return the distribution of the weights of a component, shape (n,)."""
-        ordered = np.sort(weights).astype(np.float64)
-        # zeros are a group of their own only where they are the least
-        n_zeros = int(np.searchsorted(ordered, 0.0, "right")) if ordered[0] == 0 else 0
-        rest = ordered[n_zeros:]
-        return cls(n_zeros / len(ordered), rest)
-
-    def weights(self, grades: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the weights that stand at some grades, numbers from 0 to 1."""
-        m = len(self.quantiles)
-        if m == 0:
-            return np.zeros_like(grades)
-        within = (grades - self.zeros) / (1 - self.zeros)
-        found = np.interp(within * m - 0.5, np.arange(m), self.quantiles)
-        return np.where(grades <= self.zeros, 0.0, found)
-
-    def grades(self, weight: float, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return at which grade a weight stands, `n` times: a zero at a random one of zeros."""
-        m = len(self.quantiles)
-        if m == 0 or (self.zeros > 0 and weight <= 0):
-            return rng.uniform(0, self.zeros, n)
-        within = (np.interp(weight, self.quantiles, np.arange(m)) + 0.5) / m
-        return np.full(n, self.zeros + (1 - self.zeros) * within)
+__all__ = ["WeightSampler", "sample_weights"]
 
 
 class WeightSampler:
@@ -262,26 +32,29 @@ class WeightSampler:
 
     Notes
     -----
-    Gaussian numbers with a correlation matrix become uniform ones by the normal
-    distribution function, and these become weights by the quantiles of each component
-    (R. B. Nelsen: An Introduction to Copulas, 2006, doi:10.1007/0-387-28678-0).
+    The ranks of the fitted weights become Gaussian scores, whose correlation matrix is that
+    of the numbers that are drawn. These become uniform by the normal distribution function,
+    and weights by the quantiles of each component (R. B. Nelsen: An Introduction to Copulas,
+    2006, doi:10.1007/0-387-28678-0).
 
-    A weight that is 0 is tied with many others. Where a fitted face is turned into
-    Gaussian numbers (for `near`), its zeros get random ranks among all zeros. Where the
-    correlations are found, random ranks would weaken them; they are found so that the
-    drawn weights, zeros and all, have Spearman's rank correlations of the fitted ones.
-    See `napari_latent_faces.mixing.sampling.copula_factor`.
+    Weights that are 0 share a rank, which weakens the correlations of the scores. Those of
+    the numbers that are drawn are raised until the weights made of them have the rank
+    correlations of the fitted ones. Of no more faces than components they are mostly noise,
+    and are shrunk towards 0 by the share that is noise (J. Schaefer, K. Strimmer 2005,
+    doi:10.2202/1544-6115.1175).
 
     Of more than 20,000 faces a random part of 20,000, always the same, tells both.
     """
 
     def __init__(self, model: LatentFaces) -> None:
         self.model = model
-        weights = some_rows(model.weights)
-        columns = np.ascontiguousarray(weights.T)
-        self._marginals = [Marginal.of(column) for column in columns]
-        zeros = np.array([each.zeros for each in self._marginals])
-        self._factor = copula_factor(weights, zeros)
+        weights = some_rows(model.weights).astype(np.float64)
+        columns = np.sort(weights, axis=0).T
+        # zeros are a group of their own only where they are the least
+        counts = [np.searchsorted(each, 0.0, "right") * (each[0] == 0) for each in columns]
+        self._zeros = np.array(counts) / len(weights)
+        self._used = [each[count:] for each, count in zip(columns, counts, strict=True)]
+        self._factor = _copula_factor(weights, self._zeros)
 
     def draw(
         self,
@@ -328,8 +101,9 @@ class WeightSampler:
             drawn[:] = centre
             return drawn
         rng = np.random.default_rng(random_state)
-        for first in range(0, n, _BLOCK_ROWS):
-            block = drawn[first : first + _BLOCK_ROWS]
+        step = 4096  # so that memory does not grow
+        for first in range(0, n, step):
+            block = drawn[first : first + step]
             block[:] = self._draw(len(block), rng, centre, strength)
         return drawn
 
@@ -340,26 +114,82 @@ class WeightSampler:
         centre: NDArray[np.float64] | None,
         strength: float,
     ) -> NDArray[np.float64]:
-        from scipy.special import ndtr
+        from scipy.special import ndtr, ndtri
 
-        z = rng.standard_normal((n, self._factor.shape[1])) @ self._factor.T
+        z = rng.standard_normal((n, len(self._used))) @ self._factor.T
         if centre is not None:
-            z = strength * self._scores(centre, n, rng) + np.sqrt(1 - strength**2) * z
+            scores = ndtri(np.clip(self._grades(centre, n, rng), 1e-12, 1 - 1e-12))
+            z = strength * scores + np.sqrt(1 - strength**2) * z
         grades: NDArray[np.float64] = ndtr(z)
-        for j, marginal in enumerate(self._marginals):
-            grades[:, j] = marginal.weights(grades[:, j])
-        return grades
+        drawn = np.zeros_like(grades)
+        for j, (zeros, used) in enumerate(zip(self._zeros, self._used, strict=True)):
+            if m := len(used):
+                place = (grades[:, j] - zeros) / (1 - zeros) * m - 0.5
+                found = np.interp(place, np.arange(m), used)
+                drawn[:, j] = np.where(grades[:, j] > zeros, found, 0.0)
+        return drawn
 
-    def _scores(
+    def _grades(
         self, weights: NDArray[np.float64], n: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Return the Gaussian numbers of a face, `n` times: shape (n, k)."""
-        from scipy.special import ndtri
+        """Return the share of faces below each weight, a zero at a random place of zeros."""
+        grades = rng.random((n, len(weights))) * self._zeros
+        for j, (zeros, used) in enumerate(zip(self._zeros, self._used, strict=True)):
+            if (m := len(used)) and not (zeros > 0 and weights[j] <= 0):
+                place = (np.interp(weights[j], used, np.arange(m)) + 0.5) / m
+                grades[:, j] = zeros + (1 - zeros) * place
+        return grades
 
-        each = zip(self._marginals, weights, strict=True)
-        grades = np.stack([marginal.grades(w, n, rng) for marginal, w in each], axis=1)
-        scores: NDArray[np.float64] = ndtri(np.clip(grades, _INSIDE, 1 - _INSIDE))
-        return scores
+
+def _copula_factor(
+    weights: NDArray[np.float64], zeros: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return F, (k, k): weights made of ``z @ F.T`` have the rank correlations of these."""
+    from scipy.special import ndtr
+
+    n, k = weights.shape
+    wanted = _correlations(np.stack([_mean_ranks(each) for each in weights.T], axis=1))
+    if n <= k:
+        wanted *= 1 - _noise_share(wanted, n)
+        np.fill_diagonal(wanted, 1.0)
+    # orthonormal, so that chance blurs the correlations little
+    z = np.random.default_rng(0).standard_normal((max(3000, 4 * k), k))
+    z = np.linalg.qr(z - z.mean(axis=0))[0] * np.sqrt(len(z))
+    # as angles, since rank correlations near 1 change with the root of 1 - r
+    angles, factor = np.arcsin(wanted), np.eye(k)
+    for _ in range(8):
+        values, vectors = np.linalg.eigh(np.sin(angles))
+        factor = vectors * np.sqrt(np.maximum(values, 1e-9))
+        factor /= np.linalg.norm(factor, axis=1, keepdims=True)
+        grades = ndtr(z @ factor.T)
+        ranks = np.where(grades > zeros, grades, zeros / 2)
+        angles += 1.5 * (wanted - _correlations(ranks))
+        np.clip(angles, -np.pi / 2, np.pi / 2, out=angles)
+    return factor
+
+
+def _correlations(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the correlations of columns; one that never changes has none with the others."""
+    centred = columns - columns.mean(axis=0)
+    lengths = np.linalg.norm(centred, axis=0)
+    centred /= np.where(lengths > 0, lengths, 1.0)
+    found: NDArray[np.float64] = np.clip(centred.T @ centred, -1.0, 1.0)
+    np.fill_diagonal(found, 1.0)
+    return found
+
+
+def _mean_ranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    ordered = np.sort(column)
+    below, up_to = (np.searchsorted(ordered, column, side) for side in ("left", "right"))
+    ranks: NDArray[np.float64] = (below + up_to) / 2
+    return ranks
+
+
+def _noise_share(correlations: NDArray[np.float64], n: int) -> float:
+    above = correlations[np.triu_indices(len(correlations), 1)]
+    squares = float(np.sum(above**2))
+    variances = float(np.sum((1 - above**2) ** 2)) / max(n - 1, 1)
+    return min(1.0, variances / squares) if squares > 0 else 1.0
 
 
 def sample_weights(
