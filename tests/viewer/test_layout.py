@@ -261,9 +261,13 @@ class TestView:
 
     def test_not_while_the_user_has_zoomed_by_hand(self, viewer, model):
         show(viewer, "orl", model)
-        wheel = SimpleNamespace(modifiers=(), delta=(0, 1), type="wheel", native=None)
-        mouse_wheel_callbacks(viewer, ReadOnlyWrapper(wheel))
         camera = camera_of(viewer)
+        for modifiers in (("Control",), ()):  # the first moves the slider
+            native = SimpleNamespace(inverted=lambda: False)
+            wheel = {"modifiers": modifiers, "delta": (0, 1), "type": "wheel", "native": native}
+            show(viewer, "orl", model)
+            assert self.is_in_view(viewer)
+            mouse_wheel_callbacks(viewer, ReadOnlyWrapper(SimpleNamespace(**wheel)))
         camera.zoom, camera.center = 9.0, (0, 1, 2)
         show(viewer, "orl", model, residual=True)
         assert (camera.zoom, camera.center) == (9.0, (0, 1, 2))

@@ -175,8 +175,9 @@ class Session:
         if round(float(layer.world_to_data(viewer.dims.point)[-3])) > last:
             go_to(viewer, layer, last)
 
-    def _on_wheel(self, _viewer: Any, _event: Any) -> None:
-        self._is_zoomed_by_hand = True
+    def _on_wheel(self, _viewer: Any, event: Any) -> None:
+        if "Control" not in event.modifiers:  # with it, the wheel moves the slider
+            self._is_zoomed_by_hand = True
 
     def _on_drag(self, viewer: Any, event: Any) -> Generator[None]:
         """Notice that the canvas was moved."""
