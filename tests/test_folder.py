@@ -69,7 +69,9 @@ class TestLayouts:
         }
         stack = read_faces(make(tmp_path, files))
         assert stack.subjects == ("Aaron_Eckhart", *["Abdel_Nasser_Assidi"] * 2)
-        assert stack.report.notes == ("3 of 3 in colour: the luminance is taken.",)
+        assert stack.shape == (3, 12, 10, 3)
+        grey = read_faces(tmp_path, colour=False)
+        assert grey.report.notes == ("3 of 3 in colour: the luminance is taken.",)
 
     def test_yale(self, tmp_path):
         files = {

@@ -56,6 +56,9 @@ class ReadOptions:
         Whether the pixels of a flattened face come row by row ("C", NumPy) or column by
         column ("F", MATLAB); of faces that are not flattened, "F" swaps height and width.
         None: found out.
+    colour : "auto" or bool, default="auto"
+        Whether the stack is in colour, (n, h, w, 3). "auto": if most pictures have colour,
+        that is more than equal channels, and `channel` is "luminance".
 
     Raises
     ------
@@ -141,6 +144,13 @@ class ReadOptions:
         advanced=True,
     )
 
+    colour: bool | Literal["auto"] = parameter(
+        "auto",
+        "In colour",
+        "Keep the colours of the pictures; by default if most of them have any (auto).",
+        choices=("auto", True, False),
+    )
+
     def __post_init__(self) -> None:
         for declared in fields(self):
             choices = declared.metadata.get("choices")
@@ -150,6 +160,10 @@ class ReadOptions:
         object.__setattr__(self, "size", _checked_size(self.size))
         object.__setattr__(self, "shape", _checked_shape(self.shape))
         _check_subjects(self.subjects)
+        if self.colour is True and self.channel != "luminance":
+            raise ValueError(
+                f"channel={self.channel!r} makes grey pictures: leave it out, or colour=True."
+            )
         if self.variable is not None and not isinstance(self.variable, str):
             raise ValueError(
                 f"variable must be the name of a variable or None, got {self.variable!r}."

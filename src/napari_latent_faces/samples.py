@@ -52,7 +52,8 @@ def sample_faces(
         if value not in range(1, most + 1):
             raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}.")
     with as_file(files(__package__) / "samples.zip") as archive:
-        stack = read_faces(archive, size=None if tuple(shape) == (112, 92) else shape)
+        size = None if tuple(shape) == (112, 92) else shape
+        stack = read_faces(archive, size=size, colour=False)
     chosen = [10 * s + p for s in range(n_subjects) for p in range(n_pictures)]
     names = tuple(stack.names[i] for i in chosen)
     return FaceStack(

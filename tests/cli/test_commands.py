@@ -87,6 +87,7 @@ class TestOptions:
             (["--shape", "112,92"], "shape", (112, 92)),
             (["--faces", "columns"], "faces", "columns"),
             (["--order", "F"], "order", "F"),
+            (["--no-colour"], "colour", False),
         ],
     )  # fmt: skip
     def test_take_what_the_field_takes(self, argv, name, value):

@@ -260,8 +260,8 @@ def mend_faces(args: argparse.Namespace) -> None:
 
 
 def _faces(args: argparse.Namespace, model: LatentFaces) -> FaceStack:
-    """Read the faces at the model's size."""
-    args.size = model.size
+    """Read the faces at the model's size, in colour if the model is."""
+    args.size, args.colour = model.size, len(model.picture_shape) == 3
     faces = read(args.folder, args)
     if len(faces) == 0:
         raise CommandError(f"There are no faces in {args.folder}.")

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,16 +86,19 @@ def read_faces(
     shape: tuple[int, int] | None = None,
     faces: Rows | None = None,
     order: Order | None = None,
+    colour: bool | Literal["auto"] = "auto",
     progress: Callable[[int, int], object] | None = None,
 ) -> FaceStack:
     """Read the face pictures of a folder or archive, or a matrix, into one stack.
 
     All pictures in the folder, and in the folders in it, are read: PNG, JPEG, GIF, TIFF,
     BMP, WebP and PNM, told by their extension or, where that is unknown, by their
-    content. Colour becomes grey (see `channel`) and transparency is ignored. 8-bit and
-    16-bit pictures stay so, 32-bit integers become float; in a folder of several depths
-    all pictures are brought to the deepest, white to white (for floats white is 1). Of
-    animations and files of several pages the first picture is taken; EXIF rotation is
+    content; also compressed by gzip, bzip2 or xz (``1.pgm.gz``). Most pictures in colour
+    make a stack in colour, else all become grey (see `colour` and `channel`); transparency
+    is ignored. 8-bit and 16-bit pictures stay so, 32-bit integers and doubles become
+    float32; in a folder of several depths all pictures are brought to the deepest, white to
+    white (for floats white is 1). Animations and files of several pages are a face a page,
+    named ``faces.tif/1`` and so on; one such file may be opened by itself. EXIF rotation is
     applied.
 
     Faces may also be kept as numbers: ``.mat`` (all versions), ``.npy``, ``.npz``, ``.h5``,
@@ -136,6 +139,9 @@ def read_faces(
     order : {"C", "F"}, optional
         Whether the pixels of a face in a matrix come row by row or column by column; of
         faces that have two axes in the file, "F" swaps height and width.
+    colour : "auto" or bool, default="auto"
+        Whether the stack is in colour, of shape (n, h, w, 3), with grey pictures carried
+        along. "auto": if most of the pictures have colours, and `channel` is "luminance".
     progress : callable, optional
         Called on this thread, many times a second, with the steps done and their
         total, which is 0 while files are still being listed. What it raises ends the
@@ -177,7 +183,8 @@ def read_faces(
     ((400, 112, 92), 's1/1.pgm', 's1')
     """
     options = ReadOptions(
-        channel, size, resize, subjects, lazy, memory_budget, variable, shape, faces, order
+        *(channel, size, resize, subjects, lazy, memory_budget),
+        *(variable, shape, faces, order, colour),
     )
     return run(partial(_read, os.fsdecode(path), options), progress)
 
@@ -320,7 +327,7 @@ def _commonest_size(path: str, files: Sequence[_File], options: ReadOptions) -> 
 
 def _frame(files: Sequence[_File], commonest: tuple[int, int], options: ReadOptions) -> Frame:
     depths = {file.picture.depth for file in files}
-    return Frame(
+    frame = Frame(
         options.frame(commonest),
         max(depths, key=DEPTHS.index),
         options.channel,
@@ -328,6 +335,30 @@ def _frame(files: Sequence[_File], commonest: tuple[int, int], options: ReadOpti
         reduce=options.size is not None,
         among_integers=len(depths) > 1,
     )
+    if options.colour is True or (options.colour == "auto" and _are_in_colour(files, frame)):
+        return replace(frame, colour=True)
+    return frame
+
+
+N_LOOKED_AT = 15  # pictures that are decoded to see whether there are colours in them
+
+
+def _are_in_colour(files: Sequence[_File], frame: Frame) -> bool:
+    """Tell whether most pictures have colours, not only three equal channels."""
+    coloured = [file for file in files if file.picture.in_colour]
+    if frame.channel != "luminance" or 2 * len(coloured) <= len(files):
+        return False
+    some = coloured[:: max(1, len(coloured) // N_LOOKED_AT)]
+    look = replace(frame, colour=True)
+    answers = []
+    for file in some:
+        try:
+            pixels = file.picture.pixels(look)
+        except BrokenPictureError:
+            continue
+        answers.append(bool((pixels[..., :1] != pixels).any()))
+    share = sum(answers) / max(1, len(answers))
+    return 2 * share * len(coloured) > len(files)
 
 
 def _is_lazy(path: str, files: Sequence[_File], frame: Frame, options: ReadOptions) -> bool:
@@ -430,7 +461,9 @@ def _notes(files: Sequence[_File], commonest: tuple[int, int], frame: Frame) -> 
             "largest pixel: the first of these that makes them no larger than 1."
         )
     coloured = sum(picture.in_colour for picture in pictures)
-    if coloured:
+    if frame.colour and coloured < len(pictures):
+        notes.append(f"{len(pictures) - coloured} of {len(pictures)} are grey, among colour.")
+    if coloured and not frame.colour:
         taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
         notes.append(f"{coloured} of {len(pictures)} in colour: the {taken} is taken.")
     if frame.shape != commonest:
