@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks import (
+    aligning,
     cluster,
     disk,
     explore,
@@ -49,6 +50,7 @@ PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "explore": explore.part,
     "mixing": mixing.part,
     "reading": reading.part,
+    "aligning": aligning.part,
     "drawn": solver.drawn,
 }
 # parts that are run only when asked for, with the pages they write into

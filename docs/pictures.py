@@ -26,6 +26,7 @@ ANIMATION_WIDTH, ANIMATION_BYTES = 960, 2_000_000
 
 SCENES = {
     "latent-faces.webp": scenes.forming_and_mixing,
+    "align.png": scenes.align,
     "fit.png": scenes.fit,
     "explain.png": scenes.explain,
     "mixer.png": scenes.mixer,

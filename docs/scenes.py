@@ -12,12 +12,54 @@ from studio import Studio
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["choose_k", "compare", "explain", "fit", "forming_and_mixing", "mend", "mixer"]
+__all__ = [
+    "align",
+    "choose_k",
+    "compare",
+    "explain",
+    "fit",
+    "forming_and_mixing",
+    "mend",
+    "mixer",
+]
 
 _FACE, _OTHER = 203, 87  # which are rebuilt as well as most
 _STRANGER = 384  # of the last two people, whom the model of `mend` has not seen
 _FORMING = 14  # frames of a fit
 _EYES = (slice(40, 60), slice(14, 78))  # of a drawn face of 112 x 92 pixels
+
+
+def align() -> Image.Image:
+    """Return faces that were moved at random, and aligned, each above mean and components."""
+    from PIL import Image
+
+    from napari_latent_faces.aligning import align_faces
+    from napari_latent_faces.fitting import fit as fit_faces
+    from napari_latent_faces.samples import sample_faces
+
+    rng = np.random.default_rng(0)
+    faces = []
+    for picture in sample_faces().images:
+        scale, turn = rng.normal(1, 0.06), rng.normal(0, 0.1)
+        c, s = scale * np.cos(turn), scale * np.sin(turn)
+        y, x = np.array([55.5, 45.5]) + rng.normal(0, 3, 2)
+        place = (c, -s, x - c * 45.5 + s * 55.5, s, c, y - s * 45.5 - c * 55.5)
+        image = Image.fromarray(picture)
+        moved = image.transform(
+            image.size, Image.Transform.AFFINE, place, Image.Resampling.BICUBIC
+        )
+        faces.append(np.asarray(moved))
+    before = np.stack(faces)
+    after = align_faces(before, size=(92, 76)).images
+    rows = []
+    for images in (before[:, 10:102, 8:84], after):
+        model = fit_faces(images, n_components=20)
+        rows += [
+            np.hstack(images[3:400:50]),
+            np.hstack([images.mean(0), *(model.components[:7] * 255)]),
+        ]
+    sheet = np.vstack([np.pad(row, ((0, 6), (0, 0)), constant_values=255) for row in rows])
+    return Image.fromarray(np.rint(sheet[:-6]).astype("u1")).convert("RGB")
 
 
 def fit() -> Image.Image:

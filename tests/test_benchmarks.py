@@ -19,7 +19,7 @@ MARKED = re.compile(r"<!-- (\w+): written by make bench -->\n(.*?)<!-- \1: end -
 FITS = ("many", "drawn")
 PARTS = {
     *("machine", "waiting"),
-    *("orl", "archive", "levels", "disk", "window", "explore", "mixing", "reading"),
+    *("orl", "archive", "levels", "disk", "window", "explore", "mixing", "reading", "aligning"),
     *FITS,
 }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.export import as_python
     from napari_latent_faces.fitting import FitStep, fit, iter_fit
     from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.options import ChoiceOptions
+    from napari_latent_faces.options import AlignOptions, ChoiceOptions
     from napari_latent_faces.params import (
         DictionaryParams,
         ICAParams,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AlignOptions",
     "AlignStep",
     "Alignment",
     "ChoiceOptions",
@@ -72,6 +73,7 @@ __all__ = [
 
 # Importing the package costs nothing: each name is loaded when it is first used.
 _HOMES = {
+    "AlignOptions": "options",
     "AlignStep": "aligning",
     "Alignment": "aligning",
     "align_faces": "aligning",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.options import AlignOptions
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread, processors
 from napari_latent_faces.solvers.multilevel import iter_multilevel
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.float32]
     Box = tuple[int, int, int, int]  # top, left, height, width
     Aligning = Generator["AlignStep", None, "Alignment"]
-    Transform = Literal["similarity", "affine"]
 
 __all__ = ["AlignStep", "Alignment", "align_faces", "align_to", "iter_align", "oval_mask"]
 
@@ -212,15 +212,10 @@ def _in_threads(job: Callable[[Any], Any], items: list[Any]) -> list[Any]:
 def align_faces(
     images: Any,
     points: Any = None,
+    options: AlignOptions | None = None,
     *,
-    n_components: int = 20,
-    size: tuple[int, int] | None = None,
-    transform: Transform = "similarity",
-    max_shift: float = 0.15,
-    max_rotation: float = 20.0,
-    max_scale: float = 1.25,
-    random_state: int | None = 42,
     progress: Callable[[AlignStep], object] | None = None,
+    **changes: Any,
 ) -> FaceStack:
     """Move, turn and scale faces so that they lie on one another.
 
@@ -231,30 +226,20 @@ def align_faces(
 
     Parameters
     ----------
-    images : FaceStack or array of shape (n, h, w)
+    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
         The faces, in memory or lazy.
     points : array of shape (m, 3) or (n, k, 2), optional
         The same two or more points on each face: rows (face, y, x), such as the data of a
         Points layer, or (y, x) for each face, such as `read_points` gives. Faces
         that have none, or NaN, are brought onto a model of those that have.
-    n_components : int, default=20
-        Components of the model.
-    size : (int, int), optional
-        Height and width of the middle part to keep. By default the faces are cropped to
-        the area that all aligned pictures cover.
-    transform : {"similarity", "affine"}
-        Shift, rotation and scale; or shear and unequal scales, too.
-    max_shift : float, default=0.15
-        The farthest shift, as a share of the height and width.
-    max_rotation : float, default=20
-        The largest rotation, in degrees.
-    max_scale : float, default=1.25
-        The largest scale, and one over the smallest.
-    random_state : int or None
-        Seed of the model's start, and of the sample that it is learnt from if there are
-        more than 2,000 faces.
+    options : AlignOptions, optional
+        How far faces may move, and what to keep of them.
     progress : callable, optional
         Called with each `AlignStep`.
+    **changes
+        Single options by name: ``n_components=20``, ``size=None``,
+        ``transform="similarity"``, ``max_shift=0.15``, ``max_rotation=20``,
+        ``max_scale=1.25``, ``random_state=42``.
 
     Returns
     -------
@@ -295,38 +280,17 @@ def align_faces(
     >>> aligned.shape, aligned.transforms.shape
     ((40, 92, 76), (40, 3, 3))
     """
-    steps = iter_align(
-        images,
-        points,
-        n_components=n_components,
-        size=size,
-        transform=transform,
-        max_shift=max_shift,
-        max_rotation=max_rotation,
-        max_scale=max_scale,
-        random_state=random_state,
-    )
-    return drain(steps, progress).apply(images)
+    return drain(iter_align(images, points, options, **changes), progress).apply(images)
 
 
 def iter_align(
-    images: Any,
-    points: Any = None,
-    *,
-    n_components: int = 20,
-    size: tuple[int, int] | None = None,
-    transform: Transform = "similarity",
-    max_shift: float = 0.15,
-    max_rotation: float = 20.0,
-    max_scale: float = 1.25,
-    random_state: int | None = 42,
+    images: Any, points: Any = None, options: AlignOptions | None = None, **changes: Any
 ) -> Aligning:
     """Align faces step by step; close the generator to cancel.
 
     Parameters
     ----------
-    images, points, n_components, size, transform, max_shift, max_rotation, max_scale, \
-random_state
+    images, points, options, **changes
         As in `align_faces`.
 
     Yields
@@ -341,39 +305,20 @@ random_state
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As `align_faces` does, before the first step.
     """
+    options = replace(options or AlignOptions(), **changes)
     stack = as_stack(images)
-    n = len(stack)
-    if n < 2:
-        raise ValueError(f"Aligning needs at least two faces, got {n}.")
-    if n_components < 1:
-        raise ValueError(f"n_components must be 1 or more, got {n_components}.")
-    if transform not in ("similarity", "affine"):
-        raise ValueError(f"transform must be 'similarity' or 'affine', got {transform!r}.")
-    for name, value, least in (
-        ("max_shift", max_shift, 0),
-        ("max_rotation", max_rotation, 0),
-        ("max_scale", max_scale, 1),
-    ):
-        if not value >= least:
-            raise ValueError(f"{name} must be {least} or more, got {value!r}.")
-    box = _middle(stack.size, size)
-    limits = _Limits(box, max_shift, math.radians(max_rotation), max_scale)
-    spots = None if points is None else _spots(points, n)
-    work = _Work(stack, box, transform, limits)
-    return _align(work, spots, n_components, random_state, is_cropped=size is not None)
+    if len(stack) < 2:
+        raise ValueError(f"Aligning needs at least two faces, got {len(stack)}.")
+    box = _middle(stack.size, options.size)
+    spots = None if points is None else _spots(points, len(stack))
+    return on_one_blas_thread(_steps(_Work(stack, box, options), spots, options))
 
 
 def align_to(
-    model: LatentFaces,
-    images: Any,
-    *,
-    transform: Transform = "similarity",
-    max_shift: float = 0.15,
-    max_rotation: float = 20.0,
-    max_scale: float = 1.25,
+    model: LatentFaces, images: Any, options: AlignOptions | None = None, **changes: Any
 ) -> FaceStack:
     """Bring other faces onto a model of aligned faces, for example before encoding them.
 
@@ -381,10 +326,10 @@ def align_to(
     ----------
     model : LatentFaces
         A model of faces that were aligned.
-    images : FaceStack or array of shape (n, h, w)
+    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
         The faces; where they are larger than the model's, their middle part is aligned.
-    transform, max_shift, max_rotation, max_scale
-        As in `align_faces`.
+    options, **changes
+        How far faces may move, as in `align_faces`; the model has its own size and components.
 
     Returns
     -------
@@ -400,8 +345,8 @@ def align_to(
     stack = as_stack(images)
     h, w = model.components.shape[1:3]
     box = _middle(stack.size, (h, w))
-    limits = _Limits(box, max_shift, math.radians(max_rotation), max_scale)
-    work = _Work(stack, box, transform, limits)
+    options = replace(options or AlignOptions(), **changes)
+    work = _Work(stack, box, options)
     components = model.components.astype(np.float32)
     if components.ndim == 4:
         components = components.mean(-1)
@@ -411,7 +356,7 @@ def align_to(
     with one_blas_thread():
         bases = []
         for level in work.levels:
-            place = _Level((0, 0, h, w), level.factor, transform)
+            place = _Level((0, 0, h, w), level.factor, options.transform)
             small = _reduced(components, level.factor)
             rows, _ = _warp(small, _unmoved(len(small)), place.grid)
             rows -= rows.mean(1, keepdims=True)
@@ -489,14 +434,12 @@ def _generators(centre: tuple[float, float], radius: float, transform: str) -> M
     return found
 
 
-@dataclass(frozen=True)
 class _Limits:
     """How far a face may be moved."""
 
-    box: Box
-    shift: float
-    rotation: float
-    scale: float
+    def __init__(self, box: Box, options: AlignOptions) -> None:
+        self.box, self.shift, self.scale = box, options.max_shift, options.max_scale
+        self.rotation = math.radians(options.max_rotation)
 
     def __call__(self, transforms: Matrices) -> Matrices:
         top, left, h, w = self.box
@@ -680,13 +623,16 @@ def _improved(X: Pixels, H: Pixels, rounds: int = 1) -> Pixels:
 class _Work:
     """A stack, and the sizes at which it is worked on."""
 
-    def __init__(self, stack: FaceStack, box: Box, transform: str, limits: _Limits) -> None:
-        self.stack, self.limits, self.box, self.transform = stack, limits, box, transform
+    def __init__(self, stack: FaceStack, box: Box, options: AlignOptions) -> None:
+        self.stack, self.box = stack, box
+        self.limits = _Limits(box, options)
         factor = -(-max(box[2:]) // _LONGEST_SIDE)
         factors = [factor]
         while min(box[2:]) / (2 * factors[0]) >= _SHORTEST_SIDE:
             factors.insert(0, 2 * factors[0])
-        self.levels = [_Level(box, f, transform) for f in factors]  # from coarse to fine
+        self.levels = [
+            _Level(box, f, options.transform) for f in factors
+        ]  # from coarse to fine
 
     def pictures(self, faces: NDArray[np.intp]) -> list[Pixels]:
         """Return faces in grey at the size of each level."""
@@ -831,31 +777,17 @@ def _strange(unexplained: NDArray[np.float64]) -> float:
     return float(min(_STRANGE_AT_MOST, max(middle + _STRANGE * spread, 1.5 * middle)))
 
 
-def _align(
-    work: _Work,
-    spots: NDArray[np.float64] | None,
-    n_components: int,
-    seed: int | None,
-    *,
-    is_cropped: bool,
-) -> Aligning:
-    return on_one_blas_thread(_steps(work, spots, n_components, seed, is_cropped=is_cropped))
-
-
 def _steps(
     work: _Work,
     spots: NDArray[np.float64] | None,
-    n_components: int,
-    seed: int | None,
-    *,
-    is_cropped: bool,
+    options: AlignOptions,
 ) -> Aligning:
-    n = len(work.stack)
+    n, seed, n_components = len(work.stack), options.random_state, options.n_components
     if spots is None:
         transforms, placed = _unmoved(n), np.zeros(n, bool)
         chosen = np.arange(n)
     else:
-        transforms, placed = _onto_points(spots, work.transform)
+        transforms, placed = _onto_points(spots, options.transform)
         chosen = np.flatnonzero(placed)
     if len(chosen) > _LEARNT_FROM:
         drawn = np.random.default_rng(seed).choice(chosen, _LEARNT_FROM, replace=False)
@@ -884,7 +816,7 @@ def _steps(
     learning.transforms = transforms[chosen]
     yield AlignStep(0.95, "Measuring", learning.mean)
     error, sharpness = _measured(learning, n_components, seed)
-    box = work.box if is_cropped else _common(transforms, work.stack.size)
+    box = work.box if options.size else _common(transforms, work.stack.size)
     misfits = tuple(np.flatnonzero(is_misfit).tolist())
     return Alignment(transforms, box, misfits, error, sharpness, n_components)
 

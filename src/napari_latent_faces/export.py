@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from napari_latent_faces.steps import drain
 from napari_latent_faces.tiles import montage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 __all__ = [
+    "ALIGNMENT",
     "ENCODING",
     "MENDING",
     "as_python",
     "cell",
     "check_export",
     "component_heads",
+    "export_aligned",
     "export_encoded",
     "export_mended",
     "export_model",
@@ -409,10 +412,22 @@ def _writing_weights(model: LatentFaces, folder: Path) -> Iterator[int]:
 # -- Encoded and mended faces as folders of plain files --------------------------------
 
 
-ENCODING, MENDING = "an encoding", "a mending"
+ALIGNMENT, ENCODING, MENDING = "an alignment", "an encoding", "a mending"
 """Kinds of results; see `napari_latent_faces.files.writing_folder`."""
 
 _ERROR_HEADS = ("error", "picture")
+_TRANSFORM_HEADS = (
+    "picture",
+    "is_aligned",
+    "y_y",
+    "y_x",
+    "y_0",
+    "x_y",
+    "x_x",
+    "x_0",
+    "top",
+    "left",
+)
 _MENDED_HEADS = ("error of the rest", "picture")
 
 
@@ -509,6 +524,68 @@ def export_mended(
     return folder
 
 
+def export_aligned(
+    aligned: FaceStack,
+    misfits: Collection[int],
+    folder: str | PathLike[str],
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write aligned faces as files that any program reads.
+
+    ``faces/`` holds a picture a face under its own name, in the type of the faces (floats
+    as TIFF). ``transforms.csv`` has a line a face: name, subject if it is known, the file
+    of the picture, whether it was aligned (1) or stayed where it was (0), and the first
+    two rows of its transform: y of the original is ``y_y`` times y of the aligned picture
+    plus ``y_x`` times x plus ``y_0``, in pixels of the whole picture, of which the aligned
+    one begins at row ``top`` and column ``left``.
+
+    Parameters
+    ----------
+    aligned : FaceStack
+        The faces, with `transforms`.
+    misfits : collection of int
+        The faces that stayed where they were.
+    folder, force, progress
+        As in `export_encoded`.
+
+    Raises
+    ------
+    ValueError
+        If the faces have no transforms.
+    FileExistsError, FileNotFoundError, PermissionError, OSError
+        As `napari_latent_faces.files.writing_folder`.
+    """
+    if aligned.transforms is None:
+        raise ValueError("The faces were not aligned: they have no transforms.")
+    folder, apart = Path(folder), set(misfits)
+    with writing_folder(folder, ALIGNMENT, force=force) as new:
+        pictures = _write_pictures(
+            aligned.images, aligned.dtype, new / "faces", progress, _file_names(aligned.names)
+        )
+        rows = (
+            (picture, int(i not in apart), *transform[:2].ravel().tolist(), *aligned.corner)
+            for i, (picture, transform) in enumerate(
+                zip(pictures, aligned.transforms, strict=True)
+            )
+        )
+        write_table(
+            new / "transforms.csv", aligned.names, aligned.subjects, _TRANSFORM_HEADS, rows
+        )
+    return folder
+
+
+def _file_names(names: Sequence[str]) -> list[str]:
+    """Return relative names without extension, or numbers where names cannot be files'."""
+    plain = [name.rpartition(".")[0] or name for name in names]
+    parts = [part for name in plain for part in name.split("/")]
+    are_files = len({name.casefold() for name in plain}) == len(plain) and all(
+        re.fullmatch(r"[\w .,()+@=~-]{1,200}", part) and part.strip(". ") for part in parts
+    )
+    return plain if are_files else numbers(len(names))
+
+
 def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> Any:
     """Read a picture as a mask: what is not black is to be ignored.
 
@@ -549,18 +626,23 @@ def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> Any:
 
 
 def _write_pictures(
-    images: Any, dtype: np.dtype[Any], folder: Path, progress: Progress | None
+    images: Any,
+    dtype: np.dtype[Any],
+    folder: Path,
+    progress: Progress | None,
+    stems: Sequence[str] | None = None,
 ) -> list[str]:
     """Write pictures one by one; return their names relative to the folder above."""
     from PIL import Image
 
     folder.mkdir()
     suffix = ".tif" if dtype.kind == "f" else ".png"
-    names = [f"{number}{suffix}" for number in numbers(len(images))]
+    names = [f"{number}{suffix}" for number in stems or numbers(len(images))]
     for done, name in enumerate(names):
         pixels = as_pixels(np.asarray(images[done]), dtype)
         if dtype.kind == "f":
             pixels = pixels.astype(np.float32)  # the only floats that Pillow writes
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / name)
         if progress is not None:
             progress(done + 1, len(names))

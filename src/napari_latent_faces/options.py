@@ -1,4 +1,4 @@
-"""How a folder is read and how k is chosen: one object for function, form and command."""
+"""How a folder is read, faces are aligned and k is chosen: one object for all who ask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from napari_latent_faces.params import changed, parameter
 
-__all__ = ["ChoiceOptions", "ReadOptions", "parse_ks"]
+__all__ = ["AlignOptions", "ChoiceOptions", "ReadOptions", "parse_ks"]
 
 Channel = Literal["luminance", "red", "green", "blue"]
 Resize = Literal["crop", "pad", "stretch", "error"]
@@ -244,6 +244,120 @@ def _check_subjects(subjects: Any) -> None:
         re.compile(subjects)
     except re.error as error:
         raise ValueError(f"{allowed}; {subjects!r} is none: {error}.") from error
+
+
+# -- How faces are aligned -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """Options of `align_faces`.
+
+    Parameters
+    ----------
+    n_components : int, default=20
+        Components of the model that faces are brought onto.
+    size : (int, int), optional
+        Height and width of the middle part to keep. By default the faces are cropped to
+        the area that all aligned pictures cover.
+    transform : {"similarity", "affine"}, default="similarity"
+        Shift, rotation and scale; or shear and unequal scales, too.
+    max_shift : float, default=0.15
+        The farthest shift, as a share of height and width.
+    max_rotation : float, default=20
+        The largest rotation, in degrees.
+    max_scale : float, default=1.25
+        The largest scale, and one over the smallest.
+    random_state : int or None, default=42
+        Seed of the model's start, and of the sample that it is learnt from if there are
+        more than 2,000 faces.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is out of its range; the message names the option.
+    """
+
+    n_components: int = parameter(
+        20,
+        "Components",
+        "Components of the model that faces are brought onto (n_components).",
+        min=1,
+        max=1000,
+    )
+    size: tuple[int, int] | None = parameter(
+        None,
+        "Size",
+        "Height and width of the middle part to keep, in pixels; by default what all "
+        "aligned pictures cover.",
+        optional=True,
+    )
+    transform: Literal["similarity", "affine"] = parameter(
+        "similarity",
+        "Transform",
+        "What may be done to a face: shift, rotation and scale (similarity), or shear and "
+        "unequal scales, too (affine).",
+        choices=("similarity", "affine"),
+    )
+    max_shift: float = parameter(
+        0.15,
+        "Farthest shift",
+        "The farthest shift, as a share of height and width (max_shift).",
+        min=0,
+        max=0.5,
+        advanced=True,
+    )
+    max_rotation: float = parameter(
+        20.0,
+        "Largest rotation",
+        "The largest rotation, in degrees (max_rotation).",
+        min=0,
+        max=90,
+        advanced=True,
+    )
+    max_scale: float = parameter(
+        1.25,
+        "Largest scale",
+        "The largest scale, and one over the smallest (max_scale).",
+        min=1,
+        max=4,
+        advanced=True,
+    )
+    random_state: int | None = parameter(
+        42,
+        "Seed",
+        "Seed of the model's start and of the sample that it is learnt from (random_state).",
+        min=0,
+        optional=True,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        _check("n_components", self.n_components, {"min": 1, "max": 1000})
+        if self.random_state is not None:
+            _check("random_state", self.random_state, {"min": 0})
+        if self.transform not in ("similarity", "affine"):
+            raise ValueError(
+                f"transform must be 'similarity' or 'affine', got {self.transform!r}."
+            )
+        for declared in fields(self):
+            if declared.type == "float":
+                _check_number(declared.name, getattr(self, declared.name), declared.metadata)
+        if self.size is not None:
+            size = _checked_size(self.size)
+            if not isinstance(size, tuple):
+                raise ValueError(f"size must be (height, width) or None, got {self.size!r}.")
+            object.__setattr__(self, "size", size)
+
+
+def _check_number(name: str, value: Any, limits: Any) -> None:
+    low, high = limits["min"], limits["max"]
+    try:
+        is_allowed = not isinstance(value, bool) and low <= float(value) <= high
+    except (TypeError, ValueError):
+        is_allowed = False
+    if not is_allowed:
+        raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}.")
 
 
 # -- How hard to look for k ------------------------------------------------------------

@@ -32,7 +32,7 @@ from napari_latent_faces.cli.parser import (
     option,
     spelled,
 )
-from napari_latent_faces.options import ChoiceOptions, ReadOptions, parse_ks
+from napari_latent_faces.options import AlignOptions, ChoiceOptions, ReadOptions, parse_ks
 from napari_latent_faces.params import METHODS, NMFParams
 from napari_latent_faces.steps import drain
 
@@ -376,6 +376,39 @@ def _generate(args: argparse.Namespace) -> None:
     tell({"faces": args.count, "made": made, "written to": args.out})
 
 
+def _align(args: argparse.Namespace) -> None:
+    from napari_latent_faces.aligning import iter_align
+    from napari_latent_faces.export import ALIGNMENT, export_aligned
+    from napari_latent_faces.files import check_folder
+    from napari_latent_faces.reading.points import read_points
+
+    changes = {
+        name: value for name, value in given(AlignOptions, args).items() if name != "size"
+    }
+    try:
+        options = AlignOptions(**changes, size=args.crop)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(spelled(str(error), AlignOptions)) from error
+    check_apart(args.folder, args.out)
+    check_folder(Path(args.out), ALIGNMENT, force=args.force)
+    faces = read(args.folder, args)
+    warn_of_skipped(faces, args.folder)
+    points = None if args.points is None else read_points(args.points, faces)
+    with progress(f"aligning {len(faces)} faces") as show:
+        steps = iter_align(faces, points, options)
+        found = drain(steps, lambda step: show(round(100 * step.done), 100))
+    aligned = found.apply(faces)
+    with progress("writing") as show:
+        export_aligned(aligned, found.misfits, args.out, force=args.force, progress=show)
+    say(faces.report.summary())
+    for note in aligned.report.notes[len(faces.report.notes) :]:
+        say(note)
+    (h, w), (top, left) = aligned.size, aligned.corner
+    tell(
+        {"size": f"{w} x {h} pixels, from row {top} and column {left}", "written to": args.out}
+    )
+
+
 def _choose_k(args: argparse.Namespace) -> None:
     changes = {**given(ChoiceOptions, args), **given(NMFParams, args)}
     chosen(ChoiceOptions, args)
@@ -444,6 +477,7 @@ def _params(args: argparse.Namespace) -> Parameters:
 
 
 _COMMANDS = {
+    "align": _align,
     "fit": _fit,
     "choose-k": _choose_k,
     "encode": encode_faces,

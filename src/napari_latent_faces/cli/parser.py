@@ -9,7 +9,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from napari_latent_faces import __version__
-from napari_latent_faces.options import ChoiceOptions, ReadOptions
+from napari_latent_faces.options import AlignOptions, ChoiceOptions, ReadOptions
 from napari_latent_faces.params import METHODS, NMFParams
 
 if TYPE_CHECKING:
@@ -278,6 +278,27 @@ def _add_method_options(parser: argparse.ArgumentParser, method: str) -> None:
         known.update(other.names())
 
 
+def _add_align(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
+    _add_folder(parser)
+    _add_out(parser, "faces (pictures under their own names) and transforms.csv")
+    parser.add_argument(
+        "--points",
+        metavar="PATH",
+        help="align by points instead: a folder of .pts, .tem or .asf files (the names are "
+        "those of the pictures), CelebA's list_landmarks.txt, dlib's .xml, or a .csv",
+    )
+    parser.add_argument(
+        "--crop",
+        type=_pair_of_pixels,
+        metavar="INT,INT",
+        help="keep a middle part of this height and width (default: what all aligned pictures "
+        "cover)",
+    )
+    used = {declared.name for declared in fields(AlignOptions)} - {"size"}
+    add_options(parser, AlignOptions, "aligning", only=used)
+    add_options(parser, ReadOptions, "reading")
+
+
 def _add_encode(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     _add_model_and_faces(
         parser,
@@ -358,6 +379,15 @@ def _add_out(parser: argparse.ArgumentParser, made: str, replaced: str = "the re
         action="store_true",
         help=f"replace {replaced} in OUT, if it holds nothing else",
     )
+
+
+def _pair_of_pixels(text: str) -> tuple[int, int]:
+    try:
+        return _pair(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a height and a width, such as 112,92, got {text!r}"
+        ) from None
 
 
 def _count(text: str) -> int:
@@ -441,6 +471,7 @@ def _add_command(commands: Any, name: str, text: str) -> argparse.ArgumentParser
 
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser, Sequence[str]], None]]] = {
     "fit": ("fit latent faces and write model, pictures and weights", _add_fit),
+    "align": ("move, turn and scale faces so that they lie on one another", _add_align),
     "choose-k": ("measure numbers of components and suggest one", _add_choose_k),
     "encode": ("write what a model makes of other faces, and how well", _add_encode),
     "mend": ("replace a marked part of faces by what a model expects there", _add_mend),

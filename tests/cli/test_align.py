@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_latent_faces import align_faces, read_faces, sample_faces
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return sample_faces(8, 5)
+
+
+@pytest.fixture
+def folder(faces, tmp_path):
+    place = tmp_path / "some faces"
+    for name, image in zip(faces.names, faces.images, strict=True):
+        path = (place / name).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return place
+
+
+def table(out):
+    with (out / "transforms.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_pictures_and_transforms_are_written(run, folder, out, faces):
+    code, printed, _ = run("align", folder, "-o", out, "--crop", "92,76", "-k", "8")
+    assert code == 0
+    expected = align_faces(faces, size=(92, 76), n_components=8)
+    written = read_faces(out / "faces")
+    np.testing.assert_array_equal(written.images, expected.images)
+    assert written.subjects == faces.subjects
+    rows = table(out)
+    heads = ("y_y", "y_x", "y_0", "x_y", "x_x", "x_0")
+    found = [[float(row[head]) for head in heads] for row in rows]
+    np.testing.assert_array_equal(found, expected.transforms[:, :2].reshape(-1, 6))
+    assert {(row["top"], row["left"]) for row in rows} == {("10", "8")}
+    assert [row["picture"] for row in rows] == [
+        f"faces/{name.removesuffix('.jpg')}.png" for name in faces.names
+    ]
+    assert "40 faces aligned: error of 8 components" in printed
+    assert "size: 76 x 92 pixels, from row 10 and column 8" in printed
+
+
+def test_points_beside_the_pictures_are_used(run, folder, out, faces):
+    for i, name in enumerate(faces.names):
+        text = f"2\n{30 + i % 3} 50\n{60 + i % 3} 50\n"
+        (folder / name).with_suffix(".tem").write_text(text)
+    code, _, _ = run("align", folder, "-o", out, "--points", folder)
+    assert code == 0
+    shifts = [float(row["x_0"]) for row in table(out)]
+    expected = np.array([i % 3 for i in range(40)], float)
+    np.testing.assert_allclose(shifts, expected - expected.mean(), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--max-scale", "9"), "--max-scale must be a number from 1 to 4"),
+        (("--crop", "big"), "must be a height and a width, such as 112,92"),
+        (("--transform", "warp"), "--transform must be 'similarity' or 'affine'"),
+    ],
+)
+def test_wrong_options_are_told(run, folder, out, options, message):
+    code, _, errors = run("align", folder, "-o", out, *options)
+    assert code == 2
+    assert message in errors
+    assert not out.exists()
+
+
+def test_results_are_not_written_over_or_among_the_faces(run, folder, out):
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    code, _, errors = run("align", folder, "-o", out)
+    assert code == 1
+    assert "choose another folder" in errors
+    assert run("align", folder, "-o", folder / "aligned")[0] == 1
