@@ -184,7 +184,8 @@ def as_nobody(root, work):
     """Run Python as a user without rights; return the JSON that it prints."""
     drop = "if os.getuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     # imported before: nobody may not be allowed to read the environment either
-    start = "import heapq, json, os, sys\nimport numpy\nimport PIL.PngImagePlugin\nimport PIL.Image\n"
+    start = "import heapq, json, os, sys\nimport numpy\n"
+    start += "import PIL.PngImagePlugin\nimport PIL.Image\n"
     start += "from napari_latent_faces import read_faces\n"
     start += "import PIL.PpmImagePlugin, PIL.BmpImagePlugin, PIL.GifImagePlugin\n"
     start += "import PIL.JpegImagePlugin, PIL.WebPImagePlugin\n"
