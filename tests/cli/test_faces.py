@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_latent_faces.cli.commands import main
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.reading import read_faces
+from tests.pictures import encoded, make
+from tests.pictures import face as drawn
 
 
 @pytest.fixture
@@ -212,3 +215,15 @@ class TestMend:
         code, _, errors = run("mend", saved, faces_folder, "-o", out)
         assert code == 2
         assert "--mask" in errors
+
+
+def test_what_a_warning_advises_can_be_typed(tmp_path, capsys):
+    folder = make(tmp_path / "faces", {"1.png": drawn(), "2.png": encoded(drawn(), "png")[:60]})
+    assert (
+        main(["fit", str(tmp_path), "-k", "1", "-o", str(tmp_path / "../out"), "--lazy"]) == 0
+    )
+    advice = capsys.readouterr().err
+    assert "--no-lazy" in advice
+    assert "lazy=" not in advice
+    assert main(["info", str(folder), "--no-lazy"]) == 0
+    assert "1 face read, 1 skipped" in capsys.readouterr().out

@@ -110,10 +110,12 @@ def chosen(parameters: type[Any], namespace: argparse.Namespace) -> Any:
 def spelled(message: str, *parameters: type[Any]) -> str:
     """Return a message of the library with fields spelled as options.
 
-    A field is known by its place: at the start of the message, or before ``=``.
+    A field is known by its place: at the start of the message, or before ``=``; what is
+    switched off (``lazy=False``) has an option of its own (``--no-lazy``).
     """
     names = "|".join(declared.name for each in parameters for declared in fields(each))
     pattern = rf"^({names})\b(?!=)|\b({names})(?:=True\b|(?==))"
+    message = re.sub(rf"\b({names})=False\b", lambda found: option(f"no_{found[1]}"), message)
     return re.sub(pattern, lambda found: option(found[1] or found[2]), message)
 
 
