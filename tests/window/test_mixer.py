@@ -69,6 +69,8 @@ def test_faces_are_generated_saved_as_pictures_and_as_recipes(
     mixer.random.generate_button.click()
     qtbot.waitUntil(lambda: not mixer._desk.is_making)
     qtbot.mouseClick(mixer.keep_button, Qt.MouseButton.LeftButton)
+    assert viewer.layers["generated faces [drawn]"].ndim == 2  # all at once
+    qtbot.mouseClick(mixer.on_slider, Qt.MouseButton.LeftButton)
     generated = viewer.layers["generated faces [drawn]"]
     assert len(generated.data) == 5
     viewer.dims.set_point(0, 2)
