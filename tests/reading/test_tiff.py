@@ -98,3 +98,15 @@ def test_a_single_picture_is_no_stack(tmp_path):
         path = make(tmp_path, {name: face()}) / name
         with pytest.raises(NoFacesError, match=f"{path} is a single picture: open the folder"):
             read_faces(path)
+
+
+def test_white_that_is_0_is_white_in_compressed_ones_too(tmp_path):
+    """Which Pillow decodes: it must not be inverted twice."""
+    content = bytearray(encoded(255 - BYTES, "tif", compression="tiff_lzw"))
+    [start] = struct.unpack_from("<I", content, 4)
+    [n_tags] = struct.unpack_from("<H", content, start)
+    places = range(start + 2, start + 2 + 12 * n_tags, 12)
+    tags = {struct.unpack_from("<H", content, place)[0]: place for place in places}
+    struct.pack_into("<H", content, tags[262] + 8, 0)  # photometric: white is 0
+    (tmp_path / "face.tif").write_bytes(content)
+    np.testing.assert_array_equal(read_faces(tmp_path).images[0], BYTES)
