@@ -803,8 +803,8 @@ def _steps(
     bases, most, is_strange = _learnt(learning, ladder)
     transforms[chosen] = learning.transforms
     is_misfit = np.zeros(n, bool)
-    is_misfit[chosen] = is_strange & ~placed[chosen]
-    placed[chosen] = True
+    # those that are strange to the model may only have lost their way while it was learnt
+    placed[chosen] |= ~is_strange
     others = np.flatnonzero(~placed)
     for faces in work.blocks(others):
         transforms[faces], unexplained = work.bring(faces, bases)

@@ -213,21 +213,29 @@ def as_pictures(images: Any, shape: tuple[int, ...]) -> Any:
 
 
 def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
-    """Return a stack with the names and subjects that a layer knows, as far as they fit.
+    """Return a stack with the names and more that a layer knows, as far as they fit.
 
     Parameters
     ----------
     stack : FaceStack
         The pictures.
     metadata : mapping
-        May hold `names` and `subjects`; without names that fit, the stack stays as it is.
+        May hold `names`, `subjects`, `transforms` and `corner`; without names that fit, the
+        stack stays as it is.
     """
     names, subjects = metadata.get("names"), metadata.get("subjects")
     if names is None or len(names) != len(stack):
         return stack
     if subjects is not None:
         subjects = tuple(subjects) if len(subjects) == len(stack) else None
-    return replace(stack, names=tuple(names), subjects=subjects)
+    known: dict[str, Any] = {"names": tuple(names), "subjects": subjects}
+    transforms = metadata.get("transforms")
+    if transforms is not None and np.shape(transforms) == (len(stack), 3, 3):
+        known |= {
+            "transforms": np.asarray(transforms),
+            "corner": metadata.get("corner", (0, 0)),
+        }
+    return replace(stack, **known)
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

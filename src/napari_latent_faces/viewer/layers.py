@@ -214,6 +214,8 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
             "source": stack.source,
         },
     }
+    if stack.transforms is not None:
+        kwargs["metadata"] |= {"transforms": stack.transforms, "corner": stack.corner}
     if _is_colour(stack.picture_shape):
         kwargs["rgb"] = True
     else:
