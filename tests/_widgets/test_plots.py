@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtGui import QImage
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QImage, QMouseEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_latent_faces.viewer.panels.plots import CurvesPlot
 from tests._widgets.test_pictures import bits
@@ -64,10 +64,17 @@ def test_the_mouse_is_followed_until_it_leaves(plot, qtbot):
     seen = []
     plot.hovered.connect(seen.append)
 
-    steps = itertools.cycle((QPoint(0, 0), QPoint(1, 0)))
-
-    def reached(k):  # moves to the same place, or that follow at once, are left out
-        qtbot.mouseMove(plot.viewport(), plot.point(k).toPoint() + next(steps))
+    def reached(k):  # moves that follow at once are left out
+        place = QPointF(plot.point(k))
+        move = QMouseEvent(
+            QEvent.Type.MouseMove,
+            place,
+            plot.viewport().mapToGlobal(place),
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(plot.viewport(), move)
         return plot.hovered_k == k
 
     for k in (2, 20):
