@@ -221,6 +221,21 @@ def test_a_lazy_stack_stays_lazy_and_gives_the_same_faces(faces, result):
     )
 
 
+def test_pictures_that_only_slice_are_enough(faces, result):
+    class Sliced:
+        shape, dtype, ndim = faces.images.shape, faces.images.dtype, 3
+
+        def __len__(self):
+            return len(faces.images)
+
+        def __getitem__(self, key):
+            return faces.images[key]
+
+    moved = align_faces(FaceStack(Sliced(), faces.names), size=SIZE)
+    assert moved.is_lazy
+    np.testing.assert_array_equal(np.asarray(moved.images[150]), result.images[150])
+
+
 def test_colour_is_moved_as_grey_is(faces, result):
     grey = faces.images
     colour = align_faces(np.stack([grey, grey, grey], -1), size=SIZE)

@@ -6,14 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_latent_faces.aligning import (
-        Alignment,
-        AlignStep,
-        align_faces,
-        align_to,
-        iter_align,
-        oval_mask,
-    )
+    from napari_latent_faces.aligning import align_faces, align_to, iter_align, oval_mask
+    from napari_latent_faces.aligning.alignment import Alignment, AlignStep
     from napari_latent_faces.choosing.choice import KChoice
     from napari_latent_faces.choosing.search import choose_k, iter_choose_k
     from napari_latent_faces.comparing import compare_models, match_components
@@ -74,8 +68,8 @@ __all__ = [
 # Importing the package costs nothing: each name is loaded when it is first used.
 _HOMES = {
     "AlignOptions": "options",
-    "AlignStep": "aligning",
-    "Alignment": "aligning",
+    "AlignStep": "aligning.alignment",
+    "Alignment": "aligning.alignment",
     "align_faces": "aligning",
     "align_to": "aligning",
     "iter_align": "aligning",

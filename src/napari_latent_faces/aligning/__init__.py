@@ -1,0 +1,310 @@
+"""Faces moved, turned and scaled onto one another, by a model of them all or by points."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_latent_faces.aligning.alignment import Alignment, AlignStep, common_box
+from napari_latent_faces.aligning.learning import (
+    COARSE_RANK,
+    Learning,
+    iter_learn,
+    ladder,
+    learnt,
+)
+from napari_latent_faces.aligning.levels import Level, Work, centred, unmoved
+from napari_latent_faces.aligning.pictures import BLOCK, reduced, warp
+from napari_latent_faces.aligning.procrustes import onto_points, points_of_faces
+from napari_latent_faces.options import AlignOptions
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread
+from napari_latent_faces.solvers.multilevel import iter_multilevel
+from napari_latent_faces.stack import FaceStack, as_stack
+from napari_latent_faces.steps import drain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.model import LatentFaces
+
+    Box = tuple[int, int, int, int]  # top, left, height, width
+    Aligning = Generator[AlignStep, None, Alignment]
+
+__all__ = ["AlignStep", "Alignment", "align_faces", "align_to", "iter_align", "oval_mask"]
+
+_LEARNT_FROM = 2000  # faces that the model is learnt from; the others are brought onto it
+_MEASURED = 1000  # faces that errors are told of
+_FRAME = 0.82  # share of height and width that the model sees, unless there is a size
+_STRANGE_TO_MODEL = 0.85
+
+
+def align_faces(
+    images: Any,
+    points: Any = None,
+    options: AlignOptions | None = None,
+    *,
+    progress: Callable[[AlignStep], object] | None = None,
+    **changes: Any,
+) -> FaceStack:
+    """Move, turn and scale faces so that they lie on one another.
+
+    Without points, each face is brought onto its own reconstruction by a model of all
+    faces, which is learnt from them as they lie: first of few components, so that it is
+    too blurred to know where single faces lie, then of more. It needs no landmarks and
+    works for any stack of similar pictures.
+
+    Parameters
+    ----------
+    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
+        The faces, in memory or lazy.
+    points : array of shape (m, 3) or (n, k, 2), optional
+        The same two or more points on each face: rows (face, y, x), such as the data of a
+        Points layer, or (y, x) for each face, such as `read_points` gives. Faces
+        that have none, or NaN, are brought onto a model of those that have.
+    options : AlignOptions, optional
+        How far faces may move, and what to keep of them.
+    progress : callable, optional
+        Called with each `AlignStep`.
+    **changes
+        Single options by name: ``n_components=20``, ``size=None``,
+        ``transform="similarity"``, ``max_shift=0.15``, ``max_rotation=20``,
+        ``max_scale=1.25``, ``random_state=42``.
+
+    Returns
+    -------
+    FaceStack
+        With `transforms`, of shape (n, 3, 3): each takes (y, x, 1) of the aligned picture,
+        in pixels of the whole picture before cropping, to (y, x, 1) of the original. Their
+        mean is the identity. Faces that do not look like the others stay where they are;
+        `report` names them.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two faces, the size is none, or the points do not fit.
+
+    Notes
+    -----
+    The model is congealing (Learned-Miller 2006) with a low-rank model in place of the
+    mean, as in RASL (Peng et al. 2012). The steps are Gauss-Newton's in the inverse
+    compositional form (Baker & Matthews 2004): only the gradient of the reconstruction
+    counts. That of the picture would draw it towards its own smooth parts, which are
+    the easiest to reconstruct.
+
+    References
+    ----------
+    Learned-Miller, E. G. (2006). Data driven image models through continuous joint
+    alignment. doi:10.1109/TPAMI.2006.34
+
+    Peng, Y., Ganesh, A., Wright, J., Xu, W. & Ma, Y. (2012). RASL: robust alignment by
+    sparse and low-rank decomposition. doi:10.1109/TPAMI.2011.282
+
+    Baker, S. & Matthews, I. (2004). Lucas-Kanade 20 years on: a unifying framework.
+    doi:10.1023/B:VISI.0000011205.11775.fd
+
+    Examples
+    --------
+    >>> from napari_latent_faces import sample_faces
+    >>> aligned = align_faces(sample_faces(10, 4), size=(92, 76))
+    >>> aligned.shape, aligned.transforms.shape
+    ((40, 92, 76), (40, 3, 3))
+    """
+    return drain(iter_align(images, points, options, **changes), progress).apply(images)
+
+
+def iter_align(
+    images: Any, points: Any = None, options: AlignOptions | None = None, **changes: Any
+) -> Aligning:
+    """Align faces step by step; close the generator to cancel.
+
+    Parameters
+    ----------
+    images, points, options, **changes
+        As in `align_faces`.
+
+    Yields
+    ------
+    AlignStep
+        Many a second.
+
+    Returns
+    -------
+    Alignment
+        The value of ``StopIteration``; its `apply` makes the aligned stack.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `align_faces` does, before the first step.
+    """
+    options = replace(options or AlignOptions(), **changes)
+    stack = as_stack(images)
+    if len(stack) < 2:
+        raise ValueError(f"Aligning needs at least two faces, got {len(stack)}.")
+    box = _middle(stack.size, options.size)
+    spots = None if points is None else points_of_faces(points, len(stack))
+    return on_one_blas_thread(_steps(Work(stack, box, options), spots, options))
+
+
+def align_to(
+    model: LatentFaces, images: Any, options: AlignOptions | None = None, **changes: Any
+) -> FaceStack:
+    """Bring other faces onto a model of aligned faces, for example before encoding them.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        A model of faces that were aligned.
+    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
+        The faces; where they are larger than the model's, their middle part is aligned.
+    options, **changes
+        How far faces may move, as in `align_faces`; the model has its own size and components.
+
+    Returns
+    -------
+    FaceStack
+        Pictures of the model's size, with `transforms`. `report` names those that do not
+        look like the model's faces and stayed where they were.
+
+    Raises
+    ------
+    ValueError
+        If the pictures are smaller than the model's.
+    """
+    stack = as_stack(images)
+    h, w = model.components.shape[1:3]
+    box = _middle(stack.size, (h, w))
+    options = replace(options or AlignOptions(), **changes)
+    work = Work(stack, box, options)
+    components = model.components.astype(np.float32)
+    if components.ndim == 4:
+        components = components.mean(-1)
+    # as large as they are on average, so that the coarse levels know what matters
+    size = np.sqrt((np.asarray(model.weights, np.float64) ** 2).mean(0))
+    components *= size.astype(np.float32)[:, None, None]
+    with one_blas_thread():
+        bases = []
+        for level in work.levels:
+            place = Level((0, 0, h, w), level.factor, options.transform)
+            small = reduced(components, level.factor)
+            rows, _ = warp(small, unmoved(len(small)), place.grid)
+            rows -= rows.mean(1, keepdims=True)
+            kept = len(rows) if level is work.levels[-1] else COARSE_RANK
+            bases.append(np.linalg.svd(rows, full_matrices=False)[2][:kept])
+        transforms = unmoved(len(stack))
+        misfits: list[int] = []
+        for faces in work.blocks(np.arange(len(stack))):
+            transforms[faces], unexplained = work.bring(faces, bases)
+            misfits += faces[unexplained > _STRANGE_TO_MODEL].tolist()
+    transforms[misfits] = np.eye(3)
+    return Alignment(transforms, box, tuple(misfits)).apply(stack)
+
+
+def oval_mask(shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Mark the corners around an upright oval, which faces seldom reach.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the pictures.
+
+    Returns
+    -------
+    bool array of shape (h, w)
+        True outside: give it to a fit as its `mask`.
+    """
+    y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in shape[:2])
+    outside: NDArray[np.bool_] = y[:, None] ** 2 + x**2 > 1
+    return outside
+
+
+def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
+    """Return the middle part of a picture: of some size, or without its margin."""
+    if size is None:
+        size = (round(_FRAME * whole[0]), round(_FRAME * whole[1]))
+    h, w = size
+    if not (1 <= h <= whole[0] and 1 <= w <= whole[1]):
+        raise ValueError(
+            f"A size of {w} x {h} pixels does not fit into pictures of {whole[1]} x "
+            f"{whole[0]}: read larger pictures, or choose a smaller size."
+        )
+    if min(size) < 8:
+        raise ValueError(f"{w} x {h} pixels are too few to align faces by.")
+    return (whole[0] - h) // 2, (whole[1] - w) // 2, h, w
+
+
+def _steps(
+    work: Work,
+    spots: NDArray[np.float64] | None,
+    options: AlignOptions,
+) -> Aligning:
+    n, seed, n_components = len(work.stack), options.random_state, options.n_components
+    if spots is None:
+        transforms, placed = unmoved(n), np.zeros(n, bool)
+        chosen = np.arange(n)
+    else:
+        transforms, placed = onto_points(spots, options.transform)
+        chosen = np.flatnonzero(placed)
+    if len(chosen) > _LEARNT_FROM:
+        drawn = np.random.default_rng(seed).choice(chosen, _LEARNT_FROM, replace=False)
+        chosen = np.sort(drawn)
+    learning = Learning(work, chosen, seed)
+    # a face must not have a component of its own
+    rungs = ladder(len(work.levels), max(1, min(n_components, len(chosen) // 5)))
+    until = 0.9 * min(1.0, 0.2 + 0.8 * len(chosen) / n)  # of all the work
+    if spots is None:
+        yield from iter_learn(learning, rungs, until)
+    else:
+        learning.transforms = transforms[chosen]
+    bases, most, is_strange = learnt(learning, rungs)
+    transforms[chosen] = learning.transforms
+    is_misfit = np.zeros(n, bool)
+    # those that are strange to the model may only have lost their way while it was learnt
+    placed[chosen] |= ~is_strange
+    others = np.flatnonzero(~placed)
+    for faces in work.blocks(others):
+        transforms[faces], unexplained = work.bring(faces, bases)
+        is_misfit[faces] = unexplained > most
+        share = until + (0.9 - until) * (faces[-1] + 1) / n
+        yield AlignStep(share, "Aligning the other faces", learning.mean)
+    transforms[is_misfit] = np.eye(3)
+    transforms = centred(transforms, ~is_misfit)
+    learning.transforms = transforms[chosen]
+    yield AlignStep(0.95, "Measuring", learning.mean)
+    error, sharpness = _measured(learning, n_components, seed)
+    box = work.box if options.size else common_box(transforms, work.stack.size)
+    misfits = tuple(np.flatnonzero(is_misfit).tolist())
+    return Alignment(transforms, box, misfits, error, sharpness, n_components)
+
+
+def _measured(
+    learning: Learning, n_components: int, seed: int | None
+) -> tuple[tuple[float, float], float]:
+    """Return the errors of NMF before and after, and how much sharper the mean face is."""
+    level, pictures = learning.work.levels[-1], learning.pictures[-1][:_MEASURED]
+    k = min(n_components, len(pictures) - 1)
+    errors, sharpness = [], []
+    for transforms in (unmoved(len(pictures)), learning.transforms[: len(pictures)]):
+        inner = level.on_level(transforms)
+        rows = np.concatenate(
+            [
+                warp(pictures[i : i + BLOCK], inner[i : i + BLOCK], level.grid)[0]
+                for i in range(0, len(pictures), BLOCK)
+            ]
+        )
+        faces = rows.reshape(-1, *level.shape)
+        slopes = np.hypot(*np.gradient(faces.mean(0)))
+        sharpness.append(float(slopes.var()))
+        if rows.min() < 0 or not rows.any() or k < 1:
+            errors.append(math.nan)
+            continue
+        names = tuple(map(str, range(len(faces))))
+        params = NMFParams(n_components=k, random_state=seed or 0)
+        errors.append(drain(iter_multilevel(FaceStack(faces, names), params)).error)
+    return (errors[0], errors[1]), sharpness[1] / sharpness[0] if sharpness[0] else math.nan
