@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.steps import drain
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def iter_pair_most_alike(
     of_first, of_second, cosines
         As in `pair_most_alike`, as the value of ``StopIteration``.
     """
-    from scipy.optimize import linear_sum_assignment
+    with importing():
+        from scipy.optimize import linear_sum_assignment
 
     cosines = yield from _cosines(first, second)
     if is_signed:

@@ -13,7 +13,12 @@ import numpy as np
 from napari_latent_faces.computed import LazyReconstruction, LazyStack, crop
 from napari_latent_faces.masks import PixelMask, marked_faces, split_mask
 from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
-from napari_latent_faces.solvers.blocks import FaceBlocks, Workers, face_errors, one_blas_thread
+from napari_latent_faces.solvers.blocks import (
+    FaceBlocks,
+    Workers,
+    face_errors,
+    on_one_blas_thread,
+)
 from napari_latent_faces.solvers.masked import VisibleParts, same_masks
 from napari_latent_faces.stack import (
     as_pixels,
@@ -108,6 +113,9 @@ class StackCoder:
 
     def run(self, *, measure: bool = True) -> Generator[int, None, None]:
         """Work on all blocks; yield how many faces are done."""
+        return on_one_blas_thread(self._run(measure=measure))
+
+    def _run(self, *, measure: bool) -> Generator[int, None, None]:
 
         def work(faces: slice) -> list[tuple[int, VisibleParts]]:
             hidden, pixels = self._read(faces)
@@ -117,7 +125,7 @@ class StackCoder:
             return known
 
         rows = self._blocks.rows
-        with one_blas_thread(), Workers() as workers:
+        with Workers() as workers:
             for faces, known in zip(rows, workers.each(work, rows), strict=True):
                 for count, parts in known:
                     for component in parts.lost:

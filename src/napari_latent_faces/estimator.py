@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
 from napari_latent_faces.fitting import iter_solve
+from napari_latent_faces.solvers.blocks import one_blas_thread
 from napari_latent_faces.solvers.nnls import solve_nnls
 from napari_latent_faces.steps import drain
 
@@ -194,8 +195,9 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         check_is_fitted(self)
         pixels = self._checked(X, reset=False)
-        Q, R = np.linalg.qr(self.components_.T.astype(np.float64))
-        return solve_nnls(R, pixels @ Q).astype(pixels.dtype)
+        with one_blas_thread():
+            Q, R = np.linalg.qr(self.components_.T.astype(np.float64))
+            return solve_nnls(R, pixels @ Q).astype(pixels.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Build pictures from weights.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
+from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.stack import FaceStack, ReadReport
 
 __all__ = ["read_lfw_subset", "read_olivetti", "sample_faces"]
@@ -113,7 +114,8 @@ def read_olivetti(*, download: bool = True) -> FaceStack:
     OSError
         If they cannot be downloaded.
     """
-    from sklearn.datasets import fetch_olivetti_faces
+    with importing():
+        from sklearn.datasets import fetch_olivetti_faces
 
     try:
         bunch = fetch_olivetti_faces(download_if_missing=download, n_retries=1)

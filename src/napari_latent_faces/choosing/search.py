@@ -25,7 +25,7 @@ from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.options import ChoiceOptions
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.solvers.blocks import one_blas_thread, processors
+from napari_latent_faces.solvers.blocks import on_one_blas_thread, processors
 from napari_latent_faces.solvers.memory import needed
 from napari_latent_faces.stack import FaceStack, as_stack
 from napari_latent_faces.steps import drain, relayed
@@ -220,7 +220,7 @@ def iter_choose_k(
     params = replace(params or NMFParams(), **changes)
     if params.random_state is None:
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
-    return _Search(as_stack(images), ks, params, options).run()
+    return on_one_blas_thread(_Search(as_stack(images), ks, params, options).run())
 
 
 def choose_k(
@@ -328,8 +328,7 @@ class _Search:
             stack = yield from self._read()
             pool = ThreadPoolExecutor(self._side_by_side(stack), "choose-k")
             try:
-                with one_blas_thread():
-                    yield from self._measure_all(stack, pool)
+                yield from self._measure_all(stack, pool)
             finally:
                 self._is_over.set()
                 pool.shutdown(cancel_futures=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.mixing.mix import as_weights, some_rows
+from napari_latent_faces.solvers.blocks import importing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +115,8 @@ class WeightSampler:
         centre: NDArray[np.float64] | None,
         strength: float,
     ) -> NDArray[np.float64]:
-        from scipy.special import ndtr, ndtri
+        with importing():
+            from scipy.special import ndtr, ndtri
 
         z = rng.standard_normal((n, len(self._used))) @ self._factor.T
         if centre is not None:
@@ -145,7 +147,8 @@ def _copula_factor(
     weights: NDArray[np.float64], zeros: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return F, (k, k): weights made of ``z @ F.T`` have the rank correlations of these."""
-    from scipy.special import ndtr
+    with importing():
+        from scipy.special import ndtr
 
     n, k = weights.shape
     wanted = _correlations(np.stack([_mean_ranks(each) for each in weights.T], axis=1))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HANDOVER",
-    "IMPORT_LOCK",
     "SHARES",
     "Block",
     "Crew",
@@ -40,6 +39,7 @@ __all__ = [
     "block_bytes",
     "cut",
     "face_errors",
+    "importing",
     "norm",
     "on_one_blas_thread",
     "one_blas_thread",
@@ -297,8 +297,18 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-IMPORT_LOCK = threading.RLock()
-"""Held while SciPy or scikit-learn may be imported first, which fails in two threads."""
+_IMPORT_LOCK = threading.RLock()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import SciPy or scikit-learn: one thread at a time, as first imports at once can fail.
+
+    SciPy brings a BLAS of its own, which is limited at once where BLAS is.
+    """
+    with _IMPORT_LOCK:
+        yield
+    _BLAS_LIMIT.limit_loaded()
 
 
 class _BlasLimit:
@@ -307,45 +317,53 @@ class _BlasLimit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
-        self._limit: Any = None
-        self._controllers: dict[bool, Any] = {}
+        self._n_modules = 0  # that were imported when `_libraries` were looked for
+        self._libraries: list[Any] = []
+        self._before: dict[str, int] = {}  # threads of each library that is limited
 
     def enter(self) -> None:
         with self._lock:
-            if self._users == 0:
-                controller = self._controller()
-                self._release(controller)
-                self._limit = controller.limit(limits=1, user_api="blas")
-                self._release(controller)
+            self._limit()
             self._users += 1
 
     def leave(self) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                self._limit.restore_original_limits()
-                self._release(self._controller())
+                for library in self._libraries:
+                    if library.filepath in self._before:
+                        _set_threads(library, self._before.pop(library.filepath))
 
-    def _controller(self) -> Any:
-        """Return a controller of all BLAS that are loaded: SciPy has one of its own."""
-        has_scipy = "scipy.linalg" in sys.modules
-        if has_scipy not in self._controllers:
+    def limit_loaded(self) -> None:
+        """Limit what has been loaded since, if anyone asks for the limit."""
+        with self._lock:
+            if self._users:
+                self._limit()
+
+    def _limit(self) -> None:
+        if self._n_modules != len(sys.modules):  # else no library can have come
             from threadpoolctl import ThreadpoolController
 
-            self._controllers[has_scipy] = ThreadpoolController()
-        return self._controllers[has_scipy]
+            self._n_modules = len(sys.modules)
+            self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        for library in self._libraries:
+            if library.filepath not in self._before:
+                self._before[library.filepath] = library.num_threads
+                _set_threads(library, 1)
 
-    @staticmethod
-    def _release(controller: Any) -> None:
-        """Let any thread set the limit next.
 
-        Recent releases of threadpoolctl ignore all threads but the first that set a limit of
-        OpenBLAS; here a lock and a count see to it that threads do not fight over it.
-        """
-        for library in controller.lib_controllers:
-            release = getattr(library, "clear_controlling_thread", None)
-            if release is not None:
-                release(force=True)
+def _set_threads(library: Any, threads: int) -> None:
+    """Set the threads of a BLAS, whichever thread asks.
+
+    threadpoolctl 3.8 ignores all threads but the first that set a limit of OpenBLAS, so that
+    they do not fight over it: here a lock and a count see to that.
+    """
+    release = getattr(library, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+    library.set_num_threads(threads)
+    if release is not None:
+        release(force=True)
 
 
 _BLAS_LIMIT = _BlasLimit()
@@ -494,7 +512,7 @@ def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss
     C. Fevotte, J. Idier: Algorithms for nonnegative matrix factorization with the
     beta-divergence. Neural Computation 23 (2011), doi:10.1162/NECO_a_00168.
     """
-    with IMPORT_LOCK:
+    with importing():
         from scipy.special import kl_div
 
     total = 0.0

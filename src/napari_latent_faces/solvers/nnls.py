@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_latent_faces.solvers.blocks import IMPORT_LOCK, cut
+from napari_latent_faces.solvers.blocks import cut, importing
 from napari_latent_faces.solvers.kernel import sweep
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def kkt_violations(R: Array, B: Array, W: Array) -> Array:
 
 def _solve_units(A: Array, B: Array) -> Array:
     """Solve for unit columns and unit right-hand sides."""
-    with IMPORT_LOCK:
+    with importing():
         from scipy.optimize import nnls
 
     G, C = A.T @ A, B @ A

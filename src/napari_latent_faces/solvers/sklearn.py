@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.solvers.blocks import (
-    IMPORT_LOCK,
     face_errors,
+    importing,
     norm,
     relative_error,
     root_divergence,
@@ -144,7 +144,7 @@ def _iterates(
     Factors
         At least once, the last one converged or at ``max_iter`` iterations.
     """
-    with IMPORT_LOCK:
+    with importing():
         from sklearn.decomposition import non_negative_factorization
 
     if start is None:
@@ -258,7 +258,7 @@ def iter_dictionary(rows: Rows, params: DictionaryParams) -> Solving:
     Factors
         The last ones.
     """
-    with IMPORT_LOCK:
+    with importing():
         from sklearn.decomposition import MiniBatchDictionaryLearning
 
     rows.check_differences()
@@ -275,7 +275,7 @@ def iter_dictionary(rows: Rows, params: DictionaryParams) -> Solving:
 
 def iter_minibatch_nmf(rows: Rows, params: MiniBatchNMFParams) -> Solving:
     """Learn non-negative components; parameters and steps as in `iter_dictionary`."""
-    with IMPORT_LOCK:
+    with importing():
         from sklearn.decomposition import MiniBatchNMF
 
     size = _batch_size(params, rows)
@@ -290,7 +290,7 @@ def iter_minibatch_nmf(rows: Rows, params: MiniBatchNMFParams) -> Solving:
 
 def iter_kmeans(rows: Rows, params: KMeansParams) -> Solving:
     """Find the means of groups of faces; parameters and steps as in `iter_dictionary`."""
-    with IMPORT_LOCK:
+    with importing():
         from sklearn.cluster import MiniBatchKMeans
 
     learner = MiniBatchKMeans(
@@ -414,7 +414,7 @@ def iter_ica(rows: Rows, params: ICAParams) -> Solving:
     ValueError
         If there are more components than directions in which the faces differ.
     """
-    with IMPORT_LOCK:
+    with importing():
         from sklearn.decomposition import fastica
 
     plane = yield from _axes(rows, params, "auto")
@@ -440,7 +440,7 @@ def iter_ica(rows: Rows, params: ICAParams) -> Solving:
 
 def _axes(rows: Rows, params: PCAParams | ICAParams, solver: str) -> Solving:
     """Return the principal axes."""
-    with IMPORT_LOCK:
+    with importing():
         from sklearn.decomposition import PCA
 
     most = min(rows.n - 1, rows.p)
@@ -460,7 +460,7 @@ def _axes(rows: Rows, params: PCAParams | ICAParams, solver: str) -> Solving:
 
 
 def _incremental_axes(rows: Rows, params: PCAParams | ICAParams) -> Solving:
-    with IMPORT_LOCK:
+    with importing():
         from sklearn.decomposition import IncrementalPCA
 
     pca = IncrementalPCA(params.n_components)
