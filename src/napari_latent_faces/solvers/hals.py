@@ -27,6 +27,8 @@ __all__ = ["Descent", "Penalties", "cut_columns"]
 # wait for one another between the calls.
 _COLUMNS = (3072, 6144)
 _FIRST_SWEEPS = 8  # of both factors, when a level begins
+_MANY = 128  # components
+_MANY_SWEEPS = 5  # of many components: fewer products are needed for the same loss
 _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
@@ -303,7 +305,7 @@ class Descent:
         if is_guess and not falls:
             self.loss = np.inf  # known to rounding only: the next step is judged by itself
             return
-        self.sweeps = SWEEPS
+        self.sweeps = SWEEPS if len(self.H) < _MANY else _MANY_SWEEPS
         if falls or self.W is self._W_before:  # a plain step rises by rounding only
             # towards an error of 0, each loss may be but a part of the one before for ever
             little = self.loss - loss <= self.tol * max(loss, _FINE * self.norm**0.5)
@@ -371,13 +373,16 @@ def _ridge(G: NDArray[Any], l2: float) -> NDArray[Any]:
     return G + np.float32(l2) * np.eye(len(G), dtype=np.float32) if l2 else G
 
 
-def _gram(F: Array) -> NDArray[np.float64]:
+def _gram(F: NDArray[Any]) -> NDArray[np.float64]:
     """Multiply the rows of a factor with one another, so that the loss can be told from them.
 
-    In float32, 1e-6 of the squared norm would be lost, more than some iterations gain.
+    In float32, a sum is known to 1e-7, which is more than some iterations gain. Of many
+    components, the errors cancel out: 1e-9 of the loss's sum is left.
     """
-    wide = F.astype(np.float64)
-    return wide @ wide.T
+    if len(F) < _MANY:
+        F = F.astype(np.float64)
+    products: NDArray[np.float64] = (F @ F.T).astype(np.float64, copy=False)
+    return products
 
 
 def _inner(A: Array, B: Array) -> float:
