@@ -92,6 +92,7 @@ _HOMES = {
     "choose_k": "choosing.search",
     "compare_models": "comparing",
     "sample_faces": "samples",
+    "draw_faces": "samples",  # deprecated
     "fit": "fitting",
     "iter_choose_k": "choosing.search",
     "iter_fit": "fitting",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.resources import as_file, files
 
 from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.stack import FaceStack, ReadReport
 
-__all__ = ["read_lfw_subset", "read_olivetti", "sample_faces"]
+__all__ = ["draw_faces", "read_lfw_subset", "read_olivetti", "sample_faces"]
 
 _REMEDY = (
     "Check the network connection and try again, or open faces of your own with "
@@ -64,6 +65,22 @@ def sample_faces(
         ReadReport(n_read=len(chosen)),
         "sample faces",
     )
+
+
+def draw_faces(
+    n_subjects: int = 40,
+    n_pictures: int = 10,
+    *,
+    shape: tuple[int, int] = (112, 92),
+    random_state: int = 42,  # noqa: ARG001
+) -> FaceStack:
+    """Return `sample_faces`, as they were called when they were drawn each time."""
+    warnings.warn(
+        "draw_faces has become sample_faces, whose pictures are always the same.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return sample_faces(min(n_subjects, 40), min(n_pictures, 10), shape=shape)
 
 
 def read_lfw_subset() -> FaceStack:
