@@ -42,14 +42,14 @@ def test_without_faces_it_says_where_to_get_some(widget):
     assert "Open Sample" in widget.status.value
 
 
-def test_only_stacks_of_grey_pictures_are_offered(widget, viewer, faces, stack):
+def test_only_stacks_of_pictures_are_offered(widget, viewer, faces, stack):
     viewer.add_image(np.zeros((8, 8)), name="flat")
-    viewer.add_image(np.zeros((5, 8, 8, 3)), rgb=True, name="colour")
+    colour = viewer.add_image(np.zeros((5, 8, 8, 3)), rgb=True, name="colour")
     viewer.add_image(np.zeros((2, 5, 8, 8)), name="four")
     viewer.add_labels(np.zeros((5, 8, 8), int), name="labels")
     viewer.add_image(np.zeros((5, 8, 8)), name="result", metadata={ROLE_KEY: "residual"})
     other = viewer.add_image(np.zeros((5, 8, 8)), name="another plugin's")
-    assert widget.faces.choices == (faces, other)
+    assert widget.faces.choices == (faces, colour, other)
     assert widget.fit_button.enabled
     assert not widget.status.value
 

@@ -10,7 +10,8 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from superqt.utils import WorkerBase
 
-from napari_latent_faces.export import as_python
+from napari_latent_faces.export import as_python, export_model
+from napari_latent_faces.files import CONTENTS
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import METHODS, PCAParams
@@ -161,7 +162,7 @@ class TestActions:
         assert widget.actions.export_button.text == "Cancel export"
         qtbot.waitUntil(lambda: not widget.actions.is_exporting)
         assert {path.name for path in tmp_path.iterdir()} == {
-            "model.npz", "components", "components.png", "mean.png", "weights.csv"
+            "model.npz", "components", "components.png", "mean.png", "weights.csv", CONTENTS
         }  # fmt: skip
         assert LatentFaces.load(tmp_path / "model.npz").params == PCAParams(n_components=3)
         assert widget.status.value == f"Written to {tmp_path}."
@@ -194,15 +195,16 @@ class TestActions:
             asked.append(args[-1])
             return getattr(QMessageBox.StandardButton, answer)
 
-        model.save(tmp_path / "model.npz")
-        before = (tmp_path / "model.npz").read_bytes()
-        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+        folder = tmp_path / "out"
+        export_model(model, folder)
+        before = (folder / "model.npz").read_bytes()
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
         monkeypatch.setattr(QMessageBox, "question", question)
         fit_by(widget, qtbot, "pca")
         widget.actions.export_button.native.click()
         qtbot.waitUntil(lambda: not widget.actions.is_exporting)
         assert "earlier export" in asked[0]
-        changed = (tmp_path / "model.npz").read_bytes() != before
+        changed = (folder / "model.npz").read_bytes() != before
         assert changed == (answer == "Yes")
 
     def test_no_folder_is_no_export(self, widget, qtbot, monkeypatch):
@@ -218,7 +220,7 @@ class TestActions:
         (tmp_path / "weights.csv").write_text("mine")
         fit_by(widget, qtbot, "pca")
         widget.actions.export_button.native.click()
-        assert "weights.csv is not part of an earlier export" in told[0]
+        assert "holds other files" in told[0]
         assert (tmp_path / "weights.csv").read_text() == "mine"
 
     def test_a_full_disk_is_told(self, widget, qtbot, tmp_path, monkeypatch):

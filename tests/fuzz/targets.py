@@ -83,6 +83,16 @@ def a_signed_model() -> LatentFaces:
     )
 
 
+def a_colour_model() -> LatentFaces:
+    """Return a model in colour, with a mask, made without a fit."""
+    model, rng = a_model(), np.random.default_rng(2)
+    return replace(
+        model,
+        components=rng.random((2, 4, 3, 3), np.float32),
+        mask=rng.random((4, 3)) < 0.2,
+    )
+
+
 # -- pictures --------------------------------------------------------------------
 
 

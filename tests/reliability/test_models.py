@@ -15,7 +15,7 @@ import pytest
 
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.model_file import FORMAT_VERSION, ModelFileError, is_model_file
-from tests.fuzz.targets import a_model, a_signed_model, assert_sound
+from tests.fuzz.targets import a_colour_model, a_model, a_signed_model, assert_sound
 from tests.reliability.measured import measured
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -271,10 +271,11 @@ def test_memory_is_that_of_the_file(forge, case):
 def test_files_of_every_version_keep_loading(version):
     """One file of each format version is kept, as the package of its time wrote it."""
     back = LatentFaces.load(GOLDEN / f"model-{version}.npz")
-    model = a_model() if version == 1 else a_signed_model()
+    model = (a_model, a_signed_model, a_colour_model)[version - 1]()
     np.testing.assert_array_equal(back.components, model.components)
     np.testing.assert_array_equal(back.weights, model.weights)
     assert back.provenance == model.provenance
     assert (back.error, back.scale) == (model.error, model.scale)
     assert back.params == model.params
     np.testing.assert_array_equal(back.mean, model.mean)
+    np.testing.assert_array_equal(back.mask, model.mask)

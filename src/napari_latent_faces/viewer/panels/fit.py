@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QSizePolicy
 from superqt import QCollapsible
 
 from napari_latent_faces.export import as_python, check_export, iter_export
-from napari_latent_faces.model_file import is_model_file
+from napari_latent_faces.files import CONTENTS
 from napari_latent_faces.params import METHODS
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.stack import harmless_lines
@@ -139,7 +139,7 @@ class ResultActions(Container[Widget]):
         self._export.start()
 
     def _may_replace(self, folder: Path) -> bool:
-        if not is_model_file(folder / "model.npz"):
+        if not (folder / CONTENTS).is_file():
             return True
         question = f"{folder} holds an earlier export. Replace it?"
         buttons = QMessageBox.StandardButton
