@@ -250,9 +250,10 @@ def test_only_small_arrays_cross(client, lazy, monkeypatch):
     small = 4 * k * p + 16 * k * k + 2000  # a matrix of float32, a Gram matrix, the rest
     assert max(fetched) <= small
     crossed = received(client) - before
-    assert crossed
-    assert max(crossed) <= small
     steps.close()
+    assert crossed
+    large = sum(count for size, count in crossed.items() if size > small)
+    assert large <= 6  # in five passes: the scheduler may move each of six shares once
 
 
 def test_a_long_iteration_lets_its_caller_look_in(client, lazy, monkeypatch):
@@ -404,3 +405,46 @@ def test_a_cluster_reads_lazily(fit_command, capsys):
     with pytest.raises(SystemExit):
         main([*fit_command, "--scheduler", "tcp://127.0.0.1:8786", "--no-lazy"])
     assert "--no-lazy" in capsys.readouterr().err
+
+
+@pytest.fixture
+def own_cluster():
+    """Return a cluster that a test may kill: one worker, which its nanny starts again."""
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=True, threads_per_worker=1, dashboard_address=":0"
+        ) as found,
+        distributed.Client(found) as client,
+    ):
+        client.wait_for_workers(1, timeout=PATIENCE)
+        yield client
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_fit_goes_on_when_all_workers_were_lost_and_others_have_come(own_cluster, lazy):
+    steps = iter_fit(lazy, client=own_cluster, **PARAMS)
+    on_full_pictures(steps, 2)
+    for worker in own_cluster.cluster.workers.values():
+        os.kill(worker.pid, signal.SIGKILL)
+    _, model = drain(steps)
+    assert_same(model, fit(lazy, client=None, **PARAMS))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_fit_gives_up_when_no_worker_comes_back(own_cluster, lazy):
+    import dask
+
+    steps = iter_fit(lazy, client=own_cluster, **PARAMS)
+    on_full_pictures(steps, 2)
+    own_cluster.cluster.scale(0)
+    with (
+        dask.config.set({"latent-faces.wait-for-workers": 0.5}),
+        pytest.raises(ConnectionError, match=r"no workers for 0\.5 s: start some"),
+    ):
+        drain(steps)
+
+
+def test_colour_is_fitted_on_a_cluster(client, images):
+    colour = np.stack([images, images[:, ::-1], images[:, :, ::-1]], axis=-1)
+    lazy = da.from_array(colour, chunks=(16, -1, -1, -1))
+    assert_same(fit(lazy, client=client, **PARAMS), fit(colour, **PARAMS))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import sys
+import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
@@ -280,6 +281,9 @@ def added(parts: list[Any]) -> Any:
 # Passes after which weights are copied to a second worker: a lost worker costs its share of
 # so many passes, and the copies a small part of the time of one.
 _COPY_EVERY = 5
+_WAIT = 60.0  # seconds for workers to come back
+
+_LOG = logging.getLogger(__name__)
 
 
 class Cluster:
@@ -289,20 +293,21 @@ class Cluster:
     ----------
     client : distributed.Client
         Connected to the cluster.
-    images : dask array of shape (n, h, w)
+    images : dask array of shape (n, h, w) or (n, h, w, 3)
         The pictures. The workers read them, and keep them in their own type.
     """
 
     def __init__(self, client: Any, images: Any) -> None:
         self.client = client
         self.address = client.scheduler.address
-        self.n, h, w = images.shape
-        self.p = h * w
+        self.n, self.p = len(images), math.prod(images.shape[1:])
         self.shares = into_shares(FaceBlocks(images, budget=0).rows)
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
-        self.homes: list[str] = []
-        self.find_homes()
+        if not self._asked(self.client.nthreads):
+            raise ConnectionError(
+                f"The scheduler {self.address} has no workers: start some (dask worker)."
+            )
         self.pixels = self._read(images)
         self.copies = Copies(client)
 
@@ -322,45 +327,20 @@ class Cluster:
         ]
         return float(max(self.results(self.start(self.tasks(jobs)))))
 
-    def find_homes(self) -> None:
-        """Choose a worker for each share, the same for neighbours: sums stay short.
-
-        A share stays where it is as long as its worker lives, those of a lost worker
-        go to the others.
-        """
-        workers = sorted(self._asked(self.client.nthreads))
-        if not workers:
-            raise ConnectionError(
-                f"The scheduler {self.address} has no workers: start some (dask worker)."
-            )
-        n = len(self.shares)
-        fresh = [workers[i * len(workers) // n] for i in range(n)]
-        homes = self.homes or fresh
-        self.homes = [
-            home if home in workers else new for home, new in zip(homes, fresh, strict=True)
-        ]
-
     def _read(self, images: Any) -> list[Any]:
-        futures: list[Any] = []
-        for home, group in groupby(zip(self.homes, self.shares, strict=True), itemgetter(0)):
-            pictures = [images[share.place] for _, share in group]
-            futures += self.client.compute(pictures, workers=[home], allow_other_workers=True)
+        pictures = [images[share.place] for share in self.shares]
+        futures: list[Any] = self.client.compute(pictures)
         self._live.update(futures)
         return futures
 
     def tasks(self, jobs: Sequence[Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
-        """Describe a task for each share, which begins with the share's pixels."""
-        import dask
+        """Describe a task for each share, which begins with the share's pixels.
 
-        found = []
+        The scheduler puts it where the pixels are. It is not bound to that worker: tasks
+        that are would wait for ever once all workers were lost and others have come.
+        """
         all_arguments = zip(self.pixels, *arguments, strict=True)
-        for home, job, each in zip(self.homes, jobs, all_arguments, strict=True):
-            # a wish: when the worker is lost, the next one takes over
-            with dask.annotate(  # type: ignore[attr-defined]
-                workers=[home], allow_other_workers=True
-            ):
-                found.append(task(job)(*each))
-        return found
+        return [task(job)(*each) for job, each in zip(jobs, all_arguments, strict=True)]
 
     def start(self, tasks: list[Any]) -> list[Any]:
         """Hand tasks to the scheduler; return their futures."""
@@ -386,15 +366,36 @@ class Cluster:
                 "The fit is over, and the weights of its steps are gone: those of the last "
                 "are in its model."
             )
+        alone = None  # since when there has been no worker
         while True:
             try:
                 self._asked(wait, futures, timeout=HANDOVER)
             except TimeoutError:
                 self._check_scheduler()
+                alone = self._check_workers(alone)
                 yield
             else:
                 results: list[Any] = self._asked(self.client.gather, futures)
                 return results
+
+    def _check_workers(self, alone: float | None) -> float | None:
+        """Return since when there has been no worker; say so, and at last give up."""
+        import dask
+
+        if self._asked(self.client.nthreads):
+            return None
+        now = time.monotonic()
+        if alone is None:
+            _LOG.warning("All workers of %s are lost: waiting for others.", self.address)
+            return now
+        limit = float(dask.config.get("latent-faces.wait-for-workers", _WAIT))
+        if now - alone > limit:
+            raise ConnectionError(
+                f"The scheduler {self.address} has had no workers for {limit:g} s: start some "
+                "(dask worker), and fit again. The setting latent-faces.wait-for-workers of "
+                "dask is the time to wait in seconds."
+            )
+        return alone
 
     def _asked(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Ask the scheduler something; say so if it is gone.
@@ -453,7 +454,6 @@ class ClusterCrew:
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
         """Leave the weights where they are made, and fetch the sum; see `Crew`."""
-        self.cluster.find_homes()
         pairs = self._tasks(advance_share, job, shared, weights)
         total, *new = self.cluster.start(
             [added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
