@@ -13,7 +13,7 @@ from benchmarks.apart import apart
 from benchmarks.page import seconds, table
 from benchmarks.setting import Skipped
 from napari_latent_faces.aligning import iter_align
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,15 +97,15 @@ def align(path: str, size: tuple[int, int] | None, still: str | None) -> dict:
         import dask.array
 
         images = dask.array.from_array(images, (64, -1, -1))
-    drain(iter_align(np.asarray(images[:30]), size=size))  # the imports
+    consume(iter_align(np.asarray(images[:30]), size=size))  # the imports
     began = time.perf_counter()
-    found = drain(iter_align(images, size=size))
+    found = consume(iter_align(images, size=size))
     found.apply(images)
     took = time.perf_counter() - began
     away = None
     if still is not None:
         known = _random_transforms(len(images))
-        before = drain(iter_align(np.load(still), size=size)).transforms
+        before = consume(iter_align(np.load(still), size=size)).transforms
         away = float(np.median(_away(found.transforms, np.linalg.inv(known) @ before)))
     return {
         "seconds": took,

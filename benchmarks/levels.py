@@ -15,7 +15,12 @@ from benchmarks.contestants import OURS, is_installed, without_compiled_sweeps
 from benchmarks.page import milliseconds, table
 from benchmarks.setting import Skipped
 from napari_latent_faces.fitting import iter_fit
-from napari_latent_faces.solvers.blocks import FaceBlocks, LocalCrew, Workers, one_blas_thread
+from napari_latent_faces.solvers.blocks import (
+    FaceBlocks,
+    LocalBackend,
+    Workers,
+    one_blas_thread,
+)
 from napari_latent_faces.solvers.hals import cut_columns
 from napari_latent_faces.solvers.kernel import sweep
 from napari_latent_faces.solvers.pyramid import halve
@@ -117,7 +122,7 @@ def measure(path: str, k: int, state: int, is_compiled: bool) -> dict[int, dict[
     with Workers() as workers, one_blas_thread():
         for level in range(max(found) + 1):
             blocks = FaceBlocks(images if level == 0 else pictures, 255 if level == 0 else 1)
-            found[level] |= _alone(LocalCrew(blocks, workers), k)
+            found[level] |= _alone(LocalBackend(blocks, workers), k)
             pictures = halve(pictures)
     return found
 
@@ -135,13 +140,13 @@ def _fitted(images: np.ndarray, k: int, state: int) -> dict[int, dict[str, float
     return found
 
 
-def _alone(crew: LocalCrew, k: int) -> dict[str, float]:
+def _alone(backend: LocalBackend, k: int) -> dict[str, float]:
     """Return what products and sweeps of one iteration take with nothing else around."""
     rng = np.random.default_rng(0)
-    H, W = (rng.random((k, length), np.float32) for length in (crew.p, crew.n))
-    first = crew.blocks.rows[0]  # the longest
-    C = H @ crew.blocks.read_as_is(first).T
-    WX = W[:, first] @ crew.blocks.read_as_is(first)
+    H, W = (rng.random((k, length), np.float32) for length in (backend.p, backend.n))
+    first = backend.blocks.rows[0]  # the longest
+    C = H @ backend.blocks.read_as_is(first).T
+    WX = W[:, first] @ backend.blocks.read_as_is(first)
 
     def products(block: Block, H: np.ndarray, W: np.ndarray) -> None:
         block.as_is @ H.T
@@ -154,13 +159,13 @@ def _alone(crew: LocalCrew, k: int) -> dict[str, float]:
         sweep(H[:, columns].copy(), G, WX[:, columns].copy())
 
     def sweeps() -> None:
-        list(crew.each(sweep_weights, H @ H.T, W))
+        list(backend.each(sweep_weights, H @ H.T, W))
         paint = partial(sweep_columns, G=W @ W.T)
-        list(crew.workers.each(paint, cut_columns(crew.p)))
+        list(backend.workers.each(paint, cut_columns(backend.p)))
 
     return {
-        "p": crew.p,
-        "products": _time(lambda: list(crew.each(products, H, W))),
+        "p": backend.p,
+        "products": _time(lambda: list(backend.each(products, H, W))),
         "sweeps": _time(sweeps),
     }
 

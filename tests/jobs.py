@@ -13,7 +13,7 @@ from tests.patience import PATIENCE
 class PatientBot(QtBot):
     """Waits for as long as a slow machine may take, whatever a test thinks it needs."""
 
-    def waitUntil(self, callback, *, timeout=0):  # noqa: N802 - pytest-qt's name
+    def waitUntil(self, callback, *, timeout=0):
         super().waitUntil(callback, timeout=max(timeout, PATIENCE * 1000))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def drain(steps, stop_after=None):
+def consume(steps, stop_after=None):
     """Return all steps and the value; after a number of steps, ask to stop."""
     seen, answer = [], None
     while True:

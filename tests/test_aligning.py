@@ -11,7 +11,7 @@ from scipy import ndimage
 from napari_latent_faces import FaceStack, fit, read_faces, sample_faces
 from napari_latent_faces.aligning import align_faces, align_to, iter_align, oval_mask
 from napari_latent_faces.samples import read_lfw_subset
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 SIZE = (92, 76)
 TOP, LEFT = 10, 8
@@ -56,7 +56,7 @@ def faces() -> FaceStack:
 
 @pytest.fixture(scope="module")
 def found(faces):
-    return drain(iter_align(faces, size=SIZE))
+    return consume(iter_align(faces, size=SIZE))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def sharpness(images):
 
 def test_known_transforms_are_undone(faces, found):
     known = similarities(len(faces), seed=1)
-    again = drain(iter_align(moved(faces.images, known), size=SIZE))
+    again = consume(iter_align(moved(faces.images, known), size=SIZE))
     expected = np.linalg.inv(known) @ found.transforms
     before = apart(found.transforms, expected)
     after = apart(again.transforms, expected)
@@ -85,7 +85,7 @@ def test_known_transforms_are_undone(faces, found):
 
 
 def test_aligned_faces_stay_where_they_are(aligned):
-    found = drain(iter_align(aligned, size=SIZE))
+    found = consume(iter_align(aligned, size=SIZE))
     assert np.median(apart(found.transforms, np.tile(np.eye(3), (len(aligned), 1, 1)))) < 0.5
 
 
@@ -115,7 +115,7 @@ def test_orl_comes_to_the_error_of_twice_as_many_components(data):
 def test_photographs_of_all_kinds_get_sharper():
     small = read_lfw_subset().images  # 25 x 25 pixels: bilinear steps would be all there is
     images = np.stack([ndimage.zoom(face, 3, order=3) for face in small]).clip(0)
-    found = drain(iter_align(images))
+    found = consume(iter_align(images))
     assert found.error[1] < 0.95 * found.error[0]
     assert found.sharpness > 1.1
     scales = np.sqrt(np.linalg.det(found.transforms[:, :2, :2]))
@@ -269,8 +269,8 @@ def test_affine_transforms_undo_shear(aligned):
     known[:, :2, :2] += rng.normal(0, 0.05, (len(aligned), 2, 2))
     known[:, :2, 2] = np.array([55.5, 45.5]) - known[:, :2, :2] @ [55.5, 45.5]
     images = moved(aligned, known)
-    affine = drain(iter_align(images, size=SIZE, transform="affine"))
-    similar = drain(iter_align(images, size=SIZE))
+    affine = consume(iter_align(images, size=SIZE, transform="affine"))
+    similar = consume(iter_align(images, size=SIZE))
     away = np.median(apart(affine.transforms, np.linalg.inv(known)))
     assert away < 0.7 * np.median(apart(similar.transforms, np.linalg.inv(known)))
     assert affine.error[1] < 0.97 * similar.error[1]
@@ -332,7 +332,7 @@ def test_faces_without_points_follow_those_that_have_some(aligned):
     known = similarities(len(aligned), seed=5)
     points = eyes(np.linalg.inv(known))
     points[::2] = np.nan
-    found = drain(iter_align(moved(aligned, known), points, size=SIZE))
+    found = consume(iter_align(moved(aligned, known), points, size=SIZE))
     away = apart(found.transforms, np.linalg.inv(known))
     assert away[1::2].max() < 0.1
     assert np.median(away[::2]) < 0.8

@@ -13,7 +13,7 @@ from napari_latent_faces.comparing import compare_models, iter_compare, match_co
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import PCAParams
-from tests.steps import drain
+from tests.steps import consume
 
 
 def made(components, params=None):
@@ -81,7 +81,7 @@ def test_steps_come_to_the_same_as_a_comparison_at_once(stack, model, monkeypatc
     pca = fit(stack, PCAParams(n_components=4))
     whole = compare_models(model, pca)
     monkeypatch.setattr(pairing, "_AT_A_TIME", 1)
-    steps, comparison = drain(iter_compare(model, pca))
+    steps, comparison = consume(iter_compare(model, pca))
     assert steps == [(done, 120) for done in range(121)]
     assert comparison.errors == whole.errors
     assert comparison.is_fair == whole.is_fair

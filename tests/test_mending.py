@@ -10,7 +10,7 @@ from napari_latent_faces.encoding import MendedFaces, iter_mend, mend
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.stack import FaceStack
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 from tests.test_encoding import SIZE, known, random_masks
 
 
@@ -69,7 +69,7 @@ def test_only_faces_with_a_mark_are_looked_at(stack, model, mask):
             seen.extend(np.arange(30)[key])
             return stack.images[key]
 
-    mended = drain(iter_mend(model, Watched(), masks))
+    mended = consume(iter_mend(model, Watched(), masks))
     assert mended.faces.tolist() == [3, 20]
     assert seen == [3, 20]
     expected = stack.images.copy()
@@ -78,14 +78,14 @@ def test_only_faces_with_a_mark_are_looked_at(stack, model, mask):
 
 
 def test_chosen_faces(stack, model, mask):
-    mended = drain(iter_mend(model, stack, mask, faces=[7]))
+    mended = consume(iter_mend(model, stack, mask, faces=[7]))
     changed = (np.asarray(mended) != stack.images).any(axis=(1, 2))
     assert np.flatnonzero(changed).tolist() == [7]
 
 
 def test_a_lazy_stack_is_filled_when_it_is_looked_at(stack, model, mask):
     lazy = FaceStack(dask.array.from_array(stack.images, (7, *SIZE)), stack.names)
-    mended = drain(iter_mend(model, lazy, mask))
+    mended = consume(iter_mend(model, lazy, mask))
     assert isinstance(mended, MendedFaces)
     whole = model.mend(stack, mask)
     for key in (3, slice(2, 9, 3), [1, 5], (4, 3), (slice(1, 4), slice(2, 7), 5), (..., 4)):
@@ -93,12 +93,12 @@ def test_a_lazy_stack_is_filled_when_it_is_looked_at(stack, model, mask):
 
 
 def test_mending_goes_on_where_it_ended(stack, model, mask):
-    first = drain(iter_mend(model, stack, mask, faces=[2]))
+    first = consume(iter_mend(model, stack, mask, faces=[2]))
     other = np.roll(mask, 4, axis=0)
-    second = drain(iter_mend(model, FaceStack(first, stack.names), other, faces=[9]))
+    second = consume(iter_mend(model, FaceStack(first, stack.names), other, faces=[9]))
     assert second.images is first
     np.testing.assert_array_equal(second[2], first[2])
-    again = drain(iter_mend(model, FaceStack(second, stack.names), mask, faces=[9]))
+    again = consume(iter_mend(model, FaceStack(second, stack.names), mask, faces=[9]))
     assert again.images is first  # what is not seen any more is let go
 
 

@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 from napari_latent_faces import comparing as pairing
 from napari_latent_faces.comparing import iter_pair_most_alike, pair_most_alike
-from tests.steps import drain
+from tests.steps import consume
 
 ROUNDING = 20  # last digits of the pictures' type
 
@@ -44,7 +44,7 @@ def in_one_product(first, second, is_signed):
 def test_steps_come_to_the_same_as_one_product(pixels, is_signed, dtype, at_a_time):
     first, second = drawn(is_signed, dtype)
     at_a_time(pixels)
-    steps, (of_first, of_second, cosines) = drain(
+    steps, (of_first, of_second, cosines) = consume(
         iter_pair_most_alike(first, second, is_signed=is_signed)
     )
     wanted = in_one_product(first, second, is_signed)
@@ -62,7 +62,7 @@ def test_steps_come_to_the_same_as_one_product(pixels, is_signed, dtype, at_a_ti
 def test_at_once_is_all_steps(at_a_time):
     first, second = drawn(is_signed=False)
     at_a_time(5)
-    _, wanted = drain(iter_pair_most_alike(first, second))
+    _, wanted = consume(iter_pair_most_alike(first, second))
     for found, each in zip(pair_most_alike(first, second), wanted, strict=True):
         np.testing.assert_array_equal(found, each)
 
@@ -70,7 +70,7 @@ def test_at_once_is_all_steps(at_a_time):
 def test_many_pictures_are_still_compared_a_pixel_at_a_time(monkeypatch):
     monkeypatch.setattr(pairing, "_AT_A_TIME", 1)  # less than the products of one pixel
     first, second = drawn(is_signed=False)
-    steps, _ = drain(iter_pair_most_alike(first, second))
+    steps, _ = consume(iter_pair_most_alike(first, second))
     assert [done for done, _ in steps] == list(range(97))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.solvers.blocks import importing
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -63,7 +63,7 @@ def pair_most_alike(
     H. W. Kuhn: The Hungarian method for the assignment problem. Naval Research Logistics
     Quarterly 2 (1955), doi:10.1002/nav.3800020109.
     """
-    return drain(iter_pair_most_alike(first, second, is_signed=is_signed))
+    return consume(iter_pair_most_alike(first, second, is_signed=is_signed))
 
 
 def iter_pair_most_alike(
@@ -200,7 +200,7 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     ValueError
         If the pictures of the models differ in size.
     """
-    return drain(_iter_match(a, b))
+    return consume(_iter_match(a, b))
 
 
 def _iter_match(a: LatentFaces, b: LatentFaces) -> Matched:
@@ -243,7 +243,7 @@ def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
     ValueError
         If the models are not of the same faces.
     """
-    return drain(iter_compare(a, b))
+    return consume(iter_compare(a, b))
 
 
 def iter_compare(a: LatentFaces, b: LatentFaces) -> Comparing:

@@ -29,7 +29,7 @@ from napari_latent_faces.stack import (
     pixel_blocks,
     unit_scale,
 )
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -446,7 +446,7 @@ def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
     the components (QR decomposition of the visible rows, shared by faces with the same mask),
     which leaves the solution as it is. Faces are read once, a block at a time.
     """
-    return drain(iter_encode(model, images, mask))
+    return consume(iter_encode(model, images, mask))
 
 
 def iter_encode(
@@ -477,7 +477,7 @@ def iter_encode(
 def find_weights(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
     """Find the weights alone, shape (m, k); see `encode`."""
     job = StackCoder(model, images, mask)
-    drain(job.run(measure=False))
+    consume(job.run(measure=False))
     return job.weights
 
 
@@ -507,7 +507,7 @@ def relative_errors(
         As `encode`, or if there are not as many weights as faces and components.
     """
     job = StackCoder(model, images, mask, weights)
-    drain(job.run())
+    consume(job.run())
     return job.errors()
 
 
@@ -583,7 +583,7 @@ def mend(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
     images, mask = split_mask(images, mask)
     if mask is None:
         raise ValueError("There is no mask: mark what is to be replaced (True or nonzero).")
-    return np.asarray(drain(iter_mend(model, images, mask)))
+    return np.asarray(consume(iter_mend(model, images, mask)))
 
 
 def iter_mend(

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 from napari_latent_faces.fitting import iter_solve
 from napari_latent_faces.solvers.blocks import one_blas_thread
 from napari_latent_faces.solvers.nnls import solve_nnls
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -142,7 +142,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         pictures = pixels.reshape(len(pixels), *self._picture_shape(pixels))
         parameters = self._parameters(len(pixels), pixels.shape[1], H)
         steps = iter_solve(pictures, start=self._start(W, H), **parameters)
-        model = drain(steps, self._tell if self.verbose else None)
+        model = consume(steps, self._tell if self.verbose else None)
         if model.provenance.stop_reason == "max_iter" and self.tol > 0:
             warnings.warn(
                 f"Not converged after {self.max_iter} iterations: raise max_iter, or tol if "

@@ -17,7 +17,7 @@ from napari_latent_faces.files import check_folder, writing_folder
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.solvers.factors import unit_maximum
 from napari_latent_faces.stack import as_pixels
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 from napari_latent_faces.tiles import montage
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def export_model(
     OSError
         If the files cannot be written.
     """
-    return drain(iter_export(model, folder, force=force))
+    return consume(iter_export(model, folder, force=force))
 
 
 def iter_export(

@@ -22,7 +22,7 @@ from napari_latent_faces.solvers.masked import iter_missing
 from napari_latent_faces.solvers.memory import check_memory
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import as_pictures, as_stack
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -252,7 +252,7 @@ def fit(
     ((2, 8, 8), (9, 2))
     """
     options = {"start": start, "mask": mask, "missing": missing, "shape": shape}
-    return drain(iter_fit(images, params, client=client, **options, **changes))
+    return consume(iter_fit(images, params, client=client, **options, **changes))
 
 
 def _steps(

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["drain", "relayed"]
+__all__ = ["consume", "relayed"]
 
 Step = TypeVar("Step")
 Other = TypeVar("Other")
 Result = TypeVar("Result")
 
 
-def drain(
+def consume(
     steps: Generator[Step, Any, Result], show: Callable[[Step], object] | None = None
 ) -> Result:
     """Run a generator to its end and return its value.

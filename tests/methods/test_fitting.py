@@ -24,7 +24,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers import rows
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
-from tests.steps import drain
+from tests.steps import consume
 
 OTHERS = [name for name in METHODS if name != "nmf"]
 QUICK = {
@@ -87,7 +87,7 @@ class TestEveryMethod:
             assert getattr(back, name) == getattr(model, name)
 
     def test_steps_lead_to_the_model(self, stack, params):
-        steps, model = drain(iter_fit(stack, params))
+        steps, model = consume(iter_fit(stack, params))
         assert steps[-1].error == model.error
         assert all(a.iteration <= b.iteration <= b.max_iter for a, b in pairwise(steps))
         for step in steps:
@@ -97,7 +97,7 @@ class TestEveryMethod:
         }
 
     def test_stop_keeps_what_was_reached(self, stack, params):
-        _, model = drain(iter_fit(stack, params), stop_after=1)
+        _, model = consume(iter_fit(stack, params), stop_after=1)
         assert model.provenance.n_iter <= 1 or params.method == "ica"
         assert model.error == pytest.approx(lost(stack, model), rel=1e-4)
 
@@ -164,7 +164,7 @@ class TestPCA:
 
     def test_in_blocks_it_is_nearly_as_good(self, stack):
         exact = fit(stack, PCAParams(n_components=3))
-        steps, model = drain(
+        steps, model = consume(
             iter_fit(stack, PCAParams(n_components=3, svd_solver="incremental"))
         )
         assert exact.error <= model.error * (1 + 1e-6)

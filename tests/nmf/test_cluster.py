@@ -18,11 +18,10 @@ from napari_latent_faces.cli.commands import main
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.solvers import blocks, cluster
-from napari_latent_faces.solvers import cluster as shares
 from napari_latent_faces.solvers import multilevel as levels
 from napari_latent_faces.solvers.cluster import chosen_client
 from napari_latent_faces.stack import as_stack
-from tests.nmf.test_fitting import drain
+from tests.nmf.test_fitting import consume
 from tests.nmf.test_multilevel import faces
 from tests.patience import PATIENCE
 
@@ -58,12 +57,12 @@ def client(local_cluster):
 
 
 @pytest.fixture(autouse=True)
-def small_shares(monkeypatch):
-    """Sample a few faces only; cut the stack in many blocks, and put three in a share."""
+def small_partitions(monkeypatch):
+    """Sample a few faces only; cut the stack in many blocks, and put three in a partition."""
     monkeypatch.setattr(levels, "_SAMPLE_FACES", 50)
     monkeypatch.setattr(levels, "_SAMPLE_VALUES", 1)
     monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
-    monkeypatch.setattr(shares, "_SHARES", 6)
+    monkeypatch.setattr(cluster, "_PARTITIONS", 6)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,7 @@ def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images
 
 
 def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
-    from napari_latent_faces.solvers.blocks import FaceBlocks, LocalCrew, Workers
+    from napari_latent_faces.solvers.blocks import FaceBlocks, LocalBackend, Workers
     from napari_latent_faces.solvers.hals import Descent, Penalties
 
     rng = np.random.default_rng(0)
@@ -113,14 +112,16 @@ def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
     norm = float(np.square(images / 255).sum())
     found = []
     with Workers(2) as workers, cluster.Cluster(client, lazy) as there:
-        for crew in (
-            LocalCrew(FaceBlocks(images, 255), workers),
-            cluster.ClusterCrew(there, 255),
+        for backend in (
+            LocalBackend(FaceBlocks(images, 255), workers),
+            cluster.ClusterBackend(there, 255),
         ):
-            cells = np.ones(crew.p, np.float32)
-            descent = Descent(crew, crew.hand_out(W), H, norm, workers, Penalties(), cells, 0)
+            cells = np.ones(backend.p, np.float32)
+            descent = Descent(
+                backend, backend.hand_out(W), H, norm, workers, Penalties(), cells, 0
+            )
             descent.revive()
-            found.append((crew.collect(descent.W), descent.H, descent.residual))
+            found.append((backend.collect(descent.W), descent.H, descent.residual))
     for here, away in zip(*found, strict=True):
         np.testing.assert_array_equal(here, away)
     assert np.count_nonzero(found[0][0][1]) == 1
@@ -141,7 +142,9 @@ class Made(SchedulerPlugin):
         self.times = Counter()
 
     def transition(self, key, start, finish, *_, **__):
-        if (start, finish) == ("processing", "memory") and str(key).startswith("advance_share"):
+        if (start, finish) == ("processing", "memory") and str(key).startswith(
+            "advance_partition"
+        ):
             self.times[key] += 1
 
 
@@ -187,12 +190,12 @@ def test_a_lost_worker_changes_nothing(client, lazy, made, copied, monkeypatch):
     assert set(made.values()) == {1}
     assert all(len(places) == 2 for places in client.who_has(copied).values())
     kill_one(client)
-    _, model = drain(steps)
+    _, model = consume(steps)
     np.testing.assert_array_equal(model.components, expected.components)
     np.testing.assert_array_equal(model.weights, expected.weights)
     assert model.error == expected.error
     # the copies are of the iteration before the last: it alone was made again, and the
-    # share that was under way
+    # partition that was under way
     assert 0 < sum(made.values()) - len(made) <= 2 * len(copied) / 2
 
 
@@ -205,7 +208,7 @@ def test_without_copies_weights_are_made_again_from_the_start(client, lazy, made
     on_full_pictures(steps, 4)
     shares = len(made) / 4
     kill_one(client)
-    _, model = drain(steps)
+    _, model = consume(steps)
     np.testing.assert_array_equal(model.weights, expected.weights)
     assert sum(made.values()) - len(made) > shares
 
@@ -253,12 +256,12 @@ def test_only_small_arrays_cross(client, lazy, monkeypatch):
     steps.close()
     assert crossed
     large = sum(count for size, count in crossed.items() if size > small)
-    assert large <= 6  # in five passes: the scheduler may move each of six shares once
+    assert large <= 6  # in five passes: the scheduler may move each of six partitions once
 
 
 def test_a_long_iteration_lets_its_caller_look_in(client, lazy, monkeypatch):
     monkeypatch.setattr(cluster, "HANDOVER", 0.001)
-    seen, _ = drain(iter_fit(lazy, **PARAMS))
+    seen, _ = consume(iter_fit(lazy, **PARAMS))
     times = Counter(step.iteration for step in seen if step.factors.level == 0)
     assert max(times.values()) > 1
     assert max(times) == PARAMS["max_iter"]
@@ -279,7 +282,7 @@ def test_a_closed_fit_leaves_no_futures(client, lazy):
 
 
 def test_stop_keeps_what_was_reached(client, lazy, images):
-    _, model = drain(iter_fit(lazy, **PARAMS), stop_after=3)
+    _, model = consume(iter_fit(lazy, **PARAMS), stop_after=3)
     assert model.provenance.stop_reason == "stopped"
     assert model.weights.shape == (N, 4)
     lost = np.linalg.norm(images - model.reconstruct()) / np.linalg.norm(images.astype(float))
@@ -351,7 +354,7 @@ def test_a_scheduler_that_goes_away_is_named(lazy):
             on_full_pictures(steps, 1)
             process.kill()
             with pytest.raises(ConnectionError, match=f"{address} is gone"):
-                drain(steps)
+                consume(steps)
 
 
 def test_without_a_client_a_lazy_stack_is_fitted_here(lazy):
@@ -426,7 +429,7 @@ def test_a_fit_goes_on_when_all_workers_were_lost_and_others_have_come(own_clust
     on_full_pictures(steps, 2)
     for worker in own_cluster.cluster.workers.values():
         os.kill(worker.pid, signal.SIGKILL)
-    _, model = drain(steps)
+    _, model = consume(steps)
     assert_same(model, fit(lazy, client=None, **PARAMS))
 
 
@@ -441,7 +444,7 @@ def test_a_fit_gives_up_when_no_worker_comes_back(own_cluster, lazy):
         dask.config.set({"latent-faces.wait-for-workers": 0.5}),
         pytest.raises(ConnectionError, match=r"no workers for 0\.5 s: start some"),
     ):
-        drain(steps)
+        consume(steps)
 
 
 def test_colour_is_fitted_on_a_cluster(client, images):

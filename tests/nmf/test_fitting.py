@@ -13,7 +13,7 @@ from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.stack import FaceStack
-from tests.steps import drain
+from tests.steps import consume
 
 
 def canonical(W, H, size):
@@ -43,7 +43,7 @@ def test_chunks_add_up_to_one_run_of_scikit_learn(pictures, options):
 
 
 def test_steps_tell_progress_error_and_components(stack):
-    steps, model = drain(iter_fit(stack, n_components=3, max_iter=60, tol=0))
+    steps, model = consume(iter_fit(stack, n_components=3, max_iter=60, tol=0))
     iterations = [step.iteration for step in steps]
     assert iterations == sorted(set(iterations))
     assert iterations[-1] == 60
@@ -61,7 +61,7 @@ def test_steps_tell_progress_error_and_components(stack):
 @pytest.mark.parametrize("solver", ["multilevel", "cd"])
 def test_stop_keeps_what_was_reached(stack, solver):
     fitting = iter_fit(stack, n_components=3, max_iter=500, tol=0, solver=solver)
-    steps, model = drain(fitting, stop_after=2)
+    steps, model = consume(fitting, stop_after=2)
     assert len(steps) == 2
     assert model.provenance.stop_reason == "stopped"
     assert model.provenance.n_iter == steps[-1].iteration < 500

@@ -8,7 +8,7 @@ import pytest
 
 from napari_latent_faces.fitting import fit, iter_fit
 from tests.pictures import needs_real_data, real_data
-from tests.steps import drain
+from tests.steps import consume
 
 pytestmark = pytest.mark.filterwarnings("ignore:Not converged")
 
@@ -76,7 +76,7 @@ def test_the_error_never_rises_from_guess_to_guess(faces, mask):
 @pytest.mark.parametrize("at", [2, 60])
 def test_a_stop_ends_it_whenever_it_is_asked_for(faces, mask, at):
     steps = iter_fit(faces, n_components=4, mask=mask, max_iter=80, tol=0)
-    seen, model = drain(steps, stop_after=at)
+    seen, model = consume(steps, stop_after=at)
     assert model.provenance.stop_reason == "stopped"
     assert model.provenance.n_iter < 80
     assert len(seen) <= at + 1

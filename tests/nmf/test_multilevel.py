@@ -17,7 +17,7 @@ from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.solvers.pyramid import depth
 from napari_latent_faces.stack import FaceStack, as_stack
 from tests.conftest import blobs
-from tests.nmf.test_fitting import drain
+from tests.nmf.test_fitting import consume
 
 STARTS = [None, "nndsvd", "nndsvda", "nndsvdar", "random"]
 
@@ -25,7 +25,7 @@ STARTS = [None, "nndsvd", "nndsvda", "nndsvdar", "random"]
 def solve(images, *, threads=2, **params):
     """Run the solver alone; return what it gave at each step, and at the end."""
     solving = iter_multilevel(as_stack(images), NMFParams(**params), threads)
-    return drain(solving)
+    return consume(solving)
 
 
 def lost(images, factors):
@@ -150,7 +150,7 @@ def test_few_iterations_still_end_with_full_pictures(max_iter):
 
 def test_stop_on_a_coarse_level_keeps_what_was_reached():
     images = faces(size=(61, 47))
-    steps, model = drain(iter_fit(images, n_components=4), stop_after=2)
+    steps, model = consume(iter_fit(images, n_components=4), stop_after=2)
     assert model.provenance.stop_reason == "stopped"
     assert model.components.shape == (4, 61, 47)
     rebuilt = model.reconstruct()
@@ -191,7 +191,7 @@ def test_coarse_levels_leave_iterations_for_the_full_pictures(k, max_iter):
 @pytest.mark.parametrize("size", [(12, 10), (61, 47)])
 def test_stop_on_a_sample_still_weighs_all_faces(small_samples, size):
     images = faces(200, size)
-    steps, end = drain(
+    steps, end = consume(
         iter_multilevel(as_stack(images), NMFParams(n_components=4)), stop_after=2
     )
     assert end.W.shape == (200, 4)
@@ -318,7 +318,7 @@ def test_blas_gets_its_threads_back():
     next(one)
     next(two)
     one.close()
-    drain(two)
+    consume(two)
     assert limits() == before
 
 

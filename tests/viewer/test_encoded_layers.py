@@ -6,7 +6,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_latent_faces.encoding import iter_mend
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 from napari_latent_faces.viewer.layers import (
     ENCODED,
     ENCODED_RESIDUAL,
@@ -55,7 +55,7 @@ def test_a_single_picture_is_flat(stack, model):
 def test_mended_faces_have_no_model(stack, model, faces):
     mask = np.zeros((12, 10), bool)
     mask[2] = True
-    mended = drain(iter_mend(model, stack, mask, faces=[3]))
+    mended = consume(iter_mend(model, stack, mask, faces=[3]))
     layer = Layer.create(*mended_layer(mended, stack, FacesView.of(faces)))
     assert MODEL_KEY not in layer.metadata
     assert layer.metadata["names"] == stack.names

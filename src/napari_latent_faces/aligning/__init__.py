@@ -24,7 +24,7 @@ from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import FaceStack, as_stack
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -115,7 +115,7 @@ def align_faces(
     >>> aligned.shape, aligned.transforms.shape
     ((40, 92, 76), (40, 3, 3))
     """
-    return drain(iter_align(images, points, options, **changes), progress).apply(images)
+    return consume(iter_align(images, points, options, **changes), progress).apply(images)
 
 
 def iter_align(
@@ -306,5 +306,5 @@ def _measured(
             continue
         names = tuple(map(str, range(len(faces))))
         params = NMFParams(n_components=k, random_state=seed or 0)
-        errors.append(drain(iter_multilevel(FaceStack(faces, names), params)).error)
+        errors.append(consume(iter_multilevel(FaceStack(faces, names), params)).error)
     return (errors[0], errors[1]), sharpness[1] / sharpness[0] if sharpness[0] else math.nan

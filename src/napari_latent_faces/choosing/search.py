@@ -1,4 +1,4 @@
-"""The search for k as a generator: every front end drains the same one."""
+"""The search for k as a generator: every front end runs the same one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.blocks import on_one_blas_thread, processors
 from napari_latent_faces.solvers.memory import needed
 from napari_latent_faces.stack import FaceStack, as_stack
-from napari_latent_faces.steps import drain, relayed
+from napari_latent_faces.steps import consume, relayed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -254,7 +254,7 @@ def choose_k(
     >>> choose_k(faces, [1, 2, 3, 4], n_starts=2).suggested
     3
     """
-    return drain(iter_choose_k(images, ks, params, **changes))
+    return consume(iter_choose_k(images, ks, params, **changes))
 
 
 class _StoppedError(Exception):

@@ -34,7 +34,7 @@ from napari_latent_faces.cli.parser import (
 )
 from napari_latent_faces.options import AlignOptions, ChoiceOptions, ReadOptions, parse_ks
 from napari_latent_faces.params import METHODS, NMFParams
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -193,7 +193,7 @@ def measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) ->
             show(step.done, step.total, step.doing)
 
         try:
-            return drain(iter_choose_k(faces, ks, **changes), show_step)
+            return consume(iter_choose_k(faces, ks, **changes), show_step)
         except KeyboardInterrupt:
             if not any(choices):  # the first steps come before the first measure
                 raise
@@ -224,7 +224,7 @@ def encode_faces(args: argparse.Namespace) -> None:
     model = load_model(args.model)
     mask = None if args.mask is None else read_mask(args.mask, model.size)
     faces = _faces(args, model)
-    encoding = _drain_faces("encoding", iter_encode(model, faces, mask), len(faces))
+    encoding = _consume_faces("encoding", iter_encode(model, faces, mask), len(faces))
     with progress("writing") as show:
         export_encoded(model, faces, encoding, args.out, force=args.force, progress=show)
     worst = int(encoding.errors.argmax())
@@ -251,7 +251,7 @@ def mend_faces(args: argparse.Namespace) -> None:
     model = load_model(args.model)
     mask = read_mask(args.mask, model.size)
     faces = _faces(args, model)
-    mended = _drain_faces("mending", iter_mend(model, faces, mask), len(faces))
+    mended = _consume_faces("mending", iter_mend(model, faces, mask), len(faces))
     errors = relative_errors(model, faces, mended.expected.weights, mask)
     with progress("writing") as show:
         export_mended(mended, faces, errors, args.out, force=args.force, progress=show)
@@ -276,10 +276,10 @@ def _report(faces: FaceStack) -> None:
         say(note)
 
 
-def _drain_faces(title: str, steps: Generator[int, None, Any], total: int) -> Any:
+def _consume_faces(title: str, steps: Generator[int, None, Any], total: int) -> Any:
     """Run the steps with progress; the result is the generator's return value."""
     with progress(f"{title} {total} faces") as show:
-        return drain(steps, lambda done: show(done, total))
+        return consume(steps, lambda done: show(done, total))
 
 
 # -- The command line: what it starts, how it fails, and fit, info and demo ------------
@@ -342,7 +342,7 @@ def _fit(args: argparse.Namespace) -> None:
         faces = read(args.folder, args)
         warn_of_skipped(faces, args.folder)
         mask = None if args.mask is None else read_mask(args.mask, faces.size)
-        model = _drain(faces, params, mask=mask, client=client)
+        model = _consume(faces, params, mask=mask, client=client)
     export_model(model, args.out, force=args.force)
     say(faces.report.summary())
     tell(
@@ -396,7 +396,7 @@ def _align(args: argparse.Namespace) -> None:
     points = None if args.points is None else read_points(args.points, faces)
     with progress(f"aligning {len(faces)} faces") as show:
         steps = iter_align(faces, points, options)
-        found = drain(steps, lambda step: show(round(100 * step.done), 100))
+        found = consume(steps, lambda step: show(round(100 * step.done), 100))
     aligned = found.apply(faces)
     with progress("writing") as show:
         export_aligned(aligned, found.misfits, args.out, force=args.force, progress=show)
@@ -517,7 +517,7 @@ def _connected(address: str) -> Any:
         ) from error
 
 
-def _drain(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
+def _consume(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
     """Fit with progress; the model is the generator's return value."""
     with progress(f"fitting {params.n_components} components") as show:
         from napari_latent_faces.fitting import iter_fit
@@ -525,7 +525,7 @@ def _drain(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
         def show_step(step: FitStep) -> None:
             show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
 
-        return drain(iter_fit(faces, params, **options), show_step)
+        return consume(iter_fit(faces, params, **options), show_step)
 
 
 # -- how it fails --------------------------------------------------------------

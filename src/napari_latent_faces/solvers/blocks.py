@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = [
     "HANDOVER",
     "SHARES",
+    "Backend",
     "Block",
-    "Crew",
     "FaceBlocks",
-    "LocalCrew",
+    "LocalBackend",
     "Serial",
     "Workers",
     "block_bytes",
@@ -562,7 +562,7 @@ class Block:
         return self.as_is if self.gain == 1 else self.as_is * self.gain
 
 
-class Crew(Protocol):
+class Backend(Protocol):
     """Works on the faces of a level, n of p pixels each, block by block."""
 
     @property
@@ -603,7 +603,7 @@ class Crew(Protocol):
         """
 
     def hand_out(self, W: Array) -> Weights:
-        """Return the weights in `W`, a component a row, where the crew wants them."""
+        """Return the weights in `W`, a component a row, where the backend wants them."""
 
     def repeat(self, column: Array) -> Weights:
         """Return the same weights, shape (k, 1), for each face."""
@@ -628,7 +628,7 @@ class _Workers(Protocol):
         """Yield the result of `job` for each item, in order."""
 
 
-class LocalCrew:
+class LocalBackend:
     """Threads of this process; weights are arrays of shape (k, n).
 
     Parameters
@@ -648,7 +648,7 @@ class LocalCrew:
     def each(
         self, job: Callable[..., Result], shared: Any, *weights: Array
     ) -> Iterator[Result]:
-        """Work on the blocks side by side; see `Crew`."""
+        """Work on the blocks side by side; see `Backend`."""
 
         def work(rows: slice) -> Result:
             place = slice(self.first + rows.start, self.first + rows.stop)
@@ -659,7 +659,7 @@ class LocalCrew:
         return self.workers.each(work, self.blocks.rows)
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: Array) -> Advance:
-        """Add up in the order of the blocks; see `Crew`."""
+        """Add up in the order of the blocks; see `Backend`."""
         W = np.empty_like(weights[0])
 
         def work(block: Block, shared: Any, *parts: Array) -> Any:
@@ -684,7 +684,7 @@ class LocalCrew:
         return W
 
     def repeat(self, column: Array) -> Array:
-        """Return the same weights for each face; see `Crew`."""
+        """Return the same weights for each face; see `Backend`."""
         return np.repeat(column, self.n, axis=1)
 
     def collect(self, weights: Array) -> Array:

@@ -19,12 +19,12 @@ import numpy as np
 from napari_latent_faces.solvers.blocks import (
     HANDOVER,
     FaceBlocks,
-    LocalCrew,
+    LocalBackend,
     Serial,
     one_blas_thread,
 )
 from napari_latent_faces.stack import peak
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cluster",
-    "ClusterCrew",
+    "ClusterBackend",
     "Copies",
-    "Share",
+    "Partition",
     "Way",
     "added",
-    "advance_share",
+    "advance_partition",
     "chosen_client",
-    "each_share",
-    "face_of_share",
-    "into_shares",
+    "each_partition",
+    "face_of_partition",
+    "into_partitions",
     "task",
 ]
 
@@ -154,13 +154,13 @@ class Copies:
                 self._client.amm.start()
 
 
-# -- A stack cut into shares, and the tasks of a cluster that work on them -------------
+# -- A stack cut into partitions, and the tasks of a cluster that work on them -------------
 
 Result = TypeVar("Result")
 
 # A task costs the scheduler about a millisecond, a block is some ten milliseconds' work.
-_SHARES = 64  # a stack is cut into so many before shares grow
-_SHARE_BLOCKS = 16  # the most blocks of a share: nobody can interrupt it
+_PARTITIONS = 64  # a stack is cut into so many before partitions grow
+_PARTITION_BLOCKS = 16  # the most blocks of a partition: nobody can interrupt it
 _SUMMANDS = 8  # that one task adds up
 
 
@@ -181,7 +181,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Share:
+class Partition:
     """Some blocks that follow one another.
 
     Parameters
@@ -189,64 +189,64 @@ class Share:
     place : slice
         Their faces in the stack.
     rows : list of slice
-        The faces of each block, counted within the share.
+        The faces of each block, counted within the partition.
     """
 
     place: slice
     rows: list[slice]
 
-    def crew(self, pixels: NDArray[Any], way: Way) -> LocalCrew:
-        """Return who works on the share, on the worker that holds it."""
+    def backend(self, pixels: NDArray[Any], way: Way) -> LocalBackend:
+        """Return who works on the partition, on the worker that holds it."""
         blocks = FaceBlocks(pixels, way.unit, rows=self.rows, hidden=way.hidden)
-        return LocalCrew(blocks, Serial(), self.place.start)
+        return LocalBackend(blocks, Serial(), self.place.start)
 
 
-def into_shares(blocks: list[slice]) -> list[Share]:
-    """Put blocks together; where shares begin depends on the stack alone."""
-    length = max(1, min(_SHARE_BLOCKS, len(blocks) // _SHARES))
-    shares = []
+def into_partitions(blocks: list[slice]) -> list[Partition]:
+    """Put blocks together; where partitions begin depends on the stack alone."""
+    length = max(1, min(_PARTITION_BLOCKS, len(blocks) // _PARTITIONS))
+    partitions = []
     for i in range(0, len(blocks), length):
         group = blocks[i : i + length]
         first = group[0].start
         rows = [slice(each.start - first, each.stop - first) for each in group]
-        shares.append(Share(slice(first, group[-1].stop), rows))
-    return shares
+        partitions.append(Partition(slice(first, group[-1].stop), rows))
+    return partitions
 
 
 # -- what workers do -----------------------------------------------------------
 
 
-def each_share(
+def each_partition(
     job: Callable[..., Result],
-    share: Share,
+    partition: Partition,
     pixels: NDArray[Any],
     common: tuple[Way, Any],
     *parts: Array,
 ) -> list[Result]:
-    """Do a job on each block of a share; see `Crew.each`."""
+    """Do a job on each block of a partition; see `Backend.each`."""
     way, shared = common
     with one_blas_thread():
-        return list(share.crew(pixels, way).each(job, shared, *parts))
+        return list(partition.backend(pixels, way).each(job, shared, *parts))
 
 
-def advance_share(
+def advance_partition(
     job: Callable[..., Any],
-    share: Share,
+    partition: Partition,
     pixels: NDArray[Any],
     common: tuple[Way, Any],
     *parts: Array,
 ) -> tuple[Array, Any]:
-    """Return new weights of a share, and the sum over its blocks; see `Crew.advance`."""
+    """Return new weights of a partition, and the sum over its blocks; see `Backend.advance`."""
     way, shared = common
     with one_blas_thread():
-        return drain(share.crew(pixels, way).advance(job, shared, *parts))
+        return consume(partition.backend(pixels, way).advance(job, shared, *parts))
 
 
-def face_of_share(
-    i: int, share: Share, pixels: NDArray[Any], way: Way, W: Array
+def face_of_partition(
+    i: int, partition: Partition, pixels: NDArray[Any], way: Way, W: Array
 ) -> tuple[Array, Array]:
-    """Return the pixels and the weights of a face, counted within its share."""
-    return share.crew(pixels, way).face(i, W)
+    """Return the pixels and the weights of a face, counted within its partition."""
+    return partition.backend(pixels, way).face(i, W)
 
 
 def _sum(parts: list[Any]) -> Any:
@@ -278,7 +278,7 @@ def added(parts: list[Any]) -> Any:
 # -- Fitting on more than one machine, with `dask.distributed` -------------------------
 
 
-# Passes after which weights are copied to a second worker: a lost worker costs its share of
+# Passes after which weights are copied to a second worker: a lost worker costs its partition of
 # so many passes, and the copies a small part of the time of one.
 _COPY_EVERY = 5
 _WAIT = 60.0  # seconds for workers to come back
@@ -301,7 +301,7 @@ class Cluster:
         self.client = client
         self.address = client.scheduler.address
         self.n, self.p = len(images), math.prod(images.shape[1:])
-        self.shares = into_shares(FaceBlocks(images, budget=0).rows)
+        self.partitions = into_partitions(FaceBlocks(images, budget=0).rows)
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
         if not self._asked(self.client.nthreads):
@@ -323,18 +323,18 @@ class Cluster:
     def peak(self, names: Sequence[str], mask: NDArray[np.bool_] | None = None) -> float:
         """Check all pixels; return the largest, or say which face has a bad one."""
         jobs = [
-            partial(peak, names=tuple(names[each.place]), mask=mask) for each in self.shares
+            partial(peak, names=tuple(names[each.place]), mask=mask) for each in self.partitions
         ]
         return float(max(self.results(self.start(self.tasks(jobs)))))
 
     def _read(self, images: Any) -> list[Any]:
-        pictures = [images[share.place] for share in self.shares]
+        pictures = [images[partition.place] for partition in self.partitions]
         futures: list[Any] = self.client.compute(pictures)
         self._live.update(futures)
         return futures
 
     def tasks(self, jobs: Sequence[Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
-        """Describe a task for each share, which begins with the share's pixels.
+        """Describe a task for each partition, which begins with the partition's pixels.
 
         The scheduler puts it where the pixels are. It is not bound to that worker: tasks
         that are would wait for ever once all workers were lost and others have come.
@@ -355,7 +355,7 @@ class Cluster:
 
     def results(self, futures: list[Any]) -> list[Any]:
         """Wait for results and fetch them."""
-        return drain(self.awaited(futures))
+        return consume(self.awaited(futures))
 
     def awaited(self, futures: list[Any]) -> Generator[None, None, list[Any]]:
         """Wait for results and fetch them; yield now and then."""
@@ -424,8 +424,8 @@ class Cluster:
             ) from error
 
 
-class ClusterCrew:
-    """The workers of a cluster; weights are futures, one for each share.
+class ClusterBackend:
+    """The workers of a cluster; weights are futures, one for each partition.
 
     Parameters
     ----------
@@ -447,14 +447,14 @@ class ClusterCrew:
     def each(
         self, job: Callable[..., Result], shared: Any, *weights: list[Any]
     ) -> Iterator[Result]:
-        """Fetch what all blocks give; see `Crew`."""
-        tasks = self._tasks(each_share, job, shared, weights)
+        """Fetch what all blocks give; see `Backend`."""
+        tasks = self._tasks(each_partition, job, shared, weights)
         for results in self.cluster.results(self.cluster.start(tasks)):
             yield from results
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
-        """Leave the weights where they are made, and fetch the sum; see `Crew`."""
-        pairs = self._tasks(advance_share, job, shared, weights)
+        """Leave the weights where they are made, and fetch the sum; see `Backend`."""
+        pairs = self._tasks(advance_partition, job, shared, weights)
         total, *new = self.cluster.start(
             [added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
         )
@@ -465,13 +465,16 @@ class ClusterCrew:
         return new, found
 
     def hand_out(self, W: Array) -> list[Any]:
-        """Send weights to the cluster; see `Crew`."""
-        parts = (W[:, share.place] for share in self.cluster.shares)
+        """Send weights to the cluster; see `Backend`."""
+        parts = (W[:, partition.place] for partition in self.cluster.partitions)
         return self.cluster.start([task(np.ascontiguousarray)(part) for part in parts])
 
     def repeat(self, column: Array) -> list[Any]:
-        """Make the same weights for each face, on the cluster; see `Crew`."""
-        sizes = (share.place.stop - share.place.start for share in self.cluster.shares)
+        """Make the same weights for each face, on the cluster; see `Backend`."""
+        sizes = (
+            partition.place.stop - partition.place.start
+            for partition in self.cluster.partitions
+        )
         return self.cluster.start([task(np.repeat)(column, n, axis=1) for n in sizes])
 
     def collect(self, weights: list[Any]) -> Array:
@@ -480,9 +483,9 @@ class ClusterCrew:
 
     def face(self, i: int, weights: list[Any]) -> tuple[Array, Array]:
         """Fetch the pixels and the weights of one face."""
-        at = next(at for at, each in enumerate(self.cluster.shares) if i < each.place.stop)
-        share = self.cluster.shares[at]
-        job = partial(face_of_share, i - share.place.start, share)
+        at = next(at for at, each in enumerate(self.cluster.partitions) if i < each.place.stop)
+        partition = self.cluster.partitions[at]
+        job = partial(face_of_partition, i - partition.place.start, partition)
         asked = task(job)(self.cluster.pixels[at], self._way, weights[at])
         found: tuple[Array, Array] = self.cluster.results(self.cluster.start([asked]))[0]
         return found
@@ -494,9 +497,9 @@ class ClusterCrew:
         shared: Any,
         weights: tuple[list[Any], ...],
     ) -> list[Any]:
-        """Describe the work on each share; what all share is a task, to be had again."""
-        shares = self.cluster.shares
-        jobs = [partial(work, job, share) for share in shares]
+        """Describe the work on each partition; what they share is a task, to be had again."""
+        partitions = self.cluster.partitions
+        jobs = [partial(work, job, partition) for partition in partitions]
         # a copy: the caller's may change before it is sent
-        common = [task(deepcopy((self._way, shared)))] * len(shares)
+        common = [task(deepcopy((self._way, shared)))] * len(partitions)
         return self.cluster.tasks(jobs, common, *weights)

@@ -59,7 +59,7 @@ class Factors:
     max_iter: int | None = None
 
     @cached_property
-    def W(self) -> NDArray[Any]:  # noqa: N802 - the name in the field
+    def W(self) -> NDArray[Any]:
         """The weights, shape (n, k)."""
         return self.weights() if callable(self.weights) else self.weights
 

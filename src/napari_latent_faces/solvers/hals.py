@@ -9,14 +9,14 @@ import numpy as np
 
 from napari_latent_faces.solvers.blocks import cut, row_squares
 from napari_latent_faces.solvers.kernel import SWEEPS, sweep
-from napari_latent_faces.steps import drain
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.solvers.blocks import Block, Crew, Weights, Workers
+    from napari_latent_faces.solvers.blocks import Backend, Block, Weights, Workers
 
     Array = NDArray[np.float32]
 
@@ -109,10 +109,10 @@ class _Found:
         return self
 
 
-def _weigh(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array, _Found]:
+def _update_W(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array, _Found]:
     """Find the weights of a block of faces, and what they add to the sums."""
     penalties = step.penalties
-    part = _ahead(now, before, step.beta)
+    part = _extrapolate(now, before, step.beta)
     # the products are smaller than the pixels; and this is faster than H @ pixels.T
     C = np.ascontiguousarray((block.as_is @ step.H.T).T)
     C *= block.gain
@@ -125,7 +125,7 @@ def _weigh(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array,
     return part, _Found(WX, _gram(part), size)
 
 
-def _lose(block: Block, H: Array, W: Array) -> NDArray[np.float64]:
+def _squared_errors(block: Block, H: Array, W: Array) -> NDArray[np.float64]:
     """Sum the squared differences of each face of a block."""
     lost = W.T @ H
     lost -= block.pixels()
@@ -144,7 +144,7 @@ def _restart(
     return W, 0
 
 
-def _ahead(now: Array, before: Array, beta: float, out: Array | None = None) -> Array:
+def _extrapolate(now: Array, before: Array, beta: float, out: Array | None = None) -> Array:
     """Return a part of a factor, moved on in the direction of its last change."""
     further = np.empty(now.shape, np.float32) if out is None else out
     if not beta:
@@ -165,10 +165,10 @@ class Descent:
 
     Parameters
     ----------
-    crew : Crew
+    backend : Backend
         Works on the faces of the level, n of p pixels.
     W : Weights
-        Weights to start from, as the crew keeps them. They are taken over.
+        Weights to start from, as the backend keeps them. They are taken over.
     H : array of shape (k, p), C order, float32
         Components to start from, taken over.
     norm : float
@@ -203,7 +203,7 @@ class Descent:
 
     def __init__(
         self,
-        crew: Crew,
+        backend: Backend,
         W: Weights,
         H: Array,
         norm: float,
@@ -212,13 +212,13 @@ class Descent:
         cells: Array,
         tol: float,
     ) -> None:
-        self.crew, self.workers, self.penalties = crew, workers, penalties
+        self.backend, self.workers, self.penalties = backend, workers, penalties
         self.norm, self.tol = norm, tol
         self.W = self._W_before = W
         self.H = self._H_before = H
         self._used = np.ones(len(H), bool)  # components that any face has a weight of
         self._cells = cells
-        self._columns = cut_columns(crew.p)
+        self._columns = cut_columns(backend.p)
         self._guess: Array | None = None  # components to try first
         self.residual = norm
         self.loss = np.inf
@@ -246,9 +246,9 @@ class Descent:
         guess, self._guess = self._guess, None
         H, G = self._step_ahead(beta) if guess is None else (guess, self._products(guess))
         step = _Step(H, G, beta, self.sweeps, self.penalties)
-        W, found = yield from self.crew.advance(_weigh, step, self.W, self._W_before)
+        W, found = yield from self.backend.advance(_update_W, step, self.W, self._W_before)
         sums = _Sums(found.WW, np.zeros(G.shape), size_W=found.size)
-        self._paint(H, found.WX, sums)
+        self._update_H(H, found.WX, sums)
         self._judge(W, H, sums, is_guess=guess is not None)
         if self.W is W:
             self._used = sums.WW.diagonal() > 0
@@ -260,7 +260,7 @@ class Descent:
 
         def job(columns: slice) -> NDArray[Any]:
             now, before = self.H[:, columns], self._H_before[:, columns]
-            part = _ahead(now, before, beta, out=H[:, columns])
+            part = _extrapolate(now, before, beta, out=H[:, columns])
             return part @ part.T
 
         parts = list(self.workers.each(job, self._columns))
@@ -272,7 +272,7 @@ class Descent:
         products: NDArray[Any] = np.sum(list(parts), axis=0)
         return products
 
-    def _paint(self, H: Array, WX: Array, sums: _Sums) -> None:
+    def _update_H(self, H: Array, WX: Array, sums: _Sums) -> None:
         """Improve the components in place; add what the loss needs of them to `sums`."""
         ridge = _ridge(sums.WW.astype(np.float32), self.penalties.l2_H)
 
@@ -340,7 +340,7 @@ class Descent:
         worst = np.argsort(-self._losses(self.W, H), kind="stable")
         restarts: dict[int, tuple[int, np.float32]] = {}
         for t, i in zip(dead.tolist(), worst[: len(dead)].tolist(), strict=True):
-            face, weights = self.crew.face(i, self.W)
+            face, weights = self.backend.face(i, self.W)
             weights[list(restarts)] = 0
             lack = np.maximum(face - weights @ H, 0)
             size = float(np.sqrt(lack @ lack))
@@ -351,7 +351,7 @@ class Descent:
             self.residual = max(0.0, self.residual - size**2)
         W = self.W
         if restarts:
-            W, _ = drain(self.crew.advance(_restart, restarts, W))
+            W, _ = consume(self.backend.advance(_restart, restarts, W))
             self._used[list(restarts)] = True
         self.loss = float(np.sqrt(self.residual))
         self.W = self._W_before = W
@@ -359,7 +359,7 @@ class Descent:
 
     def _losses(self, W: Weights, H: Array) -> NDArray[np.float64]:
         """Sum the squared differences of each face: shape (n,)."""
-        return np.concatenate(list(self.crew.each(_lose, H, W)))
+        return np.concatenate(list(self.backend.each(_squared_errors, H, W)))
 
 
 def cut_columns(p: int) -> list[slice]:

@@ -12,13 +12,13 @@ import numpy as np
 
 from napari_latent_faces.solvers.blocks import (
     FaceBlocks,
-    LocalCrew,
+    LocalBackend,
     Workers,
     face_errors,
     row_squares,
     squares,
 )
-from napari_latent_faces.solvers.cluster import Cluster, ClusterCrew
+from napari_latent_faces.solvers.cluster import Cluster, ClusterBackend
 from napari_latent_faces.solvers.factors import Factors, Solving, normalized
 from napari_latent_faces.solvers.hals import Descent, Penalties
 from napari_latent_faces.solvers.pyramid import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.params import NMFParams
-    from napari_latent_faces.solvers.blocks import Block, Crew, Weights
+    from napari_latent_faces.solvers.blocks import Backend, Block, Weights
     from napari_latent_faces.stack import FaceStack
 
     Array = NDArray[np.float32]
@@ -180,7 +180,7 @@ class Level:
     were halved, `cells` the square root of the number of visible pixels behind each.
     """
 
-    crew: Crew
+    backend: Backend
     norm: float
     offset: float
     level: int
@@ -218,7 +218,7 @@ class LevelReader:
 
     Parameters
     ----------
-    crew : Crew
+    backend : Backend
         Works on all faces.
     shape : tuple of int
         Shape of a full picture, (h, w) or (h, w, 3).
@@ -232,13 +232,13 @@ class LevelReader:
 
     def __init__(
         self,
-        crew: Crew,
+        backend: Backend,
         shape: tuple[int, ...],
         params: NMFParams,
         workers: Workers,
         mask: NDArray[np.bool_] | None,
     ) -> None:
-        self.crew, self.shape, self.params = crew, shape, params
+        self.backend, self.shape, self.params = backend, shape, params
         self.workers, self.mask = workers, mask
         self.depth = depth(shape, params.n_components)
 
@@ -255,7 +255,7 @@ class LevelReader:
         ValueError
             If all pixels are 0.
         """
-        n, top = self.crew.n, min(self.depth, 1)
+        n, top = self.backend.n, min(self.depth, 1)
         chosen = (
             np.empty(0, np.intp) if only_full else self._sample(shapes(self.shape, top)[-1])
         )
@@ -265,7 +265,7 @@ class LevelReader:
             raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
         levels = []
         if top or len(chosen) < n:
-            levels.append(Level(self.crew, whole, 0.0, 0, self.cells(0).reshape(-1)))
+            levels.append(Level(self.backend, whole, 0.0, 0, self.cells(0).reshape(-1)))
         if only_full:
             return levels
         sampled = float(norms[chosen].sum())
@@ -280,9 +280,9 @@ class LevelReader:
         """Return the squared norms of all faces, and the pictures of the chosen ones."""
         shape = shapes(survey.shape, int(survey.is_halved))[-1]
         sums = np.empty((len(survey.chosen), *shape), np.float32)
-        norms = np.empty(self.crew.n)
+        norms = np.empty(self.backend.n)
         face = picture = 0
-        for some_norms, pictures in self.crew.each(_look, survey):
+        for some_norms, pictures in self.backend.each(_look, survey):
             norms[face : face + len(some_norms)] = some_norms
             sums[picture : picture + len(pictures)] = pictures
             face += len(some_norms)
@@ -291,7 +291,7 @@ class LevelReader:
 
     def _sample(self, shape: tuple[int, ...]) -> NDArray[np.intp]:
         """Choose the faces of the levels that are held in memory, in order."""
-        n = self.crew.n
+        n = self.backend.n
         few = max(_SAMPLE_FACES, _SAMPLE_VALUES // math.prod(shape))
         few = max(few, 4 * self.params.n_components)
         if n <= few:
@@ -316,20 +316,20 @@ class LevelReader:
         Most of what can be learned from all of them, a few teach as well.
         """
         few = max(_FIRST_FACES, _FACES_EACH * self.params.n_components)
-        n = coarsest.crew.n
+        n = coarsest.backend.n
         if n < 2 * few:
             return []
-        assert isinstance(coarsest.crew, LocalCrew)
+        assert isinstance(coarsest.backend, LocalBackend)
         some = self._drawn(n, few)
-        pictures = coarsest.crew.blocks.images[some]
+        pictures = coarsest.backend.blocks.images[some]
         return [self._held(pictures, coarsest.level, coarsest.cells, float(norms[some].sum()))]
 
     def _held(self, pictures: Array, level: int, cells: Array, whole: float) -> Level:
         """Return a level of pictures in memory; `whole` is the norm of the full ones."""
         rows = pictures.reshape(len(pictures), -1)
         norm = squares(rows)
-        crew = LocalCrew(FaceBlocks(pictures), self.workers)
-        return Level(crew, norm, whole - norm, level, cells)
+        backend = LocalBackend(FaceBlocks(pictures), self.workers)
+        return Level(backend, norm, whole - norm, level, cells)
 
     def cells(self, level: int) -> Array:
         """Return the square root of how many visible pixels each of a level stands for."""
@@ -432,12 +432,12 @@ class _Fit:
         self.scale, unit = _units(stack, cluster, mask)
         self.gain = unit / self.scale
         hidden = None if self.hidden is None else np.flatnonzero(self.hidden)
-        self.crew: Crew
+        self.backend: Backend
         if cluster is None:
-            self.crew = LocalCrew(FaceBlocks(stack.images, unit, hidden=hidden), workers)
+            self.backend = LocalBackend(FaceBlocks(stack.images, unit, hidden=hidden), workers)
         else:
-            self.crew = ClusterCrew(cluster, unit, hidden)
-        self.reader = LevelReader(self.crew, self.shape, params, workers, mask)
+            self.backend = ClusterBackend(cluster, unit, hidden)
+        self.reader = LevelReader(self.backend, self.shape, params, workers, mask)
         self.iteration = 0
         self.factors: Factors | None = None
 
@@ -446,14 +446,14 @@ class _Fit:
     def run(self) -> Generator[Factors, Literal["stop"] | None, None]:
         """Fit the levels one after the other."""
         levels = self.reader.read(only_full=self.init is not None)
-        W, H = self._from_init(*self.init) if self.init else self._start(levels[0].crew)
+        W, H = self._from_init(*self.init) if self.init else self._start(levels[0].backend)
         tols = self._tols(levels)
         descent = self._descent(levels[0], W, H, tols[0])
         is_stopped = False
         for tol in [*tols[1:], 0]:
             level = levels.pop(0)  # its small pictures are gone when the next one is fitted
             finer = levels[0] if levels else None
-            is_whole = level.crew.n == self.crew.n
+            is_whole = level.backend.n == self.backend.n
             if not is_stopped:
                 is_stopped = yield from self._descend(descent, level, is_last=finer is None)
             elif is_whole:  # a fit stopped on a sample: the other faces need weights, too
@@ -467,7 +467,9 @@ class _Fit:
 
     def _tols(self, levels: list[Level]) -> list[float]:
         """Return the tolerance of each level."""
-        tols = [_FIRST_TOL if level.crew.n < self.crew.n else _COARSE_TOL for level in levels]
+        tols = [
+            _FIRST_TOL if level.backend.n < self.backend.n else _COARSE_TOL for level in levels
+        ]
         tols[0] = _FIRST_TOL
         return [*(max(tol, self.params.tol) for tol in tols[:-1]), self.params.tol]
 
@@ -484,8 +486,8 @@ class _Fit:
         pictures = last.pictures().reshape(self.params.n_components, -1)
         W, H = normalized(last.W, pictures)
         sums = np.zeros(2)
-        weights = self.crew.hand_out(np.ascontiguousarray(W.T))
-        for some in self.crew.each(
+        weights = self.backend.hand_out(np.ascontiguousarray(W.T))
+        for some in self.backend.each(
             _measure,
             (H, self.scale, None if self.hidden is None else self.hidden.reshape(1, -1)),
             weights,
@@ -494,10 +496,10 @@ class _Fit:
         error = float(np.sqrt(sums[0] / sums[1]))
         return replace(last, error=error)
 
-    def _start(self, crew: Crew) -> tuple[Array, Array]:
+    def _start(self, backend: Backend) -> tuple[Array, Array]:
         """Return the factors that the coarsest level starts from."""
-        assert isinstance(crew, LocalCrew)  # the coarsest level is held in memory
-        rows = crew.blocks.images.reshape(crew.n, -1)
+        assert isinstance(backend, LocalBackend)  # the coarsest level is held in memory
+        rows = backend.blocks.images.reshape(backend.n, -1)
         W, H = initial_factors(rows, self.params, self.params.random_state)
         return np.ascontiguousarray(W.T), np.ascontiguousarray(H)
 
@@ -506,12 +508,14 @@ class _Fit:
         H = np.array(H, np.float32, order="C")
         H *= self.reader.cells(0).reshape(-1)  # 0 or 1
         unit = max(self.gain, 1e-15)
-        return self.crew.hand_out(np.ascontiguousarray(W.T / unit, np.float32)), H
+        return self.backend.hand_out(np.ascontiguousarray(W.T / unit, np.float32)), H
 
     def _descent(self, level: Level, W: Weights, H: Array, tol: float) -> Descent:
         """Return the fit of a level."""
-        penalties = self._penalties(level.crew.n)
-        return Descent(level.crew, W, H, level.norm, self.workers, penalties, level.cells, tol)
+        penalties = self._penalties(level.backend.n)
+        return Descent(
+            level.backend, W, H, level.norm, self.workers, penalties, level.cells, tol
+        )
 
     def _refine(self, coarse: Descent, level: Level, finer: Level, tol: float) -> Descent:
         """Return the fit of the next level, from where that of the last one stands.
@@ -521,19 +525,19 @@ class _Fit:
         Faces that were not in the sample start with mean weights: one pass finds their own.
         """
         H = self._enlarged(coarse.H, level, finer, enlarge)
-        if finer.crew.n > level.crew.n:
-            W = finer.crew.repeat(coarse.W.mean(axis=1, keepdims=True))
+        if finer.backend.n > level.backend.n:
+            W = finer.backend.repeat(coarse.W.mean(axis=1, keepdims=True))
         else:
-            W = finer.crew.hand_out(coarse.W)
+            W = finer.backend.hand_out(coarse.W)
         descent = self._descent(finer, W, H, tol)
-        if finer.crew.n > level.crew.n:
+        if finer.backend.n > level.backend.n:
             descent.sweeps = _NEW_SWEEPS
         else:
             descent.beta = max(descent.beta, coarse.beta)
         if finer.level < level.level:
             guess = self._enlarged(coarse.H, level, finer, smooth)
             residual, loss = np.inf, np.inf
-            if finer.crew.n == level.crew.n:
+            if finer.backend.n == level.backend.n:
                 more = level.offset - finer.offset  # by rounding, perhaps below 0
                 residual = max(coarse.residual + more, 0.0)
                 loss = float(np.sqrt(max(coarse.loss**2 + more, 0.0)))
@@ -580,7 +584,7 @@ class _Fit:
         lost = max(descent.residual + level.offset, 0.0)
         W = descent.W
         self.factors = Factors(
-            W.T if isinstance(W, np.ndarray) else lambda: level.crew.collect(W).T,
+            W.T if isinstance(W, np.ndarray) else lambda: level.backend.collect(W).T,
             self._shown(descent.H, level),
             self.shape,
             self.iteration,

@@ -90,11 +90,11 @@ class PairsTable(QAbstractTableModel):
         self.rows = rows
         self._pictures: dict[tuple[int, int], QIcon] = {}
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002
         """Return the number of pairs, and of components without one."""
         return len(self.rows)
 
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, ARG002
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002
         """Return 3: left, right, similarity."""
         return 3
 
@@ -111,7 +111,7 @@ class PairsTable(QAbstractTableModel):
             return None if value is None else self._picture(column, int(value))
         return None
 
-    def headerData(  # noqa: N802
+    def headerData(
         self,
         section: int,
         orientation: Qt.Orientation,

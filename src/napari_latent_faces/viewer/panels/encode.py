@@ -63,11 +63,11 @@ class ErrorTableModel(QAbstractTableModel):
         """Return in which row a face is."""
         return int(np.flatnonzero(self._order == face)[0])
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of faces."""
         return 0 if parent is not None and parent.isValid() else len(self._order)
 
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
         """Return the number of columns."""
         return 0 if parent is not None and parent.isValid() else len(_HEADS)
 
@@ -84,9 +84,7 @@ class ErrorTableModel(QAbstractTableModel):
             return f"{self._errors[face]:.4f}"
         return "" if self._subjects is None else str(self._subjects[face])
 
-    def headerData(  # noqa: N802
-        self, section: int, orientation: Any, role: int = _ROLE.DisplayRole
-    ) -> Any:
+    def headerData(self, section: int, orientation: Any, role: int = _ROLE.DisplayRole) -> Any:
         """Return the head of a column."""
         if role == _ROLE.DisplayRole and orientation == Qt.Orientation.Horizontal:
             return _HEADS[section]

@@ -214,7 +214,7 @@ def is_shortened(box: QComboBox) -> bool:
 class _LongNames(QObject):
     """Paints a box, and says what its tooltip says, with a name that may not fit."""
 
-    def eventFilter(self, box: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, box: QObject | None, event: QEvent | None) -> bool:
         if event is None or event.type() not in {QEvent.Type.Paint, QEvent.Type.ToolTip}:
             return False  # a box that is being destroyed cannot be asked for its style
         if not isinstance(box, QComboBox) or not is_shortened(box):

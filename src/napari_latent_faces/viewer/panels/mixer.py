@@ -114,7 +114,7 @@ class NearestPart(QWidget):
         self.picture.clear()
         self.text.setText("Nearest real face: ...")
 
-    def mousePressEvent(self, event: Any) -> None:  # noqa: N802
+    def mousePressEvent(self, event: Any) -> None:
         """Tell of a click."""
         super().mousePressEvent(event)
         self.clicked.emit()
@@ -443,7 +443,7 @@ class MixerWidget(QWidget):
         column.addWidget(self.status)
         settle(self)
 
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+    def showEvent(self, event: QShowEvent | None) -> None:
         """Bring all faces into view, once the panel has taken its part of the window."""
         super().showEvent(event)
         if not self._was_shown:

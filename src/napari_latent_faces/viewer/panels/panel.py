@@ -86,7 +86,7 @@ class RemovalWatch(QObject):
         self._on_removed = on_removed
         widget.installEventFilter(self)
 
-    def eventFilter(self, widget: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, widget: QObject | None, event: QEvent | None) -> bool:
         """Call back when the widget has lost its parent; every event goes on its way."""
         if widget is None or event is None:
             return False
@@ -206,7 +206,7 @@ class _Room(QObject):
             timer.timeout.connect(slot)
         panel.installEventFilter(self)
 
-    def eventFilter(self, panel: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, panel: QObject | None, event: QEvent | None) -> bool:
         """Wait for the panel to be seen in a dock; every event goes on its way."""
         if event is not None and event.type() == QEvent.Type.Show:
             dock = dock_of(panel)
@@ -288,7 +288,7 @@ class _TitleRoom(QObject):
         super().__init__(panel)
         panel.installEventFilter(self)
 
-    def eventFilter(self, panel: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, panel: QObject | None, event: QEvent | None) -> bool:
         """Wait for the panel to be shown; every event goes on its way."""
         if event is not None and event.type() == QEvent.Type.Show:
             assert isinstance(panel, QWidget)

@@ -163,7 +163,7 @@ class _StripModel(QAbstractListModel):
         self._size = size
         self._ratio = ratio
 
-    def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:  # noqa: N802
+    def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
         return 0 if parent.isValid() else len(self.items)
 
     def data(self, index: QModelIndex, role: int = _ROLES.DisplayRole) -> Any:

@@ -87,16 +87,16 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
         scene = self._plots[0].vb.mapViewToScene(QPointF(self._place(k), value))
         return QPointF(self.mapFromScene(scene))
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         """Return a size at which all can be read."""
         return QSize(320, 320)
 
-    def leaveEvent(self, event: QEvent | None) -> None:  # noqa: N802
+    def leaveEvent(self, event: QEvent | None) -> None:
         """Read nothing out any more."""
         self._hover(None)
         super().leaveEvent(event)
 
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+    def changeEvent(self, event: QEvent | None) -> None:
         """Follow the theme."""
         if event is not None and event.type() == QEvent.Type.PaletteChange:
             self._draw()

@@ -149,7 +149,7 @@ class WeightRow(QWidget):
     def _on_field(self, number: float) -> None:
         self.moved.emit(self.component, number * self._unit)
 
-    def eventFilter(self, _: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, _: QObject | None, event: QEvent | None) -> bool:
         """Leave the wheel to the list, and notice clicks on slider and field."""
         if event is None:
             return False
@@ -160,12 +160,12 @@ class WeightRow(QWidget):
             return True
         return False
 
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
         """Tell of a click."""
         super().mousePressEvent(event)
         self.clicked.emit(self.component)
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw the mark."""
         super().paintEvent(event)
         if self._is_marked:
@@ -264,17 +264,17 @@ class WeightList(QAbstractScrollArea):
     def _whole_rows(self) -> int:
         return max(1, self._port.height() // HEIGHT)
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Show as many rows as there is room for."""
         super().resizeEvent(event)
         self._set_scroll_range()
         self._fill()
 
-    def scrollContentsBy(self, _dx: int, _dy: int) -> None:  # noqa: N802
+    def scrollContentsBy(self, _dx: int, _dy: int) -> None:
         """Give the rows other components."""
         self._fill()
 
-    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
         """Scroll, unless a slider is being dragged, which must keep its component."""
         if not any(row.slider.isSliderDown() for row in self._rows):
             super().wheelEvent(event)
