@@ -308,7 +308,7 @@ class TestCaptions:
         viewer.layers.remove("mixed face [orl]")
         self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
         show(viewer, "orl", pca, PCAParams)
-        self.there(viewer, qtbot, "face", "reconstruction, pca", "latent faces, pca")
+        self.there(viewer, qtbot, "face", "reconstruction, PCA", "latent faces, PCA")
         viewer.theme = "light"
         text = by_role(viewer, "captions").text
         qtbot.waitUntil(lambda: text.color.constant[:3].tolist() == [0, 0, 0])

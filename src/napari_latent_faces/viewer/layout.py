@@ -223,8 +223,9 @@ def _words(layer: Any) -> str:
     shows_components = role in {"gallery", PREVIEW, "components"}
     words = "latent faces" if shows_components else str(role)
     model = layer.metadata.get(MODEL_KEY)
-    is_nmf = model is None or model.params.method == "nmf"
-    return words if is_nmf else f"{words}, {model.params.method}"
+    if model is None or model.params.method == "nmf":
+        return words
+    return f"{words}, {model.params.title.partition(' (')[0]}"
 
 
 def _blocks(viewer: napari.components.ViewerModel) -> list[_Block]:

@@ -148,6 +148,7 @@ class Session:
             arrange(viewer)
             self.focus.refresh()
             self.galleries.refresh()  # the focus may have heard of the model before
+            self._show_captions(viewer)  # before: they count in what there is to show
             self.show_all()
             self.later(self._tidy)
 
