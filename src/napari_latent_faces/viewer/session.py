@@ -148,9 +148,9 @@ class Session:
             arrange(viewer)
             self.focus.refresh()
             self.galleries.refresh()  # the focus may have heard of the model before
-            self._show_captions(viewer)  # before: they count in what there is to show
             self.show_all()
             self.later(self._tidy)
+            self.later(self.show_all)  # captions have found their places
 
     def show_all(self) -> None:
         """Bring all layers into view, unless the user has zoomed by hand.
