@@ -132,15 +132,15 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
             }
             contents = json.dumps({"kind": kind, "files": written}, indent=1)
             (new / CONTENTS).write_text(f"{contents}\n", "utf-8")
-            if folder.exists():
-                check_folder(folder, kind, force=force)  # again: it may have changed meanwhile
-                folder.rename(aside / "old")
             try:
+                if folder.exists():
+                    check_folder(folder, kind, force=force)  # again: it may have changed
+                    folder.rename(aside / "old")
                 new.rename(folder)
-            except BaseException:
-                with suppress(FileNotFoundError):
-                    (aside / "old").rename(folder)
-                raise
+            finally:  # whatever came between, an interrupt too
+                if not folder.exists():
+                    with suppress(FileNotFoundError):
+                        (aside / "old").rename(folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     _remove_leftovers(folder)

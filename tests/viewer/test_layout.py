@@ -325,7 +325,9 @@ class TestCaptions:
         self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
         viewer.layers.remove("captions")
         show(viewer, "orl", model, residual=True)
-        qtbot.wait(50)
+        done = []
+        session_of(viewer).later(lambda: done.append(True))  # after all that was to come
+        qtbot.waitUntil(lambda: bool(done))
         assert "captions" not in viewer.layers
 
 
