@@ -1,28 +1,254 @@
 from __future__ import annotations
 
+import warnings
+
+import dask.array as da
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.decomposition import NMF
 
-from napari_latent_faces.fitting import fit, iter_fit
-from napari_latent_faces.params import NMFParams, PCAParams
-
-
-def test_nmf_is_the_default(stack):
-    params = NMFParams(n_components=3, max_iter=5, tol=0)
-    for model in (fit(stack, params), fit(stack, n_components=3, max_iter=5, tol=0)):
-        assert model.params == params
-        assert model.mean is None
-        assert not model.is_signed
+from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.stack import FaceStack
+from tests.steps import consume
 
 
-def test_the_type_of_the_parameters_is_the_method(stack):
-    model = fit(stack, PCAParams(), n_components=2)
-    assert model.params == PCAParams(n_components=2)
-    assert model.is_signed
+def canonical(W, H, size):
+    return LatentFaces.from_factors(W, H, size, error=0, scale=1, params=None, provenance=None)
 
 
-def test_what_is_wrong_is_told_before_the_first_step(stack):
-    for params in (None, PCAParams()):
-        with pytest.raises(ValueError, match="n_components must be from 1 to 30"):
-            iter_fit(stack, params, n_components=31)
-        with pytest.raises(TypeError, match="alpha"):
-            iter_fit(stack, params, alpha=1)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"init": "random", "random_state": 3},
+        {"alpha_W": 1e-3, "alpha_H": 2e-3, "l1_ratio": 0.5},
+        {"solver": "mu"},
+        {"solver": "mu", "beta_loss": "kullback-leibler"},
+    ],
+)
+def test_chunks_add_up_to_one_run_of_scikit_learn(pictures, options):
+    given_options = {"solver": "cd", "n_components": 3, "max_iter": 47, "tol": 0}
+    given_options |= {"random_state": 42, **options}
+    theirs = NMF(**given_options)
+    W = theirs.fit_transform(pictures.reshape(30, -1))
+    expected = canonical(W, theirs.components_, (12, 10))
+    model = fit(pictures, **given_options)
+    assert model.provenance.n_iter == 47
+    np.testing.assert_allclose(model.components, expected.components, atol=1e-8)
+    np.testing.assert_allclose(model.weights, expected.weights, atol=1e-8)
+
+
+def test_steps_tell_progress_error_and_components(stack):
+    steps, model = consume(iter_fit(stack, n_components=3, max_iter=60, tol=0))
+    iterations = [step.iteration for step in steps]
+    assert iterations == sorted(set(iterations))
+    assert iterations[-1] == 60
+    assert {step.max_iter for step in steps} == {60}
+    errors = [step.error for step in steps]
+    assert (np.diff(errors) <= 1e-6).all()  # float32 pixels round
+    assert model.error == pytest.approx(errors[-1], rel=1e-4)
+    for step in steps:
+        assert step.components.shape == (3, 12, 10)
+        np.testing.assert_allclose(step.components.max(axis=(1, 2)), 1)
+    # a step stays what it was while the fit goes on
+    assert np.abs(steps[0].components - steps[-1].components).max() > 0.01
+
+
+@pytest.mark.parametrize("solver", ["multilevel", "cd"])
+def test_stop_keeps_what_was_reached(stack, solver):
+    fitting = iter_fit(stack, n_components=3, max_iter=500, tol=0, solver=solver)
+    steps, model = consume(fitting, stop_after=2)
+    assert len(steps) == 2
+    assert model.provenance.stop_reason == "stopped"
+    assert model.provenance.n_iter == steps[-1].iteration < 500
+    assert model.error == pytest.approx(steps[-1].error, rel=1e-4)
+    rebuilt = model.reconstruct()
+    lost = np.linalg.norm(stack.images - rebuilt) / np.linalg.norm(stack.images.astype(float))
+    assert model.error == pytest.approx(lost, rel=1e-4)
+
+
+def test_a_closed_fit_leaves_nothing_behind(stack):
+    steps = iter_fit(stack, n_components=3)
+    next(steps)
+    steps.close()
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_a_fit_that_converges_says_so_and_does_not_warn(pictures):
+    model = fit(pictures, n_components=4, tol=1e-2, max_iter=2000)
+    assert model.provenance.stop_reason == "converged"
+    assert model.provenance.n_iter < 2000
+
+
+@pytest.mark.parametrize("solver", ["multilevel", "cd", "mu"])
+def test_a_smaller_tolerance_takes_longer_and_gets_closer(pictures, solver):
+    pictures = pictures + 0.1 * np.random.default_rng(0).random(pictures.shape)
+    loose, tight = (
+        fit(pictures, n_components=4, tol=tol, max_iter=5000, solver=solver)
+        for tol in (3e-2, 1e-3)
+    )
+    assert loose.provenance.n_iter < tight.provenance.n_iter
+    assert tight.error < loose.error
+
+
+def test_max_iter_warns_and_tells_what_to_do(stack):
+    with pytest.warns(ConvergenceWarning, match=r"after 2 iterations .* Raise max_iter"):
+        model = fit(stack, n_components=3, max_iter=2)
+    assert model.provenance.stop_reason == "max_iter"
+
+
+@pytest.mark.parametrize("solver", ["multilevel", "cd"])
+def test_same_seed_same_result(stack, solver):
+    params = NMFParams(n_components=3, init="random", tol=0, solver=solver)
+    first, second = (fit(stack, params) for _ in range(2))
+    np.testing.assert_array_equal(first.components, second.components)
+    np.testing.assert_array_equal(first.weights, second.weights)
+    other = fit(stack, params, random_state=1)
+    assert not np.array_equal(first.components, other.components)
+
+
+def test_no_random_state_draws_one_and_keeps_it(stack):
+    model = fit(stack, n_components=3, init="random", tol=0, random_state=None)
+    again = fit(stack, model.params)
+    np.testing.assert_array_equal(model.components, again.components)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1), (np.float64, 1)]
+)
+def test_pixels_are_scaled_by_their_type_and_given_back_in_their_units(pictures, dtype, scale):
+    images = (pictures * scale).astype(dtype)
+    model = fit(images, n_components=4, tol=0, max_iter=300)
+    assert model.scale == scale
+    assert model.components.max() == pytest.approx(1)
+    assert np.abs(model.reconstruct() - images).max() < 0.06 * scale
+
+
+def test_floats_beyond_one_are_scaled_by_their_maximum(pictures):
+    model = fit(pictures * 300, n_components=4, tol=0, max_iter=300)
+    assert model.scale == pytest.approx(300)
+    same = fit(pictures, n_components=4, tol=0, max_iter=300)
+    np.testing.assert_allclose(model.components, same.components, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["multilevel", "cd"])
+def test_float32_stays_float32_and_float64_stays_float64(pictures, solver):
+    for dtype in (np.float32, np.float64):
+        model = fit(pictures.astype(dtype), n_components=2, max_iter=5, tol=0, solver=solver)
+        assert model.components.dtype == model.weights.dtype == dtype
+
+
+def test_lazy_stacks_give_the_same_result(stack):
+    lazy = FaceStack(da.from_array(stack.images, chunks=(7, -1, -1)), stack.names)
+    eager = fit(stack, n_components=3, tol=0, max_iter=20)
+    np.testing.assert_array_equal(
+        fit(lazy, n_components=3, tol=0, max_iter=20).weights, eager.weights
+    )
+
+
+def test_the_model_knows_where_it_comes_from(stack):
+    params = NMFParams(n_components=3, max_iter=20, tol=0)
+    origin = fit(stack, params).provenance
+    assert (origin.names, origin.subjects) == (stack.names, stack.subjects)
+    assert (origin.source, origin.dtype, origin.n_iter) == ("made/faces", "uint8", 20)
+    assert {"napari-latent-faces", "numpy", "python"} <= set(origin.versions)
+    assert fit(stack, params).params == params
+    assert "scikit-learn" in fit(stack, params, solver="cd").provenance.versions
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "words"),
+    [
+        (np.ones((12, 10)), {}, "stack of pictures"),
+        (np.ones((5, 12, 10, 2)), {}, "2 channels"),
+        (np.ones((112, 92, 3), np.uint8), {}, "colour"),
+        (np.ones((2, 2, 5, 12, 10)), {}, r"got the shape \(2, 2, 5, 12, 10\)"),
+        (np.ones((1, 12, 10)), {}, "at least two faces, got 1"),
+        (np.ones((5, 12, 10)), {"n_components": 6}, "n_components must be from 1 to 5"),
+        (np.ones((5, 0, 10)), {"n_components": 2}, "no pixels"),
+        (np.ones((5, 12, 10), complex), {"n_components": 2}, "real numbers"),
+        (np.zeros((5, 12, 10)), {"n_components": 2}, "Every pixel of the stack is 0"),
+        (np.eye(5)[:, None], {"n_components": 2, "solver": "mu", "beta_loss": "itakura-saito"},
+         "pixels above 0"),
+    ],
+)  # fmt: skip
+def test_pictures_that_cannot_be_factorized_say_why(images, options, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        fit(images, **options)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(-0.1, "negative"), (np.nan, "NaN"), (np.inf, "infinite")]
+)
+def test_a_bad_pixel_names_its_face(stack, value, words):
+    images = stack.images.astype(float)
+    images[7, 3, 3] = value
+    with pytest.raises(ValueError, match=rf"'s2/3.png' has .*{words}"):
+        fit(FaceStack(images, stack.names), n_components=2)
+
+
+def test_wrong_parameters_are_found_before_the_fit_starts(stack):
+    with pytest.raises(ValueError, match="n_components"):
+        iter_fit(stack, n_components=31)
+    with pytest.raises(TypeError, match="alpha"):
+        iter_fit(stack, alpha=0)
+
+
+def test_mu_with_a_sparse_start_is_warned_about(stack):
+    with pytest.warns(UserWarning, match="nndsvda"):
+        iter_fit(stack, n_components=2, solver="mu", init="nndsvd")
+
+
+@given(
+    st.integers(2, 9), st.integers(1, 7), st.integers(1, 7), st.data(), st.integers(0, 2**31)
+)
+@settings(max_examples=30, deadline=None)
+def test_any_small_stack_gives_finite_non_negative_factors(n, h, w, data, seed):
+    k = data.draw(st.integers(1, n))
+    images = np.random.default_rng(seed).integers(0, 256, (n, h, w), dtype=np.uint8)
+    images[0, 0, 0] = 255
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = fit(images, n_components=k, max_iter=30)
+    for factor in (model.components, model.weights):
+        assert np.isfinite(factor).all()
+        assert (factor >= 0).all()
+    assert 0 <= model.error <= 1
+    shares = model.shares
+    assert (np.diff(shares) <= 1e-9).all()
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_the_blog_recipe_is_reached_and_the_raw_one_shows_why_scaling_matters(data):
+    """Scaled pixels run 200 iterations; 0..255 ones stop scikit-learn after two."""
+    from napari_latent_faces.reading import read_faces
+
+    stack = read_faces(data / "archive")
+    X = stack.matrix.astype(float)
+    raw = NMF(n_components=20, random_state=42).fit(X)
+    assert raw.n_iter_ == 2
+    assert raw.reconstruction_err_ / np.linalg.norm(X) == pytest.approx(0.261, abs=5e-4)
+    scaled = NMF(n_components=20, random_state=42)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scaled.fit(X / 255)
+        model = fit(stack)
+    theirs = scaled.reconstruction_err_ / np.linalg.norm(X / 255)
+    assert scaled.n_iter_ == 200
+    assert theirs == pytest.approx(0.1705, abs=5e-4)
+    assert model.error < theirs
+
+
+def test_a_fit_that_needs_more_than_is_free_does_not_start(monkeypatch):
+    import types
+
+    import psutil
+
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=1000))
+    with pytest.raises(MemoryError, match="fewer components"):
+        iter_fit(np.ones((4, 8, 8)), n_components=2)

@@ -11,7 +11,7 @@ from qtpy.QtGui import QImage, QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_latent_faces.viewer.panels.plots import CurvesPlot
-from tests._widgets.test_pictures import bits
+from tests.viewer.panels.test_pictures import bits
 
 
 def made_choice(ks=(2, 5, 9, 20), suggested=9):

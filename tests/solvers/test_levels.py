@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces.solvers import multilevel as levels
-from tests.nmf.test_multilevel import faces, solve
+from tests.solvers.test_multilevel import faces, solve
 
 
 def test_a_fit_begins_with_few_faces_where_there_are_many(small_samples, monkeypatch):

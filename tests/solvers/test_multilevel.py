@@ -17,7 +17,7 @@ from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.solvers.pyramid import depth
 from napari_latent_faces.stack import FaceStack, as_stack
 from tests.conftest import blobs
-from tests.nmf.test_fitting import consume
+from tests.steps import consume
 
 STARTS = [None, "nndsvd", "nndsvda", "nndsvdar", "random"]
 
