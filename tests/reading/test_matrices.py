@@ -244,6 +244,56 @@ def test_behind_a_url(tmp_path):
     np.testing.assert_array_equal(read_faces("memory://numbers").images, FACES)
 
 
+COLOUR = np.stack([FACES, 0.7 * FACES, 255 - 0.5 * FACES], axis=-1).astype(np.uint8)
+IN_COLOUR = {
+    "n h w 3": ("a.npy", made.npy(COLOUR)),
+    "n 3 h w": ("a.npy", made.npy(np.moveaxis(COLOUR, 3, 1))),
+    "h w 3 n": ("a.mat", made.mat(images=np.moveaxis(COLOUR, 0, 3))),
+    "h w 3 n, 7.3": ("a.mat", made.mat73(images=np.moveaxis(COLOUR, 0, 3))),
+    "npz": ("a.npz", made.npz(images=COLOUR, labels=OWNERS)),
+    "transparent": ("a.npy", made.npy(np.insert(COLOUR, 3, 255, axis=3))),
+    "cells": ("a.mat", made.mat(faces=made.cells(list(COLOUR)))),
+    "cells of persons": (
+        "a.mat",
+        made.mat(faces=made.cells(list(COLOUR.reshape(4, 5, 40, 32, 3)))),
+    ),
+}
+
+
+@pytest.mark.parametrize("kept_as", IN_COLOUR)
+def test_in_colour(tmp_path, kept_as):
+    name, content = IN_COLOUR[kept_as]
+    path = tmp_path / name
+    path.write_bytes(content)
+    stack = read_faces(path)
+    np.testing.assert_array_equal(stack.images, COLOUR)
+    assert "20 colour faces of 40 x 32" in stack.report.summary()
+    np.testing.assert_array_equal(read_faces(path, channel="blue").images, COLOUR[..., 2])
+    grey = read_faces(path, colour=False)
+    assert grey.shape == (20, 40, 32)
+    assert np.abs(grey.images - COLOUR @ [0.299, 0.587, 0.114]).max() < 1
+    small = read_faces(path, size=20, memory_budget=1000)
+    assert small.is_lazy
+    assert small.shape == (20, 20, 16, 3)
+    np.testing.assert_array_equal(np.asarray(small.images), read_faces(path, size=20).images)
+
+
+def test_equal_channels_are_no_colour(tmp_path):
+    np.save(tmp_path / "a.npy", np.repeat(FACES[..., None], 3, axis=3))
+    np.testing.assert_array_equal(read_faces(tmp_path / "a.npy").images, FACES)
+    assert read_faces(tmp_path / "a.npy", colour=True).in_colour
+
+
+def test_grey_files_among_colour(tmp_path):
+    files = {"a.npy": made.npy(COLOUR[:12]), "b.npy": made.npy(FACES[12:])}
+    path = kept(tmp_path, "folder", files)
+    stack = read_faces(path)
+    np.testing.assert_array_equal(stack.images[:12], COLOUR[:12])
+    np.testing.assert_array_equal(stack.images[12:], np.repeat(FACES[12:, ..., None], 3, 3))
+    assert "8 of 20 are grey, among colour." in stack.report.notes
+    assert read_faces(path, colour=False).shape == (20, 40, 32)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import Channel, ReadOptions
+    from napari_latent_faces.options import ReadOptions
     from napari_latent_faces.reading.background import Work
     from napari_latent_faces.reading.sources import Entry
 
@@ -35,7 +36,7 @@ MAX_ARRAY_BYTES = 2**30  # of a file that is not on disk: it is read into memory
 
 BLOCK_BYTES = 4 * 2**20
 
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+N_LOOKED_AT = 15  # pictures of a matrix that are looked at to see whether there are colours
 
 
 def stack_of_file(source: str | bytes, name: str, options: ReadOptions) -> FaceStack:
@@ -180,7 +181,20 @@ def _stack(
     notes: list[str] = []
     shapes = Counter(part.images.shape[1:3] for part in parts)
     shape = options.frame(shapes.most_common(1)[0][0])
-    images = [_brought(part.images, shape, options, notes) for part in parts]
+    frame = Frame(shape, FLOAT, options.channel, options.resize)
+    frame = replace(frame, colour=_are_in_colour(parts, options))
+    n_coloured = sum(len(part.images) for part in parts if part.images.ndim == 4)
+    if n_coloured and not frame.colour:
+        channel = options.channel
+        taken = "luminance" if channel == "luminance" else f"{channel} channel"
+        notes.append(f"In colour: the {taken} is taken.")
+    n_grey = sum(len(part.images) for part in parts) - n_coloured
+    if frame.colour and n_grey:
+        notes.append(f"{n_grey} of {n_grey + n_coloured} are grey, among colour.")
+    for h, w in shapes:
+        if (h, w) != shape:
+            notes.append(f"Scaled from {w} x {h} to {shape[1]} x {shape[0]} pixels.")
+    images = [_brought(part.images, frame, options) for part in parts]
     whole = images[0] if len(images) == 1 else _joined(images)
     lazy = options.lazy or (options.lazy is None and whole.nbytes > options.budget())
     whole = _dask(whole) if lazy else np.array(whole, order="C")
@@ -203,8 +217,9 @@ def _stack(
 
 
 def _decided(images: Any, parts: Sequence[ArrayFaces]) -> str:
-    n, h, w = images.shape
-    return f"{n} faces of {h} x {w} (height x width) from {len(parts)} files"
+    n, h, w = images.shape[:3]
+    colour = "colour " if images.ndim == 4 else ""
+    return f"{n} {colour}faces of {h} x {w} (height x width) from {len(parts)} files"
 
 
 def _joined(images: Sequence[Any]) -> Any:
@@ -269,51 +284,40 @@ def _address(array: NDArray[Any]) -> int:
     return start
 
 
-def _brought(
-    images: NDArray[Any], shape: tuple[int, int], options: ReadOptions, notes: list[str]
-) -> Any:
-    """Return pictures in grey and of a size; large ones are computed when looked at."""
-    own = images.shape[1:3]
-    if images.ndim == 3 and own == shape:
+def _are_in_colour(parts: Sequence[ArrayFaces], options: ReadOptions) -> bool:
+    """Tell whether most pictures have colours, not only three equal channels."""
+    if isinstance(options.colour, bool) or options.channel != "luminance":
+        return options.colour is True
+    coloured = 0
+    for images in (part.images for part in parts if part.images.ndim == 4):
+        some = images[:: max(1, len(images) // N_LOOKED_AT)]
+        coloured += len(images) * bool(np.any(some[..., :1] != some))
+    return 2 * coloured > sum(len(part.images) for part in parts)
+
+
+def _brought(images: NDArray[Any], frame: Frame, options: ReadOptions) -> Any:
+    """Return pictures of a frame's size and colours; large ones are computed when looked at."""
+    if images.shape[1:] == frame.picture_shape:
         return images
-    if images.ndim == 4:
-        channel = options.channel
-        taken = "luminance" if channel == "luminance" else f"{channel} channel"
-        notes.append(f"In colour: the {taken} is taken.")
-    if own != shape:
-        notes.append(f"Scaled from {own[1]} x {own[0]} to {shape[1]} x {shape[0]} pixels.")
-    changed = partial(_changed, shape=shape, options=options)
-    if len(images) * shape[0] * shape[1] * images.itemsize <= options.budget():
+    changed = partial(_changed, frame=frame)
+    if len(images) * math.prod(frame.picture_shape) * images.itemsize <= options.budget():
         return changed(images)
     blocks = _dask(images)
-    drop = [3] if images.ndim == 4 else None
-    chunks = (blocks.chunks[0], (shape[0],), (shape[1],))
     return blocks.map_blocks(
         changed,
         dtype=images.dtype,
-        chunks=chunks,
-        drop_axis=drop,
-        meta=np.empty((0, 0, 0), images.dtype),
+        chunks=(blocks.chunks[0], *((side,) for side in frame.picture_shape)),
+        drop_axis=[3] if images.ndim == 4 and not frame.colour else None,
+        new_axis=[3] if images.ndim == 3 and frame.colour else None,
+        meta=np.empty((0,) * (3 + frame.colour), images.dtype),
     )
 
 
-def _changed(
-    images: NDArray[Any], shape: tuple[int, int], options: ReadOptions
-) -> NDArray[Any]:
+def _changed(images: NDArray[Any], frame: Frame) -> NDArray[Any]:
     dtype = images.dtype
-    depth = dtype if dtype in DEPTHS else FLOAT
-    frame = Frame(shape, depth, resize=options.resize)
-    pictures = np.empty((len(images), *shape), dtype)
+    frame = replace(frame, depth=dtype if dtype in DEPTHS else FLOAT)
+    pictures = np.empty((len(images), *frame.picture_shape), dtype)
     for picture, pixels in zip(pictures, images, strict=True):
-        grey = _grey(pixels, options.channel) if pixels.ndim == 3 else pixels
-        taken = frame.take(np.ascontiguousarray(grey, depth))
+        taken = frame.take(np.ascontiguousarray(pixels, frame.depth))
         picture[:] = np.rint(taken) if dtype.kind in "ui" else taken
     return pictures
-
-
-def _grey(pixels: NDArray[Any], channel: Channel) -> NDArray[Any]:
-    if channel != "luminance":
-        one: NDArray[Any] = pixels[..., ("red", "green", "blue").index(channel)]
-        return one
-    grey = pixels @ _LUMINANCE
-    return (np.rint(grey) if pixels.dtype.kind in "ui" else grey).astype(pixels.dtype)

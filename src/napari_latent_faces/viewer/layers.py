@@ -216,11 +216,8 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
     }
     if stack.transforms is not None:
         kwargs["metadata"] |= {"transforms": stack.transforms, "corner": stack.corner}
-    if _is_colour(stack.picture_shape):
-        kwargs["rgb"] = True
-    else:
-        kwargs["colormap"] = "gray"
-        kwargs["contrast_limits"] = _contrast_limits(stack.images)
+    kwargs["contrast_limits"] = _contrast_limits(stack.images)
+    kwargs |= {"rgb": True} if stack.in_colour else {"colormap": "gray"}
     return stack.images, kwargs, "image"
 
 
@@ -376,7 +373,9 @@ def result_layer(
         **view.at(len(axes)),
     }
     if data.ndim > len(axes):
-        kwargs["rgb"] = True
+        # pixels drawn around a middle grey lie between 0 and 1 already
+        limits = (0.0, 1.0) if colours else view.contrast_limits
+        kwargs |= {"rgb": True, "contrast_limits": limits}
     else:
         look = {"colormap": view.colormap, "contrast_limits": view.contrast_limits}
         kwargs |= look | colours
@@ -669,8 +668,6 @@ def made_layer(
         metadata |= {"names": tuple(recipe.name for recipe in recipes), "subjects": None}
         return result_layer(pictures, title, view, metadata)
     low, high = view.contrast_limits
-    if _is_colour(pictures.shape[1:]):
-        low, high = 0.0, 255.0 if pictures.dtype == np.uint8 else 1.0
     tiles = numbered(pictures, low, high)
     sheet = montage(tiles, gallery_columns(len(tiles), _FLAT_SPAN), fill=low)
     metadata[SPAN_KEY] = _FLAT_SPAN

@@ -12,34 +12,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.options import ReadOptions
-from napari_latent_faces.reading.arrays.cells import faces_of_cells
-from napari_latent_faces.reading.arrays.evidence import (
-    SAMPLE,
-    could_be_picture,
-    grids_of,
-    is_noise,
-)
 from napari_latent_faces.reading.arrays.files import (
     is_array_name,
     open_container,
     starts_like_array,
     starts_like_table,
 )
-from napari_latent_faces.reading.arrays.labels import (
+from napari_latent_faces.reading.arrays.layouts import (
+    SAMPLE,
+    could_be_picture,
+    faces_of_array,
+    faces_of_cells,
+    flat_layouts,
+    grids_of,
+    is_noise,
+    is_said,
+)
+from napari_latent_faces.reading.arrays.names import (
+    AmbiguousArraysError,
+    Candidate,
     Labels,
+    as_candidate,
+    choose,
     label_vectors,
     labels_beside,
     labels_for,
     path_beside,
-    ravelled,
-)
-from napari_latent_faces.reading.arrays.layouts import faces_of_array, flat_layouts, is_said
-from napari_latent_faces.reading.arrays.names import (
-    AmbiguousArraysError,
-    Candidate,
-    as_candidate,
-    choose,
     possible_faces,
+    ravelled,
     with_views,
 )
 from napari_latent_faces.reading.arrays.variables import (

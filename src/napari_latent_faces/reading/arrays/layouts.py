@@ -8,24 +8,166 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.reading.arrays.evidence import (
-    any_difference,
-    could_be_picture,
-    finite,
-    grids_of,
-    lies_on_its_side,
-    mean_face,
-    roughest_axis,
-    roughness,
-    roughness_of_axes,
-    sample_of,
-)
-from napari_latent_faces.reading.arrays.variables import ArraysError, Container, times
+from napari_latent_faces.reading.arrays.variables import ArraysError, Container, leaves, times
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_latent_faces.options import Order, ReadOptions, Rows
+
+    Found = tuple[NDArray[Any], str, Sequence[int] | None]
+
+LARGEST_ASPECT = 3.0  # of a picture whose shape is found out
+
+
+SMALLEST_SIDE = 6
+
+
+LEAST_PIXELS = 64
+
+
+# Neighbouring pixels of faces differ by 0.03 to 0.4 of what any two pixels of a picture
+# differ by, and those of the mean of noisy faces as well; those of features and of noise, and
+# of their mean, by 0.56 to 1.
+NO_PICTURES = 0.5
+
+
+SAMPLE = 4_000_000  # pixels looked at to find out axes and orders
+
+
+def grids_of(p: int) -> list[tuple[int, int]]:
+    """Return the rectangles of `p` pixels that a picture may have, both ways round."""
+    if p < LEAST_PIXELS:
+        return []
+    sides = [a for a in range(SMALLEST_SIDE, math.isqrt(p) + 1) if p % a == 0]
+    pairs = [(a, p // a) for a in sides if p // a <= LARGEST_ASPECT * a]
+    return list(dict.fromkeys([*pairs, *((b, a) for a, b in pairs)]))
+
+
+def could_be_picture(h: int, w: int) -> bool:
+    """Tell whether a matrix may be one picture."""
+    return min(h, w) >= 16 and max(h, w) <= LARGEST_ASPECT * min(h, w)
+
+
+def sample_of(rows: NDArray[Any], p: int) -> NDArray[np.float32]:
+    """Return some of the rows, evenly spread."""
+    count = int(min(len(rows), 64, max(4, SAMPLE // max(1, p))))
+    chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(np.intp))
+    return finite(rows[chosen])
+
+
+def finite(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return numbers as float32, with 0 where they are infinite or none."""
+    with np.errstate(over="ignore"):
+        numbers = np.asarray(array).astype(np.float32)
+    return np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0, copy=False)
+
+
+def any_difference(sample: NDArray[np.float32]) -> float:
+    """Return the mean difference of two pixels anywhere in the same picture."""
+    shuffled = np.random.default_rng(0).permutation(sample.shape[1])
+    difference = float(np.abs(sample - sample[:, shuffled]).mean(dtype=np.float64))
+    return difference if 0 < difference < math.inf else 1.0
+
+
+def roughness(sample: NDArray[np.float32], grid: tuple[int, int], channels: str = "") -> float:
+    """Return the mean difference of neighbours, over both axes, of pictures of a shape."""
+    pictures: NDArray[Any]
+    if channels == "last":
+        pictures = sample.reshape(len(sample), *grid, 3)
+    elif channels == "first":
+        pictures = np.moveaxis(sample.reshape(len(sample), 3, *grid), 1, -1)
+    else:
+        pictures = sample.reshape(len(sample), *grid)
+    return 0.5 * sum(_difference(pictures, axis) for axis in (1, 2))
+
+
+def is_noise(images: NDArray[Any]) -> bool:
+    """Tell whether neighbouring pixels are as different as distant ones, in the mean, too."""
+    if min(images.shape[1:3]) < 2:
+        return True
+    count = min(len(images), max(1, 4 * SAMPLE // max(1, images[0].size)), 400)
+    pictures = finite(images[:: max(1, len(images) // count)][:count])
+    if pictures.ndim == 4:
+        pictures = pictures.mean(axis=-1)
+    sample = pictures.reshape(len(pictures), -1)
+    if not float(np.ptp(sample)):
+        return False
+    grid = (pictures.shape[1], pictures.shape[2])
+    mean = sample.mean(axis=0, keepdims=True)
+    return all(
+        roughness(each, grid) > NO_PICTURES * any_difference(each) for each in (sample, mean)
+    )
+
+
+def _difference(array: NDArray[Any], axis: int, lag: int = 1) -> float:
+    """Return the mean difference of what is `lag` apart along an axis."""
+    length = array.shape[axis]
+    if length <= lag:
+        return 0.0
+    moved = np.moveaxis(array, axis, 0)
+    return float(np.abs(moved[lag:] - moved[:-lag]).mean(dtype=np.float64))
+
+
+def mean_face(rows: NDArray[Any], grid: tuple[int, int], channels: str) -> NDArray[Any]:
+    """Return the mean of the pictures, in grey, as they lie in the file."""
+    count = int(min(len(rows), max(16, 4 * SAMPLE // max(1, rows.shape[1]))))
+    chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(np.intp))
+    mean: Any = np.mean(finite(rows[chosen]), axis=0, dtype=np.float64)
+    if channels == "last":
+        mean = np.mean(mean.reshape(*grid, 3), axis=-1)
+    elif channels == "first":
+        mean = np.mean(mean.reshape(3, *grid), axis=0)
+    face: NDArray[Any] = mean.reshape(grid)
+    return face
+
+
+def lies_on_its_side(mean: NDArray[Any], n: int, *, likely: bool) -> bool:
+    """Tell whether the mean of `n` faces is its own mirror image only if it is transposed.
+
+    Where the evidence is weak, as in the mean of few faces, `likely` decides.
+    """
+    mirrored = float(np.abs(mean - mean[:, ::-1]).mean())
+    upside_down = float(np.abs(mean - mean[::-1]).mean())
+    if max(mirrored, upside_down) <= (1 + n**-0.5) * min(mirrored, upside_down):
+        return likely
+    return upside_down < mirrored
+
+
+def roughest_axis(array: NDArray[Any]) -> int:
+    """Return the axis along which neighbours differ most: from face to face.
+
+    Pixels that lie far apart differ more than neighbours; faces that lie far apart hardly do,
+    if the same person does not come several times in a row.
+    """
+    rough = roughness_of_axes(array)
+    for axis in range(3):
+        short, long = sorted(side for i, side in enumerate(array.shape[:3]) if i != axis)
+        if short < SMALLEST_SIDE or long > LARGEST_ASPECT * short:  # of no picture
+            rough[axis] -= max(rough) + 1
+    return int(np.argmax(rough))
+
+
+def roughness_of_axes(array: NDArray[Any]) -> list[float]:
+    """Return how much neighbours differ along each axis, against what lies farther apart."""
+    parts = tuple(slice(0, side) for side in array.shape)
+    over = array.size / SAMPLE
+    if over > 1:  # the middle of each axis
+        keep = over ** (-1 / array.ndim)
+        lengths = [min(side, max(8, int(side * keep))) for side in array.shape]
+        starts = [(side - n) // 2 for side, n in zip(array.shape, lengths, strict=True)]
+        parts = tuple(slice(at, at + n) for at, n in zip(starts, lengths, strict=True))
+    block = finite(array[parts])
+    rough = []
+    for axis, side in enumerate(block.shape):
+        near, far = _difference(block, axis), _difference(block, axis, max(1, side // 3))
+        rough.append(near * near / far if far else 0.0)
+    return rough
+
+
+# -- Arrays become faces ---------------------------------------------------------------
 
 
 def is_said(options: ReadOptions) -> bool:
@@ -276,14 +418,8 @@ def _of_more_axes(
     array: NDArray[Any], options: ReadOptions, what: str
 ) -> tuple[NDArray[Any], str]:
     """Read four axes: colour pictures, or persons x pictures."""
-    channels = [a for a in (array.ndim - 1, 1, 2) if array.shape[a] in {3, 4}]
-    if array.ndim == 4 and channels:
-        colour = np.moveaxis(array, channels[0], -1)[..., :3]
-        if options.faces is not None:
-            axis = 0 if options.faces == "rows" else 2
-        else:
-            axis = roughest_axis(colour[..., 1])
-        images = np.moveaxis(colour, axis, 0)
+    if array.ndim == 4 and _colour_axis(array) is not None:
+        images, axis = _colour_pictures(array, options)
         how = f"along the {('first', 'second', 'last')[axis]} axis of {what}"
         return transposed(images, options, how)
     rough = roughness_of_axes(array)
@@ -295,6 +431,21 @@ def _of_more_axes(
     return transposed(images, options, how)
 
 
+def _colour_axis(array: NDArray[Any]) -> int | None:
+    """Return which of four axes is that of colour, if one can be."""
+    return next((a for a in (3, 1, 2) if array.shape[a] in {3, 4}), None)
+
+
+def _colour_pictures(array: NDArray[Any], options: ReadOptions) -> tuple[NDArray[Any], int]:
+    """Return four axes as pictures in colour, and along which of the other three they lay."""
+    colour = np.moveaxis(array, _colour_axis(array) or 3, -1)[..., :3]
+    if options.faces is not None:
+        axis = 0 if options.faces == "rows" else 2
+    else:
+        axis = roughest_axis(colour[..., 1])
+    return np.moveaxis(colour, axis, 0), axis
+
+
 def transposed(
     images: NDArray[Any], options: ReadOptions, how: str
 ) -> tuple[NDArray[Any], str]:
@@ -302,3 +453,125 @@ def transposed(
     if options.order != "F":
         return images, how
     return images.swapaxes(1, 2), how + ", transposed"
+
+
+# -- Cells and fields become faces: one picture in each, or all pictures of a person ---
+
+
+def faces_of_cells(
+    cells: Sequence[Any],
+    grid: tuple[int, ...],
+    options: ReadOptions,
+    hint: tuple[int, int] | None,
+    columns_first: bool,
+    what: str,
+) -> Found:
+    """Return the faces in cells, how they were found, and the number of each one's person."""
+    by_row = len(grid) == 2 and min(grid) > 1  # cells of person x picture
+    nested = any(isinstance(cell, list) for cell in cells)
+    items: list[NDArray[Any]] = []
+    persons: list[int] = []
+    for i, cell in enumerate(cells):
+        for leaf in leaves(cell):
+            if isinstance(leaf, np.ndarray) and leaf.size > 1:
+                items.append(leaf)
+                persons.append(i // grid[1] if by_row else i)
+    if not items:
+        raise ArraysError(f"the cells of {what} are empty")
+    how = f"from the {len(cells)} cells of {what}"
+    one_each = persons if by_row or nested else None
+    if {item.ndim for item in items} == {2}:
+        shape = _fitting(items, options, hint)
+        if not _are_pictures(items, shape):
+            images, order, persons = _unflattened(
+                items, persons, shape, options, columns_first, what
+            )
+            return images, f"{how}, {order}", persons if len(images) > len(items) else one_each
+    elif all(item.ndim == 3 for item in items) and not _are_in_colour(items, options):
+        axis = _faces_axis(items, options)
+        return _joined(
+            [np.moveaxis(item, axis, 0) for item in items], persons, options, how, what
+        )
+    elif all(item.ndim == 4 and _colour_axis(item) is not None for item in items):
+        pictures = [_colour_pictures(item, options)[0] for item in items]
+        return _joined(pictures, persons, options, how, what)
+    _check_sizes([item.shape for item in items], what)
+    if items[0].ndim not in {2, 3}:
+        raise ArraysError(f"the cells of {what} hold arrays of {times(items[0].shape)} numbers")
+    images, how = transposed(np.stack(items), options, how)
+    return images, how, one_each
+
+
+def _joined(
+    parts: list[NDArray[Any]], persons: list[int], options: ReadOptions, how: str, what: str
+) -> Found:
+    """Return the pictures of all persons, and whose each is."""
+    _check_sizes([part.shape[1:] for part in parts], what)
+    images, how = transposed(np.concatenate(parts), options, how)
+    return images, how, [p for p, part in zip(persons, parts, strict=True) for _ in part]
+
+
+def _fitting(
+    items: list[NDArray[Any]], options: ReadOptions, hint: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """Return the height and width that were given, or those in the file if they can be."""
+    first = items[0].shape
+    if options.shape is None and hint is not None:
+        return hint if set(first) == set(hint) or math.prod(hint) in first else None
+    return options.shape
+
+
+def _are_pictures(items: list[NDArray[Any]], shape: tuple[int, int] | None) -> bool:
+    """Tell whether each cell is a picture, not a vector of pixels or a matrix of them."""
+    if shape is not None:
+        return set(items[0].shape) == set(shape)
+    return all(max(item.shape) <= LARGEST_ASPECT * min(item.shape) for item in items)
+
+
+def _are_in_colour(items: list[NDArray[Any]], options: ReadOptions) -> bool:
+    return options.faces is None and all(item.shape[2] == 3 for item in items)
+
+
+def _check_sizes(shapes: list[tuple[int, ...]], what: str) -> None:
+    sizes = sorted(set(shapes))
+    if len(sizes) > 1:
+        raise ArraysError(
+            f"the pictures in {what} have several sizes ({times(sizes[0])}, "
+            f"{times(sizes[1])} ...): save them as picture files to have them cut or scaled"
+        )
+
+
+def _unflattened(
+    items: list[NDArray[Any]],
+    persons: list[int],
+    shape: tuple[int, int] | None,
+    options: ReadOptions,
+    columns_first: bool,
+    what: str,
+) -> tuple[NDArray[Any], str, list[int]]:
+    """Return the pictures of cells that hold those of one person as rows or columns."""
+    p = math.prod(shape) if shape else None
+    first = items[0].shape
+    axes = [a for a in (0, 1) if all(item.shape[a] == (p or first[a]) for item in items)]
+    if not axes:
+        raise ArraysError(
+            f"the cells of {what} ({times(first)}, {times(items[-1].shape)} ...) share no "
+            "number of pixels. Give the height and width with shape=(h, w)"
+        )
+    axis = max(axes, key=lambda a: first[a])
+    rows = np.concatenate([item.T if axis == 0 else item for item in items])
+    layouts = flat_layouts(rows, shape, "rows", options.order, columns_first)
+    if not layouts:
+        raise no_grid(rows.shape, "rows", what, shape)
+    images, order = layouts[0].applied(rows)
+    counts = [item.shape[1 - axis] for item in items]
+    return images, order, [p for p, n in zip(persons, counts, strict=True) for _ in range(n)]
+
+
+def _faces_axis(items: list[NDArray[Any]], options: ReadOptions) -> int:
+    if options.faces is not None:
+        return 0 if options.faces == "rows" else 2
+    varying = [a for a in range(3) if len({item.shape[a] for item in items}) > 1]
+    if len(varying) == 1:
+        return varying[0]
+    return roughest_axis(max(items, key=lambda item: item.size))
