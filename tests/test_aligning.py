@@ -381,7 +381,7 @@ def test_strangers_are_brought_onto_a_model(aligned):
         ({"size": (200, 10)}, "does not fit into pictures of 92 x 112"),
         ({"size": (4, 4)}, "too few"),
         ({"transform": "warp"}, "'similarity' or 'affine'"),
-        ({"max_scale": 0.5}, "max_scale must be a number from 1 to 4"),
+        ({"max_scale": 0.5}, "max_scale must be from 1 to 4"),
         ({"size": 40}, r"\(height, width\)"),
         ({"max_shift": -1}, "max_shift"),
     ],

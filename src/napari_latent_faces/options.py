@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
-from napari_latent_faces.params import changed, parameter
+from napari_latent_faces.params import changed, check_fields, parameter
 
 __all__ = ["AlignOptions", "ChoiceOptions", "ReadOptions", "parse_ks"]
 
@@ -62,15 +62,15 @@ class ReadOptions:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a value is not allowed; the message names the option and what it takes.
     """
 
-    channel: Literal["luminance", "red", "green", "blue"] = parameter(
+    channel: Channel = parameter(
         "luminance",
         "Channel",
         "What is taken of a colour picture.",
-        choices=("luminance", "red", "green", "blue"),
+        choices=get_args(Channel),
     )
     size: int | tuple[int, int] | None = parameter(
         None,
@@ -80,12 +80,12 @@ class ReadOptions:
         max=LARGEST_SIDE,
         optional=True,
     )
-    resize: Literal["crop", "pad", "stretch", "error"] = parameter(
+    resize: Resize = parameter(
         "crop",
         "Other sizes",
         "Pictures of another size are cut to fit (crop), get black borders (pad), are "
         "pulled out of shape (stretch), or stop the read (error).",
-        choices=("crop", "pad", "stretch", "error"),
+        choices=get_args(Resize),
     )
     subjects: str | Literal[False] | None = parameter(
         None,
@@ -99,6 +99,7 @@ class ReadOptions:
         "Lazy",
         "Decode pictures only when they are looked at; by default when they would fill "
         "the memory budget.",
+        choices=(True, False),
         optional=True,
         advanced=True,
     )
@@ -125,21 +126,21 @@ class ReadOptions:
         optional=True,
         advanced=True,
     )
-    faces: Literal["rows", "columns"] | None = parameter(
+    faces: Rows | None = parameter(
         None,
         "Faces are",
         "Where the faces are in a matrix: its rows (first axis) or columns (last axis); by "
         "default found out.",
-        choices=("rows", "columns"),
+        choices=get_args(Rows),
         optional=True,
         advanced=True,
     )
-    order: Literal["C", "F"] | None = parameter(
+    order: Order | None = parameter(
         None,
         "Order of pixels",
         "Whether the pixels of a face in a matrix come row by row (C, NumPy) or column by "
         "column (F, MATLAB); by default found out.",
-        choices=("C", "F"),
+        choices=get_args(Order),
         optional=True,
         advanced=True,
     )
@@ -152,13 +153,9 @@ class ReadOptions:
     )
 
     def __post_init__(self) -> None:
-        for declared in fields(self):
-            choices = declared.metadata.get("choices")
-            value = getattr(self, declared.name)
-            if choices and value not in (*choices, declared.default):
-                raise ValueError(f"{declared.name} must be one of {choices}, got {value!r}.")
+        check_fields(self, leave=("size", "subjects", "variable", "shape"))
         object.__setattr__(self, "size", _checked_size(self.size))
-        object.__setattr__(self, "shape", _checked_shape(self.shape))
+        object.__setattr__(self, "shape", _checked_pair("shape", self.shape))
         _check_subjects(self.subjects)
         if self.colour is True and self.channel != "luminance":
             raise ValueError(
@@ -167,15 +164,6 @@ class ReadOptions:
         if self.variable is not None and not isinstance(self.variable, str):
             raise ValueError(
                 f"variable must be the name of a variable or None, got {self.variable!r}."
-            )
-        if not isinstance(self.lazy, bool | None):
-            raise ValueError(  # noqa: TRY004 - as other options
-                f"lazy must be True, False or None, got {self.lazy!r}."
-            )
-        if self.memory_budget is not None and not _is_whole(self.memory_budget, 0):
-            raise ValueError(
-                f"memory_budget must be a number of bytes (0 or more) or None, "
-                f"got {self.memory_budget!r}."
             )
 
     def changed(self) -> dict[str, Any]:
@@ -200,38 +188,38 @@ class ReadOptions:
         return min(512 * 2**20, int(psutil.virtual_memory().available) // 4)
 
 
-def _is_whole(value: Any, least: int, most: float = float("inf")) -> bool:
-    try:
-        return not isinstance(value, bool) and int(value) == value and least <= value <= most
-    except (TypeError, ValueError, OverflowError):
-        return False
-
-
 def _checked_size(size: Any) -> int | tuple[int, int] | None:
-    """Return `size` as plain numbers, or say what is wrong with it."""
-    if size is None:
-        return None
-    sides = tuple(size) if isinstance(size, (tuple, list)) else (size,)
-    if len(sides) in {1, 2} and all(_is_whole(side, 1, LARGEST_SIDE) for side in sides):
-        numbers = tuple(int(side) for side in sides)
-        return numbers[0] if numbers[1:] == () else (numbers[0], numbers[1])
+    if size is None or (isinstance(size, (tuple, list)) and len(size) == 2):
+        return _checked_pair("size", size)
+    sides = _lengths(size if isinstance(size, (tuple, list)) else (size,))
+    if len(sides) == 1:
+        return sides[0]
     raise ValueError(
         f"size must be a height or (height, width) from 1 to {LARGEST_SIDE} pixels, or None, "
         f"got {size!r}."
     )
 
 
-def _checked_shape(shape: Any) -> tuple[int, int] | None:
-    """Return `shape` as plain numbers, or say what is wrong with it."""
-    if shape is None:
+def _checked_pair(name: str, pair: Any) -> tuple[int, int] | None:
+    if pair is None:
         return None
-    sides = tuple(shape) if isinstance(shape, (tuple, list)) else ()
-    if len(sides) == 2 and all(_is_whole(side, 1, LARGEST_SIDE) for side in sides):
-        return int(sides[0]), int(sides[1])
+    sides = _lengths(pair) if isinstance(pair, (tuple, list)) else []
+    if len(sides) == 2:
+        return sides[0], sides[1]
     raise ValueError(
-        f"shape must be (height, width) from 1 to {LARGEST_SIDE} pixels, or None, got "
-        f"{shape!r}."
+        f"{name} must be (height, width) from 1 to {LARGEST_SIDE} pixels, or None, got "
+        f"{pair!r}."
     )
+
+
+def _lengths(sides: Any) -> list[int]:
+    """Return lengths as plain numbers, none of them if one is no length."""
+    try:
+        numbers = [int(side) for side in sides if not isinstance(side, (bool, str))]
+    except (TypeError, ValueError, OverflowError):
+        return []
+    is_length = numbers == list(sides) and all(1 <= n <= LARGEST_SIDE for n in numbers)
+    return numbers if is_length else []
 
 
 def _check_subjects(subjects: Any) -> None:
@@ -333,31 +321,8 @@ class AlignOptions:
     )
 
     def __post_init__(self) -> None:
-        _check("n_components", self.n_components, {"min": 1, "max": 1000})
-        if self.random_state is not None:
-            _check("random_state", self.random_state, {"min": 0})
-        if self.transform not in ("similarity", "affine"):
-            raise ValueError(
-                f"transform must be 'similarity' or 'affine', got {self.transform!r}."
-            )
-        for declared in fields(self):
-            if declared.type == "float":
-                _check_number(declared.name, getattr(self, declared.name), declared.metadata)
-        if self.size is not None:
-            size = _checked_size(self.size)
-            if not isinstance(size, tuple):
-                raise ValueError(f"size must be (height, width) or None, got {self.size!r}.")
-            object.__setattr__(self, "size", size)
-
-
-def _check_number(name: str, value: Any, limits: Any) -> None:
-    low, high = limits["min"], limits["max"]
-    try:
-        is_allowed = not isinstance(value, bool) and low <= float(value) <= high
-    except (TypeError, ValueError):
-        is_allowed = False
-    if not is_allowed:
-        raise ValueError(f"{name} must be a number from {low} to {high}, got {value!r}.")
+        check_fields(self, leave=("size",))
+        object.__setattr__(self, "size", _checked_pair("size", self.size))
 
 
 # -- How hard to look for k ------------------------------------------------------------
@@ -410,17 +375,7 @@ class ChoiceOptions:
     )
 
     def __post_init__(self) -> None:
-        for declared in fields(self):
-            _check(declared.name, getattr(self, declared.name), declared.metadata)
-
-
-def _check(name: str, value: Any, limits: Any) -> None:
-    low, high = limits["min"], limits.get("max")
-    allowed = f"{low} or more" if high is None else f"from {low} to {high}"
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number ({allowed}), got {value!r}.")
-    if value < low or (high is not None and value > high):
-        raise ValueError(f"{name} must be {allowed}, got {value!r}.")
+        check_fields(self)
 
 
 def parse_ks(text: str) -> list[int] | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = [
     "METHODS",
@@ -17,6 +20,7 @@ __all__ = [
     "Parameters",
     "about",
     "changed",
+    "check_fields",
     "parameter",
     "params_of",
 ]
@@ -101,9 +105,7 @@ class Parameters:
     )
 
     def __post_init__(self) -> None:
-        for declared in fields(self):
-            value = _checked(declared, getattr(self, declared.name))
-            object.__setattr__(self, declared.name, value)
+        check_fields(self)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -117,6 +119,14 @@ class Parameters:
     def changed(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults."""
         return changed(self)
+
+
+def check_fields(values: Any, *, leave: Collection[str] = ()) -> None:
+    """Give the fields of a frozen dataclass their plain types, or say which is wrong."""
+    for declared in fields(values):
+        if declared.name not in leave:
+            value = _checked(declared, getattr(values, declared.name))
+            object.__setattr__(values, declared.name, value)
 
 
 def _checked(declared: Any, value: Any) -> Any:

@@ -207,7 +207,7 @@ def test_scikit_learns_solvers_can_be_measured(solver, pictures):
         ({"ks": [29]}, ValueError, "k must be from 1 to 24"),
         ({"n_folds": 16}, ValueError, "n_folds=16 needs at least 32 faces, got 30"),
         ({"n_folds": 1}, ValueError, "n_folds must be from 2 to 100, got 1"),
-        ({"n_starts": 2.0}, TypeError, "n_starts must be a whole number"),
+        ({"n_starts": 2.5}, TypeError, "n_starts must be a whole number"),
         ({"max_faces": 3}, ValueError, "max_faces must be 10 or more, got 3"),
         ({"tol": -1}, ValueError, "tol must be"),
         ({"n_fold": 3}, TypeError, "n_fold"),

@@ -62,7 +62,7 @@ def test_points_beside_the_pictures_are_used(run, folder, out, faces):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--max-scale", "9"), "--max-scale must be a number from 1 to 4"),
+        (("--max-scale", "9"), "--max-scale must be from 1 to 4"),
         (("--crop", "big"), "must be a height and a width, such as 112,92"),
         (("--transform", "warp"), "--transform must be 'similarity' or 'affine'"),
     ],

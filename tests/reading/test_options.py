@@ -32,9 +32,9 @@ def test_options_do_not_change():
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("channel", "hue", r"channel must be one of \('luminance', 'red', .*, got 'hue'"),
-        ("channel", None, "channel must be one of"),
-        ("resize", "shrink", r"resize must be one of \('crop', 'pad', .*, got 'shrink'"),
+        ("channel", "hue", "channel must be 'luminance' or 'red' .*, got 'hue'"),
+        ("channel", None, "channel must be"),
+        ("resize", "shrink", "resize must be 'crop' or 'pad' .*, got 'shrink'"),
         ("size", 0, r"size must be a height or \(height, width\) from 1 to 16384 .*, got 0"),
         ("size", -1, "size must be"),
         ("size", 2.5, "size must be"),
@@ -47,20 +47,20 @@ def test_options_do_not_change():
         ("size", 10**9, "size must be"),
         ("subjects", True, "subjects must be a regular expression, False or None, got True"),
         ("subjects", "(", r"subjects must be a regular expression, .*'\(' is none: missing \)"),
-        ("lazy", "yes", "lazy must be True, False or None, got 'yes'"),
-        ("memory_budget", -1, r"memory_budget must be a number of bytes \(0 or more\)"),
+        ("lazy", "yes", "lazy must be True or False or None, got 'yes'"),
+        ("memory_budget", -1, "memory_budget must be 0 or more or None, got -1"),
         ("memory_budget", "1 GB", "memory_budget must be"),
         ("memory_budget", 0.5, "memory_budget must be"),
         ("variable", 3, "variable must be the name of a variable or None, got 3"),
         ("shape", 64, r"shape must be \(height, width\) from 1 to 16384 .*, got 64"),
         ("shape", (64,), "shape must be"),
         ("shape", (64, 0), "shape must be"),
-        ("faces", "row", r"faces must be one of \('rows', 'columns'\), got 'row'"),
-        ("order", "f", r"order must be one of \('C', 'F'\), got 'f'"),
+        ("faces", "row", "faces must be 'rows' or 'columns' or None, got 'row'"),
+        ("order", "f", "order must be 'C' or 'F' or None, got 'f'"),
     ],
 )
 def test_options_that_are_not_allowed(option, value, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         ReadOptions(**{option: value})
 
 

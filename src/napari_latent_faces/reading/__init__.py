@@ -166,7 +166,7 @@ def read_faces(
         If several variables of a file may be the faces; it lists them.
     ArraysError
         If a file of numbers is damaged, refused (pickles), or holds no faces.
-    ValueError
+    TypeError, ValueError
         If an option is not allowed, if pictures differ in size and
         ``resize="error"``, or if `subjects` is found in no name.
     MemoryError
