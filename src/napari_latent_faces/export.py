@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIGNMENT",
     "ENCODING",
+    "FIT",
     "MENDING",
     "as_python",
     "cell",
@@ -412,7 +413,7 @@ def _writing_weights(model: LatentFaces, folder: Path) -> Iterator[int]:
 # -- Encoded and mended faces as folders of plain files --------------------------------
 
 
-ALIGNMENT, ENCODING, MENDING = "an alignment", "an encoding", "a mending"
+FIT, ALIGNMENT, ENCODING, MENDING = "a fit", "an alignment", "an encoding", "a mending"
 """Kinds of results; see `napari_latent_faces.files.writing_folder`."""
 
 _ERROR_HEADS = ("error", "picture")

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces.cli.output import (
-    iterations,
-    left_out_facts,
+    fit_facts,
     method_facts,
     model_facts,
     progress,
@@ -26,6 +25,7 @@ from napari_latent_faces.cli.output import (
 from napari_latent_faces.cli.parser import (
     DEBUG,
     PROGRAM,
+    Generation,
     chosen,
     command_parser,
     given,
@@ -46,246 +46,16 @@ if TYPE_CHECKING:
     from napari_latent_faces.params import Parameters
     from napari_latent_faces.stack import FaceStack
 
-__all__ = [
-    "CommandError",
-    "check_apart",
-    "check_table",
-    "encode_faces",
-    "find_face",
-    "load_model",
-    "main",
-    "measured",
-    "mend_faces",
-    "read",
-    "table_lines",
-    "warn_of_skipped",
-]
+__all__ = ["CommandError", "find_face", "main"]
 
-# -- What the command line names, turned into faces and models -------------------------
+# -- The command line: what it starts, and how it fails --------------------------------
+
+_ANSWER = 5  # seconds that a scheduler has for its first answer
+_FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
 
 
 class CommandError(Exception):
     """A command cannot do its work; the message is for its user."""
-
-
-def read(path: str, args: argparse.Namespace) -> FaceStack:
-    """Read a folder of faces as the options say, with progress."""
-    from napari_latent_faces.stack import in_one_line
-
-    options = asdict(chosen(ReadOptions, args))
-    with progress(f"reading {in_one_line(path)}") as show:
-        from napari_latent_faces.reading import read_faces
-
-        return read_faces(path, **options, progress=show)
-
-
-def warn_of_skipped(faces: FaceStack, folder: str) -> None:
-    """Say how many files of a folder were no faces, and how to list them."""
-    from napari_latent_faces.stack import in_one_line
-
-    if skipped := len(faces.report.skipped):
-        where = f"{PROGRAM} info {in_one_line(folder)}"
-        write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
-
-
-def check_apart(folder: str, out: str) -> None:
-    """Refuse to write among the faces, where the next read would find the components.
-
-    Raises
-    ------
-    CommandError
-        If `out` lies in `folder`.
-    """
-    place = folder.removeprefix("file://")
-    if Path(out).resolve().is_relative_to(Path(place).resolve()):
-        raise CommandError(
-            f"{out} lies in {folder}, where the components would be read as faces: choose a "
-            "folder elsewhere."
-        )
-
-
-def load_model(path: str) -> LatentFaces:
-    """Return the model in a file, or in a folder that `fit` wrote.
-
-    Raises
-    ------
-    FileNotFoundError, ModelFileError
-        If there is none.
-    """
-    from napari_latent_faces.model import LatentFaces
-
-    place = Path(path)
-    return LatentFaces.load(place / "model.npz" if place.is_dir() else place)
-
-
-def find_face(model: LatentFaces, words: str) -> int:
-    """Return the face of a model with this name, or else of this number.
-
-    Raises
-    ------
-    ValueError
-        If there is no such face; the message names some that are.
-    """
-    from napari_latent_faces.stack import harmless
-
-    names = model.provenance.names
-    if harmless(words) in names:
-        return names.index(harmless(words))
-    n = len(model.weights)
-    if words.isdecimal() and int(words) < n:
-        return int(words)
-    some = f", such as {names[0]}" if names else ""
-    raise ValueError(
-        f"The model has no face {words!r}: give the name of one{some}, or a number from 0 to "
-        f"{n - 1}."
-    )
-
-
-# -- What ``latent-faces choose-k`` does between reading and telling -------------------
-
-_COLUMNS = {
-    "k": "k",
-    "relative_error": "error",
-    "held_out_error": "held-out",
-    "standard_error_to_lowest": "+-",
-    "stability": "stability",
-}
-
-
-def check_table(path: str, *, force: bool) -> None:
-    """Refuse to replace a file that is in the way, or to write where there is no folder.
-
-    Raises
-    ------
-    FileExistsError, FileNotFoundError
-        The message says what to do.
-    """
-    if Path(path).exists() and not force:
-        raise FileExistsError(f"{path} exists: choose another name, or give --force.")
-    if not Path(path).absolute().parent.is_dir():
-        raise FileNotFoundError(f"The folder of {path} does not exist: make it first.")
-
-
-def measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
-    """Measure with progress; Ctrl-C ends it with what is there.
-
-    Parameters
-    ----------
-    faces : FaceStack
-        The faces.
-    ks : list of int, or None
-        The numbers to measure; None for a search.
-    changes : dict
-        Fields of `ChoiceOptions` and `NMFParams` that are not the default.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If nothing was measured yet.
-    """
-    with progress("measuring numbers of components") as show:
-        from napari_latent_faces.choosing.search import iter_choose_k
-
-        choices: list[KChoice] = []
-
-        def show_step(step: KStep) -> None:
-            choices[:] = [step.choice]
-            show(step.done, step.total, step.doing)
-
-        try:
-            return consume(iter_choose_k(faces, ks, **changes), show_step)
-        except KeyboardInterrupt:
-            if not any(choices):  # the first steps come before the first measure
-                raise
-            return choices[0]
-
-
-def table_lines(choice: KChoice) -> list[str]:
-    """Return the measures as lines of a table, the suggested k with a star."""
-    lines = ["".join(f"{head:>11}" for head in _COLUMNS.values())]
-    for row in choice.rows():
-        numbers = (row[name] for name in list(_COLUMNS)[1:])
-        star = " *" if row["suggested"] else ""
-        lines.append(f"{row['k']:>11}" + "".join(f"{each:>11.4f}" for each in numbers) + star)
-    return lines
-
-
-# -- The commands that apply a model to other faces ------------------------------------
-
-
-def encode_faces(args: argparse.Namespace) -> None:
-    """Write weights, errors and reconstructions of a folder of faces."""
-    from napari_latent_faces.encoding import iter_encode
-    from napari_latent_faces.export import ENCODING, export_encoded, read_mask
-    from napari_latent_faces.files import check_folder
-
-    check_apart(args.folder, args.out)
-    check_folder(Path(args.out), ENCODING, force=args.force)
-    model = load_model(args.model)
-    mask = None if args.mask is None else read_mask(args.mask, model.size)
-    faces = _faces(args, model)
-    encoding = _consume_faces("encoding", iter_encode(model, faces, mask), len(faces))
-    with progress("writing") as show:
-        export_encoded(model, faces, encoding, args.out, force=args.force, progress=show)
-    worst = int(encoding.errors.argmax())
-    _report(faces)
-    tell(
-        {
-            "components": model.n_components,
-            "relative error": f"{encoding.error:.6f}",
-            "mean error of a face": f"{encoding.errors.mean():.6f}",
-            "worst": f"{faces.names[worst]} ({encoding.errors[worst]:.6f})",
-            "written to": args.out,
-        }
-    )
-
-
-def mend_faces(args: argparse.Namespace) -> None:
-    """Write the faces of a folder with what a mask marks filled in."""
-    from napari_latent_faces.encoding import iter_mend, relative_errors
-    from napari_latent_faces.export import MENDING, export_mended, read_mask
-    from napari_latent_faces.files import check_folder
-
-    check_apart(args.folder, args.out)
-    check_folder(Path(args.out), MENDING, force=args.force)
-    model = load_model(args.model)
-    mask = read_mask(args.mask, model.size)
-    faces = _faces(args, model)
-    mended = _consume_faces("mending", iter_mend(model, faces, mask), len(faces))
-    errors = relative_errors(model, faces, mended.expected.weights, mask)
-    with progress("writing") as show:
-        export_mended(mended, faces, errors, args.out, force=args.force, progress=show)
-    _report(faces)
-    tell({"pixels replaced": f"{mask.sum()} of {mask.size}", "written to": args.out})
-
-
-def _faces(args: argparse.Namespace, model: LatentFaces) -> FaceStack:
-    """Read the faces at the model's size, in colour if the model is."""
-    args.size, args.colour = model.size, len(model.picture_shape) == 3
-    faces = read(args.folder, args)
-    if len(faces) == 0:
-        raise CommandError(f"There are no faces in {args.folder}.")
-    warn_of_skipped(faces, args.folder)
-    return faces
-
-
-def _report(faces: FaceStack) -> None:
-    # most faces have one size; only those of others are listed as resized
-    say(replace(faces.report, resized=()).summary())
-    for note in faces.report.notes:
-        say(note)
-
-
-def _consume_faces(title: str, steps: Generator[int, None, Any], total: int) -> Any:
-    """Run the steps with progress; the result is the generator's return value."""
-    with progress(f"{title} {total} faces") as show:
-        return consume(steps, lambda done: show(done, total))
-
-
-# -- The command line: what it starts, how it fails, and fit, info and demo ------------
-
-_ANSWER = 5  # seconds that a scheduler has for its first answer
-_FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -329,208 +99,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-# -- commands ------------------------------------------------------------------
-
-
-def _fit(args: argparse.Namespace) -> None:
-    from napari_latent_faces.export import check_export, export_model, read_mask
-
-    params = _params(args)
-    check_apart(args.folder, args.out)
-    check_export(args.out, force=args.force)
-    with _cluster(args) as client:
-        faces = read(args.folder, args)
-        warn_of_skipped(faces, args.folder)
-        mask = None if args.mask is None else read_mask(args.mask, faces.size)
-        model = _consume(faces, params, mask=mask, client=client)
-    export_model(model, args.out, force=args.force)
-    say(faces.report.summary())
-    tell(
-        {
-            **method_facts(model),
-            "components": model.n_components,
-            "iterations": iterations(model),
-            "relative error": f"{model.error:.6f}",
-            **left_out_facts(model),
-            "written to": args.out,
-        }
-    )
-
-
-def _generate(args: argparse.Namespace) -> None:
-    from napari_latent_faces.mixing.recipes import check_generated, write_generated
-    from napari_latent_faces.mixing.sampling import sample_weights
-
-    if args.strength is not None and args.near is None:
-        raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
-    check_generated(args.out, force=args.force)
-    model = load_model(args.model)
-    strength = 0.7 if args.strength is None else args.strength
-    face = None if args.near is None else find_face(model, args.near)
-    made = f"random, seed {args.random_state}"
-    if face is not None:
-        made += f", {strength:g} close to {args.near}"
-    weights = sample_weights(model, args.count, args.random_state, face, strength)
-    with progress("writing faces") as show:
-        write_generated(model, weights, args.out, made=made, force=args.force, progress=show)
-    tell({"faces": args.count, "made": made, "written to": args.out})
-
-
-def _align(args: argparse.Namespace) -> None:
-    from napari_latent_faces.aligning import iter_align
-    from napari_latent_faces.export import ALIGNMENT, export_aligned
-    from napari_latent_faces.files import check_folder
-    from napari_latent_faces.reading.points import read_points
-
-    changes = {
-        name: value for name, value in given(AlignOptions, args).items() if name != "size"
-    }
-    try:
-        options = AlignOptions(**changes, size=args.crop)
-    except (TypeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(spelled(str(error), AlignOptions)) from error
-    check_apart(args.folder, args.out)
-    check_folder(Path(args.out), ALIGNMENT, force=args.force)
-    faces = read(args.folder, args)
-    warn_of_skipped(faces, args.folder)
-    points = None if args.points is None else read_points(args.points, faces)
-    with progress(f"aligning {len(faces)} faces") as show:
-        steps = iter_align(faces, points, options)
-        found = consume(steps, lambda step: show(round(100 * step.done), 100))
-    aligned = found.apply(faces)
-    with progress("writing") as show:
-        export_aligned(aligned, found.misfits, args.out, force=args.force, progress=show)
-    say(faces.report.summary())
-    for note in aligned.report.notes[len(faces.report.notes) :]:
-        say(note)
-    (h, w), (top, left) = aligned.size, aligned.corner
-    tell(
-        {"size": f"{w} x {h} pixels, from row {top} and column {left}", "written to": args.out}
-    )
-
-
-def _choose_k(args: argparse.Namespace) -> None:
-    changes = {**given(ChoiceOptions, args), **given(NMFParams, args)}
-    chosen(ChoiceOptions, args)
-    chosen(NMFParams, args)
-    try:
-        ks = parse_ks(args.ks)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"-{error}") from error
-    if args.out:
-        check_table(args.out, force=args.force)
-    choice = measured(read(args.folder, args), ks, changes)
-    for line in table_lines(choice):
-        say(line)
-    say(choice.reason)
-    if args.out:
-        choice.save_csv(args.out)
-        tell({"written to": args.out})
-
-
-def _info(args: argparse.Namespace) -> None:
-    from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.model_file import is_model_file
-
-    for path in (Path(args.path), Path(args.path, "model.npz")):
-        if is_model_file(path):
-            for name in given(ReadOptions, args):
-                raise argparse.ArgumentTypeError(f"{option(name)} is for folders of faces.")
-            tell({"model": path, **model_facts(LatentFaces.load(path))})
-            return
-    faces = read(args.path, args)
-    tell(
-        {
-            "source": faces.source,
-            **size_facts(faces, faces.subjects),
-            "pixels": faces.dtype,
-        }
-    )
-    say(faces.report.details())
-
-
-def _demo(args: argparse.Namespace) -> None:
-    from napari_latent_faces.viewer.demo import DemoError, run_demo
-
-    chosen(NMFParams, args)
-    faces = read(args.folder, args) if args.folder else None
-    try:
-        with redirect_stdout(sys.stderr):  # napari tells there what is going on
-            saved = run_demo(faces, args.screenshot, **given(NMFParams, args))
-    except DemoError as error:
-        raise CommandError(str(error)) from error
-    if saved is not None:
-        tell({"written to": saved})
-
-
-def _params(args: argparse.Namespace) -> Parameters:
-    """Return the parameters of the method; an option of another method is an error."""
-    kind = METHODS[args.method]
-    for other in METHODS.values():
-        for name in given(other, args):
-            if name not in kind.names():
-                raise argparse.ArgumentTypeError(
-                    f"{option(name)} does not apply to --method {args.method}."
-                )
-    params: Parameters = chosen(kind, args)
-    return params
-
-
-_COMMANDS = {
-    "align": _align,
-    "fit": _fit,
-    "choose-k": _choose_k,
-    "encode": encode_faces,
-    "mend": mend_faces,
-    "generate": _generate,
-    "info": _info,
-    "demo": _demo,
-}
-
-
-@contextmanager
-def _cluster(args: argparse.Namespace) -> Iterator[Any]:
-    """Connect to the scheduler that is asked for, if any; its workers read the faces."""
-    if args.scheduler is None:
-        yield None
-        return
-    if not vars(args).setdefault("lazy", True):
-        raise argparse.ArgumentTypeError("--scheduler reads where it fits: not with --no-lazy.")
-    with _connected(args.scheduler) as client:
-        yield client
-
-
-def _connected(address: str) -> Any:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise CommandError(
-            "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
-        ) from error
-    try:
-        connect: Any = Client
-        return connect(address, timeout=_ANSWER, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise CommandError(
-            f"The scheduler {address} does not answer: check its address, and that it runs "
-            "(dask scheduler)."
-        ) from error
-
-
-def _consume(faces: FaceStack, params: Parameters, **options: Any) -> LatentFaces:
-    """Fit with progress; the model is the generator's return value."""
-    with progress(f"fitting {params.n_components} components") as show:
-        from napari_latent_faces.fitting import iter_fit
-
-        def show_step(step: FitStep) -> None:
-            show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
-
-        return consume(iter_fit(faces, params, **options), show_step)
-
-
-# -- how it fails --------------------------------------------------------------
-
-
 def _message(error: object) -> str:
     # names of files and in models may hold what a terminal obeys
     from napari_latent_faces.stack import in_one_line
@@ -563,3 +131,330 @@ def _leave_broken_pipe() -> int:
     with open(os.devnull, "w") as devnull:  # noqa: PTH123
         os.dup2(devnull.fileno(), sys.stdout.fileno())
     return _BROKEN_PIPE
+
+
+# -- Faces and models that the command line names --------------------------------------
+
+
+def _read(args: argparse.Namespace, path: str | None = None, **changes: Any) -> FaceStack:
+    """Read a folder of faces as the options say, with progress."""
+    from napari_latent_faces.stack import in_one_line
+
+    path = args.folder if path is None else path
+    options = asdict(chosen(ReadOptions, args, **changes))
+    with progress(f"reading {in_one_line(path)}") as show:
+        from napari_latent_faces.reading import read_faces
+
+        faces = read_faces(path, **options, progress=show)
+    if (skipped := len(faces.report.skipped)) and args.command != "info":
+        where = f"{PROGRAM} info {in_one_line(path)}"
+        write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
+    return faces
+
+
+def _check_out(args: argparse.Namespace, kind: str) -> None:
+    """Refuse, before the work, to write where other things or the faces themselves are."""
+    from napari_latent_faces.files import check_folder
+
+    place = args.folder.removeprefix("file://")
+    if Path(args.out).resolve().is_relative_to(Path(place).resolve()):
+        raise CommandError(
+            f"{args.out} lies in {args.folder}, where the components would be read as faces: "
+            "choose a folder elsewhere."
+        )
+    check_folder(Path(args.out), kind, force=args.force)
+
+
+def _load(path: str) -> LatentFaces:
+    """Return the model in a file, or in a folder that `fit` wrote."""
+    from napari_latent_faces.model import LatentFaces
+
+    place = Path(path)
+    return LatentFaces.load(place / "model.npz" if place.is_dir() else place)
+
+
+def find_face(model: LatentFaces, words: str) -> int:
+    """Return the face of a model with this name, or else of this number."""
+    from napari_latent_faces.stack import harmless
+
+    names, n = model.provenance.names, len(model.weights)
+    if harmless(words) in names:
+        return names.index(harmless(words))
+    if words.isdecimal() and int(words) < n:
+        return int(words)
+    some = f", such as {names[0]}" if names else ""
+    raise ValueError(
+        f"The model has no face {words!r}: give the name of one{some}, or a number from 0 to "
+        f"{n - 1}."
+    )
+
+
+# -- fit -------------------------------------------------------------------------------
+
+
+def _fit(args: argparse.Namespace) -> None:
+    from napari_latent_faces.export import FIT, export_model, read_mask
+
+    params = _params(args)
+    _check_out(args, FIT)
+    with _cluster(args) as client:
+        faces = _read(args)
+        mask = None if args.mask is None else read_mask(args.mask, faces.size)
+        with progress(f"fitting {params.n_components} components") as show:
+            from napari_latent_faces.fitting import iter_fit
+
+            def show_step(step: FitStep) -> None:
+                show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
+
+            steps = iter_fit(faces, params, mask=mask, client=client)
+            model = consume(steps, show_step)
+    export_model(model, args.out, force=args.force)
+    say(faces.report.summary())
+    tell({**method_facts(model), **fit_facts(model), "written to": args.out})
+
+
+def _params(args: argparse.Namespace) -> Parameters:
+    """Return the parameters of the method; an option of another method is an error."""
+    kind = METHODS[args.method]
+    for other in METHODS.values():
+        for name in given(other, args):
+            if name not in kind.names():
+                raise argparse.ArgumentTypeError(
+                    f"{option(name)} does not apply to --method {args.method}."
+                )
+    params: Parameters = chosen(kind, args)
+    return params
+
+
+@contextmanager
+def _cluster(args: argparse.Namespace) -> Iterator[Any]:
+    """Connect to the scheduler that is asked for, if any; its workers read the faces."""
+    if args.scheduler is None:
+        yield None
+        return
+    if not vars(args).setdefault("lazy", True):
+        raise argparse.ArgumentTypeError("--scheduler reads where it fits: not with --no-lazy.")
+    with _connected(args.scheduler) as client:
+        yield client
+
+
+def _connected(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise CommandError(
+            "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
+        ) from error
+    try:
+        connect: Any = Client
+        return connect(address, timeout=_ANSWER, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise CommandError(
+            f"The scheduler {address} does not answer: check its address, and that it runs "
+            "(dask scheduler)."
+        ) from error
+
+
+# -- encode and mend -------------------------------------------------------------------
+
+
+def _encode(args: argparse.Namespace) -> None:
+    """Write weights, errors and reconstructions of a folder of faces."""
+    from napari_latent_faces.encoding import iter_encode
+    from napari_latent_faces.export import ENCODING, export_encoded, read_mask
+
+    _check_out(args, ENCODING)
+    model = _load(args.model)
+    mask = None if args.mask is None else read_mask(args.mask, model.size)
+    faces = _faces(args, model)
+    encoding = _consume_faces("encoding", iter_encode(model, faces, mask), len(faces))
+    with progress("writing") as show:
+        export_encoded(model, faces, encoding, args.out, force=args.force, progress=show)
+    worst = int(encoding.errors.argmax())
+    _report(faces)
+    tell(
+        {
+            "components": model.n_components,
+            "relative error": f"{encoding.error:.6f}",
+            "mean error of a face": f"{encoding.errors.mean():.6f}",
+            "worst": f"{faces.names[worst]} ({encoding.errors[worst]:.6f})",
+            "written to": args.out,
+        }
+    )
+
+
+def _mend(args: argparse.Namespace) -> None:
+    """Write the faces of a folder with what a mask marks filled in."""
+    from napari_latent_faces.encoding import iter_mend, relative_errors
+    from napari_latent_faces.export import MENDING, export_mended, read_mask
+
+    _check_out(args, MENDING)
+    model = _load(args.model)
+    mask = read_mask(args.mask, model.size)
+    faces = _faces(args, model)
+    mended = _consume_faces("mending", iter_mend(model, faces, mask), len(faces))
+    errors = relative_errors(model, faces, mended.expected.weights, mask)
+    with progress("writing") as show:
+        export_mended(mended, faces, errors, args.out, force=args.force, progress=show)
+    _report(faces)
+    tell({"pixels replaced": f"{mask.sum()} of {mask.size}", "written to": args.out})
+
+
+def _faces(args: argparse.Namespace, model: LatentFaces) -> FaceStack:
+    """Read the faces at the model's size, in colour if the model is."""
+    faces = _read(args, size=model.size, colour=len(model.picture_shape) == 3)
+    if len(faces) == 0:
+        raise CommandError(f"There are no faces in {args.folder}.")
+    return faces
+
+
+def _report(faces: FaceStack) -> None:
+    # most faces have one size; only those of others are listed as resized
+    say(replace(faces.report, resized=()).summary())
+    for note in faces.report.notes:
+        say(note)
+
+
+def _consume_faces(title: str, steps: Generator[int, None, Any], total: int) -> Any:
+    """Run the steps with progress; the result is the generator's return value."""
+    with progress(f"{title} {total} faces") as show:
+        return consume(steps, lambda done: show(done, total))
+
+
+# -- generate, align, choose-k, info and demo ------------------------------------------
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from napari_latent_faces.mixing.recipes import check_generated, write_generated
+    from napari_latent_faces.mixing.sampling import sample_weights
+
+    if "strength" in args and args.near is None:
+        raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
+    wanted = chosen(Generation, args)
+    check_generated(args.out, force=args.force)
+    model = _load(args.model)
+    face = None if args.near is None else find_face(model, args.near)
+    made = f"random, seed {wanted.random_state}"
+    if face is not None:
+        made += f", {wanted.strength:g} close to {args.near}"
+    weights = sample_weights(model, wanted.count, wanted.random_state, face, wanted.strength)
+    with progress("writing faces") as show:
+        write_generated(model, weights, args.out, made=made, force=args.force, progress=show)
+    tell({"faces": wanted.count, "made": made, "written to": args.out})
+
+
+def _align(args: argparse.Namespace) -> None:
+    from napari_latent_faces.aligning import iter_align
+    from napari_latent_faces.export import ALIGNMENT, export_aligned
+    from napari_latent_faces.reading.points import read_points
+
+    options = chosen(AlignOptions, args, size=args.crop)
+    _check_out(args, ALIGNMENT)
+    faces = _read(args)
+    points = None if args.points is None else read_points(args.points, faces)
+    with progress(f"aligning {len(faces)} faces") as show:
+        steps = iter_align(faces, points, options)
+        found = consume(steps, lambda step: show(round(100 * step.done), 100))
+    aligned = found.apply(faces)
+    with progress("writing") as show:
+        export_aligned(aligned, found.misfits, args.out, force=args.force, progress=show)
+    say(faces.report.summary())
+    for note in aligned.report.notes[len(faces.report.notes) :]:
+        say(note)
+    (h, w), (top, left) = aligned.size, aligned.corner
+    tell(
+        {"size": f"{w} x {h} pixels, from row {top} and column {left}", "written to": args.out}
+    )
+
+
+_COLUMNS = {
+    "k": "k",
+    "relative_error": "error",
+    "held_out_error": "held-out",
+    "standard_error_to_lowest": "+-",
+    "stability": "stability",
+}
+
+
+def _choose_k(args: argparse.Namespace) -> None:
+    changes = {**given(ChoiceOptions, args), **given(NMFParams, args)}
+    chosen(ChoiceOptions, args)
+    chosen(NMFParams, args)
+    try:
+        ks = parse_ks(args.ks)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"-{error}") from error
+    if args.out and Path(args.out).exists() and not args.force:
+        raise FileExistsError(f"{args.out} exists: choose another name, or give --force.")
+    if args.out and not Path(args.out).absolute().parent.is_dir():
+        raise FileNotFoundError(f"The folder of {args.out} does not exist: make it first.")
+    choice = _measured(_read(args), ks, changes)
+    say("".join(f"{head:>11}" for head in _COLUMNS.values()))
+    for row in choice.rows():
+        numbers = "".join(f"{row[name]:>11.4f}" for name in list(_COLUMNS)[1:])
+        say(f"{row['k']:>11}{numbers}{' *' * row['suggested']}")
+    say(choice.reason)
+    if args.out:
+        choice.save_csv(args.out)
+        tell({"written to": args.out})
+
+
+def _measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
+    """Measure with progress; Ctrl-C ends it with what is there, if there is anything."""
+    with progress("measuring numbers of components") as show:
+        from napari_latent_faces.choosing.search import iter_choose_k
+
+        choices: list[KChoice] = []
+
+        def show_step(step: KStep) -> None:
+            choices[:] = [step.choice]
+            show(step.done, step.total, step.doing)
+
+        try:
+            return consume(iter_choose_k(faces, ks, **changes), show_step)
+        except KeyboardInterrupt:
+            if not any(choices):  # the first steps come before the first measure
+                raise
+            return choices[0]
+
+
+def _info(args: argparse.Namespace) -> None:
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.model_file import is_model_file
+
+    for path in (Path(args.path), Path(args.path, "model.npz")):
+        if is_model_file(path):
+            for name in given(ReadOptions, args):
+                raise argparse.ArgumentTypeError(f"{option(name)} is for folders of faces.")
+            tell({"model": path, **model_facts(LatentFaces.load(path))})
+            return
+    faces = _read(args, args.path)
+    sizes = size_facts(faces, faces.subjects)
+    tell({"source": faces.source, **sizes, "pixels": faces.dtype})
+    say(faces.report.details())
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from napari_latent_faces.viewer.demo import DemoError, run_demo
+
+    chosen(NMFParams, args)
+    faces = _read(args) if args.folder else None
+    try:
+        with redirect_stdout(sys.stderr):  # napari tells there what is going on
+            saved = run_demo(faces, args.screenshot, **given(NMFParams, args))
+    except DemoError as error:
+        raise CommandError(str(error)) from error
+    if saved is not None:
+        tell({"written to": saved})
+
+
+_COMMANDS = {
+    "align": _align,
+    "fit": _fit,
+    "choose-k": _choose_k,
+    "encode": _encode,
+    "mend": _mend,
+    "generate": _generate,
+    "info": _info,
+    "demo": _demo,
+}

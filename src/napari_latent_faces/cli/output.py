@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     Show = Callable[..., None]
 
 __all__ = [
-    "iterations",
-    "left_out_facts",
+    "fit_facts",
     "method_facts",
     "model_facts",
     "progress",
@@ -48,26 +47,19 @@ def tell(facts: Mapping[str, Any]) -> None:
 
 def model_facts(model: LatentFaces) -> dict[str, Any]:
     """Return all that ``info`` tells of a model."""
-    origin = model.provenance
+    origin, fitted = model.provenance, model.provenance.encoded_from
     return {
         "source": origin.source,
         **size_facts(model, origin.subjects),
         "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
         **method_facts(model),
-        "components": model.n_components,
-        "iterations": iterations(model),
-        "relative error": f"{model.error:.6f}",
-        **left_out_facts(model),
-        **_encoded_from(origin.encoded_from),
+        **fit_facts(model),
+        **({} if fitted is None else {"encoded with components of": fitted or "other faces"}),
         "parameters": _listed(model.params.to_dict()),
         "versions": _listed(origin.versions),
         **({"backend": origin.backend} if origin.backend else {}),
         "shares": " ".join(f"{share:.4f}" for share in model.shares),
     }
-
-
-def _encoded_from(source: str | None) -> dict[str, str]:
-    return {} if source is None else {"encoded with components of": source or "other faces"}
 
 
 def size_facts(
@@ -86,17 +78,17 @@ def method_facts(model: LatentFaces) -> dict[str, str]:
     return {} if method == NMFParams.method else {"method": method}
 
 
-def left_out_facts(model: LatentFaces) -> dict[str, str]:
-    """Return how many pixels the fit left out, if any."""
+def fit_facts(model: LatentFaces) -> dict[str, Any]:
+    """Return components, iterations, error, and the pixels that were left out, if any."""
+    is_enough = model.provenance.stop_reason == "converged"
     count, total = model.left_out
-    share = f"{100 * count / total:.3g} %"
-    return {"left out": f"{count} of {total} pixels ({share})"} if count else {}
-
-
-def iterations(model: LatentFaces) -> str:
-    """Return how many iterations were made, and whether they were enough."""
-    how = "converged" if model.provenance.stop_reason == "converged" else "not converged"
-    return f"{model.provenance.n_iter} ({how})"
+    left_out = {"left out": f"{count} of {total} pixels ({100 * count / total:.3g} %)"}
+    return {
+        "components": model.n_components,
+        "iterations": f"{model.provenance.n_iter} ({'' if is_enough else 'not '}converged)",
+        "relative error": f"{model.error:.6f}",
+        **(left_out if count else {}),
+    }
 
 
 def _listed(values: dict[str, Any]) -> str:
@@ -112,18 +104,7 @@ _BAR = 20  # characters
 
 @contextmanager
 def progress(title: str) -> Iterator[Show]:
-    """Show on stderr how far the block is.
-
-    Parameters
-    ----------
-    title : str
-        What is going on.
-
-    Yields
-    ------
-    callable
-        Takes the steps done, their total (0 while that is not known), and a note.
-    """
+    """Show on stderr how far the block is, by a function of steps, total (or 0) and note."""
     if sys.stderr is not None and sys.stderr.isatty():
         with _bar(title) as show:
             yield show

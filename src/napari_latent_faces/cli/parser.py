@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from napari_latent_faces import __version__
 from napari_latent_faces.options import AlignOptions, ChoiceOptions, ReadOptions
-from napari_latent_faces.params import METHODS, NMFParams
+from napari_latent_faces.params import METHODS, NMFParams, check_fields, parameter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEBUG",
     "PROGRAM",
-    "add_hidden_options",
+    "Generation",
     "add_options",
     "chosen",
     "command_parser",
@@ -36,50 +37,21 @@ _KINDS = {int: "INT", float: "FLOAT", str: "TEXT", tuple: "INT,INT", NoneType: "
 def add_options(
     parser: argparse.ArgumentParser,
     parameters: type[Any],
-    title: str,
-    only: Collection[str] | None = None,
+    title: str | None,
+    *,
+    but: Collection[str] = (),
 ) -> None:
-    """Add a group with an option for each field of a dataclass.
+    """Add an option for each field of a dataclass, but some; without a title, they are hidden.
 
     An option that is not given leaves nothing in the namespace: the defaults are those
     of the dataclass, and its checks are the only ones.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        Where to.
-    parameters : dataclass
-        Its fields' metadata holds `help`, the types of the fields say what is taken.
-    title : str
-        Title of the group.
-    only : collection of str, optional
-        Names of the fields to offer; all by default.
     """
-    group = parser.add_argument_group(title)
+    group = parser if title is None else parser.add_argument_group(title)
     hints = get_type_hints(parameters)
     for declared in fields(parameters):
-        if only is None or declared.name in only:
-            _add_option(group, declared, _alternatives(hints[declared.name]))
-
-
-def add_hidden_options(
-    parser: argparse.ArgumentParser, parameters: type[Any], known: Collection[str]
-) -> None:
-    """Add the options of a dataclass that are not `known`, without showing them.
-
-    They are taken so that the command can say why they do not apply.
-
-    Parameters
-    ----------
-    parser, parameters
-        As in `add_options`.
-    known : collection of str
-        Names of the fields that the parser has already.
-    """
-    hints = get_type_hints(parameters)
-    for declared in fields(parameters):
-        if declared.name not in known:
-            _add_option(parser, declared, _alternatives(hints[declared.name]), hidden=True)
+        if declared.name not in but:
+            allowed = _alternatives(hints[declared.name])
+            _add_option(group, declared, allowed, hidden=title is None)
 
 
 def option(name: str) -> str:
@@ -93,16 +65,10 @@ def given(parameters: type[Any], namespace: argparse.Namespace) -> dict[str, Any
     return {name: getattr(namespace, name) for name in names if hasattr(namespace, name)}
 
 
-def chosen(parameters: type[Any], namespace: argparse.Namespace) -> Any:
-    """Return the dataclass that a command line spells.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        If the dataclass refuses a value; the message names the option.
-    """
+def chosen(parameters: type[Any], namespace: argparse.Namespace, **changes: Any) -> Any:
+    """Return the dataclass that a command line spells, or say which option is wrong."""
     try:
-        return parameters(**given(parameters, namespace))
+        return parameters(**{**given(parameters, namespace), **changes})
     except (TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(spelled(str(error), parameters)) from error
 
@@ -130,7 +96,7 @@ def _alternatives(hint: Any) -> list[Any]:
     return [hint]
 
 
-def _add_option(group: Any, declared: Any, allowed: list[Any], *, hidden: bool = False) -> None:
+def _add_option(group: Any, declared: Any, allowed: list[Any], *, hidden: bool) -> None:
     flags = [option(declared.name)]
     if declared.name in _SHORT:
         flags.insert(0, _SHORT[declared.name])
@@ -139,12 +105,15 @@ def _add_option(group: Any, declared: Any, allowed: list[Any], *, hidden: bool =
     if bool in allowed:
         group.add_argument(*flags, action="store_const", const=True, help=text, **common)
     else:
-        spellings = _spellings(allowed)
         group.add_argument(
-            *flags, type=_reader(allowed), metavar="|".join(spellings), help=text, **common
+            *flags,
+            type=partial(_read, allowed),
+            metavar=_spelling(allowed),
+            help=text,
+            **common,
         )
     if bool in allowed or False in allowed:
-        off = f"--no-{declared.name.replace('_', '-')}"
+        off = option(f"no_{declared.name}")
         group.add_argument(
             off, action="store_const", const=False, help=f"not {flags[-1]}", **common
         )
@@ -157,33 +126,26 @@ def _help(declared: Any) -> str:
     return f"{text} (default: {default})".replace("%", "%%")
 
 
-def _spellings(allowed: list[Any]) -> list[str]:
-    """Return how each allowed value or type is written."""
+def _spelling(allowed: list[Any]) -> str:
+    """Return how the allowed values and types are written."""
     words = [_KINDS.get(each, each) for each in allowed if each is not False]
     # any text would be a text, "none" too
-    return [word for word in words if str not in allowed or word == _KINDS[str]]
+    return "|".join(word for word in words if str not in allowed or word == _KINDS[str])
 
 
-def _reader(allowed: list[Any]) -> Any:
-    """Return the function that turns an argument into the value it spells.
-
-    What it cannot read stays text, for the dataclass to complain about.
-    """
-
-    def read(text: str) -> Any:
-        if str in allowed or text in allowed:
-            return text
-        if text == _KINDS[NoneType] and NoneType in allowed:
-            return None
-        for kind, parse in ((int, int), (tuple, _pair), (float, float)):
-            try:
-                if kind in allowed:
-                    return parse(text)
-            except ValueError:
-                continue
+def _read(allowed: list[Any], text: str) -> Any:
+    """Return the value that an argument spells; what cannot be read the dataclass refuses."""
+    if str in allowed or text in allowed:
         return text
-
-    return read
+    if text == _KINDS[NoneType] and NoneType in allowed:
+        return None
+    for kind, parse in ((int, int), (tuple, _pair), (float, float)):
+        try:
+            if kind in allowed:
+                return parse(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _pair(text: str) -> tuple[int, int]:
@@ -206,11 +168,8 @@ the environment an error shows where it happened.
 def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser; its namespace holds `command` and the `parser` of that command.
 
-    Parameters
-    ----------
-    argv : sequence of str
-        The arguments to come: the method that they name has options of its own, and only
-        the command that they begin with is told its arguments; all are if there are none.
+    Of the arguments to come, the method that they name has options of its own, and only the
+    command that they begin with is told its arguments; without any, all commands are.
     """
     parser = argparse.ArgumentParser(
         PROGRAM,
@@ -223,7 +182,11 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
     for name, (text, add_arguments) in _COMMANDS.items():
-        command = _add_command(commands, name, text)
+        description = f"{text[0].upper()}{text[1:]}."
+        command = commands.add_parser(
+            name, help=text, description=description, allow_abbrev=False
+        )
+        command.set_defaults(parser=command)
         if not argv or argv[0] == name:  # nobody asks for the others'
             add_arguments(command, argv)
     return parser
@@ -259,12 +222,6 @@ def _add_fit(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         help="picture of the faces' size; what is not black in it, such as the background, is "
         "left out of the fit (NMF only)",
     )
-    _add_method_options(parser, _method(argv))
-    add_options(parser, ReadOptions, "reading")
-
-
-def _add_method_options(parser: argparse.ArgumentParser, method: str) -> None:
-    """Add the options of a method; those of the others are taken, but not shown."""
     parser.add_argument(
         "--method",
         choices=METHODS,
@@ -272,12 +229,13 @@ def _add_method_options(parser: argparse.ArgumentParser, method: str) -> None:
         help=f"{', '.join(METHODS)} (default: {NMFParams.method}); --method NAME --help shows "
         "the options of another",
     )
-    kind = METHODS[method]
+    kind = METHODS[_method(argv)]
     add_options(parser, kind, f"factorization ({kind.title})")
     known = set(kind.names())
-    for other in METHODS.values():
-        add_hidden_options(parser, other, known)
+    for other in METHODS.values():  # taken, so that it can be said that they do not apply
+        add_options(parser, other, None, but=known)
         known.update(other.names())
+    add_options(parser, ReadOptions, "reading")
 
 
 def _add_align(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
@@ -296,8 +254,7 @@ def _add_align(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
         help="keep a middle part of this height and width (default: what all aligned pictures "
         "cover)",
     )
-    used = {declared.name for declared in fields(AlignOptions)} - {"size"}
-    add_options(parser, AlignOptions, "aligning", only=used)
+    add_options(parser, AlignOptions, "aligning", but=("size",))
     add_options(parser, ReadOptions, "reading")
 
 
@@ -327,8 +284,21 @@ def _add_model_and_faces(parser: argparse.ArgumentParser, made: str) -> None:
     _add_model(parser)
     _add_folder(parser, "; they are scaled to the model's size")
     _add_out(parser, made)
-    kept = {declared.name for declared in fields(ReadOptions)} - {"size"}
-    add_options(parser, ReadOptions, "reading", only=kept)
+    add_options(parser, ReadOptions, "reading", but=("size",))
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How faces are generated."""
+
+    count: int = parameter(20, "", "How many.", min=1)
+    random_state: int = parameter(42, "", "Seed; the same seed gives the same faces.", min=0)
+    strength: float = parameter(
+        0.7, "", "How close to --near: 0 is any face, 1 that face itself.", min=0, max=1
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def _add_generate(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
@@ -339,27 +309,11 @@ def _add_generate(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None
         replaced="the faces generated",
     )
     parser.add_argument(
-        "--count", type=_count, default=20, metavar="INT", help="how many (default: 20)"
-    )
-    parser.add_argument(
-        "--random-state",
-        type=_seed,
-        default=42,
-        metavar="INT",
-        help="seed; the same seed gives the same faces (default: 42)",
-    )
-    parser.add_argument(
         "--near",
         metavar="FACE",
         help="stay close to a face of the model: its name, or its number counted from 0",
     )
-    parser.add_argument(
-        "--strength",
-        type=_share,
-        default=None,
-        metavar="FLOAT",
-        help="how close to --near: 0 is any face, 1 that face itself (default: 0.7)",
-    )
+    add_options(parser, Generation, "random faces")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -392,32 +346,6 @@ def _pair_of_pixels(text: str) -> tuple[int, int]:
         ) from None
 
 
-def _count(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number ({least} or more), got {text!r}"
-        )
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!r}")
-    return value
-
-
 def _add_choose_k(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     _add_folder(parser)
     parser.add_argument(
@@ -438,8 +366,7 @@ def _add_choose_k(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None
     )
     parser.add_argument("--force", action="store_true", help="replace CSV if it exists")
     add_options(parser, ChoiceOptions, "effort")
-    used = set(NMFParams.names()) - {"n_components"}
-    add_options(parser, NMFParams, "factorization", only=used)
+    add_options(parser, NMFParams, "factorization", but=("n_components",))
     add_options(parser, ReadOptions, "reading")
 
 
@@ -459,16 +386,8 @@ def _add_demo(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     parser.add_argument(
         "--screenshot", metavar="PNG", help="save a picture of the fitted faces, and close"
     )
-    add_options(parser, NMFParams, "factorization", only=("n_components", "max_iter"))
-
-
-def _add_command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    description = f"{text[0].upper()}{text[1:]}."
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=description, allow_abbrev=False
-    )
-    parser.set_defaults(parser=parser)
-    return parser
+    others = set(NMFParams.names()) - {"n_components", "max_iter"}
+    add_options(parser, NMFParams, "factorization", but=others)
 
 
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser, Sequence[str]], None]]] = {
