@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.estimator import PictureNMF
     from napari_latent_faces.export import as_python
     from napari_latent_faces.fitting import FitStep, fit, iter_fit
+    from napari_latent_faces.mapping import FaceMap, map_faces
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.options import AlignOptions, ChoiceOptions
     from napari_latent_faces.params import (
@@ -37,6 +38,7 @@ __all__ = [
     "Alignment",
     "ChoiceOptions",
     "DictionaryParams",
+    "FaceMap",
     "FaceStack",
     "FitStep",
     "ICAParams",
@@ -58,6 +60,7 @@ __all__ = [
     "iter_align",
     "iter_choose_k",
     "iter_fit",
+    "map_faces",
     "match_components",
     "oval_mask",
     "read_faces",
@@ -77,6 +80,7 @@ _HOMES = {
     "read_points": "reading.points",
     "ChoiceOptions": "options",
     "DictionaryParams": "params",
+    "FaceMap": "mapping",
     "FaceStack": "stack",
     "FitStep": "fitting",
     "ICAParams": "params",
@@ -96,6 +100,7 @@ _HOMES = {
     "fit": "fitting",
     "iter_choose_k": "choosing.search",
     "iter_fit": "fitting",
+    "map_faces": "mapping",
     "match_components": "comparing",
     "read_faces": "reading",
 }
