@@ -76,10 +76,13 @@ class FaceMap:
         array of shape (m, 2) or (2,)
         """
         asked = np.asarray(weights, np.float64)
+        placed: NDArray[np.float64]
         if self.method == "pca":
-            return (asked - self.model.weights.mean(axis=0, dtype=np.float64)) @ self._axes
-        faces, shares = _neighbours(self._nearest, asked)
-        return (self.positions[faces] * shares).sum(axis=-2)
+            placed = (asked - self.model.weights.mean(axis=0, dtype=np.float64)) @ self._axes
+        else:
+            faces, shares = _neighbours(self._nearest, asked)
+            placed = (self.positions[faces] * shares).sum(axis=-2)
+        return placed
 
     @cached_property
     def _nearest(self) -> NearestFaces:
