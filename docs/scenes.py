@@ -110,7 +110,7 @@ def mend() -> Image.Image:
         panel.model_choice.open_file(str(path))
         studio.until(lambda: not panel.model_choice.is_opening)
         panel.new_button.changed.emit(True)
-        mask = panel.mask.value
+        mask = panel.marks.value
         mask.data[_EYES] = 1
         mask.refresh()
         studio.look_at(_STRANGER)

@@ -11,9 +11,10 @@ from napari_latent_faces.tiles import Tiles
 from napari_latent_faces.viewer.focus import _Gallery
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
 from napari_latent_faces.viewer.panels.compare import CompareWidget
+from napari_latent_faces.viewer.panels.encode import EncodeWidget
 from napari_latent_faces.viewer.panels.explain import ExplainWidget
+from napari_latent_faces.viewer.panels.mend import MendWidget
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
-from napari_latent_faces.viewer.panels.panel import JobPanel
 from napari_latent_faces.viewer.panels.pictures import _BREAK
 from napari_latent_faces.viewer.session import current_caption, session_of
 
@@ -83,7 +84,7 @@ def panel_lies(viewer):
             told += _mixer_lies(widget, focus)
         elif isinstance(widget, CompareWidget):
             told += _compare_lies(widget, viewer)
-        elif isinstance(widget, JobPanel) and not widget.is_working:
+        elif isinstance(widget, (EncodeWidget, MendWidget)) and not widget.is_working:
             told += _choice_lies(widget.model_choice, viewer)
     return told
 

@@ -28,7 +28,7 @@ def roles(viewer):
 def test_the_result_is_that_of_a_script(viewer, stack, model, qtbot):
     job = EncodeJob(viewer, viewer.layers["new"], model)
     steps = []
-    job.progressed.connect(lambda *step: steps.append(step))
+    job.stepped.connect(steps.append)
     told = run(qtbot, job)
     errors = model.errors(stack)
     assert f"30 faces, mean relative error {errors.mean():.4f}" in told

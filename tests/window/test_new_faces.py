@@ -71,7 +71,7 @@ def test_a_bar_over_the_eyes_is_painted_and_mended(viewer, faces, model, tmp_pat
     widget.model_choice.open_file(str(tmp_path / "m.npz"))
     wait_for_model(widget, qtbot)
     click(qtbot, widget.new_button)
-    mask = widget.mask.value
+    mask = widget.marks.value
     mask.data[rows, columns] = 1
     mask.refresh()
     viewer.dims.set_point(0, face)

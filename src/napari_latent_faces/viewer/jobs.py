@@ -222,6 +222,8 @@ class LayerJob(Job):
 class FacesJob(LayerJob):
     """Works through the pictures of a layer, and shows a result beside them.
 
+    `stepped` tells how many pictures are done, and how many there are.
+
     Parameters
     ----------
     viewer : napari.components.ViewerModel
@@ -230,7 +232,6 @@ class FacesJob(LayerJob):
         The pictures.
     """
 
-    progressed = Signal(int, int)  # pictures done, and how many there are
     total = 0  # pictures that are worked on
 
     cancelled = "Cancelled; nothing was changed."
@@ -251,7 +252,7 @@ class FacesJob(LayerJob):
 
     def take_step(self, step: int) -> None:
         """Tell how far the work is."""
-        self.progressed.emit(step, self.total)
+        self.stepped.emit((step, self.total))
 
     def take_value(self, value: Any) -> str:
         """Keep and show the result."""

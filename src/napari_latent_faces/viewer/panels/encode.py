@@ -5,24 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import Container
 from psygnal import Signal
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_latent_faces.viewer.fitting import EncodeJob
-from napari_latent_faces.viewer.panels.form import form_of
-from napari_latent_faces.viewer.panels.panel import JobPanel
-from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.panels.panel import Panel, why_not_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import napari
+    from napari.layers import Layer
     from numpy.typing import NDArray
     from qtpy.QtWidgets import QWidget
-
-    from napari_latent_faces.viewer.jobs import FacesJob
 
 __all__ = ["EncodeWidget", "ErrorTable", "ErrorTableModel"]
 
@@ -172,7 +167,7 @@ class ErrorTable(QTableView):
 # -- The dock widget that shows what a model makes of new faces ------------------------
 
 
-class EncodeWidget(JobPanel):
+class EncodeWidget(Panel):
     """Encodes a stack or a picture with a model, and lists faces by their errors.
 
     Parameters
@@ -181,42 +176,36 @@ class EncodeWidget(JobPanel):
         The viewer whose layers are offered and that the results are added to.
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        self._listed: Any = None  # the layer whose faces are in the table
-        super().__init__(
-            napari_viewer, "Encode", "Find what builds these faces, and how well it does."
-        )
-        self._focus = session_of(napari_viewer).focus
-        self._focus.face_changed.connect(self._follow)
-        self.table.face_chosen.connect(self._go_to)
+    page = "new-faces"
+    start_words = "Encode", "Find what builds these faces, and how well it does."
 
     def _lay_out(self) -> None:
-        self.faces.tooltip = (
-            "A stack of pictures or a single one, of any size, grey or in colour."
-        )
-        buttons = Container(
-            widgets=[self.start_button, self.cancel_button], layout="horizontal", labels=False
-        )
-        buttons.margins = (0, 0, 0, 0)
-        self.extend([buttons, self.progress, self.status])
+        self._listed: Any = None  # the layer whose faces are in the table
         self.table = ErrorTable()
         self.table.setToolTip("Click a face to go to it; click a head to sort.")
         self.table.hide()
-        layout = self.native.layout()
-        layout.insertWidget(0, form_of([self.model_choice, self.faces]))
-        layout.addWidget(self.table, 1)
-        layout.addStretch(0)
+        model = self.choose_model()
+        faces = self.choose_faces(
+            "A stack of pictures or a single one, of any size, grey or in colour."
+        )
+        self.add_form([model, faces])
+        self.add_controls()
+        self.add(self.table, 1)
+        self.table.face_chosen.connect(self._go_to)
+        self.listen(self.focus.face_changed, self._mark_row)
+
+    def _why_not(self, layer: Layer) -> str:
+        return why_not_pictures(layer)
 
     def _make_job(self) -> EncodeJob:
         assert self.model_choice.model is not None
         return EncodeJob(self.viewer, self.faces.value, self.model_choice.model)
 
-    def _show_result(self, job: FacesJob) -> None:
-        assert isinstance(job, EncodeJob)
-        assert job.encoding is not None
-        self._listed = job.layer
-        self.table.show_faces(job.stack.names, job.stack.subjects, job.encoding.errors)
-        self.table.setVisible(len(job.stack) > 1)
+    def _show_result(self, job: EncodeJob) -> None:
+        if job.encoding is not None:
+            self._listed = job.layer
+            self.table.show_faces(job.stack.names, job.stack.subjects, job.encoding.errors)
+            self.table.setVisible(len(job.stack) > 1)
 
     def _sync(self, event: Any = None) -> None:
         super()._sync(event)
@@ -228,13 +217,9 @@ class EncodeWidget(JobPanel):
         """Move the slider to a face of the table."""
         if self._listed is not None:
             self.viewer.layers.selection.active = self._listed
-            self._focus.go_to_face(face)
+            self.focus.go_to_face(face)
 
-    def _follow(self, face: int | None) -> None:
+    def _mark_row(self, face: int | None) -> None:
         """Mark the row of the face under the slider."""
-        if self._listed is not None and self._focus.faces is self._listed:
+        if self._listed is not None and self.focus.faces is self._listed:
             self.table.select_face(face)
-
-    def _abandon(self) -> None:
-        super()._abandon()
-        self._focus.face_changed.disconnect(self._follow)

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from magicgui.types import Separator
 from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit, PushButton, SpinBox
 from magicgui.widgets.bases import Widget
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QObject, QRect, QRegularExpression, Qt
+from qtpy.QtCore import QEvent, QObject, QRect, QRegularExpression, QSignalBlocker, Qt
 from qtpy.QtGui import QHelpEvent, QRegularExpressionValidator
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
+    QHBoxLayout,
     QLabel,
     QSizePolicy,
     QStyle,
@@ -28,23 +30,28 @@ from qtpy.QtWidgets import (
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer.jobs import Job
-from napari_latent_faces.viewer.layers import MODEL_KEY
+from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     import napari
     from magicgui.widgets.bases import ValueWidget
+    from napari.layers import Layer
 
 __all__ = [
+    "FacesChoice",
     "ModelChoice",
     "allow_long_names",
     "form_of",
+    "in_a_row",
     "is_shortened",
     "make_fields",
     "make_method_fields",
+    "native",
     "read_fields",
     "show_rows",
+    "wrap",
 ]
 
 # -- Form fields made from the fields of a frozen dataclass of parameters --------------
@@ -182,6 +189,30 @@ def show_rows(
         layout.setRowVisible(each.native, any(each is other for other in shown))
 
 
+def in_a_row(*parts: Widget | QWidget, stretched: Widget | QWidget | None = None) -> QWidget:
+    """Return a Qt widget with parts, of magicgui or Qt, beside one another."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for each in parts:
+        layout.addWidget(native(each), int(each is stretched))
+    return row
+
+
+def native(part: Widget | QWidget) -> QWidget:
+    """Return the Qt widget that a part of a panel is."""
+    found: QWidget = part.native if isinstance(part, Widget) else part
+    return found
+
+
+def wrap(label: QLabel) -> None:
+    """Let a text take the width that there is, in as many lines as it needs, two at least."""
+    label.setWordWrap(True)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    label.setMinimumHeight(2 * label.fontMetrics().lineSpacing() + 4)  # so that nothing jumps
+
+
 # -- Boxes of names that may be longer than the panel is wide --------------------------
 
 _LEAST = 8  # letters that are always seen
@@ -253,6 +284,74 @@ def _paint(box: QComboBox) -> None:
     painter.end()  # Qt crashes where one is left open
 
 
+# -- A field that chooses faces among the layers ---------------------------------------
+
+
+class FacesChoice(ComboBox):
+    """Offers layers of a viewer; others are listed in grey, with the reason in a tooltip.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    why_not : callable
+        Says in a sentence why a layer is not offered; "" if it is.
+    tooltip : str
+        What the faces are for.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.components.ViewerModel,
+        why_not: Callable[[Layer], str],
+        tooltip: str,
+    ) -> None:
+        self._viewer, self._why_not = viewer, why_not
+        self._listed: list[tuple[str, Layer, str]] = []
+        super().__init__(name="faces", label="Faces", tooltip=tooltip)
+
+    @property
+    def why_none(self) -> str:
+        """Why the first of the layers that are listed is not offered; "" without one."""
+        return next((why for _, _, why in self._listed if why), "")
+
+    def refresh(self) -> None:
+        """Look at the layers again; the chosen one stays if it can."""
+        self.reset_choices()
+
+    def follow(self, layer: Layer | None) -> None:
+        """Choose the layer that was selected, or the faces that it belongs to, if offered."""
+        owner = None if layer is None else layer.metadata.get(FACES_KEY)
+        for each in self.choices:
+            if each is not None and (each is layer or str(each.unique_id) == owner):
+                self.value = each
+
+    def reset_choices(self, *_: Any) -> None:
+        """List the layers, those that are offered first, if there are others than before."""
+        found = [
+            (layer.name, layer, self._why_not(layer))
+            for layer in self._viewer.layers
+            if ROLE_KEY not in layer.metadata
+        ]
+        found.sort(key=lambda each: bool(each[2]))
+        if found == self._listed:
+            return
+        before, self._listed, box = self.value, found, self.native
+        offered = [layer for _, layer, why in found if not why]
+        chosen = before if before in offered else next(iter(offered), None)
+        with QSignalBlocker(box):
+            box.clear()
+            for row, (name, layer, why) in enumerate(found):
+                # magicgui does not count separators as choices
+                box.addItem(name, Separator if why else layer)
+                if why:
+                    box.model().item(row).setEnabled(False)
+                    box.setItemData(row, why, Qt.ItemDataRole.ToolTipRole)
+            box.setCurrentIndex(offered.index(chosen) if chosen is not None else -1)
+        if chosen is not None and chosen is not before:
+            self.changed.emit(chosen)
+
+
 # -- A field that chooses a model: of a layer, or from a file --------------------------
 
 _NOTHING = object()  # what a layer without a model carries
@@ -315,6 +414,13 @@ class ModelChoice(Container[Widget]):
             offered = (each for _, each in self._models() if each.components is components)
             self.combo.value = next(offered)  # once for all layers that share them
         self._remember()
+
+    def follow(self, layer: Layer | None) -> None:
+        """Choose the model that the layer carries which was selected, if it is offered."""
+        model = None if layer is None else layer.metadata.get(MODEL_KEY)
+        for _, each in self._models():
+            if model is not None and each.components is model.components:
+                self.combo.value = each
 
     def _on_chosen(self, model: LatentFaces | None) -> None:
         self._remember()

@@ -1,37 +1,74 @@
-"""What all panels share: frame, buttons, progress, and their end."""
+"""The frame that all panels share.
+
+A panel is a subclass of `Panel` in a file of its own in this folder:
+
+- `start_words` are the words and the tooltip of its button, and `stop_words` what that says
+  while the work runs, if it can be stopped and kept; `page` names its page of help,
+  ``viewer/help/<page>.md``.
+- `_lay_out` makes the fields and puts all parts in, from top to bottom, by `add_form`,
+  `add_controls` (buttons, progress, status; every panel has them) and `add`.
+  `choose_faces` and `choose_model` make the fields that most panels begin with.
+- `_what_is_missing` says why the work cannot begin yet.
+- `_make_job` returns the `Job` that the fields spell; a TypeError or ValueError is shown.
+  `_show_step` shows how far it is, `_show_result` what it found.
+- `_sync` brings everything in line with the layers; a panel with more to do extends it.
+- Whatever outlives the panel is listened to by `listen`, and let go of when the panel closes.
+"""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
-from magicgui.widgets import ComboBox, Container, Label, ProgressBar, PushButton
-from magicgui.widgets.bases import Widget
+from magicgui.widgets import Label, ProgressBar, PushButton
 from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QKeySequence, QPixmap, QShortcut  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QScrollArea, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDialog,
+    QLabel,
+    QMainWindow,
+    QScrollArea,
+    QSizePolicy,
+    QStyle,
+    QTabBar,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.layers import ROLE_KEY, why_not_faces
-from napari_latent_faces.viewer.panels.form import ModelChoice
+from napari_latent_faces.viewer.panels.form import (
+    FacesChoice,
+    ModelChoice,
+    form_of,
+    in_a_row,
+    native,
+    wrap,
+)
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import dock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import napari
+    from magicgui.widgets.bases import Widget
+    from qtpy.QtGui import QShowEvent
     from qtpy.QtWidgets import QDockWidget, QLayout, QProgressBar
     from superqt import QCollapsible
 
-    from napari_latent_faces.viewer.jobs import FacesJob
+    from napari_latent_faces.viewer.jobs import Job
 
 __all__ = [
     "NO_FACES",
-    "JobPanel",
+    "NO_MODEL",
+    "Panel",
     "RemovalWatch",
     "Wires",
     "face_stacks",
@@ -43,6 +80,7 @@ __all__ = [
     "show_progress",
     "show_whole_title",
     "tab_in_reading_order",
+    "why_not_pictures",
 ]
 
 # -- Keys that panels share ------------------------------------------------------------
@@ -107,10 +145,11 @@ class Wires:
         The panel.
     """
 
-    def __init__(self, panel: QWidget) -> None:
+    def __init__(self, panel: QWidget | None = None) -> None:
         self._ends: list[Callable[[], Any]] = []
-        self._watch = RemovalWatch(panel, self.cut)
-        panel.destroyed.connect(self.cut)  # this object is none of Qt's: it is still there
+        if panel is not None:
+            self._watch = RemovalWatch(panel, self.cut)
+            panel.destroyed.connect(self.cut)  # none of Qt's objects: it is still there
 
     def add(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Call `slot` at every signal, of psygnal or napari, until the panel goes."""
@@ -311,15 +350,24 @@ _OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
 _FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
 
 NO_FACES = (
-    "No stack of faces yet. Open one with File > IO Utilities > Open folder of faces..., or "
-    "a sample with File > Open Sample > Latent faces."
+    "No faces yet. Open some with File > IO Utilities > Open folder of faces..., or a sample "
+    "with File > Open Sample > Latent faces."
 )
 """What a panel says that has nothing to work on."""
+NO_MODEL = "No model yet: fit one with Plugins > Latent faces, or open a file."
+"""What a panel says that has no model to work with."""
 
 
 def face_stacks(viewer: napari.components.ViewerModel) -> list[Image]:
     """Return the layers of a viewer that can be factorized."""
     return [layer for layer in viewer.layers if not why_not_faces(layer)]
+
+
+def why_not_pictures(layer: Layer) -> str:
+    """Return why a layer is neither faces nor a single picture; "" if it is."""
+    if isinstance(layer, Image) and ROLE_KEY not in layer.metadata and layer.ndim == 2:
+        return ""
+    return why_not_faces(layer)
 
 
 def fill_section(section: QCollapsible, part: QWidget) -> None:
@@ -393,134 +441,270 @@ def show_progress(bar: QProgressBar, done: int, total: int) -> None:
     bar.setUpdatesEnabled(True)
 
 
-# -- What panels that work on one layer have in common: buttons, progress, and their end
+# -- Panels that share one place -------------------------------------------------------
+
+_AROUND = 60  # pixels of a window's height that menu, status bar and titles take
 
 
-class JobPanel(Container[Widget]):
-    """A panel with faces, a model, and work that runs in a thread.
+def _neighbours(panel: Panel, window: QMainWindow) -> list[QDockWidget]:
+    """Return the docks of the other panels on the same side, those behind tabs as well."""
+    found = []
+    # not `window.findChildren`: PySide would take the window for the owner of all it finds,
+    # and keep panels alive that were closed
+    for other in QApplication.allWidgets():
+        if isinstance(other, Panel) and other is not panel and window.isAncestorOf(other):
+            dock, own = dock_of(other), dock_of(panel)
+            assert dock is not None
+            assert own is not None
+            is_there = not (dock.isFloating() or dock.isHidden())
+            if is_there and window.dockWidgetArea(dock) == window.dockWidgetArea(own):
+                found.append(dock)
+    return found
 
-    A subclass lays itself out, makes the job, and says what is missing.
+
+def share_tabs(window: QMainWindow, docks: Sequence[QDockWidget]) -> None:
+    """Put docks behind one tab bar, the last one in front."""
+    for dock in docks[1:]:
+        window.tabifyDockWidget(docks[0], dock)
+    docks[-1].raise_()
+    for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+        bar.setElideMode(Qt.TextElideMode.ElideNone)  # titles that can be read, and scrolled
+        bar.setUsesScrollButtons(True)
+
+
+# -- Pages of help ---------------------------------------------------------------------
+
+_PAGES = Path(__file__).parents[1] / "help"
+
+
+def show_page(page: str, parent: QWidget) -> QDialog:
+    """Show a page of help in a window of its own."""
+    text = QTextBrowser()
+    text.setOpenExternalLinks(True)
+    text.setMarkdown((_PAGES / f"{page}.md").read_text("utf-8"))
+    dialog = QDialog(parent)
+    dialog.setWindowTitle("Latent faces")
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    layout = QVBoxLayout(dialog)
+    layout.addWidget(text)
+    dialog.resize(560, 480)
+    dialog.show()
+    return dialog
+
+
+# -- The frame -------------------------------------------------------------------------
+
+_LOWEST = 160  # pixels that a panel is high at least; the rest is scrolled to
+
+
+class Panel(QWidget):
+    """A panel in a dock: fields, buttons, progress, and work that runs in a thread.
 
     Parameters
     ----------
     napari_viewer : napari.Viewer
-        The viewer.
-    title : str
-        What the button says.
-    help_text : str
-        What it does.
+        The viewer whose layers are offered and that results are added to.
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer, title: str, help_text: str) -> None:
-        super().__init__(labels=False)
+    page: ClassVar[str] = ""
+    start_words: ClassVar[tuple[str, str]] = ("", "")
+    stop_words: ClassVar[tuple[str, str] | None] = None
+    cancel_tip: ClassVar[str] = "End the work and drop it (Esc)."
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
         self.viewer = napari_viewer
-        self._job: FacesJob | None = None
+        self.session = session_of(napari_viewer)
+        self.focus = self.session.focus
+        self.job: Job | None = None
+        self._choices: list[FacesChoice | ModelChoice] = []
+        self._fields: list[Widget] = []  # they cannot be changed during the work
         self._opening = ""  # the name of the model file that is being read
-        self.model_choice = ModelChoice(napari_viewer)
-        self.faces = ComboBox(name="faces", label="Faces", choices=self._pictures)
-        self.start_button = PushButton(text=title, tooltip=help_text)
-        self.cancel_button = PushButton(
-            text="Cancel", tooltip="End the work and drop it (Esc).", visible=False
-        )
-        self.progress = ProgressBar(min=0, max=0, value=0, visible=False)
-        self.status = Label(value="")
         self._missing = ""
+        self._is_stopping = False
+        self._dock: Any = None
+        self._wires = Wires()
+        self._make_frame()
         self._lay_out()
-        session_of(napari_viewer)  # the names of faces are shown from now on
+        self._column.addStretch(0)
+        for label in self.findChildren(QLabel):  # names of files are no HTML
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        tab_in_reading_order(self)
         self._connect()
         self._sync()
+
+    def _make_frame(self) -> None:
+        self.start_button = PushButton(text=self.start_words[0], tooltip=self.start_words[1])
+        self.cancel_button = PushButton(text="Cancel", tooltip=self.cancel_tip, visible=False)
+        self.help_button = PushButton(text="?", tooltip="What is this? (F1)")
+        self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
+        self.status = Label(value="")
+        wrap(self.status.native)
+        content = QWidget()
+        self._column = QVBoxLayout(content)
+        self._area = QScrollArea()
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._area)
+        expanding = QSizePolicy.Policy.Expanding
+        self.setSizePolicy(expanding, expanding)  # else napari adds as much below it
+
+    # -- what a panel is made of -------------------------------------------------
 
     def _lay_out(self) -> None:
         raise NotImplementedError
 
-    def _make_job(self) -> FacesJob:
-        """Return the job that the fields spell; it is not started yet."""
-        raise NotImplementedError
+    def add(self, part: Widget | QWidget, stretch: int = 0) -> None:
+        """Put a part, of magicgui or Qt, below the others; `stretch` is its share of height."""
+        self._column.addWidget(native(part), stretch)
+
+    def add_form(self, fields: Sequence[Widget]) -> QWidget:
+        """Put fields below the others, which cannot be changed during the work."""
+        self._fields += fields
+        form = form_of(fields)
+        self.add(form)
+        return form
+
+    def add_controls(self, *parts: Widget | QWidget) -> None:
+        """Put in the buttons, with `parts` among them, the progress and the status."""
+        start = [self.start_button] if self.start_words[0] else []
+        self.help_button.native.setFixedWidth(self.help_button.native.sizeHint().height())
+        row = in_a_row(*start, *parts, self.cancel_button, self.help_button)
+        for each in (row, self.progress, self.status):
+            self.add(each)
+
+    def choose_faces(self, tooltip: str) -> FacesChoice:
+        """Return a field for the faces; `_why_not` says which layers it offers."""
+        self.faces = FacesChoice(self.viewer, self._why_not, tooltip)
+        self._choices.append(self.faces)
+        return self.faces
+
+    def choose_model(self) -> ModelChoice:
+        """Return a field for the model."""
+        self.model_choice = ModelChoice(self.viewer)
+        self.model_choice.chosen.connect(self._sync)
+        self.model_choice.opening.connect(self._on_opening)
+        self._choices.append(self.model_choice)
+        return self.model_choice
+
+    def listen(self, signal: Any, slot: Callable[..., Any]) -> None:
+        """Call `slot` at every signal, of psygnal or napari, until the panel closes."""
+        self._wires.add(signal, slot)
+
+    # -- what a panel does in its own way ----------------------------------------
+
+    def _why_not(self, layer: Layer) -> str:
+        """Say in a sentence why a layer is not offered as faces; "" if it is."""
+        return why_not_faces(layer)
 
     def _what_is_missing(self) -> str:
         """Say what must be there before the work can begin; nothing if all is."""
-        if not self.faces.choices:
-            return "No faces yet: open some with File > IO Utilities > Open folder of faces..."
-        if self._opening:
-            return f"Opening {self._opening} ..."
-        if self.model_choice.model is None:
-            return "No model yet: fit one with Plugins > Latent faces, or open a file."
-        return ""
+        for choice in self._choices:
+            if isinstance(choice, FacesChoice) and choice.value is None:
+                return choice.why_none or NO_FACES
+        has_model = all(not isinstance(c, ModelChoice) or c.model for c in self._choices)
+        return "" if has_model else NO_MODEL
 
-    def _show_result(self, job: FacesJob) -> None:
-        """Show more of a result than its text."""
+    def _make_job(self) -> Job:
+        """Return the job that the fields spell; it is not started yet."""
+        raise NotImplementedError
 
-    def _is_offered(self, layer: Any) -> bool:
-        """Tell whether a layer's pictures can be worked on."""
-        is_image = isinstance(layer, Image) and layer.ndim in {2, 3}
-        return is_image and ROLE_KEY not in layer.metadata
+    def _can_stop(self) -> bool:
+        """Tell whether there is something to stop and keep."""
+        return self.job is not None and self.job.has_stepped
 
-    # -- wiring ----------------------------------------------------------------
+    def _show_step(self, step: Any) -> None:
+        """Show how far the work is: by default, faces that are done, and their number."""
+        self.show_progress(*step)
+        self.status.value = f"{step[0]} of {step[1]} faces"
+
+    def _show_result(self, job: Any) -> None:
+        """Show more of a job that has ended than its words."""
+
+    # -- wiring ------------------------------------------------------------------
 
     def _connect(self) -> None:
-        text = self.status.native
-        text.setWordWrap(True)
-        text.setAlignment(Qt.AlignmentFlag.AlignTop)
-        text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Minimum)
-        self.start_button.changed.connect(self.start)
+        self.start_button.changed.connect(self._start_or_stop)
         self.cancel_button.changed.connect(self.cancel)
-        self.model_choice.chosen.connect(self._sync)
-        self.model_choice.opening.connect(self._on_opening)
-        for event in self._events():
-            event.connect(self._sync)
-        self._watch = RemovalWatch(self.native, self.cancel)
-        self.native.destroyed.connect(self._abandon)
-        on_key(self.native, "Esc", self.cancel)
-        settle(self.native)
-
-    def _events(self) -> tuple[Any, ...]:
+        self.help_button.changed.connect(self.show_help)
         layers = self.viewer.layers
-        models_changed = session_of(self.viewer).focus.models_changed
-        return layers.events.inserted, layers.events.removed, models_changed
+        self.listen(layers.events, self._on_layers)  # those of each layer, too
+        self.listen(layers.selection.events.active, self._follow)
+        self.listen(self.focus.models_changed, self._sync)
+        self._wires.at_end(self._abandon)
+        self.destroyed.connect(self._wires.cut)  # none of Qt's objects: it is still there
+        on_key(self, "Esc", self.cancel)
+        on_key(self, "F1", self.show_help)
+        self._room = QTimer(self)  # docks cannot be moved while one of them is being shown
+        self._room.setSingleShot(True)
+        self._room.timeout.connect(self._make_room)
 
-    def _pictures(self, _widget: Any = None) -> list[Image]:
-        return [layer for layer in self.viewer.layers if self._is_offered(layer)]
+    def _on_layers(self, event: Any) -> None:
+        if event.type in {"inserted", "removed", "reordered", "name"}:
+            self._sync()
+
+    def _follow(self) -> None:
+        """Make the layer that was selected the one that the panel is about, if it can be."""
+        if not self.is_working:
+            for choice in self._choices:
+                choice.follow(self.viewer.layers.selection.active)
+
+    def _sync(self, _event: Any = None) -> None:
+        """Bring fields, buttons and texts in line with the layers and the running job."""
+        is_working, is_busy = self.is_working, self.is_working or bool(self._opening)
+        if not is_working:
+            for choice in self._choices:
+                choice.refresh()
+        missing = f"Opening {self._opening} ..." if self._opening else self._what_is_missing()
+        stops = is_working and self.stop_words is not None
+        words = self.stop_words if stops and self.stop_words else self.start_words
+        self.start_button.text, self.start_button.tooltip = words
+        can_press = self._can_stop() and not self._is_stopping if stops else not is_working
+        self.start_button.enabled = can_press and (stops or not missing)
+        self.cancel_button.visible = is_busy
+        self.progress.visible = is_working
+        for each in self._fields:
+            each.enabled = not is_busy
+        if missing and not is_working:
+            self.status.value = missing
+        elif self._missing and self.status.value == self._missing:
+            self.status.value = ""
+        self._missing = missing
+
+    def _on_opening(self, name: str) -> None:
+        self._opening = name
+        self._sync()
+
+    # -- the work ----------------------------------------------------------------
 
     @property
     def is_working(self) -> bool:
         """Whether a job is running."""
-        return self._job is not None
+        return self.job is not None
 
-    def _on_opening(self, name: str) -> None:
-        self._opening = name
-        self.progress.max = 0  # busy: how far it is, is not known
-        self._sync()
+    def _start_or_stop(self) -> None:
+        if self.job is None:
+            self.start()
+        else:
+            self.job.send("stop")
+            self._is_stopping = True
+            self.status.value = "Stopping ..."
+            self._sync()
 
-    def _inputs(self) -> list[Any]:
-        """Return what cannot be changed during the work."""
-        return [self.faces, self.model_choice]
-
-    def _sync(self, _event: Any = None) -> None:
-        """Bring fields, buttons and texts in line with the layers and the running job."""
-        if not self.is_working:
-            self.faces.reset_choices()
-            self.model_choice.refresh()
-        missing = self._what_is_missing()
-        self.start_button.enabled = not (missing or self.is_working)
-        is_busy = self.is_working or bool(self._opening)
-        self.cancel_button.visible = self.progress.visible = is_busy
-        for each in self._inputs():
-            each.enabled = not is_busy
-        if missing and not self.is_working:
-            self.status.value = missing
-        elif self.status.value == self._missing:
-            self.status.value = ""
-        self._missing = missing
-
-    def start(self) -> FacesJob | None:
+    def start(self) -> Any:
         """Start the work; what is wrong with the fields is shown in napari.
 
         Returns
         -------
-        FacesJob or None
+        Job or None
             The running job, or None if it could not be started.
         """
-        if self.is_working or self._what_is_missing():
+        if self.is_working or self._opening or self._what_is_missing():
             return None
         try:
             job = self._make_job()
@@ -528,37 +712,100 @@ class JobPanel(Container[Widget]):
             show_error(harmless_lines(str(error)))
             self.status.value = str(error)
             return None
-        job.progressed.connect(self._show_progress)
-        job.ended.connect(self._show_end)
-        self._job = job
-        self.progress.max = 0  # busy, until the first step
-        self.status.value = "Working ..."
-        self._sync()
-        job.start()
+        self.run(job)
         return job
+
+    def run(self, job: Job, words: str = "Preparing ...") -> None:
+        """Run a job to its end, while `words` are shown until its first step."""
+        job.stepped.connect(self._on_step)
+        job.ended.connect(self._on_end)
+        self.job, self._is_stopping = job, False
+        self.progress.max, self.progress.value = 1, 0  # no animation: it costs much time
+        self.status.value = words
+        self._sync()
+        self._area.ensureWidgetVisible(self.status.native)
+        job.start()
 
     def cancel(self) -> None:
         """End the running job, or the reading of a model, and drop it."""
-        self.model_choice.cancel()
-        if self._job is not None:
-            self._job.cancel()
+        if hasattr(self, "model_choice"):
+            self.model_choice.cancel()
+        if self.job is not None:
+            self.job.cancel()
 
-    def _show_progress(self, done: int, total: int) -> None:
-        show_progress(self.progress.native, done, total)
-        self.status.value = f"{done} of {total} faces"
+    def show_progress(self, done: int, total: int) -> None:
+        """Set the bar, without Qt drawing the whole window before it returns."""
+        bar = self.progress.native
+        bar.setUpdatesEnabled(False)
+        bar.setMaximum(total)
+        bar.setValue(done)
+        bar.setUpdatesEnabled(True)
 
-    def _show_end(self, text: str) -> None:
-        job, self._job = self._job, None
-        self.status.value = text
+    def _on_step(self, step: Any) -> None:
+        self._show_step(step)
+        if self.stop_words is not None and not self._is_stopping:
+            self.start_button.enabled = self._can_stop()
+
+    def _on_end(self, words: str) -> None:
+        job, self.job = self.job, None
+        if words:
+            self.status.value = words
         self._sync()
-        if job is not None and job.result is not None:
-            self._show_result(job)
+        self._show_result(job)
 
     def _abandon(self) -> None:
         """Stop working for a window that is gone."""
-        self.model_choice.abandon()
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-        for event in self._events():
-            event.disconnect(self._sync)
+        if hasattr(self, "model_choice"):
+            self.model_choice.abandon()
+        if self.job is not None:
+            self.job.abandon()
+            self.job = None
+
+    # -- dock and window ---------------------------------------------------------
+
+    def changeEvent(self, event: QEvent | None) -> None:
+        """End the work when the panel is taken out of its window."""
+        super().changeEvent(event)
+        is_moved = event is not None and event.type() == QEvent.Type.ParentChange
+        if is_moved and self.parent() is None:
+            self.cancel()
+            self._wires.cut()
+
+    def minimumSizeHint(self) -> QSize:
+        """Return a size at which no word is cut off; what is below is scrolled to."""
+        style, content = self.style(), self._area.widget()
+        assert style is not None
+        assert content is not None
+        bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
+        return QSize(max(_NARROWEST, content.minimumSizeHint().width() + bar), _LOWEST)
+
+    def sizeHint(self) -> QSize:
+        """Return a size at which all is seen at once."""
+        content = self._area.widget()
+        assert content is not None
+        return content.sizeHint().expandedTo(self.minimumSizeHint())
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Look for room when the panel is first seen in a dock."""
+        super().showEvent(event)
+        dock = dock_of(self)
+        if dock is not None and dock is not self._dock:
+            self._dock = dock
+            self._room.start(0)
+
+    def _make_room(self) -> None:
+        """Put this panel behind one tab bar with the others if there is no room below them."""
+        dock, window = self._dock, self._dock.window()
+        if not isinstance(window, QMainWindow) or dock.isFloating():
+            return
+        docks = [*_neighbours(self, window), dock]
+        height = sum(each.sizeHint().height() for each in docks)
+        if len(docks) > 1 and height > window.height() - _AROUND:
+            share_tabs(window, docks)
+        elif len(docks) > 1:
+            heights = [each.sizeHint().height() for each in docks]
+            window.resizeDocks(docks, heights, Qt.Orientation.Vertical)
+
+    def show_help(self) -> None:
+        """Show the page about this panel."""
+        show_page(self.page, self)
