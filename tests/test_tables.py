@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from napari_latent_faces.export import cell, component_heads, write_table, writing_table
+from napari_latent_faces.export import cell, component_heads, writing_table
 
 
 def read(path):
@@ -24,7 +24,7 @@ def test_other_text_stays_as_it_is():
 
 def test_names_and_subjects_are_made_harmless_and_numbers_are_not(tmp_path):
     path = tmp_path / "table.csv"
-    write_table(path, ["=cmd()", "b"], ["s1", "@s2"], ["weight"], [[-0.5], [2.0]])
+    list(writing_table(path, ["=cmd()", "b"], ["s1", "@s2"], ["weight"], [[-0.5], [2.0]]))
     assert read(path) == [
         ["name", "subject", "weight"],
         ["'=cmd()", "s1", "-0.5"],
@@ -34,7 +34,7 @@ def test_names_and_subjects_are_made_harmless_and_numbers_are_not(tmp_path):
 
 def test_without_subjects_there_is_no_column_for_them(tmp_path):
     path = tmp_path / "table.csv"
-    write_table(path, ["a"], None, ["weight"], [[1.0]])
+    list(writing_table(path, ["a"], None, ["weight"], [[1.0]]))
     assert read(path) == [["name", "weight"], ["a", "1.0"]]
 
 

@@ -50,9 +50,11 @@ __all__ = [
     "iter_export",
     "numbers",
     "read_mask",
-    "write_table",
     "writing_table",
 ]
+
+FIT, ALIGNMENT, ENCODING, MENDING = "a fit", "an alignment", "an encoding", "a mending"
+"""Kinds of results; see `napari_latent_faces.files.writing_folder`."""
 
 # -- Tables of faces and components as comma-separated values --------------------------
 
@@ -77,18 +79,6 @@ def component_heads(k: int) -> list[str]:
     return [f"component_{number}" for number in numbers(k)]
 
 
-def write_table(
-    path: Path,
-    names: Sequence[str],
-    subjects: Sequence[str] | None,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-) -> None:
-    """Write a table at once; see `writing_table`."""
-    for _ in writing_table(path, names, subjects, columns, rows):
-        pass
-
-
 def writing_table(
     path: Path,
     names: Sequence[str],
@@ -101,21 +91,8 @@ def writing_table(
     Names that a spreadsheet would calculate get an apostrophe before them. Where names are
     not all ASCII the table begins with a byte order mark, by which Excel knows UTF-8.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    names, subjects : sequence of str
-        Of the faces, the first columns; without subjects there is no column for them.
-    columns : sequence of str
-        Heads of the other columns.
-    rows : iterable of sequences
-        Their values for each face.
-
-    Yields
-    ------
-    int
-        How many faces are written, now and then.
+    The first columns are names and, where they are known, subjects; then come `columns` with
+    the values of `rows`. It yields how many faces are written, now and then.
     """
     heads = {"name": names, "subject": subjects}
     known = {head: values for head, values in heads.items() if values is not None}
@@ -170,28 +147,38 @@ def as_python(model: LatentFaces) -> str:
     >>> from napari_latent_faces import sample_faces, fit
     >>> print(as_python(fit(sample_faces(4), n_components=3)))  # doctest: +SKIP
     """
-    origin = model.provenance
+    origin, params = model.provenance, model.params
+    kind = type(params).__name__
     is_stopped = origin.stop_reason == "stopped"
-    names = {type(model.params).__name__, "iter_fit" if is_stopped else "fit"}
-    if origin.reading is not None:
-        names.add("read_faces")
+    names = [kind, "iter_fit" if is_stopped else "fit"]
+    names += ["read_faces"] * (origin.reading is not None)
     imported = ", ".join(sorted(names, key=lambda name: (name.islower(), name)))
     made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
+    mask = _mask(model)
     parts = [
-        f"# {model.params.title}, made with {made_by}",
+        f"# {params.title}, made with {made_by}",
         f"from napari_latent_faces import {imported}",
-        *["from napari_latent_faces.masks import mask_from_text"] * bool(_marks(model)[0]),
+        *["from napari_latent_faces.masks import mask_from_text"] * ("mask_from_text" in mask),
         "",
         _faces(model),
         "",
-        f"params = {_params(model)}",
-        *_also(model),
-        (
-            _STOPPED.format(n_iter=origin.n_iter, options=_options(model)).rstrip()
-            if is_stopped
-            else f"model = fit(faces, params{_options(model)})"
-        ),
-        "",
+        # spelled out to the last one: defaults can change
+        f"params = {kind}(",
+        *(f"    {name}={value!r}," for name, value in params.to_dict().items()),
+        ")",
+    ]
+    options = ""
+    if getattr(params, "init", None) == "custom":
+        shapes = f"weights {model.weights.shape} and components {model.components.shape}"
+        parts += [f"# What the fit started from: {shapes}", "start = ..."]
+        options += ", start=start"
+    if mask:
+        parts.append(mask)
+        options += ", mask=mask"
+    parts += [
+        _STOPPED.format(n_iter=origin.n_iter, options=options)
+        if is_stopped
+        else f"model = fit(faces, params{options})\n",
         f"print(model.error)  # {model.error!r}",
         'model.save("model.npz")',
     ]
@@ -207,57 +194,28 @@ def _faces(model: LatentFaces) -> str:
     n, h, w, *channels = model.shape
     where = f" ({origin.source!r})" if origin.source else ""
     kind = "colour" if channels else "grey"
-    return "\n".join(
-        [
-            "# These faces were not read from a folder as they are, so put them in here:",
-            f"# {n} {kind} pictures of {w} x {h} pixels{where}, in the order of the fit, as an",
-            f"# array of type {origin.dtype} and shape {model.shape}, or as a FaceStack.",
-            "faces = ...",
-        ]
-    )
+    return f"""\
+# These faces were not read from a folder as they are, so put them in here:
+# {n} {kind} pictures of {w} x {h} pixels{where}, in the order of the fit, as an
+# array of type {origin.dtype} and shape {model.shape}, or as a FaceStack.
+faces = ..."""
 
 
-def _also(model: LatentFaces) -> list[str]:
-    """Return the lines that say what else the fit was given: it cannot be spelled out."""
-    lines = []
-    if "start" in _options(model):
-        shapes = f"weights {model.weights.shape} and components {model.components.shape}"
-        lines = [f"# What the fit started from: {shapes}"]
-        lines += ["start = ..."]
-    return lines + _mask(model)
-
-
-def _mask(model: LatentFaces) -> list[str]:
+def _mask(model: LatentFaces) -> str:
     """Return the lines that make the mask of the fit, if it had one."""
-    text, shape = _marks(model)
-    if not shape:
-        return []
     left_out, total = model.left_out
+    if not left_out:
+        return ""
+    if model.mask is not None:
+        text, shape = mask_to_text(model.mask), model.mask.shape
+    else:
+        text, shape = model.provenance.missing, model.shape[:3]
     told = f"# what the fit left out: {left_out} of {total} pixels"
     if not text:  # there is no end of it
-        return [f"{told}, as a mask of shape {shape} that has to be put in here", "mask = ..."]
-    lines = [f"    {text[i : i + _WIDTH]!r}" for i in range(0, len(text), _WIDTH)]
-    return [told, "mask = mask_from_text(", *lines[:-1], f"{lines[-1]},", f"    {shape},", ")"]
-
-
-def _marks(model: LatentFaces) -> tuple[str, tuple[int, ...]]:
-    """Return the mask of a fit as text, and its shape; no shape if it had none."""
-    origin = model.provenance
-    if model.mask is not None:
-        return mask_to_text(model.mask), model.mask.shape
-    return origin.missing, model.shape[:3] if origin.n_missing else ()
-
-
-def _options(model: LatentFaces) -> str:
-    is_custom = getattr(model.params, "init", None) == "custom"
-    return ", start=start" * is_custom + ", mask=mask" * bool(model.left_out[0])
-
-
-def _params(model: LatentFaces) -> str:
-    """Return the parameters, spelled out to the last one: defaults can change."""
-    values = model.params.to_dict()
-    lines = "".join(f"    {name}={value!r},\n" for name, value in values.items())
-    return f"{type(model.params).__name__}(\n{lines})"
+        return f"{told}, as a mask of shape {shape} that has to be put in here\nmask = ..."
+    parts = [repr(text[i : i + _WIDTH]) for i in range(0, len(text), _WIDTH)]
+    lines = "\n    ".join(parts)
+    return f"{told}\nmask = mask_from_text(\n    {lines},\n    {shape},\n)"
 
 
 # -- A model as a folder of plain files: pictures, a table, and the model itself -------
@@ -310,55 +268,21 @@ def export_model(
 def iter_export(
     model: LatentFaces, folder: str | PathLike[str], *, force: bool = False
 ) -> Exporting:
-    """Do what `export_model` does, step by step.
+    """Do what `export_model` does in steps, which tell how much of how much is written.
 
-    Parameters
-    ----------
-    model, folder, force
-        As in `export_model`.
-
-    Yields
-    ------
-    (int, int)
-        How much is written, and how much there is to write. Close the generator to end
-        the export: `folder` is then as it was.
-
-    Returns
-    -------
-    Path
-        The folder, as the value of ``StopIteration``.
-
-    Raises
-    ------
-    FileExistsError, OSError
-        As in `export_model`.
+    Close the generator to end the export: `folder` is then as it was.
     """
     folder = Path(folder)
     total = model.n_components + len(model.weights)
-    with writing_folder(folder, "a fit", force=force) as new:
+    with writing_folder(folder, FIT, force=force) as new:
         for done in _written(model, new):
             yield done, total
     return folder
 
 
 def check_export(folder: str | PathLike[str], *, force: bool = False) -> None:
-    """Find out, before the work, whether `export_model` may write to `folder`.
-
-    Parameters
-    ----------
-    folder, force
-        As in `export_model`.
-
-    Raises
-    ------
-    FileExistsError
-        As in `export_model`.
-    FileNotFoundError
-        If the folder that `folder` lies in is missing.
-    PermissionError
-        If files may not be written there.
-    """
-    check_folder(Path(folder), "a fit", force=force)
+    """Find out, before the work, whether `export_model` may write to `folder`."""
+    check_folder(Path(folder), FIT, force=force)
 
 
 def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
@@ -375,7 +299,13 @@ def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
     if model.mean is not None:
         mean = np.rint(np.clip(model.mean, 0, 1) * 255).astype(np.uint8)
         Image.fromarray(mean).save(folder / "mean.png")
-    for faces in _writing_weights(model, folder):
+    # as Python's floats: their digits give the same number back in any program
+    rows = (weights.tolist() for weights in model.weights)
+    origin = model.provenance
+    names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
+    columns = component_heads(model.n_components)
+    table = writing_table(folder / "weights.csv", names, origin.subjects, columns, rows)
+    for faces in table:
         yield len(pictures) + faces
 
 
@@ -401,23 +331,9 @@ def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
     return montage(pictures, columns)
 
 
-def _writing_weights(model: LatentFaces, folder: Path) -> Iterator[int]:
-    # as Python's floats: their digits give the same number back in any program
-    rows = (weights.tolist() for weights in model.weights)
-    origin = model.provenance
-    names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
-    columns = component_heads(model.n_components)
-    return writing_table(folder / "weights.csv", names, origin.subjects, columns, rows)
-
-
 # -- Encoded and mended faces as folders of plain files --------------------------------
 
-
-FIT, ALIGNMENT, ENCODING, MENDING = "a fit", "an alignment", "an encoding", "a mending"
-"""Kinds of results; see `napari_latent_faces.files.writing_folder`."""
-
-_ERROR_HEADS = ("error", "picture")
-_TRANSFORM_HEADS = (
+_TRANSFORM_HEADS = [
     "picture",
     "is_aligned",
     "y_y",
@@ -428,8 +344,7 @@ _TRANSFORM_HEADS = (
     "x_0",
     "top",
     "left",
-)
-_MENDED_HEADS = ("error of the rest", "picture")
+]
 
 
 def export_encoded(
@@ -451,25 +366,8 @@ def export_encoded(
     ``model.npz``         the components with these weights, for `LatentFaces.load`
     ====================  ========================================================
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    stack : FaceStack
-        The faces.
-    encoding : Encoding
-        What was found for them.
-    folder : path-like
-        Where to; all is there in the end, or nothing has changed.
-    force : bool, default=False
-        Replace earlier results; a folder that holds anything else is refused.
-    progress : callable, optional
-        Told how many pictures are written, and how many there are.
-
-    Raises
-    ------
-    FileExistsError, FileNotFoundError, PermissionError, OSError
-        As `napari_latent_faces.files.writing_folder`.
+    As with all results, all is there in the end, or nothing has changed; `force` replaces
+    earlier ones, and `progress` is told how many pictures are written of how many.
     """
     folder = Path(folder)
     other = encoded_model(model, stack, encoding)
@@ -479,9 +377,9 @@ def export_encoded(
             LazyReconstruction(other), stack.dtype, new / "reconstructions", progress
         )
         errors = zip(encoding.errors.tolist(), pictures, strict=True)
-        write_table(new / "errors.csv", stack.names, stack.subjects, _ERROR_HEADS, errors)
+        _write_table(new / "errors.csv", stack, ("error", "picture"), errors)
         rows = (weights.tolist() for weights in other.weights)
-        write_table(new / "weights.csv", stack.names, stack.subjects, columns, rows)
+        _write_table(new / "weights.csv", stack, columns, rows)
         other.save(new / "model.npz")
     return folder
 
@@ -499,29 +397,13 @@ def export_mended(
 
     ``mended/`` holds a picture a face, in the type of the faces (floats as TIFF), and
     ``mended.csv`` a line a face: name, subject if it is known, relative error over the
-    pixels that were not replaced, and the file of the picture.
-
-    Parameters
-    ----------
-    mended : MendedFaces
-        The mended faces.
-    stack : FaceStack
-        Names and subjects.
-    errors : array of shape (n,)
-        Relative errors.
-    folder, force, progress
-        As in `export_encoded`.
-
-    Raises
-    ------
-    FileExistsError, FileNotFoundError, PermissionError, OSError
-        As `napari_latent_faces.files.writing_folder`.
+    pixels that were not replaced (`errors`), and the file of the picture.
     """
     folder = Path(folder)
     with writing_folder(folder, MENDING, force=force) as new:
         pictures = _write_pictures(mended, stack.dtype, new / "mended", progress)
         rows = zip(np.asarray(errors).tolist(), pictures, strict=True)
-        write_table(new / "mended.csv", stack.names, stack.subjects, _MENDED_HEADS, rows)
+        _write_table(new / "mended.csv", stack, ("error of the rest", "picture"), rows)
     return folder
 
 
@@ -540,23 +422,7 @@ def export_aligned(
     of the picture, whether it was aligned (1) or stayed where it was (0), and the first
     two rows of its transform: y of the original is ``y_y`` times y of the aligned picture
     plus ``y_x`` times x plus ``y_0``, in pixels of the whole picture, of which the aligned
-    one begins at row ``top`` and column ``left``.
-
-    Parameters
-    ----------
-    aligned : FaceStack
-        The faces, with `transforms`.
-    misfits : collection of int
-        The faces that stayed where they were.
-    folder, force, progress
-        As in `export_encoded`.
-
-    Raises
-    ------
-    ValueError
-        If the faces have no transforms.
-    FileExistsError, FileNotFoundError, PermissionError, OSError
-        As `napari_latent_faces.files.writing_folder`.
+    one begins at row ``top`` and column ``left``. `misfits` are the faces that stayed.
     """
     if aligned.transforms is None:
         raise ValueError("The faces were not aligned: they have no transforms.")
@@ -571,10 +437,15 @@ def export_aligned(
                 zip(pictures, aligned.transforms, strict=True)
             )
         )
-        write_table(
-            new / "transforms.csv", aligned.names, aligned.subjects, _TRANSFORM_HEADS, rows
-        )
+        _write_table(new / "transforms.csv", aligned, _TRANSFORM_HEADS, rows)
     return folder
+
+
+def _write_table(
+    path: Path, stack: FaceStack, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    for _ in writing_table(path, stack.names, stack.subjects, columns, rows):
+        pass
 
 
 def _file_names(names: Sequence[str]) -> list[str]:
@@ -588,26 +459,7 @@ def _file_names(names: Sequence[str]) -> list[str]:
 
 
 def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> Any:
-    """Read a picture as a mask: what is not black is to be ignored.
-
-    Parameters
-    ----------
-    path : path-like
-        The picture.
-    size : tuple of int
-        Height and width that it must have.
-
-    Returns
-    -------
-    bool array of shape (h, w)
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no picture, has another size, or is black.
-    """
+    """Read a picture of a size (h, w) as a mask: what is not black is to be ignored."""
     from PIL import Image, UnidentifiedImageError
 
     try:
