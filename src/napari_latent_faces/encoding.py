@@ -66,24 +66,7 @@ class UndeterminedWarning(UserWarning):
 
 
 class StackCoder:
-    """Weights and errors of one stack; blocks may run side by side.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        Its components.
-    images, mask
-        The stack, and what to ignore of it: as in `napari_latent_faces.encoding.encode`.
-    weights : array of shape (m, k), optional
-        Weights to measure; by default they are found.
-
-    Attributes
-    ----------
-    weights : array of shape (m, k)
-        Those given, or those found so far.
-    scale : float
-        The pixel value that is 1 in the weights' unit.
-    """
+    """Weights (m, k) and errors of one stack, found or given; blocks may run side by side."""
 
     def __init__(
         self, model: LatentFaces, images: Any, mask: Any = None, weights: Any = None
@@ -91,7 +74,11 @@ class StackCoder:
         images, mask = split_mask(images, mask)
         self._stack = stack = as_stack(images)
         model.check_pictures(stack.picture_shape)
-        self._mask = _pixel_mask(model, mask, stack.shape)
+        self._mask: PixelMask | None = None  # what is marked, or unknown to the model
+        if mask is not None or model.mask is not None:
+            self._mask = PixelMask(
+                model.mask if mask is None else mask, stack.shape, model.mask
+            )
         self.scale = _unit(model, stack, self._mask)
         rows = model.components.reshape(model.n_components, -1)
         self._parts = rows.astype(np.float64)  # (k, p)
@@ -101,12 +88,17 @@ class StackCoder:
         self._coder = model.coder()
         self._solves = weights is None
         shape = (len(stack), model.n_components)
-        self.weights = (
-            np.empty(shape, model.weights.dtype) if weights is None else _given(weights, shape)
+        self.weights: NDArray[Any] = np.asarray(
+            np.empty(shape, model.weights.dtype) if weights is None else weights
         )
-        self._lost2, self._size2 = np.zeros((2, len(stack)))
-        self._few = np.zeros(len(stack), bool)
-        self._gone: dict[int, int] = defaultdict(int)  # faces by component hidden from them
+        if self.weights.shape != shape:
+            raise ValueError(
+                f"The weights have the shape {self.weights.shape}, but {shape} is needed: "
+                "a row for each face, a column for each component."
+            )
+        self._residual2, self._norm2 = np.zeros((2, len(stack)))
+        self._is_underdetermined = np.zeros(len(stack), bool)
+        self._n_hidden_from: dict[int, int] = defaultdict(int)  # faces by component
         self._blocks = FaceBlocks(stack.images, budget=0)  # each face is read once
         kept = max(1, _FACTOR_BYTES // max(1, self._parts.nbytes))
         self._visible = lru_cache(kept)(partial(VisibleParts.of, self._parts))
@@ -116,12 +108,15 @@ class StackCoder:
         return on_one_blas_thread(self._run(measure=measure))
 
     def _run(self, *, measure: bool) -> Generator[int, None, None]:
+        mean = None if self._mean is None else self._mean[0]
 
         def work(faces: slice) -> list[tuple[int, VisibleParts]]:
             hidden, pixels = self._read(faces)
             known = self._solve(faces, hidden, pixels) if self._solves else []
             if measure:
-                self._measure(faces, hidden, pixels)
+                self._residual2[faces], self._norm2[faces] = face_errors(
+                    pixels, self.weights[faces], self._parts, self.scale, mean, hidden
+                )
             return known
 
         rows = self._blocks.rows
@@ -129,21 +124,20 @@ class StackCoder:
             for faces, known in zip(rows, workers.each(work, rows), strict=True):
                 for count, parts in known:
                     for component in parts.lost:
-                        self._gone[component] += count
+                        self._n_hidden_from[component] += count
                 yield faces.stop
         self._warn()
 
     def errors(self) -> NDArray[np.float64]:
         """Return the relative error of each face."""
-        nothing = np.where(self._lost2 > 0, np.inf, 0.0)
-        seen = self._size2 > 0
-        squares = np.divide(self._lost2, self._size2, out=nothing, where=seen)
+        black = np.where(self._residual2 > 0, np.inf, 0.0)
+        squares = np.divide(self._residual2, self._norm2, out=black, where=self._norm2 > 0)
         errors: NDArray[np.float64] = np.sqrt(squares)
         return errors
 
     def error(self) -> float:
         """Return the relative error of all faces together."""
-        return float(np.sqrt(self._lost2.sum() / (self._size2.sum() or 1.0)))
+        return float(np.sqrt(self._residual2.sum() / (self._norm2.sum() or 1.0)))
 
     def _read(self, faces: slice) -> tuple[NDArray[np.bool_] | None, NDArray[Any]]:
         """Return some faces as rows, 0 where they are ignored, and what is ignored."""
@@ -167,62 +161,36 @@ class StackCoder:
                     f"The mask hides all of {self._stack.names[at[0]]!r}: leave some of it to "
                     "be seen (nonzero marks what is ignored)."
                 )
-            self.weights[at] = self._weigh(parts, pixels[rows])
-            self._few[at] = key is not None and parts.n_visible < len(self._parts)
+            projected = parts.reduced(pixels[rows]) / self.scale
+            if self._mean is not None:
+                projected -= parts.reduced(self._mean)
+            self.weights[at] = self._coder(parts.R, projected)
+            self._is_underdetermined[at] = key is not None and parts.n_visible < len(
+                self._parts
+            )
             known.append((len(at), parts))
         return known
-
-    def _weigh(self, parts: VisibleParts, pixels: NDArray[Any]) -> NDArray[np.float64]:
-        sides = parts.reduced(pixels) / self.scale
-        if self._mean is not None:
-            sides -= parts.reduced(self._mean)
-        weights: NDArray[np.float64] = self._coder(parts.R, sides)
-        return weights
-
-    def _measure(
-        self, faces: slice, hidden: NDArray[np.bool_] | None, pixels: NDArray[Any]
-    ) -> None:
-        mean = None if self._mean is None else self._mean[0]
-        self._lost2[faces], self._size2[faces] = face_errors(
-            pixels, self.weights[faces], self._parts, self.scale, mean, hidden
-        )
 
     def _warn(self) -> None:
         """Say which weights a mask leaves unknown."""
         names = self._stack.names
-        if count := int(self._few.sum()):
-            first = names[int(np.argmax(self._few))]
+        if count := int(self._is_underdetermined.sum()):
+            first = names[int(np.argmax(self._is_underdetermined))]
+            others = f" and {count - 1} other face{'s' * (count > 2)}" if count > 1 else ""
             warnings.warn(
-                f"The mask leaves {_faces(count, first)} fewer visible pixels than the model "
-                f"has components ({len(self._parts)}): their weights are one choice of many. "
+                f"The mask leaves {first!r}{others} fewer visible pixels than the model has "
+                f"components ({len(self._parts)}): their weights are one choice of many. "
                 "Mark less, or take a model with fewer components.",
                 UndeterminedWarning,
                 stacklevel=2,
             )
-        for component, count in sorted(self._gone.items()):
+        for component, count in sorted(self._n_hidden_from.items()):
             warnings.warn(
                 f"The mask hides component {component} wholly in {count} of {len(names)} "
                 "faces: its weight is 0 there, whatever the hidden pixels would tell.",
                 UndeterminedWarning,
                 stacklevel=2,
             )
-
-
-def _pixel_mask(model: LatentFaces, mask: Any, shape: tuple[int, ...]) -> PixelMask | None:
-    """Return what is ignored: what the mask marks, and what the model does not know."""
-    if mask is None and model.mask is None:
-        return None
-    return PixelMask(model.mask if mask is None else mask, shape, model.mask)
-
-
-def _given(values: Any, shape: tuple[int, int]) -> NDArray[Any]:
-    weights: NDArray[Any] = np.asarray(values)
-    if weights.shape != shape:
-        raise ValueError(
-            f"The weights have the shape {weights.shape}, but {shape} is needed: a row for "
-            "each face, a column for each component."
-        )
-    return weights
 
 
 def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float:
@@ -239,11 +207,6 @@ def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float
     return unit_scale(
         max((each for each in largest if each < np.inf), default=0.0), stack.dtype
     )
-
-
-def _faces(count: int, first: str) -> str:
-    others = f" and {count - 1} other face{'s' * (count > 2)}" if count > 1 else ""
-    return f"{first!r}{others}"
 
 
 # -- Pictures from elsewhere, brought to the size of a model's faces -------------------
@@ -329,19 +292,7 @@ def _notes(
 
 
 class MatchedPictures(LazyStack):
-    """Pictures in grey and of another size, computed when they are looked at.
-
-    Parameters
-    ----------
-    images : array of shape (n, h, w), or (n, h, w, 3 or 4) if `rgb`
-        The pictures; numpy or lazy. They are read one by one.
-    size : tuple of int
-        Height and width.
-    rgb : bool, default=False
-        Whether they are in colour.
-    resize : {"crop", "pad", "stretch"}, default="crop"
-        How pictures of another shape are made to fit.
-    """
+    """Pictures in grey and of another size, read and computed one by one when looked at."""
 
     def __init__(
         self,
@@ -354,8 +305,7 @@ class MatchedPictures(LazyStack):
         super().__init__((len(images), *size), images.dtype)
         self.images = images
         self.rgb = rgb
-        self._is_plain = self.dtype in DEPTHS
-        self._frame = Frame(size, self.dtype if self._is_plain else FLOAT, resize=resize)
+        self._frame = Frame(size, self.dtype if self.dtype in DEPTHS else FLOAT, resize=resize)
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         wanted = np.arange(len(self))[faces]
@@ -370,17 +320,11 @@ class MatchedPictures(LazyStack):
 
     def _matched(self, face: int) -> NDArray[Any]:
         pixels = np.asarray(self.images[face])
-        if self.rgb:
-            pixels = _luminance(pixels)
-        if self._is_plain:
+        if self.rgb:  # transparency does not count
+            pixels = _cast(pixels[..., :3] @ np.array(_LUMINANCE), pixels.dtype)
+        if self.dtype in DEPTHS:
             return self._frame.take(pixels)
-        taken = self._frame.take(pixels.astype(FLOAT))  # the types that pictures seldom have
-        return _cast(taken, self.dtype)
-
-
-def _luminance(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return the luminance of colour pixels (..., 3 or 4); transparency does not count."""
-    return _cast(pixels[..., :3] @ np.array(_LUMINANCE), pixels.dtype)
+        return _cast(self._frame.take(pixels.astype(FLOAT)), self.dtype)
 
 
 def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -452,23 +396,7 @@ def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
 def iter_encode(
     model: LatentFaces, images: Any, mask: Any = None
 ) -> Generator[int, None, Encoding]:
-    """Do what `encode` does, in steps.
-
-    Parameters
-    ----------
-    model, images, mask
-        As in `encode`.
-
-    Yields
-    ------
-    int
-        How many faces are done.
-
-    Returns
-    -------
-    Encoding
-        The generator's return value.
-    """
+    """Do what `encode` does in steps, which tell how many faces are done."""
     job = StackCoder(model, images, mask)
     yield from job.run()
     return Encoding(job.weights, job.errors(), job.error(), job.scale)
@@ -484,28 +412,7 @@ def find_weights(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[A
 def relative_errors(
     model: LatentFaces, images: Any, weights: Any = None, mask: Any = None
 ) -> NDArray[np.float64]:
-    """Measure how badly each face is explained: ``|face - reconstruction| / |face|``.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    images, mask
-        As in `encode`; norms are over the visible pixels, in float64.
-    weights : array of shape (m, k), optional
-        The weights of these faces, such as ``model.weights`` for those of the fit; by
-        default the best ones, which makes an error at most 1.
-
-    Returns
-    -------
-    float64 array of shape (m,)
-        Infinite where a black face is given weights.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `encode`, or if there are not as many weights as faces and components.
-    """
+    """Measure how badly each face is explained; see `LatentFaces.errors`."""
     job = StackCoder(model, images, mask, weights)
     consume(job.run())
     return job.errors()
@@ -516,15 +423,6 @@ def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> L
 
     Everything that works on a fitted model works on it, in the units of these faces.
     The components are shared, not copied.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model that the faces were encoded with.
-    stack : FaceStack
-        These faces.
-    encoding : Encoding
-        What was found for them.
     """
     own = model.provenance
     fitted = own.source if own.encoded_from is None else own.encoded_from
@@ -635,16 +533,8 @@ def iter_mend(
 class MendedFaces(LazyStack):
     """Faces whose marked pixels are filled in, computed when they are looked at.
 
-    Parameters
-    ----------
-    images : array of shape (n, h, w)
-        The faces; numpy or lazy.
-    mask : array of shape (h, w) or (j, h, w)
-        What is filled in, of all the mended faces or of each.
-    expected : LatentFaces
-        The model of the mended faces.
-    faces : array of int, length j
-        Which faces are mended.
+    `mask` (h, w) or (j, h, w) marks what is filled in, of all of `faces` or of each, by what
+    the model `expected` of these faces tells.
     """
 
     def __init__(
@@ -664,21 +554,14 @@ class MendedFaces(LazyStack):
         return MendedFaces(images, self._mask.mask, self.expected, self.faces)
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
-        slots = self._slots[faces]
         pictures = np.array(crop(np.asarray(self.images[faces]), *inner))
-        if slots.ndim == 0:
-            one: NDArray[Any] = self._filled(pictures, int(slots), *inner)
-            return one
-        for i, slot in enumerate(slots):
-            pictures[i] = self._filled(pictures[i], int(slot), *inner)
+        slots = self._slots[faces]
+        for at in np.ndindex(slots.shape):
+            if (slot := int(slots[at])) >= 0:
+                marked = crop(self._mask.hidden_values(slot)[0], *inner)
+                expected = as_pixels(self._rebuilt[(slot, *inner)], self.dtype)
+                pictures[at] = np.where(marked, expected, pictures[at])
         return pictures
-
-    def _filled(self, picture: NDArray[Any], slot: int, *inner: Any) -> Any:
-        if slot < 0:
-            return picture
-        marked = crop(self._mask.hidden_values(slot)[0], *inner)
-        expected = as_pixels(self._rebuilt[(slot, *inner)], self.dtype)
-        return np.where(marked, expected, picture)
 
 
 def _below(images: Any, faces: NDArray[np.intp]) -> Any:

@@ -27,52 +27,26 @@ _LEFT_SECONDS = 3600.0  # no file takes so long to write
 
 
 def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
-    """Open a regular file to read; nothing else, and without waiting for anybody.
+    """Open a regular file to read; nothing else, and without waiting for anybody."""
 
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    buffering : int, default=-1
-        As for `open`.
+    def without_waiting(path: str, flags: int) -> int:
+        # what was a file may have become a FIFO that nobody writes to
+        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
-    Raises
-    ------
-    OSError
-        If it cannot be read, or is a folder, device, socket or FIFO.
-    """
-    file = open(path, "rb", buffering, opener=_without_waiting)  # noqa: SIM115
+    file = open(path, "rb", buffering, opener=without_waiting)  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError("no regular file")
     return file
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    # what was a file may have become a FIFO that nobody writes to
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 @contextmanager
 def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` and move it there when the block ends well.
 
-    Parameters
-    ----------
-    path : path-like
-        The file to write. Folders above it are not made. A link stays, and the file that
-        it leads to is written.
-
-    Yields
-    ------
-    binary file
-        To write to; removed if the block raises.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written to, or `path` is there and is neither a file nor a
-        folder (a device, say); it names `path`, which is then as it was.
+    Folders above it are not made. A link stays, and the file that it leads to is written.
+    Errors name `path`, which is as it was if the block raises; so do devices and the like,
+    which are not replaced.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -96,25 +70,10 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
 
     Whatever happens on the way, `folder` is as it was.
 
-    Parameters
-    ----------
-    folder : Path
-        Where to. It is made; the folder that it lies in must be there. A link stays, and
-        the folder that it leads to is written.
-    kind : str
-        What the results are, such as ``"a fit"``.
-    force : bool, default=False
-        Replace results of this kind that were written there before.
-
-    Yields
-    ------
-    Path
-        The empty folder.
-
-    Raises
-    ------
-    FileExistsError, FileNotFoundError, PermissionError, OSError
-        As `check_folder`, or if the files cannot be written.
+    The folder that it lies in must be there. A link stays, and the folder that it leads to is
+    written. `kind` says what the results are, such as ``"a fit"``; with `force` they replace
+    those of this kind that were written there before. Otherwise the errors are those of
+    `check_folder`.
     """
     check_folder(folder, kind, force=force)
     folder = Path(os.path.realpath(folder))
@@ -151,11 +110,6 @@ def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
 
     An empty folder always may be written to. With `force`, so may one that holds results of
     this kind exactly as they were written, and nothing else.
-
-    Parameters
-    ----------
-    folder, kind, force
-        As in `writing_folder`.
 
     Raises
     ------

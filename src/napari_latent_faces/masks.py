@@ -42,20 +42,6 @@ class PixelMask:
         Shape of the stack: number of faces, height and width, and 3 in colour.
     also : bool array of shape (h, w), optional
         Pixels that are ignored in all faces besides.
-
-    Raises
-    ------
-    TypeError
-        If the mask is neither of booleans nor of integers.
-    ValueError
-        If it has another shape.
-
-    Attributes
-    ----------
-    mask : array of shape (h, w) or (n, h, w)
-        The mask, an array of whatever kind was given.
-    is_common : bool
-        Whether one mask is for all faces.
     """
 
     def __init__(
@@ -97,21 +83,8 @@ class PixelMask:
 def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tuple[Any, Any]:
     """Return pictures without a mask of their own, and all that is to be ignored of them.
 
-    Parameters
-    ----------
-    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
-        A `numpy.ma.MaskedArray` has a mask of its own.
-    mask : array of shape (h, w) or (n, h, w), optional
-        What is to be ignored besides.
-    missing : {"nan"}, optional
-        Whether pixels that are NaN are to be ignored, too.
-
-    Returns
-    -------
-    images : FaceStack or array
-        Without a mask.
-    mask : array of shape (h, w) or (n, h, w), or None
-        Of shape (h, w) where it is the same for all faces.
+    That is what a `numpy.ma.MaskedArray` marks, `mask`, and with ``missing="nan"`` pixels
+    that are NaN: an array (n, h, w), or (h, w) where it is the same for all faces, or None.
     """
     if missing not in (None, "nan"):
         raise ValueError(f"missing must be 'nan' or None, got {missing!r}.")
@@ -139,16 +112,8 @@ def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tup
 class FaceMasks:
     """Masks of a whole stack, of which few faces have any: the others take no memory.
 
-    It is sliced as an array of shape (n, h, w) is.
-
-    Parameters
-    ----------
-    masks : bool array of shape (j, h, w)
-        What is marked of some faces.
-    faces : array of int, shape (j,)
-        Which faces they are, rising.
-    n : int
-        Number of faces of the stack.
+    It is sliced as an array of shape (n, h, w) is. `masks` (j, h, w) says what is marked of
+    `faces` (j,), which rise.
     """
 
     ndim = 3
@@ -156,11 +121,10 @@ class FaceMasks:
 
     def __init__(self, masks: NDArray[np.bool_], faces: NDArray[np.integer], n: int) -> None:
         self._masks, self._faces = masks, np.asarray(faces)
-        self._n = n
         self.shape = (n, *masks.shape[1:])
 
     def __len__(self) -> int:
-        return self._n
+        return int(self.shape[0])
 
     def __getitem__(self, rows: slice) -> NDArray[np.bool_]:
         start, stop, step = rows.indices(len(self))
@@ -174,17 +138,13 @@ class FaceMasks:
 def mask_to_text(mask: Any) -> str:
     """Return a mask as letters and digits, the fewer the simpler it is.
 
-    Parameters
-    ----------
-    mask : array of shape (h, w) or (n, h, w)
-        Nonzero marks a pixel; numpy or lazy, of which some faces at a time are read.
-
-    See Also
-    --------
-    mask_from_text : The way back.
+    Of a lazy mask (n, h, w), some faces at a time are read; `mask_from_text` is the way back.
     """
-    packer = zlib.compressobj(9)
-    packed = [packer.compress(_packed(block)) for _, block in pixel_blocks(_as_stack(mask))]
+    packer, packed = zlib.compressobj(9), []
+    for _, block in pixel_blocks(np.asarray(mask)[None] if mask.ndim == 2 else mask):
+        # each face begins with a byte of its own
+        bits = np.packbits((block != 0).reshape(len(block), -1), axis=1)
+        packed.append(packer.compress(bits.tobytes()))
     return base64.b64encode(b"".join([*packed, packer.flush()])).decode()
 
 
@@ -217,15 +177,6 @@ def mask_from_text(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.unpackbits(bits, axis=1, count=n_pixels).astype(bool).reshape(shape)
 
 
-def _as_stack(mask: Any) -> Any:
-    return np.asarray(mask)[None] if mask.ndim == 2 else mask
-
-
-def _packed(block: NDArray[Any]) -> bytes:
-    """Return a bit for each pixel; each face begins with a byte of its own."""
-    return np.packbits((block != 0).reshape(len(block), -1), axis=1).tobytes()
-
-
 def marked_faces(mask: Any) -> NDArray[np.intp]:
     """Return which masks of a stack (n, h, w) mark any pixel, some at a time in memory."""
     marked = [
@@ -238,21 +189,10 @@ def marked_faces(mask: Any) -> NDArray[np.intp]:
 def stroke_mask(
     vertices: NDArray[Any], width: float, shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Mark the pixels under a line that is drawn through some points.
+    """Mark the pixels of a picture (h, w) under a line through some points (m, 2), y and x.
 
-    Parameters
-    ----------
-    vertices : array of shape (m, 2)
-        Points (y, x) in pixels; whole numbers are the centres of pixels.
-    width : float
-        Width of the line in pixels; below 1 it counts as 1, so that no line is lost.
-    shape : tuple of int
-        Height and width of the picture.
-
-    Returns
-    -------
-    bool array of shape (h, w)
-        True where the centre of a pixel is no farther from the line than half its width.
+    Marked are those whose centre is no farther from the line than half its `width`, which
+    counts as 1 at least, so that no line is lost.
     """
     grid = np.moveaxis(np.indices(shape, float), 0, -1)
     marked = np.zeros(shape, bool)

@@ -95,22 +95,7 @@ class Provenance:
 
     @classmethod
     def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:
-        """Return where a model comes from that is fitted now.
-
-        Parameters
-        ----------
-        stack : FaceStack
-            The faces.
-        n_iter : int
-            Iterations made.
-        stop_reason : {"converged", "max_iter", "stopped"}
-            Why it ended.
-
-        Returns
-        -------
-        Provenance
-            With the versions of the libraries that are loaded.
-        """
+        """Return where a model comes from that is fitted now, with the libraries in use."""
         options = stack.report.options
         return cls(
             names=stack.names,
@@ -130,15 +115,7 @@ class Provenance:
         return replace(self, n_missing=count, missing=text if len(text) <= _LONGEST else "")
 
     def of_other_faces(self, stack: FaceStack, **changes: Any) -> Provenance:
-        """Return the same for weights of other faces, of which nothing was left out.
-
-        Parameters
-        ----------
-        stack : FaceStack
-            The other faces.
-        **changes
-            What else is not the same.
-        """
+        """Return the same for weights of other faces, all of whose pixels count."""
         return replace(
             self,
             names=stack.names,
@@ -209,7 +186,7 @@ class LatentFaces:
     def from_factors(
         cls, W: NDArray[Any], H: NDArray[Any], picture_shape: tuple[int, ...], **attributes: Any
     ) -> LatentFaces:
-        """Return the canonical form of a factorization.
+        """Return the canonical form of a factorization with the same product.
 
         Parameters
         ----------
@@ -221,13 +198,8 @@ class LatentFaces:
             Shape of a face, (h, w) or (h, w, 3).
         **attributes
             `error`, `scale`, `params`, `provenance` and `mean` of the model.
-
-        Returns
-        -------
-        LatentFaces
-            With the product of the factors as its reconstruction.
         """
-        is_signed = _is_signed(attributes["params"])
+        is_signed = getattr(attributes["params"], "is_signed", False)
         weights, rows = canonical(W, H, is_signed=is_signed)
         return cls(rows.reshape(-1, *picture_shape), weights, **attributes)
 
@@ -255,7 +227,7 @@ class LatentFaces:
     @property
     def is_signed(self) -> bool:
         """Whether components and weights can be negative, as those of PCA."""
-        return _is_signed(self.params)
+        return getattr(self.params, "is_signed", False)
 
     @property
     def left_out(self) -> tuple[int, int]:
@@ -420,19 +392,15 @@ class LatentFaces:
         return mend(self, images, mask)
 
     def coder(self) -> Solver:
-        """Return the function that finds weights for these components.
+        """Return the function that finds weights, as `solvers.nnls.solver_of` does.
 
-        It takes the components as columns, and faces without their mean as rows, both in
-        the unit of the fit; see `napari_latent_faces.solvers.nnls.solver_of`.
-
-        Returns
-        -------
-        callable
-            Takes arrays of shape (r, k) and (m, r), returns one of shape (m, k).
+        It takes the components as columns (r, k), and faces without their mean as rows
+        (m, r), both in the unit of the fit, and returns weights (m, k).
         """
         from napari_latent_faces.solvers.nnls import solver_of
 
-        coding = _coding(self.params)
+        # a model made by hand need not have parameters
+        coding: Coding = getattr(self.params, "coding", "non-negative")
         solve = solver_of(coding, getattr(self.params, "alpha", 0.0))
         if coding != "one-hot":
             return solve
@@ -440,18 +408,7 @@ class LatentFaces:
         return lambda R, B: solve(R * lengths, B) * lengths
 
     def check_pictures(self, picture_shape: tuple[int, ...]) -> None:
-        """Refuse pictures of another size, or in colour where the model's are not.
-
-        Parameters
-        ----------
-        picture_shape : tuple of int
-            Their shape, (h, w) or (h, w, 3).
-
-        Raises
-        ------
-        ValueError
-            If it is not that of the components; the message says how to read them.
-        """
+        """Refuse pictures of another shape, and say how to read them."""
         (h, w, *channels), (own_h, own_w, *own_channels) = picture_shape, self.picture_shape
         if (h, w) != (own_h, own_w):
             raise ValueError(
@@ -512,12 +469,3 @@ class LatentFaces:
             f"{w} x {h} pixels, {n} faces, "
             f"relative error {self.error:.4f})"
         )
-
-
-# A model made by hand need not have parameters.
-def _coding(params: Parameters | None) -> Coding:
-    return "non-negative" if params is None else params.coding
-
-
-def _is_signed(params: Parameters | None) -> bool:
-    return params is not None and params.is_signed

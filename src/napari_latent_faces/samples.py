@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from importlib.resources import as_file, files
 
 from napari_latent_faces.solvers.blocks import importing
@@ -84,18 +85,7 @@ def draw_faces(
 
 
 def read_lfw_subset() -> FaceStack:
-    """Read the pictures of Labeled Faces in the Wild that scikit-image ships.
-
-    Returns
-    -------
-    FaceStack
-        100 faces of 25 x 25 pixels, float32 between 0 and 1, of unknown subjects.
-
-    Raises
-    ------
-    OSError
-        If this installation of scikit-image lacks the pictures and cannot download them.
-    """
+    """Read the 100 faces of 25 x 25 pixels, floats to 1, that scikit-image has of LFW."""
     import numpy as np
     from skimage.data import lfw_subset
 
@@ -106,30 +96,15 @@ def read_lfw_subset() -> FaceStack:
             f"The LFW faces of scikit-image could not be read: {error} {_REMEDY}"
         ) from error
     faces = pictures[:100].astype(np.float32)  # the second hundred shows no faces
-    n = len(faces)
-    names = tuple(f"{i:03}.png" for i in range(1, n + 1))
-    return FaceStack(faces, names, None, ReadReport(n_read=n), "LFW subset of scikit-image")
+    names = tuple(f"{i:03}.png" for i in range(1, 101))
+    return FaceStack(faces, names, None, ReadReport(n_read=100), "LFW subset of scikit-image")
 
 
 def read_olivetti(*, download: bool = True) -> FaceStack:
     """Read the Olivetti faces: the ORL faces at 64 x 64 pixels, as scikit-learn keeps them.
 
-    Parameters
-    ----------
-    download : bool
-        Whether to download them into scikit-learn's data folder if they are not there.
-
-    Returns
-    -------
-    FaceStack
-        400 faces of 40 subjects, ten each, float32 between 0 and 1.
-
-    Raises
-    ------
-    FileNotFoundError
-        If they are not there and `download` is False.
-    OSError
-        If they cannot be downloaded.
+    They are 400 floats to 1, of 40 subjects. FileNotFoundError says that they are not there,
+    and should not be downloaded; another OSError that they cannot be.
     """
     with importing():
         from sklearn.datasets import fetch_olivetti_faces
@@ -145,17 +120,10 @@ def read_olivetti(*, download: bool = True) -> FaceStack:
             f"The Olivetti faces could not be downloaded: {error}. {_REMEDY}"
         ) from error
     subjects = tuple(f"s{int(subject) + 1:02}" for subject in bunch.target)
-    n = len(subjects)
-    return FaceStack(
-        bunch.images, _picture_names(subjects), subjects, ReadReport(n_read=n), "Olivetti faces"
-    )
-
-
-def _picture_names(subjects: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names such as ``s02/10.png``, counting the pictures of each subject."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     names = []
     for subject in subjects:
-        counts[subject] = counts.get(subject, 0) + 1
+        counts[subject] += 1
         names.append(f"{subject}/{counts[subject]:02}.png")
-    return tuple(names)
+    report = ReadReport(n_read=len(names))
+    return FaceStack(bunch.images, tuple(names), subjects, report, "Olivetti faces")

@@ -157,20 +157,10 @@ _BLOCK_VALUES = 2**24  # pixels looked at in one go
 
 
 def as_stack(images: Any) -> FaceStack:
-    """Return `images` as a `FaceStack`, after a look at their shape and type.
+    """Return pictures (n, h, w[, 3 or 4]) as a `FaceStack`, after a look at shape and type.
 
-    Parameters
-    ----------
-    images : FaceStack or array of shape (n, h, w), (n, h, w, 3) or (n, h, w, 4)
-        Pictures in grey or in colour, whose transparency does not count; numpy, dask, or
-        anything with `shape`, `dtype` and `ndim`.
-
-    Raises
-    ------
-    TypeError
-        If the pixels are not real numbers.
-    ValueError
-        If the shape is not that of a stack of pictures.
+    They are numpy, dask, or anything with `shape`, `dtype` and `ndim`; transparency does not
+    count.
     """
     if isinstance(images, FaceStack):
         stack = images
@@ -191,15 +181,7 @@ def as_stack(images: Any) -> FaceStack:
 
 
 def as_pictures(images: Any, shape: tuple[int, ...]) -> Any:
-    """Return rows of shape (n, p) as pictures of a given shape, (h, w) or (h, w, 3).
-
-    Raises
-    ------
-    TypeError
-        If the pictures are a `FaceStack`, which has a shape.
-    ValueError
-        If the rows have another number of pixels.
-    """
+    """Return rows of shape (n, p) as pictures of a given shape, (h, w) or (h, w, 3)."""
     if isinstance(images, FaceStack):
         raise TypeError("shape= is for arrays with a face a row, not for a FaceStack.")
     rows = images if hasattr(images, "ndim") else np.asarray(images)
@@ -213,15 +195,9 @@ def as_pictures(images: Any, shape: tuple[int, ...]) -> Any:
 
 
 def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
-    """Return a stack with the names and more that a layer knows, as far as they fit.
+    """Return a stack with the names, subjects and transforms of a layer, as far as they fit.
 
-    Parameters
-    ----------
-    stack : FaceStack
-        The pictures.
-    metadata : mapping
-        May hold `names`, `subjects`, `transforms` and `corner`; without names that fit, the
-        stack stays as it is.
+    Without names that fit, the stack stays as it is.
     """
     names, subjects = metadata.get("names"), metadata.get("subjects")
     if names is None or len(names) != len(stack):
@@ -291,22 +267,7 @@ def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 
 def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = None) -> float:
-    """Return the largest pixel, or 0, after a check of all that count.
-
-    Parameters
-    ----------
-    images : array of shape (n, h, w) or (n, h, w, 3)
-        The pictures, numpy or lazy.
-    names : tuple of str, length n
-        What they are called, for messages.
-    mask : bool array of shape (h, w), optional
-        True marks pixels that do not count.
-
-    Raises
-    ------
-    ValueError
-        As `check_pixels` does.
-    """
+    """Return the largest pixel, or 0, after `check_pixels` of all that no mask (h, w) hides."""
     largest = 0.0
     for faces, block in pixel_blocks(images):
         if mask is not None:
@@ -318,18 +279,11 @@ def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = N
 
 
 def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
-    """Return the pixel value that becomes 1 in a fit.
+    """Return the pixel value that becomes 1 in a fit, given the largest and the type.
 
     Pixels of 8 bits (uint8) are divided by 255, all others by the largest pixel of the
     stack. Floats up to 1 stay as they are, unless the largest is below 1/255: less than
     one grey level, it is a matter of units.
-
-    Parameters
-    ----------
-    largest : float
-        The largest pixel.
-    dtype : numpy dtype
-        The type of the pixels.
     """
     if has_own_scale(dtype):
         return 1.0 if dtype.kind == "b" else 255.0
@@ -344,26 +298,9 @@ def has_own_scale(dtype: np.dtype[Any]) -> bool:
 
 
 def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any], float]:
-    """Return the pixels as rows, scaled to [0, 1], and the scale.
+    """Return the pixels as rows (n, p) of `matrix_dtype`, over the scale, and the scale.
 
-    Parameters
-    ----------
-    stack : FaceStack
-        The pictures.
-    scale : float, optional
-        The pixel value that becomes 1; by default that of `unit_scale`.
-
-    Returns
-    -------
-    X : array of shape (n, p)
-        In the type of `matrix_dtype`.
-    scale : float
-        What the pixels were divided by.
-
-    Raises
-    ------
-    ValueError
-        If a pixel is negative, NaN or infinite, or all are 0; the message names the face.
+    By default the scale is that of `unit_scale`. Pixels are checked by `check_pixels`.
     """
     X = np.empty((len(stack), math.prod(stack.picture_shape)), matrix_dtype(stack.dtype))
     for faces, block in pixel_blocks(stack.images):
@@ -376,24 +313,13 @@ def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any
 
 
 def matrix_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type of float that holds pixels of a type.
-
-    float64 for pixels of 32 bits and more that are not float32, else float32.
-    """
+    """Return float64 for pixels of 32 bits and more that are not float32, else float32."""
     wide = dtype.itemsize > 4 or (dtype.kind in "ui" and dtype.itemsize == 4)
     return np.dtype(np.float64 if wide else np.float32)
 
 
 def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return computed values as pixels of a type: rounded and clipped for integers.
-
-    Parameters
-    ----------
-    values : array
-        Floats in the units of the pixels, in any shape.
-    dtype : numpy dtype
-        The type of the pixels.
-    """
+    """Return floats in the units of pixels as their type: rounded and clipped for integers."""
     if dtype.kind == "b":
         return values >= 0.5
     if dtype.kind in "ui":

@@ -17,15 +17,7 @@ Result = TypeVar("Result")
 def consume(
     steps: Generator[Step, Any, Result], show: Callable[[Step], object] | None = None
 ) -> Result:
-    """Run a generator to its end and return its value.
-
-    Parameters
-    ----------
-    steps : generator
-        The work.
-    show : callable, optional
-        Called with each step.
-    """
+    """Run a generator to its end, showing each step, and return its value."""
     while True:
         try:
             step = next(steps)
