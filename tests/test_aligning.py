@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_latent_faces import FaceStack, fit, read_faces, sample_faces
+from napari_latent_faces import FaceStack, LatentFaces, fit, read_faces, sample_faces
 from napari_latent_faces.aligning import align_faces, align_to, iter_align, oval_mask
+from napari_latent_faces.params import PCAParams
 from napari_latent_faces.samples import read_lfw_subset
 from napari_latent_faces.steps import consume
 
@@ -130,7 +131,7 @@ def test_a_layer_of_aligned_faces_keeps_their_transforms(result):
     names = tuple(map(str, range(len(images))))
     again = named(FaceStack(images, names), kwargs["metadata"])
     np.testing.assert_array_equal(again.transforms, result.transforms)
-    assert (again.names, again.corner) == (result.names, result.corner)
+    assert (again.names, again.frame) == (result.names, result.frame)
 
 
 def test_the_mean_transform_is_the_identity_and_limits_hold(result):
@@ -143,7 +144,7 @@ def test_the_mean_transform_is_the_identity_and_limits_hold(result):
 
 
 def test_transforms_say_where_each_pixel_comes_from(faces, result):
-    assert result.corner == (TOP, LEFT)
+    assert result.frame[:2] == (TOP, LEFT)
     assert result.shape == (200, *SIZE)
     y, x = 30, 50
     for face in (0, 77, 199):
@@ -159,13 +160,13 @@ def test_names_subjects_and_transforms_stay_with_their_faces(faces, result):
     assert part.names == (faces.names[3], faces.names[150])
     assert part.subjects == (faces.subjects[3], faces.subjects[150])
     np.testing.assert_array_equal(part.transforms, result.transforms[[3, 150]])
-    assert part.corner == result.corner
+    assert part.frame == result.frame
     assert "200 faces aligned: error of 20 components" in result.report.details()
 
 
 def test_by_default_no_picture_is_stretched_at_its_edge(faces):
     result = align_faces(faces)
-    (top, left), (h, w) = result.corner, result.size
+    (top, left), (h, w) = result.frame[:2], result.size
     corners = [[top, left, 1], [top + h - 1, left, 1], [top, left + w - 1, 1]]
     corners.append([top + h - 1, left + w - 1, 1])
     places = (result.transforms @ np.array(corners, float).T)[:, :2]
@@ -249,7 +250,7 @@ def test_aligning_twice_tells_the_way_back_to_the_first_pictures(faces):
     once = align_faces(faces)
     twice = align_faces(once, size=(once.size[0] - 8, once.size[1] - 8))
     y, x, face = 30, 25, 60
-    place = twice.transforms[face] @ [y + twice.corner[0], x + twice.corner[1], 1]
+    place = twice.transforms[face] @ [y + twice.frame[0], x + twice.frame[1], 1]
     value = ndimage.map_coordinates(faces.images[face].astype(float), place[:2, None], order=1)
     assert twice.images[face, y, x] == pytest.approx(value[0], abs=12)  # interpolated twice
 
@@ -369,6 +370,45 @@ def test_strangers_are_brought_onto_a_model(aligned):
     alone = align_to(model, landscape[None])
     np.testing.assert_array_equal(alone.transforms[0], np.eye(3))
     assert "Not aligned: face 0" in alone.report.notes
+
+
+@pytest.mark.parametrize("hides_corners", [False, True])
+def test_a_moved_stranger_is_explained_as_well_as_an_aligned_one(aligned, hides_corners):
+    people = align_faces(aligned[:-20], size=SIZE)
+    mask = oval_mask(SIZE) if hides_corners else None
+    model = fit(people, n_components=30, mask=mask)
+    strangers = aligned[-20:]
+    still = model.encoded(strangers, align=True).error
+    moved_ones = moved(strangers, similarities(20, seed=7, shift=5, turn=0.12))
+    cropped = moved_ones[:, TOP : TOP + 92, LEFT : LEFT + 76]
+    assert model.encoded(moved_ones, align=True).error < 1.08 * still
+    assert model.encoded(cropped).error > 1.3 * still
+    one = model.encode(moved_ones[3], align=True)
+    np.testing.assert_allclose(one, model.encode(moved_ones, align=True)[3], atol=2e-3)
+
+
+def test_a_model_and_its_file_know_how_the_faces_were_aligned(faces, tmp_path):
+    aligned = align_faces(faces)
+    model = fit(aligned, n_components=5, max_iter=10, tol=1)
+    model.save(tmp_path / "model.npz")
+    model = LatentFaces.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(model.transforms, aligned.transforms)
+    assert model.provenance.frame == aligned.frame == (*aligned.frame[:2], 112, 92)
+    stranger = align_to(model, faces[7:9])
+    assert stranger.frame == aligned.frame
+    np.testing.assert_allclose(
+        stranger.transforms @ [50, 40, 1], aligned.transforms[7:9] @ [50, 40, 1], atol=1.5
+    )
+    with pytest.raises(ValueError, match=r"92 x 112 before.*size=\(112, 92\)"):
+        align_to(model, np.zeros((1, 60, 50)))
+
+
+def test_a_model_of_pca_brings_strangers_to_its_mean_face(aligned):
+    crop = aligned[:, TOP : TOP + 92, LEFT : LEFT + 76]
+    model = fit(crop, PCAParams(n_components=10))
+    known = similarities(20, seed=3)
+    result = align_to(model, moved(aligned[:20], known))
+    assert np.median(apart(result.transforms, np.linalg.inv(known), alike=False)) < 1
 
 
 # -- what is refused, and the mask ---------------------------------------------------

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -44,8 +45,6 @@ def test_a_saved_model_comes_back_bit_by_bit(model, saved):
 
 
 def test_names_of_any_kind_survive(model, tmp_path):
-    from dataclasses import replace
-
     names = ("é/ü.png", "\udcff.png", "a\nb", "面.jpg", *map(str, range(26)))
     named = replace(model, provenance=replace(model.provenance, names=names, subjects=None))
     named.save(tmp_path / "m.npz")
@@ -104,6 +103,25 @@ def test_an_unsound_model_says_what_is_wrong(saved, members, words):
     with pytest.raises(ModelFileError, match=words) as error:
         LatentFaces.load(saved)
     assert str(saved) in str(error.value)
+
+
+def test_how_faces_were_aligned_is_kept_where_older_releases_do_not_look(model, tmp_path):
+    transforms = np.tile(np.eye(3), (30, 1, 1))
+    origin = replace(model.provenance, frame=(2, 1, 16, 12))
+    path = tmp_path / "aligned.npz"
+    replace(model, transforms=transforms, provenance=origin).save(path)
+    back = LatentFaces.load(path)
+    np.testing.assert_array_equal(back.transforms, transforms)
+    assert back.provenance == origin
+    assert json.loads(header_with(path).tobytes())["format_version"] == 1
+
+    rewrite(path, transforms=transforms[:4])
+    with pytest.raises(ModelFileError, match=r"transforms have the shape \(4, 3, 3\)"):
+        LatentFaces.load(path)
+    changed = asdict(replace(origin, frame=(2, 1, 13, 12)))
+    rewrite(path, transforms=None, header=header_with(path, provenance=changed))
+    with pytest.raises(ModelFileError, match=r"10 x 12, do not fit its frame \(2, 1, 13, 12\)"):
+        LatentFaces.load(path)
 
 
 def test_a_newer_format_asks_for_an_update(saved):

@@ -433,6 +433,7 @@ def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> L
         error=encoding.error,
         scale=encoding.scale,
         provenance=provenance,
+        transforms=stack.transforms,
     )
 
 

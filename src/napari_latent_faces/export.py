@@ -424,15 +424,15 @@ def export_aligned(
     plus ``y_x`` times x plus ``y_0``, in pixels of the whole picture, of which the aligned
     one begins at row ``top`` and column ``left``. `misfits` are the faces that stayed.
     """
-    if aligned.transforms is None:
+    if aligned.transforms is None or aligned.frame is None:
         raise ValueError("The faces were not aligned: they have no transforms.")
-    folder, apart = Path(folder), set(misfits)
+    folder, apart, corner = Path(folder), set(misfits), aligned.frame[:2]
     with writing_folder(folder, ALIGNMENT, force=force) as new:
         pictures = _write_pictures(
             aligned.images, aligned.dtype, new / "faces", progress, _file_names(aligned.names)
         )
         rows = (
-            (picture, int(i not in apart), *transform[:2].ravel().tolist(), *aligned.corner)
+            (picture, int(i not in apart), *transform[:2].ravel().tolist(), *corner)
             for i, (picture, transform) in enumerate(
                 zip(pictures, aligned.transforms, strict=True)
             )

@@ -297,6 +297,7 @@ def _steps(
         provenance=provenance,
         mean=None if state.mean is None else state.mean.reshape(stack.picture_shape),
         mask=mask,
+        transforms=stack.transforms,
     )
 
 

@@ -73,6 +73,9 @@ class Provenance:
     backend : str
         What swept the factors in a fit by the solver ``"multilevel"``: ``"c"``, compiled,
         or ``"numpy"``; empty for other solvers, or if it is not known.
+    frame : (int, int, int, int), or None
+        That of the `FaceStack` if the faces were aligned: pictures of new faces are to be as
+        high and wide as its last two numbers say, and to be aligned to the model.
     """
 
     names: tuple[str, ...]
@@ -87,6 +90,7 @@ class Provenance:
     n_missing: int = 0
     missing: str = ""
     backend: str = ""
+    frame: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(map(harmless, self.names)))
@@ -106,6 +110,7 @@ class Provenance:
             stop_reason=stop_reason,
             versions=library_versions(),
             reading=None if options is None else options.changed(),
+            frame=stack.frame,
         )
 
     def with_missing(self, mask: Any) -> Provenance:
@@ -171,6 +176,8 @@ class LatentFaces:
     mask : bool array of shape (h, w), optional
         True marks pixels that the fit left out; components are 0 there, and `encode`
         and `error` do not look at them. None if all pixels count.
+    transforms : array of shape (n, 3, 3), optional
+        How the faces were aligned, as in `FaceStack`; None if they were not.
     """
 
     components: NDArray[Any]
@@ -181,6 +188,7 @@ class LatentFaces:
     provenance: Provenance
     mean: NDArray[Any] | None = None
     mask: NDArray[np.bool_] | None = None
+    transforms: NDArray[np.float64] | None = None
 
     @classmethod
     def from_factors(
@@ -288,7 +296,7 @@ class LatentFaces:
         faces: NDArray[Any] = pixels.reshape(*weights.shape[:-1], *self.picture_shape)
         return faces
 
-    def encode(self, images: Any, mask: Any = None) -> NDArray[Any]:
+    def encode(self, images: Any, mask: Any = None, *, align: bool = False) -> NDArray[Any]:
         """Find the weights that build other faces best from these components.
 
         The components stay as they are, and weights are found as the fit has found its
@@ -306,6 +314,9 @@ class LatentFaces:
         mask : array of shape (h, w) or (m, h, w), optional
             **True or nonzero marks pixels to ignore**, as in `numpy.ma`; one mask for
             all faces or one for each.
+        align : bool, default=False
+            Bring the faces onto the model first, as `align_to` does, which matters where the
+            faces of the fit were aligned.
 
         Returns
         -------
@@ -329,17 +340,24 @@ class LatentFaces:
         """
         from napari_latent_faces.encoding import find_weights
 
-        if getattr(images, "shape", None) == self.picture_shape:
-            weights: NDArray[Any] = self.encode(images[None], mask)[0]
+        if getattr(images, "ndim", 0) == len(self.picture_shape) and (
+            align or images.shape == self.picture_shape
+        ):
+            weights: NDArray[Any] = self.encode(images[None], mask, align=align)[0]
             return weights
-        return find_weights(self, images, mask)
+        return find_weights(self, self._aligned(images) if align else images, mask)
 
-    def encoded(self, images: Any, mask: Any = None) -> LatentFaces:
+    def _aligned(self, images: Any) -> FaceStack:
+        from napari_latent_faces.aligning import align_to
+
+        return align_to(self, images)
+
+    def encoded(self, images: Any, mask: Any = None, *, align: bool = False) -> LatentFaces:
         """Return a model of other faces with these components and their own weights.
 
         Parameters
         ----------
-        images, mask
+        images, mask, align
             As in `encode`; a stack.
 
         Returns
@@ -350,7 +368,7 @@ class LatentFaces:
         """
         from napari_latent_faces.encoding import encode, encoded_model
 
-        stack = as_stack(images)
+        stack = self._aligned(images) if align else as_stack(images)
         return encoded_model(self, stack, encode(self, stack, mask))
 
     def errors(self, images: Any, weights: Any = None, mask: Any = None) -> NDArray[np.float64]:

@@ -169,7 +169,7 @@ def _read_bytes(file: IO[bytes], size: int) -> NDArray[np.uint8]:
 
 FORMAT_VERSION = 3  # 3 has colour, 2 other methods and masks; older releases read 1
 MAX_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
-_FACTORS, _OPTIONAL = ("components", "weights"), ("mean", "mask")
+_FACTORS, _OPTIONAL = ("components", "weights"), ("mean", "mask", "transforms")
 _MEMBERS = ("header", *_FACTORS)
 
 
@@ -179,7 +179,7 @@ class ModelFileError(ValueError):
 
 def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
     """Write `model` to `path`, whole or not at all; see `LatentFaces.save`."""
-    also = {"mean": model.mean, "mask": model.mask}
+    also = {name: getattr(model, name) for name in _OPTIONAL}
     is_plain = model.params.method == "nmf" and model.mean is None and model.mask is None
     version = 3 if len(model.picture_shape) == 3 else 1 if is_plain else 2
     header = {
@@ -265,6 +265,7 @@ def _model(
     weights: NDArray[Any],
     mean: NDArray[Any] | None = None,
     mask: NDArray[Any] | None = None,
+    transforms: NDArray[Any] | None = None,
 ) -> LatentFaces:
     # files of format version 1 need not name their method
     params = params_of(header.get("method", "nmf"), **header["params"])
@@ -283,6 +284,7 @@ def _model(
             f"shape {components.shape[1:3]}."
         )
     provenance = _provenance(header["provenance"])
+    _check_alignment(transforms, provenance.frame, len(weights), components.shape[1:3])
     for what in filter(None, (provenance.names, provenance.subjects)):
         if len(what) != len(weights):
             raise ModelFileError(
@@ -296,7 +298,9 @@ def _model(
     error, scale = _number(header, "error"), _number(header, "scale")
     if scale == 0:
         raise ModelFileError("its scale is 0: no pixel would be seen.")
-    return LatentFaces(components, weights, error, scale, params, provenance, mean, mask)
+    return LatentFaces(
+        components, weights, error, scale, params, provenance, mean, mask, transforms
+    )
 
 
 def _provenance(origin: dict[str, Any]) -> Provenance:
@@ -317,7 +321,17 @@ def _provenance(origin: dict[str, Any]) -> Provenance:
         n_missing=int(_number(origin, "n_missing")) if "n_missing" in origin else 0,
         missing=_text(origin, "missing") if "missing" in origin else "",
         backend=_text(origin, "backend") if "backend" in origin else "",
+        frame=_frame(origin.get("frame")),
     )
+
+
+def _frame(values: Any) -> tuple[int, int, int, int] | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or len(values) != 4:
+        raise ModelFileError(f"its frame is {_short(values)}, not four whole numbers.")
+    numbers = [int(_number({"frame": value}, "frame")) for value in values]
+    return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
 def _read_options(values: Any) -> dict[str, Any] | None:
@@ -370,6 +384,22 @@ def _check_factors(components: NDArray[Any], weights: NDArray[Any]) -> None:
             f"components of shape {components.shape} and weights of shape {weights.shape} "
             "do not belong together."
         )
+
+
+def _check_alignment(
+    transforms: NDArray[Any] | None,
+    frame: tuple[int, int, int, int] | None,
+    n: int,
+    size: tuple[int, ...],
+) -> None:
+    if transforms is not None:
+        _check_values("transforms", transforms, signed=True)
+        if transforms.shape != (n, 3, 3):
+            raise ModelFileError(
+                f"its transforms have the shape {transforms.shape}, not {(n, 3, 3)}."
+            )
+    if frame is not None and (frame[0] + size[0] > frame[2] or frame[1] + size[1] > frame[3]):
+        raise ModelFileError(f"its faces, {size[1]} x {size[0]}, do not fit its frame {frame}.")
 
 
 def _check_values(name: str, factor: NDArray[Any], *, signed: bool) -> None:

@@ -207,10 +207,7 @@ def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
     known: dict[str, Any] = {"names": tuple(names), "subjects": subjects}
     transforms = metadata.get("transforms")
     if transforms is not None and np.shape(transforms) == (len(stack), 3, 3):
-        known |= {
-            "transforms": np.asarray(transforms),
-            "corner": metadata.get("corner", (0, 0)),
-        }
+        known |= {"transforms": np.asarray(transforms), "frame": metadata.get("frame")}
     return replace(stack, **known)
 
 
@@ -376,8 +373,9 @@ class FaceStack:
     transforms : array of shape (n, 3, 3), or None
         Of aligned faces: each takes a point (y, x, 1) of the aligned picture, in pixels of
         the whole picture before cropping, to (y, x, 1) of the original.
-    corner : (int, int)
-        Where in the whole picture pixel (0, 0) is.
+    frame : (int, int, int, int), or None
+        Of aligned faces: the row and column of the whole picture that pixel (0, 0) is at, and
+        the height and width of the whole picture.
 
     Raises
     ------
@@ -391,7 +389,7 @@ class FaceStack:
     report: ReadReport = field(default_factory=ReadReport)
     source: str = ""
     transforms: NDArray[np.float64] | None = None
-    corner: tuple[int, int] = (0, 0)
+    frame: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 3 and self.images.shape[3:] != (3,):
@@ -464,7 +462,7 @@ class FaceStack:
             report,
             self.source,
             None if self.transforms is None else self.transforms[chosen],
-            self.corner,
+            self.frame,
         )
 
     def __array__(

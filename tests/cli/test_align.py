@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import align_faces, read_faces, sample_faces
+from napari_latent_faces import LatentFaces, align_faces, fit, read_faces, sample_faces
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,27 @@ def test_points_beside_the_pictures_are_used(run, folder, out, faces):
     shifts = [float(row["x_0"]) for row in table(out)]
     expected = np.array([i % 3 for i in range(40)], float)
     np.testing.assert_allclose(shifts, expected - expected.mean(), atol=1e-9)
+
+
+def test_strangers_are_brought_onto_a_model_of_aligned_faces(run, folder, out, tmp_path, faces):
+    model = fit(align_faces(faces, size=(92, 76)), n_components=8, tol=1e-3)
+    model.save(tmp_path / "model.npz")
+    place = tmp_path / "strangers"
+    place.mkdir()
+    for i, image in enumerate(faces.images[:6]):
+        shifted = np.roll(image, (6, -4), (0, 1))
+        Image.fromarray(shifted).resize((184, 224)).save(place / f"{i}.png")
+    code, printed, _ = run("encode", tmp_path / "model.npz", place, "-o", out)
+    assert code == 0
+    assert "6 faces aligned" in printed
+    found = LatentFaces.load(out / "model.npz")
+    assert found.error < 1.05 * model.encoded(faces[:6], align=True).error
+    moved = (found.transforms - model.transforms[:6]) @ [55, 45, 1]
+    np.testing.assert_allclose(np.median(moved, 0), [6, -4, 0], atol=0.5)
+    code, printed, _ = run(
+        "encode", tmp_path / "model.npz", place, "-o", out, "--no-align", "--force"
+    )
+    assert LatentFaces.load(out / "model.npz").error > 1.3 * found.error
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.aligning.alignment import Alignment, AlignStep, common_box
+from napari_latent_faces.aligning.alignment import (
+    BLOCK,
+    Alignment,
+    AlignStep,
+    centred,
+    common_box,
+    onto_points,
+    reduced,
+    unmoved,
+    warp,
+)
 from napari_latent_faces.aligning.learning import (
     COARSE_RANK,
     Learning,
+    Work,
     iter_learn,
     ladder,
     learnt,
 )
-from napari_latent_faces.aligning.levels import Level, Work, centred, unmoved
-from napari_latent_faces.aligning.pictures import BLOCK, reduced, warp
-from napari_latent_faces.aligning.procrustes import onto_points, points_of_faces
 from napari_latent_faces.options import AlignOptions
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread
+from napari_latent_faces.reading.points import points_of_faces
+from napari_latent_faces.solvers.blocks import on_one_blas_thread
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import FaceStack, as_stack
 from napari_latent_faces.steps import consume
@@ -36,7 +45,15 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]  # top, left, height, width
     Aligning = Generator[AlignStep, None, Alignment]
 
-__all__ = ["AlignStep", "Alignment", "align_faces", "align_to", "iter_align", "oval_mask"]
+__all__ = [
+    "AlignStep",
+    "Alignment",
+    "align_faces",
+    "align_to",
+    "iter_align",
+    "iter_align_to",
+    "oval_mask",
+]
 
 _LEARNT_FROM = 2000  # faces that the model is learnt from; the others are brought onto it
 _MEASURED = 1000  # faces that errors are told of
@@ -162,7 +179,9 @@ def align_to(
     model : LatentFaces
         A model of faces that were aligned.
     images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
-        The faces; where they are larger than the model's, their middle part is aligned.
+        The faces: whole pictures, of the size that those of the model had before they were
+        cropped, or pictures of the model's own size. Of a model of faces that were not
+        aligned, larger pictures are taken, too: their middle part is aligned.
     options, **changes
         How far faces may move, as in `align_faces`; the model has its own size and components.
 
@@ -175,35 +194,57 @@ def align_to(
     Raises
     ------
     ValueError
-        If the pictures are smaller than the model's.
+        If the pictures have another size.
     """
+    return consume(iter_align_to(model, images, options, **changes))
+
+
+def iter_align_to(
+    model: LatentFaces, images: Any, options: AlignOptions | None = None, **changes: Any
+) -> Generator[int, None, FaceStack]:
+    """Do what `align_to` does, in steps; the number of faces done is yielded."""
     stack = as_stack(images)
-    h, w = model.components.shape[1:3]
-    box = _middle(stack.size, (h, w))
+    h, w = model.size
+    frame = model.provenance.frame
+    if stack.size == (h, w):
+        box = (0, 0, h, w)
+    elif frame is None:
+        box = _middle(stack.size, (h, w))
+    elif stack.size == frame[2:]:
+        box = (*frame[:2], h, w)
+    else:
+        (height, width), (whole_h, whole_w) = stack.size, frame[2:]
+        raise ValueError(
+            f"The pictures are {width} x {height} pixels, those of the model's faces were "
+            f"{whole_w} x {whole_h} before they were aligned: read them with "
+            f"size=({whole_h}, {whole_w})."
+        )
     options = replace(options or AlignOptions(), **changes)
-    work = Work(stack, box, options)
-    components = model.components.astype(np.float32)
-    if components.ndim == 4:
-        components = components.mean(-1)
+    return on_one_blas_thread(_steps_to(model, Work(stack, box, options, model.mask)))
+
+
+def _steps_to(model: LatentFaces, work: Work) -> Generator[int, None, FaceStack]:
+    stack = work.stack
     # as large as they are on average, so that the coarse levels know what matters
-    size = np.sqrt((np.asarray(model.weights, np.float64) ** 2).mean(0))
-    components *= size.astype(np.float32)[:, None, None]
-    with one_blas_thread():
-        bases = []
-        for level in work.levels:
-            place = Level((0, 0, h, w), level.factor, options.transform)
-            small = reduced(components, level.factor)
-            rows, _ = warp(small, unmoved(len(small)), place.grid)
-            rows -= rows.mean(1, keepdims=True)
-            kept = len(rows) if level is work.levels[-1] else COARSE_RANK
-            bases.append(np.linalg.svd(rows, full_matrices=False)[2][:kept])
-        transforms = unmoved(len(stack))
-        misfits: list[int] = []
-        for faces in work.blocks(np.arange(len(stack))):
-            transforms[faces], unexplained = work.bring(faces, bases)
-            misfits += faces[unexplained > _STRANGE_TO_MODEL].tolist()
+    sizes = np.sqrt((np.asarray(model.weights, np.float64) ** 2).mean(0))
+    pictures = model.components * sizes.reshape(-1, *[1] * len(model.picture_shape))
+    if model.mean is not None:
+        pictures = np.concatenate([model.mean[None], pictures])
+    if pictures.ndim == 4:
+        pictures = pictures.mean(-1)
+    bases = []
+    for level in work.levels:
+        rows = level.faces(reduced(pictures, level.factor))
+        kept = len(rows) if level is work.levels[-1] else COARSE_RANK
+        bases.append(np.linalg.svd(rows, full_matrices=False)[2][:kept])
+    transforms = unmoved(len(stack))
+    misfits: list[int] = []
+    for faces in work.blocks(np.arange(len(stack))):
+        transforms[faces], unexplained = work.bring(faces, bases)
+        misfits += faces[unexplained > _STRANGE_TO_MODEL].tolist()
+        yield int(faces[-1]) + 1
     transforms[misfits] = np.eye(3)
-    return Alignment(transforms, box, tuple(misfits)).apply(stack)
+    return Alignment(transforms, work.box, tuple(misfits)).apply(stack)
 
 
 def oval_mask(shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -506,4 +506,5 @@ def iter_whole_model(
         scale=found.scale,
         params=model.params,
         provenance=model.provenance.of_other_faces(stack),
+        transforms=stack.transforms,
     )

@@ -266,7 +266,8 @@ def _encode(args: argparse.Namespace) -> None:
     _check_out(args, ENCODING)
     model = _load(args.model)
     mask = None if args.mask is None else read_mask(args.mask, model.size)
-    faces = _faces(args, model)
+    frame = model.provenance.frame
+    faces = _faces(args, model, align=frame is not None if args.align is None else args.align)
     encoding = _consume_faces("encoding", iter_encode(model, faces, mask), len(faces))
     with progress("writing") as show:
         export_encoded(model, faces, encoding, args.out, force=args.force, progress=show)
@@ -300,11 +301,17 @@ def _mend(args: argparse.Namespace) -> None:
     tell({"pixels replaced": f"{mask.sum()} of {mask.size}", "written to": args.out})
 
 
-def _faces(args: argparse.Namespace, model: LatentFaces) -> FaceStack:
-    """Read the faces at the model's size, in colour if the model is."""
-    faces = _read(args, size=model.size, colour=len(model.picture_shape) == 3)
+def _faces(args: argparse.Namespace, model: LatentFaces, *, align: bool = False) -> FaceStack:
+    """Read the faces at the model's size, in colour if the model is, and align them to it."""
+    frame = model.provenance.frame
+    size = frame[2:] if align and frame else model.size
+    faces = _read(args, size=size, colour=len(model.picture_shape) == 3)
     if len(faces) == 0:
         raise CommandError(f"There are no faces in {args.folder}.")
+    if align:
+        from napari_latent_faces.aligning import iter_align_to
+
+        faces = _consume_faces("aligning", iter_align_to(model, faces), len(faces))
     return faces
 
 
@@ -361,7 +368,7 @@ def _align(args: argparse.Namespace) -> None:
     say(faces.report.summary())
     for note in aligned.report.notes[len(faces.report.notes) :]:
         say(note)
-    (h, w), (top, left) = aligned.size, aligned.corner
+    top, left, h, w = found.box
     tell(
         {"size": f"{w} x {h} pixels, from row {top} and column {left}", "written to": args.out}
     )

@@ -264,6 +264,12 @@ def _add_encode(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
         "errors.csv, weights.csv, reconstructions/00.png and so on, and model.npz",
     )
     parser.add_argument(
+        "--align",
+        action=argparse.BooleanOptionalAction,
+        help="bring the faces onto the model first (default: if those of the model were "
+        "aligned)",
+    )
+    parser.add_argument(
         "--mask",
         metavar="PNG",
         help="picture of the model's size; what is not black in it is ignored",

@@ -6,7 +6,7 @@ import csv
 import re
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Points = NDArray[np.float64]  # (k, 2), rows (x, y) as in the files
 
-__all__ = ["read_points"]
+__all__ = ["points_of_faces", "read_points"]
 
 Result = TypeVar("Result")
 
@@ -86,7 +86,9 @@ def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
     elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
         table = _understood(path, _table)
         if "axis-0" in table[0]:
-            return _of_layer(table, len(stack))
+            columns = [table[0].index(f"axis-{axis}") for axis in range(3)]
+            rows = [[float(row[i]) for i in columns] for row in table[1:]]
+            return points_of_faces(rows, len(stack))
         found.add_named(_of_table(path, table))
     else:
         raise ValueError(
@@ -94,6 +96,43 @@ def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
             f"folder with {', '.join(_BESIDE)} files."
         )
     return found.points(path)
+
+
+def points_of_faces(points: Any, n: int) -> NDArray[np.float64]:
+    """Return points as (n, k, 2), with NaN for faces that have none."""
+    points = np.asarray(points, np.float64)
+    spots: NDArray[np.float64]
+    if points.ndim == 3:
+        if points.shape[0] != n or points.shape[2] != 2:
+            raise ValueError(
+                f"points of shape {points.shape} do not fit {n} faces: (n, k, 2) is needed."
+            )
+        spots = points
+    else:
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise ValueError(
+                "points must have the shape (m, 3), rows (face, y, x), or (n, k, 2), got "
+                f"{points.shape}."
+            )
+        faces = np.rint(points[:, 0]).astype(int)
+        if ((faces < 0) | (faces >= n)).any():
+            raise ValueError(f"points name face {faces.max()}: there are {n}, from 0.")
+        counts = np.bincount(faces, minlength=n)
+        usual = int(np.bincount(counts[counts > 0]).argmax()) if len(faces) else 0
+        wrong = np.flatnonzero((counts != usual) & (counts > 0))
+        if len(wrong):
+            raise ValueError(
+                f"Face {wrong[0]} has {counts[wrong[0]]} points and others {usual}: each face "
+                "needs the same points, in the same order."
+            )
+        spots = np.full((n, usual, 2), np.nan)
+        for face in np.flatnonzero(counts):
+            spots[face] = points[faces == face, 1:]
+    if spots.shape[1] < 2:
+        raise ValueError("Each face needs two points or more, such as its eyes.")
+    if np.isfinite(spots).all((1, 2)).sum() < 2:
+        raise ValueError("At least two faces need points.")
+    return spots
 
 
 class _Found:
@@ -277,22 +316,3 @@ def _of_table(path: Path, table: list[list[str]]) -> list[tuple[str, Points]]:
             raise ValueError(f"Row {number} of {path.name}: {error}.") from error
         found.setdefault(row[names[0]], []).append(points)
     return [(name, np.concatenate(points)) for name, points in found.items()]
-
-
-def _of_layer(table: list[list[str]], n: int) -> NDArray[np.float64]:
-    """Return the points of a layer that napari saved: they are in pixels of the stack."""
-    columns = [table[0].index(f"axis-{axis}") for axis in range(3)]
-    rows = np.array([[float(row[i]) for i in columns] for row in table[1:]], np.float64)
-    faces = np.rint(rows[:, 0]).astype(int)
-    counts = np.bincount(faces[(faces >= 0) & (faces < n)], minlength=n)
-    usual = counts.max(initial=0)
-    wrong = np.flatnonzero((counts > 0) & (counts != usual))
-    if len(wrong) or counts.sum() != len(rows):
-        where = (
-            f"face {wrong[0]} has {counts[wrong[0]]}" if len(wrong) else "some lie on no face"
-        )
-        raise ValueError(f"Each face needs the same number of points, but {where}.")
-    points = np.full((n, usual, 2), np.nan)
-    for face in np.flatnonzero(counts):
-        points[face] = rows[faces == face, 1:]
-    return points

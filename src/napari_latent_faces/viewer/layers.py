@@ -215,7 +215,7 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
         },
     }
     if stack.transforms is not None:
-        kwargs["metadata"] |= {"transforms": stack.transforms, "corner": stack.corner}
+        kwargs["metadata"] |= {"transforms": stack.transforms, "frame": stack.frame}
     kwargs["contrast_limits"] = _contrast_limits(stack.images)
     kwargs |= {"rgb": True} if stack.in_colour else {"colormap": "gray"}
     return stack.images, kwargs, "image"
