@@ -37,7 +37,8 @@ class ReadOptions:
         How names tell whose face it is: a regular expression that is searched for in
         each relative name, whose group ``subject``, else its first group, else its
         whole match is the subject (``r"_(\d+)\."``); a name without a match has the
-        subject ``""``. False: there are no subjects. None: found out from the names.
+        subject ``""``. False: there are no subjects. None: found out from a
+        table beside the pictures, or from the names.
     lazy : bool, optional
         Whether pictures are decoded only when they are looked at. None: when the stack
         is larger than `memory_budget`.

@@ -28,7 +28,7 @@ from napari_latent_faces.reading.matrices import (
     stack_of_file,
     stack_of_files,
 )
-from napari_latent_faces.reading.naming import find_subjects
+from napari_latent_faces.reading.naming import are_in_folders_of_people, find_subjects
 from napari_latent_faces.reading.pictures import (
     BrokenPictureError,
     NotAPictureError,
@@ -43,6 +43,7 @@ from napari_latent_faces.reading.sources import (
     looks_like_faces,
     read_file,
 )
+from napari_latent_faces.reading.tables import read_tables
 from napari_latent_faces.reading.urls import is_url, shown, url_is_folder
 from napari_latent_faces.stack import FaceStack, ReadReport
 
@@ -123,7 +124,8 @@ def read_faces(
         What is done with pictures of another size than most.
     subjects : str or False, optional
         Regular expression that finds the subject in a relative name; False for none.
-        By default the subjects are found out from the names: see `find_subjects`.
+        By default a table beside the pictures that tells them counts (``metadata.csv``,
+        ``identity.txt``, ``labels.csv`` ...), else the names: see `find_subjects`.
     lazy : bool, optional
         Whether pictures are decoded only when they are looked at; only their headers
         are read now. By default when the stack is larger than `memory_budget`. A
@@ -269,6 +271,7 @@ def _stack_of_pictures(
     if not files:
         raise _no_faces(path, found)
     names = tuple(name for file in files for name in file.names())
+    subjects, told = _subjects(files, names, found, options)
     report = ReadReport(
         len(names),
         tuple(in_natural_order(found.skipped)),
@@ -278,11 +281,26 @@ def _stack_of_pictures(
             if file.picture.shape != commonest
         ),
         tuple(in_natural_order(found.passed_over)),
-        tuple(_notes(files, commonest, frame)),
+        (*_notes(files, commonest, frame), *told),
         lazy,
         options,
     )
-    return FaceStack(images, names, find_subjects(names, options.subjects), report, path)
+    return FaceStack(images, names, subjects, report, path)
+
+
+def _subjects(
+    files: Sequence[_File], names: Sequence[str], found: Listing, options: ReadOptions
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Return the subjects, by a table beside the pictures or their names, and a note."""
+    if options.subjects is None and found.tables:
+        own = [file.entry.name for file in files]
+        told = read_tables(found.tables, own)
+        if told.subjects is None:
+            return find_subjects(names), [told.note] * bool(told.note)
+        if told.is_certain or not are_in_folders_of_people(own):
+            pairs = zip(files, told.subjects, strict=True)
+            return tuple(who for file, who in pairs for _ in file.pages), [told.note]
+    return find_subjects(names, options.subjects), []
 
 
 def _opened(found: Listing, options: ReadOptions, work: Work) -> list[_File]:

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "HEAD_BYTES",
+    "MAX_TABLE_BYTES",
     "Judgement",
     "Verdict",
+    "are_in_folders_of_people",
     "find_subjects",
     "is_picture_name",
+    "is_table_name",
     "judge_name",
     "natural_key",
     "starts_like_picture",
@@ -49,7 +52,20 @@ _OTHER_PICTURES = frozenset(
 # Files that lie about beside pictures and are never opened.
 _NO_PICTURES = frozenset(
     {".cfg", ".conf", ".htm", ".html", ".info", ".ini", ".log", ".md", ".rst", ".tex", ".txt"}
-    | {".csv", ".dat", ".db", ".json", ".pts", ".sql", ".sqlite", ".toml", ".tsv", ".xml"}
+    | {
+        ".csv",
+        ".dat",
+        ".db",
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".pts",
+        ".sql",
+        ".sqlite",
+        ".toml",
+        ".tsv",
+        ".xml",
+    }
     | {".yaml", ".yml", ".h5", ".hdf5", ".mat", ".npy", ".npz", ".pickle", ".pkl"}
     | {".bat", ".bin", ".c", ".cpp", ".css", ".dll", ".exe", ".h", ".ipynb", ".js", ".m"}
     | {".py", ".pyc", ".sh", ".so", ".lnk", ".lock", ".url"}
@@ -81,6 +97,11 @@ _MAGIC = re.compile(
 )
 
 
+# Files that may list pictures and say whose they are.
+_TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+MAX_TABLE_BYTES = 2**25
+
+
 class Judgement(Enum):
     """What a file's name says about it."""
 
@@ -102,6 +123,11 @@ def extension_of(name: str) -> str:
 def is_picture_name(name: str) -> bool:
     """Tell whether a file's name ends like that of a picture, maybe of a compressed one."""
     return extension_of(_unpacked_name(name)) in _PICTURES
+
+
+def is_table_name(name: str) -> bool:
+    """Tell whether a file's name is one that a list of pictures may have."""
+    return name.lower().endswith(_TABLES)
 
 
 def _unpacked_name(name: str) -> str:
@@ -263,6 +289,12 @@ def find_subjects(
     if len(set(folders)) > 1:
         return None if _are_buckets(folders, names) else _if_telling(folders)
     return _by_stem([_stem(name) for name in names])
+
+
+def are_in_folders_of_people(names: Sequence[str]) -> bool:
+    """Tell whether the folders of the pictures are their subjects."""
+    folders = _folders_of_people(names)
+    return _if_telling(folders) is not None and not _are_buckets(folders, names)
 
 
 def _folders_of_people(names: Sequence[str]) -> list[str]:

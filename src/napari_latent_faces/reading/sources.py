@@ -28,9 +28,11 @@ from napari_latent_faces.reading.arrays import (
 )
 from napari_latent_faces.reading.naming import (
     HEAD_BYTES,
+    MAX_TABLE_BYTES,
     Judgement,
     is_hidden,
     is_picture_name,
+    is_table_name,
     judge_name,
     natural_key,
     starts_like_picture,
@@ -111,6 +113,8 @@ class Listing:
     arrays : list of Entry
         Files of numbers, which are read only if there is no picture; they are among
         `passed_over` as well.
+    tables : list of Entry
+        Files of text that may say whose pictures they are; they are elsewhere as well.
     skipped, passed_over : list of (str, str)
         Names and reasons, as in `ReadReport`.
     close : callable
@@ -121,6 +125,7 @@ class Listing:
 
     entries: list[Entry] = field(default_factory=list)
     arrays: list[Entry] = field(default_factory=list)
+    tables: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     close: Callable[[], None] = lambda: None
@@ -130,6 +135,8 @@ class Listing:
         """Put a regular file where it belongs, judged by its name and size."""
         base = name.rpartition("/")[2]
         judgement, reason = judge_name(base)
+        if size and is_table_name(base) and not is_hidden(base):
+            self.tables.append(Entry(name, size, read))
         if size and is_array_name(base) and not is_hidden(base):
             self.arrays.append(Entry(name, size, read))
             self.passed_over.append((name, reason or "a file of numbers among pictures"))
@@ -151,7 +158,7 @@ class Listing:
 
     def rename(self, renamed: Callable[[str], str]) -> None:
         """Give everything another name."""
-        for entries in (self.entries, self.arrays):
+        for entries in (self.entries, self.arrays, self.tables):
             entries[:] = [
                 entry
                 if (name := renamed(entry.name)) == entry.name
@@ -163,7 +170,7 @@ class Listing:
 
     def sort(self) -> None:
         """Sort everything naturally and make all names printable."""
-        for entries in (self.entries, self.arrays):
+        for entries in (self.entries, self.arrays, self.tables):
             entries.sort(key=lambda entry: natural_key(entry.name))
         self.skipped = in_natural_order(self.skipped)
         self.passed_over = in_natural_order(self.passed_over)
@@ -618,7 +625,8 @@ def _list_tar(
 def _may_be_faces(info: tarfile.TarInfo) -> bool:
     base = info.name.rpartition("/")[2]
     wanted = judge_name(base)[0] in {Judgement.PICTURE, Judgement.UNKNOWN}
-    return info.size <= MAX_PICTURE_BYTES and (wanted or is_array_name(base))
+    is_table = is_table_name(base) and info.size <= MAX_TABLE_BYTES
+    return info.size <= MAX_PICTURE_BYTES and (wanted or is_table or is_array_name(base))
 
 
 def _read_stored(path: str, start: int, size: int, limit: int) -> bytes:
