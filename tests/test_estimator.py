@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import NMF
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -41,6 +41,16 @@ def test_it_can_be_cloned_and_pickled(X):
     np.testing.assert_array_equal(again.components_, model.components_)
 
 
+def test_a_pickle_of_another_version_says_so(X, monkeypatch):
+    model = PictureNMF(3, random_state=0).fit(X)
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_latent_faces.estimator.__version__", "0.0.9")
+        old = pickle.dumps(model)
+    with pytest.warns(InconsistentVersionWarning, match=r"by napari-latent-faces 0\.0\.9, and"):
+        again = pickle.loads(old)
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
+
+
 def test_it_works_in_a_pipeline_and_a_search(X):
     pipeline = make_pipeline(MinMaxScaler(clip=True), PictureNMF(2, random_state=0))
     names = pipeline.fit(X).get_feature_names_out()
@@ -68,7 +78,9 @@ def test_a_random_state_object_is_drawn_from(X):
 
 
 def test_it_warns_as_scikit_learn_does(X):
-    with pytest.warns(ConvergenceWarning, match="raise max_iter"):
+    with pytest.warns(
+        ConvergenceWarning, match="Maximum number of iterations 1 reached. Increase it"
+    ):
         PictureNMF(4, max_iter=1).fit(X)
 
 
@@ -85,11 +97,77 @@ def test_auto_is_as_many_as_there_can_be_or_as_are_given(X):
 
 def test_a_start_is_where_the_fit_begins(X):
     first = PictureNMF(4, random_state=0, tol=1e-6, max_iter=2000).fit(X)
-    scaled = X / X.max()
-    W, H = first.transform(X) / X.max(), first.components_
+    W, H = first.transform(X), first.components_
     with pytest.warns(ConvergenceWarning):
-        model = PictureNMF(4, init="custom", max_iter=1).fit(scaled, W=W, H=H)
-    assert model.reconstruction_err_ * X.max() <= first.reconstruction_err_ * 1.05
+        model = PictureNMF(init="custom", max_iter=1).fit(X, W=W, H=H)
+    assert model.n_components_ == 4
+    assert model.reconstruction_err_ <= first.reconstruction_err_ * 1.05
+
+
+@pytest.mark.parametrize(
+    ("W", "H", "error", "said"),
+    [
+        ((29, 3), (3, 120), ValueError, "wrong first dimension .* Expected 30, but got 29"),
+        ((30, 3), (3, 12), ValueError, "wrong second dimension .* Expected 120, but got 12"),
+        ((30, 3), None, TypeError, "H should have the same dtype as X. Got H.dtype = float32"),
+    ],
+)
+def test_a_start_of_another_shape_or_type_says_so(X, W, H, error, said):
+    H = np.ones((3, 120), np.float32) if H is None else np.ones(H)
+    with pytest.raises(error, match=said):
+        PictureNMF(init="custom").fit(X, W=np.ones(W), H=H)
+
+
+def penalized_loss(X, W, H, alpha_W, alpha_H, l1_ratio):
+    (n, p), l2 = X.shape, (1 - l1_ratio) / 2
+    loss = ((X - W @ H) ** 2).sum() / 2
+    for alpha, factor in ((alpha_W * p, W), (alpha_H * n, H)):
+        loss += alpha * (l1_ratio * factor.sum() + l2 * (factor**2).sum())
+    return loss
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 255.0])
+@pytest.mark.parametrize(("share", "l1_ratio"), [(1, 1.0), (0.5, 0.5), (1, 0.0)])
+def test_penalties_are_scikit_learns_whatever_the_units(X, unit, share, l1_ratio):
+    scaled = X / 300 * unit
+    alpha_W = 1e-3 * unit ** (1.5 if l1_ratio else 1)
+    options = {"alpha_W": alpha_W, "alpha_H": share * alpha_W, "l1_ratio": l1_ratio}
+    theirs = NMF(3, init="nndsvda", max_iter=3000, **options)
+    losses = [
+        penalized_loss(scaled, theirs.fit_transform(scaled), theirs.components_, **options)
+    ]
+    for solver in ("multilevel", "cd"):
+        ours = PictureNMF(
+            3, image_shape=(12, 10), solver=solver, tol=1e-6, max_iter=3000, **options
+        )
+        W = ours.fit_transform(scaled)
+        # the split between the factors that the penalties saw
+        losses.append(
+            penalized_loss(
+                scaled, W / ours._sizes, ours.components_ * ours._sizes[:, None], **options
+            )
+        )
+    assert max(losses[1:]) <= losses[0] * 1.05
+
+
+def test_the_penalty_on_weights_counts_when_they_are_found(X):
+    plain = PictureNMF(4, image_shape=(12, 10), random_state=0).fit(X)
+    for l1_ratio in (1.0, 0.3):
+        strict = PictureNMF(
+            4, image_shape=(12, 10), alpha_W=2.0, l1_ratio=l1_ratio, random_state=0
+        )
+        W = strict.fit_transform(X)
+        np.testing.assert_allclose(strict.transform(X), W)
+        H, sizes = strict.components_, strict._sizes
+        # the conditions of a minimum, entry by entry
+        V = W / sizes
+        penalty = 2.0 * 120
+        gradient = (V @ (H * sizes[:, None]) - X) @ (H * sizes[:, None]).T
+        gradient += penalty * (l1_ratio + (1 - l1_ratio) * V)
+        limit = 1e-6 * np.abs(X @ (H * sizes[:, None]).T).max()
+        assert np.abs(gradient[V > 0]).max() < limit
+        assert gradient.min() > -limit
+    assert (W == 0).mean() >= (plain.transform(X) == 0).mean()
 
 
 @pytest.mark.parametrize(("beta", "name"), [(2, "frobenius"), (1, "kullback-leibler")])

@@ -13,7 +13,7 @@ from napari_latent_faces.fitting import PenaltyWarning, fit
 def test_an_empty_model_is_a_result_with_a_warning(pictures, solver, beta_loss):
     if beta_loss != "frobenius" and solver != "mu":
         pytest.skip("has one loss")
-    with pytest.warns(PenaltyWarning, match="alpha_W=50 is so strong"):
+    with pytest.warns(PenaltyWarning, match=r"\(alpha_W\) is so strong"):
         model = fit(
             pictures,
             n_components=3,

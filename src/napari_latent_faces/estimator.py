@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, InconsistentVersionWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
+from napari_latent_faces import __version__
 from napari_latent_faces.fitting import iter_solve
 from napari_latent_faces.solvers.blocks import one_blas_thread
+from napari_latent_faces.solvers.factors import amounts, normalized
 from napari_latent_faces.solvers.nnls import solve_nnls
+from napari_latent_faces.stack import unit_scale
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
@@ -26,7 +29,18 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureNMF"]
 
-_LOSSES: dict[float, str] = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
+_LOSSES: dict[float | str, str] = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
+
+
+class VersionWarning(InconsistentVersionWarning):
+    """A pickled estimator comes from another version of this package."""
+
+    def __str__(self) -> str:
+        return (
+            f"This {self.estimator_name} was pickled by napari-latent-faces "
+            f"{self.original_sklearn_version}, and this is {self.current_sklearn_version}: it "
+            "may behave otherwise. Fit it again."
+        )
 
 
 class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -39,15 +53,15 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     ----------
     n_components : int, "auto" or None, default=None
         How many components, 1 up to the number of samples. None is 20, or the number of
-        samples if that is smaller; ``"auto"`` that of the given `W` and `H`, or as many as
-        there can be.
+        samples or features if that is smaller; ``"auto"`` as many as there can be. With
+        ``init="custom"``, both are the number in `H`.
     image_shape : (h, w) or (h, w, 3), optional
         Shape of the pictures that the rows of `X` are; their number of values is the number
         of features. By default the rows are pictures one pixel high.
     init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio
         As in `NMFParams`; `init` may be ``"custom"``, and `beta_loss` 2, 1 or 0 for
-        ``"frobenius"``, ``"kullback-leibler"`` and ``"itakura-saito"``. Penalties count in the
-        fit alone: `transform` finds the weights that explain most.
+        ``"frobenius"``, ``"kullback-leibler"`` and ``"itakura-saito"``. Penalties are those of
+        scikit-learn, for `X` as it is, and count in `transform` as well.
     verbose : int, default=0
         Print the error of each iteration.
     random_state : int, RandomState or None, default=None
@@ -121,7 +135,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         y : object
             Not used.
         W, H : arrays of shape (n_samples, n_components) and (n_components, n_features)
-            Where the fit starts with ``init="custom"``, for pixels scaled as in `fit`.
+            Where the fit starts with ``init="custom"``.
 
         Returns
         -------
@@ -140,13 +154,22 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """
         pixels = self._checked(X, reset=True, ensure_min_samples=2)
         pictures = pixels.reshape(len(pixels), *self._picture_shape(pixels))
-        parameters = self._parameters(len(pixels), pixels.shape[1], H)
-        steps = iter_solve(pictures, start=self._start(W, H), **parameters)
-        model = consume(steps, self._tell if self.verbose else None)
+        # X = scale * W @ H in a fit; the root of it is put into each factor
+        unit = math.sqrt(unit_scale(float(pixels.max()), pixels.dtype))
+        parameters = self._parameters(len(pixels), pixels.shape[1], H, unit)
+        steps = iter_solve(pictures, start=self._start(pixels, W, H, unit), **parameters)
+        last: list[FitStep] = []
+
+        def see(step: FitStep) -> None:
+            last[:] = [step]
+            if self.verbose:
+                print(f"iteration {step.iteration}: relative error {step.error:.6f}")  # noqa: T201
+
+        model = consume(steps, see)
         if model.provenance.stop_reason == "max_iter" and self.tol > 0:
             warnings.warn(
-                f"Not converged after {self.max_iter} iterations: raise max_iter, or tol if "
-                "this is good enough.",
+                f"Maximum number of iterations {self.max_iter} reached. Increase it to improve "
+                "convergence.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -154,6 +177,12 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.n_components_ = model.n_components
         self.n_iter_ = model.provenance.n_iter
         self.reconstruction_err_ = model.error * float(np.linalg.norm(pixels))
+        factors = last[-1].factors
+        raw = factors.pictures().reshape(model.n_components, -1)
+        order = np.argsort(
+            -amounts(*normalized(factors.W, raw), is_signed=False), kind="stable"
+        )
+        self._sizes = unit * raw.max(axis=1)[order].astype(np.float64)  # where penalties count
         return self
 
     def fit_transform(
@@ -196,8 +225,25 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         check_is_fitted(self)
         pixels = self._checked(X, reset=False)
         with one_blas_thread():
-            Q, R = np.linalg.qr(self.components_.T.astype(np.float64))
-            return solve_nnls(R, pixels @ Q).astype(pixels.dtype)
+            H = self.components_.astype(np.float64)
+            Q, R = np.linalg.qr(H.T)
+            B = pixels @ Q
+            if not self.alpha_W:
+                weights: NDArray[Any] = solve_nnls(R, B)
+            else:
+                weights = self._penalized(R * self._sizes, B)
+        return weights.astype(pixels.dtype)
+
+    def _penalized(self, R: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[Any]:
+        """Solve with the penalty on weights, as least squares with another right-hand side."""
+        penalty = self.alpha_W * self.n_features_in_
+        G = R.T @ R
+        # a trace of a ridge, where components depend on each other
+        ridge = penalty * (1 - self.l1_ratio) + 1e-12 * float(np.trace(G)) / len(G)
+        L = np.linalg.cholesky(G + ridge * np.eye(len(G))) if ridge else np.eye(len(G))
+        C = B @ R - penalty * self.l1_ratio
+        weights: NDArray[Any] = solve_nnls(L.T, np.linalg.solve(L, C.T).T) * self._sizes
+        return weights
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Build pictures from weights.
@@ -232,30 +278,87 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             )
         return tuple(self.image_shape)
 
-    def _start(self, W: ArrayLike | None, H: ArrayLike | None) -> Any:
+    def _start(
+        self, pixels: NDArray[Any], W: ArrayLike | None, H: ArrayLike | None, unit: float
+    ) -> Any:
         if self.init != "custom":
             return None
         if W is None or H is None:
             raise ValueError('init="custom" needs both W and H: fit(X, W=W, H=H).')
-        return W, H
+        n, p = pixels.shape
+        k = self._k(n, p, H)
+        found = []
+        for name, given, wanted in (("W", W, (n, k)), ("H", H, (k, p))):
+            factor = np.asarray(given)
+            for which, there, right in zip(
+                ("first", "second"), factor.shape, wanted, strict=False
+            ):
+                if there != right:
+                    raise ValueError(
+                        f"Array with wrong {which} dimension passed to PictureNMF (input "
+                        f"{name}). Expected {right}, but got {there}."
+                    )
+            if factor.dtype != pixels.dtype:
+                raise TypeError(
+                    f"{name} should have the same dtype as X. Got {name}.dtype = "
+                    f"{factor.dtype}, and {pixels.dtype} is needed."
+                )
+            check_non_negative(factor, f"PictureNMF (input {name})")
+            found.append(factor / unit)
+        return tuple(found)
 
-    def _parameters(self, n: int, p: int, H: ArrayLike | None) -> dict[str, Any]:
+    def _k(self, n: int, p: int, H: ArrayLike | None) -> int:
+        if self.n_components in {None, "auto"} and self.init == "custom" and H is not None:
+            return len(np.asarray(H))
+        if self.n_components is None:
+            return min(20, n, p)
+        k: Any = self.n_components  # checked where the parameters are
+        return min(n, p) if k == "auto" else k
+
+    def _parameters(self, n: int, p: int, H: ArrayLike | None, unit: float) -> dict[str, Any]:
         parameters: dict[str, Any] = self.get_params(deep=False)
         del parameters["image_shape"], parameters["verbose"]
-        if self.n_components is None:
-            parameters["n_components"] = min(20, n)
-        elif self.n_components == "auto":
-            is_given = self.init == "custom" and H is not None
-            parameters["n_components"] = len(np.asarray(H)) if is_given else min(n, p)
+        parameters["n_components"] = self._k(n, p, H)
+        if self.alpha_W or self.alpha_H not in {0, "same"}:
+            # the penalties on factors that are `unit` times as large, of a loss unit**4 times
+            l1 = self.l1_ratio / unit**3
+            share = l1 + (1 - self.l1_ratio) / unit**2
+            parameters["l1_ratio"] = l1 / share
+            for name in ("alpha_W", "alpha_H"):
+                if parameters[name] != "same":
+                    parameters[name] *= share
         if not isinstance(self.beta_loss, str):
             parameters["beta_loss"] = _LOSSES.get(self.beta_loss, str(self.beta_loss))
+        if self.solver == "cd" and parameters["beta_loss"] != "frobenius":
+            raise ValueError(
+                f"Invalid beta_loss parameter: solver {self.solver!r} does not handle "
+                f"beta_loss = {self.beta_loss!r}: choose solver='mu'."
+            )
+        if str(self.init).startswith("nndsvd") and parameters["n_components"] > min(n, p):
+            raise ValueError(
+                f"init = '{self.init}' can only be used when n_components <= min(n_samples, "
+                f"n_features), which is {min(n, p)}."
+            )
         seed = self.random_state
         if seed is not None and not isinstance(seed, Integral):
             parameters["random_state"] = check_random_state(seed).randint(2**31 - 1)
         return parameters
 
-    def _tell(self, step: FitStep) -> None:
-        print(f"iteration {step.iteration}: relative error {step.error:.6f}")  # noqa: T201
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_latent_faces_version": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        version = state.get("_latent_faces_version", "of unknown version")
+        if version != __version__:
+            warnings.warn(
+                VersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=__version__,
+                    original_sklearn_version=version,
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
 
     @property
     def _n_features_out(self) -> int:

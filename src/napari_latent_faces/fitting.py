@@ -327,10 +327,8 @@ def _warned(fitting: Fitting) -> Fitting:
 
 def _check_penalties(state: Factors, params: NMFParams) -> None:
     """Warn of components that penalties have made empty."""
-    penalties = {"alpha_W": params.alpha_W, "alpha_H": params.alpha_H}
-    named = [
-        f"{name}={value:g}" for name, value in penalties.items() if value not in (0, "same")
-    ]
+    is_given = {"alpha_W": params.alpha_W, "alpha_H": params.alpha_H not in {0, "same"}}
+    named = [name for name, given in is_given.items() if given]
     empty = int((~(state.W.any(axis=0) & state.H.any(axis=1))).sum())
     if not named or not empty:
         return
@@ -340,8 +338,8 @@ def _check_penalties(state: Factors, params: NMFParams) -> None:
         else (f"{empty} of {params.n_components} components are")
     )
     warnings.warn(
-        f"The penalty {' and '.join(named)} is so strong that {which} empty: choose a smaller "
-        "one.",
+        f"The penalty ({' and '.join(named)}) is so strong that {which} empty: choose a "
+        "smaller one.",
         PenaltyWarning,
         stacklevel=3,
     )

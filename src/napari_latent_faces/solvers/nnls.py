@@ -39,6 +39,7 @@ _SHARES = 8  # of the rows, by the size of their systems
 _ROUNDS = 12  # of mending those that are not
 _SYSTEM_VALUES = 2**21  # of the systems solved in one call: 16 MB
 _MAX_CONDITION = 1e8  # of a Gram matrix whose inverse is used
+_NOTHING = 1e-15  # of unit columns and right-hand sides: what rounding leaves of a 0
 _RIDGE = 1e-14  # of a diagonal of 1: lets equal columns share, changes nothing that shows
 
 
@@ -151,7 +152,7 @@ def _exchange(G: Array, inverse: Array | None, C: Array, positive: NDArray[np.bo
             break
         positive[unsolved] ^= wrong[still]
         W[unsolved] = _solve_on(G, inverse, C[unsolved], positive[unsolved])
-    return np.maximum(W, 0)
+    return np.where(W > _NOTHING, W, 0.0)
 
 
 def _solve_on(G: Array, inverse: Array | None, C: Array, positive: NDArray[np.bool_]) -> Array:
