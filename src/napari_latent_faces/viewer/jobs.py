@@ -43,14 +43,8 @@ class Job:
     on to napari. A subclass changes what is done with steps and value by `take_step`,
     `take_value` and `discard`.
 
-    Parameters
-    ----------
-    work : callable
-        What to do, called in the thread: it touches neither viewer nor widgets. If it
-        returns a generator, that is run to its end; to its ``yield`` the message of `send`
-        is returned.
-    *args, **kwargs
-        Its arguments.
+    What is done, `work` with its arguments, touches neither viewer nor widgets. If it returns
+    a generator, that is run to its end; to its ``yield`` the message of `send` is returned.
     """
 
     stepped = Signal(object)  # what the generator yields
@@ -185,17 +179,7 @@ class _Fault:
 
 
 class LayerJob(Job):
-    """A job that is cancelled when its layer is removed.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    layer : napari.layers.Layer
-        The layer that the job is about.
-    work : callable
-        As for `Job`.
-    """
+    """A job that is cancelled when its layer is removed."""
 
     removed: ClassVar[str] = "The faces were removed."
 
@@ -220,17 +204,7 @@ class LayerJob(Job):
 
 
 class FacesJob(LayerJob):
-    """Works through the pictures of a layer, and shows a result beside them.
-
-    `stepped` tells how many pictures are done, and how many there are.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where the result goes.
-    layer : napari.layers.Image
-        The pictures.
-    """
+    """Works through the pictures of a layer, and shows a result beside them."""
 
     total = 0  # pictures that are worked on
 
@@ -270,16 +244,8 @@ class FacePictures:
     """Reads the faces that a panel shows, without keeping it waiting.
 
     Faces in memory are there at once. Others, of a lazy stack, are read in a thread when
-    the wishes have come to rest, so that a slider can be dragged over them.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    images : numpy or lazy array of shape (n, h, w), or None
-        The faces that it was fitted to, if they are known.
-    longest : int
-        Most pixels of a small picture's side.
+    the wishes have come to rest, so that a slider can be dragged over them. Small pictures
+    have at most `longest` pixels a side.
     """
 
     arrived = Signal(int)  # a face that was read in the thread

@@ -62,23 +62,15 @@ __all__ = [
 ]
 
 AXES = ("face", "y", "x")
-"""What the axes of a stack of faces are called."""
 
-MODEL_KEY = "latent_faces"
-"""Key of a result layer's metadata that holds its `LatentFaces`."""
-ROLE_KEY = "latent_faces_role"
-"""Key of a result layer's metadata that says what it shows."""
-FACES_KEY = "latent_faces_of"
-"""Key of a layer's metadata that says which layer holds the faces that it belongs to."""
-LEFT_OUT_KEY = "latent_faces_left_out"
-"""Key of a result layer's metadata that says how many pixels of how many, over all faces,
-the fit left out; it is there only if it left out any."""
-RECIPES_KEY = "latent_faces_recipes"
-"""Key of a generated layer's metadata that holds a `Recipe` for each of its faces."""
-PICTURES_KEY = "latent_faces_pictures"
-"""Key of a generated layer's metadata that holds the pictures that it shows, (m, h, w)."""
-SPAN_KEY = "latent_faces_span"
-"""Key of a flat sheet's metadata that says how many faces wide it is shown."""
+# keys of the metadata of layers
+MODEL_KEY = "latent_faces"  # the `LatentFaces` of a result
+ROLE_KEY = "latent_faces_role"  # what a result shows
+FACES_KEY = "latent_faces_of"  # which layer holds the faces that this one belongs to
+LEFT_OUT_KEY = "latent_faces_left_out"  # how many pixels of how many a fit left out, if any
+RECIPES_KEY = "latent_faces_recipes"  # a `Recipe` for each generated face
+PICTURES_KEY = "latent_faces_pictures"  # the generated faces that are shown, (m, h, w)
+SPAN_KEY = "latent_faces_span"  # how many faces wide a flat sheet is shown
 
 ENCODED, ENCODED_RESIDUAL, MENDED = "encoded", "encoded residual", "mended"
 """Roles of the layers: not those of a fit, which a later fit of the faces would replace."""
@@ -143,20 +135,9 @@ class FacesView:
     ) -> dict[str, Any]:
         """Return the transform of a layer of pictures that are shown beside the faces.
 
-        Parameters
-        ----------
-        ndim : int
-            Number of axes of the layer; the last are those of the faces.
-        zoom : float
-            Size of its pixels, as a multiple of the faces'.
-        y, x : float
-            How many pixels of the faces its upper left corner lies below, and to the right
-            of, that of the faces.
-
-        Returns
-        -------
-        dict
-            Arguments of the layer: `scale`, `translate` and what else the faces have.
+        Of the layer's `ndim` axes, the last are those of the faces. Its pixels are `zoom` times
+        as large as theirs, and its upper left corner lies `y` and `x` of their pixels below and
+        to the right of theirs.
         """
         own = np.array(self.scale[-2:])
         # the origin is the middle of a pixel, the corner lies half a pixel before it
@@ -253,13 +234,7 @@ def why_not_faces(layer: Any) -> str:
 
 
 def stack_of(layer: Any) -> FaceStack:
-    """Return the stack that an image layer shows, with its names if it knows them.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it shows no stack; the message says what to do.
-    """
+    """Return the stack that an image layer shows, or say why it shows none."""
     why_not = why_not_faces(layer)
     if why_not:
         raise ValueError(why_not)
@@ -270,20 +245,7 @@ def stack_of(layer: Any) -> FaceStack:
 
 
 def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:
-    """Return the stack that a layer of pictures and metadata shows.
-
-    Parameters
-    ----------
-    data : array of shape (n, h, w)
-        The layer's pictures, numpy or lazy.
-    metadata : mapping
-        The layer's metadata; names and subjects are taken when they fit the pictures.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the pictures are not a stack.
-    """
+    """Return the stack that pictures show, with what their metadata tell of them."""
     plain = as_stack(data)
     stack = named(plain, metadata)
     if stack is plain:
@@ -295,15 +257,7 @@ def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:
 
 
 def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
-    """Return name, subject and number of a face in words, or None if it has no name.
-
-    Parameters
-    ----------
-    metadata : mapping
-        Metadata of the faces' layer.
-    index : int
-        Which face, counted as the slider does.
-    """
+    """Return name, subject and number of a face in words, or None if it has no name."""
     names, subjects = metadata.get("names"), metadata.get("subjects")
     if not names or not 0 <= index < len(names):
         return None
@@ -349,22 +303,9 @@ def result_layer(
     axes: tuple[str, ...] = AXES,
     **colours: Any,
 ) -> LayerData:
-    """Return pictures that belong to faces as a layer in their look.
+    """Return pictures that belong to faces as a layer in their look, or in other colours.
 
-    Parameters
-    ----------
-    data : array
-        Pictures, with the axes `axes` and that of colour if there is any.
-    name : str
-        Name of the layer, without that of the faces.
-    view : FacesView
-        Look of the faces.
-    metadata : dict
-        Metadata of the layer.
-    axes : tuple of str
-        What the axes are called.
-    **colours
-        `colormap` and `contrast_limits` in place of those of the faces.
+    `name` is without that of the faces; `axes` without that of colour.
     """
     kwargs = {
         "name": f"{name} [{view.name}]",
@@ -383,17 +324,7 @@ def result_layer(
 
 
 class ShownPixels(LazyStack):
-    """A lazy stack whose pixels are changed to be shown, as napari has no limits for colour.
-
-    Parameters
-    ----------
-    source : LazyStack
-        The pictures.
-    change : callable
-        Changes pixels, whatever their shape.
-    dtype : numpy dtype
-        Type of the changed pixels.
-    """
+    """A lazy stack whose pixels are changed to be shown, as napari has no limits for colour."""
 
     def __init__(
         self,
@@ -410,19 +341,12 @@ class ShownPixels(LazyStack):
 
 
 def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[Any]:
-    """Return components as they are drawn.
+    """Return components (k, h, w) or (k, h, w, 3) as they are drawn.
 
     Signed ones in colour lie around a middle grey, ``0.5 + value / 2``: each channel has a
     sign of its own, so that one colour for more and one for less, as of grey components,
     would hide which. Grey is nothing, a light spot adds light there, a blue one adds blue or
     takes yellow away. All others are drawn as they are.
-
-    Parameters
-    ----------
-    components : array of shape (k, h, w) or (k, h, w, 3)
-        Pictures with maximum 1, or farthest from 0 at 1.
-    is_signed : bool
-        Whether pixels can be negative.
     """
     if not is_signed or not _is_colour(components.shape[1:]):
         return components
@@ -431,17 +355,7 @@ def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[An
 
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:
-    """Return all components in one flat picture, which stays when the face slider moves.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    view : FacesView
-        Look of the faces.
-    places : int
-        How many faces the gallery is wide.
-    """
+    """Return all components in one flat picture, `places` faces wide, whatever face is seen."""
     layer = live_gallery(model.components, view, places, is_signed=model.is_signed)
     layer[1]["metadata"] |= _metadata(model, view, "gallery")
     return layer
@@ -455,20 +369,9 @@ def live_gallery(
     most_pixels: int | None = None,
     is_signed: bool = False,
 ) -> LayerData:
-    """Return components in rows, the first at the top left.
+    """Return components in rows, the first at the top left, `places` faces wide.
 
-    Parameters
-    ----------
-    components : array of shape (k, h, w) or (k, h, w, 3)
-        Pictures with maximum 1, or farthest from 0 at 1.
-    view : FacesView
-        Look of the faces.
-    places : int
-        How many faces the gallery is wide.
-    most_pixels : int, optional
-        Above this many, pixels are left out, so that a preview is drawn at once.
-    is_signed : bool, default=False
-        Whether pixels can be negative: from -1 to 1, with 0 in the middle of the colours.
+    Above `most_pixels`, pixels are left out, so that a preview is drawn at once.
     """
     if most_pixels is not None:
         step = int(np.ceil(np.sqrt(max(1.0, components.size / most_pixels))))
@@ -507,17 +410,7 @@ def reconstruction_layer(model: LatentFaces, view: FacesView) -> LayerData:
 
 
 def residual_layer(images: Any, model: LatentFaces, view: FacesView) -> LayerData:
-    """Return faces minus reconstructions, computed when looked at, with 0 in the middle.
-
-    Parameters
-    ----------
-    images : array of shape (n, h, w) or (n, h, w, 3)
-        The faces, numpy or lazy.
-    model : LatentFaces
-        The model.
-    view : FacesView
-        Look of the faces.
-    """
+    """Return faces minus reconstructions, computed when looked at, with 0 in the middle."""
     residual: LazyStack = LazyResidual(images, model)
     limit = _residual_limit(model)
     if _is_colour(residual.shape[1:]):  # around a middle grey, as `shown_components`
@@ -566,18 +459,9 @@ def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
 def encoded_layers(
     stack: FaceStack, model: LatentFaces, view: FacesView, *, flat: bool = False
 ) -> dict[str, LayerData]:
-    """Return reconstructions and residuals of encoded faces, by role.
+    """Return reconstructions and residuals of encoded faces and their own model, by role.
 
-    Parameters
-    ----------
-    stack : FaceStack
-        The faces, at the size of the model.
-    model : LatentFaces
-        Their own model, of `encoded_model`.
-    view : FacesView
-        Look of the faces.
-    flat : bool
-        Whether it is a single picture, which is seen wherever the slider is.
+    A single picture is `flat`: it is seen wherever the slider is.
     """
     layers = {
         ENCODED: reconstruction_layer(model, view),
@@ -592,20 +476,9 @@ def encoded_layers(
 def mended_layer(
     mended: MendedFaces, stack: FaceStack, view: FacesView, *, flat: bool = False
 ) -> LayerData:
-    """Return mended faces in the look of the faces.
+    """Return mended faces in the look of the faces; `flat` as of `encoded_layers`.
 
     The layer has no model: its pictures can be saved as any others.
-
-    Parameters
-    ----------
-    mended : MendedFaces
-        The mended faces.
-    stack : FaceStack
-        Names and subjects.
-    view : FacesView
-        Look of the faces.
-    flat : bool
-        As of `encoded_layers`.
     """
     metadata = {
         ROLE_KEY: MENDED,
@@ -624,10 +497,7 @@ def _flat(layer: LayerData, view: FacesView) -> LayerData:
 
 
 def mixed_layer(pixels: NDArray[Any], view: FacesView) -> LayerData:
-    """Return a mixed face, (h, w) or (h, w, 3), as a flat picture in the look of the faces.
-
-    Flat, it stays when the face slider moves.
-    """
+    """Return a mixed face as a flat picture, which stays when the face slider moves."""
     metadata = {ROLE_KEY: "mixed", FACES_KEY: view.key}
     return result_layer(pixels, "mixed face", view, metadata, AXES[1:])
 
@@ -642,22 +512,10 @@ def made_layer(
 ) -> LayerData:
     """Return faces that were made, with their recipes, as a flat sheet or as a stack.
 
-    On the sheet all are seen at once, each above its number, wherever the slider is.
-
-    Parameters
-    ----------
-    pictures : array of shape (m, h, w) or (m, h, w, 3)
-        The faces.
-    recipes : sequence of Recipe
-        As many of them.
-    view : FacesView
-        Look of the faces.
-    role : {"generated", "morph"}
-        What it shows.
-    as_stack : bool
-        Whether they lie on the face slider instead, one behind another.
+    On the sheet all are seen at once, each above its number, wherever the slider is; in a
+    stack they lie on the face slider.
     """
-    title = {"generated": "generated faces", "morph": "morph"}[role]
+    title = "generated faces" if role == "generated" else role
     metadata: dict[str, Any] = {
         ROLE_KEY: role,
         FACES_KEY: view.key,

@@ -28,12 +28,7 @@ _OPEN = ("line", "path")  # shapes that are strokes, not areas
 class Marks:
     """Which pixels of which faces are marked.
 
-    Parameters
-    ----------
-    mask : bool array of shape (h, w) or (j, h, w)
-        Of all faces alike, or of each of `faces`.
-    faces : array of int, length j, or None
-        The marked faces; None for all.
+    `mask` is of shape (h, w) for all faces alike, or (j, h, w) for each of `faces`.
     """
 
     mask: Array
@@ -51,20 +46,8 @@ class Marks:
 def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
     """Return a function that gives what a layer marks of faces; it may run in a thread.
 
-    Scale, translation, rotation and shear of both layers count: a mark lies where it is
-    seen.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels or napari.layers.Shapes
-        The marks: with two axes for all faces, with three on single faces.
-    faces : napari.layers.Image
-        The faces, or a single one.
-
-    Raises
-    ------
-    ValueError
-        If the layer has more than three axes, or its transform mixes faces.
+    The labels or shapes have two axes for all faces, or three for single ones. Scale,
+    translation, rotation and shear of both layers count: a mark lies where it is seen.
     """
     if layer.ndim > 3:
         raise ValueError(
@@ -91,23 +74,8 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
 def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
     """Return a function that gives the mask of a fit; it may run in a thread.
 
-    Parameters
-    ----------
-    layer, faces
-        As for `marks_on`; the faces are a stack.
-    field : str
-        Where the layer was chosen, for the messages.
-
-    Returns
-    -------
-    callable
-        It returns a mask (h, w) for all faces alike, or (n, h, w) for each, as `fit` takes
-        it, and raises ValueError if nothing is marked, or too much.
-
-    Raises
-    ------
-    ValueError
-        As `marks_on` does.
+    The mask is of shape (h, w) for all faces alike, or (n, h, w) for each, as `fit` takes it.
+    Messages about too many marks or none begin with `field`, where the layer was chosen.
     """
     words, n = f"{field}: {layer.name}", len(layer_pixels(faces))
     try:
@@ -163,17 +131,7 @@ def belongs_to(marks: Any, faces: Any) -> None:
 
 
 def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
-    """Add an empty layer of labels on the faces, with the brush in hand.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where to.
-    faces : napari.layers.Image
-        The faces, or a single one.
-    each : bool
-        Whether each face gets marks of its own.
-    """
+    """Add an empty layer of labels on the faces, or on each of them, with the brush in hand."""
     from napari.layers import Labels
 
     height, width = _size(faces)
@@ -210,25 +168,19 @@ def _padded(matrix: Array, n_axes: int) -> Array:
 def _painted(data: Any, onto: Array, n: int | None, size: tuple[int, int]) -> Marks:
     """Look up the nearest label for each pixel of `n` faces, or of a single picture."""
     plane = onto[-3:, -3:]
-    if data.ndim == 2 or n is None:
-        return Marks(_sampled(_seen_at_once(data), plane, size))
+    if data.ndim == 2:
+        return Marks(_sampled(np.asarray(data) != 0, plane, size))
+    if n is None:  # a single picture is seen at any place of the slider
+        seen = np.zeros(data.shape[1:], bool)
+        for _, block in pixel_blocks(data):
+            seen |= block.any(axis=0)
+        return Marks(_sampled(seen, plane, size))
     places = np.rint(onto[0, 0] * np.arange(n) + onto[0, 3]).astype(int)
     faces = np.flatnonzero(np.isin(places, marked_faces(data)))
     masks = np.zeros((len(faces), *size), bool)
     for mask, face in zip(masks, faces, strict=True):
         mask[:] = _sampled(np.asarray(data[int(places[face])]) != 0, plane, size)
     return Marks(masks, faces)
-
-
-def _seen_at_once(data: Any) -> Array:
-    """Return what is marked at any place of the slider: a single picture is seen at all."""
-    if data.ndim == 2:
-        flat: Array = np.asarray(data) != 0
-        return flat
-    marked = np.zeros(data.shape[1:], bool)
-    for _, block in pixel_blocks(data):
-        marked |= block.any(axis=0)
-    return marked
 
 
 def _sampled(marks: Array, onto: Array, size: tuple[int, int]) -> Array:

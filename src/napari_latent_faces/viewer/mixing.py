@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.mixing.recipes import Recipe
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["Making", "MixedLayers", "MixingDesk", "Nearest", "NoveltyFinder"]
+__all__ = ["Making", "MixingDesk", "Nearest", "NoveltyFinder"]
 
 # -- Making many faces in a thread: random ones, or those of a morph -------------------
 
@@ -47,34 +47,13 @@ _BLOCK_FACES = 16  # between two looks at whether to go on
 
 
 class Making(Job):
-    """Turns weights into pictures in a thread.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    draw : callable
-        Returns the weights, shape (m, k). It is called in the thread, since finding the
-        distribution of many faces takes its time.
-    """
-
-    progressed = Signal(int, int)  # faces made, of how many
-    made = Signal(object, object)  # weights (m, k) and pictures (m, h, w)
+    """Draws weights (m, k) and makes their pictures; drawing takes its time, too."""
 
     cancelled = "Cancelled; nothing was kept."
     failure = "No faces were made"
 
     def __init__(self, model: LatentFaces, draw: Callable[[], NDArray[Any]]) -> None:
         super().__init__(_make, model, draw)
-
-    def take_step(self, step: tuple[int, int]) -> None:
-        """Tell how many faces there are."""
-        self.progressed.emit(*step)
-
-    def take_value(self, value: tuple[NDArray[Any], NDArray[Any]]) -> str:
-        """Hand over the faces."""
-        self.made.emit(*value)
-        return ""
 
 
 def _make(
@@ -98,17 +77,11 @@ _ASKED = 200  # faces whose nearest others tell what is usual
 
 @dataclass(frozen=True)
 class Nearest:
-    """The real face that is nearest to a mixed one.
+    """The real face of a model that is nearest to a mixed one.
 
-    Parameters
-    ----------
-    face : int
-        Which face of the model.
-    distance : float
-        Root mean squared difference between the mixed picture and the reconstruction of
-        that face, in the units of the faces.
-    usual : float
-        The same between a real face and the nearest other one, in the median.
+    `distance` is the root mean squared difference between the mixed picture and the
+    reconstruction of that face, in the units of the faces; `usual` is the same between a real
+    face and the nearest other one, in the median.
     """
 
     face: int
@@ -117,13 +90,7 @@ class Nearest:
 
 
 class NoveltyFinder(Job):
-    """Finds the real face nearest to weights; the preparation is made in a thread.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    """
+    """Finds the real face nearest to weights; the preparation is made in a thread."""
 
     ready = Signal()  # from now on `find` finds something
 
@@ -156,155 +123,13 @@ def _prepare(model: LatentFaces) -> tuple[NearestFaces, float]:
     return faces, median(float(find(model.weights[i], 1, exclude=int(i))[1][0]) for i in some)
 
 
-# -- The layers of mixed and generated faces in one viewer -----------------------------
-
-
-class MixedLayers:
-    """Shows mixed faces beside the faces that they are mixed from.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where.
-    """
-
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        self.viewer, self.session = viewer, session_of(viewer)
-        self._mixed: Any = None
-        self._as_stack = False
-
-    def show_mixed(self, model: LatentFaces, pixels: NDArray[Any]) -> None:
-        """Draw the mixed face into its layer, and add that where there is none."""
-        picture = to_pixels(pixels, model.provenance.dtype)
-        if not self._is_shown(model, picture):
-            self._mixed = self._find(model, "mixed")
-            if self._mixed is None:
-                self._mixed = add_result(self.viewer, mixed_layer(picture, self._view(model)))
-                self.session.results_changed()
-        # in place: a new array would make napari look at all layers again
-        self._mixed.data[...] = picture
-        self._mixed.refresh(extent=False, highlight=False, thumbnail=False)
-
-    def keep(
-        self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
-    ) -> int:
-        """Add faces to the generated ones; return how many these are now.
-
-        Parameters
-        ----------
-        model : LatentFaces
-            What they are made from.
-        weights, pictures : array of shape (m, k) and (m, h, w) or (m, h, w, 3)
-            The faces.
-        made : str
-            How they came about, in words.
-        """
-        layer = self._find(model, "generated")
-        recipes: tuple[Recipe, ...] = ()
-        if layer is not None:
-            recipes = layer.metadata[RECIPES_KEY]
-            pictures = np.concatenate([layer.metadata[PICTURES_KEY], pictures])
-        first = len(recipes)
-        recipes += number_recipes(weights, made, first=first)
-        self._show_made(layer, pictures, recipes, self._view(model), "generated", first)
-        return len(recipes)
-
-    def add_morph(
-        self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
-    ) -> None:
-        """Add the faces of a morph; parameters as of `keep`."""
-        recipes = number_recipes(weights, made, "morph")
-        self._show_made(None, pictures, recipes, self._view(model), "morph")
-
-    @property
-    def as_stack(self) -> bool:
-        """Whether generated faces lie on the face slider, not all on one sheet."""
-        return self._as_stack
-
-    @as_stack.setter
-    def as_stack(self, as_stack: bool) -> None:
-        self._as_stack = as_stack
-        for layer in list(self.viewer.layers):
-            role = layer.metadata.get(ROLE_KEY)
-            if role in {"generated", "morph"} and (layer.ndim == 3) != as_stack:
-                known, key = layer.metadata, layer.metadata[FACES_KEY]
-                owners = (each for each in self.viewer.layers if str(each.unique_id) == key)
-                owner = next(owners, None)
-                view = FacesView(key=key) if owner is None else FacesView.of(owner)
-                self._show_made(layer, known[PICTURES_KEY], known[RECIPES_KEY], view, role)
-
-    def _show_made(
-        self,
-        layer: Any,
-        pictures: NDArray[Any],
-        recipes: tuple[Recipe, ...],
-        view: FacesView,
-        role: str,
-        first: int = 0,
-    ) -> None:
-        """Show faces that were made, on the slider from the first new one on."""
-        data = made_layer(pictures, recipes, view, role, as_stack=self._as_stack)
-        shown = show_result(self.viewer, layer, data)
-        self.session.results_changed()
-        if self._as_stack:
-            go_to(self.viewer, shown, first)
-
-    def recipes(self, model: LatentFaces | None) -> tuple[Recipe, ...]:
-        """Return the recipes of the selected layer, or else of the generated faces."""
-        generated = None if model is None else self._find(model, "generated")
-        for layer in (self.viewer.layers.selection.active, generated):
-            if layer is not None and RECIPES_KEY in layer.metadata:
-                found: tuple[Recipe, ...] = layer.metadata[RECIPES_KEY]
-                return found
-        return ()
-
-    def _is_shown(self, model: LatentFaces, picture: NDArray[Any]) -> bool:
-        layer = self._mixed
-        return (
-            layer is not None
-            and layer in self.viewer.layers
-            and layer.data.shape == picture.shape
-            and layer.metadata.get(FACES_KEY) == self._view(model).key
-        )
-
-    def _view(self, model: LatentFaces) -> FacesView:
-        """Return the look of the faces, or of their reconstructions where these are alone."""
-        layers = self.viewer.layers
-        results = (each for each in layers if each.metadata.get(MODEL_KEY) is model)
-        faces = self.session.focus.faces
-        shown = faces or next((each for each in results if each.ndim == 3), None)
-        return FacesView() if shown is None else FacesView.of(shown)
-
-    def _find(self, model: LatentFaces, role: str) -> Any:
-        """Return the layer of this role beside these faces that fits the model."""
-        key, shape = self._view(model).key, model.components.shape[1:]
-        for layer in reversed(self.viewer.layers):
-            known = layer.metadata
-            if known.get(ROLE_KEY) != role or known.get(FACES_KEY) != key:
-                continue
-            if role == "mixed" and layer.data.shape == shape:
-                return layer
-            lengths = {len(recipe.weights) for recipe in known.get(RECIPES_KEY, ())}
-            if lengths == {model.n_components} and known[PICTURES_KEY].shape[1:] == shape:
-                return layer
-        return None
-
-
 # -- The mixed face of one viewer, and the faces generated there: state and layers -----
 
 
 class MixingDesk:
     """Mixes faces of the model that a viewer is about, and shows them as layers.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-
-    Attributes
-    ----------
-    mix : Mix or None
-        The face that is being mixed; None without a model.
+    `mix` is the face that is being mixed; None without a model.
     """
 
     mix_replaced = Signal()  # there is another mix, of another model, or none
@@ -321,13 +146,14 @@ class MixingDesk:
         self._session = session_of(viewer)
         self.focus = self._session.focus
         self.mix: Mix | None = None
-        self._layers = MixedLayers(viewer)
+        self._mixed: Any = None  # the layer of the mixed face
+        self._as_stack = False
         self._making: Making | None = None
         self._sampler: WeightSampler | None = None
         self._finder: NoveltyFinder | None = None
         self.focus.model_changed.connect(self._follow)
-        self.focus.component_changed.connect(self._on_component)
-        self.focus.face_changed.connect(self._on_face)
+        self.focus.component_changed.connect(self.component_changed)
+        self.focus.face_changed.connect(self.face_changed)
         self._follow(self.focus.model)
         self._show()
 
@@ -345,8 +171,8 @@ class MixingDesk:
         """Follow the viewer no more; the layers stay."""
         self._abandon()
         self.focus.model_changed.disconnect(self._follow)
-        self.focus.component_changed.disconnect(self._on_component)
-        self.focus.face_changed.disconnect(self._on_face)
+        self.focus.component_changed.disconnect(self.component_changed)
+        self.focus.face_changed.disconnect(self.face_changed)
         self.mix = None
 
     def _abandon(self) -> None:
@@ -356,15 +182,6 @@ class MixingDesk:
         if self._finder is not None:
             self._finder.abandon()
             self._finder = None
-
-    def _on_component(self, component: int | None) -> None:
-        self.component_changed.emit(component)
-
-    def _on_face(self, face: int | None) -> None:
-        self.face_changed.emit(face)
-
-    def _on_ready(self) -> None:
-        self.nearest_ready.emit()
 
     def bring_into_view(self) -> None:
         """Show all layers as large as the canvas allows, if there is something to mix."""
@@ -380,7 +197,7 @@ class MixingDesk:
         if self.mix is not None:
             self.mix.changed.connect(self._on_change)
             self._finder = NoveltyFinder(self.mix.model)
-            self._finder.ready.connect(self._on_ready)
+            self._finder.ready.connect(self.nearest_ready)
             self._finder.start()
         self.mix_replaced.emit()
         if was_making:
@@ -414,7 +231,19 @@ class MixingDesk:
 
     def _show(self) -> None:
         if self.mix is not None:
-            self._layers.show_mixed(self.mix.model, self.mix.pixels)
+            self._show_mixed(self.mix.model, self.mix.pixels)
+
+    def _show_mixed(self, model: LatentFaces, pixels: NDArray[Any]) -> None:
+        """Draw the mixed face into its layer, and add that where there is none."""
+        picture = to_pixels(pixels, model.provenance.dtype)
+        if not self._is_shown(model, picture):
+            self._mixed = self._find(model, "mixed")
+            if self._mixed is None:
+                self._mixed = add_result(self.viewer, mixed_layer(picture, self._view(model)))
+                self._session.results_changed()
+        # in place: a new array would make napari look at all layers again
+        self._mixed.data[...] = picture
+        self._mixed.refresh(extent=False, highlight=False, thumbnail=False)
 
     # -- faces that are kept ---------------------------------------------------
 
@@ -424,7 +253,7 @@ class MixingDesk:
             return
         model, weights = self.mix.model, self.mix.weights[None]
         picture = to_pixels(self.mix.pixels, model.provenance.dtype)[None]
-        last = self._layers.keep(model, weights, picture, "mixed by hand") - 1
+        last = self._keep(model, weights, picture, "mixed by hand") - 1
         self.told.emit(f"Kept as generated {last}.")
 
     def random_face(self, random_state: int, near: str, strength: float) -> None:
@@ -438,28 +267,20 @@ class MixingDesk:
         self._make(draw, show)
 
     def generate(self, n: int, random_state: int, near: str, strength: float) -> None:
-        """Add random faces to the generated ones, once a thread has made them.
+        """Add `n` random faces to the generated ones, once a thread has made them.
 
-        Parameters
-        ----------
-        n : int
-            How many.
-        random_state : int
-            Seed.
-        near : {"", "face", "mix"}
-            What to stay close to: nothing, the current face, or the mixed one.
-        strength : float
-            How close, 0 to 1.
+        They are `near` the current "face" or the "mix", or anywhere (""); `strength` says how
+        close, from 0 to 1.
         """
         draw = self._drawing(n, random_state, near, strength)
         made = f"random, seed {random_state}{self._near_words(near, strength)}"
         model = self.model
 
         def keep(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
-            if model is not None:
-                count = self._layers.keep(model, weights, pictures, made)
-                numbers = f"{count - n} to {count - 1}" if n > 1 else f"{count - 1}"
-                self.told.emit(f"Added {n} random face{'s' * (n != 1)}: generated {numbers}.")
+            assert model is not None
+            count = self._keep(model, weights, pictures, made)
+            numbers = f"{count - n} to {count - 1}" if n > 1 else f"{count - 1}"
+            self.told.emit(f"Added {n} random face{'s' * (n != 1)}: generated {numbers}.")
 
         self._make(draw, keep)
 
@@ -478,19 +299,14 @@ class MixingDesk:
         made = f"morph from {names[0]} to {names[1]}"
 
         def show(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
-            self._layers.add_morph(model, weights, pictures, made)
+            recipes = number_recipes(weights, made, "morph")
+            self._show_made(None, pictures, recipes, self._view(model), "morph")
             self.told.emit(f"Added the {made}.")
 
         self._make(lambda: morph(model, a, b, steps), show)
 
     def save_recipes(self, path: str | PathLike[str]) -> int:
-        """Write the recipes of the selected stack, or of the generated faces, as CSV.
-
-        Returns
-        -------
-        int
-            How many.
-        """
+        """Write the recipes of the selected stack, or of the generated faces; count them."""
         recipes = self.recipes
         save_recipes(path, recipes)
         return len(recipes)
@@ -498,16 +314,29 @@ class MixingDesk:
     @property
     def as_stack(self) -> bool:
         """Whether generated faces lie on the face slider, not all on one sheet."""
-        return self._layers.as_stack
+        return self._as_stack
 
     @as_stack.setter
     def as_stack(self, as_stack: bool) -> None:
-        self._layers.as_stack = as_stack
+        self._as_stack = as_stack
+        for layer in list(self.viewer.layers):
+            role = layer.metadata.get(ROLE_KEY)
+            if role in {"generated", "morph"} and (layer.ndim == 3) != as_stack:
+                known, key = layer.metadata, layer.metadata[FACES_KEY]
+                owners = (each for each in self.viewer.layers if str(each.unique_id) == key)
+                owner = next(owners, None)
+                view = FacesView(key=key) if owner is None else FacesView.of(owner)
+                self._show_made(layer, known[PICTURES_KEY], known[RECIPES_KEY], view, role)
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
-        """The recipes of the selected stack, or of the generated faces."""
-        return self._layers.recipes(self.model)
+        """The recipes of the selected layer, or else of the generated faces."""
+        generated = None if self.model is None else self._find(self.model, "generated")
+        for layer in (self.viewer.layers.selection.active, generated):
+            if layer is not None and RECIPES_KEY in layer.metadata:
+                found: tuple[Recipe, ...] = layer.metadata[RECIPES_KEY]
+                return found
+        return ()
 
     def cancel(self) -> None:
         """Make no more faces."""
@@ -569,16 +398,76 @@ class MixingDesk:
         if self.model is None or self.is_making:
             return
         making = self._making = Making(self.model, draw)
-        making.progressed.connect(self._on_progress)
-        making.made.connect(show)
+        making.stepped.connect(lambda step: self.made_progress.emit(*step))
+        making.returned.connect(lambda made: show(*made))
         making.ended.connect(self._on_made)
         making.start()
-
-    def _on_progress(self, done: int, total: int) -> None:
-        self.made_progress.emit(done, total)
 
     def _on_made(self, why_not: str) -> None:
         self._making = None
         if why_not:
             self.told.emit(why_not)
         self.making_ended.emit()
+
+    # -- layers ----------------------------------------------------------------
+
+    def _keep(
+        self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
+    ) -> int:
+        """Add faces to the generated ones; return how many these are now."""
+        layer = self._find(model, "generated")
+        recipes: tuple[Recipe, ...] = ()
+        if layer is not None:
+            recipes = layer.metadata[RECIPES_KEY]
+            pictures = np.concatenate([layer.metadata[PICTURES_KEY], pictures])
+        first = len(recipes)
+        recipes += number_recipes(weights, made, first=first)
+        self._show_made(layer, pictures, recipes, self._view(model), "generated", first)
+        return len(recipes)
+
+    def _show_made(
+        self,
+        layer: Any,
+        pictures: NDArray[Any],
+        recipes: tuple[Recipe, ...],
+        view: FacesView,
+        role: str,
+        first: int = 0,
+    ) -> None:
+        """Show faces that were made, on the slider from the first new one on."""
+        data = made_layer(pictures, recipes, view, role, as_stack=self._as_stack)
+        shown = show_result(self.viewer, layer, data)
+        self._session.results_changed()
+        if self._as_stack:
+            go_to(self.viewer, shown, first)
+
+    def _is_shown(self, model: LatentFaces, picture: NDArray[Any]) -> bool:
+        layer = self._mixed
+        return (
+            layer is not None
+            and layer in self.viewer.layers
+            and layer.data.shape == picture.shape
+            and layer.metadata.get(FACES_KEY) == self._view(model).key
+        )
+
+    def _view(self, model: LatentFaces) -> FacesView:
+        """Return the look of the faces, or of their reconstructions where these are alone."""
+        layers = self.viewer.layers
+        results = (each for each in layers if each.metadata.get(MODEL_KEY) is model)
+        faces = self.focus.faces
+        shown = faces or next((each for each in results if each.ndim == 3), None)
+        return FacesView() if shown is None else FacesView.of(shown)
+
+    def _find(self, model: LatentFaces, role: str) -> Any:
+        """Return the layer of this role beside these faces that fits the model."""
+        key, shape = self._view(model).key, model.components.shape[1:]
+        for layer in reversed(self.viewer.layers):
+            known = layer.metadata
+            if known.get(ROLE_KEY) != role or known.get(FACES_KEY) != key:
+                continue
+            if role == "mixed" and layer.data.shape == shape:
+                return layer
+            lengths = {len(recipe.weights) for recipe in known.get(RECIPES_KEY, ())}
+            if lengths == {model.n_components} and known[PICTURES_KEY].shape[1:] == shape:
+                return layer
+        return None
