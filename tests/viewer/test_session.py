@@ -230,7 +230,7 @@ def test_a_fault_of_ours_comes_with_its_traceback(viewer, qtbot, monkeypatch):
     assert found[0][2] is not None
 
 
-def broken(*_args):
+def broken(*_, **__):
     yield 1 / 0
 
 

@@ -40,20 +40,9 @@ def run_demo(
 ) -> Path | None:
     """Open napari, fit latent faces with the widget, and stay until the window is closed.
 
-    Parameters
-    ----------
-    faces : FaceStack, optional
-        The faces; by default the drawn ones that come with the plugin.
-    screenshot : path-like, optional
-        Save a PNG of the window when the fit is done, and close it.
-    n_components, max_iter : int, optional
-        Parameters of the fit; by default those that the widget shows (as many
-        components as there are faces, if they are fewer).
-
-    Returns
-    -------
-    Path or None
-        The picture, if one was asked for.
+    By default the faces are the drawn ones that come with the plugin, and the fit is what the
+    widget shows (of as many components as there are faces, if they are fewer). For a
+    `screenshot`, a PNG of the window is saved when the fit is done, and the window closed.
 
     Raises
     ------
@@ -133,17 +122,7 @@ def _start_fit(viewer: napari.Viewer, changes: dict[str, int | None]) -> FitSess
 
 
 class _Photographer:
-    """Waits for a fit, takes a picture of the window, and closes it.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The window.
-    session : FitSession
-        The running fit.
-    target : Path
-        Where the picture goes.
-    """
+    """Waits for a fit, takes a picture of the window, and closes it."""
 
     def __init__(self, viewer: napari.Viewer, session: FitSession, target: Path) -> None:
         from qtpy.QtCore import QTimer
@@ -198,10 +177,9 @@ def _well_built_face(images: Any, model: LatentFaces) -> int:
     n = len(images)
     some = np.unique(np.linspace(0, n - 1, min(n, _LOOKED_AT)).astype(int))
     faces = np.asarray(images[some], np.float32).reshape(len(some), -1)
-    missed = np.linalg.norm(
-        faces - model.reconstruct(some.tolist()).reshape(faces.shape), axis=1
-    )
-    order = np.argsort(missed / np.maximum(np.linalg.norm(faces, axis=1), 1e-12))
+    missed = faces - model.reconstruct(some).reshape(faces.shape)
+    lost, size = np.linalg.norm(missed, axis=1), np.linalg.norm(faces, axis=1)
+    order = np.argsort(lost / np.maximum(size, 1e-12))
     return int(some[order[len(order) // 4]])
 
 

@@ -27,12 +27,12 @@ from napari_latent_faces.viewer.marks import belongs_to, fit_mask, marks_on
 from napari_latent_faces.viewer.results import ResultLayers, find_result, show_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     import napari
 
     from napari_latent_faces.encoding import Encoding
-    from napari_latent_faces.fitting import FitStep, Fitting
+    from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.params import Parameters
     from napari_latent_faces.stack import FaceStack
@@ -56,26 +56,8 @@ class FitSession(LayerJob):
     """Fits the faces of a layer, and shows the components while they form.
 
     `stepped` comes with a `FitStep` a few times a second; `ended` says how good the model
-    is, or why there is none.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where the results go.
-    faces : napari.layers.Image
-        The layer to fit.
-    params : Parameters
-        The parameters of the fit.
-    options : ShowOptions
-        What to show.
-    ignore : napari.layers.Labels or napari.layers.Shapes, optional
-        Marks pixels that the fit leaves out: with two axes of all faces, with three of
-        single ones.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the layer is not a stack of grey pictures, or the marks cannot lie on them.
+    is, or why there is none. What the labels or shapes of `ignore` mark is left out: of all
+    faces where they have two axes, with three of single ones.
     """
 
     cancelled = "Cancelled; nothing was kept."
@@ -95,7 +77,10 @@ class FitSession(LayerJob):
         if ignore is not None:
             mask_of = fit_mask(ignore, faces, IGNORE)
             belongs_to(ignore, faces)
-        super().__init__(viewer, faces, lambda: _fitting(stack, params, mask_of))
+        # in the thread: a mask can take long to look up
+        super().__init__(
+            viewer, faces, lambda: iter_fit(stack, params, mask=mask_of and mask_of())
+        )
         self._n_faces = len(stack)
         self.model: LatentFaces | None = None
         self._results = ResultLayers(viewer, faces, options, type(params))
@@ -141,15 +126,6 @@ class FitSession(LayerJob):
         self._results.discard()
 
 
-def _fitting(
-    stack: FaceStack, params: Parameters, mask_of: Callable[[], Any] | None
-) -> Fitting:
-    """Begin a fit, in its thread: a mask can take long to look up."""
-    return (
-        iter_fit(stack, params) if mask_of is None else iter_fit(stack, params, mask=mask_of())
-    )
-
-
 def _summary(model: LatentFaces, seconds: float) -> str:
     how = {
         "converged": "Converged after",
@@ -157,23 +133,17 @@ def _summary(model: LatentFaces, seconds: float) -> str:
         "stopped": "Stopped and kept after",
     }[model.provenance.stop_reason]
     n_iter = model.provenance.n_iter
-    if n_iter == 1 and model.provenance.stop_reason == "converged":  # one that needs no steps
-        return f"Done in {seconds:.1f} s. {_goodness(model)}"
-    return f"{how} {n_iter} iteration{'s' * (n_iter != 1)}, {seconds:.1f} s. {_goodness(model)}"
-
-
-def _goodness(model: LatentFaces) -> str:
-    """Tell the error, and of what it is the error."""
     told = f"Relative error {model.error:.4f} over all {len(model.weights)} faces"
     count, total = model.left_out
-    if not count:
-        return f"{told}."
-    which = (
-        f"the {model.mask.sum()} pixels of each"
-        if model.mask is not None
-        else (f"{count} pixels of single faces")
-    )
-    return f"{told}, without {which} that were left out ({100 * count / total:.3g} % of all)."
+    if count and model.mask is not None:
+        told += f", without the {model.mask.sum()} pixels of each"
+    elif count:
+        told += f", without {count} pixels of single faces"
+    if count:
+        told += f" that were left out ({100 * count / total:.3g} % of all)"
+    if n_iter == 1 and model.provenance.stop_reason == "converged":  # one that needs no steps
+        return f"Done in {seconds:.1f} s. {told}."
+    return f"{how} {n_iter} iteration{'s' * (n_iter != 1)}, {seconds:.1f} s. {told}."
 
 
 # -- Encoding one layer of faces with a model, in a thread -----------------------------
@@ -182,26 +152,8 @@ def _goodness(model: LatentFaces) -> str:
 class EncodeJob(FacesJob):
     """Encodes the pictures of a layer and shows what the model makes of them.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where the results go.
-    layer : napari.layers.Image
-        A stack of pictures or a single one, grey or in colour, of any size.
-    model : LatentFaces
-        The model.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the layer holds no pictures.
-
-    Attributes
-    ----------
-    stack : FaceStack
-        The pictures at the model's size; notes of its report say what was done to them.
-    encoding : Encoding or None
-        What was found; None until then.
+    They are a stack or a single one, grey or in colour, of any size; `stack` holds them at the
+    size of the model, and notes of its report say what was done to them.
     """
 
     def __init__(
@@ -249,13 +201,7 @@ class EncodeJob(FacesJob):
 
 
 def _same_pictures(layer: Any, model: LatentFaces) -> FaceStack:
-    """Return the pictures of a layer as a stack, as they are.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are no pictures like those of the model.
-    """
+    """Return the pictures of a layer as a stack, if they are like those of the model."""
     pixels, known = layer_pixels(layer), dict(layer.metadata)
     if layer.ndim == 2:
         pixels = pixels[None]
@@ -272,23 +218,8 @@ def _same_pictures(layer: Any, model: LatentFaces) -> FaceStack:
 class MendJob(FacesJob):
     """Fills in what a layer of labels or shapes marks, and shows the mended faces.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where the result goes.
-    layer : napari.layers.Image
-        A stack of grey faces of the model's size, or a single one.
-    model : LatentFaces
-        Tells what is expected.
-    marks : napari.layers.Labels or napari.layers.Shapes
-        What is replaced: with two axes in all faces, with three in single ones.
-    face : int, optional
-        Mend this face only, beside those that are mended already; by default all.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If faces, model and marks do not fit each other.
+    With two axes it marks all faces, with three single ones. A `face` is mended alone, beside
+    those that are mended already.
     """
 
     def __init__(

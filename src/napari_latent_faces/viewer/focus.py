@@ -12,7 +12,13 @@ from psygnal import Signal
 
 from napari_latent_faces.explaining import Explainer, prominence
 from napari_latent_faces.tiles import Tiles, paint_tile
-from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, shown_components
+from napari_latent_faces.viewer.layers import (
+    FACES_KEY,
+    MODEL_KEY,
+    ROLE_KEY,
+    owner_of,
+    shown_components,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -37,24 +43,10 @@ def go_to(viewer: napari.components.ViewerModel, layer: Any, face: int) -> None:
 class Focus:
     """Follows the layers, their selection and the face slider of a viewer.
 
-    The model is that of the active layer: its own, if it is a result, else that of the
-    newest result of these faces; if neither has one, the newest model that is shown.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-
-    Attributes
-    ----------
-    model : LatentFaces or None
-        The model; None if there is none.
-    face : int or None
-        The face under the slider, within the model's faces.
-    component : int or None
-        The component that was chosen last, within the model's components.
-    models : list of LatentFaces
-        The models that layers carry, each once, the oldest first.
+    The `model` is that of the active layer: its own, if it is a result, else that of the
+    newest result of these faces; if neither has one, the newest model that is shown. `face`
+    is under the slider, `component` the one that was chosen last; `models` are all that layers
+    carry, the oldest first.
     """
 
     models_changed = Signal()
@@ -84,8 +76,7 @@ class Focus:
         viewer, shown = self._viewer(), self._result()
         if viewer is None or shown is None:
             return None
-        key = shown.metadata.get(FACES_KEY)
-        return next((each for each in viewer.layers if str(each.unique_id) == key), None)
+        return owner_of(viewer, shown)
 
     def select_component(self, component: int | None) -> None:
         """Choose a component for all panels, or none."""
@@ -186,13 +177,6 @@ class Galleries:
     What is said of a face is painted into the pictures that the galleries show anyway,
     so that there is no other layer to hide, to save or to forget. A picture that someone
     else has put there, as the preview of a fit, is left alone.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    focus : Focus
-        What it is about.
     """
 
     mode_changed = Signal(str)
@@ -203,11 +187,7 @@ class Galleries:
         self._galleries: WeakKeyDictionary[Any, _Gallery] = WeakKeyDictionary()
         self._mode: Mode = "off"
         self._said: str | None = None
-        for signal in (
-            self._focus.model_changed,
-            self._focus.face_changed,
-            self._focus.component_changed,
-        ):
+        for signal in (focus.model_changed, focus.face_changed, focus.component_changed):
             signal.connect(self.refresh)
         viewer.layers.events.inserted.connect(self.refresh)
         viewer.events.status.connect(self._complete_status)

@@ -21,6 +21,7 @@ from napari_latent_faces.tiles import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import napari
     from numpy.typing import DTypeLike, NDArray
 
     from napari_latent_faces.encoding import MendedFaces
@@ -54,6 +55,8 @@ __all__ = [
     "made_layer",
     "mended_layer",
     "mixed_layer",
+    "owner_of",
+    "picture_size",
     "reconstruction_layer",
     "residual_layer",
     "shown_components",
@@ -205,6 +208,18 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
 def layer_pixels(layer: Any) -> Any:
     """Return the pictures of an image layer, the largest if it has several sizes of them."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def picture_size(layer: Any) -> tuple[int, int]:
+    """Return height and width of a layer's pictures, grey or in colour."""
+    height, width = layer_pixels(layer).shape[layer.ndim - 2 : layer.ndim]
+    return int(height), int(width)
+
+
+def owner_of(viewer: napari.components.ViewerModel, layer: Any) -> Any:
+    """Return the layer of the faces that a layer belongs to, None if it is not there."""
+    key = layer.metadata.get(FACES_KEY)
+    return next((each for each in viewer.layers if str(each.unique_id) == key), None)
 
 
 def why_not_faces(layer: Any) -> str:

@@ -17,7 +17,7 @@ from napari_latent_faces.viewer.layers import (
     SPAN_KEY,
     FacesView,
     gallery_layer,
-    layer_pixels,
+    picture_size,
     reconstruction_layer,
 )
 from napari_latent_faces.viewer.window import grid_of
@@ -42,10 +42,8 @@ __all__ = [
     "model_layers",
 ]
 
-PREVIEW = "preview"
-"""Role of the gallery of a running fit."""
-HIDDEN_KEY = "latent_faces_hidden"
-"""Key of the metadata of a layer that was hidden for another one, not by the user."""
+PREVIEW = "preview"  # role of the gallery of a running fit
+HIDDEN_KEY = "latent_faces_hidden"  # of a layer that was hidden for another, not by the user
 
 # in the order in which they lie: one picture a face, to the right of it
 _BESIDE = (
@@ -68,15 +66,9 @@ _CAPTION = 0.13  # of a face's height: room for the words below it
 
 @dataclass(frozen=True)
 class Item:
-    """A picture to be placed.
+    """A picture to be placed: in the row of the faces and as tall as they are.
 
-    Parameters
-    ----------
-    height, width : int
-        Its size in pixels.
-    span : float, optional
-        How many faces wide it is shown, below the row of the faces; by default it lies in
-        that row and is as tall as the faces.
+    With a `span`, it is so many faces wide, below that row.
     """
 
     height: int
@@ -85,20 +77,10 @@ class Item:
 
 
 def arranged(size: tuple[int, int], items: Sequence[Item]) -> list[tuple[float, float, float]]:
-    """Return where pictures lie beside and below faces, without overlap or holes.
+    """Return where pictures lie beside and below faces (h, w), without overlap or holes.
 
-    Parameters
-    ----------
-    size : tuple of int
-        Height and width of the faces.
-    items : sequence of Item
-        The pictures in their order.
-
-    Returns
-    -------
-    list of tuple
-        Zoom of the pixels, and y and x of the upper left corner, in pixels of the faces
-        whose upper left corner is (0, 0).
+    That is the zoom of their pixels, and y and x of the upper left corner, in pixels of the
+    faces whose upper left corner is (0, 0).
     """
     h, w = size
     gap = GAP * w
@@ -158,22 +140,10 @@ class _Block:
     results: list[Any]
     belongings: list[Any]  # what else moves with the faces: masks
 
-    @property
-    def size(self) -> tuple[int, int]:
-        return _size(self.anchor)
-
 
 @dataclass(frozen=True)
 class Caption:
-    """Words below a picture.
-
-    Parameters
-    ----------
-    y, x : float
-        Its lower left corner in the viewer.
-    words : str
-        What the picture is.
-    """
+    """Words below a picture, with their lower left corner in the viewer."""
 
     y: float
     x: float
@@ -210,7 +180,7 @@ def captions(viewer: napari.components.ViewerModel) -> list[Caption]:
         for layer in (block.anchor, *block.results):
             if layer.visible and layer.ndim >= 2:
                 corner = np.zeros(layer.ndim)
-                corner[-2:] = _size(layer)[0] - 0.5, -0.5
+                corner[-2:] = picture_size(layer)[0] - 0.5, -0.5
                 y, x = layer.data_to_world(corner)[-2:]
                 found.append(Caption(float(y), float(x), _words(layer)))
     return found
@@ -272,22 +242,18 @@ def _is_sheet(layer: Any) -> bool:
     return layer.ndim == 2 and layer.metadata[ROLE_KEY] in _SHEETS
 
 
-def _size(layer: Any) -> tuple[int, int]:
-    """Return height and width of a layer's pictures in pixels."""
-    pixels = layer_pixels(layer)
-    height, width = pixels.shape[layer.ndim - 2 : layer.ndim]
-    return int(height), int(width)
-
-
 def _place(block: _Block, *, is_grid: bool = False) -> None:
     view = FacesView.of(block.anchor)
     items = [
-        Item(*_size(layer), layer.metadata.get(SPAN_KEY, 2.0) if _is_sheet(layer) else None)
+        Item(
+            *picture_size(layer),
+            layer.metadata.get(SPAN_KEY, 2.0) if _is_sheet(layer) else None,
+        )
         for layer in block.results
     ]
-    places = arranged(block.size, items)
+    places = arranged(picture_size(block.anchor), items)
     if is_grid:
-        height, width = block.size
+        height, width = picture_size(block.anchor)
         places = [(min(height / each.height, width / each.width), 0, 0) for each in items]
     for layer, place in zip(block.results, places, strict=True):
         _transform(layer, view.at(layer.ndim, *place))
@@ -320,7 +286,7 @@ def _box(block: _Block) -> NDArray[Any]:
     """Return lowest and highest y and x of a block in the viewer."""
     corners = []
     for layer in (block.anchor, *block.results):
-        height, width = _size(layer)
+        height, width = picture_size(layer)
         for y in (-0.5, height - 0.5):
             for x in (-0.5, width - 0.5):
                 corner = np.zeros(layer.ndim)

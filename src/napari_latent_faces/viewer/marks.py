@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_latent_faces.masks import FaceMasks, marked_faces, stroke_mask
 from napari_latent_faces.stack import pixel_blocks
-from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, layer_pixels
+from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, layer_pixels, picture_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Marks", "add_mask", "belongs_to", "fit_mask", "grid_of", "marks_on"]
+__all__ = ["Marks", "add_mask", "belongs_to", "fit_mask", "marks_on"]
 
 _OPEN = ("line", "path")  # shapes that are strokes, not areas
 
@@ -53,11 +53,11 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
         raise ValueError(
             f"{layer.name} has {layer.ndim} axes: a mask has two (y, x), or three (face, y, x)."
         )
-    size = _size(faces)
+    size = picture_size(faces)
     n_axes = min(layer.ndim, faces.ndim)
     # from pixels of the faces to those of the mask, over the axes that both have
-    onto = np.linalg.inv(grid_of(layer, layer.ndim)) @ _padded(
-        grid_of(faces, n_axes), layer.ndim
+    onto = np.linalg.inv(_to_world(layer, layer.ndim)) @ _padded(
+        _to_world(faces, n_axes), layer.ndim
     )
     if layer.ndim == 3 and (np.abs([*onto[0, 1:3], *onto[1:3, 0]]) > 1e-9).any():
         raise ValueError(
@@ -112,7 +112,7 @@ def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
     return found
 
 
-def grid_of(layer: Any, n_axes: int) -> Array:
+def _to_world(layer: Any, n_axes: int) -> Array:
     """Return the affine matrix from a layer's last axes to the world."""
     origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
     columns = [
@@ -134,13 +134,13 @@ def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     """Add an empty layer of labels on the faces, or on each of them, with the brush in hand."""
     from napari.layers import Labels
 
-    height, width = _size(faces)
+    height, width = picture_size(faces)
     n_axes = 3 if each and faces.ndim == 3 else 2
     shape = (len(layer_pixels(faces)), height, width)[-n_axes:]
     mask = Labels(
         np.zeros(shape, np.uint8),
         name=f"mask [{faces.name}]",
-        affine=grid_of(faces, n_axes),
+        affine=_to_world(faces, n_axes),
         opacity=0.6,
     )
     belongs_to(mask, faces)
@@ -149,12 +149,6 @@ def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     mask.brush_size = max(1, round(width / 10))
     mask.mode = "paint"
     return mask
-
-
-def _size(faces: Any) -> tuple[int, int]:
-    """Return height and width of a layer's pictures, grey or in colour."""
-    height, width = layer_pixels(faces).shape[faces.ndim - 2 : faces.ndim]
-    return int(height), int(width)
 
 
 def _padded(matrix: Array, n_axes: int) -> Array:

@@ -25,6 +25,7 @@ from napari_latent_faces.viewer.layers import (
     layer_pixels,
     made_layer,
     mixed_layer,
+    owner_of,
 )
 from napari_latent_faces.viewer.results import add_result, show_result
 from napari_latent_faces.viewer.session import session_of
@@ -322,10 +323,8 @@ class MixingDesk:
         for layer in list(self.viewer.layers):
             role = layer.metadata.get(ROLE_KEY)
             if role in {"generated", "morph"} and (layer.ndim == 3) != as_stack:
-                known, key = layer.metadata, layer.metadata[FACES_KEY]
-                owners = (each for each in self.viewer.layers if str(each.unique_id) == key)
-                owner = next(owners, None)
-                view = FacesView(key=key) if owner is None else FacesView.of(owner)
+                known, owner = layer.metadata, owner_of(self.viewer, layer)
+                view = FacesView(key=known[FACES_KEY]) if owner is None else FacesView.of(owner)
                 self._show_made(layer, known[PICTURES_KEY], known[RECIPES_KEY], view, role)
 
     @property

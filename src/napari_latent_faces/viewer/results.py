@@ -58,17 +58,7 @@ def add_result(viewer: napari.components.ViewerModel, data: LayerData) -> Any:
 
 
 def find_result(viewer: napari.components.ViewerModel, faces: Any, role: str) -> Any:
-    """Return the newest layer of these faces with a role, or None.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    faces : napari.layers.Image
-        The layer of the faces.
-    role : str
-        What is looked for, as the metadata have it.
-    """
+    """Return the newest layer of these faces with a role, or None."""
     key = str(faces.unique_id)
     found = (
         layer
@@ -81,19 +71,10 @@ def find_result(viewer: napari.components.ViewerModel, faces: Any, role: str) ->
 def show_results(
     viewer: napari.components.ViewerModel, faces: Any, wanted: dict[str, LayerData]
 ) -> None:
-    """Show layers beside their faces, in place of earlier ones with the same roles.
+    """Show layers by their roles beside their faces, in place of earlier ones.
 
     Name, colours and visibility of an earlier layer stay the user's; the faces are
     selected, so that the slider stays theirs.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where.
-    faces : napari.layers.Image
-        The layer of the faces.
-    wanted : dict of str to layer data
-        The layers by role.
     """
     for role, data in wanted.items():
         show_result(viewer, find_result(viewer, faces, role), data)
@@ -126,15 +107,9 @@ def show_result(viewer: napari.components.ViewerModel, earlier: Any, data: Layer
 class ShowOptions:
     """What to show of a fit.
 
-    Parameters
-    ----------
-    slider : bool
-        Components as a stack with a slider of its own, not as a gallery.
-    residual : bool
-        Add a layer of faces minus reconstructions.
-    update : bool
-        Put the results into the layers of the last fit of the same faces by the same
-        method; those of other methods are hidden.
+    `slider`: components as a stack with a slider of its own, not as a gallery. `residual`: a
+    layer of faces minus reconstructions, too. `update`: in the layers of the last fit of the
+    same faces by the same method; those of other methods are hidden.
     """
 
     slider: bool = False
@@ -148,19 +123,7 @@ class ShowOptions:
 
 
 class ResultLayers:
-    """Shows a fit while it runs and when it is done.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where.
-    faces : napari.layers.Image
-        The layer that the faces are in.
-    options : ShowOptions
-        What to show.
-    method : type of Parameters, optional
-        The method of the fit; by default NMF.
-    """
+    """Shows a fit of the faces of a layer while it runs and when it is done."""
 
     def __init__(
         self,
@@ -282,12 +245,9 @@ class ResultLayers:
     def _results(self) -> list[Any]:
         """Return all result layers of these faces, the oldest first."""
         key = str(self.faces.unique_id)
+        of_faces = (each for each in self.viewer.layers if each.metadata.get(FACES_KEY) == key)
         return [
-            layer
-            for layer in self.viewer.layers
-            if layer.metadata.get(FACES_KEY) == key
-            and MODEL_KEY in layer.metadata
-            and _role(layer) in _ROLES
+            each for each in of_faces if MODEL_KEY in each.metadata and _role(each) in _ROLES
         ]
 
     def _hide_other_methods(self) -> None:

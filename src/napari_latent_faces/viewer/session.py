@@ -57,19 +57,8 @@ def session_of_opening_viewer() -> Session | None:
 class Session:
     """What is known of one viewer, and what keeps its layers in order.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-
-    Attributes
-    ----------
-    focus : Focus
-        Model, face and component that all panels are about.
-    galleries : Galleries
-        The gallery layers.
-    labels : FaceLabels
-        The name of the face under the slider.
+    `focus` is what all panels are about, `galleries` the gallery layers, and `labels` the name
+    of the face under the slider.
     """
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
@@ -259,13 +248,7 @@ def _write(layer: Any, wanted: list[Caption], theme: str) -> None:
 
 
 class FaceLabels:
-    """Keeps a viewer's text overlay and status bar at the face under the slider.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer. Its text overlay is used only while there are faces with names.
-    """
+    """Keeps text overlay and status bar at the face under the slider, if it has a name."""
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self._caption: str | None = None
