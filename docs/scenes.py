@@ -129,7 +129,7 @@ def choose_k() -> Image.Image:
         panel = studio.open("Choose k")
         panel.ks.value = "4,8,12,16,24,32,40,48,60"
         panel.start()
-        studio.until(lambda: panel.choice is not None and not panel.is_busy)
+        studio.until(lambda: panel.choice is not None and not panel.is_working)
         panel.show_model(panel.choice.suggested)
         panel._read_out(panel.choice.suggested)
         studio.viewer.reset_view(margin=0.13)

@@ -24,7 +24,7 @@ def test_curves_are_measured_and_a_click_shows_a_model(viewer, faces_folder, qtb
     widget.effort["n_starts"].value = widget.effort["n_folds"].value = 2
     empty, before = widget.plot.grab().toImage(), shown(viewer)
     qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.choice is not None and not widget.is_busy)
+    qtbot.waitUntil(lambda: widget.choice is not None and not widget.is_working)
     assert widget.choice.suggested == 4
     assert widget.plot.grab().toImage() != empty
     assert "k = 4" in widget.words.native.text()

@@ -23,7 +23,7 @@ def faces(viewer):
 @pytest.fixture
 def widget(viewer, qtbot):
     widget = ChooseKWidget(viewer)
-    qtbot.addWidget(widget.native)
+    qtbot.addWidget(widget)
     widget.ks.value = "2:5"
     widget.effort["n_starts"].value = widget.effort["n_folds"].value = 2
     return widget
@@ -33,14 +33,14 @@ def widget(viewer, qtbot):
 def told(monkeypatch):
     """Collect the errors that are shown."""
     found = []
-    monkeypatch.setattr("napari_latent_faces.viewer.panels.choose_k.show_error", found.append)
+    monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", found.append)
     monkeypatch.setattr("napari.utils.notifications.show_error", found.append)
     return found
 
 
 def measure(widget, qtbot):
     widget.start_button.native.click()
-    qtbot.waitUntil(lambda: not widget.is_busy)
+    qtbot.waitUntil(lambda: not widget.is_working)
 
 
 def begin(widget, qtbot, done=2):
@@ -101,7 +101,7 @@ def test_a_sample_is_extended_to_all_faces_when_it_is_shown(faces, widget, viewe
     measure(widget, qtbot)
     assert "sample of 20 of 40" in widget.words.value
     widget.show_model(4)
-    qtbot.waitUntil(lambda: not widget.is_busy)
+    qtbot.waitUntil(lambda: not widget.is_working)
     model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
     assert model.shape == (40, 12, 10)
     assert model.n_components == 4
@@ -128,7 +128,7 @@ def test_stop_keeps_what_is_measured(faces, widget, qtbot):
     assert not widget.ks.enabled
     assert widget.progress.value > 0
     widget.start_button.native.click()
-    qtbot.waitUntil(lambda: not widget.is_busy)
+    qtbot.waitUntil(lambda: not widget.is_working)
     assert 2 <= len(widget.choice) < 19
     assert widget.save_button.enabled
     assert widget.ks.enabled
@@ -137,7 +137,7 @@ def test_stop_keeps_what_is_measured(faces, widget, qtbot):
 def test_cancel_ends_at_once(faces, widget, viewer, qtbot):
     begin(widget, qtbot, done=1)
     widget.cancel_button.native.click()
-    assert not widget.is_busy
+    assert not widget.is_working
     assert widget.status.value == "Cancelled. What was measured stays."
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert len(layers_in(viewer)) == 1
@@ -146,7 +146,7 @@ def test_cancel_ends_at_once(faces, widget, viewer, qtbot):
 def test_removing_the_faces_ends_it(faces, widget, viewer, qtbot):
     begin(widget, qtbot, done=1)
     viewer.layers.remove(faces)
-    qtbot.waitUntil(lambda: not widget.is_busy)
+    qtbot.waitUntil(lambda: not widget.is_working)
     assert "The faces were removed." in widget.status.value
     widget.show_model(int(widget.choice.ks[0]))
     assert not viewer.layers
@@ -156,8 +156,8 @@ def test_removing_the_faces_ends_it(faces, widget, viewer, qtbot):
 def test_a_closed_widget_ends_its_search(viewer, faces, qtbot):
     widget = ChooseKWidget(viewer)
     begin(widget, qtbot, done=1)
-    widget.native.deleteLater()
-    qtbot.waitUntil(lambda: not widget.is_busy)
+    widget.deleteLater()
+    qtbot.waitUntil(lambda: not widget.is_working)
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     viewer.layers.clear()
 

@@ -133,7 +133,7 @@ def test_what_marks_too_much_is_told_and_marks_of_hidden_fields_do_not_count(
 
 def test_marks_with_four_axes_start_nothing(widget, viewer, faces, monkeypatch):
     told = []
-    monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.show_error", told.append)
+    monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
     widget.ignore.value = viewer.add_labels(np.zeros((2, 5, 12, 10), int), name="four")
     assert widget.fit() is None
     assert told[0].startswith("Ignore: four has 4 axes")
@@ -173,7 +173,7 @@ def test_removing_the_faces_while_they_are_fitted(widget, viewer, faces, qtbot):
 
 def test_wrong_input_is_told_and_nothing_starts(widget, faces, monkeypatch):
     told = []
-    monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.show_error", told.append)
+    monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
     widget.parameters["tol"].value = "tiny"
     widget.fit_button.native.click()
     assert not widget.is_fitting

@@ -215,7 +215,7 @@ class TestActions:
 
     def test_files_in_the_way_are_told_and_stay(self, widget, qtbot, tmp_path, monkeypatch):
         told = []
-        monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.show_error", told.append)
+        monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         (tmp_path / "weights.csv").write_text("mine")
         fit_by(widget, qtbot, "pca")

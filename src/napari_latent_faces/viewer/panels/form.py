@@ -326,6 +326,11 @@ class FacesChoice(ComboBox):
             if each is not None and (each is layer or str(each.unique_id) == owner):
                 self.value = each
 
+    def cancel(self) -> None:
+        """Do nothing: there is nothing that is read."""
+
+    abandon = cancel
+
     def reset_choices(self, *_: Any) -> None:
         """List the layers, those that are offered first, if there are others than before."""
         found = [

@@ -670,10 +670,9 @@ class Panel(QWidget):
         self.progress.visible = is_working
         for each in self._fields:
             each.enabled = not is_busy
-        if missing and not is_working:
-            self.status.value = missing
-        elif self._missing and self.status.value == self._missing:
-            self.status.value = ""
+        if missing != self._missing and not is_working:  # else the last words stay
+            if missing or self.status.value == self._missing:
+                self.status.value = missing
         self._missing = missing
 
     def _on_opening(self, name: str) -> None:
@@ -709,11 +708,15 @@ class Panel(QWidget):
         try:
             job = self._make_job()
         except (TypeError, ValueError) as error:
-            show_error(harmless_lines(str(error)))
-            self.status.value = str(error)
+            self.complain(str(error))
             return None
         self.run(job)
         return job
+
+    def complain(self, words: str) -> None:
+        """Say in napari and in the panel what is wrong."""
+        show_error(harmless_lines(words))
+        self.status.value = words
 
     def run(self, job: Job, words: str = "Preparing ...") -> None:
         """Run a job to its end, while `words` are shown until its first step."""
@@ -728,8 +731,8 @@ class Panel(QWidget):
 
     def cancel(self) -> None:
         """End the running job, or the reading of a model, and drop it."""
-        if hasattr(self, "model_choice"):
-            self.model_choice.cancel()
+        for choice in self._choices:
+            choice.cancel()
         if self.job is not None:
             self.job.cancel()
 
@@ -748,15 +751,15 @@ class Panel(QWidget):
 
     def _on_end(self, words: str) -> None:
         job, self.job = self.job, None
+        self._sync()
         if words:
             self.status.value = words
-        self._sync()
         self._show_result(job)
 
     def _abandon(self) -> None:
         """Stop working for a window that is gone."""
-        if hasattr(self, "model_choice"):
-            self.model_choice.abandon()
+        for choice in self._choices:
+            choice.abandon()
         if self.job is not None:
             self.job.abandon()
             self.job = None
