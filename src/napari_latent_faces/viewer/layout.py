@@ -143,10 +143,12 @@ class _Block:
 
 @dataclass(frozen=True)
 class Caption:
-    """Words below a picture, with their lower left corner in the viewer."""
+    """Words below a picture, with its lower left corner and its size in the viewer."""
 
     y: float
     x: float
+    height: float
+    width: float
     words: str
 
 
@@ -179,10 +181,11 @@ def captions(viewer: napari.components.ViewerModel) -> list[Caption]:
     for block in [] if grid_of(viewer).enabled else _blocks(viewer):
         for layer in (block.anchor, *block.results):
             if layer.visible and layer.ndim >= 2:
-                corner = np.zeros(layer.ndim)
-                corner[-2:] = picture_size(layer)[0] - 0.5, -0.5
-                y, x = layer.data_to_world(corner)[-2:]
-                found.append(Caption(float(y), float(x), _words(layer)))
+                low, high = _corners(layer).min(axis=0), _corners(layer).max(axis=0)
+                height, width = (high - low).tolist()
+                found.append(
+                    Caption(float(high[0]), float(low[1]), height, width, _words(layer))
+                )
     return found
 
 
@@ -284,15 +287,16 @@ def _move(block: _Block, right: float) -> None:
 
 def _box(block: _Block) -> NDArray[Any]:
     """Return lowest and highest y and x of a block in the viewer."""
-    corners = []
-    for layer in (block.anchor, *block.results):
-        height, width = picture_size(layer)
-        for y in (-0.5, height - 0.5):
-            for x in (-0.5, width - 0.5):
-                corner = np.zeros(layer.ndim)
-                corner[-2:] = y, x
-                corners.append(layer.data_to_world(corner)[-2:])
-    return np.array([np.min(corners, axis=0), np.max(corners, axis=0)])
+    corners = np.concatenate([_corners(layer) for layer in (block.anchor, *block.results)])
+    return np.array([corners.min(axis=0), corners.max(axis=0)])
+
+
+def _corners(layer: Any) -> NDArray[Any]:
+    """Return y and x of the four corners of a layer's pictures in the viewer."""
+    height, width = picture_size(layer)
+    corners = np.zeros((4, layer.ndim))
+    corners[:, -2:] = np.array([(0, 0), (0, width), (height, 0), (height, width)]) - 0.5
+    return np.array([layer.data_to_world(corner)[-2:] for corner in corners])
 
 
 def _overlap(box: NDArray[Any], other: NDArray[Any]) -> bool:

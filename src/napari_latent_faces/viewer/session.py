@@ -8,9 +8,10 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QTimer
 
+from napari_latent_faces.viewer.captions import Captions
 from napari_latent_faces.viewer.focus import Focus, Galleries, go_to
 from napari_latent_faces.viewer.layers import ROLE_KEY, face_caption, layer_pixels
-from napari_latent_faces.viewer.layout import arrange, captions
+from napari_latent_faces.viewer.layout import arrange
 from napari_latent_faces.viewer.window import (
     camera_of,
     grid_of,
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_latent_faces.viewer.layout import Caption
-
 __all__ = ["FaceLabels", "Session", "session_of", "session_of_opening_viewer"]
 
-_CAPTIONS = "captions"  # role and name of their layer
 _MARGIN = 0.13  # of the canvas: the face's name stands below the pictures, not on them
 
 
@@ -69,7 +67,7 @@ class Session:
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._catch_up)
         self._is_zoomed_by_hand = False
-        self._captions: tuple[Any, list[Caption]] | None = None  # layer and what it says
+        self._captions = Captions(viewer)
         self.focus = Focus(viewer)
         self.galleries = Galleries(viewer, self.focus)
         self.labels = FaceLabels(viewer)
@@ -78,7 +76,7 @@ class Session:
         layers.inserted.connect(self._on_inserted)
         layers.removed.connect(self._on_removed)
         layers.connect(self._on_layers)  # those of each layer, too
-        viewer.events.theme.connect(self._on_theme)
+        viewer.events.theme.connect(lambda: self.later(self._tidy))
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
         viewer.mouse_drag_callbacks.append(self._on_drag)
         grid_of(viewer).events.enabled.connect(self._on_grid)
@@ -154,7 +152,7 @@ class Session:
         viewer = self._viewer()
         if viewer is not None:
             arrange(viewer)
-            self._show_captions(viewer)
+            self._captions.refresh()
 
     def _reach(self, layer: Any) -> None:
         """Move the face slider to the last face of a stack that ends before it."""
@@ -187,61 +185,6 @@ class Session:
         apart = np.abs(np.array(camera_of(viewer).center[-2:]) - (low + high) / 2)
         if (apart <= 0.02 * (high - low)).all():  # the extent ends in the middle of pixels
             self._is_zoomed_by_hand = False
-
-    # -- captions --------------------------------------------------------------
-
-    def _on_theme(self) -> None:
-        if self._captions is not None:
-            self._captions = self._captions[0], []
-            self.later(self._tidy)
-
-    def _show_captions(self, viewer: Any) -> None:
-        """Write below each picture what it is, in a layer that the user may hide or remove."""
-        wanted = captions(viewer)
-        if not wanted:
-            if self._captions is not None and self._captions[0] in viewer.layers:
-                viewer.layers.remove(self._captions[0])
-            self._captions = None
-            return
-        if self._captions is None:
-            self._captions = _add_captions(viewer), []
-        layer, written = self._captions
-        if layer in viewer.layers and wanted != written:
-            _write(layer, wanted, viewer.theme)
-            self._captions = layer, wanted
-
-
-def _add_captions(viewer: napari.components.ViewerModel) -> Any:
-    """Add an empty layer of captions, and leave what was selected."""
-    from napari.layers import Points
-
-    layer = Points(
-        np.empty((0, 2)),
-        name=_CAPTIONS,
-        size=1e-3,
-        face_color="transparent",
-        border_color="transparent",
-        metadata={ROLE_KEY: _CAPTIONS},
-    )
-    active = viewer.layers.selection.active
-    viewer.add_layer(layer)
-    viewer.layers.selection.active = active
-    return layer
-
-
-def _write(layer: Any, wanted: list[Caption], theme: str) -> None:
-    from napari.utils.theme import get_theme
-
-    is_dark = sum(get_theme(theme).canvas.as_rgb_tuple()[:3]) < 3 * 128
-    layer.text = {"string": {"constant": ""}}  # that of other points does not fit these
-    layer.data = np.array([[caption.y, caption.x] for caption in wanted])
-    layer.selected_data = set()
-    layer.text = {
-        "string": [caption.words for caption in wanted],
-        "anchor": "lower_left",
-        "size": 9,
-        "color": "white" if is_dark else "black",
-    }
 
 
 # -- The name of the face under the slider, in the canvas and in the status bar --------
