@@ -84,7 +84,7 @@ def test_notifications_and_panel(empty_viewer, qtbot, monkeypatch):
     qtbot.addWidget(panel.native)
     panel.parameters["n_components"].value = 2
     panel.fit()
-    qtbot.waitUntil(lambda: not panel.is_fitting, timeout=60_000)
+    qtbot.waitUntil(lambda: not panel.is_working, timeout=60_000)
     assert "img" in panel.status.value
     assert [text for text in told if "img" in text]
     assert not any(map(is_rich, [*told, panel.status.value]))

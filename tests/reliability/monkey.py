@@ -208,7 +208,7 @@ class Monkey:
     def fit(self):
         """Press Fit, or stop the fit that is running."""
         for widget in self.viewer.window.dock_widgets.values():
-            if button := getattr(widget, "fit_button", None):
+            if button := getattr(widget, "start_button", None):
                 button.native.click()
 
     # -- whatever a panel shows --------------------------------------------------

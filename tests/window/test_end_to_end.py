@@ -44,8 +44,8 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
     assert widget.faces.value is faces
     widget.parameters["max_iter"].value = 60
 
-    qtbot.mouseClick(widget.fit_button.native, Qt.MouseButton.LeftButton)
-    session = widget._session
+    qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
+    session = widget.job
     ended = []
     session.ended.connect(ended.append)
     qtbot.waitUntil(lambda: "latent faces [orl]" in viewer.layers)

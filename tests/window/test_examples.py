@@ -16,6 +16,6 @@ def test_napari_from_a_script(viewer, qtbot, monkeypatch):
     monkeypatch.setattr(napari, "run", lambda: ran.append(True))
     names = runpy.run_path(str(EXAMPLE))
     assert ran
-    qtbot.waitUntil(lambda: not names["widget"].is_fitting)
+    qtbot.waitUntil(lambda: not names["widget"].is_working)
     assert names["session"].model.n_components == 12
     assert "latent faces [drawn]" in viewer.layers

@@ -23,7 +23,7 @@ def test_show_me_leads_to_the_other_panels(viewer, qtbot):
     assert session_of(viewer).focus.model is not None
 
     for name, button in first_run.next_buttons.items():
-        viewer.window.dock_widgets["Latent faces (Latent faces)"].native.parent().raise_()
+        viewer.window.dock_widgets["Latent faces (Latent faces)"].parent().raise_()
         press(qtbot, button)
         title = f"{name} (Latent faces)"  # the menu's: it will close what this has opened
         panel = viewer.window.dock_widgets[title]
@@ -40,11 +40,11 @@ def test_escape_cancels_the_fit_of_the_panel_that_has_the_keys(viewer, qtbot, fa
     widget.parameters["max_iter"].value = 10**6
     widget.parameters["tol"].value = "0"
     viewer.window._qt_window.activateWindow()
-    qtbot.mouseClick(widget.fit_button.native, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: widget.progress.value > 0)
-    widget.fit_button.native.setFocus()
+    widget.start_button.native.setFocus()
     qtbot.waitUntil(lambda: QApplication.focusWidget() is not None)
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Escape)
-    qtbot.waitUntil(lambda: not widget.is_fitting)
+    qtbot.waitUntil(lambda: not widget.is_working)
     assert widget.status.value == "Cancelled; nothing was kept."
     assert len(layers_in(viewer)) == 1

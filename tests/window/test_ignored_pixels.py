@@ -29,8 +29,8 @@ def test_a_bar_is_drawn_and_left_out_of_the_fit(viewer, qtbot):
     widget.parameters["n_components"].value = 5
     widget.parameters["max_iter"].value = 30
     widget.parameters["tol"].value = "0"
-    qtbot.mouseClick(widget.fit_button.native, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not widget.is_fitting, timeout=60_000)
+    qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.is_working, timeout=60_000)
 
     mask = np.zeros((h, w), bool)
     mask[top:bottom] = True

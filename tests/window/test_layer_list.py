@@ -64,7 +64,7 @@ def test_list_is_right_when_faces_are_removed_during_their_fit(viewer, qtbot, st
     )
     with qtbot.captureExceptions() as exceptions:
         viewer.layers.remove(faces)
-        qtbot.waitUntil(lambda: not panel.is_fitting, timeout=60_000)
+        qtbot.waitUntil(lambda: not panel.is_working, timeout=60_000)
         settle()
     assert exceptions == []
     assert list(viewer.layers) == []

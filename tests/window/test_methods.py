@@ -35,8 +35,8 @@ def choose(qtbot, box, words):
 
 
 def fit_with_the_mouse(qtbot, widget):
-    qtbot.mouseClick(widget.fit_button.native, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not widget.is_fitting)
+    qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.is_working)
 
 
 def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):
@@ -75,7 +75,7 @@ def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):
     mean = np.linalg.norm(face - model.blend(np.zeros(20)))
     assert np.linalg.norm(face - model.reconstruct(133)) < 0.8 * mean
 
-    qtbot.mouseClick(widget.actions.copy_button.native, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.result_actions.copy_button.native, Qt.MouseButton.LeftButton)
     assert f"read_faces({str(data / 'orl')!r})" in QApplication.clipboard().text()
 
     compare = open_widget(qtbot, viewer.window, "Compare models")

@@ -14,8 +14,8 @@ from tests.shown import layers_in
 @pytest.fixture
 def widget(viewer, qtbot):
     widget = FitWidget(viewer)
-    qtbot.addWidget(widget.native)
-    widget.native.show()
+    qtbot.addWidget(widget)
+    widget.show()
     return widget
 
 
@@ -25,7 +25,7 @@ def test_show_me_opens_the_sample_fits_it_and_makes_way(widget, viewer, qtbot):
     widget.first_run.sample_button.native.click()
     assert widget.progress.visible
     assert not widget.first_run.sample_button.visible
-    qtbot.waitUntil(lambda: len(layers_in(viewer)) == 3 and not widget.is_fitting)
+    qtbot.waitUntil(lambda: len(layers_in(viewer)) == 3 and not widget.is_working)
     faces = viewer.layers["drawn faces"]
     np.testing.assert_array_equal(faces.data, sample_faces().images)
     assert viewer.layers[-1].metadata[MODEL_KEY].n_components == 20
@@ -36,6 +36,6 @@ def test_show_me_opens_the_sample_fits_it_and_makes_way(widget, viewer, qtbot):
 def test_those_who_have_faces_do_not_see_it(viewer, qtbot):
     viewer.add_image(np.ones((5, 8, 8)))
     widget = FitWidget(viewer)
-    qtbot.addWidget(widget.native)
-    widget.native.show()
+    qtbot.addWidget(widget)
+    widget.show()
     assert not widget.first_run.sample_button.visible

@@ -15,7 +15,7 @@ from tests.shown import layers_in
 @pytest.fixture
 def widget(viewer, qtbot):
     widget = FitWidget(viewer)
-    qtbot.addWidget(widget.native)
+    qtbot.addWidget(widget)
     widget.parameters["n_components"].value = 3
     widget.parameters["tol"].value = "0"
     return widget
@@ -27,17 +27,17 @@ def faces(viewer, stack):
 
 
 def wait_for_the_end(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget.is_fitting)
+    qtbot.waitUntil(lambda: not widget.is_working)
 
 
 def begin_a_long_fit(widget, qtbot):
     widget.parameters["max_iter"].value = 10**6
-    widget.fit_button.native.click()
+    widget.start_button.native.click()
     qtbot.waitUntil(lambda: widget.progress.value > 0)
 
 
 def test_without_faces_it_says_where_to_get_some(widget):
-    assert not widget.fit_button.enabled
+    assert not widget.start_button.enabled
     assert "Open folder of faces" in widget.status.value
     assert "Open Sample" in widget.status.value
 
@@ -50,14 +50,14 @@ def test_only_stacks_of_pictures_are_offered(widget, viewer, faces, stack):
     viewer.add_image(np.zeros((5, 8, 8)), name="result", metadata={ROLE_KEY: "residual"})
     other = viewer.add_image(np.zeros((5, 8, 8)), name="another plugin's")
     assert widget.faces.choices == (faces, colour, other)
-    assert widget.fit_button.enabled
+    assert widget.start_button.enabled
     assert not widget.status.value
 
 
 def test_a_click_fits_and_adds_the_layers(widget, viewer, faces, qtbot):
     widget.parameters["max_iter"].value = 30
-    widget.fit_button.native.click()
-    assert widget.is_fitting
+    widget.start_button.native.click()
+    assert widget.is_working
     wait_for_the_end(widget, qtbot)
     assert [layer.name for layer in layers_in(viewer)] == [
         "orl",
@@ -67,14 +67,14 @@ def test_a_click_fits_and_adds_the_layers(widget, viewer, faces, qtbot):
     model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
     assert model.params == NMFParams(n_components=3, max_iter=30, tol=0)
     assert f"{model.error:.4f}" in widget.status.value
-    assert widget.fit_button.text.replace("&", "") == "Fit"
-    assert widget.fit_button.enabled
+    assert widget.start_button.text.replace("&", "") == "Fit"
+    assert widget.start_button.enabled
 
 
 def test_options_become_layers(widget, viewer, faces, qtbot):
     widget.parameters["max_iter"].value = 5
     widget.residual.value = widget.slider.value = True
-    widget.fit_button.native.click()
+    widget.start_button.native.click()
     wait_for_the_end(widget, qtbot)
     roles = [layer.metadata.get(ROLE_KEY) for layer in layers_in(viewer)]
     assert sorted(filter(None, roles)) == ["components", "reconstruction", "residual"]
@@ -100,7 +100,7 @@ def test_the_marked_pixels_are_left_out_of_a_fit(widget, viewer, faces, stack, q
     widget.parameters["max_iter"].value = 30
     bar = np.array([[1.5, -0.5], [1.5, 9.5], [5.5, 9.5], [5.5, -0.5]])
     widget.ignore.value = viewer.add_shapes([bar], shape_type="polygon")
-    widget.fit_button.native.click()
+    widget.start_button.native.click()
     assert not widget.ignore.enabled
     wait_for_the_end(widget, qtbot)
     assert widget.ignore.enabled
@@ -119,12 +119,12 @@ def test_what_marks_too_much_is_told_and_marks_of_hidden_fields_do_not_count(
     told = []
     monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
     widget.ignore.value = viewer.add_labels(np.ones((12, 10), int), name="all")
-    widget.fit_button.native.click()
+    widget.start_button.native.click()
     wait_for_the_end(widget, qtbot)
     assert told == ["Ignore: all marks every pixel: leave some of them to be fitted."]
     assert told[0] in widget.status.value
     widget.method.value = "pca"
-    widget.fit_button.native.click()
+    widget.start_button.native.click()
     wait_for_the_end(widget, qtbot)
     assert widget.status.value.startswith("Done")
     widget.method.value = "nmf"
@@ -140,16 +140,16 @@ def test_marks_with_four_axes_start_nothing(widget, viewer, faces, monkeypatch):
 
 
 def test_while_it_fits_one_can_stop_or_cancel(widget, faces, qtbot):
-    widget.native.show()
+    widget.show()
     begin_a_long_fit(widget, qtbot)
-    assert widget.fit_button.text.replace("&", "") == "Stop and keep"
+    assert widget.start_button.text.replace("&", "") == "Stop and keep"
     assert widget.cancel_button.visible
     assert widget.progress.visible
     assert not widget.parameters["n_components"].enabled
     assert widget.fit() is None  # a second fit does not start
     assert "error" in widget.status.value
     widget.cancel_button.native.click()
-    assert not widget.is_fitting
+    assert not widget.is_working
     assert not widget.cancel_button.visible
     assert widget.parameters["n_components"].enabled
     assert widget.status.value == "Cancelled; nothing was kept."
@@ -157,7 +157,7 @@ def test_while_it_fits_one_can_stop_or_cancel(widget, faces, qtbot):
 
 def test_stop_and_keep(widget, viewer, faces, qtbot):
     begin_a_long_fit(widget, qtbot)
-    widget.fit_button.native.click()
+    widget.start_button.native.click()
     wait_for_the_end(widget, qtbot)
     assert widget.status.value.startswith("Stopped and kept")
     assert len(layers_in(viewer)) == 3
@@ -166,8 +166,8 @@ def test_stop_and_keep(widget, viewer, faces, qtbot):
 def test_removing_the_faces_while_they_are_fitted(widget, viewer, faces, qtbot):
     begin_a_long_fit(widget, qtbot)
     viewer.layers.remove(faces)
-    qtbot.waitUntil(lambda: not widget.is_fitting)
-    assert not widget.fit_button.enabled
+    qtbot.waitUntil(lambda: not widget.is_working)
+    assert not widget.start_button.enabled
     assert not viewer.layers
 
 
@@ -175,8 +175,8 @@ def test_wrong_input_is_told_and_nothing_starts(widget, faces, monkeypatch):
     told = []
     monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
     widget.parameters["tol"].value = "tiny"
-    widget.fit_button.native.click()
-    assert not widget.is_fitting
+    widget.start_button.native.click()
+    assert not widget.is_working
     assert told == ["tol must be a number (0.0 or more), got 'tiny'."]
 
 
@@ -184,7 +184,7 @@ def test_too_many_components_are_told(widget, faces, qtbot, monkeypatch):
     told = []
     monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
     widget.parameters["n_components"].value = 31
-    widget.fit_button.native.click()
+    widget.start_button.native.click()
     wait_for_the_end(widget, qtbot)
     assert told == ["n_components must be from 1 to 30 (the number of faces), got 31."]
     assert told[0] in widget.status.value
@@ -198,8 +198,8 @@ def test_a_closed_widget_ends_its_fit_and_follows_the_layers_no_more(
     widget.parameters["n_components"].value = 3
     widget.parameters["tol"].value = "0"
     begin_a_long_fit(widget, qtbot)
-    widget.native.deleteLater()
-    qtbot.waitUntil(lambda: not widget.is_fitting)
+    widget.deleteLater()
+    qtbot.waitUntil(lambda: not widget.is_working)
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     viewer.add_image(np.zeros((5, 8, 8)))
     viewer.layers.clear()

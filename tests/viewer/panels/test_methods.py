@@ -27,9 +27,9 @@ from tests.shown import layers_in
 def widget(viewer, stack, qtbot):
     viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
     widget = FitWidget(viewer)
-    qtbot.addWidget(widget.native)
+    qtbot.addWidget(widget)
     widget.parameters["n_components"].value = 3
-    widget.native.show()
+    widget.show()
     widget.advanced.expand(animate=False)
     return widget
 
@@ -38,8 +38,8 @@ def fit_by(widget, qtbot, method, **typed):
     widget.method.value = method
     for name, value in typed.items():
         widget.parameters[name].value = value
-    widget.fit_button.native.click()
-    qtbot.waitUntil(lambda: not widget.is_fitting)
+    widget.start_button.native.click()
+    qtbot.waitUntil(lambda: not widget.is_working)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -77,7 +77,7 @@ def test_every_default_shown_is_the_default_used(viewer, qtbot, method):
     from napari_latent_faces.viewer.panels.form import read_fields
 
     widget = FitWidget(viewer)
-    qtbot.addWidget(widget.native)
+    qtbot.addWidget(widget)
     widget.method.value = method
     assert read_fields(METHODS[method], widget.parameters) == METHODS[method]()
 
@@ -128,7 +128,7 @@ def test_a_cancelled_fit_hides_the_earlier_one_again(widget, viewer, qtbot):
     picture = hidden.data.copy()
     widget.method.value = "nmf"
     widget.parameters["max_iter"].value = 10**6
-    widget.fit_button.native.click()
+    widget.start_button.native.click()
     qtbot.waitUntil(lambda: hidden.visible)
     widget.cancel_button.native.click()
     assert not hidden.visible
@@ -137,12 +137,12 @@ def test_a_cancelled_fit_hides_the_earlier_one_again(widget, viewer, qtbot):
 
 class TestActions:
     def test_there_is_nothing_to_do_without_a_result(self, widget):
-        assert not widget.actions.copy_button.enabled
-        assert not widget.actions.export_button.enabled
+        assert not widget.result_actions.copy_button.enabled
+        assert not widget.result_actions.export_button.enabled
 
     def test_copy_puts_the_script_on_the_clipboard(self, widget, viewer, qtbot):
         fit_by(widget, qtbot, "pca")
-        widget.actions.copy_button.native.click()
+        widget.result_actions.copy_button.native.click()
         model = viewer.layers["reconstruction [orl, PCA]"].metadata[MODEL_KEY]
         assert QApplication.clipboard().text() == as_python(model)
         assert widget.status.value.startswith("Copied")
@@ -150,7 +150,7 @@ class TestActions:
     def test_a_model_from_a_file_can_be_copied_too(self, widget, viewer, model):
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))
-        widget.actions.copy_button.native.click()
+        widget.result_actions.copy_button.native.click()
         assert QApplication.clipboard().text() == as_python(model)
 
     def test_export_writes_what_the_command_line_writes(
@@ -158,15 +158,15 @@ class TestActions:
     ):
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         fit_by(widget, qtbot, "pca")
-        widget.actions.export_button.native.click()
-        assert widget.actions.export_button.text == "Cancel export"
-        qtbot.waitUntil(lambda: not widget.actions.is_exporting)
+        widget.result_actions.export_button.native.click()
+        assert widget.result_actions.export_button.text == "Cancel export"
+        qtbot.waitUntil(lambda: not widget.result_actions.is_exporting)
         assert {path.name for path in tmp_path.iterdir()} == {
             "model.npz", "components", "components.png", "mean.png", "weights.csv", CONTENTS
         }  # fmt: skip
         assert LatentFaces.load(tmp_path / "model.npz").params == PCAParams(n_components=3)
         assert widget.status.value == f"Written to {tmp_path}."
-        assert widget.actions.export_button.enabled
+        assert widget.result_actions.export_button.enabled
 
     @pytest.mark.parametrize("by_key", [False, True])
     def test_an_export_tells_how_far_it_is_and_can_be_cancelled(
@@ -176,7 +176,7 @@ class TestActions:
         monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.iter_export", held)
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         fit_by(widget, qtbot, "pca")
-        button = widget.actions.export_button
+        button = widget.result_actions.export_button
         button.native.click()
         qtbot.waitUntil(lambda: widget.status.value == "Writing: 25% ...")
         widget.cancel() if by_key else button.native.click()
@@ -201,8 +201,8 @@ class TestActions:
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
         monkeypatch.setattr(QMessageBox, "question", question)
         fit_by(widget, qtbot, "pca")
-        widget.actions.export_button.native.click()
-        qtbot.waitUntil(lambda: not widget.actions.is_exporting)
+        widget.result_actions.export_button.native.click()
+        qtbot.waitUntil(lambda: not widget.result_actions.is_exporting)
         assert "earlier export" in asked[0]
         changed = (folder / "model.npz").read_bytes() != before
         assert changed == (answer == "Yes")
@@ -210,16 +210,16 @@ class TestActions:
     def test_no_folder_is_no_export(self, widget, qtbot, monkeypatch):
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
         fit_by(widget, qtbot, "pca")
-        widget.actions.export_button.native.click()
-        assert not widget.actions.is_exporting
+        widget.result_actions.export_button.native.click()
+        assert not widget.result_actions.is_exporting
 
     def test_files_in_the_way_are_told_and_stay(self, widget, qtbot, tmp_path, monkeypatch):
         told = []
-        monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
+        monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.show_error", told.append)
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         (tmp_path / "weights.csv").write_text("mine")
         fit_by(widget, qtbot, "pca")
-        widget.actions.export_button.native.click()
+        widget.result_actions.export_button.native.click()
         assert "holds other files" in told[0]
         assert (tmp_path / "weights.csv").read_text() == "mine"
 
@@ -231,8 +231,8 @@ class TestActions:
         monkeypatch.setattr("napari_latent_faces.export._written", full)
         monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
         fit_by(widget, qtbot, "pca")
-        widget.actions.export(tmp_path)
-        qtbot.waitUntil(lambda: not widget.actions.is_exporting)
+        widget.result_actions.export(tmp_path)
+        qtbot.waitUntil(lambda: not widget.result_actions.is_exporting)
         assert "No space left" in told[0]
         assert widget.status.value.startswith("The export failed")
 
@@ -240,8 +240,8 @@ class TestActions:
         widget = FitWidget(viewer)
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))
-        widget.actions.export(tmp_path)
-        widget.native.deleteLater()
+        widget.result_actions.export(tmp_path)
+        widget.deleteLater()
         qtbot.waitUntil(lambda: not WorkerBase._worker_set)
         viewer.layers.clear()
         assert (tmp_path / "model.npz").exists()

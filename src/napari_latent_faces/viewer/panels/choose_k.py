@@ -67,9 +67,8 @@ class ChooseKWidget(Panel):
         )
         self.plot = CurvesPlot()
         self.readout, self.words = Label(value=""), Label(value="")
-        for label in (self.readout, self.words):
-            wrap(label.native)
-        self.words.native.setMinimumHeight(0)
+        wrap(self.readout.native, lines=2)
+        wrap(self.words.native)
         self.add_form([faces, self.ks, *self.effort.values(), self.random_state])
         self.add(self.update_earlier)
         self.add_controls()

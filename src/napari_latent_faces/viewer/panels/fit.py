@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, Label, ProgressBar, PushButton
+from magicgui.widgets import CheckBox, ComboBox, Container, Label, PushButton
 from magicgui.widgets.bases import Widget
 from napari.layers import Layer
 from napari.utils.notifications import show_error
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QSizePolicy
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 from superqt import QCollapsible
 
 from napari_latent_faces.export import as_python, check_export, iter_export
@@ -27,17 +26,9 @@ from napari_latent_faces.viewer.panels.form import (
     make_method_fields,
     read_fields,
     show_rows,
+    wrap,
 )
-from napari_latent_faces.viewer.panels.panel import (
-    NO_FACES,
-    RemovalWatch,
-    face_stacks,
-    fill_section,
-    mark_layers,
-    on_key,
-    settle,
-    show_progress,
-)
+from napari_latent_faces.viewer.panels.panel import Panel, fill_section, mark_layers
 from napari_latent_faces.viewer.reader import default_method
 from napari_latent_faces.viewer.results import ShowOptions
 from napari_latent_faces.viewer.session import session_of
@@ -48,7 +39,6 @@ if TYPE_CHECKING:
 
     import napari
     from magicgui.widgets.bases import ValueWidget
-    from napari.layers import Image
 
     from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.stack import FaceStack
@@ -240,16 +230,8 @@ class FirstRun(Container[Widget]):
 
 # -- The dock widget that fits latent faces to a stack ---------------------------------
 
-_NO_FACES = f"{NO_FACES} New here? Press Show me."
 
-
-def _wrap(label: Label) -> None:
-    """Let a text take the width that there is, in as many lines as it needs."""
-    label.native.setWordWrap(True)
-    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-
-
-class FitWidget(Container[Widget]):
+class FitWidget(Panel):
     """Fits NMF, or another method, to faces and shows components and reconstructions.
 
     Parameters
@@ -258,32 +240,37 @@ class FitWidget(Container[Widget]):
         The viewer whose layers are offered and that the results are added to.
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__(labels=False)
-        self.viewer = napari_viewer
-        self._session: FitSession | None = None
-        self._make_inputs()
-        self._make_controls()
-        self._lay_out()
-        session_of(napari_viewer)  # the names of faces are shown from now on
-        layers = napari_viewer.layers
-        layers.events.inserted.connect(self._sync)
-        layers.events.removed.connect(self._sync)
-        self.method.changed.connect(self._show_method)
-        self._watch = RemovalWatch(self.native, self.cancel)
-        self.native.destroyed.connect(self._abandon)
-        self._show_method()
-        self._sync()
+    page = "latent-faces"
+    start_words = (
+        "F&it",
+        "Find the components that these faces are made of (Alt+I; Esc cancels).",
+    )
+    stop_words = "Stop and &keep", "End the fit now and keep what was reached."
+    cancel_tip = "End the fit and drop it (Esc)."
 
-    # -- layout ----------------------------------------------------------------
+    def _lay_out(self) -> None:
+        faces = self.choose_faces(
+            "The stack to factorize: an image layer with the axes face, y, x."
+        )
+        self._make_inputs()
+        self._basic, self._rest = self._sorted_inputs()
+        self._form = self.add_form([faces, self.method, self.summary, *self._basic])
+        hidden = [*self._rest, self.ignore, self.slider, self.residual, self.update_earlier]
+        self._advanced_form = form_of(hidden)
+        self._fields += hidden
+        self.advanced = QCollapsible("Advanced")
+        fill_section(self.advanced, self._advanced_form)
+        self.add(self.advanced)
+        self.add_controls()
+        self.first_run = FirstRun(self.viewer)
+        self.first_run.opened.connect(self._fit_sample)
+        self.add(self.first_run)
+        self.result_actions = ResultActions(self.viewer, self._tell)
+        self.add(self.result_actions)
+        self.method.changed.connect(self._show_method)
+        self._show_method()
 
     def _make_inputs(self) -> None:
-        self.faces = ComboBox(
-            name="faces",
-            label="Faces",
-            choices=self._stacks,
-            tooltip="The stack to factorize: an image layer with the axes face, y, x.",
-        )
         self.method = ComboBox(
             name="method",
             value=default_method(),
@@ -293,7 +280,7 @@ class FitWidget(Container[Widget]):
             "that add up; the others are there for comparison.",
         )
         self.summary = Label(value="")
-        _wrap(self.summary)
+        wrap(self.summary.native)
         self._inputs = make_method_fields(METHODS)
         self.ignore = ComboBox(
             name="ignore",
@@ -317,40 +304,6 @@ class FitWidget(Container[Widget]):
             tooltip="Put the results into the layers of the last fit of the same faces by the "
             "same method, and hide those of other methods. Off: add new layers each time.",
         )
-
-    def _make_controls(self) -> None:
-        self.fit_button = PushButton(text="F&it")
-        self.cancel_button = PushButton(
-            text="Cancel", tooltip="End the fit and drop it (Esc).", visible=False
-        )
-        self.first_run = FirstRun(self.viewer)
-        self.first_run.opened.connect(self._fit_sample)
-        self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
-        self.status = Label(value="")
-        _wrap(self.status)
-        self.status.native.setAlignment(Qt.AlignmentFlag.AlignTop)
-        two_lines = 2 * self.status.native.fontMetrics().lineSpacing()
-        self.status.native.setMinimumHeight(two_lines + 4)  # so that nothing below jumps
-        self.fit_button.changed.connect(self._fit_or_stop)
-        self.cancel_button.changed.connect(self.cancel)
-
-    def _lay_out(self) -> None:
-        self._basic, self._rest = self._sorted_inputs()
-        self._form = form_of([self.faces, self.method, self.summary, *self._basic])
-        self.checks = [self.slider, self.residual, self.update_earlier]
-        self._advanced_form = form_of([*self._rest, self.ignore, *self.checks])
-        self.advanced = QCollapsible("Advanced")
-        fill_section(self.advanced, self._advanced_form)
-        buttons = Container(
-            widgets=[self.fit_button, self.cancel_button], layout="horizontal", labels=False
-        )
-        buttons.margins = (0, 0, 0, 0)
-        self.actions = ResultActions(self.viewer, self._tell)
-        self.extend([buttons, self.progress, self.status, self.first_run, self.actions])
-        on_key(self.native, "Esc", self.cancel)
-        self.native.layout().insertWidget(0, self._form)
-        self.native.layout().insertWidget(1, self.advanced)
-        settle(self.native)
 
     def _sorted_inputs(self) -> tuple[list[ValueWidget[Any]], list[ValueWidget[Any]]]:
         """Return the inputs of all methods, each once: the basic ones, and the advanced."""
@@ -379,56 +332,20 @@ class FitWidget(Container[Widget]):
         show_rows(self._advanced_form, [*self._rest, self.ignore], shown)
         self.summary.value = method.summary
 
-    @property
-    def is_fitting(self) -> bool:
-        """Whether a fit is running."""
-        return self._session is not None
-
-    def _stacks(self, _widget: Any = None) -> list[Image]:
-        return face_stacks(self.viewer)
-
     def _marks(self, _widget: Any = None) -> list[tuple[str, Any]]:
         layers = mark_layers(self.viewer)
         return [("nothing", None), *((layer.name, layer) for layer in layers)]
 
-    def _sync(self) -> None:
-        """Bring buttons and texts in line with the layers and the running fit."""
-        self.faces.reset_choices()
+    def _what_is_missing(self) -> str:
+        missing = super()._what_is_missing()
+        return f"{missing} New here? Press Show me." if missing else ""
+
+    def _sync(self, event: Any = None) -> None:
         self.ignore.reset_choices()
-        session, ready = self._session, bool(self._stacks())
-        fitting = session is not None
-        self.fit_button.text = "Stop and &keep" if fitting else "F&it"
-        self.fit_button.tooltip = (
-            "End the fit now and keep what was reached."
-            if fitting
-            else "Find the components that these faces are made of (Alt+I; Esc cancels)."
-        )
-        self.fit_button.enabled = session.has_stepped if session is not None else ready
-        self.cancel_button.visible = self.progress.visible = fitting
-        self.first_run.offer(sample=not (ready or fitting))
-        for each in (
-            self.faces,
-            self.method,
-            *self._basic,
-            *self._rest,
-            self.ignore,
-            *self.checks,
-        ):
-            each.enabled = not fitting
-        if not (ready or fitting):
-            self.status.value = _NO_FACES
-        elif self.status.value == _NO_FACES:
-            self.status.value = ""
+        super()._sync(event)
+        self.first_run.offer(sample=self.faces.value is None and not self.is_working)
 
     # -- the fit ---------------------------------------------------------------
-
-    def _fit_or_stop(self) -> None:
-        if self._session is None:
-            self.fit()
-        else:
-            self._session.stop()
-            self.fit_button.enabled = False
-            self.status.value = "Stopping after this iteration ..."
 
     def fit(self) -> FitSession | None:
         """Start a fit of the chosen faces; what is wrong with them is shown in napari.
@@ -438,32 +355,28 @@ class FitWidget(Container[Widget]):
         FitSession or None
             The running fit, or None if it could not be started.
         """
-        if self._session is not None or self.faces.value is None:
-            return None
-        options = ShowOptions(self.slider.value, self.residual.value, self.update_earlier.value)
-        try:
-            params = read_fields(METHODS[self.method.value], self.parameters)
-            ignore = self.ignore.value if params.takes_mask else None  # else it is hidden
-            session = FitSession(self.viewer, self.faces.value, params, options, ignore)
-        except (TypeError, ValueError) as error:
-            show_error(harmless_lines(str(error)))
-            return None
-        session.stepped.connect(self._show_step)
-        session.ended.connect(self._show_end)
-        self._session = session
-        self.progress.max = 0  # busy, until the first step
-        self.status.value = "Preparing ..."
-        self._sync()
-        session.start()
+        session: FitSession | None = self.start()
         return session
 
-    def cancel(self) -> None:
-        """End the running fit and drop it."""
-        if self._session is not None:
-            self._session.cancel()
-        self.actions.cancel()
+    def _make_job(self) -> FitSession:
+        options = ShowOptions(self.slider.value, self.residual.value, self.update_earlier.value)
+        params = read_fields(METHODS[self.method.value], self.parameters)
+        ignore = self.ignore.value if params.takes_mask else None  # else it is hidden
+        return FitSession(self.viewer, self.faces.value, params, options, ignore)
 
-    # -- the first run ---------------------------------------------------------
+    def _show_step(self, step: FitStep) -> None:
+        assert isinstance(self.job, FitSession)
+        self.show_progress(step.iteration, step.max_iter)
+        self.status.value = self.job.words(step)
+
+    def _show_result(self, job: FitSession) -> None:
+        if job.model is not None:
+            self.first_run.point_on()
+
+    def cancel(self) -> None:
+        """End the running fit, or the export of files, and drop it."""
+        super().cancel()
+        self.result_actions.cancel()
 
     def _fit_sample(self, stack: FaceStack) -> None:
         """Fit the sample, as a click on Fit would."""
@@ -471,29 +384,5 @@ class FitWidget(Container[Widget]):
         self.faces.value = layer
         self.fit()
 
-    def _show_step(self, step: FitStep) -> None:
-        if self._session is None:
-            return
-        is_first = self.progress.max != step.max_iter
-        show_progress(self.progress.native, step.iteration, step.max_iter)
-        if is_first:  # there is something to stop and keep
-            self._sync()
-        self.status.value = self._session.words(step)
-
     def _tell(self, text: str) -> None:
         self.status.value = text
-
-    def _show_end(self, text: str) -> None:
-        session, self._session = self._session, None
-        self.status.value = text
-        if session is not None and session.model is not None:
-            self.first_run.point_on()
-        self._sync()
-
-    def _abandon(self) -> None:
-        """Stop working for a window that is gone."""
-        if self._session is not None:
-            self._session.abandon()
-            self._session = None
-        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
-            event.disconnect(self._sync)

@@ -205,12 +205,12 @@ def native(part: Widget | QWidget) -> QWidget:
     return found
 
 
-def wrap(label: QLabel) -> None:
-    """Let a text take the width that there is, in as many lines as it needs, two at least."""
+def wrap(label: QLabel, lines: int = 0) -> None:
+    """Let a text take the width that there is, and the lines that it needs, at least some."""
     label.setWordWrap(True)
     label.setAlignment(Qt.AlignmentFlag.AlignTop)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    label.setMinimumHeight(2 * label.fontMetrics().lineSpacing() + 4)  # so that nothing jumps
+    label.setMinimumHeight(lines * (label.fontMetrics().lineSpacing() + 2))
 
 
 # -- Boxes of names that may be longer than the panel is wide --------------------------

@@ -539,7 +539,7 @@ class Panel(QWidget):
         self.help_button = PushButton(text="?", tooltip="What is this? (F1)")
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
         self.status = Label(value="")
-        wrap(self.status.native)
+        wrap(self.status.native, lines=2)  # so that nothing below jumps
         content = QWidget()
         self._column = QVBoxLayout(content)
         self._area = QScrollArea()
@@ -565,7 +565,7 @@ class Panel(QWidget):
 
     def add_form(self, fields: Sequence[Widget]) -> QWidget:
         """Put fields below the others, which cannot be changed during the work."""
-        self._fields += fields
+        self._fields += [each for each in fields if not isinstance(each, Label)]
         form = form_of(fields)
         self.add(form)
         return form
@@ -670,9 +670,9 @@ class Panel(QWidget):
         self.progress.visible = is_working
         for each in self._fields:
             each.enabled = not is_busy
-        if missing != self._missing and not is_working:  # else the last words stay
-            if missing or self.status.value == self._missing:
-                self.status.value = missing
+        is_news = missing != self._missing and not is_working  # else the last words stay
+        if is_news and (missing or self.status.value == self._missing):
+            self.status.value = missing
         self._missing = missing
 
     def _on_opening(self, name: str) -> None:
