@@ -165,6 +165,13 @@ def _lsnmf(images: np.ndarray, k: int, _: int, __: float) -> Outcome:
     return Outcome(np.asarray(found.basis()), np.asarray(found.coef()))
 
 
+def _torch_hals(images: np.ndarray, k: int, state: int, _: float) -> Outcome:
+    from nmf import run_nmf
+
+    W, H, _ = run_nmf(_scaled(images, np.float32), k, algo="hals", random_state=state)
+    return Outcome(np.asarray(W), np.asarray(H))
+
+
 CONTESTANTS = {  # with the module that each needs
     YARDSTICK: (_coordinate_descent(np.float64), "sklearn"),
     OURS[0]: (_multilevel, "napari_latent_faces.solvers._sweeps"),
@@ -172,6 +179,7 @@ CONTESTANTS = {  # with the module that each needs
     "scikit-learn cd, float32": (_coordinate_descent(np.float32), "sklearn"),
     "scikit-learn MiniBatchNMF, float32": (_mini_batch, "sklearn"),
     "nimfa LSNMF, float64": (_lsnmf, "nimfa"),
+    "nmf-torch HALS, float32": (_torch_hals, "nmf"),  # `pip install nmf-torch`, with torch
 }
 
 
