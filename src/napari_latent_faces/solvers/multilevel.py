@@ -453,15 +453,10 @@ class _Fit:
         for tol in [*tols[1:], 0]:
             level = levels.pop(0)  # its small pictures are gone when the next one is fitted
             finer = levels[0] if levels else None
-            is_whole = level.backend.n == self.backend.n
             if not is_stopped:
                 is_stopped = yield from self._descend(descent, level, is_last=finer is None)
-            elif is_whole:  # a fit stopped on a sample: the other faces need weights, too
-                for _ in descent.iterate():
-                    pass
-                self._report(descent, level)
-            if is_stopped and is_whole:
-                break
+            elif level.backend.n == self.backend.n:
+                yield from self._sharpen(descent, level)
             if finer is not None:
                 descent = self._refine(descent, level, finer, tol)
 
@@ -578,6 +573,16 @@ class _Fit:
             if is_done:
                 break
         return False
+
+    def _sharpen(self, descent: Descent, level: Level) -> Generator[Factors, Any, None]:
+        """Bring what was reached when a stop was asked for to a finer level, and to all faces.
+
+        It does not count as an iteration: a stop after as many gives the same again.
+        """
+        for _ in descent.iterate():
+            assert self.factors is not None
+            yield self.factors
+        self._report(descent, level)
 
     def _report(self, descent: Descent, level: Level, *, converged: bool = False) -> Factors:
         """Keep and return where the fit stands."""
