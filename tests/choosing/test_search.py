@@ -91,6 +91,26 @@ def test_a_search_for_k_never_needs_more_fits_than_it_said():
     assert 4 * len(choice) <= totals[-1]
 
 
+def test_a_first_look_comes_before_the_search_and_changes_nothing_of_it():
+    faces = made_faces(4, 0, n=60, size=(96, 80))
+    effort = {"ks": [2, 4, 8], "n_starts": 2, "n_folds": 2, "max_iter": 30, "random_state": 0}
+    steps, choice = drained(iter_choose_k(faces, preview=True, **effort))
+    first = [step for step in steps if step.is_preview]
+    assert steps[: len(first) + 1][1:] == first  # after the faces are read
+    assert first[-1].choice.ks.tolist() == [2, 4, 8][: len(first[-1].choice)]
+    assert first[-1].choice.models[2].shape == (60, 48, 40)
+    assert len({step.total for step in steps}) == 1
+    done = [step.done for step in steps]
+    assert sorted(done) == done
+    assert steps[-1].seconds_left is not None
+    assert not any(step.choice for step in steps[len(first) + 1 :][:1])
+    np.testing.assert_array_equal(choice.errors, choose_k(faces, **effort).errors)
+    small, _ = drained(iter_choose_k(faces[:, ::2, ::2], preview=True, **effort))
+    assert not any(step.is_preview for step in small)
+    _, nothing = drained(iter_choose_k(faces, preview=True, **effort), stop_at=1)
+    assert not nothing
+
+
 def test_a_stop_keeps_what_is_measured():
     pictures = blobs()[0]
     _, choice = drained(iter_choose_k(pictures, range(1, 16), n_starts=2, n_folds=2), stop_at=8)

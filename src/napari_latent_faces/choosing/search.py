@@ -27,6 +27,7 @@ from napari_latent_faces.options import ChoiceOptions
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.blocks import on_one_blas_thread, processors
 from napari_latent_faces.solvers.memory import needed
+from napari_latent_faces.solvers.pyramid import cell_sizes, halve
 from napari_latent_faces.stack import FaceStack, as_stack
 from napari_latent_faces.steps import consume, relayed
 
@@ -55,6 +56,11 @@ __all__ = [
 
 _LARGEST_K = 128  # that a search looks at by itself
 _FURTHER = 12  # numbers of components that a search looks at beyond its first ones
+
+# -- The first look of a window
+_FEW_KS, _MOST_FEW, _FEW_FACES, _SMALL = 5, 32, 500, 40  # pixels of the shorter side
+_LITTLE_EFFORT = ChoiceOptions(n_starts=2, n_folds=3)
+_OVERHEAD = 8  # a fit takes about as long as that of so many components more would
 
 
 def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
@@ -145,18 +151,26 @@ class KStep:
         What is going on, in words.
     choice : KChoice
         What is measured so far: the k of which all fits are made. It may be empty.
+    is_preview : bool
+        Whether that is a first look, at fewer and smaller pictures.
+    seconds_left : float or None
+        What the other fits will take at most, if that can be told yet.
     """
 
     done: int
     total: int
     doing: str
     choice: KChoice = field(repr=False)
+    is_preview: bool = False
+    seconds_left: float | None = None
 
 
 def iter_choose_k(
     images: Any,
     ks: Iterable[int] | None = None,
     params: NMFParams | None = None,
+    *,
+    preview: bool = False,
     **changes: Any,
 ) -> Searching:
     """Measure how well different numbers of components describe faces, step by step.
@@ -184,6 +198,10 @@ def iter_choose_k(
     params : NMFParams, optional
         Parameters of the fits; `n_components` is not used. `random_state` is the seed of
         all that is drawn.
+    preview : bool, default=False
+        Begin with a first look: a few k, with few fits of at most 500 faces at a size of
+        about 50 pixels. Its choice comes with the steps, and is no part of the result.
+        Of small stacks there is none.
     **changes
         Single parameters of `NMFParams` or `ChoiceOptions` by name, such as ``n_folds=10``
         or ``random_state=0``.
@@ -220,7 +238,10 @@ def iter_choose_k(
     params = replace(params or NMFParams(), **changes)
     if params.random_state is None:
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
-    return on_one_blas_thread(_Search(as_stack(images), ks, params, options).run())
+    search = _Search(as_stack(images), ks, params, options)
+    if preview:
+        search.look_first()
+    return on_one_blas_thread(search.run())
 
 
 def choose_k(
@@ -319,13 +340,28 @@ class _Search:
         self._measured: dict[int, _Measured] = {}
         self._choice = self._summed_up()
         self._done, self._told = 0, 0.0
-        self._planned = len(self._first) + self._further
+        self._total = _fits_of_one(options) * (len(self._first) + self._further)
+        self._work, self._began = 0.0, 0.0
+        self._few: list[int] = []  # the k of a first look
         self._is_over = threading.Event()
+
+    def look_first(self) -> None:
+        """Have a first look at a few k, unless the pictures are as small as those of one."""
+        n = min(len(self._chosen), _FEW_FACES)
+        if self._halvings() and n >= _FEW_FACES // 10:
+            few = [k for k in sorted(self._first) if k <= min(n // 2, _MOST_FEW)]
+            self._few = spread_out(few)[:_FEW_KS] if few else []
+            self._total += _fits_of_one(_LITTLE_EFFORT) * len(self._few)
+
+    def _halvings(self) -> int:
+        return max(0, int(math.log2(min(self.whole.picture_shape[:2]) / _SMALL)))
 
     def run(self) -> Searching:
         """Measure one k after the other; return what was measured."""
         try:
             stack = yield from self._read()
+            if self._few:
+                yield from self._look(stack)
             pool = ThreadPoolExecutor(self._side_by_side(stack), "choose-k")
             try:
                 yield from self._measure_all(stack, pool)
@@ -345,8 +381,8 @@ class _Search:
 
     def _tell(self, doing: str) -> Steps:
         """Yield where the search stands; leave if that is asked for."""
-        fits = self.options.n_starts + self.options.n_folds
-        message = yield KStep(self._done, fits * self._planned, doing, self._choice)
+        left = self._seconds_left()
+        message = yield KStep(self._done, self._total, doing, self._choice, seconds_left=left)
         self._told = time.monotonic()
         if message == "stop":
             raise _StoppedError
@@ -365,6 +401,37 @@ class _Search:
         names = tuple(whole.names[i] for i in chosen)
         return FaceStack(images, names, self._subjects, source=whole.source)
 
+    def _look(self, stack: FaceStack) -> Steps:
+        """Tell what small pictures of some faces say of a few k."""
+        n, level = len(stack), self._halvings()
+        some = np.linspace(0, n, min(n, _FEW_FACES), endpoint=False).astype(int)
+        small = stack.images[some].astype(np.float32)
+        for _ in range(level):
+            small = halve(small)
+        small /= cell_sizes(stack.picture_shape, level)
+        subjects = stack.subjects and tuple(stack.subjects[i] for i in some)
+        pictures = FaceStack(small, tuple(stack.names[i] for i in some), subjects)
+        steps = _Search(pictures, self._few, self.params, _LITTLE_EFFORT).run()
+        try:
+            for step in steps:
+                message = yield replace(
+                    step, total=self._total, is_preview=True, seconds_left=None
+                )
+                if message == "stop":
+                    raise _StoppedError
+        finally:
+            steps.close()
+        self._done = _fits_of_one(_LITTLE_EFFORT) * len(self._few)
+
+    def _seconds_left(self) -> float | None:
+        """Return what is left to do at the pace so far: a fit takes longer for more k."""
+        if not self._work:
+            return None
+        ks = [k for k, fits in self._fits.items() for fit in fits.all if not fit.done()]
+        guess = self._choice.suggested if len(self._choice) else _LARGEST_K // 4
+        ks += [guess] * (self._further * _fits_of_one(self.options))
+        return (time.monotonic() - self._began) / self._work * sum(k + _OVERHEAD for k in ks)
+
     def _side_by_side(self, stack: FaceStack) -> int:
         """Return how many fits run at a time: one a processor, as far as memory goes."""
         if self.params.solver != "multilevel":
@@ -380,7 +447,9 @@ class _Search:
 
     def _measure(self, stack: FaceStack, ks: list[int], pool: ThreadPoolExecutor) -> Steps:
         """Make all fits for some k; add what they show to the choice, one k at a time."""
+        self._began = self._began or time.monotonic()
         self._fits = {k: self._begin(stack, k, pool) for k in ks}
+        k_of = {fit: k for k, fits in self._fits.items() for fit in fits.all}
         left = {fit for fits in self._fits.values() for fit in fits.all}
         while left:
             k, fits = next(iter(self._fits.items()))
@@ -389,6 +458,7 @@ class _Search:
             made, left = wait(left, timeout=0.1, return_when=FIRST_COMPLETED)
             for fit in made:
                 fit.result()  # raises what went wrong
+                self._work += k_of[fit] + _OVERHEAD
             self._done += len(made)
             for k in [k for k, fits in self._fits.items() if not left.intersection(fits.all)]:
                 self._measured[k] = self._sum_up(self._fits.pop(k))
@@ -459,6 +529,11 @@ class _Search:
             n_faces=len(self.whole),
             options=self.options,
         )
+
+
+def _fits_of_one(options: ChoiceOptions) -> int:
+    """Return how many fits are made for each k."""
+    return options.n_starts + options.n_folds
 
 
 def _is_unconverged(model: LatentFaces) -> bool:
