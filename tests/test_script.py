@@ -13,6 +13,7 @@ from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import METHODS, NMFParams, params_of
 from napari_latent_faces.reading import read_faces
+from napari_latent_faces.samples import read_lfw_subset, sample_faces
 from napari_latent_faces.viewer.layers import faces_layer, layer_stack
 
 
@@ -43,6 +44,15 @@ def test_running_it_gives_the_same_model(method, faces_folder, tmp_path, monkeyp
     assert_same(names["model"], model)
     assert printed.strip() == repr(model.error)
     assert_same(LatentFaces.load(tmp_path / "model.npz"), model)
+
+
+def test_samples_are_read_again(tmp_path, monkeypatch):
+    for faces in (sample_faces(3, 2, shape=(28, 23)), read_lfw_subset()):
+        model = fit(faces, n_components=3, max_iter=5, tol=0)
+        names, _ = run(as_python(model), monkeypatch, tmp_path)
+        assert_same(names["model"], model)
+    some = fit(sample_faces(3, 2)[1:], n_components=2, max_iter=5, tol=0)
+    assert "faces = ..." in as_python(some)  # not all pictures of each
 
 
 def test_a_model_from_its_file_gives_the_same_script(faces_folder, tmp_path):

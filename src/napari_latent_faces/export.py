@@ -129,8 +129,9 @@ def as_python(model: LatentFaces) -> str:
     """Return a short script with the public functions that makes a model again.
 
     It reads the faces with the options that they were read with, where they came from
-    `read_faces`; otherwise a comment says what to put in. Run with the same versions of
-    the libraries, which it names, it gives the same components, weights and error.
+    `read_faces`, or the sample that they are; otherwise a comment says what to put in. Run
+    with the same versions of the libraries, which it names, it gives the same components,
+    weights and error.
 
     Parameters
     ----------
@@ -152,6 +153,7 @@ def as_python(model: LatentFaces) -> str:
     is_stopped = origin.stop_reason == "stopped"
     names = [kind, "iter_fit" if is_stopped else "fit"]
     names += ["read_faces"] * (origin.reading is not None)
+    sample = _sample(model).partition("(")[0]
     imported = ", ".join(sorted(names, key=lambda name: (name.islower(), name)))
     made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
     mask = _mask(model)
@@ -159,6 +161,7 @@ def as_python(model: LatentFaces) -> str:
         f"# {params.title}, made with {made_by}",
         f"from napari_latent_faces import {imported}",
         *["from napari_latent_faces.masks import mask_from_text"] * ("mask_from_text" in mask),
+        *[f"from napari_latent_faces.samples import {sample}"] * bool(sample),
         "",
         _faces(model),
         "",
@@ -191,6 +194,8 @@ def _faces(model: LatentFaces) -> str:
     if origin.reading is not None:
         options = "".join(f", {name}={value!r}" for name, value in origin.reading.items())
         return f"faces = read_faces({origin.source!r}{options})"
+    if sample := _sample(model):
+        return f"faces = {sample}"
     n, h, w, *channels = model.shape
     where = f" ({origin.source!r})" if origin.source else ""
     kind = "colour" if channels else "grey"
@@ -199,6 +204,16 @@ def _faces(model: LatentFaces) -> str:
 # {n} {kind} pictures of {w} x {h} pixels{where}, in the order of the fit, as an
 # array of type {origin.dtype} and shape {model.shape}, or as a FaceStack.
 faces = ..."""
+
+
+def _sample(model: LatentFaces) -> str:
+    """Return the call that reads the faces, if they are a sample."""
+    from napari_latent_faces.samples import sample_call
+
+    origin = model.provenance
+    if origin.reading is not None or origin.encoded_from:
+        return ""
+    return sample_call(origin.source, origin.names, model.shape)
 
 
 def _mask(model: LatentFaces) -> str:

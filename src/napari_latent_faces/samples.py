@@ -5,11 +5,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 
 from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.stack import FaceStack, ReadReport
 
-__all__ = ["draw_faces", "read_lfw_subset", "read_olivetti", "sample_faces"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["draw_faces", "read_lfw_subset", "read_olivetti", "sample_call", "sample_faces"]
+
+_DRAWN, _LFW, _OLIVETTI = "sample faces", "LFW subset of scikit-image", "Olivetti faces"
 
 _REMEDY = (
     "Check the network connection and try again, or open faces of your own with "
@@ -64,8 +70,33 @@ def sample_faces(
         names,
         tuple(name.partition("/")[0] for name in names),
         ReadReport(n_read=len(chosen)),
-        "sample faces",
+        _DRAWN,
     )
+
+
+def sample_call(source: str, names: Sequence[str] | None, shape: tuple[int, ...]) -> str:
+    """Return the call that reads sample faces again, nothing if they are others.
+
+    Parameters
+    ----------
+    source : str
+        Where the faces come from, as a `FaceStack` says.
+    names : sequence of str or None
+        Their names.
+    shape : tuple of int
+        Of the stack.
+    """
+    known = {(_LFW, (100, 25, 25)): read_lfw_subset, (_OLIVETTI, (400, 64, 64)): read_olivetti}
+    if (source, shape) in known:
+        return f"{known[source, shape].__name__}()"
+    n_subjects = len({name.partition("/")[0] for name in names or ()})
+    if source != _DRAWN or not names or len(shape) != 3:
+        return ""
+    n_pictures = len(names) // n_subjects
+    drawn = [f"s{s + 1:02}/{p + 1:02}" for s in range(n_subjects) for p in range(n_pictures)]
+    if [name.rpartition(".")[0] for name in names] != drawn:
+        return ""
+    return f"sample_faces({n_subjects}, {n_pictures}, shape={shape[1:]})"
 
 
 def draw_faces(
@@ -97,7 +128,7 @@ def read_lfw_subset() -> FaceStack:
         ) from error
     faces = pictures[:100].astype(np.float32)  # the second hundred shows no faces
     names = tuple(f"{i:03}.png" for i in range(1, 101))
-    return FaceStack(faces, names, None, ReadReport(n_read=100), "LFW subset of scikit-image")
+    return FaceStack(faces, names, None, ReadReport(n_read=100), _LFW)
 
 
 def read_olivetti(*, download: bool = True) -> FaceStack:
@@ -126,4 +157,4 @@ def read_olivetti(*, download: bool = True) -> FaceStack:
         counts[subject] += 1
         names.append(f"{subject}/{counts[subject]:02}.png")
     report = ReadReport(n_read=len(names))
-    return FaceStack(bunch.images, tuple(names), subjects, report, "Olivetti faces")
+    return FaceStack(bunch.images, tuple(names), subjects, report, _OLIVETTI)
