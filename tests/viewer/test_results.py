@@ -184,3 +184,58 @@ def test_a_renamed_stack_gives_its_new_name_to_its_results(viewer, model):
     viewer.layers["orl"].name = "renamed"
     shown.show_model(model)
     assert "reconstruction [renamed]" in viewer.layers
+
+
+def test_undo_brings_back_what_a_refit_replaced_and_again_the_refit(viewer, stack, model):
+    session, faces = session_of(viewer), viewer.layers["orl"]
+    told = []
+    session.replaced_changed.connect(told.append)
+    results(viewer, residual=True).show_model(model)
+    assert not told  # nothing was there before
+    gallery, residual = (
+        viewer.layers[f"{name} [orl]"] for name in ("latent faces", "residual")
+    )
+    first = gallery.data.copy()
+
+    other = fit(stack, n_components=5, max_iter=9, tol=0)
+    shown = results(viewer)
+    shown.show_step(other.components)  # the gallery is drawn into while the fit runs
+    shown.show_model(other)
+    assert told
+    assert residual not in viewer.layers
+    second = gallery.data.copy()
+    session.undo()
+    np.testing.assert_array_equal(gallery.data, first)
+    assert residual in viewer.layers
+    for name in ("latent faces", "reconstruction", "residual"):
+        assert viewer.layers[f"{name} [orl]"].metadata[MODEL_KEY] is model
+    assert session.focus.model is model
+    assert viewer.layers.selection.active is faces
+    session.undo()
+    np.testing.assert_array_equal(gallery.data, second)
+    assert session.focus.model is other
+    assert residual not in viewer.layers
+
+    viewer.layers.remove(faces)
+    session.undo()  # the residual of faces that are gone stays away
+    assert residual not in viewer.layers
+
+
+def test_keys_on_the_canvas_go_on_to_the_same_subject_and_to_the_next_component(viewer, model):
+    faces = viewer.layers["orl"]
+    focus = session_of(viewer).focus
+    results(viewer).show_model(model)
+    subjects = faces.metadata["subjects"]
+    keys = {str(key): act for key, act in viewer.keymap.items()}
+    own = [i for i, subject in enumerate(subjects) if subject == subjects[4]]
+    viewer.dims.set_point(0, 4)
+    seen = []
+    for _ in own:
+        keys["Shift+Right"](viewer)
+        seen.append(focus.face)
+    assert seen == own[own.index(4) + 1 :] + own[: own.index(4) + 1]
+    keys["Shift+Left"](viewer)
+    assert focus.face == own[own.index(4) - 1]
+    for key, component in (("Down", 0), ("Down", 1), ("Up", 0), ("Up", 2), ("Down", 0)):
+        keys[f"Shift+{key}"](viewer)
+        assert focus.component == component

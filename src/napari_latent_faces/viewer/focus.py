@@ -93,6 +93,29 @@ class Focus:
         if viewer is not None and layer is not None:
             go_to(viewer, layer, face)
 
+    def go_to_same_subject(self, step: int) -> None:
+        """Move the face slider to the next face of the same subject, or the one before."""
+        viewer = self._viewer()
+        layers = [] if viewer is None else [viewer.layers.selection.active, *viewer.layers]
+        known = (each for each in layers if each is not None and each.metadata.get("subjects"))
+        layer = next((each for each in known if each.ndim >= 3), None)
+        if viewer is None or layer is None:
+            return
+        subjects = layer.metadata["subjects"]
+        face = round(float(layer.world_to_data(viewer.dims.point)[-3]))
+        n = len(subjects)
+        if 0 <= face < n:
+            others = ((face + step * i) % n for i in range(1, n + 1))
+            go_to(viewer, layer, next(i for i in others if subjects[i] == subjects[face]))
+
+    def step_component(self, step: int) -> None:
+        """Choose the next component for all panels, or the one before."""
+        if self.model is not None:
+            at = self.component
+            first = 0 if step > 0 else -1
+            k = self.model.n_components
+            self.select_component((first if at is None else at + step) % k)
+
     def refresh(self) -> None:
         """Look at the viewer again; call it after changing the metadata of a layer."""
         shown = self._result()

@@ -421,7 +421,8 @@ class MixingDesk:
             pictures = np.concatenate([layer.metadata[PICTURES_KEY], pictures])
         first = len(recipes)
         recipes += number_recipes(weights, made, first=first)
-        self._show_made(layer, pictures, recipes, self._view(model), "generated", first)
+        with self._session.replacing("the generated faces"):
+            self._show_made(layer, pictures, recipes, self._view(model), "generated", first)
         return len(recipes)
 
     def _show_made(

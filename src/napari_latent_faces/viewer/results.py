@@ -20,7 +20,7 @@ from napari_latent_faces.viewer.layers import (
     residual_layer,
 )
 from napari_latent_faces.viewer.layout import HIDDEN_KEY, PREVIEW
-from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.session import session_of, state_of
 
 if TYPE_CHECKING:
     import napari
@@ -76,11 +76,13 @@ def show_results(
     Name, colours and visibility of an earlier layer stay the user's; the faces are
     selected, so that the slider stays theirs.
     """
-    for role, data in wanted.items():
-        show_result(viewer, find_result(viewer, faces, role), data)
+    session = session_of(viewer)
+    with session.replacing(" and ".join(wanted)):
+        for role, data in wanted.items():
+            show_result(viewer, find_result(viewer, faces, role), data)
     if faces in viewer.layers:
         viewer.layers.selection.active = faces
-    session_of(viewer).results_changed()
+    session.results_changed()
 
 
 def show_result(viewer: napari.components.ViewerModel, earlier: Any, data: LayerData) -> Any:
@@ -136,10 +138,7 @@ class ResultLayers:
         self._session = session_of(viewer)
         self._earlier = self._find_earlier() if options.update else {}
         self._gallery: Any = self._earlier.get("gallery")
-        self._before: tuple[Any, dict[str, Any], bool] | None = None
-        if self._gallery is not None:
-            layer = self._gallery  # napari changes metadata in place
-            self._before = layer.data, dict(layer.metadata), layer.visible
+        self._before = None if self._gallery is None else state_of(self._gallery)
         self._live: NDArray[Any] | None = None  # the picture of the running fit
 
     def show_step(self, components: NDArray[Any]) -> None:
@@ -182,6 +181,12 @@ class ResultLayers:
     def show_model(self, model: LatentFaces) -> None:
         """Put the layers of a finished fit in place of the preview."""
         wanted = self._wanted(model)
+        earlier = {} if self._gallery is None else {self._gallery: self._before}
+        with self._session.replacing("the earlier results", earlier):
+            self._replace(wanted)
+        self._session.results_changed()
+
+    def _replace(self, wanted: dict[str, LayerData]) -> None:
         shown = dict(self._earlier)
         if self.options.update:
             self._hide_other_methods()
@@ -196,7 +201,6 @@ class ResultLayers:
                 self._update(layer, data, role)
         for layer in shown.values():  # roles that are no longer asked for
             self.viewer.layers.remove(layer)
-        self._session.results_changed()
 
     def _update(self, layer: Any, data: LayerData, role: str) -> None:
         picture, kwargs, _ = data
@@ -218,9 +222,8 @@ class ResultLayers:
         if self._before is None:
             self.viewer.layers.remove(self._gallery)
         else:
-            data, metadata, visible = self._before
-            self._gallery.data = data
-            self._gallery.metadata, self._gallery.visible = metadata, visible
+            for name, value in self._before.items():
+                setattr(self._gallery, name, value)
         self._session.results_changed()  # the slider may have been moved meanwhile
 
     def _wanted(self, model: LatentFaces) -> dict[str, LayerData]:

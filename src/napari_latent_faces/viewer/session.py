@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
+from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QTimer
 
 from napari_latent_faces.viewer.captions import Captions
 from napari_latent_faces.viewer.focus import Focus, Galleries, go_to
-from napari_latent_faces.viewer.layers import ROLE_KEY, face_caption, layer_pixels
+from napari_latent_faces.viewer.layers import (
+    FACES_KEY,
+    MODEL_KEY,
+    ROLE_KEY,
+    face_caption,
+    layer_pixels,
+)
 from napari_latent_faces.viewer.layout import arrange
 from napari_latent_faces.viewer.window import (
     camera_of,
@@ -20,11 +28,11 @@ from napari_latent_faces.viewer.window import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     import napari
 
-__all__ = ["FaceLabels", "Session", "session_of", "session_of_opening_viewer"]
+__all__ = ["FaceLabels", "Session", "session_of", "session_of_opening_viewer", "state_of"]
 
 _MARGIN = 0.13  # of the canvas: the face's name stands below the pictures, not on them
 
@@ -56,8 +64,10 @@ class Session:
     """What is known of one viewer, and what keeps its layers in order.
 
     `focus` is what all panels are about, `galleries` the gallery layers, and `labels` the name
-    of the face under the slider.
+    of the face under the slider. `replaced` says what `undo` brings back.
     """
+
+    replaced_changed = Signal(str)
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         # the viewer is the key of the session: a strong reference would keep it alive
@@ -68,6 +78,8 @@ class Session:
         self._soon.timeout.connect(self._catch_up)
         self._is_zoomed_by_hand = False
         self._captions = Captions(viewer)
+        self.replaced = ""
+        self._changes: dict[Any, tuple[_State | None, _State | None]] = {}
         self.focus = Focus(viewer)
         self.galleries = Galleries(viewer, self.focus)
         self.labels = FaceLabels(viewer)
@@ -81,6 +93,79 @@ class Session:
         viewer.mouse_drag_callbacks.append(self._on_drag)
         grid_of(viewer).events.enabled.connect(self._on_grid)
         camera_of(viewer).events.center.connect(self._on_camera)
+        self._bind_keys(viewer)
+
+    def _bind_keys(self, viewer: napari.components.ViewerModel) -> None:
+        """Give the canvas its keys, but for those that are taken."""
+        keys: dict[str, Callable[[], object]] = {
+            "Shift-Right": lambda: self.focus.go_to_same_subject(1),
+            "Shift-Left": lambda: self.focus.go_to_same_subject(-1),
+            "Shift-Down": lambda: self.focus.step_component(1),
+            "Shift-Up": lambda: self.focus.step_component(-1),
+            "Control-Z": self.undo,
+        }
+        for key, act in keys.items():
+            with suppress(ValueError):
+                viewer.bind_key(key, lambda _viewer, act=act: act())
+
+    # -- what was replaced --------------------------------------------------------
+
+    @contextmanager
+    def replacing(
+        self, what: str, earlier: dict[Any, _State | None] | None = None
+    ) -> Iterator[None]:
+        """Remember how the results that are changed meanwhile were, for `undo`.
+
+        Parameters
+        ----------
+        what : str
+            What is replaced, in words.
+        earlier : dict of layer to state, optional
+            How layers were that were changed before, as `state_of` tells; None if they were
+            not there.
+        """
+        before = self._states() | (earlier or {})
+        yield
+        after = self._states()
+        changes = {
+            layer: (before.get(layer), after.get(layer))
+            for layer in [*before, *(layer for layer in after if layer not in before)]
+            if not _is_same(before.get(layer), after.get(layer))
+        }
+        if any(was is not None for was, _ in changes.values()):
+            self._changes, self.replaced = changes, what
+            self.replaced_changed.emit(what)
+
+    def undo(self) -> None:
+        """Bring back what was replaced last; asked again, what had replaced it."""
+        viewer = self._viewer()
+        if viewer is None or not self._changes:
+            return
+        active = viewer.layers.selection.active
+        owners = {str(layer.unique_id) for layer in viewer.layers}
+        for layer, (was, _) in self._changes.items():
+            if was is None:
+                if layer in viewer.layers:
+                    viewer.layers.remove(layer)
+                continue
+            if layer not in viewer.layers:
+                if was["metadata"].get(FACES_KEY) not in owners:
+                    continue
+                viewer.add_layer(layer)
+            for name, value in was.items():
+                setattr(layer, name, value)
+        self._changes = {layer: (now, was) for layer, (was, now) in self._changes.items()}
+        if active in viewer.layers:
+            viewer.layers.selection.active = active
+        self.results_changed()
+
+    def _states(self) -> dict[Any, _State | None]:
+        viewer = self._viewer()
+        return {
+            layer: state_of(layer)
+            for layer in ([] if viewer is None else viewer.layers)
+            if FACES_KEY in layer.metadata
+        }
 
     # -- changes of layers that have to wait -----------------------------------
 
@@ -185,6 +270,26 @@ class Session:
         apart = np.abs(np.array(camera_of(viewer).center[-2:]) - (low + high) / 2)
         if (apart <= 0.02 * (high - low)).all():  # the extent ends in the middle of pixels
             self._is_zoomed_by_hand = False
+
+
+_State = dict[str, Any]  # attributes of a layer
+
+
+def state_of(layer: Any) -> _State:
+    """Return what makes a layer show what it shows, to be set again."""
+    names = ("data", "visible", *["contrast_limits"] * hasattr(layer, "contrast_limits"))
+    # napari changes metadata in place
+    return {"metadata": dict(layer.metadata), **{name: getattr(layer, name) for name in names}}
+
+
+def _is_same(one: _State | None, other: _State | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return (
+        one["data"] is other["data"]
+        and one["visible"] == other["visible"]
+        and one["metadata"].get(MODEL_KEY) is other["metadata"].get(MODEL_KEY)
+    )
 
 
 # -- The name of the face under the slider, in the canvas and in the status bar --------
