@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import StopReason
 
 __all__ = [
+    "ENDING",
     "FORMAT_VERSION",
     "ModelFileError",
     "is_model_file",
+    "model_path",
     "opened_npz",
     "read_array",
     "read_model",
@@ -167,6 +169,9 @@ def _read_bytes(file: IO[bytes], size: int) -> NDArray[np.uint8]:
 
 # -- The model file: one ``.npz`` with a JSON header, never pickled --------------------
 
+ENDING = ".latent"
+"""What a name of a model file ends in: napari writes plain arrays into ``.npz``."""
+
 FORMAT_VERSION = 3  # 3 has colour, 2 other methods and masks; older releases read 1
 MAX_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
 _FACTORS, _OPTIONAL = ("components", "weights"), ("mean", "mask", "transforms")
@@ -202,6 +207,13 @@ def write_model(model: LatentFaces, path: str | PathLike[str]) -> None:
         write_arrays(file, arrays)
 
 
+def model_path(path: str | PathLike[str]) -> Path:
+    """Return `path`, with the ending of model files if it has neither that nor ``.npz``."""
+    path = Path(path)
+    known = path.suffix.lower() in (ENDING, ".npz")
+    return path if known else path.with_name(path.name + ENDING)
+
+
 def is_model_file(path: str | PathLike[str]) -> bool:
     """Tell by a quick look whether `path` could be a model file; never raises or waits."""
     try:
@@ -217,7 +229,7 @@ def read_model(path: str | PathLike[str]) -> LatentFaces:
     if not path.is_file():
         raise FileNotFoundError(f"There is no model file {str(path)!r}.")
     if not is_model_file(path):
-        raise ModelFileError(f"{path} is not a model file of napari-latent-faces.")
+        raise ModelFileError(f"{path} is not a model file of napari-latent-faces{_what(path)}.")
     try:
         with opened_npz(path) as archive:
             header = _header(archive)
@@ -229,6 +241,21 @@ def read_model(path: str | PathLike[str]) -> LatentFaces:
         raise ModelFileError(
             f"{path} is damaged or not a model file: {_in_words(error)}"
         ) from error
+
+
+def _what(path: Path) -> str:
+    """Say what napari's own Save makes of a layer, if that is what a file is."""
+    try:
+        with opened_npz(path) as archive:
+            is_plain = archive.namelist() == ["arr_0.npy"]
+    except Exception:  # noqa: BLE001 - a hostile file can make a decoder raise anything
+        is_plain = path.suffix.lower() in (".tif", ".tiff", ".png")
+    if not is_plain:
+        return ""
+    return (
+        ": it holds the pictures of one layer, as napari saves them, without the weights and "
+        f"parameters of the fit. Save the model as {ENDING} (Save model...)"
+    )
 
 
 def _in_words(error: Exception) -> str:

@@ -13,7 +13,7 @@ from napari_latent_faces.params import METHODS, NMFParams
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.fitting import EncodeJob, FitSession
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
-from napari_latent_faces.viewer.reader import add_faces
+from napari_latent_faces.viewer.reader import open_path
 from napari_latent_faces.viewer.results import ShowOptions
 from tests.jobs import end_all_work, run
 from tests.shown import layers_in
@@ -78,12 +78,12 @@ def test_in_a_read(viewer, faces_folder, notes, monkeypatch, bare):
 
     with monkeypatch.context() as patched:
         patched.setattr("napari_latent_faces.reading.list_sources", fail)
-        add_faces(viewer, str(faces_folder))
+        open_path(viewer, str(faces_folder))
     [note] = notes
     assert note.startswith("error: ")
     assert "memory" in note or "allocate" in note
     assert len(layers_in(viewer)) == 1
-    add_faces(viewer, str(faces_folder))
+    open_path(viewer, str(faces_folder))
     assert len(layers_in(viewer)) == 2
 
 

@@ -20,7 +20,7 @@ def test_any_result_layer_writes_the_model(stack, model, tmp_path):
         [path] = write_model_layers(
             str(tmp_path / data[1]["metadata"][layers.ROLE_KEY]), [data]
         )
-        assert path.endswith(".npz")
+        assert path.endswith(".latent")
         np.testing.assert_array_equal(LatentFaces.load(path).weights, model.weights)
 
 

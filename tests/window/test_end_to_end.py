@@ -90,12 +90,12 @@ def test_the_file_menu_opens_a_folder_without_asking_how(
 
 
 def test_a_folder_without_faces_is_told_and_nothing_is_added(viewer, tmp_path, monkeypatch):
-    from napari_latent_faces.viewer.reader import add_faces
+    from napari_latent_faces.viewer.reader import open_path
 
     told = []
     monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
     (tmp_path / "notes.txt").write_text("no face")
-    add_faces(viewer, str(tmp_path))
+    open_path(viewer, str(tmp_path))
     assert not viewer.layers
     assert len(told) == 1
     assert str(tmp_path) in told[0]

@@ -19,14 +19,16 @@ __all__ = [
     "NO_LAYER",
     "Cancelled",
     "ReadProgress",
-    "add_faces",
     "default_method",
     "get_faces_reader",
     "get_model_reader",
-    "open_faces_folder",
+    "open_folder",
+    "open_model",
+    "open_path",
     "read_faces_layers",
     "read_model_layers",
     "reading_options",
+    "recent_paths",
 ]
 
 # -- What the user has set in napari's preferences for this plugin, which napari keeps -
@@ -59,20 +61,47 @@ def reading_options() -> dict[str, Any]:
 NO_LAYER: Any = (None,)  # npe2's way to say "read, but there is nothing to add"
 
 
-def get_faces_reader(path: str | Sequence[str]) -> Callable[..., list[LayerData]] | None:
-    """Return a reader for a folder or archive of faces, None for anything else."""
+def get_faces_reader(
+    path: str | Sequence[str] | None = None,
+) -> Callable[..., list[LayerData]] | None:
+    """Return a reader for a folder or archive of faces, None for anything else.
+
+    napari's menus and its command palette give no path: then the user is asked for one.
+    """
     from napari_latent_faces.reading.sources import looks_like_faces
 
+    if path is None:
+        open_folder(_current_viewer())
+        return None
     one = _single(path)
     return read_faces_layers if one is not None and looks_like_faces(one) else None
 
 
-def get_model_reader(path: str | Sequence[str]) -> Callable[..., list[LayerData]] | None:
-    """Return a reader for a model file of this package, None for other ``.npz`` files."""
-    from napari_latent_faces.model_file import is_model_file
+def get_model_reader(
+    path: str | Sequence[str] | None = None,
+) -> Callable[..., list[LayerData]] | None:
+    """Return a reader for a model file of this package, None for other files.
 
+    napari's menus and its command palette give no path: then the user is asked for one.
+    """
+    if path is None:
+        open_model(_current_viewer())
+        return None
     one = _single(path)
-    return read_model_layers if one is not None and is_model_file(one) else None
+    return read_model_layers if one is not None and _is_model(one) else None
+
+
+def _is_model(path: str) -> bool:
+    """Tell whether a file is a model, or is named like one: what is wrong is then told."""
+    from napari_latent_faces.model_file import ENDING, is_model_file
+
+    return path.lower().endswith(ENDING) or is_model_file(path)
+
+
+def _current_viewer() -> Any:
+    import napari
+
+    return napari.current_viewer()
 
 
 def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
@@ -102,6 +131,7 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
     except Cancelled:
         show_info("Reading was cancelled; nothing was opened.")
         return [NO_LAYER]
+    _remember(one)
     show_info(stack.report.summary())
     session_of_opening_viewer()  # it shows the names of faces
     return [faces_layer(stack, Path(one).name)]
@@ -166,42 +196,89 @@ class ReadProgress:
             raise Cancelled
 
 
-# -- The menu entry that opens a folder of faces with this plugin, without asking which
+# -- Opening with this plugin, without asking which ------------------------------------
+
+_MOST_RECENT = 8  # folders that are remembered
 
 
-def open_faces_folder(viewer: napari.Viewer) -> None:
-    """Ask for a folder and open it as a stack of faces.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Where to; given by napari.
-    """
+def open_folder(viewer: napari.components.ViewerModel) -> None:
+    """Ask for a folder, beginning where the last one was, and open it as a stack of faces."""
+    from napari.utils.history import get_open_history
     from qtpy.QtWidgets import QApplication, QFileDialog
 
     folder = QFileDialog.getExistingDirectory(
-        QApplication.activeWindow(), "Open folder of faces"
+        QApplication.activeWindow(), "Open folder of faces", get_open_history()[0]
     )
     if folder:
-        add_faces(viewer, folder)
+        open_path(viewer, folder)
 
 
-def add_faces(viewer: napari.components.ViewerModel, path: str) -> None:
-    """Add the faces of a folder or archive to `viewer`; what goes wrong is shown there."""
+def open_model(viewer: napari.components.ViewerModel) -> None:
+    """Ask for a model file, beginning where the last file was, and open it."""
+    from napari.utils.history import get_open_history
+    from qtpy.QtWidgets import QApplication, QFileDialog
+
+    from napari_latent_faces.model_file import ENDING
+
+    path, _ = QFileDialog.getOpenFileName(
+        QApplication.activeWindow(),
+        "Open a model of latent faces",
+        get_open_history()[0],
+        f"Models of latent faces (*{ENDING} *.npz);;All files (*)",
+    )
+    if path:
+        open_path(viewer, path, read_model_layers)
+
+
+def open_path(
+    viewer: napari.components.ViewerModel,
+    path: str,
+    read: Callable[[str], list[LayerData]] | None = None,
+) -> None:
+    """Add faces or a model to `viewer`; what goes wrong is shown there.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where to.
+    path : str
+        A folder, an archive, a matrix or a model.
+    read : callable, optional
+        Reads the layers; by default, that is found out.
+    """
     from napari.layers import Layer
+    from napari.utils.history import update_open_history
     from napari.utils.notifications import show_error
 
     from napari_latent_faces.stack import harmless_lines
     from napari_latent_faces.viewer.session import session_of
 
     session_of(viewer)
+    if read is None:
+        read = read_model_layers if _is_model(path) else read_faces_layers
     try:
-        found = read_faces_layers(path)
+        found = read(path)
     except (OSError, ValueError, MemoryError) as error:
         show_error(
             harmless_lines(str(error)) or "There is not enough memory to read these faces."
         )
         return
+    update_open_history(path)
     for data in found:
         if data is not NO_LAYER:
             viewer.add_layer(Layer.create(*data))
+
+
+def recent_paths() -> list[str]:
+    """Return what was opened last as faces and is still there, the newest first."""
+    recent = str(getattr(settings_of("reading"), "recent", ""))
+    return [path for path in recent.splitlines() if Path(path).exists()]
+
+
+def _remember(path: str) -> None:
+    """Put a path before the others that were opened, where napari keeps settings."""
+    reading = settings_of("reading")
+    if reading is not None and Path(path).exists():  # not a URL
+        path = str(Path(path).resolve())
+        others = [each for each in recent_paths() if each != path]
+        reading.recent = "\n".join([path, *others][:_MOST_RECENT])

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import napari
+
     from napari_latent_faces.viewer.layers import LayerData
 
-__all__ = ["write_model_layers"]
+__all__ = ["save_model", "write_model_layers"]
 
 
-def write_model_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
+def write_model_layers(
+    path: str | None = None, layers: Sequence[LayerData] = ()
+) -> list[str] | None:
     """Write the model that the layers belong to.
 
     Parameters
     ----------
-    path : str
-        The file; ``.npz`` is added where it is missing.
+    path : str, optional
+        The file; ``.latent`` is added unless it ends so or in ``.npz``. napari's menus and
+        its command palette give none: then the model that the viewer is about is saved, and
+        the user is asked where.
     layers : sequence of layer data
         Result layers of one fit.
 
@@ -32,8 +38,14 @@ def write_model_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
     ValueError
         If a layer is not a result, or the layers are results of different fits.
     """
+    from napari_latent_faces.model_file import model_path
     from napari_latent_faces.viewer.layers import MODEL_KEY
 
+    if path is None:
+        import napari
+
+        save_model(napari.current_viewer())
+        return None
     models = {}
     for _data, kwargs, _kind in layers:
         model = kwargs.get("metadata", {}).get(MODEL_KEY)
@@ -45,6 +57,52 @@ def write_model_layers(path: str, layers: Sequence[LayerData]) -> list[str]:
         models[id(model)] = model
     if len(models) != 1:
         raise ValueError("The layers are results of different fits: save one fit at a time.")
-    target = path if path.lower().endswith(".npz") else f"{path}.npz"
+    target = model_path(path)
     models.popitem()[1].save(target)
-    return [target]
+    return [str(target)]
+
+
+def save_model(viewer: napari.components.ViewerModel | None) -> str:
+    """Ask for a file and save the model that the viewer is about; return what to tell."""
+    from pathlib import Path
+
+    from napari.utils.history import get_save_history, update_save_history
+    from napari.utils.notifications import show_error, show_info
+    from qtpy.QtWidgets import QApplication, QFileDialog
+
+    from napari_latent_faces.model_file import ENDING, model_path
+    from napari_latent_faces.stack import harmless_lines
+    from napari_latent_faces.viewer.session import session_of
+
+    focus = None if viewer is None else session_of(viewer).focus
+    if focus is None or focus.model is None:
+        show_info("There is no model to save yet: fit one first.")
+        return ""
+    model = focus.model
+    chosen, _ = QFileDialog.getSaveFileName(
+        QApplication.activeWindow(),
+        "Save the model",
+        str(Path(get_save_history()[0], _proposed(focus))),
+        f"Model of latent faces (*{ENDING} *.npz)",
+    )
+    if not chosen:
+        return ""
+    path = model_path(chosen)
+    try:
+        model.save(path)
+    except OSError as error:
+        show_error(harmless_lines(f"{path} cannot be written: {error.strerror or error}."))
+        return ""
+    update_save_history(str(path))
+    return f"Saved {path}."
+
+
+def _proposed(focus: Any) -> str:
+    """Return a name for the file of the model that a viewer is about."""
+    from pathlib import Path
+
+    from napari_latent_faces.model_file import ENDING
+
+    faces, model = focus.faces, focus.model
+    of = Path(faces.name if faces is not None else model.provenance.source or "faces").name
+    return f"{of} {model.params.method} {model.n_components}{ENDING}"
