@@ -86,9 +86,12 @@ def sample_call(source: str, names: Sequence[str] | None, shape: tuple[int, ...]
     shape : tuple of int
         Of the stack.
     """
-    known = {(_LFW, (100, 25, 25)): read_lfw_subset, (_OLIVETTI, (400, 64, 64)): read_olivetti}
-    if (source, shape) in known:
-        return f"{known[source, shape].__name__}()"
+    for name, *known in (
+        ("read_lfw_subset", _LFW, (100, 25, 25)),
+        ("read_olivetti", _OLIVETTI, (400, 64, 64)),
+    ):
+        if known == [source, shape]:
+            return f"{name}()"
     n_subjects = len({name.partition("/")[0] for name in names or ()})
     if source != _DRAWN or not names or len(shape) != 3:
         return ""
