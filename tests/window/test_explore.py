@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication, QOpenGLWidget
+from qtpy.QtGui import QContextMenuEvent, QMouseEvent
+from qtpy.QtWidgets import QApplication, QFileDialog, QOpenGLWidget
 
 from napari_latent_faces.explaining import prominence
 from napari_latent_faces.fitting import fit
+from napari_latent_faces.reading import read_faces
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.tiles import Tiles
 from napari_latent_faces.viewer.layers import faces_layer
@@ -157,3 +158,53 @@ def test_closing_the_dock_lets_go_of_the_viewer(viewer, panel, model, qtbot):
     gallery = viewer.layers["latent faces [drawn]"]
     box = Tiles.found_in(gallery.data.shape, model.components.shape).box(4)
     np.testing.assert_array_equal(gallery.data[box], model.components[4])
+
+
+def choose_in_menu(words):
+    """Choose an entry of the menu that is open, and close it."""
+    menu = QApplication.activePopupWidget()
+    assert menu is not None
+    found = {action.text(): action for action in menu.actions()}
+    assert words in found, list(found)
+    menu.close()
+    found[words].trigger()
+
+
+def test_the_right_button_copies_a_tile_saves_a_face_and_goes_on_with_them(
+    viewer, canvas, panel, model, qtbot, monkeypatch, tmp_path
+):
+    gallery, focus = viewer.layers["latent faces [drawn]"], session_of(viewer).focus
+    clipboard = QApplication.clipboard()
+
+    def press(tile):
+        corners = box_on_canvas(viewer, canvas, gallery, model, tile)
+        y, x = np.mean(corners, axis=0).round().astype(int).tolist()
+        qtbot.mouseClick(canvas, Qt.MouseButton.RightButton, pos=QPoint(x, y))
+
+    press(3)
+    choose_in_menu("Copy component 3")
+    assert (clipboard.image().height(), clipboard.image().width()) == (112, 92)
+    copied = np.array([clipboard.image().pixelColor(x, 50).red() for x in range(92)])
+    rows, columns = Tiles.found_in(gallery.data.shape, model.components.shape).box(3)
+    shown = gallery.data[rows, columns][50] / gallery.contrast_limits[1] * 255
+    np.testing.assert_allclose(copied, shown, atol=1.5)
+
+    strip = panel.nearest
+    key = strip.items[1].key
+    where = strip.visualRect(strip.model().index(1, 0)).center()
+    there = strip.viewport().mapToGlobal(where)
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, where, there)
+    QApplication.sendEvent(strip.viewport(), event)
+    path = tmp_path / "face"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    words = strip.items[1].text.partition("\n")[0]
+    choose_in_menu(f"Save {words} as PNG...")
+    assert read_faces(tmp_path).images.shape[0] == 1
+    QApplication.sendEvent(strip.viewport(), event)
+    choose_in_menu("Go to this face")
+    assert focus.face == key
+
+    press(5)
+    choose_in_menu("Use in Mix")
+    assert focus.component == 5
+    assert "Mix faces (Latent faces)" in viewer.window.dock_widgets

@@ -191,7 +191,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 """How the tiles follow the face."""
 
 _DARKEST = 0.06  # what is left of a tile that the face has nothing of: one can still aim at it
-_STILL = 4  # pixels that the mouse may move in a click
+STILL = 4  # pixels that the mouse may move in a click
 
 
 class Galleries:
@@ -306,7 +306,7 @@ class Galleries:
         while event.type == "mouse_move":
             moved = max(moved, dist(began, event.pos))
             yield
-        if moved <= _STILL:
+        if moved <= STILL:
             self._choose(viewer, found[0], found[2])
 
     def _choose(self, viewer: Any, layer: Any, component: int) -> None:

@@ -20,6 +20,7 @@ from napari_latent_faces.viewer.layers import (
     layer_pixels,
 )
 from napari_latent_faces.viewer.layout import arrange
+from napari_latent_faces.viewer.menus import on_right_click
 from napari_latent_faces.viewer.window import (
     camera_of,
     grid_of,
@@ -91,6 +92,7 @@ class Session:
         viewer.events.theme.connect(lambda: self.later(self._tidy))
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
         viewer.mouse_drag_callbacks.append(self._on_drag)
+        viewer.mouse_drag_callbacks.append(on_right_click)
         grid_of(viewer).events.enabled.connect(self._on_grid)
         camera_of(viewer).events.center.connect(self._on_camera)
         self._bind_keys(viewer)

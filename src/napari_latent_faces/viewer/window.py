@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import napari
-    from qtpy.QtWidgets import QDockWidget
+    from qtpy.QtWidgets import QDockWidget, QOpenGLWidget
 
 __all__ = [
     "PLUGIN",
     "camera_of",
     "can_open_docks",
+    "canvas_of",
     "dock_of",
     "grid_of",
     "make_canvas_current",
@@ -69,9 +70,15 @@ def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
     or that in which Qt puts this window together, which ends the process with Mesa's
     software OpenGL.
     """
-    window = getattr(viewer, "window", None)
     with suppress(AttributeError, RuntimeError):  # none, or that of a window that was closed
-        window._qt_viewer.canvas.native.makeCurrent()  # type: ignore[union-attr]  # noqa: SLF001
+        canvas_of(viewer).makeCurrent()  # type: ignore[union-attr]
+
+
+def canvas_of(viewer: napari.components.ViewerModel) -> QOpenGLWidget | None:
+    """Return what a viewer draws on; None without a window."""
+    window: Any = getattr(viewer, "window", None)
+    canvas: QOpenGLWidget | None = window and window._qt_viewer.canvas.native  # noqa: SLF001
+    return canvas
 
 
 # -- Docks of the plugin ---------------------------------------------------------------

@@ -21,9 +21,11 @@ from qtpy.QtWidgets import (
 from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up, shrunk
 from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
 from napari_latent_faces.viewer.layers import layer_pixels
+from napari_latent_faces.viewer.menus import use_in_mix
 from napari_latent_faces.viewer.panels.panel import Wires, settle
 from napari_latent_faces.viewer.panels.pictures import PictureStrip, Portrait, StripItem
 from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -218,6 +220,7 @@ class ExplainWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        self._viewer = napari_viewer
         self._focus = session_of(napari_viewer).focus
         self._galleries = session_of(napari_viewer).galleries
         self._known: Explained | None = None
@@ -308,14 +311,25 @@ class ExplainWidget(QWidget):
         self.follow.activated.connect(self._on_mode_chosen)
         for strip in (self.parts, self.sums):
             strip.picked.connect(self._pick_component)
+            strip.menu_wanted.connect(self._offer_component)
         for strip in (self.users, self.nearest):
             strip.picked.connect(focus.go_to_face)
+            strip.menu_wanted.connect(self._offer_face)
         one, other = self.parts.scroll_bar, self.sums.scroll_bar
         one.valueChanged.connect(other.setValue)  # a part stays above its sum
         other.valueChanged.connect(one.setValue)
 
     def _pick_component(self, key: int) -> None:
         self._focus.select_component(None if key == MEAN else key)
+
+    def _offer_component(self, key: int, more: dict[str, Callable[[], object]]) -> None:
+        if key != MEAN and can_open_docks(self._viewer):
+            more["Use in Mix"] = lambda: use_in_mix(self._viewer, component=key)
+
+    def _offer_face(self, key: int, more: dict[str, Callable[[], object]]) -> None:
+        more["Go to this face"] = lambda: self._focus.go_to_face(key)
+        if can_open_docks(self._viewer):
+            more["Use in Mix"] = lambda: use_in_mix(self._viewer, face=key)
 
     def _on_mode_chosen(self, row: int) -> None:
         self._galleries.mode = self.follow.itemData(row)

@@ -364,6 +364,11 @@ class MixerWidget(QWidget):
         self.destroyed.connect(self._desk.close)
         self._take_mix()
 
+    @property
+    def desk(self) -> MixingDesk:
+        """What mixes the faces."""
+        return self._desk
+
     # -- layout ----------------------------------------------------------------
 
     def _make_start(self) -> None:

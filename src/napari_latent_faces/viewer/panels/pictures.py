@@ -12,11 +12,13 @@ from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QListView, QSizePolicy, QWidget
 
 from napari_latent_faces.tiles import component_rgb
+from napari_latent_faces.viewer.menus import show_picture_menu
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+    from qtpy.QtGui import QContextMenuEvent
 
 __all__ = [
     "PictureStrip",
@@ -225,6 +227,7 @@ class PictureStrip(QListView):
     """
 
     picked = Signal(int)  # key of the item that was clicked, or entered from the keyboard
+    menu_wanted = Signal(int, dict)  # key, and what can be done with it, to be filled in
 
     def __init__(self, name: str, *, has_bar: bool = True) -> None:
         super().__init__()
@@ -282,6 +285,18 @@ class PictureStrip(QListView):
         else:
             index = self._model.index(rows[0])
             chosen.setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Show the menu of the picture under the mouse."""
+        if event is not None and (index := self.indexAt(event.pos())).isValid():
+            item = self.items[index.row()]
+            pictures = {
+                item.text.partition("\n")[0] or "picture": lambda: item.pixmap().toImage(),
+                "this row": lambda: self.grab().toImage(),
+            }
+            more: dict[str, Callable[[], object]] = {}
+            self.menu_wanted.emit(item.key, more)
+            show_picture_menu(self, event.globalPos(), pictures, more)
 
     def _on_activated(self, index: QModelIndex) -> None:
         self.picked.emit(self.items[index.row()].key)

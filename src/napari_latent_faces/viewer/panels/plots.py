@@ -10,6 +10,8 @@ from psygnal import Signal
 from qtpy.QtCore import QEvent, QPointF, QSize, Qt
 from qtpy.QtGui import QColor, QPalette
 
+from napari_latent_faces.viewer.menus import picture_actions
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,8 +36,8 @@ _LONG_RANGE = 20  # largest over smallest k from which the axis is logarithmic
 class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not typed
     """The errors of a choice above its stability, over k.
 
-    The nearest k follows the mouse; a click chooses it. The menu of the right button zooms and
-    exports pictures and tables.
+    The nearest k follows the mouse; a click chooses it. The menu of the right button zooms,
+    copies and saves pictures, and exports tables.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
         for plot in self._plots:
             plot.getAxis("left").setWidth(52)
             plot.setMouseEnabled(x=True, y=False)
+        picture = lambda: self.grab().toImage()  # noqa: E731
+        self.scene().contextMenu += picture_actions("curves", picture, self)
         self.scene().sigMouseMoved.connect(self._on_moved)
         self.scene().sigMouseClicked.connect(self._on_clicked)
         self._draw()
