@@ -25,7 +25,8 @@ def test_any_result_layer_writes_the_model(stack, model, tmp_path):
 
 
 def test_all_layers_of_a_fit_write_one_file(model, tmp_path):
-    found = model_layers(model, "m")
+    captions = (np.zeros((3, 3, 4)), {"metadata": {layers.ROLE_KEY: "captions"}}, "image")
+    found = [*model_layers(model, "m"), captions]  # all that are there
     assert write_model_layers(str(tmp_path / "m.NPZ"), found) == [str(tmp_path / "m.NPZ")]
 
 

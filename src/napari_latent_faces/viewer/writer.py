@@ -39,7 +39,8 @@ def write_model_layers(
         If a layer is not a result, or the layers are results of different fits.
     """
     from napari_latent_faces.model_file import model_path
-    from napari_latent_faces.viewer.layers import MODEL_KEY
+    from napari_latent_faces.viewer.captions import CAPTIONS
+    from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY
 
     if path is None:
         import napari
@@ -48,6 +49,8 @@ def write_model_layers(
         return None
     models = {}
     for _data, kwargs, _kind in layers:
+        if kwargs.get("metadata", {}).get(ROLE_KEY) == CAPTIONS:  # when all are selected
+            continue
         model = kwargs.get("metadata", {}).get(MODEL_KEY)
         if model is None:
             raise ValueError(
