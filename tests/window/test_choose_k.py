@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from napari.layers import Layer
 from qtpy.QtCore import Qt
 
-from napari_latent_faces.viewer.layers import MODEL_KEY
+from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from tests.shown import layers_in
 from tests.window.menus import open_widget
 
@@ -45,6 +47,42 @@ def test_curves_are_measured_and_a_click_shows_a_model(viewer, faces_folder, qtb
             np.testing.assert_array_equal(picture, pictures[k])
         pictures[k] = picture
     assert not np.array_equal(pictures[2], pictures[6])
+
+    qtbot.mouseClick(widget.use_button.native, Qt.MouseButton.LeftButton)
+    fit = viewer.window.dock_widgets["Latent faces (Latent faces)"]
+    assert fit.parameters["n_components"].value == 4
+    assert fit.faces.value is faces
+
+
+def test_a_first_look_suggests_a_k_that_can_be_used_while_the_search_goes_on(viewer, qtbot):
+    viewer.add_layer(Layer.create(*faces_layer(sample_faces(5, 10), "drawn")))
+    widget = open_widget(qtbot, viewer.window, "Choose k")
+    widget.ks.value = "2:8:2"
+    widget.effort["n_starts"].value = widget.effort["n_folds"].value = 3
+    totals, told = set(), []
+
+    def note(step):
+        totals.add(step.total)
+        told.append(widget.status.value)
+
+    widget.start()
+    widget.job.stepped.connect(note)
+    qtbot.waitUntil(lambda: widget.first_look is not None and len(widget.first_look) == 4)
+    assert widget.is_working
+    assert not widget.save_button.enabled
+    assert "first look" in widget.words.value
+    suggested = widget.plot.choice.suggested
+    assert widget.use_button.text == f"Use this k: {suggested}"
+    qtbot.mouseClick(widget.use_button.native, Qt.MouseButton.LeftButton)
+    fit = viewer.window.dock_widgets["Latent faces (Latent faces)"]
+    assert fit.parameters["n_components"].value == suggested
+    widget.plot.clicked.emit(suggested)  # there is no model of it yet
+    assert len(layers_in(viewer)) == 1
+    qtbot.waitUntil(lambda: not widget.is_working)
+    assert len(totals) == 1
+    assert " left at most" in told[-1]
+    assert widget.plot.choice is widget.choice
+    assert widget.words.value == widget.choice.reason
 
 
 def test_closing_the_dock_in_the_middle_of_a_search_ends_it(viewer, faces_folder, qtbot):

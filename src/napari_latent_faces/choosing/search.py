@@ -411,17 +411,20 @@ class _Search:
         small /= cell_sizes(stack.picture_shape, level)
         subjects = stack.subjects and tuple(stack.subjects[i] for i in some)
         pictures = FaceStack(small, tuple(stack.names[i] for i in some), subjects)
-        steps = _Search(pictures, self._few, self.params, _LITTLE_EFFORT).run()
+        search = _Search(pictures, self._few, self.params, _LITTLE_EFFORT)
+        steps = search.run()
         try:
             for step in steps:
-                message = yield replace(
-                    step, total=self._total, is_preview=True, seconds_left=None
-                )
-                if message == "stop":
+                if (yield self._of_look(step.done, step.doing, step.choice)) == "stop":
                     raise _StoppedError
         finally:
             steps.close()
-        self._done = _fits_of_one(_LITTLE_EFFORT) * len(self._few)
+        self._done = search._total
+        if (yield self._of_look(self._done, "refining", search._choice)) == "stop":
+            raise _StoppedError
+
+    def _of_look(self, done: int, doing: str, choice: KChoice) -> KStep:
+        return KStep(done, self._total, doing, choice, is_preview=True)
 
     def _seconds_left(self) -> float | None:
         """Return what is left to do at the pace so far: a fit takes longer for more k."""

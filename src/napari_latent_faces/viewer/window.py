@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import napari
-    from qtpy.QtWidgets import QDockWidget, QOpenGLWidget
+    from qtpy.QtWidgets import QDockWidget, QWidget
 
 __all__ = [
     "PLUGIN",
@@ -74,10 +74,10 @@ def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
         canvas_of(viewer).makeCurrent()  # type: ignore[union-attr]
 
 
-def canvas_of(viewer: napari.components.ViewerModel) -> QOpenGLWidget | None:
+def canvas_of(viewer: napari.components.ViewerModel) -> QWidget | None:
     """Return what a viewer draws on; None without a window."""
     window: Any = getattr(viewer, "window", None)
-    canvas: QOpenGLWidget | None = window and window._qt_viewer.canvas.native  # noqa: SLF001
+    canvas: QWidget | None = window and window._qt_viewer.canvas.native  # noqa: SLF001
     return canvas
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, Label, LineEdit, PushButton
@@ -16,6 +17,7 @@ from napari_latent_faces.viewer.panels.form import make_fields, read_fields, wra
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.plots import CurvesPlot
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.window import can_open_docks, open_dock
 
 if TYPE_CHECKING:
     from napari_latent_faces.choosing.choice import KChoice
@@ -43,6 +45,7 @@ class ChooseKWidget(Panel):
 
     def _lay_out(self) -> None:
         self.choice: KChoice | None = None
+        self.first_look: KChoice | None = None  # at smaller pictures, until more is known
         self._measured: Any = None  # the layer that the choice is about
         faces = self.choose_faces(
             "The stack to look at: an image layer with the axes face, y, x."
@@ -65,6 +68,11 @@ class ChooseKWidget(Panel):
         self.save_button = PushButton(
             text="Save table...", tooltip="Write the measures as a CSV file.", enabled=False
         )
+        self.use_button = PushButton(
+            text="Use this k",
+            tooltip="Put the suggested number of components into the panel Latent faces.",
+            visible=False,
+        )
         self.plot = CurvesPlot()
         self.readout, self.words = Label(value=""), Label(value="")
         wrap(self.readout.native, lines=2)
@@ -73,8 +81,9 @@ class ChooseKWidget(Panel):
         self.add(self.update_earlier)
         self.add_controls()
         self.add(self.plot, 1)
-        for each in (self.readout, self.words, self.save_button):
+        for each in (self.readout, self.words, self.use_button, self.save_button):
             self.add(each)
+        self.use_button.changed.connect(self.use_suggested)
         self.save_button.changed.connect(self._ask_where_to_save)
         self.plot.clicked.connect(self.show_model)
         self.plot.hovered.connect(self._read_out)
@@ -92,10 +101,10 @@ class ChooseKWidget(Panel):
         """Return the search; once it is known to begin, the last one is gone."""
         layer, ks = self.faces.value, parse_ks(self.ks.value)
         options, stack = read_fields(ChoiceOptions, self.effort), stack_of(layer)
-        changes = {**vars(options), "random_state": self.random_state.value}
+        changes = {**vars(options), "random_state": self.random_state.value, "preview": True}
         job = LayerJob(self.viewer, layer, lambda: iter_choose_k(stack, ks, **changes))
         job.returned.connect(self._keep)
-        self._measured = layer
+        self._measured, self.first_look = layer, None
         self._show_choice(None)
         return job
 
@@ -108,11 +117,19 @@ class ChooseKWidget(Panel):
     def _show_search(self, step: KStep) -> None:
         self.show_progress(step.done, step.total)
         self.status.value = f"Fit {step.done + 1} of {step.total}: {step.doing}"
-        if step.choice and (self.choice is None or len(self.choice) != len(step.choice)):
+        if step.seconds_left is not None:
+            self.status.value += f", {_about(step.seconds_left)} left at most"
+        if step.is_preview:
+            if step.choice and len(step.choice) != len(self.first_look or ()):
+                self.first_look = step.choice
+                self._show_suggestion()
+        elif step.choice and (self.choice is None or len(self.choice) != len(step.choice)):
             self._show_choice(step.choice)
             self._sync()
 
     def _keep(self, choice: KChoice) -> None:
+        if len(choice):
+            self.first_look = None
         self._show_choice(choice if len(choice) else None)
         self.status.value = _CLICK if len(choice) else "Stopped before anything was measured."
 
@@ -125,16 +142,39 @@ class ChooseKWidget(Panel):
     def _show_choice(self, choice: KChoice | None) -> None:
         """Draw the curves of a choice, and say which k it suggests and why."""
         self.choice = choice
-        self.words.value = "" if choice is None else choice.reason
-        self.plot.show_choice(choice)
+        self._show_suggestion()
+
+    def _show_suggestion(self) -> None:
+        """Show what is known best: the first look, until as many k are measured in full."""
+        first, shown = self.first_look, self.choice
+        self.words.value = "" if shown is None else shown.reason
+        if first is not None and len(shown or ()) < len(first):
+            shown = first
+            self.words.value = f"A first look, at smaller pictures: {first.reason}"
+        self.plot.show_choice(shown)
+        self.use_button.visible = shown is not None and can_open_docks(self.viewer)
+        if shown is not None:
+            self.use_button.text = f"Use this k: {shown.suggested}"
+
+    def use_suggested(self) -> None:
+        """Put the suggested number of components into the panel that fits."""
+        shown = self.plot.choice
+        if shown is None:
+            return
+        panel = open_dock(self.viewer, "Latent faces")
+        panel.method.value = NMFParams.method
+        panel.parameters["n_components"].value = shown.suggested
+        if self._measured in panel.faces.choices:  # it may be gone
+            panel.faces.value = self._measured
 
     def _read_out(self, k: int | None) -> None:
         """Write the measures of the k under the mouse."""
-        if k is None or self.choice is None:
+        choice = self.plot.choice
+        if k is None or choice is None:
             self.readout.value = ""
             return
-        row = next(row for row in self.choice.rows() if row["k"] == k)
-        whose = f" of the sample of {len(self.choice.faces)} faces" * self.choice.is_sample
+        row = next(row for row in choice.rows() if row["k"] == k)
+        whose = f" of the sample of {len(choice.faces)} faces" * choice.is_sample
         self.readout.value = (
             f"k = {k}: error {row['relative_error']:.4f}{whose}, held-out "
             f"{row['held_out_error']:.4f} \N{PLUS-MINUS SIGN} "
@@ -145,6 +185,8 @@ class ChooseKWidget(Panel):
         """Show the model with `k` components in the layers of its faces."""
         choice, layer = self.choice, self._measured
         if choice is None or self.is_working or layer not in self.viewer.layers:
+            return
+        if k not in choice.models:  # a point of the first look
             return
         self.plot.choose(k)
         model = choice.models[k]
@@ -202,3 +244,10 @@ class ChooseKWidget(Panel):
             self.complain(f"{path} cannot be written: {error.strerror or error}.")
             return
         self.status.value = f"Saved {path}."
+
+
+def _about(seconds: float) -> str:
+    """Return a time as one would say it."""
+    if seconds > 90:
+        return f"{math.ceil(seconds / 60)} min"
+    return f"{10 * math.ceil(max(seconds, 1) / 10)} s"

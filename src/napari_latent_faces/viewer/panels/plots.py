@@ -78,6 +78,11 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
             self._chosen = None
         self._draw()
 
+    @property
+    def choice(self) -> KChoice | None:
+        """The choice whose curves are shown."""
+        return self._choice
+
     def choose(self, k: int | None) -> None:
         """Ring the points of one k, or of none."""
         self._chosen = k
