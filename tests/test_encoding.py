@@ -9,21 +9,30 @@ import pytest
 import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from napari_latent_faces import encoding as stack_coder
 from napari_latent_faces.encoding import (
+    MatchedPictures,
+    MendedFaces,
     UndeterminedWarning,
     encode,
     encoded_model,
     iter_encode,
+    iter_mend,
+    match_stack,
+    mend,
     relative_errors,
 )
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces, Provenance
+from napari_latent_faces.reading import read_faces
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.steps import consume
 from tests.conftest import blobs
+from tests.pictures import coloured, face, make
 
 SIZE = (12, 10)
 seeds = st.integers(0, 2**32 - 1)
@@ -74,10 +83,10 @@ def test_it_is_what_scipy_finds_for_the_visible_pixels(seed, k):
     model = replace(known(k=k, n=5), components=rng.random((k, *SIZE)))
     faces, masks = rng.random((5, *SIZE)), random_masks((5, *SIZE), seed)
     found = model.encode(faces, masks)
-    for face, mask, weights in zip(faces, masks, found, strict=True):
+    for picture, mask, weights in zip(faces, masks, found, strict=True):
         A = model.components[:, ~mask].T
         np.testing.assert_allclose(
-            A @ weights, A @ scipy.optimize.nnls(A, face[~mask])[0], atol=1e-7
+            A @ weights, A @ scipy.optimize.nnls(A, picture[~mask])[0], atol=1e-7
         )
 
 
@@ -293,3 +302,236 @@ def test_strangers_are_explained_worse_than_people_of_the_fit():
     assert np.median(outside) > np.median(inside)
     noise = np.random.default_rng(0).integers(0, 256, (1, *faces.shape[1:]), np.uint8)
     assert model.errors(noise)[0] > outside.max()
+
+
+# -- Matching --------------------------------------------------------------------------
+
+
+def test_pictures_of_the_right_size_are_passed_on(stack):
+    found = match_stack(stack.images, (12, 10), {"names": stack.names, "source": "here"})
+    assert found.images is stack.images
+    assert found.names == stack.names
+    assert found.source == "here"
+    assert found.report.notes == ()
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(6, 5), (30, 25), (9, 20), (20, 9)])
+def test_pictures_are_resized_as_the_reader_does_it(tmp_path, resize, size):
+    files = {f"{i}.png": face(24, 20, seed=i) for i in range(3)}
+    read = read_faces(make(tmp_path, files), size=size, resize=resize)
+    found = match_stack(np.stack(list(files.values())), size, resize=resize)
+    assert found.shape == (3, *size)
+    np.testing.assert_array_equal(np.asarray(found.images), read.images)
+
+
+def test_the_note_says_what_was_done():
+    [note] = match_stack(np.ones((2, 24, 20)), (6, 5)).report.notes
+    assert note == "Scaled from 20 x 24 to the model's 5 x 6 pixels."
+    [note] = match_stack(np.ones((2, 24, 20)), (6, 9)).report.notes
+    assert note.endswith("cut at the middle to fit.")
+    colour, _ = match_stack(np.ones((2, 24, 20, 3)), (6, 9), rgb=True).report.notes
+    assert colour == "In colour: the luminance is taken."
+
+
+def test_colour_becomes_luminance_as_the_reader_takes_it():
+    pixels = coloured(12, 10)
+    expected = np.asarray(Image.fromarray(pixels).convert("L"), int)
+    found = match_stack(pixels, (12, 10), rgb=True)
+    assert found.images.dtype == np.uint8
+    assert np.abs(np.asarray(found.images)[0] - expected).max() <= 1
+    with_alpha = np.dstack([pixels, np.zeros((12, 10), np.uint8)])
+    again = match_stack(with_alpha, (12, 10), rgb=True)
+    np.testing.assert_array_equal(np.asarray(again.images), np.asarray(found.images))
+
+
+def test_a_single_picture_is_a_stack_of_one_with_a_name():
+    found = match_stack(face(24, 20), (12, 10), name="me.jpg")
+    assert found.shape == (1, 12, 10)
+    assert found.names == ("me.jpg",)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8", "i4", "u8", "?"])
+def test_every_type_is_kept(dtype):
+    pixels = np.random.default_rng(0).integers(0, 2, (2, 20, 20)).astype(dtype)
+    found = np.asarray(match_stack(pixels, (10, 10)).images)
+    assert found.dtype == np.dtype(dtype)
+    flat = np.asarray(match_stack(np.ones((1, 20, 20), dtype), (10, 10)).images)
+    assert (flat == 1).all()
+
+
+def test_pictures_are_read_one_by_one_when_looked_at():
+    seen = []
+
+    class Watched:
+        shape, ndim, dtype = (5, 20, 16), 3, np.dtype(np.uint8)
+
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, key):
+            seen.append(key)
+            return np.full((20, 16), key, np.uint8)
+
+    pictures = MatchedPictures(Watched(), (10, 8))
+    assert not seen
+    assert pictures[3].shape == (10, 8)
+    assert pictures[1:3, 2, ::2].tolist() == [[1] * 4, [2] * 4]
+    assert pictures[4, 0, 0] == 4
+    assert seen == [3, 1, 2, 4]
+
+
+def test_lazy_stacks_stay_lazy():
+    lazy = dask.array.from_array(np.ones((4, 20, 16), np.uint8), (2, 20, 16))
+    assert match_stack(lazy, (20, 16)).images is lazy
+    assert match_stack(lazy, (10, 8)).is_lazy
+
+
+def test_names_that_do_not_fit_are_left_out():
+    found = match_stack(np.ones((2, 4, 4)), (4, 4), {"names": ("a",), "subjects": ("s",)})
+    assert found.names == ("face 0", "face 1")
+    assert found.subjects is None
+    found = match_stack(np.ones((2, 4, 4)), (4, 4), {"names": "ab", "subjects": ("s",)})
+    assert (found.names, found.subjects) == (("a", "b"), None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rgb"), [((4,), False), ((2, 3, 4, 4), False), ((4, 3), True)]
+)
+def test_other_shapes_are_refused(shape, rgb):
+    with pytest.raises(ValueError, match="A picture"):
+        match_stack(np.ones(shape), (4, 4), rgb=rgb)
+
+
+# -- Mending ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mask():
+    marks = np.zeros(SIZE, bool)
+    marks[3:6, 2:8] = True
+    return marks
+
+
+def spoiled(images, mask, value=0):
+    return np.where(mask, np.asarray(value, images.dtype), images)
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_faces_of_the_model_come_back_whole(seed, each):
+    model = known(seed=seed % 500)
+    faces = model.reconstruct()
+    masks = random_masks(faces.shape if each else SIZE, seed, 0.2)
+    masks[..., 0, 0] = True
+    mended = mend(model, spoiled(faces, masks, np.nan), masks)
+    np.testing.assert_allclose(mended, faces, atol=1e-5)
+
+
+def test_only_marked_pixels_change(stack, model, mask):
+    mended = model.mend(stack, mask)
+    assert mended.dtype == np.uint8
+    np.testing.assert_array_equal(mended[:, ~mask], stack.images[:, ~mask])
+    expected = model.encoded(stack, mask).reconstruct()[:, mask]
+    np.testing.assert_array_equal(mended[:, mask], np.rint(expected).clip(0, 255))
+
+
+def test_what_was_marked_does_not_matter(stack, model, mask):
+    one, other = (model.mend(spoiled(stack.images, mask, v), mask) for v in (0, 255))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_single_face(stack, model, mask):
+    face = model.mend(stack.images[4], mask)
+    np.testing.assert_array_equal(face, model.mend(stack, mask)[4])
+
+
+def test_only_faces_with_a_mark_are_looked_at(stack, model, mask):
+    masks = np.zeros(stack.shape, np.uint8)
+    masks[[3, 20]] = mask
+    seen = []
+
+    class Watched:
+        shape, ndim, dtype = stack.shape, 3, stack.dtype
+
+        def __len__(self):
+            return len(stack)
+
+        def __getitem__(self, key):
+            seen.extend(np.arange(30)[key])
+            return stack.images[key]
+
+    mended = consume(iter_mend(model, Watched(), masks))
+    assert mended.faces.tolist() == [3, 20]
+    assert seen == [3, 20]
+    expected = stack.images.copy()
+    expected[[3, 20]] = model.mend(stack[[3, 20]], mask)
+    np.testing.assert_array_equal(np.asarray(mended), expected)
+
+
+def test_chosen_faces(stack, model, mask):
+    mended = consume(iter_mend(model, stack, mask, faces=[7]))
+    changed = (np.asarray(mended) != stack.images).any(axis=(1, 2))
+    assert np.flatnonzero(changed).tolist() == [7]
+
+
+def test_a_lazy_stack_is_filled_when_it_is_looked_at(stack, model, mask):
+    lazy = FaceStack(dask.array.from_array(stack.images, (7, *SIZE)), stack.names)
+    mended = consume(iter_mend(model, lazy, mask))
+    assert isinstance(mended, MendedFaces)
+    whole = model.mend(stack, mask)
+    for key in (3, slice(2, 9, 3), [1, 5], (4, 3), (slice(1, 4), slice(2, 7), 5), (..., 4)):
+        np.testing.assert_array_equal(mended[key], whole[key])
+
+
+def test_mending_goes_on_where_it_ended(stack, model, mask):
+    first = consume(iter_mend(model, stack, mask, faces=[2]))
+    other = np.roll(mask, 4, axis=0)
+    second = consume(iter_mend(model, FaceStack(first, stack.names), other, faces=[9]))
+    assert second.images is first
+    np.testing.assert_array_equal(second[2], first[2])
+    again = consume(iter_mend(model, FaceStack(second, stack.names), mask, faces=[9]))
+    assert again.images is first  # what is not seen any more is let go
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
+def test_the_type_is_kept(stack, model, mask, dtype):
+    faces = stack.images.astype(dtype)
+    if dtype.startswith("float"):
+        faces /= 255
+    mended = model.mend(faces, mask)
+    assert mended.dtype == dtype
+    off = np.abs(mended.astype(float) - faces)[:, mask].mean()
+    assert off < faces[:, mask].mean() / 2  # as it would be were the units mistaken
+
+
+@pytest.mark.parametrize("shape", [SIZE, (30, *SIZE)])
+def test_a_mask_without_a_mark_is_told(stack, model, shape):
+    with pytest.raises(ValueError, match="The mask marks no pixel: mark what is to be"):
+        model.mend(stack, np.zeros(shape, bool))
+
+
+def test_another_size_is_told(stack, model, mask):
+    with pytest.raises(ValueError, match=r"10 x 13 pixels, the model's faces 10 x 12"):
+        model.mend(np.ones((2, 13, 10)), mask)
+    with pytest.raises(ValueError, match=r"The mask has the shape \(10, 12\)"):
+        model.mend(stack, mask.T)
+
+
+def rmse(a, b):
+    return float(np.sqrt(np.mean((np.asarray(a, float) - b) ** 2)))
+
+
+@pytest.mark.parametrize("held_out", ["people", "pictures"])
+def test_a_bar_over_the_eyes_is_filled_better_than_by_the_mean_face(data, held_out):
+    faces = read_faces(data / "orl")
+    at = np.arange(400)  # ten pictures of each of forty people
+    new = at >= 360 if held_out == "people" else at % 10 == 9
+    model = fit(faces[at[~new]], n_components=60)
+    bar = np.zeros(faces.shape[1:], bool)
+    bar[38:58, 10:82] = True
+    truth = faces.images[new][:, bar].astype(float)
+    hidden = spoiled(faces.images[new], bar)
+    filled = rmse(model.mend(hidden, bar)[:, bar], truth)
+    assert filled < 0.8 * rmse(faces.images[~new].mean(axis=0)[bar], truth)
+    assert filled < 0.6 * rmse(model.encoded(hidden).reconstruct()[:, bar], truth)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import NMF
 
-from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
+from napari_latent_faces.fitting import ConvergenceWarning, PenaltyWarning, fit, iter_fit
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.params import NMFParams
+from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.stack import FaceStack
 from tests.steps import consume
 
@@ -252,3 +252,60 @@ def test_a_fit_that_needs_more_than_is_free_does_not_start(monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=1000))
     with pytest.raises(MemoryError, match="fewer components"):
         iter_fit(np.ones((4, 8, 8)), n_components=2)
+
+
+# -- Fitting checks --------------------------------------------------------------------
+
+
+def test_nmf_is_the_default(stack):
+    params = NMFParams(n_components=3, max_iter=5, tol=0)
+    for model in (fit(stack, params), fit(stack, n_components=3, max_iter=5, tol=0)):
+        assert model.params == params
+        assert model.mean is None
+        assert not model.is_signed
+
+
+def test_the_type_of_the_parameters_is_the_method(stack):
+    model = fit(stack, PCAParams(), n_components=2)
+    assert model.params == PCAParams(n_components=2)
+    assert model.is_signed
+
+
+def test_what_is_wrong_is_told_before_the_first_step(stack):
+    for params in (None, PCAParams()):
+        with pytest.raises(ValueError, match="n_components must be from 1 to 30"):
+            iter_fit(stack, params, n_components=31)
+        with pytest.raises(TypeError, match="alpha"):
+            iter_fit(stack, params, alpha=1)
+
+
+# -- Penalties that leave nothing: a result with a warning, as scikit-learn has it -----
+
+
+@pytest.mark.parametrize("solver", ["multilevel", "cd", "mu"])
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler"])
+def test_an_empty_model_is_a_result_with_a_warning(pictures, solver, beta_loss):
+    if beta_loss != "frobenius" and solver != "mu":
+        pytest.skip("has one loss")
+    with pytest.warns(PenaltyWarning, match=r"\(alpha_W\) is so strong"):
+        model = fit(
+            pictures,
+            n_components=3,
+            alpha_W=50.0,
+            l1_ratio=1.0,
+            solver=solver,
+            beta_loss=beta_loss,
+        )
+    if beta_loss == "frobenius":
+        assert not model.reconstruct().any()
+        assert model.error == 1
+    assert np.isfinite(model.error)
+
+
+def test_weak_penalties_warn_of_nothing(pictures):
+    assert fit(pictures, n_components=3, alpha_W=1e-5, l1_ratio=1.0, max_iter=500).error < 1
+
+
+def test_no_penalty_warns_of_nothing_where_components_are_too_many():
+    model = fit(np.full((6, 8, 7), 130, np.uint8), n_components=4)
+    assert model.error < 3e-2

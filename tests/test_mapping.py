@@ -16,7 +16,7 @@ from napari_latent_faces.params import PCAParams
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.steps import consume
 from tests.mixing.conftest import signed_model
-from tests.test_nearest import made
+from tests.test_explaining import made
 
 
 @pytest.fixture(scope="module")

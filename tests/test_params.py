@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 from napari_latent_faces.params import METHODS, KMeansParams, NMFParams, PCAParams, params_of
@@ -31,6 +33,24 @@ def test_all_have_components_and_a_seed(kind):
 @pytest.mark.parametrize(
     ("method", "name", "value", "allowed"),
     [
+        ("nmf", "n_components", 0, "1 or more"),
+        ("nmf", "n_components", 2.5, "whole number"),
+        ("nmf", "n_components", "20", "whole number"),
+        ("nmf", "n_components", None, "whole number"),
+        ("nmf", "n_components", True, "whole number"),
+        ("nmf", "max_iter", -1, "1 or more"),
+        ("nmf", "tol", -1e-9, "0.0 or more"),
+        ("nmf", "tol", float("nan"), "number"),
+        ("nmf", "tol", float("inf"), "0.0 or more"),
+        ("nmf", "init", "best", "'nndsvd' or 'nndsvda'"),
+        ("nmf", "init", ["random"], "'nndsvd' or 'nndsvda'"),
+        ("nmf", "solver", None, "'cd' or 'mu'"),
+        ("nmf", "beta_loss", "huber", "'kullback-leibler'"),
+        ("nmf", "alpha_W", -1, "0.0 or more"),
+        ("nmf", "alpha_H", "other", "'same'"),
+        ("nmf", "l1_ratio", 1.1, "from 0.0 to 1.0"),
+        ("nmf", "random_state", -1, "from 0 to 4294967295 or None"),
+        ("nmf", "random_state", 2**32, "from 0 to 4294967295"),
         ("pca", "svd_solver", "exact", "'incremental'"),
         ("ica", "independent", None, "'pictures' or 'weights'"),
         ("ica", "tol", -1, "0.0 or more"),
@@ -41,7 +61,7 @@ def test_all_have_components_and_a_seed(kind):
     ],
 )
 def test_a_wrong_value_names_its_field_and_the_range(method, name, value, allowed):
-    with pytest.raises((ValueError, TypeError), match=f"^{name}.*{allowed}"):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}.*{re.escape(allowed)}"):
         params_of(method, **{name: value})
 
 
@@ -71,3 +91,27 @@ def test_shared_defaults_with_scikit_learn():
     ):
         for name in same:
             assert getattr(ours, name) == theirs.get_params()[name]
+
+
+def test_defaults_but_the_solver_are_those_of_scikit_learn_and_of_the_blog_post():
+    from sklearn.decomposition import NMF
+
+    theirs = NMF().get_params()
+    ours = NMFParams().to_dict()
+    assert (ours.pop("n_components"), ours.pop("random_state")) == (20, 42)
+    assert ours.pop("solver") == "multilevel"  # many times faster, for the same objective
+    assert ours == {name: theirs[name] for name in ours}
+
+
+def test_numpy_numbers_become_plain_ones():
+    params = NMFParams(n_components=np.int64(7), tol=np.float32(0.5), alpha_H=0)
+    assert type(params.n_components) is int
+    assert type(params.tol) is float
+    assert params.alpha_H == 0.0
+
+
+def test_only_mu_minimises_other_losses():
+    for solver in ("multilevel", "cd"):
+        with pytest.raises(ValueError, match="choose solver='mu'"):
+            NMFParams(beta_loss="kullback-leibler", solver=solver)
+    assert replace(NMFParams(solver="mu"), beta_loss="kullback-leibler").solver == "mu"

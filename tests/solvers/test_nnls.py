@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces.solvers import nnls
-from napari_latent_faces.solvers.nnls import TOLERANCE, kkt_violations, solve_nnls
+from napari_latent_faces.solvers.nnls import (
+    TOLERANCE,
+    kkt_violations,
+    nearest,
+    solve_lasso,
+    solve_least_squares,
+    solve_nnls,
+    solver_of,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -81,3 +89,84 @@ def test_violations_are_measured():
     R, B = np.eye(2), np.array([[3.0, -4.0]])
     at = [kkt_violations(R, B, np.array([w]))[0] for w in ([3, 0], [0, 0], [4, 0], [3, -4])]
     np.testing.assert_allclose(at, [0, 3 / 5, 1 / 5, np.inf])
+
+
+# -- Coding ----------------------------------------------------------------------------
+
+
+SYSTEMS = (st.integers(1, 12), st.integers(1, 6), st.integers(1, 9), st.integers(0, 2**32 - 1))
+
+
+def system(r, k, m, seed):
+    """Return a matrix, with twin and empty columns now and then, and right-hand sides."""
+    rng = np.random.default_rng(seed)
+    R = rng.standard_normal((r, k)) * rng.integers(0, 2, k) ** (seed % 2)
+    if k > 2 and seed % 3 == 0:
+        R[:, 1] = R[:, 0]
+    return R, rng.standard_normal((m, r))
+
+
+@given(*SYSTEMS)
+@settings(deadline=None)
+def test_least_squares_leave_nothing_along_the_components(r, k, m, seed):
+    R, B = system(r, k, m, seed)
+    W = solve_least_squares(R, B)
+    np.testing.assert_allclose((W @ R.T - B) @ R, 0, atol=1e-7)
+
+
+@given(*SYSTEMS, st.floats(0, 2))
+@settings(deadline=None)
+def test_the_lasso_meets_the_conditions_of_its_minimum(r, k, m, seed, alpha):
+    R, B = system(r, k, m, seed)
+    norms = np.linalg.norm(R, axis=0)
+    W = solve_lasso(R, B, alpha)
+    gradient = ((W @ R.T - B) @ R) / np.where(norms > 0, norms, 1)  # over unit columns
+    used = W != 0
+    np.testing.assert_allclose(gradient[used], -alpha * np.sign(W[used]), atol=1e-4)
+    assert (np.abs(gradient[~used]) <= alpha + 1e-4).all()
+
+
+def test_the_lasso_is_that_of_scikit_learn():
+    from sklearn.decomposition import sparse_encode
+
+    rng = np.random.default_rng(0)
+    R, B = rng.standard_normal((30, 8)), rng.standard_normal((20, 30))
+    R /= np.linalg.norm(R, axis=0)
+    theirs = sparse_encode(B, R.T, algorithm="lasso_lars", alpha=0.4)
+    np.testing.assert_allclose(solve_lasso(R, B, 0.4), theirs, atol=1e-6)
+    assert 0 < (theirs == 0).mean() < 1
+
+
+def test_a_larger_penalty_uses_fewer_components():
+    R, B = system(12, 6, 40, 1)
+    counts = [(solve_lasso(R, B, alpha) != 0).sum() for alpha in (0, 0.3, 1, 100)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[2] > counts[3] == 0
+
+
+def test_the_lasso_does_not_care_how_components_are_scaled():
+    R, B = system(12, 5, 7, 1)
+    scales = np.array([1, 10, 0.1, 3, 7])
+    np.testing.assert_allclose(
+        solve_lasso(R * scales, B, 0.3) * scales, solve_lasso(R, B, 0.3), atol=1e-6
+    )
+
+
+@given(*SYSTEMS)
+def test_nearest_is_the_nearest(r, k, m, seed):
+    R, B = system(r, k, m, seed)
+    W = nearest(R, B)
+    assert (W.sum(axis=1) == 1).all()
+    centres = R.T[np.linalg.norm(R, axis=0) > 0]
+    if len(centres):
+        own = np.linalg.norm(B - W @ R.T, axis=1)
+        each = np.linalg.norm(B[:, None] - centres, axis=2)
+        np.testing.assert_allclose(own, each.min(axis=1), atol=1e-7)
+
+
+def test_each_coding_has_its_solver():
+    R, B = system(6, 3, 4, 1)
+    assert (solver_of("non-negative")(R, B) >= 0).all()
+    assert (solver_of("signed")(R, B) < 0).any()
+    assert (solver_of("sparse", 100.0)(R, B) == 0).all()
+    assert (solver_of("one-hot")(R, B).sum(axis=1) == 1).all()

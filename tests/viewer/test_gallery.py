@@ -27,13 +27,6 @@ from napari_latent_faces.viewer.session import session_of
 
 
 @pytest.fixture
-def viewer(stack):
-    viewer = ViewerModel()
-    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    return viewer
-
-
-@pytest.fixture
 def shown(viewer, model):
     """Show a model, and return its gallery's layer."""
     return show(viewer, "orl", model)

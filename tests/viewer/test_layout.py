@@ -77,12 +77,6 @@ def test_pictures_never_overlap_and_leave_no_holes(size, items):
         assert other[0, 1] - one[1, 1] == pytest.approx(0.04 * w)
 
 
-@pytest.fixture
-def viewer(empty_viewer, stack):
-    empty_viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    return empty_viewer
-
-
 def show(viewer, name, model, method=None, **options):
     args = () if method is None else (method,)
     layer = viewer.layers[name]

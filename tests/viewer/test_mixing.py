@@ -10,10 +10,12 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from superqt.utils import WorkerBase
 
+from napari_latent_faces.explaining import NearestFaces
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.mixing.mix import mean_weights, to_pixels
 from napari_latent_faces.mixing.sampling import sample_weights
 from napari_latent_faces.viewer.fitting import FitSession, MendJob
+from napari_latent_faces.viewer.jobs import _running
 from napari_latent_faces.viewer.layers import (
     MODEL_KEY,
     PICTURES_KEY,
@@ -23,9 +25,10 @@ from napari_latent_faces.viewer.layers import (
 )
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.marks import add_mask
-from napari_latent_faces.viewer.mixing import MixingDesk
+from napari_latent_faces.viewer.mixing import MixingDesk, NoveltyFinder
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.jobs import run
+from tests.mixing.conftest import correlated_weights, made_model
 from tests.viewer.test_layout import overlaps
 
 
@@ -329,3 +332,61 @@ def test_faces_of_several_sizes_are_fitted_mixed_and_mended_at_the_largest(
     run(qtbot, MendJob(empty_viewer, faces, desk.model, mask))
     assert empty_viewer.layers["mended [orl]"].data.shape == stack.shape
     assert overlaps(empty_viewer) == []
+
+
+# -- Novelty ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def correlated():
+    return made_model(correlated_weights(30, 5))
+
+
+def prepared(correlated, qtbot):
+    finder, told = NoveltyFinder(correlated), []
+    finder.ready.connect(lambda: told.append("ready"))
+    finder.start()
+    qtbot.waitUntil(lambda: bool(told))
+    return finder
+
+
+def test_the_nearest_face_of_a_face_is_itself(correlated, qtbot):
+    found = prepared(correlated, qtbot).find(correlated.weights[11])
+    assert found.face == 11
+    assert found.distance == pytest.approx(0, abs=1e-3)
+
+
+def test_how_near_is_the_difference_of_the_pictures(correlated, qtbot):
+    weights = correlated.weights[11] * 1.1
+    found = prepared(correlated, qtbot).find(weights)
+    apart = correlated.blend(weights) - correlated.reconstruct(found.face)
+    assert found.distance == pytest.approx(np.sqrt((apart**2).mean()), rel=1e-3)
+
+
+def test_what_is_usual_is_the_median_among_real_faces(correlated, qtbot):
+    faces = NearestFaces(correlated)
+    each = [faces.find(w, 1, exclude=i)[1][0] for i, w in enumerate(correlated.weights)]
+    assert prepared(correlated, qtbot).find(correlated.weights[0]).usual == pytest.approx(
+        np.median(each)
+    )
+
+
+def test_before_it_is_prepared_nothing_is_found(correlated):
+    assert NoveltyFinder(correlated).find(correlated.weights[0]) is None
+
+
+def test_an_abandoned_finder_says_nothing(correlated, qtbot):
+    finder, told = NoveltyFinder(correlated), []
+    finder.ready.connect(lambda: told.append("ready"))
+    finder.start()
+    finder.abandon()
+    qtbot.waitUntil(lambda: finder not in _running)
+    assert not told
+    assert finder.find(correlated.weights[0]) is None
+
+
+def test_one_face_has_no_usual_distance(qtbot):
+    correlated = made_model(np.ones((1, 1)))
+    found = prepared(correlated, qtbot).find([2.0])
+    assert found.face == 0
+    assert np.isnan(found.usual)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_latent_faces.fitting import fit
@@ -15,13 +14,6 @@ from napari_latent_faces.viewer.layers import (
 )
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
-
-
-@pytest.fixture
-def viewer(stack):
-    viewer = ViewerModel()
-    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    return viewer
 
 
 def results(viewer, **options):

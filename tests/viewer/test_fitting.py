@@ -17,19 +17,13 @@ from napari_latent_faces.viewer.fitting import EncodeJob, FitSession, MendJob
 from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.marks import Marks, add_mask
 from napari_latent_faces.viewer.mixing import MixingDesk
-from napari_latent_faces.viewer.results import ShowOptions
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import end_all_work, run
 from tests.viewer.test_layout import overlaps
 
 LONG = NMFParams(n_components=3, max_iter=1_000_000, tol=0)
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
-
-
-@pytest.fixture
-def viewer(empty_viewer, stack):
-    empty_viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    return empty_viewer
 
 
 def session(viewer, params, **options):
@@ -287,3 +281,226 @@ def test_a_stack_in_colour_is_fitted_shown_mixed_encoded_and_mended(empty_viewer
     with pytest.raises(ValueError, match="colour=True"):
         EncodeJob(viewer, viewer.add_image(stack.images, name="grey"), made.model)
     assert overlaps(viewer) == []
+
+
+# -- Encode job ------------------------------------------------------------------------
+
+
+def roles(viewer):
+    found = [layer.metadata.get(ROLE_KEY) for layer in viewer.layers]
+    return [role for role in found if role != "captions"]
+
+
+def test_an_encoding_is_that_of_a_script(viewer, stack, model, qtbot):
+    job = EncodeJob(viewer, viewer.layers["orl"], model)
+    steps = []
+    job.stepped.connect(steps.append)
+    told = run(qtbot, job)
+    errors = model.errors(stack)
+    assert f"30 faces, mean relative error {errors.mean():.4f}" in told
+    assert steps[-1] == (30, 30)
+    assert roles(viewer) == [None, "encoded", "encoded residual"]
+    shown = viewer.layers["encoded [orl]"]
+    np.testing.assert_array_equal(shown.metadata[MODEL_KEY].weights, model.encode(stack))
+    assert not isinstance(shown.data, np.ndarray)
+    low, high = viewer.layers["encoded residual [orl]"].contrast_limits
+    assert low == -high
+
+
+def test_other_panels_find_the_encoded_faces(viewer, stack, model, qtbot):
+    run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
+    focus = session_of(viewer).focus
+    assert focus.model.components is model.components
+    assert focus.model.provenance.encoded_from == "made/faces"
+    assert focus.faces is viewer.layers["orl"]
+    focus.go_to_face(17)
+    assert focus.face == 17
+    np.testing.assert_allclose(focus.model.weights[17], model.encode(stack.images[17]))
+
+
+def test_a_second_run_takes_the_layers_of_the_first(viewer, stack, model, qtbot):
+    run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
+    first = list(viewer.layers)
+    first[1].colormap = "viridis"
+    other = fit(stack, n_components=5, max_iter=20, tol=0)
+    run(qtbot, EncodeJob(viewer, viewer.layers["orl"], other))
+    assert list(viewer.layers) == first
+    assert first[1].colormap.name == "viridis"
+    assert session_of(viewer).focus.model.n_components == 5
+
+
+def test_a_later_fit_leaves_encoded_faces_alone_and_they_leave_its_layers(
+    viewer, stack, model, qtbot
+):
+    faces = viewer.layers["orl"]
+    run(qtbot, EncodeJob(viewer, faces, model))
+    ResultLayers(viewer, faces, ShowOptions(residual=True)).show_model(model)
+    assert sorted(filter(None, roles(viewer))) == [
+        "encoded", "encoded residual", "gallery", "reconstruction", "residual",
+    ]  # fmt: skip
+    run(qtbot, EncodeJob(viewer, faces, model))
+    assert len(roles(viewer)) == 6
+
+
+def test_pictures_of_another_size_are_resized_with_a_note(viewer, model, qtbot):
+    large = np.random.default_rng(0).integers(0, 256, (4, 24, 26), np.uint8)
+    layer = viewer.add_image(large, name="large")
+    told = run(qtbot, EncodeJob(viewer, layer, model))
+    assert "Scaled from 26 x 24 to the model's 10 x 12 pixels, cut at the middle" in told
+    assert viewer.layers["encoded [large]"].data.shape == (4, 12, 10)
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_a_single_picture_is_seen_wherever_the_slider_is(viewer, model, qtbot, rgb):
+    pixels = np.full((30, 20, 3) if rgb else (30, 20), 90, np.uint8)
+    layer = viewer.add_image(pixels, rgb=rgb, name="me")
+    told = run(qtbot, EncodeJob(viewer, layer, model))
+    assert told.startswith("Relative error 0.")
+    assert ("luminance" in told) == rgb
+    shown = viewer.layers["encoded [me]"]
+    assert shown.data.shape == (12, 10)
+    viewer.dims.set_point(0, 22)
+    focus = session_of(viewer).focus
+    assert (focus.face, focus.model.provenance.names) == (0, ("me",))
+
+
+def test_cancel_and_removal_leave_nothing(viewer, model, qtbot):
+    for end in (lambda job: job.cancel(), lambda _: viewer.layers.remove("orl")):
+        job = EncodeJob(viewer, viewer.layers["orl"], model)
+        told = []
+        job.ended.connect(told.append)
+        job.start()
+        end(job)
+        qtbot.waitUntil(lambda told=told: len(told) == 1)
+        assert job.is_over
+        qtbot.waitUntil(lambda: not WorkerBase._worker_set)
+        assert set(roles(viewer)) <= {None}
+    assert "removed" in told[0]
+
+
+def test_what_is_wrong_is_shown(viewer, model, qtbot, notes):
+    bad = viewer.add_image(np.full((3, 12, 10), -1.0), name="bad", contrast_limits=(0, 1))
+    assert "failed" in run(qtbot, EncodeJob(viewer, bad, model))
+    assert len(notes) == 1
+    assert "negative" in notes[0]
+    with pytest.raises(ValueError, match="A picture"):
+        EncodeJob(viewer, viewer.add_image(np.zeros((2, 3, 4, 4))), model)
+
+
+def test_two_viewers_at_once(viewer, stack, model, qtbot):
+    other = ViewerModel()
+    other.add_layer(Layer.create(*faces_layer(stack[:9], "orl")))
+    jobs = [EncodeJob(each, each.layers["orl"], model) for each in (viewer, other)]
+    for job in jobs:
+        job.start()
+    qtbot.waitUntil(lambda: all(job.result is not None for job in jobs))
+    assert [len(job.encoding.errors) for job in jobs] == [30, 9]
+
+
+# -- Mend job --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def faces(viewer):
+    return viewer.layers["orl"]
+
+
+@pytest.fixture
+def box():
+    mask = np.zeros((12, 10), np.uint8)
+    mask[3:6, 2:8] = 1
+    return mask
+
+
+def changed(viewer, stack):
+    """Return which faces are shown mended."""
+    mended = np.asarray(viewer.layers["mended [orl]"].data)
+    return np.flatnonzero((mended != stack.images).any(axis=(1, 2))).tolist()
+
+
+def test_a_mending_is_that_of_a_script(viewer, faces, stack, model, box, qtbot):
+    labels = viewer.add_labels(box)
+    told = run(qtbot, MendJob(viewer, faces, model, labels))
+    assert told == "30 faces are mended. Remove the layer to undo it."
+    shown = viewer.layers["mended [orl]"]
+    np.testing.assert_array_equal(np.asarray(shown.data), model.mend(stack, box))
+    assert shown.metadata[ROLE_KEY] == "mended"
+    assert shown.metadata["names"] == stack.names
+    assert tuple(shown.contrast_limits) == (0, 255)
+
+
+def test_this_face_only_and_then_another(viewer, faces, stack, model, box, qtbot):
+    labels = viewer.add_labels(box)
+    for face, expected in ((7, [7]), (3, [3, 7]), (7, [3, 7])):
+        told = run(qtbot, MendJob(viewer, faces, model, labels, face))
+        assert told.startswith("1 face is mended")
+        assert changed(viewer, stack) == expected
+    viewer.layers.remove("mended [orl]")  # is how to undo it
+    run(qtbot, MendJob(viewer, faces, model, labels, 5))
+    assert changed(viewer, stack) == [5]
+
+
+def test_each_face_has_marks_of_its_own(viewer, faces, stack, model, box, qtbot):
+    masks = np.zeros(stack.shape, np.uint8)
+    masks[4], masks[20] = box, np.roll(box, 5, axis=0)
+    labels = viewer.add_labels(masks)
+    told = run(qtbot, MendJob(viewer, faces, model, labels))
+    assert told.startswith("2 faces are mended")
+    assert changed(viewer, stack) == [4, 20]
+    np.testing.assert_array_equal(
+        viewer.layers["mended [orl]"].data[20], model.mend(stack.images[20], masks[20])
+    )
+
+
+def test_shapes_on_a_slice(viewer, faces, stack, model, box, qtbot):
+    corners = np.array([(2.5, 1.5), (2.5, 7.5), (5.5, 7.5), (5.5, 1.5)])
+    shapes = viewer.add_shapes([np.insert(corners, 0, 6, axis=1)], shape_type="rectangle")
+    run(qtbot, MendJob(viewer, faces, model, shapes))
+    assert changed(viewer, stack) == [6]
+    np.testing.assert_array_equal(
+        viewer.layers["mended [orl]"].data[6], model.mend(stack.images[6], box)
+    )
+
+
+@pytest.mark.parametrize("face", [None, 2])
+def test_an_empty_mask_is_told(viewer, faces, stack, model, box, qtbot, face, notes):
+    masks = np.zeros(stack.shape, np.uint8)
+    if face is not None:
+        masks[9] = box  # of another face
+    labels = viewer.add_labels(masks, name="my mask")
+    assert "failed" in run(qtbot, MendJob(viewer, faces, model, labels, face))
+    [note] = notes
+    assert "my mask marks nothing of" in note
+    assert ("these faces" if face is None else "s1/3.png") in note
+    assert "mended [orl]" not in viewer.layers
+
+
+def test_faces_of_another_size_are_refused(viewer, model, box):
+    large = viewer.add_image(np.zeros((4, 24, 20)))
+    with pytest.raises(ValueError, match=r"read them with size=\(12, 10\)"):
+        MendJob(viewer, large, model, viewer.add_labels(box))
+
+
+def test_a_mask_that_hides_a_component_is_told(viewer, faces, model, qtbot, notes):
+    labels = viewer.add_labels(np.ones((12, 10), np.uint8))
+    labels.data[0, :2] = 0
+    run(qtbot, MendJob(viewer, faces, model, labels))
+    assert "warning: The mask leaves 's1/1.png' and 29 other faces fewer visible" in notes[0]
+
+
+def test_a_single_picture(viewer, stack, model, box, qtbot):
+    picture = viewer.add_image(stack.images[3], name="me")
+    run(qtbot, MendJob(viewer, picture, model, viewer.add_labels(box)))
+    shown = viewer.layers["mended [me]"]
+    np.testing.assert_array_equal(shown.data, model.mend(stack.images[3], box))
+
+
+def test_mending_changes_neither_focus_nor_fit(viewer, faces, model, box, qtbot):
+    results = ResultLayers(viewer, faces, ShowOptions())
+    results.show_model(model)
+    run(qtbot, MendJob(viewer, faces, model, viewer.add_labels(box)))
+    assert session_of(viewer).focus.model is model
+    lefts = [each.translate[-1] for each in viewer.layers if each.ndim == 3]
+    assert len(set(lefts)) == 3
+    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
+    assert "mended [orl]" in viewer.layers
