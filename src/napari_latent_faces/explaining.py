@@ -299,7 +299,7 @@ def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
     return missed / whole if whole else float("inf")
 
 
-def shrunk(pictures: NDArray[Any], longest: int) -> NDArray[Any]:
+def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> NDArray[Any]:
     """Return smaller pictures, of means over squares of pixels.
 
     Sums of shrunk pictures are the shrunk sums, so that a face can be built up from
@@ -307,17 +307,21 @@ def shrunk(pictures: NDArray[Any], longest: int) -> NDArray[Any]:
 
     Parameters
     ----------
-    pictures : array of shape (..., h, w)
+    pictures : array of shape (..., h, w), or (..., h, w, 3) in colour
         The pictures.
     longest : int
         Most pixels of a side. Sides shrink by one whole factor; what does not fill a
         square at the right and below is left out.
+    in_colour : bool, default=False
+        Whether the last axis is that of colour.
 
     Returns
     -------
-    array of shape (..., h // f, w // f)
+    array of shape (..., h // f, w // f), or (..., h // f, w // f, 3)
         Floats where the pictures shrink, else the pictures themselves.
     """
+    if in_colour:
+        return np.moveaxis(shrunk(np.moveaxis(pictures, -1, 0), longest), 0, -1)
     h, w = pictures.shape[-2:]
     factor = -(-max(h, w) // longest)
     if factor == 1 or factor > min(h, w):

@@ -30,6 +30,7 @@ __all__ = [
     "harmless_lines",
     "has_own_scale",
     "in_one_line",
+    "luminance",
     "matrix_dtype",
     "named",
     "over_channels",
@@ -341,6 +342,19 @@ def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
             raise ValueError(f"{names[faces[0]]!r}{others} has {what} pixels; {advice}.")
 
 
+_LUMINANCE = np.array((19595, 38470, 7471))  # ITU-R BT.601 times 65536, as Pillow has it
+
+
+def luminance(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return colours of shape (..., 3) as grey values of the same type, after ITU-R BT.601."""
+    if pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= 4:
+        grey = (pixels @ _LUMINANCE + 32768) >> 16
+    else:
+        grey = pixels @ (_LUMINANCE / 65536)
+    taken: NDArray[Any] = grey.astype(pixels.dtype)
+    return taken
+
+
 def over_channels(mask: NDArray[Any], picture_shape: tuple[int, ...]) -> NDArray[Any]:
     """Return masks (..., h, w) of pictures of any shape, the same for all channels."""
     if len(picture_shape) == 2:
@@ -444,6 +458,22 @@ class FaceStack:
     def matrix(self) -> Any:
         """The pictures as rows: a view of shape (n, p)."""
         return self.images.reshape(len(self), math.prod(self.picture_shape))
+
+    def to_grey(self) -> FaceStack:
+        """Return the stack in grey, by `luminance`; itself if it is grey already.
+
+        It has a third of the numbers: a fit takes a third of the time and memory.
+        """
+        if not self.in_colour:
+            return self
+        if self.is_lazy and hasattr(self.images, "map_blocks"):
+            meta = np.empty((0, 0, 0), self.dtype)
+            grey = self.images.rechunk({3: 3}).map_blocks(luminance, drop_axis=3, meta=meta)
+        else:
+            grey = np.empty(self.shape[:3], self.dtype)
+            for faces, block in pixel_blocks(self.images):
+                grey[faces] = luminance(block)
+        return replace(self, images=grey, report=replace(self.report, options=None))
 
     def __len__(self) -> int:
         return len(self.names)

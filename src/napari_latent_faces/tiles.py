@@ -20,6 +20,7 @@ __all__ = [
     "montage",
     "numbered",
     "paint_tile",
+    "shown_components",
 ]
 
 # -- The colours of components: grey, or two of them where pixels can be negative ------
@@ -50,24 +51,43 @@ def component_colours(*, is_signed: bool) -> dict[str, Any]:
     return {"colormap": "gray", "contrast_limits": (0.0, 1.0)}
 
 
+def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[Any]:
+    """Return components (k, h, w) or (k, h, w, 3) as they are drawn.
+
+    Signed ones in colour lie around a middle grey, ``0.5 + value / 2``: each channel has a
+    sign of its own, so that one colour for more and one for less, as of grey components,
+    would hide which. Grey is nothing, a light spot adds light there, a blue one adds blue or
+    takes yellow away. All others are drawn as they are.
+    """
+    if not is_signed or components.ndim == 3:
+        return components
+    grey: NDArray[Any] = 0.5 + components / 2
+    return grey
+
+
 def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uint8]:
     """Return a component in the colours of the gallery.
 
     Parameters
     ----------
-    component : array of shape (..., h, w)
+    component : array of shape (h, w) or (h, w, 3)
         Pixels up to 1, from 0, or from -1 if signed.
     is_signed : bool
         Whether there can be pixels below 0.
 
     Returns
     -------
-    array of uint8, shape (..., h, w, 3)
+    array of uint8, shape (h, w, 3)
     """
+    rgb: NDArray[np.uint8]
+    if component.ndim == 3:
+        shown = shown_components(component[np.newaxis], is_signed=is_signed)[0]
+        rgb = np.rint(shown.clip(0, 1) * 255).astype(np.uint8)
+        return rgb
     ends = np.array(DIVERGING["colors"])[:, :3] if is_signed else np.ones((3, 3))
     up = np.clip(component, 0, 1)[..., None] * ends[2]
     down = np.clip(-component, 0, 1)[..., None] * ends[0]
-    rgb: NDArray[np.uint8] = np.rint((up + down) * 255).astype(np.uint8)
+    rgb = np.rint((up + down) * 255).astype(np.uint8)
     return rgb
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.stack import luminance
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -25,7 +27,6 @@ DEPTHS: tuple[np.dtype[Any], ...] = tuple(WHITE)
 BYTE, WORD, FLOAT = DEPTHS
 
 _CHANNELS = {"red": 0, "green": 1, "blue": 2}
-_LUMINANCE = np.array((19595, 38470, 7471))  # ITU-R 601-2 times 65536, as Pillow has it
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,7 @@ class Frame:
         if self.channel in _CHANNELS:
             one: NDArray[Any] = pixels[:, :, _CHANNELS[self.channel]]
             return one
-        if pixels.dtype.kind == "f":
-            grey = pixels @ (_LUMINANCE / 65536)
-        else:
-            grey = (pixels @ _LUMINANCE + 32768) >> 16
-        taken: NDArray[Any] = grey.astype(pixels.dtype)
-        return taken
+        return luminance(pixels)
 
     def _fitted(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Scale pixels to the frame's size: cut, padded or out of shape."""

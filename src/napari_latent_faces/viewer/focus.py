@@ -11,14 +11,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_latent_faces.explaining import Explainer, prominence
-from napari_latent_faces.tiles import Tiles, paint_tile
-from napari_latent_faces.viewer.layers import (
-    FACES_KEY,
-    MODEL_KEY,
-    ROLE_KEY,
-    owner_of,
-    shown_components,
-)
+from napari_latent_faces.tiles import Tiles, paint_tile, shown_components
+from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

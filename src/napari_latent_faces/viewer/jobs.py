@@ -328,6 +328,6 @@ class FacePictures:
         self.arrived.emit(found[0])
 
     def _take(self, face: int, pixels: NDArray[Any]) -> None:
-        self._small[face] = shrunk(pixels, self._longest)
+        self._small[face] = shrunk(pixels, self._longest, in_colour=pixels.ndim == 3)
         if face == self._current:  # of the others nobody asks, and it costs some time
             self._errors[face] = face_error(self._model, face, pixels)

@@ -16,6 +16,7 @@ from napari_latent_faces.tiles import (
     gallery_columns,
     montage,
     numbered,
+    shown_components,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ __all__ = [
     "picture_size",
     "reconstruction_layer",
     "residual_layer",
-    "shown_components",
     "stack_of",
     "why_not_faces",
 ]
@@ -353,20 +353,6 @@ class ShownPixels(LazyStack):
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         changed: NDArray[Any] = self.change(self.source[(faces, *inner)])
         return changed
-
-
-def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[Any]:
-    """Return components (k, h, w) or (k, h, w, 3) as they are drawn.
-
-    Signed ones in colour lie around a middle grey, ``0.5 + value / 2``: each channel has a
-    sign of its own, so that one colour for more and one for less, as of grey components,
-    would hide which. Grey is nothing, a light spot adds light there, a blue one adds blue or
-    takes yellow away. All others are drawn as they are.
-    """
-    if not is_signed or not _is_colour(components.shape[1:]):
-        return components
-    grey: NDArray[Any] = 0.5 + components / 2
-    return grey
 
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from napari_latent_faces.params import METHODS
-from napari_latent_faces.viewer.window import settings_of
+from napari_latent_faces.viewer.window import settings_of, shown_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import napari
 
+    from napari_latent_faces.reading.arrays import Candidate
+    from napari_latent_faces.stack import FaceStack
     from napari_latent_faces.viewer.layers import LayerData
 
 __all__ = [
@@ -22,6 +24,9 @@ __all__ = [
     "default_method",
     "get_faces_reader",
     "get_model_reader",
+    "make_grey",
+    "open_again",
+    "open_file",
     "open_folder",
     "open_model",
     "open_path",
@@ -115,26 +120,77 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
     FileNotFoundError, PermissionError, ValueError
         As `napari_latent_faces.read_faces`.
     """
-    from napari.utils.notifications import show_info
-
-    from napari_latent_faces.reading import read_faces
-    from napari_latent_faces.stack import harmless
-    from napari_latent_faces.viewer.layers import faces_layer
     from napari_latent_faces.viewer.session import session_of_opening_viewer
 
     one = _single(path)
     if one is None:
         raise ValueError("Open one folder of faces at a time.")
-    try:
-        with ReadProgress(f"reading {harmless(Path(one).name)}") as progress:
-            stack = read_faces(one, progress=progress, **reading_options())
-    except Cancelled:
-        show_info("Reading was cancelled; nothing was opened.")
+    data = _opened(one, shown_window(_current_viewer()), reading_options())
+    if data is None:
         return [NO_LAYER]
     _remember(one)
-    show_info(stack.report.summary())
     session_of_opening_viewer()  # it shows the names of faces
-    return [faces_layer(stack, Path(one).name)]
+    return [data]
+
+
+def _opened(path: str, window: Any, options: dict[str, Any]) -> LayerData | None:
+    """Read faces; where a file does not tell how they lie in it, ask in the window."""
+    from napari.utils.notifications import show_info
+
+    from napari_latent_faces.reading import ArraysError, read_faces
+    from napari_latent_faces.stack import harmless
+    from napari_latent_faces.viewer.layers import faces_layer
+
+    name = Path(path).name
+    try:
+        with ReadProgress(f"reading {harmless(name)}") as progress:
+            stack = read_faces(path, progress=progress, **options)
+    except Cancelled:
+        show_info("Reading was cancelled; nothing was opened.")
+        return None
+    except ArraysError as error:
+        several = getattr(error, "candidates", ())
+        known = several or _candidates(path)
+        if window is None or not known or "variable" in options:
+            raise
+        why = (
+            f"Several variables of {harmless(name)} may be the faces."
+            if several
+            else str(error)
+        )
+        answers = _ask(path, known, why, {}, window)
+        if answers is None:
+            show_info("Nothing was opened.")
+            return None
+        return _opened(path, window, {"variable": None, **options, **answers})
+    show_info(stack.report.summary() + (f". {_IF_WRONG}" if stack.report.decided else ""))
+    return faces_layer(stack, name)
+
+
+_IF_WRONG = "If they look wrong: Layers > Data > Open faces again otherwise..."
+
+
+def _candidates(path: str) -> tuple[Candidate, ...]:
+    """Return the variables that may be faces, none if it is no file of numbers."""
+    from napari_latent_faces.reading.arrays import ArraysError, candidates
+
+    try:
+        return candidates(path) if Path(path).is_file() else ()
+    except (ArraysError, OSError):
+        return ()
+
+
+def _ask(
+    path: str, known: Sequence[Candidate], why: str, options: dict[str, Any], window: Any
+) -> dict[str, Any] | None:
+    """Ask how faces lie in a file; None if the user does not want to tell."""
+    from napari_latent_faces.viewer.matrix_dialog import MatrixDialog
+
+    dialog = MatrixDialog(path, known, why, options, window)
+    try:
+        return dialog.options() if dialog.exec() else None
+    finally:
+        dialog.deleteLater()
 
 
 def read_model_layers(path: str | Sequence[str]) -> list[LayerData]:
@@ -230,12 +286,24 @@ def open_model(viewer: napari.components.ViewerModel) -> None:
         open_path(viewer, path, read_model_layers)
 
 
+def open_file(viewer: napari.Viewer) -> None:
+    """Ask for a file of numbers or an archive, and open it as a stack of faces."""
+    from napari.utils.history import get_open_history
+    from qtpy.QtWidgets import QFileDialog
+
+    path, _ = QFileDialog.getOpenFileName(
+        shown_window(viewer), "Open file of faces", get_open_history()[0]
+    )
+    if path:
+        open_path(viewer, path, read_faces_layers)
+
+
 def open_path(
     viewer: napari.components.ViewerModel,
     path: str,
     read: Callable[[str], list[LayerData]] | None = None,
-) -> None:
-    """Add faces or a model to `viewer`; what goes wrong is shown there.
+) -> bool:
+    """Add faces or a model to `viewer`, or tell there what goes wrong; return whether it did.
 
     Parameters
     ----------
@@ -262,11 +330,79 @@ def open_path(
         show_error(
             harmless_lines(str(error)) or "There is not enough memory to read these faces."
         )
-        return
+        return False
     update_open_history(path)
-    for data in found:
-        if data is not NO_LAYER:
-            viewer.add_layer(Layer.create(*data))
+    added = [data for data in found if data is not NO_LAYER]
+    for data in added:
+        viewer.add_layer(Layer.create(*data))
+    return bool(added)
+
+
+def open_again(viewer: napari.Viewer) -> None:
+    """Ask how the chosen layer's faces lie in their file, and open them so in its place.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose active layer it is; given by napari.
+    """
+    from napari.utils.notifications import show_info
+
+    from napari_latent_faces.stack import ReadReport
+
+    layer = viewer.layers.selection.active
+    known = {} if layer is None else layer.metadata
+    report, path = known.get("report"), known.get("source", "")
+    if not isinstance(report, ReadReport) or not report.decided:
+        show_info("Choose a layer of faces that were read from a file of numbers.")
+        return
+    read = {} if report.options is None else report.options.changed()
+    how = {name: read.pop(name, None) for name in ("variable", "shape", "faces", "order")}
+    why = f"Now: {report.decided}."
+    answers = _ask(path, _candidates(path), why, how, shown_window(viewer))
+    if answers is None:
+        return
+
+    def read_again(path: str) -> list[LayerData]:
+        data = _opened(path, None, {"variable": None, **read, **answers})
+        return [NO_LAYER if data is None else data]
+
+    if open_path(viewer, path, read_again):
+        viewer.layers.remove(layer)
+
+
+def make_grey(viewer: napari.Viewer) -> None:
+    """Add the chosen layer's faces in grey, which a fit takes a third of the time for.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Whose active layer it is; given by napari.
+    """
+    from napari.layers import Layer
+    from napari.utils.notifications import show_info
+
+    from napari_latent_faces.viewer.jobs import LayerJob
+    from napari_latent_faces.viewer.layers import (
+        FacesView,
+        faces_layer,
+        stack_of,
+        why_not_faces,
+    )
+
+    layer: Any = viewer.layers.selection.active
+    if layer is None or why_not_faces(layer) or not layer.rgb:
+        show_info("Choose a layer of faces in colour.")
+        return
+    view, name = FacesView.of(layer), f"{layer.name} (grey)"
+    job = LayerJob(viewer, layer, stack_of(layer).to_grey)
+
+    def add(stack: FaceStack) -> None:
+        data, kwargs, kind = faces_layer(stack, name)
+        viewer.add_layer(Layer.create(data, kwargs | view.at(3), kind))
+
+    job.returned.connect(add)
+    job.start()
 
 
 def recent_paths() -> list[str]:

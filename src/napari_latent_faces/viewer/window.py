@@ -20,6 +20,7 @@ __all__ = [
     "make_canvas_current",
     "open_dock",
     "settings_of",
+    "shown_window",
     "text_overlay",
 ]
 
@@ -79,6 +80,14 @@ def canvas_of(viewer: napari.components.ViewerModel) -> QWidget | None:
     window: Any = getattr(viewer, "window", None)
     canvas: QWidget | None = window and window._qt_viewer.canvas.native  # noqa: SLF001
     return canvas
+
+
+def shown_window(viewer: napari.components.ViewerModel | None) -> Any:
+    """Return the Qt window of a viewer, None if there is none that a person sees."""
+    with suppress(AttributeError, RuntimeError):  # none, or one that was closed
+        window = viewer.window._qt_window  # type: ignore[union-attr]  # noqa: SLF001
+        return window if window.isVisible() else None
+    return None
 
 
 # -- Docks of the plugin ---------------------------------------------------------------

@@ -59,9 +59,9 @@ class Explained:
         What builds its faces.
     nearest : NearestFaces
         Which of them are alike.
-    components : array of shape (k, h, w)
+    components : array of shape (k, h, w) or (k, h, w, 3)
         Its components, in small.
-    mean : array of shape (h, w) or None
+    mean : array of shape (h, w), (h, w, 3) or None
         The mean face that they are added to, in small, if the model has one.
     """
 
@@ -74,8 +74,11 @@ class Explained:
     @classmethod
     def of(cls, model: LatentFaces) -> Explained:
         """Prepare a model; for large ones this takes a second."""
-        small = shrunk(model.components, LONGEST)
-        mean = None if model.mean is None else shrunk(model.mean, LONGEST)
+        in_colour = model.components.ndim == 4
+        small = shrunk(model.components, LONGEST, in_colour=in_colour)
+        mean = model.mean
+        if mean is not None:
+            mean = shrunk(mean, LONGEST, in_colour=in_colour)
         return cls(model, Explainer(model), NearestFaces(model), small, mean)
 
     def built(self, face: int) -> NDArray[Any]:
