@@ -25,6 +25,7 @@ from benchmarks import (
     machine,
     mixing,
     page,
+    parts,
     reading,
     solver,
     waiting,
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "mixing": mixing.part,
     "reading": reading.part,
     "aligning": aligning.part,
+    "parts": parts.part,
     "drawn": solver.drawn,
 }
 # parts that are run only when asked for, with the pages they write into

@@ -28,6 +28,7 @@ SCENES = {
     "latent-faces.webp": scenes.forming_and_mixing,
     "align.png": scenes.align,
     "fit.png": scenes.fit,
+    "parts.png": scenes.parts,
     "explain.png": scenes.explain,
     "mixer.png": scenes.mixer,
     "mend.png": scenes.mend,

@@ -21,6 +21,7 @@ __all__ = [
     "forming_and_mixing",
     "mend",
     "mixer",
+    "parts",
 ]
 
 _FACE, _OTHER = 203, 87  # which are rebuilt as well as most
@@ -60,6 +61,22 @@ def align() -> Image.Image:
         ]
     sheet = np.vstack([np.pad(row, ((0, 6), (0, 0)), constant_values=255) for row in rows])
     return Image.fromarray(np.rint(sheet[:-6]).astype("u1")).convert("RGB")
+
+
+def parts() -> Image.Image:
+    """Return components of the drawn faces, a row each for four values of sparseness."""
+    from PIL import Image
+
+    from napari_latent_faces.fitting import fit as fit_faces
+    from napari_latent_faces.samples import sample_faces
+    from napari_latent_faces.tiles import montage
+
+    rows = [
+        fit_faces(sample_faces(), n_components=16, sparseness=sparseness).components[:10]
+        for sparseness in (0, 0.5, 0.6, 0.7)
+    ]
+    sheet = montage(np.concatenate(rows), 10, fill=1)
+    return Image.fromarray(np.rint(sheet * 255).astype("u1")).convert("RGB")
 
 
 def fit() -> Image.Image:

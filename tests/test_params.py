@@ -99,6 +99,7 @@ def test_defaults_but_the_solver_are_those_of_scikit_learn_and_of_the_blog_post(
     theirs = NMF().get_params()
     ours = NMFParams().to_dict()
     assert (ours.pop("n_components"), ours.pop("random_state")) == (20, 42)
+    assert ours.pop("sparseness") is None  # which they do not have
     assert ours.pop("solver") == "multilevel"  # many times faster, for the same objective
     assert ours == {name: theirs[name] for name in ours}
 

@@ -58,7 +58,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     image_shape : (h, w) or (h, w, 3), optional
         Shape of the pictures that the rows of `X` are; their number of values is the number
         of features. By default the rows are pictures one pixel high.
-    init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio
+    init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, sparseness
         As in `NMFParams`; `init` may be ``"custom"``, and `beta_loss` 2, 1 or 0 for
         ``"frobenius"``, ``"kullback-leibler"`` and ``"itakura-saito"``. Penalties are those of
         scikit-learn, for `X` as it is, and count in `transform` as well.
@@ -104,6 +104,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         alpha_W: float = 0.0,
         alpha_H: float | str = "same",
         l1_ratio: float = 0.0,
+        sparseness: float | None = None,
         verbose: int = 0,
     ) -> None:
         self.n_components = n_components
@@ -117,6 +118,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         self.alpha_W = alpha_W
         self.alpha_H = alpha_H
         self.l1_ratio = l1_ratio
+        self.sparseness = sparseness
         self.verbose = verbose
 
     def fit(

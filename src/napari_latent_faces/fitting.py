@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_latent_faces.masks import PixelMask, split_mask
 from napari_latent_faces.model import LatentFaces, Provenance
-from napari_latent_faces.params import NMFParams
+from napari_latent_faces.params import METHODS, NMFParams, takers
 from napari_latent_faces.solvers.blocks import on_one_blas_thread
 from napari_latent_faces.solvers.cluster import chosen_client
 from napari_latent_faces.solvers.factors import unit_maximum
@@ -188,7 +188,9 @@ def iter_solve(
     if shape is not None:
         images = as_pictures(images, shape)
     images, mask = split_mask(images, mask, missing)
-    params = replace(params or NMFParams(), **changes)
+    params = params or NMFParams()
+    _check_names(params, changes)
+    params = replace(params, **changes)
     if params.random_state is None:  # drawn here, so that the model says which it was
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
     stack = as_stack(images)
@@ -360,6 +362,14 @@ def _check_counts(stack: FaceStack, params: Parameters) -> None:
             "be worse than with init='nndsvda'.",
             stacklevel=3,
         )
+
+
+def _check_names(params: Parameters, changes: dict[str, Any]) -> None:
+    """Refuse parameters of other methods; say which they are."""
+    for name in changes:
+        if name not in params.names() and (methods := takers(name)):
+            titles = " or ".join(METHODS[method].title for method in methods)
+            raise TypeError(f"{name} does not apply to {params.title}: choose {titles} for it.")
 
 
 def _check_plain(params: Parameters, start: Any, mask: Any, client: Any) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "check_fields",
     "parameter",
     "params_of",
+    "takers",
 ]
 
 # -- Frozen dataclasses of parameters: what their fields tell, and how values are checked
@@ -34,7 +35,7 @@ def about(label: str, text: str, **limits: Any) -> dict[str, Any]:
     """Return the metadata of a field: its label, explanation and limits.
 
     Limits are ``min`` and ``max`` (inclusive), ``choices``, ``optional`` (None is
-    allowed) and ``advanced`` (out of sight until asked for).
+    allowed), ``advanced`` (out of sight until asked for) and ``slider`` (how a form asks).
     """
     return {"label": label, "help": text, **limits}
 
@@ -205,6 +206,12 @@ class NMFParams(Parameters):
         Strength of the penalty on the components; ``"same"`` takes `alpha_W`.
     l1_ratio : float, default=0.0
         Share of the penalty that is L1 (sparse), from 0 to 1; the rest is L2.
+    sparseness : float or None, default=None
+        How sparse each component is at least, from 0 to 0.95, for the solver
+        ``"multilevel"``: ``(sqrt(p) - L1 / L2) / (sqrt(p) - 1)`` of its p values that no
+        mask hides (P. O. Hoyer, Journal of Machine Learning Research 5 (2004),
+        doi:10.5555/1005332.1044709). 0 and None ask for nothing: faces then come to 0.3 or
+        so; at 0.5 and more, components are parts of faces.
     random_state : int or None, default=42
         Seed. None draws a new one for each fit.
 
@@ -275,6 +282,16 @@ class NMFParams(Parameters):
         max=1.0,
         advanced=True,
     )
+    sparseness: float | None = parameter(
+        None,
+        "Whole faces - Parts",
+        "How sparse each component is at least, by Hoyer's measure (sparseness). 0: as NMF "
+        "finds them, mostly whole faces. 0.5 and more: parts of faces.",
+        min=0.0,
+        max=0.95,
+        optional=True,
+        slider=True,
+    )
 
     method = "nmf"
     title = "NMF"
@@ -288,6 +305,13 @@ class NMFParams(Parameters):
             raise ValueError(
                 f"solver={self.solver!r} works for beta_loss='frobenius' only; "
                 f"choose solver='mu' for beta_loss={self.beta_loss!r}."
+            )
+        if not self.sparseness:
+            object.__setattr__(self, "sparseness", None)
+        elif self.solver != "multilevel":
+            raise ValueError(
+                f"solver={self.solver!r} cannot keep components sparse; choose "
+                f"solver='multilevel' for sparseness={self.sparseness!r}."
             )
 
 
@@ -546,6 +570,11 @@ METHODS: dict[str, type[Parameters]] = {
 """The parameters of each method by its name, in the order in which they are offered."""
 
 
+def takers(name: str) -> list[str]:
+    """Return the methods that have a parameter of this name."""
+    return [method for method, kind in METHODS.items() if name in kind.names()]
+
+
 def params_of(method: str, **values: Any) -> Parameters:
     """Return the parameters of a method.
 
@@ -559,5 +588,7 @@ def params_of(method: str, **values: Any) -> Parameters:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     for name in values:
         if name not in kind.names():
-            raise ValueError(f"{name} is no parameter of the method {method!r}.")
+            others = " or ".join(takers(name))
+            hint = f": choose {others} for it" if others else ""
+            raise ValueError(f"{name} is no parameter of the method {method!r}{hint}.")
     return kind(**values)

@@ -72,6 +72,7 @@ class TestOptions:
             (["--alpha-H", "same"], "alpha_H", "same"),
             (["--alpha-H", "2"], "alpha_H", 2.0),
             (["--l1-ratio", "1"], "l1_ratio", 1.0),
+            (["--sparseness", "0.6"], "sparseness", 0.6),
             (["--channel", "red"], "channel", "red"),
             (["--size", "64"], "size", 64),
             (["--size", "64,48"], "size", (64, 48)),

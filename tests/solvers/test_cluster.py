@@ -94,6 +94,11 @@ def test_penalties_are_the_same_on_a_cluster(client, images, lazy):
     assert_same(fit(lazy, **params), fit(images, **params))
 
 
+def test_components_are_as_sparse_on_a_cluster(client, images, lazy):
+    params = {**PARAMS, "sparseness": 0.6}
+    assert_same(fit(lazy, **params), fit(images, **params))
+
+
 def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images):
     monkeypatch.setattr(levels, "_SAMPLE_FACES", 1000)
     images = faces(90, (47, 37))

@@ -33,7 +33,7 @@ from napari_latent_faces.cli.parser import (
     spelled,
 )
 from napari_latent_faces.options import AlignOptions, ChoiceOptions, ReadOptions, parse_ks
-from napari_latent_faces.params import METHODS, NMFParams
+from napari_latent_faces.params import METHODS, NMFParams, takers
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
@@ -220,7 +220,8 @@ def _params(args: argparse.Namespace) -> Parameters:
         for name in given(other, args):
             if name not in kind.names():
                 raise argparse.ArgumentTypeError(
-                    f"{option(name)} does not apply to --method {args.method}."
+                    f"{option(name)} does not apply to --method {args.method}. Choose "
+                    f"{' or '.join(takers(name))} for it."
                 )
     params: Parameters = chosen(kind, args)
     return params

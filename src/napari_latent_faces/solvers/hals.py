@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.solvers.blocks import Backend, Block, Weights, Workers
+    from napari_latent_faces.solvers.sparse import Sparsity
 
     Array = NDArray[np.float32]
 
@@ -182,6 +183,8 @@ class Descent:
     tol : float
         Relative fall of the root of the loss under which an iteration counts as quiet; a
         loss of less than a thousandth of the pixels counts as that.
+    sparsity : Sparsity, optional
+        What keeps components sparse.
 
     Attributes
     ----------
@@ -211,9 +214,10 @@ class Descent:
         penalties: Penalties,
         cells: Array,
         tol: float,
+        sparsity: Sparsity | None = None,
     ) -> None:
         self.backend, self.workers, self.penalties = backend, workers, penalties
-        self.norm, self.tol = norm, tol
+        self.norm, self.tol, self.sparsity = norm, tol, sparsity
         self.W = self._W_before = W
         self.H = self._H_before = H
         self._used = np.ones(len(H), bool)  # components that any face has a weight of
@@ -275,13 +279,13 @@ class Descent:
     def _update_H(self, H: Array, WX: Array, sums: _Sums) -> None:
         """Improve the components in place; add what the loss needs of them to `sums`."""
         ridge = _ridge(sums.WW.astype(np.float32), self.penalties.l2_H)
+        if self.sparsity:  # which all pixels of a component decide about together
+            self.sparsity.update_H(H, ridge, self._targets(WX, slice(None)), self.sweeps)
 
         def job(columns: slice) -> tuple[float, NDArray[Any], float]:
-            part = H[:, columns]
-            products = targets = WX[:, columns]
-            if self.penalties.l1_H:
-                targets = products - np.float32(self.penalties.l1_H) * self._cells[columns]
-            sweep(part, ridge, targets, self.sweeps)
+            part, products = H[:, columns], WX[:, columns]
+            if not self.sparsity:
+                sweep(part, ridge, self._targets(WX, columns), self.sweeps)
             size = 0.0
             if self.penalties:
                 size = float((part @ self._cells[columns]).sum(dtype=np.float64))
@@ -291,6 +295,13 @@ class Descent:
             sums.cross += cross
             sums.HH += HH_part
             sums.size_H += size
+
+    def _targets(self, WX: Array, columns: slice) -> Array:
+        """Return what components are drawn to: products, less the penalty on their size."""
+        products = WX[:, columns]
+        if not self.penalties.l1_H:
+            return products
+        return products - np.float32(self.penalties.l1_H) * self._cells[columns]
 
     # -- judging it -------------------------------------------------------------
 
@@ -343,6 +354,8 @@ class Descent:
             face, weights = self.backend.face(i, self.W)
             weights[list(restarts)] = 0
             lack = np.maximum(face - weights @ H, 0)
+            if self.sparsity:
+                lack = self.sparsity.nearest(lack)
             size = float(np.sqrt(lack @ lack))
             if size**2 <= _NOTHING * self.norm:
                 break

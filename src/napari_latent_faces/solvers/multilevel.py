@@ -29,6 +29,7 @@ from napari_latent_faces.solvers.pyramid import (
     shapes,
     smooth,
 )
+from napari_latent_faces.solvers.sparse import Sparsity
 from napari_latent_faces.stack import (
     has_own_scale,
     matrix_dtype,
@@ -169,6 +170,7 @@ def _randomized_svd(
 _SAMPLE_VALUES = 2**22  # pixels of the largest level held in memory: 16 MB in float32
 _SAMPLE_FACES = 4000  # but never fewer faces than this
 _FIRST_FACES = 1000  # that a fit begins with, where there are twice as many or more
+_LEAST_SPARSE = 4  # pixels, of one brightness, of a component that is to be sparse
 _FACES_EACH = 10  # but never fewer for a component
 
 
@@ -240,7 +242,11 @@ class LevelReader:
     ) -> None:
         self.backend, self.shape, self.params = backend, shape, params
         self.workers, self.mask = workers, mask
-        self.depth = depth(shape, params.n_components)
+        least = 0.0
+        if params.sparseness:  # a component has to find room in a few pixels
+            full = Sparsity(params.sparseness, self.cells(0).reshape(-1), 0)
+            least = _LEAST_SPARSE * math.prod(shape[:2]) / full.ratio**2
+        self.depth = depth(shape, params.n_components, least)
 
     def read(self, *, only_full: bool = False) -> list[Level]:
         """Read all faces once; return the levels, the coarsest first.
@@ -507,9 +513,17 @@ class _Fit:
 
     def _descent(self, level: Level, W: Weights, H: Array, tol: float) -> Descent:
         """Return the fit of a level."""
-        penalties = self._penalties(level.backend.n)
+        penalties, sparseness = self._penalties(level.backend.n), self.params.sparseness
         return Descent(
-            level.backend, W, H, level.norm, self.workers, penalties, level.cells, tol
+            level.backend,
+            W,
+            H,
+            level.norm,
+            self.workers,
+            penalties,
+            level.cells,
+            tol,
+            Sparsity(sparseness, level.cells, len(H)) if sparseness else None,
         )
 
     def _refine(self, coarse: Descent, level: Level, finer: Level, tol: float) -> Descent:

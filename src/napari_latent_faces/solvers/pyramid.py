@@ -27,7 +27,7 @@ def half(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (h + 1) // 2, (w + 1) // 2, *channels
 
 
-def depth(shape: tuple[int, ...], n_components: int) -> int:
+def depth(shape: tuple[int, ...], n_components: int, least: float = 0) -> int:
     """Return how often pictures are halved before the coarsest fit.
 
     Parameters
@@ -36,8 +36,10 @@ def depth(shape: tuple[int, ...], n_components: int) -> int:
         Shape of a full picture, (h, w) or (h, w, 3).
     n_components : int
         Two pixels and more are kept for each.
+    least : float
+        Pixels that are kept in any case.
     """
-    fewest = max(_FEWEST_PIXELS, 2 * n_components)
+    fewest = max(_FEWEST_PIXELS, 2 * n_components, least)
     levels = 0
     while math.prod((shape := half(shape))[:2]) >= fewest:
         levels += 1

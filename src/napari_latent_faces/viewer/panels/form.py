@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from magicgui.types import Separator
-from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit, PushButton, SpinBox
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FloatSlider,
+    Label,
+    LineEdit,
+    PushButton,
+    SpinBox,
+)
 from magicgui.widgets.bases import Widget
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, QRect, QRegularExpression, QSignalBlocker, Qt
@@ -146,6 +155,9 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
     }
     if declared.type == "bool":
         return CheckBox(text=common.pop("label"), **common)
+    if known.get("slider"):
+        common["value"] = declared.default or known["min"]
+        return FloatSlider(min=known["min"], max=known["max"], step=0.01, **common)
     if declared.type.startswith("int"):
         return CountBox(
             min=known["min"], max=min(known.get("max", _LARGEST), _LARGEST), **common

@@ -1,0 +1,194 @@
+"""Components that are as sparse as asked for."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from napari_latent_faces import LatentFaces, PictureNMF, choose_k, fit, iter_fit, sample_faces
+from napari_latent_faces.params import NMFParams, PCAParams
+from napari_latent_faces.solvers.sparse import nearest_sparse
+from tests.conftest import blobs
+
+
+def sparseness(components, hidden=None):
+    """Return Hoyer's measure of each component, from its definition."""
+    rows = components.reshape(len(components), -1).astype(float)
+    if hidden is not None:
+        rows = rows[:, ~np.broadcast_to(hidden, components.shape[1:]).reshape(-1)]
+    root = math.sqrt(rows.shape[1])
+    return (root - rows.sum(axis=1) / np.linalg.norm(rows, axis=1)) / (root - 1)
+
+
+def faces(n=40, size=(46, 37), k=6, seed=0):
+    pictures, _, _ = blobs(n, k, size, seed)
+    noise = 0.2 * np.random.default_rng(seed).random(pictures.shape)
+    return ((pictures + noise) / 1.2).astype(np.float32)
+
+
+def bisected(row, cells, ratio):
+    """Return the nearest sparse row by bisection of the threshold, in float64."""
+    x = np.maximum(row.astype(float), 0)
+
+    def exceeds(v):
+        return cells @ v > ratio * np.linalg.norm(v)
+
+    if not exceeds(x):
+        return x
+    low, high = 0.0, (x / cells).max()
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if exceeds(np.maximum(x - middle * cells, 0)) else (low, middle)
+        )
+    left = np.maximum(x - low * cells, 0)
+    return left * (left @ x) / (left @ left)
+
+
+@given(
+    row=arrays(np.float64, st.integers(2, 40), elements=st.floats(-2, 4, width=16)),
+    kind=st.sampled_from([1, 2, 3]),
+    share=st.floats(0.01, 0.99),
+    begin=st.floats(0, 3),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=300, deadline=None)
+def test_the_nearest_sparse_row_is_that_of_a_slow_search(row, kind, share, begin, seed):
+    cells = np.random.default_rng(seed).integers(1, kind + 1, len(row)).astype(float)
+    low, high = cells.max() * 1.01, np.linalg.norm(cells)
+    ratio = low + share * max(high - low, 0)
+    found, _ = nearest_sparse(row, cells, ratio, begin)
+    assert (found >= 0).all()
+    assert cells @ found <= ratio * np.linalg.norm(found) * (1 + 1e-6)
+    # where many entries are the largest, there are many nearest rows: any will do
+    expected = bisected(row + 1e-8 * cells * np.arange(len(row)), cells, ratio)
+    near, best = np.linalg.norm(found - row), np.linalg.norm(expected - row)
+    assert near**2 <= best**2 + 1e-4 * (row @ row)
+    top = np.sort(row / cells)
+    if top[-1] - top[-2] > 1e-3:
+        np.testing.assert_allclose(found, bisected(row, cells, ratio), atol=1e-5)
+
+
+@pytest.mark.parametrize("asked", [0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("size", [(46, 37), (61, 47, 3), (9, 7)])
+def test_every_component_is_as_sparse_as_asked_for(asked, size):
+    images = faces(size=size[:2])
+    if size[2:]:
+        images = images[..., None] * np.float32([1, 0.8, 0.5])
+    model = fit(images, n_components=5, sparseness=asked)
+    assert model.components.any(axis=tuple(range(1, images.ndim))).all()
+    assert (sparseness(model.components) >= asked).all()
+    plain = fit(images, n_components=5)
+    assert plain.error <= model.error < 1
+    X = images / model.scale
+    lost = X - model.reconstruct() / model.scale
+    assert model.error == pytest.approx(np.linalg.norm(lost) / np.linalg.norm(X), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"alpha_W": 1e-4, "l1_ratio": 0.5}, {"init": "random"}]
+)
+def test_the_error_never_rises(changes):
+    steps = list(
+        iter_fit(
+            faces(size=(61, 47)), n_components=6, sparseness=0.6, tol=0, max_iter=150, **changes
+        )
+    )
+    assert steps[0].factors.level > 0
+    for each in steps:
+        assert (sparseness(each.factors.pictures()) >= 0.6).all()
+    errors = [each.error for each in steps]
+    if "alpha_W" not in changes:
+        assert all(b <= a * (1 + 1e-6) for a, b in itertools.pairwise(errors))
+    assert errors[-1] < errors[0]
+
+
+def test_hidden_pixels_do_not_count():
+    images = faces()
+    hidden = np.zeros(images.shape[1:], bool)
+    hidden[:, 25:] = True
+    images[:, hidden] = np.nan
+    model = fit(images, n_components=4, sparseness=0.5, mask=hidden)
+    assert (model.components[:, hidden] == 0).all()
+    assert (sparseness(model.components, hidden) >= 0.5).all()
+    assert (sparseness(model.components, hidden) < 0.52).any()
+
+
+def test_faces_with_masks_of_their_own_are_fitted_with_sparse_components():
+    images = faces()
+    mask = np.random.default_rng(0).random(images.shape) < 0.1
+    model = fit(images, n_components=4, sparseness=0.6, mask=mask)
+    assert (sparseness(model.components) >= 0.6).all()
+
+
+def test_a_start_that_is_not_sparse_becomes_so():
+    images = faces()
+    plain = fit(images, n_components=4)
+    model = fit(images, n_components=4, start=plain, sparseness=0.7, max_iter=1, tol=0)
+    assert (sparseness(model.components) >= 0.7).all()
+
+
+def test_components_that_no_face_uses_are_restarted_sparse():
+    images = faces(n=12)
+    images[6:] = images[:6]
+    W, H = np.ones((12, 3), np.float32), np.zeros((3, *images.shape[1:]), np.float32)
+    W[:, 1:] = 0
+    H[0] = images.mean(axis=0)
+    model = fit(images, n_components=3, start=(W, H), sparseness=0.6)
+    assert model.components.any(axis=(1, 2)).all()
+    assert (sparseness(model.components) >= 0.6).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0])
+def test_0_asks_for_nothing(value):
+    images = faces()
+    plain, asked = fit(images, n_components=4), fit(images, n_components=4, sparseness=value)
+    np.testing.assert_array_equal(plain.components, asked.components)
+    assert asked.params == plain.params
+    # and less than there is, too, changes little: the way there differs
+    assert fit(images, n_components=4, sparseness=0.01).error == pytest.approx(
+        plain.error, rel=0.02
+    )
+
+
+def test_flat_pictures_can_be_sparse():
+    model = fit(np.full((5, 20, 20), 100, np.uint8), n_components=2, sparseness=0.6)
+    used = model.components[model.weights.any(axis=0)]
+    assert (sparseness(used) >= 0.6).all()
+
+
+def test_parts_are_of_one_piece_and_not_of_scattered_pixels():
+    """Of what is lit, hardly a pixel has no lit neighbour, as in a fit without sparseness."""
+    model = fit(sample_faces(), n_components=16, sparseness=0.7)
+    lit = np.pad(model.components > 0.1, ((0, 0), (1, 1), (1, 1)))
+    shifts = [s for s in itertools.product((-1, 0, 1), repeat=2) if s != (0, 0)]
+    neighbours = sum(np.roll(lit, shift, axis=(1, 2)).astype(int) for shift in shifts)
+    assert (lit & (neighbours == 0)).sum() < 0.005 * lit.sum()
+
+
+def test_what_cannot_take_it_says_what_can():
+    with pytest.raises(ValueError, match=r"choose solver=.multilevel. for sparseness=0\.5"):
+        NMFParams(sparseness=0.5, solver="cd")
+    with pytest.raises(TypeError, match=r"sparseness does not apply to PCA.*: choose NMF"):
+        iter_fit(faces(), PCAParams(n_components=3), sparseness=0.5)
+    with pytest.raises(ValueError, match=r"sparseness must be from 0\.0 to 0\.95 or None"):
+        NMFParams(sparseness=1.5)
+
+
+def test_files_scripts_estimator_and_choice_of_k_know_it(tmp_path):
+    images = faces()
+    model = fit(images, n_components=4, sparseness=0.6)
+    model.save(tmp_path / "model.npz")
+    assert LatentFaces.load(tmp_path / "model.npz").params.sparseness == 0.6
+    estimator = PictureNMF(4, image_shape=images.shape[1:], sparseness=0.6)
+    estimator.fit(images.reshape(len(images), -1))
+    assert (sparseness(estimator.components_) >= 0.6).all()
+    choice = choose_k(images, ks=[2, 4], sparseness=0.6, n_starts=2, n_folds=2)
+    for each in choice.models.values():
+        assert (sparseness(each.components) >= 0.6).all()
