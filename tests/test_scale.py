@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from napari_latent_faces import LatentFaces, read_faces
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import METHODS, NMFParams
+from napari_latent_faces.stack import as_stack, named
+from napari_latent_faces.viewer.layers import faces_layer
 
 PARAMS = {
     "multilevel": NMFParams(n_components=3),
@@ -78,3 +83,54 @@ def test_new_faces_follow_the_same_rule(dtype):
     np.testing.assert_allclose(
         2 * wide.encode(half), wide.encode(images.astype(np.uint16) * 16), atol=1e-5
     )
+
+
+def write_pnm(folder, images, most):
+    folder.mkdir()
+    for i, image in enumerate(images):
+        pixels = image.astype(np.uint8 if most < 256 else ">u2").tobytes()
+        (folder / f"{i:02}.pgm").write_bytes(b"P5 10 12 %d\n" % most + pixels)
+    return read_faces(folder)
+
+
+@pytest.mark.parametrize("name", PARAMS)
+@pytest.mark.parametrize("most", [100, 1000, 4095])
+def test_the_maximum_that_pnm_files_declare_is_white(name, most, tmp_path):
+    """Of faces that are dark: none of them comes near it."""
+    dark = (faces() * (0.4 * most / 255)).astype(int)
+    stack = write_pnm(tmp_path / "faces", dark, most)
+    model = fitted(stack, PARAMS[name])
+    assert model.scale == (255 if most < 256 else 65535)
+    unscaled = fitted(dark / most, PARAMS[name])
+    assert model.error == pytest.approx(unscaled.error, rel=0.02)
+    np.testing.assert_allclose(
+        model.reconstruct() / model.scale, unscaled.reconstruct(), atol=0.05
+    )
+    if not isinstance(model.params, NMFParams):
+        return
+    # others of the same camera, that are half as bright
+    half = write_pnm(tmp_path / "half", dark // 2, most)
+    assert model.encode(half).sum() == pytest.approx(model.encode(stack).sum() / 2, rel=0.1)
+
+
+def test_it_is_known_in_layers_of_parts_and_in_the_file(tmp_path):
+    stack = write_pnm(tmp_path / "faces", faces().astype(int), 1000)
+    assert stack.white == stack[3:9].white == 65535
+    metadata = faces_layer(stack, "faces")[1]["metadata"]
+    assert named(as_stack(stack.images), metadata).white == 65535
+    model = fitted(stack, NMFParams(n_components=2))
+    model.save(tmp_path / "model.npz")
+    assert LatentFaces.load(tmp_path / "model.npz").scale == 65535
+    lazy = read_faces(tmp_path / "faces", lazy=True)
+    assert fitted(lazy, NMFParams(n_components=2)).scale == 65535
+    # a model of raw pixels knows what is white in the files, too
+    raw = fitted(faces().astype(np.uint16), NMFParams(n_components=2))
+    assert raw.encode(stack).max() < 2 * raw.weights.max()
+
+
+def test_pictures_that_do_not_all_declare_it_are_scaled_by_the_largest(tmp_path):
+    write_pnm(tmp_path / "faces", faces().astype(int), 1000)
+    content = io.BytesIO()
+    Image.fromarray(faces()[0].astype(np.uint16)).save(content, "png")
+    (tmp_path / "faces" / "20.png").write_bytes(content.getvalue())
+    assert read_faces(tmp_path / "faces").white is None

@@ -24,7 +24,6 @@ from napari_latent_faces.stack import (
     as_pixels,
     as_stack,
     check_pixels,
-    has_own_scale,
     named,
     pixel_blocks,
     unit_scale,
@@ -194,11 +193,13 @@ class StackCoder:
 
 
 def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float:
-    """Return the unit of other pictures: the model's own where their type is the same."""
+    """Return the unit of other pictures: what they declare, or the model's for its type."""
+    if stack.white:
+        return stack.white
     if stack.dtype.name == model.provenance.dtype:
         return model.scale
-    if has_own_scale(stack.dtype):
-        return unit_scale(0.0, stack.dtype)
+    if known := stack.known_scale:
+        return known
     largest = (
         float((block if mask is None else mask.cover(block, faces)).max())
         for faces, block in pixel_blocks(stack.images)

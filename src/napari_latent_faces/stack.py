@@ -28,7 +28,6 @@ __all__ = [
     "check_pixels",
     "harmless",
     "harmless_lines",
-    "has_own_scale",
     "in_one_line",
     "luminance",
     "matrix_dtype",
@@ -206,6 +205,7 @@ def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
     if subjects is not None:
         subjects = tuple(subjects) if len(subjects) == len(stack) else None
     known: dict[str, Any] = {"names": tuple(names), "subjects": subjects}
+    known["white"] = metadata.get("white")
     transforms = metadata.get("transforms")
     if transforms is not None and np.shape(transforms) == (len(stack), 3, 3):
         known |= {"transforms": np.asarray(transforms), "frame": metadata.get("frame")}
@@ -280,19 +280,17 @@ def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
     """Return the pixel value that becomes 1 in a fit, given the largest and the type.
 
     Pixels of 8 bits (uint8) are divided by 255, all others by the largest pixel of the
-    stack. Floats up to 1 stay as they are, unless the largest is below 1/255: less than
-    one grey level, it is a matter of units.
+    stack, or by what files declare to be white (`FaceStack.white`). Floats up to 1 stay as
+    they are, unless the largest is below 1/255: less than one grey level, it is a matter of
+    units.
     """
-    if has_own_scale(dtype):
-        return 1.0 if dtype.kind == "b" else 255.0
+    if dtype.kind == "b":
+        return 1.0
+    if dtype == np.uint8:
+        return 255.0
     if dtype.kind == "f" and 1 / 255 <= largest <= 1:
         return 1.0
     return largest or 1.0
-
-
-def has_own_scale(dtype: np.dtype[Any]) -> bool:
-    """Return whether the type alone tells the scale, without a look at the pixels."""
-    return dtype.kind == "b" or dtype == np.uint8
 
 
 def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any], float]:
@@ -305,7 +303,7 @@ def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any
         check_pixels(block, stack.names[faces])
         X[faces] = block.reshape(len(block), -1)
     if scale is None:
-        scale = unit_scale(float(X.max()), stack.dtype)
+        scale = stack.known_scale or unit_scale(float(X.max()), stack.dtype)
     X /= X.dtype.type(scale)
     return X, scale
 
@@ -390,6 +388,9 @@ class FaceStack:
     frame : (int, int, int, int), or None
         Of aligned faces: the row and column of the whole picture that pixel (0, 0) is at, and
         the height and width of the whole picture.
+    white : float or None
+        The pixel value that files declare to be white, such as the maximum of a PGM. It
+        becomes 1 in a fit.
 
     Raises
     ------
@@ -404,6 +405,7 @@ class FaceStack:
     source: str = ""
     transforms: NDArray[np.float64] | None = None
     frame: tuple[int, int, int, int] | None = None
+    white: float | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 3 and self.images.shape[3:] != (3,):
@@ -450,6 +452,13 @@ class FaceStack:
         return dtype
 
     @property
+    def known_scale(self) -> float | None:
+        """The pixel value that becomes 1, where it is known without a look at the pixels."""
+        if self.dtype.kind == "b" or self.dtype == np.uint8:
+            return unit_scale(0.0, self.dtype)
+        return self.white
+
+    @property
     def is_lazy(self) -> bool:
         """Whether the pictures are read only when they are looked at."""
         return not isinstance(self.images, np.ndarray)
@@ -493,6 +502,7 @@ class FaceStack:
             self.source,
             None if self.transforms is None else self.transforms[chosen],
             self.frame,
+            self.white,
         )
 
     def __array__(

@@ -399,7 +399,9 @@ class _Search:
             if time.monotonic() - self._told > 0.1:
                 yield from self._tell("reading faces")
         names = tuple(whole.names[i] for i in chosen)
-        return FaceStack(images, names, self._subjects, source=whole.source)
+        return replace(
+            whole, images=images, names=names, subjects=self._subjects, transforms=None
+        )
 
     def _look(self, stack: FaceStack) -> Steps:
         """Tell what small pictures of some faces say of a few k."""

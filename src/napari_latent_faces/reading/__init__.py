@@ -21,7 +21,7 @@ from napari_latent_faces.reading.arrays import (
     looks_like_arrays,
 )
 from napari_latent_faces.reading.background import run
-from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
+from napari_latent_faces.reading.frames import DEPTHS, FLOAT, WHITE, WORD, Frame
 from napari_latent_faces.reading.lazy import BrokenFaceWarning, lazy_images
 from napari_latent_faces.reading.matrices import (
     MAX_ARRAY_BYTES,
@@ -285,7 +285,9 @@ def _stack_of_pictures(
         lazy,
         options,
     )
-    return FaceStack(images, names, subjects, report, path)
+    has_white = frame.depth == WORD and all(file.picture.has_white for file in files)
+    white = float(WHITE[WORD]) if has_white else None
+    return FaceStack(images, names, subjects, report, path, white=white)
 
 
 def _subjects(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.options import Channel, Resize
 
-__all__ = ["BYTE", "DEPTHS", "FLOAT", "WORD", "Frame"]
+__all__ = ["BYTE", "DEPTHS", "FLOAT", "WHITE", "WORD", "Frame"]
 
 # From the shallowest to the deepest, with the value that stands for white.
 WHITE: dict[np.dtype[Any], int] = {

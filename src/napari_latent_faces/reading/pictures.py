@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.reading.frames import BYTE, DEPTHS, WORD
+from napari_latent_faces.reading.frames import BYTE, DEPTHS, FLOAT, WORD
 from napari_latent_faces.reading.naming import FORMATS, HEAD_BYTES, starts_like_picture
 from napari_latent_faces.reading.pnm import read_pnm, read_pnm_header
 from napari_latent_faces.reading.sources import MAX_PICTURE_BYTES, unpacked
@@ -87,6 +87,8 @@ class Picture:
         More than 1 for animations and TIFFs of several pages.
     content : bytes
         All of the file, if that was to be kept.
+    has_white : bool
+        Whether the file declares which value is white, so that it is at that of its depth.
     """
 
     shape: tuple[int, int]
@@ -95,6 +97,7 @@ class Picture:
     decode: Decode
     n_pages: int = 1
     content: bytes = b""
+    has_white: bool = False
 
     def pixels(self, frame: Frame, page: int = 0) -> NDArray[Any]:
         """Return the pixels of a page as those of a stack.
@@ -162,7 +165,11 @@ def _described(content: bytes, decode: Decode | None = None, kept: bytes = b"") 
         header = read_pnm_header(content)
         _check_size(header.shape)
         own: Decode = partial(_decode_pnm, content)
-        return Picture(header.shape, header.dtype, header.in_colour, decode or own, 1, kept)
+        # 65535 is written for want of a better one, too
+        has_white = header.dtype != FLOAT and header.most != 65535
+        return Picture(
+            header.shape, header.dtype, header.in_colour, decode or own, 1, kept, has_white
+        )
     if content[:2] in {b"II", b"MM"}:
         pages = list_tiff_pages(content)
         first = pages[0]
@@ -171,7 +178,10 @@ def _described(content: bytes, decode: Decode | None = None, kept: bytes = b"") 
         shape = first.shape[::-1] if first.orientation > 4 else first.shape
         depth = max((page.depth for page in pages), key=DEPTHS.index)
         own = partial(_decode_tiff, content, pages)
-        return Picture(shape, depth, first.in_colour, decode or own, len(pages), kept)
+        has_white = all(page.bits < 16 for page in pages)
+        return Picture(
+            shape, depth, first.in_colour, decode or own, len(pages), kept, has_white
+        )
     _check_parts(content)
     image = _open(content)
     shape = image.height, image.width
@@ -182,7 +192,7 @@ def _described(content: bytes, decode: Decode | None = None, kept: bytes = b"") 
         depth = WORD
     n_pages = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
     own = _PillowDecoder(image, content, n_pages)
-    return Picture(shape, depth, _in_colour(image), decode or own, n_pages, kept)
+    return Picture(shape, depth, _in_colour(image), decode or own, n_pages, kept, depth == BYTE)
 
 
 def _check_size(shape: tuple[int, int]) -> None:

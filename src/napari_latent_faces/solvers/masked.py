@@ -300,5 +300,5 @@ class _Filled:
                 f"mask hides the pixel (y={y}, x={x}) in every face: leave such pixels out "
                 "with a mask of shape (h, w)."
             )
-        self._unit = unit_scale(largest, self.source.dtype)
+        self._unit = self.source.known_scale or unit_scale(largest, self.source.dtype)
         self._mean = (sums / counts / self._unit).astype(np.float32)

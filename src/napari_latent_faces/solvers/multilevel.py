@@ -31,7 +31,6 @@ from napari_latent_faces.solvers.pyramid import (
 )
 from napari_latent_faces.solvers.sparse import Sparsity
 from napari_latent_faces.stack import (
-    has_own_scale,
     matrix_dtype,
     over_channels,
     peak,
@@ -646,12 +645,11 @@ def _units(
 ) -> tuple[float, float]:
     """Check all pixels; return the scale of the result, and the unit to calculate in.
 
-    The unit is 255 for uint8, and else the largest pixel, which keeps the smallest of them
-    within the range of float32.
+    The unit is 255 for uint8, or what files declare, and else the largest pixel, which
+    keeps the smallest of them within the range of float32.
     """
-    if has_own_scale(stack.dtype):
-        scale = unit_scale(0.0, stack.dtype)
-        return scale, scale
+    if known := stack.known_scale:
+        return known, known
     look = cluster.peak if cluster else partial(peak, stack.images)
     largest = look(stack.names, mask)
     return unit_scale(largest, stack.dtype), largest or 1.0

@@ -10,7 +10,7 @@ import numpy as np
 from napari_latent_faces.solvers.blocks import FaceBlocks, face_errors, row_blocks, squares
 from napari_latent_faces.solvers.factors import normalized, unit_maximum
 from napari_latent_faces.solvers.nnls import solver_of
-from napari_latent_faces.stack import as_matrix, has_own_scale, matrix_dtype, peak, unit_scale
+from napari_latent_faces.stack import as_matrix, matrix_dtype, peak, unit_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,9 +141,7 @@ def _parts(rows: slice, size: int) -> int:
 
 def _checked_scale(stack: FaceStack) -> float:
     """Check all pixels that need it; return the value that becomes 1."""
-    if has_own_scale(stack.dtype):
-        return unit_scale(0.0, stack.dtype)
-    return unit_scale(peak(stack.images, stack.names), stack.dtype)
+    return stack.known_scale or unit_scale(peak(stack.images, stack.names), stack.dtype)
 
 
 _RCOND = 1e-12  # eigenvalues below this share of the largest count as zero

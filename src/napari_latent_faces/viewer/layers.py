@@ -198,6 +198,8 @@ def faces_layer(stack: FaceStack, name: str) -> LayerData:
             "source": stack.source,
         },
     }
+    if stack.white is not None:
+        kwargs["metadata"]["white"] = stack.white
     if stack.transforms is not None:
         kwargs["metadata"] |= {"transforms": stack.transforms, "frame": stack.frame}
     kwargs["contrast_limits"] = _contrast_limits(stack.images)
