@@ -340,17 +340,22 @@ def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
             raise ValueError(f"{names[faces[0]]!r}{others} has {what} pixels; {advice}.")
 
 
+_GREY_PIXELS = 2**18
 _LUMINANCE = np.array((19595, 38470, 7471))  # ITU-R BT.601 times 65536, as Pillow has it
 
 
 def luminance(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return colours of shape (..., 3) as grey values of the same type, after ITU-R BT.601."""
-    if pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= 4:
-        grey = (pixels @ _LUMINANCE + 32768) >> 16
-    else:
-        grey = pixels @ (_LUMINANCE / 65536)
-    taken: NDArray[Any] = grey.astype(pixels.dtype)
-    return taken
+    is_exact = pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= 4
+    colours = pixels.reshape(-1, 3)
+    grey = np.empty(len(colours), pixels.dtype)
+    for first in range(0, len(grey), _GREY_PIXELS):  # which take eight times the memory
+        some = slice(first, first + _GREY_PIXELS)
+        if is_exact:
+            grey[some] = (colours[some] @ _LUMINANCE + 32768) >> 16
+        else:
+            grey[some] = colours[some] @ (_LUMINANCE / 65536)
+    return grey.reshape(pixels.shape[:-1])
 
 
 def over_channels(mask: NDArray[Any], picture_shape: tuple[int, ...]) -> NDArray[Any]:

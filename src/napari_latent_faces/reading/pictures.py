@@ -43,7 +43,8 @@ MAX_SIDE = 2**15  # pixels; a header that says more lies
 # What stands before the pixels. Pillow gathers it in quadratic time: these take a second.
 MAX_HEADER_PARTS = 1024
 MAX_HEADER_BYTES = 2**23
-MAX_CHUNKS = 2**16  # of a PNG in all, and blocks of a GIF that are no pixels
+MAX_CHUNKS = 2**16  # of a PNG in all, and blocks and frames of a GIF
+MAX_SCANS = 64  # of a progressive JPEG, each of which is a look at all its pixels
 
 # A picture of more pixels is decoded while no other such one is: each may take 1 GB.
 LARGE_PIXELS = 2**23
@@ -278,8 +279,8 @@ def _check_parts(content: bytes) -> None:
     """
     if content.startswith(b"\xff\xd8"):
         parts = _parts_of_jpeg(content)
-        if content.count(b"\xff\xda") > MAX_HEADER_PARTS:
-            raise BrokenPictureError("it has thousands of scans: no face has that many")
+        if content.count(b"\xff\xda") > MAX_SCANS:
+            raise BrokenPictureError(f"it has more than {MAX_SCANS} scans: no face has that")
     elif content.startswith(b"\x89PNG"):
         parts = _parts_of_png(content)
     elif content.startswith(b"GIF8"):
@@ -300,10 +301,13 @@ def _check_parts(content: bytes) -> None:
 def _parts_of_jpeg(content: bytes) -> Iterator[tuple[int, bool]]:
     """Yield the size of each part up to the first scan; Pillow skips some bytes one by one."""
     place = 2
-    while content[place : place + 1] == b"\xff" and (marker := content[place + 1 : place + 2]):
-        if marker == b"\xda":
+    while marker := content[place + 1 : place + 2]:
+        if content[place] != 0xFF:
+            following = content.find(b"\xff", place)
+            size = (following if following > 0 else len(content)) - place
+        elif marker == b"\xda":
             return
-        if marker == b"\xff":
+        elif marker == b"\xff":
             size = 1
         elif marker in b"\0\1" or 0xD0 <= marker[0] <= 0xD9:
             size = 2
@@ -330,6 +334,7 @@ def _parts_of_gif(content: bytes) -> Iterator[tuple[int, bool]]:
     while place < len(content) and (kind := content[place]) != 0x3B:
         if kind == 0x2C and place + 10 < len(content):
             flags = content[place + 9]
+            yield 0, False
             place += 11 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
             while place < len(content) and content[place]:
                 place += 1 + content[place]

@@ -15,6 +15,10 @@ __all__ = ["PnmHeader", "read_pnm", "read_pnm_header"]
 
 HEADER_BYTES = 2**16  # of which all but some dozen are comments
 
+MAX_COMMENTS = 2**16  # among pixels
+CHUNK_BYTES = 2**16
+
+_BLANKS = b" \t\r\n\v\f"
 _FIELD = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+([^\s#]+)")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 
@@ -93,13 +97,7 @@ def read_pnm(content: bytes, header: PnmHeader) -> NDArray[Any]:
     n = int(np.prod(shape))
     values: NDArray[Any]
     if header.kind in {"P1", "P2", "P3"}:
-        text = _COMMENT.sub(b"", content[header.start :])
-        if header.kind == "P1":  # its digits need no blanks between them
-            digits = np.frombuffer(text.translate(None, b" \t\r\n\v\f"), np.uint8)
-            values = (digits - ord("0"))[:n].astype(np.int64)
-        else:
-            words = text.split(None, n)
-            values = np.array([_number(word) for word in words[:n]], np.int64)
+        values = _written(content[header.start :], n, header)
         if values.size and not 0 <= values.min() <= values.max() <= header.most:
             raise ValueError("damaged: a pixel is out of range")
     elif header.kind == "P4":
@@ -120,7 +118,7 @@ def read_pnm(content: bytes, header: PnmHeader) -> NDArray[Any]:
     white = 255 if header.most <= 255 else 65535
     if header.most != white:
         pixels = pixels.clip(0, int(header.most)) * float(white) / header.most + 0.5
-    return pixels.astype(header.dtype)
+    return pixels.astype(header.dtype, copy=False)
 
 
 def _stored(header: PnmHeader) -> np.dtype[Any]:
@@ -136,7 +134,27 @@ def _whole(content: bytes, header: PnmHeader) -> bytes:
     return content
 
 
-def _number(word: bytes) -> int:
-    if len(word) > 5 or not word.isdigit():
-        raise ValueError("damaged: a pixel is no number")
-    return int(word)
+def _written(text: bytes, n: int, header: PnmHeader) -> NDArray[Any]:
+    """Return the first numbers of a text."""
+    if text.count(b"#") > MAX_COMMENTS:
+        raise ValueError(f"more than {MAX_COMMENTS} comments: no face has that many")
+    text = _COMMENT.sub(b"", text)
+    if header.kind == "P1":  # its digits need no blanks between them
+        return np.frombuffer(text.translate(None, _BLANKS), np.uint8)[:n] - ord("0")
+    return _numbers(text, n)
+
+
+def _numbers(text: bytes, n: int) -> NDArray[np.int32]:
+    """Return the first numbers of a text, some at a time: other threads want to work, too."""
+    found, n_found, place = [], 0, 0
+    while place < len(text) and n_found < n:
+        end = place + CHUNK_BYTES
+        while text[end : end + 1].strip():  # not in the middle of a number
+            end += 1
+        words = text[place:end].split(None, n - n_found)[: n - n_found]
+        if words and (max(map(len, words)) > 5 or not b"".join(words).isdigit()):
+            raise ValueError("damaged: a pixel is no number")
+        found.append(np.array(words, "S5").astype(np.int32))
+        n_found += len(words)
+        place = end
+    return np.concatenate(found or [np.empty(0, np.int32)])
