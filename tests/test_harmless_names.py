@@ -81,14 +81,14 @@ def test_notifications_and_panel(empty_viewer, qtbot, monkeypatch):
     stack = FaceStack(np.full((4, 8, 8), -1.0), EVIL[:4], EVIL[:4])
     empty_viewer.add_layer(Layer.create(*faces_layer(stack, EVIL[0])))
     panel = FitWidget(empty_viewer)
-    qtbot.addWidget(panel.native)
+    qtbot.addWidget(panel)
     panel.parameters["n_components"].value = 2
-    panel.fit()
+    panel.start()
     qtbot.waitUntil(lambda: not panel.is_working, timeout=60_000)
     assert "img" in panel.status.value
     assert [text for text in told if "img" in text]
     assert not any(map(is_rich, [*told, panel.status.value]))
-    labels = panel.native.findChildren(QLabel)
+    labels = panel.findChildren(QLabel)
     assert {label.textFormat() for label in labels} == {Qt.TextFormat.PlainText}
 
 
