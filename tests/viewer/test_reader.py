@@ -198,7 +198,7 @@ def test_a_stack_beyond_the_memory_budget_stays_on_the_disk(settings, tmp_path):
 def test_the_panel_begins_with_the_method_that_is_set(settings, qtbot):
     settings.fitting.method = "ica"
     widget = FitWidget(ViewerModel())
-    qtbot.addWidget(widget.native)
+    qtbot.addWidget(widget)
     assert widget.method.value == "ica"
 
 
