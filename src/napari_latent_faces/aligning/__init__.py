@@ -50,6 +50,7 @@ __all__ = [
     "Alignment",
     "align_faces",
     "align_to",
+    "fill_points",
     "iter_align",
     "iter_align_to",
     "oval_mask",
@@ -247,6 +248,29 @@ def _steps_to(model: LatentFaces, work: Work) -> Generator[int, None, FaceStack]
     return Alignment(transforms, work.box, tuple(misfits)).apply(stack)
 
 
+def fill_points(points: Any, transforms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Say where the points of some faces are on all of them, once these are aligned.
+
+    Parameters
+    ----------
+    points : array of shape (m, 3) or (n, k, 2)
+        Points on some of the faces, as in `align_faces`.
+    transforms : array of shape (n, 3, 3)
+        Those of the aligned faces.
+
+    Returns
+    -------
+    array of shape (n, k, 2)
+        The points that were given, and on the other faces their mean where that face has it.
+    """
+    spots = points_of_faces(points, len(transforms))
+    back = np.linalg.inv(transforms)
+    aligned = np.einsum("nab,nkb->nka", back[:, :2, :2], spots) + back[:, None, :2, 2]
+    mean = np.nanmean(aligned, 0)
+    placed = mean @ np.swapaxes(transforms[:, :2, :2], 1, 2) + transforms[:, None, :2, 2]
+    return np.where(np.isfinite(spots), spots, placed)
+
+
 def oval_mask(shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Mark the corners around an upright oval, which faces seldom reach.
 
@@ -296,6 +320,7 @@ def _steps(
         drawn = np.random.default_rng(seed).choice(chosen, _LEARNT_FROM, replace=False)
         chosen = np.sort(drawn)
     learning = Learning(work, chosen, seed)
+    yield AlignStep(0.0, "Aligning faces", learning.mean)
     # a face must not have a component of its own
     rungs = ladder(len(work.levels), max(1, min(n_components, len(chosen) // 5)))
     until = 0.9 * min(1.0, 0.2 + 0.8 * len(chosen) / n)  # of all the work

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from napari_latent_faces.aligning import iter_align_to
 from napari_latent_faces.encoding import (
     MendedFaces,
     encoded_model,
@@ -152,26 +153,31 @@ def _summary(model: LatentFaces, seconds: float) -> str:
 class EncodeJob(FacesJob):
     """Encodes the pictures of a layer and shows what the model makes of them.
 
-    They are a stack or a single one, grey or in colour, of any size; `stack` holds them at the
+    They are a stack or a single one, grey or in colour, of any size, and are brought onto the
+    model first if `align` says so and they were not aligned already. `stack` holds them at the
     size of the model, and notes of its report say what was done to them.
     """
 
     def __init__(
-        self, viewer: napari.components.ViewerModel, layer: Any, model: LatentFaces
+        self,
+        viewer: napari.components.ViewerModel,
+        layer: Any,
+        model: LatentFaces,
+        *,
+        align: bool = False,
     ) -> None:
         self.model = model
         self.encoding: Encoding | None = None
         self._flat = layer.ndim == 2
+        self._aligns = align and layer.metadata.get("transforms") is None
+        pixels, size, frame = layer_pixels(layer), model.size, model.provenance.frame
+        if self._aligns and frame and pixels.shape[layer.ndim - 2 : layer.ndim] != size:
+            size = frame[2:]  # whole pictures, as those of the model were
         if len(model.picture_shape) == 3:
-            self.stack = _same_pictures(layer, model)
+            self.stack = _same_pictures(layer, (*size, 3), model)
         else:
-            height, width = model.picture_shape
             self.stack = match_stack(
-                layer_pixels(layer),
-                (height, width),
-                layer.metadata,
-                rgb=layer.rgb,
-                name=layer.name,
+                pixels, size, layer.metadata, rgb=layer.rgb, name=layer.name
             )
         self._view = FacesView.of(layer)
         super().__init__(viewer, layer)
@@ -179,6 +185,8 @@ class EncodeJob(FacesJob):
     def steps(self) -> Generator[int, None, Result]:
         """Encode, and prepare the layers."""
         self.total = len(self.stack)
+        if self._aligns:
+            self.stack = yield from iter_align_to(self.model, self.stack)
         encoding = yield from iter_encode(self.model, self.stack)
         other = encoded_model(self.model, self.stack, encoding)
         return encoding, encoded_layers(self.stack, other, self._view, flat=self._flat)
@@ -200,15 +208,16 @@ class EncodeJob(FacesJob):
         )
 
 
-def _same_pictures(layer: Any, model: LatentFaces) -> FaceStack:
-    """Return the pictures of a layer as a stack, if they are like those of the model."""
+def _same_pictures(layer: Any, shape: tuple[int, ...], model: LatentFaces) -> FaceStack:
+    """Return the pictures of a layer as a stack, if they have this shape or the model's."""
     pixels, known = layer_pixels(layer), dict(layer.metadata)
     if layer.ndim == 2:
         pixels = pixels[None]
         known.setdefault("names", (layer.name,))
     if layer.rgb:
         pixels = pixels[..., :3]  # without transparency
-    model.check_pictures(tuple(pixels.shape[1:]))
+    if tuple(pixels.shape[1:]) != shape:
+        model.check_pictures(tuple(pixels.shape[1:]))
     return layer_stack(pixels, known)
 
 
@@ -232,7 +241,7 @@ class MendJob(FacesJob):
     ) -> None:
         self.model, self._face = model, face
         self._flat = layer.ndim == 2
-        self.stack = _same_pictures(layer, model)
+        self.stack = _same_pictures(layer, model.picture_shape, model)
         self._marks = marks_on(marks, layer)
         self._marks_name = marks.name
         belongs_to(marks, layer)

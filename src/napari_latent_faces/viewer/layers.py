@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     LayerData = tuple[Any, dict[str, Any], str]
 
 __all__ = [
+    "ALIGNED_KEY",
     "AXES",
+    "BEFORE",
     "ENCODED",
     "ENCODED_RESIDUAL",
     "FACES_KEY",
@@ -45,6 +47,7 @@ __all__ = [
     "ROLE_KEY",
     "SPAN_KEY",
     "FacesView",
+    "aligned_layer",
     "components_layer",
     "encoded_layers",
     "face_caption",
@@ -74,8 +77,10 @@ LEFT_OUT_KEY = "latent_faces_left_out"  # how many pixels of how many a fit left
 RECIPES_KEY = "latent_faces_recipes"  # a `Recipe` for each generated face
 PICTURES_KEY = "latent_faces_pictures"  # the generated faces that are shown, (m, h, w)
 SPAN_KEY = "latent_faces_span"  # how many faces wide a flat sheet is shown
+ALIGNED_KEY = "latent_faces_aligned_from"  # which layer holds aligned faces as they were
 
 ENCODED, ENCODED_RESIDUAL, MENDED = "encoded", "encoded residual", "mended"
+BEFORE = "before"
 """Roles of the layers: not those of a fit, which a later fit of the faces would replace."""
 
 _SAMPLE = 32  # faces looked at to find limits for all
@@ -456,7 +461,22 @@ def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
     return known
 
 
-# -- Encoded, mended and mixed faces ---------------------------------------------------
+# -- Aligned, encoded, mended and mixed faces ------------------------------------------
+
+
+def aligned_layer(
+    stack: FaceStack, view: FacesView, box: tuple[int, int, int, int]
+) -> LayerData:
+    """Return aligned faces in the look of the faces that they were made from.
+
+    They are no result: they can be fitted, and have results of their own around them. `box`
+    is the part of those faces that they show.
+    """
+    images, kwargs, kind = faces_layer(stack, f"aligned [{view.name}]")
+    kwargs["metadata"] |= {ALIGNED_KEY: view.key, "box": box}
+    if not stack.in_colour:
+        kwargs |= {"colormap": view.colormap, "contrast_limits": view.contrast_limits}
+    return images, {**kwargs, **view.at(3)}, kind
 
 
 def encoded_layers(

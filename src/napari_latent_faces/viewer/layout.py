@@ -11,6 +11,7 @@ import numpy as np
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.tiles import GAP
 from napari_latent_faces.viewer.layers import (
+    ALIGNED_KEY,
     FACES_KEY,
     MODEL_KEY,
     ROLE_KEY,
@@ -191,6 +192,8 @@ def captions(viewer: napari.components.ViewerModel) -> list[Caption]:
 
 def _words(layer: Any) -> str:
     role = layer.metadata.get(ROLE_KEY)
+    if role is None and ALIGNED_KEY in layer.metadata:
+        return "aligned face"
     if role is None:
         return "face" if layer.ndim > 2 else "picture"
     shows_components = role in {"gallery", PREVIEW, "components"}
@@ -205,6 +208,10 @@ def _blocks(viewer: napari.components.ViewerModel) -> list[_Block]:
     """Return all faces with their results, those with the oldest results first."""
     by_id = {str(layer.unique_id): layer for layer in viewer.layers}
     groups: defaultdict[str, list[Any]] = defaultdict(list)
+    for layer in viewer.layers:  # aligned faces lie beside those that they were made from
+        if layer.metadata.get(ALIGNED_KEY) in by_id and ROLE_KEY not in layer.metadata:
+            for key in (layer.metadata[ALIGNED_KEY], str(layer.unique_id)):
+                groups[key] = []
     for layer in viewer.layers:
         if layer.metadata.get(ROLE_KEY) in {*_BESIDE, *_SHEETS}:
             groups[_home(layer, by_id)].append(layer)

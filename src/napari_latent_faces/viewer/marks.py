@@ -19,8 +19,19 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Marks", "add_mask", "belongs_to", "fit_mask", "marks_on"]
+__all__ = [
+    "Marks",
+    "add_mask",
+    "add_own_mask",
+    "belongs_to",
+    "fit_mask",
+    "marks_on",
+    "own_mask",
+    "to_world",
+]
 
+IGNORE_KEY = "latent_faces_ignore"
+"""Key of the metadata of a mask that fits of its faces ignore unless another is chosen."""
 _OPEN = ("line", "path")  # shapes that are strokes, not areas
 
 
@@ -56,8 +67,8 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
     size = picture_size(faces)
     n_axes = min(layer.ndim, faces.ndim)
     # from pixels of the faces to those of the mask, over the axes that both have
-    onto = np.linalg.inv(_to_world(layer, layer.ndim)) @ _padded(
-        _to_world(faces, n_axes), layer.ndim
+    onto = np.linalg.inv(to_world(layer, layer.ndim)) @ _padded(
+        to_world(faces, n_axes), layer.ndim
     )
     if layer.ndim == 3 and (np.abs([*onto[0, 1:3], *onto[1:3, 0]]) > 1e-9).any():
         raise ValueError(
@@ -112,11 +123,11 @@ def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
     return found
 
 
-def _to_world(layer: Any, n_axes: int) -> Array:
+def to_world(layer: Any, n_axes: int) -> Array:
     """Return the affine matrix from a layer's last axes to the world."""
-    origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
+    origin = np.array(layer.datato_world(np.zeros(layer.ndim)))
     columns = [
-        np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)[-n_axes:]
+        np.array(layer.datato_world(unit)) - origin for unit in np.eye(layer.ndim)[-n_axes:]
     ]
     matrix = np.eye(n_axes + 1)
     matrix[:-1, :-1] = np.column_stack(columns)[-n_axes:]
@@ -132,23 +143,40 @@ def belongs_to(marks: Any, faces: Any) -> None:
 
 def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     """Add an empty layer of labels on the faces, or on each of them, with the brush in hand."""
-    from napari.layers import Labels
-
     height, width = picture_size(faces)
     n_axes = 3 if each and faces.ndim == 3 else 2
     shape = (len(layer_pixels(faces)), height, width)[-n_axes:]
-    mask = Labels(
-        np.zeros(shape, np.uint8),
-        name=f"mask [{faces.name}]",
-        affine=_to_world(faces, n_axes),
-        opacity=0.6,
-    )
-    belongs_to(mask, faces)
-    viewer.add_layer(mask)
+    mask = add_labels(viewer, faces, np.zeros(shape, np.uint8), f"mask [{faces.name}]")
     viewer.layers.selection.active = mask
     mask.brush_size = max(1, round(width / 10))
     mask.mode = "paint"
     return mask
+
+
+def own_mask(viewer: Any, faces: Any) -> Any:
+    """Return the mask that a fit of these faces ignores unless another is chosen, or None."""
+    key = str(faces.unique_id)
+    masks = (each for each in reversed(viewer.layers) if IGNORE_KEY in each.metadata)
+    return next((each for each in masks if each.metadata.get(FACES_KEY) == key), None)
+
+
+def add_own_mask(viewer: Any, faces: Any, mask: Array) -> None:
+    """Let fits of these faces ignore what a mask (h, w) marks, in place of an earlier one."""
+    earlier = own_mask(viewer, faces)
+    if earlier is not None:
+        viewer.layers.remove(earlier)
+    layer = add_labels(viewer, faces, mask.astype(np.uint8), f"ignore [{faces.name}]")
+    layer.metadata[IGNORE_KEY] = True
+    layer.opacity = 0.3
+
+
+def add_labels(viewer: Any, faces: Any, labels: Array, name: str) -> Any:
+    """Add labels, (y, x) or (face, y, x), as a layer that goes along with the faces."""
+    from napari.layers import Labels
+
+    mask = Labels(labels, name=name, affine=to_world(faces, labels.ndim), opacity=0.6)
+    belongs_to(mask, faces)
+    return viewer.add_layer(mask)
 
 
 def _padded(matrix: Array, n_axes: int) -> Array:

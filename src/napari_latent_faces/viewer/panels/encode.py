@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from magicgui.widgets import CheckBox
 from psygnal import Signal
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
@@ -188,7 +189,13 @@ class EncodeWidget(Panel):
         faces = self.choose_faces(
             "A stack of pictures or a single one, of any size, grey or in colour."
         )
-        self.add_form([model, faces])
+        self.align = CheckBox(
+            text="Align them first",
+            tooltip="Bring the faces onto the model before they are encoded, which matters "
+            "where the faces of the model were aligned. Faces that were aligned already stay.",
+        )
+        self._aligned_for: Any = None  # the model that the box was set for
+        self.add_form([model, faces, self.align])
         self.add_controls()
         self.add(self.table, 1)
         self.table.face_chosen.connect(self._go_to)
@@ -199,7 +206,8 @@ class EncodeWidget(Panel):
 
     def _make_job(self) -> EncodeJob:
         assert self.model_choice.model is not None
-        return EncodeJob(self.viewer, self.faces.value, self.model_choice.model)
+        model = self.model_choice.model
+        return EncodeJob(self.viewer, self.faces.value, model, align=self.align.value)
 
     def _show_result(self, job: EncodeJob) -> None:
         if job.encoding is not None:
@@ -209,6 +217,10 @@ class EncodeWidget(Panel):
 
     def _sync(self, event: Any = None) -> None:
         super()._sync(event)
+        model = self.model_choice.model
+        if model is not None and model is not self._aligned_for:
+            self._aligned_for = model
+            self.align.value = model.provenance.frame is not None
         if self._listed is not None and self._listed not in self.viewer.layers:
             self._listed = None
             self.table.hide()

@@ -92,7 +92,9 @@ class CountBox(SpinBox):
         line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
 
 
-def make_fields(parameters: type[Any]) -> dict[str, ValueWidget[Any]]:
+def make_fields(
+    parameters: type[Any], only: Collection[str] | None = None
+) -> dict[str, ValueWidget[Any]]:
     """Return an input for each field of a dataclass, with its default, label and tooltip.
 
     Parameters
@@ -100,8 +102,14 @@ def make_fields(parameters: type[Any]) -> dict[str, ValueWidget[Any]]:
     parameters : dataclass
         Its fields' metadata may hold `label`, `help`, `min`, `max`, `choices` and
         `optional`.
+    only : collection of str, optional
+        Names of the fields; all by default.
     """
-    return {declared.name: _make_field(declared) for declared in fields(parameters)}
+    return {
+        declared.name: _make_field(declared)
+        for declared in fields(parameters)
+        if only is None or declared.name in only
+    }
 
 
 def make_method_fields(

@@ -244,8 +244,9 @@ _BREAK = "\N{ZERO WIDTH SPACE}"  # lets a long file name go on in the next line
 class Portrait(QWidget):
     """Two pictures and a few words."""
 
-    def __init__(self) -> None:
+    def __init__(self, height: int = _PORTRAIT_HEIGHT) -> None:
         super().__init__()
+        self._height = height
         self.face, self.built, self.words = QLabel(), QLabel(), QLabel()
         self.face.setToolTip("The face.")
         self.built.setToolTip("What the model builds of it.")
@@ -256,7 +257,7 @@ class Portrait(QWidget):
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for column, label in enumerate((self.face, self.built)):
-            label.setMinimumHeight(_PORTRAIT_HEIGHT)
+            label.setMinimumHeight(height)
             layout.addWidget(label, 0, column, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.words, 0, 2)
         layout.setColumnStretch(2, 1)
@@ -284,7 +285,7 @@ class Portrait(QWidget):
     def _show(self, label: QLabel, pixels: NDArray[Any], limits: tuple[float, float]) -> None:
         ratio = self.devicePixelRatioF()
         pixmap = to_pixmap(pixels, limits).scaledToHeight(
-            round(_PORTRAIT_HEIGHT * ratio), Qt.TransformationMode.SmoothTransformation
+            round(self._height * ratio), Qt.TransformationMode.SmoothTransformation
         )
         pixmap.setDevicePixelRatio(ratio)
         label.setPixmap(pixmap)
