@@ -125,9 +125,9 @@ def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
 
 def to_world(layer: Any, n_axes: int) -> Array:
     """Return the affine matrix from a layer's last axes to the world."""
-    origin = np.array(layer.datato_world(np.zeros(layer.ndim)))
+    origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
     columns = [
-        np.array(layer.datato_world(unit)) - origin for unit in np.eye(layer.ndim)[-n_axes:]
+        np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)[-n_axes:]
     ]
     matrix = np.eye(n_axes + 1)
     matrix[:-1, :-1] = np.column_stack(columns)[-n_axes:]

@@ -181,7 +181,8 @@ class AlignWidget(Panel):
         self.status.value = f"{step.task} ..."
         if self._first is None:
             self._first = step.mean
-        self.mean.show_pictures(*map(_from_0_to_1, (self._first, step.mean)), (0.0, 1.0))
+        before, now = _from_0_to_1(self._first), _from_0_to_1(step.mean)
+        self.mean.show_pictures(before, now, (0.0, 1.0))
         self.mean.show()
 
     def _show_result(self, job: Any) -> None:
