@@ -32,6 +32,7 @@ from tests.viewer.test_layout import overlaps
 PLUGIN = "napari-latent-faces"
 PANELS = (
     "Latent faces",
+    "Align faces",
     "Mix faces",
     "What builds this face?",
     "New faces",

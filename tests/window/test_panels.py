@@ -37,6 +37,7 @@ from tests.window.menus import open_widget
 
 NAMES = (
     "Latent faces",
+    "Align faces",
     "What builds this face?",
     "Mix faces",
     "Choose k",
@@ -44,7 +45,7 @@ NAMES = (
     "New faces",
     "Mend faces",
 )
-WITH_STACKS = ("Latent faces", "Choose k", "New faces", "Mend faces")  # offered by name
+WITH_STACKS = ("Latent faces", "Align faces", "Choose k", "New faces", "Mend faces")  # offered by name
 LONG = "photographs of forty people taken at the laboratory in 1994"
 KEYS = Path(__file__).parents[2] / "docs" / "reference" / "keys.md"
 INPUTS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit)

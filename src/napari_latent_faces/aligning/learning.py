@@ -325,8 +325,8 @@ class Learning:
         self._rng = np.random.default_rng(seed)
         self._parts = [slice(i, i + BLOCK) for i in range(0, len(faces), BLOCK)]
         self.H = np.zeros((0, 0), np.float32)
-        mean = self.pictures[-1].mean(0)[None]
-        self.mean = work.levels[-1].rows(mean, unmoved(1))[0].reshape(work.levels[-1].shape)
+        total = sum(rows.sum(0) for rows, _ in self.rows(len(work.levels) - 1))
+        self.mean = (total / np.float32(len(faces))).reshape(work.levels[-1].shape)
 
     def rows(self, i: int) -> Rows:
         """Return the faces as they lie, a block of rows each, at a level."""
