@@ -45,7 +45,13 @@ NAMES = (
     "New faces",
     "Mend faces",
 )
-WITH_STACKS = ("Latent faces", "Align faces", "Choose k", "New faces", "Mend faces")  # offered by name
+WITH_STACKS = (  # offered by name
+    "Latent faces",
+    "Align faces",
+    "Choose k",
+    "New faces",
+    "Mend faces",
+)
 LONG = "photographs of forty people taken at the laboratory in 1994"
 KEYS = Path(__file__).parents[2] / "docs" / "reference" / "keys.md"
 INPUTS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit)

@@ -165,16 +165,28 @@ def add_own_mask(viewer: Any, faces: Any, mask: Array) -> None:
     earlier = own_mask(viewer, faces)
     if earlier is not None:
         viewer.layers.remove(earlier)
-    layer = add_labels(viewer, faces, mask.astype(np.uint8), f"ignore [{faces.name}]")
-    layer.metadata[IGNORE_KEY] = True
-    layer.opacity = 0.3
+    labels = mask.astype(np.uint8)
+    add_labels(viewer, faces, labels, f"ignore [{faces.name}]", {IGNORE_KEY: True}, 0.3)
 
 
-def add_labels(viewer: Any, faces: Any, labels: Array, name: str) -> Any:
+def add_labels(
+    viewer: Any,
+    faces: Any,
+    labels: Array,
+    name: str,
+    metadata: dict[str, Any] | None = None,
+    opacity: float = 0.6,
+) -> Any:
     """Add labels, (y, x) or (face, y, x), as a layer that goes along with the faces."""
     from napari.layers import Labels
 
-    mask = Labels(labels, name=name, affine=to_world(faces, labels.ndim), opacity=0.6)
+    mask = Labels(
+        labels,
+        name=name,
+        affine=to_world(faces, labels.ndim),
+        opacity=opacity,
+        metadata=metadata,
+    )
     belongs_to(mask, faces)
     return viewer.add_layer(mask)
 

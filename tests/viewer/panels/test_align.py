@@ -10,6 +10,7 @@ from napari_latent_faces.aligning import align_faces, fill_points, oval_mask
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer, stack_of, why_not_faces
 from napari_latent_faces.viewer.panels.align import AlignWidget
+from napari_latent_faces.viewer.panels.fit import FitWidget
 from tests.test_aligning import moved, similarities
 
 
@@ -82,6 +83,19 @@ def test_aligned_faces_come_beside_the_others_and_are_no_result(
     np.testing.assert_array_equal(mask.data != 0, oval_mask((92, 76)))
     np.testing.assert_allclose(mask.data_to_world((0, 0)), aligned.data_to_world((0, 0, 0))[1:])
     assert widget.faces.value is faces  # they are not aligned once more
+
+    fit = FitWidget(viewer)  # which ignores the corners unless it is told otherwise
+    qtbot.addWidget(fit)
+    assert fit.faces.value is faces
+    assert fit.ignore.value is None
+    fit.faces.value = aligned
+    assert fit.ignore.value is mask
+    fit.ignore.value = None
+    viewer.add_labels(np.zeros((5, 5), int))
+    assert fit.ignore.value is None
+    fit.faces.value = faces
+    fit.faces.value = aligned
+    assert fit.ignore.value is mask
 
 
 def test_before_shows_the_same_part_in_the_same_place(widget, viewer, faces, stack, qtbot):

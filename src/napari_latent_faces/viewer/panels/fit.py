@@ -21,6 +21,7 @@ from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.fitting import IGNORE, FitSession
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.marks import own_mask
 from napari_latent_faces.viewer.panels.form import (
     form_of,
     make_method_fields,
@@ -268,6 +269,7 @@ class FitWidget(Panel):
         self.result_actions = ResultActions(self.viewer, self._tell)
         self.add(self.result_actions)
         self.method.changed.connect(self._show_method)
+        faces.changed.connect(self._sync)
         self._show_method()
 
     def _make_inputs(self) -> None:
@@ -282,6 +284,7 @@ class FitWidget(Panel):
         self.summary = Label(value="")
         wrap(self.summary.native)
         self._inputs = make_method_fields(METHODS)
+        self._own_mask: Any = None  # that of the faces, which is chosen unless another is
         self.ignore = ComboBox(
             name="ignore",
             label=IGNORE,
@@ -343,6 +346,11 @@ class FitWidget(Panel):
     def _sync(self, event: Any = None) -> None:
         self.ignore.reset_choices()
         super()._sync(event)
+        faces = self.faces.value
+        own = None if faces is None else own_mask(self.viewer, faces)
+        if own is not self._own_mask and self.ignore.value in (None, self._own_mask):
+            self.ignore.value = own
+        self._own_mask = own
         self.first_run.offer(sample=self.faces.value is None and not self.is_working)
 
     # -- the fit ---------------------------------------------------------------
