@@ -59,11 +59,6 @@ class TestEveryMethod:
         assert model.provenance.names == stack.names
         assert model.is_signed == (model.components.min() < 0)
 
-    def test_states_its_true_error(self, stack, params):
-        model = fit(stack, params)
-        assert model.error == pytest.approx(lost(stack, model), rel=1e-4)
-        assert 0 < model.error < 0.9
-
     def test_encodes_its_own_faces_as_it_fitted_them(self, stack, params):
         model = fit(stack, params)
         np.testing.assert_allclose(model.encode(stack), model.weights, atol=1e-4)

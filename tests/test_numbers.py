@@ -1,0 +1,360 @@
+"""Pixels of any type, unit and shape: one rule for their scale, true errors, sound models."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from napari_latent_faces import read_faces
+from napari_latent_faces.fitting import ConvergenceWarning, fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import METHODS, NMFParams
+from napari_latent_faces.stack import as_stack, named
+from napari_latent_faces.viewer.layers import faces_layer
+
+PARAMS = {
+    "multilevel": NMFParams(n_components=3),
+    "cd": NMFParams(n_components=3, solver="cd"),
+    "mu": NMFParams(n_components=3, solver="mu"),
+    "kl": NMFParams(n_components=3, solver="mu", beta_loss="kullback-leibler"),
+    **{name: METHODS[name](n_components=3) for name in METHODS if name != "nmf"},
+}
+
+
+def faces():
+    rng = np.random.default_rng(0)
+    pixels = rng.random((20, 4)) @ rng.random((4, 12 * 10)) + rng.random((20, 120)) / 5
+    images = (pixels / pixels.max() * 255).astype(np.uint8).reshape(20, 12, 10)
+    assert images.max() == 255
+    return images
+
+
+def fitted(images, params):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few iterations are enough
+        return fit(images, params, random_state=0)
+
+
+@pytest.mark.parametrize("name", PARAMS)
+@pytest.mark.parametrize("dtype", ["u2", ">u2", "i4", "i8", "f2", "f4", ">f4", "f8"])
+def test_pixels_of_any_type_give_the_model_of_8_bits(name, dtype):
+    images = faces()
+    expected = fitted(images, PARAMS[name])
+    model = fitted(images.astype(dtype) * 16, PARAMS[name])  # 12 bits
+    assert model.scale == 255 * 16
+    assert model.error == pytest.approx(expected.error, rel=1e-3)
+    np.testing.assert_allclose(model.reconstruct() / 16, expected.reconstruct(), atol=2)
+
+
+@pytest.mark.parametrize("name", PARAMS)
+@pytest.mark.parametrize(
+    ("dtype", "unit"),
+    [("f4", 1e-25), ("f4", 1e-36), ("f4", 1e30), ("f8", 1e-200), ("f8", 1e200)],
+)
+def test_tiny_and_huge_units_change_nothing(name, dtype, unit):
+    images = faces()
+    expected = fitted(images, PARAMS[name])
+    tiny = (images / 255 * unit).astype(dtype)
+    model = fitted(tiny, PARAMS[name])
+    assert model.error == pytest.approx(expected.error, rel=1e-3)
+    assert model.scale == tiny.max()
+    rebuilt = model.blend(model.encode(tiny)) / tiny.max()
+    np.testing.assert_allclose(
+        rebuilt, expected.blend(expected.encode(images)) / 255, atol=0.02
+    )
+
+
+@pytest.mark.parametrize("unit", [1 / 255, 0.3, 1.0])
+def test_floats_from_0_to_1_stay_as_they_are(unit):
+    assert fitted(faces() / 255 * unit, PARAMS["cd"]).scale == 1
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i8", "f8"])
+def test_new_faces_follow_the_same_rule(dtype):
+    images = faces()
+    model = fitted(images, PARAMS["multilevel"])
+    weights = model.encode(images)
+    np.testing.assert_allclose(model.encode(images.astype(dtype) * 3), weights, atol=1e-5)
+    wide = fitted(images.astype(np.uint16) * 16, PARAMS["multilevel"])
+    half = images.astype(np.uint16) * 8  # in the units of the model
+    np.testing.assert_allclose(
+        2 * wide.encode(half), wide.encode(images.astype(np.uint16) * 16), atol=1e-5
+    )
+
+
+def write_pnm(folder, images, most):
+    folder.mkdir()
+    for i, image in enumerate(images):
+        pixels = image.astype(np.uint8 if most < 256 else ">u2").tobytes()
+        (folder / f"{i:02}.pgm").write_bytes(b"P5 10 12 %d\n" % most + pixels)
+    return read_faces(folder)
+
+
+@pytest.mark.parametrize("name", PARAMS)
+@pytest.mark.parametrize("most", [100, 1000, 4095])
+def test_the_maximum_that_pnm_files_declare_is_white(name, most, tmp_path):
+    """Of faces that are dark: none of them comes near it."""
+    dark = (faces() * (0.4 * most / 255)).astype(int)
+    stack = write_pnm(tmp_path / "faces", dark, most)
+    model = fitted(stack, PARAMS[name])
+    assert model.scale == (255 if most < 256 else 65535)
+    unscaled = fitted(dark / most, PARAMS[name])
+    assert model.error == pytest.approx(unscaled.error, rel=0.02)
+    np.testing.assert_allclose(
+        model.reconstruct() / model.scale, unscaled.reconstruct(), atol=0.05
+    )
+    if not isinstance(model.params, NMFParams):
+        return
+    # others of the same camera, that are half as bright
+    half = write_pnm(tmp_path / "half", dark // 2, most)
+    assert model.encode(half).sum() == pytest.approx(model.encode(stack).sum() / 2, rel=0.1)
+
+
+def test_it_is_known_in_layers_of_parts_and_in_the_file(tmp_path):
+    stack = write_pnm(tmp_path / "faces", faces().astype(int), 1000)
+    assert stack.white == stack[3:9].white == 65535
+    metadata = faces_layer(stack, "faces")[1]["metadata"]
+    assert named(as_stack(stack.images), metadata).white == 65535
+    model = fitted(stack, NMFParams(n_components=2))
+    model.save(tmp_path / "model.npz")
+    assert LatentFaces.load(tmp_path / "model.npz").scale == 65535
+    lazy = read_faces(tmp_path / "faces", lazy=True)
+    assert fitted(lazy, NMFParams(n_components=2)).scale == 65535
+    # a model of raw pixels knows what is white in the files, too
+    raw = fitted(faces().astype(np.uint16), NMFParams(n_components=2))
+    assert raw.encode(stack).max() < 2 * raw.weights.max()
+
+
+def test_pictures_that_do_not_all_declare_it_are_scaled_by_the_largest(tmp_path):
+    write_pnm(tmp_path / "faces", faces().astype(int), 1000)
+    content = io.BytesIO()
+    Image.fromarray(faces()[0].astype(np.uint16)).save(content, "png")
+    (tmp_path / "faces" / "20.png").write_bytes(content.getvalue())
+    assert read_faces(tmp_path / "faces").white is None
+
+
+# -- The error that is shown is the one that anybody calculates from the model ---------
+
+
+SIZES = [(1, 1), (1, 40), (9, 7), (40, 30), (301, 200)]
+
+
+def fitted_quietly(images, params=None, **changes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few iterations, few faces
+        return fit(images, params, **changes)
+
+
+def true_error(images, model, hidden=None):
+    """Calculate the error of a model in float64, face by face."""
+    k = model.n_components
+    H = model.components.reshape(k, -1).astype(np.float64)
+    lost = size = 0.0
+    for i, image in enumerate(images):
+        seen = image.reshape(-1).astype(np.float64) / model.scale
+        left = seen - model.weights[i].astype(np.float64) @ H
+        if model.mean is not None:
+            left -= model.mean.reshape(-1)
+        if hidden is not None:
+            marks = np.broadcast_to(hidden, images.shape)[i].reshape(-1)
+            seen, left = seen[~marks], left[~marks]
+        lost, size = lost + left @ left, size + seen @ seen
+    return np.sqrt(lost / size)
+
+
+@pytest.mark.parametrize(("n", "size"), [(3, (3000, 4000)), (4, (1200, 1000)), (40, (120, 90))])
+def test_few_large_pictures_show_their_own_error(n, size):
+    rng = np.random.default_rng(0)
+    images = np.full((n, *size), 240, np.uint8)  # bright: the sums are large
+    for image in images:
+        y, x = (int(rng.integers(0, length // 2)) for length in size)
+        image[y : y + size[0] // 2, x : x + size[1] // 2] -= rng.integers(
+            40, 200, dtype=np.uint8
+        )
+    images -= rng.integers(0, 9, images.shape, np.uint8)
+    model = fitted_quietly(images, n_components=2, max_iter=5)
+    assert model.error == pytest.approx(true_error(images, model), rel=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_any_shape_type_and_scale_shows_its_own_error(data):
+    size = data.draw(st.sampled_from(SIZES))
+    n = data.draw(st.integers(2, 9))
+    dtype = np.dtype(data.draw(st.sampled_from(("u1", "u2", "i4", "i8", "f2", "f4", "f8"))))
+    unit = data.draw(st.sampled_from((1.0, 200.0))) if dtype.kind == "f" else 200.0
+    if dtype.itemsize >= 4 and dtype.kind == "f":
+        unit *= data.draw(st.sampled_from((1e-30, 1e-3, 1.0, 1e30)))
+    rank = data.draw(st.integers(1, 4))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    pixels = rng.random((n, rank)) @ rng.random((rank, size[0] * size[1])) / rank
+    images = (pixels.reshape(n, *size) * unit).astype(dtype)
+    images[0, 0, 0] = 1
+    solver = data.draw(st.sampled_from(("multilevel", "cd", "mu")))
+    model = fitted_quietly(images, n_components=min(2, n), solver=solver, max_iter=20)
+    assert model.error == pytest.approx(true_error(images, model), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
+def test_every_method_shows_its_own_error(method, dtype):
+    rng = np.random.default_rng(1)
+    pixels = rng.random((12, 3)) @ rng.random((3, 63 * 50)) + rng.random((12, 63 * 50)) / 9
+    images = (pixels.reshape(12, 63, 50) * 70).astype(dtype)
+    model = fitted_quietly(images, METHODS[method](n_components=3))
+    assert model.error == pytest.approx(true_error(images, model), rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", ["multilevel", "cd"])
+@pytest.mark.parametrize("each", [False, True])
+def test_hidden_pixels_are_not_in_it(solver, each):
+    if each and solver == "cd":
+        pytest.skip("takes one mask for all faces")
+    rng = np.random.default_rng(2)
+    images = rng.integers(1, 255, (8, 40, 30), np.uint8)
+    hidden = rng.random((8, 40, 30) if each else (40, 30)) < 0.2
+    model = fitted_quietly(images, n_components=3, solver=solver, mask=hidden, max_iter=20)
+    assert model.error == pytest.approx(true_error(images, model, hidden), rel=1e-6)
+
+
+def test_a_fit_that_is_stopped_shows_its_own_error():
+    from napari_latent_faces.fitting import iter_fit
+
+    images = np.random.default_rng(3).integers(0, 255, (9, 120, 100), np.uint8)
+    steps = iter_fit(images, n_components=3)
+    next(steps)  # of small pictures
+    with pytest.raises(StopIteration) as end:
+        steps.send("stop")
+    model = end.value.value
+    assert model.error == pytest.approx(true_error(images, model), rel=1e-6)
+
+
+# -- Stacks at the edge of what numbers can be: a right result, or a clear refusal -----
+
+
+SOLVERS = ("multilevel", "cd", "mu")
+few = settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def sound(images, **params):
+    """Fit and check what holds for every result."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = fit(images, **{"max_iter": 30, **params})
+    for factor in (model.components, model.weights):
+        assert np.isfinite(factor).all()
+        assert (factor >= 0).all()
+    assert np.isfinite(model.error)
+    assert model.error == pytest.approx(true_error(images, model), abs=2e-3)
+    return model
+
+
+def random_stack(n=12, h=9, w=7, seed=0):
+    return np.random.default_rng(seed).random((n, h, w))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_constant_pictures_are_explained_by_one_component(solver):
+    model = sound(np.full((6, 8, 7), 130, np.uint8), n_components=1, solver=solver)
+    assert model.error < 1e-3
+    np.testing.assert_allclose(model.reconstruct(), 130, rtol=1e-3)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_more_components_than_a_constant_stack_needs_do_no_harm(solver):
+    assert sound(np.full((6, 8, 7), 130, np.uint8), n_components=4, solver=solver).error < 3e-2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_all_zero_pictures_are_refused(solver, dtype):
+    with pytest.raises(ValueError, match="nothing to factorize"):
+        fit(np.zeros((5, 6, 6), dtype), n_components=2, solver=solver)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_black_face_among_others_gets_no_weight(solver):
+    images = random_stack()
+    images[3] = 0
+    model = sound(images, n_components=3, solver=solver)
+    assert model.weights[3].max() < 1e-3 * model.weights.max()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_duplicates_get_the_same_reconstruction(solver):
+    images = np.repeat(random_stack(4), 3, axis=0)
+    model = sound(images, n_components=4, solver=solver, max_iter=400)
+    rebuilt = model.reconstruct().reshape(4, 3, *images.shape[1:])
+    np.testing.assert_allclose(rebuilt[:, 0], rebuilt[:, 2], atol=0.05)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_pictures_of_any_shape_are_factorized(solver, size):
+    model = sound(random_stack(10, *size), n_components=1, solver=solver)
+    assert model.components.shape == (1, *size)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("k", [1, 7, 12])
+def test_from_one_component_to_as_many_as_faces(solver, k):
+    assert sound(random_stack(12), n_components=k, solver=solver).n_components == k
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_more_components_than_the_rank(solver):
+    rng = np.random.default_rng(0)
+    images = (rng.random((12, 2)) @ rng.random((2, 63))).reshape(12, 9, 7)
+    assert sound(images, n_components=6, solver=solver, max_iter=300).error < 0.02
+
+
+def test_more_components_than_pixels_need_no_special_start():
+    assert sound(random_stack(12, 2, 2), n_components=8).n_components == 8
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_layout_in_memory_does_not_matter(solver):
+    images = (random_stack(10, 20, 16) * 255).astype(np.uint8)
+    frozen = images.copy()
+    frozen.flags.writeable = False
+    layouts = {
+        "read-only": frozen,
+        "fortran": np.asfortranarray(images),
+        "strided": np.repeat(np.repeat(images, 2, axis=0), 2, axis=2)[::2, :, ::2],
+        "reversed": np.ascontiguousarray(images[:, ::-1])[:, ::-1],
+        "dask": da.from_array(images, chunks=(3, 20, 16)),
+    }
+    reference = sound(images, n_components=3, solver=solver)
+    for layout, each in layouts.items():
+        model = sound(each, n_components=3, solver=solver)
+        np.testing.assert_allclose(
+            model.components, reference.components, atol=2e-3, err_msg=layout
+        )
+
+
+stacks = hnp.arrays(
+    np.uint8,
+    hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=14),
+    elements=st.integers(0, 255),
+).filter(np.any)
+
+
+@few
+@given(stacks, st.data())
+def test_encoding_the_faces_is_no_worse_than_the_fit(images, data):
+    model = sound(images, n_components=data.draw(st.integers(1, len(images))))
+    X = images.astype(np.float64)
+    own = np.linalg.norm(X - model.reconstruct())
+    encoded = np.linalg.norm(X - model.blend(model.encode(images)))
+    assert encoded <= own + 1e-3 * np.linalg.norm(X)
