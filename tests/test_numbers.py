@@ -158,7 +158,7 @@ def true_error(images, model, hidden=None):
     k = model.n_components
     H = model.components.reshape(k, -1).astype(np.float64)
     lost = size = 0.0
-    for i, image in enumerate(images):
+    for i, image in enumerate(np.asarray(images)):
         seen = image.reshape(-1).astype(np.float64) / model.scale
         left = seen - model.weights[i].astype(np.float64) @ H
         if model.mean is not None:

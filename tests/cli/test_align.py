@@ -93,12 +93,3 @@ def test_wrong_options_are_told(run, folder, out, options, message):
     assert code == 2
     assert message in errors
     assert not out.exists()
-
-
-def test_results_are_not_written_over_or_among_the_faces(run, folder, out):
-    out.mkdir()
-    (out / "notes.txt").write_text("mine")
-    code, _, errors = run("align", folder, "-o", out)
-    assert code == 1
-    assert "choose another folder" in errors
-    assert run("align", folder, "-o", folder / "aligned")[0] == 1

@@ -184,27 +184,6 @@ class TestFit:
         assert printed.startswith("30 faces read, 1 skipped")
         assert f"warning: 1 skipped, listed by latent-faces info {folder}" in errors
 
-    def test_an_existing_out_is_refused_before_anything_is_read(self, run, tmp_path, out):
-        out.mkdir()
-        (out / "notes.txt").write_text("mine")
-        code, printed, errors = run("fit", tmp_path / "missing", "-o", out)
-        assert (code, printed) == (1, "")
-        assert errors.startswith(f"latent-faces: error: {out} holds other files")
-        assert "--force" not in errors
-
-    def test_force_replaces_results(self, run, folder, out):
-        run("fit", folder, "-o", out, *QUICK)
-        code, *_ = run("fit", folder, "-o", out, *QUICK, "-k", 2, "--force")
-        assert code == 0
-        assert len(list((out / "components").iterdir())) == 2
-
-    def test_results_do_not_go_among_the_faces(self, run, folder):
-        for out in (folder / "out", folder):
-            code, _, errors = run("fit", folder, "-o", out, "--force")
-            assert code == 1
-            assert "would be read as faces" in errors
-        assert not (folder / "out").exists()
-
     @pytest.mark.parametrize(
         ("argv", "words"),
         [
@@ -284,16 +263,6 @@ class TestInterrupt:
         assert printed == ""
         assert errors.splitlines()[-1] == "latent-faces: interrupted, nothing was written"
         assert "Traceback" not in errors
-        assert [path.name for path in out.parent.iterdir()] == [folder.name]
-
-    def test_during_an_export_leaves_nothing(self, run, folder, out, monkeypatch):
-        def interrupt(*_args, **_kwargs):
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(Image.Image, "save", interrupt)
-        code, printed, errors = run("fit", folder, "-o", out, *QUICK)
-        assert (code, printed) == (130, "")
-        assert errors.endswith("interrupted, nothing was written\n")
         assert [path.name for path in out.parent.iterdir()] == [folder.name]
 
 

@@ -119,35 +119,6 @@ class TestEncode:
         assert (fitted / "model.npz").read_bytes() == before
         assert run("encode", fitted, faces_folder, "-o", out)[0] == 0
 
-    def test_force_replaces_earlier_results_and_nothing_else(
-        self, run, saved, faces_folder, out
-    ):
-        run("encode", saved, faces_folder, "-o", out)
-        for i in (1, 2):
-            (faces_folder / f"s1/{i}.png").unlink()
-        assert run("encode", saved, faces_folder, "-o", out)[0] == 1
-        assert run("encode", saved, faces_folder, "-o", out, "--force")[0] == 0
-        assert len(list((out / "reconstructions").iterdir())) == 28
-        (out / "notes.txt").write_text("mine")
-        code, _, errors = run("encode", saved, faces_folder, "-o", out, "--force")
-        assert code == 1
-        assert "notes.txt, which was not written" in errors
-        assert (out / "notes.txt").read_text() == "mine"
-
-    def test_an_interrupt_leaves_nothing(self, run, saved, faces_folder, out, monkeypatch):
-        def interrupt(*_args, **_kwargs):
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(Image.Image, "save", interrupt)
-        assert run("encode", saved, faces_folder, "-o", out)[0] == 130
-        assert not out.exists()
-        assert not list(out.parent.glob(".out*"))
-
-    def test_results_do_not_go_among_the_faces(self, run, saved, faces_folder):
-        code, _, errors = run("encode", saved, faces_folder, "-o", faces_folder / "out")
-        assert code == 1
-        assert "would be read as faces" in errors
-
     def test_the_size_is_the_models(self, run, saved, faces_folder, out):
         code, _, errors = run("encode", saved, faces_folder, "-o", out, "--size", "4,4")
         assert code == 2
@@ -177,8 +148,6 @@ class TestMend:
             "pixels replaced: 18 of 120",
             f"written to: {out}",
         ]
-        assert run("mend", saved, faces_folder, "-o", out, "--mask", mask)[0] == 1
-        assert run("mend", saved, faces_folder, "-o", out, "--mask", mask, "--force")[0] == 0
 
     def test_sixteen_bits_stay_so(self, run, saved, tmp_path, out, mask):
         folder = tmp_path / "deep"

@@ -69,21 +69,6 @@ def test_a_name_goes_before_a_number(model):
         find_face(nameless, "30")
 
 
-def test_an_existing_folder_is_refused_before_the_model_is_read(run, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/mine.txt").touch()
-    code, _, errors = run("generate", tmp_path / "none.npz", "-o", tmp_path / "out")
-    assert code == 1
-    assert "holds other files" in errors
-
-
-def test_force_replaces(run, file, tmp_path):
-    for count in (3, 2):
-        code, _, _ = run("generate", file, "-o", tmp_path / "out", "--count", count, "--force")
-        assert code == 0
-    assert len(pictures(tmp_path / "out")) == 2
-
-
 @pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
