@@ -441,7 +441,7 @@ class LatentFaces:
             )
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to one ``.npz`` file, whole or not at all.
+        """Write the model to one file, a zip of arrays as ``.npz`` is, whole or not at all.
 
         Parameters
         ----------

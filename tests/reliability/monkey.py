@@ -85,6 +85,7 @@ class Monkey:
             (self.select_layers, 4),
             (self.move_slider, 8),
             (self.choose_component, 4),
+            (self.undo, 3),
             (self.hide_or_show_layer, 3),
             (self.duplicate_layer, 1),
             (self.turn_axes, 1),
@@ -182,6 +183,9 @@ class Monkey:
         focus = session_of(self.viewer).focus
         if focus.model is not None:
             focus.select_component(int(self.rng.integers(focus.model.n_components)))
+
+    def undo(self):
+        session_of(self.viewer).undo()
 
     def open_panel(self):
         name = str(self.rng.choice(PANELS))

@@ -203,6 +203,8 @@ def test_undo_brings_back_what_a_refit_replaced_and_again_the_refit(viewer, stac
         assert viewer.layers[f"{name} [orl]"].metadata[MODEL_KEY] is model
     assert session.focus.model is model
     assert viewer.layers.selection.active is faces
+    session.focus.select_component(1)
+    assert not np.array_equal(gallery.data, first)  # its tiles follow again
     session.undo()
     np.testing.assert_array_equal(gallery.data, second)
     assert session.focus.model is other

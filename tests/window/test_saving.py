@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import napari.settings
 import numpy as np
 import pytest
+from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
 from napari.layers import Layer
-from qtpy.QtWidgets import QFileDialog
+from napari.utils import progress
+from npe2 import PluginManifest
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.viewer.layout import model_layers
+from napari_latent_faces.viewer.matrix_dialog import MatrixDialog
+from napari_latent_faces.viewer.session import session_of
 from tests.shown import layers_in
+from tests.window.menus import open_widget
 
 PLUGIN = "napari-latent-faces"
 
@@ -45,7 +54,7 @@ def save_selected(viewer, monkeypatch, path, kind):
 
 
 @pytest.mark.usefixtures("builtins")
-def test_the_save_dialog_of_napari(viewer, model, tmp_path, monkeypatch, notes):
+def test_the_dialogs_of_napari(viewer, model, faces_folder, tmp_path, monkeypatch, notes):
     """A model comes back whole, or what was saved is told not to be one."""
     gallery, rebuilt = (
         viewer.add_layer(Layer.create(*data)) for data in model_layers(model, "m")
@@ -79,6 +88,13 @@ def test_the_save_dialog_of_napari(viewer, model, tmp_path, monkeypatch, notes):
         assert "as napari saves them, without the weights" in notes.pop()
     assert len(layers_in(viewer)) == 2
 
+    def choose(dialog):  # as it is when it comes up
+        return dialog._get_plugin_choice(), dialog._get_persist_choice()
+
+    monkeypatch.setattr(QtReaderDialog, "get_user_choices", choose)
+    drop(viewer.window._qt_viewer, faces_folder)
+    assert viewer.layers[faces_folder.name].data.shape == (30, 12, 10)
+
 
 def run_command(name):
     from napari._app_model import get_app_model
@@ -89,25 +105,109 @@ def run_command(name):
 def test_every_command_of_the_palette_works(
     viewer, faces_folder, stack, model, tmp_path, monkeypatch, notes, qtbot
 ):
-    saved, to_save = tmp_path / "m.latent", tmp_path / "new"
+    saved, to_save, matrix = tmp_path / "m.latent", tmp_path / "new", tmp_path / "faces.npy"
     model.save(saved)
+    np.save(matrix, stack.images)
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(faces_folder))
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(saved), ""))
+    to_open = {"Open a model of latent faces": saved, "Open file of faces": matrix}
+    monkeypatch.setattr(
+        QFileDialog, "getOpenFileName", lambda _, title, *__: (str(to_open[title]), "")
+    )
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(to_save), ""))
     monkeypatch.setattr("napari_latent_faces.viewer.samples.read_olivetti", lambda **_: stack)
+    monkeypatch.setattr(MatrixDialog, "exec", lambda _dialog: False)  # Cancel
     palette = viewer.window._qt_window._command_palette
     commands = [c for c in palette._list.all_commands if c.id.startswith(PLUGIN)]
     assert {f"{PLUGIN}.{name}" for name in ("read_faces", "read_model", "write_model")} < {
         command.id for command in commands
     }
-    assert len(commands) == 3 + 3 + 7  # files, samples, panels
+    manifest = PluginManifest.from_distribution(PLUGIN).contributions
+    assert len(commands) == len(manifest.commands)
     for command in sorted(commands, key=lambda each: "write" in each.id):
         run_command(command.id)
-    assert len(viewer.window.dock_widgets) == 7
-    assert {faces_folder.name, "drawn faces", "latent faces [m]"} < {
+    assert len(viewer.window.dock_widgets) == len(manifest.widgets)
+    assert {faces_folder.name, "faces.npy", "drawn faces", "latent faces [m]"} < {
         layer.name for layer in viewer.layers
     }
+    qtbot.waitUntil((tmp_path / "new.latent").exists)
     np.testing.assert_array_equal(
         LatentFaces.load(tmp_path / "new.latent").weights, model.weights
     )
     assert not [note for note in notes if "Error" in note]
+
+
+def drop(widget, *paths):
+    """Drop files onto a widget."""
+    data, where = QMimeData(), QPointF(9, 9)
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    copy, left, none = (
+        Qt.DropAction.CopyAction,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    entering = QDragEnterEvent(where.toPoint(), copy, data, left, none)
+    QApplication.sendEvent(widget, entering)
+    assert entering.isAccepted()
+    QApplication.sendEvent(widget, QDropEvent(where, copy, data, left, none))
+
+
+def test_the_panel_opens_fits_undoes_and_saves(
+    viewer, faces_folder, tmp_path, monkeypatch, qtbot, request
+):
+    keeps_settings = hasattr(napari.settings, "get_plugin_settings")  # from napari 0.9 on
+    if keeps_settings:
+        request.getfixturevalue("plugin_settings")
+    panel = open_widget(qtbot, viewer.window, "Latent faces")
+    drop(panel, faces_folder)
+    faces = panel.faces.value
+    assert faces.name == faces_folder.name
+    began = []
+    monkeypatch.setattr(
+        QFileDialog, "getExistingDirectory", lambda *args: began.append(args[2]) or ""
+    )
+    panel.open_part.folder_button.click()
+    assert began == [str(faces_folder.parent)]
+
+    actions = panel.result_actions
+    assert not actions.save_button.enabled
+    seen = []
+    for k in (3, 4):
+        panel.parameters["n_components"].value = k
+        panel.parameters["max_iter"].value = 1_000_000
+        panel.parameters["tol"].value = 0
+        canvas = viewer.window._qt_viewer.canvas.native
+        viewer.window._qt_window.activateWindow()
+        canvas.setFocus()
+        qtbot.waitUntil(lambda canvas=canvas: QApplication.focusWidget() is canvas)
+        qtbot.keyClick(canvas, Qt.Key.Key_I, Qt.KeyboardModifier.AltModifier)
+        qtbot.waitUntil(lambda: panel.is_working)  # from the canvas, too
+        qtbot.waitUntil(lambda: bool(progress._all_instances))
+        [bar] = progress._all_instances
+        assert bar.desc.startswith("Latent faces")
+        qtbot.waitUntil(lambda bar=bar: bar.n > 0)
+        panel.start_button.native.click()
+        qtbot.waitUntil(lambda: not panel.is_working)
+        qtbot.waitUntil(lambda: not progress._all_instances)
+        seen.append(session_of(viewer).focus.model)
+        assert f"k = {k}, 30 faces, error {seen[-1].error:.4f}" in actions.about.value
+
+    qtbot.mouseClick(actions.undo_button.native, Qt.MouseButton.LeftButton)
+    assert session_of(viewer).focus.model is seen[0]
+    assert "k = 3" in actions.about.value
+
+    path = tmp_path / "kept"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    qtbot.mouseClick(actions.save_button.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.status.value == f"Saved {path}.latent.")
+    viewer.layers.clear()
+    drop(panel, f"{path}.latent")
+    assert "k = 3" in actions.about.value
+    np.testing.assert_array_equal(session_of(viewer).focus.model.weights, seen[0].weights)
+
+    if not keeps_settings:
+        return
+    panel.open_part.recent.aboutToShow.emit()
+    [recent] = panel.open_part.recent.actions()
+    assert recent.text() == str(faces_folder)
+    recent.trigger()
+    assert panel.faces.value.name == faces_folder.name

@@ -59,6 +59,7 @@ __all__ = [
     "made_layer",
     "mended_layer",
     "mixed_layer",
+    "model_words",
     "owner_of",
     "picture_size",
     "reconstruction_layer",
@@ -360,6 +361,13 @@ class ShownPixels(LazyStack):
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         changed: NDArray[Any] = self.change(self.source[(faces, *inner)])
         return changed
+
+
+def model_words(model: LatentFaces) -> str:
+    """Return what tells a model from others at a glance."""
+    method = model.params.title.partition(" (")[0]
+    n_faces = len(model.weights)
+    return f"{method}, k = {model.n_components}, {n_faces} faces, error {model.error:.4f}"
 
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:

@@ -20,7 +20,7 @@ from napari_latent_faces.viewer.layers import (
     residual_layer,
 )
 from napari_latent_faces.viewer.layout import HIDDEN_KEY, PREVIEW
-from napari_latent_faces.viewer.session import session_of, state_of
+from napari_latent_faces.viewer.session import restore, session_of, state_of, withhold
 
 if TYPE_CHECKING:
     import napari
@@ -161,7 +161,7 @@ class ResultLayers:
             return
         else:
             self._uncover(gallery)
-            _withhold(gallery)
+            withhold(gallery)
             gallery.metadata[SPAN_KEY] = kwargs["metadata"][SPAN_KEY]
             gallery.data = picture
         self._live = picture
@@ -205,8 +205,7 @@ class ResultLayers:
     def _update(self, layer: Any, data: LayerData, role: str) -> None:
         picture, kwargs, _ = data
         self._uncover(layer)
-        if role == "gallery":
-            _withhold(layer)
+        withhold(layer)
         if layer is self._gallery and self._is_live(picture):
             self._redraw(picture, thumbnail=True)
         else:
@@ -222,8 +221,7 @@ class ResultLayers:
         if self._before is None:
             self.viewer.layers.remove(self._gallery)
         else:
-            for name, value in self._before.items():
-                setattr(self._gallery, name, value)
+            restore(self._gallery, self._before)
         self._session.results_changed()  # the slider may have been moved meanwhile
 
     def _wanted(self, model: LatentFaces) -> dict[str, LayerData]:
@@ -284,11 +282,3 @@ def _role(layer: Any) -> str:
     """Return what a layer shows; a gallery in which a fit forms is one."""
     role = str(layer.metadata.get(ROLE_KEY, ""))
     return "gallery" if role == PREVIEW else role
-
-
-def _withhold(layer: Any) -> None:
-    """Have no one paint on a gallery before its picture and its metadata are of one model.
-
-    A slider that moves does so, and setting a picture may move it.
-    """
-    layer.metadata[ROLE_KEY] = PREVIEW

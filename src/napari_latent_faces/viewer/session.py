@@ -19,7 +19,7 @@ from napari_latent_faces.viewer.layers import (
     face_caption,
     layer_pixels,
 )
-from napari_latent_faces.viewer.layout import arrange
+from napari_latent_faces.viewer.layout import PREVIEW, arrange
 from napari_latent_faces.viewer.menus import on_right_click
 from napari_latent_faces.viewer.window import (
     camera_of,
@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 
     import napari
 
-__all__ = ["FaceLabels", "Session", "session_of", "session_of_opening_viewer", "state_of"]
+__all__ = [
+    "FaceLabels",
+    "Session",
+    "restore",
+    "session_of",
+    "session_of_opening_viewer",
+    "state_of",
+    "withhold",
+]
 
 _MARGIN = 0.13  # of the canvas: the face's name stands below the pictures, not on them
 
@@ -154,8 +162,7 @@ class Session:
                 if was["metadata"].get(FACES_KEY) not in owners:
                     continue
                 viewer.add_layer(layer)
-            for name, value in was.items():
-                setattr(layer, name, value)
+            restore(layer, was)
         self._changes = {layer: (now, was) for layer, (was, now) in self._changes.items()}
         if active in viewer.layers:
             viewer.layers.selection.active = active
@@ -202,6 +209,8 @@ class Session:
         viewer = self._viewer()
         if viewer is not None and not viewer.layers:
             self._is_zoomed_by_hand = False
+            self._changes, self.replaced = {}, ""  # nothing to bring back for
+            self.replaced_changed.emit("")
         self.later(self._tidy)
 
     def _on_layers(self, event: Any) -> None:
@@ -278,10 +287,26 @@ _State = dict[str, Any]  # attributes of a layer
 
 
 def state_of(layer: Any) -> _State:
-    """Return what makes a layer show what it shows, to be set again."""
+    """Return what makes a layer show what it shows, for `restore`."""
     names = ("data", "visible", *["contrast_limits"] * hasattr(layer, "contrast_limits"))
     # napari changes metadata in place
-    return {"metadata": dict(layer.metadata), **{name: getattr(layer, name) for name in names}}
+    return {**{name: getattr(layer, name) for name in names}, "metadata": dict(layer.metadata)}
+
+
+def restore(layer: Any, state: _State) -> None:
+    """Have a layer show again what it showed."""
+    withhold(layer)
+    for name, value in state.items():  # the metadata are the last
+        setattr(layer, name, value)
+
+
+def withhold(layer: Any) -> None:
+    """Have no one paint on a gallery before its picture and its metadata are of one model.
+
+    A slider that moves does so, and setting a picture may move it.
+    """
+    if layer.metadata.get(ROLE_KEY) == "gallery":
+        layer.metadata[ROLE_KEY] = PREVIEW
 
 
 def _is_same(one: _State | None, other: _State | None) -> bool:

@@ -84,6 +84,7 @@ def canvas_of(viewer: napari.components.ViewerModel) -> QWidget | None:
 
 def shown_window(viewer: napari.components.ViewerModel | None) -> Any:
     """Return the Qt window of a viewer, None if there is none that a person sees."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # commands get short-lived proxies
     with suppress(AttributeError, RuntimeError):  # none, or one that was closed
         window = viewer.window._qt_window  # type: ignore[union-attr]  # noqa: SLF001
         return window if window.isVisible() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import napari
 
@@ -65,23 +65,33 @@ def write_model_layers(
     return [str(target)]
 
 
-def save_model(viewer: napari.components.ViewerModel | None) -> str:
-    """Ask for a file and save the model that the viewer is about; return what to tell."""
+def save_model(
+    viewer: napari.components.ViewerModel | None, tell: Callable[[str], object] | None = None
+) -> None:
+    """Ask for a file and save the model that the viewer is about, in a thread.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel or None
+        The viewer.
+    tell : callable, optional
+        Shows the user a text; by default, napari does.
+    """
     from pathlib import Path
 
     from napari.utils.history import get_save_history, update_save_history
-    from napari.utils.notifications import show_error, show_info
+    from napari.utils.notifications import show_info
     from qtpy.QtWidgets import QApplication, QFileDialog
 
     from napari_latent_faces.model_file import ENDING, model_path
-    from napari_latent_faces.stack import harmless_lines
+    from napari_latent_faces.viewer.jobs import Job
     from napari_latent_faces.viewer.session import session_of
 
+    tell = tell or show_info
     focus = None if viewer is None else session_of(viewer).focus
     if focus is None or focus.model is None:
-        show_info("There is no model to save yet: fit one first.")
-        return ""
-    model = focus.model
+        tell("There is no model to save yet: fit one first.")
+        return
     chosen, _ = QFileDialog.getSaveFileName(
         QApplication.activeWindow(),
         "Save the model",
@@ -89,15 +99,12 @@ def save_model(viewer: napari.components.ViewerModel | None) -> str:
         f"Model of latent faces (*{ENDING} *.npz)",
     )
     if not chosen:
-        return ""
+        return
     path = model_path(chosen)
-    try:
-        model.save(path)
-    except OSError as error:
-        show_error(harmless_lines(f"{path} cannot be written: {error.strerror or error}."))
-        return ""
     update_save_history(str(path))
-    return f"Saved {path}."
+    job = Job(focus.model.save, path)
+    job.returned.connect(lambda _: tell(f"Saved {path}."))
+    job.start()
 
 
 def _proposed(focus: Any) -> str:

@@ -10,7 +10,15 @@ from magicgui.widgets.bases import Widget
 from napari.layers import Layer
 from napari.utils.notifications import show_error
 from psygnal import Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QMenu,
+    QMessageBox,
+    QPushButton,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_latent_faces.export import as_python, check_export, iter_export
@@ -20,7 +28,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.fitting import IGNORE, FitSession
 from napari_latent_faces.viewer.jobs import Job
-from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.layers import faces_layer, model_words
 from napari_latent_faces.viewer.marks import own_mask
 from napari_latent_faces.viewer.panels.form import (
     form_of,
@@ -30,16 +38,24 @@ from napari_latent_faces.viewer.panels.form import (
     wrap,
 )
 from napari_latent_faces.viewer.panels.panel import Panel, fill_section, mark_layers
-from napari_latent_faces.viewer.reader import default_method
+from napari_latent_faces.viewer.reader import (
+    default_method,
+    open_folder,
+    open_model,
+    open_path,
+    recent_paths,
+)
 from napari_latent_faces.viewer.results import ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import can_open_docks, open_dock
+from napari_latent_faces.viewer.writer import save_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
     from magicgui.widgets.bases import ValueWidget
+    from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 
     from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.stack import FaceStack
@@ -50,7 +66,7 @@ __all__ = ["FirstRun", "FitWidget", "ResultActions"]
 
 
 class ResultActions(Container[Widget]):
-    """Buttons for the model that the viewer is about.
+    """Buttons for the model that the viewer is about, below what that is.
 
     Parameters
     ----------
@@ -63,17 +79,33 @@ class ResultActions(Container[Widget]):
     def __init__(
         self, viewer: napari.components.ViewerModel, tell: Callable[[str], object]
     ) -> None:
-        super().__init__(labels=False, layout="horizontal")
-        self._tell = tell
-        self._focus = session_of(viewer).focus
+        super().__init__(labels=False)
+        self._tell, self._session = tell, session_of(viewer)
+        self._focus = self._session.focus
         self._export: Job | None = None
-        self.copy_button = PushButton(text="Copy as Python")
+        self.about = Label(value="")
+        wrap(self.about.native)
+        self.save_button = PushButton(
+            text="Save model...", tooltip="Write the model to one file that opens here again."
+        )
         self.export_button = PushButton(text="Export...")
+        self.copy_button = PushButton(
+            text="Copy as Python", tooltip="A script that makes this result again."
+        )
+        self.undo_button = PushButton(text="Undo", visible=False)
         self.margins = (0, 0, 0, 0)
-        self.extend([self.copy_button, self.export_button])
+        rows = [(self.save_button, self.export_button), (self.copy_button, self.undo_button)]
+        self.append(self.about)
+        for row in rows:
+            part = Container(widgets=row, layout="horizontal", labels=False)
+            part.margins = (0, 0, 0, 0)
+            self.append(part)
+        self.save_button.changed.connect(lambda: save_model(viewer, tell))
         self.copy_button.changed.connect(self.copy)
         self.export_button.changed.connect(self._export_or_cancel)
+        self.undo_button.changed.connect(self._session.undo)
         self._focus.model_changed.connect(self._sync)
+        self._session.replaced_changed.connect(self._sync)
         self.native.destroyed.connect(self._abandon)
         self._sync()
 
@@ -154,26 +186,85 @@ class ResultActions(Container[Widget]):
 
     def _sync(self) -> None:
         """Bring the buttons in line with the model."""
-        model = self._focus.model
-        self.copy_button.enabled = model is not None
+        model, replaced = self._focus.model, self._session.replaced
+        self.about.visible = model is not None
+        self.about.value = "" if model is None else f"{model_words(model)}:"
+        self.save_button.enabled = self.copy_button.enabled = model is not None
         self.export_button.enabled = model is not None or self.is_exporting
         self.export_button.text = "Cancel export" if self.is_exporting else "Export..."
-        about = f" ({model.params.title}, {model.n_components})" if model is not None else ""
-        self.copy_button.tooltip = f"A script that makes this result again{about}."
         self.export_button.tooltip = (
             "End the export; the folder stays as it was (Esc)."
             if self.is_exporting
-            else f"Model, pictures of the components and weights as files{about}."
+            else "The model, pictures of the components and weights as files."
+        )
+        self.undo_button.visible = bool(replaced)
+        self.undo_button.tooltip = (
+            f"Bring {replaced} back; again, what replaced them (Ctrl+Z on the canvas)."
         )
 
     def _abandon(self) -> None:
         """Stop listening for a widget that is gone."""
         self._focus.model_changed.disconnect(self._sync)
+        self._session.replaced_changed.disconnect(self._sync)
         if self._export is not None:
             # it goes on, since it was asked for, but there is nobody left to tell
             self._export.stepped.disconnect(self._on_step)
             self._export.returned.disconnect(self._on_written)
             self._export.failed.disconnect(self._on_failed)
+
+
+# -- What is opened --------------------------------------------------------------------
+
+
+class OpenPart(QWidget):
+    """Buttons that open a folder of faces, or one of the last ones, and a model.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Where to.
+    """
+
+    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.folder_button = QPushButton("Open folder...")
+        self.recent_button = QPushButton("Recent")
+        self.model_button = QPushButton("Open model...")
+        self.recent = QMenu(self)
+        self.recent_button.setMenu(self.recent)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        for each, tip in (
+            (self.folder_button, "Open a folder of faces."),
+            (self.recent_button, "Open what was opened last again."),
+            (self.model_button, "Open a model that was saved earlier."),
+        ):
+            each.setToolTip(tip)
+            row.addWidget(each)
+        self.folder_button.clicked.connect(self._open_folder)
+        self.model_button.clicked.connect(self._open_model)
+        self.recent.aboutToShow.connect(self._list_recent)
+        self.recent.triggered.connect(self._open_recent)
+
+    def _open_folder(self) -> None:
+        open_folder(self._viewer)
+
+    def _open_model(self) -> None:
+        open_model(self._viewer)
+
+    def _list_recent(self) -> None:
+        self.recent.clear()
+        for path in recent_paths():
+            action = self.recent.addAction(path.replace("&", "&&"))
+            assert action is not None
+            action.setData(path)
+        if not self.recent.actions():
+            self.recent.addAction("nothing yet")
+
+    def _open_recent(self, action: QAction) -> None:
+        if action.data():
+            open_path(self._viewer, action.data())
 
 
 # -- What a new user is offered: a sample at first, and what to try after a fit --------
@@ -250,6 +341,8 @@ class FitWidget(Panel):
     cancel_tip = "End the fit and drop it (Esc)."
 
     def _lay_out(self) -> None:
+        self.open_part = OpenPart(self.viewer)
+        self.add(self.open_part)
         faces = self.choose_faces(
             "The stack to factorize: an image layer with the axes face, y, x."
         )
@@ -375,7 +468,11 @@ class FitWidget(Panel):
     def _show_step(self, step: FitStep) -> None:
         assert isinstance(self.job, FitSession)
         self.show_progress(step.iteration, step.max_iter)
-        self.status.value = self.job.words(step)
+        self.status.value = (
+            "Stopping, and sharpening what was reached to full size ..."
+            if self._is_stopping
+            else self.job.words(step)
+        )
 
     def _show_result(self, job: FitSession) -> None:
         if job.model is not None:

@@ -37,6 +37,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.model_file import ENDING
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
@@ -406,7 +407,7 @@ class ModelChoice(Container[Widget]):
             tooltip="The model: of a layer that shows one, or opened from a file.",
         )
         self.open_button = PushButton(
-            text="Open...", tooltip="Open a model file (.npz) that was saved earlier."
+            text="Open...", tooltip="Open a model file that was saved earlier."
         )
         super().__init__(
             widgets=[self.combo, self.open_button],
@@ -509,7 +510,7 @@ class ModelChoice(Container[Widget]):
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self.native, "Open a model", "", "Models of latent faces (*.npz)"
+            self.native, "Open a model", "", f"Models of latent faces (*{ENDING} *.npz)"
         )
         if path:
             self.open_file(path)

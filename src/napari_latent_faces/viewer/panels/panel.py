@@ -24,6 +24,7 @@ from weakref import ref
 
 from magicgui.widgets import Label, ProgressBar, PushButton
 from napari.layers import Image, Labels, Layer, Shapes
+from napari.utils import progress
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QKeySequence, QPixmap, QShortcut  # type: ignore[attr-defined]
@@ -51,6 +52,7 @@ from napari_latent_faces.viewer.panels.form import (
     native,
     wrap,
 )
+from napari_latent_faces.viewer.reader import open_path
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import dock_of
 
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 
     import napari
     from magicgui.widgets.bases import Widget
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
     from qtpy.QtWidgets import QDockWidget, QLayout, QProgressBar
     from superqt import QCollapsible
 
@@ -494,6 +496,7 @@ def show_page(page: str, parent: QWidget) -> QDialog:
 
 # -- The frame -------------------------------------------------------------------------
 
+_ACTIVITY = 500  # milliseconds from one look of napari's activity dock to the next
 _LOWEST = 160  # pixels that a panel is high at least; the rest is scrolled to
 
 
@@ -523,6 +526,8 @@ class Panel(QWidget):
         self._missing = ""
         self._is_stopping = False
         self._dock: Any = None
+        self._bar: Any = None  # in napari's activity dock
+        self.setAcceptDrops(True)
         self._wires = Wires()
         self._make_frame()
         self._lay_out()
@@ -643,6 +648,10 @@ class Panel(QWidget):
         self._room = QTimer(self)  # docks cannot be moved while one of them is being shown
         self._room.setSingleShot(True)
         self._room.timeout.connect(self._make_room)
+        self._activity = QTimer(self)
+        self._activity.setInterval(_ACTIVITY)
+        self._activity.timeout.connect(self._show_activity)
+        self._wires.at_end(self._end_activity)
 
     def _on_layers(self, event: Any) -> None:
         if event.type in {"inserted", "removed", "reordered", "name"}:
@@ -727,6 +736,7 @@ class Panel(QWidget):
         self.status.value = words
         self._sync()
         self._area.ensureWidgetVisible(self.status.native)
+        self._activity.start()
         job.start()
 
     def cancel(self) -> None:
@@ -743,6 +753,26 @@ class Panel(QWidget):
         bar.setMaximum(total)
         bar.setValue(done)
         bar.setUpdatesEnabled(True)
+
+    def _show_activity(self) -> None:
+        """Tell napari's activity dock how far the work is.
+
+        napari handles other events meanwhile: so this has a timer, and is no part of a step.
+        """
+        if self.job is None:
+            self._end_activity()
+        elif self._bar is None:
+            words = self.page.replace("-", " ").capitalize()
+            self._bar = progress(total=self.progress.max, desc=words)
+        else:
+            self._bar.total = self.progress.max
+            self._bar.update(self.progress.value - self._bar.n)
+
+    def _end_activity(self) -> None:
+        self._activity.stop()
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
 
     def _on_step(self, step: Any) -> None:
         self._show_step(step)
@@ -808,6 +838,18 @@ class Panel(QWidget):
         elif len(docks) > 1:
             heights = [each.sizeHint().height() for each in docks]
             window.resizeDocks(docks, heights, Qt.Orientation.Vertical)
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take files."""
+        data = None if event is None else event.mimeData()
+        if event is not None and data is not None and data.hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open files as faces or models; napari would ask which of its readers to use."""
+        data = None if event is None else event.mimeData()
+        for url in [] if data is None else data.urls():
+            open_path(self.viewer, url.toLocalFile() or url.toString())
 
     def show_help(self) -> None:
         """Show the page about this panel."""

@@ -274,6 +274,17 @@ class Portrait(QWidget):
             self._show(self.face, face, limits)
         self._show(self.built, built, limits)
 
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Show the menu of the pictures."""
+        labels = {"face": self.face, "reconstruction": self.built}
+        pictures = {
+            what: lambda label=label: label.pixmap().toImage()
+            for what, label in labels.items()
+            if not label.isHidden()
+        }
+        if event is not None:
+            show_picture_menu(self, event.globalPos(), pictures, {})
+
     def show_words(self, lines: list[str]) -> None:
         """Show some lines, the first one as a title."""
         title, *rest = lines
