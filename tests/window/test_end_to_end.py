@@ -46,17 +46,18 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
 
     qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
     session = widget.job
-    ended = []
+    ended, forming = [], []
     session.ended.connect(ended.append)
-    qtbot.waitUntil(lambda: "latent faces [orl]" in viewer.layers)
-    forming = viewer.layers["latent faces [orl]"].data.copy()
+    session.stepped.connect(
+        lambda _: forming.append(viewer.layers["latent faces [orl]"].data.copy())
+    )
     qtbot.waitUntil(lambda: bool(ended))
 
     model = viewer.layers["reconstruction [orl]"].metadata[MODEL_KEY]
     assert model.components.shape == (20, 112, 92)
     assert model.error < 0.2
     gallery = viewer.layers["latent faces [orl]"]
-    assert not np.array_equal(gallery.data, forming, equal_nan=True)
+    assert not np.array_equal(gallery.data, forming[0], equal_nan=True)
 
     rebuilt = viewer.layers["reconstruction [orl]"]
     seen = {}
