@@ -340,17 +340,9 @@ def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 class Encoding:
     """What a model makes of some faces.
 
-    Parameters
-    ----------
-    weights : array of shape (m, k)
-        How much of each component builds each face.
-    errors : float64 array of shape (m,)
-        Relative Frobenius error of each face over its visible pixels, 0 to 1; 0 for a
-        face without a pixel above 0.
-    error : float
-        The same over all faces together.
-    scale : float
-        The pixel value of these faces that counts as 1.
+    `weights` (m, k) build each face; `errors` (m,) are relative, over its visible pixels, 0 for
+    a face without a pixel above 0, and `error` is that of all faces together. `scale` is the
+    pixel value of these faces that counts as 1.
     """
 
     weights: NDArray[Any]

@@ -149,20 +149,7 @@ def mask_to_text(mask: Any) -> str:
 
 
 def mask_from_text(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the mask that `mask_to_text` has written.
-
-    Parameters
-    ----------
-    text : str
-        What it has returned.
-    shape : tuple of int
-        The shape of the mask, (h, w) or (n, h, w).
-
-    Raises
-    ------
-    ValueError
-        If the text is no mask of this shape.
-    """
+    """Return the mask of a shape, (h, w) or (n, h, w), that `mask_to_text` has written."""
     n_pixels = shape[-2] * shape[-1]
     rows = int(np.prod(shape[:-2], dtype=int))
     wanted = rows * -(-n_pixels // 8)  # bytes: each face has its own

@@ -20,46 +20,7 @@ LARGEST_SIDE = 16384  # pixels; a face has fewer
 
 @dataclass(frozen=True)
 class ReadOptions:
-    r"""Options of `read_faces`.
-
-    Parameters
-    ----------
-    channel : {"luminance", "red", "green", "blue"}, default="luminance"
-        What is taken of a colour picture. Grey pictures are the same in every channel.
-    size : int or (int, int), optional
-        Height, or height and width, in pixels, that all pictures are scaled to. With a
-        height alone, the width follows the shape of the commonest picture.
-    resize : {"crop", "pad", "stretch", "error"}, default="crop"
-        What is done with a picture of another size than the commonest: scaled until it
-        fills the frame and cut at the middle, scaled until it fits and padded with
-        black, scaled out of shape, or nothing but an error.
-    subjects : str or False, optional
-        How names tell whose face it is: a regular expression that is searched for in
-        each relative name, whose group ``subject``, else its first group, else its
-        whole match is the subject (``r"_(\d+)\."``); a name without a match has the
-        subject ``""``. False: there are no subjects. None: found out from a
-        table beside the pictures, or from the names.
-    lazy : bool, optional
-        Whether pictures are decoded only when they are looked at. None: when the stack
-        is larger than `memory_budget`.
-    memory_budget : int, optional
-        Bytes that a stack may take before it is lazy. None: a quarter of the memory
-        that is free, at most 512 MiB.
-    variable : str, optional
-        Which variable of a file of numbers holds the faces (``"fea"``, ``"data.images"``).
-        None: found out from names and shapes.
-    shape : (int, int), optional
-        Height and width of the faces in a file of numbers. None: found out.
-    faces : {"rows", "columns"}, optional
-        Where the faces are in a file of numbers: along the first axis or the last. None:
-        found out.
-    order : {"C", "F"}, optional
-        Whether the pixels of a flattened face come row by row ("C", NumPy) or column by
-        column ("F", MATLAB); of faces that are not flattened, "F" swaps height and width.
-        None: found out.
-    colour : "auto" or bool, default="auto"
-        Whether the stack is in colour, (n, h, w, 3). "auto": if most pictures have colour,
-        that is more than equal channels, and `channel` is "luminance".
+    """Options of `read_faces`, which explains them.
 
     Raises
     ------
@@ -380,23 +341,10 @@ class ChoiceOptions:
 
 
 def parse_ks(text: str) -> list[int] | None:
-    """Return the numbers that a user's text spells.
+    """Return the numbers that a user's text spells, None for ``"auto"``.
 
-    Parameters
-    ----------
-    text : str
-        ``"auto"``, numbers such as ``"2,4,8"``, or a range ``"from:to:step"`` such as
-        ``"5:60:5"`` that includes its end; ranges and numbers may be mixed.
-
-    Returns
-    -------
-    list of int or None
-        None for ``"auto"``.
-
-    Raises
-    ------
-    ValueError
-        If it spells neither.
+    They are numbers such as ``"2,4,8"``, ranges ``"from:to:step"`` such as ``"5:60:5"`` that
+    include their end, or both.
     """
     if text.strip().lower() == "auto":
         return None

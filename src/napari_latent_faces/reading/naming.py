@@ -253,8 +253,9 @@ def find_subjects(
     names : sequence of str
         Paths relative to the folder, with ``/`` between their parts.
     rule : str or False, optional
-        A regular expression searched for in each name (see `ReadOptions`), or False for
-        no subjects. None looks at the names:
+        A regular expression searched for in each name, whose group ``subject``, else its
+        first group, else its whole match is the subject (``r"_(\d+)\."``); a name without a
+        match has the subject ``""``. False for no subjects. None looks at the names:
 
         - Where pictures are in several folders, the folder is the subject
           (``s1/1.pgm``, ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``), but not one that is a

@@ -95,20 +95,8 @@ _FLAT_SPAN = 2.0  # faces that a sheet of generated ones is wide
 class FacesView:
     """How a layer of faces is shown, so that its results can be shown alike.
 
-    Parameters
-    ----------
-    name : str
-        Name of the layer.
-    contrast_limits : tuple of float
-        Pixel values shown black and white.
-    colormap : str or napari colormap
-        Colours of the faces.
-    scale, translate : tuple of float
-        Size of a step along, and origin of, the axes (face, y, x), or (y, x).
-    key : str
-        Tells this layer from others, whatever it is called.
-    rotate, shear, affine, units
-        Those of the layer, as napari has them; None for napari's defaults.
+    The transform is that of the axes (face, y, x), or (y, x), where None means napari's
+    defaults; `key` tells this layer from others, whatever it is called.
     """
 
     name: str = "faces"

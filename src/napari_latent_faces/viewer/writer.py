@@ -17,27 +17,7 @@ __all__ = ["save_model", "write_model_layers"]
 def write_model_layers(
     path: str | None = None, layers: Sequence[LayerData] = ()
 ) -> list[str] | None:
-    """Write the model that the layers belong to.
-
-    Parameters
-    ----------
-    path : str, optional
-        The file; ``.latent`` is added unless it ends so or in ``.npz``. napari's menus and
-        its command palette give none: then the model that the viewer is about is saved, and
-        the user is asked where.
-    layers : sequence of layer data
-        Result layers of one fit.
-
-    Returns
-    -------
-    list of str
-        The file that was written.
-
-    Raises
-    ------
-    ValueError
-        If a layer is not a result, or the layers are results of different fits.
-    """
+    """Write the model that all the layers belong to; ``.npz`` is added where it is missing."""
     from napari_latent_faces.model_file import model_path
     from napari_latent_faces.viewer.captions import CAPTIONS
     from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY
