@@ -243,16 +243,6 @@ def test_the_blog_recipe_is_reached_and_the_raw_one_shows_why_scaling_matters(da
     assert model.error < theirs
 
 
-def test_a_fit_that_needs_more_than_is_free_does_not_start(monkeypatch):
-    import types
-
-    import psutil
-
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(available=1000))
-    with pytest.raises(MemoryError, match="fewer components"):
-        iter_fit(np.ones((4, 8, 8)), n_components=2)
-
-
 # -- Fitting checks --------------------------------------------------------------------
 
 
