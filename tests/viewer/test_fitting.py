@@ -421,7 +421,7 @@ def changed(viewer, stack):
 def test_a_mending_is_that_of_a_script(viewer, faces, stack, model, box, qtbot):
     labels = viewer.add_labels(box)
     told = run(qtbot, MendJob(viewer, faces, model, labels))
-    assert told == "30 faces are mended. Remove the layer to undo it."
+    assert told == "30 faces are mended. Ctrl+Z on the canvas takes that back."
     shown = viewer.layers["mended [orl]"]
     np.testing.assert_array_equal(np.asarray(shown.data), model.mend(stack, box))
     assert shown.metadata[ROLE_KEY] == "mended"
@@ -435,7 +435,11 @@ def test_this_face_only_and_then_another(viewer, faces, stack, model, box, qtbot
         told = run(qtbot, MendJob(viewer, faces, model, labels, face))
         assert told.startswith("1 face is mended")
         assert changed(viewer, stack) == expected
-    viewer.layers.remove("mended [orl]")  # is how to undo it
+    run(qtbot, MendJob(viewer, faces, model, labels, 5))
+    assert changed(viewer, stack) == [3, 5, 7]
+    session_of(viewer).undo()
+    assert changed(viewer, stack) == [3, 7]
+    viewer.layers.remove("mended [orl]")
     run(qtbot, MendJob(viewer, faces, model, labels, 5))
     assert changed(viewer, stack) == [5]
 

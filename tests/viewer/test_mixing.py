@@ -27,6 +27,7 @@ from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.mixing import MixingDesk, NoveltyFinder
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
 from tests.mixing.conftest import correlated_weights, made_model
 from tests.viewer.test_layout import overlaps
@@ -176,6 +177,17 @@ class TestKeep:
         before = layer.data.copy()
         desk.mix.set_weight(2, 0.7)
         np.testing.assert_array_equal(layer.data, before)
+
+    def test_a_face_that_was_kept_can_be_taken_back(self, desk, viewer):
+        desk.keep()
+        [sheet] = by_role(viewer, "generated")
+        first = sheet.data
+        desk.keep()
+        assert len(desk.recipes) == 2
+        session_of(viewer).undo()
+        [sheet] = by_role(viewer, "generated")
+        assert len(desk.recipes) == 1
+        np.testing.assert_array_equal(sheet.data, first)
 
     def test_a_selected_stack_of_generated_faces_keeps_the_model(self, desk, viewer):
         desk.keep()

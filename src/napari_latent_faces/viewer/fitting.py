@@ -275,7 +275,7 @@ class MendJob(FacesJob):
             self.viewer.layers.selection.active = active
         count = len(result.faces)
         what = "1 face is" if count == 1 else f"{count} faces are"
-        return f"{what} mended. Remove the layer to undo it."
+        return f"{what} mended. Ctrl+Z on the canvas takes that back."
 
     def _words(self) -> str:
         if self._face is None:

@@ -301,7 +301,8 @@ class MixingDesk:
 
         def show(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
             recipes = number_recipes(weights, made, "morph")
-            self._show_made(None, pictures, recipes, self._view(model), "morph")
+            with self._session.undoable():
+                self._show_made(None, pictures, recipes, self._view(model), "morph")
             self.told.emit(f"Added the {made}.")
 
         self._make(lambda: morph(model, a, b, steps), show)
@@ -421,7 +422,7 @@ class MixingDesk:
             pictures = np.concatenate([layer.metadata[PICTURES_KEY], pictures])
         first = len(recipes)
         recipes += number_recipes(weights, made, first=first)
-        with self._session.replacing("the generated faces"):
+        with self._session.undoable():
             self._show_made(layer, pictures, recipes, self._view(model), "generated", first)
         return len(recipes)
 

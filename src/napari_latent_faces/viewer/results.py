@@ -77,7 +77,7 @@ def show_results(
     selected, so that the slider stays theirs.
     """
     session = session_of(viewer)
-    with session.replacing(" and ".join(wanted)):
+    with session.undoable():
         for role, data in wanted.items():
             show_result(viewer, find_result(viewer, faces, role), data)
     if faces in viewer.layers:
@@ -182,7 +182,7 @@ class ResultLayers:
         """Put the layers of a finished fit in place of the preview."""
         wanted = self._wanted(model)
         earlier = {} if self._gallery is None else {self._gallery: self._before}
-        with self._session.replacing("the earlier results", earlier):
+        with self._session.undoable(earlier):
             self._replace(wanted)
         self._session.results_changed()
 

@@ -73,10 +73,10 @@ class Session:
     """What is known of one viewer, and what keeps its layers in order.
 
     `focus` is what all panels are about, `galleries` the gallery layers, and `labels` the name
-    of the face under the slider. `replaced` says what `undo` brings back.
+    of the face under the slider.
     """
 
-    replaced_changed = Signal(str)
+    undo_changed = Signal(bool)  # whether there is something to undo
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         # the viewer is the key of the session: a strong reference would keep it alive
@@ -87,7 +87,6 @@ class Session:
         self._soon.timeout.connect(self._catch_up)
         self._is_zoomed_by_hand = False
         self._captions = Captions(viewer)
-        self.replaced = ""
         self._changes: dict[Any, tuple[_State | None, _State | None]] = {}
         self.focus = Focus(viewer)
         self.galleries = Galleries(viewer, self.focus)
@@ -118,36 +117,34 @@ class Session:
             with suppress(ValueError):
                 viewer.bind_key(key, lambda _viewer, act=act: act())
 
-    # -- what was replaced --------------------------------------------------------
+    # -- the last result, taken back ---------------------------------------------
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to undo."""
+        return bool(self._changes)
 
     @contextmanager
-    def replacing(
-        self, what: str, earlier: dict[Any, _State | None] | None = None
-    ) -> Iterator[None]:
-        """Remember how the results that are changed meanwhile were, for `undo`.
+    def undoable(self, earlier: dict[Any, _State | None] | None = None) -> Iterator[None]:
+        """Remember what is done to results meanwhile, for `undo`.
 
-        Parameters
-        ----------
-        what : str
-            What is replaced, in words.
-        earlier : dict of layer to state, optional
-            How layers were that were changed before, as `state_of` tells; None if they were
-            not there.
+        `earlier` are states, as of `state_of`, of layers that were changed before; None of
+        those that were not there.
         """
         before = self._states() | (earlier or {})
         yield
         after = self._states()
         changes = {
             layer: (before.get(layer), after.get(layer))
-            for layer in [*before, *(layer for layer in after if layer not in before)]
+            for layer in {**before, **after}
             if not _is_same(before.get(layer), after.get(layer))
         }
-        if any(was is not None for was, _ in changes.values()):
-            self._changes, self.replaced = changes, what
-            self.replaced_changed.emit(what)
+        if changes:
+            self._changes = changes
+            self.undo_changed.emit(True)
 
     def undo(self) -> None:
-        """Bring back what was replaced last; asked again, what had replaced it."""
+        """Show what was there before the last result; asked again, that result."""
         viewer = self._viewer()
         if viewer is None or not self._changes:
             return
@@ -209,8 +206,8 @@ class Session:
         viewer = self._viewer()
         if viewer is not None and not viewer.layers:
             self._is_zoomed_by_hand = False
-            self._changes, self.replaced = {}, ""  # nothing to bring back for
-            self.replaced_changed.emit("")
+            self._changes = {}
+            self.undo_changed.emit(False)
         self.later(self._tidy)
 
     def _on_layers(self, event: Any) -> None:

@@ -92,7 +92,11 @@ class ResultActions(Container[Widget]):
         self.copy_button = PushButton(
             text="Copy as Python", tooltip="A script that makes this result again."
         )
-        self.undo_button = PushButton(text="Undo", visible=False)
+        self.undo_button = PushButton(
+            text="Undo",
+            tooltip="Show what was there before the last result; again, that result (Ctrl+Z "
+            "on the canvas).",
+        )
         self.margins = (0, 0, 0, 0)
         rows = [(self.save_button, self.export_button), (self.copy_button, self.undo_button)]
         self.append(self.about)
@@ -105,7 +109,7 @@ class ResultActions(Container[Widget]):
         self.export_button.changed.connect(self._export_or_cancel)
         self.undo_button.changed.connect(self._session.undo)
         self._focus.model_changed.connect(self._sync)
-        self._session.replaced_changed.connect(self._sync)
+        self._session.undo_changed.connect(self._sync)
         self.native.destroyed.connect(self._abandon)
         self._sync()
 
@@ -186,7 +190,7 @@ class ResultActions(Container[Widget]):
 
     def _sync(self) -> None:
         """Bring the buttons in line with the model."""
-        model, replaced = self._focus.model, self._session.replaced
+        model = self._focus.model
         self.about.visible = model is not None
         self.about.value = "" if model is None else f"{model_words(model)}:"
         self.save_button.enabled = self.copy_button.enabled = model is not None
@@ -197,15 +201,12 @@ class ResultActions(Container[Widget]):
             if self.is_exporting
             else "The model, pictures of the components and weights as files."
         )
-        self.undo_button.visible = bool(replaced)
-        self.undo_button.tooltip = (
-            f"Bring {replaced} back; again, what replaced them (Ctrl+Z on the canvas)."
-        )
+        self.undo_button.enabled = self._session.can_undo
 
     def _abandon(self) -> None:
         """Stop listening for a widget that is gone."""
         self._focus.model_changed.disconnect(self._sync)
-        self._session.replaced_changed.disconnect(self._sync)
+        self._session.undo_changed.disconnect(self._sync)
         if self._export is not None:
             # it goes on, since it was asked for, but there is nobody left to tell
             self._export.stepped.disconnect(self._on_step)
