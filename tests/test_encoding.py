@@ -343,6 +343,12 @@ def test_colour_becomes_luminance_as_the_reader_takes_it():
     with_alpha = np.dstack([pixels, np.zeros((12, 10), np.uint8)])
     again = match_stack(with_alpha, (12, 10), rgb=True)
     np.testing.assert_array_equal(np.asarray(again.images), np.asarray(found.images))
+    kept = match_stack(with_alpha, (12, 10, 3), rgb=True)
+    np.testing.assert_array_equal(kept.images, pixels[None])
+    small = match_stack(pixels, (6, 5, 3), rgb=True)
+    for channel in range(3):
+        one = match_stack(pixels[..., channel], (6, 5))
+        np.testing.assert_array_equal(np.asarray(small.images)[..., channel], one.images)
 
 
 def test_a_single_picture_is_a_stack_of_one_with_a_name():

@@ -156,6 +156,8 @@ def test_sums_of_shrunk_pictures_are_the_shrunk_sums(m, h, w, longest, seed):
     assert pictures.min() <= small.min() <= small.max() <= pictures.max()
     if min(h, w) >= -(-max(h, w) // longest):
         assert max(small.shape[1:]) <= longest
+    coloured = shrunk(np.stack([pictures, 2 * pictures, pictures], -1), longest, in_colour=True)
+    np.testing.assert_allclose(coloured, np.stack([small, 2 * small, small], -1))
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=9))

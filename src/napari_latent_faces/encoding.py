@@ -212,7 +212,6 @@ def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float
 
 # -- Pictures from elsewhere, brought to the size of a model's faces -------------------
 
-_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the reader takes it
 _HOW = {
     "crop": "cut at the middle to fit",
     "pad": "with black borders to fit",
@@ -222,14 +221,14 @@ _HOW = {
 
 def match_stack(
     data: Any,
-    size: tuple[int, int],
+    shape: tuple[int, ...],
     metadata: Mapping[str, Any] | None = None,
     *,
     rgb: bool = False,
     resize: Resize = "crop",
     name: str = "face 0",
 ) -> FaceStack:
-    """Return pictures as a stack of grey faces of a given size.
+    """Return pictures as a stack of faces of a given shape, in grey or in colour.
 
     They are resized by the rules of `read_faces`, when they are looked at. What was done
     to them is in the notes of the stack's report.
@@ -238,13 +237,13 @@ def match_stack(
     ----------
     data : array of shape (n, h, w) or (h, w), with a last axis of 3 or 4 if `rgb`
         The pictures, or a single one; numpy or lazy.
-    size : tuple of int
-        Height and width that are needed.
+    shape : tuple of int
+        Height and width that are needed, and 3 for colour.
     metadata : mapping, optional
         May hold `names`, `subjects` and `source` of the pictures, which are taken when
         they fit.
     rgb : bool, default=False
-        Whether the last axis is colour; its luminance is taken.
+        Whether the last axis is colour; of it the luminance is taken where grey is needed.
     resize : {"crop", "pad", "stretch"}, default="crop"
         How pictures of another shape are made to fit.
     name : str
@@ -268,21 +267,23 @@ def match_stack(
         )
     images = data[None] if n_axes == 2 else data
     own = tuple(images.shape[1:3])
-    if rgb or own != tuple(size):
-        images = MatchedPictures(images, size, rgb=rgb, resize=resize)
+    if rgb and images.shape[-1] == 4:  # transparency does not count
+        images = images[..., :3]
+    if tuple(images.shape[1:]) != tuple(shape):
+        images = MatchedPictures(images, shape, resize)
     known = dict(metadata or {})
     if n_axes == 2:
         known.setdefault("names", (name,))
     stack = named(as_stack(images), known)
-    report = replace(stack.report, notes=_notes(own, size, rgb, resize))
+    report = replace(stack.report, notes=_notes(own, shape, rgb, resize))
     return replace(stack, report=report, source=str(known.get("source", "")))
 
 
 def _notes(
-    own: tuple[int, ...], size: tuple[int, int], rgb: bool, resize: Resize
+    own: tuple[int, ...], shape: tuple[int, ...], rgb: bool, resize: Resize
 ) -> tuple[str, ...]:
-    notes = []
-    if rgb:
+    notes, size = [], shape[:2]
+    if rgb and len(shape) == 2:
         notes.append("In colour: the luminance is taken.")
     if own != tuple(size):
         how = f", {_HOW[resize]}" if own[0] * size[1] != own[1] * size[0] else ""
@@ -293,20 +294,13 @@ def _notes(
 
 
 class MatchedPictures(LazyStack):
-    """Pictures in grey and of another size, read and computed one by one when looked at."""
+    """Pictures of another size, or in grey, read and computed one by one when looked at."""
 
-    def __init__(
-        self,
-        images: Any,
-        size: tuple[int, int],
-        *,
-        rgb: bool = False,
-        resize: Resize = "crop",
-    ) -> None:
-        super().__init__((len(images), *size), images.dtype)
+    def __init__(self, images: Any, shape: tuple[int, ...], resize: Resize = "crop") -> None:
+        super().__init__((len(images), *shape), images.dtype)
         self.images = images
-        self.rgb = rgb
-        self._frame = Frame(size, self.dtype if self.dtype in DEPTHS else FLOAT, resize=resize)
+        depth = self.dtype if self.dtype in DEPTHS else FLOAT
+        self._frame = Frame((shape[0], shape[1]), depth, resize=resize, colour=len(shape) == 3)
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         wanted = np.arange(len(self))[faces]
@@ -320,17 +314,10 @@ class MatchedPictures(LazyStack):
         return part
 
     def _matched(self, face: int) -> NDArray[Any]:
-        pixels = np.asarray(self.images[face])
-        if self.rgb:  # transparency does not count
-            pixels = _cast(pixels[..., :3] @ np.array(_LUMINANCE), pixels.dtype)
-        if self.dtype in DEPTHS:
-            return self._frame.take(pixels)
-        return _cast(self._frame.take(pixels.astype(FLOAT)), self.dtype)
-
-
-def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    pixels: NDArray[Any] = np.rint(values) if dtype.kind in "bui" else values
-    return pixels.astype(dtype)
+        taken = self._frame.take(np.asarray(self.images[face]).astype(self._frame.depth))
+        if self.dtype.kind in "bui" and self.dtype != taken.dtype:
+            taken = np.rint(taken)
+        return taken.astype(self.dtype, copy=False)
 
 
 # -- New faces on an old model: exact weights from what is visible of each face --------

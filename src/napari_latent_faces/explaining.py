@@ -234,16 +234,16 @@ def build_up(
 
     Parameters
     ----------
-    components : array of shape (m, h, w)
+    components : array of shape (m, h, w) or (m, h, w, 3)
         The components, in the order in which they are added.
     weights : array of shape (m,)
         Their weights.
-    start : array of shape (h, w), optional
+    start : array of shape (h, w) or (h, w, 3), optional
         What they are added to: the mean face of models that have one, else black.
 
     Returns
     -------
-    array of shape (m, h, w)
+    array of the shape of the components
         Picture ``i`` is that of the components up to ``i``; the last is the whole face.
         In the units of the fit: 1 is the model's `scale`.
 
@@ -257,7 +257,8 @@ def build_up(
     D. D. Lee and H. S. Seung, "Learning the parts of objects by non-negative matrix
     factorization", Nature 401, 788-791 (1999). :doi:`10.1038/44565`
     """
-    scaled = components * np.asarray(weights, components.dtype)[:, None, None]
+    factors = np.asarray(weights, components.dtype)
+    scaled = components * factors.reshape(-1, *[1] * (components.ndim - 1))
     if start is not None and len(scaled):
         scaled[0] += start
     sums: NDArray[Any] = np.cumsum(scaled, axis=0, out=scaled)

@@ -173,12 +173,10 @@ class EncodeJob(FacesJob):
         pixels, size, frame = layer_pixels(layer), model.size, model.provenance.frame
         if self._aligns and frame and pixels.shape[layer.ndim - 2 : layer.ndim] != size:
             size = frame[2:]  # whole pictures, as those of the model were
-        if len(model.picture_shape) == 3:
-            self.stack = _same_pictures(layer, (*size, 3), model)
-        else:
-            self.stack = match_stack(
-                pixels, size, layer.metadata, rgb=layer.rgb, name=layer.name
-            )
+        shape = (*size, *model.picture_shape[2:])
+        if len(shape) == 3 and not layer.rgb:
+            model.check_pictures(pixels.shape[-2:])  # says that colour is needed
+        self.stack = match_stack(pixels, shape, layer.metadata, rgb=layer.rgb, name=layer.name)
         self._view = FacesView.of(layer)
         super().__init__(viewer, layer)
 

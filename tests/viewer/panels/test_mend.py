@@ -85,13 +85,13 @@ def test_an_empty_mask_and_other_sizes_are_told(widget, viewer, qtbot, monkeypat
     assert told[1] in widget.status.value
 
 
-def test_labels_and_shapes_are_offered_and_pictures_in_colour_are_not(widget, viewer):
+def test_labels_and_shapes_are_offered_for_pictures_in_grey_and_in_colour(widget, viewer):
     shapes = viewer.add_shapes()
     labels = viewer.add_labels(np.zeros((3, 3), int))
     viewer.add_points()
-    viewer.add_image(np.zeros((8, 8, 3)), rgb=True)
+    colour = viewer.add_image(np.zeros((8, 8, 3)), rgb=True)
     assert set(widget.marks.choices) == {labels, shapes}
-    assert widget.faces.choices == (viewer.layers["new"],)
+    assert widget.faces.choices == (viewer.layers["new"], colour)
 
 
 def test_a_face_beyond_the_stack_is_told(widget, viewer, monkeypatch):

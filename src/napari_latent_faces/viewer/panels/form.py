@@ -532,5 +532,6 @@ class ModelChoice(Container[Widget]):
 
 
 def _words(name: str, model: LatentFaces) -> str:
-    _, height, width = model.shape
-    return f"{name}: {model.n_components} of {width} x {height}"
+    height, width = model.size
+    colour = " in colour" if len(model.picture_shape) == 3 else ""
+    return f"{name}: {model.n_components} of {width} x {height}{colour}"

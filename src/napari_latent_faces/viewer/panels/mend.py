@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, PushButton
 
-from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer.fitting import MendJob
 from napari_latent_faces.viewer.layers import layer_pixels
 from napari_latent_faces.viewer.marks import add_mask
@@ -55,7 +54,7 @@ class MendWidget(Panel):
             text="New mask for each",
             tooltip="An empty layer of labels in which each face has marks of its own.",
         )
-        faces = self.choose_faces("A stack of grey faces of the model's size, or a single one.")
+        faces = self.choose_faces("A stack of faces of the model's size, or a single one.")
         self.add_form([self.choose_model(), faces, self.marks, self.which])
         self.add(in_a_row(self.new_button, self.each_button))
         self.add_controls()
@@ -64,8 +63,6 @@ class MendWidget(Panel):
         faces.changed.connect(self._sync)
 
     def _why_not(self, layer: Layer) -> str:
-        if getattr(layer, "rgb", False):
-            return f"{harmless(layer.name)} is in colour: only grey faces can be mended."
         return why_not_pictures(layer)
 
     def _masks(self, _widget: Any = None) -> list[Any]:

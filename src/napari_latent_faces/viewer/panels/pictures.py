@@ -189,7 +189,7 @@ class PictureStrip(QListView):
     def put(self, items: Sequence[StripItem]) -> None:
         """Show other items; the row does not scroll."""
         if items:
-            h, w = items[0].pixels.shape
+            h, w = items[0].pixels.shape[:2]
             self._fit_cells(min(_WIDEST, round(_HEIGHT * w / h)))
         self._model.put(items)
 
