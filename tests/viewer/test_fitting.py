@@ -283,6 +283,18 @@ def test_a_stack_in_colour_is_fitted_shown_mixed_encoded_and_mended(empty_viewer
     assert overlaps(viewer) == []
 
 
+def test_all_layers_have_the_units_of_the_faces(empty_viewer, stack, qtbot, notes):
+    viewer = empty_viewer
+    viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    viewer.layers["orl"].units = ("pixel", "um", "um")
+    run(qtbot, session(viewer, SHORT, residual=True))
+    qtbot.waitUntil(lambda: "captions" in viewer.layers)
+    assert {tuple(map(str, layer.units[-2:])) for layer in viewer.layers} == {
+        ("micrometer", "micrometer")
+    }
+    assert not any("units" in note for note in notes)
+
+
 # -- Encode job ------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QPointF, QRectF
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter
 from superqt.utils import qimage_to_array
 
-from napari_latent_faces.viewer.layers import ROLE_KEY
+from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY
 from napari_latent_faces.viewer.layout import captions
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Captions:
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self._viewer = ref(viewer)
         self._layer: Any = None
-        self._written: tuple[list[Caption], str] = [], ""
+        self._written: Any = None
 
     def refresh(self) -> None:
         """Write what is to be said now; not from a layers event."""
@@ -55,28 +55,40 @@ class Captions:
             if self._layer is not None and self._layer in viewer.layers:
                 viewer.layers.remove(self._layer)
             self._layer = None
-        elif self._layer is None:
-            self._layer = _add(viewer, wanted)
-        elif self._layer in viewer.layers and self._written != (wanted, viewer.theme):
-            for name, value in _painted(wanted, viewer.theme).items():
+            return
+        written = wanted, viewer.theme, _units(viewer)
+        if self._layer is None:
+            self._layer = _add(viewer, *written)
+        elif self._layer in viewer.layers and self._written != written:
+            for name, value in _painted(*written).items():
                 setattr(self._layer, name, value)
-        self._written = wanted, viewer.theme
+        self._written = written
 
 
-def _add(viewer: napari.components.ViewerModel, wanted: list[Caption]) -> Any:
+def _units(viewer: napari.components.ViewerModel) -> tuple[Any, ...]:
+    """Return the units of the pictures: napari draws without any if layers differ in them."""
+    results = [layer for layer in viewer.layers if FACES_KEY in layer.metadata]
+    return tuple(results[0].units[-2:]) if results else ("pixel", "pixel")
+
+
+def _add(
+    viewer: napari.components.ViewerModel,
+    wanted: list[Caption],
+    theme: str,
+    units: tuple[Any, ...],
+) -> Any:
     """Add the layer, and leave what was selected."""
     from napari.layers import Image
 
     active = viewer.layers.selection.active
-    layer = Image(
-        **_painted(wanted, viewer.theme), name=CAPTIONS, rgb=True, interpolation2d="linear"
-    )
+    painted = _painted(wanted, theme, units)
+    layer = Image(**painted, name=CAPTIONS, rgb=True, interpolation2d="linear")
     viewer.add_layer(layer)
     viewer.layers.selection.active = active
     return layer
 
 
-def _painted(wanted: list[Caption], theme: str) -> dict[str, Any]:
+def _painted(wanted: list[Caption], theme: str, units: tuple[Any, ...]) -> dict[str, Any]:
     """Return the picture of all captions, and where it lies in the viewer."""
     line = _LINE * float(np.median([each.height for each in wanted]))
     low = np.min([(each.y, each.x) for each in wanted], axis=0)
@@ -102,6 +114,7 @@ def _painted(wanted: list[Caption], theme: str) -> dict[str, Any]:
         "data": qimage_to_array(image),
         "scale": (pixel, pixel),
         "translate": low + pixel / 2,
+        "units": units,
         "metadata": {ROLE_KEY: CAPTIONS, CAPTIONS: wanted},
     }
 
