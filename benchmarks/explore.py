@@ -28,6 +28,7 @@ _SIZES = {"ORL": (400, 112, 92, 100), "LFW": (13_233, 250, 250, 100)}
 _SMALL = {"small": (30, 20, 16, 5)}
 _MANY = (200_000, 64, 64, 100)
 _FEW = (100, 20, 16, 5)
+_MAPPED = (13_000, 64, 64, 50)
 
 
 def part(setting: Setting) -> str:
@@ -36,6 +37,7 @@ def part(setting: Setting) -> str:
     rows = [_searching(setting, times)]
     for name, size in (_SMALL if setting.quick else _SIZES).items():
         rows += _following(name, size, times)
+    rows += _wandering(_FEW if setting.quick else _MAPPED, times)
     return table(("exploring", "median", "worst"), rows)
 
 
@@ -59,6 +61,19 @@ def _searching(setting: Setting, times: int) -> tuple[str, str, str]:
     size = _FEW if setting.quick else _MANY
     found = apart(search, *size, times)
     return (f"nearest 12 of {size[0]:,} faces, k = {size[-1]}", *_two(found))
+
+
+def _wandering(size: tuple[int, ...], times: int) -> list[tuple[str, str, str]]:
+    found = on_screen(wander, *size, times)
+    n, h, w, k = size
+    what = f"map of {n:,} faces of {w} x {h}, k = {k}"
+    return [
+        (f"{what}: panel opened to first dots", seconds(found["dots"]), ""),
+        (f"{what}: panel opened to all small pictures", seconds(found["pictures"]), ""),
+        (f"{what}: longest gap of the event loop until then", milliseconds(found["gap"]), ""),
+        (f"{what}: one frame while it is moved and enlarged", *_two(found["frames"])),
+        (f"{what}: longest gap of the event loop meanwhile", milliseconds(found["moved"]), ""),
+    ]
 
 
 def _two(values: list[float]) -> tuple[str, str]:
@@ -142,8 +157,66 @@ def _dragged(focus: Any, panel: Any, faces: list[int]) -> dict[str, Any]:
     return {"gap": gaps, "updates": len(updates), "moves": len(faces)}
 
 
+def wander(n: int, h: int, w: int, k: int, times: int) -> dict[str, Any]:
+    """Return what the map of faces takes: to come, and to be moved and enlarged."""
+    from benchmarks.window import _LoopClock
+
+    viewer = _shown(random_model(n, h, w, k))
+    _, panel = viewer.window.add_plugin_dock_widget("napari-latent-faces", "Map of faces")
+    clock, began = _LoopClock(), time.perf_counter()
+    found: dict[str, Any] = {}
+    while panel.found is None:
+        turn_loop(1)
+    panel.plane.repaint()
+    found["dots"] = time.perf_counter() - began
+    while any(each is None for each in panel.plane.pictures):
+        turn_loop(1)
+    found["pictures"], found["gap"] = time.perf_counter() - began, clock.stop()
+    clock = _LoopClock()
+    found["frames"] = [_timed(lambda i=i: _move(panel.plane, i)) for i in range(times)]
+    found["moved"] = clock.stop()
+    viewer.close()
+    return found
+
+
+def _move(plane: Any, i: int) -> None:
+    """Turn the wheel or drag the mouse on the map, and let it be drawn."""
+    from qtpy.QtCore import QCoreApplication, QPoint, QPointF, Qt
+    from qtpy.QtGui import QWheelEvent
+    from qtpy.QtTest import QTest
+
+    middle = plane.rect().center()
+    if i % 2:
+        step = QPoint(0, 120 if i % 40 < 20 else -120)
+        none = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+        phase = Qt.ScrollPhase.NoScrollPhase
+        event = QWheelEvent(
+            QPointF(middle), QPointF(middle), QPoint(), step, *none, phase, False
+        )
+        QCoreApplication.sendEvent(plane, event)
+    else:
+        there = middle + QPoint(8 if i % 8 < 4 else -8, 6)
+        QTest.mousePress(plane, Qt.MouseButton.LeftButton, pos=middle)
+        QTest.mouseMove(plane, there)
+        QTest.mouseRelease(plane, Qt.MouseButton.LeftButton, pos=there)
+    QCoreApplication.processEvents()
+
+
 def _explored(model: LatentFaces) -> tuple[Any, Any, float]:
     """Open a window with faces, a model of them and the panel; wait until it is ready."""
+    viewer = _shown(model)
+    began = time.perf_counter()
+    name = "What builds this face?"
+    _, panel = viewer.window.add_plugin_dock_widget("napari-latent-faces", name)
+    while panel.pages.currentIndex() == 0:
+        turn_loop(1)
+    ready = time.perf_counter() - began
+    turn_loop(1500)
+    return viewer, panel, ready
+
+
+def _shown(model: LatentFaces) -> Any:
+    """Open a window with faces and a model of them."""
     from napari.layers import Layer
 
     from napari_latent_faces.stack import as_stack
@@ -156,14 +229,7 @@ def _explored(model: LatentFaces) -> tuple[Any, Any, float]:
     layer = viewer.add_layer(Layer.create(*faces_layer(faces, "faces")))
     ResultLayers(viewer, layer, ShowOptions()).show_model(model)
     turn_loop(1500)
-    began = time.perf_counter()
-    name = "What builds this face?"
-    _, panel = viewer.window.add_plugin_dock_widget("napari-latent-faces", name)
-    while panel.pages.currentIndex() == 0:
-        turn_loop(1)
-    ready = time.perf_counter() - began
-    turn_loop(1500)
-    return viewer, panel, ready
+    return viewer
 
 
 def random_model(n: int, h: int, w: int, k: int) -> LatentFaces:

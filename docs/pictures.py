@@ -30,6 +30,7 @@ SCENES = {
     "fit.png": scenes.fit,
     "parts.png": scenes.parts,
     "explain.png": scenes.explain,
+    "map.png": scenes.face_map,
     "mixer.png": scenes.mixer,
     "mend.png": scenes.mend,
     "choose-k.png": scenes.choose_k,

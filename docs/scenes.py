@@ -17,6 +17,7 @@ __all__ = [
     "choose_k",
     "compare",
     "explain",
+    "face_map",
     "fit",
     "forming_and_mixing",
     "mend",
@@ -97,6 +98,18 @@ def explain() -> Image.Image:
         panel = studio.open("What builds this face?")
         studio.until(lambda: panel.pages.currentIndex() == 1)
         session_of(studio.viewer).focus.select_component(int(model.weights[_FACE].argmax()))
+        return studio.take()
+
+
+def face_map() -> Image.Image:
+    """Return the map of all faces, coloured by subject, and what builds the current one."""
+    with Studio() as studio:
+        studio.fit(n_components=40)
+        studio.look_at(_FACE)
+        panel = studio.open("Map of faces")
+        panel.method.value = "tsne"
+        studio.until(lambda: panel.found is not None and panel.found.method == "tsne")
+        studio.until(lambda: all(each is not None for each in panel.plane.pictures))
         return studio.take()
 
 

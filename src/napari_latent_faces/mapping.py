@@ -261,7 +261,8 @@ def _neighbours(
 
 # -- Which faces are drawn as pictures, and which as dots ------------------------------
 
-_ROUNDS = 3
+_REACH = 2  # cells to a face that could overlap
+_ROUNDS = 4
 
 
 def pictured(
@@ -289,40 +290,41 @@ def pictured(
 
     Notes
     -----
-    In each cell of a grid the first face may have a picture. Of those that would overlap,
-    which lie in adjacent cells, the first gets it, and once more among those that are left.
-    No loop runs over faces: only cells that are seen are looked at.
+    In each cell of a grid, of half the size of a picture, the first face may have a picture.
+    Of those that would overlap the first gets it, and so on among those that are left. No
+    loop runs over faces, and only cells that are seen are looked at.
     """
-    size, margin = np.asarray(cell), 2 * _ROUNDS + 1
-    first = np.floor(np.asarray(low) / size).astype(np.int64) - margin
-    columns, rows = np.floor(np.asarray(high) / size).astype(np.int64) - first + margin + 1
-    places = np.floor(positions / size).astype(np.int64) - first
-    near = np.flatnonzero(((places >= 1) & (places < (columns - 1, rows - 1))).all(axis=1))
+    size, margin = np.asarray(cell), 2 * _REACH * (_ROUNDS + 1)
+    first = np.floor(np.asarray(low) / size * 2).astype(np.int64) - margin
+    columns, rows = np.floor(np.asarray(high) / size * 2).astype(np.int64) - first + margin + 1
+    places = np.floor(positions / size * 2).astype(np.int64) - first
+    inner = (places >= _REACH) & (places < (columns - _REACH, rows - _REACH))
+    near = np.flatnonzero(inner.all(axis=1))
     n = len(positions)
     grid = np.full((rows, columns), n)  # the first face of each cell; n where there is none
     np.minimum.at(grid, (places[near, 1], places[near, 0]), near)
-    where = np.vstack([positions, [np.inf, np.inf]])
-    chosen = np.zeros(grid.shape, bool)
-    inner = grid[1:-1, 1:-1]
-    overlaps = []
-    for dy, dx in _AROUND:
-        other = grid[1 + dy : rows - 1 + dy, 1 + dx : columns - 1 + dx]
-        with np.errstate(invalid="ignore"):  # infinity minus infinity
-            overlaps.append((np.abs(where[inner] - where[other]) < size).all(axis=-1))
-    left = grid < n
+    where = np.vstack([positions, np.full((1, 2), np.nan)])
+    cells = np.argwhere(grid < n)
+    around = cells[:, None] + _AROUND  # (m, 24, 2)
+    faces, others = grid[cells[:, 0], cells[:, 1]], grid[around[..., 0], around[..., 1]]
+    overlaps = (np.abs(where[others] - where[faces][:, None]) < size).all(axis=-1)
+    rivals = overlaps & (others < faces[:, None])
+    chosen, left = np.zeros(n + 1, bool), np.zeros(n + 1, bool)
+    left[faces] = True
     for _ in range(_ROUNDS):
-        wins = left[1:-1, 1:-1].copy()
-        for (dy, dx), overlap in zip(_AROUND, overlaps, strict=True):
-            window = slice(1 + dy, rows - 1 + dy), slice(1 + dx, columns - 1 + dx)
-            wins &= ~(overlap & left[window] & (grid[window] < inner))
-        chosen[1:-1, 1:-1] |= wins
-        left[1:-1, 1:-1] &= ~wins
-        for (dy, dx), overlap in zip(_AROUND, overlaps, strict=True):
-            window = slice(1 + dy, rows - 1 + dy), slice(1 + dx, columns - 1 + dx)
-            left[1:-1, 1:-1] &= ~(overlap & chosen[window])
-    found = grid[chosen]
+        wins = faces[left[faces] & ~(rivals & left[others]).any(axis=1)]
+        chosen[wins] = True
+        left[faces] &= ~chosen[faces] & ~(overlaps & chosen[others]).any(axis=1)
+    found = np.flatnonzero(chosen)
     seen = (where[found] > np.asarray(low) - size / 2) & (where[found] < high + size / 2)
     return found[seen.all(axis=1)]
 
 
-_AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+_AROUND = np.array(
+    [
+        (dy, dx)
+        for dy in range(-_REACH, _REACH + 1)
+        for dx in range(-_REACH, _REACH + 1)
+        if (dy, dx) != (0, 0)
+    ]
+)

@@ -39,20 +39,23 @@ class Focus:
 
     The `model` is that of the active layer: its own, if it is a result, else that of the
     newest result of these faces; if neither has one, the newest model that is shown. `face`
-    is under the slider, `component` the one that was chosen last; `models` are all that layers
-    carry, the oldest first.
+    is under the slider, `component` the one that was chosen last; `mix` are a model and the
+    weights of the face that is being mixed, if any; `models` are all that layers carry, the
+    oldest first.
     """
 
     models_changed = Signal()
     model_changed = Signal(object)
     face_changed = Signal(object)
     component_changed = Signal(object)
+    mix_changed = Signal()
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         self._viewer = ref(viewer)  # the viewer owns this, through its session
         self.model: LatentFaces | None = None
         self.face: int | None = None
         self.component: int | None = None
+        self.mix: tuple[LatentFaces, NDArray[Any]] | None = None
         self.models: list[LatentFaces] = []
         for event in (
             viewer.layers.events.inserted,
@@ -80,6 +83,11 @@ class Focus:
         if component != self.component:
             self.component = component
             self.component_changed.emit(component)
+
+    def show_mix(self, model: LatentFaces, weights: NDArray[Any]) -> None:
+        """Tell all panels which face is being mixed."""
+        self.mix = model, weights
+        self.mix_changed.emit()
 
     def go_to_face(self, face: int) -> None:
         """Move the face slider to a face."""

@@ -233,6 +233,7 @@ class MixingDesk:
     def _show(self) -> None:
         if self.mix is not None:
             self._show_mixed(self.mix.model, self.mix.pixels)
+            self.focus.show_mix(self.mix.model, self.mix.weights)
 
     def _show_mixed(self, model: LatentFaces, pixels: NDArray[Any]) -> None:
         """Draw the mixed face into its layer, and add that where there is none."""

@@ -1,0 +1,395 @@
+"""Many small pictures on a plane that can be moved and enlarged."""
+
+from __future__ import annotations
+
+from math import ceil, log2
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+from pyqtgraph.functions import ndarray_to_qimage
+from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QImage, QPainter, QPalette
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_latent_faces.mapping import pictured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from qtpy.QtGui import (
+        QContextMenuEvent,
+        QKeyEvent,
+        QMouseEvent,
+        QPaintEvent,
+        QResizeEvent,
+        QWheelEvent,
+    )
+
+__all__ = ["FacePlane", "as_image"]
+
+_STILL = 4  # pixels that the mouse may move in a click
+_REACH = 8  # pixels from a dot that still mean it
+_FRAME = 2.0  # pixels of a frame around a picture
+_FILLED = 0.92  # of its cell that a picture takes
+_CLOSEST = 400  # times as large as the whole map can be seen
+_STEP = 1.25  # by which a key or a notch of the wheel enlarges
+_ARROWS = {
+    Qt.Key.Key_Left: (-1, 0),
+    Qt.Key.Key_Right: (1, 0),
+    Qt.Key.Key_Up: (0, 1),
+    Qt.Key.Key_Down: (0, -1),
+}
+
+
+def as_image(picture: NDArray[np.uint8]) -> QImage:
+    """Return a picture (h, w) or (h, w, 3) for Qt, without a copy."""
+    formats = {2: QImage.Format.Format_Grayscale8, 3: QImage.Format.Format_RGB888}
+    image: QImage = ndarray_to_qimage(picture, formats[picture.ndim])
+    return image
+
+
+class FacePlane(QWidget):
+    """Draws pictures at their places: those that have room as pictures, the others as dots.
+
+    The wheel enlarges what is under the mouse, a drag moves the plane, Home shows all of it,
+    and the arrow keys go to the nearest picture on that side. All is painted at once from
+    arrays: there is no object for each picture.
+
+    Attributes
+    ----------
+    positions : array of shape (n, 2)
+        Where the pictures lie, y upwards.
+    pictures : list of n arrays of uint8, (h, w) or (h, w, 3), or None
+        What is known of them; what is not stays a dot.
+    colours : array of uint8, shape (n, 3), or None
+        Colours of dots and frames; without any, there are no frames.
+    current : int or None
+        Which one is marked.
+    extra : tuple of position, picture and colour, or None
+        One more, drawn above all others.
+    missing : list of int
+        Pictures that have room, but are not known yet.
+    """
+
+    clicked = Signal(int)
+    hovered = Signal(object)  # which picture is under the mouse, or None
+    menu_wanted = Signal(object, QPoint)  # for which picture, or None, and where on the screen
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.positions = np.empty((0, 2))
+        self.pictures: list[NDArray[np.uint8] | None] = []
+        self.colours: NDArray[np.uint8] | None = None
+        self.current: int | None = None
+        self.extra: tuple[NDArray[np.float64], NDArray[np.uint8], QColor] | None = None
+        self.missing: list[int] = []
+        self.shown = np.empty(0, np.intp)  # what was drawn as pictures
+        self._aspect = 1.0  # width over height
+        self._longest = 40.0  # pixels of a picture's longer side at least
+        self._order = np.empty(0, np.intp)  # in which pictures get room
+        self._centre, self._scale = np.zeros(2), 1.0  # the place seen, pixels per unit
+        self._is_whole = True  # whether all is seen, and is to be when anything changes
+        self._pressed: QPoint | None = None
+        self._dragged: QPoint | None = None
+        self._hovered: int | None = None
+        self.setAccessibleName(name)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        expanding = QSizePolicy.Policy.Expanding
+        self.setSizePolicy(expanding, expanding)
+        self.setMinimumHeight(200)
+
+    def sizeHint(self) -> QSize:
+        """Return a size at which something is seen."""
+        return QSize(380, 420)
+
+    # -- what is drawn -----------------------------------------------------------
+
+    def show_places(self, positions: NDArray[np.float64], first: Sequence[int] = ()) -> None:
+        """Show pictures at other places; what is known of them stays.
+
+        Parameters
+        ----------
+        positions : array of shape (n, 2)
+            The places.
+        first : sequence of int
+            Those that get room before all others.
+        """
+        n = len(positions)
+        others = np.setdiff1d(np.arange(n), first)
+        shuffled = others[np.random.default_rng(0).permutation(len(others))]
+        self._order = np.concatenate([np.array(first, np.intp), shuffled])
+        self.positions = positions
+        del self.pictures[n:]
+        self.pictures += [None] * (n - len(self.pictures))
+        if self.colours is not None:
+            self.colours = self.colours[:n] if len(self.colours) >= n else None
+        if self._is_whole:
+            self.show_all()
+        self.update()
+
+    def set_size(self, longest: float, aspect: float) -> None:
+        """Set how large pictures are at least, and their width over their height."""
+        self._longest, self._aspect = longest, aspect
+        if self._is_whole:
+            self.show_all()
+        self.update()
+
+    def mark(self, face: int | None) -> None:
+        """Mark a picture as the current one, or none."""
+        self.current = face
+        self.update()
+
+    def show_all(self) -> None:
+        """Show the whole map."""
+        self._is_whole = True
+        places = self.positions
+        if len(places):
+            low, high = places.min(axis=0), places.max(axis=0)
+            self._centre = (low + high) / 2
+            room = np.maximum(np.array([self.width(), self.height()]) - 2.2 * self._longest, 1)
+            self._scale = float((room / np.maximum(high - low, 1e-9 * room)).min())
+        self.update()
+
+    def place_of(self, face: int) -> QPointF:
+        """Return where a picture lies, in the widget's pixels."""
+        return QPointF(*self._to_screen(self.positions[face]).tolist())
+
+    def at(self, point: QPointF) -> int | None:
+        """Return which picture or dot is at a point of the widget, or None."""
+        if not len(self.positions):
+            return None
+        here = np.array([point.x(), point.y()])
+        large = self.shown
+        if self.current is not None:
+            large = np.append(large, self.current)  # it lies above others
+        apart = np.abs(self._to_screen(self.positions[large]) - here)
+        hits = large[(apart <= self._picture / 2).all(axis=1)]
+        if len(hits):
+            return int(hits[-1])
+        apart = np.square(self._to_screen(self.positions) - here).sum(axis=1)
+        nearest = int(apart.argmin())
+        return nearest if apart[nearest] <= _REACH**2 else None
+
+    def _to_screen(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        step = np.array([self._scale, -self._scale])
+        middle = np.array([self.width() / 2, self.height() / 2])
+        points: NDArray[np.float64] = (places - self._centre) * step + middle
+        return points
+
+    @property
+    def _cell(self) -> NDArray[np.float64]:
+        """Width and height of the place of a picture, in units of the map.
+
+        It is halved when pictures have grown to twice their least size, so that those that
+        are seen stay when others come between them.
+        """
+        longest = 2.0 ** ceil(log2(self._longest / self._scale))
+        return longest * np.array([min(1.0, self._aspect), min(1.0, 1 / self._aspect)])
+
+    @property
+    def _picture(self) -> NDArray[np.float64]:
+        """Width and height of a picture on the screen."""
+        return self._cell * self._scale * _FILLED
+
+    # -- painting ----------------------------------------------------------------
+
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
+        """Draw dots, pictures, and the mark."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), self.palette().color(QPalette.ColorRole.Base))
+        if len(self.positions):
+            self._choose()
+            self._draw_dots(painter)
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+            self._draw_pictures(painter)
+            self._draw_current(painter)
+            if self.extra is not None:
+                place, picture, colour = self.extra
+                x, y = self._to_screen(place).tolist()
+                self._draw(painter, x, y, picture, colour, _FRAME + 1)
+        ink = self.palette().color(QPalette.ColorRole.Text)
+        ink.setAlpha(70)
+        painter.setPen(ink)
+        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+        painter.end()
+
+    def _choose(self) -> None:
+        half = np.array([self.width(), self.height()]) / (2 * self._scale)
+        order = self._order
+        found = pictured(
+            self.positions[order],
+            tuple(self._cell),
+            tuple(self._centre - half),
+            tuple(self._centre + half),
+        )
+        chosen = order[found].tolist()
+        self.missing = [face for face in chosen if self.pictures[face] is None]
+        known = [face for face in chosen if self.pictures[face] is not None]
+        self.shown = np.array(known, np.intp)
+
+    def _draw_dots(self, painter: QPainter) -> None:
+        """Write all dots into one picture."""
+        ratio = self.devicePixelRatioF()
+        places = np.rint(self._to_screen(self.positions) * ratio).astype(np.int64)
+        radius = max(1, round(ratio * (2.5 if len(places) < 2000 else 1.5)))
+        width, height = ceil(self.width() * ratio), ceil(self.height() * ratio)
+        pad = 2 * radius  # dots beyond the edges are cut
+        far = np.array([width, height]) + radius
+        is_seen = ((places >= -radius) & (places < far)).all(axis=1)
+        x, y = places[is_seen].T + pad
+        ink = self.palette().color(QPalette.ColorRole.Text)
+        colours = np.full(len(x), ink.rgb(), np.uint32)
+        if self.colours is not None:
+            red, green, blue = self.colours[is_seen].T.astype(np.uint32)
+            colours = 0xFF << 24 | red << 16 | green << 8 | blue
+        canvas = np.zeros((height + 2 * pad, width + 2 * pad), np.uint32)
+        for dy in range(-radius, radius + 1):
+            for dx in range(-radius, radius + 1):
+                if dx * dx + dy * dy <= radius * (radius + 0.5):
+                    canvas[y + dy, x + dx] = colours
+        image = ndarray_to_qimage(canvas, QImage.Format.Format_ARGB32_Premultiplied)
+        image.setDevicePixelRatio(ratio)
+        painter.setOpacity(1.0 if self.colours is not None else 0.6)
+        painter.drawImage(QPointF(-pad / ratio, -pad / ratio), image)
+        painter.setOpacity(1.0)
+
+    def _draw_pictures(self, painter: QPainter) -> None:
+        places = self._to_screen(self.positions[self.shown]).tolist()
+        for face, (x, y) in zip(self.shown.tolist(), places, strict=True):
+            picture = self.pictures[face]
+            if picture is not None:
+                colour = None if self.colours is None else QColor(*self.colours[face].tolist())
+                self._draw(painter, x, y, picture, colour)
+
+    def _draw_current(self, painter: QPainter) -> None:
+        """Draw the marked picture above others, with a ring that is seen on any ground."""
+        if self.current is None or self.current >= len(self.positions):
+            return
+        x, y = self._to_screen(self.positions[self.current]).tolist()
+        picture = self.pictures[self.current]
+        w, h = self._picture.tolist() if picture is not None else (9.0, 9.0)
+        ring = QRectF(x - w / 2, y - h / 2, w, h).adjusted(-5, -5, 5, 5)
+        painter.fillRect(ring.adjusted(-2, -2, 2, 2), QColor("black"))
+        painter.fillRect(ring, QColor("white"))
+        if picture is not None:
+            self._draw(painter, x, y, picture, QColor("black"), 1)
+
+    def _draw(
+        self,
+        painter: QPainter,
+        x: float,
+        y: float,
+        picture: NDArray[np.uint8],
+        colour: QColor | None,
+        frame: float = _FRAME,
+    ) -> None:
+        w, h = self._picture.tolist()
+        place = QRectF(x - w / 2, y - h / 2, w, h)
+        if colour is not None:
+            painter.fillRect(place.adjusted(-frame, -frame, frame, frame), colour)
+        painter.drawImage(place, as_image(picture))
+
+    # -- mouse, wheel and keys -----------------------------------------------------
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Begin a click or a drag."""
+        if event is not None and event.button() == Qt.MouseButton.LeftButton:
+            self._pressed, self._dragged = event.pos(), None
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        """Move the plane, or tell what is under the mouse."""
+        if event is None:
+            return
+        if self._pressed is None:
+            self._hover(self.at(QPointF(event.pos())))
+            return
+        if self._dragged is None:
+            if (event.pos() - self._pressed).manhattanLength() <= _STILL:
+                return
+            self._dragged = self._pressed
+        step, self._dragged = event.pos() - self._dragged, event.pos()
+        self._move(np.array([-step.x(), step.y()]) / self._scale)
+
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
+        """Choose what was clicked."""
+        if event is None or event.button() != Qt.MouseButton.LeftButton:
+            return
+        was_drag = self._dragged is not None
+        was_pressed, self._pressed, self._dragged = self._pressed is not None, None, None
+        found = self.at(QPointF(event.pos()))
+        if was_pressed and not was_drag and found is not None:
+            self.clicked.emit(found)
+
+    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
+        """Ask for the menu of the picture under the mouse."""
+        if event is not None:
+            self.menu_wanted.emit(self.at(QPointF(event.pos())), event.globalPos())
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:
+        """Enlarge what is under the mouse."""
+        if event is not None:
+            self._zoom(_STEP ** (event.angleDelta().y() / 120), event.position())
+            event.accept()  # the panel does not scroll
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Enlarge, show all, or go to the nearest picture on one side."""
+        if event is None:
+            return
+        key = event.key()
+        if key in {Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus}:
+            middle = QPointF(self.width() / 2, self.height() / 2)
+            self._zoom(1 / _STEP if key == Qt.Key.Key_Minus else _STEP, middle)
+        elif key == Qt.Key.Key_Home:
+            self.show_all()
+        elif key in _ARROWS and not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
+            self._step(*_ARROWS[Qt.Key(key)])
+        else:
+            super().keyPressEvent(event)
+
+    def leaveEvent(self, event: QEvent | None) -> None:
+        """Tell that nothing is under the mouse."""
+        self._hover(None)
+        super().leaveEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Go on showing all, if that was seen."""
+        if self._is_whole:
+            self.show_all()
+        super().resizeEvent(event)
+
+    def _hover(self, face: int | None) -> None:
+        if face != self._hovered:
+            self._hovered = face
+            self.hovered.emit(face)
+
+    def _move(self, step: NDArray[np.float64]) -> None:
+        self._is_whole = False
+        self._centre = self._centre + step
+        self.update()
+
+    def _zoom(self, factor: float, point: QPointF) -> None:
+        was_whole, before = self._is_whole, (self._centre, self._scale)
+        self.show_all()
+        whole = self._scale
+        self._is_whole, (self._centre, self._scale) = was_whole, before
+        scale = min(max(self._scale * factor, whole / 2), whole * _CLOSEST)
+        offset = np.array([point.x() - self.width() / 2, self.height() / 2 - point.y()])
+        step = offset / self._scale - offset / scale  # what is at the point, stays there
+        self._scale = scale
+        self._move(step)
+
+    def _step(self, dx: int, dy: int) -> None:
+        """Go from the marked picture to the nearest one on a side."""
+        if self.current is None or self.current >= len(self.positions):
+            return
+        steps = self.positions - self.positions[self.current]
+        along, across = steps @ (dx, dy), np.abs(steps @ (-dy, dx))
+        lengths = np.where(along > 0, along + 2 * across, np.inf)
+        nearest = int(lengths.argmin())
+        if np.isfinite(lengths[nearest]):
+            self.clicked.emit(nearest)
+            if not self.rect().contains(self.place_of(nearest).toPoint()):
+                self._move(steps[nearest])
