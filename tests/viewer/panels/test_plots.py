@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
+import pyqtgraph as pg
 import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QImage, QMouseEvent
+from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPalette
 from qtpy.QtWidgets import QApplication
 
 from napari_latent_faces.viewer.panels.plots import CurvesPlot
@@ -107,3 +109,23 @@ def test_curves_may_be_empty_or_a_single_point(plot):
     full = len(np.unique(pixels(plot).reshape(-1, 4), axis=0))
     plot.show_choice(None)
     assert len(np.unique(pixels(plot).reshape(-1, 4), axis=0)) < full
+
+
+def test_all_words_have_the_colour_of_the_theme_and_none_cover_others(plot):
+    palette = plot.palette()
+    palette.setColor(QPalette.ColorRole.WindowText, QColor("white"))
+    palette.setColor(QPalette.ColorRole.Window, QColor("black"))
+    plot.setPalette(palette)
+    plot.show_choice(made_choice((2, 8, 32, 64), 32))
+    plot.grab()
+    labels = [each for each in plot.scene().items() if isinstance(each, pg.LabelItem)]
+    shown = [each.item.toHtml() for each in labels if each.text and each.isVisible()]
+    assert len(shown) >= 3
+    assert all("#ffffff" in html for html in shown)
+    for axis in (each for each in plot.scene().items() if isinstance(each, pg.AxisItem)):
+        image = QImage(400, 360, QImage.Format.Format_RGBA8888)
+        painter = QPainter(image)
+        _, _, words = axis.generateDrawSpecs(painter)
+        painter.end()
+        places = [place for place, *_ in words]
+        assert not any(a.intersects(b) for a, b in combinations(places, 2))

@@ -81,7 +81,7 @@ class ChooseKWidget(Panel):
         self.add(self.update_earlier)
         self.add_controls()
         self.add(self.plot, 1)
-        for each in (self.readout, self.words, self.use_button, self.save_button):
+        for each in (self.use_button, self.readout, self.words, self.save_button):
             self.add(each)
         self.use_button.changed.connect(self.use_suggested)
         self.save_button.changed.connect(self._ask_where_to_save)
@@ -150,7 +150,10 @@ class ChooseKWidget(Panel):
         self.words.value = "" if shown is None else shown.reason
         if first is not None and len(shown or ()) < len(first):
             shown = first
-            self.words.value = f"A first look, at smaller pictures: {first.reason}"
+            self.words.value = (
+                f"A first look, at few k and smaller pictures: k = {first.suggested}. The "
+                "search goes on."
+            )
         self.plot.show_choice(shown)
         self.use_button.visible = shown is not None and can_open_docks(self.viewer)
         if shown is not None:

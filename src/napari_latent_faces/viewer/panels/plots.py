@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,6 +123,13 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
     def _place(self, k: Any) -> Any:
         return np.log10(k) if self._is_log else k
 
+    def _ticks(self) -> list[list[tuple[float, str]]] | None:
+        """Return the numbers below a logarithmic axis, which would cover one another."""
+        if not self._is_log or self._choice is None:
+            return None
+        most = int(self._choice.ks.max())
+        return [[(math.log10(2**i), str(2**i)) for i in range(most.bit_length())]]
+
     def _draw(self) -> None:
         ink = self.palette().color(QPalette.ColorRole.WindowText)
         self.setBackground(self.palette().color(QPalette.ColorRole.Window))
@@ -135,7 +143,10 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
             for side in ("left", "bottom"):
                 plot.getAxis(side).setPen(ink)
                 plot.getAxis(side).setTextPen(ink)
-            plot.addLegend(offset=(-1, 1), labelTextColor=ink).clear()
+            legend = plot.addLegend(offset=(-1, 1))
+            legend.setLabelTextColor(ink)
+            legend.clear()
+            plot.getAxis("bottom").setTicks(self._ticks())
             if self._choice is None or not len(self._choice.ks):
                 continue
             for name in names:
