@@ -17,6 +17,7 @@ from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.window import text_overlay
 
 EVIL = (
     '<img src="/nowhere/canary.png">',
@@ -67,7 +68,7 @@ def test_overlay_and_status_bar(empty_viewer, model, tmp_path):
         layer = empty_viewer.add_layer(Layer.create(*data))
     shown = [
         layer.name,
-        empty_viewer.canvas.overlays.text.text,
+        text_overlay(empty_viewer).text,
         empty_viewer.status["coordinates"],
         empty_viewer.status["layer_base"],
     ]

@@ -15,7 +15,7 @@ from napari_latent_faces.masks import PixelMask, split_mask
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.params import METHODS, NMFParams, takers
 from napari_latent_faces.solvers.blocks import on_one_blas_thread
-from napari_latent_faces.solvers.cluster import chosen_client
+from napari_latent_faces.solvers.cluster import WorkersLostError, chosen_client
 from napari_latent_faces.solvers.factors import unit_maximum
 from napari_latent_faces.solvers.kernel import backend
 from napari_latent_faces.solvers.masked import iter_missing
@@ -154,7 +154,9 @@ def iter_fit(
     MemoryError
         If the fit needs more memory than is free; known before it starts.
     ConnectionError
-        If the scheduler of the cluster is lost. The work of a lost worker is done again.
+        If the scheduler of the cluster is lost, or all workers, and none comes back: then
+        what was reached is the error's attribute `model`. The work of a lost worker is done
+        again.
 
     Warns
     -----
@@ -273,6 +275,10 @@ def _steps(
         except StopIteration as end:
             state = end.value
             break
+        except WorkersLostError as error:
+            if error.factors is not None:
+                error.model = _model(error.factors, "stopped", stack, params, mask, each)
+            raise
         most = state.max_iter or int(getattr(params, "max_iter", state.iteration))
         asked = yield FitStep(state.iteration, most, state.error, state)
         is_stopped = is_stopped or asked == "stop"
@@ -284,6 +290,17 @@ def _steps(
     if isinstance(params, NMFParams):
         _check_penalties(state, params)
     _LOG.info("%s: %s after %d iterations", params.title, reason, state.iteration)
+    return _model(state, reason, stack, params, mask, each)
+
+
+def _model(
+    state: Factors,
+    reason: StopReason,
+    stack: FaceStack,
+    params: Parameters,
+    mask: NDArray[np.bool_] | None,
+    each: Any,
+) -> LatentFaces:
     provenance = Provenance.of(stack, state.iteration, reason)
     if getattr(params, "solver", "") == "multilevel":
         provenance = replace(provenance, backend=backend())

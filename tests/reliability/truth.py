@@ -17,6 +17,7 @@ from napari_latent_faces.viewer.panels.mend import MendWidget
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.panels.pictures import _BREAK
 from napari_latent_faces.viewer.session import current_caption, session_of
+from napari_latent_faces.viewer.window import text_overlay
 
 _RIM = 3  # pixels at a tile's edge in which lines and frames are drawn
 _CLOSE = 1e-3
@@ -75,8 +76,8 @@ def panel_lies(viewer):
     """
     focus = session_of(viewer).focus
     told = [*_focus_lies(focus), *_tile_lies(viewer, focus)]
-    if viewer.canvas.overlays.text.text != (current_caption(viewer) or ""):
-        told.append(f"caption: {viewer.canvas.overlays.text.text!r}")
+    if text_overlay(viewer).text != (current_caption(viewer) or ""):
+        told.append(f"caption: {text_overlay(viewer).text!r}")
     for widget in viewer.window.dock_widgets.values():
         if isinstance(widget, ExplainWidget):
             told += _explain_lies(widget, focus)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces.cli.commands import main
+from napari_latent_faces.encoding import relative_errors
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.solvers import blocks, cluster
@@ -439,17 +440,25 @@ def test_a_fit_goes_on_when_all_workers_were_lost_and_others_have_come(own_clust
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_fit_gives_up_when_no_worker_comes_back(own_cluster, lazy):
+def test_a_fit_gives_up_when_no_worker_comes_back(own_cluster, images, lazy):
     import dask
 
-    steps = iter_fit(lazy, client=own_cluster, **PARAMS)
-    on_full_pictures(steps, 2)
+    params = PARAMS | {"max_iter": 400}
+    steps = iter_fit(lazy, client=own_cluster, **params)
+    while (state := next(steps)).iteration < 20:
+        pass
     own_cluster.cluster.scale(0)
     with (
         dask.config.set({"latent-faces.wait-for-workers": 0.5}),
-        pytest.raises(ConnectionError, match=r"no workers for 0\.5 s: start some"),
+        pytest.raises(ConnectionError, match=r"no workers for 0\.5 s: start some") as caught,
     ):
         consume(steps)
+    # what was reached is kept, and can be gone on from
+    model = caught.value.model
+    assert 5 <= model.provenance.n_iter <= state.iteration + 1
+    again = relative_errors(model, images, model.weights)
+    assert model.error == pytest.approx(np.sqrt(np.mean(again**2)), rel=0.1)
+    assert fit(images, start=model, **PARAMS).error <= model.error * 1.001
 
 
 def test_colour_is_fitted_on_a_cluster(client, images):

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from superqt.utils import WorkerBase
 
 from napari_latent_faces.viewer.layers import MODEL_KEY
+from napari_latent_faces.viewer.window import text_overlay
 from tests.shown import layers_in
 from tests.window.menus import click_menu, open_widget
 
@@ -17,7 +18,7 @@ PLUGIN = "napari-latent-faces"
 def picture(viewer, layer):
     """Return what the canvas shows of one layer at its place, the others hidden."""
     hidden = [other for other in viewer.layers if other is not layer and other.visible]
-    overlay = viewer.canvas.overlays.text
+    overlay = text_overlay(viewer)
     overlay.visible = False
     for other in hidden:
         other.visible = False
@@ -38,7 +39,7 @@ def distance(a, b):
 def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
     [faces] = viewer.open(data / "orl", plugin=PLUGIN)
     assert faces.data.shape == (400, 112, 92)
-    assert viewer.dims.axis_labels == ("face", "y", "x")
+    assert faces.axis_labels == ("face", "y", "x")
 
     widget = open_widget(qtbot, viewer.window, "Latent faces")
     assert widget.faces.value is faces
@@ -74,7 +75,7 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
 
 
 def caption(viewer):
-    return viewer.canvas.overlays.text.text
+    return text_overlay(viewer).text
 
 
 def test_the_file_menu_opens_a_folder_without_asking_how(

@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_latent_faces.viewer.layers import MODEL_KEY
+from napari_latent_faces.viewer.window import text_overlay
 from tests.window.menus import open_widget
 
 PLUGIN = "napari-latent-faces"
@@ -14,7 +15,7 @@ PLUGIN = "napari-latent-faces"
 
 def seen(viewer, layer):
     """Return the pixels of the canvas with one layer only, shape (y, x, 3)."""
-    overlay = viewer.canvas.overlays.text
+    overlay = text_overlay(viewer)
     before = {each: each.visible for each in viewer.layers}
     overlay.visible = False
     for each in viewer.layers:

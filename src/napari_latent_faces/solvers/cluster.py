@@ -9,7 +9,7 @@ import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.solvers.blocks import Advance
+    from napari_latent_faces.solvers.factors import Factors
 
     Array = NDArray[np.float32]
 
@@ -42,6 +43,7 @@ __all__ = [
     "Copies",
     "Partition",
     "Way",
+    "WorkersLostError",
     "added",
     "advance_partition",
     "chosen_client",
@@ -128,7 +130,7 @@ class Copies:
         self._kept: tuple[Any, ...] = ()  # futures whose copies are there
         self._coming: tuple[Any, ...] = ()
         self._work: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "latent-faces-copies")
+        self.thread = ThreadPoolExecutor(1, "latent-faces-copies")
         self._managed = client.amm.running()
         if self._managed:
             client.amm.stop()
@@ -143,11 +145,11 @@ class Copies:
                 self._kept = self._coming
         self._coming = weights
         futures = [each for some in weights for each in some]
-        self._work = self._thread.submit(self._client.replicate, futures, n=2)
+        self._work = self.thread.submit(self._client.replicate, futures, n=2)
 
     def close(self, *, is_lost: bool) -> None:
         """Let the copies go; without a scheduler, nobody can be asked for anything."""
-        self._thread.shutdown(wait=not is_lost, cancel_futures=True)
+        self.thread.shutdown(wait=not is_lost, cancel_futures=True)
         self._kept = self._coming = ()
         if self._managed and not is_lost:
             with suppress(OSError):  # it may go now
@@ -286,6 +288,23 @@ _WAIT = 60.0  # seconds for workers to come back
 _LOG = logging.getLogger(__name__)
 
 
+class WorkersLostError(ConnectionError):
+    """No worker has come back in time.
+
+    Attributes
+    ----------
+    factors : Factors or None
+        What was reached when weights were last fetched.
+    model : LatentFaces or None
+        The same as a model, where a whole fit was asked for.
+    """
+
+    def __init__(self, message: str, factors: Factors | None) -> None:
+        super().__init__(message)
+        self.factors = factors
+        self.model: Any = None
+
+
 class Cluster:
     """The pictures of a stack on the workers of a cluster, for the time of a fit.
 
@@ -304,6 +323,8 @@ class Cluster:
         self.partitions = into_partitions(FaceBlocks(images, budget=0).rows)
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
+        self._kept: Factors | None = None
+        self._fetching: Future[None] | None = None
         if not self._asked(self.client.nthreads):
             raise ConnectionError(
                 f"The scheduler {self.address} has no workers: start some (dask worker)."
@@ -319,6 +340,16 @@ class Cluster:
         self.copies.close(is_lost=self._is_lost)
         for each in self._live:  # steps that are still held have some
             each.release()
+
+    def keep(self, factors: Factors) -> None:
+        """Now and then, fetch the weights of factors, for the case that all workers go."""
+        if factors.iteration % _COPY_EVERY:
+            return
+        if self._fetching is None or self._fetching.done():
+            self._fetching = self.copies.thread.submit(self._fetch, factors)
+
+    def _fetch(self, factors: Factors) -> None:
+        self._kept = replace(factors, weights=factors.W)
 
     def peak(self, names: Sequence[str], mask: NDArray[np.bool_] | None = None) -> float:
         """Check all pixels; return the largest, or say which face has a bad one."""
@@ -390,10 +421,19 @@ class Cluster:
             return now
         limit = float(dask.config.get("latent-faces.wait-for-workers", _WAIT))
         if now - alone > limit:
-            raise ConnectionError(
+            kept = self._kept
+            reached = (
+                f" What {kept.iteration} iterations have reached is the error's model, which "
+                "start= takes."
+                if kept
+                else ""
+            )
+            self._is_lost = True
+            raise WorkersLostError(
                 f"The scheduler {self.address} has had no workers for {limit:g} s: start some "
-                "(dask worker), and fit again. The setting latent-faces.wait-for-workers of "
-                "dask is the time to wait in seconds."
+                f"(dask worker), and fit again.{reached} The setting "
+                "latent-faces.wait-for-workers of dask is the time to wait in seconds.",
+                kept,
             )
         return alone
 

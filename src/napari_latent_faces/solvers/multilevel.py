@@ -18,7 +18,7 @@ from napari_latent_faces.solvers.blocks import (
     row_squares,
     squares,
 )
-from napari_latent_faces.solvers.cluster import Cluster, ClusterBackend
+from napari_latent_faces.solvers.cluster import Cluster, ClusterBackend, WorkersLostError
 from napari_latent_faces.solvers.factors import Factors, Solving, normalized
 from napari_latent_faces.solvers.hals import Descent, Penalties
 from napari_latent_faces.solvers.pyramid import (
@@ -414,8 +414,12 @@ def iter_multilevel(
         workers = exits.enter_context(Workers(threads))
         cluster = client and exits.enter_context(Cluster(client, stack.images))
         fit = _Fit(stack, params, workers, cluster, init, mask)
-        yield from fit.run()
-        return fit.result(measured=measured)
+        try:
+            yield from fit.run()
+            return fit.result(measured=measured)
+        except WorkersLostError as error:
+            error.factors = error.factors and fit.in_units(error.factors)
+            raise
 
 
 class _Fit:
@@ -431,6 +435,7 @@ class _Fit:
         mask: NDArray[np.bool_] | None,
     ) -> None:
         self.stack, self.params, self.workers = stack, params, workers
+        self.cluster = cluster
         self.init, self.mask = init, mask
         self.hidden = None if mask is None else over_channels(mask, stack.picture_shape)
         self.shape = stack.picture_shape
@@ -474,12 +479,16 @@ class _Fit:
         return [*(max(tol, self.params.tol) for tol in tols[:-1]), self.params.tol]
 
     def result(self, *, measured: bool) -> Factors:
-        """Return the last factors in the type and the units that the stack asks for."""
+        """Return the last factors, maybe with the error of what a model makes of them."""
         assert self.factors is not None
-        dtype = matrix_dtype(self.stack.dtype)
-        W = self.factors.W.astype(dtype) * dtype.type(self.gain)
-        last = replace(self.factors, weights=W, H=self.factors.H.astype(dtype))
+        last = self.in_units(self.factors)
         return self._measured(last) if measured else last
+
+    def in_units(self, factors: Factors) -> Factors:
+        """Return factors in the type and the units that the stack asks for."""
+        dtype = matrix_dtype(self.stack.dtype)
+        W = factors.W.astype(dtype) * dtype.type(self.gain)
+        return replace(factors, weights=W, H=factors.H.astype(dtype))
 
     def _measured(self, last: Factors) -> Factors:
         """Return factors with the error, in float64, of what the model makes of them."""
@@ -611,6 +620,8 @@ class _Fit:
             self.scale,
             level.level,
         )
+        if self.cluster is not None:
+            self.cluster.keep(replace(self.factors, H=self.factors.H.copy()))
         return self.factors
 
     def _shown(self, H: Array, level: Level) -> Array:

@@ -79,7 +79,8 @@ def test_options_become_layers(widget, viewer, faces, qtbot):
     roles = [layer.metadata.get(ROLE_KEY) for layer in layers_in(viewer)]
     assert sorted(filter(None, roles)) == ["components", "reconstruction", "residual"]
     assert viewer.dims.ndim == 4
-    assert viewer.dims.axis_labels == ("component", "face", "y", "x")
+    gallery = next(layer for layer in viewer.layers if layer.ndim == 4)
+    assert gallery.axis_labels == ("component", "face", "y", "x")
 
 
 def test_labels_and_shapes_can_mark_what_is_ignored(widget, viewer, faces):
