@@ -27,6 +27,7 @@ ANIMATION_WIDTH, ANIMATION_BYTES = 960, 2_000_000
 SCENES = {
     "latent-faces.webp": scenes.forming_and_mixing,
     "align.png": scenes.align,
+    "align-panel.png": scenes.align_panel,
     "fit.png": scenes.fit,
     "parts.png": scenes.parts,
     "explain.png": scenes.explain,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,11 @@ from studio import Studio
 if TYPE_CHECKING:
     from PIL import Image
 
+    from napari_latent_faces.stack import FaceStack
+
 __all__ = [
     "align",
+    "align_panel",
     "choose_k",
     "compare",
     "explain",
@@ -31,17 +35,15 @@ _FORMING = 14  # frames of a fit
 _EYES = (slice(40, 60), slice(14, 78))  # of a drawn face of 112 x 92 pixels
 
 
-def align() -> Image.Image:
-    """Return faces that were moved at random, and aligned, each above mean and components."""
+def _moved_faces() -> FaceStack:
+    """Return the drawn faces, shifted, turned and scaled at random."""
     from PIL import Image
 
-    from napari_latent_faces.aligning import align_faces
-    from napari_latent_faces.fitting import fit as fit_faces
     from napari_latent_faces.samples import sample_faces
 
     rng = np.random.default_rng(0)
-    faces = []
-    for picture in sample_faces().images:
+    drawn, faces = sample_faces(), []
+    for picture in drawn.images:
         scale, turn = rng.normal(1, 0.06), rng.normal(0, 0.1)
         c, s = scale * np.cos(turn), scale * np.sin(turn)
         y, x = np.array([55.5, 45.5]) + rng.normal(0, 3, 2)
@@ -51,10 +53,20 @@ def align() -> Image.Image:
             image.size, Image.Transform.AFFINE, place, Image.Resampling.BICUBIC
         )
         faces.append(np.asarray(moved))
-    before = np.stack(faces)
+    return replace(drawn, images=np.stack(faces))
+
+
+def align() -> Image.Image:
+    """Return faces that were moved at random, and aligned, each above mean and components."""
+    from PIL import Image
+
+    from napari_latent_faces.aligning import align_faces
+    from napari_latent_faces.fitting import fit as fit_faces
+
+    before = _moved_faces()
     after = align_faces(before, size=(92, 76)).images
     rows = []
-    for images in (before[:, 10:102, 8:84], after):
+    for images in (before.images[:, 10:102, 8:84], after):
         model = fit_faces(images, n_components=20)
         rows += [
             np.hstack(images[3:400:50]),
@@ -78,6 +90,17 @@ def parts() -> Image.Image:
     ]
     sheet = montage(np.concatenate(rows), 10, fill=1)
     return Image.fromarray(np.rint(sheet * 255).astype("u1")).convert("RGB")
+
+
+def align_panel() -> Image.Image:
+    """Return the window with faces that were moved at random, and the same aligned."""
+    with Studio(_moved_faces()) as studio:
+        panel = studio.open("Align faces")
+        panel.crop.value = "92, 76"
+        studio.look_at(_FACE)
+        panel.start()
+        studio.until(lambda: not panel.is_working)
+        return studio.take()
 
 
 def fit() -> Image.Image:

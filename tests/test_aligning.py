@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from napari_latent_faces import FaceStack, LatentFaces, fit, read_faces, sample_faces
 from napari_latent_faces.aligning import align_faces, align_to, iter_align, oval_mask
+from napari_latent_faces.export import as_python
 from napari_latent_faces.params import PCAParams
 from napari_latent_faces.samples import read_lfw_subset
 from napari_latent_faces.steps import consume
@@ -393,6 +394,10 @@ def test_a_model_and_its_file_know_how_the_faces_were_aligned(faces, tmp_path):
     model.save(tmp_path / "model.npz")
     model = LatentFaces.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(model.transforms, aligned.transforms)
+    script = as_python(
+        replace(model, provenance=replace(model.provenance, source="sample faces"))
+    )
+    assert "These faces were aligned (align_faces)" in script
     assert model.provenance.frame == aligned.frame == (*aligned.frame[:2], 112, 92)
     stranger = align_to(model, faces[7:9])
     assert stranger.frame == aligned.frame

@@ -199,8 +199,13 @@ def _faces(model: LatentFaces) -> str:
     n, h, w, *channels = model.shape
     where = f" ({origin.source!r})" if origin.source else ""
     kind = "colour" if channels else "grey"
+    done = (
+        "were aligned (align_faces)"
+        if origin.frame
+        else "were not read from a folder as they are"
+    )
     return f"""\
-# These faces were not read from a folder as they are, so put them in here:
+# These faces {done}, so put them in here:
 # {n} {kind} pictures of {w} x {h} pixels{where}, in the order of the fit, as an
 # array of type {origin.dtype} and shape {model.shape}, or as a FaceStack.
 faces = ..."""
@@ -211,7 +216,7 @@ def _sample(model: LatentFaces) -> str:
     from napari_latent_faces.samples import sample_call
 
     origin = model.provenance
-    if origin.reading is not None or origin.encoded_from:
+    if origin.reading is not None or origin.encoded_from or origin.frame:
         return ""
     return sample_call(origin.source, origin.names, model.shape)
 

@@ -248,7 +248,7 @@ class EyePoints:
 
     def _on_data(self) -> None:
         before, self._count = self._count, len(self.layer.data)
-        if self._count > before and self.counts[self.face] == 2:
+        if self._count > before and (self.counts[self.face : self.face + 1] == 2).any():
             session_of(self.viewer).later(self.go_on)  # napari is still adding the point
         self.changed.emit()
 

@@ -233,7 +233,7 @@ class AlignWidget(Panel):
     def _fill(self) -> None:
         if self.eyes is None or self.is_working:
             return
-        eyes = self.eyes
+        eyes, self._first = self.eyes, None
         try:
             job = FillJob(self.viewer, eyes, self._options())
         except (TypeError, ValueError) as error:
