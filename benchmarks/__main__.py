@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from benchmarks import (
     aligning,
     cluster,
+    colour,
     disk,
     explore,
     levels,
@@ -47,6 +48,7 @@ PARTS: dict[str, Callable[[Setting], str]] = {  # what matters most first
     "levels": levels.part,
     "many": solver.many,
     "disk": disk.part,
+    "colour": colour.part,
     "window": window.part,
     "explore": explore.part,
     "mixing": mixing.part,

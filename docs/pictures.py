@@ -36,6 +36,7 @@ SCENES = {
     "mend.png": scenes.mend,
     "choose-k.png": scenes.choose_k,
     "compare.png": scenes.compare,
+    "colour.png": scenes.colour,
 }
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "align",
     "align_panel",
     "choose_k",
+    "colour",
     "compare",
     "explain",
     "face_map",
@@ -106,6 +107,16 @@ def align_panel() -> Image.Image:
 def fit() -> Image.Image:
     """Return the window after a fit."""
     with Studio() as studio:
+        studio.fit()
+        studio.look_at(_FACE)
+        return studio.take()
+
+
+def colour() -> Image.Image:
+    """Return the window after a fit of the drawn faces in colour."""
+    from napari_latent_faces.samples import sample_faces
+
+    with Studio(sample_faces(colour=True)) as studio:
         studio.fit()
         studio.look_at(_FACE)
         return studio.take()

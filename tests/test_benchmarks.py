@@ -20,7 +20,7 @@ FITS = ("many", "drawn")
 PARTS = {
     *("machine", "waiting"),
     *("orl", "archive", "levels", "disk", "window", "explore", "mixing", "reading", "aligning"),
-    "parts",
+    *("parts", "colour"),
     *FITS,
 }
 

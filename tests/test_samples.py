@@ -29,6 +29,16 @@ def test_fewer_are_the_first_of_all(faces):
     assert few.subjects == ("s01", "s01", "s02", "s02", "s03", "s03")
 
 
+def test_colour_is_that_of_the_grey_ones(faces):
+    coloured = sample_faces(3, 2, colour=True)
+    assert coloured.shape == (6, 112, 92, 3)
+    assert np.ptp(coloured.images, axis=-1).max() > 50
+    grey = coloured.to_grey()
+    assert grey.names == coloured.names
+    few = faces.images[[0, 1, 10, 11, 20, 21]].astype(int)
+    assert np.abs(grey.images.astype(int) - few).mean() < 2  # JPEG decoders round differently
+
+
 def test_smaller_ones_show_the_same(faces):
     small = sample_faces(4, 2, shape=(56, 46)).images.astype(float)
     large = faces.images[[0, 1, 10, 11, 20, 21, 30, 31]].astype(float)

@@ -24,7 +24,11 @@ _REMEDY = (
 
 
 def sample_faces(
-    n_subjects: int = 40, n_pictures: int = 10, *, shape: tuple[int, int] = (112, 92)
+    n_subjects: int = 40,
+    n_pictures: int = 10,
+    *,
+    shape: tuple[int, int] = (112, 92),
+    colour: bool = False,
 ) -> FaceStack:
     """Read the bundled sample faces: drawn people who do not exist.
 
@@ -38,12 +42,15 @@ def sample_faces(
         How many of the 10 pictures of each.
     shape : (int, int), default=(112, 92)
         Height and width in pixels that the pictures are scaled to.
+    colour : bool, default=False
+        Whether they are in colour.
 
     Returns
     -------
     FaceStack
-        Images of type uint8 and shape (n_subjects * n_pictures, height, width), all pictures
-        of one person after the other, with names such as ``s01/03.jpg``.
+        Images of type uint8 and shape (n_subjects * n_pictures, height, width), in colour
+        with a last axis of 3; all pictures of one person after the other, with names such as
+        ``s01/03.jpg``.
 
     Raises
     ------
@@ -62,7 +69,7 @@ def sample_faces(
             raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}.")
     with as_file(files(__package__) / "samples.zip") as archive:
         size = None if tuple(shape) == (112, 92) else shape
-        stack = read_faces(archive, size=size, colour=False)
+        stack = read_faces(archive, size=size, colour=colour)
     chosen = [10 * s + p for s in range(n_subjects) for p in range(n_pictures)]
     names = tuple(stack.names[i] for i in chosen)
     return FaceStack(

@@ -55,6 +55,11 @@ class TestSynthetic:
         assert settings["name"] == "drawn faces"
         assert settings["metadata"]["subjects"][-1] == "s40"
 
+    def test_opens_them_in_colour(self):
+        data, settings = only_layer(_sample_data.drawn_faces_in_colour())
+        assert data.shape == (400, 112, 92, 3)
+        assert settings["rgb"]
+
 
 class TestLfw:
     def test_opens_the_hundred_faces(self):

@@ -10,12 +10,17 @@ if TYPE_CHECKING:
     from napari_latent_faces.stack import FaceStack
     from napari_latent_faces.viewer.layers import LayerData
 
-__all__ = ["drawn_faces", "lfw_faces", "olivetti_faces"]
+__all__ = ["drawn_faces", "drawn_faces_in_colour", "lfw_faces", "olivetti_faces"]
 
 
 def drawn_faces() -> list[LayerData]:
     """Return 400 drawn faces of 40 people as an image layer."""
     return _labelled_layer(sample_faces(), "drawn faces")
+
+
+def drawn_faces_in_colour() -> list[LayerData]:
+    """Return the 400 drawn faces in colour as an image layer."""
+    return _labelled_layer(sample_faces(colour=True), "drawn faces in colour")
 
 
 def lfw_faces() -> list[LayerData]:
