@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from napari.layers import Layer
 
+from napari_latent_faces.aligning import align_faces
 from napari_latent_faces.fitting import fit
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.jobs import _running
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.layout import model_layers
@@ -247,3 +250,23 @@ def test_a_closed_widget_ends_its_work_and_follows_the_viewer_no_more(
     qtbot.waitUntil(lambda: job.is_over)
     viewer.dims.set_point(0, 3)
     viewer.layers.clear()
+
+
+def test_strangers_are_aligned_to_a_model_of_aligned_faces(widget, viewer, qtbot):
+    drawn = sample_faces(9, 4)
+    model = fit(align_faces(drawn[:32], size=(92, 76)), n_components=12, tol=1e-3)
+    add_model(viewer, model)
+    assert widget.align.value
+    shifted = replace(drawn[32:], images=np.roll(drawn.images[32:], (5, -4), (1, 2)))
+    viewer.add_layer(Layer.create(*faces_layer(shifted, "strangers")))
+    run(widget, qtbot)
+    found = viewer.layers["encoded [strangers]"].metadata[MODEL_KEY]
+    assert found.error == pytest.approx(model.encoded(shifted, align=True).error)
+    assert found.transforms.shape == (4, 3, 3)
+    assert "4 faces aligned" in widget.status.value
+    widget.align.value = False
+    run(widget, qtbot)
+    assert viewer.layers["encoded [strangers]"].metadata[MODEL_KEY].error > 1.2 * found.error
+    add_model(viewer, fit(drawn, n_components=3, tol=1e-2))
+    widget.model_choice.combo.value = widget.model_choice.combo.choices[-1]
+    assert not widget.align.value
