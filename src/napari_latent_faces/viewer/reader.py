@@ -331,7 +331,8 @@ def open_path(
             harmless_lines(str(error)) or "There is not enough memory to read these faces."
         )
         return False
-    update_open_history(path)
+    if Path(path).exists():  # not a URL
+        update_open_history(path)
     added = [data for data in found if data is not NO_LAYER]
     for data in added:
         viewer.add_layer(Layer.create(*data))

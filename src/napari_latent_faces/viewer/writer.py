@@ -35,7 +35,8 @@ def write_model_layers(
         if model is None:
             raise ValueError(
                 f"The layer {kwargs.get('name')!r} is no result of a fit: select only latent "
-                "faces, reconstruction or residual to save their model."
+                "faces, reconstruction or residual to save their model, or choose another type "
+                "of file for pictures."
             )
         models[id(model)] = model
     if len(models) != 1:
