@@ -130,7 +130,7 @@ def explain() -> Image.Image:
         model = studio.fit()
         studio.look_at(_FACE)
         panel = studio.open("What builds this face?")
-        studio.until(lambda: panel.pages.currentIndex() == 1)
+        studio.until(lambda: not panel.face_page.isHidden())
         session_of(studio.viewer).focus.select_component(int(model.weights[_FACE].argmax()))
         return studio.take()
 
@@ -153,7 +153,7 @@ def mixer() -> Image.Image:
         studio.fit()
         studio.look_at(_FACE)
         panel = studio.open("Mix faces")
-        studio.until(lambda: panel._desk.nearest() is not None)
+        studio.until(lambda: panel.desk.nearest() is not None)
         for row, share in zip(panel.weights.rows[1:3], (0.9, 0.1), strict=True):
             for _ in _dragging(studio, row.slider, share):
                 pass
@@ -256,7 +256,7 @@ def _fitting(studio: Studio, widget: Any) -> list[Image.Image]:
 def _mixing(studio: Studio) -> list[tuple[Image.Image, int]]:
     """Return what is seen while weights are dragged, and random faces are asked for."""
     panel = studio.open("Mix faces")
-    studio.until(lambda: panel._desk.nearest() is not None)
+    studio.until(lambda: panel.desk.nearest() is not None)
     frames = [(studio.take(), 900)]
     for row, share in ((1, 0.95), (2, 0.9), (3, 0.95), (0, 0.5)):
         for _ in _dragging(studio, panel.weights.rows[row].slider, share):
@@ -265,7 +265,7 @@ def _mixing(studio: Studio) -> list[tuple[Image.Image, int]]:
     panel.sections[0].expand(animate=False)
     for _ in range(3):
         panel.random.random_button.click()
-        studio.until(lambda: not panel._desk.is_making)
+        studio.until(lambda: not panel.desk.is_making)
         frames += [(studio.take(), 800)]
     return frames
 

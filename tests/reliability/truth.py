@@ -117,7 +117,7 @@ def _tile_lies(viewer, focus):
 
 
 def _explain_lies(panel, focus):
-    page = panel.pages.currentIndex()
+    page = not panel.face_page.isHidden()
     if page != (focus.model is not None and focus.face is not None):
         yield f"explain: page {page} for {focus.model}, face {focus.face}"
     elif page:
@@ -135,11 +135,11 @@ def _explain_lies(panel, focus):
 
 
 def _mixer_lies(panel, focus):
-    desk = panel._desk
+    desk = panel.desk
     if desk.model is not focus.model:
         yield f"mixer: {desk.model}, not {focus.model}"
     elif desk.mix is not None:
-        mixed, mix = desk._layers._mixed, desk.mix
+        mixed, mix = desk._mixed, desk.mix
         if mixed is not None and mixed in desk.viewer.layers:
             wanted = to_pixels(mix.pixels, mix.model.provenance.dtype)
             yield from filter(None, [_unlike(mixed, mixed.data, wanted)])

@@ -1,63 +1,64 @@
-"""Panels that the screen has no height for share one place."""
+"""No panel makes the window larger than it is, in whatever order things are opened."""
 
 from __future__ import annotations
 
 import pytest
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QTabBar
 
-from napari_latent_faces.viewer.panels import panel as crowding
+from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.window import dock_of
-from tests.window.menus import PLUGIN, open_widget
+from tests.window.menus import open_widget
+from tests.window.test_panels import NAMES
 
-NAMES = ("Latent faces", "Mix faces", "Choose k", "New faces", "Mend faces")
+SMALL = 1024, 700
 
 
 @pytest.fixture
-def tall(viewer, monkeypatch):
-    """Return how to say how high the screen is."""
-
-    def say(height):
-        monkeypatch.setattr(crowding, "_too_high", lambda window: window.height() - height)
-
-    return say
-
-
-def dock_called(viewer, name):
-    return dock_of(viewer.window.dock_widgets[f"{name} ({PLUGIN})"])
-
-
-def test_they_become_tabs_and_the_window_stays_on_the_screen(viewer, tall, qtbot):
-    tall(800)
+def window(viewer, qtbot):
     window = viewer.window._qt_window
-    window.resize(1200, 780)
+    window.resize(*SMALL)
+    qtbot.waitUntil(lambda: (window.width(), window.height()) == SMALL)
+    return window
+
+
+def test_the_window_stays_as_it_is_and_panels_are_in_front(viewer, window, qtbot):
+    docks = []
     for name in NAMES:
-        open_widget(qtbot, viewer.window, name)
-        qtbot.waitUntil(lambda: window.height() <= 800)
-        dock = dock_called(viewer, name)
-        qtbot.waitUntil(lambda dock=dock: not dock.visibleRegion().isEmpty())  # in front
-    assert {dock_called(viewer, name) for name in NAMES[:-1]} == set(
-        window.tabifiedDockWidgets(dock_called(viewer, NAMES[-1]))
-    )
+        panel = open_widget(qtbot, viewer.window, name)
+        docks.append(dock_of(panel))
+        qtbot.waitUntil(lambda: not docks[-1].visibleRegion().isEmpty())
+        qtbot.waitUntil(lambda panel=panel: not panel._room.isActive())
+        assert (window.width(), window.height()) == SMALL
+    viewer.add_layer(Layer.create(*faces_layer(sample_faces(6, 3), "faces")))
+    fit = viewer.window.dock_widgets[f"{NAMES[0]} (Latent faces)"]
+    docks[0].raise_()
+    fit.parameters["n_components"].value = 6
+    fit.fit()
+    qtbot.waitUntil(lambda: not fit.is_working)
+    assert (window.width(), window.height()) == SMALL
+    assert set(window.tabifiedDockWidgets(docks[0])) == set(docks[1:])
+    for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+        for tab in range(bar.count()):  # whole titles, not "Ch..., Mi..."
+            assert bar.tabText(tab) in NAMES
+            least = bar.fontMetrics().horizontalAdvance(bar.tabText(tab))
+            assert bar.tabRect(tab).width() >= least
 
 
-def test_they_stand_below_one_another_where_there_is_room(viewer, tall, qtbot):
-    tall(100_000)
+def test_panels_stand_below_one_another_where_there_is_room(viewer, qtbot):
     window = viewer.window._qt_window
-    for name in NAMES[:2]:
-        open_widget(qtbot, viewer.window, name)
-    one, other = (dock_called(viewer, name) for name in NAMES[:2])
-    qtbot.waitUntil(lambda: not other.findChild(crowding._Room)._sharing.isActive())
+    one, other = (
+        dock_of(open_widget(qtbot, viewer.window, name)) for name in ("New faces", "Mend faces")
+    )
+    qtbot.waitUntil(lambda: not other.widget()._room.isActive())
     assert window.tabifiedDockWidgets(one) == []
     assert one.geometry().bottom() < other.geometry().top()
-
-
-def test_a_floating_panel_stays_where_it_is(viewer, tall, qtbot):
-    tall(800)
-    open_widget(qtbot, viewer.window, NAMES[0])
-    floating = dock_called(viewer, NAMES[0])
-    floating.setFloating(True)
-    for name in NAMES[1:3]:
-        open_widget(qtbot, viewer.window, name)
-    window, last = viewer.window._qt_window, dock_called(viewer, NAMES[2])
+    other.setFloating(True)
+    third, last = (
+        dock_of(open_widget(qtbot, viewer.window, name)) for name in ("Mix faces", "Choose k")
+    )
     qtbot.waitUntil(lambda: bool(window.tabifiedDockWidgets(last)))
-    assert window.tabifiedDockWidgets(last) == [dock_called(viewer, NAMES[1])]
-    assert floating.isFloating()
+    assert set(window.tabifiedDockWidgets(last)) == {one, third}
+    assert other.isFloating()  # it stays where it is

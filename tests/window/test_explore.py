@@ -37,7 +37,7 @@ def panel(viewer, faces, model, qtbot):
     layer = viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
     ResultLayers(viewer, layer, ShowOptions()).show_model(model)
     panel = open_widget(qtbot, viewer.window, NAME)
-    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1)
+    qtbot.waitUntil(lambda: not panel.face_page.isHidden())
     return panel
 
 

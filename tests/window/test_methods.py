@@ -80,7 +80,7 @@ def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):
     assert f"read_faces({str(data / 'orl')!r})" in QApplication.clipboard().text()
 
     compare = open_widget(qtbot, viewer.window, "Compare models")
-    assert "at equal k: the right one is" in compare.note.text()
+    assert "at equal k: the right one is" in compare.status.value
     assert compare.table.model().rowCount() == 20
     index = compare.table.model().index(2, 0)
     place = compare.table.visualRect(index).center()

@@ -67,7 +67,7 @@ def test_faces_are_generated_saved_as_pictures_and_as_recipes(
 
     mixer.random.count.setValue(4)
     mixer.random.generate_button.click()
-    qtbot.waitUntil(lambda: not mixer._desk.is_making)
+    qtbot.waitUntil(lambda: not mixer.desk.is_making)
     qtbot.mouseClick(mixer.keep_button, Qt.MouseButton.LeftButton)
     assert viewer.layers["generated faces [drawn]"].ndim == 2  # all at once
     qtbot.mouseClick(mixer.on_slider, Qt.MouseButton.LeftButton)
@@ -92,7 +92,7 @@ def test_faces_are_generated_saved_as_pictures_and_as_recipes(
 def test_closing_the_viewer_in_the_middle_of_making_faces(mixer, viewer):
     mixer.random.count.setValue(5000)
     mixer.random.generate_button.click()
-    assert mixer._desk.is_making
+    assert mixer.desk.is_making
     viewer.close()
 
 
@@ -104,8 +104,8 @@ def test_a_random_face_of_real_ones_is_a_face_but_none_of_them(viewer, data, qtb
     ResultLayers(viewer, faces, ShowOptions()).show_model(model)
     mixer = open_widget(qtbot, viewer.window, "Mix faces")
     mixer.random.random_button.click()
-    qtbot.waitUntil(lambda: not mixer._desk.is_making)
-    qtbot.waitUntil(lambda: mixer._desk.nearest() is not None)
-    found = mixer._desk.nearest()
+    qtbot.waitUntil(lambda: not mixer.desk.is_making)
+    qtbot.waitUntil(lambda: mixer.desk.nearest() is not None)
+    found = mixer.desk.nearest()
     assert found.usual / 4 < found.distance < 4 * found.usual
     qtbot.waitUntil(lambda: model.provenance.names[found.face] in mixer.nearest.text.text())

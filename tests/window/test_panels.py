@@ -71,7 +71,7 @@ def open_narrow(viewer, qtbot):
         panel = getattr(panel, "native", panel)
         window, dock = viewer.window._qt_window, dock_of(panel)
         if name == "What builds this face?":
-            qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1, timeout=20_000)
+            qtbot.waitUntil(lambda: not panel.face_page.isHidden(), timeout=20_000)
         window.resizeDocks([dock], [1], Qt.Orientation.Horizontal)
         qtbot.waitUntil(lambda: dock.width() <= 345, timeout=10_000)
         QApplication.processEvents()
@@ -140,7 +140,7 @@ def test_the_title_of_a_panel_that_a_script_opens_is_not_cut_off(viewer, qtbot):
     dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, longest)
     qtbot.waitUntil(panel.isVisible)
     viewer.window._qt_window.resizeDocks([dock], [1], Qt.Orientation.Horizontal)
-    qtbot.waitUntil(lambda: dock.width() == panel.minimumWidth())
+    qtbot.waitUntil(lambda: dock.width() == panel.minimumSizeHint().width())
     check_title(panel)
 
 
@@ -188,7 +188,7 @@ def check_tab_order(panel, qtbot):
     assert set(order) == set(inputs)
     for one, other in pairwise(place_of(each, panel) for each in order):
         is_in_same_row = abs(other.y() - one.y()) <= 8
-        assert other.x() > one.x() if is_in_same_row else other.y() > one.y()
+        assert other.x() > one.x() if is_in_same_row else other.y() > one.y(), (one, other)
 
 
 def first_of(inputs, panel):

@@ -54,10 +54,10 @@ def click(widget, qtbot, row, column):
 
 
 def test_without_two_models_it_says_what_to_do(widget, viewer, model):
-    assert "Fit them with two methods" in widget.note.text()
+    assert "Fit them with two methods" in widget.status.value
     add(viewer, model, "one")
     assert widget.left.count() == 1
-    assert "Fit them with two methods" in widget.note.text()
+    assert "Fit them with two methods" in widget.status.value
     assert not widget.table.isVisible()
 
 
@@ -75,8 +75,8 @@ def test_pairs_are_in_rows_the_most_similar_first(widget, viewer, model, pca):
     ]
     alone = ["\N{EM DASH}", str(matching.unmatched[1][0]), "\N{EM DASH}"]
     assert cells(widget) == [*wanted, alone]
-    assert "not at equal k" in widget.note.text()
-    assert f"{model.error:.4f}" in widget.note.text()
+    assert "not at equal k" in widget.status.value
+    assert f"{model.error:.4f}" in widget.status.value
 
 
 def test_a_new_fit_of_other_faces_than_the_selected_is_offered(
@@ -141,7 +141,7 @@ def test_a_component_chosen_elsewhere_is_shown(widget, viewer, model, pca):
 def test_models_of_other_faces_are_told(widget, viewer, stack, model):
     add(viewer, model, "one")
     add(viewer, fit(stack.images[:, :9], n_components=2, max_iter=3, tol=0), "other")
-    assert "different faces" in widget.note.text()
+    assert "different faces" in widget.status.value
     assert not widget.table.isVisible()
 
 
@@ -152,7 +152,7 @@ def test_it_follows_the_layers(widget, viewer, stack, model, pca):
     for layer in layers:  # as a second fit does
         layer.metadata = {**layer.metadata, MODEL_KEY: better}
     session_of(viewer).focus.refresh()
-    assert "at equal k" in widget.note.text()
+    assert "at equal k" in widget.status.value
     for layer in layers:
         viewer.layers.remove(layer)
     assert not widget.table.isVisible()
@@ -186,7 +186,7 @@ def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot
     monkeypatch.setattr(compare, "_AT_ONCE", 0)
     add(viewer, model, "one")
     add(viewer, pca, "other")
-    assert widget.note.text() == "Comparing ..."
+    assert widget.status.value == "Comparing ..."
     assert not widget.table.isVisible()
     widget.left.setCurrentIndex(1)  # the first answer is not waited for
     widget.right.setCurrentIndex(0)
@@ -194,7 +194,7 @@ def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert widget.pairs.models == (pca, model)
     assert len(cells(widget)) == 4
-    assert not widget.progress.isVisible()
+    assert not widget.progress.visible
     widget.cancel()  # there is nothing to cancel any more
     assert widget.table.isVisible()
 
@@ -208,13 +208,13 @@ def slow(widget, viewer, model, pca, qtbot, monkeypatch):
         patch.setattr(compare, "iter_compare", held)
         add(viewer, model, "one")
         add(viewer, pca, "other")
-        qtbot.waitUntil(lambda: widget.progress.value() == 5)
+        qtbot.waitUntil(lambda: widget.progress.value == 5)
     yield held.go_on, held.closed
     held.go_on.set()
 
 
 CANCEL = {
-    "button": lambda widget: widget.cancel_button.click(),
+    "button": lambda widget: widget.cancel_button.native.click(),
     "key": lambda widget: widget.findChild(QShortcut).activated.emit(),
     "dock closed": lambda widget: widget.setParent(None),
 }
@@ -223,17 +223,17 @@ CANCEL = {
 @pytest.mark.parametrize("how", CANCEL)
 def test_progress_is_seen_and_cancel_ends_the_work(how, widget, slow, qtbot):
     go_on, closed = slow
-    assert widget.progress.maximum() == 10
-    assert widget.progress.isVisible()
-    assert widget.cancel_button.isVisible()
+    assert widget.progress.max == 10
+    assert widget.progress.visible
+    assert widget.cancel_button.visible
     if how == "dock closed":
         holder = QWidget()
         qtbot.addWidget(holder)
         widget.setParent(holder)
     CANCEL[how](widget)
-    assert widget.note.text().startswith("Cancelled.")
-    assert not widget.progress.isVisible()
-    assert not widget.cancel_button.isVisible()
+    assert widget.status.value.startswith("Cancelled.")
+    assert not widget.progress.visible
+    assert not widget.cancel_button.visible
     go_on.set()
     qtbot.waitUntil(closed.is_set)
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
@@ -253,7 +253,7 @@ def test_another_choice_drops_the_comparison_that_runs(widget, slow):
     widget.left.setCurrentIndex(1)
     widget.right.setCurrentIndex(0)
     assert widget.table.isVisible()
-    assert not widget.progress.isVisible()
+    assert not widget.progress.visible
 
 
 def test_what_cannot_be_compared_in_a_thread_is_told(
@@ -264,5 +264,5 @@ def test_what_cannot_be_compared_in_a_thread_is_told(
     monkeypatch.setattr(compare, "_AT_ONCE", 0)
     add(viewer, model, "one")
     add(viewer, fit(stack.images[:, :9], n_components=2, max_iter=3, tol=0), "other")
-    qtbot.waitUntil(lambda: "different faces" in widget.note.text())
+    qtbot.waitUntil(lambda: "different faces" in widget.status.value)
     assert "different faces" in told[0]

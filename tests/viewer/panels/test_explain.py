@@ -46,7 +46,7 @@ def show(viewer, stack, model, name="orl"):
 
 
 def wait_until_ready(panel, qtbot):
-    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1)
+    qtbot.waitUntil(lambda: not panel.face_page.isHidden())
 
 
 def go_to(viewer, face):
@@ -64,10 +64,10 @@ def keys(strip):
 
 
 def test_without_a_model_it_says_what_to_do(panel, viewer, stack):
-    assert panel.pages.currentIndex() == 0
-    assert panel.message.text().startswith("Fit a model first")
+    assert panel.face_page.isHidden()
+    assert panel.status.value.startswith("Fit a model first")
     viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    assert panel.message.text().startswith("Fit a model first")
+    assert panel.status.value.startswith("Fit a model first")
 
 
 def test_it_names_the_face_and_its_own_error(ready, viewer, stack, model):
@@ -250,22 +250,22 @@ def test_a_model_without_its_faces_shows_reconstructions(viewer, panel, model, q
 def test_it_follows_the_next_model_and_the_loss_of_it(ready, viewer, stack, qtbot):
     other = fit(stack, n_components=5, max_iter=5, tol=0)
     ResultLayers(viewer, viewer.layers["orl"], ShowOptions()).show_model(other)
-    assert ready.pages.currentIndex() == 0
+    assert ready.face_page.isHidden()
     wait_until_ready(ready, qtbot)
     assert set(keys(ready.parts)) <= set(range(5))
     viewer.layers.clear()
     QApplication.processEvents()
-    assert ready.message.text().startswith("Fit a model first")
+    assert ready.status.value.startswith("Fit a model first")
 
 
 def test_a_slider_without_faces_is_told(ready, viewer, stack):
     viewer.add_image(np.zeros((60, 4, 4)), name="longer")
     viewer.dims.set_point(0, 45)
     QApplication.processEvents()
-    assert "None of the model's faces" in ready.message.text()
+    assert "None of the model's faces" in ready.status.value
     viewer.dims.set_point(0, 4)
     QApplication.processEvents()
-    assert ready.pages.currentIndex() == 1
+    assert not ready.face_page.isHidden()
 
 
 def test_the_switch_sets_how_the_gallery_follows(ready, viewer, qtbot):

@@ -37,17 +37,17 @@ def widget(viewer, model, qtbot):
 
 
 def wait(widget, qtbot):
-    qtbot.waitUntil(lambda: not widget._desk.is_making)
+    qtbot.waitUntil(lambda: not widget.desk.is_making)
 
 
 def weights(widget):
-    return widget._desk.mix.weights
+    return widget.desk.mix.weights
 
 
 def test_without_a_model_it_says_where_to_get_one(viewer, qtbot):
     widget = MixerWidget(viewer)
     qtbot.addWidget(widget)
-    assert "Fit one" in widget.status.text()
+    assert "No model yet" in widget.status.value
     assert not widget.keep_button.isEnabled()
     assert not widget.random.generate_button.isEnabled()
     assert not widget.weights.components
@@ -63,7 +63,7 @@ def test_a_new_fit_brings_its_sliders(viewer, qtbot, stack, model):
         widget.which.setCurrentIndex(2)
         assert widget.weights.components == list(range(k))
     assert widget.keep_button.isEnabled()
-    assert not widget.status.text()
+    assert not widget.status.value
 
 
 def test_what_matters_is_listed_first_and_a_filter_lists_others(widget, model):
@@ -187,18 +187,18 @@ def test_faces_are_generated_with_progress_and_can_be_cancelled(widget, viewer, 
     widget.sections[0].expand(animate=False)
     widget.random.count.setValue(7)
     widget.random.generate_button.click()
-    assert widget.progress.isVisible()
+    assert widget.progress.visible
     assert not widget.random.generate_button.isEnabled()
     wait(widget, qtbot)
     [layer] = [each for each in viewer.layers if each.metadata.get(ROLE_KEY) == "generated"]
     assert len(layer.metadata[RECIPES_KEY]) == 7
-    assert widget.status.text() == "Added 7 random faces: generated 0 to 6."
-    assert not widget.progress.isVisible()
+    assert widget.status.value == "Added 7 random faces: generated 0 to 6."
+    assert not widget.progress.visible
     widget.random.count.setValue(10_000)
     widget.random.generate_button.click()
-    widget.cancel_button.click()
+    widget.cancel_button.native.click()
     assert len(layer.metadata[RECIPES_KEY]) == 7
-    assert "Cancelled" in widget.status.text()
+    assert "Cancelled" in widget.status.value
     assert widget.random.generate_button.isEnabled()
 
 
@@ -212,7 +212,7 @@ def test_a_morph_becomes_a_sheet_or_a_stack(widget, viewer, qtbot):
     wait(widget, qtbot)
     [layer] = [each for each in viewer.layers if each.metadata.get(ROLE_KEY) == "morph"]
     assert layer.ndim == 2
-    assert widget.status.text() == "Added the morph from s2/1.png to s6/1.png."
+    assert widget.status.value == "Added the morph from s2/1.png to s6/1.png."
     widget.on_slider.setChecked(True)
     [layer] = [each for each in viewer.layers if each.metadata.get(ROLE_KEY) == "morph"]
     assert len(layer.data) == 5
@@ -220,18 +220,18 @@ def test_a_morph_becomes_a_sheet_or_a_stack(widget, viewer, qtbot):
 
 def test_recipes_are_saved(widget, tmp_path, monkeypatch):
     widget.save_button.click()
-    assert "press Keep" in widget.status.text()
+    assert "press Keep" in widget.status.value
     widget.keep_button.click()
     asked = str(tmp_path / "mine")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (asked, ""))
     widget.save_button.click()
     assert (tmp_path / "mine.csv").is_file()
-    assert widget.status.text() == "Saved 1 recipe."
+    assert widget.status.value == "Saved 1 recipe."
 
 
 def test_recipes_that_cannot_be_saved_are_told(widget, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr("napari_latent_faces.viewer.panels.mixer.show_error", told.append)
+    monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
     monkeypatch.setattr(
         QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "no" / "r.csv"), "")
     )
@@ -254,7 +254,7 @@ def test_many_components_open_with_few_rows(viewer, qtbot):
 def test_a_closed_widget_follows_no_more(viewer, model, qtbot, qapp):
     show_model(viewer, model)
     widget = MixerWidget(viewer)
-    desk = widget._desk
+    desk = widget.desk
     widget.deleteLater()
     qtbot.waitUntil(lambda: desk.mix is None)
     session_of(viewer).focus.select_component(1)

@@ -11,14 +11,9 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QFormLayout,
-    QHBoxLayout,
     QHeaderView,
-    QLabel,
-    QProgressBar,
-    QPushButton,
     QSizePolicy,
     QTableView,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -26,12 +21,10 @@ from napari_latent_faces.comparing import compare_models, iter_compare
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.panels.form import allow_long_names
-from napari_latent_faces.viewer.panels.panel import RemovalWatch, on_key, settle, show_progress
+from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import component_pixmap, to_fit, to_icon
-from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
-    import napari
     from qtpy.QtCore import QAbstractItemModel
     from qtpy.QtGui import QIcon
 
@@ -162,7 +155,7 @@ _NO_MODELS = (
 )
 
 
-class CompareWidget(QWidget):
+class CompareWidget(Panel):
     """Shows the components of two models in pairs, the most similar first.
 
     Parameters
@@ -171,22 +164,15 @@ class CompareWidget(QWidget):
         The viewer whose models are offered.
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
-        self._focus = session_of(napari_viewer).focus
-        self._models: list[LatentFaces] = []
-        self._job: Job | None = None
-        self._lay_out()
-        self._focus.models_changed.connect(self.refresh)
-        self._focus.component_changed.connect(self._show_component)
-        self._watch = RemovalWatch(self, self.cancel)
-        self.destroyed.connect(self._abandon)
-        self.refresh()
+    page = "compare-models"
+    cancel_tip = "End the comparison (Esc)."
 
     def _lay_out(self) -> None:
+        self._models: list[LatentFaces] = []
         self.left, self.right = QComboBox(), QComboBox()
-        form = QFormLayout()
+        fields = QWidget()
+        form = QFormLayout(fields)
+        form.setContentsMargins(0, 0, 0, 0)
         for label, box in (("Left", self.left), ("Right", self.right)):
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             allow_long_names(box)
@@ -194,39 +180,23 @@ class CompareWidget(QWidget):
             box.currentIndexChanged.connect(self._compare)
             box.activated.connect(self._compare_again)
             form.addRow(label, box)
-        self.note = QLabel()
-        self.note.setWordWrap(True)
-        self.note.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.pairs: PairsTable | None = None
         self._sorted = QSortFilterProxyModel(self)
         self._sorted.setSortRole(SORT_ROLE)
         self.table = make_pairs_view(self._sorted)
         self.table.clicked.connect(self._on_click)
-        layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addLayout(self._make_progress())
-        layout.addWidget(self.note)
-        layout.addWidget(self.table, 1)
-        layout.addStretch(0)  # below the words, while there is no table
-        settle(self)
-        on_key(self, "Esc", self.cancel)
-
-    def _make_progress(self) -> QHBoxLayout:
-        self.progress = QProgressBar()
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("End the comparison (Esc).")
-        self.cancel_button.clicked.connect(self.cancel)
-        row = QHBoxLayout()
-        for each in (self.progress, self.cancel_button):
-            row.addWidget(each)
-            each.hide()
-        return row
+        self.add(fields)
+        self.add_controls()
+        self.add(self.table, 1)
+        self.listen(self.focus.models_changed, self.refresh)
+        self.listen(self.focus.component_changed, self._show_component)
+        self.refresh()
 
     # -- models ------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Offer the models that the viewer shows; what is chosen stays if it can."""
-        found = self._focus.models
+        found = self.focus.models
         left, right = self.chosen()
         self._models = found
         first = self._place(left, default=0)
@@ -269,36 +239,31 @@ class CompareWidget(QWidget):
             self._show_failure(str(error))
 
     def _start(self, left: LatentFaces, right: LatentFaces) -> None:
-        job = self._job = Job(iter_compare, left, right)
-        job.stepped.connect(lambda step: show_progress(self.progress, *step))
+        job = Job(iter_compare, left, right)
         job.returned.connect(self._show_comparison)
         job.failed.connect(self._show_failure)
-        self.progress.setMaximum(0)  # busy, until the first step
-        self.progress.show()
-        self.cancel_button.show()
-        self._show(None, "Comparing ...")
-        job.start()
+        self._show(None, "")
+        self.run(job, "Comparing ...")
+
+    def _show_step(self, step: Any) -> None:
+        self.show_progress(*step)
 
     def _compare_again(self) -> None:
         """Compare models that are chosen anew, after their comparison was cancelled."""
-        if self._job is None and self.pairs is None:
+        if not self.is_working and self.pairs is None:
             self._compare()
 
     def cancel(self) -> None:
         """End a comparison that takes its time."""
-        if self._job is not None:
+        if self.is_working:
             self._drop_job()
             self._show(None, "Cancelled. Choose a model to compare again.")
 
     def _drop_job(self) -> None:
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-            self.progress.hide()
-            self.cancel_button.hide()
+        self._abandon()
+        self._sync()
 
     def _show_comparison(self, comparison: Comparison) -> None:
-        self._drop_job()
         left, right = self.chosen()
         assert left is not None
         assert right is not None
@@ -306,11 +271,10 @@ class CompareWidget(QWidget):
         self._show(pairs, comparison.summary())
 
     def _show_failure(self, why: str) -> None:
-        self._drop_job()
         self._show(None, why)
 
     def _show(self, pairs: PairsTable | None, text: str) -> None:
-        self.note.setText(text)
+        self.status.value = text
         self.table.setVisible(pairs is not None)
         self.pairs = pairs
         self._sorted.setSourceModel(pairs)
@@ -329,18 +293,18 @@ class CompareWidget(QWidget):
         layers = [each for each in self.viewer.layers if each.metadata.get(MODEL_KEY) is model]
         if component is None or not layers:
             return
-        if self._focus.model is not model:
+        if self.focus.model is not model:
             self.viewer.layers.selection.active = layers[-1]
-        if self._focus.model is model:
-            self._focus.select_component(int(component))
+        if self.focus.model is model:
+            self.focus.select_component(int(component))
 
     def _show_component(self) -> None:
         """Select the row of the component that the panels are about."""
         if self.pairs is None:
             return
-        component = self._focus.component
+        component = self.focus.component
         for side in (LEFT, RIGHT):
-            if self.pairs.models[side] is not self._focus.model or component is None:
+            if self.pairs.models[side] is not self.focus.model or component is None:
                 continue
             numbers = [row[side] for row in self.pairs.rows]
             index = self.pairs.index(numbers.index(component), side)
@@ -349,13 +313,6 @@ class CompareWidget(QWidget):
             self.table.scrollTo(shown)
             return
         self.table.clearSelection()
-
-    def _abandon(self) -> None:
-        """Stop listening for a widget that is gone."""
-        if self._job is not None:
-            self._job.abandon()
-        self._focus.models_changed.disconnect(self.refresh)
-        self._focus.component_changed.disconnect(self._show_component)
 
 
 def _takes_time(a: LatentFaces, b: LatentFaces) -> bool:

@@ -6,31 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import (
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QScrollArea,
-    QSizePolicy,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up, shrunk
 from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
 from napari_latent_faces.viewer.layers import layer_pixels
 from napari_latent_faces.viewer.menus import use_in_mix
-from napari_latent_faces.viewer.panels.panel import Wires, settle
+from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import PictureStrip, Portrait, StripItem
-from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    import napari
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
@@ -192,7 +181,6 @@ _NO_FACE = (
     "None of the model's faces is under the slider: move it to one. If there is no slider, "
     "show the faces or their reconstruction again."
 )
-_LOWEST = 240  # pixels: a face, and the parts it is made of, are seen
 _PREPARING = "Looking at the model ..."
 _NO_COMPONENT = "Click a part, or a tile of the gallery, to see which faces use it most."
 _COUNTED = (
@@ -212,7 +200,7 @@ _MEASURED = (
 _MODES = {"off": "off", "brightness": "by brightness", "border": "by a border"}
 
 
-class ExplainWidget(QWidget):
+class ExplainWidget(Panel):
     """Shows what builds the face under the slider, who else uses it, and who is like it.
 
     Parameters
@@ -221,11 +209,10 @@ class ExplainWidget(QWidget):
         The viewer whose slider it follows.
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        self._focus = session_of(napari_viewer).focus
-        self._galleries = session_of(napari_viewer).galleries
+    page = "what-builds-this-face"
+
+    def _lay_out(self) -> None:
+        self._galleries = self.session.galleries
         self._known: Explained | None = None
         self._faces: FacePictures | None = None
         self._preparing: QuietJob | None = None
@@ -236,16 +223,14 @@ class ExplainWidget(QWidget):
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.update_face)
         self._make_views()
-        self._lay_out()
-        self._connect(napari_viewer.layers)
+        self._follow_viewer()
         self._galleries.mode = "brightness"
         self._show_mode(self._galleries.mode)
-        self._on_model(self._focus.model)
+        self._on_model(self.focus.model)
 
     # -- layout ----------------------------------------------------------------
 
     def _make_views(self) -> None:
-        self.message = QLabel(_NO_MODEL)
         self.portrait = Portrait()
         self.follow = QComboBox()
         self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
@@ -259,29 +244,10 @@ class ExplainWidget(QWidget):
         self.users = PictureStrip("faces that use the component most")
         self.parts_title = _title("", _COUNTED)
         self.users_title = _title(_NO_COMPONENT)
-
-    def _lay_out(self) -> None:
-        self.message.setWordWrap(True)
-        self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.message.setMargin(10)
-        self.pages = QStackedWidget()
-        expanding = QSizePolicy.Policy.Expanding
-        self.pages.setSizePolicy(expanding, expanding)  # else napari adds as much below it
-        self.pages.addWidget(self.message)
-        self.pages.addWidget(self._make_page())
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.pages, 1)  # all the height that the dock has
-        settle(self, lowest=_LOWEST)
-
-    def _make_page(self) -> QWidget:
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Gallery follows"))
-        row.addWidget(self.follow, 1)
-        page = QWidget()
-        column = QVBoxLayout(page)
+        self.face_page = QWidget()
+        column = QVBoxLayout(self.face_page)
+        column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.portrait)
-        column.addLayout(row)
         for title, strip in (
             (self.parts_title, self.parts),
             (_title("Their sum, step by step", _SUMMED), self.sums),
@@ -290,27 +256,19 @@ class ExplainWidget(QWidget):
         ):
             column.addWidget(title)
             column.addWidget(strip)
-        column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(page)
-        return area
+        self.add_controls(QLabel("Gallery follows"), self.follow)
+        self.add(self.face_page)
 
     # -- wiring ----------------------------------------------------------------
 
-    def _connect(self, layers: Any) -> None:
-        focus, galleries, wires = self._focus, self._galleries, Wires(self)
-        wires.at_end(lambda: setattr(galleries, "mode", "off"))  # its switch is gone
-        wires.at_end(self._drop_model)
-        wires.add(focus.model_changed, self._on_model)
-        wires.add(focus.face_changed, self._update_soon)
-        wires.add(focus.component_changed, self._on_component)
-        wires.add(galleries.mode_changed, self._show_mode)
-        wires.add(layers.events.inserted, self._update_soon)
-        wires.add(layers.events.removed, self._update_soon)
-        wires.add(layers.events, self._on_layers)  # those of each layer, too
+    def _follow_viewer(self) -> None:
+        focus, galleries = self.focus, self._galleries
+        self.at_end(lambda: setattr(galleries, "mode", "off"))  # its switch is gone
+        self.at_end(self._drop_model)
+        self.listen(focus.model_changed, self._on_model)
+        self.listen(focus.face_changed, self._update_soon)
+        self.listen(focus.component_changed, self._on_component)
+        self.listen(galleries.mode_changed, self._show_mode)
         self.follow.activated.connect(self._on_mode_chosen)
         for strip in (self.parts, self.sums):
             strip.picked.connect(self._pick_component)
@@ -323,16 +281,16 @@ class ExplainWidget(QWidget):
         other.valueChanged.connect(one.setValue)
 
     def _pick_component(self, key: int) -> None:
-        self._focus.select_component(None if key == MEAN else key)
+        self.focus.select_component(None if key == MEAN else key)
 
     def _offer_component(self, key: int, more: dict[str, Callable[[], object]]) -> None:
-        if key != MEAN and can_open_docks(self._viewer):
-            more["Use in Mix"] = lambda: use_in_mix(self._viewer, component=key)
+        if key != MEAN and can_open_docks(self.viewer):
+            more["Use in Mix"] = lambda: use_in_mix(self.viewer, component=key)
 
     def _offer_face(self, key: int, more: dict[str, Callable[[], object]]) -> None:
-        more["Go to this face"] = lambda: self._focus.go_to_face(key)
-        if can_open_docks(self._viewer):
-            more["Use in Mix"] = lambda: use_in_mix(self._viewer, face=key)
+        more["Go to this face"] = lambda: self.focus.go_to_face(key)
+        if can_open_docks(self.viewer):
+            more["Use in Mix"] = lambda: use_in_mix(self.viewer, face=key)
 
     def _on_mode_chosen(self, row: int) -> None:
         self._galleries.mode = self.follow.itemData(row)
@@ -345,7 +303,8 @@ class ExplainWidget(QWidget):
             self._soon.start()
 
     def _on_layers(self, event: Any) -> None:
-        if event.type == "contrast_limits":
+        super()._on_layers(event)
+        if event.type in {"inserted", "removed", "contrast_limits"}:
             self._update_soon()
 
     # -- the model -------------------------------------------------------------
@@ -372,20 +331,22 @@ class ExplainWidget(QWidget):
         self._known = self._faces = self._preparing = self._users_of = None
 
     def _tell(self, words: str) -> None:
-        self.message.setText(words)
-        self.pages.setCurrentIndex(0)
+        """Say why no face is shown, or show one if there is nothing to say."""
+        self.status.value = words
+        self.status.visible = bool(words)
+        self.face_page.setVisible(not words)
 
     # -- the face --------------------------------------------------------------
 
     def update_face(self) -> None:
         """Show the face that is under the slider now."""
-        known, face = self._known, self._focus.face
+        known, face = self._known, self.focus.face
         if known is None:
             return
         if face is None:
             self._tell(_NO_FACE)
             return
-        self.pages.setCurrentIndex(1)
+        self._tell("")
         faces, limits = self._look_for_faces(known), self._limits(known)
         found, distances = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
         near = found.tolist(), distances.tolist()
@@ -420,17 +381,17 @@ class ExplainWidget(QWidget):
     # -- the component ---------------------------------------------------------
 
     def _on_component(self) -> None:
-        if self._known is not None and self._focus.face is not None:
+        if self._known is not None and self.focus.face is not None:
             self.update_face()
 
     def _mark(self) -> None:
-        self.parts.mark(self._focus.component)
-        self.sums.mark(self._focus.component)
-        self.users.mark(self._focus.face)
+        self.parts.mark(self.focus.component)
+        self.sums.mark(self.focus.component)
+        self.users.mark(self.focus.face)
 
     def _find_users(self) -> None:
         """Find who uses the chosen component most; the face makes no difference."""
-        known, component = self._known, self._focus.component
+        known, component = self._known, self.focus.component
         self.users.setVisible(component is not None)
         if known is None or component is None:
             self.users_title.setText(_NO_COMPONENT)
@@ -446,7 +407,7 @@ class ExplainWidget(QWidget):
 
     def _look_for_faces(self, known: Explained) -> FacePictures:
         """Return the pictures of the faces, new ones if they are in another layer now."""
-        layer = self._focus.faces
+        layer = self.focus.faces
         images = None if layer is None else layer_pixels(layer)
         if self._faces is None or self._faces.images is not images:
             if self._faces is not None:
@@ -463,7 +424,7 @@ class ExplainWidget(QWidget):
         if small is not None:
             self.nearest.put_pixels(face, small)
             self.users.put_pixels(face, small)
-        if face == self._focus.face:
+        if face == self.focus.face:
             self._show_portrait(self._known, self._faces, face)
 
     def _on_unreadable(self, why: str) -> None:
@@ -471,7 +432,7 @@ class ExplainWidget(QWidget):
 
     def _limits(self, known: Explained) -> tuple[float, float]:
         """Return what is black and white in the faces."""
-        layer = self._focus.faces
+        layer = self.focus.faces
         low, high = (0.0, known.model.scale) if layer is None else layer.contrast_limits
         return float(low), float(high)
 

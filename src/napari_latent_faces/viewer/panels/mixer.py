@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
@@ -19,24 +18,20 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QProgressBar,
     QPushButton,
-    QSlider,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
 from napari_latent_faces.mixing.mix import listed, weight_ranges, weight_units
-from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.mixing import MixingDesk
-from napari_latent_faces.viewer.panels.panel import fill_section, on_key, settle, show_progress
+from napari_latent_faces.viewer.panels.form import in_a_row
+from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, fill_section, on_key
 from napari_latent_faces.viewer.panels.pictures import to_fit, to_pixmap
-from napari_latent_faces.viewer.panels.weights import WeightList
+from napari_latent_faces.viewer.panels.weights import JumpSlider, WeightList
 
 if TYPE_CHECKING:
-    import napari
     from numpy.typing import NDArray
     from qtpy.QtGui import QShowEvent
 
@@ -60,15 +55,6 @@ def button(text: str, tip: str, pressed: Any) -> QPushButton:
     made.setToolTip(tip)
     made.clicked.connect(pressed)
     return made
-
-
-def _row(*widgets: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for each in widgets:
-        layout.addWidget(each)
-    return row
 
 
 class NearestPart(QWidget):
@@ -173,8 +159,8 @@ class RandomPart(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Stay close to", self.near)
         form.addRow("How close", self.strength)
-        form.addRow("Seed", _row(self.seed, self.random_button))
-        form.addRow("Faces", _row(self.count, self.generate_button))
+        form.addRow("Seed", in_a_row(self.seed, self.random_button))
+        form.addRow("Faces", in_a_row(self.count, self.generate_button))
 
     @property
     def choice(self) -> tuple[int, str, float]:
@@ -203,7 +189,7 @@ class MorphPart(QWidget):
         self._current: int | None = None
         self.faces = QSpinBox(), QSpinBox()
         self.labels = QLabel(), QLabel()
-        self.way = QSlider(Qt.Orientation.Horizontal)
+        self.way = JumpSlider(Qt.Orientation.Horizontal)
         self.way.setRange(0, _WAY)
         self.way.setToolTip("How far the mix is from the first face to the second.")
         self.frames = QSpinBox()
@@ -231,10 +217,10 @@ class MorphPart(QWidget):
                 "The face under the slider.",
                 lambda _checked, box=box: self._set_current(box),
             )
-            form.addRow(title, _row(box, here))
+            form.addRow(title, in_a_row(box, here))
             form.addRow("", label)
         form.addRow("Mix", self.way)
-        form.addRow("Frames", _row(self.frames, self.stack_button))
+        form.addRow("Frames", in_a_row(self.frames, self.stack_button))
 
     def set_faces(self, n: int, names: tuple[str, ...]) -> None:
         """Take the faces of another model."""
@@ -333,11 +319,10 @@ class StepsPart(QWidget):
 
 # -- The dock widget that mixes new faces from components ------------------------------
 
-_NO_MODEL = "No model yet. Fit one with Plugins > Latent faces, or open a model file (.npz)."
 _PAUSE = 60  # milliseconds without a change before the nearest face is looked for
 
 
-class MixerWidget(QWidget):
+class MixerWidget(Panel):
     """Sliders for the components of a model; the mixed face is a layer.
 
     Parameters
@@ -346,39 +331,36 @@ class MixerWidget(QWidget):
         The viewer whose model is mixed from.
     """
 
-    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._desk = MixingDesk(napari_viewer)
+    page = "mix-faces"
+    cancel_tip = "Make no more faces (Esc)."
+
+    def _lay_out(self) -> None:
+        self.desk = MixingDesk(self.viewer)
+        self.at_end(self.desk.close)
         self._nearest_face: int | None = None
         self._was_shown = False
-        self._make_start()
-        self._make_list()
-        self._make_parts()
-        self._make_end()
-        self._lay_out()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PAUSE)
         self._timer.timeout.connect(self._show_nearest)
-        self._connect()
-        self.destroyed.connect(self._desk.close)
+        self._make_list()
+        self._make_end()
+        self.steps = StepsPart(self.desk)
+        self.nearest, self.random, self.morph = NearestPart(), RandomPart(), MorphPart()
+        self.sections = [QCollapsible("Random faces"), QCollapsible("Morph")]
+        for section, part in zip(self.sections, (self.random, self.morph), strict=True):
+            fill_section(section, part)
+        self.add(self.steps)
+        self.add(in_a_row(self.which, self.listed, stretched=self.which))
+        only = QLabel("Only numbers")
+        only.setBuddy(self.numbers)
+        self.add(in_a_row(only, self.numbers))
+        self.add(self.weights, 1)
+        for each in (self.nearest, *self.sections):
+            self.add(each)
+        self.add_controls(self.keep_button, self.save_button, self.on_slider)
+        self._listen_to_all()
         self._take_mix()
-
-    @property
-    def desk(self) -> MixingDesk:
-        """What mixes the faces."""
-        return self._desk
-
-    # -- layout ----------------------------------------------------------------
-
-    def _make_start(self) -> None:
-        self.steps = StepsPart(self._desk)
-        for keys, do in (
-            (QKeySequence.StandardKey.Undo, self.steps.undo),
-            (QKeySequence.StandardKey.Redo, self.steps.redo),
-        ):
-            on_key(self, keys, do)
-        on_key(self, "Esc", self._desk.cancel)
 
     def _make_list(self) -> None:
         self.which = QComboBox()
@@ -399,20 +381,9 @@ class MixerWidget(QWidget):
         self.listed = QLabel()
         self.weights = WeightList()
 
-    def _make_parts(self) -> None:
-        self.nearest = NearestPart()
-        self.random = RandomPart()
-        self.morph = MorphPart()
-        self.sections = [QCollapsible("Random faces"), QCollapsible("Morph")]
-        for section, part in zip(self.sections, (self.random, self.morph), strict=True):
-            fill_section(section, part)
-        one, other = self.sections  # both at once are higher than small screens
-        one.toggled.connect(lambda is_open: other.collapse(animate=False) if is_open else None)
-        other.toggled.connect(lambda is_open: one.collapse(animate=False) if is_open else None)
-
     def _make_end(self) -> None:
         self.keep_button = button(
-            "Keep", "Add the mixed face to the layer of generated faces.", self._desk.keep
+            "Keep", "Add the mixed face to the layer of generated faces.", self.desk.keep
         )
         self.save_button = button(
             "Save recipes...",
@@ -426,47 +397,26 @@ class MixerWidget(QWidget):
             "once on a sheet."
         )
         self.on_slider.toggled.connect(self._show_as_stack)
-        self.cancel_button = button("Cancel", "Make no more faces (Esc).", self._desk.cancel)
-        self.progress = QProgressBar()
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.status.setTextFormat(Qt.TextFormat.PlainText)
-
-    def _lay_out(self) -> None:
-        column = QVBoxLayout(self)
-        column.addWidget(self.steps)
-        column.addLayout(_in_a_row(self.which, self.listed, stretched=self.which))
-        only = QLabel("Only numbers")
-        only.setBuddy(self.numbers)
-        column.addLayout(_in_a_row(only, self.numbers))
-        column.addWidget(self.weights, 1)
-        column.addWidget(self.nearest)
-        for section in self.sections:
-            column.addWidget(section)
-        column.addLayout(_in_a_row(self.keep_button, self.save_button, self.on_slider))
-        column.addLayout(_in_a_row(self.progress, self.cancel_button))
-        column.addWidget(self.status)
-        settle(self)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Bring all faces into view, once the panel has taken its part of the window."""
         super().showEvent(event)
         if not self._was_shown:
             self._was_shown = True
-            QTimer.singleShot(0, self._desk.bring_into_view)
+            QTimer.singleShot(0, self.desk.bring_into_view)
 
-    def _connect(self) -> None:
-        desk, focus = self._desk, self._desk.focus
+    def _listen_to_all(self) -> None:
+        desk = self.desk
         desk.mix_replaced.connect(self._take_mix)
         desk.mix_changed.connect(self._show_weights)
-        desk.made_progress.connect(self._show_progress)
+        desk.made_progress.connect(self.show_progress)
         desk.making_ended.connect(self._sync)
         desk.told.connect(self._tell)
         desk.component_changed.connect(self.weights.mark)
         desk.face_changed.connect(self.morph.set_current)
         desk.nearest_ready.connect(self._show_nearest)
         self.weights.moved.connect(self._set_weight)
-        self.weights.clicked.connect(focus.select_component)
+        self.weights.clicked.connect(self.focus.select_component)
         for part in (self.weights, self.morph):
             part.began.connect(self._begin)
             part.ended.connect(self._end)
@@ -477,23 +427,36 @@ class MixerWidget(QWidget):
         self.random.generate_wanted.connect(self._generate)
         self.morph.moved.connect(desk.show_morph)
         self.morph.stack_wanted.connect(self._add_morph)
+        standard = QKeySequence.StandardKey
+        on_key(self, standard.Undo, self.steps.undo)
+        on_key(self, standard.Redo, self.steps.redo)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether faces are being made in a thread."""
+        return self.desk.is_making
+
+    def cancel(self) -> None:
+        """Make no more faces."""
+        self.desk.cancel()
+
+    def _what_is_missing(self) -> str:
+        return NO_MODEL if self.desk.mix is None else ""
 
     # -- following -------------------------------------------------------------
 
     def _take_mix(self) -> None:
         """Show the sliders of another mix, or say that there is none."""
-        mix, focus = self._desk.mix, self._desk.focus
+        mix, focus = self.desk.mix, self.focus
         self.nearest.clear()
         self._nearest_face = None
         self.morph.set_current(focus.face)
         if mix is None:
             self.weights.set_model(np.empty((0, 1, 1)), np.empty((0, 2)))
-            self.status.setText(_NO_MODEL)
         else:
             model = mix.model
             self.weights.set_model(model.components, weight_ranges(model), weight_units(model))
             self.morph.set_faces(len(model.weights), model.provenance.names)
-            self.status.setText("")
             self._list()
             self.weights.mark(focus.component)
         self._show_weights()
@@ -501,7 +464,7 @@ class MixerWidget(QWidget):
 
     def _list(self) -> None:
         """List the components that are asked for."""
-        mix = self._desk.mix
+        mix = self.desk.mix
         if mix is None:
             return
         which = str(self.which.currentData())
@@ -510,93 +473,86 @@ class MixerWidget(QWidget):
         self.listed.setText(f"{len(found)} of {mix.model.n_components}")
 
     def _show_weights(self, _component: int | None = None) -> None:
-        if self._desk.mix is not None:
-            self.weights.set_weights(self._desk.mix.weights)
+        if self.desk.mix is not None:
+            self.weights.set_weights(self.desk.mix.weights)
             self._timer.start()
         self.steps.sync()
 
     def _show_nearest(self) -> None:
         """Say which real face is nearest to the mixed one."""
-        mix, found = self._desk.mix, self._desk.nearest()
+        mix, found = self.desk.mix, self.desk.nearest()
         if mix is None or found is None:
             return
         if found.face != self._nearest_face:
             self._nearest_face = found.face
-            self.nearest.show_face(*self._desk.face_picture(found.face))
+            self.nearest.show_face(*self.desk.face_picture(found.face))
         subjects = mix.model.provenance.subjects
         self.nearest.show_distance(
-            self._desk.face_name(found.face),
+            self.desk.face_name(found.face),
             subjects[found.face] if subjects else None,
             found.distance,
             found.usual,
         )
 
-    def _sync(self) -> None:
-        """Bring buttons in line with what can be done."""
-        has_model, is_making = self._desk.mix is not None, self._desk.is_making
-        for each in (self.keep_button, self.save_button):
+    def _sync(self, event: Any = None) -> None:
+        super()._sync(event)
+        has_model = self.desk.mix is not None
+        for each in (self.keep_button, self.save_button, *self.sections):
             each.setEnabled(has_model)
-        for section in self.sections:
-            section.setEnabled(has_model)
         for each in (
             self.random.random_button,
             self.random.generate_button,
             self.morph.stack_button,
         ):
-            each.setEnabled(has_model and not is_making)
-        self.progress.setVisible(is_making)
-        self.cancel_button.setVisible(is_making)
+            each.setEnabled(has_model and not self.is_working)
         self.nearest.setVisible(has_model)
         self.steps.sync()
 
     # -- what the user does ----------------------------------------------------
 
     def _set_weight(self, component: int, weight: float) -> None:
-        if self._desk.mix is not None:
-            self._desk.mix.set_weight(component, weight)
+        if self.desk.mix is not None:
+            self.desk.mix.set_weight(component, weight)
 
     def _begin(self) -> None:
-        if self._desk.mix is not None:
-            self._desk.mix.begin()
+        if self.desk.mix is not None:
+            self.desk.mix.begin()
 
     def _end(self) -> None:
-        if self._desk.mix is not None:
-            self._desk.mix.end()
+        if self.desk.mix is not None:
+            self.desk.mix.end()
         self.steps.sync()
 
     def _draw(self) -> None:
-        self._desk.random_face(*self.random.choice)
+        self.desk.random_face(*self.random.choice)
         self._begin_making()
 
     def _generate(self) -> None:
-        self._desk.generate(self.random.count.value(), *self.random.choice)
+        self.desk.generate(self.random.count.value(), *self.random.choice)
         self._begin_making()
 
     def _add_morph(self, a: int, b: int, frames: int) -> None:
-        self._desk.add_morph(a, b, frames)
+        self.desk.add_morph(a, b, frames)
         self._begin_making()
 
     def _begin_making(self) -> None:
-        self.progress.setRange(0, 0)  # busy, until the first faces are made
-        self.status.setText("")
+        self.show_progress(0, 1)
+        self._tell("")
         self._sync()
 
-    def _show_progress(self, done: int, total: int) -> None:
-        show_progress(self.progress, done, total)
-
     def _tell(self, text: str) -> None:
-        self.status.setText(text)
+        self.status.value = text
 
     def _go_to_nearest(self) -> None:
         if self._nearest_face is not None:
-            self._desk.focus.go_to_face(self._nearest_face)
+            self.focus.go_to_face(self._nearest_face)
 
     def _show_as_stack(self, as_stack: bool) -> None:
-        self._desk.as_stack = as_stack
+        self.desk.as_stack = as_stack
 
     def _save_recipes(self) -> None:
-        if not self._desk.recipes:
-            self.status.setText("There are no generated faces yet: press Keep or Generate.")
+        if not self.desk.recipes:
+            self._tell("There are no generated faces yet: press Keep or Generate.")
             return
         path, _ = QFileDialog.getSaveFileName(
             self, "Save recipes", "recipes.csv", "Tables (*.csv)"
@@ -604,15 +560,8 @@ class MixerWidget(QWidget):
         if not path:
             return
         try:
-            n = self._desk.save_recipes(path if path.endswith(".csv") else f"{path}.csv")
+            n = self.desk.save_recipes(path if path.endswith(".csv") else f"{path}.csv")
         except (OSError, ValueError) as error:
-            show_error(harmless_lines(f"The recipes were not saved: {error}"))
+            self.complain(f"The recipes were not saved: {error}")
         else:
-            self.status.setText(f"Saved {n} recipe{'s' * (n != 1)}.")
-
-
-def _in_a_row(*widgets: QWidget, stretched: QWidget | None = None) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for each in widgets:
-        row.addWidget(each, int(each is stretched))
-    return row
+            self._tell(f"Saved {n} recipe{'s' * (n != 1)}.")

@@ -26,7 +26,7 @@ from magicgui.widgets import Label, ProgressBar, PushButton
 from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils import progress
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QIcon, QKeySequence, QPixmap, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QApplication,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     import napari
     from magicgui.widgets.bases import Widget
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-    from qtpy.QtWidgets import QDockWidget, QLayout, QProgressBar
+    from qtpy.QtWidgets import QDockWidget, QLayout
     from superqt import QCollapsible
 
     from napari_latent_faces.viewer.jobs import Job
@@ -71,16 +71,9 @@ __all__ = [
     "NO_FACES",
     "NO_MODEL",
     "Panel",
-    "RemovalWatch",
-    "Wires",
-    "face_stacks",
     "fill_section",
-    "make_room",
     "mark_layers",
     "on_key",
-    "settle",
-    "show_progress",
-    "show_whole_title",
     "tab_in_reading_order",
     "why_not_pictures",
 ]
@@ -107,51 +100,14 @@ def on_key(
     shortcut.activated.connect(do)
 
 
-# -- What happens when the user closes a dock ------------------------------------------
-
-
-class RemovalWatch(QObject):
-    """Tells when a widget is taken out of its window, which Qt has no signal for.
-
-    Parameters
-    ----------
-    widget : QWidget
-        The widget; the watch lives as long as it does.
-    on_removed : callable
-        What to call.
-    """
-
-    def __init__(self, widget: QWidget, on_removed: Callable[[], None]) -> None:
-        super().__init__(widget)
-        self._on_removed = on_removed
-        widget.installEventFilter(self)
-
-    def eventFilter(self, widget: QObject | None, event: QEvent | None) -> bool:
-        """Call back when the widget has lost its parent; every event goes on its way."""
-        if widget is None or event is None:
-            return False
-        if event.type() == QEvent.Type.ParentChange and widget.parent() is None:
-            self._on_removed()
-        return False
-
-
 # -- Connections of a panel to its viewer, which outlives it ---------------------------
 
 
-class Wires:
-    """Connects a panel to signals, and lets go when its dock or window is closed.
+class _Wires:
+    """Connects to signals and lets go of them; none of Qt's objects, since it outlives them."""
 
-    Parameters
-    ----------
-    panel : QWidget
-        The panel.
-    """
-
-    def __init__(self, panel: QWidget | None = None) -> None:
+    def __init__(self) -> None:
         self._ends: list[Callable[[], Any]] = []
-        if panel is not None:
-            self._watch = RemovalWatch(panel, self.cut)
-            panel.destroyed.connect(self.cut)  # none of Qt's objects: it is still there
 
     def add(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Call `slot` at every signal, of psygnal or napari, until the panel goes."""
@@ -214,137 +170,6 @@ def _reached_in(layout: QLayout) -> Iterator[QWidget]:
             yield from _reached_in(inner)
 
 
-# -- Panels that share one place, as tabs, before the window grows beyond the screen ---
-
-_OURS = "latent-faces-panel"  # property of our panels
-
-
-def make_room(panel: QWidget) -> None:
-    """Put a panel behind one tab bar with the others where the screen is not high enough.
-
-    napari stacks docks, and Qt makes the window as high as all of them need.
-
-    Parameters
-    ----------
-    panel : QWidget
-        One of the plugin's panels, not yet in its dock.
-    """
-    panel.setProperty(_OURS, True)
-    _Room(panel)
-
-
-class _Room(QObject):
-    """Looks after a panel that is put into a window, once for each dock it comes into."""
-
-    def __init__(self, panel: QWidget) -> None:
-        super().__init__(panel)
-        self._dock: QDockWidget | None = None
-        # docks cannot be moved while one of them is being shown, and a window knows that it
-        # may be lower only when they are laid out anew
-        self._sharing, self._lowering = QTimer(self), QTimer(self)
-        for timer, slot in ((self._sharing, self._share), (self._lowering, self._lower)):
-            timer.setSingleShot(True)
-            timer.timeout.connect(slot)
-        panel.installEventFilter(self)
-
-    def eventFilter(self, panel: QObject | None, event: QEvent | None) -> bool:
-        """Wait for the panel to be seen in a dock; every event goes on its way."""
-        if event is not None and event.type() == QEvent.Type.Show:
-            dock = dock_of(panel)
-            if dock is not None and dock is not self._dock:
-                self._dock = dock
-                self._sharing.start(0)
-        return False
-
-    def _share(self) -> None:
-        """Make tabs of the panels beside one another, if the screen is too low for them."""
-        dock = self._dock
-        assert dock is not None
-        window = dock.window()
-        if not isinstance(window, QMainWindow) or _excess(window) <= 0:
-            return
-        first, *others = [*_beside(dock, window), dock]
-        for other in others:
-            window.tabifyDockWidget(first, other)
-        dock.raise_()
-        self._lowering.start(0)
-
-    def _lower(self) -> None:
-        window = self._dock and self._dock.window()
-        if isinstance(window, QMainWindow):
-            window.resize(window.width(), window.height() - max(0, _too_high(window)))
-
-
-def _excess(window: QMainWindow) -> int:
-    """Return how many pixels of the screen the docks of a window lack."""
-    needed = window.minimumSizeHint().height() - window.height()
-    return _too_high(window) + needed
-
-
-def _too_high(window: QMainWindow) -> int:
-    """Return by how many pixels a window is higher than its screen."""
-    screen = window.screen()
-    assert screen is not None
-    return window.frameGeometry().height() - screen.availableGeometry().height()
-
-
-def _beside(dock: QDockWidget, window: QMainWindow) -> Iterator[QDockWidget]:
-    """Yield the docks of our other panels on the same side."""
-    side = window.dockWidgetArea(dock)
-    # not `window.findChildren`: PySide would take the window for the owner of all it finds,
-    # and keep panels alive that were closed
-    for panel in QApplication.allWidgets():
-        if panel.property(_OURS) and window.isAncestorOf(panel):
-            other = dock_of(panel)
-            if (
-                other not in (None, dock)
-                and other.isVisible()
-                and not other.isFloating()
-                and window.dockWidgetArea(other) == side
-            ):
-                yield other
-
-
-# -- Panels that are as wide as the titles of their docks ------------------------------
-
-
-def show_whole_title(panel: QWidget) -> None:
-    """Let the title of the dock that a panel comes into never be cut off.
-
-    A script's dock names the plugin in a longer way than the menu's, and for the least size
-    of a title bar Qt does not look at the words in it.
-
-    Parameters
-    ----------
-    panel : QWidget
-        One of the plugin's panels.
-    """
-    _TitleRoom(panel)
-
-
-class _TitleRoom(QObject):
-    """Makes a panel as wide as the title needs, when it is seen in a dock."""
-
-    def __init__(self, panel: QWidget) -> None:
-        super().__init__(panel)
-        panel.installEventFilter(self)
-
-    def eventFilter(self, panel: QObject | None, event: QEvent | None) -> bool:
-        """Wait for the panel to be shown; every event goes on its way."""
-        if event is not None and event.type() == QEvent.Type.Show:
-            assert isinstance(panel, QWidget)
-            panel.setMinimumWidth(max(panel.minimumWidth(), _needed(panel)))
-        return False
-
-
-def _needed(panel: QWidget) -> int:
-    """Return how many pixels the title above a panel needs; 0 if it is in no dock."""
-    dock = dock_of(panel)
-    bar = None if dock is None else dock.titleBarWidget()
-    layout = None if bar is None else bar.layout()
-    return 0 if layout is None else layout.totalMinimumSize().width()
-
-
 # -- What several panels are made of ---------------------------------------------------
 
 _NARROWEST = 340  # pixels: all words fit in
@@ -358,11 +183,6 @@ NO_FACES = (
 """What a panel says that has nothing to work on."""
 NO_MODEL = "No model yet: fit one with Plugins > Latent faces, or open a file."
 """What a panel says that has no model to work with."""
-
-
-def face_stacks(viewer: napari.components.ViewerModel) -> list[Image]:
-    """Return the layers of a viewer that can be factorized."""
-    return [layer for layer in viewer.layers if not why_not_faces(layer)]
 
 
 def why_not_pictures(layer: Layer) -> str:
@@ -414,33 +234,6 @@ def _mark_with_arrow(section: QCollapsible) -> None:
 def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:
     """Return the layers of a viewer that can mark pixels, the uppermost first."""
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, (Labels, Shapes))]
-
-
-def settle(panel: QWidget, lowest: int = 0) -> None:
-    """Prepare a panel for its dock: its least size, the order of Tab, and its neighbours.
-
-    Parameters
-    ----------
-    panel : QWidget
-        The panel, all of whose layouts are filled.
-    lowest : int, default=0
-        Pixels that it is high at least; 0 leaves that to its parts.
-    """
-    for label in panel.findChildren(QLabel):  # names of files are no HTML
-        label.setTextFormat(Qt.TextFormat.PlainText)
-    panel.setMinimumSize(_NARROWEST, lowest)
-    tab_in_reading_order(panel)
-    make_room(panel)
-    show_whole_title(panel)
-
-
-def show_progress(bar: QProgressBar, done: int, total: int) -> None:
-    """Set a bar, without Qt drawing the whole window before it returns."""
-    if bar.maximum() != total:
-        bar.setMaximum(total)
-    bar.setUpdatesEnabled(False)
-    bar.setValue(done)
-    bar.setUpdatesEnabled(True)
 
 
 # -- Panels that share one place -------------------------------------------------------
@@ -528,7 +321,7 @@ class Panel(QWidget):
         self._dock: Any = None
         self._bar: Any = None  # in napari's activity dock
         self.setAcceptDrops(True)
-        self._wires = Wires()
+        self._wires = _Wires()
         self._make_frame()
         self._lay_out()
         self._column.addStretch(0)
@@ -600,6 +393,10 @@ class Panel(QWidget):
     def listen(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Call `slot` at every signal, of psygnal or napari, until the panel closes."""
         self._wires.add(signal, slot)
+
+    def at_end(self, action: Callable[[], Any]) -> None:
+        """Call `action` when the panel closes, the last one first."""
+        self._wires.at_end(action)
 
     # -- what a panel does in its own way ----------------------------------------
 
@@ -831,6 +628,7 @@ class Panel(QWidget):
         dock, window = self._dock, self._dock.window()
         if not isinstance(window, QMainWindow) or dock.isFloating():
             return
+        dock.setWindowTitle(dock.windowTitle().partition(" (")[0])  # what its tab says
         docks = [*_neighbours(self, window), dock]
         height = sum(each.sizeHint().height() for each in docks)
         if len(docks) > 1 and height > window.height() - _AROUND:

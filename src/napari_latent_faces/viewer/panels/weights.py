@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
     QLabel,
     QScrollBar,
     QSlider,
+    QStyle,
+    QStyleOptionSlider,
     QWidget,
 )
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
     from qtpy.QtGui import QMouseEvent, QPaintEvent, QPixmap, QResizeEvent, QWheelEvent
 
-__all__ = ["HEIGHT", "PICTURE", "WeightList", "WeightRow"]
+__all__ = ["HEIGHT", "PICTURE", "JumpSlider", "WeightList", "WeightRow"]
 
 # -- One component of a mixed face: its number, its picture, a slider and a number field
 
@@ -38,8 +40,29 @@ _NO_BUTTONS = (  # Qt 6.12 leaves no room for the number where they are turned o
 )
 _STEPS = 1000  # of a slider
 _LARGEST = 1e6  # weight that can be typed
+_LEFT = Qt.MouseButton.LeftButton
 _MARK = 4  # width of the bar at a chosen component
 _MARK_COLOUR = "#f59e0b"  # seen on light and dark themes
+
+
+class JumpSlider(QSlider):
+    """A slider whose handle jumps to where its groove is clicked, and can be dragged on."""
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Bring the handle under the mouse; Qt would move it by a page."""
+        style, option = self.style(), QStyleOptionSlider()
+        if event is not None and style is not None and event.button() == _LEFT:
+            self.initStyleOption(option)
+            kind, part = QStyle.ComplexControl.CC_Slider, QStyle.SubControl.SC_SliderHandle
+            handle = style.subControlRect(kind, option, part, self)
+            at, room = event.position().toPoint(), self.width() - handle.width()
+            if not handle.contains(at):
+                place = at.x() - handle.width() // 2
+                self.setSliderDown(True)
+                self.setSliderPosition(
+                    style.sliderValueFromPosition(self.minimum(), self.maximum(), place, room)
+                )
+        super().mousePressEvent(event)
 
 
 class WeightRow(QWidget):
@@ -61,7 +84,7 @@ class WeightRow(QWidget):
         self._is_marked = False
         self.number = QLabel()
         self.picture = QLabel()
-        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider = JumpSlider(Qt.Orientation.Horizontal)
         self.field = QDoubleSpinBox()
         self._lay_out()
         self.slider.sliderPressed.connect(self.began)
