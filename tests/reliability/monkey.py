@@ -109,7 +109,7 @@ class Monkey:
         """See that all panels follow, as soon as nothing is left to do."""
 
         def is_true():
-            told = [*panel_lies(self.viewer), *overlaps(self.viewer)]
+            told = [*panel_lies(self.viewer), *overlaps(self.viewer), *too_large(self.viewer)]
             assert not told, f"{told}, after {self.last}"
 
         self.qtbot.waitUntil(is_true)
@@ -268,6 +268,15 @@ class Monkey:
             dock.destroyOnClose()
         self.viewer.layers.clear()
         settle()
+
+
+def too_large(viewer):
+    """Say so if the window is larger than the screen, or would have to be."""
+    window = viewer.window._qt_window
+    room, least = window.screen().availableGeometry(), window.minimumSizeHint()
+    for what, size in (("is", window), ("must be", least)):
+        if size.width() > room.width() or size.height() > room.height():
+            yield f"the window {what} {size.width()} x {size.height()} on {room}"
 
 
 def inside(widget):

@@ -124,6 +124,8 @@ def _prepare(model: LatentFaces) -> tuple[NearestFaces, float]:
     return faces, median(float(find(model.weights[i], 1, exclude=int(i))[1][0]) for i in some)
 
 
+_MIX_KEY = "latent_faces_mix"  # of the layer's metadata: outlives the panel
+
 # -- The mixed face of one viewer, and the faces generated there: state and layers -----
 
 
@@ -194,7 +196,7 @@ class MixingDesk:
         was_making = self.is_making
         self._abandon()
         self._sampler = None
-        self.mix = None if model is None else Mix(model, self._current_face(model))
+        self.mix = None if model is None else self._mix_of(model)
         if self.mix is not None:
             self.mix.changed.connect(self._on_change)
             self._finder = NoveltyFinder(self.mix.model)
@@ -206,6 +208,13 @@ class MixingDesk:
             self.making_ended.emit()
         # another model is mostly heard of while napari inserts or removes a layer
         self._session.later(self._show)
+
+    def _mix_of(self, model: LatentFaces) -> Mix:
+        """Return the mix that the layer of the mixed face shows, or a new one."""
+        layer = self._find(model, "mixed")
+        mix = None if layer is None else layer.metadata.get(_MIX_KEY)
+        is_known = isinstance(mix, Mix) and mix.model is model
+        return mix if is_known else Mix(model, self._current_face(model))
 
     def _current_face(self, model: LatentFaces) -> NDArray[np.float64]:
         face = self.focus.face
@@ -243,6 +252,7 @@ class MixingDesk:
             if self._mixed is None:
                 self._mixed = add_result(self.viewer, mixed_layer(picture, self._view(model)))
                 self._session.results_changed()
+        self._mixed.metadata[_MIX_KEY] = self.mix
         # in place: a new array would make napari look at all layers again
         self._mixed.data[...] = picture
         self._mixed.refresh(extent=False, highlight=False, thumbnail=False)

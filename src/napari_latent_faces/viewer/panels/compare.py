@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, QSortFilterProxyModel, Qt
@@ -20,7 +19,7 @@ from qtpy.QtWidgets import (
 from napari_latent_faces.comparing import compare_models, iter_compare
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import MODEL_KEY
-from napari_latent_faces.viewer.panels.form import allow_long_names
+from napari_latent_faces.viewer.panels.form import allow_long_names, name_models
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import component_pixmap, to_fit, to_icon
 
@@ -175,7 +174,7 @@ class CompareWidget(Panel):
         form.setContentsMargins(0, 0, 0, 0)
         for label, box in (("Left", self.left), ("Right", self.right)):
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            allow_long_names(box)
+            allow_long_names(box, Qt.TextElideMode.ElideRight)
             box.setToolTip("A model of the layers: two fits of the same faces.")
             box.currentIndexChanged.connect(self._compare)
             box.activated.connect(self._compare_again)
@@ -206,7 +205,7 @@ class CompareWidget(Panel):
         for box, place in ((self.left, first), (self.right, second)):
             box.blockSignals(True)
             box.clear()
-            box.addItems([_title(model) for model in found])
+            box.addItems(name_models((model, "") for model in found))
             box.setCurrentIndex(place)
             box.blockSignals(False)
         self._compare()
@@ -319,9 +318,3 @@ def _takes_time(a: LatentFaces, b: LatentFaces) -> bool:
     """Tell whether the window cannot wait for the products of components, or their pairing."""
     numbers = a.n_components, b.n_components
     return prod(numbers) * (prod(a.shape[1:]) + max(numbers)) > _AT_ONCE
-
-
-def _title(model: LatentFaces) -> str:
-    where = Path(model.provenance.source).name
-    of = f" of {where}" if where else ""
-    return f"{model.params.title}{of}: {model.n_components}, error {model.error:.4f}"

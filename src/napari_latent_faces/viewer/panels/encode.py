@@ -204,6 +204,15 @@ class EncodeWidget(Panel):
     def _why_not(self, layer: Layer) -> str:
         return why_not_pictures(layer)
 
+    def _follow(self) -> None:
+        """Be about other faces than those of the model, which it knows already."""
+        active, own = self.viewer.layers.selection.active, self.focus.faces
+        others = [each for each in self.faces.choices if each is not own]
+        if active in others:
+            super()._follow()
+        elif others and self.faces.value is own:
+            self.faces.value = others[-1]
+
     def _make_job(self) -> EncodeJob:
         assert self.model_choice.model is not None
         model = self.model_choice.model

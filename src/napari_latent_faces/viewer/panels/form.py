@@ -58,6 +58,7 @@ __all__ = [
     "is_shortened",
     "make_fields",
     "make_method_fields",
+    "name_models",
     "native",
     "read_fields",
     "show_rows",
@@ -239,21 +240,23 @@ def wrap(label: QLabel, lines: int = 0) -> None:
 _LEAST = 8  # letters that are always seen
 
 
-def allow_long_names(box: QComboBox) -> None:
-    """Let a box be narrower than its entries.
-
-    A name that does not fit loses its middle, and is whole in the tooltip.
+def allow_long_names(
+    box: QComboBox, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle
+) -> None:
+    """Let a box be narrower than its entries; a name that does not fit is in the tooltip.
 
     Parameters
     ----------
     box : QComboBox
         The box, which is not editable.
+    elide : Qt.TextElideMode
+        Where such a name is cut: in the middle, or where it matters least.
     """
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(_LEAST)
     names = box.view()
     assert names is not None
-    names.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+    names.setTextElideMode(elide)
     box.installEventFilter(_LongNames(box))
 
 
@@ -296,8 +299,10 @@ def _room(box: QComboBox, option: QStyleOptionComboBox) -> QRect:
 
 def _paint(box: QComboBox) -> None:
     option = _option(box)
+    names = box.view()
+    assert names is not None
     option.currentText = box.fontMetrics().elidedText(
-        box.currentText(), Qt.TextElideMode.ElideMiddle, _room(box, option).width()
+        box.currentText(), names.textElideMode(), _room(box, option).width()
     )
     painter = QStylePainter(box)
     painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
@@ -342,6 +347,7 @@ class FacesChoice(ComboBox):
 
     def follow(self, layer: Layer | None) -> None:
         """Choose the layer that was selected, or the faces that it belongs to, if offered."""
+        self.refresh()
         owner = None if layer is None else layer.metadata.get(FACES_KEY)
         for each in self.choices:
             if each is not None and (each is layer or str(each.unique_id) == owner):
@@ -418,7 +424,7 @@ class ModelChoice(Container[Widget]):
         )
         self.margins = (0, 0, 0, 0)
         # the names of models need the room
-        allow_long_names(self.combo.native)
+        allow_long_names(self.combo.native, Qt.TextElideMode.ElideRight)
         policy = QSizePolicy.Policy
         self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
         self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
@@ -441,11 +447,11 @@ class ModelChoice(Container[Widget]):
             self.combo.value = next(offered)  # once for all layers that share them
         self._remember()
 
-    def follow(self, layer: Layer | None) -> None:
-        """Choose the model that the layer carries which was selected, if it is offered."""
-        model = None if layer is None else layer.metadata.get(MODEL_KEY)
-        for _, each in self._models():
-            if model is not None and each.components is model.components:
+    def follow(self, model: LatentFaces | None) -> None:
+        """Choose the model that the viewer is about, if it is offered."""
+        self.refresh()
+        for each in self.combo.choices:
+            if model is not None and each is not None and each.components is model.components:
                 self.combo.value = each
 
     def _on_chosen(self, model: LatentFaces | None) -> None:
@@ -525,13 +531,24 @@ class ModelChoice(Container[Widget]):
         named += self._opened.items()
         # a fit before what was encoded with it
         named.sort(key=lambda each: each[1].provenance.encoded_from is not None)
-        found: dict[int, tuple[str, LatentFaces]] = {}
-        for name, model in named:
-            found.setdefault(id(model.components), (_words(name, model), model))
-        return list(found.values())
+        found = {id(model.components): (name, model) for name, model in reversed(named)}
+        files = self._opened
+        names = name_models(
+            (model, name if name in files else "") for name, model in reversed(found.values())
+        )
+        return list(zip(names, (model for _, model in reversed(found.values())), strict=True))
 
 
-def _words(name: str, model: LatentFaces) -> str:
-    height, width = model.size
-    colour = " in colour" if len(model.picture_shape) == 3 else ""
-    return f"{name}: {model.n_components} of {width} x {height}{colour}"
+def name_models(models: Iterable[tuple[LatentFaces, str]]) -> list[str]:
+    """Return what panels call models: method and k, error, and faces or the file's name.
+
+    What tells them apart comes first, since the end is cut off where there is no room.
+    """
+    names: list[str] = []
+    for model, file in models:
+        method, _, _ = model.params.title.partition(" (")
+        where = file or Path(model.provenance.source).name or f"{len(model.weights)} faces"
+        name = f"{method} {model.n_components}, error {model.error:.4f}, {where}"
+        taken = sum(each == name or each.startswith(f"{name} (") for each in names)
+        names.append(f"{name} ({taken + 1})" if taken else name)
+    return names

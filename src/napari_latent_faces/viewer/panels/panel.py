@@ -329,6 +329,8 @@ class Panel(QWidget):
             label.setTextFormat(Qt.TextFormat.PlainText)
         tab_in_reading_order(self)
         self._connect()
+        self._follow()
+        self._follow_model()
         self._sync()
 
     def _make_frame(self) -> None:
@@ -437,6 +439,7 @@ class Panel(QWidget):
         layers = self.viewer.layers
         self.listen(layers.events, self._on_layers)  # those of each layer, too
         self.listen(layers.selection.events.active, self._follow)
+        self.listen(self.focus.model_changed, self._follow_model)
         self.listen(self.focus.models_changed, self._sync)
         self._wires.at_end(self._abandon)
         self.destroyed.connect(self._wires.cut)  # none of Qt's objects: it is still there
@@ -455,10 +458,15 @@ class Panel(QWidget):
             self._sync()
 
     def _follow(self) -> None:
-        """Make the layer that was selected the one that the panel is about, if it can be."""
-        if not self.is_working:
-            for choice in self._choices:
+        """Be about the faces that are selected, or that the selected result belongs to."""
+        for choice in self._choices:
+            if not self.is_working and isinstance(choice, FacesChoice):
                 choice.follow(self.viewer.layers.selection.active)
+
+    def _follow_model(self) -> None:
+        for choice in self._choices:
+            if not self.is_working and isinstance(choice, ModelChoice):
+                choice.follow(self.focus.model)
 
     def _sync(self, _event: Any = None) -> None:
         """Bring fields, buttons and texts in line with the layers and the running job."""
