@@ -262,7 +262,7 @@ def _mixing(studio: Studio) -> list[tuple[Image.Image, int]]:
         for _ in _dragging(studio, panel.weights.rows[row].slider, share):
             frames += [(studio.snap(), 90)]
         frames[-1] = (frames[-1][0], 600)
-    panel.sections[0].expand(animate=False)
+    panel.sections[0].unfold()
     for _ in range(3):
         panel.random.random_button.click()
         studio.until(lambda: not panel.desk.is_making)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTabBar
 
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.jobs import _running
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.window import dock_of
 from tests.window.menus import open_widget
@@ -16,16 +16,10 @@ from tests.window.test_panels import NAMES
 SMALL = 1024, 700
 
 
-@pytest.fixture
-def window(viewer, qtbot):
-    window = viewer.window._qt_window
+def test_the_window_stays_as_it_is_and_panels_are_in_front(viewer, qtbot):
+    window, docks = viewer.window._qt_window, []
     window.resize(*SMALL)
     qtbot.waitUntil(lambda: (window.width(), window.height()) == SMALL)
-    return window
-
-
-def test_the_window_stays_as_it_is_and_panels_are_in_front(viewer, window, qtbot):
-    docks = []
     for name in NAMES:
         panel = open_widget(qtbot, viewer.window, name)
         docks.append(dock_of(panel))
@@ -38,6 +32,7 @@ def test_the_window_stays_as_it_is_and_panels_are_in_front(viewer, window, qtbot
     fit.parameters["n_components"].value = 6
     fit.fit()
     qtbot.waitUntil(lambda: not fit.is_working)
+    qtbot.waitUntil(lambda: not _running)
     assert (window.width(), window.height()) == SMALL
     assert set(window.tabifiedDockWidgets(docks[0])) == set(docks[1:])
     for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):

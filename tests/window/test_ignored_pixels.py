@@ -22,7 +22,7 @@ def test_a_bar_is_drawn_and_left_out_of_the_fit(viewer, qtbot):
     corners = np.array([(top, 0), (top, w), (bottom, w), (bottom, 0)]) - 0.5
     bar = viewer.add_shapes([corners], shape_type="polygon", name="bar")
     widget = open_widget(qtbot, viewer.window, PLUGIN)
-    widget.advanced.expand(animate=False)
+    widget.advanced.unfold()
     qtbot.waitUntil(widget.ignore.native.isVisible, timeout=10_000)
     assert widget.ignore.native.currentText() == "nothing"
     widget.ignore.native.setCurrentText("bar")

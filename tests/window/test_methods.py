@@ -50,7 +50,7 @@ def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):
     choose(qtbot, widget.method.native, "PCA (eigenfaces)")
     assert set(widget.parameters) == {"n_components", "random_state", "svd_solver"}
     assert not widget.parameters["svd_solver"].native.isVisible()  # folded, where Tab skips it
-    widget.advanced.expand(animate=False)
+    widget.advanced.unfold()
     assert widget.parameters["svd_solver"].native.isVisible()
     fit_with_the_mouse(qtbot, widget)
     gallery = viewer.layers["latent faces [orl, PCA]"]

@@ -25,12 +25,11 @@ from qtpy.QtWidgets import (
     QToolTip,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.panels.form import is_shortened
+from napari_latent_faces.viewer.panels.form import Section, is_shortened
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.window import PLUGIN, dock_of
 from tests.window.menus import open_widget
@@ -112,10 +111,8 @@ def is_cut_off(each):
 def sections(panel, qtbot):
     """Yield once with all sections folded, and then with each unfolded in turn."""
     yield
-    for section in panel.findChildren(QCollapsible):
-        section.expand(animate=False)
-        # old releases of superqt animate nevertheless
-        qtbot.waitUntil(lambda section=section: not section._is_animating)
+    for section in panel.findChildren(Section):
+        section.unfold()
         QApplication.processEvents()
         yield
 
@@ -158,7 +155,7 @@ def check_title(panel):
 
 def check_tooltips(panel):
     for each in seen(panel, INPUTS):
-        is_head = isinstance(each.parent(), QCollapsible)
+        is_head = isinstance(each.parent(), Section)
         assert is_head or tip_of(each, panel), each
 
 

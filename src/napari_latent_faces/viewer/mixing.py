@@ -213,8 +213,9 @@ class MixingDesk:
         """Return the mix that the layer of the mixed face shows, or a new one."""
         layer = self._find(model, "mixed")
         mix = None if layer is None else layer.metadata.get(_MIX_KEY)
-        is_known = isinstance(mix, Mix) and mix.model is model
-        return mix if is_known else Mix(model, self._current_face(model))
+        if isinstance(mix, Mix) and mix.model is model:
+            return mix
+        return Mix(model, self._current_face(model))
 
     def _current_face(self, model: LatentFaces) -> NDArray[np.float64]:
         face = self.focus.face

@@ -94,7 +94,7 @@ def test_a_model_file_can_be_opened(widget, faces, model, tmp_path, monkeypatch,
     widget.model_choice.open_button.native.click()
     wait_for_model(widget, qtbot)
     np.testing.assert_array_equal(widget.model_choice.model.components, model.components)
-    assert "parts.npz: 3 of 10 x 12" in widget.model_choice.combo.native.currentText()
+    assert widget.model_choice.combo.native.currentText().endswith(", parts.npz")
     assert widget.start_button.enabled
 
 
@@ -164,7 +164,7 @@ def test_the_last_of_two_files_is_chosen(widget, faces, slow_file, qtbot):
     go.set()
     wait_for_model(widget, qtbot)
     qtbot.waitUntil(lambda: first not in _running, timeout=10_000)
-    assert "other.npz: 3 of 10 x 12" in widget.model_choice.combo.native.currentText()
+    assert widget.model_choice.combo.native.currentText().endswith(", other.npz")
 
 
 def test_a_closed_widget_reads_its_file_no_more(viewer, slow_file, qtbot):

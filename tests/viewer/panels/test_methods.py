@@ -30,7 +30,7 @@ def widget(viewer, stack, qtbot):
     qtbot.addWidget(widget)
     widget.parameters["n_components"].value = 3
     widget.show()
-    widget.advanced.expand(animate=False)
+    widget.advanced.unfold()
     return widget
 
 

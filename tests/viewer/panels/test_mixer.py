@@ -184,7 +184,7 @@ def test_how_close_is_asked_only_where_it_matters(widget):
 
 
 def test_faces_are_generated_with_progress_and_can_be_cancelled(widget, viewer, qtbot):
-    widget.sections[0].expand(animate=False)
+    widget.sections[0].unfold()
     widget.random.count.setValue(7)
     widget.random.generate_button.click()
     assert widget.progress.visible

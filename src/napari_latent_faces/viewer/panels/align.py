@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton
 from napari.layers import Points
 from napari.utils.notifications import show_error
-from superqt import QCollapsible
 
 from napari_latent_faces.options import AlignOptions
 from napari_latent_faces.stack import harmless, harmless_lines
 from napari_latent_faces.viewer.aligning import AlignJob, EyePoints, FillJob, show_before
 from napari_latent_faces.viewer.layers import ALIGNED_KEY, ROLE_KEY
-from napari_latent_faces.viewer.panels.form import form_of, in_a_row, make_fields
-from napari_latent_faces.viewer.panels.panel import Panel, fill_section
+from napari_latent_faces.viewer.panels.form import Section, form_of, in_a_row, make_fields
+from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import Portrait
 
 if TYPE_CHECKING:
@@ -58,11 +57,9 @@ class AlignWidget(Panel):
             "The stack to align: an image layer with the axes face, y, x."
         )
         self.add_form([faces, self.by, self.n_components, self.crop, self.transform, self.oval])
-        advanced = QCollapsible("Advanced")
         rest = [self.options[name] for name in _REST]
         self._fields += rest
-        fill_section(advanced, form_of(rest))
-        self.add(advanced)
+        self.add(Section("Advanced", form_of(rest)))
         self.points_row = in_a_row(self.click_button, self.undo_button, self.fill_button)
         self.add(self.points_row)
         self.add_controls(self.before_button)

@@ -210,6 +210,7 @@ class ExplainWidget(Panel):
     """
 
     page = "what-builds-this-face"
+    cancel_tip = ""
 
     def _lay_out(self) -> None:
         self._galleries = self.session.galleries

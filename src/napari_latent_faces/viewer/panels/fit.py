@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_latent_faces.export import as_python, check_export, iter_export
 from napari_latent_faces.files import CONTENTS
@@ -31,13 +30,14 @@ from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer, model_words
 from napari_latent_faces.viewer.marks import own_mask
 from napari_latent_faces.viewer.panels.form import (
+    Section,
     form_of,
     make_method_fields,
     read_fields,
     show_rows,
     wrap,
 )
-from napari_latent_faces.viewer.panels.panel import Panel, fill_section, mark_layers
+from napari_latent_faces.viewer.panels.panel import Panel, mark_layers
 from napari_latent_faces.viewer.reader import (
     default_method,
     open_folder,
@@ -353,8 +353,7 @@ class FitWidget(Panel):
         hidden = [*self._rest, self.ignore, self.slider, self.residual, self.update_earlier]
         self._advanced_form = form_of(hidden)
         self._fields += hidden
-        self.advanced = QCollapsible("Advanced")
-        fill_section(self.advanced, self._advanced_form)
+        self.advanced = Section("Advanced", self._advanced_form)
         self.add(self.advanced)
         self.add_controls()
         self.first_run = FirstRun(self.viewer)

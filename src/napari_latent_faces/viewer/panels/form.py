@@ -28,11 +28,13 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
     QToolTip,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FacesChoice",
     "ModelChoice",
+    "Section",
     "allow_long_names",
     "form_of",
     "in_a_row",
@@ -67,6 +70,8 @@ __all__ = [
 
 # -- Form fields made from the fields of a frozen dataclass of parameters --------------
 
+_OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
+_FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
 _LARGEST = 2**31 - 1  # of Qt's spin boxes
 
 
@@ -195,6 +200,7 @@ def form_of(inputs: Iterable[Widget]) -> QWidget:
             label = QLabel(each.label)
             label.setToolTip(each.tooltip)
             label.setMinimumWidth(label.sizeHint().width())
+            each.native.setToolTip(each.tooltip)  # of all its parts
             layout.addRow(label, each.native)
     return form
 
@@ -219,6 +225,29 @@ def in_a_row(*parts: Widget | QWidget, stretched: Widget | QWidget | None = None
     for each in parts:
         layout.addWidget(native(each), int(each is stretched))
     return row
+
+
+class Section(QWidget):
+    """A part below a title, which folds it when it is pressed; it is folded at first."""
+
+    def __init__(self, title: str, part: QWidget) -> None:
+        super().__init__()
+        self._title, self._part = title, part
+        self.head = QPushButton()
+        self.head.setCheckable(True)
+        self.head.setStyleSheet("text-align: left; border: none; background: none;")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.head)
+        layout.addWidget(part)
+        self.head.toggled.connect(self.unfold)
+        self.unfold(False)
+
+    def unfold(self, is_open: bool = True) -> None:
+        """Show the part, or fold it."""
+        self.head.setChecked(is_open)
+        self.head.setText(f"{_OPEN if is_open else _FOLDED} {self._title}")
+        self._part.setVisible(is_open)
 
 
 def native(part: Widget | QWidget) -> QWidget:

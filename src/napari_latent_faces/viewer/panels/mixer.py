@@ -22,12 +22,11 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_latent_faces.mixing.mix import listed, weight_ranges, weight_units
 from napari_latent_faces.viewer.mixing import MixingDesk
-from napari_latent_faces.viewer.panels.form import in_a_row
-from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, fill_section, on_key
+from napari_latent_faces.viewer.panels.form import Section, in_a_row
+from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, on_key
 from napari_latent_faces.viewer.panels.pictures import to_fit, to_pixmap
 from napari_latent_faces.viewer.panels.weights import JumpSlider, WeightList
 
@@ -347,9 +346,7 @@ class MixerWidget(Panel):
         self._make_end()
         self.steps = StepsPart(self.desk)
         self.nearest, self.random, self.morph = NearestPart(), RandomPart(), MorphPart()
-        self.sections = [QCollapsible("Random faces"), QCollapsible("Morph")]
-        for section, part in zip(self.sections, (self.random, self.morph), strict=True):
-            fill_section(section, part)
+        self.sections = [Section("Random faces", self.random), Section("Morph", self.morph)]
         self.add(self.steps)
         self.add(in_a_row(self.which, self.listed, stretched=self.which))
         only = QLabel("Only numbers")
@@ -359,8 +356,6 @@ class MixerWidget(Panel):
         for each in (self.nearest, *self.sections):
             self.add(each)
         self.add_controls(self.keep_button, self.save_button, self.on_slider)
-        self._listen_to_all()
-        self._take_mix()
 
     def _make_list(self) -> None:
         self.which = QComboBox()
@@ -405,7 +400,8 @@ class MixerWidget(Panel):
             self._was_shown = True
             QTimer.singleShot(0, self.desk.bring_into_view)
 
-    def _listen_to_all(self) -> None:
+    def _connect(self) -> None:
+        super()._connect()
         desk = self.desk
         desk.mix_replaced.connect(self._take_mix)
         desk.mix_changed.connect(self._show_weights)
@@ -430,6 +426,7 @@ class MixerWidget(Panel):
         standard = QKeySequence.StandardKey
         on_key(self, standard.Undo, self.steps.undo)
         on_key(self, standard.Redo, self.steps.redo)
+        self._take_mix()
 
     @property
     def is_working(self) -> bool:

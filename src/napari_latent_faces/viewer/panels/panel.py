@@ -20,14 +20,13 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import ref
 
 from magicgui.widgets import Label, ProgressBar, PushButton
 from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils import progress
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtGui import QIcon, QKeySequence, QPixmap, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QApplication,
     QDialog,
@@ -63,7 +62,6 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
     from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
     from qtpy.QtWidgets import QDockWidget, QLayout
-    from superqt import QCollapsible
 
     from napari_latent_faces.viewer.jobs import Job
 
@@ -71,7 +69,6 @@ __all__ = [
     "NO_FACES",
     "NO_MODEL",
     "Panel",
-    "fill_section",
     "mark_layers",
     "on_key",
     "tab_in_reading_order",
@@ -173,8 +170,6 @@ def _reached_in(layout: QLayout) -> Iterator[QWidget]:
 # -- What several panels are made of ---------------------------------------------------
 
 _NARROWEST = 340  # pixels: all words fit in
-_OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
-_FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
 
 NO_FACES = (
     "No faces yet. Open some with File > IO Utilities > Open folder of faces..., or a sample "
@@ -190,45 +185,6 @@ def why_not_pictures(layer: Layer) -> str:
     if isinstance(layer, Image) and ROLE_KEY not in layer.metadata and layer.ndim == 2:
         return ""
     return why_not_faces(layer)
-
-
-def fill_section(section: QCollapsible, part: QWidget) -> None:
-    """Put a part into a section that can be folded, without the gaps that Qt leaves.
-
-    Tab does not go into a folded section.
-    """
-    _mark_with_arrow(section)
-    section.addWidget(part)
-    policy = part.sizePolicy()
-    policy.setRetainSizeWhenHidden(True)  # it tells the section how far to unfold
-    part.setSizePolicy(policy)
-    part.hide()
-    section.toggled.connect(part.setVisible)
-    for widget in (section, section.content()):
-        layout = widget.layout()
-        assert layout is not None
-        layout.setContentsMargins(0, 0, 0, 0)
-
-
-def _mark_with_arrow(section: QCollapsible) -> None:
-    """Show by an arrow in the title whether a section is folded.
-
-    superqt's icons keep the colour of the theme in which they were made. No icon at all
-    would leave them there with PySide6, where it counts as false.
-    """
-    nothing = QPixmap(1, 1)
-    nothing.fill(Qt.GlobalColor.transparent)
-    title, known = section.text(), ref(section)  # PySide would keep it, and all around it
-
-    def show(is_open: bool) -> None:
-        section = known()
-        if section is not None:
-            section.setText(f"{_OPEN if is_open else _FOLDED} {title}")
-
-    for set_icon in (section.setExpandedIcon, section.setCollapsedIcon):
-        set_icon(QIcon(nothing))
-    section.toggled.connect(show)
-    show(is_open=False)
 
 
 def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:
@@ -443,7 +399,8 @@ class Panel(QWidget):
         self.listen(self.focus.models_changed, self._sync)
         self._wires.at_end(self._abandon)
         self.destroyed.connect(self._wires.cut)  # none of Qt's objects: it is still there
-        on_key(self, "Esc", self.cancel)
+        if self.cancel_tip:
+            on_key(self, "Esc", self.cancel)
         on_key(self, "F1", self.show_help)
         self._room = QTimer(self)  # docks cannot be moved while one of them is being shown
         self._room.setSingleShot(True)
@@ -615,7 +572,11 @@ class Panel(QWidget):
         assert style is not None
         assert content is not None
         bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
-        return QSize(max(_NARROWEST, content.minimumSizeHint().width() + bar), _LOWEST)
+        title = self._dock and self._dock.titleBarWidget()
+        layout = title and title.layout()  # Qt does not look at its words
+        words = layout.totalMinimumSize().width() if layout else 0
+        width = max(_NARROWEST, words, content.minimumSizeHint().width() + bar)
+        return QSize(width, _LOWEST)
 
     def sizeHint(self) -> QSize:
         """Return a size at which all is seen at once."""
@@ -629,6 +590,7 @@ class Panel(QWidget):
         dock = dock_of(self)
         if dock is not None and dock is not self._dock:
             self._dock = dock
+            self.updateGeometry()
             self._room.start(0)
 
     def _make_room(self) -> None:

@@ -1,0 +1,147 @@
+"""Panels are about what is selected, say why they do not take a layer, and have help."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QTextBrowser
+
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
+from napari_latent_faces.viewer.panels.compare import CompareWidget
+from napari_latent_faces.viewer.panels.encode import EncodeWidget
+from napari_latent_faces.viewer.panels.explain import ExplainWidget
+from napari_latent_faces.viewer.panels.fit import FitWidget
+from napari_latent_faces.viewer.panels.mend import MendWidget
+from napari_latent_faces.viewer.panels.mixer import MixerWidget
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+
+PANELS = [
+    FitWidget,
+    ExplainWidget,
+    MixerWidget,
+    ChooseKWidget,
+    CompareWidget,
+    EncodeWidget,
+    MendWidget,
+]
+
+
+@pytest.fixture
+def made(viewer, qtbot):
+    """Return a function that makes a panel."""
+
+    def make(kind):
+        panel = kind(viewer)
+        qtbot.addWidget(panel)
+        return panel
+
+    return make
+
+
+@pytest.fixture
+def one(viewer, stack):
+    return viewer.add_layer(Layer.create(*faces_layer(stack, "one")))
+
+
+@pytest.fixture
+def other(viewer, stack, one):
+    return viewer.add_layer(Layer.create(*faces_layer(stack[:20], "other")))
+
+
+def show_fit(viewer, layer, stack, k, **options):
+    model = fit(stack, n_components=k, max_iter=5, tol=0)
+    ResultLayers(viewer, layer, ShowOptions(**options)).show_model(model)
+    return model
+
+
+@pytest.mark.parametrize("kind", [FitWidget, ChooseKWidget])
+def test_a_panel_is_about_the_stack_that_is_selected_or_opened(
+    kind, made, viewer, stack, one, other
+):
+    viewer.layers.selection.active = one
+    panel = made(kind)
+    assert panel.faces.value is one
+    viewer.layers.selection.active = other
+    assert panel.faces.value is other
+    third = viewer.add_layer(Layer.create(*faces_layer(stack, "third")))
+    assert panel.faces.value is third
+    show_fit(viewer, one, stack, 3)
+    result = next(each for each in viewer.layers if "reconstruction" in each.name)
+    viewer.layers.selection.active = result
+    assert panel.faces.value is one
+    viewer.layers.selection.active = viewer.add_labels(np.zeros((12, 10), int))
+    assert panel.faces.value is one
+    one.name = "renamed"
+    assert panel.faces.value is one
+    assert panel.faces.current_choice == "renamed"
+
+
+def test_new_faces_are_other_ones_and_the_model_is_the_last_that_was_shown(
+    made, viewer, stack, one, other
+):
+    first = show_fit(viewer, one, stack, 3)
+    viewer.layers.selection.active = one
+    new, mend = made(EncodeWidget), made(MendWidget)
+    assert new.faces.value is other
+    assert new.model_choice.model is first
+    second = show_fit(viewer, one, stack, 4, update=False)
+    shown = next(each for each in reversed(viewer.layers) if "reconstruction" in each.name)
+    viewer.layers.selection.active = shown
+    assert mend.model_choice.model is second
+    names = {
+        f"NMF {each.n_components}, error {each.error:.4f}, faces" for each in (first, second)
+    }
+    for box in (mend.model_choice.combo.native, made(CompareWidget).left):
+        assert {box.itemText(row) for row in range(2)} == names
+
+
+def test_layers_that_cannot_be_taken_are_grey_and_say_why(made, viewer, stack):
+    viewer.add_image(np.zeros((2, 3, 8, 8)), name="four")
+    panel = made(FitWidget)
+    assert panel.faces.value is None
+    assert "four has 4 axes" in panel.status.value
+    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
+    viewer.add_labels(np.zeros((8, 8), int), name="marks")
+    box = panel.faces.native
+    grey = {
+        box.itemText(row): box.itemData(row, Qt.ItemDataRole.ToolTipRole)
+        for row in range(box.count())
+        if not box.model().item(row).isEnabled()
+    }
+    assert set(grey) == {"four", "marks"}
+    assert "a layer of labels" in grey["marks"]
+    assert panel.faces.choices == (faces,)
+
+
+def test_a_mix_outlives_its_panel_and_a_click_in_the_groove_jumps_there(
+    made, viewer, stack, one, qtbot
+):
+    show_fit(viewer, one, stack, 4)
+    panel = made(MixerWidget)
+    panel.resize(340, 900)
+    panel.show()
+    slider = panel.weights.rows[0].slider
+    at = QPoint(round(0.75 * slider.width()), slider.height() // 2)
+    qtbot.mouseClick(slider, Qt.MouseButton.LeftButton, pos=at)
+    assert slider.value() == pytest.approx(0.75 * slider.maximum(), rel=0.05)
+    mixed = panel.desk.mix.weights
+    panel.setParent(None)
+    panel.deleteLater()
+    again = made(MixerWidget)
+    np.testing.assert_array_equal(again.desk.mix.weights, mixed)
+    again.steps.undo_button.click()
+    assert not again.desk.mix.can_undo  # the click was one step
+    assert sum(each.metadata.get(ROLE_KEY) == "mixed" for each in viewer.layers) == 1
+
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_every_panel_opens_its_page_and_shows_no_animation(kind, made):
+    panel = made(kind)
+    panel.help_button.native.click()
+    words = panel.findChild(QTextBrowser).toPlainText()
+    assert words.startswith(panel.page.replace("-", " ").capitalize())
+    assert panel.progress.max > 0  # 0 would be drawn anew without end
