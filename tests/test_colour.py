@@ -15,7 +15,9 @@ from napari_latent_faces import (
     NMFParams,
     PCAParams,
     fit,
+    match_components,
 )
+from napari_latent_faces.explaining import Explainer, build_up
 from tests.conftest import blobs
 
 COLOURS = np.array([[1.0, 0.2, 0.1], [0.1, 1.0, 0.3], [0.2, 0.1, 1.0], [0.8, 0.8, 0.2]])
@@ -142,3 +144,18 @@ def test_transparency_does_not_count_and_other_channels_are_refused(faces):
 def test_rows_may_be_those_of_colour_pictures(faces):
     model = fit(faces.matrix, n_components=3, shape=(12, 10, 3))
     np.testing.assert_array_equal(model.components, fit(faces, n_components=3).components)
+
+
+def test_faces_are_built_up_step_by_step(faces):
+    model = fit(faces, n_components=4)
+    parts = Explainer(model).parts(7)
+    steps = build_up(model.components[parts.components], parts.weights)
+    np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(7), 1e-4, 1e-2)
+
+
+def test_models_in_colour_are_compared_with_their_like(faces, stack):
+    model = fit(faces, n_components=4)
+    assert match_components(model, model).similarity == pytest.approx(1)
+    grey = fit(stack, n_components=4, max_iter=20, tol=0)
+    with pytest.raises(ValueError, match="10 x 12 pixels in colour and 10 x 12 pixels: only"):
+        match_components(model, grey)

@@ -75,7 +75,7 @@ def test_an_empty_component_is_like_nothing(model):
 
 def test_what_cannot_be_compared_is_told(stack, model):
     other = fit(stack.images[:, :10], n_components=2, max_iter=3, tol=0)
-    with pytest.raises(ValueError, match="10 x 12 and 10 x 10 pixels"):
+    with pytest.raises(ValueError, match="10 x 12 pixels and 10 x 10 pixels"):
         match_components(model, other)
     with pytest.raises(ValueError, match="different faces"):
         next(iter_compare(model, other))

@@ -41,27 +41,12 @@ _AT_A_TIME = 2**29  # multiplications of one step: 0.01 to 0.1 s
 def pair_most_alike(
     first: NDArray[Any], second: NDArray[Any], *, is_signed: bool = False
 ) -> Pairs:
-    """Pair pictures one to one so that the sum of their cosines is largest.
+    """Pair pictures (k, ...) and (l, ...) so that the sum of their cosines is largest.
 
-    Parameters
-    ----------
-    first, second : arrays of shape (k, ...) and (l, ...)
-        Pictures of one size.
-    is_signed : bool, default=False
-        Whether the sign of a picture means nothing: the cosine counts without its own.
-
-    Returns
-    -------
-    of_first, of_second : arrays of int, shape (min(k, l),)
-        The pairs, in the order of `first`.
-    cosines : array of shape (min(k, l),)
-        How alike each pair is: 1 if they differ by a factor only, 0 if they share no
-        pixel or one is empty.
-
-    References
-    ----------
-    H. W. Kuhn: The Hungarian method for the assignment problem. Naval Research Logistics
-    Quarterly 2 (1955), doi:10.1002/nav.3800020109.
+    Returns the numbers of the first and of the second in each pair, in the order of the first,
+    and how alike they are: 1 if they differ by a factor only, 0 if they share no pixel. With
+    `is_signed` the sign of a picture means nothing. The assignment is that of Kuhn (1955),
+    doi:10.1002/nav.3800020109.
     """
     return consume(iter_pair_most_alike(first, second, is_signed=is_signed))
 
@@ -69,24 +54,7 @@ def pair_most_alike(
 def iter_pair_most_alike(
     first: NDArray[Any], second: NDArray[Any], *, is_signed: bool = False
 ) -> Generator[tuple[int, int], None, Pairs]:
-    """Do what `pair_most_alike` does, some pixels at a time.
-
-    Parameters
-    ----------
-    first, second, is_signed
-        As in `pair_most_alike`.
-
-    Yields
-    ------
-    (int, int)
-        How many pixels are compared, and how many there are. After the last of them comes
-        the assignment, in one piece.
-
-    Returns
-    -------
-    of_first, of_second, cosines
-        As in `pair_most_alike`, as the value of ``StopIteration``.
-    """
+    """Do what `pair_most_alike` does, and yield how many pixels of how many are compared."""
     with importing():
         from scipy.optimize import linear_sum_assignment
 
@@ -204,11 +172,14 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
 
 
 def _iter_match(a: LatentFaces, b: LatentFaces) -> Matched:
-    if a.shape[1:] != b.shape[1:]:
-        (h, w), (other_h, other_w) = a.shape[1:], b.shape[1:]
+    if a.picture_shape != b.picture_shape:
+        one, other = (
+            f"{w} x {h} pixels{' in colour' * len(channels)}"
+            for h, w, *channels in (a.picture_shape, b.picture_shape)
+        )
         raise ValueError(
-            f"The components are {w} x {h} and {other_w} x {other_h} pixels: only models of "
-            "pictures of one size can be compared."
+            f"The components are {one} and {other}: only models of pictures of one size, grey "
+            "or in colour, can be compared."
         )
     first, second, similarity = yield from iter_pair_most_alike(
         a.components, b.components, is_signed=a.is_signed or b.is_signed

@@ -114,7 +114,7 @@ class Explainer:
         return Parts(order, weights[order], shares, used)
 
     def users(self, component: int, count: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
-        """Return the faces that use a component most.
+        """Return the faces that use a component most, and their weights for it.
 
         Parameters
         ----------
@@ -127,9 +127,8 @@ class Explainer:
         Returns
         -------
         faces : array of int, shape (m,)
-            The faces, the one that uses it most first.
+            The one that uses it most first.
         weights : array of shape (m,)
-            Their weights for the component.
 
         Raises
         ------
@@ -145,20 +144,7 @@ class Explainer:
         return faces, weights[faces]
 
     def caption(self, component: int, face: int | None = None) -> str:
-        """Return what is known of a component in words, with a face's weight for it.
-
-        Parameters
-        ----------
-        component : int
-            Which component.
-        face : int, optional
-            Which face of the model; by default none.
-
-        Returns
-        -------
-        str
-            One line, ``|`` between its parts.
-        """
+        """Return in a line what is known of a component, with a face's weight for it."""
         n = len(self.model.weights)
         whole = "variance" if self.model.is_signed else "reconstruction"
         parts = [
@@ -182,7 +168,7 @@ class Explainer:
         """Count the faces that use each component, a block of faces at a time."""
         k = self.model.n_components
         counts = np.zeros(k, np.intp)
-        for weights in _parts(self.model.weights):
+        for weights in _blocks(self.model.weights):
             carried = self._carried(weights)
             least = least_share(k) * carried.sum(axis=1, keepdims=True)
             counts += np.count_nonzero((carried >= least) & (carried > 0), axis=0)
@@ -194,30 +180,19 @@ class Explainer:
 
 
 def least_share(n_components: int) -> float:
-    """Return the share of a face's reconstruction from which on a component is used.
+    """Return the share of a face from which on a component counts as used.
 
-    A face uses a component that contributes at least a tenth of an equal share: with 20
-    components 0.5 % of the sum of its pixels. A weight that is merely not 0 would not do,
-    as some solvers never reach 0, and one bound for all numbers of components would leave
-    none used where there are many.
+    A tenth of an equal share, with 20 components 0.5 %: some solvers never reach 0, and one
+    bound for all numbers of components would leave none used where there are many.
     """
     return 0.1 / n_components
 
 
 def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
-    """Return how much of each component a face has, beside the one it has most of.
+    """Return how much of each component a face has, 0 to 1, beside its largest weight.
 
-    Parameters
-    ----------
-    weights : array of shape (k,)
-        The face's weights.
-
-    Returns
-    -------
-    array of shape (k,)
-        From 0 to 1, growing with the weight, whatever its sign: the root of weight over
-        largest weight, so that small weights, which are most of them, can still be told
-        from none.
+    The root of their ratio, whatever the signs: small weights, which are most of them, can
+    still be told from none.
     """
     amounts = np.abs(np.asarray(weights, np.float64))
     largest = float(amounts.max(initial=0))
@@ -301,25 +276,11 @@ def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
 
 
 def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> NDArray[Any]:
-    """Return smaller pictures, of means over squares of pixels.
+    """Return smaller pictures (..., h, w), of means over squares of pixels.
 
-    Sums of shrunk pictures are the shrunk sums, so that a face can be built up from
-    small components.
-
-    Parameters
-    ----------
-    pictures : array of shape (..., h, w), or (..., h, w, 3) in colour
-        The pictures.
-    longest : int
-        Most pixels of a side. Sides shrink by one whole factor; what does not fill a
-        square at the right and below is left out.
-    in_colour : bool, default=False
-        Whether the last axis is that of colour.
-
-    Returns
-    -------
-    array of shape (..., h // f, w // f), or (..., h // f, w // f, 3)
-        Floats where the pictures shrink, else the pictures themselves.
+    Sides shrink by one whole factor to at most `longest`; what does not fill a square at the
+    right and below is left out. Sums of shrunk pictures are the shrunk sums, so that a face
+    can be built up from small components.
     """
     if in_colour:
         return np.moveaxis(shrunk(np.moveaxis(pictures, -1, 0), longest), 0, -1)
@@ -371,7 +332,7 @@ class NearestFaces:
         self.model = model
         rows = model.components.reshape(model.n_components, -1).astype(np.float64)
         self._gram = rows @ rows.T / rows.shape[1]
-        lengths = [self._length(part) for part in _parts(model.weights)]
+        lengths = [self._length(block) for block in _blocks(model.weights)]
         self._lengths = np.concatenate([np.empty(0), *lengths])
 
     def find(
@@ -409,7 +370,7 @@ class NearestFaces:
         count = min(count, len(self._lengths) - len(left_out))
         several = asked.reshape(-1, asked.shape[-1])
         found = [
-            self._search(part, count, left_out) for part in _parts(several, len(self._lengths))
+            self._search(part, count, left_out) for part in _blocks(several, len(self._lengths))
         ]
         none = np.empty((0, count))
         indices = np.concatenate([none.astype(np.intp), *(each[0] for each in found)])
@@ -457,7 +418,7 @@ class NearestFaces:
         return squared
 
 
-def _parts(rows: NDArray[Any], width: int | None = None) -> list[NDArray[Any]]:
-    """Cut rows into parts that need little memory, at `width` numbers a row."""
+def _blocks(rows: NDArray[Any], width: int | None = None) -> list[NDArray[Any]]:
+    """Cut rows into blocks that need little memory, at `width` numbers a row."""
     step = max(1, _BLOCK_VALUES // max(1, rows.shape[1] if width is None else width))
     return [rows[first : first + step] for first in range(0, len(rows), step)]

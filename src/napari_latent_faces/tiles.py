@@ -34,18 +34,7 @@ DIVERGING: dict[str, Any] = {
 
 
 def component_colours(*, is_signed: bool) -> dict[str, Any]:
-    """Return how a layer of components is coloured: 0 is black, whether or not there is less.
-
-    Parameters
-    ----------
-    is_signed : bool
-        Whether there can be pixels below 0.
-
-    Returns
-    -------
-    dict
-        Colormap and contrast limits, as arguments of an image layer.
-    """
+    """Return colormap and limits of a layer of components: 0 is black, with less or not."""
     if is_signed:
         return {"colormap": DIVERGING, "contrast_limits": (-1.0, 1.0)}
     return {"colormap": "gray", "contrast_limits": (0.0, 1.0)}
@@ -66,19 +55,7 @@ def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[An
 
 
 def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uint8]:
-    """Return a component in the colours of the gallery.
-
-    Parameters
-    ----------
-    component : array of shape (h, w) or (h, w, 3)
-        Pixels up to 1, from 0, or from -1 if signed.
-    is_signed : bool
-        Whether there can be pixels below 0.
-
-    Returns
-    -------
-    array of uint8, shape (h, w, 3)
-    """
+    """Return a component (h, w) or (h, w, 3), pixels up to 1, in the colours of the gallery."""
     rgb: NDArray[np.uint8]
     if component.ndim == 3:
         shown = shown_components(component[np.newaxis], is_signed=is_signed)[0]
@@ -99,17 +76,7 @@ GAP = 0.04
 
 @dataclass(frozen=True)
 class Tiles:
-    """The places of `count` pictures of one size in rows, with narrow gaps between them.
-
-    Parameters
-    ----------
-    count : int
-        How many pictures.
-    columns : int
-        How many lie beside one another.
-    height, width : int
-        Size of each, in pixels.
-    """
+    """The places of `count` pictures of one size in rows, with narrow gaps between them."""
 
     count: int
     columns: int
@@ -118,9 +85,9 @@ class Tiles:
 
     @classmethod
     def found_in(cls, shape: tuple[int, ...], pictures: tuple[int, ...]) -> Tiles | None:
-        """Return the places of pictures of shape (k, h, w) in a montage of a shape.
+        """Return the places of pictures (k, h, w) in a montage, None if it is not theirs.
 
-        None if the montage is not one of such pictures. Both may have an axis of colour.
+        Both may have an axis of colour.
         """
         k, h, w = pictures[:3]
         step = w + _gap(w)
@@ -147,13 +114,7 @@ class Tiles:
         )
 
     def box(self, tile: int) -> tuple[slice, slice]:
-        """Return the rows and columns of pixels of a picture.
-
-        Raises
-        ------
-        IndexError
-            If there is no such picture.
-        """
+        """Return the rows and columns of pixels of a picture."""
         if not 0 <= tile < self.count:
             raise IndexError(f"There is no tile {tile}: there are {self.count}.")
         row, column = divmod(tile, self.columns)
@@ -161,18 +122,7 @@ class Tiles:
         return slice(top, top + self.height), slice(left, left + self.width)
 
     def at(self, y: float, x: float) -> int | None:
-        """Return which picture the pixel nearest to a point belongs to.
-
-        Parameters
-        ----------
-        y, x : float
-            The point; pixel 0 reaches from -0.5 to 0.5.
-
-        Returns
-        -------
-        int or None
-            The picture; None in a gap, outside, and where a row is not full.
-        """
+        """Return which picture the pixel nearest to a point belongs to; None between them."""
         row, below = divmod(round(y), self.height + self.gap)
         column, beside = divmod(round(x), self.width + self.gap)
         is_inside = row >= 0 and 0 <= column < self.columns
@@ -183,15 +133,7 @@ class Tiles:
 
 
 def gallery_columns(k: int, span: float) -> int:
-    """Return in how many columns a gallery of `k` tiles is about as tall as one face.
-
-    Parameters
-    ----------
-    k : int
-        Number of tiles.
-    span : float
-        Width of the gallery in faces.
-    """
+    """Return in how many columns k tiles, `span` faces wide, are about as tall as one face."""
 
     def height(columns: int) -> float:
         return -(-k // columns) * span / columns
@@ -200,17 +142,7 @@ def gallery_columns(k: int, span: float) -> int:
 
 
 def montage(pictures: NDArray[Any], columns: int, fill: float = 0) -> NDArray[Any]:
-    """Return pictures in rows of `columns`, with narrow gaps between them.
-
-    Parameters
-    ----------
-    pictures : array of shape (k, h, w) or (k, h, w, 3)
-        The pictures.
-    columns : int
-        How many lie beside one another.
-    fill : float, default=0
-        Pixels of the gaps.
-    """
+    """Return pictures (k, h, w) or (k, h, w, 3) in rows, with gaps of `fill` between them."""
     tiles = Tiles(len(pictures), columns, *pictures.shape[1:3])
     canvas = np.full((*tiles.shape, *pictures.shape[3:]), fill, pictures.dtype)
     for i, picture in enumerate(pictures):
@@ -225,14 +157,8 @@ _LOWEST = 44  # pixels of a picture that a number is legible under
 def numbered(pictures: NDArray[Any], low: float, high: float) -> NDArray[Any]:
     """Return pictures with their numbers, counted from 0, in a line below each.
 
-    Small ones are enlarged by a whole number, so that the numbers can be read.
-
-    Parameters
-    ----------
-    pictures : array of shape (m, h, w) or (m, h, w, 3)
-        The pictures.
-    low, high : float
-        Pixels that are shown black and white.
+    Small ones are enlarged by a whole number, so that the numbers can be read; `low` and `high`
+    are what is shown black and white.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -259,20 +185,10 @@ def paint_tile(
     frame: float | None = None,
     is_chosen: bool = False,
 ) -> None:
-    """Draw a picture into its place in a montage.
+    """Draw a picture with maximum 1, times `level`, into its place (h, w) in a montage.
 
-    Parameters
-    ----------
-    place : array of shape (h, w)
-        The part of the montage to write to.
-    picture : array of shape (h, w)
-        The picture, with maximum 1.
-    level : float
-        What it is multiplied by.
-    frame : float, optional
-        Brightness of a thin frame along the picture's edge.
-    is_chosen : bool
-        Whether a white line runs around the picture, which tells it from all others.
+    A `frame` of some brightness runs along its edge; a white line around it tells the chosen
+    one from all others.
     """
     place[:] = picture * picture.dtype.type(level)
     line = _gap(place.shape[1])

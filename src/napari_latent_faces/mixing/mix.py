@@ -40,19 +40,7 @@ _FAR = 3.0  # standard deviations that hardly any face goes beyond
 def as_weights(
     model: LatentFaces, face: int | Sequence[float] | NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Return the weights of a face of the model, or check weights that are given.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    face : int or array of shape (k,)
-        Which face of the model, or weights.
-
-    Returns
-    -------
-    array of shape (k,)
-        A copy.
+    """Return the weights (k,) of a face of the model, or a checked copy of weights.
 
     Raises
     ------
@@ -78,25 +66,11 @@ def as_weights(
 
 
 def weight_ranges(model: LatentFaces, quantile: float = 0.99) -> NDArray[np.float64]:
-    """Return which weights are usual for each component.
+    """Return the lowest and the highest usual weight for each component: shape (k, 2).
 
-    They reach from 0 to a quantile of the weights of the faces that use the component,
-    that is, of those that are not 0: otherwise a part that few faces have would get no
-    range at all. Those of a signed model, where 0 is the mean face, reach three
-    `weight_units` to both sides of it.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    quantile : float
-        Between 0.5 and 1; one face in a hundred has more than the default. Of no account
-        for signed models.
-
-    Returns
-    -------
-    array of shape (k, 2)
-        Lowest and highest weight; (0, 1) for a component that no face uses.
+    From 0 to a quantile of the weights that are not 0, since a part that few faces have would
+    get no range otherwise; (0, 1) where there are none. Of a signed model, where 0 is the mean
+    face, three `weight_units` to both sides.
     """
     if model.is_signed:
         far = _FAR * weight_units(model)
@@ -110,19 +84,10 @@ def _top(column: NDArray[Any], quantile: float) -> float:
 
 
 def weight_units(model: LatentFaces) -> NDArray[np.float64]:
-    """Return in what units weights are best told to people.
+    """Return in what units weights are best told to people: shape (k,).
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-
-    Returns
-    -------
-    array of shape (k,)
-        For signed models, whose bare weights mean little, the standard deviation around
-        the mean face, which is at 0, over the faces that use the component; else, and
-        where no face uses it, 1.
+    For signed models, whose bare weights mean little, the standard deviation around the mean
+    face over the faces that use the component; else, and where no face uses it, 1.
     """
     k = model.n_components
     if not model.is_signed:
@@ -226,7 +191,7 @@ def morph(
 def listed(
     model: LatentFaces, weights: NDArray[Any], which: str = "all", numbers: str = ""
 ) -> list[int]:
-    """Return the components that a list shows.
+    """Return the components that a list shows: those that matter, are used, or all.
 
     Parameters
     ----------
@@ -237,13 +202,7 @@ def listed(
     which : {"matter", "used", "all"}
         Those of `mattering`, those whose weight is not 0, or all.
     numbers : str
-        Numbers and ranges of components, such as ``"3, 10-20"``: these and no others,
-        whatever `which` says. What is no number is passed over.
-
-    Returns
-    -------
-    list of int
-        In the components' order.
+        Numbers and ranges such as ``"3, 10-20"``: these and no others, whatever `which` says.
     """
     k = model.n_components
     asked = {
@@ -266,17 +225,9 @@ def listed(
 class MixedPicture:
     """A mixed face of which one weight after the other is changed.
 
-    While one component is changed again and again, what all the others make is kept:
-    a new weight costs one multiplication and one addition a pixel, whatever the number
-    of components. Nothing is added up over many changes, so no error builds up: the
-    picture is always the sum of two, as exact as `LatentFaces.blend`.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    weights : array of shape (k,)
-        What to begin with.
+    While one component is changed again and again, what all the others make is kept: a new
+    weight costs one multiplication and one addition a pixel, whatever the number of
+    components. The picture is always the sum of two, so that no error builds up.
     """
 
     def __init__(self, model: LatentFaces, weights: NDArray[Any]) -> None:
@@ -316,17 +267,7 @@ class MixedPicture:
 
 
 def to_pixels(faces: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    """Return faces as pictures of a type: see `as_pixels`.
-
-    Of booleans they are floats, as a mixed face is neither black nor white.
-
-    Parameters
-    ----------
-    faces : array
-        Floats in the units of the faces, in any shape.
-    dtype : numpy dtype
-        The type of the faces' pixels.
-    """
+    """Return floats in the units of the faces as pixels of a type; of booleans, as floats."""
     dtype = np.dtype(dtype)
     return faces.copy() if dtype.kind == "b" else as_pixels(faces, dtype)
 
@@ -349,8 +290,13 @@ class Mix:
     Attributes
     ----------
     changed : psygnal signal
-        Emitted after every change, with the component that changed, or None if several
-        may have.
+        Emitted after every change, with the component that changed, or None if several may
+        have.
+
+    Notes
+    -----
+    IndexError or ValueError are raised for a component that is not there, and for weights that
+    are none of this model: they are not below 0 unless it is signed.
     """
 
     changed = Signal(object)
@@ -398,20 +344,7 @@ class Mix:
         return bool(self._future)
 
     def set_weight(self, component: int, weight: float) -> None:
-        """Change one weight: a step, or a part of the one that `begin` began.
-
-        Parameters
-        ----------
-        component : int
-            Which weight.
-        weight : float
-            Its value; not below 0 unless the model is signed.
-
-        Raises
-        ------
-        IndexError, ValueError
-            If there is no such component, or the weight is none for this model.
-        """
+        """Change one weight: a step, or a part of the one that `begin` began."""
         if not 0 <= component < self.model.n_components:
             raise IndexError(
                 f"There is no component {component}: the model has {self.model.n_components}."
@@ -427,18 +360,7 @@ class Mix:
         self.changed.emit(component)
 
     def set_weights(self, weights: Sequence[float] | NDArray[Any]) -> None:
-        """Change all weights: a step, or a part of the one that `begin` began.
-
-        Parameters
-        ----------
-        weights : array of shape (k,)
-            Their values; none below 0 unless the model is signed.
-
-        Raises
-        ------
-        ValueError
-            If they are no weights of this model.
-        """
+        """Change all weights (k,): a step, or a part of the one that `begin` began."""
         checked, before = self._checked(weights), self.weights
         if np.array_equal(checked, before):
             return
@@ -446,13 +368,7 @@ class Mix:
         self._show(checked)
 
     def start_from(self, weights: Sequence[float] | NDArray[Any]) -> None:
-        """Change all weights, and make them what `reset` goes back to.
-
-        Parameters
-        ----------
-        weights : array of shape (k,)
-            As of `set_weights`, which also tells what is raised.
-        """
+        """Change all weights, and make them what `reset` goes back to."""
         self._start = self._checked(weights)
         self.set_weights(self._start)
 

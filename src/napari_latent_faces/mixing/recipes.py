@@ -31,22 +31,10 @@ __all__ = [
     "write_generated",
 ]
 
-# -- How generated faces were made, kept beside their pictures and written as a table --
-
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a generated face is made of.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    made : str
-        How it came about, in words.
-    weights : tuple of float, length k
-        How much of each component.
-    """
+    """What a generated face is called, how it was made in words, and its k weights."""
 
     name: str
     made: str
@@ -56,19 +44,7 @@ class Recipe:
 def number_recipes(
     weights: NDArray[Any], made: str, name: str = "generated", first: int = 0
 ) -> tuple[Recipe, ...]:
-    """Return recipes of faces, numbered.
-
-    Parameters
-    ----------
-    weights : array of shape (m, k)
-        A row for each face.
-    made : str
-        How the faces came about, in words.
-    name : str
-        What they are called before their number.
-    first : int
-        Number of the first one.
-    """
+    """Return recipes of faces with weights (m, k), numbered from `first` on."""
     return tuple(
         Recipe(f"{name} {i}", made, tuple(row.tolist()))
         for i, row in enumerate(weights, start=first)
@@ -80,11 +56,6 @@ def recipe_table(recipes: Sequence[Recipe]) -> str:
 
     Weights are written so that reading them gives the same numbers. A text that a
     spreadsheet program would take for a formula gets an apostrophe before it.
-
-    Raises
-    ------
-    ValueError
-        If the recipes have different numbers of weights.
     """
     lengths = {len(recipe.weights) for recipe in recipes}
     if len(lengths) > 1:
@@ -104,13 +75,6 @@ def save_recipes(path: str | PathLike[str], recipes: Sequence[Recipe]) -> None:
 
     It is UTF-8 with a byte order mark, without which some spreadsheet programs take it
     for another encoding. What cannot be encoded is escaped.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    ValueError
-        As `recipe_table`.
     """
     content = recipe_table(recipes).encode("utf-8-sig", "backslashreplace")
     with replacing(path) as file:
@@ -171,47 +135,26 @@ def write_generated(
     OSError
         If the files cannot be written.
     """
-    folder = Path(folder)
-    with writing_folder(folder, "generated faces", force=force) as new:
-        _write(model, weights, made, progress, new)
-    return folder
-
-
-def check_generated(folder: str | PathLike[str], *, force: bool = False) -> None:
-    """Find out, before the work, whether `write_generated` may write to `folder`.
-
-    Raises
-    ------
-    FileExistsError
-        If `folder` is a file, or holds anything but, with `force`, earlier results.
-    FileNotFoundError
-        If the folder that `folder` lies in is missing.
-    PermissionError
-        If files may not be written there.
-    """
-    check_folder(Path(folder), "generated faces", force=force)
-
-
-def _write(
-    model: LatentFaces,
-    weights: NDArray[Any],
-    made: str,
-    progress: Callable[[int, int], None] | None,
-    folder: Path,
-) -> None:
-    """Write all files into an empty folder."""
     from PIL import Image
 
     names = [f"{number}.png" for number in numbers(len(weights))]
-    (folder / _PICTURES).mkdir()
-    white = 255 / model.scale
-    for done, (name, row) in enumerate(zip(names, weights, strict=True), start=1):
-        picture = to_pixels(model.blend(row) * white, np.uint8)
-        Image.fromarray(picture).save(folder / _PICTURES / name)
-        if progress is not None:
-            progress(done, len(weights))
     recipes = [
         Recipe(name, made, tuple(row.tolist()))
         for name, row in zip(names, weights, strict=True)
     ]
-    save_recipes(folder / _TABLE, recipes)
+    white = 255 / model.scale
+    folder = Path(folder)
+    with writing_folder(folder, "generated faces", force=force) as new:
+        (new / _PICTURES).mkdir()
+        for done, (name, row) in enumerate(zip(names, weights, strict=True), start=1):
+            picture = to_pixels(model.blend(row) * white, np.uint8)
+            Image.fromarray(picture).save(new / _PICTURES / name)
+            if progress is not None:
+                progress(done, len(weights))
+        save_recipes(new / _TABLE, recipes)
+    return folder
+
+
+def check_generated(folder: str | PathLike[str], *, force: bool = False) -> None:
+    """Refuse, before the work, a folder that `write_generated` may not write to."""
+    check_folder(Path(folder), "generated faces", force=force)

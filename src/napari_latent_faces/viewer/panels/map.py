@@ -418,10 +418,7 @@ def _reading(
 
 
 def _shrunk(pictures: NDArray[Any], model: LatentFaces) -> NDArray[Any]:
-    """Return small pictures of one, or of several, of a model's shape."""
-    if len(model.picture_shape) == 2:
-        return shrunk(pictures, _LONGEST)
-    return np.moveaxis(shrunk(np.moveaxis(pictures, -1, -3), _LONGEST), -3, -1)
+    return shrunk(pictures, _LONGEST, in_colour=len(model.picture_shape) == 3)
 
 
 def _bytes(pixels: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
