@@ -56,6 +56,7 @@ class _Others:
     """Faces of a layer that the model was not fitted to: generated or encoded ones."""
 
     layer: Any
+    source: Any  # what the weights come from: it is another one when they change
     weights: NDArray[Any]
     images: Any
     limits: tuple[float, float]
@@ -122,7 +123,7 @@ class MapWidget(Panel):
         self.plane.hovered.connect(self._tell)
         self.plane.menu_wanted.connect(self._show_menu)
         self.listen(self.focus.model_changed, self._on_model)
-        self.listen(self.focus.face_changed, self._on_face)
+        self.listen(self.focus.face_changed, self.plane.mark)
         self.listen(self.focus.component_changed, self._paint)
         self.listen(self.focus.mix_changed, self._show_mix_soon)
         self._wires.at_end(self._stop_reading)
@@ -133,7 +134,7 @@ class MapWidget(Panel):
 
     def _on_layers(self, event: Any) -> None:
         super()._on_layers(event)
-        if event.type in {"inserted", "removed", "data", "contrast_limits"}:
+        if event.type in {"inserted", "removed", "data"}:
             self._soon.start(0)
 
     # -- places ------------------------------------------------------------------
@@ -177,7 +178,7 @@ class MapWidget(Panel):
         self.found = self._known[found.method] = found
         self.plane.show_all()  # the places of another map mean nothing here
         self._show_others()
-        self._on_face(self.focus.face)
+        self.plane.mark(self.focus.face)
         self._show_mix()
         kept = f"The plane keeps {found.kept:.0%} of the variance." if found.kept >= 0 else ""
         self.status.value = kept
@@ -192,7 +193,11 @@ class MapWidget(Panel):
     # -- faces of other layers, and the mixed one ----------------------------------
 
     def _refresh(self) -> None:
-        if not self.is_working:
+        """Look whether there are other generated or encoded faces now."""
+        if self.found is None or self.is_working:
+            return
+        others = list(self._find_others(self.found.model))
+        if [id(each.source) for each in others] != [id(each.source) for each in self._others]:
             self._show_others()
 
     def _show_others(self) -> None:
@@ -200,10 +205,10 @@ class MapWidget(Panel):
         found = self.found
         if found is None:
             return
-        before = [(each.layer, len(each.weights)) for each in self._others]
+        before = [id(each.source) for each in self._others]
         self._others = list(self._find_others(found.model))
         n = len(found.positions)
-        if before != [(each.layer, len(each.weights)) for each in self._others]:
+        if before != [id(each.source) for each in self._others]:
             del self.plane.pictures[n:]
         placed = [found.project(each.weights) for each in self._others]
         places = np.concatenate([found.positions, *placed])
@@ -218,16 +223,17 @@ class MapWidget(Panel):
             recipes = known.get(RECIPES_KEY, ())
             if encoded is not None and encoded is not model:
                 if encoded.components is model.components:
-                    images = LazyReconstruction(encoded)
-                    limits = self._limits(layer, encoded)
-                    words = "encoded"
-                    yield _Others(layer, encoded.weights, images, limits, _ENCODED, words)
-            elif recipes and {len(each.weights) for each in recipes} == {model.n_components}:
-                images = known[PICTURES_KEY]
+                    images, limits = LazyReconstruction(encoded), self._limits(layer, encoded)
+                    yield _Others(
+                        layer, encoded, encoded.weights, images, limits, _ENCODED, "encoded"
+                    )
+            elif {len(each.weights) for each in recipes} == {model.n_components}:
+                images, limits = known[PICTURES_KEY], self._limits(layer, model)
                 if images.shape[1:] == model.picture_shape and self._is_beside(layer):
                     weights = np.array([each.weights for each in recipes])
-                    limits = self._limits(layer, model)
-                    yield _Others(layer, weights, images, limits, _MADE, known[ROLE_KEY])
+                    yield _Others(
+                        layer, recipes, weights, images, limits, _MADE, known[ROLE_KEY]
+                    )
 
     def _is_beside(self, layer: Any) -> bool:
         faces = self.focus.faces
@@ -331,9 +337,6 @@ class MapWidget(Panel):
             ramp: NDArray[np.uint8] = np.rint(110 + (ends - 110) * roots).astype(np.uint8)
             return ramp
         return None
-
-    def _on_face(self, face: int | None) -> None:
-        self.plane.mark(face)
 
     def _tell(self, face: int | None) -> None:
         """Say which face is under the mouse."""

@@ -145,13 +145,16 @@ class FacePlane(QWidget):
     def show_all(self) -> None:
         """Show the whole map."""
         self._is_whole = True
-        places = self.positions
-        if len(places):
-            low, high = places.min(axis=0), places.max(axis=0)
-            self._centre = (low + high) / 2
-            room = np.maximum(np.array([self.width(), self.height()]) - 2.2 * self._longest, 1)
-            self._scale = float((room / np.maximum(high - low, 1e-9 * room)).min())
+        self._centre, self._scale = self._whole()
         self.update()
+
+    def _whole(self) -> tuple[NDArray[np.float64], float]:
+        """Return the middle of the map, and the pixels per unit at which all is seen."""
+        if not len(self.positions):
+            return np.zeros(2), 1.0
+        low, high = self.positions.min(axis=0), self.positions.max(axis=0)
+        room = np.maximum(np.array([self.width(), self.height()]) - 2.2 * self._longest, 1)
+        return (low + high) / 2, float((room / np.maximum(high - low, 1e-9 * room)).min())
 
     def place_of(self, face: int) -> QPointF:
         """Return where a picture lies, in the widget's pixels."""
@@ -371,10 +374,7 @@ class FacePlane(QWidget):
         self.update()
 
     def _zoom(self, factor: float, point: QPointF) -> None:
-        was_whole, before = self._is_whole, (self._centre, self._scale)
-        self.show_all()
-        whole = self._scale
-        self._is_whole, (self._centre, self._scale) = was_whole, before
+        _, whole = self._whole()
         scale = min(max(self._scale * factor, whole / 2), whole * _CLOSEST)
         offset = np.array([point.x() - self.width() / 2, self.height() / 2 - point.y()])
         step = offset / self._scale - offset / scale  # what is at the point, stays there
