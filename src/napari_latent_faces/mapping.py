@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -9,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_latent_faces.explaining import NearestFaces
+from napari_latent_faces.export import cell
+from napari_latent_faces.files import replacing
 from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -83,6 +88,33 @@ class FaceMap:
             faces, shares = _neighbours(self._nearest, asked)
             placed = (self.positions[faces] * shares).sum(axis=-2)
         return placed
+
+    def save_csv(self, path: str | PathLike[str]) -> None:
+        """Write the places as a table with a head, a line for each face.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; an existing one is replaced, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        origin, n = self.model.provenance, len(self.positions)
+        text = io.StringIO(newline="")
+        table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        table.writerow(["name", "subject", "x", "y"])
+        names, subjects = (
+            map(cell, each or [""] * n) for each in (origin.names, origin.subjects)
+        )
+        table.writerows(
+            (*words, *place)
+            for *words, place in zip(names, subjects, self.positions.tolist(), strict=True)
+        )
+        with replacing(path) as file:
+            file.write(text.getvalue().encode("utf-8-sig", "backslashreplace"))
 
     @cached_property
     def _nearest(self) -> NearestFaces:

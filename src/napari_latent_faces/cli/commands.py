@@ -379,10 +379,8 @@ def _choose_k(args: argparse.Namespace) -> None:
         ks = parse_ks(args.ks)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"-{error}") from error
-    if args.out and Path(args.out).exists() and not args.force:
-        raise FileExistsError(f"{args.out} exists: choose another name, or give --force.")
-    if args.out and not Path(args.out).absolute().parent.is_dir():
-        raise FileNotFoundError(f"The folder of {args.out} does not exist: make it first.")
+    if args.out:
+        _check_table(args)
     choice = _measured(_read(args), ks, changes)
     say("".join(f"{head:>11}" for head in _COLUMNS.values()))
     for row in choice.rows():
@@ -392,6 +390,28 @@ def _choose_k(args: argparse.Namespace) -> None:
     if args.out:
         choice.save_csv(args.out)
         tell({"written to": args.out})
+
+
+def _check_table(args: argparse.Namespace) -> None:
+    """Refuse to replace a file that is in the way, or to write where there is no folder."""
+    if Path(args.out).exists() and not args.force:
+        raise FileExistsError(f"{args.out} exists: choose another name, or give --force.")
+    if not Path(args.out).absolute().parent.is_dir():
+        raise FileNotFoundError(f"The folder of {args.out} does not exist: make it first.")
+
+
+def _map(args: argparse.Namespace) -> None:
+    """Write where the faces of a model lie on a plane."""
+    from napari_latent_faces.mapping import iter_map_faces
+
+    _check_table(args)
+    model = _load(args.model)
+    with progress(f"placing {len(model.weights)} faces") as show:
+        steps = iter_map_faces(model, args.method, random_state=args.random_state)
+        found = consume(steps, lambda step: show(*step[:2]))
+    found.save_csv(args.out)
+    kept = {"variance kept": f"{found.kept:.1%}"} if found.kept >= 0 else {}
+    tell({"faces": len(found.positions), **kept, "written to": args.out})
 
 
 def _measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
@@ -450,6 +470,7 @@ _COMMANDS = {
     "encode": _encode,
     "mend": _mend,
     "generate": _generate,
+    "map": _map,
     "info": _info,
     "demo": _demo,
 }

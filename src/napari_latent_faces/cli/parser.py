@@ -376,6 +376,27 @@ def _add_choose_k(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None
     add_options(parser, ReadOptions, "reading")
 
 
+def _add_map(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
+    _add_model(parser)
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="CSV", help="table to write, a line a face"
+    )
+    parser.add_argument("--force", action="store_true", help="replace CSV if it exists")
+    parser.add_argument(
+        "--method",
+        choices=("pca", "tsne", "mds"),
+        default="pca",
+        help="the plane of the most variance, or scikit-learn's t-SNE or MDS (default: pca)",
+    )
+    parser.add_argument(
+        "--random-state",
+        type=int,
+        default=42,
+        metavar="INT",
+        help="seed of t-SNE and MDS (default: 42)",
+    )
+
+
 def _add_info(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
     parser.add_argument(
         "path",
@@ -406,6 +427,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser, Sequence[str]
         "make random faces from a model and write pictures and recipes",
         _add_generate,
     ),
+    "map": ("place the faces of a model on a plane and write where they are", _add_map),
     "info": ("tell what is in a folder of faces or a model", _add_info),
     "demo": ("open napari and fit faces there", _add_demo),
 }
