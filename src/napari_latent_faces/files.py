@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-__all__ = ["CONTENTS", "check_folder", "open_regular", "replacing", "writing_folder"]
+__all__ = [
+    "CONTENTS",
+    "check_folder",
+    "open_regular",
+    "read_contents",
+    "replacing",
+    "writing_folder",
+]
 
 CONTENTS = ".latent-faces.json"
 """The file of a folder of results that says what was written there."""
@@ -172,10 +179,18 @@ def _contents(folder: Path) -> tuple[str, dict[str, str]]:
     """Return what was written to a folder of results: the kind, "" for none, and the files."""
     try:
         with open_regular(folder / CONTENTS) as file:
-            contents = json.load(file)
+            return read_contents(file.read())
+    except OSError:
+        return "", {}
+
+
+def read_contents(text: bytes) -> tuple[str, dict[str, str]]:
+    """Return the kind of results, "" for none, and their files with their digests."""
+    try:
+        contents = json.loads(text)
         kind, files = contents["kind"], contents["files"]
         is_ours = isinstance(kind, str) and all(isinstance(v, str) for v in files.values())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return "", {}
     return (harmless(kind), files) if is_ours else ("", {})
 

@@ -2,21 +2,27 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from napari_latent_faces.reading import sources
+from napari_latent_faces import fit, read_faces
+from napari_latent_faces.export import iter_export
+from napari_latent_faces.reading import NoFacesError, sources
 from napari_latent_faces.reading.sources import (
     MAX_PICTURE_BYTES,
     Listing,
     list_sources,
     read_file,
 )
+from napari_latent_faces.steps import consume
 from tests.pictures import face, make, people
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix file system")
@@ -232,3 +238,26 @@ def test_read_file(tmp_path):
     assert read(4, 8) == b"89"
     assert read(4, 80) == b""
     assert read(0) == b""
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "tgz"])
+def test_components_that_a_fit_has_written_are_no_faces(tmp_path, kind):
+    faces = np.random.default_rng(0).integers(0, 255, (6, 12, 10), np.uint8)
+    model = fit(faces, n_components=2, max_iter=2, tol=0)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    consume(iter_export(model, folder / "fitted"))
+
+    def packed():
+        if kind == "folder":
+            return folder
+        ending = {"tar": "tar", "tgz": "gztar", "zip": "zip"}[kind]
+        return shutil.make_archive(str(tmp_path / "packed"), ending, tmp_path, "work")
+
+    with pytest.raises(
+        NoFacesError, match=r"5 files: a result of a fit, .* open its model\.npz"
+    ):
+        read_faces(packed())
+    Image.fromarray(faces[0]).save(folder / "anna.png")
+    stack = read_faces(packed())
+    assert stack.names == ("anna.png",)

@@ -20,7 +20,7 @@ from functools import partial
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
-from napari_latent_faces.files import open_regular
+from napari_latent_faces.files import CONTENTS, open_regular, read_contents
 from napari_latent_faces.reading.arrays import (
     is_array_name,
     looks_like_arrays,
@@ -115,6 +115,8 @@ class Listing:
         `passed_over` as well.
     tables : list of Entry
         Files of text that may say whose pictures they are; they are elsewhere as well.
+    results : list of Entry
+        What tells that a folder holds results of ours, and which.
     skipped, passed_over : list of (str, str)
         Names and reasons, as in `ReadReport`.
     close : callable
@@ -126,6 +128,7 @@ class Listing:
     entries: list[Entry] = field(default_factory=list)
     arrays: list[Entry] = field(default_factory=list)
     tables: list[Entry] = field(default_factory=list)
+    results: list[Entry] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     close: Callable[[], None] = lambda: None
@@ -137,6 +140,8 @@ class Listing:
         judgement, reason = judge_name(base)
         if size and is_table_name(base) and not is_hidden(base):
             self.tables.append(Entry(name, size, read))
+        if base == CONTENTS:
+            self.results.append(Entry(name, size, read))
         if size and is_array_name(base) and not is_hidden(base):
             self.arrays.append(Entry(name, size, read))
             self.passed_over.append((name, reason or "a file of numbers among pictures"))
@@ -156,9 +161,23 @@ class Listing:
         wanted = is_picture_name(name.rpartition("/")[2])
         (self.skipped if wanted else self.passed_over).append((name, reason))
 
+    def _leave_out_results(self) -> None:
+        """Leave out the pictures of components: they are no faces, though they look alike."""
+        for result in self.results:
+            kind, files = read_contents(result.read(MAX_TABLE_BYTES))
+            if kind != "a fit":
+                continue
+            folder = result.name.removesuffix(CONTENTS)
+            ours = {folder + name for name in files}
+            left_out = {entry.name for entry in (*self.entries, *self.arrays)} & ours
+            for entries in (self.entries, self.arrays, self.tables):
+                entries[:] = [entry for entry in entries if entry.name not in ours]
+            self.passed_over = [pair for pair in self.passed_over if pair[0] not in left_out]
+            self.passed_over += [(name, _OF_A_FIT) for name in left_out]
+
     def rename(self, renamed: Callable[[str], str]) -> None:
         """Give everything another name."""
-        for entries in (self.entries, self.arrays, self.tables):
+        for entries in (self.entries, self.arrays, self.tables, self.results):
             entries[:] = [
                 entry
                 if (name := renamed(entry.name)) == entry.name
@@ -169,12 +188,16 @@ class Listing:
         self.passed_over = [(renamed(name), why) for name, why in self.passed_over]
 
     def sort(self) -> None:
-        """Sort everything naturally and make all names printable."""
+        """Sort everything naturally, make all names printable, leave out what is no face."""
+        self._leave_out_results()
         for entries in (self.entries, self.arrays, self.tables):
             entries.sort(key=lambda entry: natural_key(entry.name))
         self.skipped = in_natural_order(self.skipped)
         self.passed_over = in_natural_order(self.passed_over)
         self.rename(harmless)
+
+
+_OF_A_FIT = "a result of a fit, written by Latent faces: open its model.npz"
 
 
 def in_natural_order(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -625,7 +648,7 @@ def _list_tar(
 def _may_be_faces(info: tarfile.TarInfo) -> bool:
     base = info.name.rpartition("/")[2]
     wanted = judge_name(base)[0] in {Judgement.PICTURE, Judgement.UNKNOWN}
-    is_table = is_table_name(base) and info.size <= MAX_TABLE_BYTES
+    is_table = (is_table_name(base) or base == CONTENTS) and info.size <= MAX_TABLE_BYTES
     return info.size <= MAX_PICTURE_BYTES and (wanted or is_table or is_array_name(base))
 
 
