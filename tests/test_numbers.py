@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from napari_latent_faces import read_faces
+from napari_latent_faces import read_faces, sample_faces
 from napari_latent_faces.fitting import ConvergenceWarning, fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import METHODS, NMFParams
@@ -116,6 +116,17 @@ def test_the_maximum_that_pnm_files_declare_is_white(name, most, tmp_path):
     # others of the same camera, that are half as bright
     half = write_pnm(tmp_path / "half", dark // 2, most)
     assert model.encode(half).sum() == pytest.approx(model.encode(stack).sum() / 2, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
+@pytest.mark.parametrize("independent", ["pictures", "weights"])
+def test_ica_explains_what_pca_does(dtype, independent):
+    """They span one plane, also where a direction of it begins with a 0."""
+    images = np.asarray(sample_faces(10, 5, shape=(28, 23)).images).astype(dtype)
+    found = fitted(images, METHODS["ica"](n_components=8, independent=independent))
+    best = fitted(images, METHODS["pca"](n_components=8))
+    assert np.linalg.matrix_rank(found.weights) == 8
+    assert found.error == pytest.approx(best.error, rel=1e-5)
 
 
 def test_it_is_known_in_layers_of_parts_and_in_the_file(tmp_path):

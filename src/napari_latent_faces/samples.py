@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections import Counter
 from importlib.resources import as_file, files
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from napari_latent_faces.solvers.blocks import importing
@@ -148,10 +150,15 @@ def read_olivetti(*, download: bool = True) -> FaceStack:
     and should not be downloaded; another OSError that they cannot be.
     """
     with importing():
-        from sklearn.datasets import fetch_olivetti_faces
+        from sklearn.datasets import fetch_olivetti_faces, get_data_home
 
     try:
         bunch = fetch_olivetti_faces(download_if_missing=download, n_retries=1)
+    except (EOFError, ValueError, KeyError, UnpicklingError, zlib.error) as error:
+        raise OSError(
+            f"The file of the Olivetti faces in {get_data_home()} is damaged, perhaps by a "
+            "download that was interrupted: remove it (olivetti*.pkz), and open them again."
+        ) from error
     except OSError as error:
         if not download:
             raise FileNotFoundError(

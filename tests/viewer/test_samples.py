@@ -139,3 +139,11 @@ def test_importing_the_samples_loads_no_heavy_module():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert not ran.stdout.strip()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x78\x9c half a download"])
+def test_a_damaged_download_says_what_to_remove(content, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    (tmp_path / "olivetti_py3.pkz").write_bytes(content)
+    with pytest.raises(OSError, match=r"is damaged, .*: remove it \(olivetti\*\.pkz\)"):
+        samples.read_olivetti()

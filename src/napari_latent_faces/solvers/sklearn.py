@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import replace
@@ -422,9 +423,14 @@ def iter_ica(rows: Rows, params: ICAParams) -> Solving:
     scores = np.concatenate([(block - rows.mean()) @ V.T for _, block in rows.blocks()])
     _check_rank(scores, params)
     by_pixel = params.independent == "pictures"
-    whitening, rotation, _, n_iter = fastica(
-        V.T.astype(np.float64) if by_pixel else scores,
-        whiten="unit-variance",
+    # scikit-learn's own whitening loses a direction whose first value is exactly 0
+    samples = V.T.astype(np.float64) if by_pixel else scores
+    samples = samples - samples.mean(axis=0)
+    _, sizes, directions = np.linalg.svd(samples, full_matrices=False)
+    whitening = directions * (math.sqrt(len(samples)) / sizes)[:, None]
+    _, rotation, _, n_iter = fastica(
+        samples @ whitening.T,
+        whiten=False,
         fun=params.fun,
         max_iter=params.max_iter,
         tol=params.tol,
