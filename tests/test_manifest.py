@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -70,52 +68,6 @@ def test_npe2_writes_and_reads_a_model(model, tmp_path):
     assert npe2.write(path, layers, plugin_name=PLUGIN) == [path]
     found = npe2.read([path], stack=False, plugin_name=PLUGIN)
     assert [kind for _, _, kind in found] == ["image", "image"]
-
-
-def test_discovery_is_light():
-    """What napari does at its start imports nothing heavy of ours."""
-    code = """
-import sys, npe2
-npe2.PluginManager.instance().discover(include_npe1=False)
-manifest = npe2.PluginManager.instance().get_manifest("napari-latent-faces")
-before = set(sys.modules)
-import napari_latent_faces
-from napari_latent_faces import samples
-from napari_latent_faces.viewer import reader, writer
-new = set(sys.modules) - before
-heavy = {"sklearn", "PIL", "dask", "qtpy", "magicgui", "superqt", "scipy", "skimage", "napari"}
-print(sorted(heavy & new))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
-
-
-def test_importing_the_package_warns_about_nothing_and_loads_nothing():
-    code = "import sys, napari_latent_faces as n; print(n.__version__, 'numpy' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split()[1] == "False"
-
-
-def test_the_core_works_without_napari_and_without_qt():
-    """The core and the command line never import the window's libraries."""
-    code = """
-import sys
-for banned in ("napari", "qtpy", "PyQt6", "PySide6", "superqt", "magicgui"):
-    sys.modules[banned] = None
-import numpy as np
-from napari_latent_faces import FaceStack, LatentFaces, NMFParams, fit, iter_fit, read_faces
-from napari_latent_faces import cli
-model = fit(np.random.default_rng(0).random((6, 8, 8)), n_components=2, max_iter=5, tol=0)
-print(model.n_components)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "2"
 
 
 def test_every_public_name_is_there():

@@ -398,19 +398,6 @@ class TestStart:
     def test_version(self, run):
         assert run("--version") == (0, f"latent-faces {__version__}\n", "")
 
-    @pytest.mark.parametrize("argv", [["--version"], ["--help"], ["fit", "--help"]])
-    def test_is_light(self, argv):
-        report = (
-            "import atexit; heavy = {'numpy', 'sklearn', 'scipy', 'napari', 'qtpy', 'PIL', "
-            "'dask', 'magicgui', 'skimage'};"
-            "atexit.register(lambda: print(*heavy & set(sys.modules), file=sys.stderr))"
-        )
-        with spawn(*argv, code=report) as process:
-            printed, errors = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0
-        assert "latent-faces" in printed
-        assert not errors.strip()
-
     def test_as_a_module(self):
         start = [sys.executable, "-m", "napari_latent_faces", "--version"]
         ran = subprocess.run(start, capture_output=True, text=True, check=True)

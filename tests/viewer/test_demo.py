@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -44,7 +43,7 @@ class TestInAWindow:
             assert shown.size == (1400, 880)
             grey = np.asarray(shown.convert("L"), float)
         # the canvas holds faces, the dock beside it nothing below its form
-        canvas, dock = grey[60:700, 340:1040], grey[440:700, 1080:1380]
+        canvas, dock = grey[60:700, 340:1040], grey[570:700, 1080:1380]
         assert len(np.unique(canvas)) > 30
         assert canvas.std() > 3 * dock.std()
 
@@ -146,16 +145,3 @@ def test_the_face_shown_is_built_better_than_most(stack, model):
     relative = missed / np.linalg.norm(stack.images.astype(float), axis=(1, 2))
     rank = int((relative < relative[face]).sum())
     assert rank == len(stack) // 4
-
-
-def test_importing_the_demo_opens_nothing():
-    code = "import sys, napari_latent_faces.viewer.demo; print('napari' in sys.modules)"
-    environment = {**os.environ, "DISPLAY": ""}
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    assert ran.stdout == "False\n"

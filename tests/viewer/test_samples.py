@@ -127,20 +127,6 @@ class TestOlivetti:
         assert not olivetti["local"]
 
 
-def test_importing_the_samples_loads_no_heavy_module():
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, napari_latent_faces.samples;"
-        "print(*({'napari', 'sklearn', 'skimage', 'scipy', 'PIL', 'dask'} & set(sys.modules)))"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert not ran.stdout.strip()
-
-
 @pytest.mark.parametrize("content", [b"", b"\x78\x9c half a download"])
 def test_a_damaged_download_says_what_to_remove(content, tmp_path, monkeypatch):
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))

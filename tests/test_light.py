@@ -1,0 +1,79 @@
+"""What is imported when: that, not the fit, is what one waits for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+WINDOW = {"napari", "qtpy", "PyQt6", "PySide6", "superqt", "magicgui", "pyqtgraph", "vispy"}
+HEAVY = WINDOW | {
+    *("dask", "fsspec", "h5py", "numba", "pandas", "scipy", "skimage", "sklearn", "tifffile")
+}
+COMMAND = """
+from napari_latent_faces.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+assert not code, code
+"""
+NAPARI_STARTS = """
+import warnings
+warnings.simplefilter("default")  # npe2 itself is told of what will go
+import npe2
+npe2.PluginManager.instance().discover(include_npe1=False)
+npe2.PluginManager.instance().get_manifest("napari-latent-faces")
+before |= set(sys.modules)
+import napari_latent_faces.samples
+from napari_latent_faces.viewer import reader, writer
+"""
+
+
+def loaded_by(code, *arguments):
+    """Run code in a fresh process; return the packages that it has loaded."""
+    start = f"import sys\nbefore = set()\n{code}\n"
+    told = 'print("loaded:", *{name.partition(".")[0] for name in set(sys.modules) - before})'
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", start + told, *map(str, arguments)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "more"),
+    [
+        ("import napari_latent_faces", [], {"numpy", "PIL"}),
+        (COMMAND, ["--version"], {"numpy", "PIL"}),
+        (COMMAND, ["fit", "--help"], {"numpy", "PIL"}),
+        (NAPARI_STARTS, [], {"PIL"}),
+        ("import napari_latent_faces.viewer.demo", [], set()),
+    ],
+)
+def test_a_start_loads_nothing_heavy(code, arguments, more):
+    assert not (HEAVY | more) & loaded_by(code, *arguments)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder of faces, in the formats that most folders have."""
+    place = tmp_path / "faces"
+    place.mkdir()
+    rng = np.random.default_rng(0)
+    for i, kind in enumerate(("png", "jpg", "pgm", "bmp") * 5):
+        Image.fromarray(rng.integers(0, 256, (24, 20), np.uint8)).save(place / f"{i}.{kind}")
+    return place
+
+
+def test_a_fit_loads_nothing_heavy_and_its_model_is_told_without_pictures(folder, tmp_path):
+    fit = ["fit", folder, "-k", 3, "--max-iter", 500, "-o", tmp_path / "out"]
+    assert not HEAVY & loaded_by(COMMAND, *fit)
+    assert len(list((tmp_path / "out" / "components").iterdir())) == 3
+    info = loaded_by(COMMAND, "info", tmp_path / "out")
+    assert not (HEAVY | {"PIL", "psutil"}) & info
