@@ -245,7 +245,7 @@ def show_page(page: str, parent: QWidget) -> QDialog:
 
 # -- The frame -------------------------------------------------------------------------
 
-_ACTIVITY = 500  # milliseconds from one look of napari's activity dock to the next
+_ACTIVITY = 1000  # milliseconds from one look of napari's activity dock to the next
 _LOWEST = 160  # pixels that a panel is high at least; the rest is scrolled to
 
 
