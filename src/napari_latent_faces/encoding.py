@@ -339,17 +339,34 @@ class Encoding:
 
 
 def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
-    """Find the weights of other faces, and how well they explain each.
+    """Find the weights of other faces, and how well they explain each; see `iter_encode`."""
+    return consume(iter_encode(model, images, mask))
+
+
+def iter_encode(
+    model: LatentFaces, images: Any, mask: Any = None
+) -> Generator[int, None, Encoding]:
+    """Find the weights of other faces, and how well they explain each, in steps.
 
     Parameters
     ----------
     model : LatentFaces
         Whose components build the faces; they stay as they are.
     images : FaceStack or array of shape (m, h, w)
-        Grey pictures of the size of the components; see `LatentFaces.encode`.
+        Pictures of the size of the components; see `LatentFaces.encode`.
     mask : array of shape (h, w) or (m, h, w), optional
         **True or nonzero marks pixels to ignore**, as in `numpy.ma`; one mask for all
         faces or one for each. What is ignored may hold anything, NaN too.
+
+    Yields
+    ------
+    int
+        How many faces are done.
+
+    Returns
+    -------
+    Encoding
+        The generator's return value: `weights` (m, k), `errors` (m,), `error` and `scale`.
 
     Raises
     ------
@@ -370,13 +387,6 @@ def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
     the components (QR decomposition of the visible rows, shared by faces with the same mask),
     which leaves the solution as it is. Faces are read once, a block at a time.
     """
-    return consume(iter_encode(model, images, mask))
-
-
-def iter_encode(
-    model: LatentFaces, images: Any, mask: Any = None
-) -> Generator[int, None, Encoding]:
-    """Do what `encode` does in steps, which tell how many faces are done."""
     job = StackCoder(model, images, mask)
     yield from job.run()
     return Encoding(job.weights, job.errors(), job.error(), job.scale)
