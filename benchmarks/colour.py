@@ -13,6 +13,7 @@ from benchmarks.memory import PeakMemory
 from benchmarks.page import megabytes, ratio, seconds, table
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.reading import read_faces
+from napari_latent_faces.stack import luminance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +32,11 @@ def part(setting: Setting) -> str:
     rows = []
     n = 60 if setting.quick else _MANY
     for shape, k in (((64, 64), 20), ((64, 64), 49), ((250, 250), 20)):
-        path = setting.folder / f"colour {shape[0]}.npy"
-        if not path.exists():
-            _write(path, n, shape)
-        grey = apart(fit_once, str(path), k, False)
-        for words, found in (("grey", grey), ("colour", apart(fit_once, str(path), k, True))):
+        paths = [setting.folder / f"{words} {shape[0]}.npy" for words in ("grey", "colour")]
+        if not paths[0].exists():
+            _write(*paths, n, shape)
+        grey, colour = (apart(fit_once, str(path), k) for path in paths)
+        for words, found in (("grey", grey), ("colour", colour)):
             rows.append(
                 (
                     f"{n:,} of {shape[1]} x {shape[0]}",
@@ -49,28 +50,32 @@ def part(setting: Setting) -> str:
                 )
             )
     notes = (
-        "The matrix is opened from disk with `colour=True` or `colour=False`, lazily where it "
-        "is larger than the memory budget, and fitted. Processor time of all threads."
+        "A matrix is opened from disk, lazily where it is larger than the memory budget, and "
+        "fitted. Processor time of all threads; memory with the pages of the file, which the "
+        "system takes back when it needs them."
     )
     return table(_HEADER, rows) + "\n\n" + notes
 
 
-def fit_once(path: str, k: int, colour: bool) -> dict[str, float]:
+def fit_once(path: str, k: int) -> dict[str, float]:
     """Read a matrix and fit it; return processor seconds, bytes beyond the start, and error."""
     fit(stacks.drawn((32, 32), 2), n_components=2, max_iter=2)  # the imports
     with PeakMemory() as memory:
         began = time.process_time()
-        model = fit(read_faces(path, colour=colour), n_components=k)
+        model = fit(read_faces(path), n_components=k)
         took = time.process_time() - began
     return {"seconds": took, "memory": memory.beyond, "error": float(model.error)}
 
 
-def _write(path: Path, n: int, shape: tuple[int, int]) -> None:
-    """Write faces of different tints, some at a time."""
+def _write(grey: Path, colour: Path, n: int, shape: tuple[int, int]) -> None:
+    """Write faces of different tints, and the same in grey, some at a time."""
     rng = np.random.default_rng(1)
-    grey = stacks.varied(n, shape)
-    faces = np.lib.format.open_memmap(path, "w+", np.uint8, (n, *shape, 3))
+    faces = stacks.varied(n, shape)
+    coloured = np.lib.format.open_memmap(colour, "w+", np.uint8, (n, *shape, 3))
     for first in range(0, n, 500):
-        some = grey[first : first + 500, ..., np.newaxis]
-        faces[first : first + 500] = some * _TINT ** rng.uniform(0.5, 1.5, (len(some), 1, 1, 1))
-    faces.flush()
+        some = faces[first : first + 500]
+        tints = _TINT ** rng.uniform(0.5, 1.5, (len(some), 1, 1, 1))
+        coloured[first : first + 500] = some[..., np.newaxis] * tints
+        some[:] = luminance(coloured[first : first + 500])
+    coloured.flush()
+    np.save(grey, faces)

@@ -150,6 +150,29 @@ def test_labels_in_a_file_beside(tmp_path, place):
 
 
 @PLACES
+def test_tables_of_pixels_and_of_labels(tmp_path, place):
+    rows, owners = made.csv(FACES.reshape(20, -1)), made.csv(OWNERS[:, np.newaxis])
+    path = kept(tmp_path, place, {"faces.csv": rows, "labels.csv": owners})
+    stack = read_faces(path)
+    np.testing.assert_array_equal(stack.images, FACES)
+    assert stack.subjects == LABELS
+
+
+def test_a_face_a_column_of_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes(made.csv(FACES.reshape(20, -1).T, mark=" "))
+    np.testing.assert_array_equal(read_faces(tmp_path / "a.txt").images, FACES)
+
+
+def test_four_persons_are_no_transparency(tmp_path):
+    persons = np.moveaxis(FACES.reshape(4, 5, 40, 32), (0, 1), (3, 2))
+    (tmp_path / "a.mat").write_bytes(made.mat(X=persons))
+    found = read_faces(tmp_path / "a.mat").images
+    np.testing.assert_array_equal(
+        found, FACES.reshape(4, 5, 40, 32).swapaxes(0, 1).reshape(20, 40, 32)
+    )
+
+
+@PLACES
 def test_a_table_alone(tmp_path, place):
     stack = read_faces(kept(tmp_path, place, {"fer2013.csv": made.fer2013(FACES, OWNERS)}))
     np.testing.assert_array_equal(stack.images, FACES)

@@ -239,6 +239,8 @@ def test_labels_beside(tmp_path):
         ("X_train.npy", "y_train.npy"),
         ("faces.npy", "labels.npy"),
         ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+        ("faces.csv", "labels.csv"),
+        ("orl_X.mat", "orl_y.mat"),
         ("faces.npy", None),
     ],
 )

@@ -69,9 +69,10 @@ _REFUSED = {
 _ADVICE = {
     "pickle": "it is a pickle, which can run any program when it is loaded, so it never is. "
     "Load it where you trust it, and save the arrays with numpy.savez",
-    "parquet": "it is a Parquet table, which is not read. Convert it: "
-    "pandas.read_parquet(path), then save the pictures as PNG files, or the pixels with "
-    "numpy.savez(images=..., labels=...)",
+    "parquet": "it is a Parquet table, which is not read. With pandas and pyarrow its pictures "
+    "become files, mostly so: for i, row in pandas.read_parquet(path).iterrows(): "
+    "open(f'faces/{row['label']}_{i}.png', 'wb').write(row['image']['bytes']); then open that "
+    "folder",
     "rda": "it is a file of R, which is not read. Convert it in R: load it, then "
     "write.csv(faces, 'faces.csv', row.names=FALSE), or R.matlab::writeMat",
 }
@@ -104,12 +105,16 @@ def starts_like_array(head: bytes) -> bool:
 
 
 def starts_like_table(head: bytes) -> bool:
-    """Tell whether a text that starts with these bytes holds rows of many numbers."""
+    """Tell whether a text that starts so holds rows of many numbers, or many rows of some."""
     if b"\0" in head:
         return False
-    rows = head.decode("utf-8", "replace").splitlines()[:4]
-    counts = [len(re.findall(r"(?<![\w.])[-+]?\d[\w.+-]*", row)) for row in rows]
-    return max(counts, default=0) >= LEAST_PIXELS
+    rows = head.decode("utf-8", "replace").splitlines()
+    counts = [len(re.findall(r"(?<![\w.])[-+]?\d[\w.+-]*", row)) for row in rows[:4]]
+    if max(counts, default=0) >= LEAST_PIXELS:
+        return True
+    columns = {len(re.split(r"[,;\s]+", row.strip())) for row in rows[:LEAST_PIXELS]}
+    only_numbers = not re.search(r"[^-+.,;\s\deE]", "\n".join(rows[:LEAST_PIXELS]))
+    return len(rows) > LEAST_PIXELS and only_numbers and len(columns) == 1 and max(columns) > 9
 
 
 def open_container(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:
@@ -328,9 +333,11 @@ def _of_rows(rows: Iterator[str], name: str) -> Container:
         if all(_number(cell) is None for cell in _splitter(first)(first)):
             raise ArraysError("it has a line of titles, but no rows")
         rest: Iterable[str] = ()
-    elif _is_count(first, second):
-        return _cbcl(int(second), rows, name)
     else:
+        third = next(rows, "")
+        rows = itertools.chain([third], rows) if third else rows
+        if _is_count(first, second) and len(third.split()) > 1:
+            return _cbcl(int(second), rows, name)
         rest = itertools.chain([second], rows)
     split = _splitter(first)
     titles: list[str] | None = split(first)

@@ -433,7 +433,11 @@ def _of_more_axes(
 
 def _colour_axis(array: NDArray[Any]) -> int | None:
     """Return which of four axes is that of colour, if one can be."""
-    return next((a for a in (3, 1, 2) if array.shape[a] in {3, 4}), None)
+    for axis in (3, 1, 2):
+        n = array.shape[axis]
+        if n == 3 or (n == 4 and not np.ptp(array.take(3, axis))):  # transparency: all opaque
+            return axis
+    return None
 
 
 def _colour_pictures(array: NDArray[Any], options: ReadOptions) -> tuple[NDArray[Any], int]:

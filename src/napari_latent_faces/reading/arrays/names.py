@@ -54,6 +54,9 @@ _PART = re.compile(
 _AFFIX = re.compile(r"^(?:all|raw|new)[_ ]?(?=[a-z])|(?<=[a-z])[_ ]?(?:all|raw|set|mat)$")
 
 
+_WITH_LABELS = (".npy", ".csv", ".tsv", ".txt", ".dat", ".mat")  # ... in files of the same kind
+
+
 def labels_beside(name: str, others: Iterable[str]) -> str | None:
     """Find the file of labels that belongs to a file of faces.
 
@@ -78,7 +81,10 @@ def labels_beside(name: str, others: Iterable[str]) -> str | None:
         ]
         wanted.append(re.sub(r"[^-.]*[-.]idx3", "labels-idx1", lower))
     else:
-        stem, dot, end = lower.partition(".npy")
+        stem, dot, end = next(
+            (parts for ending in _WITH_LABELS if (parts := lower.partition(ending))[1]),
+            (lower, "", ""),
+        )
         words = ("target", "targets", "labels", "label", "y", "gnd", "subjects", "ids")
         wanted = [f"{stem}_{word}{dot}{end}" for word in words] if dot else []
         plain = re.sub(r"(^|[_-])(x|images|faces|data|pixels)($|[_-])", r"\1*\3", stem)
@@ -125,7 +131,7 @@ def label_vectors(
     """Return what may be labels, the best first."""
     if beside is not None:
         try:
-            other = open_container(beside, "labels.npy" if isinstance(beside, bytes) else "")
+            other = open_container(beside, "labels" if isinstance(beside, bytes) else "")
             vectors = [v for v in other.variables if is_vector(v)]
             if len(vectors) == 1:
                 return [Labels("the file of labels beside it", ravelled(vectors[0]))]
