@@ -111,7 +111,7 @@ def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
     seen = {}
     for face in (most, least, most):
         focus.go_to_face(face)
-        qtbot.waitUntil(lambda i=face: f"{i + 1} of 24" in panel.portrait.words.text())
+        qtbot.waitUntil(lambda i=face: f"face {i} (0 to 23)" in panel.portrait.words.text())
         again = brightness(3)
         assert seen.setdefault(face, again) == pytest.approx(again, abs=0.5)
     assert seen[most] > 1.5 * seen[least]
@@ -142,7 +142,7 @@ def test_the_panel_draws_other_pictures_for_another_face(viewer, panel, qtbot):
     focus, seen = session_of(viewer).focus, {}
     for face in (0, 9, 0):
         focus.go_to_face(face)
-        qtbot.waitUntil(lambda i=face: f"{i + 1} of 24" in panel.portrait.words.text())
+        qtbot.waitUntil(lambda i=face: f"face {i} (0 to 23)" in panel.portrait.words.text())
         picture = panel.grab().toImage()
         assert seen.setdefault(face, picture) == picture
     assert seen[0] != seen[9]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -351,11 +352,12 @@ class ShownPixels(LazyStack):
         return changed
 
 
-def model_words(model: LatentFaces) -> str:
-    """Return what tells a model from others at a glance."""
+def model_words(model: LatentFaces, file: str = "") -> str:
+    """Return what panels call a model: what tells it from others first, its faces last."""
     method = model.params.title.partition(" (")[0]
-    n_faces = len(model.weights)
-    return f"{method}, k = {model.n_components}, {n_faces} faces, error {model.error:.4f}"
+    source = Path(model.provenance.source).name
+    where = file or f"{len(model.weights)} faces{f' of {source}' * bool(source)}"
+    return f"{method}, k = {model.n_components}, error {model.error:.4f}, {where}"
 
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:

@@ -78,7 +78,7 @@ def test_it_names_the_face_and_its_own_error(ready, viewer, stack, model):
         assert words.split("\n") == [
             stack.names[face],
             f"subject {stack.subjects[face]}",
-            f"{face + 1} of 30",
+            f"face {face} (0 to 29)",
             f"relative error {error:.4f}",
         ]
 

@@ -92,8 +92,10 @@ def test_new_faces_are_other_ones_and_the_model_is_the_last_that_was_shown(
     shown = next(each for each in reversed(viewer.layers) if "reconstruction" in each.name)
     viewer.layers.selection.active = shown
     assert mend.model_choice.model is second
+    both = first, second
     names = {
-        f"NMF {each.n_components}, error {each.error:.4f}, faces" for each in (first, second)
+        f"NMF, k = {each.n_components}, error {each.error:.4f}, 30 faces of faces"
+        for each in both
     }
     for box in (mend.model_choice.combo.native, made(CompareWidget).left):
         assert {box.itemText(row) for row in range(2)} == names

@@ -87,7 +87,7 @@ class Explained:
         """Return name, subject and number of a face."""
         subjects = self.model.provenance.subjects
         subject = [f"subject {subjects[face]}"] if subjects else []
-        return [self.name(face), *subject, f"{face + 1} of {len(self.model.weights)}"]
+        return [self.name(face), *subject, f"face {face} (0 to {len(self.model.weights) - 1})"]
 
     def part_items(
         self, parts: Parts, face: int, limits: tuple[float, float]

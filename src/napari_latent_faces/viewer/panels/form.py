@@ -42,7 +42,7 @@ from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.model_file import ENDING
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer.jobs import Job
-from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
+from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, model_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -569,15 +569,10 @@ class ModelChoice(Container[Widget]):
 
 
 def name_models(models: Iterable[tuple[LatentFaces, str]]) -> list[str]:
-    """Return what panels call models: method and k, error, and faces or the file's name.
-
-    What tells them apart comes first, since the end is cut off where there is no room.
-    """
+    """Return a name for each model, with the file that it is from or "", and none twice."""
     names: list[str] = []
     for model, file in models:
-        method, _, _ = model.params.title.partition(" (")
-        where = file or Path(model.provenance.source).name or f"{len(model.weights)} faces"
-        name = f"{method} {model.n_components}, error {model.error:.4f}, {where}"
+        name = model_words(model, file)
         taken = sum(each == name or each.startswith(f"{name} (") for each in names)
         names.append(f"{name} ({taken + 1})" if taken else name)
     return names

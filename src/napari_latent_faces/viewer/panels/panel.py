@@ -330,7 +330,8 @@ class Panel(QWidget):
         """Put in the buttons, with `parts` among them, the progress and the status."""
         start = [self.start_button] if self.start_words[0] else []
         self.help_button.native.setFixedWidth(self.help_button.native.sizeHint().height())
-        row = in_a_row(*start, *parts, self.cancel_button, self.help_button)
+        buttons = [*start, *parts] or [QWidget()]  # else the last one is in the middle
+        row = in_a_row(*buttons, self.cancel_button, self.help_button)
         for each in (row, self.progress, self.status):
             self.add(each)
 
