@@ -85,5 +85,5 @@ def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):
     index = compare.table.model().index(2, 0)
     place = compare.table.visualRect(index).center()
     qtbot.mouseClick(compare.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    assert compare._focus.model is nmf.metadata[MODEL_KEY]
-    assert compare._focus.component == int(index.data())
+    assert compare.focus.model is nmf.metadata[MODEL_KEY]
+    assert compare.focus.component == int(index.data())

@@ -156,7 +156,7 @@ def test_a_drag_of_the_slider_is_one_update(ready, viewer, monkeypatch, qtbot):
     qtbot.waitUntil(lambda: bool(shown))
     QApplication.processEvents()
     assert len(shown) == 1
-    assert "20 of 30" in shown[0]
+    assert "face 19 (0 to 29)" in shown[0]
 
 
 def test_rows_do_not_scroll_back_when_the_face_changes(viewer, panel, stack, qtbot):
@@ -315,8 +315,8 @@ def test_two_panels_of_two_viewers_keep_apart(ready, viewer, stack, model, qtbot
     go_to(viewer, 6)
     go_to(second, 9)
     click(ready.parts, 0, qtbot)
-    assert "7 of 30" in ready.portrait.words.text()
-    assert "10 of 30" in other.portrait.words.text()
+    assert "face 6 (0" in ready.portrait.words.text()
+    assert "face 9 (0" in other.portrait.words.text()
     assert session_of(second).focus.component is None
 
 
