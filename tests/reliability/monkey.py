@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
+from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.session import session_of
 from tests.reliability.truth import lies, panel_lies
 from tests.viewer.test_layout import overlaps
@@ -213,8 +214,8 @@ class Monkey:
     def fit(self):
         """Press Fit, or stop the fit that is running."""
         for widget in self.viewer.window.dock_widgets.values():
-            if button := getattr(widget, "start_button", None):
-                button.native.click()
+            if isinstance(widget, FitWidget):
+                widget.start_button.native.click()
 
     # -- whatever a panel shows --------------------------------------------------
 

@@ -437,7 +437,8 @@ class Panel(QWidget):
         words = self.stop_words if stops and self.stop_words else self.start_words
         self.start_button.text, self.start_button.tooltip = words
         can_press = self._can_stop() and not self._is_stopping if stops else not is_working
-        self.start_button.enabled = can_press and (stops or not missing)
+        can_start = bool(self.start_words[0]) and not missing
+        self.start_button.enabled = can_press and (stops or can_start)
         self.cancel_button.visible = is_busy
         self.progress.visible = is_working
         for each in self._fields:
