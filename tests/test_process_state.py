@@ -4,8 +4,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+
+from napari_latent_faces import (
+    DictionaryParams,
+    ICAParams,
+    MiniBatchNMFParams,
+    NMFParams,
+    PCAParams,
+    PictureNMF,
+    choose_k,
+    fit,
+    iter_fit,
+)
+from napari_latent_faces.choosing.search import iter_choose_k
+from napari_latent_faces.encoding import encode, iter_encode, iter_mend
+from napari_latent_faces.solvers.blocks import one_blas_thread
 
 JOB = '''
 import gc, json, locale, logging, os, signal, sys, tempfile, threading, warnings
@@ -139,3 +157,217 @@ def test_nothing_of_the_process_is_changed(tmp_path):
         [sys.executable, script], capture_output=True, text=True, check=False, timeout=300
     )
     assert ran.stdout == "nothing changed\n", ran.stderr
+
+
+# -- Fits in several threads: the same result in each, and no clash of first imports ---
+
+
+METHODS = [
+    NMFParams(n_components=4),
+    NMFParams(n_components=4, solver="cd"),
+    PCAParams(n_components=4),
+    ICAParams(n_components=4, tol=0.1),
+    DictionaryParams(n_components=4),
+    MiniBatchNMFParams(n_components=4),
+]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    from napari_latent_faces import sample_faces
+
+    return sample_faces(10, shape=(56, 46))
+
+
+def blas_threads():
+    from threadpoolctl import threadpool_info
+
+    return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+
+def in_a_thread(work):
+    """Return what `work` returns in a thread of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
+@pytest.mark.parametrize(
+    "params", METHODS, ids=lambda params: f"{params.title} {vars(params).get('solver', '')}"
+)
+@pytest.mark.filterwarnings("ignore:Not converged:UserWarning")
+def test_a_fit_is_the_same_in_any_thread_and_beside_others(faces, params):
+    def components():
+        return fit(faces, params).components
+
+    alone = components()
+    with ThreadPoolExecutor(2) as pool:
+        beside = [pool.submit(components) for _ in range(2)]
+        results = [in_a_thread(components), *(each.result() for each in beside)]
+    for other in results:
+        np.testing.assert_array_equal(other, alone)
+
+
+def _components(faces):
+    return fit(faces, n_components=4).components
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_a_fit_is_the_same_under_joblib(faces, backend):
+    joblib = pytest.importorskip("joblib")
+    pixels, alone = np.asarray(faces.images), _components(faces)
+    jobs = [joblib.delayed(_components)(pixels) for _ in range(2)]
+    for other in joblib.Parallel(2, backend=backend)(jobs):
+        np.testing.assert_array_equal(other, alone)
+
+
+ENTRIES = {
+    "fit": lambda faces, _model: fit(faces, n_components=4),
+    "fit by scikit-learn": lambda faces, _model: fit(faces, n_components=4, solver="cd"),
+    "choose_k": lambda faces, _model: choose_k(faces, [2, 3]),
+    "encode": lambda faces, model: encode(model, faces),
+    "PictureNMF": lambda faces, _model: PictureNMF(4).fit(rows_of(faces)),
+    "PictureNMF.transform": lambda faces, _model: _estimator(faces).transform(rows_of(faces)),
+}
+
+
+def rows_of(faces):
+    return np.asarray(faces.images, np.float32).reshape(len(faces), -1) / 255
+
+
+def _estimator(faces):
+    return PictureNMF(4).fit(rows_of(faces))
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.filterwarnings("ignore:Not converged:UserWarning")
+def test_whatever_multiplies_does_so_on_one_thread_of_blas(faces, entry, monkeypatch):
+    """In a thread, while the main thread holds a limit of its own."""
+    from threadpoolctl import threadpool_limits
+
+    model, before, seen = fit(faces, n_components=4), blas_threads(), []
+    qr = np.linalg.qr
+
+    def watched(*args, **kwargs):
+        seen.append(blas_threads())
+        return qr(*args, **kwargs)
+
+    monkeypatch.setattr(np.linalg, "qr", watched)
+    with threadpool_limits(2, user_api="blas"):
+        in_a_thread(lambda: ENTRIES[entry](faces, model))
+        assert blas_threads() == {2}
+    assert seen
+    assert all(each == {1} for each in seen)
+    assert blas_threads() == before
+
+
+GENERATORS = {
+    "fit": lambda faces, _model: iter_fit(faces, n_components=4),
+    "another method": lambda faces, _model: iter_fit(faces, MiniBatchNMFParams(n_components=4)),
+    "choose_k": lambda faces, _model: iter_choose_k(faces, [2, 3]),
+    "encode": lambda faces, model: iter_encode(model, faces),
+    "mend": lambda faces, model: iter_mend(model, faces, np.eye(56, 46, dtype=bool)),
+}
+
+
+@pytest.mark.parametrize("entry", GENERATORS)
+def test_work_that_waits_or_is_left_limits_nothing(faces, entry):
+    model, before = fit(faces, n_components=4), blas_threads()
+    steps = GENERATORS[entry](faces, model)
+    next(steps)
+    if entry != "choose_k":  # its fits go on in threads of their own
+        assert blas_threads() == before
+    steps.close()
+    assert blas_threads() == before
+
+
+def test_work_that_fails_limits_nothing_afterwards(faces):
+    model, before = fit(faces, n_components=4), blas_threads()
+    pixels = np.asarray(faces.images, np.float64)
+    pixels[3] = np.nan
+    for work in (lambda: fit(pixels, n_components=4), lambda: encode(model, pixels)):
+        with pytest.raises(ValueError, match="NaN"):
+            work()
+        assert blas_threads() == before
+
+
+SCIPY_COMES_LATER = """
+import sys
+from threadpoolctl import threadpool_info, threadpool_limits
+from napari_latent_faces.solvers.blocks import importing, one_blas_thread
+
+def threads():
+    return sorted(each["num_threads"] for each in threadpool_info())
+
+with one_blas_thread():
+    assert "scipy" not in sys.modules
+    with importing():
+        import scipy.linalg
+    inside = threads()
+assert set(inside) == {1}, inside
+with one_blas_thread():
+    inside = threads()
+assert set(inside) == {1}, inside
+after = threads()
+with threadpool_limits(2):
+    assert threads() == [2] * len(after)
+assert threads() == after
+"""
+
+
+def test_the_blas_of_scipy_is_limited_as_soon_as_it_is_loaded():
+    subprocess.run([sys.executable, "-c", SCIPY_COMES_LATER], check=True)
+
+
+def test_blas_is_limited_in_every_thread_that_asks_and_as_before_at_the_end():
+    before = blas_threads()
+
+    def asked():
+        with one_blas_thread():
+            return blas_threads()
+
+    assert asked() == {1}
+    assert in_a_thread(asked) == {1}
+    assert asked() == {1}
+    assert blas_threads() == before
+
+
+def test_the_limit_lasts_until_the_last_one_leaves_whichever_thread_that_is():
+    before = blas_threads()
+    inside, go = threading.Event(), threading.Event()
+
+    def stay():
+        with one_blas_thread():
+            inside.set()
+            go.wait()
+            return blas_threads()
+
+    with ThreadPoolExecutor(1) as pool:
+        with one_blas_thread():
+            staying = pool.submit(stay)
+            inside.wait()
+        assert blas_threads() == {1}
+        go.set()
+        assert staying.result() == {1}
+    assert blas_threads() == before
+
+
+FIRST_FITS = """
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from napari_latent_faces import ICAParams, KMeansParams, NMFParams, PCAParams, fit
+warnings.simplefilter("ignore")
+faces = np.random.default_rng(0).integers(0, 255, (30, 20, 20)).astype(np.uint8)
+kinds = (NMFParams, PCAParams, KMeansParams, ICAParams)
+with ThreadPoolExecutor(4) as pool:
+    models = list(pool.map(lambda kind: fit(faces, kind(n_components=3)), kinds))
+print(len(models))
+"""
+
+
+def test_the_first_fits_of_a_process_may_begin_together():
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_FITS], capture_output=True, text=True, check=False
+        )
+        assert done.stdout.strip() == "4", done.stderr
