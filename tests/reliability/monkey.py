@@ -36,6 +36,7 @@ PANELS = (
     "Align faces",
     "Mix faces",
     "What builds this face?",
+    "Map of faces",
     "New faces",
     "Mend faces",
     "Choose k",

@@ -10,18 +10,22 @@ from qtpy.QtWidgets import QTextBrowser
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.panels.align import AlignWidget
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
 from napari_latent_faces.viewer.panels.compare import CompareWidget
 from napari_latent_faces.viewer.panels.encode import EncodeWidget
 from napari_latent_faces.viewer.panels.explain import ExplainWidget
 from napari_latent_faces.viewer.panels.fit import FitWidget
+from napari_latent_faces.viewer.panels.map import MapWidget
 from napari_latent_faces.viewer.panels.mend import MendWidget
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 
 PANELS = [
     FitWidget,
+    AlignWidget,
     ExplainWidget,
+    MapWidget,
     MixerWidget,
     ChooseKWidget,
     CompareWidget,
@@ -58,7 +62,7 @@ def show_fit(viewer, layer, stack, k, **options):
     return model
 
 
-@pytest.mark.parametrize("kind", [FitWidget, ChooseKWidget])
+@pytest.mark.parametrize("kind", [FitWidget, AlignWidget, ChooseKWidget])
 def test_a_panel_is_about_the_stack_that_is_selected_or_opened(
     kind, made, viewer, stack, one, other
 ):
