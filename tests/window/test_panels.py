@@ -38,6 +38,7 @@ NAMES = (
     "Latent faces",
     "Align faces",
     "What builds this face?",
+    "Map of faces",
     "Mix faces",
     "Choose k",
     "Compare models",
