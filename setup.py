@@ -1,12 +1,15 @@
-"""Build the compiled sweeps where there is a compiler; all else stands in pyproject.toml."""
+"""Build the compiled sweeps where there is a compiler, and the README for the index."""
 
+import re
 import sysconfig
+import tomllib
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 
-FOLDER = "src/napari_latent_faces/solvers"
+PACKAGE = "src/napari_latent_faces"
+FOLDER = f"{PACKAGE}/solvers"
 SWEEPS = Extension(
     "napari_latent_faces.solvers._sweeps",
     [f"{FOLDER}/_sweeps.c"],
@@ -29,9 +32,28 @@ class Wheel(bdist_wheel):
         super().run()
 
 
+def description() -> str:
+    """Return the README with absolute links, for the package index, once there is a home."""
+    text = Path("README.md").read_text("utf-8")
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    home = project.get("urls", {}).get("Source", "").rstrip("/")
+    if not home:
+        return text
+    version = re.search(r'__version__ = "(.+)"', Path(f"{PACKAGE}/__init__.py").read_text())[1]
+    place = "HEAD" if "dev" in version else f"v{version}"
+    link = r"(!?)(\[(?:[^\[\]]|\[[^\]]*\])*\])\((?![a-z]+:|#)([^)]+)\)"
+    return re.sub(
+        link,
+        lambda m: f"{m[1]}{m[2]}({home}/{'raw' if m[1] else 'blob'}/{place}/{m[3]})",
+        text,
+    )
+
+
 # Python without the global lock does not know the stable ABI
 is_stable = not sysconfig.get_config_var("Py_GIL_DISABLED")
 setup(
+    long_description=description(),
+    long_description_content_type="text/markdown",
     ext_modules=[SWEEPS] if is_stable else [],
     cmdclass={"bdist_wheel": Wheel},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if is_stable else {},

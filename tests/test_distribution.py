@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,3 +127,34 @@ def test_a_wheel_built_from_the_source_distribution_is_the_same(clone, wheel, tm
     assert (unpacked / "tests" / "conftest.py").is_file()
     assert (unpacked / "examples" / "blog_post.py").is_file()
     assert sorted(members(build(unpacked, "wheel", tmp_path))) == sorted(members(wheel))
+
+
+def readme(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
+        return archive.read(name).decode().partition("\n\n")[2]
+
+
+RELATIVE = re.compile(r"\]\((?!https?:|#)[^)]*\)")
+
+
+def test_links_of_the_readme_are_absolute_once_there_is_a_home(clone, wheel):
+    original = (ROOT / "README.md").read_text("utf-8")
+    assert readme(wheel).strip() == original.strip()
+    assert RELATIVE.search(original)
+    pyproject = clone / "pyproject.toml"
+    before = pyproject.read_text("utf-8")
+    home = "https://example.org/ours/napari-latent-faces"
+    try:
+        pyproject.write_text(
+            before.replace(
+                "[project.scripts]", f"[project.urls]\nSource = '{home}'\n\n[project.scripts]"
+            )
+        )
+        text = readme(build(clone, "wheel", clone / "dist-home"))
+    finally:
+        pyproject.write_text(before, "utf-8")
+    assert not RELATIVE.search(text)
+    assert f"]({home}/raw/HEAD/docs/images/latent-faces.webp)" in text
+    assert f"[matrices]({home}/blob/HEAD/docs/reading.md)" in text
+    assert text.count("](") == original.count("](")
