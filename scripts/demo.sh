@@ -7,10 +7,10 @@ cd "$(dirname "$0")/.."
 . scripts/common.sh
 
 if has_screen; then
-    exec .venv/bin/latent-faces demo "$@"
+    exec .venv/bin/python -m napari_latent_faces demo "$@"
 fi
 rm -f demo.png
 say "No screen: showing the window on a virtual one ..."
-sh scripts/with-screen.sh .venv/bin/latent-faces demo "$@" --screenshot demo.png
+sh scripts/with-screen.sh .venv/bin/python -m napari_latent_faces demo "$@" --screenshot demo.png
 [ -s demo.png ] || die "The demo ended without a picture."
 printf 'The window was saved as %s\n' "$PWD/demo.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -54,3 +55,23 @@ def test_an_audit_that_found_something_is_told_from_one_that_could_not_ask(
     done = audit(tmp_path, pip_audit)
     assert done.returncode == 1
     assert words in done.stderr.splitlines()[-1]
+
+
+def test_the_demo_works_in_a_folder_with_quotes_in_its_name(tmp_path):
+    """The first lines of pip's scripts do not: programs are run as modules."""
+    place = tmp_path / 'it\'s a "demo" $HOME'
+    shutil.copytree(SCRIPTS, place / "scripts")
+    python = place / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >demo.png\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(place / "scripts" / "demo.sh"), "my faces"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "DISPLAY": ":9"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = (place / "demo.png").read_text().splitlines()
+    assert told == ["-m", "napari_latent_faces", "demo", "my faces"]
