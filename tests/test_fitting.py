@@ -293,3 +293,11 @@ def test_an_empty_model_is_a_result_with_a_warning(pictures, solver, beta_loss):
 
 def test_weak_penalties_warn_of_nothing(pictures):
     assert fit(pictures, n_components=3, alpha_W=1e-5, l1_ratio=1.0, max_iter=500).error < 1
+
+
+def test_the_log_says_who_fits(caplog):
+    images = np.random.default_rng(0).random((6, 8, 8))
+    with caplog.at_level("INFO", "napari_latent_faces"):
+        consume(iter_fit(images, n_components=2, threads=2, tol=0, max_iter=3))
+    assert "6 faces are fitted by the 2 threads." in caplog.text
+    assert "NMF: " in caplog.text

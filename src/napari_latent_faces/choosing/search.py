@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import operator
 import threading
@@ -51,6 +52,8 @@ __all__ = [
     "spread_out",
     "start_grid",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 # -- Which numbers of components to measure, and in which order ------------------------
 
@@ -446,7 +449,9 @@ class _Search:
         largest = replace(self.params, n_components=min(self._most_k, _LARGEST_K))
         size = needed(stack, largest, threads=1) + stack.images.nbytes
         at_once = int(psutil.virtual_memory().available / size)
-        return max(1, min(processors(), at_once))
+        found = max(1, min(processors(), at_once))
+        _LOG.info("%d fits run at a time.", found)
+        return found
 
     # -- one k ----------------------------------------------------------------------
 

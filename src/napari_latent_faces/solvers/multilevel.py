@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 __all__ = ["Level", "LevelReader", "initial_factors", "iter_multilevel"]
+
+_LOG = logging.getLogger(__name__)
 
 # -- Where a factorization starts: where scikit-learn starts, without importing it -----
 
@@ -301,6 +304,7 @@ class LevelReader:
         few = max(few, 4 * self.params.n_components)
         if n <= few:
             return np.arange(n)
+        _LOG.info("Small pictures of %d of %d faces are fitted first.", few, n)
         return self._drawn(n, few)
 
     def _drawn(self, n: int, few: int) -> NDArray[np.intp]:
@@ -450,6 +454,10 @@ class _Fit:
         self.reader = LevelReader(self.backend, self.shape, params, workers, mask)
         self.iteration = 0
         self.factors: Factors | None = None
+        where = (
+            f"{workers.threads} threads" if cluster is None else f"cluster {cluster.address}"
+        )
+        _LOG.info("%d faces are fitted by the %s.", len(stack), where)
 
     # -- fitting ----------------------------------------------------------------
 
