@@ -40,22 +40,7 @@ N_LOOKED_AT = 15  # pictures of a matrix that are looked at to see whether there
 
 
 def stack_of_file(source: str | bytes, name: str, options: ReadOptions) -> FaceStack:
-    """Return the faces in a file of numbers.
-
-    Parameters
-    ----------
-    source : str or bytes
-        Its path, or its content.
-    name : str
-        Its path, for messages.
-    options : ReadOptions
-        How to read it.
-
-    Raises
-    ------
-    ArraysError
-        If there are no faces in it, or several variables may be.
-    """
+    """Return the faces in a file of numbers, or in its content; its path is `name`."""
     found = read_arrays(source, options, name=name)
     names, subjects = _names(found, ""), found.labels
     return _stack(name, [found], names, subjects, options)
@@ -68,25 +53,9 @@ def stack_of_files(
     work: Work,
     passed_over: Sequence[tuple[str, str]] = (),
 ) -> FaceStack:
-    """Return the faces in the files of numbers of a folder or archive.
+    """Return the faces in the files of numbers of a folder or archive, in natural order.
 
-    Parameters
-    ----------
-    entries : sequence of Entry
-        The files, in natural order. Text is read only if there is nothing else.
-    path : str
-        The folder or archive, for messages.
-    options : ReadOptions
-        How to read them.
-    work : Work
-        Told of the progress.
-    passed_over : sequence of (str, str)
-        Other files and why they are not read.
-
-    Raises
-    ------
-    ArraysError
-        If there are no faces in them, or of several sizes.
+    Text is read only if there is nothing else. `passed_over` are other files, and why.
     """
     files = [e for e in entries if is_array_name(e.name, text=False)] or list(entries)
     labels = _label_files(files)

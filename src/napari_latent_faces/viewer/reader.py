@@ -163,11 +163,18 @@ def _opened(path: str, window: Any, options: dict[str, Any]) -> LayerData | None
             show_info("Nothing was opened.")
             return None
         return _opened(path, window, {"variable": None, **options, **answers})
-    show_info(stack.report.summary() + (f". {_IF_WRONG}" if stack.report.decided else ""))
+    told = [stack.report.summary()]
+    told += [_IF_WRONG] if stack.report.decided else []
+    told += [_IN_COLOUR] if stack.in_colour else []
+    show_info(". ".join(told))
     return faces_layer(stack, name)
 
 
-_IF_WRONG = "If they look wrong: Layers > Data > Open faces again otherwise..."
+_IF_WRONG = "If they look wrong: Layers > Data > Open faces again otherwise"
+_IN_COLOUR = (
+    "In colour: a fit takes about three times as long as in grey, which Layers > Data > Make "
+    "grey of faces in colour makes of it"
+)
 
 
 def _candidates(path: str) -> tuple[Candidate, ...]:

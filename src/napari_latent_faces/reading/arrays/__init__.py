@@ -86,18 +86,11 @@ _SIDES = (
 
 @dataclass(frozen=True, eq=False)
 class ArrayFaces:
-    """Faces that were kept as numbers.
+    """Faces (n, h, w) or (n, h, w, 3) that were kept as numbers, in their own type.
 
-    Parameters
-    ----------
-    images : array of shape (n, h, w) or (n, h, w, 3)
-        The faces in their own type. Often a view of a file that is mapped into memory.
-    labels : tuple of str, length n, or None
-        Whose faces they are, where the file tells.
-    decided : str
-        What was read as what, in one line.
-    notes : tuple of str
-        What else a user should know.
+    Often a view of a file that is mapped into memory. `labels` says whose they are, where the
+    file tells; `decided` what was read as what, in one line; `notes` what else a user should
+    know.
     """
 
     images: NDArray[Any]
@@ -109,24 +102,7 @@ class ArrayFaces:
 def candidates(
     source: str | os.PathLike[str] | bytes, *, name: str = ""
 ) -> tuple[Candidate, ...]:
-    """List the variables of a file that may hold faces, without reading large ones.
-
-    Parameters
-    ----------
-    source : path-like or bytes
-        The file, or its content.
-    name : str
-        Of the file, for bytes.
-
-    Returns
-    -------
-    tuple of Candidate
-
-    Raises
-    ------
-    ArraysError
-        If the file cannot be read.
-    """
+    """List the variables of a file that may hold faces, without reading large ones."""
     container = open_container(source, name)
     with damage_named(container.name):
         possible = possible_faces(with_views(container), ReadOptions())
@@ -134,18 +110,7 @@ def candidates(
 
 
 def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
-    """Tell quickly whether a file of numbers may hold faces.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-
-    Returns
-    -------
-    bool
-        False for what is refused, damaged or no such file.
-    """
+    """Tell quickly whether a file of numbers may hold faces, and is not refused or damaged."""
     path = os.fspath(path)
     lower = path.lower()
     if lower.endswith((".gz", ".bz2", ".xz")):
@@ -168,32 +133,11 @@ def read_arrays(
     name: str = "",
     labels: str | os.PathLike[str] | bytes | None = None,
 ) -> ArrayFaces:
-    """Read a file of numbers as faces.
+    """Read a file of numbers, or its content under a `name`, as faces.
 
-    Parameters
-    ----------
-    source : path-like or bytes
-        A ``.mat``, ``.npy``, ``.npz``, ``.h5``, idx, ``.csv`` or other text file, also
-        compressed, or its content.
-    options : ReadOptions, optional
-        Which variable, and how it is laid out; what is not given is found out.
-    name : str
-        Of the file, for bytes.
-    labels : path-like or bytes, optional
-        A file of labels; by default the one beside a path.
-
-    Returns
-    -------
-    ArrayFaces
-
-    Raises
-    ------
-    AmbiguousArraysError
-        If several variables may be the faces.
-    ArraysError
-        If there are none, or the file is damaged or refused. Both are a ValueError.
-    OSError
-        If a path cannot be opened.
+    What `options` do not say is found out. `labels` is a file of labels; by default the one
+    beside a path. Raises `ArraysError`, or `AmbiguousArraysError` if several variables may be
+    the faces.
     """
     options = options or ReadOptions()
     container = open_container(source, name)

@@ -79,20 +79,10 @@ _ADVICE = {
 
 
 def is_array_name(name: str, *, text: bool = True) -> bool:
-    """Tell whether a file's name ends like that of a file of numbers.
+    """Tell whether a file is named like one of numbers, or one that is refused with advice.
 
-    Parameters
-    ----------
-    name : str
-        The file's name, with or without its folder; ``.gz``, ``.bz2`` and ``.xz`` may follow.
-    text : bool, default=True
-        Whether text files (``.csv``, ``.txt`` ...) count. They often lie beside pictures and
-        hold something else.
-
-    Returns
-    -------
-    bool
-        True also for what is recognized but refused with advice (Parquet, pickles, R).
+    Text (``.csv``, ``.txt`` ...) often lies beside pictures and holds something else: `text`
+    says whether it counts.
     """
     lower = _unpacked_name(name.lower())
     endings = (*_BINARY, *_REFUSED, *(_TEXT if text else ()))
@@ -118,25 +108,9 @@ def starts_like_table(head: bytes) -> bool:
 
 
 def open_container(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:
-    """Look into a file of numbers; what is large is not read yet.
+    """Look into a file of numbers, or its content under a `name`, without reading large arrays.
 
-    Parameters
-    ----------
-    source : path-like or bytes
-        The file, or its content.
-    name : str
-        What messages call it, and whose ending counts for bytes; by default the path.
-
-    Returns
-    -------
-    Container
-
-    Raises
-    ------
-    ArraysError
-        If it is none that is read, damaged, a bomb, or refused (pickles).
-    OSError
-        If a path cannot be opened.
+    Raises `ArraysError` if it is none that is read, damaged, a bomb, or refused (pickles).
     """
     if not isinstance(source, bytes):
         source = os.fspath(source)

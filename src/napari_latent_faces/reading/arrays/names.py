@@ -58,20 +58,7 @@ _WITH_LABELS = (".npy", ".csv", ".tsv", ".txt", ".dat", ".mat")  # ... in files 
 
 
 def labels_beside(name: str, others: Iterable[str]) -> str | None:
-    """Find the file of labels that belongs to a file of faces.
-
-    Parameters
-    ----------
-    name : str
-        The file of faces: ``olivetti_faces.npy``, ``train-images-idx3-ubyte.gz``.
-    others : iterable of str
-        The files beside it.
-
-    Returns
-    -------
-    str or None
-        ``olivetti_faces_target.npy``, ``train-labels-idx1-ubyte.gz``.
-    """
+    """Find the file of labels beside one of faces, such as ``a_target.npy`` for ``a.npy``."""
     lower = name.lower()
     by_lower = {other.lower(): other for other in others}
     if "idx3" in lower:

@@ -44,19 +44,11 @@ class ArraysError(ValueError):
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable of a file, whose content is read when it is asked for.
+    """One variable of a file, whose content is read by `load` when it is asked for.
 
-    Parameters
-    ----------
-    name : str
-        As the file has it; fields of structs and groups after a dot. Empty where a file
-        holds one array only.
-    shape : tuple of int
-        Of the array, or of the cell array.
-    dtype : numpy.dtype or None
-        Of the numbers or text; None for cells.
-    load : callable
-        Returns the array, or the cells as a list of arrays, text or further lists.
+    `name` is as the file has it, fields of structs and groups after a dot; empty where a file
+    holds one array only. `dtype` is None for cells, which come as a list of arrays, text or
+    further lists; `shape` is then that of the cell array.
     """
 
     name: str
@@ -77,18 +69,9 @@ class Variable:
 
 @dataclass(frozen=True)
 class Container:
-    """What a file of numbers holds.
+    """What a file of numbers holds, in its order, and `notes` of what was left out.
 
-    Parameters
-    ----------
-    name : str
-        The file's, for messages.
-    variables : tuple of Variable
-        In the order of the file.
-    columns_first : bool
-        Whether it comes from MATLAB, which stores pictures column by column.
-    notes : tuple of str
-        What was left out.
+    `columns_first` says that it comes from MATLAB, which stores pictures column by column.
     """
 
     name: str
@@ -99,17 +82,9 @@ class Container:
 
 @contextmanager
 def damage_named(name: str) -> Iterator[None]:
-    """Turn what libraries raise on damaged bytes into the one declared error.
+    """Turn what libraries raise on damaged bytes into an `ArraysError` that names the file.
 
-    Parameters
-    ----------
-    name : str
-        The file that is named in it.
-
-    Raises
-    ------
-    ArraysError
-        Whatever is wrong, but for paths that cannot be opened.
+    Errors of paths that cannot be opened are passed on.
     """
     try:
         yield
