@@ -43,7 +43,8 @@ def overlaps(viewer):
     shown = [
         layer
         for layer in viewer.layers
-        if layer.visible and (layer.metadata.get(ROLE_KEY, "captions") != "captions")
+        if layer.visible
+        and layer.metadata.get(ROLE_KEY, "captions") not in {"captions", "before"}
     ]
     keys = {layer.metadata[FACES_KEY] for layer in shown}
     shown += [layer for layer in viewer.layers if str(layer.unique_id) in keys - {""}]

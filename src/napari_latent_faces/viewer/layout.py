@@ -12,6 +12,7 @@ from napari_latent_faces.stack import harmless
 from napari_latent_faces.tiles import GAP
 from napari_latent_faces.viewer.layers import (
     ALIGNED_KEY,
+    BEFORE,
     FACES_KEY,
     MODEL_KEY,
     ROLE_KEY,
@@ -227,7 +228,8 @@ def _blocks(viewer: napari.components.ViewerModel) -> list[_Block]:
             belongings = [
                 layer
                 for layer in viewer.layers
-                if layer.metadata.get(FACES_KEY) == key and ROLE_KEY not in layer.metadata
+                if layer.metadata.get(FACES_KEY) == key
+                and layer.metadata.get(ROLE_KEY) in {None, BEFORE}
             ]
             blocks.append(_Block(anchor, shown, belongings))
     return blocks

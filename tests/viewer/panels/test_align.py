@@ -7,10 +7,12 @@ import pytest
 from napari.layers import Layer
 
 from napari_latent_faces.aligning import align_faces, fill_points, oval_mask
+from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer, stack_of, why_not_faces
 from napari_latent_faces.viewer.panels.align import AlignWidget
 from napari_latent_faces.viewer.panels.fit import FitWidget
+from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.test_aligning import moved, similarities
 
 
@@ -84,16 +86,16 @@ def test_aligned_faces_come_beside_the_others_and_are_no_result(
     np.testing.assert_allclose(mask.data_to_world((0, 0)), aligned.data_to_world((0, 0, 0))[1:])
     assert widget.faces.value is faces  # they are not aligned once more
 
-    fit = FitWidget(viewer)  # which ignores the corners unless it is told otherwise
-    qtbot.addWidget(fit)
-    assert fit.faces.value is aligned
-    assert fit.ignore.value is mask
-    fit.ignore.value = None
+    panel = FitWidget(viewer)  # which ignores the corners unless it is told otherwise
+    qtbot.addWidget(panel)
+    assert panel.faces.value is aligned
+    assert panel.ignore.value is mask
+    panel.ignore.value = None
     viewer.add_labels(np.zeros((5, 5), int))
-    assert fit.ignore.value is None
-    fit.faces.value = faces
-    fit.faces.value = aligned
-    assert fit.ignore.value is mask
+    assert panel.ignore.value is None
+    panel.faces.value = faces
+    panel.faces.value = aligned
+    assert panel.ignore.value is mask
 
 
 def test_before_shows_the_same_part_in_the_same_place(widget, viewer, faces, stack, qtbot):
@@ -109,12 +111,21 @@ def test_before_shows_the_same_part_in_the_same_place(widget, viewer, faces, sta
     np.testing.assert_array_equal(box(before), box(aligned))
     assert (before.visible, aligned.visible) == (True, False)
     assert why_not_faces(before)
+    aligned.visible = True
+    model = fit(stack, n_components=3, tol=1e-2)
+    ResultLayers(viewer, faces, ShowOptions()).show_model(model)  # pushes both to the right
+    qtbot.waitUntil(
+        lambda: box(aligned)[0][1] > box(viewer.layers["reconstruction [new]"])[1][1]
+    )
+    np.testing.assert_array_equal(box(before), box(aligned))
+    aligned.visible = False
     button.click()
     assert aligned.visible
     assert before not in viewer.layers
     button.click()
     run(widget, qtbot)  # again, with what is shown now
-    assert [layer.name for layer in viewer.layers if "[new]" in layer.name] == ["aligned [new]"]
+    assert before not in viewer.layers
+    assert sum(layer.name.startswith("aligned") for layer in viewer.layers) == 1
     assert aligned.visible
     assert not button.isChecked()
 
