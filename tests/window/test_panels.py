@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtGui import QHelpEvent, QShortcut
+from qtpy.QtGui import QHelpEvent, QMovie, QShortcut
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -28,10 +29,12 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.form import Section, is_shortened
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.window import PLUGIN, dock_of
+from tests.patience import PATIENCE
 from tests.window.menus import open_widget
 
 NAMES = (
@@ -140,6 +143,17 @@ def test_the_title_of_a_panel_that_a_script_opens_is_not_cut_off(viewer, qtbot):
     viewer.window._qt_window.resizeDocks([dock], [1], Qt.Orientation.Horizontal)
     qtbot.waitUntil(lambda: dock.width() == panel.minimumSizeHint().width())
     check_title(panel)
+
+
+def test_work_is_told_in_the_activity_dock_and_nothing_turns(viewer, qtbot):
+    """A turning wheel has the window drawn anew without end."""
+    panel, go_on = open_widget(qtbot, viewer.window, "Choose k"), threading.Event()
+    panel.run(Job(go_on.wait, PATIENCE))
+    wheel = viewer.window._status_bar._activity_item._inProgressIndicator
+    qtbot.waitUntil(wheel.isVisible)
+    qtbot.waitUntil(lambda: wheel.movie().state() == QMovie.MovieState.NotRunning)
+    go_on.set()
+    qtbot.waitUntil(lambda: not (panel.is_working or wheel.isVisible()))
 
 
 def check_that_nothing_is_cut_off(panel):

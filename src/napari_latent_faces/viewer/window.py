@@ -21,6 +21,7 @@ __all__ = [
     "open_dock",
     "settings_of",
     "shown_window",
+    "still_activity",
     "text_overlay",
 ]
 
@@ -89,6 +90,16 @@ def shown_window(viewer: napari.components.ViewerModel | None) -> Any:
         window = viewer.window._qt_window  # type: ignore[union-attr]  # noqa: SLF001
         return window if window.isVisible() else None
     return None
+
+
+def still_activity(viewer: napari.components.ViewerModel) -> None:
+    """Stop the turning wheel beside napari's activity dock, which still says what goes on.
+
+    Where the processor draws, it takes a third of one: the window is drawn anew each time.
+    """
+    window = getattr(viewer, "window", None)
+    with suppress(AttributeError, RuntimeError):  # another napari, or a window that was closed
+        window._status_bar._activity_item._inProgressIndicator.movie().stop()  # type: ignore[union-attr]  # noqa: SLF001
 
 
 # -- Docks of the plugin ---------------------------------------------------------------

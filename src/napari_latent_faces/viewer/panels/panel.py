@@ -53,7 +53,7 @@ from napari_latent_faces.viewer.panels.form import (
 )
 from napari_latent_faces.viewer.reader import open_path
 from napari_latent_faces.viewer.session import session_of
-from napari_latent_faces.viewer.window import dock_of
+from napari_latent_faces.viewer.window import dock_of, still_activity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -528,6 +528,7 @@ class Panel(QWidget):
         elif self._bar is None:
             words = self.page.replace("-", " ").capitalize()
             self._bar = progress(total=self.progress.max, desc=words)
+            still_activity(self.viewer)
         else:
             self._bar.total = self.progress.max
             self._bar.update(self.progress.value - self._bar.n)
