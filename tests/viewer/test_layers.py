@@ -229,6 +229,21 @@ class TestColour:
         apart = np.asarray(data[0]).astype(float) - stack.images
         assert np.abs(apart).mean() < 10
 
+    @pytest.mark.parametrize("high", [1, 255])
+    def test_floats_have_their_own_white_and_so_have_results(self, coloured, high):
+        stack, model = coloured
+        images = stack.images.astype(np.float32) * (high / 255)
+        model = replace(model, provenance=replace(model.provenance, dtype="float32"))
+        faces = Layer.create(*layers.faces_layer(FaceStack(images, stack.names), "orl"))
+        assert faces.contrast_limits == pytest.approx([0, images[:32].max()])
+        for layer in (
+            layers.reconstruction_layer(model, FacesView.of(faces)),
+            layers.mixed_layer(images[0], FacesView.of(faces)),
+        ):
+            assert Layer.create(*layer).contrast_limits == faces.contrast_limits
+        shown = Layer.create(*gallery_layer(model, FacesView.of(faces)))
+        assert shown.contrast_limits == [0, 1]
+
     def test_a_residual_of_nothing_is_grey(self, coloured):
         _, model = coloured
         exact = np.asarray(layers.LazyReconstruction(model))
