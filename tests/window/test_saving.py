@@ -189,11 +189,11 @@ def test_the_panel_opens_fits_undoes_and_saves(
         qtbot.waitUntil(lambda: not panel.is_working)
         qtbot.waitUntil(lambda: not progress._all_instances)
         seen.append(session_of(viewer).focus.model)
-        assert f"k = {k}, error {seen[-1].error:.4f}, 30 faces" in actions.about.value
+        assert f" {k}, error {seen[-1].error:.4f}, 30 faces" in actions.about.value
 
     qtbot.mouseClick(actions.undo_button.native, Qt.MouseButton.LeftButton)
     assert session_of(viewer).focus.model is seen[0]
-    assert "k = 3" in actions.about.value
+    assert "NMF 3," in actions.about.value
 
     path = tmp_path / "kept"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))

@@ -357,7 +357,7 @@ def model_words(model: LatentFaces, file: str = "") -> str:
     method = model.params.title.partition(" (")[0]
     source = Path(model.provenance.source).name
     where = file or f"{len(model.weights)} faces{f' of {source}' * bool(source)}"
-    return f"{method}, k = {model.n_components}, error {model.error:.4f}, {where}"
+    return f"{method} {model.n_components}, error {model.error:.4f}, {where}"
 
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:

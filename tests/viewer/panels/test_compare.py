@@ -65,8 +65,8 @@ def test_pairs_are_in_rows_the_most_similar_first(widget, viewer, model, pca):
     add(viewer, model, "one")
     add(viewer, pca, "other")
     assert [widget.left.itemText(i) for i in range(2)] == [
-        f"NMF, k = 3, error {model.error:.4f}, 30 faces of faces",
-        f"PCA, k = 4, error {pca.error:.4f}, 30 faces of faces",
+        f"NMF 3, error {model.error:.4f}, 30 faces of faces",
+        f"PCA 4, error {pca.error:.4f}, 30 faces of faces",
     ]
     matching = match_components(model, pca)
     wanted = [

@@ -98,8 +98,7 @@ def test_new_faces_are_other_ones_and_the_model_is_the_last_that_was_shown(
     assert mend.model_choice.model is second
     both = first, second
     names = {
-        f"NMF, k = {each.n_components}, error {each.error:.4f}, 30 faces of faces"
-        for each in both
+        f"NMF {each.n_components}, error {each.error:.4f}, 30 faces of faces" for each in both
     }
     for box in (mend.model_choice.combo.native, made(CompareWidget).left):
         assert {box.itemText(row) for row in range(2)} == names
