@@ -201,7 +201,7 @@ def test_the_panel_opens_fits_undoes_and_saves(
     qtbot.waitUntil(lambda: panel.status.value == f"Saved {path}.latent.")
     viewer.layers.clear()
     drop(panel, f"{path}.latent")
-    assert "k = 3" in actions.about.value
+    assert "NMF 3," in actions.about.value
     np.testing.assert_array_equal(session_of(viewer).focus.model.weights, seen[0].weights)
 
     if not keeps_settings:
