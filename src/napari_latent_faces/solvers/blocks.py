@@ -58,6 +58,7 @@ Result = TypeVar("Result")
 
 _BLOCK_VALUES = 2**21  # pixels of a block: 8 MB in float32
 _BLOCK_FACES = (64, 4096)  # fewer waste time between the products, more waste memory
+_LARGE_VALUES = 2**22  # pixels of so few faces; of larger pictures, half of them make a block
 # A small stack is cut so often, for up to as many processors, as long as the shares are
 # large enough to be worth a thread.
 SHARES = 4
@@ -85,8 +86,14 @@ def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
 
 def block_bytes(n: int, p: int) -> int:
     """Return what a block of a stack in memory takes: `n` faces of `p` pixels, as floats."""
-    least, most = _BLOCK_FACES
+    least, most = _block_faces(p)
     return 4 * p * min(n, most, max(least, _BLOCK_VALUES // p))
+
+
+def _block_faces(p: int) -> tuple[int, int]:
+    """Return how many faces of `p` pixels a block has at least and at most."""
+    least, most = _BLOCK_FACES
+    return min(least, max(least // 2, _LARGE_VALUES // p)), most
 
 
 class FaceBlocks:
@@ -150,7 +157,7 @@ class FaceBlocks:
         self._buffers = threading.local()
 
     def _cut(self) -> list[slice]:
-        least, most = _BLOCK_FACES
+        least, most = _block_faces(self.p)
         most = min(most, max(least, _BLOCK_VALUES // self.p))
         chunk: int = max(getattr(self.images, "chunks", ((1,),))[0], default=1)
         if 1 < chunk <= 4 * most:  # whole chunks: each is then read once

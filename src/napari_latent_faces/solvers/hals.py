@@ -249,6 +249,7 @@ class Descent:
         beta = 0.0 if self.W is self._W_before else self.beta
         guess, self._guess = self._guess, None
         H, G = self._step_ahead(beta) if guess is None else (guess, self._products(guess))
+        self._H_before = self.H  # what was before is not needed again: large pictures take much
         step = _Step(H, G, beta, self.sweeps, self.penalties)
         W, found = yield from self.backend.advance(_update_W, step, self.W, self._W_before)
         sums = _Sums(found.WW, np.zeros(G.shape), size_W=found.size)
