@@ -369,3 +369,12 @@ def test_encoding_the_faces_is_no_worse_than_the_fit(images, data):
     own = np.linalg.norm(X - model.reconstruct())
     encoded = np.linalg.norm(X - model.blend(model.encode(images)))
     assert encoded <= own + 1e-3 * np.linalg.norm(X)
+
+
+@pytest.mark.parametrize("name", ["multilevel", "cd", "kmeans"])
+def test_blocks_of_another_type_than_declared_say_so(name):
+    lazy = da.from_array(faces(), chunks=(5, 12, 10)).map_blocks(
+        lambda block: block / 255, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
+    )
+    with pytest.raises(TypeError, match="declares uint8 pixels, but float64 came"):
+        fitted(lazy, PARAMS[name])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FaceStack",
     "ReadReport",
+    "as_declared",
     "as_matrix",
     "as_pictures",
     "as_pixels",
@@ -261,7 +262,24 @@ def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
     rows = max(1, _BLOCK_VALUES // int(np.prod(images.shape[1:])))
     for first in range(0, n, rows):
         faces = slice(first, min(first + rows, n))
-        yield faces, np.asarray(images[faces])
+        yield faces, as_declared(images, faces)
+
+
+def as_declared(images: Any, faces: slice) -> NDArray[Any]:
+    """Read some pictures of a numpy or lazy stack, which may be of another type than it says.
+
+    Raises
+    ------
+    TypeError
+        If they are.
+    """
+    block = np.asarray(images[faces])
+    if block.dtype != images.dtype:
+        raise TypeError(
+            f"The stack declares {images.dtype} pixels, but {block.dtype} came from its "
+            "blocks: give map_blocks and the like the right dtype=."
+        )
+    return block
 
 
 def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = None) -> float:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import MISSING, fields, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -437,3 +438,14 @@ def test_a_mask_of_another_size_is_told(run, folder, out, tmp_path):
     assert code == 1
     assert "mask.png" in errors
     assert not out.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_work_is_done_though_nothing_can_be_shown(faces_folder, tmp_path):
+    command = [sys.executable, "-m", "napari_latent_faces", "fit", str(faces_folder)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "-k", "2", "-o", str(tmp_path / "out")], stderr=full, check=False
+        )
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "model.npz").is_file()

@@ -116,7 +116,10 @@ def write_line(text: str) -> None:
     """Write a line to stderr, in place of a bar if there is one, which comes again."""
     if sys.stderr is not None:
         is_terminal = sys.stderr.isatty()
-        print(f"{_blank() if is_terminal else ''}{text}", file=sys.stderr, flush=True)
+        try:
+            print(f"{_blank() if is_terminal else ''}{text}", file=sys.stderr, flush=True)
+        except OSError:  # full or gone: no reason to drop the work
+            sys.stderr = None
 
 
 @contextmanager

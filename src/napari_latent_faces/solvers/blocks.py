@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 
+from napari_latent_faces.stack import as_declared
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
@@ -175,9 +177,9 @@ class FaceBlocks:
     def raw(self, rows: slice) -> NDArray[Any]:
         """Return some faces as they are: shape (m, h, w)."""
         if self._kept is None:
-            return np.asarray(self.images[rows])
+            return as_declared(self.images, rows)
         if not self._is_kept[rows].all():
-            self._kept[rows] = np.asarray(self.images[rows])
+            self._kept[rows] = as_declared(self.images, rows)
             self._is_kept[rows] = True
         return self._kept[rows]
 
