@@ -111,7 +111,7 @@ def test_a_matrix_becomes_one_layer(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a.mat", "a.npy", "a.npz", "a.csv", "a-idx3-ubyte.gz"])
-def test_napari_opens_matrices(empty_viewer, tmp_path, name):
+def test_napari_opens_matrices(npe2pm, empty_viewer, tmp_path, name):
     import gzip
 
     from tests.reading.arrays import made
@@ -125,7 +125,8 @@ def test_napari_opens_matrices(empty_viewer, tmp_path, name):
         "a-idx3-ubyte.gz": gzip.compress(made.idx(faces)),
     }[name]
     (tmp_path / name).write_bytes(content)
-    [layer] = empty_viewer.open(tmp_path / name, plugin="napari-latent-faces")
+    with npe2pm.tmp_plugin(package=PLUGIN):
+        [layer] = empty_viewer.open(tmp_path / name, plugin=PLUGIN)
     np.testing.assert_array_equal(layer.data, faces)
 
 
