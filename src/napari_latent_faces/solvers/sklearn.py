@@ -149,9 +149,9 @@ def _iterates(
         from sklearn.decomposition import non_negative_factorization
 
     if start is None:
-        W, H = initial_factors(X, params, params.random_state)
-    else:  # copies, as scikit-learn works in place
-        W, H = (np.array(factor, X.dtype, order="C") for factor in start)
+        start = initial_factors(X, params, params.random_state)
+    # copies, as scikit-learn works in place; 1.6 wants this order
+    W, H = (np.array(factor, X.dtype, order="C") for factor in start)
     has_converged = _convergence_rule(X, params)
     has_converged(W, H)
     norm_X = norm(X)
