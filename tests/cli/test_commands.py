@@ -218,6 +218,21 @@ class TestFit:
         with pytest.raises(ValueError, match="n_components"):
             main(["fit", str(folder), "-o", str(out), "-k", "31"])
 
+    def test_what_was_reached_when_all_workers_are_lost_is_written(
+        self, run, folder, model, out, monkeypatch
+    ):
+        def lost(*_args, **_kwargs):
+            error = ConnectionError("There were no workers for 60 s.")
+            error.model = model
+            raise error
+            yield
+
+        monkeypatch.setattr("napari_latent_faces.fitting.iter_fit", lost)
+        code, _, told = run("fit", folder, "-o", out, *QUICK)
+        assert code == 1
+        assert f"no workers for 60 s. What was reached is written to {out}." in told
+        assert LatentFaces.load(out / "model.npz").shape == model.shape
+
     def test_no_memory_is_an_error_with_words(self, run, folder, out, monkeypatch):
         def too_much(*_args, **_kwargs):
             raise MemoryError

@@ -194,8 +194,16 @@ def _fit(args: argparse.Namespace) -> None:
                 show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
 
             steps = iter_fit(faces, params, mask=mask, client=client)
-            model = consume(steps, show_step)
+            lost = ""
+            try:
+                model = consume(steps, show_step)
+            except ConnectionError as error:
+                model, lost = getattr(error, "model", None), str(error)
+                if model is None:
+                    raise
     export_model(model, args.out, force=args.force)
+    if lost:
+        raise CommandError(f"{lost} What was reached is written to {args.out}.")
     say(faces.report.summary())
     tell({**method_facts(model), **fit_facts(model), "written to": args.out})
 
