@@ -198,9 +198,10 @@ def _fit(args: argparse.Namespace) -> None:
             try:
                 model = consume(steps, show_step)
             except ConnectionError as error:
-                model, lost = getattr(error, "model", None), str(error)
-                if model is None:
+                reached: LatentFaces | None = getattr(error, "model", None)
+                if reached is None:
                     raise
+                model, lost = reached, str(error)
     export_model(model, args.out, force=args.force)
     if lost:
         raise CommandError(f"{lost} What was reached is written to {args.out}.")
