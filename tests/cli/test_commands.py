@@ -132,6 +132,10 @@ class TestOptions:
             ("n_components must be 1", "--n-components must be 1"),
             ("Choose resize='crop' or 'pad'.", "Choose --resize='crop' or 'pad'."),
             ("read them with lazy=True, or", "read them with --lazy, or"),
+            (
+                "and its height and width with shape=(h, w).",
+                "and its height and width with --shape=h,w.",
+            ),
             ("subjects='(' is found in no name", "--subjects='(' is found in no name"),
             ("The size of resized faces", "The size of resized faces"),
         ],

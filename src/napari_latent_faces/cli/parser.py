@@ -77,8 +77,10 @@ def spelled(message: str, *parameters: type[Any]) -> str:
     """Return a message of the library with fields spelled as options.
 
     A field is known by its place: at the start of the message, or before ``=``; what is
-    switched off (``lazy=False``) has an option of its own (``--no-lazy``).
+    switched off (``lazy=False``) has an option of its own (``--no-lazy``), and pairs
+    (``shape=(h, w)``) come without brackets, which a shell would not take.
     """
+    message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)
     names = "|".join(declared.name for each in parameters for declared in fields(each))
     pattern = rf"^({names})\b(?!=)|\b({names})(?:=True\b|(?==))"
     message = re.sub(rf"\b({names})=False\b", lambda found: option(f"no_{found[1]}"), message)

@@ -167,6 +167,38 @@ def test_one_picture_is_one_face():
     np.testing.assert_array_equal(flat.images, face[np.newaxis])
 
 
+@pytest.mark.parametrize("n", [3, 4])
+def test_few_faces_along_the_last_axis_are_no_channels(n):
+    noise = np.random.default_rng(0).normal(0, 12, (n, 40, 32))  # the drawn ones are too alike
+    faces = made.faces(n, 40, 32, people=n) + noise
+    found = read(made.mat(person=np.moveaxis(faces, 0, 2)), "a.mat")
+    np.testing.assert_array_equal(found.images, faces)
+
+
+def test_channels_with_transparency_are_one_picture():
+    face = made.faces(1, 40, 32)[0].astype(float)
+    around = (np.hypot(*np.mgrid[-1:1:40j, -1:1:32j]) < 1) * 255
+    picture = np.stack([face, 0.7 * face, 0.5 * face, around], axis=-1).astype(np.uint8)
+    found = read(made.npy(picture), "a.npy")
+    np.testing.assert_array_equal(found.images, picture[np.newaxis, ..., :3])
+
+
+def test_more_channels_than_colours_are_no_side_of_a_picture():
+    faces = made.faces(12, 40, 32)
+    bands = np.stack([faces - faces % (2 + i) for i in range(5)], axis=-1)
+    found = read(made.npy(bands), "a.npy")
+    np.testing.assert_array_equal(found.images, np.moveaxis(bands, -1, 1).reshape(60, 40, 32))
+
+
+@pytest.mark.parametrize("layout", ["rows C", "rows F", "columns F"])
+def test_centred_faces_stand_upright(layout):
+    faces = made.faces(40, 40, 32).astype(float)
+    faces -= faces.mean(axis=0)
+    found = read(made.npy(made.LAYOUTS[layout](faces)), "a.npy")
+    np.testing.assert_allclose(found.images, faces)
+    assert any("centred" in note for note in found.notes)
+
+
 def test_persons_by_pictures():
     faces = made.faces(20, 40, 32)
     found = read(made.npy(faces.reshape(4, 5, 40, 32)), "a.npy")

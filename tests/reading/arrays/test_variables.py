@@ -124,6 +124,11 @@ def test_nothing_in_it():
         read_arrays(made.mat(depth=np.arange(99.0), gamma=np.arange(99.0)), name="a.mat")
 
 
+def test_a_shape_that_fits_none_is_told_with_its_pixels():
+    with pytest.raises(ArraysError, match=r"fea \(20 x 1280.*30 x 30 is 900 pixels"):
+        read_arrays(made.npz(fea=ROWS, gnd=OWNERS), ReadOptions(shape=(30, 30)), name="a.npz")
+
+
 # -- structs and cells -------------------------------------------------------------------
 
 

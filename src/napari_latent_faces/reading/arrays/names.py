@@ -374,15 +374,16 @@ def choose(container: Container, options: ReadOptions) -> Variable:
     possible = possible_faces(container, options)
     if not possible:
         there = _listed(variables) or "it holds no arrays of numbers"
-        raise ArraysError(
-            f"none of its variables looks like faces: {there}. "
-            + " ".join(container.notes)
-            + (
-                " Name one with variable=, and its height and width with shape=(h, w)."
-                if variables
-                else " Save plain arrays of numbers."
+        if not variables:
+            advice = "Save plain arrays of numbers."
+        elif options.shape is not None:
+            advice = (
+                f"Check shape: {times(options.shape)} is {math.prod(options.shape)} pixels."
             )
-        )
+        else:
+            advice = "Name one with variable=, and its height and width with shape=(h, w)."
+        told = (f"none of its variables looks like faces: {there}.", *container.notes, advice)
+        raise ArraysError(" ".join(told))
     possible = _without_copies(_without_tests(possible))
     seen = [v for v in possible if len(possible) == 1 or _looks_like_pictures(v)]
     if len(seen) == 1:
