@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.layers import Layer
+from qtpy.QtWidgets import QWidget
 
 from napari_latent_faces.aligning import align_faces, fill_points, oval_mask
 from napari_latent_faces.fitting import fit
@@ -128,6 +129,23 @@ def test_before_shows_the_same_part_in_the_same_place(widget, viewer, faces, sta
     assert sum(layer.name.startswith("aligned") for layer in viewer.layers) == 1
     assert aligned.visible
     assert not button.isChecked()
+
+
+def test_before_goes_with_the_aligned_faces_and_with_the_panel(widget, viewer, faces, qtbot):
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    widget.setParent(holder)
+    run(widget, qtbot)
+    widget.before_button.native.click()
+    viewer.layers.remove(viewer.layers["aligned [new]"])
+    qtbot.waitUntil(lambda: "before [new]" not in viewer.layers)
+    run(widget, qtbot)
+    assert not widget.before_button.native.isChecked()
+    widget.before_button.native.click()
+    assert not viewer.layers["aligned [new]"].visible
+    widget.setParent(None)  # as napari does with a panel that is closed
+    assert viewer.layers["aligned [new]"].visible
+    assert "before [new]" not in viewer.layers
 
 
 def test_points_lead_from_face_to_face_and_the_model_fills_in_the_rest(

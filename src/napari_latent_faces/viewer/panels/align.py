@@ -141,6 +141,10 @@ class AlignWidget(Panel):
         super()._sync(event)
         is_there = self._aligned is not None and self._aligned in self.viewer.layers
         self.before_button.visible = is_there and not self.is_working
+        if self.before_button.native.isChecked() and not is_there:
+            self.before_button.native.setChecked(False)
+            aligned = self._aligned  # what lies in its place goes when napari is done with it
+            self.session.later(lambda: show_before(self.viewer, aligned, before=False))
         has_faces = self.faces.value is not None
         self.click_button.enabled = has_faces and not self.is_working and self.eyes is None
         some = self.eyes is not None and not self.is_working
@@ -197,6 +201,10 @@ class AlignWidget(Panel):
             show_before(self.viewer, self._aligned, before=is_before)
             if is_before:
                 self.viewer.layers.selection.active = self._aligned
+
+    def _leave(self) -> None:
+        super()._leave()
+        self._show_after()
 
     def _show_after(self) -> None:
         if self.before_button.native.isChecked():

@@ -566,8 +566,12 @@ class Panel(QWidget):
         super().changeEvent(event)
         is_moved = event is not None and event.type() == QEvent.Type.ParentChange
         if is_moved and self.parent() is None:
-            self.cancel()
+            self._leave()
             self._wires.cut()
+
+    def _leave(self) -> None:
+        """Take back what only stays while the panel is open; its window is still there."""
+        self.cancel()
 
     def minimumSizeHint(self) -> QSize:
         """Return a size at which no word is cut off; what is below is scrolled to."""
