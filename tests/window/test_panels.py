@@ -33,7 +33,7 @@ from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.form import Section, is_shortened
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.window import PLUGIN, dock_of
+from napari_latent_faces.viewer.window import PLUGIN, canvas_of, dock_of, still_activity
 from tests.patience import PATIENCE
 from tests.window.menus import open_widget
 
@@ -147,13 +147,17 @@ def test_the_title_of_a_panel_that_a_script_opens_is_not_cut_off(viewer, qtbot):
 
 def test_work_is_told_in_the_activity_dock_and_nothing_turns(viewer, qtbot):
     """A turning wheel has the window drawn anew without end."""
-    panel, go_on = open_widget(qtbot, viewer.window, "Choose k"), threading.Event()
+    # a script's panel gets a proxy, which warns of what is private behind it
+    _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, "Choose k")
+    go_on = threading.Event()
     panel.run(Job(go_on.wait, PATIENCE))
     wheel = viewer.window._status_bar._activity_item._inProgressIndicator
     qtbot.waitUntil(wheel.isVisible)
     qtbot.waitUntil(lambda: wheel.movie().state() == QMovie.MovieState.NotRunning)
     go_on.set()
     qtbot.waitUntil(lambda: not (panel.is_working or wheel.isVisible()))
+    still_activity(panel.viewer)
+    assert canvas_of(panel.viewer) is canvas_of(viewer) is not None
 
 
 def check_that_nothing_is_cut_off(panel):

@@ -64,6 +64,11 @@ def grid_of(viewer: napari.components.ViewerModel) -> Any:
     return viewer.grid if canvas is None else canvas.grid
 
 
+def _bare(viewer: Any) -> Any:
+    """Return the viewer behind the proxy that panels and commands get, which warns."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
 def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
     """Make the OpenGL context of a viewer's canvas the current one, if it has a window.
 
@@ -78,16 +83,16 @@ def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
 
 def canvas_of(viewer: napari.components.ViewerModel) -> QWidget | None:
     """Return what a viewer draws on; None without a window."""
-    window: Any = getattr(viewer, "window", None)
+    window: Any = getattr(_bare(viewer), "window", None)
     canvas: QWidget | None = window and window._qt_viewer.canvas.native  # noqa: SLF001
     return canvas
 
 
 def shown_window(viewer: napari.components.ViewerModel | None) -> Any:
     """Return the Qt window of a viewer, None if there is none that a person sees."""
-    viewer = getattr(viewer, "__wrapped__", viewer)  # commands get short-lived proxies
+    viewer = _bare(viewer)
     with suppress(AttributeError, RuntimeError):  # none, or one that was closed
-        window = viewer.window._qt_window  # type: ignore[union-attr]  # noqa: SLF001
+        window = viewer.window._qt_window  # noqa: SLF001
         return window if window.isVisible() else None
     return None
 
@@ -97,7 +102,7 @@ def still_activity(viewer: napari.components.ViewerModel) -> None:
 
     Where the processor draws, it takes a third of one: the window is drawn anew each time.
     """
-    window = getattr(viewer, "window", None)
+    window = getattr(_bare(viewer), "window", None)
     with suppress(AttributeError, RuntimeError):  # another napari, or a window that was closed
         window._status_bar._activity_item._inProgressIndicator.movie().stop()  # type: ignore[union-attr]  # noqa: SLF001
 
