@@ -27,6 +27,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.window import open_dock
 from tests.reliability.truth import lies, panel_lies
 from tests.viewer.test_layout import overlaps
 
@@ -192,7 +193,11 @@ class Monkey:
     def open_panel(self):
         name = str(self.rng.choice(PANELS))
         self.note(f"open {name}")
-        self.viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        window = self.viewer.window
+        if f"{name} (Latent faces)" in window.dock_widgets:  # as the menus call it
+            open_dock(self.viewer, name)
+        else:
+            window.add_plugin_dock_widget(PLUGIN, name)
 
     def close_panel(self):
         if docks := self._docks():
@@ -243,8 +248,10 @@ class Monkey:
         if isinstance(widget, QAbstractButton):
             widget.click()
         elif isinstance(widget, QComboBox):
-            if widget.count():
-                widget.setCurrentIndex(int(rng.integers(widget.count())))
+            items = [widget.model().item(row) for row in range(widget.count())]
+            rows = [row for row, item in enumerate(items) if item.isEnabled()]
+            if rows:
+                widget.setCurrentIndex(int(rng.choice(rows)))
         elif isinstance(widget, QAbstractSlider):
             widget.setValue(int(rng.integers(widget.minimum(), widget.maximum() + 1)))
         elif isinstance(widget, QAbstractSpinBox):

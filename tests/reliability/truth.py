@@ -19,7 +19,7 @@ from napari_latent_faces.viewer.panels.pictures import _BREAK
 from napari_latent_faces.viewer.session import current_caption, session_of
 from napari_latent_faces.viewer.window import text_overlay
 
-_RIM = 3  # pixels at a tile's edge in which lines and frames are drawn
+_LINES = 3  # at a tile's edge: two around the chosen one, and the frame
 _CLOSE = 1e-3
 
 
@@ -49,7 +49,10 @@ def _gallery_lie(layer, model):
     tiles = Tiles.found_in(layer.data.shape, model.components.shape)
     if tiles is None:
         return f"{layer.name}: no gallery of its model, but of shape {layer.data.shape}"
-    inside = slice(_RIM, -_RIM)
+    rim = _LINES * tiles.gap
+    if min(tiles.height, tiles.width) <= 2 * rim:
+        return None
+    inside = slice(rim, -rim)
     for i, component in enumerate(model.components[:, inside, inside]):
         shown = np.asarray(layer.data[tiles.box(i)][inside, inside], float)
         level = (shown * component).sum() / max(1e-12, float((component**2).sum()))
