@@ -154,7 +154,7 @@ def mixer() -> Image.Image:
         studio.look_at(_FACE)
         panel = studio.open("Mix faces")
         studio.until(lambda: panel.desk.nearest() is not None)
-        for row, share in zip(panel.weights.rows[1:3], (0.9, 0.1), strict=True):
+        for row, share in zip(panel.weights.rows[:3], (0.1, 0.9, 0.6), strict=True):
             for _ in _dragging(studio, row.slider, share):
                 pass
         studio.wait(1000)  # the nearest face is looked for when sliders rest
@@ -258,7 +258,7 @@ def _mixing(studio: Studio) -> list[tuple[Image.Image, int]]:
     panel = studio.open("Mix faces")
     studio.until(lambda: panel.desk.nearest() is not None)
     frames = [(studio.take(), 900)]
-    for row, share in ((1, 0.95), (2, 0.9), (3, 0.95), (0, 0.5)):
+    for row, share in ((1, 0.8), (2, 0.6), (3, 0.9), (0, 0.4)):
         for _ in _dragging(studio, panel.weights.rows[row].slider, share):
             frames += [(studio.snap(), 90)]
         frames[-1] = (frames[-1][0], 600)

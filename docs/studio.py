@@ -143,9 +143,10 @@ def save_animation(
         append_images=small[1:],
         duration=[milliseconds for _, milliseconds in frames],
         loop=0,
-        quality=80,
+        quality=60,
         method=6,
-        minimize_size=True,
+        kmin=0,
+        kmax=1,  # each frame is whole: else blocks of earlier ones remain where little changes
     )
     if file.tell() > most_bytes:
         raise ValueError(f"{path.name} has {file.tell()} bytes: show fewer or smaller frames.")
