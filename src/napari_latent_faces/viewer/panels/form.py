@@ -24,6 +24,7 @@ from qtpy.QtCore import QEvent, QObject, QRect, QRegularExpression, QSignalBlock
 from qtpy.QtGui import QHelpEvent, QRegularExpressionValidator
 from qtpy.QtWidgets import (
     QComboBox,
+    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
@@ -172,7 +173,13 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
         return CheckBox(text=common.pop("label"), **common)
     if known.get("slider"):
         common["value"] = declared.default or known["min"]
-        return FloatSlider(min=known["min"], max=known["max"], step=0.01, **common)
+        slider = FloatSlider(min=known["min"], max=known["max"], step=0.01, **common)
+        number = slider.native.findChild(QDoubleSpinBox)
+        # else napari's style gives the number more room than the slider
+        number.setStyleSheet(
+            f"{number.styleSheet()} min-width: 2.5em; max-width: 2.5em; padding: 0;"
+        )
+        return slider
     if declared.type.startswith("int"):
         return CountBox(
             min=known["min"], max=min(known.get("max", _LARGEST), _LARGEST), **common
@@ -258,9 +265,9 @@ def native(part: Widget | QWidget) -> QWidget:
 
 def wrap(label: QLabel, lines: int = 0) -> None:
     """Let a text take the width that there is, and the lines that it needs, at least some."""
-    label.setWordWrap(True)
     label.setAlignment(Qt.AlignmentFlag.AlignTop)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    label.setWordWrap(True)  # last: a new policy would forget that the width decides the height
     label.setMinimumHeight(lines * (label.fontMetrics().lineSpacing() + 2))
 
 

@@ -147,7 +147,9 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
             legend.setLabelTextColor(ink)
             legend.clear()
             plot.getAxis("bottom").setTicks(self._ticks())
-            if self._choice is None or not len(self._choice.ks):
+            is_empty = self._choice is None or not len(self._choice.ks)
+            plot.setVisible(not is_empty)
+            if is_empty:
                 continue
             for name in names:
                 self._draw_curve(plot, name, QColor(colours[name]), ink)
@@ -187,7 +189,10 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
             pen = pg.mkPen(ink, style=Qt.PenStyle.DashLine)
             label = f"{suggested} suggested" if plot is self._plots[0] else None
             line = pg.InfiniteLine(
-                self._place(suggested), pen=pen, label=label, labelOpts={"color": ink}
+                self._place(suggested),
+                pen=pen,
+                label=label,
+                labelOpts={"color": ink, "position": 0.08},  # errors fall: the place is free
             )
             plot.addItem(line, ignoreBounds=True)
         faint = QColor(ink)
