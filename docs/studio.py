@@ -22,6 +22,7 @@ _DRAWING = 400  # milliseconds that the window has to draw its last change
 _PATIENCE = 300  # seconds until something that does not come is an error
 _COLOURS = (256, 192, 128, 64)  # of a picture: faces are grey, and the window has few others
 _MOST_BYTES = 200_000  # of a picture
+_FEW = 5000  # colours of a window; one with faces in colour has many more, and none is rare
 _RARE = Image.Quantize.MAXCOVERAGE  # keeps colours that are rare, such as those of curves
 
 
@@ -118,7 +119,8 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a small PNG, with as many colours as that allows."""
     for colours in _COLOURS:
         file = io.BytesIO()
-        few = picture.quantize(colours, _RARE, dither=Image.Dither.NONE)
+        method = _RARE if picture.getcolors(_FEW) else Image.Quantize.MEDIANCUT
+        few = picture.quantize(colours, method, dither=Image.Dither.NONE)
         few.save(file, "PNG", optimize=True)
         if file.tell() <= _MOST_BYTES:
             path.write_bytes(file.getvalue())
