@@ -201,6 +201,31 @@ def test_models_opened_from_files_lie_beside_each_other(model, empty_viewer):
     assert overlaps(empty_viewer) == []
 
 
+@pytest.mark.parametrize("is_first", [False, True])
+def test_faces_without_results_lie_on_no_results_of_others(
+    stack, model, empty_viewer, qtbot, is_first
+):
+    viewer = empty_viewer
+    session_of(viewer)
+
+    def opened():
+        return viewer.add_layer(Layer.create(*faces_layer(stack, "others")))
+
+    faces = opened() if is_first else None
+    for each in model_layers(model, "m"):
+        viewer.add_layer(Layer.create(*each))
+    faces = faces or opened()
+    mask = add_mask(viewer, faces)
+    results = [by_role(viewer, role) for role in ("reconstruction", "gallery")]
+    qtbot.waitUntil(
+        lambda: not any(lie_on_one_another(box(faces), box(each)) for each in results)
+    )
+    np.testing.assert_allclose(box(mask), box(faces))
+    seen = camera_of(viewer).zoom
+    viewer.reset_view(margin=0.05)
+    assert camera_of(viewer).zoom == pytest.approx(seen, rel=0.1)  # all was in view
+
+
 def test_a_hole_is_closed_when_a_result_is_removed(viewer, model, qtbot):
     show(viewer, "orl", model, residual=True)
     place = box(viewer.layers["reconstruction [orl]"])

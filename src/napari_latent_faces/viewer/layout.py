@@ -157,13 +157,15 @@ class Caption:
 def arrange(viewer: napari.components.ViewerModel) -> None:
     """Put all results of a viewer where they belong, in the transform of their faces.
 
-    Stacks that lie on one another with their results are moved apart. In napari's grid each
+    Stacks that lie on one another with their results are moved apart, and those without
+    results off the results of others. In napari's grid each
     layer has a place of its own, so all are drawn where the faces are. No layer is added,
     removed or reordered.
     """
     is_grid = grid_of(viewer).enabled
     taken: list[NDArray[Any]] = []
-    for block in _blocks(viewer):
+    blocks = _blocks(viewer)
+    for block in [*blocks, *_stacks_alone(viewer, blocks)]:
         _place(block, is_grid=is_grid)
         if is_grid:
             continue
@@ -225,14 +227,32 @@ def _blocks(viewer: napari.components.ViewerModel) -> list[_Block]:
             anchor = next((layer for layer in shown if not _is_sheet(layer)), None)
             shown = [layer for layer in shown if layer is not anchor]
         if anchor is not None:
-            belongings = [
-                layer
-                for layer in viewer.layers
-                if layer.metadata.get(FACES_KEY) == key
-                and layer.metadata.get(ROLE_KEY) in {None, BEFORE}
-            ]
-            blocks.append(_Block(anchor, shown, belongings))
+            blocks.append(_Block(anchor, shown, _belongings(viewer, key)))
     return blocks
+
+
+def _stacks_alone(
+    viewer: napari.components.ViewerModel, blocks: Sequence[_Block]
+) -> list[_Block]:
+    """Return the faces without results that are shown, if there are results of others."""
+    return [
+        _Block(layer, [], _belongings(viewer, str(layer.unique_id)))
+        for layer in viewer.layers
+        if "names" in layer.metadata
+        and ROLE_KEY not in layer.metadata
+        and layer.visible
+        and blocks
+        and all(layer is not block.anchor for block in blocks)
+    ]
+
+
+def _belongings(viewer: napari.components.ViewerModel, key: str) -> list[Any]:
+    return [
+        layer
+        for layer in viewer.layers
+        if layer.metadata.get(FACES_KEY) == key
+        and layer.metadata.get(ROLE_KEY) in {None, BEFORE}
+    ]
 
 
 def _home(layer: Any, by_id: dict[str, Any]) -> str:

@@ -198,9 +198,10 @@ class Session:
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
+        self.later(self._tidy)
         if "names" in layer.metadata and ROLE_KEY not in layer.metadata:
             self.later(lambda: self._reach(layer))
-        self.later(self._tidy)
+            self.later(self.show_all)  # it may have been moved aside
 
     def _on_removed(self) -> None:
         viewer = self._viewer()

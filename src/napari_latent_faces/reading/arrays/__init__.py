@@ -244,8 +244,8 @@ def _about_values(images: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     if low < 0:
         notes.append(
             f"Pixels reach from {low:g} to {high:g}: negative ones mean that they were "
-            "probably centred or standardized, or are no pictures but eigenfaces. NMF needs "
-            "pixels that are not negative: read the originals, or fit with method PCA."
+            "probably centred or standardized, or are no pictures but eigenfaces. A fit needs "
+            "pixels that are not negative: read the originals."
         )
     return images, notes
 
