@@ -357,6 +357,7 @@ def test_starts_are_those_of_scikit_learn(pictures, init, dtype):
     assert W.dtype == H.dtype == dtype
     options = {"solver": "cd", "max_iter": 1, "tol": 0, "random_state": 42}
     theirs = non_negative_factorization(X, n_components=4, init=init, **options)
+    W = np.ascontiguousarray(W)  # scikit-learn 1.6 wants it so
     ours = non_negative_factorization(X, W, H, 4, init="custom", **options)
     for a, b in zip(ours[:2], theirs[:2], strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3 if dtype == np.float32 else 1e-9, atol=1e-6)
