@@ -54,6 +54,7 @@ def save_selected(viewer, monkeypatch, path, kind):
 
 
 @pytest.mark.usefixtures("builtins")
+@pytest.mark.filterwarnings("ignore:Function.*QDragEnterEvent:DeprecationWarning")  # Qt 6.12
 def test_the_dialogs_of_napari(viewer, model, faces_folder, tmp_path, monkeypatch, notes):
     """A model comes back whole, or what was saved is told not to be one."""
     gallery, rebuilt = (

@@ -28,7 +28,6 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
-    QApplication,
     QDialog,
     QLabel,
     QMainWindow,
@@ -53,7 +52,7 @@ from napari_latent_faces.viewer.panels.form import (
 )
 from napari_latent_faces.viewer.reader import open_path
 from napari_latent_faces.viewer.session import session_of
-from napari_latent_faces.viewer.window import dock_of, still_activity
+from napari_latent_faces.viewer.window import dock_of, docked, still_activity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -200,9 +199,9 @@ _AROUND = 60  # pixels of a window's height that menu, status bar and titles tak
 def _neighbours(panel: Panel, window: QMainWindow) -> list[QDockWidget]:
     """Return the docks of the other panels on the same side, those behind tabs as well."""
     found = []
-    # not `window.findChildren`: PySide would take the window for the owner of all it finds,
-    # and keep panels alive that were closed
-    for other in QApplication.allWidgets():
+    # not by Qt's lists of widgets: what PySide makes of them keeps closed panels alive, or
+    # is followed to widgets that are gone
+    for other in docked(panel.viewer):
         if isinstance(other, Panel) and other is not panel and window.isAncestorOf(other):
             dock, own = dock_of(other), dock_of(panel)
             assert dock is not None
