@@ -22,6 +22,11 @@ from tests.window.menus import open_widget
 
 PLUGIN = "napari-latent-faces"
 
+# what Qt 6.12 deprecates, PyQt6 still needs
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Function.*Q(DragEnter|Drop)Event:DeprecationWarning"
+)
+
 
 @pytest.fixture
 def builtins(npe2pm):
@@ -54,7 +59,6 @@ def save_selected(viewer, monkeypatch, path, kind):
 
 
 @pytest.mark.usefixtures("builtins")
-@pytest.mark.filterwarnings("ignore:Function.*QDragEnterEvent:DeprecationWarning")  # Qt 6.12
 def test_the_dialogs_of_napari(viewer, model, faces_folder, tmp_path, monkeypatch, notes):
     """A model comes back whole, or what was saved is told not to be one."""
     gallery, rebuilt = (
