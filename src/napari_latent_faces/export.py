@@ -15,6 +15,7 @@ from napari_latent_faces.computed import LazyReconstruction
 from napari_latent_faces.encoding import encoded_model
 from napari_latent_faces.files import check_folder, writing_folder
 from napari_latent_faces.masks import mask_to_text
+from napari_latent_faces.reading.tables import TRANSFORM_HEADS, TRANSFORMS
 from napari_latent_faces.solvers.factors import unit_maximum
 from napari_latent_faces.stack import as_pixels
 from napari_latent_faces.steps import consume
@@ -353,19 +354,6 @@ def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
 
 # -- Encoded and mended faces as folders of plain files --------------------------------
 
-_TRANSFORM_HEADS = [
-    "picture",
-    "is_aligned",
-    "y_y",
-    "y_x",
-    "y_0",
-    "x_y",
-    "x_x",
-    "x_0",
-    "top",
-    "left",
-]
-
 
 def export_encoded(
     model: LatentFaces,
@@ -442,22 +430,24 @@ def export_aligned(
     of the picture, whether it was aligned (1) or stayed where it was (0), and the first
     two rows of its transform: y of the original is ``y_y`` times y of the aligned picture
     plus ``y_x`` times x plus ``y_0``, in pixels of the whole picture, of which the aligned
-    one begins at row ``top`` and column ``left``. `misfits` are the faces that stayed.
+    one begins at row ``top`` and column ``left``; ``height`` and ``width`` are those of the
+    whole picture. `misfits` are the faces that stayed. `read_faces` of the folder gives the
+    transforms back.
     """
     if aligned.transforms is None or aligned.frame is None:
         raise ValueError("The faces were not aligned: they have no transforms.")
-    folder, apart, corner = Path(folder), set(misfits), aligned.frame[:2]
+    folder, apart, frame = Path(folder), set(misfits), aligned.frame
     with writing_folder(folder, ALIGNMENT, force=force) as new:
         pictures = _write_pictures(
             aligned.images, aligned.dtype, new / "faces", progress, _file_names(aligned.names)
         )
         rows = (
-            (picture, int(i not in apart), *transform[:2].ravel().tolist(), *corner)
+            (picture, int(i not in apart), *transform[:2].ravel().tolist(), *frame)
             for i, (picture, transform) in enumerate(
                 zip(pictures, aligned.transforms, strict=True)
             )
         )
-        _write_table(new / "transforms.csv", aligned, _TRANSFORM_HEADS, rows)
+        _write_table(new / TRANSFORMS, aligned, TRANSFORM_HEADS, rows)
     return folder
 
 

@@ -44,6 +44,12 @@ def test_pictures_and_transforms_are_written(run, folder, out, faces):
     assert [row["picture"] for row in rows] == [
         f"faces/{name.removesuffix('.jpg')}.png" for name in faces.names
     ]
+    whole = read_faces(out)  # so that a model of these pictures knows how they were aligned
+    np.testing.assert_array_equal(whole.transforms, expected.transforms)
+    assert whole.frame == expected.frame
+    assert read_faces(out, size=(46, 38)).transforms is None
+    (out / "faces" / faces.names[0]).with_suffix(".png").rename(out / "faces" / "other.png")
+    assert read_faces(out).transforms is None  # the table is not about these pictures
     assert "40 faces aligned: error of 8 components" in printed
     assert "size: 76 x 92 pixels, from row 10 and column 8" in printed
 

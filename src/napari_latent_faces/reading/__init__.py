@@ -43,7 +43,7 @@ from napari_latent_faces.reading.sources import (
     looks_like_faces,
     read_file,
 )
-from napari_latent_faces.reading.tables import read_tables
+from napari_latent_faces.reading.tables import read_tables, read_transforms
 from napari_latent_faces.reading.urls import is_url, shown, url_is_folder
 from napari_latent_faces.stack import FaceStack, ReadReport
 
@@ -287,7 +287,12 @@ def _stack_of_pictures(
     )
     has_white = frame.depth == WORD and all(file.picture.has_white for file in files)
     white = float(WHITE[WORD]) if has_white else None
-    return FaceStack(images, names, subjects, report, path, white=white)
+    is_whole = options.size is None and not report.resized
+    aligned = read_transforms(found.tables, [file.entry.name for file in files])
+    transforms, place = (
+        aligned if aligned and is_whole and len(names) == len(files) else (None, None)
+    )
+    return FaceStack(images, names, subjects, report, path, transforms, place, white)
 
 
 def _subjects(

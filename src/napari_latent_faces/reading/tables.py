@@ -1,4 +1,4 @@
-"""Whose picture it is, told by a table beside the pictures."""
+"""What tables beside the pictures tell of them: whose they are, and how they were aligned."""
 
 from __future__ import annotations
 
@@ -9,18 +9,34 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_latent_faces.reading.naming import MAX_TABLE_BYTES, is_picture_name
 from napari_latent_faces.stack import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_latent_faces.reading.sources import Entry
 
     Rows = list[list[str]]
     Owners = dict[int, str]  # by the place of the picture
 
-__all__ = ["read_tables"]
+__all__ = ["TRANSFORMS", "TRANSFORM_HEADS", "read_tables", "read_transforms"]
+
+TRANSFORMS = "transforms.csv"
+"""The table of an export of aligned faces, beside their folder."""
+
+_PLACES = ("top", "left", "height", "width")
+TRANSFORM_HEADS = (
+    "picture",
+    "is_aligned",
+    *("y_y", "y_x", "y_0", "x_y", "x_x", "x_0"),
+    *_PLACES,
+)
+"""Its columns beyond name and subject."""
 
 MAX_TABLES = 16  # looked into, those with telling names first
 
@@ -101,6 +117,31 @@ def read_tables(tables: Iterable[Entry], names: Sequence[str]) -> Told:
             "are no subjects."
         )
     return Told()
+
+
+def read_transforms(
+    tables: Iterable[Entry], names: Sequence[str]
+) -> tuple[NDArray[np.float64], tuple[int, int, int, int]] | None:
+    """Return transforms and frame of aligned faces, from the table of their export, if any."""
+    for table in tables:
+        if table.name != TRANSFORMS or table.size > MAX_TABLE_BYTES:
+            continue
+        lines = table.read(MAX_TABLE_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+        rows = {row.get("picture"): row for row in csv.DictReader(lines)}
+        try:
+            found = [rows[name] for name in names]
+            moves = np.array(
+                [[float(row[head]) for head in TRANSFORM_HEADS[2:8]] for row in found]
+            )
+            places = {tuple(int(row[head]) for head in _PLACES) for row in found}
+        except (KeyError, TypeError, ValueError):
+            return None  # of other pictures, or another program's
+        if len(places) == 1 and np.isfinite(moves).all():
+            top, left, height, width = places.pop()
+            last = np.broadcast_to([0.0, 0.0, 1.0], (len(moves), 1, 3))
+            transforms = np.concatenate([moves.reshape(-1, 2, 3), last], axis=1)
+            return transforms, (top, left, height, width)
+    return None
 
 
 def _split(table: Entry) -> tuple[str, str]:
