@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -38,8 +39,6 @@ PARAMS = {"n_components": 4, "max_iter": 12, "tol": 0}
 
 @pytest.fixture(scope="module")
 def local_cluster():
-    import dask
-
     # an idle worker would take a share of its neighbour, as it should
     with (
         dask.config.set({"distributed.scheduler.work-stealing": False}),
@@ -361,6 +360,7 @@ def test_a_scheduler_that_goes_away_is_named(lazy):
             process.kill()
             with pytest.raises(ConnectionError, match=f"{address} is gone"):
                 consume(steps)
+    assert dask.config.get("scheduler", None) is None  # nor for other work of the process
 
 
 def test_without_a_client_a_lazy_stack_is_fitted_here(lazy):
@@ -441,8 +441,6 @@ def test_a_fit_goes_on_when_all_workers_were_lost_and_others_have_come(own_clust
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_fit_gives_up_when_no_worker_comes_back(own_cluster, images, lazy):
-    import dask
-
     params = PARAMS | {"max_iter": 400}
     steps = iter_fit(lazy, client=own_cluster, **params)
     while (state := next(steps)).iteration < 20:

@@ -390,8 +390,6 @@ class Cluster:
 
     def awaited(self, futures: list[Any]) -> Generator[None, None, list[Any]]:
         """Wait for results and fetch them; yield now and then."""
-        from distributed import wait
-
         if self._is_over:
             raise RuntimeError(
                 "The fit is over, and the weights of its steps are gone: those of the last "
@@ -400,7 +398,7 @@ class Cluster:
         alone = None  # since when there has been no worker
         while True:
             try:
-                self._asked(wait, futures, timeout=HANDOVER)
+                self._asked(_wait, futures, timeout=HANDOVER)
             except TimeoutError:
                 self._check_scheduler()
                 alone = self._check_workers(alone)
@@ -443,8 +441,7 @@ class Cluster:
         Errors of tasks are raised as they are, also those of reading files.
         """
         try:
-            with self.client.as_current():  # there may be others, or no active one
-                return question(*arguments, **options)
+            return question(*arguments, **options)
         except TimeoutError:
             raise
         except (CancelledError, OSError) as error:
@@ -462,6 +459,17 @@ class Cluster:
                 f"The scheduler {self.address} is gone, or has dropped this fit's work: see "
                 "that it runs, and fit again."
             ) from error
+
+
+def _wait(futures: Sequence[Any], timeout: float) -> None:
+    """Wait for tasks to end, or raise TimeoutError.
+
+    distributed's own `wait` asks the current client, and to make ours the current one sets
+    dask's scheduler for all threads.
+    """
+    end = time.monotonic() + timeout
+    for future in futures:
+        future.exception(timeout=max(0.0, end - time.monotonic()))
 
 
 class ClusterBackend:
