@@ -26,8 +26,8 @@ demo: window ## Fit latent faces to the sample faces (or FACES=folder) and show 
 test: window ## Run the tests, or those that ARGS name
 	@sh scripts/with-screen.sh $(RUN) pytest $(ARGS)
 
-stress: window ## Run the long tests of reliability: an hour, tens of thousands of files
-	@sh scripts/with-screen.sh $(RUN) pytest -m stress -o faulthandler_timeout=0 tests/reliability $(ARGS)
+stress: window ## Run the long tests, of reliability and benchmarks: an hour, tens of thousands of files
+	@sh scripts/with-screen.sh $(RUN) pytest -m stress -o faulthandler_timeout=0 tests/reliability tests/test_benchmarks.py $(ARGS)
 
 test-lowest: window ## Run the tests with the oldest releases that pyproject.toml allows
 	@sh scripts/lowest.sh $(ARGS)

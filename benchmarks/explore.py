@@ -208,7 +208,7 @@ def _explored(model: LatentFaces) -> tuple[Any, Any, float]:
     began = time.perf_counter()
     name = "What builds this face?"
     _, panel = viewer.window.add_plugin_dock_widget("napari-latent-faces", name)
-    while panel.pages.currentIndex() == 0:
+    while panel.face_page.isHidden():
         turn_loop(1)
     ready = time.perf_counter() - began
     turn_loop(1500)

@@ -17,6 +17,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.window)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _only_new_garbage():
+    """Let the many collections of garbage around windows pass over what was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def viewer(npe2pm, make_napari_viewer):
     """Return a shown viewer that knows our plugin from its installed manifest."""
