@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from napari_latent_faces.cli.commands import main
+from napari_latent_faces.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())
