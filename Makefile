@@ -11,6 +11,10 @@ export PYTHON FACES
 # Programs run as modules: a path with spaces, or a long one, spoils the scripts' first lines.
 RUN := .venv/bin/python -m
 
+# For all tests, where each process has a screen of its own. A few that ARGS name are faster
+# in one process, which -s and --pdb need, too.
+PARALLEL = $(if $(shell command -v Xvfb 2>&1),-n logical --maxprocesses 4 --dist worksteal)
+
 .PHONY: help demo test test-lowest stress audit bench docs lint types format hooks clean clean-all environment window
 
 help: ## List what make can do
@@ -24,13 +28,13 @@ demo: window ## Fit latent faces to the sample faces (or FACES=folder) and show 
 	@if [ -n "$$FACES" ]; then sh scripts/demo.sh "$$FACES"; else sh scripts/demo.sh; fi
 
 test: window ## Run the tests, or those that ARGS name
-	@sh scripts/with-screen.sh $(RUN) pytest $(ARGS)
+	@$(RUN) pytest $(or $(ARGS),$(PARALLEL))
 
 stress: window ## Run the long tests, of reliability and benchmarks: an hour, tens of thousands of files
-	@sh scripts/with-screen.sh $(RUN) pytest -m stress -o faulthandler_timeout=0 tests/reliability tests/test_benchmarks.py $(ARGS)
+	@$(RUN) pytest -m stress -o faulthandler_timeout=0 tests/reliability tests/test_benchmarks.py $(ARGS)
 
 test-lowest: window ## Run the tests with the oldest releases that pyproject.toml allows
-	@sh scripts/lowest.sh $(ARGS)
+	@sh scripts/lowest.sh $(or $(ARGS),$(PARALLEL))
 
 audit: environment ## Ask for known weaknesses of all installed packages
 	@sh scripts/audit.sh $(ARGS)

@@ -24,4 +24,4 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$contents" ]; then
         -e '.[all]' --group test
     printf '%s' "$contents" >"$stamp"
 fi
-exec sh scripts/with-screen.sh "$place/bin/python" -m pytest "$@"
+exec "$place/bin/python" -m pytest "$@"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 # before napari is imported: its test fixtures wipe the settings they find
@@ -23,6 +26,27 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
 settings.load_profile("steady")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make a screen where there is none, and one for each process of a parallel run.
+
+    A screen has one mouse, one keyboard focus and one clipboard.
+    """
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    only_hands_out = not is_worker and config.getoption("dist", "no") != "no"
+    has_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if only_hands_out or (has_screen and not is_worker) or not shutil.which("Xvfb"):
+        return
+    answer, write = os.pipe()
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24"]
+    command += ["-nolisten", "tcp"]
+    screen = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+    atexit.register(screen.kill)
+    os.close(write)
+    with open(answer) as number:
+        os.environ["DISPLAY"] = f":{int(number.read())}"
+    os.environ["QT_QPA_PLATFORM"] = "xcb"  # Qt's offscreen platform draws no OpenGL
 
 
 def pytest_collection_finish() -> None:
