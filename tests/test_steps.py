@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import pytest
 
+from napari_latent_faces import PictureNMF, fit, iter_fit
 from napari_latent_faces.steps import consume, relayed
 
 
@@ -29,3 +33,27 @@ def test_an_error_while_showing_is_not_taken_for_the_end():
 
     with pytest.raises(StopIteration, match="from elsewhere"):
         consume(counting(3), refuse)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({"max_iter": 1}, "ConvergenceWarning"), ({"alpha_W": 1e3}, "PenaltyWarning")],
+)
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda X, options: fit(X, shape=(4, 4), **options),
+        lambda X, options: consume(iter_fit(X, shape=(4, 4), **options)),
+        lambda X, options: [*iter_fit(X, shape=(4, 4), **options)],
+        lambda X, options: PictureNMF(**options).fit(X),
+        lambda X, options: PictureNMF(**options).fit_transform(X),
+    ],
+)
+def test_a_warning_is_of_the_line_of_the_user(work, options, name):
+    X = np.random.default_rng(0).random((6, 16))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        work(X, {"n_components": 2, "random_state": 0, **options})
+    assert [each.category.__name__ for each in caught] == [name]
+    assert caught[0].filename == __file__
+    assert caught[0].lineno == work.__code__.co_firstlineno

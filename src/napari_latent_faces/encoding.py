@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -28,7 +27,7 @@ from napari_latent_faces.stack import (
     pixel_blocks,
     unit_scale,
 )
-from napari_latent_faces.steps import consume
+from napari_latent_faces.steps import consume, warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -176,19 +175,17 @@ class StackCoder:
         if count := int(self._is_underdetermined.sum()):
             first = names[int(np.argmax(self._is_underdetermined))]
             others = f" and {count - 1} other face{'s' * (count > 2)}" if count > 1 else ""
-            warnings.warn(
+            warn(
                 f"The mask leaves {first!r}{others} fewer visible pixels than the model has "
                 f"components ({len(self._parts)}): their weights are one choice of many. "
                 "Mark less, or take a model with fewer components.",
                 UndeterminedWarning,
-                stacklevel=2,
             )
         for component, count in sorted(self._n_hidden_from.items()):
-            warnings.warn(
+            warn(
                 f"The mask hides component {component} wholly in {count} of {len(names)} "
                 "faces: its weight is 0 there, whatever the hidden pixels would tell.",
                 UndeterminedWarning,
-                stacklevel=2,
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from napari_latent_faces.solvers.blocks import one_blas_thread
 from napari_latent_faces.solvers.factors import amounts, normalized
 from napari_latent_faces.solvers.nnls import solve_nnls
 from napari_latent_faces.stack import unit_scale
-from napari_latent_faces.steps import consume
+from napari_latent_faces.steps import consume, warn
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -169,11 +168,10 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
         model = consume(steps, see)
         if model.provenance.stop_reason == "max_iter" and self.tol > 0:
-            warnings.warn(
+            warn(
                 f"Maximum number of iterations {self.max_iter} reached. Increase it to improve "
                 "convergence.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         self.components_ = model.components.reshape(model.n_components, -1).astype(pixels.dtype)
         self.n_components_ = model.n_components
@@ -352,13 +350,12 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def __setstate__(self, state: dict[str, Any]) -> None:
         version = state.get("_latent_faces_version", "of unknown version")
         if version != __version__:
-            warnings.warn(
+            warn(
                 VersionWarning(
                     estimator_name=type(self).__name__,
                     current_sklearn_version=__version__,
                     original_sklearn_version=version,
                 ),
-                stacklevel=2,
             )
         super().__setstate__(state)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +21,7 @@ from napari_latent_faces.solvers.masked import iter_missing
 from napari_latent_faces.solvers.memory import check_memory
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import as_pictures, as_stack
-from napari_latent_faces.steps import consume
+from napari_latent_faces.steps import consume, warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -335,11 +334,10 @@ def _warned(fitting: Fitting) -> Fitting:
     if hasattr(params, "batch_size"):
         passes = int(getattr(params, "max_iter", 0))
         work = f"{passes} pass{'es' * (passes != 1)} over the faces"
-    warnings.warn(
+    warn(
         f"Not converged after {work} (relative error {model.error:.4f}): the parts may still "
         "change. Raise max_iter, or tol if this is good enough.",
         ConvergenceWarning,
-        stacklevel=3,
     )
     return model
 
@@ -356,11 +354,10 @@ def _check_penalties(state: Factors, params: NMFParams) -> None:
         if empty == params.n_components
         else (f"{empty} of {params.n_components} components are")
     )
-    warnings.warn(
+    warn(
         f"The penalty ({' and '.join(named)}) is so strong that {which} empty: choose a "
         "smaller one.",
         PenaltyWarning,
-        stacklevel=3,
     )
 
 
@@ -374,10 +371,9 @@ def _check_counts(stack: FaceStack, params: Parameters) -> None:
             f"got {params.n_components}."
         )
     if getattr(params, "solver", "") == "mu" and getattr(params, "init", "") == "nndsvd":
-        warnings.warn(
+        warn(
             "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
             "be worse than with init='nndsvda'.",
-            stacklevel=3,
         )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_latent_faces.steps import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -249,10 +250,9 @@ def _warn_of_faces_last(images: Any) -> None:
     faces, y, x = (float(np.abs(np.diff(some, axis=axis)).mean()) for axis in range(3))
     if max(faces, y) < x / 2:
         n = images.shape[-1]
-        warnings.warn(
+        warn(
             f"The stack of shape {images.shape} looks like {n} faces along the last axis: the "
             "first axis must be that of the faces. If so, give np.moveaxis(images, -1, 0).",
-            stacklevel=2,
         )
 
 

@@ -1,17 +1,19 @@
-"""Long work as generators: they yield how far they are, and return what came of it."""
+"""Long work as generators that yield how far they are, and warnings from within it."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-__all__ = ["consume", "relayed"]
-
 Step = TypeVar("Step")
 Other = TypeVar("Other")
 Result = TypeVar("Result")
+
+_NOT_THE_USERS = {"napari_latent_faces", "sklearn", "joblib"}
 
 
 def consume(
@@ -39,3 +41,11 @@ def relayed(
             result: Result = end.value
             return result
         yield change(step)
+
+
+def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
+    """Warn at the user's line, however many of ours have led here."""
+    level, frame = 2, sys._getframe(1)  # noqa: SLF001
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _NOT_THE_USERS:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
