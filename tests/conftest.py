@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     screen = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     atexit.register(screen.kill)
     os.close(write)
-    with open(answer) as number:
+    with os.fdopen(answer) as number:
         os.environ["DISPLAY"] = f":{int(number.read())}"
     os.environ["QT_QPA_PLATFORM"] = "xcb"  # Qt's offscreen platform draws no OpenGL
 
