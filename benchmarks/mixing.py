@@ -58,18 +58,18 @@ def _two(values: list[float], written: Callable[[float], str]) -> tuple[str, str
 
 def change(side: int, k: int, times: int) -> list[float]:
     """Return the seconds that each change of one weight takes, of one and the same."""
-    from napari_latent_faces.mixing.mix import MixedPicture
+    from napari_latent_faces.mixing import Mix
 
-    picture = MixedPicture(_model(_FACES, side, k), np.full(k, 0.5))
+    picture = Mix(_model(_FACES, side, k), np.full(k, 0.5))
     picture.set_weight(3, 0.0)
     return [_timed(lambda i=i: picture.set_weight(3, i / times)) for i in range(times)]
 
 
 def blend(side: int, k: int, times: int) -> list[float]:
     """Return the seconds that each change of all weights takes."""
-    from napari_latent_faces.mixing.mix import MixedPicture
+    from napari_latent_faces.mixing import Mix
 
-    picture = MixedPicture(_model(_FACES, side, k), np.full(k, 0.5))
+    picture = Mix(_model(_FACES, side, k), np.full(k, 0.5))
     return [
         _timed(lambda i=i: picture.set_weights(np.full(k, i / times))) for i in range(times)
     ]
@@ -107,7 +107,7 @@ def open_panel(k: int) -> float:
 
 def draw(n: int, k: int, runs: int) -> dict[str, list[float]]:
     """Return the seconds until random faces can be drawn, and that drawing takes."""
-    from napari_latent_faces.mixing.sampling import WeightSampler
+    from napari_latent_faces.mixing import WeightSampler
 
     model = _model(n, 8, k)
     WeightSampler(_model(10, 8, 2)).draw(1)  # imports what it needs
@@ -149,7 +149,7 @@ def _viewer(model: Any) -> Any:
     import napari
 
     from benchmarks.window import open_window
-    from napari_latent_faces.mixing.mix import to_pixels
+    from napari_latent_faces.mixing import to_pixels
     from napari_latent_faces.stack import as_stack
     from napari_latent_faces.viewer.layers import faces_layer
     from napari_latent_faces.viewer.results import ResultLayers, ShowOptions

@@ -175,7 +175,7 @@ def choose_ours(path: str, ks: list[int]) -> dict[str, dict[str, float]]:
     """Measure numbers of components, held-out errors and stability included."""
     import numpy as np
 
-    from napari_latent_faces.choosing.search import iter_choose_k
+    from napari_latent_faces.choosing import iter_choose_k
 
     images, found = np.load(path), {}
     with _Clock() as clock:

@@ -5,7 +5,7 @@
 # about faces and pixels that were held out, and how much they depend on the start.
 
 # %%
-from napari_latent_faces.choosing.search import choose_k
+from napari_latent_faces.choosing import choose_k
 from napari_latent_faces.samples import sample_faces
 
 faces = sample_faces(n_subjects=20, n_pictures=5, shape=(56, 46))

@@ -7,9 +7,7 @@
 # %%
 from napari_latent_faces.explaining import NearestFaces
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.mixing.mix import morph
-from napari_latent_faces.mixing.recipes import write_generated
-from napari_latent_faces.mixing.sampling import sample_weights
+from napari_latent_faces.mixing import morph, sample_weights, write_generated
 from napari_latent_faces.samples import sample_faces
 
 model = fit(sample_faces(n_subjects=20), n_components=20)

@@ -8,7 +8,7 @@
 # %%
 import numpy as np
 
-from napari_latent_faces.comparing import compare_models
+from napari_latent_faces.explaining import compare_models
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
 from napari_latent_faces.samples import sample_faces

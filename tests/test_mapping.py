@@ -15,7 +15,7 @@ from napari_latent_faces.mapping import iter_map_faces, map_faces, pictured
 from napari_latent_faces.params import PCAParams
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.steps import consume
-from tests.mixing.conftest import signed_model
+from tests.made import signed_model
 from tests.test_explaining import made
 
 

@@ -21,7 +21,7 @@ from napari_latent_faces import (
     fit,
     iter_fit,
 )
-from napari_latent_faces.choosing.search import iter_choose_k
+from napari_latent_faces.choosing import iter_choose_k
 from napari_latent_faces.encoding import encode, iter_encode, iter_mend
 from napari_latent_faces.solvers.blocks import one_blas_thread
 

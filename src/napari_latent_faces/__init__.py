@@ -6,12 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_latent_faces.aligning import align_faces, align_to, iter_align, oval_mask
-    from napari_latent_faces.aligning.alignment import Alignment, AlignStep
-    from napari_latent_faces.choosing.choice import KChoice
-    from napari_latent_faces.choosing.search import choose_k, iter_choose_k
-    from napari_latent_faces.comparing import compare_models, match_components
+    from napari_latent_faces.aligning import (
+        Alignment,
+        align_faces,
+        align_to,
+        iter_align,
+        oval_mask,
+    )
+    from napari_latent_faces.aligning.learning import AlignStep
+    from napari_latent_faces.choosing import KChoice, choose_k, iter_choose_k
     from napari_latent_faces.estimator import PictureNMF
+    from napari_latent_faces.explaining import compare_models, match_components
     from napari_latent_faces.export import as_python
     from napari_latent_faces.fitting import FitStep, fit, iter_fit
     from napari_latent_faces.mapping import FaceMap, map_faces
@@ -71,8 +76,8 @@ __all__ = [
 # Importing the package costs nothing: each name is loaded when it is first used.
 _HOMES = {
     "AlignOptions": "options",
-    "AlignStep": "aligning.alignment",
-    "Alignment": "aligning.alignment",
+    "AlignStep": "aligning.learning",
+    "Alignment": "aligning",
     "align_faces": "aligning",
     "align_to": "aligning",
     "iter_align": "aligning",
@@ -84,7 +89,7 @@ _HOMES = {
     "FaceStack": "stack",
     "FitStep": "fitting",
     "ICAParams": "params",
-    "KChoice": "choosing.choice",
+    "KChoice": "choosing",
     "KMeansParams": "params",
     "LatentFaces": "model",
     "MiniBatchNMFParams": "params",
@@ -93,15 +98,15 @@ _HOMES = {
     "PictureNMF": "estimator",
     "ReadReport": "stack",
     "as_python": "export",
-    "choose_k": "choosing.search",
-    "compare_models": "comparing",
+    "choose_k": "choosing",
+    "compare_models": "explaining",
     "sample_faces": "samples",
     "draw_faces": "samples",  # deprecated
     "fit": "fitting",
-    "iter_choose_k": "choosing.search",
+    "iter_choose_k": "choosing",
     "iter_fit": "fitting",
     "map_faces": "mapping",
-    "match_components": "comparing",
+    "match_components": "explaining",
     "read_faces": "reading",
 }
 

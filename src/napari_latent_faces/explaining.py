@@ -1,4 +1,4 @@
-"""What builds a face, and who is near."""
+"""What builds a face, who is near, and two models side by side."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.solvers.blocks import importing
+from napari_latent_faces.steps import consume
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = [
-    "Explainer",
-    "NearestFaces",
-    "Parts",
-    "build_up",
-    "face_error",
-    "least_share",
-    "prominence",
-    "shrunk",
-]
+    Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
 
 # -- What builds a face: the components it uses, their sum step by step, and who else does
 
@@ -32,27 +26,14 @@ _BLOCK_VALUES = 2**22  # numbers held at a time, beside model and result
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The components that a face uses, the largest contribution first.
-
-    Parameters
-    ----------
-    components : array of int, shape (m,)
-        Which components.
-    weights : array of shape (m,)
-        The face's weight for each.
-    shares : array of shape (m,)
-        Share of the face's reconstruction that each contributes, as the sum over its
-        pixels; of a signed model, where light and dark would cancel, the share of what
-        is added to the mean face, as the sum of squares. The shares of all components
-        that add anything sum to 1.
-    used : int
-        How many of them, from the first on, the face uses by the rule of `least_share`.
-    """
+    """The components that a face uses, the largest contribution first."""
 
     components: NDArray[np.intp]
     weights: NDArray[Any]
+    # of the face's reconstruction, as the sum over its pixels; of a signed model, where light
+    # and dark would cancel, of what is added to the mean face, as the sum of squares
     shares: NDArray[np.float64]
-    used: int
+    used: int  # of them, from the first on, by the rule of `least_share`
 
     def __len__(self) -> int:
         return len(self.components)
@@ -83,7 +64,12 @@ class Explainer:
             if model.is_signed
             else rows.sum(axis=1, dtype=np.float64)
         )
-        self.uses = self._count_uses()
+        least = least_share(model.n_components)
+        self.uses = np.zeros(model.n_components, np.intp)
+        for weights in _blocks(model.weights):
+            carried = self._carried(weights)
+            is_used = carried >= least * carried.sum(axis=1, keepdims=True)
+            self.uses += np.count_nonzero(is_used & (carried > 0), axis=0)
 
     def parts(self, face: int) -> Parts:
         """Return what a face is built of.
@@ -159,20 +145,7 @@ class Explainer:
     def _carried(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return how much each component adds to faces, in sums that never cancel."""
         amounts = np.asarray(weights, np.float64)
-        carried: NDArray[np.float64] = self._sizes * (
-            np.square(amounts) if self.model.is_signed else amounts
-        )
-        return carried
-
-    def _count_uses(self) -> NDArray[np.intp]:
-        """Count the faces that use each component, a block of faces at a time."""
-        k = self.model.n_components
-        counts = np.zeros(k, np.intp)
-        for weights in _blocks(self.model.weights):
-            carried = self._carried(weights)
-            least = least_share(k) * carried.sum(axis=1, keepdims=True)
-            counts += np.count_nonzero((carried >= least) & (carried > 0), axis=0)
-        return counts
+        return np.asarray(self._sizes * (amounts**2 if self.model.is_signed else amounts))
 
     def _check(self, what: str, number: int, count: int) -> None:
         if not 0 <= number < count:
@@ -195,11 +168,7 @@ def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
     still be told from none.
     """
     amounts = np.abs(np.asarray(weights, np.float64))
-    largest = float(amounts.max(initial=0))
-    if largest <= 0:
-        return np.zeros(len(weights))
-    roots: NDArray[np.float64] = np.sqrt(amounts / largest)
-    return roots
+    return np.asarray(np.sqrt(amounts / (amounts.max(initial=0) or 1.0)))
 
 
 def build_up(
@@ -236,8 +205,7 @@ def build_up(
     scaled = components * factors.reshape(-1, *[1] * (components.ndim - 1))
     if start is not None and len(scaled):
         scaled[0] += start
-    sums: NDArray[Any] = np.cumsum(scaled, axis=0, out=scaled)
-    return sums
+    return np.asarray(np.cumsum(scaled, axis=0, out=scaled))
 
 
 def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
@@ -364,23 +332,7 @@ class NearestFaces:
         ValueError
             If `weights` do not have k columns or are not finite, or `count` is below 1.
         """
-        asked = np.asarray(weights, np.float64)
-        self._check(asked, count)
-        left_out = np.unique(np.atleast_1d(np.asarray([] if exclude is None else exclude, int)))
-        count = min(count, len(self._lengths) - len(left_out))
-        several = asked.reshape(-1, asked.shape[-1])
-        found = [
-            self._search(part, count, left_out) for part in _blocks(several, len(self._lengths))
-        ]
-        none = np.empty((0, count))
-        indices = np.concatenate([none.astype(np.intp), *(each[0] for each in found)])
-        distances = np.concatenate([none, *(each[1] for each in found)])
-        shape = (*asked.shape[:-1], count)
-        # only now in the units of the faces: their squares may be beyond any float
-        return indices.reshape(shape), distances.reshape(shape) * self.model.scale
-
-    def _check(self, asked: NDArray[np.float64], count: int) -> None:
-        k = self.model.n_components
+        asked, k = np.asarray(weights, np.float64), self.model.n_components
         if asked.ndim not in (1, 2) or asked.shape[-1] != k:
             raise ValueError(
                 f"The weights of {k} components are needed, in the shape ({k},) or (m, {k}); "
@@ -390,6 +342,18 @@ class NearestFaces:
             raise ValueError("The weights must be finite numbers.")
         if count < 1:
             raise ValueError(f"count must be 1 or more, got {count}.")
+        left_out = np.unique(np.atleast_1d(np.asarray([] if exclude is None else exclude, int)))
+        count = min(count, len(self._lengths) - len(left_out))
+        several = asked.reshape(-1, k)
+        indices, distances = (
+            np.empty((len(several), count), np.intp),
+            np.empty((len(several), count)),
+        )
+        for rows in _blocks(np.arange(len(several)), len(self._lengths)):
+            indices[rows], distances[rows] = self._search(several[rows], count, left_out)
+        shape = (*asked.shape[:-1], count)
+        # only now in the units of the faces: their squares may be beyond any float
+        return indices.reshape(shape), distances.reshape(shape) * self.model.scale
 
     def _search(
         self, asked: NDArray[np.float64], count: int, left_out: NDArray[np.intp]
@@ -414,11 +378,190 @@ class NearestFaces:
 
     def _length(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return the mean squared pixel, where 1 is the scale, that weights (..., k) build."""
-        squared: NDArray[np.float64] = ((weights @ self._gram) * weights).sum(axis=-1)
-        return squared
+        return np.asarray(((weights @ self._gram) * weights).sum(axis=-1))
 
 
-def _blocks(rows: NDArray[Any], width: int | None = None) -> list[NDArray[Any]]:
-    """Cut rows into blocks that need little memory, at `width` numbers a row."""
-    step = max(1, _BLOCK_VALUES // max(1, rows.shape[1] if width is None else width))
+def _blocks(rows: NDArray[Any], width: int = 0) -> list[NDArray[Any]]:
+    """Cut rows into blocks that need little memory, at `width` or as many numbers a row."""
+    step = max(1, _BLOCK_VALUES // max(1, width or rows.shape[1]))
     return [rows[first : first + step] for first in range(0, len(rows), step)]
+
+
+# -- Two models of one stack: which components are the same, and how good each is ------
+
+_AT_A_TIME = 2**29  # multiplications of one step: 0.01 to 0.1 s
+
+
+def pair_most_alike(first: NDArray[Any], second: NDArray[Any]) -> Pairs:
+    """Pair pictures (k, ...) and (l, ...) so that the sum of their cosines is largest."""
+    return consume(iter_pair_most_alike(first, second))
+
+
+def iter_pair_most_alike(
+    first: NDArray[Any], second: NDArray[Any], *, is_signed: bool = False
+) -> Generator[tuple[int, int], None, Pairs]:
+    """Do what `pair_most_alike` does, and yield how many pixels of how many are compared.
+
+    Returns the numbers of the first and of the second in each pair, in the order of the first,
+    and how alike they are: 1 if they differ by a factor only, 0 if they share no pixel. With
+    `is_signed` the sign of a picture means nothing. The assignment is that of Kuhn (1955),
+    doi:10.1002/nav.3800020109.
+    """
+    with importing():
+        from scipy.optimize import linear_sum_assignment
+
+    rows = [each.reshape(len(each), -1) for each in (first, second)]
+    cosines, squares = (
+        np.zeros((len(first), len(second))),
+        [np.zeros(len(each)) for each in rows],
+    )
+    pixels = rows[0].shape[1]
+    width = max(1, _AT_A_TIME // ((len(first) + 1) * (len(second) + 1)))
+    for start in range(0, pixels, width):
+        yield start, pixels
+        one, other = (each[:, start : start + width] for each in rows)
+        cosines += one @ other.T
+        squares[0] += np.einsum("kp,kp->k", one, one)
+        squares[1] += np.einsum("kp,kp->k", other, other)
+    yield pixels, pixels
+    # divided after the product, which needs no copy of the pictures; empty ones have none
+    lengths = np.outer(*map(np.sqrt, squares))
+    cosines /= np.where(lengths > 0, lengths, 1)
+    if is_signed:
+        cosines = np.abs(cosines)
+    of_first, of_second = linear_sum_assignment(cosines, maximize=True)
+    return of_first, of_second, np.clip(cosines[of_first, of_second], 0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Components of two models in pairs, the most similar pair first."""
+
+    pairs: NDArray[np.intp]  # (m, 2), of the first and the second model
+    similarity: NDArray[np.float64]  # (m,): cosines, without their sign where one is signed
+    unmatched: tuple[NDArray[np.intp], NDArray[np.intp]]  # of either model, in no pair
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What two models of one stack have in common, and how good they are."""
+
+    matching: Matching
+    errors: tuple[float, float]
+    is_fair: bool  # both have the same number of components: more always explain more
+
+    def summary(self) -> str:
+        """Return the errors, and what they mean, in one or two sentences."""
+        first, second = self.errors
+        text = f"Relative error {first:.4f} (left) and {second:.4f} (right)"
+        if not self.is_fair:
+            return f"{text}, not at equal k: more components always explain more."
+        if first == second:
+            return f"{text} at equal k."
+        better, worse = sorted(self.errors)
+        where = "left" if first < second else "right"
+        return (
+            f"{text} at equal k: the {where} one is {100 * (1 - better / worse):.1f} % lower."
+        )
+
+
+def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
+    """Pair the components of two models so that the sum of the similarities is largest.
+
+    Similarity is the cosine of the angle between two pictures; its sign does not count
+    where a model is signed, as the sign of such a component means nothing. The pairs are
+    the best assignment (Hungarian method; Kuhn 1955, doi:10.1002/nav.3800020109).
+
+    Parameters
+    ----------
+    a, b : LatentFaces
+        The models; the numbers of components can differ.
+
+    Returns
+    -------
+    Matching
+        `pairs` of shape (m, 2) and their `similarity`, most similar first; `unmatched`
+        components of either model.
+
+    Raises
+    ------
+    ValueError
+        If the pictures of the models differ in size.
+    """
+    return consume(_iter_match(a, b))
+
+
+def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], None, Matching]:
+    if a.picture_shape != b.picture_shape:
+        one, other = (
+            f"{w} x {h} pixels{' in colour' * len(channels)}"
+            for h, w, *channels in (a.picture_shape, b.picture_shape)
+        )
+        raise ValueError(
+            f"The components are {one} and {other}: only models of pictures of one size, grey "
+            "or in colour, can be compared."
+        )
+    first, second, similarity = yield from iter_pair_most_alike(
+        a.components, b.components, is_signed=a.is_signed or b.is_signed
+    )
+    order = np.argsort(-similarity, kind="stable")
+    unmatched = (
+        np.setdiff1d(np.arange(a.n_components), first),
+        np.setdiff1d(np.arange(b.n_components), second),
+    )
+    return Matching(np.stack([first, second], axis=1)[order], similarity[order], unmatched)
+
+
+def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
+    """Compare two models of one stack.
+
+    Parameters
+    ----------
+    a, b : LatentFaces
+        The models.
+
+    Returns
+    -------
+    Comparison
+        Components in pairs (`matching`), both `errors`, and a `summary` in words.
+
+    Raises
+    ------
+    ValueError
+        If the models are not of the same faces.
+    """
+    return consume(iter_compare(a, b))
+
+
+def iter_compare(
+    a: LatentFaces, b: LatentFaces
+) -> Generator[tuple[int, int], None, Comparison]:
+    """Do what `compare_models` does, some pixels at a time.
+
+    Parameters
+    ----------
+    a, b : LatentFaces
+        The models.
+
+    Yields
+    ------
+    (int, int)
+        How many pixels of the components are compared, and how many they have. Close the
+        generator to end the comparison.
+
+    Returns
+    -------
+    Comparison
+        As `compare_models`, as the value of ``StopIteration``.
+
+    Raises
+    ------
+    ValueError
+        As in `compare_models`.
+    """
+    if a.shape != b.shape or a.provenance.names != b.provenance.names:
+        raise ValueError(
+            "The models are of different faces: compare two models of the same stack."
+        )
+    matching = yield from _iter_match(a, b)
+    return Comparison(matching, (a.error, b.error), a.n_components == b.n_components)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from itertools import chain
@@ -13,7 +14,7 @@ import numpy as np
 
 from napari_latent_faces.computed import LazyReconstruction
 from napari_latent_faces.encoding import encoded_model
-from napari_latent_faces.files import check_folder, writing_folder
+from napari_latent_faces.files import check_folder, replacing, writing_folder
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.reading.tables import TRANSFORM_HEADS, TRANSFORMS
 from napari_latent_faces.solvers.factors import unit_maximum
@@ -108,6 +109,20 @@ def writing_table(
             if i % _LINES == 0:
                 yield i
             table.writerow([*map(cell, face), *values])
+
+
+def save_table(
+    path: str | PathLike[str], heads: Sequence[str], rows: Iterable[Iterable[Any]]
+) -> None:
+    """Write rows as a CSV file as `writing_table` writes names; whole or not at all."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    table.writerow(heads)
+    table.writerows([cell(x) if isinstance(x, str) else x for x in row] for row in rows)
+    content = text.getvalue()
+    with replacing(path) as file:
+        encoding = "utf-8" if content.isascii() else "utf-8-sig"
+        file.write(content.encode(encoding, "backslashreplace"))
 
 
 # -- A model as a Python script that makes it again ------------------------------------

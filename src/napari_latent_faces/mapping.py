@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_latent_faces.explaining import NearestFaces
-from napari_latent_faces.export import cell
-from napari_latent_faces.files import replacing
+from napari_latent_faces.export import save_table
 from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.steps import consume
 
@@ -26,11 +23,7 @@ if TYPE_CHECKING:
 
     Placed = tuple[int, int, NDArray[np.float64]]
 
-__all__ = ["MAP_METHODS", "FaceMap", "MapMethod", "iter_map_faces", "map_faces", "pictured"]
-
 MapMethod = Literal["pca", "tsne", "mds"]
-MAP_METHODS: tuple[MapMethod, ...] = get_args(MapMethod)
-"""How faces can be placed."""
 
 _FEWEST = 5  # faces that t-SNE and MDS have something to do with
 _MOST_MDS = 1000  # faces placed by MDS, whose time and memory grow with their square
@@ -81,13 +74,11 @@ class FaceMap:
         array of shape (m, 2) or (2,)
         """
         asked = np.asarray(weights, np.float64)
-        placed: NDArray[np.float64]
         if self.method == "pca":
-            placed = (asked - self.model.weights.mean(axis=0, dtype=np.float64)) @ self._axes
-        else:
-            faces, shares = _neighbours(self._nearest, asked)
-            placed = (self.positions[faces] * shares).sum(axis=-2)
-        return placed
+            mean = self.model.weights.mean(axis=0, dtype=np.float64)
+            return np.asarray((asked - mean) @ self._axes)
+        faces, shares = _neighbours(self._nearest, asked)
+        return np.asarray((self.positions[faces] * shares).sum(axis=-2))
 
     def save_csv(self, path: str | PathLike[str]) -> None:
         """Write the places as a table with a head, a line for each face.
@@ -103,18 +94,9 @@ class FaceMap:
             If it cannot be written.
         """
         origin, n = self.model.provenance, len(self.positions)
-        text = io.StringIO(newline="")
-        table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        table.writerow(["name", "subject", "x", "y"])
-        names, subjects = (
-            map(cell, each or [""] * n) for each in (origin.names, origin.subjects)
-        )
-        table.writerows(
-            (*words, *place)
-            for *words, place in zip(names, subjects, self.positions.tolist(), strict=True)
-        )
-        with replacing(path) as file:
-            file.write(text.getvalue().encode("utf-8-sig", "backslashreplace"))
+        names, subjects = origin.names or [""] * n, origin.subjects or [""] * n
+        rows = zip(names, subjects, *self.positions.T.tolist(), strict=True)
+        save_table(path, ["name", "subject", "x", "y"], rows)
 
     @cached_property
     def _nearest(self) -> NearestFaces:
@@ -163,30 +145,10 @@ def map_faces(
 def iter_map_faces(
     model: LatentFaces, method: MapMethod = "pca", *, random_state: int = 42
 ) -> Generator[Placed, None, FaceMap]:
-    """Do what `map_faces` does, some iterations at a time.
-
-    Parameters
-    ----------
-    model, method, random_state
-        As in `map_faces`.
-
-    Yields
-    ------
-    (int, int, array of shape (n, 2))
-        Stages done, how many there are at most, and where the faces are by now.
-
-    Returns
-    -------
-    FaceMap
-        As the value of ``StopIteration``.
-
-    Raises
-    ------
-    ValueError
-        As in `map_faces`.
-    """
-    if method not in MAP_METHODS:
-        raise ValueError(f"method must be one of {', '.join(MAP_METHODS)}, got {method!r}.")
+    """Do what `map_faces` does; yield stages done, their number at most, and places by now."""
+    if method not in get_args(MapMethod):
+        methods = ", ".join(get_args(MapMethod))
+        raise ValueError(f"method must be one of {methods}, got {method!r}.")
     embedding = _embedding(model)
     flat = _plane(model, embedding)
     if method == "pca" or len(flat.positions) < _FEWEST or not flat.positions.any():
@@ -212,8 +174,7 @@ def _embedding(model: LatentFaces) -> NDArray[np.float64]:
     """Return A (k, k): reconstructions of u and v differ by |u A - v A| where 1 is white."""
     rows = model.components.reshape(model.n_components, -1).astype(np.float64)
     values, vectors = np.linalg.eigh(rows @ rows.T / rows.shape[1])
-    embedding: NDArray[np.float64] = vectors * np.sqrt(np.maximum(values, 0.0))
-    return embedding
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
 def _plane(model: LatentFaces, embedding: NDArray[np.float64]) -> FaceMap:
@@ -295,6 +256,8 @@ def _neighbours(
 
 _REACH = 2  # cells to a face that could overlap
 _ROUNDS = 4
+_AROUND = np.argwhere(np.ones((2 * _REACH + 1, 2 * _REACH + 1))) - _REACH
+_AROUND = _AROUND[_AROUND.any(axis=1)]  # the cells of the reach but the one in the middle
 
 
 def pictured(
@@ -305,23 +268,10 @@ def pictured(
 ) -> NDArray[np.intp]:
     """Choose faces whose pictures do not overlap, the same ones wherever the window is.
 
-    Parameters
-    ----------
-    positions : array of shape (n, 2)
-        x and y of each face. Earlier ones go first: in a random order, the pictures are a
-        fair sample, and those of a coarse map are mostly there in a finer one, too.
-    cell : tuple of float
-        Width and height of a picture, in units of the positions.
-    low, high : tuple of float
-        Corners of the window that is seen.
+    Positions (n, 2) are x and y, `cell` is the width and height of a picture, `low` and `high`
+    are corners of the window. Earlier faces go first: in a random order, the pictures are a
+    fair sample, and those of a coarse map are mostly there in a finer one, too.
 
-    Returns
-    -------
-    array of int
-        Indices of the chosen ones, in no order.
-
-    Notes
-    -----
     In each cell of a grid, of half the size of a picture, the first face may have a picture.
     Of those that would overlap the first gets it, and so on among those that are left. No
     loop runs over faces, and only cells that are seen are looked at.
@@ -350,13 +300,3 @@ def pictured(
     found = np.flatnonzero(chosen)
     seen = (where[found] > np.asarray(low) - size / 2) & (where[found] < high + size / 2)
     return found[seen.all(axis=1)]
-
-
-_AROUND = np.array(
-    [
-        (dy, dx)
-        for dy in range(-_REACH, _REACH + 1)
-        for dx in range(-_REACH, _REACH + 1)
-        if (dy, dx) != (0, 0)
-    ]
-)

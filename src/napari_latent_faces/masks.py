@@ -16,32 +16,12 @@ from napari_latent_faces.stack import FaceStack, over_channels, pixel_blocks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "FaceMasks",
-    "PixelMask",
-    "marked_faces",
-    "mask_from_text",
-    "mask_to_text",
-    "split_mask",
-    "stroke_mask",
-]
-
 
 class PixelMask:
-    """Says which pixels of a stack are ignored: **True or nonzero means ignore**.
+    """Says which pixels of a stack of some shape are ignored: **nonzero means ignore**.
 
-    That is the convention of `numpy.ma`, and of a painted layer of labels: what is
-    marked is what is left out.
-
-    Parameters
-    ----------
-    mask : array of shape (h, w) or (n, h, w)
-        Booleans or integers, one mask for all faces or one for each; numpy, dask, or
-        anything that can be sliced.
-    shape : tuple of int
-        Shape of the stack: number of faces, height and width, and 3 in colour.
-    also : bool array of shape (h, w), optional
-        Pixels that are ignored in all faces besides.
+    That is the convention of `numpy.ma`, and of a painted layer of labels. The mask is (h, w)
+    for all faces or (n, h, w), and anything that can be sliced; `also` (h, w) are ignored, too.
     """
 
     def __init__(
@@ -110,10 +90,9 @@ def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tup
 
 
 class FaceMasks:
-    """Masks of a whole stack, of which few faces have any: the others take no memory.
+    """Masks (n, h, w) of which only those of `faces` (j,), which rise, mark anything.
 
-    It is sliced as an array of shape (n, h, w) is. `masks` (j, h, w) says what is marked of
-    `faces` (j,), which rise.
+    It is sliced as an array is, and the others take no memory.
     """
 
     ndim = 3

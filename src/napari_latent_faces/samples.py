@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections import Counter
 from importlib.resources import as_file, files
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -14,8 +13,6 @@ from napari_latent_faces.stack import FaceStack, ReadReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-__all__ = ["draw_faces", "read_lfw_subset", "read_olivetti", "sample_call", "sample_faces"]
 
 _DRAWN, _LFW, _OLIVETTI = "sample faces", "LFW subset of scikit-image", "Olivetti faces"
 
@@ -84,23 +81,13 @@ def sample_faces(
 
 
 def sample_call(source: str, names: Sequence[str] | None, shape: tuple[int, ...]) -> str:
-    """Return the call that reads sample faces again, nothing if they are others.
-
-    Parameters
-    ----------
-    source : str
-        Where the faces come from, as a `FaceStack` says.
-    names : sequence of str or None
-        Their names.
-    shape : tuple of int
-        Of the stack.
-    """
-    for name, *known in (
-        ("read_lfw_subset", _LFW, (100, 25, 25)),
-        ("read_olivetti", _OLIVETTI, (400, 64, 64)),
-    ):
-        if known == [source, shape]:
-            return f"{name}()"
+    """Return the call that reads the sample faces of a stack again, "" if they are others."""
+    calls: dict[tuple[str, tuple[int, ...]], str] = {
+        (_LFW, (100, 25, 25)): "read_lfw_subset()",
+        (_OLIVETTI, (400, 64, 64)): "read_olivetti()",
+    }
+    if call := calls.get((source, shape)):
+        return call
     n_subjects = len({name.partition("/")[0] for name in names or ()})
     if source != _DRAWN or not names or len(shape) != 3:
         return ""
@@ -144,10 +131,9 @@ def read_lfw_subset() -> FaceStack:
 
 
 def read_olivetti(*, download: bool = True) -> FaceStack:
-    """Read the Olivetti faces: the ORL faces at 64 x 64 pixels, as scikit-learn keeps them.
+    """Read the 400 ORL faces as scikit-learn keeps them: 64 x 64 pixels, floats to 1.
 
-    They are 400 floats to 1, of 40 subjects. FileNotFoundError says that they are not there,
-    and should not be downloaded; another OSError that they cannot be.
+    FileNotFoundError says that they are not there, and are not to be downloaded.
     """
     with importing():
         from sklearn.datasets import fetch_olivetti_faces, get_data_home
@@ -168,10 +154,8 @@ def read_olivetti(*, download: bool = True) -> FaceStack:
             f"The Olivetti faces could not be downloaded: {error}. {_REMEDY}"
         ) from error
     subjects = tuple(f"s{int(subject) + 1:02}" for subject in bunch.target)
-    counts: Counter[str] = Counter()
-    names = []
-    for subject in subjects:
-        counts[subject] += 1
-        names.append(f"{subject}/{counts[subject]:02}.png")
-    report = ReadReport(n_read=len(names))
-    return FaceStack(bunch.images, tuple(names), subjects, report, _OLIVETTI)
+    names = tuple(
+        f"{subject}/{subjects[: i + 1].count(subject):02}.png"
+        for i, subject in enumerate(subjects)
+    )
+    return FaceStack(bunch.images, names, subjects, ReadReport(n_read=len(names)), _OLIVETTI)

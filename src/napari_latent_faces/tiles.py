@@ -10,19 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = [
-    "DIVERGING",
-    "GAP",
-    "Tiles",
-    "component_colours",
-    "component_rgb",
-    "gallery_columns",
-    "montage",
-    "numbered",
-    "paint_tile",
-    "shown_components",
-]
-
 # -- The colours of components: grey, or two of them where pixels can be negative ------
 
 # dark where nothing is left, and told apart by colour-blind people
@@ -30,7 +17,6 @@ DIVERGING: dict[str, Any] = {
     "name": "blue-black-orange",
     "colors": [[0.35, 0.7, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.6, 0.1, 1.0]],
 }
-"""Colormap of what has 0 in the middle, as napari takes one."""
 
 
 def component_colours(*, is_signed: bool) -> dict[str, Any]:
@@ -50,28 +36,23 @@ def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[An
     """
     if not is_signed or components.ndim == 3:
         return components
-    grey: NDArray[Any] = 0.5 + components / 2
-    return grey
+    return np.asarray(0.5 + components / 2)
 
 
 def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uint8]:
     """Return a component (h, w) or (h, w, 3), pixels up to 1, in the colours of the gallery."""
-    rgb: NDArray[np.uint8]
     if component.ndim == 3:
-        shown = shown_components(component[np.newaxis], is_signed=is_signed)[0]
-        rgb = np.rint(shown.clip(0, 1) * 255).astype(np.uint8)
-        return rgb
-    ends = np.array(DIVERGING["colors"])[:, :3] if is_signed else np.ones((3, 3))
-    up = np.clip(component, 0, 1)[..., None] * ends[2]
-    down = np.clip(-component, 0, 1)[..., None] * ends[0]
-    rgb = np.rint((up + down) * 255).astype(np.uint8)
-    return rgb
+        shown = shown_components(component[np.newaxis], is_signed=is_signed)[0].clip(0, 1)
+    else:
+        below, _, above = np.array(DIVERGING["colors"])[:, :3] if is_signed else np.ones((3, 3))
+        grey = component[..., None]
+        shown = grey.clip(0, 1) * above + (-grey).clip(0, 1) * below
+    return np.asarray(np.rint(shown * 255), np.uint8)
 
 
 # -- Pictures in rows: where they lie, and how one of them is set off from the others --
 
-GAP = 0.04
-"""Gap between pictures that lie side by side, as a share of their width."""
+GAP = 0.04  # between pictures that lie side by side, as a share of their width
 
 
 @dataclass(frozen=True)
@@ -85,10 +66,7 @@ class Tiles:
 
     @classmethod
     def found_in(cls, shape: tuple[int, ...], pictures: tuple[int, ...]) -> Tiles | None:
-        """Return the places of pictures (k, h, w) in a montage, None if it is not theirs.
-
-        Both may have an axis of colour.
-        """
+        """Return the places of pictures in a montage; None if it is not theirs."""
         k, h, w = pictures[:3]
         step = w + _gap(w)
         columns = (shape[1] + _gap(w)) // step

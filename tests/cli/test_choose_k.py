@@ -31,7 +31,7 @@ def test_it_prints_the_measures_and_writes_them(run, faces_folder, tmp_path):
 
 
 def test_ctrl_c_writes_what_is_there(run, faces_folder, tmp_path, monkeypatch):
-    from napari_latent_faces.choosing import search
+    from napari_latent_faces import choosing
 
     def interrupted(*args, **changes):
         for step in iter_choose_k(*args, **changes):
@@ -39,12 +39,12 @@ def test_ctrl_c_writes_what_is_there(run, faces_folder, tmp_path, monkeypatch):
             if len(step.choice) == 1:
                 raise KeyboardInterrupt
 
-    iter_choose_k = search.iter_choose_k
-    monkeypatch.setattr(search, "iter_choose_k", interrupted)
+    iter_choose_k = choosing.iter_choose_k
+    monkeypatch.setattr(choosing, "iter_choose_k", interrupted)
     out = tmp_path / "choice.csv"
     code, printed, _ = run(faces_folder, "-k", "2,3,4", "-o", out, *QUICK)
     assert code == 0
-    assert [line.split(",")[0] for line in out.read_text().splitlines()] == ["k", "2"]
+    assert [line.split(",")[0] for line in out.read_text().splitlines()] == ['"k"', "2"]
     assert "k = 2" in printed
 
 
@@ -55,7 +55,7 @@ def test_ctrl_c_before_anything_is_measured_writes_nothing(
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr("napari_latent_faces.choosing.search.iter_choose_k", interrupted)
+    monkeypatch.setattr("napari_latent_faces.choosing.iter_choose_k", interrupted)
     out = tmp_path / "choice.csv"
     code, printed, errors = run(faces_folder, "-o", out)
     assert (code, printed) == (130, "")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from napari_latent_faces.mixing.mix import to_pixels
+from napari_latent_faces.mixing import to_pixels
 from napari_latent_faces.tiles import Tiles
 from napari_latent_faces.viewer.focus import _Gallery
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY

@@ -12,8 +12,7 @@ from superqt.utils import WorkerBase
 
 from napari_latent_faces.explaining import NearestFaces
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.mixing.mix import mean_weights, to_pixels
-from napari_latent_faces.mixing.sampling import sample_weights
+from napari_latent_faces.mixing import mean_weights, sample_weights, to_pixels
 from napari_latent_faces.viewer.fitting import FitSession, MendJob
 from napari_latent_faces.viewer.jobs import _running
 from napari_latent_faces.viewer.layers import (
@@ -29,7 +28,7 @@ from napari_latent_faces.viewer.mixing import MixingDesk, NoveltyFinder
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
-from tests.mixing.conftest import correlated_weights, made_model
+from tests.made import correlated_weights, made_model
 from tests.viewer.test_layout import overlaps
 
 

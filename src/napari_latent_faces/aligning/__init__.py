@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.aligning.alignment import (
+from napari_latent_faces.aligning.learning import (
     BLOCK,
-    Alignment,
+    COARSE_RANK,
     AlignStep,
+    Learning,
+    Work,
+    blocks,
     centred,
-    common_box,
-    onto_points,
+    grid,
+    in_memory,
+    in_threads,
     reduced,
     unmoved,
     warp,
-)
-from napari_latent_faces.aligning.learning import (
-    COARSE_RANK,
-    Learning,
-    Work,
-    iter_learn,
-    ladder,
-    learnt,
 )
 from napari_latent_faces.options import AlignOptions
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.reading.points import points_of_faces
 from napari_latent_faces.solvers.blocks import on_one_blas_thread
 from napari_latent_faces.solvers.multilevel import iter_multilevel
-from napari_latent_faces.stack import FaceStack, as_stack
+from napari_latent_faces.stack import FaceStack, as_pixels, as_stack
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
@@ -42,19 +38,9 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
+    Matrices = NDArray[np.float64]  # (n, 3, 3), of homogeneous points (y, x, 1)
     Box = tuple[int, int, int, int]  # top, left, height, width
-    Aligning = Generator[AlignStep, None, Alignment]
-
-__all__ = [
-    "AlignStep",
-    "Alignment",
-    "align_faces",
-    "align_to",
-    "fill_points",
-    "iter_align",
-    "iter_align_to",
-    "oval_mask",
-]
+    Aligning = Generator[AlignStep, None, "Alignment"]
 
 _LEARNT_FROM = 2000  # faces that the model is learnt from; the others are brought onto it
 _MEASURED = 1000  # faces that errors are told of
@@ -224,51 +210,14 @@ def iter_align_to(
     return on_one_blas_thread(_steps_to(model, Work(stack, box, options, model.mask)))
 
 
-def _steps_to(model: LatentFaces, work: Work) -> Generator[int, None, FaceStack]:
-    stack = work.stack
-    # as large as they are on average, so that the coarse levels know what matters
-    sizes = np.sqrt((np.asarray(model.weights, np.float64) ** 2).mean(0))
-    pictures = model.components * sizes.reshape(-1, *[1] * len(model.picture_shape))
-    if model.mean is not None:
-        pictures = np.concatenate([model.mean[None], pictures])
-    if pictures.ndim == 4:
-        pictures = pictures.mean(-1)
-    bases = []
-    for level in work.levels:
-        rows = level.faces(reduced(pictures, level.factor))
-        kept = len(rows) if level is work.levels[-1] else COARSE_RANK
-        bases.append(np.linalg.svd(rows, full_matrices=False)[2][:kept])
-    transforms = unmoved(len(stack))
-    misfits: list[int] = []
-    for faces in work.blocks(np.arange(len(stack))):
-        transforms[faces], unexplained = work.bring(faces, bases)
-        misfits += faces[unexplained > _STRANGE_TO_MODEL].tolist()
-        yield int(faces[-1]) + 1
-    transforms[misfits] = np.eye(3)
-    return Alignment(transforms, work.box, tuple(misfits)).apply(stack)
-
-
 def fill_points(points: Any, transforms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say where the points of some faces are on all of them, once these are aligned.
+    """Say where the points of some faces, as for `align_faces`, are on all of them: (n, k, 2).
 
-    Parameters
-    ----------
-    points : array of shape (m, 3) or (n, k, 2)
-        Points on some of the faces, as in `align_faces`.
-    transforms : array of shape (n, 3, 3)
-        Those of the aligned faces.
-
-    Returns
-    -------
-    array of shape (n, k, 2)
-        The points that were given, and on the other faces their mean where that face has it.
+    The faces are aligned by then: where one has no points of its own, they are at their mean.
     """
     spots = points_of_faces(points, len(transforms))
-    back = np.linalg.inv(transforms)
-    aligned = np.einsum("nab,nkb->nka", back[:, :2, :2], spots) + back[:, None, :2, 2]
-    mean = np.nanmean(aligned, 0)
-    placed = mean @ np.swapaxes(transforms[:, :2, :2], 1, 2) + transforms[:, None, :2, 2]
-    return np.where(np.isfinite(spots), spots, placed)
+    mean = np.nanmean(_moved(np.linalg.inv(transforms), spots), 0)
+    return np.where(np.isfinite(spots), spots, _moved(transforms, mean))
 
 
 def oval_mask(shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -304,39 +253,31 @@ def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
     return (whole[0] - h) // 2, (whole[1] - w) // 2, h, w
 
 
-def _steps(
-    work: Work,
-    spots: NDArray[np.float64] | None,
-    options: AlignOptions,
-) -> Aligning:
+def _steps(work: Work, spots: NDArray[np.float64] | None, options: AlignOptions) -> Aligning:
     n, seed, n_components = len(work.stack), options.random_state, options.n_components
-    if spots is None:
-        transforms, placed = unmoved(n), np.zeros(n, bool)
-        chosen = np.arange(n)
-    else:
-        transforms, placed = onto_points(spots, options.transform)
-        chosen = np.flatnonzero(placed)
+    transforms, placed = unmoved(n), np.zeros(n, bool)
+    if spots is not None:
+        transforms, placed = _onto_points(spots, options.transform)
+    chosen = np.arange(n) if spots is None else np.flatnonzero(placed)
     if len(chosen) > _LEARNT_FROM:
         drawn = np.random.default_rng(seed).choice(chosen, _LEARNT_FROM, replace=False)
         chosen = np.sort(drawn)
-    learning = Learning(work, chosen, seed)
-    yield AlignStep(0.0, "Aligning faces", learning.mean)
     # a face must not have a component of its own
-    rungs = ladder(len(work.levels), max(1, min(n_components, len(chosen) // 5)))
+    learning = Learning(work, chosen, max(1, min(n_components, len(chosen) // 5)), seed)
+    yield AlignStep(0.0, "Aligning faces", learning.mean)
     until = 0.9 * min(1.0, 0.2 + 0.8 * len(chosen) / n)  # of all the work
     if spots is None:
-        yield from iter_learn(learning, rungs, until)
+        for share in learning.run():
+            yield AlignStep(until * share, "Aligning faces", learning.mean)
     else:
         learning.transforms = transforms[chosen]
-    bases, most, is_strange = learnt(learning, rungs)
+    bases, most, is_strange = learning.learnt()
     transforms[chosen] = learning.transforms
     is_misfit = np.zeros(n, bool)
     # those that are strange to the model may only have lost their way while it was learnt
     placed[chosen] |= ~is_strange
-    others = np.flatnonzero(~placed)
-    for faces in work.blocks(others):
-        transforms[faces], unexplained = work.bring(faces, bases)
-        is_misfit[faces] = unexplained > most
+    for faces, moved, unexplained in work.bring(np.flatnonzero(~placed), bases):
+        transforms[faces], is_misfit[faces] = moved, unexplained > most
         share = until + (0.9 - until) * (faces[-1] + 1) / n
         yield AlignStep(share, "Aligning the other faces", learning.mean)
     transforms[is_misfit] = np.eye(3)
@@ -344,7 +285,7 @@ def _steps(
     learning.transforms = transforms[chosen]
     yield AlignStep(0.95, "Measuring", learning.mean)
     error, sharpness = _measured(learning, n_components, seed)
-    box = work.box if options.size else common_box(transforms, work.stack.size)
+    box = work.box if options.size else _common_box(transforms, work.stack.size)
     misfits = tuple(np.flatnonzero(is_misfit).tolist())
     return Alignment(transforms, box, misfits, error, sharpness, n_components)
 
@@ -358,15 +299,10 @@ def _measured(
     errors, sharpness = [], []
     for transforms in (unmoved(len(pictures)), learning.transforms[: len(pictures)]):
         inner = level.on_level(transforms)
-        rows = np.concatenate(
-            [
-                warp(pictures[i : i + BLOCK], inner[i : i + BLOCK], level.grid)[0]
-                for i in range(0, len(pictures), BLOCK)
-            ]
-        )
+        parts = blocks(len(pictures))
+        rows = np.concatenate([warp(pictures[i], inner[i], level.grid)[0] for i in parts])
         faces = rows.reshape(-1, *level.shape)
-        slopes = np.hypot(*np.gradient(faces.mean(0)))
-        sharpness.append(float(slopes.var()))
+        sharpness.append(float(np.hypot(*np.gradient(faces.mean(0))).var()))
         if rows.min() < 0 or not rows.any() or k < 1:
             errors.append(math.nan)
             continue
@@ -374,3 +310,213 @@ def _measured(
         params = NMFParams(n_components=k, random_state=seed or 0)
         errors.append(consume(iter_multilevel(FaceStack(faces, names), params)).error)
     return (errors[0], errors[1]), sharpness[1] / sharpness[0] if sharpness[0] else math.nan
+
+
+def _steps_to(model: LatentFaces, work: Work) -> Generator[int, None, FaceStack]:
+    # as large as they are on average, so that the coarse levels know what matters
+    sizes = np.sqrt((np.asarray(model.weights, np.float64) ** 2).mean(0))
+    pictures = model.components * sizes.reshape(-1, *[1] * len(model.picture_shape))
+    if model.mean is not None:
+        pictures = np.concatenate([model.mean[None], pictures])
+    if pictures.ndim == 4:
+        pictures = pictures.mean(-1)
+    bases = []
+    for level in work.levels:
+        rows = level.faces(reduced(pictures, level.factor))
+        kept = len(rows) if level is work.levels[-1] else COARSE_RANK
+        bases.append(np.linalg.svd(rows, full_matrices=False)[2][:kept])
+    n = len(work.stack)
+    transforms, is_misfit = unmoved(n), np.zeros(n, bool)
+    for faces, moved, unexplained in work.bring(np.arange(n), bases):
+        transforms[faces], is_misfit[faces] = moved, unexplained > _STRANGE_TO_MODEL
+        yield int(faces[-1]) + 1
+    transforms[is_misfit] = np.eye(3)
+    misfits = tuple(np.flatnonzero(is_misfit).tolist())
+    return Alignment(transforms, work.box, misfits).apply(work.stack)
+
+
+def _onto_points(
+    spots: NDArray[np.float64], transform: str
+) -> tuple[Matrices, NDArray[np.bool_]]:
+    """Return transforms from the mean of all points to those of each face that has some.
+
+    Procrustes analysis: the mean is that of the points as they lie aligned.
+    """
+    given = np.asarray(np.isfinite(spots).all((1, 2)))
+    known, k = spots[given], spots.shape[1]
+    is_affine = transform == "affine"
+    if is_affine and k < 3:
+        raise ValueError("An affine transform needs three points or more on each face.")
+    one, none = np.ones(k), np.zeros(k)
+    found, mean = unmoved(len(known)), known.mean(0)
+    for _ in range(10):
+        y, x = mean.T
+        if is_affine:
+            solved = np.linalg.pinv(np.column_stack([y, x, one])) @ known  # (n, 3, 2)
+            found[:, :2] = np.swapaxes(solved, 1, 2)
+        else:  # y' = a y - b x + s, x' = b y + a x + t
+            equations = np.vstack(
+                [np.column_stack([y, -x, one, none]), np.column_stack([x, y, none, one])]
+            )
+            wanted = np.concatenate([known[:, :, 0], known[:, :, 1]], 1)
+            a, b, s, t = np.linalg.pinv(equations) @ wanted.T
+            found[:, :2] = np.stack([np.stack([a, -b, s], -1), np.stack([b, a, t], -1)], 1)
+        sizes = np.linalg.det(found)
+        if sizes.min() < 1e-6:
+            face = int(np.flatnonzero(given)[sizes.argmin()])
+            raise ValueError(f"The points of face {face} lie on one another.")
+        found = centred(found, np.ones(len(found), bool))
+        mean = _moved(np.linalg.inv(found), known).mean(0)
+    transforms = unmoved(len(spots))
+    transforms[given] = found
+    return transforms, given
+
+
+def _moved(transforms: NDArray[Any], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points (n, k, 2), or (k, 2) of all faces, as the faces' transforms move them."""
+    turned = points @ np.swapaxes(transforms[:, :2, :2], 1, 2)
+    return np.asarray(turned + transforms[:, None, :2, 2])
+
+
+# -- What comes of aligning ------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Where each face goes.
+
+    Parameters
+    ----------
+    transforms : array of shape (n, 3, 3)
+        Each takes a point (y, x, 1) of the aligned picture, in pixels of the whole picture
+        before cropping, to (y, x, 1) of the original. Their mean is the identity.
+    box : (top, left, height, width)
+        The part of the whole picture that the aligned pictures show.
+    misfits : tuple of int
+        Faces that did not look like the others, and stayed where they were.
+    error : (float, float)
+        Relative error of NMF with `n_components` before and after, of up to 1,000 faces at
+        the size that was worked on.
+    sharpness : float
+        Variance of the gradient of the mean face, as a multiple of that before.
+    n_components : int
+        Of the model.
+    """
+
+    transforms: NDArray[np.float64] = field(repr=False)
+    box: tuple[int, int, int, int]
+    misfits: tuple[int, ...] = ()
+    error: tuple[float, float] = (math.nan, math.nan)
+    sharpness: float = math.nan
+    n_components: int = 0
+
+    def summary(self) -> str:
+        """Return what was reached, in one line."""
+        parts = []
+        if not math.isnan(self.error[0]):
+            before, after = self.error
+            parts.append(
+                f"error of {self.n_components} components {before:.3f} before, {after:.3f} "
+                f"after; mean face {self.sharpness:.1f} times as sharp"
+            )
+        if self.misfits:
+            parts.append(f"{len(self.misfits)} did not look like the others and stayed put")
+        text = "; ".join(parts)
+        return f"{len(self.transforms)} faces aligned" + (f": {text}" if text else "")
+
+    def apply(self, images: Any) -> FaceStack:
+        """Return a stack with its faces aligned; lazy if it is lazy.
+
+        Parameters
+        ----------
+        images : FaceStack or array of shape (n, h, w)
+            The faces that were aligned. Pixels between theirs are interpolated linearly;
+            what a picture does not show is filled with the pixels at its edge.
+
+        Returns
+        -------
+        FaceStack
+            With `transforms`; those of a stack that had been aligned before are included.
+        """
+        stack = as_stack(images)
+        if len(stack) != len(self.transforms):
+            raise ValueError(f"{len(self.transforms)} faces were aligned, not {len(stack)}.")
+        transforms, frame = self.transforms, (*self.box[:2], *stack.size)
+        if stack.transforms is not None and stack.frame is not None:
+            y, x, *whole = stack.frame
+            into = np.array([[1.0, 0, -y], [0, 1, -x], [0, 0, 1]])
+            transforms = stack.transforms @ np.linalg.inv(into) @ transforms @ into
+            frame = (frame[0] + y, frame[1] + x, whole[0], whole[1])
+        warped: Any = _Warped(stack.images, self.transforms, self.box)
+        if stack.is_lazy:
+            import dask.array
+
+            from_array: Any = dask.array.from_array
+            is_dask = hasattr(stack.images, "dask")
+            chunks = (stack.images.chunks[0] if is_dask else BLOCK, *warped.shape[1:])
+            meta = np.empty((0,) * len(warped.shape), stack.dtype)
+            warped = from_array(warped, chunks, name=False, meta=meta)
+        else:
+            warped = warped[:]
+        notes = [self.summary()]
+        if self.misfits:
+            some = ", ".join(stack.names[i] for i in self.misfits[:20])
+            notes.append("Not aligned: " + some + (", ..." if len(self.misfits) > 20 else ""))
+        report = replace(stack.report, notes=(*stack.report.notes, *notes), options=None)
+        return replace(stack, images=warped, transforms=transforms, frame=frame, report=report)
+
+
+class _Warped:
+    """Aligned pictures, made when they are asked for; dask slices it like an array."""
+
+    def __init__(self, images: Any, transforms: Matrices, box: Box) -> None:
+        self._images, self._transforms, self._box = images, transforms, box
+        self.shape = (len(images), *box[2:], *images.shape[3:])
+        self.ndim = len(self.shape)
+        self.dtype = np.dtype(images.dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        faces, *inside = key if isinstance(key, tuple) else (key,)
+        wanted = np.arange(len(self._images))[faces]
+        pixels = np.empty((wanted.size, *self.shape[1:]), self.dtype)
+
+        def make(part: slice) -> None:
+            chosen = wanted.reshape(-1)[part]
+            pictures = in_memory(self._images, chosen).astype(np.float32)
+            places = grid(self._box)
+            channels = pictures[..., None] if pictures.ndim == 3 else pictures
+            for c in range(channels.shape[-1]):
+                plane = np.ascontiguousarray(channels[..., c])
+                values, _ = warp(plane, self._transforms[chosen], places)
+                out = pixels[part] if pictures.ndim == 3 else pixels[part, ..., c]
+                out[:] = as_pixels(values, self.dtype).reshape(out.shape)
+
+        in_threads(make, blocks(wanted.size))
+        return pixels.reshape(wanted.shape + self.shape[1:])[
+            (*(slice(None),) * wanted.ndim, *inside)
+        ]
+
+
+def _common_box(transforms: Matrices, size: tuple[int, int]) -> Box:
+    """Return a large box that all aligned pictures cover.
+
+    The side whose removal uncovers the most is cut until nothing is left uncovered.
+    """
+    h, w = size
+    y0, x0, y1, x1 = 0, 0, h - 1, w - 1
+
+    def missing(y0: int, x0: int, y1: int, x1: int) -> float:
+        corners = np.array([[y0, y0, y1, y1], [x0, x1, x0, x1], [1, 1, 1, 1]])
+        places = transforms[:, :2] @ corners
+        beyond = np.maximum(-0.5 - places, places - np.array([[h - 0.5], [w - 0.5]]))
+        return float(beyond.max((0, 1)).clip(0).sum())
+
+    while min(y1 - y0, x1 - x0) > min(h, w) // 4 and missing(y0, x0, y1, x1) > 1e-9:
+        cuts = (
+            (y0 + 1, x0, y1, x1),
+            (y0, x0 + 1, y1, x1),
+            (y0, x0, y1 - 1, x1),
+            (y0, x0, y1, x1 - 1),
+        )
+        y0, x0, y1, x1 = min(cuts, key=lambda cut: missing(*cut))
+    return y0, x0, y1 - y0 + 1, x1 - x0 + 1

@@ -1,26 +1,17 @@
-"""The model that faces are brought onto, and the steps that bring them, from coarse to fine."""
+"""How faces move onto a model that is learnt from them, from coarse to fine pictures."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from napari_latent_faces.aligning.alignment import (
-    BLOCK,
-    AlignStep,
-    centred,
-    grid,
-    in_memory,
-    in_threads,
-    reduced,
-    unmoved,
-    warp,
-)
+from napari_latent_faces.solvers.blocks import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -32,7 +23,142 @@ if TYPE_CHECKING:
     Box = tuple[int, int, int, int]  # top, left, height, width
     Rows = list[tuple[Pixels, NDArray[np.bool_] | None]]
 
-__all__ = ["COARSE_RANK", "Learning", "Level", "Work", "iter_learn", "ladder", "learnt"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# -- Transforms, and pictures at transformed places ------------------------------------
+
+BLOCK = 64  # faces that a thread works on at a time
+
+
+def unmoved(n: int) -> Matrices:
+    """Return the transforms of faces that stay where they are."""
+    return np.tile(np.eye(3), (n, 1, 1))
+
+
+def centred(transforms: Matrices, members: NDArray[np.bool_]) -> Matrices:
+    """Change where all lie so that the mean transform is the identity."""
+    if not members.any():
+        return transforms
+    moved = transforms.copy()
+    moved[members] = transforms[members] @ np.linalg.inv(transforms[members].mean(0))
+    return moved
+
+
+def limited(transforms: Matrices, box: Box, options: AlignOptions) -> Matrices:
+    """Return transforms that move faces no farther than the options allow."""
+    top, left, h, w = box
+    centre = np.array([top + (h - 1) / 2, left + (w - 1) / 2])
+    linear = transforms[:, :2, :2]
+    shift = linear @ centre + transforms[:, :2, 2] - centre
+    U, s, V = np.linalg.svd(linear)
+    turn = U @ V
+    most_turned = math.radians(options.max_rotation)
+    angle = np.arctan2(turn[:, 1, 0], turn[:, 0, 0]).clip(-most_turned, most_turned)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], 1)
+    s = s.clip(1 / options.max_scale, options.max_scale)
+    moved = transforms.copy()
+    moved[:, :2, :2] = turned @ (s[:, None] * np.swapaxes(V, 1, 2) @ V)
+    most = options.max_shift * np.array([h, w])
+    moved[:, :2, 2] = shift.clip(-most, most) + centre - moved[:, :2, :2] @ centre
+    return moved
+
+
+def grid(box: tuple[float, float, int, int]) -> Pixels:
+    """Return the places (y, x) of the pixels of a box, shape (2, p)."""
+    top, left, h, w = box
+    y, x = np.meshgrid(top + np.arange(h), left + np.arange(w), indexing="ij")
+    return np.stack([y.ravel(), x.ravel()]).astype(np.float32)
+
+
+def warp(
+    pictures: Pixels, transforms: Matrices, grid: Pixels
+) -> tuple[Pixels, NDArray[np.bool_] | None]:
+    """Return the values (m, p) of pictures at transformed places, and which lie outside."""
+    m, height, width = pictures.shape
+    t = transforms.astype(np.float32)[..., None]
+    Y, X = grid
+    y = t[:, 0, 0] * Y + t[:, 0, 1] * X + t[:, 0, 2]
+    x = t[:, 1, 0] * Y + t[:, 1, 1] * X + t[:, 1, 2]
+    outside = None
+    if min(y.min(), x.min()) < -0.5 or y.max() > height - 0.5 or x.max() > width - 0.5:
+        outside = (y < -0.5) | (y > height - 0.5) | (x < -0.5) | (x > width - 0.5)
+    y.clip(0, height - 1.001, out=y)
+    x.clip(0, width - 1.001, out=x)
+    place = y.astype(np.int32)
+    column = x.astype(np.int32)
+    y -= place
+    x -= column
+    place *= width
+    place += column
+    place += (np.arange(m, dtype=np.int32) * (height * width))[:, None]
+    flat = pictures.reshape(-1)
+    above = flat.take(place)
+    above += x * (flat.take(place + 1) - above)
+    place += width
+    below = flat.take(place)
+    below += x * (flat.take(place + 1) - below)
+    below -= above
+    below *= y
+    above += below
+    return above, outside
+
+
+def reduced(pictures: NDArray[Any], factor: int) -> Pixels:
+    """Return pictures (m, h, w) with the means of cells of pixels, in float32."""
+    m, h, w = pictures.shape
+    height, width = max(1, h // factor), max(1, w // factor)
+    cells = pictures[:, : height * factor, : width * factor]
+    cells = cells.reshape(m, height, factor, width, factor)
+    return np.ascontiguousarray(cells.mean((2, 4), dtype=np.float32))
+
+
+def in_memory(
+    images: Any, faces: NDArray[np.intp], scheduler: str = "synchronous"
+) -> NDArray[Any]:
+    """Return some faces; those next to one another as one slice, which dask likes best.
+
+    A thread of dask has to ask for them with the synchronous scheduler.
+    """
+    key: Any = faces
+    if len(faces) and faces[-1] - faces[0] == len(faces) - 1 and (np.diff(faces) == 1).all():
+        key = slice(int(faces[0]), int(faces[-1]) + 1)
+    part = images[key]
+    if hasattr(part, "dask"):
+        part = part.compute(scheduler=scheduler)
+    return np.asarray(part)
+
+
+def blocks(n: int) -> list[slice]:
+    """Cut faces into blocks that a thread works on at a time."""
+    return [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
+
+
+def in_threads(job: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    """Return what a job makes of each item, in their order."""
+    with Workers() as workers:
+        return list(workers.each(job, items))
+
+
+@dataclass(frozen=True, eq=False)
+class AlignStep:
+    """How far the work is.
+
+    Parameters
+    ----------
+    done : float
+        Share of the work that is done, 0 to 1.
+    task : str
+        What is being done, for a progress bar.
+    mean : array of shape (h, w)
+        The mean of the faces as they lie now, grey, at the size that is worked on; mean 0.
+    """
+
+    done: float
+    task: str
+    mean: NDArray[np.float32] = field(repr=False)
+
 
 # -- Steps of faces onto a basis -------------------------------------------------------
 
@@ -44,6 +170,11 @@ _LONGEST_STEP = 2.0  # pixels of a level
 _BLOCK_VALUES = 2**25  # pixels read at a time
 _LEAST_DETAIL = 0.05  # of the variance
 _ROUNDS_ONTO = (10, 10, 4)  # of steps at the coarse, middle and fine levels
+_READ = 512  # faces that are brought onto a basis at a time
+COARSE_RANK = 6
+# Share of a face's detail that the coarse model leaves unexplained, above which it is no face
+# like the others: so many robust standard deviations above the median, but less than 1
+_STRANGE, _STRANGE_AT_MOST = 5.0, 0.95
 
 
 def _generators(centre: tuple[float, float], radius: float, transform: str) -> Matrices:
@@ -60,50 +191,16 @@ def _generators(centre: tuple[float, float], radius: float, transform: str) -> M
     return found
 
 
-class Limits:
-    """How far a face may be moved."""
-
-    def __init__(self, box: Box, options: AlignOptions) -> None:
-        self.box, self.shift, self.scale = box, options.max_shift, options.max_scale
-        self.rotation = math.radians(options.max_rotation)
-
-    def __call__(self, transforms: Matrices) -> Matrices:
-        """Return transforms within the limits."""
-        top, left, h, w = self.box
-        centre = np.array([top + (h - 1) / 2, left + (w - 1) / 2])
-        linear = transforms[:, :2, :2]
-        shift = linear @ centre + transforms[:, :2, 2] - centre
-        U, s, V = np.linalg.svd(linear)
-        turn = U @ V
-        angle = np.arctan2(turn[:, 1, 0], turn[:, 0, 0])
-        kept = angle.clip(-self.rotation, self.rotation)
-        cos, sin = np.cos(kept), np.sin(kept)
-        turned = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], 1)
-        stretch = s.clip(1 / self.scale, self.scale)[:, None] * np.swapaxes(V, 1, 2) @ V
-        moved = transforms.copy()
-        moved[:, :2, :2] = turned @ stretch
-        most = self.shift * np.array([h, w])
-        moved[:, :2, 2] = shift.clip(-most, most) + centre - moved[:, :2, :2] @ centre
-        return moved
-
-
 class Level:
     """The frame at one size: cells of `factor` by `factor` pixels are one."""
 
     def __init__(
-        self,
-        box: Box,
-        factor: int,
-        transform: str,
-        mask: NDArray[np.bool_] | None = None,
+        self, box: Box, factor: int, transform: str, mask: NDArray[np.bool_] | None
     ) -> None:
         self.factor = factor
         top, left, h, w = box
         self.shape = max(1, round(h / factor)), max(1, round(w / factor))
-        centre = (
-            (top + h / 2) / factor - 0.5,
-            (left + w / 2) / factor - 0.5,
-        )
+        centre = (top + h / 2) / factor - 0.5, (left + w / 2) / factor - 0.5
         y0, x0 = (c - (length - 1) / 2 for c, length in zip(centre, self.shape, strict=True))
         self.grid = grid((y0, x0, *self.shape))
         self.radius = math.hypot(*self.shape) / 4
@@ -126,8 +223,7 @@ class Level:
 
     def on_level(self, transforms: Matrices) -> Matrices:
         """Return transforms of whole pictures as those of this level's pixels."""
-        moved: Matrices = self._down @ transforms @ self._up
-        return moved
+        return np.asarray(self._down @ transforms @ self._up)
 
     def rows(
         self, pictures: Pixels, transforms: Matrices
@@ -166,8 +262,7 @@ class Level:
         slopes[..., self._beside] = 0  # the edge of a mask is none of the faces
         places = np.vstack([self.grid, np.ones_like(self.grid[:1])])
         motions = (self.generators[:, :2] @ places).astype(np.float32)  # (m, 2, p)
-        tangents: Pixels = np.einsum("kcp,mcp->kmp", slopes, motions)
-        return tangents
+        return np.asarray(np.einsum("kcp,mcp->kmp", slopes, motions))
 
     def step(
         self, X: Pixels, outside: NDArray[np.bool_] | None, basis: Basis, transforms: Matrices
@@ -223,10 +318,8 @@ class Work:
         options: AlignOptions,
         mask: NDArray[np.bool_] | None = None,
     ) -> None:
-        self.stack, self.box = stack, box
-        self.limits = Limits(box, options)
-        factor = -(-max(box[2:]) // _LONGEST_SIDE)
-        factors = [factor]
+        self.stack, self.box, self.options = stack, box, options
+        factors = [-(-max(box[2:]) // _LONGEST_SIDE)]
         while min(box[2:]) / (2 * factors[0]) >= _SHORTEST_SIDE:
             factors.insert(0, 2 * factors[0])
         self.levels = [Level(box, factor, options.transform, mask) for factor in factors]
@@ -252,55 +345,139 @@ class Work:
             found.insert(0, reduced(found[0], 2))
         return found
 
-    def blocks(self, faces: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-        """Cut faces into blocks that are read at a time."""
-        step = 512
-        return (faces[i : i + step] for i in range(0, len(faces), step))
-
     def bring(
-        self, faces: NDArray[np.intp], bases: list[Pixels]
-    ) -> tuple[Matrices, NDArray[np.float64]]:
-        """Bring faces onto a basis for each level; return transforms and coarse residuals."""
-        pictures = self.pictures(faces)
+        self, chosen: NDArray[np.intp], bases: list[Pixels]
+    ) -> Iterator[tuple[NDArray[np.intp], Matrices, NDArray[np.float64]]]:
+        """Bring faces onto a basis for each level, some at a time.
+
+        Yields which, their transforms, and what the coarse basis leaves unexplained.
+        """
         plan = [(0, Basis(bases[0][:rank], self.levels[0]), 8) for rank in (1, 2, 4)]
         for i, (H, level) in enumerate(zip(bases, self.levels, strict=True)):
             plan.append((i, Basis(H, level), _ROUNDS_ONTO[min(i, 2)]))
+        for first in range(0, len(chosen), _READ):
+            faces = chosen[first : first + _READ]
+            pictures = self.pictures(faces)
 
-        def bring(part: slice) -> tuple[Matrices, NDArray[np.float64]]:
-            transforms = unmoved(len(pictures[0][part]))
-            coarse = np.zeros(len(transforms))
-            for i, basis, rounds in plan:
-                level = self.levels[i]
-                for _ in range(rounds):
-                    X, outside = level.rows(pictures[i][part], transforms)
-                    transforms, residual = level.step(X, outside, basis, transforms)
-                    transforms = self.limits(transforms)
-                if i == 0:
-                    coarse = level.unexplained(X, residual)
-            return transforms, coarse
+            def bring(
+                part: slice, pictures: list[Pixels] = pictures
+            ) -> tuple[Matrices, NDArray[np.float64]]:
+                transforms = unmoved(len(pictures[0][part]))
+                coarse = np.zeros(len(transforms))
+                for i, basis, rounds in plan:
+                    level = self.levels[i]
+                    for _ in range(rounds):
+                        X, outside = level.rows(pictures[i][part], transforms)
+                        transforms, residual = level.step(X, outside, basis, transforms)
+                        transforms = limited(transforms, self.box, self.options)
+                    if i == 0:
+                        coarse = level.unexplained(X, residual)
+                return transforms, coarse
 
-        parts = [slice(i, i + BLOCK) for i in range(0, len(faces), BLOCK)]
-        moved, residuals = zip(*in_threads(bring, parts), strict=True)
-        return np.concatenate(moved), np.concatenate(residuals)
+            moved, residuals = zip(*in_threads(bring, blocks(len(faces))), strict=True)
+            yield faces, np.concatenate(moved), np.concatenate(residuals)
 
 
 # -- The basis, learnt from the faces as they move -------------------------------------
 
-COARSE_RANK = 6
-# Share of a face's detail that the coarse model leaves unexplained, above which it is no face
-# like the others: so many robust standard deviations above the median, but less than 1
-_STRANGE, _STRANGE_AT_MOST = 5.0, 0.95
+
+class Learning:
+    """Faces that move towards the model that is learnt from them."""
+
+    def __init__(
+        self, work: Work, faces: NDArray[np.intp], n_components: int, seed: int | None
+    ) -> None:
+        self.work = work
+        self.pictures = work.pictures(faces)
+        self.transforms = unmoved(len(faces))
+        self._members = np.ones(len(faces), bool)
+        self._rng = np.random.default_rng(seed)
+        self._ladder = _ladder(len(work.levels), n_components)
+        self._H = np.zeros((0, 0), np.float32)
+        total = sum(rows.sum(0) for rows, _ in self._rows(len(work.levels) - 1))
+        self.mean = (total / np.float32(len(faces))).reshape(work.levels[-1].shape)
+
+    def run(self) -> Iterator[float]:
+        """Let the faces move; yield the share of the work that is done."""
+        plan = [
+            (i, rank)
+            for i, steps in enumerate(self._ladder)
+            for rank, rounds in steps
+            for _ in range(rounds)
+        ]
+        for done, (i, rank) in enumerate(plan, 1):
+            unexplained = self._turn(i, rank)
+            if (i, rank) == (0, COARSE_RANK):  # who is strange teaches nothing from now on
+                self._members = unexplained <= _strange(unexplained)
+            yield done / len(plan)
+
+    def learnt(self) -> tuple[list[Pixels], float, NDArray[np.bool_]]:
+        """Return a basis for each level, and who is strange to the coarse one.
+
+        The number is the share of a face's detail that it may leave unexplained.
+        """
+        bases = []
+        for i, steps in enumerate(self._ladder):
+            rank = steps[-1][0]
+            is_coarse = i == 0 < len(self._ladder) - 1
+            rows = self._fit(i, min(rank, COARSE_RANK) if is_coarse else rank)
+            # turned so that what explains most comes first
+            products = np.concatenate([X @ self._H.T for X, _ in rows])
+            turn = np.linalg.svd(products[self._members], full_matrices=False)[2]
+            bases.append(turn @ self._H)
+            if i == 0:
+                explained = np.square(products).sum(1, dtype=np.float64)
+                X = np.concatenate([X for X, _ in rows])
+                left = np.square(X).sum(1, dtype=np.float64) - explained
+                unexplained = self.work.levels[0].unexplained(X, left)
+        most = _strange(unexplained[self._members])
+        return bases, most, unexplained > most
+
+    def _rows(self, i: int) -> Rows:
+        """Return the faces as they lie, a block of rows each, at a level."""
+        level, pictures = self.work.levels[i], self.pictures[i]
+        return in_threads(
+            lambda part: level.rows(pictures[part], self.transforms[part]),
+            blocks(len(pictures)),
+        )
+
+    def _fit(self, i: int, rank: int) -> Rows:
+        """Improve the basis at a level by subspace iteration; return the rows it is of."""
+        rows = self._rows(i)
+        X = np.concatenate([X for X, _ in rows])
+        X[~self._members] = 0
+        self.mean = X.mean(0).reshape(self.work.levels[i].shape)
+        is_new = self._H.shape[1:] != X.shape[1:]
+        H = np.zeros((0, X.shape[1]), np.float32) if is_new else self._H[:rank]
+        if len(H) < rank:
+            mixed = self._rng.standard_normal((rank - len(H), len(X)), np.float32) @ X
+            H, is_new = np.concatenate([H, mixed]), True
+        for _ in range(3 if is_new else 1):
+            products = sum(
+                part.T @ (part @ H.T) for part in np.split(X, range(512, len(X), 512))
+            )
+            H = np.ascontiguousarray(np.linalg.qr(products)[0].T)
+        self._H = H
+        return rows
+
+    def _turn(self, i: int, rank: int) -> NDArray[np.float64]:
+        """Refit the model and move the faces towards it once; return what it leaves."""
+        level, rows = self.work.levels[i], self._fit(i, rank)
+        basis = Basis(self._H, level)
+
+        def move(job: Any) -> tuple[Matrices, NDArray[np.float64]]:
+            (X, outside), part = job
+            transforms, residual = level.step(X, outside, basis, self.transforms[part])
+            return transforms, level.unexplained(X, residual)
+
+        jobs = list(zip(rows, blocks(len(self.transforms)), strict=True))
+        moved, unexplained = zip(*in_threads(move, jobs), strict=True)
+        transforms = centred(np.concatenate(moved), self._members)
+        self.transforms = limited(transforms, self.work.box, self.work.options)
+        return np.concatenate(unexplained)
 
 
-def _improved(X: Pixels, H: Pixels, rounds: int = 1) -> Pixels:
-    """Return the basis (k, p) of `X` (n, p) after rounds of subspace iteration."""
-    for _ in range(rounds):
-        products = sum(X[i : i + 512].T @ (X[i : i + 512] @ H.T) for i in range(0, len(X), 512))
-        H = np.ascontiguousarray(np.linalg.qr(products)[0].T)
-    return H
-
-
-def ladder(n_levels: int, k: int) -> list[list[tuple[int, int]]]:
+def _ladder(n_levels: int, k: int) -> list[list[tuple[int, int]]]:
     """Return, for each level, numbers of components and how many rounds are made of them.
 
     A model of few components is blurred by faces that lie differently; that of many would
@@ -314,108 +491,8 @@ def ladder(n_levels: int, k: int) -> list[list[tuple[int, int]]]:
     return steps
 
 
-class Learning:
-    """Faces that move towards the model that is learnt from them."""
-
-    def __init__(self, work: Work, faces: NDArray[np.intp], seed: int | None) -> None:
-        self.work = work
-        self.pictures = work.pictures(faces)
-        self.transforms = unmoved(len(faces))
-        self.members = np.ones(len(faces), bool)
-        self._rng = np.random.default_rng(seed)
-        self._parts = [slice(i, i + BLOCK) for i in range(0, len(faces), BLOCK)]
-        self.H = np.zeros((0, 0), np.float32)
-        total = sum(rows.sum(0) for rows, _ in self.rows(len(work.levels) - 1))
-        self.mean = (total / np.float32(len(faces))).reshape(work.levels[-1].shape)
-
-    def rows(self, i: int) -> Rows:
-        """Return the faces as they lie, a block of rows each, at a level."""
-        level = self.work.levels[i]
-        return in_threads(
-            lambda part: level.rows(self.pictures[i][part], self.transforms[part]), self._parts
-        )
-
-    def fit(self, i: int, rank: int) -> Rows:
-        """Improve the basis at a level; return the rows that it was made from."""
-        blocks = self.rows(i)
-        X = np.concatenate([rows for rows, _ in blocks])
-        X[~self.members] = 0
-        self.mean = X.mean(0).reshape(self.work.levels[i].shape)
-        is_new = self.H.shape[1:] != X.shape[1:]
-        H = np.zeros((0, X.shape[1]), np.float32) if is_new else self.H[:rank]
-        if len(H) < rank:
-            mixed = self._rng.standard_normal((rank - len(H), len(X)), np.float32) @ X
-            H, is_new = np.concatenate([H, mixed]), True
-        self.H = _improved(X, H, 3 if is_new else 1)
-        return blocks
-
-    def turn(self, i: int, rank: int) -> NDArray[np.float64]:
-        """Refit the model and move the faces towards it once; return their residuals."""
-        level, blocks = self.work.levels[i], self.fit(i, rank)
-        basis = Basis(self.H, level)
-
-        def move(j: int) -> tuple[Matrices, NDArray[np.float64]]:
-            transforms, residual = level.step(
-                *blocks[j], basis, self.transforms[self._parts[j]]
-            )
-            return transforms, level.unexplained(blocks[j][0], residual)
-
-        moved, residuals = zip(*in_threads(move, list(range(len(blocks)))), strict=True)
-        transforms = centred(np.concatenate(moved), self.members)
-        self.transforms = self.work.limits(transforms)
-        return np.concatenate(residuals)
-
-    def ordered(self, blocks: Rows) -> Pixels:
-        """Return the basis turned so that what explains most comes first."""
-        products = [(X @ self.H.T) for X, _ in blocks]
-        turn = np.linalg.svd(np.concatenate(products)[self.members], full_matrices=False)[2]
-        ordered: Pixels = turn @ self.H
-        return ordered
-
-    def unexplained(self, blocks: Rows) -> NDArray[np.float64]:
-        """Return the share of each face's detail that the basis leaves, at the coarse level."""
-        shares = []
-        for X, _ in blocks:
-            explained = X @ self.H.T
-            left = (X * X).sum(1) - (explained * explained).sum(1)
-            shares.append(self.work.levels[0].unexplained(X, left.astype(np.float64)))
-        return np.concatenate(shares)
-
-
-def strange(unexplained: NDArray[np.float64]) -> float:
+def _strange(unexplained: NDArray[np.float64]) -> float:
     """Return the unexplained share above which a face is not like the others."""
     middle = np.median(unexplained)
     spread = 1.4826 * np.median(np.abs(unexplained - middle))
     return float(min(_STRANGE_AT_MOST, max(middle + _STRANGE * spread, 1.5 * middle)))
-
-
-def iter_learn(
-    learning: Learning, ladder: list[list[tuple[int, int]]], most: float
-) -> Generator[AlignStep, None, None]:
-    """Let the faces move, up to `most` of all the work."""
-    plan = [(i, rank) for i, steps in enumerate(ladder) for rank, m in steps for _ in range(m)]
-    for done, (i, rank) in enumerate(plan, 1):
-        unexplained = learning.turn(i, rank)
-        if (i, rank) == (0, COARSE_RANK):  # those that are strange teach nothing from now on
-            learning.members = unexplained <= strange(unexplained)
-        yield AlignStep(most * done / len(plan), "Aligning faces", learning.mean)
-
-
-def learnt(
-    learning: Learning, ladder: list[list[tuple[int, int]]]
-) -> tuple[list[Pixels], float, NDArray[np.bool_]]:
-    """Return a basis for each level, and who is strange to the coarse one.
-
-    The number is the share of a face's detail that it may leave unexplained.
-    """
-    bases, most = [], 1.0
-    is_strange = np.zeros(len(learning.transforms), bool)
-    for i, steps in enumerate(ladder):
-        rank = steps[-1][0]
-        blocks = learning.fit(i, min(rank, COARSE_RANK) if i == 0 < len(ladder) - 1 else rank)
-        bases.append(learning.ordered(blocks))
-        if i == 0:
-            unexplained = learning.unexplained(blocks)
-            most = strange(unexplained[learning.members])
-            is_strange[:] = unexplained > most
-    return bases, most, is_strange

@@ -39,8 +39,7 @@ from napari_latent_faces.steps import consume
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from napari_latent_faces.choosing.choice import KChoice
-    from napari_latent_faces.choosing.search import KStep
+    from napari_latent_faces.choosing import KChoice, KStep
     from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.params import Parameters
@@ -329,8 +328,7 @@ def _consume_faces(title: str, steps: Generator[int, None, Any], total: int) -> 
 
 
 def _generate(args: argparse.Namespace) -> None:
-    from napari_latent_faces.mixing.recipes import check_generated, write_generated
-    from napari_latent_faces.mixing.sampling import sample_weights
+    from napari_latent_faces.mixing import check_generated, sample_weights, write_generated
 
     if "strength" in args and args.near is None:
         raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
@@ -426,7 +424,7 @@ def _map(args: argparse.Namespace) -> None:
 def _measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
     """Measure with progress; Ctrl-C ends it with what is there, if there is anything."""
     with progress("measuring numbers of components") as show:
-        from napari_latent_faces.choosing.search import iter_choose_k
+        from napari_latent_faces.choosing import iter_choose_k
 
         choices: list[KChoice] = []
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
-    from napari_latent_faces.aligning import AlignStep
+    from napari_latent_faces.aligning.learning import AlignStep
     from napari_latent_faces.options import AlignOptions
     from napari_latent_faces.stack import FaceStack
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from napari_latent_faces.encoding import MendedFaces
-    from napari_latent_faces.mixing.recipes import Recipe
+    from napari_latent_faces.mixing import Recipe
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.stack import FaceStack
 

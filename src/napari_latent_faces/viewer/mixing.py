@@ -10,9 +10,16 @@ import numpy as np
 from psygnal import Signal
 
 from napari_latent_faces.explaining import NearestFaces
-from napari_latent_faces.mixing.mix import Mix, as_weights, mean_weights, morph, to_pixels
-from napari_latent_faces.mixing.recipes import number_recipes, save_recipes
-from napari_latent_faces.mixing.sampling import WeightSampler
+from napari_latent_faces.mixing import (
+    Mix,
+    WeightSampler,
+    as_weights,
+    mean_weights,
+    morph,
+    number_recipes,
+    save_recipes,
+    to_pixels,
+)
 from napari_latent_faces.viewer.focus import go_to
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import (
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
-    from napari_latent_faces.mixing.recipes import Recipe
+    from napari_latent_faces.mixing import Recipe
     from napari_latent_faces.model import LatentFaces
 
 __all__ = ["Making", "MixingDesk", "Nearest", "NoveltyFinder"]

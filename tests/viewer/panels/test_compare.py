@@ -8,7 +8,7 @@ from qtpy.QtGui import QIcon, QShortcut
 from qtpy.QtWidgets import QWidget
 from superqt.utils import WorkerBase
 
-from napari_latent_faces.comparing import match_components
+from napari_latent_faces.explaining import match_components
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer

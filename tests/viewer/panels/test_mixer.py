@@ -7,12 +7,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.mixing.mix import mattering, weight_units
+from napari_latent_faces.mixing import mattering, weight_units
 from napari_latent_faces.viewer.layers import RECIPES_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
-from tests.mixing.conftest import correlated_weights, made_model, signed_model
+from tests.made import correlated_weights, made_model, signed_model
 
 
 def show_model(viewer, model):

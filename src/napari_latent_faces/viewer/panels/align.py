@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from numpy.typing import NDArray
 
-    from napari_latent_faces.aligning import AlignStep
+    from napari_latent_faces.aligning.learning import AlignStep
 
 __all__ = ["AlignWidget"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, Label, LineEdit, PushButton
 from qtpy.QtWidgets import QFileDialog
 
-from napari_latent_faces.choosing.search import iter_choose_k, iter_whole_model
+from napari_latent_faces.choosing import iter_choose_k, iter_whole_model
 from napari_latent_faces.options import ChoiceOptions, parse_ks
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.viewer.jobs import LayerJob
@@ -20,8 +20,7 @@ from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.window import can_open_docks, open_dock
 
 if TYPE_CHECKING:
-    from napari_latent_faces.choosing.choice import KChoice
-    from napari_latent_faces.choosing.search import KStep
+    from napari_latent_faces.choosing import KChoice, KStep
     from napari_latent_faces.model import LatentFaces
 
 __all__ = ["ChooseKWidget"]

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.comparing import compare_models, iter_compare
+from napari_latent_faces.explaining import compare_models, iter_compare
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.panels.form import allow_long_names, name_models
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QAbstractItemModel
     from qtpy.QtGui import QIcon
 
-    from napari_latent_faces.comparing import Comparison
+    from napari_latent_faces.explaining import Comparison
     from napari_latent_faces.model import LatentFaces
 
 __all__ = [

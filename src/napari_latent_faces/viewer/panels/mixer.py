@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.mixing.mix import listed, weight_ranges, weight_units
+from napari_latent_faces.mixing import listed, weight_ranges, weight_units
 from napari_latent_faces.viewer.mixing import MixingDesk
 from napari_latent_faces.viewer.panels.form import Section, in_a_row
 from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, on_key

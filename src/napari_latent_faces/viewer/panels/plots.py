@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtWidgets import QWidget
 
-    from napari_latent_faces.choosing.choice import KChoice
+    from napari_latent_faces.choosing import KChoice
 
 __all__ = ["CurvesPlot"]
 

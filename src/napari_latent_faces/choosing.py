@@ -1,4 +1,4 @@
-"""The search for k as a generator: every front end runs the same one."""
+"""How many components: what fits of several k leave out, and which k that speaks for."""
 
 from __future__ import annotations
 
@@ -8,76 +8,314 @@ import operator
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from napari_latent_faces.choosing.choice import KChoice
-from napari_latent_faces.choosing.measures import (
-    face_folds,
-    held_out_error,
-    pixel_half,
-    stability,
-)
 from napari_latent_faces.encoding import iter_encode
+from napari_latent_faces.explaining import pair_most_alike
+from napari_latent_faces.export import save_table
 from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.options import ChoiceOptions
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.solvers.blocks import on_one_blas_thread, processors
+from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread, processors
 from napari_latent_faces.solvers.memory import needed
+from napari_latent_faces.solvers.nnls import solve_nnls
 from napari_latent_faces.solvers.pyramid import cell_sizes, halve
-from napari_latent_faces.stack import FaceStack, as_stack
+from napari_latent_faces.stack import FaceStack, as_stack, over_channels
 from napari_latent_faces.steps import consume, relayed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
     from concurrent.futures import Future
+    from os import PathLike
 
     from numpy.typing import NDArray
 
     Steps = Generator["KStep", Literal["stop"] | None, None]
-    Searching = Generator["KStep", Literal["stop"] | None, KChoice]
-
-__all__ = [
-    "KStep",
-    "check_ks",
-    "choose_k",
-    "further_ks",
-    "iter_choose_k",
-    "iter_whole_model",
-    "most_faces",
-    "spread_out",
-    "start_grid",
-]
+    Searching = Generator["KStep", Literal["stop"] | None, "KChoice"]
 
 _LOG = logging.getLogger(__name__)
+
+# -- What was measured, and what it speaks for -----------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class KChoice:
+    """Measures for several numbers of components k, in the order of k.
+
+    Parameters
+    ----------
+    ks : array of int, shape (m,)
+        The numbers of components, rising.
+    errors : array of shape (m,)
+        Relative error of the best fit of all (sampled) faces, 0 to 1.
+    fold_errors : array of shape (m, n_folds)
+        Relative error of the predictions of held-out pixels of held-out faces, for each
+        part of the faces.
+    stabilities : array of shape (m,)
+        Mean cosine of matched components over pairs of starts.
+    unconverged : array of int, shape (m,)
+        How many of the fits ended at `max_iter` iterations.
+    models : dict of int to LatentFaces
+        The best fit for each k, of the faces `faces`.
+    faces : array of int, shape (f,)
+        The faces that were looked at: all, or a sample of a large stack.
+    n_faces : int
+        Number of faces of the stack.
+    options : ChoiceOptions
+        Starts, parts and the most faces.
+    """
+
+    ks: NDArray[np.int_]
+    errors: NDArray[np.float64]
+    fold_errors: NDArray[np.float64]
+    stabilities: NDArray[np.float64]
+    unconverged: NDArray[np.int_]
+    models: dict[int, LatentFaces]
+    faces: NDArray[np.intp]
+    n_faces: int
+    options: ChoiceOptions
+
+    def __len__(self) -> int:
+        return len(self.ks)
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether only some of the faces were looked at."""
+        return len(self.faces) < self.n_faces
+
+    @cached_property
+    def held_out(self) -> NDArray[np.float64]:
+        """Held-out error of each k, the mean over the parts: shape (m,)."""
+        return np.asarray(self.fold_errors.mean(axis=1))
+
+    @cached_property
+    def lowest(self) -> int:
+        """Where in `ks` the held-out error is lowest."""
+        if not len(self):
+            raise ValueError("No number of components was measured to the end.")
+        return int(self.held_out.argmin())
+
+    @cached_property
+    def spread(self) -> NDArray[np.float64]:
+        """Standard error of the difference to the lowest held-out error: shape (m,).
+
+        The differences are taken part by part, as the same faces are hard for every k;
+        at the lowest it is 0.
+        """
+        differences = self.fold_errors - self.fold_errors[self.lowest]
+        n_folds = self.fold_errors.shape[1]
+        return np.asarray(differences.std(axis=1, ddof=1) / np.sqrt(n_folds))
+
+    @cached_property
+    def as_good(self) -> NDArray[np.bool_]:
+        """Whether the held-out error is as good as the lowest: shape (m,).
+
+        That is within one standard error (`spread`), 2 % of it, or 0.0001. Only k next to
+        one another up to the lowest count: with many k, a single one among worse neighbours
+        is good by chance.
+        """
+        rise = self.held_out - self.held_out[self.lowest]
+        # 2 % no eye sees, and pixels of 8 bits are rounded to more than 0.0001
+        margin = np.maximum(self.spread, max(0.02 * self.held_out[self.lowest], 1e-4))
+        worse = np.flatnonzero(rise > margin)
+        first = worse[worse < self.lowest].max(initial=-1) + 1
+        last = worse[worse > self.lowest].min(initial=len(self)) - 1
+        places = np.arange(len(self))
+        return np.asarray((first <= places) & (places <= last))
+
+    @cached_property
+    def suggested(self) -> int:
+        """The suggested number of components.
+
+        The smallest that is as good as the lowest held-out error (`as_good`), unless one
+        of the larger ones among these is clearly more stable: by a mean cosine of 0.05.
+        """
+        good = np.flatnonzero(self.as_good)
+        smallest, stablest = good[0], good[self.stabilities[good].argmax()]
+        gain = self.stabilities[stablest] - self.stabilities[smallest]
+        return int(self.ks[stablest if gain >= 0.05 else smallest])
+
+    @cached_property
+    def reason(self) -> str:
+        """Why this number is suggested and what speaks against it, in a few sentences."""
+        k, lowest = self.suggested, self.lowest
+        at = int(np.searchsorted(self.ks, k))
+        error, stable = f"{self.held_out[at]:.4f}", f"{self.stabilities[at]:.2f}"
+        good = self.ks[self.as_good].tolist()
+        others = [str(each) for each in good if each != k]
+        as_good = (
+            f"within one standard error or 2 % of the lowest ({self.held_out[lowest]:.4f}, at "
+            f"k = {self.ks[lowest]})"
+        )
+        if len(self) == 1:
+            why = f"k = {k} is the only one measured: held-out error {error}."
+        elif at == lowest:
+            why = f"k = {k} has the lowest held-out error, {error}."
+        elif k == good[0]:
+            why = f"k = {k} is the smallest whose held-out error, {error}, is {as_good}."
+        else:
+            why = (
+                f"k = {k}: its held-out error, {error}, is {as_good}, and its components are "
+                f"more stable ({stable}) than those of the smallest such k, {good[0]}."
+            )
+        is_at_end = 1 < len(self) == lowest + 1
+        more = " ..." if len(others) > 8 else ""
+        fits, n = int(self.unconverged[at]), len(self.faces)
+        cautions = {
+            f"The data does not tell it from k = {', '.join(others[:8])}{more}.": others,
+            "The lowest is at the largest k tried: try larger ones, too.": is_at_end,
+            "It is the smallest k tried: try smaller ones, too.": (
+                not is_at_end and at == 0 and len(self) > 1 < k
+            ),
+            f"Its components depend on the start (stability {stable}).": (
+                self.stabilities[at] < 0.8
+            ),
+            f"{fits} of its fits did not converge: raise max_iter or tol.": fits,
+            f"Measured on a random sample of {n} of {self.n_faces} faces.": self.is_sample,
+        }
+        return " ".join([why, *(words for words, is_true in cautions.items() if is_true)])
+
+    @property
+    def model(self) -> LatentFaces:
+        """The model with the suggested number of components."""
+        return self.models[self.suggested]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the measures of each k as a dictionary of plain numbers."""
+        return [
+            {
+                "k": k,
+                "relative_error": float(self.errors[i]),
+                "held_out_error": float(self.held_out[i]),
+                "standard_error_to_lowest": float(self.spread[i]),
+                "stability": float(self.stabilities[i]),
+                "unconverged_fits": int(self.unconverged[i]),
+                "suggested": int(k == self.suggested),
+                **{
+                    f"held_out_error_{fold}": error
+                    for fold, error in enumerate(self.fold_errors[i].tolist(), start=1)
+                },
+            }
+            for i, k in enumerate(self.ks.tolist())
+        ]
+
+    def save_csv(self, path: str | PathLike[str]) -> None:
+        """Write the measures as a table with a head, a line for each k.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; an existing one is replaced, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        ValueError
+            If nothing was measured.
+        """
+        if not (rows := self.rows()):
+            raise ValueError("No number of components was measured to the end.")
+        save_table(path, list(rows[0]), (row.values() for row in rows))
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "KChoice(nothing measured)"
+        return f"KChoice(k={self.suggested} suggested of {self.ks.tolist()})"
+
+
+# -- What is measured for one number of components: held-out error and stability -------
+
+
+def face_folds(
+    n: int, subjects: Sequence[str] | None, n_folds: int, rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    """Cut faces into folds of nearly one size, no subject in two of them.
+
+    With some pictures of a person in the fit, the others would not be new to it. Where there
+    are fewer than two subjects a fold, or none are known, single faces are dealt out.
+    """
+    names, owners = np.unique(np.asarray(subjects or ()), return_inverse=True)
+    if len(names) < 2 * n_folds:
+        owners = np.arange(n)
+    sizes = np.bincount(owners)
+    shuffled = rng.permutation(len(sizes))
+    fold_of, filled = np.empty(len(sizes), int), np.zeros(n_folds)
+    for owner in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:  # the largest first
+        fold_of[owner] = filled.argmin()
+        filled[fold_of[owner]] += sizes[owner]
+    return [np.flatnonzero(fold_of[owners] == fold) for fold in range(n_folds)]
+
+
+def pixel_half(picture_shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Cut a face into tiles and draw half of them: shape (p,), a pixel with all its channels.
+
+    Single pixels would be told by their neighbours: whatever is smooth in a picture, noise
+    included, would count as understood. Half faces would hide whole components, about
+    whose weights nothing could be known. Tiles of an eighth of the shorter side are larger
+    than what neighbours share and smaller than most components.
+    """
+    size = picture_shape[:2]
+    side = max(1, round(min(size) / 8))
+    rows, columns = (
+        (np.arange(length) + (rng.integers(side) if length > side else 0)) // side
+        for length in size
+    )
+    tiles = rows[:, None] * (columns[-1] + 1) + columns
+    used = np.unique(tiles)
+    half = np.isin(tiles, rng.permutation(used)[: len(used) // 2])
+    return over_channels(half, picture_shape).reshape(-1)
+
+
+def held_out_error(
+    model: LatentFaces, images: NDArray[Any], halves: Sequence[NDArray[np.bool_]]
+) -> float:
+    """Return how well each half of the pixels of new faces is predicted from the other half.
+
+    The weights are the non-negative least-squares solution on the pixels of one half; the
+    relative Frobenius error is that of the other, over all faces, halves and directions
+    (bi-cross-validation, Owen & Perry 2009, doi:10.1214/08-AOAS227).
+    """
+    X = images.reshape(len(images), -1) / np.float64(model.scale)
+    H = model.components.reshape(model.n_components, -1).astype(np.float64)
+    lost = 0.0
+    with one_blas_thread():
+        for seen in (each for half in halves for each in (half, ~half)):
+            Q, R = np.linalg.qr(H[:, seen].T)
+            weights = solve_nnls(R, X[:, seen] @ Q)
+            missed = X[:, ~seen] - weights @ H[:, ~seen]
+            lost += float(np.vdot(missed, missed))
+    norm = float(np.vdot(X, X)) * len(halves)
+    return float(np.sqrt(lost / norm)) if norm > 0 else 0.0
+
+
+def stability(fits: Sequence[NDArray[Any]]) -> float:
+    """Return the mean cosine of matched components (k, ...) over all pairs of fits."""
+    exact = [fit.astype(np.float64) for fit in fits]
+    cosines = [pair_most_alike(a, b)[2] for i, a in enumerate(exact) for b in exact[:i]]
+    return float(np.mean(cosines))
+
 
 # -- Which numbers of components to measure, and in which order ------------------------
 
 _LARGEST_K = 128  # that a search looks at by itself
 _FURTHER = 12  # numbers of components that a search looks at beyond its first ones
-
-# -- The first look of a window
-_FEW_KS, _MOST_FEW, _FEW_FACES, _SMALL = 5, 32, 500, 40  # pixels of the shorter side
-_LITTLE_EFFORT = ChoiceOptions(n_starts=2, n_folds=3)
 _OVERHEAD = 8  # a fit takes about as long as that of so many components more would
+
+# The first look of a window: so many k up to so large, faces, pixels of the shorter side
+_FEW_KS, _MOST_FEW, _FEW_FACES, _SMALL = 5, 32, 500, 40
+_LITTLE_EFFORT = ChoiceOptions(n_starts=2, n_folds=3)
 
 
 def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
-    """Return the numbers in order, each once, or say what is wrong with them.
-
-    Parameters
-    ----------
-    ks : iterable of int
-        Numbers of components.
-    most : int
-        The largest that can be fitted when a fold is held out.
-    n_folds : int
-        Number of folds, for the message.
-    """
+    """Return the numbers in order, each once, or say what is wrong with them."""
     try:
         numbers = sorted({operator.index(k) for k in ks})
     except TypeError:
@@ -101,25 +339,16 @@ def start_grid(most: int) -> list[int]:
 def spread_out(ks: list[int]) -> list[int]:
     """Return numbers in an order that soon shows the whole range: ends, middle, quarters."""
     last = len(ks) - 1
-    places = dict.fromkeys([0, last // 2, last])
+    places = [0, last // 2, last]
     step = last
     while step > 1:
         step = -(-step // 2)
-        places.update(dict.fromkeys(range(0, len(ks), step)))
-    places.update(dict.fromkeys(range(len(ks))))
-    return [ks[place] for place in places]
+        places += range(0, len(ks), step)
+    return [ks[place] for place in dict.fromkeys([*places, *range(len(ks))])]
 
 
 def further_ks(choice: KChoice, most: int) -> list[int]:
-    """Return which numbers to measure next, none when the suggestion is sharp enough.
-
-    Parameters
-    ----------
-    choice : KChoice
-        What is measured.
-    most : int
-        The largest number that can be measured.
-    """
+    """Return which k up to `most` to measure next, none when the suggestion is sharp enough."""
     ks, most = choice.ks.tolist(), min(most, _LARGEST_K)
     if choice.lowest == len(ks) - 1 and ks[-1] < most:
         return [min(2 * ks[-1], most)]
@@ -141,31 +370,14 @@ def most_faces(options: ChoiceOptions, pixels: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class KStep:
-    """Where a search stands.
+    """Where a search stands."""
 
-    Parameters
-    ----------
-    done : int
-        Fits made so far.
-    total : int
-        Fits that will be made at most. It never grows; a search that chooses k itself
-        may need fewer.
-    doing : str
-        What is going on, in words.
-    choice : KChoice
-        What is measured so far: the k of which all fits are made. It may be empty.
-    is_preview : bool
-        Whether that is a first look, at fewer and smaller pictures.
-    seconds_left : float or None
-        What the other fits will take at most, if that can be told yet.
-    """
-
-    done: int
-    total: int
-    doing: str
-    choice: KChoice = field(repr=False)
-    is_preview: bool = False
-    seconds_left: float | None = None
+    done: int  # fits made so far
+    total: int  # fits at most: it never grows, and a search that chooses k may need fewer
+    doing: str  # in words
+    choice: KChoice = field(repr=False)  # the k of which all fits are made; it may be empty
+    is_preview: bool = False  # a first look, at fewer and smaller pictures
+    seconds_left: float | None = None  # at most, if that can be told yet
 
 
 def iter_choose_k(
@@ -286,8 +498,6 @@ class _StoppedError(Exception):
 
 
 class _Measured(NamedTuple):
-    """What is known of one k."""
-
     model: LatentFaces
     fold_errors: list[float]
     stability: float
@@ -303,6 +513,17 @@ class _Fits(NamedTuple):
     @property
     def all(self) -> list[Future[Any]]:
         return [*self.starts, *self.folds]
+
+    def measured(self) -> _Measured:
+        """Sum up what the fits show, once they are made."""
+        models = [fit.result() for fit in self.starts]
+        errors, unconverged = zip(*(fit.result() for fit in self.folds), strict=True)
+        return _Measured(
+            min(models, key=lambda model: model.error),
+            list(errors),
+            stability([model.components for model in models]),
+            sum(unconverged) + sum(map(_is_unconverged, models)),
+        )
 
 
 class _Search:
@@ -343,7 +564,8 @@ class _Search:
         self._measured: dict[int, _Measured] = {}
         self._choice = self._summed_up()
         self._done, self._told = 0, 0.0
-        self._total = _fits_of_one(options) * (len(self._first) + self._further)
+        self._fits_of_one = options.n_starts + n_folds
+        self.total = self._fits_of_one * (len(self._first) + self._further)
         self._work, self._began = 0.0, 0.0
         self._few: list[int] = []  # the k of a first look
         self._is_over = threading.Event()
@@ -351,10 +573,10 @@ class _Search:
     def look_first(self) -> None:
         """Have a first look at a few k, unless the pictures are as small as those of one."""
         n = min(len(self._chosen), _FEW_FACES)
-        if self._halvings() and n >= _FEW_FACES // 10:
-            few = [k for k in sorted(self._first) if k <= min(n // 2, _MOST_FEW)]
-            self._few = spread_out(few)[:_FEW_KS] if few else []
-            self._total += _fits_of_one(_LITTLE_EFFORT) * len(self._few)
+        few = [k for k in sorted(self._first) if k <= min(n // 2, _MOST_FEW)]
+        if few and self._halvings() and n >= _FEW_FACES // 10:
+            self._few = spread_out(few)[:_FEW_KS]
+            self.total += (_LITTLE_EFFORT.n_starts + _LITTLE_EFFORT.n_folds) * len(self._few)
 
     def _halvings(self) -> int:
         return max(0, int(math.log2(min(self.whole.picture_shape[:2]) / _SMALL)))
@@ -367,7 +589,11 @@ class _Search:
                 yield from self._look(stack)
             pool = ThreadPoolExecutor(self._side_by_side(stack), "choose-k")
             try:
-                yield from self._measure_all(stack, pool)
+                ks = self._first
+                while ks:
+                    yield from self._measure(stack, ks, pool)
+                    ks = further_ks(self._choice, self._most_k)[: self._further]
+                    self._further -= len(ks)
             finally:
                 self._is_over.set()
                 pool.shutdown(cancel_futures=True)
@@ -375,20 +601,11 @@ class _Search:
             pass
         return self._choice
 
-    def _measure_all(self, stack: FaceStack, pool: ThreadPoolExecutor) -> Steps:
-        ks = self._first
-        while ks:
-            yield from self._measure(stack, ks, pool)
-            ks = further_ks(self._choice, self._most_k)[: self._further]
-            self._further -= len(ks)
-
     def _tell(self, doing: str) -> Steps:
         """Yield where the search stands; leave if that is asked for."""
         left = self._seconds_left()
-        message = yield KStep(self._done, self._total, doing, self._choice, seconds_left=left)
+        yield from _asked(KStep(self._done, self.total, doing, self._choice, False, left))
         self._told = time.monotonic()
-        if message == "stop":
-            raise _StoppedError
 
     def _read(self) -> Generator[KStep, Literal["stop"] | None, FaceStack]:
         """Read the faces that are looked at into memory."""
@@ -409,27 +626,18 @@ class _Search:
     def _look(self, stack: FaceStack) -> Steps:
         """Tell what small pictures of some faces say of a few k."""
         n, level = len(stack), self._halvings()
-        some = np.linspace(0, n, min(n, _FEW_FACES), endpoint=False).astype(int)
-        small = stack.images[some].astype(np.float32)
+        some = stack[np.linspace(0, n, min(n, _FEW_FACES), endpoint=False).astype(int)]
+        small = some.images.astype(np.float32)
         for _ in range(level):
             small = halve(small)
         small /= cell_sizes(stack.picture_shape, level)
-        subjects = stack.subjects and tuple(stack.subjects[i] for i in some)
-        pictures = FaceStack(small, tuple(stack.names[i] for i in some), subjects)
+        pictures = FaceStack(small, some.names, some.subjects)
         search = _Search(pictures, self._few, self.params, _LITTLE_EFFORT)
-        steps = search.run()
-        try:
+        with closing(search.run()) as steps:
             for step in steps:
-                if (yield self._of_look(step.done, step.doing, step.choice)) == "stop":
-                    raise _StoppedError
-        finally:
-            steps.close()
-        self._done = search._total
-        if (yield self._of_look(self._done, "refining", search._choice)) == "stop":
-            raise _StoppedError
-
-    def _of_look(self, done: int, doing: str, choice: KChoice) -> KStep:
-        return KStep(done, self._total, doing, choice, is_preview=True)
+                yield from _asked(replace(step, total=self.total, is_preview=True))
+        self._done = search.total
+        yield from _asked(KStep(self._done, self.total, "refining", search._choice, True))
 
     def _seconds_left(self) -> float | None:
         """Return what is left to do at the pace so far: a fit takes longer for more k."""
@@ -437,7 +645,7 @@ class _Search:
             return None
         ks = [k for k, fits in self._fits.items() for fit in fits.all if not fit.done()]
         guess = self._choice.suggested if len(self._choice) else _LARGEST_K // 4
-        ks += [guess] * (self._further * _fits_of_one(self.options))
+        ks += [guess] * (self._further * self._fits_of_one)
         return (time.monotonic() - self._began) / self._work * sum(k + _OVERHEAD for k in ks)
 
     def _side_by_side(self, stack: FaceStack) -> int:
@@ -453,14 +661,12 @@ class _Search:
         _LOG.info("%d fits run at a time.", found)
         return found
 
-    # -- one k ----------------------------------------------------------------------
-
     def _measure(self, stack: FaceStack, ks: list[int], pool: ThreadPoolExecutor) -> Steps:
         """Make all fits for some k; add what they show to the choice, one k at a time."""
         self._began = self._began or time.monotonic()
         self._fits = {k: self._begin(stack, k, pool) for k in ks}
         k_of = {fit: k for k, fits in self._fits.items() for fit in fits.all}
-        left = {fit for fits in self._fits.values() for fit in fits.all}
+        left = set(k_of)
         while left:
             k, fits = next(iter(self._fits.items()))
             number = sum(fit.done() for fit in fits.all) + 1
@@ -471,7 +677,7 @@ class _Search:
                 self._work += k_of[fit] + _OVERHEAD
             self._done += len(made)
             for k in [k for k, fits in self._fits.items() if not left.intersection(fits.all)]:
-                self._measured[k] = self._sum_up(self._fits.pop(k))
+                self._measured[k] = self._fits.pop(k).measured()
                 self._choice = self._summed_up()
 
     def _begin(self, stack: FaceStack, k: int, pool: ThreadPoolExecutor) -> _Fits:
@@ -512,17 +718,6 @@ class _Search:
             return model
         return replace(model, provenance=replace(model.provenance, stop_reason="max_iter"))
 
-    @staticmethod
-    def _sum_up(fits: _Fits) -> _Measured:
-        models = [fit.result() for fit in fits.starts]
-        errors, unconverged = zip(*(fit.result() for fit in fits.folds), strict=True)
-        return _Measured(
-            min(models, key=lambda model: model.error),
-            list(errors),
-            stability([model.components for model in models]),
-            sum(unconverged) + sum(map(_is_unconverged, models)),
-        )
-
     def _summed_up(self) -> KChoice:
         """Return what is measured so far, in the order of k."""
         ks = sorted(self._measured)
@@ -541,45 +736,21 @@ class _Search:
         )
 
 
-def _fits_of_one(options: ChoiceOptions) -> int:
-    """Return how many fits are made for each k."""
-    return options.n_starts + options.n_folds
+def _asked(step: KStep) -> Steps:
+    if (yield step) == "stop":
+        raise _StoppedError
 
 
 def _is_unconverged(model: LatentFaces) -> bool:
     return model.provenance.stop_reason == "max_iter" and getattr(model.params, "tol", 0) > 0
 
 
-# -- A model of a sample of faces, extended to all of them -----------------------------
-
-
 def iter_whole_model(
     model: LatentFaces, images: Any
 ) -> Generator[tuple[int, int], None, LatentFaces]:
-    """Find the weights of all faces of a stack for the components of a model.
+    """Find the weights of all faces of a stack for a model of some; yield how many are done.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        A model of some of the faces.
-    images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
-        All faces, in the units of the model's; read a block at a time.
-
-    Yields
-    ------
-    tuple of int
-        Faces done, and their number.
-
-    Returns
-    -------
-    LatentFaces
-        The same components in canonical form, with weights, names and error of all faces
-        (the value of ``StopIteration``).
-
-    Raises
-    ------
-    ValueError
-        If the pictures have another size, or pixels that cannot be encoded.
+    The same components come back in canonical form, with weights, names and error of all.
     """
     stack = as_stack(images)
     found = yield from relayed(iter_encode(model, stack), lambda done: (done, len(stack)))

@@ -1,0 +1,657 @@
+"""How many components: which k are measured, what is measured, and what it speaks for."""
+
+from __future__ import annotations
+
+import csv
+import threading
+import warnings
+from dataclasses import replace
+from itertools import pairwise
+
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from napari_latent_faces.choosing import (
+    KChoice,
+    check_ks,
+    choose_k,
+    face_folds,
+    further_ks,
+    held_out_error,
+    iter_choose_k,
+    iter_whole_model,
+    most_faces,
+    pixel_half,
+    spread_out,
+    stability,
+    start_grid,
+)
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.options import ChoiceOptions, parse_ks
+from napari_latent_faces.params import NMFParams
+from napari_latent_faces.stack import FaceStack
+from tests.conftest import blobs
+
+
+def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2, blur=0.0):
+    """Return 8-bit faces that are sums of `k` non-negative parts, and noise.
+
+    One part is as wide as the face, and in all of them; the others are spots of 2 to 5
+    pixels across, each in half of the faces, one in a cell of a grid: of two at one place
+    nobody could say that they are two. `noise` is in units of the standard
+    deviation of the pixels; with `blur`, neighbours share it.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[0], : size[1]]
+    wide = np.exp(-(((y / size[0] - 0.5) / 0.6) ** 2) - ((x / size[1] - 0.5) / 0.6) ** 2)
+    cells = int(np.ceil(np.sqrt(k - 1)))
+    places = np.argwhere(np.ones((cells, cells)))[rng.permutation(cells**2)[: k - 1]]
+    centres = (places + rng.uniform(0.25, 0.75, (k - 1, 2))) * np.array(size) / cells
+    centres = centres[..., None, None]
+    widths = rng.uniform(1.2, 2.5, (k - 1, 2))[..., None, None]
+    spots = np.exp(
+        -(((y - centres[:, 0]) / widths[:, 0]) ** 2 + ((x - centres[:, 1]) / widths[:, 1]) ** 2)
+        / 2
+    )
+    weights = rng.exponential(0.5, (n, k)) * (rng.random((n, k)) < 0.5)
+    weights[:, 0] = rng.uniform(0.6, 1.4, n)
+    clean = np.tensordot(weights, np.concatenate([wide[None], spots]), 1)
+    grain = gaussian_filter(rng.standard_normal(clean.shape), (0, blur, blur))
+    noisy = np.maximum(clean + noise * clean.std() * grain / grain.std(), 0)
+    return np.round(noisy / noisy.max() * 255).astype(np.uint8)
+
+
+def choice_of(ks, held_out, *, spread=0.0, stabilities=None, n_faces=50, faces=50):
+    """Return a `KChoice` with these measures, and no models.
+
+    `spread` is the standard error of all differences to the lowest held-out error.
+    """
+    held_out = np.asarray(held_out, float)
+    wobble = np.array([-1.0, 1.0]) * spread
+    folds = held_out[:, None] + wobble * (np.arange(len(ks)) != held_out.argmin())[:, None]
+    return KChoice(
+        ks=np.array(ks),
+        errors=held_out / 2,
+        fold_errors=folds,
+        stabilities=np.full(len(ks), 0.9) if stabilities is None else np.array(stabilities),
+        unconverged=np.zeros(len(ks), int),
+        models={},
+        faces=np.arange(faces),
+        n_faces=n_faces,
+        options=ChoiceOptions(n_folds=2),
+    )
+
+
+# -- Which k are measured --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "ks"),
+    [
+        ("auto", None),
+        (" Auto ", None),
+        ("7", [7]),
+        ("2, 4,8", [2, 4, 8]),
+        ("5:20:5", [5, 10, 15, 20]),
+        ("3:5", [3, 4, 5]),
+        ("1,10:30:10", [1, 10, 20, 30]),
+    ],
+)
+def test_a_text_spells_numbers(text, ks):
+    assert parse_ks(text) == ks
+
+
+@pytest.mark.parametrize(
+    "text", ["", "two", "5:", "5:1", "1:9:0", "1:2:3:4", "1:999999999", "2;4"]
+)
+def test_or_is_refused_with_examples(text):
+    with pytest.raises(ValueError, match=r"k must be 'auto', .* '5:60:5', got "):
+        parse_ks(text)
+
+
+def test_numbers_are_taken_in_order_and_once():
+    assert check_ks([8, 2, np.int64(4), 2], most=8, n_folds=5) == [2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("ks", "kind", "words"),
+    [
+        ([], ValueError, "ks is empty"),
+        ([0, 3], ValueError, "k must be from 1 to 8 .*one of 5 parts.* got 0"),
+        ([3, 9], ValueError, "got 9"),
+        ([2.5], TypeError, "whole numbers"),
+    ],
+)
+def test_wrong_numbers_are_told(ks, kind, words):
+    with pytest.raises(kind, match=words):
+        check_ks(ks, most=8, n_folds=5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.sets(st.integers(1, 200), min_size=1))
+def test_an_order_that_shows_the_range_soon_leaves_nothing_out(ks):
+    ks = sorted(ks)
+    order = spread_out(ks)
+    assert sorted(order) == ks
+    assert order[0] == ks[0]
+    assert ks[-1] in order[:3]
+
+
+def test_the_grid_ends_where_fits_do():
+    assert start_grid(300) == [2, 4, 8, 16, 32, 64]
+    assert start_grid(10) == [2, 4, 8]
+    assert start_grid(1) == [1]
+
+
+def test_a_search_ends_next_to_the_minimum():
+    true = 23
+    ks = start_grid(300)
+    for _ in range(20):
+        more = further_ks(choice_of(ks, [abs(k - true) / 100 for k in ks]), 300)
+        if not more:
+            break
+        ks = sorted({*ks, *more})
+    assert more == []
+    assert {true - 1, true, true + 1} <= set(ks)
+    assert len(ks) < 16
+
+
+def test_a_search_goes_beyond_its_grid_where_the_error_still_falls():
+    ks = [2, 4, 8, 16, 32, 64]
+    falling = [1 / k for k in ks]
+    assert further_ks(choice_of(ks, falling), 300) == [128]
+    assert further_ks(choice_of(ks, falling), 100) == [100]
+    assert further_ks(choice_of([*ks, 128], [*falling, 1 / 128]), 300) != [256]
+
+
+def test_a_search_tries_a_single_component_where_two_are_enough():
+    assert 1 in further_ks(choice_of([2, 4, 8], [0.1, 0.2, 0.3]), 8)
+
+
+def test_of_large_pictures_fewer_are_held_in_memory():
+    options = ChoiceOptions(max_faces=2000)
+    assert most_faces(options, 100 * 100) == 2000
+    assert most_faces(options, 1024 * 1024) == 256
+    assert most_faces(options, 4096 * 4096) == 100
+    assert most_faces(ChoiceOptions(max_faces=20), 4096 * 4096) == 20
+
+
+# -- What is suggested -----------------------------------------------------------------
+
+
+def test_a_clear_minimum_is_suggested():
+    choice = choice_of([2, 4, 6, 8], [0.5, 0.2, 0.3, 0.4], spread=0.01)
+    assert choice.suggested == 4
+    assert choice.reason == "k = 4 has the lowest held-out error, 0.2000."
+
+
+def test_of_a_flat_minimum_the_smallest_is_suggested_and_said_to_be_flat():
+    choice = choice_of([2, 4, 6, 8, 9], [0.5, 0.206, 0.2, 0.204, 0.4], spread=0.01)
+    assert choice.as_good.tolist() == [False, True, True, True, False]
+    assert choice.suggested == 4
+    assert "within one standard error or 2 % of the lowest (0.2000, at k = 6)" in choice.reason
+    assert "does not tell it from k = 6, 8." in choice.reason
+
+
+def test_one_standard_error_is_that_of_the_difference():
+    held_out = [0.206, 0.2]
+    assert choice_of([4, 6], held_out, spread=0.0059).suggested == 6
+    assert choice_of([4, 6], held_out, spread=0.0061).suggested == 4
+    np.testing.assert_allclose(choice_of([4, 6], held_out, spread=0.0061).spread, [0.0061, 0])
+
+
+def test_two_percent_are_not_worth_more_components():
+    assert choice_of([4, 6], [0.2039, 0.2]).suggested == 4
+    assert choice_of([4, 6], [0.2041, 0.2]).suggested == 6
+
+
+def test_what_rounding_leaves_is_not_worth_more_components():
+    assert choice_of([2, 4, 6], [0.2, 9e-5, 1e-5]).suggested == 4
+    assert choice_of([2, 4, 6], [0.2, 1.2e-4, 1e-5]).suggested == 6
+
+
+def test_faces_that_are_hard_for_every_k_do_not_blur_the_difference():
+    choice = choice_of([4, 6], [0.206, 0.2], spread=0.001)
+    hard = choice.fold_errors + np.array([-0.1, 0.1])
+    np.testing.assert_allclose(replace(choice, fold_errors=hard).spread, choice.spread)
+
+
+def test_a_lone_good_value_among_bad_ones_is_chance():
+    choice = choice_of([2, 3, 4, 5], [0.203, 0.25, 0.2, 0.3], spread=0.01)
+    assert choice.suggested == 4
+
+
+def test_among_equals_a_clearly_more_stable_one_wins():
+    held_out, spread = [0.203, 0.2, 0.204, 0.4], 0.01
+    near = choice_of([4, 5, 6, 7], held_out, spread=spread, stabilities=[0.8, 0.84, 0.84, 0.99])
+    assert near.suggested == 4
+    clear = choice_of([4, 5, 6, 7], held_out, spread=spread, stabilities=[0.8, 0.84, 0.9, 0.99])
+    assert clear.suggested == 6
+    assert "more stable (0.90) than those of the smallest such k, 4" in clear.reason
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (choice_of([2, 4], [0.5, 0.2]), "at the largest k tried: try larger"),
+        (choice_of([2, 4], [0.2, 0.5]), "the smallest k tried: try smaller"),
+        (choice_of([7], [0.2]), "k = 7 is the only one measured: held-out error 0.2000."),
+        (choice_of([2, 4, 6], [3, 1, 2], stabilities=[0.5] * 3), "(stability 0.50)"),
+        (choice_of([2], [1], n_faces=9000), "a random sample of 50 of 9000 faces"),
+        (
+            replace(choice_of([2, 4], [0.5, 0.2]), unconverged=np.array([0, 3])),
+            "3 of its fits did not converge: raise max_iter or tol",
+        ),
+    ],
+)
+def test_what_speaks_against_it_is_said(choice, words):
+    assert words in choice.reason
+
+
+def test_one_component_is_as_small_as_can_be():
+    assert "smaller" not in choice_of([1, 2], [0.1, 0.3]).reason
+
+
+def test_the_table_holds_every_measure(tmp_path):
+    choice = choice_of([2, 4, 6], [0.5, 0.1 + 0.2, 0.4], spread=0.01)
+    path = tmp_path / "choice.csv"
+    choice.save_csv(path)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["k"]) for row in rows] == [2, 4, 6]
+    assert [int(row["suggested"]) for row in rows] == [0, 1, 0]
+    columns = ("held_out_error_1", "held_out_error_2")
+    folds = [[float(row[column]) for column in columns] for row in rows]
+    np.testing.assert_array_equal(folds, choice.fold_errors)
+    assert [float(row["stability"]) for row in rows] == choice.stabilities.tolist()
+
+
+def test_nothing_measured_suggests_nothing(tmp_path):
+    choice = choice_of([2], [1])
+    empty = replace(
+        choice,
+        ks=choice.ks[:0],
+        errors=choice.errors[:0],
+        fold_errors=choice.fold_errors[:0],
+        stabilities=choice.stabilities[:0],
+    )
+    assert not empty
+    assert empty.rows() == []
+    for ask in (lambda: empty.suggested, lambda: empty.save_csv(tmp_path / "c.csv")):
+        with pytest.raises(ValueError, match="No number of components"):
+            ask()
+    assert not list(tmp_path.iterdir())
+
+
+# -- Held-out error and stability ------------------------------------------------------
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(4, 200), st.integers(2, 4), seeds)
+def test_parts_of_the_faces_are_all_of_them_once_and_alike_in_size(n, n_folds, seed):
+    folds = face_folds(n, None, n_folds, np.random.default_rng(seed))
+    assert sorted(np.concatenate(folds)) == list(range(n))
+    sizes = [len(fold) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 6), min_size=6, max_size=30), seeds)
+def test_no_subject_is_in_two_parts(counts, seed):
+    subjects = [f"s{i}" for i, count in enumerate(counts) for _ in range(count)]
+    folds = face_folds(len(subjects), subjects, 3, np.random.default_rng(seed))
+    owners = [{subjects[i] for i in fold} for fold in folds]
+    assert sum(map(len, owners)) == len(counts)
+    sizes = [len(fold) for fold in folds]
+    assert max(sizes) - min(sizes) <= max(counts)
+
+
+def test_too_few_subjects_are_dealt_out_face_by_face():
+    subjects = ["a"] * 10 + ["b"] * 10
+    folds = face_folds(20, subjects, 5, np.random.default_rng(0))
+    assert [len(fold) for fold in folds] == [4] * 5
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(2, 60), st.integers(2, 60), seeds)
+def test_both_halves_have_pixels(height, width, seed):
+    half = pixel_half((height, width), np.random.default_rng(seed))
+    assert half.shape == (height * width,)
+    assert 0 < half.sum() < half.size
+
+
+def test_halves_are_made_of_tiles_that_are_not_always_the_same():
+    rng = np.random.default_rng(0)
+    halves = [pixel_half((112, 92), rng).reshape(112, 92) for _ in range(20)]
+    for half in halves:
+        assert 0.35 < half.mean() < 0.65
+        alike = (half[:, 1:] == half[:, :-1]).mean()
+        assert alike > 0.9  # few edges: neighbours are mostly on the same side
+    assert 0.4 < np.mean([a == b for a, b in pairwise(halves)]) < 0.6
+
+
+def test_a_pixel_in_colour_is_in_one_half():
+    half = pixel_half((20, 16, 3), np.random.default_rng(0)).reshape(20, 16, 3)
+    assert (half == half[..., :1]).all()
+
+
+def test_halves_of_a_tiny_picture():
+    assert pixel_half((1, 2), np.random.default_rng(0)).sum() == 1
+
+
+@pytest.mark.parametrize("n_folds", [2, 7])
+def test_the_same_seed_makes_the_same_parts(n_folds):
+    first, second = (face_folds(50, None, n_folds, np.random.default_rng(3)) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def halves():
+    rng = np.random.default_rng(0)
+    return [pixel_half((12, 10), rng) for _ in range(3)]
+
+
+def test_faces_of_the_same_parts_are_predicted(halves):
+    pictures, _, _ = blobs(n=60)
+    model = fit(pictures[:40], n_components=4, tol=1e-7, max_iter=2000)
+    error = held_out_error(model, pictures[40:], halves)
+    assert error < 0.05
+    assert held_out_error(fit(pictures[:40], n_components=2), pictures[40:], halves) > 2 * error
+
+
+def test_it_is_what_one_gets_by_hand(halves, model, stack):
+    from scipy.optimize import nnls
+
+    X = stack.images[:5].reshape(5, -1) / model.scale
+    H = model.components.reshape(3, -1).astype(float)
+    lost = norm = 0.0
+    for half in halves:
+        for seen in (half, ~half):
+            for face in X:
+                weights, _ = nnls(H[:, seen].T, face[seen])
+                lost += ((face[~seen] - weights @ H[:, ~seen]) ** 2).sum()
+                norm += (face[~seen] ** 2).sum()
+    expected = np.sqrt(lost / norm)
+    assert held_out_error(model, stack.images[:5], halves) == pytest.approx(expected, rel=1e-6)
+
+
+def test_black_faces_are_predicted_perfectly(halves, model):
+    assert held_out_error(model, np.zeros((2, 12, 10), np.uint8), halves) == 0
+
+
+def test_stability_falls_with_each_fit_that_differs():
+    rng = np.random.default_rng(0)
+    one, other = rng.random((2, 4, 30)) ** 6
+    same = stability([one, one[::-1], one])
+    mixed = stability([one, one, other])
+    assert same == pytest.approx(1)
+    assert stability([one, other, other[:, ::-1]]) < mixed < same
+
+
+# -- The search ------------------------------------------------------------------------
+
+
+def drained(steps, stop_at=None):
+    """Return the steps and the choice; ask to stop after a number of fits."""
+    seen, message = [], None
+    while True:
+        try:
+            step = steps.send(message)
+        except StopIteration as end:
+            return seen, end.value
+        seen.append(step)
+        message = "stop" if stop_at is not None and step.done >= stop_at else None
+
+
+@pytest.fixture(scope="module")
+def choice():
+    """Return what is measured of pictures of four parts."""
+    return choose_k(blobs(n=60)[0], [2, 3, 4, 5, 6], n_folds=3, n_starts=2)
+
+
+def test_the_number_of_parts_is_found(choice):
+    assert choice.suggested == 4
+    assert choice.ks.tolist() == [2, 3, 4, 5, 6]
+    assert (np.diff(choice.errors[:3]) < 0).all()
+    assert choice.held_out[2] < 0.5 * choice.held_out[1]
+    assert (choice.held_out > choice.errors).all()
+    assert choice.fold_errors.shape == (5, 3)
+    assert (choice.stabilities <= 1).all()
+
+
+def test_the_models_are_those_of_a_fit_or_better(choice):
+    pictures = blobs(n=60)[0]
+    for k, model in choice.models.items():
+        alone = fit(pictures, n_components=k)
+        assert model.n_components == k
+        assert model.shape == (60, 12, 10)
+        assert model.error <= alone.error
+        assert (np.diff(model.shares) <= 1e-12).all()
+        np.testing.assert_allclose(model.components.max(axis=(1, 2)), 1, rtol=1e-6)
+    assert choice.model is choice.models[4]
+
+
+@pytest.mark.parametrize(("k", "seed"), [(5, 3), (5, 4), (10, 3), (10, 4), (25, 11)])
+def test_known_numbers_of_parts_are_found_under_noise(k, seed):
+    ks = {k // 2, k - 2, k - 1, k, k + 1, k + 2, k + 4, 2 * k}
+    choice = choose_k(made_faces(k, seed), ks, n_starts=2)
+    assert abs(choice.suggested - k) <= 1
+
+
+def test_a_search_finds_them_by_itself():
+    choice = choose_k(made_faces(5, 0, n=200, size=(16, 16)), n_folds=3, n_starts=2)
+    assert abs(choice.suggested - 5) <= 1
+    assert {choice.suggested - 1, choice.suggested + 1} <= set(choice.ks.tolist())
+
+
+def test_steps_tell_how_far_it_is_and_curves_grow():
+    steps, choice = drained(
+        iter_choose_k(blobs()[0], [2, 3, 4], n_starts=2, n_folds=2, max_iter=20)
+    )
+    done = [step.done for step in steps]
+    assert sorted(done) == done
+    assert done[0] == 0
+    assert set(done) <= set(range(12))
+    assert {step.total for step in steps} == {12}
+    grown = [len(step.choice) for step in steps]
+    assert sorted(grown) == grown
+    assert choice.ks.tolist() == [2, 3, 4]
+    assert steps[1].doing.startswith("k = 2, fit ")
+
+
+def test_a_search_for_k_never_needs_more_fits_than_it_said():
+    faces = made_faces(5, 0, n=60, size=(12, 12))
+    steps, choice = drained(iter_choose_k(faces, n_folds=2, n_starts=2, max_iter=20))
+    totals = [step.total for step in steps]
+    assert sorted(totals, reverse=True) == totals
+    assert 4 * len(choice) <= totals[-1]
+
+
+def test_a_first_look_comes_before_the_search_and_changes_nothing_of_it():
+    faces = made_faces(4, 0, n=60, size=(96, 80))
+    effort = {"ks": [2, 4, 8], "n_starts": 2, "n_folds": 2, "max_iter": 30, "random_state": 0}
+    steps, choice = drained(iter_choose_k(faces, preview=True, **effort))
+    first = [step for step in steps if step.is_preview]
+    assert steps[: len(first) + 1][1:] == first  # after the faces are read
+    assert first[-1].choice.ks.tolist() == [2, 4, 8]
+    assert first[-1].choice.models[2].shape == (60, 48, 40)
+    assert len({step.total for step in steps}) == 1
+    done = [step.done for step in steps]
+    assert sorted(done) == done
+    assert steps[-1].seconds_left is not None
+    np.testing.assert_array_equal(choice.errors, choose_k(faces, **effort).errors)
+    small, _ = drained(iter_choose_k(faces[:, ::2, ::2], preview=True, **effort))
+    assert not any(step.is_preview for step in small)
+    _, nothing = drained(iter_choose_k(faces, preview=True, **effort), stop_at=1)
+    assert not nothing
+
+
+def test_a_stop_keeps_what_is_measured():
+    pictures = blobs()[0]
+    _, choice = drained(iter_choose_k(pictures, range(1, 16), n_starts=2, n_folds=2), stop_at=8)
+    assert 0 < len(choice) < 15
+    steps, nothing = drained(iter_choose_k(pictures, [2, 3]), stop_at=0)
+    assert not nothing
+    assert len(steps) == 1
+
+
+def test_a_long_fit_lets_its_caller_look_in_and_ends_when_asked():
+    steps = iter_choose_k(blobs()[0], [3], max_iter=10**6, tol=0)
+    seen = [next(steps) for _ in range(4)]
+    assert seen[-1].done == 0
+    steps.close()
+    assert not [each for each in threading.enumerate() if each.name.startswith("choose-k")]
+
+
+def test_what_is_measured_does_not_depend_on_the_number_of_processors(stack, monkeypatch):
+    first = choose_k(stack, [2, 3], n_starts=2, n_folds=3)
+    monkeypatch.setattr("napari_latent_faces.choosing.processors", lambda: 1)
+    second = choose_k(stack, [2, 3], n_starts=2, n_folds=3)
+    np.testing.assert_array_equal(first.fold_errors, second.fold_errors)
+    np.testing.assert_array_equal(first.errors, second.errors)
+
+
+def test_the_same_seed_gives_the_same_measures(stack):
+    first, second, other = (
+        choose_k(stack, [2, 3], n_starts=2, n_folds=3, random_state=seed) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.fold_errors, second.fold_errors)
+    np.testing.assert_array_equal(first.stabilities, second.stabilities)
+    assert (first.fold_errors != other.fold_errors).all()
+
+
+def test_a_lazy_stack_gives_the_same_as_one_in_memory(stack):
+    lazy = FaceStack(
+        da.from_array(stack.images, chunks=(7, -1, -1)), stack.names, stack.subjects
+    )
+    first, second = (choose_k(each, [2, 3], n_starts=2, n_folds=3) for each in (stack, lazy))
+    np.testing.assert_array_equal(first.fold_errors, second.fold_errors)
+
+
+class Huge:
+    """A stack of 200,000 faces that notes which are read."""
+
+    ndim, dtype, shape = 3, np.dtype(np.uint8), (200_000, 12, 10)
+
+    def __init__(self):
+        self.read = set()
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, faces):
+        wanted = range(self.shape[0])[faces]
+        self.read.update(wanted)
+        pictures = [np.random.default_rng(i).integers(0, 256, (12, 10)) for i in wanted]
+        return np.array(pictures, np.uint8)
+
+
+def test_of_a_huge_stack_only_a_sample_is_read():
+    images = Huge()
+    choice = choose_k(images, [1, 2], n_starts=2, n_folds=2, max_faces=40)
+    assert images.read == set(choice.faces.tolist())
+    assert len(choice.faces) == 40
+    assert choice.is_sample
+    assert "a random sample of 40 of 200000 faces" in choice.reason
+    assert choice.models[2].shape == (40, 12, 10)
+    assert choice.models[2].provenance.names == tuple(f"face {i}" for i in choice.faces)
+
+
+def test_people_are_held_out_as_a_whole():
+    """Twelve people without anything in common: who is held out cannot be predicted."""
+    pictures = np.kron(np.eye(12), np.ones((4, 20))).reshape(48, 12, 20)
+    pictures *= np.random.default_rng(0).uniform(0.5, 1, (48, 1, 1))
+    names = tuple(map(str, range(48)))
+    people = FaceStack(pictures, names, tuple(f"s{i // 4}" for i in range(48)))
+    apart, mixed = (
+        choose_k(each, [8], n_starts=2, n_folds=3, max_iter=100).held_out[0]
+        for each in (people, FaceStack(pictures, names))
+    )
+    assert apart == pytest.approx(1)
+    assert mixed < 0.9
+
+
+def test_pictures_in_colour_are_measured():
+    grey = blobs()[0]
+    colour = grey[..., None] * np.array([1.0, 0.8, 0.5])
+    choice = choose_k(colour, [2, 4], n_starts=2, n_folds=2)
+    assert choice.suggested == 4
+    assert choice.model.components.shape == (4, 12, 10, 3)
+
+
+def test_fits_that_do_not_converge_are_counted_and_do_not_warn(stack):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        choice = choose_k(stack, [3], n_starts=2, n_folds=2, max_iter=3, tol=1e-9)
+    assert choice.unconverged.tolist() == [4]
+    assert choice.models[3].provenance.stop_reason == "max_iter"
+    assert "did not converge" in choice.reason
+
+
+@pytest.mark.parametrize("solver", ["cd", "mu"])
+def test_scikit_learns_solvers_can_be_measured(solver, pictures):
+    params = NMFParams(solver=solver, max_iter=200)
+    choice = choose_k(pictures, [2, 4], params, n_starts=2, n_folds=2)
+    assert choice.suggested == 4
+    assert choice.models[4].params.solver == solver
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        ({"ks": [29]}, ValueError, "k must be from 1 to 24"),
+        ({"n_folds": 16}, ValueError, "n_folds=16 needs at least 32 faces, got 30"),
+        ({"n_folds": 1}, ValueError, "n_folds must be from 2 to 100, got 1"),
+        ({"n_starts": 2.5}, TypeError, "n_starts must be a whole number"),
+        ({"max_faces": 3}, ValueError, "max_faces must be 10 or more, got 3"),
+        ({"tol": -1}, ValueError, "tol must be"),
+        ({"n_fold": 3}, TypeError, "n_fold"),
+    ],
+)
+def test_what_is_wrong_is_told_before_the_first_step(pictures, arguments, kind, words):
+    with pytest.raises(kind, match=words):
+        iter_choose_k(pictures, **arguments)
+
+
+def test_a_bad_pixel_is_told_with_the_name_of_its_face(pictures):
+    pictures[7, 3, 3] = np.nan
+    with pytest.raises(ValueError, match="'face 7' has NaN"):
+        choose_k(pictures, [2])
+
+
+def test_a_model_of_a_sample_becomes_one_of_all_faces(stack):
+    part = fit(stack[::3], n_components=3, tol=1e-6, max_iter=2000)
+    steps = iter_whole_model(part, stack)
+    seen, whole = [], None
+    while whole is None:
+        try:
+            seen.append(next(steps))
+        except StopIteration as end:
+            whole = end.value
+    assert seen[-1] == (30, 30)
+    assert whole.shape == stack.shape
+    assert whole.provenance.names == stack.names
+    lost = np.linalg.norm(stack.images - whole.reconstruct())
+    assert whole.error == pytest.approx(lost / np.linalg.norm(stack.images.astype(float)))
+    weights = part.encode(stack)
+    np.testing.assert_allclose(np.sort(whole.weights), np.sort(weights), rtol=1e-5, atol=1e-7)
+    assert (np.diff(whole.shares) <= 1e-12).all()
+
+
+def test_orl_says_something_sensible(data):
+    from napari_latent_faces.reading import read_faces
+
+    faces = read_faces(data / "orl", size=(28, 23))
+    choice = choose_k(faces, [2, 8, 20], n_starts=2, n_folds=3, max_faces=200)
+    assert len(choice.faces) == 200
+    assert (np.diff(choice.errors) < 0).all()
+    assert choice.held_out[0] > choice.held_out[1]
+    assert (choice.held_out > choice.errors).all()

@@ -1,0 +1,605 @@
+"""New faces: amounts and undo, random weights, recipes."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.stats import ks_2samp, spearmanr
+
+from napari_latent_faces.files import CONTENTS
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.mixing import (
+    Mix,
+    Recipe,
+    WeightSampler,
+    as_weights,
+    listed,
+    mattering,
+    mean_weights,
+    morph,
+    number_recipes,
+    sample_weights,
+    save_recipes,
+    to_pixels,
+    weight_ranges,
+    weight_units,
+    write_generated,
+)
+from napari_latent_faces.reading import read_faces
+from tests.made import correlated_weights, made_model, signed_model
+
+MODEL = made_model(correlated_weights(9, 4))
+
+
+def test_begins_with_nothing_or_what_is_given():
+    assert not Mix(MODEL).weights.any()
+    assert not Mix(MODEL).pixels.any()
+    mix = Mix(MODEL, MODEL.weights[2])
+    np.testing.assert_allclose(mix.pixels, MODEL.reconstruct(2), rtol=1e-5)
+    assert not mix.can_undo
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.integers(0, 3), st.floats(0, 9)),
+            st.sampled_from(["undo", "redo", "reset"]),
+        ),
+        max_size=40,
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_undo_and_redo_walk_along_what_was_done(steps):
+    """Compare with the plainest undo there is: a list of all states, and a place in it."""
+    mix = Mix(MODEL, MODEL.weights[0])
+    states, place = [mix.weights], 0
+    for step in steps:
+        if step == "undo":
+            mix.undo()
+            place = max(0, place - 1)
+        elif step == "redo":
+            mix.redo()
+            place = min(len(states) - 1, place + 1)
+        else:
+            mix.reset() if step == "reset" else mix.set_weight(*step)
+            if not np.array_equal(mix.weights, states[place]):
+                states[place + 1 :] = [mix.weights]
+                place += 1
+        np.testing.assert_array_equal(mix.weights, states[place])
+        np.testing.assert_allclose(mix.pixels, MODEL.blend(mix.weights), rtol=1e-4, atol=1e-3)
+        assert (mix.can_undo, mix.can_redo) == (place > 0, place < len(states) - 1)
+
+
+def test_a_drag_is_one_step():
+    mix = Mix(MODEL)
+    mix.begin()
+    for weight in (0.1, 0.5, 0.9):
+        mix.set_weight(1, weight)
+    mix.end()
+    mix.undo()
+    assert not mix.weights.any()
+    assert not mix.can_undo
+    mix.redo()
+    assert mix.weights[1] == 0.9
+
+
+def test_a_drag_back_to_where_it_was_is_no_step():
+    mix = Mix(MODEL)
+    mix.begin()
+    mix.set_weight(1, 0.5)
+    mix.set_weight(1, 0.0)
+    mix.end()
+    mix.end()
+    assert not mix.can_undo
+
+
+def test_undo_in_the_middle_of_a_drag_takes_the_drag_back():
+    mix = Mix(MODEL)
+    mix.begin()
+    mix.set_weight(1, 0.5)
+    mix.undo()
+    assert not mix.weights.any()
+    assert mix.can_redo
+
+
+def test_it_can_be_taken_back_only_so_often():
+    mix = Mix(MODEL, depth=3)
+    for i in range(1, 6):
+        mix.set_weight(0, i)
+    while mix.can_undo:
+        mix.undo()
+    assert mix.weights[0] == 2
+
+
+def test_reset_goes_back_to_the_last_start_and_can_be_undone():
+    mix = Mix(MODEL)
+    mix.start_from(MODEL.weights[1])
+    mix.set_weight(0, 5)
+    mix.reset()
+    np.testing.assert_array_equal(mix.weights, mix.start)
+    np.testing.assert_allclose(mix.start, MODEL.weights[1])
+    mix.undo()
+    assert mix.weights[0] == 5
+
+
+def test_changes_are_told_and_only_changes():
+    mix, seen = Mix(MODEL), []
+    mix.changed.connect(seen.append)
+    mix.set_weight(2, 0.0)
+    mix.set_weights(np.zeros(4))
+    mix.undo()
+    assert not seen
+    mix.set_weight(2, 1.0)
+    mix.set_weights(np.ones(4))
+    mix.undo()
+    assert seen == [2, None, None]
+
+
+def test_weights_that_the_model_cannot_have_are_refused_and_change_nothing():
+    mix = Mix(MODEL)
+    for weight in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="Weights must be"):
+            mix.set_weight(0, weight)
+    with pytest.raises(ValueError, match="4 weights are needed"):
+        mix.set_weights([1.0])
+    with pytest.raises(IndexError, match="no component 4: the model has 4"):
+        mix.set_weight(4, 1)
+    assert not mix.weights.any()
+    assert not mix.can_undo
+
+
+def test_signed_models_take_negative_weights():
+    mix = Mix(signed_model(np.random.default_rng(0).normal(size=(9, 3))))
+    mix.set_weight(1, -2)
+    assert mix.weights[1] == -2
+
+
+# -- Amounts ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model():
+    return made_model(correlated_weights(200, 8))
+
+
+def test_ranges_reach_from_nothing_to_nearly_the_most(model):
+    low, high = weight_ranges(model).T
+    assert (low == 0).all()
+    assert (high <= model.weights.max(axis=0)).all()
+    for column, top in zip(model.weights.T, high, strict=True):
+        used = column[column > 0]
+        assert 0 < (used > top).mean() < 0.03
+
+
+def test_a_component_that_few_faces_use_has_a_range_too():
+    weights = np.zeros((1000, 3))
+    weights[:4, 1] = 5  # fewer than one in a hundred
+    weights[:, 2] = 1
+    ranges = weight_ranges(made_model(weights))
+    np.testing.assert_array_equal(ranges, [[0, 1], [0, 5], [0, 1]])
+
+
+def test_signed_weights_reach_three_deviations_to_both_sides():
+    weights = np.random.default_rng(0).normal(size=(4000, 3)) * [1, 20, 0]
+    weights[100:, 1] = 0  # few use it: the others make its range no smaller
+    model = signed_model(weights)
+    np.testing.assert_allclose(weight_units(model), [1, 20, 1], rtol=0.15)
+    ranges = weight_ranges(model)
+    np.testing.assert_allclose(ranges[:, 1], 3 * weight_units(model))
+    np.testing.assert_array_equal(ranges[:, 0], -ranges[:, 1])
+
+
+def test_weights_that_are_only_added_are_told_as_they_are(model):
+    np.testing.assert_array_equal(weight_units(model), np.ones(8))
+
+
+def test_weights_of_0_are_the_mean_face_that_a_model_adds_to():
+    model = signed_model(np.random.default_rng(0).normal(1, 1, (9, 3)))
+    mean = model.blend(mean_weights(model))
+    np.testing.assert_allclose(mean, model.mean * model.scale, rtol=1e-6)
+
+
+def test_the_mean_face_is_the_mean_of_the_reconstructions(model):
+    mean = model.blend(mean_weights(model))
+    np.testing.assert_allclose(mean, model.reconstruct().mean(axis=0), rtol=1e-4)
+
+
+@given(seed=st.integers(0, 1000), share=st.floats(0.1, 0.99))
+@settings(max_examples=50, deadline=None)
+def test_what_matters_carries_its_share_and_no_fewer_would(seed, share):
+    model = made_model(correlated_weights(20, 8, seed), seed=seed)
+    weights = model.weights[3] + 1e-3
+    carried = weights * model.components.sum(axis=(1, 2))
+    found = mattering(model, weights, share)
+    assert (np.diff(found) > 0).all()
+    assert carried[found].sum() >= share * carried.sum() * (1 - 1e-6)
+    largest = np.sort(carried)[::-1]
+    assert largest[: len(found) - 1].sum() < share * carried.sum()
+
+
+def test_in_a_face_of_nothing_the_shares_of_the_model_decide(model):
+    found = mattering(model, np.zeros(8), 0.5)
+    assert model.shares[found].sum() >= 0.5
+    assert set(found) == set(np.argsort(-model.shares)[: len(found)])
+
+
+def test_a_morph_goes_straight_from_one_to_the_other(model):
+    way = morph(model, 2, 9, 5)
+    np.testing.assert_allclose(way[[0, -1]], model.weights[[2, 9]], rtol=1e-6)
+    np.testing.assert_allclose(np.diff(way, axis=0), np.diff(way, axis=0)[[0] * 4], atol=1e-9)
+    np.testing.assert_array_equal(morph(model, np.zeros(8), np.ones(8), 2), [[0] * 8, [1] * 8])
+
+
+def test_a_morph_of_one_step_is_refused(model):
+    with pytest.raises(ValueError, match="2 or more, both ends included; got 1"):
+        morph(model, 0, 1, 1)
+
+
+def test_weights_are_a_copy_and_checked(model):
+    as_weights(model, 3)[:] = -1
+    assert (model.weights >= 0).all()
+    for wrong in ([1.0], np.ones((1, 8)), [np.inf] * 8):
+        with pytest.raises(ValueError, match="eights"):
+            as_weights(model, wrong)
+    with pytest.raises(IndexError, match="no face -1"):
+        as_weights(model, -1)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [("3", [3]), ("5, 1-3", [1, 2, 3, 5]), ("6-99999999999", [6, 7]), ("9", []), ("x", [])],
+)
+def test_components_are_listed_by_number(model, numbers, found):
+    assert listed(model, model.weights[0], "matter", numbers) == found
+
+
+def test_components_are_listed_by_what_they_do(model):
+    weights = np.array([0, 2, 0, 1e-6, 0, 0, 3, 0])
+    assert listed(model, weights, "all") == list(range(8))
+    assert listed(model, weights, "used") == [1, 3, 6]
+    assert listed(model, weights, "matter", " ") == [1, 6]
+
+
+# -- Picture ---------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.floats(0, 10, width=32)), min_size=1, max_size=60),
+    st.integers(0, 100),
+)
+@settings(max_examples=50, deadline=None)
+def test_after_any_changes_it_is_the_blend_of_its_weights(changes, seed):
+    model = made_model(correlated_weights(9, 5, seed), seed=seed)
+    mix = Mix(model, model.weights[0])
+    for component, weight in changes:
+        mix.set_weight(component, weight)
+        assert mix.weights[component] == weight
+        np.testing.assert_allclose(mix.pixels, model.blend(mix.weights), rtol=1e-5, atol=1e-3)
+
+
+def test_no_error_builds_up_over_a_long_drag():
+    model = made_model(correlated_weights(9, 5))
+    mix = Mix(model, model.weights[0])
+    start = mix.pixels.copy()
+    rng = np.random.default_rng(0)
+    for weight in rng.uniform(0, 1e4, 5000):
+        mix.set_weight(2, weight)
+    mix.set_weight(2, float(model.weights[0, 2]))
+    np.testing.assert_allclose(mix.pixels, start, rtol=1e-5)
+
+
+def test_a_change_does_not_reach_the_model():
+    model = made_model(correlated_weights(9, 5))
+    before = model.weights.copy(), model.components.copy()
+    Mix(model, model.weights[0]).set_weight(1, 7.0)
+    np.testing.assert_array_equal(model.weights, before[0])
+    np.testing.assert_array_equal(model.components, before[1])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("uint8", [0, 0, 3, 255]),
+        ("uint16", [0, 0, 3, 300]),
+        ("float32", [-4, 0.4, 2.6, 300]),
+        ("bool", [-4, 0.4, 2.6, 300]),
+    ],
+)
+def test_pixels_are_rounded_and_cut_to_their_type(dtype, expected):
+    found = to_pixels(np.array([-4, 0.4, 2.6, 300], np.float32), dtype)
+    assert found.dtype == ("float32" if dtype == "bool" else dtype)
+    np.testing.assert_allclose(found, np.array(expected, np.float32))
+
+
+# -- Random weights --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many():
+    return made_model(correlated_weights(1500, 6))
+
+
+@pytest.fixture(scope="module")
+def drawn(many):
+    return sample_weights(many, 8000, random_state=1)
+
+
+class TestDistribution:
+    def test_of_every_weight_is_its_own(self, many, drawn):
+        for own, new in zip(many.weights.T, drawn.T, strict=True):
+            assert ks_2samp(own, new).pvalue > 1e-3
+
+    def test_has_as_many_zeros(self, many, drawn):
+        own, new = ((each == 0).mean(axis=0) for each in (many.weights, drawn))
+        assert own.max() > 0.3  # or there is nothing to see
+        np.testing.assert_allclose(new, own, atol=4 * np.sqrt(0.25 / 8000))
+
+    def test_goes_no_further_than_the_fitted_weights(self, many, drawn):
+        assert (drawn <= many.weights.max(axis=0)).all()
+        assert (drawn >= 0).all()
+
+    def test_keeps_rank_correlations_zeros_and_all(self, many, drawn):
+        own, new = (spearmanr(each).statistic for each in (many.weights, drawn))
+        assert np.abs(own[np.triu_indices(6, 1)]).max() > 0.5
+        np.testing.assert_allclose(new, own, atol=0.06)
+
+    def test_keeps_them_for_weights_that_are_mostly_zero_together(self):
+        """Independent random ranks for the ties would halve this correlation."""
+        rng = np.random.default_rng(0)
+        both = np.where(rng.random((3000, 1)) < 0.7, 0, rng.random((3000, 2)) + 1)
+        own = spearmanr(both).statistic
+        assert own > 0.9
+        new = spearmanr(sample_weights(made_model(both), 5000, 0)).statistic
+        assert new == pytest.approx(own, abs=0.03)
+
+    def test_is_that_of_real_faces(self, data):
+        stack = read_faces(data / "orl")
+        model = fit(stack, n_components=25, max_iter=60)
+        drawn = sample_weights(model, 20_000, random_state=0)
+        above = np.triu_indices(25, 1)
+        own, new = (spearmanr(each).statistic[above] for each in (model.weights, drawn))
+        assert np.polyfit(own, new, 1)[0] == pytest.approx(1, abs=0.05)
+        assert np.abs(own - new).max() < 0.06
+        for a, b in zip(model.weights.T, drawn.T, strict=True):
+            assert ks_2samp(a, b).statistic < 0.02
+
+
+class TestSeed:
+    def test_gives_the_same_faces(self, many):
+        one, again, other = (sample_weights(many, 5, seed) for seed in (3, 3, 4))
+        np.testing.assert_array_equal(one, again)
+        assert not np.array_equal(one, other)
+
+    def test_of_more_faces_begins_with_the_same(self, many):
+        few, many = (sample_weights(many, n, 3) for n in (5, 5000))
+        np.testing.assert_array_equal(few, many[:5])
+
+    def test_may_be_a_generator(self, many):
+        rng = np.random.default_rng(3)
+        np.testing.assert_array_equal(sample_weights(many, 2, rng), sample_weights(many, 2, 3))
+
+
+class TestNear:
+    def test_all_the_way_is_that_face(self, many):
+        drawn = sample_weights(many, 3, 0, near=7, strength=1)
+        np.testing.assert_array_equal(drawn, np.tile(many.weights[7], (3, 1)))
+
+    def test_not_at_all_is_any_face(self, many):
+        drawn = sample_weights(many, 4000, 0, near=7, strength=0)
+        for own, new in zip(many.weights.T, drawn.T, strict=True):
+            assert ks_2samp(own, new).pvalue > 1e-3
+
+    def test_closer_is_more_like_it(self, many):
+        spread = np.maximum(many.weights.std(axis=0), 1e-6)
+
+        def apart(strength):
+            drawn = sample_weights(many, 300, 0, near=7, strength=strength)
+            return np.abs((drawn - many.weights[7]) / spread).mean()
+
+        apart_by = [apart(strength) for strength in (0, 0.5, 0.9, 0.99)]
+        assert apart_by == sorted(apart_by, reverse=True)
+        assert apart_by[-1] < 0.3 * apart_by[0]
+
+    def test_over_all_faces_every_weight_keeps_its_distribution(self, many):
+        sampler = WeightSampler(many)
+        drawn = np.concatenate(
+            [sampler.draw(4, i, near=i, strength=0.6) for i in range(len(many.weights))]
+        )
+        for own, new in zip(many.weights.T, drawn.T, strict=True):
+            assert ks_2samp(own, new).statistic < 0.03
+
+    def test_takes_any_weights(self, many):
+        given = np.full(6, 1e3)  # brighter than any face
+        drawn = sample_weights(many, 50, 0, near=given, strength=0.99)
+        assert (drawn.mean(axis=0) > np.quantile(many.weights, 0.9, axis=0)).all()
+
+    @pytest.mark.parametrize(
+        ("options", "error", "words"),
+        [
+            ({"near": 1500}, IndexError, "no face 1500: the model has 1500, counted from 0"),
+            ({"near": [1.0]}, ValueError, "6 weights are needed"),
+            ({"near": [np.nan] * 6}, ValueError, "neither NaN"),
+            ({"near": 1, "strength": 1.5}, ValueError, "strength must be from 0 to 1, got 1.5"),
+        ],
+    )
+    def test_that_makes_no_sense_is_told(self, many, options, error, words):
+        with pytest.raises(error, match=words):
+            sample_weights(many, 1, 0, **options)
+
+    def test_less_than_no_faces_are_told(self, many):
+        with pytest.raises(ValueError, match="0 or more, got -1"):
+            sample_weights(many, -1)
+
+
+@given(
+    n=st.integers(1, 40),
+    k=st.integers(1, 60),
+    zeros=st.floats(0, 1),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_weights_can_be_drawn_from(n, k, zeros, seed):
+    """Few faces, more components than faces, nothing but zeros: all give faces."""
+    rng = np.random.default_rng(seed)
+    weights = rng.exponential(size=(n, k)) * (rng.random((n, k)) >= zeros)
+    model = made_model(weights, (2, 2))
+    drawn = sample_weights(model, 9, seed)
+    assert drawn.shape == (9, k)
+    assert drawn.dtype == model.weights.dtype
+    assert np.isfinite(drawn).all()
+    low, high = model.weights.min(axis=0), model.weights.max(axis=0)
+    assert (((drawn >= low) & (drawn <= high)) | (drawn == 0)).all()
+    near = sample_weights(model, 2, seed, near=n - 1, strength=0.5)
+    assert np.isfinite(near).all()
+
+
+def test_signed_weights_are_drawn_too():
+    weights = np.random.default_rng(0).normal(size=(2000, 3))
+    drawn = sample_weights(made_model(weights), 4000, 0)
+    for own, new in zip(weights.T, drawn.T, strict=True):
+        assert ks_2samp(own, new).pvalue > 1e-3
+
+
+def test_very_many_faces_are_looked_at_in_part():
+    rng = np.random.default_rng(0)
+    weights = rng.exponential(size=(60_000, 4)) * (rng.random((60_000, 4)) < 0.7)
+    drawn = sample_weights(made_model(weights, (1, 2), names=()), 5000, 0)
+    for own, new in zip(weights.T, drawn.T, strict=True):
+        assert ks_2samp(own, new).statistic < 0.03
+
+
+def test_from_few_faces_noise_is_taken_for_noise():
+    """Ten faces and thirty independent components: the correlations found are all chance."""
+    weights = np.random.default_rng(0).exponential(size=(10, 30))
+    above = np.triu_indices(30, 1)
+    seen, kept = (
+        np.abs(spearmanr(each).statistic[above]).mean()
+        for each in (weights, sample_weights(made_model(weights), 4000, 0))
+    )
+    assert kept < 0.25 * seen
+
+
+@given(r=st.floats(-0.9, 0.9), first=st.floats(0, 0.7), second=st.floats(0, 0.7))
+@settings(max_examples=15, deadline=None)
+def test_correlations_of_weights_cut_at_zero_are_kept(r, first, second):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(10_000, 2))
+    z[:, 1] = r * z[:, 0] + np.sqrt(1 - r**2) * z[:, 1]
+    weights = np.maximum(z - np.quantile(z, [first, second], axis=0).diagonal(), 0)
+    new = spearmanr(sample_weights(made_model(weights), 10_000, 0)).statistic
+    assert new == pytest.approx(spearmanr(weights).statistic, abs=0.05)
+
+
+# -- Recipes ---------------------------------------------------------------------------
+
+
+def table(path):
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_the_table_gives_the_same_weights_back(tmp_path):
+    weights = np.random.default_rng(0).random((12, 101)).astype(np.float32)
+    save_recipes(tmp_path / "r.csv", number_recipes(weights, "random, seed 3", first=5))
+    head, *rows = table(tmp_path / "r.csv")
+    assert head[:3] == ["name", "made", "component_000"]
+    assert head[-1] == "component_100"
+    assert [row[0] for row in rows] == [f"generated {i}" for i in range(5, 17)]
+    assert {row[1] for row in rows} == {"random, seed 3"}
+    read = np.array([row[2:] for row in rows], np.float32)
+    np.testing.assert_array_equal(read, weights)
+
+
+def test_spreadsheets_are_told_the_encoding(tmp_path):
+    save_recipes(tmp_path / "r.csv", [Recipe("é/面.png", "", (1.0,))])
+    assert (tmp_path / "r.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert table(tmp_path / "r.csv")[1][0] == "é/面.png"
+
+
+def test_no_name_becomes_a_formula(tmp_path):
+    name = "=cmd|' /C calc'!A0"
+    save_recipes(tmp_path / "r.csv", [Recipe(name, name, (-1.0,))])
+    _, [found, made, weight] = table(tmp_path / "r.csv")
+    assert found == made == f"'{name}"
+    assert weight == "-1.0"
+
+
+@pytest.mark.parametrize("name", ['a,"b"', "two\nlines", "a=b", "\udcff"])
+def test_names_of_any_kind_stay_in_their_cell(tmp_path, name):
+    save_recipes(tmp_path / "r.csv", [Recipe(name, "", (1.0,))])
+    escaped = name.encode("utf-8", "backslashreplace").decode()
+    assert table(tmp_path / "r.csv")[1] == [escaped, "", "1.0"]
+
+
+def test_recipes_of_different_models_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="different numbers of components"):
+        save_recipes(tmp_path / "r.csv", [Recipe("a", "", (1.0,)), Recipe("b", "", (1.0, 2.0))])
+    assert not list(tmp_path.iterdir())
+
+
+# -- Generated -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few():
+    return made_model(correlated_weights(20, 4) / 4)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def files(folder):
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def test_pictures_and_recipes_belong_together(few, out):
+    assert write_generated(few, few.weights, out, made="random") == out
+    with (out / "recipes.csv").open(encoding="utf-8-sig", newline="") as file:
+        _, *rows = csv.reader(file)
+    assert len(rows) == 20
+    for name, made, *weights in rows:
+        assert made == "random"
+        seen = np.asarray(Image.open(out / "faces" / name)).astype(float)
+        expected = np.clip(few.blend(np.array(weights, float)), 0, 255)
+        np.testing.assert_allclose(seen, expected, atol=0.51)
+    assert len(list((out / "faces").iterdir())) == 20
+
+
+def test_faces_of_other_units_are_8_bit_pictures_too(out):
+    few = made_model(np.full((1, 3), 0.2), dtype="uint16")
+    few = replace(few, scale=65535.0)
+    write_generated(few, few.weights, out)
+    seen = np.asarray(Image.open(out / "faces" / "00.png"))
+    np.testing.assert_allclose(seen, few.reconstruct(0) * 255 / 65535, atol=0.51)
+
+
+def test_progress_is_told(few, out):
+    seen = []
+    write_generated(few, few.weights, out, progress=lambda *both: seen.append(both))
+    assert seen == [(i + 1, 20) for i in range(20)]
+
+
+def test_an_existing_folder_is_refused_and_replaced_only_by_force(few, out):
+    write_generated(few, few.weights, out)
+    before = files(out)
+    with pytest.raises(FileExistsError, match=r"holds earlier results.*--force"):
+        write_generated(few, few.weights[:3], out)
+    assert files(out) == before
+    write_generated(few, few.weights[:3], out, force=True)
+    assert set(files(out)) == {
+        "faces/00.png",
+        "faces/01.png",
+        "faces/02.png",
+        "recipes.csv",
+        CONTENTS,
+    }
