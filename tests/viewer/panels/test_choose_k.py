@@ -190,6 +190,6 @@ def test_the_table_is_saved_where_one_says(faces, widget, tmp_path, told, monkey
         "qtpy.QtWidgets.QFileDialog.getSaveFileName", lambda *_: (str(path), "")
     )
     widget.save_button.native.click()
-    assert path.read_text().startswith("k,relative_error,held_out_error,")
+    assert path.read_text().startswith('"k","relative_error","held_out_error",')
     widget.save(str(tmp_path / "none" / "k.csv"))
     assert "cannot be written" in told[0]
