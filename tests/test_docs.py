@@ -28,7 +28,6 @@ CODE = [
     for number, code in enumerate(blocks(page, "python"))
 ]
 README = ROOT / "README.md"
-IMAGES = ROOT / "docs" / "images"
 COMMANDS = [
     line.partition("#")[0].strip()
     for code in blocks(README, "sh")
@@ -87,15 +86,9 @@ def test_the_package_is_installed_under_the_name_in_the_readme():
     assert extra in metadata(name).get_all("Provides-Extra")
 
 
-def test_every_command_of_the_readme_is_tested_here():
-    assert {command.split()[0] for command in COMMANDS} == {"make", "pip", "latent-faces"}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
-    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
-        if not link.startswith(("http://", "https://")):
-            assert (page.parent / link).exists(), link
+def test_links_of_the_readme_lead_somewhere():
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", README.read_text("utf-8")):
+        assert link.startswith(("http://", "https://")) or (ROOT / link).exists(), link
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python 3.13 spells options shorter")
@@ -106,44 +99,6 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch)
     assert command_line.PAGE.read_text("utf-8") == command_line.reference(), (
         "out of date: run python docs/command_line.py"
     )
-
-
-# -- pictures ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def shots(monkeypatch):
-    """Return the script that makes the pictures."""
-    monkeypatch.syspath_prepend(ROOT / "docs")
-    import pictures
-
-    return pictures
-
-
-def test_every_picture_is_there_and_small(shots):
-    made = {path.name for path in IMAGES.iterdir()}
-    assert made == set(shots.SCENES), "run make docs"
-    for name in made:
-        most = 2_000_000 if name.endswith(".webp") else 200_000
-        assert (IMAGES / name).stat().st_size <= most
-
-
-def test_every_picture_is_shown_in_the_docs(shots):
-    shown = {
-        (page.parent / link).resolve()
-        for page in PAGES
-        for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text("utf-8"))
-    }
-    assert shown == {(IMAGES / name).resolve() for name in shots.SCENES}
-
-
-# -- examples, and the site --------------------------------------------------------
-
-
-def test_every_example_is_shown_in_the_docs():
-    page = (ROOT / "docs" / "examples.md").read_text("utf-8")
-    shown = re.findall(r'^--8<-- "examples/(.*)"$', page, re.MULTILINE)
-    assert sorted(shown) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
 def test_every_public_name_is_in_the_reference():

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-IN_A_WINDOW = {"napari_script"}
 
 
 @pytest.fixture
@@ -24,19 +23,6 @@ def run(tmp_path, monkeypatch):
             return runpy.run_path(str(EXAMPLES / f"{name}.py"))
 
     return run
-
-
-def test_every_example_is_tested():
-    tested = {"blog_post", "nmf_and_eigenfaces", "choosing_k", "mending", "new_faces"}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested | IN_A_WINDOW
-
-
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
-def test_an_example_is_in_cells_and_begins_with_a_title(path):
-    lines = path.read_text("utf-8").splitlines()
-    assert lines[0] == "# %% [markdown]"
-    assert lines[1].startswith("# # ")
-    assert "# %%" in lines
 
 
 def test_the_blog_post(run, tmp_path):

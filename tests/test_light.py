@@ -77,3 +77,29 @@ def test_a_fit_loads_nothing_heavy_and_its_model_is_told_without_pictures(folder
     assert len(list((tmp_path / "out" / "components").iterdir())) == 3
     info = loaded_by(COMMAND, "info", tmp_path / "out")
     assert not (HEAVY | {"PIL", "psutil"}) & info
+
+
+WITHOUT_QT = """
+import sys
+class NoQt:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"PyQt5", "PyQt6", "PySide2", "PySide6"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NoQt())
+from napari_latent_faces.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_command_line_works_where_no_qt_is_installed(faces_folder, tmp_path):
+    """napari is there, as the package requires it, but no binding for its window."""
+
+    def run(*arguments):
+        command = [sys.executable, "-W", "error", "-c", WITHOUT_QT, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    fitted = run("fit", faces_folder, "-k", 3, "--out", tmp_path / "out")
+    assert fitted.returncode == 0, fitted.stderr
+    told = run("info", tmp_path / "out" / "model.npz")
+    assert told.returncode == 0, told.stderr
+    assert "30" in told.stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -40,6 +42,13 @@ def test_every_command_is_used_by_a_contribution(manifest):
     }
     used |= {item.command for menu in contributions.menus.values() for item in menu}
     assert used == {command.id for command in contributions.commands}
+
+
+def test_the_manifest_validates_as_npe2_does_it():
+    manifest = Path(__file__).parents[1] / "src" / "napari_latent_faces" / "napari.yaml"
+    command = [sys.executable, "-m", "npe2", "validate", str(manifest)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture

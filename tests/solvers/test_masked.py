@@ -1,4 +1,4 @@
-"""Fits of faces of which some pixels are missing."""
+"""Fits of faces of which some pixels are missing, and fits from a start."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_latent_faces.export import as_python
 from napari_latent_faces.fitting import fit, iter_fit
+from napari_latent_faces.model import LatentFaces
+from napari_latent_faces.params import NMFParams, PCAParams
+from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers.masked import VisibleParts, same_masks
+from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.solvers.nnls import solve_nnls
+from napari_latent_faces.stack import as_stack
 from tests.pictures import needs_real_data, real_data
 from tests.steps import consume
 
 pytestmark = pytest.mark.filterwarnings("ignore:Not converged")
+
+SOLVERS = ("multilevel", "cd", "mu")
 
 
 def low_rank(n=60, h=24, w=20, k=4, seed=0):
@@ -45,6 +53,7 @@ def mask(faces):
 
 
 def visible_error(faces, model, mask):
+    faces = np.asarray(getattr(faces, "images", faces), np.float64)
     lost = np.where(mask, 0, faces - model.reconstruct())
     return np.linalg.norm(lost) / np.linalg.norm(np.where(mask, 0, faces))
 
@@ -97,12 +106,6 @@ def test_lazy_stacks_and_masks_give_the_same(faces, mask):
         max_iter=60,
     )
     np.testing.assert_allclose(lazy.components, reference.components, atol=1e-3)
-
-
-def test_a_model_can_be_improved(faces, mask):
-    model = fit(faces, n_components=4, mask=mask, max_iter=40)
-    further = fit(faces, n_components=4, mask=mask, start=model, max_iter=100, tol=1e-6)
-    assert further.error <= model.error + 1e-6
 
 
 def test_a_face_or_a_pixel_that_nobody_sees_is_told(faces, mask):
@@ -189,3 +192,185 @@ def test_nothing_visible_is_no_crash():
     [(_, mask)] = same_masks(np.ones((1, 9), bool), 1)
     found = VisibleParts.of(np.ones((2, 9)), mask)
     assert (found.n_visible, found.lost) == (0, (0, 1))
+
+
+# -- One mask for all faces; starts ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return sample_faces(10, 6, shape=(56, 46))
+
+
+@pytest.fixture(scope="module")
+def model(drawn):
+    return fit(drawn, n_components=8)
+
+
+@pytest.fixture(scope="module")
+def background(drawn):
+    """Mark all outside an ellipse."""
+    h, w = drawn.shape[1:]
+    y, x = np.ogrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
+    return y**2 + x**2 > 1
+
+
+# -- masks -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_mask_leaves_pixels_out(drawn, background, solver):
+    masked = fit(drawn, n_components=8, solver=solver, mask=background)
+    assert masked.components[:, background].max() == 0
+    np.testing.assert_array_equal(masked.mask, background)
+    assert masked.error == pytest.approx(visible_error(drawn, masked, background), abs=1e-5)
+    # what is left is fitted better than by a model that cares for the background, too
+    whole = fit(drawn, n_components=8, solver=solver)
+    assert masked.error < visible_error(drawn, whole, background)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_what_is_masked_may_hold_anything(drawn, background, solver):
+    pixels = np.asarray(drawn.images, np.float32) / 255
+    reference = fit(pixels, n_components=5, solver=solver, mask=background)
+    pixels[:, background] = np.nan
+    spoilt = fit(pixels, n_components=5, solver=solver, mask=background)
+    np.testing.assert_array_equal(spoilt.components, reference.components)
+    np.testing.assert_array_equal(spoilt.weights, reference.weights)
+
+
+def test_masking_is_the_same_as_dropping_the_pixels(drawn):
+    """A mask of whole rows, so that the picture without them is a picture."""
+    mask = np.zeros(drawn.shape[1:], bool)
+    mask[40:] = True
+    cut = np.ascontiguousarray(np.asarray(drawn.images)[:, :40])
+    masked = fit(drawn, n_components=6, mask=mask, solver="cd")
+    dropped = fit(cut, n_components=6, solver="cd")
+    assert masked.error == pytest.approx(dropped.error, rel=1e-4)
+    np.testing.assert_allclose(masked.components[:, :40], dropped.components, atol=1e-3)
+    ours = fit(drawn, n_components=6, mask=mask)
+    assert ours.error == pytest.approx(dropped.error, rel=0.02)
+
+
+def test_encoding_looks_at_what_the_model_knows(drawn, background):
+    masked = fit(drawn, n_components=8, mask=background)
+    spoilt = np.array(drawn.images)
+    spoilt[:, background] = 255
+    np.testing.assert_array_equal(masked.encode(spoilt), masked.encode(drawn))
+    assert masked.errors(spoilt).mean() < 1.1 * masked.error
+
+
+def test_a_masked_model_is_kept_whole(drawn, background, tmp_path):
+    masked = fit(drawn, n_components=4, mask=background)
+    masked.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(LatentFaces.load(tmp_path / "model.npz").mask, background)
+    assert "mask = mask_from_text(" in as_python(masked)
+    assert "fit(faces, params, mask=mask)" in as_python(masked)
+
+
+def test_live_pictures_of_a_masked_fit_are_as_bright_as_the_parts(drawn, background):
+    """On coarse levels, a cell counts its visible pixels only."""
+
+    params = NMFParams(n_components=3, random_state=0)
+    steps = list(iter_multilevel(as_stack(drawn.images), params, mask=background))
+    coarse = next(step for step in reversed(steps) if step.level == 1)
+    rebuilt = np.tensordot(coarse.W, coarse.pictures(), 1)[:, ~background]
+    X = np.asarray(drawn.images, np.float64)[:, ~background] / 255
+    assert np.linalg.norm(X - rebuilt) / np.linalg.norm(X) == pytest.approx(
+        coarse.error, abs=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "words"),
+    [
+        (np.zeros((3, 3), bool), ValueError, r"mask has the shape \(3, 3\).*\(56, 46\)"),
+        (np.zeros((9, 56, 46), bool), ValueError, "mask has the shape"),
+        (np.ones((56, 46), bool), ValueError, "leave some"),
+        (np.zeros((56, 46)), TypeError, "booleans or integers"),
+    ],
+)
+def test_a_wrong_mask_is_told(drawn, mask, error, words):
+    with pytest.raises(error, match=words):
+        fit(drawn, n_components=3, mask=mask)
+
+
+def test_a_mask_for_each_face_may_be_of_lists(drawn):
+    marks = np.zeros(drawn.shape, bool)
+    marks[3, 10:20, 5:30] = True
+    listed, array = (fit(drawn, n_components=3, mask=each) for each in (marks.tolist(), marks))
+    np.testing.assert_array_equal(listed.components, array.components)
+    assert listed.mask is None
+
+
+def test_an_empty_mask_is_none(drawn, model):
+    unmasked = fit(drawn, n_components=8, mask=np.zeros((56, 46), np.uint8))
+    assert unmasked.mask is None
+    np.testing.assert_array_equal(unmasked.components, model.components)
+
+
+# -- starts ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_start_is_improved(drawn, model, solver):
+    further = fit(drawn, n_components=8, solver=solver, start=model, max_iter=20, tol=0)
+    assert further.error <= model.error + 1e-6
+    assert further.params.init == "custom"
+    assert "start=start" in as_python(further)
+
+
+def test_a_good_start_takes_few_iterations(drawn, model):
+    again = fit(drawn, n_components=8, start=model)
+    assert again.provenance.n_iter < model.provenance.n_iter / 3
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+@settings(max_examples=20, deadline=None)
+def test_any_start_gives_a_sound_model_no_worse_than_itself(seed, k):
+    rng = np.random.default_rng(seed)
+    images = rng.random((9, 11, 8))
+    W, H = rng.random((9, k)), rng.random((k, 11, 8))
+    W[rng.random(W.shape) < 0.3] = 0
+    begin = np.linalg.norm(images - np.tensordot(W, H, 1)) / np.linalg.norm(images)
+    model = fit(images, n_components=k, start=(W, H), max_iter=15, tol=0)
+    assert model.error <= begin + 1e-5
+    assert (model.components >= 0).all()
+    assert (model.weights >= 0).all()
+
+
+def test_the_start_stays_as_it_is(drawn, model):
+    W, H = model.weights.copy(), model.components.copy()
+    for solver in SOLVERS:
+        fit(drawn, n_components=8, solver=solver, start=(W, H), max_iter=3, tol=0)
+    np.testing.assert_array_equal(W, model.weights)
+    np.testing.assert_array_equal(H, model.components)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_start_and_a_mask_go_together(drawn, model, background, solver):
+    further = fit(drawn, n_components=8, start=model, mask=background, solver=solver)
+    assert further.components[:, background].max() == 0
+    assert further.error <= visible_error(drawn, model, background) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"init": "custom"}, "init='custom' needs a start"),
+        ({"start": (np.ones((60, 8)), np.ones((8, 9)))}, "start has weights of shape"),
+        ({"start": (np.ones((60, 8)), np.ones((8, 56, 46))), "init": "random"}, "exclude"),
+        ({"start": (-np.ones((60, 8)), np.ones((8, 56, 46)))}, "not all finite and non-neg"),
+        ({"start": (np.ones((60, 8)), np.zeros((8, 56, 46)))}, "0 everywhere"),
+    ],
+)
+def test_a_wrong_start_is_told(drawn, options, words):
+    with pytest.raises(ValueError, match=words):
+        fit(drawn, n_components=8, **options)
+
+
+@pytest.mark.parametrize("option", ["start", "mask"])
+def test_other_methods_take_neither(drawn, model, background, option):
+    given = {"start": model, "mask": background}
+    with pytest.raises(ValueError, match=f"{option} does not apply"):
+        fit(drawn, PCAParams(n_components=3), **{option: given[option]})

@@ -85,17 +85,3 @@ def test_a_first_look_suggests_a_k_that_can_be_used_while_the_search_goes_on(vie
     assert " left at most" in told[-1]
     assert widget.plot.choice is widget.choice
     assert widget.words.value == widget.choice.reason
-
-
-def test_closing_the_dock_in_the_middle_of_a_search_ends_it(viewer, faces_folder, qtbot):
-    from superqt.utils import WorkerBase
-
-    viewer.open(faces_folder, plugin=PLUGIN)
-    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Choose k")
-    widget.ks.value = "2:20"
-    widget.effort["n_starts"].value = 50
-    widget.start()
-    qtbot.waitUntil(lambda: widget.progress.max > 1)
-    dock.destroyOnClose()
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
-    assert len(layers_in(viewer)) == 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from qtpy.QtCore import Qt
 from superqt.utils import WorkerBase
 
 from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.window import text_overlay
+from tests.jobs import wait_for_model
 from tests.shown import layers_in
 from tests.window.menus import click_menu, open_widget
 
@@ -78,60 +78,31 @@ def caption(viewer):
     return text_overlay(viewer).text
 
 
-def test_the_file_menu_opens_a_folder_without_asking_how(
-    viewer, faces_folder, monkeypatch, qtbot
-):
+def test_faces_are_opened_from_the_menus(viewer, faces_folder, monkeypatch, tmp_path, qtbot):
+    from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QFileDialog
 
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(faces_folder))
-    click_menu(
-        qtbot, viewer.window, "File", "IO Utilities", "Open folder of faces... (Latent faces)"
-    )
-    qtbot.waitUntil(lambda: faces_folder.name in viewer.layers)
-    assert viewer.layers[0].data.shape == (30, 12, 10)
-
-
-def test_a_folder_without_faces_is_told_and_nothing_is_added(viewer, tmp_path, monkeypatch):
-    from napari_latent_faces.viewer.reader import open_path
-
-    told = []
+    folders, told, turns = [tmp_path / "empty", faces_folder], [], []
+    folders[0].mkdir()
+    (folders[0] / "notes.txt").write_text("no face")
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folders.pop(0)))
     monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
-    (tmp_path / "notes.txt").write_text("no face")
-    open_path(viewer, str(tmp_path))
-    assert not viewer.layers
+    way = "File", "IO Utilities", "Open folder of faces... (Latent faces)"
+    click_menu(qtbot, viewer.window, *way)
+    qtbot.waitUntil(lambda: bool(told))
     assert len(told) == 1
-    assert str(tmp_path) in told[0]
-
-
-def test_a_model_saved_from_the_layer_list_comes_back(viewer, model, tmp_path):
-    from napari.layers import Layer
-
-    from napari_latent_faces.viewer.layout import model_layers
-
-    layers = [viewer.add_layer(Layer.create(*data)) for data in model_layers(model, "m")]
-    viewer.layers.selection = set(layers)
-    [path] = viewer.layers.save(str(tmp_path / "parts.npz"), selected=True, plugin=PLUGIN)
+    assert str(tmp_path / "empty") in told[0]
+    assert not viewer.layers
+    QTimer.singleShot(0, lambda: turns.append("the window lives while faces are read"))
+    click_menu(qtbot, viewer.window, *way)
+    qtbot.waitUntil(lambda: faces_folder.name in viewer.layers)
+    assert turns
+    assert viewer.layers[0].data.shape == (30, 12, 10)
     viewer.layers.clear()
-    opened = viewer.open(path, plugin=PLUGIN)
-    assert [layer.name for layer in opened] == [
-        "latent faces [parts]",
-        "reconstruction [parts]",
-    ]
-    np.testing.assert_array_equal(opened[0].metadata[MODEL_KEY].weights, model.weights)
-
-
-def test_the_drawn_faces_are_under_open_sample(viewer, qtbot):
-    click_menu(
-        qtbot,
-        viewer.window,
-        "File",
-        "Open Sample",
-        "Latent faces",
-        "Drawn faces (40 people x 10)",
-    )
+    way = "File", "Open Sample", "Latent faces", "Drawn faces (40 people x 10)"
+    click_menu(qtbot, viewer.window, *way)
     qtbot.waitUntil(lambda: len(layers_in(viewer)) == 1)
-    [faces] = viewer.layers
-    assert faces.data.shape == (400, 112, 92)
+    assert viewer.layers[0].data.shape == (400, 112, 92)
     assert caption(viewer)
 
 
@@ -144,39 +115,45 @@ def test_two_viewers_keep_their_labels_apart(viewer, make_napari_viewer, faces_f
     assert caption(other).endswith("face 7")
 
 
-@pytest.fixture
-def long_fit(viewer, faces_folder, qtbot):
-    """Start a fit that does not end by itself; return its dock and its session."""
-    viewer.open(faces_folder, plugin=PLUGIN)
-    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
-    widget.parameters["n_components"].value = 3
-    widget.parameters["max_iter"].value = 10**6
-    widget.parameters["tol"].value = "0"
-    session = widget.fit()
-    qtbot.waitUntil(lambda: session.has_stepped)
-    return dock, session
+def fill(viewer, folder):
+    """Open faces and panels, one with an opened model; return how work in each is begun."""
+    viewer.open(folder, plugin=PLUGIN)
+    fit, choose, encode = (
+        viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        for name in ("Latent faces", "Choose k", "New faces")
+    )
+    fit[1].parameters["n_components"].value = 3
+    fit[1].parameters["max_iter"].value = 10**6
+    fit[1].parameters["tol"].value = "0"
+    choose[1].ks.value = "2:20"
+    choose[1].effort["n_starts"].value = 50
+    return fit, choose, encode
 
 
-def test_closing_the_viewer_in_the_middle_of_a_fit(viewer, long_fit, qtbot):
-    _, session = long_fit
-    viewer.close()
-    qtbot.waitUntil(lambda: session.is_over)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
-
-
-def test_closing_the_dock_in_the_middle_of_a_fit_drops_it(viewer, long_fit, qtbot):
-    dock, _ = long_fit
-    dock.destroyOnClose()
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
-    assert len(layers_in(viewer)) == 1
+def test_closing_a_dock_in_the_middle_of_its_work_drops_it(
+    viewer, faces_folder, model, tmp_path, qtbot
+):
+    model.save(tmp_path / "m.npz")
+    docks = fill(viewer, faces_folder)
+    docks[2][1].model_choice.open_file(str(tmp_path / "m.npz"))
+    wait_for_model(docks[2][1], qtbot)
+    for dock, widget in docks:
+        widget.start()
+        job = widget.job
+        if widget is not docks[2][1]:
+            qtbot.waitUntil(lambda job=job: job.has_stepped)
+        dock.destroyOnClose()
+        qtbot.waitUntil(lambda job=job: job.is_over)
+        qtbot.waitUntil(lambda: not WorkerBase._worker_set)
+        assert len(layers_in(viewer)) == 1
     viewer.dims.set_point(0, 3)
     assert caption(viewer).endswith("face 3")
 
 
-def test_the_window_lives_while_faces_are_read(viewer, faces_folder):
-    from qtpy.QtCore import QTimer
-
-    turns = []
-    QTimer.singleShot(0, lambda: turns.append("turn"))
-    viewer.open(faces_folder, plugin=PLUGIN)
-    assert turns
+def test_closing_the_viewer_in_the_middle_of_a_fit(viewer, faces_folder, qtbot):
+    (_, widget), *_ = fill(viewer, faces_folder)
+    session = widget.fit()
+    qtbot.waitUntil(lambda: session.has_stepped)
+    viewer.close()
+    qtbot.waitUntil(lambda: session.is_over)
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set)

@@ -17,6 +17,7 @@ from napari_latent_faces.tiles import Tiles
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.window import dock_of
 from tests.window.menus import open_widget
 
 NAME = "What builds this face?"
@@ -108,13 +109,16 @@ def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
 ):
     gallery, focus = viewer.layers["latent faces [drawn]"], session_of(viewer).focus
     most, least = most_and_least(model, 3)
-    seen = {}
+    seen, drawn = {}, {}
     for face in (most, least, most):
         focus.go_to_face(face)
         qtbot.waitUntil(lambda i=face: f"face {i} (0 to 23)" in panel.portrait.words.text())
         again = brightness(3)
         assert seen.setdefault(face, again) == pytest.approx(again, abs=0.5)
+        picture = panel.grab().toImage()
+        assert drawn.setdefault(face, picture) == picture
     assert seen[most] > 1.5 * seen[least]
+    assert drawn[most] != drawn[least]
 
     corners = box_on_canvas(viewer, canvas, gallery, model, 3)
     y, x = np.mean(corners, axis=0)
@@ -136,28 +140,6 @@ def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
     panel.follow.activated.emit(panel.follow.currentIndex())
     focus.go_to_face(least)
     assert brightness(3) > 1.2 * seen[least]
-
-
-def test_the_panel_draws_other_pictures_for_another_face(viewer, panel, qtbot):
-    focus, seen = session_of(viewer).focus, {}
-    for face in (0, 9, 0):
-        focus.go_to_face(face)
-        qtbot.waitUntil(lambda i=face: f"face {i} (0 to 23)" in panel.portrait.words.text())
-        picture = panel.grab().toImage()
-        assert seen.setdefault(face, picture) == picture
-    assert seen[0] != seen[9]
-
-
-def test_closing_the_dock_lets_go_of_the_viewer(viewer, panel, model, qtbot):
-    session_of(viewer).focus.go_to_face(2)
-    dock = panel.parent()
-    while not hasattr(dock, "destroyOnClose"):
-        dock = dock.parent()
-    dock.destroyOnClose()
-    session_of(viewer).focus.go_to_face(5)
-    gallery = viewer.layers["latent faces [drawn]"]
-    box = Tiles.found_in(gallery.data.shape, model.components.shape).box(4)
-    np.testing.assert_array_equal(gallery.data[box], model.components[4])
 
 
 def choose_in_menu(words):
@@ -208,3 +190,8 @@ def test_the_right_button_copies_a_tile_saves_a_face_and_goes_on_with_them(
     choose_in_menu("Use in Mix")
     assert focus.component == 5
     assert "Mix faces (Latent faces)" in viewer.window.dock_widgets
+
+    focus.go_to_face(2)
+    dock_of(panel).destroyOnClose()
+    focus.go_to_face(5)  # nobody dims the gallery any more
+    np.testing.assert_array_equal(gallery.data[rows, columns], model.components[3])

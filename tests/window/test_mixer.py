@@ -8,7 +8,6 @@ from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.reading import read_faces
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
@@ -94,18 +93,3 @@ def test_closing_the_viewer_in_the_middle_of_making_faces(mixer, viewer):
     mixer.random.generate_button.click()
     assert mixer.desk.is_making
     viewer.close()
-
-
-def test_a_random_face_of_real_ones_is_a_face_but_none_of_them(viewer, data, qtbot):
-    """Nearer to the faces than the mean face's distance from them, yet no copy."""
-    stack = read_faces(data / "orl")
-    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
-    model = fit(stack, n_components=20, max_iter=60)
-    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
-    mixer = open_widget(qtbot, viewer.window, "Mix faces")
-    mixer.random.random_button.click()
-    qtbot.waitUntil(lambda: not mixer.desk.is_making)
-    qtbot.waitUntil(lambda: mixer.desk.nearest() is not None)
-    found = mixer.desk.nearest()
-    assert found.usual / 4 < found.distance < 4 * found.usual
-    qtbot.waitUntil(lambda: model.provenance.names[found.face] in mixer.nearest.text.text())

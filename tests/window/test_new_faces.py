@@ -86,16 +86,3 @@ def test_a_bar_over_the_eyes_is_painted_and_mended(viewer, faces, model, tmp_pat
     assert distance(mended, whole) < distance(before, whole) / 2
     viewer.layers.remove("mended [spoiled]")
     assert np.array_equal(layer.data, spoiled)
-
-
-def test_closing_the_docks_in_the_middle_of_the_work(viewer, faces, model, tmp_path, qtbot):
-    viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
-    model.save(tmp_path / "m.npz")
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-latent-faces", "New faces")
-    widget.model_choice.open_file(str(tmp_path / "m.npz"))
-    wait_for_model(widget, qtbot)
-    job = widget.start()
-    dock.destroyOnClose()
-    qtbot.waitUntil(lambda: job.is_over)
-    assert [layer.name for layer in viewer.layers] == ["drawn"]
-    viewer.dims.set_point(0, 3)

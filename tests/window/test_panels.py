@@ -121,22 +121,24 @@ def sections(panel, qtbot):
         yield
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_panel_shows_all_its_words_and_is_used_by_keyboard(open_narrow, qtbot, name):
-    panel = open_narrow(name)
-    for _ in sections(panel, qtbot):
-        check_that_nothing_is_cut_off(panel)
-        check_tooltips(panel)
-        check_tab_order(panel, qtbot)
-    assert keys_of(name, panel) == set(written_keys()[name])
-    if "Esc" in written_keys()[name]:
-        check_escape(panel, qtbot)
-    if name in WITH_STACKS:
-        [box] = [each for each in seen(panel, QComboBox) if each.currentText() == LONG]
-        check_long_name(box)
+def test_panels_show_all_their_words_and_are_used_by_keyboard(open_narrow, qtbot):
+    for name in NAMES:
+        panel = open_narrow(name)
+        for _ in sections(panel, qtbot):
+            check_that_nothing_is_cut_off(panel)
+            check_tooltips(panel)
+            check_tab_order(panel, qtbot)
+        assert keys_of(name, panel) == set(written_keys()[name])
+        if "Esc" in written_keys()[name]:
+            check_escape(panel, qtbot)
+        if name in WITH_STACKS:
+            [box] = [each for each in seen(panel, QComboBox) if each.currentText() == LONG]
+            check_long_name(box)
+        dock_of(panel).destroyOnClose()
 
 
-def test_the_title_of_a_panel_that_a_script_opens_is_not_cut_off(viewer, qtbot):
+def test_a_panel_that_a_script_opens(viewer, qtbot):
+    """Its title is not cut off, and the activity dock tells of its work, without turning."""
     longest = max(NAMES, key=len)
     dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, longest)
     qtbot.waitUntil(panel.isVisible)
@@ -144,15 +146,13 @@ def test_the_title_of_a_panel_that_a_script_opens_is_not_cut_off(viewer, qtbot):
     qtbot.waitUntil(lambda: dock.width() == panel.minimumSizeHint().width())
     check_title(panel)
 
-
-def test_work_is_told_in_the_activity_dock_and_nothing_turns(viewer, qtbot):
-    """A turning wheel has the window drawn anew without end."""
     # a script's panel gets a proxy, which warns of what is private behind it
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, "Choose k")
     go_on = threading.Event()
     panel.run(Job(go_on.wait, PATIENCE))
     wheel = viewer.window._status_bar._activity_item._inProgressIndicator
     qtbot.waitUntil(wheel.isVisible)
+    # a turning wheel has the window drawn anew without end
     qtbot.waitUntil(lambda: wheel.movie().state() == QMovie.MovieState.NotRunning)
     go_on.set()
     qtbot.waitUntil(lambda: not (panel.is_working or wheel.isVisible()))
