@@ -46,7 +46,7 @@ WRITER = """
 """
 
 N_KILLS = [
-    pytest.param(10, id="quick"),
+    pytest.param(4, id="quick"),
     pytest.param(120, id="stress", marks=pytest.mark.stress),
 ]
 
