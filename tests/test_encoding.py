@@ -104,31 +104,18 @@ def test_a_common_mask_is_the_same_mask_for_each_and_the_same_as_dropped_pixels(
     np.testing.assert_allclose(common.weights, dropped, atol=1e-9)
 
 
-def test_an_empty_mask_changes_nothing(stack, model):
-    bare = encode(model, stack)
-    for empty in (np.zeros((12, 10), bool), np.zeros(stack.shape, np.uint8)):
-        masked = encode(model, stack, empty)
+def test_true_and_any_other_nonzero_label_mean_ignore(stack, model):
+    faces, mask = stack.images / 255, np.zeros((12, 10), int)
+    bare = encode(model, faces)
+    for empty in (mask, np.zeros(stack.shape, np.uint8)):
+        masked = encode(model, faces, empty)
         np.testing.assert_array_equal(masked.weights, bare.weights)
         np.testing.assert_array_equal(masked.errors, bare.errors)
-
-
-def test_true_means_ignore_and_any_nonzero_label_is_true(stack, model):
-    mask = np.zeros((12, 10), int)
     mask[:4] = 7
-    spoiled = stack.images.copy()
-    spoiled[:, :4] = 255
-    np.testing.assert_array_equal(
-        model.encode(stack, mask), model.encode(FaceStack(spoiled, stack.names), mask > 0)
-    )
-    assert not np.allclose(model.encode(stack), model.encode(FaceStack(spoiled, stack.names)))
-
-
-def test_ignored_pixels_may_be_anything(stack, model):
-    faces = stack.images / 255
-    mask = random_masks(faces.shape, 3)
-    expected = model.encode(faces, mask)
-    for value in (np.nan, -1.0, np.inf):
-        faces[mask] = value
+    expected = model.encode(faces, mask > 0)
+    assert not np.allclose(expected, bare.weights)
+    for value in (1.0, np.nan, -1.0, np.inf):
+        faces[:, :4] = value
         np.testing.assert_array_equal(model.encode(faces, mask), expected)
     with pytest.raises(ValueError, match="has NaN or infinite pixels"):
         model.encode(faces)
@@ -155,7 +142,7 @@ def test_the_weights_of_the_fit_are_measured_as_given(stack, model):
         relative_errors(model, stack, model.weights[:, :2])
 
 
-def test_errors_are_over_the_visible_pixels(stack, model):
+def test_errors_are_over_the_visible_pixels_and_0_of_a_black_face(stack, model):
     mask = np.zeros((12, 10), bool)
     mask[:, 5:] = True
     spoiled = np.where(mask, 0, stack.images)
@@ -163,9 +150,6 @@ def test_errors_are_over_the_visible_pixels(stack, model):
         relative_errors(model, spoiled, model.weights, mask),
         relative_errors(model, stack, model.weights, mask),
     )
-
-
-def test_a_black_face_has_no_error_unless_it_is_given_weights(model):
     black = np.zeros((1, 12, 10), np.uint8)
     assert relative_errors(model, black).tolist() == [0.0]
     assert relative_errors(model, black, np.ones((1, 3))).tolist() == [np.inf]
@@ -193,14 +177,11 @@ def test_an_encoded_model_is_in_the_units_of_its_faces(stack, model):
 
 def test_an_encoded_model_survives_its_file(stack, model, tmp_path):
     other = model.encoded(stack[:7])
+    assert model.provenance.encoded_from is None
     other.save(tmp_path / "m.npz")
     again = LatentFaces.load(tmp_path / "m.npz")
     assert again.provenance == other.provenance
     np.testing.assert_array_equal(again.weights, other.weights)
-
-
-def test_a_model_of_a_fit_is_not_an_encoded_one(model):
-    assert model.provenance.encoded_from is None
 
 
 class TestUndetermined:
@@ -287,12 +268,9 @@ def test_blocks_and_lazy_stacks_and_masks_do_not_matter(stack, model, monkeypatc
     part = encode(model, lazy, dask.array.from_array(masks, (5, 12, 10)))
     np.testing.assert_allclose(part.weights, whole.weights, atol=1e-6)
     np.testing.assert_allclose(part.errors, whole.errors, atol=1e-6)
-
-
-def test_no_faces_are_no_matter(model):
-    found = encode(model, np.zeros((0, 12, 10)))
-    assert found.weights.shape == (0, 3)
-    assert found.error == 0
+    none = encode(model, np.zeros((0, 12, 10)))
+    assert none.weights.shape == (0, 3)
+    assert none.error == 0
 
 
 def test_strangers_are_explained_worse_than_people_of_the_fit():
@@ -351,12 +329,6 @@ def test_colour_becomes_luminance_as_the_reader_takes_it():
         np.testing.assert_array_equal(np.asarray(small.images)[..., channel], one.images)
 
 
-def test_a_single_picture_is_a_stack_of_one_with_a_name():
-    found = match_stack(face(24, 20), (12, 10), name="me.jpg")
-    assert found.shape == (1, 12, 10)
-    assert found.names == ("me.jpg",)
-
-
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8", "i4", "u8", "?"])
 def test_every_type_is_kept(dtype):
     pixels = np.random.default_rng(0).integers(0, 2, (2, 20, 20)).astype(dtype)
@@ -394,6 +366,8 @@ def test_lazy_stacks_stay_lazy():
 
 
 def test_names_that_do_not_fit_are_left_out():
+    found = match_stack(face(24, 20), (12, 10), name="me.jpg")
+    assert (found.shape, found.names) == ((1, 12, 10), ("me.jpg",))
     found = match_stack(np.ones((2, 4, 4)), (4, 4), {"names": ("a",), "subjects": ("s",)})
     assert found.names == ("face 0", "face 1")
     assert found.subjects is None
@@ -434,22 +408,16 @@ def test_faces_of_the_model_come_back_whole(seed, each):
     np.testing.assert_allclose(mended, faces, atol=1e-5)
 
 
-def test_only_marked_pixels_change(stack, model, mask):
+def test_only_marked_pixels_change_whatever_they_were(stack, model, mask):
     mended = model.mend(stack, mask)
     assert mended.dtype == np.uint8
     np.testing.assert_array_equal(mended[:, ~mask], stack.images[:, ~mask])
     expected = model.encoded(stack, mask).reconstruct()[:, mask]
     np.testing.assert_array_equal(mended[:, mask], np.rint(expected).clip(0, 255))
-
-
-def test_what_was_marked_does_not_matter(stack, model, mask):
-    one, other = (model.mend(spoiled(stack.images, mask, v), mask) for v in (0, 255))
-    np.testing.assert_array_equal(one, other)
-
-
-def test_a_single_face(stack, model, mask):
-    face = model.mend(stack.images[4], mask)
-    np.testing.assert_array_equal(face, model.mend(stack, mask)[4])
+    for value in (0, 255):
+        again = model.mend(spoiled(stack.images, mask, value), mask)
+        np.testing.assert_array_equal(again, mended)
+    np.testing.assert_array_equal(model.mend(stack.images[4], mask), mended[4])
 
 
 def test_only_faces_with_a_mark_are_looked_at(stack, model, mask):
@@ -475,12 +443,6 @@ def test_only_faces_with_a_mark_are_looked_at(stack, model, mask):
     np.testing.assert_array_equal(np.asarray(mended), expected)
 
 
-def test_chosen_faces(stack, model, mask):
-    mended = consume(iter_mend(model, stack, mask, faces=[7]))
-    changed = (np.asarray(mended) != stack.images).any(axis=(1, 2))
-    assert np.flatnonzero(changed).tolist() == [7]
-
-
 def test_a_lazy_stack_is_filled_when_it_is_looked_at(stack, model, mask):
     lazy = FaceStack(dask.array.from_array(stack.images, (7, *SIZE)), stack.names)
     mended = consume(iter_mend(model, lazy, mask))
@@ -492,6 +454,8 @@ def test_a_lazy_stack_is_filled_when_it_is_looked_at(stack, model, mask):
 
 def test_mending_goes_on_where_it_ended(stack, model, mask):
     first = consume(iter_mend(model, stack, mask, faces=[2]))
+    changed = (np.asarray(first) != stack.images).any(axis=(1, 2))
+    assert np.flatnonzero(changed).tolist() == [2]
     other = np.roll(mask, 4, axis=0)
     second = consume(iter_mend(model, FaceStack(first, stack.names), other, faces=[9]))
     assert second.images is first
@@ -511,13 +475,10 @@ def test_the_type_is_kept(stack, model, mask, dtype):
     assert off < faces[:, mask].mean() / 2  # as it would be were the units mistaken
 
 
-@pytest.mark.parametrize("shape", [SIZE, (30, *SIZE)])
-def test_a_mask_without_a_mark_is_told(stack, model, shape):
-    with pytest.raises(ValueError, match="The mask marks no pixel: mark what is to be"):
-        model.mend(stack, np.zeros(shape, bool))
-
-
-def test_another_size_is_told(stack, model, mask):
+def test_a_mask_without_a_mark_and_another_size_are_told(stack, model, mask):
+    for shape in (SIZE, stack.shape):
+        with pytest.raises(ValueError, match="The mask marks no pixel: mark what is to be"):
+            model.mend(stack, np.zeros(shape, bool))
     with pytest.raises(ValueError, match=r"10 x 13 pixels, the model's faces 10 x 12"):
         model.mend(np.ones((2, 13, 10)), mask)
     with pytest.raises(ValueError, match=r"The mask has the shape \(10, 12\)"):
