@@ -43,7 +43,7 @@ def part(setting: Setting) -> str:
     path = setting.folder / "faces.npy"
     try:
         np.save(path, stacks.real("orl"))
-        rows.append(_row("ORL", path, (92, 76), setting.runs(5)))
+        rows.append(_row("ORL", path, (92, 76), setting.runs(3)))
     except Skipped:
         pass
     np.save(path, _enlarged(read_lfw_subset().images))

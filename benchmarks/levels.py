@@ -56,7 +56,7 @@ def part(setting: Setting) -> str:
         np.save(path, images)
         for k in (4,) if setting.quick else (20, 49):
             found: dict[str, list[dict[str, dict[str, float]]]] = {way: [] for way in ways}
-            for state in range(setting.runs(5)):
+            for state in range(setting.runs(3)):
                 for way in ways:
                     found[way].append(apart(measure, str(path), k, state, way == "C"))
             rows += [

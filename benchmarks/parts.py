@@ -35,7 +35,7 @@ def part(setting: Setting) -> str:
     for words, images in ((name, faces), (f"{name}, 2 x 2 means", half)):
         path = setting.folder / "faces.npy"
         np.save(path, images)
-        found = [apart(measure, str(path), 25) for _ in range(setting.runs(5))]
+        found = [apart(measure, str(path), 25) for _ in range(setting.runs(3))]
         plain = median(run[0]["seconds"] for run in found)
         for i, asked in enumerate(_ASKED):
             one, seconds = found[0][i], median(run[i]["seconds"] for run in found)

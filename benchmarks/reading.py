@@ -38,7 +38,7 @@ def part(setting: Setting) -> str:
     _write_jpeg(jpeg, n, side)
     rows = [
         *_rows(f"{len(list(pgm.iterdir()))} PGM, 92 x 112", pgm, setting.runs(7)),
-        *_rows(f"{n:,} JPEG, {side} x {side}, colour", jpeg, setting.runs(5), slow=True),
+        *_rows(f"{n:,} JPEG, {side} x {side}, colour", jpeg, setting.runs(3), slow=True),
     ]
     notes = (
         "Every run is a new process in which the modules are loaded; the files are in the "

@@ -58,7 +58,7 @@ class _Case:
     contestants: tuple[str, ...] = tuple(CONTESTANTS)
     components: tuple[int, ...] = (20, 49)
     runs: int = 5
-    runs_of_peers: int = 5
+    runs_of_peers: int = 3
 
 
 def orl(setting: Setting) -> str:

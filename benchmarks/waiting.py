@@ -62,7 +62,7 @@ def _commands(setting: Setting) -> Iterator[tuple[str, ...]]:
     """Yield what commands take from start to end of their process."""
     if not hasattr(os, "wait4"):
         raise Skipped("this system does not tell what a process took")
-    runs = setting.runs(9)
+    runs = setting.runs(5)
     for folder, words in _folders(setting):
         model = setting.folder / f"{folder.name}-model"
         out = setting.folder / f"{folder.name}-blog"
@@ -127,7 +127,7 @@ def whole(command: list[str], out: str | None = None) -> dict[str, float]:
 def _fresh_fits(setting: Setting) -> Iterator[tuple[str, ...]]:
     """Yield the first fit of a process, with the imports, and the second, without."""
     path, size = _stack(setting, 400, (112, 92))
-    runs = setting.runs(5)
+    runs = setting.runs(3)
     found = {
         who: [apart(fits, str(path), who) for _ in range(runs)] for who in ("ours", "theirs")
     }
@@ -159,7 +159,7 @@ def fits(path: str, who: str) -> dict[str, dict[str, float]]:
 def _choices(setting: Setting) -> Iterator[tuple[str, ...]]:
     """Yield what a choice of k takes to its first answer and to its end."""
     path, size = _stack(setting, 400, (112, 92))
-    ks = [2, 4] if setting.quick else list(range(5, 61, 5))
+    ks = [2, 4] if setting.quick else list(range(10, 61, 10))
     runs = setting.runs(1)
     pairs = [
         (apart(choose_ours, str(path), ks), apart(choose_theirs, str(path), ks))
@@ -203,7 +203,7 @@ def _encodings(setting: Setting) -> Iterator[tuple[str, ...]]:
     path, size = _stack(setting, 13_233, (64, 64))
     pairs = [
         [apart(encode, str(path), who) for who in ("ours", "theirs")]
-        for _ in range(setting.runs(3))
+        for _ in range(setting.runs(1))
     ]
     ours, theirs = zip(*pairs, strict=True)
     yield _row_of(f"{size}: encode with 20 components", ours, "scikit-learn", theirs)
@@ -237,7 +237,7 @@ def _files(setting: Setting) -> Iterator[tuple[str, ...]]:
             apart(keep, str(path), str(setting.folder / "kept"), who)
             for who in ("ours", "theirs")
         ]
-        for _ in range(setting.runs(5))
+        for _ in range(setting.runs(3))
     ]
     for which in ("save", "load"):
         ours, theirs = ([pair[i][which] for pair in pairs] for i in (0, 1))

@@ -35,9 +35,9 @@ def part(setting: Setting) -> str:
     """Measure the window on a screen, and the slider without one."""
     folder = setting.folder / "faces"
     write_pgm(folder, 2 if setting.quick else 40)
-    rows = [*_opening(folder, setting.runs(5))]
+    rows = [*_opening(folder, setting.runs(3))]
     paths = _stacks(setting)
-    rows += _adding(paths[0], setting.runs(5))
+    rows += _adding(paths[0], setting.runs(3))
     for path in paths:
         rows += _fitting(path, setting)
     return table(("in the window", "median", "worst"), [*rows, _sliding(setting)])
