@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import tempfile
 import threading
 import warnings
@@ -16,7 +15,7 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image
 
 from napari_latent_faces.reading import ArchiveError, NoFacesError, background, read_faces
 from tests.pictures import (
@@ -31,7 +30,6 @@ from tests.pictures import (
     picture,
     real_data,
     tarred,
-    turned,
     zipped,
 )
 
@@ -193,12 +191,6 @@ class TestModes:
         np.testing.assert_array_equal(stack.images, [coloured()[:, :, 0], face()])
         assert stack.report.notes == ("1 of 2 in colour: the red channel is taken.",)
 
-    def test_orientation(self, tmp_path):
-        make(tmp_path, {"1.jpg": turned(face(10, 12), 6, "jpg"), "2.jpg": face(12, 10)})
-        stack = read_faces(tmp_path)
-        assert stack.images.shape == (2, 12, 10)
-        assert stack.report.resized == ()
-
 
 class TestSizes:
     @pytest.fixture
@@ -292,29 +284,8 @@ class TestFaults:
             stack = read_faces(tmp_path)
         assert stack.names == ("1.png", "2.tif", "3.jpg")
 
-    @pytest.mark.parametrize("extension", ["png", "tif"])
-    def test_cut_pictures_are_named_though_pillow_is_to_fill_them_up(
-        self, tmp_path, monkeypatch, extension
-    ):
-        cut = encoded(face(), extension)[:-60]
-        make(tmp_path, {"1.png": face(), f"2.{extension}": cut})
-        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-        stack = read_faces(tmp_path)
-        assert stack.names == ("1.png",)
-        assert [name for name, _ in stack.report.skipped] == [f"2.{extension}"]
-
     def with_broken_exif(self):
         return encoded(face(), "jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01")
-
-    @pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix file system")
-    def test_odd_files(self, tmp_path):
-        folder = people(tmp_path, 2, 1)
-        os.mkfifo(folder / "fifo.png")
-        (folder / "s1" / "loop").symlink_to(folder)
-        (folder / "broken.png").symlink_to("nowhere")
-        stack = read_faces(folder)
-        assert stack.names == ("s1/1.pgm", "s2/1.pgm")
-        assert stack.report.skipped == (("broken.png", "broken link"),)
 
 
 class TestErrors:

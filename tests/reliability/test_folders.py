@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 import unicodedata
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.reading import NoFacesError, read_faces
-from napari_latent_faces.reading.sources import list_sources
+from napari_latent_faces.reading import read_faces
 from tests.patience import PATIENCE
 from tests.pictures import encoded, face, make
 from tests.reliability.measured import measured
@@ -85,68 +82,6 @@ def test_trees_of_any_names(tmp_path_factory, trees):
     stack = read_faces(root)
     assert {image.tobytes() for image in stack.images} == wanted
     assert len(stack) == len(trees)
-
-
-def test_a_hundred_levels(tmp_path):
-    here = os.open(tmp_path, os.O_RDONLY)
-    try:
-        for level in range(100):
-            os.mkdir(f"level{level}", dir_fd=here)
-            below = os.open(f"level{level}", os.O_RDONLY, dir_fd=here)
-            os.close(here)
-            here = below
-        with open("deep.pgm", "wb", opener=lambda p, f: os.open(p, f, dir_fd=here)) as file:
-            file.write(PGM)
-    finally:
-        os.close(here)
-    stack = read_faces(tmp_path)
-    assert stack.names[0].count("/") == 100
-    np.testing.assert_array_equal(stack.images[0], face())
-
-
-def test_links_in_circles(tmp_path):
-    make(tmp_path, {"a/1.pgm": face(), "b/2.pgm": face(seed=1)})
-    (tmp_path / "a/up").symlink_to(tmp_path)
-    (tmp_path / "b/other").symlink_to(tmp_path / "a")
-    (tmp_path / "a/other").symlink_to(tmp_path / "b")
-    (tmp_path / "self.pgm").symlink_to("self.pgm")
-    (tmp_path / "x").symlink_to("y")
-    (tmp_path / "y").symlink_to("x")
-    stack = read_faces(tmp_path)
-    assert stack.names == ("a/1.pgm", "b/2.pgm")
-    assert ("self.pgm", "broken link") in stack.report.skipped
-
-
-@pytest.fixture
-def special(tmp_path):
-    """Return a folder with one face, among what must never be opened."""
-    make(tmp_path, {"1.pgm": face()})
-    os.mkfifo(tmp_path / "fifo.pgm")
-    (tmp_path / "null.pgm").symlink_to("/dev/null")
-    (tmp_path / "zero.pgm").symlink_to("/dev/zero")
-    (tmp_path / "full").symlink_to("/dev/full")
-    with socket.socket(socket.AF_UNIX) as server:
-        folder = os.open(tmp_path, os.O_RDONLY)
-        server.bind(f"/proc/self/fd/{folder}/socket.pgm")  # a short way to a long name
-        os.close(folder)
-        yield tmp_path
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="devices and /proc of Linux")
-def test_nothing_special_is_opened(special):
-    opened = []
-
-    def hook(event, args):
-        if event == "open" and str(args[0]).startswith(str(special)):
-            opened.append(Path(str(args[0])).name)
-
-    sys.addaudithook(hook)
-    stack = read_faces(special)
-    names = {"fifo.pgm", "null.pgm", "zero.pgm", "full", "socket.pgm"}
-    assert stack.names == ("1.pgm",)
-    assert names.isdisjoint(opened)
-    assert "1.pgm" in opened
-    assert {name for name, _ in stack.report.passed_over} == names
 
 
 AS_NOBODY = """
@@ -247,26 +182,6 @@ def test_files_that_are_rewritten_all_the_time(tmp_path):
         for name, image in zip(stack.names, stack.images, strict=True):
             i = int(name[:-4])
             assert image.tobytes() in {face(seed=i).tobytes(), face(seed=i + 100).tobytes()}
-
-
-def test_a_folder_that_vanishes_while_it_is_listed(tmp_path):
-    make(tmp_path, {f"s{i}/1.pgm": face() for i in range(50)})
-    pulses = iter(range(10_000))
-
-    def pulse():
-        if next(pulses) == 20:
-            for i in range(50):
-                (tmp_path / f"s{i}/1.pgm").unlink(missing_ok=True)
-                (tmp_path / f"s{i}").rmdir()
-
-    found = list_sources(str(tmp_path), pulse)
-    assert len(found.entries) + len(found.skipped) + len(found.passed_over) <= 50
-
-
-def test_only_broken_files_are_an_error_that_says_so(tmp_path):
-    make(tmp_path, {f"{i}.png": b"nothing" for i in range(30)})
-    with pytest.raises(NoFacesError, match="damaged, or no picture"):
-        read_faces(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")

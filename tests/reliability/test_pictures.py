@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from napari_latent_faces.reading import read_faces
-from napari_latent_faces.reading.frames import DEPTHS, Frame
+from napari_latent_faces.reading.frames import Frame
 from napari_latent_faces.reading.pictures import BrokenPictureError, open_picture
 from napari_latent_faces.reading.sources import Entry
 from tests.left_open import nothing_left_open
-from tests.pictures import encoded, face, make, turned, zipped
+from tests.pictures import encoded, face, make
 from tests.reliability import hostile
 from tests.reliability.measured import measured
 
@@ -175,15 +175,6 @@ def test_many_texts_are_a_picture(tmp_path):
     np.testing.assert_array_equal(stack.images[stack.names.index("texts.png")], face())
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientations_in_a_folder_and_in_a_zip(tmp_path, orientation):
-    make(tmp_path / "faces", {"a.png": turned(face(), orientation), "b.png": face()})
-    stack = read_faces(tmp_path / "faces", resize="stretch")
-    packed = read_faces(zipped(tmp_path / "faces", tmp_path / "a.zip"), resize="stretch")
-    np.testing.assert_array_equal(stack.images, packed.images)
-    assert stack.report.skipped == ()
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="limits and measures of Linux")
 @pytest.mark.parametrize(
     ("n", "side"), [(3, 5000), pytest.param(40, 9200, marks=pytest.mark.stress)]
@@ -209,7 +200,3 @@ def test_memory_stays_bounded(tmp_path, n, side, capsys):
         with capsys.disabled():
             sys.stdout.write(f" {n} bombs: {added:.0f} MiB ")
     assert added < 1000, f"{added} MiB"
-
-
-def test_depths_of_the_stack_are_those_of_the_reader():
-    assert {np.dtype(d) for d in ("u1", "u2", "f4")} == set(DEPTHS)
