@@ -14,7 +14,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import faces_layer
 from tests.test_aligning import moved, similarities
 from tests.window.menus import open_widget
-from tests.window.test_end_to_end import distance, picture
+from tests.window.test_fitting import distance, picture
 
 
 def click(qtbot, button):

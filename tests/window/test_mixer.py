@@ -12,7 +12,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.window.menus import open_widget
-from tests.window.test_end_to_end import distance, picture
+from tests.window.test_fitting import distance, picture
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import wait_for_model
 from tests.window.menus import open_widget
-from tests.window.test_end_to_end import distance, picture
+from tests.window.test_fitting import distance, picture
 
 
 @pytest.fixture(scope="module")

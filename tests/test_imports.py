@@ -1,9 +1,11 @@
-"""What is imported when: that, not the fit, is what one waits for."""
+"""What imports what, and when: that, not the fit, is what one waits for."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,3 +105,27 @@ def test_the_command_line_works_where_no_qt_is_installed(faces_folder, tmp_path)
     told = run("info", tmp_path / "out" / "model.npz")
     assert told.returncode == 0, told.stderr
     assert "30" in told.stdout
+
+
+# -- Imports go in one direction, and only the viewer knows napari and Qt: see pyproject.toml
+
+
+ROOT = Path(__file__).parents[1]
+
+LINT = (
+    "from importlinter.cli import lint_imports as lint; raise SystemExit(lint(no_cache=True))"
+)
+
+
+def test_imports_keep_to_the_rooms():
+    there = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", LINT],
+        cwd=ROOT,
+        env=there,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 kept, 0 broken" in done.stdout
