@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 # before napari is imported: its test fixtures wipe the settings they find
 os.environ["NAPARI_CONFIG"] = ""
@@ -106,6 +107,14 @@ def faces_folder(stack, tmp_path) -> Path:
         Image.fromarray(picture).save(root / name)
     (root / "README.txt").write_text("hello")
     return root
+
+
+@pytest.fixture
+def open_path():
+    """Return a folder that every user may enter, unlike pytest's."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture

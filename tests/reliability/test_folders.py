@@ -19,7 +19,6 @@ from napari_latent_faces.reading import read_faces
 from tests.patience import PATIENCE
 from tests.pictures import encoded, face, make
 from tests.reliability.measured import measured
-from tests.rights import open_to_all
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="names and files of POSIX")
 
@@ -102,18 +101,17 @@ except PermissionError as error: print(json.dumps([skipped, str(error)]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="drops the rights of root")
-def test_what_may_not_be_read_is_named(tmp_path):
+def test_what_may_not_be_read_is_named(open_path):
     make(
-        tmp_path, {"1.pgm": face(), "2.pgm": face(), "no/3.pgm": face(), "blind/4.pgm": face()}
+        open_path, {"1.pgm": face(), "2.pgm": face(), "no/3.pgm": face(), "blind/4.pgm": face()}
     )
-    (tmp_path / "2.pgm").chmod(0)
-    (tmp_path / "no").chmod(0)
-    (tmp_path / "blind").chmod(0o444)  # its names can be seen, its files not
-    command = [sys.executable, "-c", AS_NOBODY, str(tmp_path)]
-    with open_to_all(tmp_path):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    (tmp_path / "no").chmod(0o755)
-    (tmp_path / "blind").chmod(0o755)
+    (open_path / "2.pgm").chmod(0)
+    (open_path / "no").chmod(0)
+    (open_path / "blind").chmod(0o444)  # its names can be seen, its files not
+    command = [sys.executable, "-c", AS_NOBODY, str(open_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (open_path / "no").chmod(0o755)
+    (open_path / "blind").chmod(0o755)
     assert done.returncode == 0, done.stderr
     report, words = json.loads(done.stdout)
     assert report == [
@@ -121,7 +119,7 @@ def test_what_may_not_be_read_is_named(tmp_path):
         ["blind/4.pgm", "Permission denied"],
         ["no/", "folder not readable: Permission denied"],
     ]
-    assert f"{tmp_path}/no cannot be read" in words
+    assert f"{open_path}/no cannot be read" in words
     assert "check its permissions" in words
 
 

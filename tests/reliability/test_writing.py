@@ -23,7 +23,6 @@ from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.model_file import write_arrays
 from tests.fuzz.targets import a_model
 from tests.patience import PATIENCE
-from tests.rights import open_to_all
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 
@@ -255,9 +254,9 @@ def test_nothing_is_written_later_when_a_write_has_failed(monkeypatch, room):
 
 
 @pytest.mark.parametrize("what", ["model", "export"])
-def test_a_read_only_target(tmp_path, what):
+def test_a_read_only_target(open_path, what):
     """As any user but root, who may write everywhere."""
-    folder = tmp_path / "here"
+    folder = open_path / "here"
     folder.mkdir()
     target = folder / ("m.npz" if what == "model" else "out")
     writing(what, a_model(), target)
@@ -272,11 +271,10 @@ def test_a_read_only_target(tmp_path, what):
             os.setuid(65534)
         writing(what, a_model(), target)
 
-    report = tmp_path / "report"
+    report = open_path / "report"
     report.touch()
     report.chmod(0o666)
-    with open_to_all(tmp_path):
-        words = in_child(work, tmp_path)
+    words = in_child(work, open_path)
     assert words.startswith("PermissionError")
     assert str(folder) in words
     assert files_of(folder) == before
