@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         PCAParams,
     )
     from napari_latent_faces.reading import read_faces
-    from napari_latent_faces.reading.points import read_points
+    from napari_latent_faces.reading.beside import read_points
     from napari_latent_faces.samples import sample_faces
     from napari_latent_faces.stack import FaceStack, ReadReport
 
@@ -82,7 +82,7 @@ _HOMES = {
     "align_to": "aligning",
     "iter_align": "aligning",
     "oval_mask": "aligning",
-    "read_points": "reading.points",
+    "read_points": "reading.beside",
     "ChoiceOptions": "options",
     "DictionaryParams": "params",
     "FaceMap": "mapping",

@@ -16,7 +16,7 @@ from napari_latent_faces.computed import LazyReconstruction
 from napari_latent_faces.encoding import encoded_model
 from napari_latent_faces.files import check_folder, replacing, writing_folder
 from napari_latent_faces.masks import mask_to_text
-from napari_latent_faces.reading.tables import TRANSFORM_HEADS, TRANSFORMS
+from napari_latent_faces.reading.beside import TRANSFORM_HEADS, TRANSFORMS
 from napari_latent_faces.solvers.factors import unit_maximum
 from napari_latent_faces.stack import as_pixels
 from napari_latent_faces.steps import consume

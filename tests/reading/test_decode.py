@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import struct
+import sys
+import threading
 import warnings
 import zlib
 from io import BytesIO
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
+from napari_latent_faces.reading import pictures, read_faces
 from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD, Frame
 from napari_latent_faces.reading.pictures import (
     START_BYTES,
@@ -17,7 +21,8 @@ from napari_latent_faces.reading.pictures import (
     open_picture,
 )
 from napari_latent_faces.reading.sources import Entry
-from tests.pictures import MODES, coloured, encoded, face, oversized_png, picture, turned
+from tests.patience import PATIENCE
+from tests.pictures import MODES, coloured, encoded, face, make, oversized_png, picture, turned
 
 GREY = {"I;16": (WORD, "I;16"), "I": (FLOAT, "I"), "F": (FLOAT, "F")}
 PADDED = encoded(face(), "bmp") + bytes(START_BYTES)
@@ -296,3 +301,63 @@ class TestWhenPillowIsToFillUpPictures:
         for content in (gif, jpeg):
             with pytest.raises(BrokenPictureError):
                 pixels_of(bytes(content))
+
+
+class TestDecodersInProcessesOfTheirOwn:
+    """Pillow lets no other thread work while it makes room for a large picture."""
+
+    @pytest.fixture(autouse=True)
+    def all_are_large(self, monkeypatch):
+        monkeypatch.setattr(pictures, "APART_PIXELS", 10)
+
+    def test_pixels_and_reasons_are_the_same(self, tmp_path, monkeypatch):
+        several = {"save_all": True, "append_images": [picture("RGB", seed=1)]}
+        files = {
+            "1.webp": encoded(picture("RGB"), "webp"),
+            "2.gif": encoded(picture("RGB"), "gif", **several),
+            "3.tif": picture("F"),
+            "4.jpg": turned(coloured(), 6, "jpg"),
+            "5.png": encoded(face(), "png")[:60],
+        }
+        make(tmp_path, files)
+        apart = read_faces(tmp_path, size=(6, 5))
+        monkeypatch.setattr(pictures, "APART_PIXELS", 10**6)
+        here = read_faces(tmp_path, size=(6, 5))
+        np.testing.assert_array_equal(apart.images, here.images)
+        assert apart.report == here.report
+
+    @pytest.fixture
+    def decoder(self, tmp_path, monkeypatch):
+        """Replace the decoder by a program."""
+
+        def replace(*lines):
+            path = tmp_path / "decoder"
+            path.write_text("\n".join(["#!/bin/sh", *lines]))
+            path.chmod(0o755)
+            monkeypatch.setattr(sys, "executable", str(path))
+
+        if sys.platform == "win32":
+            pytest.skip("needs a shell")
+        return replace
+
+    def test_who_cancels_does_not_wait_for_a_decoder(self, tmp_path, decoder):
+        make(tmp_path / "faces", {"1.webp": encoded(picture("RGB"), "webp")})
+        os.mkfifo(tmp_path / "go on")
+        decoder(f"cd '{tmp_path}'", "touch started", "cat 'go on'")
+
+        def progress(done, total):
+            if (tmp_path / "started").exists():
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            read_faces(tmp_path / "faces", progress=progress)
+        (tmp_path / "go on").write_text("")  # the decoder waits for this still
+        readers = [t for t in threading.enumerate() if t.name == "faces"]
+        for reader in readers:
+            reader.join(PATIENCE)
+        assert readers
+
+    def test_a_decoder_that_crashes_is_named(self, decoder):
+        decoder("kill -9 $$")
+        with pytest.raises(BrokenPictureError, match="its decoder crashed"):
+            pixels_of(encoded(picture("RGB"), "webp"))

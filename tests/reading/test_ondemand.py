@@ -8,7 +8,7 @@ import pytest
 
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.reading.frames import BYTE, Frame
-from napari_latent_faces.reading.lazy import BrokenFaceWarning, lazy_images
+from napari_latent_faces.reading.pictures import BrokenFaceWarning, lazy_images
 from napari_latent_faces.reading.sources import Entry
 from tests.pictures import encoded, face, make, people, zipped
 

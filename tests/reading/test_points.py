@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces import FaceStack, ReadReport
-from napari_latent_faces.reading.points import read_points
+from napari_latent_faces.reading.beside import read_points
 
 POINTS = {  # x, y as files have them
     "a/one.jpg": [[3, 5], [7.5, 6]],

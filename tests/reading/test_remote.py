@@ -23,7 +23,7 @@ from napari_latent_faces.reading import (
     looks_like_faces,
     read_faces,
 )
-from napari_latent_faces.reading.urls import is_url, masked, open_url
+from napari_latent_faces.reading.sources import is_url, masked, open_url
 from napari_latent_faces.viewer.layers import faces_layer
 from tests.patience import PATIENCE
 from tests.pictures import face, make, people, tarred, zipped

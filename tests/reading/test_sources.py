@@ -18,6 +18,7 @@ from napari_latent_faces.export import iter_export
 from napari_latent_faces.reading import NoFacesError, sources
 from napari_latent_faces.reading.sources import (
     MAX_PICTURE_BYTES,
+    Entry,
     Listing,
     list_sources,
     read_file,
@@ -101,8 +102,8 @@ def test_files_are_sorted_by_what_they_are(tmp_path):
 
 def test_files_that_are_too_large():
     found = Listing()
-    found.add("large.tif", MAX_PICTURE_BYTES + 1, bytes)
-    found.add("large", MAX_PICTURE_BYTES + 1, bytes)
+    for name in ("large.tif", "large"):
+        found.add(Entry(name, MAX_PICTURE_BYTES + 1, bytes))
     assert found.skipped == [("large.tif", "larger than 256 MiB")]
     assert found.passed_over == [("large", "larger than 256 MiB")]
 

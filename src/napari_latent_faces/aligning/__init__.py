@@ -25,7 +25,7 @@ from napari_latent_faces.aligning.learning import (
 )
 from napari_latent_faces.options import AlignOptions
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.reading.points import points_of_faces
+from napari_latent_faces.reading.beside import points_of_faces
 from napari_latent_faces.solvers.blocks import on_one_blas_thread
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import FaceStack, as_pixels, as_stack

@@ -348,7 +348,7 @@ def _generate(args: argparse.Namespace) -> None:
 def _align(args: argparse.Namespace) -> None:
     from napari_latent_faces.aligning import iter_align
     from napari_latent_faces.export import ALIGNMENT, export_aligned
-    from napari_latent_faces.reading.points import read_points
+    from napari_latent_faces.reading.beside import read_points
 
     options = chosen(AlignOptions, args, size=args.crop)
     _check_out(args, ALIGNMENT)

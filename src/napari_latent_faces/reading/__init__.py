@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
@@ -21,8 +22,8 @@ from napari_latent_faces.reading.arrays import (
     looks_like_arrays,
 )
 from napari_latent_faces.reading.background import run
+from napari_latent_faces.reading.beside import read_tables, read_transforms
 from napari_latent_faces.reading.frames import DEPTHS, FLOAT, WHITE, WORD, Frame
-from napari_latent_faces.reading.lazy import BrokenFaceWarning, lazy_images
 from napari_latent_faces.reading.matrices import (
     MAX_ARRAY_BYTES,
     stack_of_file,
@@ -30,21 +31,24 @@ from napari_latent_faces.reading.matrices import (
 )
 from napari_latent_faces.reading.naming import are_in_folders_of_people, find_subjects
 from napari_latent_faces.reading.pictures import (
+    BrokenFaceWarning,
     BrokenPictureError,
     NotAPictureError,
     Picture,
+    lazy_images,
     open_picture,
 )
 from napari_latent_faces.reading.sources import (
     ArchiveError,
     NoFacesError,
     in_natural_order,
+    is_url,
     list_sources,
     looks_like_faces,
     read_file,
+    shown,
+    url_is_folder,
 )
-from napari_latent_faces.reading.tables import read_tables, read_transforms
-from napari_latent_faces.reading.urls import is_url, shown, url_is_folder
 from napari_latent_faces.stack import FaceStack, ReadReport
 
 if TYPE_CHECKING:
@@ -73,6 +77,8 @@ _logger = logging.getLogger(__name__)
 # Files of up to so many bytes in all are read once, for their headers and their pixels.
 KEPT_BYTES = 256 * 2**20
 
+N_LOOKED_AT = 15  # pictures that are decoded to see whether there are colours in them
+
 
 def read_faces(
     path: str | PathLike[str],
@@ -96,11 +102,10 @@ def read_faces(
     BMP, WebP and PNM, told by their extension or, where that is unknown, by their
     content; also compressed by gzip, bzip2 or xz (``1.pgm.gz``). Most pictures in colour
     make a stack in colour, else all become grey (see `colour` and `channel`); transparency
-    is ignored. 8-bit and 16-bit pictures stay so, 32-bit integers and doubles become
-    float32; in a folder of several depths all pictures are brought to the deepest, white to
-    white (for floats white is 1). Animations and files of several pages are a face a page,
-    named ``faces.tif/1`` and so on; one such file may be opened by itself. EXIF rotation is
-    applied.
+    is ignored, and EXIF rotation applied. 8-bit and 16-bit pictures stay so, 32-bit integers
+    and doubles become float32; in a folder of several depths all pictures are brought to the
+    deepest, white to white (for floats white is 1). Animations and files of several pages are
+    a face a page, named ``faces.tif/1`` and so on; one such file may be opened by itself.
 
     Faces may also be kept as numbers: ``.mat`` (all versions), ``.npy``, ``.npz``, ``.h5``,
     idx, ``.csv`` and other text. Which variable holds them, along which axis, and how their
@@ -125,7 +130,7 @@ def read_faces(
     subjects : str or False, optional
         Regular expression that finds the subject in a relative name; False for none.
         By default a table beside the pictures that tells them counts (``metadata.csv``,
-        ``identity.txt``, ``labels.csv`` ...), else the names: see `find_subjects`.
+        ``identity.txt``, ``labels.csv`` ...), else the folders and names.
     lazy : bool, optional
         Whether pictures are decoded only when they are looked at; only their headers
         are read now. By default when the stack is larger than `memory_budget`. A
@@ -216,15 +221,11 @@ def _read(path: str, options: ReadOptions, work: Work) -> FaceStack:
 
 def _file_of_numbers(path: str) -> str | bytes | None:
     """Return the path of a file of numbers, or its content if it is behind a URL."""
-    name = path.partition("?")[0] if is_url(path) else path
-    if not is_array_name(name):
-        return None
     if not is_url(path):
-        if not Path(path).is_file() or not os.access(path, os.R_OK):
+        if not (is_array_name(path) and Path(path).is_file() and os.access(path, os.R_OK)):
             return None
-        is_text = not is_array_name(name, text=False)
-        return None if is_text and not looks_like_arrays(path) else path
-    if url_is_folder(path):
+        return path if is_array_name(path, text=False) or looks_like_arrays(path) else None
+    if not is_array_name(path.partition("?")[0]) or url_is_folder(path):
         return None
     content = read_file(path, MAX_ARRAY_BYTES + 1)
     if len(content) > MAX_ARRAY_BYTES:
@@ -270,16 +271,14 @@ def _stack_of_pictures(
     files = [file for file in files if file.pages]
     if not files:
         raise _no_faces(path, found)
+    own = [file.entry.name for file in files]
     names = tuple(name for file in files for name in file.names())
-    subjects, told = _subjects(files, names, found, options)
+    subjects, told = _subjects(files, own, names, found, options)
+    sizes = ((file.entry.name, file.picture.shape) for file in files)
     report = ReadReport(
         len(names),
         tuple(in_natural_order(found.skipped)),
-        tuple(
-            (file.entry.name, file.picture.shape)
-            for file in files
-            if file.picture.shape != commonest
-        ),
+        tuple(pair for pair in sizes if pair[1] != commonest),
         tuple(in_natural_order(found.passed_over)),
         (*_notes(files, commonest, frame), *told),
         lazy,
@@ -287,20 +286,21 @@ def _stack_of_pictures(
     )
     has_white = frame.depth == WORD and all(file.picture.has_white for file in files)
     white = float(WHITE[WORD]) if has_white else None
-    is_whole = options.size is None and not report.resized
-    aligned = read_transforms(found.tables, [file.entry.name for file in files])
-    transforms, place = (
-        aligned if aligned and is_whole and len(names) == len(files) else (None, None)
-    )
+    transforms = place = None
+    if options.size is None and not report.resized and len(names) == len(files):
+        transforms, place = read_transforms(found.tables, own) or (None, None)
     return FaceStack(images, names, subjects, report, path, transforms, place, white)
 
 
 def _subjects(
-    files: Sequence[_File], names: Sequence[str], found: Listing, options: ReadOptions
+    files: Sequence[_File],
+    own: Sequence[str],
+    names: Sequence[str],
+    found: Listing,
+    options: ReadOptions,
 ) -> tuple[tuple[str, ...] | None, list[str]]:
     """Return the subjects, by a table beside the pictures or their names, and a note."""
     if options.subjects is None and found.tables:
-        own = [file.entry.name for file in files]
         told = read_tables(found.tables, own)
         if told.subjects is None:
             return find_subjects(names), [told.note] * bool(told.note)
@@ -313,9 +313,15 @@ def _subjects(
 def _opened(found: Listing, options: ReadOptions, work: Work) -> list[_File]:
     """Read all headers, and all content as well where that is not too much."""
     keep = not options.lazy and sum(entry.size for entry in found.entries) <= KEPT_BYTES
-    outcomes = work.each(partial(_open, keep=keep), found.entries)
+
+    def opened(entry: Entry) -> Picture | BrokenPictureError | NotAPictureError:
+        try:
+            return open_picture(entry, keep=keep)
+        except (BrokenPictureError, NotAPictureError) as error:
+            return error
+
     files = []
-    for entry, outcome in zip(found.entries, outcomes, strict=True):
+    for entry, outcome in zip(found.entries, work.each(opened, found.entries), strict=True):
         if isinstance(outcome, Picture):
             files.append(_File(entry, outcome, list(range(outcome.n_pages))))
         elif isinstance(outcome, NotAPictureError):
@@ -323,13 +329,6 @@ def _opened(found: Listing, options: ReadOptions, work: Work) -> list[_File]:
         else:
             found.skipped.append((entry.name, str(outcome)))
     return files
-
-
-def _open(entry: Entry, *, keep: bool) -> Picture | BrokenPictureError | NotAPictureError:
-    try:
-        return open_picture(entry, keep=keep)
-    except (BrokenPictureError, NotAPictureError) as error:
-        return error
 
 
 def _commonest_size(path: str, files: Sequence[_File], options: ReadOptions) -> tuple[int, int]:
@@ -360,12 +359,10 @@ def _frame(files: Sequence[_File], commonest: tuple[int, int], options: ReadOpti
         reduce=options.size is not None,
         among_integers=len(depths) > 1,
     )
-    if options.colour is True or (options.colour == "auto" and _are_in_colour(files, frame)):
-        return replace(frame, colour=True)
-    return frame
-
-
-N_LOOKED_AT = 15  # pictures that are decoded to see whether there are colours in them
+    in_colour = replace(frame, colour=True)
+    if options.colour == "auto":
+        return in_colour if _are_in_colour(files, in_colour) else frame
+    return in_colour if options.colour else frame
 
 
 def _are_in_colour(files: Sequence[_File], frame: Frame) -> bool:
@@ -373,12 +370,10 @@ def _are_in_colour(files: Sequence[_File], frame: Frame) -> bool:
     coloured = [file for file in files if file.picture.in_colour]
     if frame.channel != "luminance" or 2 * len(coloured) <= len(files):
         return False
-    some = coloured[:: max(1, len(coloured) // N_LOOKED_AT)]
-    look = replace(frame, colour=True)
     answers = []
-    for file in some:
+    for file in coloured[:: max(1, len(coloured) // N_LOOKED_AT)]:
         try:
-            pixels = file.picture.pixels(look)
+            pixels = file.picture.pixels(frame)
         except BrokenPictureError:
             continue
         answers.append(bool((pixels[..., :1] != pixels).any()))
@@ -399,14 +394,15 @@ def _is_lazy(path: str, files: Sequence[_File], frame: Frame, options: ReadOptio
     import psutil
 
     if size > psutil.virtual_memory().available:
-        raise _too_large(path, shape[0], size)
+        raise _too_large(path, shape, frame)
     return False
 
 
-def _too_large(path: str, n: int, size: int) -> MemoryError:
+def _too_large(path: str, shape: tuple[int, ...], frame: Frame) -> MemoryError:
+    size = math.prod(shape) * frame.depth.itemsize
     return MemoryError(
-        f"The {n} pictures of {path} take {size / 2**20:.0f} MiB, more than is free: read them "
-        "with lazy=True, or smaller with size=."
+        f"The {shape[0]} pictures of {path} take {size / 2**20:.0f} MiB, more than is free: "
+        "read them with lazy=True, or smaller with size=."
     )
 
 
@@ -419,7 +415,7 @@ def _decoded(
     try:
         images = np.empty(shape, frame.depth)
     except MemoryError as error:
-        raise _too_large(path, shape[0], math.prod(shape) * frame.depth.itemsize) from error
+        raise _too_large(path, shape, frame) from error
 
     def decode(place: int) -> str:
         """Decode the pages of a file into their places; return why one could not be."""
@@ -432,9 +428,10 @@ def _decoded(
                 reason = reason or str(error)
         return reason
 
-    reasons = work.each(decode, range(len(files)))
-    good = []
-    for file, reason, end in zip(files, reasons, ends, strict=False):
+    good: list[int] = []
+    for file, reason, end in zip(
+        files, work.each(decode, range(len(files))), ends, strict=False
+    ):
         good += [end + page for page in file.pages]
         if reason:
             n_bad = file.picture.n_pages - len(file.pages)
@@ -454,11 +451,8 @@ _DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
 
 
 def _no_faces(path: str, found: Listing) -> NoFacesError:
-    report = ReadReport(
-        0,
-        tuple(in_natural_order(found.skipped)),
-        passed_over=tuple(in_natural_order(found.passed_over)),
-    )
+    skipped, passed_over = map(in_natural_order, (found.skipped, found.passed_over))
+    report = ReadReport(0, tuple(skipped), passed_over=tuple(passed_over))
     lines = (report.details().partition("\n")[2] or "  it is empty").splitlines()
     if len(lines) > 12:
         lines = [*lines[:12], "  ..."]
@@ -469,7 +463,7 @@ def _no_faces(path: str, found: Listing) -> NoFacesError:
 
 def _notes(files: Sequence[_File], commonest: tuple[int, int], frame: Frame) -> list[str]:
     """Say what was done to the pictures where they are not all alike."""
-    notes = []
+    notes, n = [], len(files)
     pictures = [file.picture for file in files]
     depths = Counter(picture.depth.name for picture in pictures)
     if len(depths) > 1:
@@ -480,26 +474,25 @@ def _notes(files: Sequence[_File], commonest: tuple[int, int], frame: Frame) -> 
         notes.append(
             f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, {white}."
         )
-    if len(depths) > 1 and frame.depth == FLOAT:
-        notes.append(
-            "Pictures of floats with pixels above 1 are divided by 255, by 65535, or by their "
-            "largest pixel: the first of these that makes them no larger than 1."
-        )
+        if frame.depth == FLOAT:
+            notes.append(
+                "Pictures of floats with pixels above 1 are divided by 255, by 65535, or by "
+                "their largest pixel: the first of these that makes them no larger than 1."
+            )
     coloured = sum(picture.in_colour for picture in pictures)
-    if frame.colour and coloured < len(pictures):
-        notes.append(f"{len(pictures) - coloured} of {len(pictures)} are grey, among colour.")
+    if frame.colour and coloured < n:
+        notes.append(f"{n - coloured} of {n} are grey, among colour.")
     if coloured and not frame.colour:
         taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
-        notes.append(f"{coloured} of {len(pictures)} in colour: the {taken} is taken.")
+        notes.append(f"{coloured} of {n} in colour: the {taken} is taken.")
     if frame.shape != commonest:
         notes.append(
             f"Scaled from {_in_pixels(commonest)} to {_in_pixels(frame.shape)} pixels."
         )
-    several = [file for file in files if file.picture.n_pages > 1]
-    if several:
+    if several := [file for file in files if file.picture.n_pages > 1]:
         n_pages = sum(len(file.pages) for file in several)
         notes.append(
-            f"{len(several)} of {len(files)} files hold several pictures, such as "
+            f"{len(several)} of {n} files hold several pictures, such as "
             f"{several[0].entry.name}: {n_pages} faces come from them."
         )
     return notes + _doubts(files, commonest)
@@ -507,24 +500,25 @@ def _notes(files: Sequence[_File], commonest: tuple[int, int], frame: Frame) -> 
 
 def _doubts(files: Sequence[_File], commonest: tuple[int, int]) -> list[str]:
     """Say what a person should look at."""
-    notes = []
+    notes, n = [], len(files)
     sized = sum(file.picture.shape == commonest for file in files)
-    if 2 * sized < len(files):
+    if 2 * sized < n:
         notes.append(
             f"Sizes differ: the commonest, {_in_pixels(commonest)} pixels, is that of only "
-            f"{sized} of {len(files)} pictures. Choose one with size=."
+            f"{sized} of {n} pictures. Choose one with size=."
         )
     first: dict[bytes, str] = {}
     doubles = []
     for file in files:
         if content := file.picture.content:
-            name = first.setdefault(content, file.entry.name)
+            # unlike hash(), it lets other threads work meanwhile
+            name = first.setdefault(hashlib.blake2b(content).digest(), file.entry.name)
             if name != file.entry.name:
-                doubles.append((name, file.entry.name))
+                doubles.append(f"{file.entry.name}, which is {name} again")
     if doubles:
         notes.append(
-            f"{len(doubles)} of {len(files)} files repeat another one byte for byte, such as "
-            f"{doubles[0][1]}, which is {doubles[0][0]} again."
+            f"{len(doubles)} of {n} files repeat another one byte for byte, such as "
+            f"{doubles[0]}."
         )
     return notes
 

@@ -10,10 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Progress = Callable[[int, int], object]
-
-__all__ = ["Stopped", "Work", "run"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -25,26 +21,16 @@ class Stopped(BaseException):
 
 
 class Work:
-    """How far some work is, and whether anybody still waits for it.
-
-    Attributes
-    ----------
-    done, total : int
-        Steps; the total is 0 while it is unknown.
-    """
+    """Steps done, their total (0 while it is unknown), and whether anybody still waits."""
 
     def __init__(self) -> None:
         self.done = 0
         self.total = 0
-        self._stopped = threading.Event()
-
-    def stop(self) -> None:
-        """Let the work end at its next step."""
-        self._stopped.set()
+        self.is_left = threading.Event()
 
     def check(self) -> None:
         """Raise `Stopped` if nobody waits any more."""
-        if self._stopped.is_set():
+        if self.is_left.is_set():
             raise Stopped
 
     def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -67,9 +53,10 @@ class Work:
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failures.append(error)
 
+        n_threads = min(len(items), os.cpu_count() or 1, 16)
         threads = [
             threading.Thread(target=work_through, name="faces", daemon=True)
-            for _ in range(min(len(items), os.cpu_count() or 1, 16))
+            for _ in range(n_threads)
         ]
         for thread in threads:
             thread.start()
@@ -80,17 +67,14 @@ class Work:
         return [results[place] for place in range(len(items))]
 
 
-def run(function: Callable[[Work], Result], progress: Progress | None = None) -> Result:
+def run(
+    function: Callable[[Work], Result], progress: Callable[[int, int], object] | None = None
+) -> Result:
     """Return what `function` makes of a `Work`, in a thread.
 
-    Parameters
-    ----------
-    function : callable
-        Takes a `Work`.
-    progress : callable, optional
-        Called on this thread, many times a second, with the steps done and their total.
-        What it raises, or an interrupt, leaves the work at once: its threads end by
-        themselves at their next step, and do not keep Python from exiting.
+    `progress` is called on this thread, many times a second, with the steps done and their
+    total. What it raises, or an interrupt, leaves the work at once: its threads end by
+    themselves at their next step, and do not keep Python from exiting.
     """
     work = Work()
     outcome: Future[Result] = Future()
@@ -109,6 +93,6 @@ def run(function: Callable[[Work], Result], progress: Progress | None = None) ->
             report(work.done, work.total)
         result = outcome.result()
     finally:
-        work.stop()
+        work.is_left.set()
     report(work.total, work.total)
     return result

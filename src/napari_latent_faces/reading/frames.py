@@ -15,50 +15,27 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.options import Channel, Resize
 
-__all__ = ["BYTE", "DEPTHS", "FLOAT", "WHITE", "WORD", "Frame"]
-
 # From the shallowest to the deepest, with the value that stands for white.
-WHITE: dict[np.dtype[Any], int] = {
-    np.dtype("u1"): 255,
-    np.dtype("u2"): 65535,
-    np.dtype("f4"): 1,
-}
+WHITE = {np.dtype("u1"): 255, np.dtype("u2"): 65535, np.dtype("f4"): 1}
 DEPTHS: tuple[np.dtype[Any], ...] = tuple(WHITE)
 BYTE, WORD, FLOAT = DEPTHS
 
-_CHANNELS = {"red": 0, "green": 1, "blue": 2}
+CHANNELS = {"red": 0, "green": 1, "blue": 2}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What every picture of a stack is brought to.
+    """What every picture of a stack is brought to."""
 
-    Parameters
-    ----------
-    shape : (height, width)
-        In pixels.
-    depth : numpy dtype
-        uint8, uint16 or float32.
-    channel : {"luminance", "red", "green", "blue"}
-        What is taken of a colour picture, where the stack is grey.
-    resize : {"crop", "pad", "stretch", "error"}
-        How a picture of another size is made to fit; "error" acts like "crop" here.
-    reduce : bool
-        Whether a JPEG may be decoded at a half, a quarter or an eighth of its size,
-        where that is at least one and a half times what is needed.
-    colour : bool
-        Whether the stack is in colour.
-    among_integers : bool
-        Whether pictures of floats are beside others, so that their white must be 1.
-    """
-
-    shape: tuple[int, int]
-    depth: np.dtype[Any]
-    channel: Channel = "luminance"
-    resize: Resize = "crop"
+    shape: tuple[int, int]  # height and width
+    depth: np.dtype[Any]  # uint8, uint16 or float32
+    channel: Channel = "luminance"  # of a colour picture, where the stack is grey
+    resize: Resize = "crop"  # of pictures of other sizes; "error" acts like "crop" here
+    # whether a JPEG may be decoded at a half, a quarter or an eighth of its size, where that
+    # is at least one and a half times what is needed
     reduce: bool = False
-    colour: bool = False
-    among_integers: bool = False
+    colour: bool = False  # of the stack
+    among_integers: bool = False  # floats are beside others, so that their white must be 1
 
     @property
     def picture_shape(self) -> tuple[int, ...]:
@@ -81,52 +58,38 @@ class Frame:
     def take(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Bring pixels of shape (h, w) or (h, w, 3) to the frame's size, colours and type.
 
-        Raises
-        ------
-        ValueError
-            If the frame's type is shallower than that of the pixels.
+        White stays white: 8-bit values are times 257 in a 16-bit stack, and integers are
+        divided by their white in a stack of floats. A deeper type is a ValueError.
         """
         if pixels.ndim == 3 and not self.colour:
-            pixels = self._grey(pixels)
+            grey = self.channel not in CHANNELS
+            pixels = luminance(pixels) if grey else pixels[:, :, CHANNELS[self.channel]]
         if pixels.shape[:2] != self.shape:
             pixels = self._fitted(pixels)
-        pixels = self._deepened(pixels)
+        if DEPTHS.index(pixels.dtype) > DEPTHS.index(self.depth):
+            raise ValueError("changed while it was being read")
+        if pixels.dtype == FLOAT and self.among_integers:
+            pixels = _whitened(pixels)
+        elif pixels.dtype != self.depth and self.depth == FLOAT:
+            pixels = pixels / np.float32(WHITE[pixels.dtype])
+        elif pixels.dtype != self.depth:
+            pixels = pixels * np.uint16(257)
         if self.colour and pixels.ndim == 2:
             pixels = np.repeat(pixels[:, :, None], 3, axis=2)
         return pixels
-
-    def _grey(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        if self.channel in _CHANNELS:
-            one: NDArray[Any] = pixels[:, :, _CHANNELS[self.channel]]
-            return one
-        return luminance(pixels)
 
     def _fitted(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Scale pixels to the frame's size: cut, padded or out of shape."""
         height, width = pixels.shape[:2]
         scales = self.scales((height, width))
         if self.resize == "pad":
-            inner = max(1, round(height * scales[0])), max(1, round(width * scales[1]))
-            top, left = (
-                (whole - part) // 2 for whole, part in zip(self.shape, inner, strict=True)
-            )
+            h, w = max(1, round(height * scales[0])), max(1, round(width * scales[1]))
+            top, left = (self.shape[0] - h) // 2, (self.shape[1] - w) // 2
             padded = np.zeros((*self.shape, *pixels.shape[2:]), pixels.dtype)
-            padded[top : top + inner[0], left : left + inner[1]] = _resampled(pixels, inner)
+            padded[top : top + h, left : left + w] = _resampled(pixels, (h, w), (height, width))
             return padded
-        if self.resize == "stretch":
-            return _resampled(pixels, self.shape)
         seen = min(height, self.shape[0] / scales[0]), min(width, self.shape[1] / scales[1])
         return _resampled(pixels, self.shape, seen)
-
-    def _deepened(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Bring pixels to a deeper type, white to white."""
-        if pixels.dtype == self.depth:
-            return _whitened(pixels) if self.among_integers and self.depth == FLOAT else pixels
-        if DEPTHS.index(pixels.dtype) > DEPTHS.index(self.depth):
-            raise ValueError("changed while it was being read")
-        if self.depth == FLOAT:
-            return pixels / np.float32(WHITE[pixels.dtype])
-        return pixels * np.uint16(WHITE[self.depth] // WHITE[pixels.dtype])
 
 
 def _whitened(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -139,15 +102,14 @@ def _whitened(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _resampled(
-    pixels: NDArray[Any], shape: tuple[int, int], seen: tuple[float, float] | None = None
+    pixels: NDArray[Any], shape: tuple[int, int], seen: tuple[float, float]
 ) -> NDArray[Any]:
-    """Scale the middle part of height and width `seen`, or all, to `shape`."""
+    """Scale the middle part of height and width `seen` to `shape`."""
     from PIL import Image
 
     height, width = pixels.shape[:2]
-    part_height, part_width = seen or (height, width)
-    top, left = (height - part_height) / 2, (width - part_width) / 2
-    box = left, top, min(left + part_width, width), min(top + part_height, height)
+    top, left = (height - seen[0]) / 2, (width - seen[1]) / 2
+    box = left, top, min(left + seen[1], width), min(top + seen[0], height)
 
     def resize(plane: NDArray[Any]) -> NDArray[Any]:
         image = Image.fromarray(plane if plane.dtype == BYTE else plane.astype(FLOAT))
@@ -158,7 +120,7 @@ def _resampled(
     else:
         resized = resize(pixels)
     # the filter overshoots at edges, below 0 too
-    finite = pixels[np.isfinite(pixels)]
+    finite = pixels[np.isfinite(pixels)] if pixels.dtype == FLOAT else pixels
     if finite.size:
         resized = resized.clip(finite.min(), finite.max())
     if pixels.dtype == WORD:

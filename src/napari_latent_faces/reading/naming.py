@@ -8,22 +8,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-__all__ = [
-    "FORMATS",
-    "HEAD_BYTES",
-    "MAX_TABLE_BYTES",
-    "Judgement",
-    "Verdict",
-    "are_in_folders_of_people",
-    "find_subjects",
-    "is_picture_name",
-    "is_table_name",
-    "judge_name",
-    "natural_key",
-    "starts_like_picture",
-]
+    from collections.abc import Sequence
 
 # -- Which files are pictures, told by their names and by how they start ---------------
 
@@ -44,34 +29,20 @@ HEAD_BYTES = 32  # enough to know any of them
 _PICTURES = frozenset(extension for group in FORMATS.values() for extension in group)
 
 # Pictures of other formats: not read, but not passed over in silence either.
-_OTHER_PICTURES = frozenset(
-    {".avif", ".heic", ".heif", ".ico", ".j2k", ".jp2", ".jxl", ".pcx", ".ras", ".tga"}
-    | {".cr2", ".dng", ".eps", ".exr", ".hdr", ".nef", ".psd", ".svg", ".xcf"}
+_OTHER_PICTURES = (
+    *(".avif", ".heic", ".heif", ".ico", ".j2k", ".jp2", ".jxl", ".pcx", ".ras", ".tga"),
+    *(".cr2", ".dng", ".eps", ".exr", ".hdr", ".nef", ".psd", ".svg", ".xcf"),
 )
 
 # Files that lie about beside pictures and are never opened.
 _NO_PICTURES = frozenset(
     {".cfg", ".conf", ".htm", ".html", ".info", ".ini", ".log", ".md", ".rst", ".tex", ".txt"}
-    | {
-        ".csv",
-        ".dat",
-        ".db",
-        ".json",
-        ".jsonl",
-        ".ndjson",
-        ".pts",
-        ".sql",
-        ".sqlite",
-        ".toml",
-        ".tsv",
-        ".xml",
-    }
-    | {".yaml", ".yml", ".h5", ".hdf5", ".mat", ".npy", ".npz", ".pickle", ".pkl"}
-    | {".bat", ".bin", ".c", ".cpp", ".css", ".dll", ".exe", ".h", ".ipynb", ".js", ".m"}
-    | {".py", ".pyc", ".sh", ".so", ".lnk", ".lock", ".url"}
-    | {".doc", ".docx", ".odt", ".pdf", ".rtf", ".xls", ".xlsx"}
-    | {".avi", ".mkv", ".mov", ".mp3", ".mp4", ".mpg", ".srt", ".wav"}
-    | {".bz2", ".gz", ".xz"}
+    | {".csv", ".dat", ".db", ".json", ".jsonl", ".ndjson", ".pts", ".sql", ".sqlite", ".toml"}
+    | {".tsv", ".xml", ".yaml", ".yml", ".h5", ".hdf5", ".mat", ".npy", ".npz", ".pickle"}
+    | {".pkl", ".bat", ".bin", ".c", ".cpp", ".css", ".dll", ".exe", ".h", ".ipynb", ".js"}
+    | {".m", ".py", ".pyc", ".sh", ".so", ".lnk", ".lock", ".url", ".doc", ".docx", ".odt"}
+    | {".pdf", ".rtf", ".xls", ".xlsx", ".avi", ".mkv", ".mov", ".mp3", ".mp4", ".mpg", ".srt"}
+    | {".wav", ".bz2", ".gz", ".xz"}
 )
 
 _PACKED = (".gz", ".bz2", ".xz")  # of one file, such as 1.pgm.gz
@@ -86,16 +57,10 @@ _UNREAD = {
 }
 
 _MAGIC = re.compile(
-    rb"\x89PNG\r\n\x1a\n"
-    rb"|\xff\xd8\xff"
-    rb"|GIF8[79]a"
-    rb"|II[*+]\0|MM\0[*+]"
-    rb"|RIFF....WEBP"
-    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
-    rb"|P[1-6f][ \t\r\n]+[#0-9]",
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP"
+    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0|P[1-6f][ \t\r\n]+[#0-9]",
     re.DOTALL,
 )
-
 
 # Files that may list pictures and say whose they are.
 _TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
@@ -111,18 +76,21 @@ class Judgement(Enum):
     PASS_OVER = auto()  # no picture
 
 
-Verdict = tuple[Judgement, str]
-
-
-def extension_of(name: str) -> str:
+def _extension(name: str) -> str:
     """Return the extension of a file's name, in lower case and with its dot."""
     stem, dot, end = name.rpartition(".")
     return f".{end.lower()}" if dot and stem else ""
 
 
+def _unpacked_name(name: str) -> str:
+    """Return a file's name without the ending that says how it is compressed."""
+    extension = _extension(name)
+    return name[: -len(extension)] if extension in _PACKED else name
+
+
 def is_picture_name(name: str) -> bool:
     """Tell whether a file's name ends like that of a picture, maybe of a compressed one."""
-    return extension_of(_unpacked_name(name)) in _PICTURES
+    return _extension(_unpacked_name(name)) in _PICTURES
 
 
 def is_table_name(name: str) -> bool:
@@ -130,38 +98,19 @@ def is_table_name(name: str) -> bool:
     return name.lower().endswith(_TABLES)
 
 
-def _unpacked_name(name: str) -> str:
-    """Return a file's name without the ending that says how it is compressed."""
-    extension = extension_of(name)
-    return name[: -len(extension)] if extension in _PACKED else name
-
-
 def is_hidden(name: str) -> bool:
     """Tell whether a file or folder of that name is the system's own."""
     return name.startswith(".") or name in {"__MACOSX", "$RECYCLE.BIN"}
 
 
-def judge_name(name: str) -> Verdict:
-    """Judge a file by its name alone.
-
-    Parameters
-    ----------
-    name : str
-        The name without its folders.
-
-    Returns
-    -------
-    judgement : Judgement
-        What is done with the file.
-    reason : str
-        Why, where it is left out.
-    """
-    extension = extension_of(name)
+def judge_name(name: str) -> tuple[Judgement, str]:
+    """Judge a file by its name without its folders; the reason says why it is left out."""
+    extension = _extension(name)
     if is_hidden(name):
         return Judgement.PASS_OVER, "hidden or system file"
     if is_picture_name(name):
         return Judgement.PICTURE, ""
-    if extension in _PACKED and extension_of(_unpacked_name(name)) == ".tar":
+    if extension in _PACKED and _extension(_unpacked_name(name)) == ".tar":
         extension = ".tar"
     if extension == ".bad" and is_picture_name(name[: -len(extension)]):
         return Judgement.SKIP, "marked as bad by the makers of the set (.bad)"
@@ -179,7 +128,6 @@ def starts_like_picture(head: bytes) -> bool:
 
 # -- What the names of face pictures tell: their order and whose faces they are --------
 
-_NUMBER = re.compile(r"[0-9]+")
 _PAIR = re.compile(r"([0-9]+)[\s._-]+([0-9]+)")
 
 # Folders that are parts of a set, or hold pictures of anybody.
@@ -222,65 +170,46 @@ _PATTERNS = tuple(
 
 
 def natural_key(name: str) -> tuple[str, str]:
-    """Return a sorting key by which ``s2`` comes before ``s10``.
+    """Return a key by which relative paths sort with ``s2`` before ``s10``.
 
     Case does not count, except that it keeps the order of names that differ in nothing
     else the same everywhere.
-
-    Parameters
-    ----------
-    name : str
-        A relative path with ``/`` between its parts.
     """
+
+    def sortable(number: re.Match[str]) -> str:
+        digits = number.group().lstrip("0")
+        return f"\x01{chr(len(digits))}{digits}"  # by its value: its length comes first
+
     folded = unicodedata.normalize("NFC", name).casefold()
     # a folder's end sorts before all else, a number before all other characters
-    return _NUMBER.sub(_sortable, folded.replace("/", "\0")), name
-
-
-def _sortable(number: re.Match[str]) -> str:
-    """Write a number so that its text sorts by its value: its length comes first."""
-    digits = number.group().lstrip("0")
-    return f"\x01{chr(len(digits))}{digits}"
+    return re.sub(r"[0-9]+", sortable, folded.replace("/", "\0")), name
 
 
 def find_subjects(
     names: Sequence[str], rule: str | Literal[False] | None = None
 ) -> tuple[str, ...] | None:
-    r"""Find out whose face each picture shows.
+    r"""Find out whose face each picture shows, by its path relative to the folder.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Paths relative to the folder, with ``/`` between their parts.
-    rule : str or False, optional
-        A regular expression searched for in each name, whose group ``subject``, else its
-        first group, else its whole match is the subject (``r"_(\d+)\."``); a name without a
-        match has the subject ``""``. False for no subjects. None looks at the names:
+    None where the names do not tell: all subjects would be the same or all different. ``""``
+    stands for a picture whose own name does not tell.
 
-        - Where pictures are in several folders, the folder is the subject
-          (``s1/1.pgm``, ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``), but not one that is a
-          part of a set (``train``, ``test``, ``val``, ``images`` ...), that comes again in
-          other folders (``S005/001``, ``S010/001``), or that numbered pictures only go on
-          in (``00000/00001.png``).
-        - Names of KDEF, CFD, Multi-PIE, FERET, MUCT and Radboud are known; names with dates
-          tell nothing.
-        - ``1_1.jpg``, two numbers: where one is different in every name the other is
-          the subject, else the first.
-        - ``subject01.glasses``, ``yaleB01_P00A+000E+00.pgm``: letters with a number.
-        - ``KA.AN1.39.tiff``: what comes before the first dot.
-        - ``Aaron_Eckhart_0001.jpg``, ``anna2.jpg``: what comes before the last number.
-        - ``an2i_left_angry.pgm``: what comes before the first ``_``, space or ``-``.
+    `rule` is a regular expression searched for in each name, whose group ``subject``, else its
+    first group, else its whole match is the subject (``r"_(\d+)\."``); ValueError if it is
+    found in none. False for no subjects. None looks at the names:
 
-    Returns
-    -------
-    tuple of str, or None
-        None where the names do not tell: all subjects would be the same or all
-        different. ``""`` stands for a picture whose own name does not tell.
-
-    Raises
-    ------
-    ValueError
-        If `rule` is found in no name.
+    - Where pictures are in several folders, the folder is the subject (``s1/1.pgm``,
+      ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``), but not one that is a part of a set
+      (``train``, ``test``, ``val``, ``images`` ...), that comes again in other folders
+      (``S005/001``, ``S010/001``), or that numbered pictures only go on in
+      (``00000/00001.png``).
+    - Names of KDEF, CFD, Multi-PIE, FERET, MUCT and Radboud are known; names with dates tell
+      nothing.
+    - ``1_1.jpg``, two numbers: where one is different in every name the other is the subject,
+      else the first.
+    - ``subject01.glasses``, ``yaleB01_P00A+000E+00.pgm``: letters with a number.
+    - ``KA.AN1.39.tiff``: what comes before the first dot.
+    - ``Aaron_Eckhart_0001.jpg``, ``anna2.jpg``: what comes before the last number.
+    - ``an2i_left_angry.pgm``: what comes before the first ``_``, space or ``-``.
     """
     if rule is False:
         return None
@@ -288,14 +217,13 @@ def find_subjects(
         return _by_expression(names, rule)
     folders = _folders_of_people(names)
     if len(set(folders)) > 1:
-        return None if _are_buckets(folders, names) else _if_telling(folders)
+        return _if_people(folders, names)
     return _by_stem([_stem(name) for name in names])
 
 
 def are_in_folders_of_people(names: Sequence[str]) -> bool:
     """Tell whether the folders of the pictures are their subjects."""
-    folders = _folders_of_people(names)
-    return _if_telling(folders) is not None and not _are_buckets(folders, names)
+    return _if_people(_folders_of_people(names), names) is not None
 
 
 def _folders_of_people(names: Sequence[str]) -> list[str]:
@@ -314,10 +242,12 @@ def _folders_of_people(names: Sequence[str]) -> list[str]:
     return [path[-1] if path else "" for path in paths]
 
 
-def _are_buckets(folders: Sequence[str], names: Sequence[str]) -> bool:
-    """Tell whether numbered pictures only go on from one numbered folder to the next."""
+def _if_people(folders: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the folders, unless numbered pictures only go on from one to the next."""
     stems = [_stem(name) for name in names]
-    return all(map(str.isdecimal, (*folders, *stems))) and len(set(stems)) == len(stems)
+    if all(map(str.isdecimal, (*folders, *stems))) and len(set(stems)) == len(stems):
+        return None
+    return _if_telling(folders)
 
 
 def _by_expression(names: Sequence[str], rule: str) -> tuple[str, ...]:
@@ -340,9 +270,11 @@ def _stem(name: str) -> str:
 
 
 def _by_stem(stems: Sequence[str]) -> tuple[str, ...] | None:
-    pairs = [_PAIR.fullmatch(stem) for stem in stems]
-    if all(pairs):
-        return _if_telling(_subject_of_pairs([match.groups() for match in pairs if match]))
+    pairs = [match.groups() for match in map(_PAIR.fullmatch, stems) if match]
+    if len(pairs) == len(stems):
+        first, second = ([pair[i] for pair in pairs] for i in (0, 1))
+        runs = len(set(first)) == len(first) and len(set(second)) < len(second)
+        return _if_telling(second if runs else first)  # not the number of the picture
     if stems and all(map(_DATE.search, stems)):
         return None
     for pattern in _SETS + _PATTERNS:
@@ -353,13 +285,5 @@ def _by_stem(stems: Sequence[str]) -> tuple[str, ...] | None:
     return None
 
 
-def _subject_of_pairs(pairs: Sequence[Sequence[str]]) -> list[str]:
-    """Choose the number that is not the running number of the pictures."""
-    first, second = ([pair[i] for pair in pairs] for i in (0, 1))
-    runs = len(set(first)) == len(first) and len(set(second)) < len(second)
-    return second if runs else first
-
-
-def _if_telling(subjects: Iterable[str]) -> tuple[str, ...] | None:
-    subjects = tuple(subjects)
-    return subjects if 1 < len(set(subjects)) < len(subjects) else None
+def _if_telling(subjects: Sequence[str]) -> tuple[str, ...] | None:
+    return tuple(subjects) if 1 < len(set(subjects)) < len(subjects) else None

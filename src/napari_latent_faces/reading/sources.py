@@ -1,4 +1,7 @@
-"""What lies at a path: folder, zip, tar or URL, as named sources of bytes."""
+"""What lies at a path, as named sources of bytes.
+
+Folders, archives and URLs are each walked by a generator of files; a `Listing` judges them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import io
 import lzma
 import os
 import posixpath
+import re
 import stat
 import tarfile
 import threading
@@ -18,7 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, cast
+from urllib.parse import unquote
 
 from napari_latent_faces.files import CONTENTS, open_regular, read_contents
 from napari_latent_faces.reading.arrays import (
@@ -37,15 +43,6 @@ from napari_latent_faces.reading.naming import (
     natural_key,
     starts_like_picture,
 )
-from napari_latent_faces.reading.urls import (
-    explanation,
-    is_url,
-    list_url,
-    open_url,
-    read_url,
-    shown,
-    url_is_folder,
-)
 from napari_latent_faces.stack import harmless
 
 if TYPE_CHECKING:
@@ -54,19 +51,6 @@ if TYPE_CHECKING:
 
     Check = Callable[[], None]
     Read = Callable[[int], bytes]
-
-__all__ = [
-    "MAX_PICTURE_BYTES",
-    "ArchiveError",
-    "Entry",
-    "Listing",
-    "NoFacesError",
-    "in_natural_order",
-    "list_sources",
-    "looks_like_faces",
-    "read_file",
-    "unpacked",
-]
 
 MAX_PICTURE_BYTES = 256 * 2**20  # larger files are no faces
 
@@ -81,85 +65,111 @@ class ArchiveError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that may be a picture.
-
-    Parameters
-    ----------
-    name : str
-        Its relative path, with ``/`` between the parts.
-    size : int
-        Its bytes, as far as the folder or archive says.
-    read : callable
-        Takes a number of bytes and returns at most so many from the file's start. It may
-        be called on any thread, at any time later, and can be pickled.
-    certain : bool
-        Whether its name says that it is a picture; else its content decides.
-    """
+    """A file that may be a picture, under its relative path with ``/`` between the parts."""
 
     name: str
-    size: int
+    size: int  # as far as the folder or archive says
+    # takes a number of bytes, and returns at most so many from the file's start; on any
+    # thread, at any time later, and it can be pickled
     read: Read
-    certain: bool = True
+    certain: bool = True  # by its name; else its content decides whether it is a picture
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """What is not read, and why; without a judgement its name tells whether it is missed."""
+
+    name: str
+    reason: str = "hidden or system folder"
+    judgement: Judgement = Judgement.UNKNOWN
 
 
 @dataclass
 class Listing:
-    """What a folder or archive holds.
+    """What a folder or archive holds; `skipped` and `passed_over` are as in `ReadReport`."""
 
-    Parameters
-    ----------
-    entries : list of Entry
-        The files that may be pictures.
-    arrays : list of Entry
-        Files of numbers, which are read only if there is no picture; they are among
-        `passed_over` as well.
-    tables : list of Entry
-        Files of text that may say whose pictures they are; they are elsewhere as well.
-    results : list of Entry
-        What tells that a folder holds results of ours, and which.
-    skipped, passed_over : list of (str, str)
-        Names and reasons, as in `ReadReport`.
-    close : callable
-        Called when nothing is to be read for now; entries can be read all the same later.
-    is_one_file : bool
-        Whether it is no folder or archive, but a picture of several pages.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    arrays: list[Entry] = field(default_factory=list)
-    tables: list[Entry] = field(default_factory=list)
-    results: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)  # may be pictures
+    arrays: list[Entry] = field(default_factory=list)  # numbers; in `passed_over` as well
+    tables: list[Entry] = field(default_factory=list)  # may say whose the pictures are
+    results: list[Entry] = field(default_factory=list)  # tell which files a fit has written
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
-    close: Callable[[], None] = lambda: None
-    is_one_file: bool = False
+    close: Callable[[], None] = lambda: None  # when nothing is to be read for now
+    is_one_file: bool = False  # no folder or archive, but a picture of several pages
 
-    def add(self, name: str, size: int, read: Read) -> None:
+    def gather(self, items: Iterable[Entry | _LeftOut]) -> None:
+        """Put everything where it belongs; of several files of one name, the last counts."""
+        files: dict[str, Entry] = {}
+        hidden: set[str] = set()
+        for item in items:
+            folders = item.name.split("/")[:-1]
+            place = next((i for i, folder in enumerate(folders, 1) if is_hidden(folder)), 0)
+            if place:
+                hidden.add("/".join(folders[:place]) + "/")
+            elif not item.name:
+                self.passed_over.append(("(no name)", "it has no name"))
+            elif isinstance(item, _LeftOut):
+                self._leave_out(item)
+            else:
+                if item.name in files:
+                    replaced = "replaced by a later file of that name"
+                    self.passed_over.append((item.name, replaced))
+                files[item.name] = item
+        for entry in files.values():
+            self.add(entry)
+        for name in hidden:
+            self._leave_out(_LeftOut(name))
+
+    def add(self, entry: Entry) -> None:
         """Put a regular file where it belongs, judged by its name and size."""
-        base = name.rpartition("/")[2]
+        base = entry.name.rpartition("/")[2]
         judgement, reason = judge_name(base)
-        if size and is_table_name(base) and not is_hidden(base):
-            self.tables.append(Entry(name, size, read))
+        if entry.size and not is_hidden(base):
+            if is_table_name(base):
+                self.tables.append(entry)
+            if is_array_name(base):
+                self.arrays.append(entry)
+                judgement = Judgement.PASS_OVER
+                reason = reason or "a file of numbers among pictures"
         if base == CONTENTS:
-            self.results.append(Entry(name, size, read))
-        if size and is_array_name(base) and not is_hidden(base):
-            self.arrays.append(Entry(name, size, read))
-            self.passed_over.append((name, reason or "a file of numbers among pictures"))
-        elif judgement is Judgement.PASS_OVER:
-            self.passed_over.append((name, reason))
-        elif size == 0:
-            self.passed_over.append((name, "empty file"))
-        elif judgement is Judgement.SKIP:
-            self.skipped.append((name, reason))
-        elif size > MAX_PICTURE_BYTES:
-            self.leave_out(name, f"larger than {MAX_PICTURE_BYTES >> 20} MiB")
+            self.results.append(entry)
+        if entry.size == 0 and judgement is not Judgement.PASS_OVER:
+            judgement, reason = Judgement.PASS_OVER, "empty file"
+        if judgement in {Judgement.SKIP, Judgement.PASS_OVER}:
+            self._leave_out(_LeftOut(entry.name, reason, judgement))
+        elif entry.size > MAX_PICTURE_BYTES:
+            self._leave_out(_LeftOut(entry.name, f"larger than {MAX_PICTURE_BYTES >> 20} MiB"))
         else:
-            self.entries.append(Entry(name, size, read, judgement is Judgement.PICTURE))
+            self.entries.append(replace(entry, certain=judgement is Judgement.PICTURE))
 
-    def leave_out(self, name: str, reason: str) -> None:
-        """Record a file that is not read: as skipped if its name is that of a picture."""
-        wanted = is_picture_name(name.rpartition("/")[2])
-        (self.skipped if wanted else self.passed_over).append((name, reason))
+    def _leave_out(self, item: _LeftOut) -> None:
+        wanted = item.judgement is Judgement.SKIP
+        if item.judgement is Judgement.UNKNOWN:
+            wanted = is_picture_name(item.name.rpartition("/")[2])
+        (self.skipped if wanted else self.passed_over).append((item.name, item.reason))
+
+    def finish(self, *, common_folder: bool) -> None:
+        """Sort everything naturally, leave out what is no face, make all names printable.
+
+        With `common_folder` the folders that all pictures lie in are no part of the names.
+        """
+        self._leave_out_results()
+        prefix = "/"  # of no name
+        if common_folder and (files := self.entries or self.arrays):
+            # with the slash that commonpath takes away for one folder and for none
+            folders = {f"/{entry.name}".rpartition("/")[0] + "/" for entry in files}
+            prefix = posixpath.commonpath(folders).strip("/") + "/"
+
+        def renamed(name: str) -> str:
+            return harmless(name.removeprefix(prefix) or name)
+
+        for entries in (self.entries, self.arrays, self.tables):
+            entries[:] = sorted(
+                (replace(entry, name=renamed(entry.name)) for entry in entries),
+                key=lambda entry: natural_key(entry.name),
+            )
+        for pairs in (self.skipped, self.passed_over):
+            pairs[:] = in_natural_order((renamed(name), why) for name, why in pairs)
 
     def _leave_out_results(self) -> None:
         """Leave out the pictures of components: they are no faces, though they look alike."""
@@ -167,37 +177,13 @@ class Listing:
             kind, files = read_contents(result.read(MAX_TABLE_BYTES))
             if kind != "a fit":
                 continue
-            folder = result.name.removesuffix(CONTENTS)
-            ours = {folder + name for name in files}
+            ours = {result.name.removesuffix(CONTENTS) + name for name in files}
             left_out = {entry.name for entry in (*self.entries, *self.arrays)} & ours
             for entries in (self.entries, self.arrays, self.tables):
                 entries[:] = [entry for entry in entries if entry.name not in ours]
             self.passed_over = [pair for pair in self.passed_over if pair[0] not in left_out]
-            self.passed_over += [(name, _OF_A_FIT) for name in left_out]
-
-    def rename(self, renamed: Callable[[str], str]) -> None:
-        """Give everything another name."""
-        for entries in (self.entries, self.arrays, self.tables, self.results):
-            entries[:] = [
-                entry
-                if (name := renamed(entry.name)) == entry.name
-                else replace(entry, name=name)
-                for entry in entries
-            ]
-        self.skipped = [(renamed(name), why) for name, why in self.skipped]
-        self.passed_over = [(renamed(name), why) for name, why in self.passed_over]
-
-    def sort(self) -> None:
-        """Sort everything naturally, make all names printable, leave out what is no face."""
-        self._leave_out_results()
-        for entries in (self.entries, self.arrays, self.tables):
-            entries.sort(key=lambda entry: natural_key(entry.name))
-        self.skipped = in_natural_order(self.skipped)
-        self.passed_over = in_natural_order(self.passed_over)
-        self.rename(harmless)
-
-
-_OF_A_FIT = "a result of a fit, written by Latent faces: open its model.npz"
+            why = "a result of a fit, written by Latent faces: open its model.npz"
+            self.passed_over += [(name, why) for name in left_out]
 
 
 def in_natural_order(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -206,124 +192,112 @@ def in_natural_order(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def list_sources(path: str, check: Check) -> Listing:
-    """List the files in a folder or archive, or say why not.
+    """List the files in a folder or archive, or behind the URL of one, or say why not.
 
-    Parameters
-    ----------
-    path : str
-        A folder or archive, or the URL of one.
-    check : callable
-        Called for every file; what it raises ends the listing.
-
-    Raises
-    ------
-    FileNotFoundError, PermissionError, ConnectionError, ModuleNotFoundError, ValueError
-        If it cannot be found or read.
-    ArchiveError
-        If an archive is damaged, encrypted or a bomb.
-    NoFacesError
-        If it is neither.
+    `check` is called for every file; what it raises ends the listing.
     """
-    if is_url(path):
-        found = _list_url(path, check) if url_is_folder(path) else _list_file(path, check)
-    else:
-        try:
-            mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
-            is_file = stat.S_ISREG(mode)
-            if is_file:
-                open_regular(path).close()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise FileNotFoundError(
-                f"There is no folder or archive {path}: check the name."
-            ) from error
-        except PermissionError as error:
-            raise PermissionError(
-                f"{path} may not be read ({error.strerror}): check its permissions."
-            ) from error
-        if not is_file and not stat.S_ISDIR(mode):
-            raise NoFacesError(f"{path} is neither a folder nor an archive of pictures.")
-        found = _list_file(path, check) if is_file else _list_folder(path, check)
-    found.sort()
+    found = Listing()
+    is_folder = url_is_folder(path) if is_url(path) else _is_folder(path)
+    try:
+        if not is_folder:
+            found.gather(_in_file(path, found, check))
+        elif is_url(path):
+            found.gather(_in_url(path, check))
+        else:
+            found.gather(_in_folder(path, check))
+        found.finish(common_folder=not is_folder)
+    except BaseException:
+        found.close()
+        raise
+    if not found.entries and _ENCRYPTED in dict(map(reversed, found.skipped)):
+        raise ArchiveError(
+            f"The archive {shown(path)} is encrypted: unpack it with its password and open "
+            "the folder."
+        )
     return found
+
+
+def _is_folder(path: str) -> bool:
+    """Tell whether there is a folder or a file, or say why neither can be read."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
+        if stat.S_ISREG(mode):
+            open_regular(path).close()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(
+            f"There is no folder or archive {path}: check the name."
+        ) from error
+    except PermissionError as error:
+        raise PermissionError(
+            f"{path} may not be read ({error.strerror}): check its permissions."
+        ) from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise NoFacesError(f"{path} is neither a folder nor an archive of pictures.")
+    return stat.S_ISDIR(mode)
 
 
 # -- Folders ---------------------------------------------------------------------------
 
 
-def _list_folder(root: str, check: Check) -> Listing:
-    """List what a folder and the folders in it hold, without recursion: trees may be deep.
+def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Entry | _LeftOut]:
+    """Walk a folder, the upper folders first, and `most` files of each.
 
     Links to folders are followed once each, after the real folders, and never to a folder
     above `root`.
     """
-    found = Listing()
-    folders, links = [(root, "")], list[tuple[str, str]]()
-    seen = {_identity(folder) for folder in _folders_above(root)}
+    folders, links = deque([(root, "")]), list[tuple[str, str]]()
+    seen = {_identity(folder) for folder in Path(os.path.realpath(root)).parents}
     while folders or links:
         if not folders:
             links.sort(key=lambda link: natural_key(link[1]))
             folders.append(links.pop(0))
-        path, prefix = folders.pop()
-        identity = _identity(path)
-        if identity in seen:
-            found.passed_over.append((prefix, "link to a folder read elsewhere"))
+        path, prefix = folders.popleft()
+        if (identity := _identity(path)) in seen:
+            yield _LeftOut(prefix, "link to a folder read elsewhere", Judgement.PASS_OVER)
             continue
         seen.add(identity)
         try:
             with os.scandir(path) as items:
-                listed = list(items)
+                listed = list(islice(items, most))
         except OSError as error:
             if not prefix:
                 raise type(error)(
                     f"The folder {path} cannot be read ({error.strerror}): check its "
                     "permissions."
                 ) from error
-            found.skipped.append((prefix, f"folder not readable: {error.strerror}"))
+            yield _LeftOut(prefix, f"folder not readable: {error.strerror}", Judgement.SKIP)
             continue
         for item in listed:
             check()
-            if _add_item(found, item, prefix + item.name):
+            found = _of_folder(item, prefix + item.name)
+            if found is not None:
+                yield found
+            else:
                 rest = links if item.is_symlink() else folders
                 rest.append((item.path, f"{prefix}{item.name}/"))
-    return found
 
 
-def _add_item(found: Listing, item: os.DirEntry[str], name: str) -> bool:
-    """Record what is no folder; return whether it is one that is to be looked into."""
+def _of_folder(item: os.DirEntry[str], name: str) -> Entry | _LeftOut | None:
+    """Return what is no folder, or None for one that is to be looked into."""
     try:
         info = item.stat()
     except OSError as error:
-        what = "broken link" if item.is_symlink() else error.strerror
-        found.leave_out(name, what or "not readable")
-        return False
+        broken = "broken link" if item.is_symlink() else error.strerror
+        return _LeftOut(name, broken or "not readable")
     if stat.S_ISREG(info.st_mode):
-        found.add(name, info.st_size, partial(read_file, item.path))
-    elif not stat.S_ISDIR(info.st_mode):
-        found.passed_over.append((name, "no regular file"))
-    elif is_hidden(item.name):
-        found.passed_over.append((f"{name}/", "hidden or system folder"))
-    else:
-        return True
-    return False
+        return Entry(name, info.st_size, partial(read_file, item.path))
+    if not stat.S_ISDIR(info.st_mode):
+        return _LeftOut(name, "no regular file", Judgement.PASS_OVER)
+    return _LeftOut(f"{name}/") if is_hidden(item.name) else None
 
 
-def _identity(path: str) -> tuple[int, int] | str:
+def _identity(path: str | Path) -> tuple[int, int] | str:
     """Return what tells folders apart, however they are reached."""
     try:
         info = os.stat(path)  # noqa: PTH116 - plain paths are several times faster
     except OSError:
-        return path
+        return os.fspath(path)
     return info.st_dev, info.st_ino
-
-
-def _folders_above(root: str) -> list[str]:
-    """Return all folders that `root` lies in, but not itself."""
-    folders = []
-    path = os.path.realpath(root)
-    while (above := os.path.dirname(path)) != path:  # noqa: PTH120
-        folders.append(above)
-        path = above
-    return folders
 
 
 def read_file(path: str, limit: int, start: int = 0) -> bytes:
@@ -332,21 +306,13 @@ def read_file(path: str, limit: int, start: int = 0) -> bytes:
         return read_url(path, None, limit, start)
     with open_regular(path, buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        if start:
-            file.seek(start)
+        file.seek(start)
         # a buffer of `limit` bytes would be made otherwise
         return file.read(max(0, min(limit, size - start))) or b""
 
 
-def _list_url(url: str, check: Check) -> Listing:
-    """List what a folder behind a URL and the folders in it hold."""
-    members = _Members()
-    for name, address, size in list_url(url):
-        check()
-        # where the server does not say, it may be as large as is allowed
-        size = MAX_PICTURE_BYTES if size is None else size  # noqa: PLW2901
-        members.add(name, size, partial(read_url, url, address))
-    return members.listing()
+def _open_file(path: str) -> IO[bytes]:
+    return open_url(path) if is_url(path) else open_regular(path)
 
 
 # -- Archives: nothing is unpacked to disk ---------------------------------------------
@@ -376,15 +342,12 @@ MAX_KEPT_BYTES = 2**30
 # some releases of Python 22 seconds for four times as many.
 MAX_HEADER_BYTES = 2**14
 
+_ENCRYPTED = "encrypted"
+_LINK = "link or device in the archive"
+
 
 def unpacked(content: bytes, limit: int = MAX_PICTURE_BYTES) -> bytes:
-    """Return what a compressed file holds; anything else stays as it is.
-
-    Raises
-    ------
-    ValueError
-        If that is more than `limit` bytes.
-    """
+    """Return what a compressed file holds, if not too much; anything else stays as it is."""
     for magic, opener in _UNPACK.items():
         if content.startswith(magic):
             with opener(io.BytesIO(content)) as file:
@@ -394,54 +357,42 @@ def unpacked(content: bytes, limit: int = MAX_PICTURE_BYTES) -> bytes:
     return content
 
 
-def _list_file(path: str, check: Check) -> Listing:
-    """List an archive, told by its content, or say what else the file is."""
+def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry | _LeftOut]:
+    """Walk an archive, told by its content, or say what else the file is."""
     head = read_file(path, 512)
     opener = next((open_ for magic, open_ in _UNPACK.items() if head.startswith(magic)), None)
     if opener is not None:
         with _open_file(path) as packed, _damage_named(path), opener(packed) as file:
             head = file.read(512)
+
+    def is_a(kind: Callable[[IO[bytes]], bool]) -> bool:
+        with _open_file(path) as file, _damage_named(path):
+            return opener is None and kind(file)
+
+    is_picture = starts_like_picture(head[:HEAD_BYTES])
     # a tar may well end in a stored zip, so that it looks like one
-    if (opener and not starts_like_picture(head[:HEAD_BYTES])) or head[257:262] == b"ustar":
-        found = _list_tar(path, opener, check)
-    elif not opener and (head.startswith(b"PK\3\4") or _is(zipfile.is_zipfile, path)):
-        found = _list_zip(path, check)
-    elif not opener and _is(tarfile.is_tarfile, path):
-        found = _list_tar(path, None, check)
-    elif is_picture_name(path) or starts_like_picture(head[:HEAD_BYTES]):
-        found = Listing(is_one_file=True)
-        found.add(os.path.basename(path), _size(path), partial(read_file, path))  # noqa: PTH119
-    else:
-        raise _other_file(path, head)
-    _drop_common_folder(found)
-    return found
-
-
-def _size(path: str) -> int:
-    with _open_file(path) as file:
-        return file.seek(0, io.SEEK_END)
-
-
-def _is(kind: Callable[[IO[bytes]], bool], path: str) -> bool:
-    with _open_file(path) as file, _damage_named(path):
-        return kind(file)
-
-
-def _other_file(path: str, head: bytes) -> ValueError:
-    """Say what a file is that is no archive."""
+    if (opener and not is_picture) or head[257:262] == b"ustar":
+        return _in_tar(path, opener, check)
+    if (not opener and head.startswith(b"PK\3\4")) or is_a(zipfile.is_zipfile):
+        archive = _Zip(path)
+        found.close = archive.close
+        return _in_zip(path, archive, check)
+    if is_a(tarfile.is_tarfile):
+        return _in_tar(path, None, check)
+    if is_picture_name(path) or is_picture:
+        found.is_one_file = True
+        with _open_file(path) as file:
+            size = file.seek(0, io.SEEK_END)
+        return iter([Entry(os.path.basename(path), size, partial(read_file, path))])  # noqa: PTH119
     for magic, what in _OTHER_ARCHIVES.items():
         if head.startswith(magic):
-            return NoFacesError(f"{shown(path)} is {what}, which is not read: unpack it first.")
+            raise NoFacesError(f"{shown(path)} is {what}, which is not read: unpack it first.")
     if path.lower().endswith(_SUFFIXES):
-        return ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
-    return NoFacesError(
+        raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
+    raise NoFacesError(
         f"{shown(path)} is neither a folder nor a zip or tar archive of pictures, nor a file "
         "of numbers that may be faces (.mat, .npy, .npz, .h5, idx, .csv ...)."
     )
-
-
-def _open_file(path: str) -> IO[bytes]:
-    return open_url(path) if is_url(path) else open_regular(path)
 
 
 @contextmanager
@@ -472,48 +423,10 @@ _DAMAGE = (
 )
 
 
-class _Members:
-    """The files of an archive or bucket under their names; of several, the last counts."""
-
-    def __init__(self) -> None:
-        self._found = Listing()
-        self._files: dict[str, tuple[int, Read]] = {}
-        self._hidden: set[str] = set()
-
-    def add(self, name: str, size: int, read: Read | None, reason: str = "") -> None:
-        """Record a file under its name, or why it is not read."""
-        # a plain relative path, whatever it claims
-        parts = name.replace("\\", "/").split("/")
-        *folders, base = [part for part in parts if part not in {"", ".", ".."}] or [""]
-        name = "/".join((*folders, base))
-        hidden = next((i for i, folder in enumerate(folders) if is_hidden(folder)), None)
-        if hidden is not None:
-            self._hidden.add("/".join(folders[: hidden + 1]) + "/")
-        elif not base:
-            self._found.leave_out("(no name)", "it has no name")
-        elif read is None:
-            self._found.leave_out(name, reason)
-        else:
-            if name in self._files:
-                self._found.passed_over.append((name, "replaced by a later file of that name"))
-            self._files[name] = size, read
-
-    def listing(self) -> Listing:
-        """Return what was found."""
-        for name, (size, read) in self._files.items():
-            self._found.add(name, size, read)
-        self._found.passed_over += [(name, "hidden or system folder") for name in self._hidden]
-        return self._found
-
-
-def _drop_common_folder(found: Listing) -> None:
-    """Leave the folders that all pictures lie in out of all names."""
-    # with the slash that commonpath takes away for one folder and for none
-    files = found.entries or found.arrays
-    folders = {f"/{entry.name}".rpartition("/")[0] + "/" for entry in files}
-    prefix = posixpath.commonpath(folders).strip("/") + "/" if folders else "/"
-    if prefix != "/":
-        found.rename(lambda name: name.removeprefix(prefix) or name)
+def _plain(name: str) -> str:
+    """Return the name of a member as a relative path, whatever it claims."""
+    parts = name.replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in {"", ".", ".."})
 
 
 class _Zip:
@@ -529,7 +442,7 @@ class _Zip:
 
     def members(self) -> list[zipfile.ZipInfo]:
         with self._lock:
-            return self._opened().infolist()
+            return [info for info in self._opened().infolist() if info.filename[-1:] != "/"]
 
     def read(self, member: zipfile.ZipInfo, limit: int) -> bytes:
         with self._lock, self._opened().open(member) as file:
@@ -548,67 +461,43 @@ class _Zip:
         return self._file
 
 
-def _list_zip(path: str, check: Check) -> Listing:
-    archive = _Zip(path)
-    members = _Members()
-    encrypted = 0
-    try:
-        with _damage_named(path):
-            infos = [info for info in archive.members() if info.filename[-1:] != "/"]
-            _check_zip(path, infos)
-        for info in infos:
-            check()
-            reason = _zip_fault(info)
-            encrypted += reason == "encrypted"
-            read = None if reason else partial(archive.read, info)
-            members.add(info.filename, info.file_size, read, reason)
-    finally:
-        archive.close()
-    found = members.listing()
-    if encrypted and not found.entries:
-        raise ArchiveError(
-            f"The archive {shown(path)} is encrypted: unpack it with its password and open the "
-            "folder."
-        )
-    found.close = archive.close
-    return found
+def _in_zip(path: str, archive: _Zip, check: Check) -> Iterator[Entry | _LeftOut]:
+    """Walk a zip; one that is small only as its members overlap or hold nothing is refused."""
+    with _damage_named(path):
+        infos = archive.members()
+        with _open_file(path) as file:
+            there = file.seek(0, io.SEEK_END)
+        packed = sum(info.compress_size for info in infos)
+        n_bytes = sum(info.file_size for info in infos)
+        if packed > there:
+            raise ArchiveError(
+                f"The archive {shown(path)} is damaged or a decompression bomb: its members "
+                f"take {packed} bytes of {there}. Get it again from a source that you trust."
+            )
+        if n_bytes > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
+            raise ArchiveError(
+                f"The archive {shown(path)} is a decompression bomb: {n_bytes} bytes from "
+                f"{there}. If you trust it, unpack it and open the folder."
+            )
+    for info in infos:
+        check()
+        name, size = _plain(info.filename), info.file_size
+        if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:
+            yield _LeftOut(name, _LINK)
+        elif info.flag_bits & 1:
+            yield _LeftOut(name, _ENCRYPTED)
+        elif size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
+            bomb = f"decompression bomb: {size} bytes from {info.compress_size}"
+            yield _LeftOut(name, bomb)
+        else:
+            yield Entry(name, size, partial(archive.read, info))
 
 
-def _check_zip(path: str, infos: list[zipfile.ZipInfo]) -> None:
-    """Refuse an archive that is small only because its members overlap or hold nothing."""
-    with _open_file(path) as file:
-        there = file.seek(0, io.SEEK_END)
-    packed = sum(info.compress_size for info in infos)
-    unpacked_bytes = sum(info.file_size for info in infos)
-    if packed > there:
-        raise ArchiveError(
-            f"The archive {shown(path)} is damaged or a decompression bomb: its members take "
-            f"{packed} bytes of {there}. Get it again from a source that you trust."
-        )
-    if unpacked_bytes > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
-        raise ArchiveError(
-            f"The archive {shown(path)} is a decompression bomb: {unpacked_bytes} bytes from "
-            f"{there}. If you trust it, unpack it and open the folder."
-        )
-
-
-def _zip_fault(info: zipfile.ZipInfo) -> str:
-    """Say why a member is not read, if so."""
-    if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:
-        return "link or device in the archive"
-    if info.flag_bits & 1:
-        return "encrypted"
-    if info.file_size > BOMB_BYTES and info.file_size > BOMB_RATIO * info.compress_size:
-        return f"decompression bomb: {info.file_size} bytes from {info.compress_size}"
-    return ""
-
-
-def _list_tar(
+def _in_tar(
     path: str, opener: Callable[[IO[bytes]], IO[bytes]] | None, check: Check
-) -> Listing:
-    """List what a tar archive holds; the pictures of a compressed one are kept in memory."""
-    members = _Members()
-    kept, last = 0, -1
+) -> Iterator[Entry | _LeftOut]:
+    """Walk a tar archive; the pictures of a compressed one are kept in memory."""
+    left, last = MAX_KEPT_BYTES, -1
     with _open_file(path) as file, _damage_named(path):
         stream = _Stream(opener(file), path, check) if opener else None
         tar = tarfile.open(  # noqa: SIM115
@@ -623,33 +512,29 @@ def _list_tar(
             last = tar.offset
             if info.isdir():
                 continue
+            name, size, content = _plain(info.name), info.size, b""
             if not info.isreg() or info.issparse():
-                members.add(info.name, 0, None, "link or device in the archive")
+                yield _LeftOut(name, _LINK)
             elif stream is None:
-                read = partial(_read_stored, path, info.offset_data, info.size)
-                members.add(info.name, info.size, read)
+                yield Entry(name, size, partial(_read_stored, path, info.offset_data, size))
+            elif is_array_name(name) and size > min(left, MAX_PICTURE_BYTES):
+                yield _LeftOut(name, "too large a file of numbers to keep in memory")
             else:
-                content = b""
-                if is_array_name(info.name) and info.size > MAX_KEPT_BYTES - kept:
-                    reason = "too large a file of numbers to keep in memory"
-                    members.add(info.name, 0, None, reason)
-                    continue
-                if _may_be_faces(info) and (member := tar.extractfile(info)):
+                if _may_be_faces(name, size) and (member := tar.extractfile(info)):
+                    left -= size
+                    if left < 0:
+                        raise ArchiveError(_too_large(path, MAX_KEPT_BYTES))
                     content = member.read()
-                    kept += len(content)
-                if kept > MAX_KEPT_BYTES:
-                    raise ArchiveError(_too_large(path, MAX_KEPT_BYTES))
-                members.add(info.name, info.size, partial(_start_of, content))
+                yield Entry(name, size, partial(_start_of, content))
         while stream and stream.read(2**16):
             pass  # to the end, where the checksum is that tells of changed pictures
-    return members.listing()
 
 
-def _may_be_faces(info: tarfile.TarInfo) -> bool:
-    base = info.name.rpartition("/")[2]
+def _may_be_faces(name: str, size: int) -> bool:
+    base = name.rpartition("/")[2]
     wanted = judge_name(base)[0] in {Judgement.PICTURE, Judgement.UNKNOWN}
-    is_table = (is_table_name(base) or base == CONTENTS) and info.size <= MAX_TABLE_BYTES
-    return info.size <= MAX_PICTURE_BYTES and (wanted or is_table or is_array_name(base))
+    is_table = (is_table_name(base) or base == CONTENTS) and size <= MAX_TABLE_BYTES
+    return size <= MAX_PICTURE_BYTES and (wanted or is_table or is_array_name(base))
 
 
 def _read_stored(path: str, start: int, size: int, limit: int) -> bytes:
@@ -709,11 +594,9 @@ def _too_large(path: str, limit: int) -> str:
 
 # -- A quick look at whether a folder or archive holds pictures ------------------------
 
-MAX_ENTRIES = 400  # looked at in all
-MAX_ENTRIES_AT_TOP = 250  # so that a long folder leaves some for those in it
-MAX_ENTRIES_BELOW = 50
+MAX_ENTRIES = 400  # looked at in each folder, and of pictures and other files in all
+MAX_STEPS = 2000  # files, folders, and pieces of a compressed archive
 MAX_DEPTH = 3
-MAX_ARCHIVE_BYTES = 64 * 2**20  # of a tar, which can only be read from its start
 
 _ZARR_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"})
 
@@ -722,87 +605,188 @@ def looks_like_faces(path: str | PathLike[str]) -> bool:
     """Tell quickly whether `read_faces` may find pictures at a path.
 
     At most a few hundred files are looked at, however large the folder or archive, and
-    folders at most three deep.
-
-    Parameters
-    ----------
-    path : path-like
-        A folder or archive, or anything else.
-
-    Returns
-    -------
-    bool
-        False for folders of chunked arrays (zarr, n5), and for what is missing or cannot
-        be read.
+    folders at most three deep. Folders of chunked arrays (zarr, n5) are not ours, nor is what
+    is missing or cannot be read.
     """
-    path = os.fspath(path)
+    path, found = os.fspath(path), Listing()
     lower = path.rstrip("/\\").lower()
+    steps = iter(range(MAX_STEPS))
+
+    def check() -> None:
+        if next(steps, None) is None:
+            raise NoFacesError("there is none among the first files")
+
     try:
         if is_array_name(path) and os.path.isfile(path):  # noqa: PTH113
             return looks_like_arrays(path)
+        items: Iterable[Entry | _LeftOut] = ()
         if os.path.isdir(path):  # noqa: PTH112 - also for names that Path refuses
-            first = _first_in_folder(path) if not lower.endswith((".zarr", ".n5")) else ()
-        elif not lower.endswith(_SUFFIXES) or not os.path.isfile(path):  # noqa: PTH113
-            return False
-        else:
-            first = _first_in_zip(path) if lower.endswith(".zip") else _first_in_tar(path)
-        return any(_is_picture(*item) for item in islice(first, MAX_ENTRIES))
+            chunked = any((Path(path) / name).exists() for name in _ZARR_FILES)
+            if not chunked and not lower.endswith((".zarr", ".n5")):
+                items = _in_folder(path, check, MAX_ENTRIES)
+        elif lower.endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
+            items = _in_file(path, found, check)
+        verdicts = map(_is_face, islice(items, MAX_ENTRIES))
+        return next((verdict for verdict in verdicts if verdict is not None), False)
     except Exception:  # noqa: BLE001 - whatever it is, it is not for us
         return False
+    finally:
+        found.close()
 
 
-def _is_picture(name: str, read: Read) -> bool:
-    judgement, _ = judge_name(name)
-    if is_array_name(name, text=False) and not is_hidden(name):
-        return starts_like_array(read(HEAD_BYTES))
+def _is_face(item: Entry | _LeftOut) -> bool | None:
+    """Tell whether an item makes all that it is in faces, or something else, or neither."""
+    *folders, base = item.name.split("/")
+    if base in _ZARR_FILES or len(folders) >= MAX_DEPTH:
+        return False
+    if isinstance(item, _LeftOut) or is_hidden(base):
+        return None
+    judgement, _ = judge_name(base)
+    if is_array_name(base, text=False):
+        return starts_like_array(item.read(HEAD_BYTES)) or None
     if judgement is Judgement.UNKNOWN:
-        return starts_like_picture(read(HEAD_BYTES))
-    return judgement is Judgement.PICTURE
+        return starts_like_picture(item.read(HEAD_BYTES)) or None
+    return judgement is Judgement.PICTURE or None
 
 
-def _first_in_folder(root: str) -> Iterator[tuple[str, Read]]:
-    """Yield the first files of each folder, the upper folders first."""
-    if any(os.path.exists(os.path.join(root, name)) for name in _ZARR_FILES):  # noqa: PTH110, PTH118
-        return
-    folders = deque([(root, 1)])
-    left = MAX_ENTRIES
-    while folders and left > 0:
-        folder, depth = folders.popleft()
-        try:
-            with os.scandir(folder) as items:
-                limit = MAX_ENTRIES_AT_TOP if depth == 1 else MAX_ENTRIES_BELOW
-                listed = list(islice(items, limit))
-        except OSError:
-            continue
-        left -= len(listed)
-        for item in listed:
-            if item.is_file():
-                yield item.name, partial(read_file, item.path)
-            elif item.is_dir() and depth < MAX_DEPTH and not is_hidden(item.name):
-                folders.append((item.path, depth + 1))
+# -- URLs, through fsspec --------------------------------------------------------------
+
+# "C:" is a drive; chains like "simplecache::s3://bucket/faces" are fsspec's
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+# The user and password of a URL, and its query, which may be a signature, in any text.
+_SECRETS = re.compile(
+    r"(?P<start>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s]*@)?(?P<path>[^?#\s'\"]*)"
+    r"(?P<query>\?[^#\s'\"]*)?(?P<end>#[^\s'\"]*)?",
+    re.IGNORECASE,
+)
+
+BUFFER_BYTES = 2**18  # asked for at once: some dozen faces, or a small archive's directory
+
+_EXTRA = 'pip install "napari-latent-faces[remote]"'
 
 
-def _first_in_zip(path: str) -> Iterator[tuple[str, Read]]:
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()[:MAX_ENTRIES]
-        bases = [member.filename.rpartition("/")[2] for member in members]
-        if _ZARR_FILES.isdisjoint(bases):
-            for base, member in zip(bases, members, strict=True):
-                if base:
-                    yield base, partial(_read_member, archive.open, member)
+def is_url(path: str) -> bool:
+    """Tell whether a path is a URL, like ``s3://bucket/faces``."""
+    return _URL.match(path) is not None
 
 
-def _first_in_tar(path: str) -> Iterator[tuple[str, Read]]:
-    with tarfile.open(path) as archive:
-        for member in archive:
-            base = member.name.rpartition("/")[2]
-            if base in _ZARR_FILES or member.offset_data + member.size > MAX_ARCHIVE_BYTES:
-                return
-            if member.isreg():
-                yield base, partial(_read_member, archive.extractfile, member)
+def masked(text: str) -> str:
+    """Return a text with the secrets in its URLs masked.
+
+    ``https://me:word@host/a.zip?sig=1`` becomes ``https://***@host/a.zip?***``: all of the
+    query, since each service calls its signature by another name.
+    """
+
+    def mask(found: re.Match[str]) -> str:
+        user = "***@" if found["user"] else ""
+        secret = ("?***" if found["query"] else "") + ("#***" if found["end"] else "")
+        return found["start"] + user + found["path"] + secret
+
+    return _SECRETS.sub(mask, text)
 
 
-def _read_member(opener: Callable[[Any], Any], member: Any, limit: int) -> bytes:
-    with opener(member) as file:
-        content: bytes = file.read(limit)
-    return content
+def shown(path: str) -> str:
+    """Return a path or URL as messages and files may show it: without secrets."""
+    return masked(path) if is_url(path) else path
+
+
+def url_is_folder(url: str) -> bool:
+    """Tell whether a URL leads to a folder."""
+    with _explained(url):
+        fs, path = _located(url)
+        fs.invalidate_cache()  # what was listed before may have changed since
+        if path.endswith("/"):
+            return True
+        info = fs.info(path)
+    # a web server shows its folders as pages
+    return bool(info["type"] == "directory" or info.get("mimetype") == "text/html")
+
+
+def _in_url(url: str, check: Check) -> Iterator[Entry]:
+    """Walk the folder behind a URL."""
+    with _explained(url):
+        fs, root = _located(url)
+        found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
+        unknown = [path for path, info in found.items() if info["size"] is None]
+        sizes = dict(zip(unknown, fs.sizes(unknown), strict=True)) if unknown else {}
+    above = root.rstrip("/") + "/"
+    is_web = "http" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
+    for path, info in found.items():
+        check()
+        name = path.removeprefix(above)
+        size = sizes.get(path, info["size"])
+        yield Entry(
+            _plain(unquote(name) if is_web else name),  # "%20" is a blank
+            # where the server does not say, it may be as large as is allowed
+            MAX_PICTURE_BYTES if size is None else size,
+            partial(read_url, url, path),
+        )
+
+
+def read_url(url: str, path: str | None, limit: int, start: int = 0) -> bytes:
+    """Return at most `limit` bytes of the file behind a URL, or at a `path` in that folder."""
+    with _explained(path or url):
+        fs, own = _located(url)
+        content: bytes = fs.cat_file(path or own, start=start, end=start + limit)
+    # a server that cannot send a part sends everything
+    return content if len(content) <= limit else content[start : start + limit]
+
+
+def open_url(url: str) -> IO[bytes]:
+    """Open the file behind a URL, to read anywhere in it."""
+    with _explained(url):
+        fs, path = _located(url)
+        start = fs.cat_file(path, start=0, end=1)
+        if len(start) > 1 or fs.size(path) is None:  # this server cannot send a part
+            return io.BytesIO(start if len(start) > 1 else fs.cat_file(path))
+        return cast("IO[bytes]", fs.open(path, "rb", block_size=BUFFER_BYTES))
+
+
+def _located(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL and the path in it."""
+    from fsspec.core import url_to_fs
+
+    fs, path = url_to_fs(url)
+    return fs, path
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Turn whatever a file system raises into an error that names the URL and says why."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - each protocol has errors of its own
+        # not "from error": that one's words, and its traceback, hold the URL as it is
+        raise explanation(url, error) from None
+
+
+def explanation(url: str, error: Exception) -> Exception:
+    """Return an error that names a URL and says what went wrong there."""
+    url = masked(url)
+    if isinstance(error, ImportError):
+        return ModuleNotFoundError(
+            f"{url} cannot be read: {_reason(error)}. For s3:// and https:// {_EXTRA} brings "
+            "what is needed."
+        )
+    causes: list[BaseException] = [error]  # file systems hide a refusal in a missing file
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    reason = _reason(causes[-1])
+    if reason.startswith("Protocol not known"):
+        return ValueError(f"{url} cannot be read: no such protocol is known.")
+    kinds = " ".join(type(cause).__name__ for cause in causes)
+    status = {getattr(cause, "status", None) for cause in causes}
+    if status & {401, 403} or "Credential" in kinds or "PermissionError" in kinds:
+        return PermissionError(f"{url} may not be read ({reason}): check the credentials.")
+    is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    if 404 in status or (is_missing and len(causes) == 1):
+        return FileNotFoundError(f"There is no folder or archive {url}: check the address.")
+    return ConnectionError(f"{url} cannot be read ({reason}): try again later.")
+
+
+def _reason(error: BaseException) -> str:
+    """Say in one line what went wrong."""
+    late = isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
+    words = str(error).strip() or ("no answer in time" if late else "no reason given")
+    return " ".join(masked(words).split())[:200].rstrip(".")

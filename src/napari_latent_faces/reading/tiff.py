@@ -15,8 +15,6 @@ from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TiffPage", "list_tiff_pages", "read_tiff_page"]
-
 MAX_PAGES = 2**16
 MAX_TAGS = 1024  # of a page
 MAX_VALUES = 2**17  # of a tag that is not made of bytes, so also of strips or tiles
@@ -28,36 +26,16 @@ _FORMATS = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned"}
 
 @dataclass(frozen=True)
 class TiffPage:
-    """What the tags of a page tell.
+    """What the tags of a page tell."""
 
-    Parameters
-    ----------
-    place : int
-        Of the page among all in the file; of the picture in a stack of ImageJ in one page.
-    shape : (height, width)
-        As it is stored.
-    bits : int
-        Of a value.
-    values : {"unsigned", "signed", "float"}
-        What a value is.
-    photometric : int
-        0: white is 0, 1: black is 0, 2: RGB; others as in TIFF.
-    in_colour : bool
-        Whether it has colours.
-    orientation : int
-        How it lies, as EXIF numbers it.
-    start : int or None
-        First byte of a picture in a stack of ImageJ in one page.
-    """
-
-    place: int
-    shape: tuple[int, int]
-    bits: int
-    values: str
-    photometric: int
-    in_colour: bool = False
-    orientation: int = 1
-    start: int | None = None
+    place: int  # among the pages of the file, or the pictures of a stack in one page
+    shape: tuple[int, int]  # as it is stored
+    bits: int  # of a value
+    values: str  # unsigned, signed or float
+    photometric: int  # 0: white is 0, 1: black is 0, 2: RGB; others as in TIFF
+    in_colour: bool
+    orientation: int  # how it lies, as EXIF numbers it
+    start: int | None = None  # first byte of a picture in a stack of ImageJ in one page
 
     @property
     def depth(self) -> np.dtype[Any]:
@@ -68,23 +46,13 @@ class TiffPage:
 
 
 def list_tiff_pages(content: bytes) -> list[TiffPage]:
-    """Read the tags of all pages that are pictures.
-
-    Raises
-    ------
-    ValueError, tifffile.TiffFileError
-        If it is no sound TIFF, or of a kind that is not read.
-    """
+    """Read the tags of all pages that are pictures, or raise ValueError or TiffFileError."""
     import tifffile
 
     n_pages = _count_pages(content)
     with tifffile.TiffFile(io.BytesIO(content)) as file:
-        pages: Any = islice(file.pages, n_pages)
-        found = [
-            _page(place, page)
-            for place, page in enumerate(pages)
-            if not page.subfiletype & _OTHER_PAGES
-        ]
+        pages: Any = enumerate(islice(file.pages, n_pages))
+        found = [_page(i, page) for i, page in pages if not page.subfiletype & _OTHER_PAGES]
         if not found:
             raise ValueError("it has no page that is a picture")
         metadata = file.imagej_metadata if len(found) == 1 else None
@@ -103,9 +71,8 @@ def _page(place: int, page: Any) -> TiffPage:
     if not isinstance(bits, int) or page.imagedepth > 1:
         raise ValueError("a kind of TIFF that is not read: convert it to PNG")
     photometric = int(page.photometric)
-    extra = len(page.extrasamples)
-    wanted = {2: 3, 5: 4, 6: 3, 8: 3}.get(photometric, 1)
-    if page.samplesperpixel - extra != wanted and photometric in _GREY_OR_RGB:
+    n_colours = page.samplesperpixel - len(page.extrasamples)
+    if photometric in _GREY_OR_RGB and n_colours != (3 if photometric == 2 else 1):
         raise ValueError(
             f"it has {page.samplesperpixel} channels: save each as a picture of its own"
         )
@@ -113,13 +80,11 @@ def _page(place: int, page: Any) -> TiffPage:
     if values is None:
         raise ValueError("its pixels are complex numbers")
     tag = page.tags.get(274)
-    orientation = tag.value if tag is not None and tag.value in range(1, 9) else 1
+    orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
     shape = (int(page.imagelength), int(page.imagewidth))
-    greys = (
-        photometric == 3 and page.colormap is not None and not np.ptp(page.colormap, 0).any()
-    )
-    in_colour = photometric > 1 and not greys
-    return TiffPage(place, shape, bits, values, photometric, in_colour, int(orientation))
+    has_greys = photometric == 3 and page.colormap is not None
+    in_colour = photometric > 1 and not (has_greys and not np.ptp(page.colormap, 0).any())
+    return TiffPage(place, shape, bits, values, photometric, in_colour, orientation)
 
 
 def _count_pages(content: bytes) -> int:
@@ -127,40 +92,41 @@ def _count_pages(content: bytes) -> int:
     order = "<" if content[:2] == b"II" else ">"
     big = content[2:4] in {b"+\0", b"\0+"}
     offset_code, count_code, entry_bytes = ("Q", "Q", 20) if big else ("I", "H", 12)
-    place = struct.unpack_from(order + offset_code, content, 8 if big else 4)[0]
     seen: set[int] = set()
     n_tags = 0
+
+    def number(code: str, place: int) -> int:
+        value: int = struct.unpack_from(order + code, content, place)[0]
+        return value
+
+    place = number(offset_code, 8 if big else 4)
     while place and place not in seen:
         if len(seen) >= MAX_PAGES or n_tags > MAX_VALUES:
             raise ValueError(f"it has more than {len(seen)} pages")
-        here = place
+        seen.add(place)
         try:
-            (n,) = struct.unpack_from(order + count_code, content, place)
-            start = place + struct.calcsize(order + count_code)
+            n = number(count_code, place)
             n_tags += n
             if n > MAX_TAGS:
                 raise ValueError(f"a page has {n} tags: no face has that many")
-            for entry in range(start, start + n * entry_bytes, entry_bytes):
-                tag, kind = struct.unpack_from(order + "HH", content, entry)
-                (count,) = struct.unpack_from(order + offset_code, content, entry + 4)
+            start = place + struct.calcsize(count_code)
+            place = start + n * entry_bytes
+            for entry in range(start, place, entry_bytes):
+                tag, kind = number("H", entry), number("H", entry + 2)
+                count = number(offset_code, entry + 4)
                 if count > MAX_VALUES and kind not in {1, 2, 6, 7}:
                     raise ValueError(f"tag {tag} has {count} values: no face has that many")
-            (place,) = struct.unpack_from(order + offset_code, content, start + n * entry_bytes)
+            place = number(offset_code, place)
         except struct.error:  # cut off: whether that matters is for the decoder to say
-            return len(seen) + 1
-        seen.add(here)
+            break
     return len(seen)
 
 
 def read_tiff_page(content: bytes, page: TiffPage) -> NDArray[Any]:
     """Return the pixels of a page as they are stored, (h, w) or (h, w, 3).
 
-    They are of the type `page.depth`, and white is at 255 or 65535 for integers.
-
-    Raises
-    ------
-    ValueError
-        If it is cut off, or needs a package that is not installed.
+    They are of the type `page.depth`, and white is at 255 or 65535 for integers. A page that
+    is cut off, or needs a package that is not installed, is a ValueError.
     """
     pixels = _stored(content, page)
     if page.photometric == 0 and page.values == "unsigned":
@@ -181,23 +147,20 @@ def _stored(content: bytes, page: TiffPage) -> NDArray[Any]:
             count = page.shape[0] * page.shape[1]
             dtype = np.dtype(own.dtype).newbyteorder(file.byteorder)
             return np.frombuffer(content, dtype, count, page.start).reshape(page.shape)
-        if sum(own.databytecounts) < 1 or max(own.dataoffsets, default=0) > len(content):
+        ends = [sum(part) for part in zip(own.dataoffsets, own.databytecounts, strict=False)]
+        last = max(ends if own.compression == 1 else own.dataoffsets, default=0)
+        if sum(own.databytecounts) < 1 or last > len(content):
             raise ValueError("truncated: some pixels are missing")
-        if own.compression == 1:
-            ends = zip(own.dataoffsets, own.databytecounts, strict=False)
-            if max(start + n for start, n in ends) > len(content):
-                raise ValueError("truncated: some pixels are missing")
-            if page.bits not in {1, 8, 16, 32, 64} and not page.in_colour:
-                return _packed(content, own, page)
+        if own.compression == 1 and page.bits not in {1, 8, 16, 32, 64} and not page.in_colour:
+            return _packed(content, own, page)
         try:
             pixels: NDArray[Any] = own.asarray(maxworkers=1)
         except (KeyError, NotImplementedError, ValueError, RuntimeError) as error:
             if "imagecodecs" not in str(error):
                 raise
             return _by_pillow(content, page)
-        separate = own.samplesperpixel > 1 and int(own.planarconfig) == 2
-    if separate:
-        pixels = np.moveaxis(pixels, 0, -1)
+        if own.samplesperpixel > 1 and int(own.planarconfig) == 2:
+            pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels.reshape(*page.shape, -1)
     return pixels[..., :3] if page.in_colour else pixels[..., 0]
 
@@ -222,11 +185,8 @@ def _by_pillow(content: bytes, page: TiffPage) -> NDArray[Any]:
 
     with Image.open(io.BytesIO(content), formats=("TIFF",)) as image:
         image.seek(page.place)
-        # not image.load(), which would turn it
         if page.depth == BYTE:
-            image.load()
-            turned = page.orientation
-            if turned != 1:
+            if page.orientation != 1:  # Pillow would turn it
                 raise ValueError("a compressed TIFF that lies on its side: convert it to PNG")
             pixels = np.asarray(image.convert("RGB" if page.in_colour else "L"))
             return 255 - pixels if page.photometric == 0 else pixels
@@ -236,5 +196,4 @@ def _by_pillow(content: bytes, page: TiffPage) -> NDArray[Any]:
                 f"its compression ({image.info.get('compression')}) at {page.bits} bits needs "
                 "the package imagecodecs: install it, or save the picture as PNG"
             )
-        image.load()
         return np.asarray(image)

@@ -1,0 +1,489 @@
+"""What files beside the pictures tell: whose they are, how they were aligned, and points."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from napari_latent_faces.reading.frames import FLOAT, Frame
+from napari_latent_faces.reading.naming import MAX_TABLE_BYTES, is_picture_name
+from napari_latent_faces.stack import harmless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.reading.sources import Entry
+    from napari_latent_faces.stack import FaceStack
+
+    Rows = list[list[str]]
+    Owners = dict[int, str]  # by the place of the picture
+    Points = NDArray[np.float64]  # (k, 2), rows (x, y) as in the files
+
+Result = TypeVar("Result")
+
+
+class _Pictures:
+    """Finds the picture that a path in a table means, whatever folder that starts from."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._whole = {name.lower(): i for i, name in enumerate(names)}
+        self._ends: dict[str, int | None] = {}
+        for name, i in self._whole.items():
+            stem = name.rpartition("/")[2].rpartition(".")[0]
+            # a stem that is a number could be meant by any number
+            for end in _ends(name) + [stem] * (not stem.isdecimal()):
+                # an end that several pictures have means none of them
+                self._ends[end] = None if end in self._ends else i
+
+    def find(self, cell: str, folder: str = "") -> int | None:
+        path = cell.strip().replace("\\", "/").removeprefix("./").lower()
+        if not 0 < len(path) < 4096:
+            return None
+        found = self._whole.get(folder + path)
+        if found is not None:
+            return found
+        return next((self._ends[end] for end in _ends(path) if end in self._ends), None)
+
+
+def _ends(path: str) -> list[str]:
+    """Return a path without its first 0, 1, 2 ... folders."""
+    parts = path.split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))]
+
+
+# -- Tables: whose pictures they are, and how they were aligned -------------------------
+
+# The table of an export of aligned faces, beside their folder, and its columns beyond name
+# and subject.
+TRANSFORMS = "transforms.csv"
+_MOVES = ("y_y", "y_x", "y_0", "x_y", "x_x", "x_0")
+_PLACES = ("top", "left", "height", "width")
+TRANSFORM_HEADS = ("picture", "is_aligned", *_MOVES, *_PLACES)
+
+MAX_TABLES = 16  # looked into, those with telling names first
+
+# Heads of columns that name people, and of those that mostly do, the best first.
+_PEOPLE = re.compile(
+    r"(subject|person|people|identity|identities|individual|celebrity)"
+    r"([\s_-]?(id|no|nr|num|number|name|label))?"
+)
+_LABELS = ("label", "labels", "name", "names", "class", "class_id", "target", "id")
+
+# What files are called that list people, or anything else.
+_LISTS_PEOPLE = re.compile(r"subject|person|people|identit|individual")
+_LISTS_OTHERS = re.compile(
+    r"attr|bbox|landmark|part?i(?:ti)?tion|split|eval|age|gender|sex|race|emotion|expression"
+    r"|pose|quality|score|rating"
+)
+_NO_PERSON = re.compile(
+    r"[-+]?[0-9]*\.[0-9]+|-[0-9]+|train\w*|test\w*|val\w*|dev|anger|angry|contempt|disgust\w*"
+    r"|fear\w*|happ\w+|neutral|sad\w*|surpris\w+|smil\w+|calm|(?:fe)?males?|m|f|(?:wo)?m[ae]n"
+    r"|real|fake|yes|no|true|false|none|(?:non[_-]?)?faces?|child|adult|glasses|(?:no_?)?mask",
+    re.IGNORECASE,
+)
+N_FEW = 10  # fewer kinds of labels may well be expressions
+MANY_PICTURES = 150  # as people seldom have
+
+
+class Told(NamedTuple):
+    """Whose pictures they are (``""`` for one in no table), and what the report says."""
+
+    subjects: tuple[str, ...] | None = None
+    is_certain: bool = False  # a column, or the file, is called subject, person, identity ...
+    note: str = ""
+
+
+def read_tables(tables: Iterable[Entry], names: Sequence[str]) -> Told:
+    """Find out from tables beside pictures whose they are, by paths relative to one folder."""
+    pictures = _Pictures(names)
+    found: dict[bool, Owners] = {True: {}, False: {}}
+    used: dict[bool, list[str]] = {True: [], False: []}
+    doubtful = ""
+    order = sorted(tables, key=lambda table: not _LISTS_PEOPLE.search(_split(table)[1]))
+    for table in order[:MAX_TABLES]:
+        for is_certain, owners in _columns_of_people(table, pictures):
+            if is_certain is None:
+                doubtful = doubtful or table.name
+            elif owners:
+                found[is_certain] |= owners
+                used[is_certain].append(table.name)
+                break
+    for is_certain, owners in found.items():
+        # most of the pictures, and neither one person nor one for each
+        if 2 * len(owners) >= len(names) and 1 < len(set(owners.values())) < len(owners):
+            subjects = tuple(owners.get(i, "") for i in range(len(names)))
+            note = f"Subjects are those of {', '.join(used[is_certain])}."
+            return Told(subjects, is_certain, note)
+    note = f"{doubtful} lists these pictures, but hardly tells who they are: its labels are no "
+    return Told(note=f"{note}subjects." if doubtful else "")
+
+
+def read_transforms(
+    tables: Iterable[Entry], names: Sequence[str]
+) -> tuple[NDArray[np.float64], tuple[int, int, int, int]] | None:
+    """Return transforms and frame of aligned faces, from the table of their export, if any."""
+    for table in tables:
+        if table.name != TRANSFORMS or table.size > MAX_TABLE_BYTES:
+            continue
+        lines = table.read(MAX_TABLE_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+        rows = {row.get("picture"): row for row in csv.DictReader(lines)}
+        try:
+            found = [rows[name] for name in names]
+            moves = np.array([[float(row[head]) for head in _MOVES] for row in found])
+            places = {tuple(int(row[head]) for head in _PLACES) for row in found}
+        except (KeyError, TypeError, ValueError):
+            return None  # of other pictures, or another program's
+        if len(places) == 1 and np.isfinite(moves).all():
+            top, left, height, width = places.pop()
+            last = np.broadcast_to([0.0, 0.0, 1.0], (len(moves), 1, 3))
+            transforms = np.concatenate([moves.reshape(-1, 2, 3), last], axis=1)
+            return transforms, (top, left, height, width)
+    return None
+
+
+def _split(table: Entry) -> tuple[str, str]:
+    """Return a table's folder, with its slash, and its name."""
+    folder, slash, base = table.name.lower().rpartition("/")
+    return folder + slash, base
+
+
+def _columns_of_people(
+    table: Entry, pictures: _Pictures
+) -> Iterator[tuple[bool | None, Owners]]:
+    """Yield columns that may tell people, the best first, and whether that is certain."""
+    folder, base = _split(table)
+    for rows in _readings(base, table.read(MAX_TABLE_BYTES + 1)):
+        some = rows[:64]
+        width = Counter(map(len, some[1:] or some)).most_common(1)[0][0]
+        hits = [
+            sum(len(row) == width and pictures.find(row[c], folder) is not None for row in some)
+            for c in range(min(width, 64))
+        ]
+        if not any(hits):
+            continue
+        paths = hits.index(max(hits))
+        first = rows[0][paths] if len(rows[0]) == width else ""
+        heads = []
+        if first and not is_picture_name(first) and pictures.find(first, folder) is None:
+            heads = [cell.strip().lower() for cell in rows[0]]
+        columns: list[tuple[int, bool | None]] = [
+            (c, True) for c, head in enumerate(heads) if _PEOPLE.fullmatch(head)
+        ]
+        columns += [(heads.index(label), None) for label in _LABELS if label in heads]
+        if width == 2 and not heads:
+            columns.append((1 - paths, bool(_LISTS_PEOPLE.search(base)) or None))
+        for c, is_certain in columns:
+            if c == paths:
+                continue
+            owners: Owners = {}
+            clash = False
+            for row in rows[bool(heads) :]:
+                place = pictures.find(row[paths], folder) if len(row) == width else None
+                if place is not None and (owner := harmless(row[c].strip())):
+                    clash |= owners.setdefault(place, owner) != owner
+            if not clash:
+                yield is_certain or (False if _may_be_people(base, owners) else None), owners
+        return
+
+
+def _may_be_people(base: str, owners: Owners) -> bool:
+    kinds = set(owners.values())
+    if _LISTS_OTHERS.search(base) or any(map(_NO_PERSON.fullmatch, kinds)):
+        return False
+    return len(kinds) >= N_FEW or (len(kinds) > 2 and len(owners) <= MANY_PICTURES * len(kinds))
+
+
+def _readings(base: str, content: bytes) -> Iterator[Rows]:
+    """Yield the ways in which a table can be read, the likeliest first."""
+    if len(content) > MAX_TABLE_BYTES or b"\0" in content[:512]:
+        return
+    text = content.decode("utf-8-sig", errors="replace")
+    lines = [line for line in text.splitlines() if line.strip() and line[0] != "#"]
+    if base.endswith(("jsonl", ".ndjson")):
+        records = [record for line in lines if (record := _record(line))]
+        heads = list(dict.fromkeys(key for record in records[:64] for key in record))
+        if heads:
+            yield [heads, *([record.get(head, "") for head in heads] for record in records)]
+        return
+    for delimiter in ";\t,":
+        if lines and delimiter in lines[-1]:
+            try:
+                yield list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+            except csv.Error:
+                continue
+    if lines and len(lines[-1].split()) > 1:
+        words = [line.split() for line in lines]
+        is_table = len(set(map(len, words))) == 1
+        yield words if is_table else [line.rsplit(None, 1) for line in lines]
+
+
+def _record(line: str) -> dict[str, str]:
+    try:
+        record: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(record, dict):
+        return {}
+    return {key: str(value) for key, value in record.items() if isinstance(value, str | int)}
+
+
+# -- Points, from the files of the programs that place them ----------------------------
+
+_NAME_COLUMNS = re.compile("name|file|filename|file_name|image|image_id|picture|path")
+
+
+def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
+    """Read points on the faces of a stack.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder with a file beside or for each picture, of the same name but for the
+        extension: ``.pts`` (iBUG, FG-NET), ``.tem`` (Psychomorph, webmorph) or ``.asf``. Or one
+        file for all: CelebA's ``list_landmarks*.txt``, dlib's ``.xml``, or a ``.csv`` with
+        a column of names and columns of x and y (one picture a row, or one point a row),
+        or a Points layer that napari saved (``axis-0``, ``axis-1``, ``axis-2``).
+    stack : FaceStack
+        The faces. Where they were resized when they were read, so are the points.
+
+    Returns
+    -------
+    array of shape (n, k, 2)
+        Rows (y, x) in pixels of the stack's pictures; NaN for faces that have no points.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at the path.
+    ValueError
+        If a file cannot be understood, no name fits, or faces have different numbers of points.
+
+    Examples
+    --------
+    >>> points = read_points("faces", stack)  # doctest: +SKIP
+    >>> aligned = align_faces(stack, points)  # doctest: +SKIP
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file or folder {path}.")
+    faces = _Pictures([_without_extension(name) for name in stack.names])
+    resized = dict(stack.report.resized)
+    sizes = [resized.get(name, stack.size) for name in stack.names]
+    found: dict[int, Points] = {}
+    if path.is_dir():
+        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in _BESIDE)
+        if not files:
+            raise ValueError(f"{path} holds no files of points ({', '.join(_BESIDE)}).")
+        for file in files:
+            face = faces.find(_without_extension(file.relative_to(path).as_posix()))
+            if face is not None:
+                found[face] = _understood(file, _BESIDE[file.suffix.lower()])
+                if file.suffix.lower() == ".asf":
+                    found[face] *= sizes[face][::-1]
+    else:
+        named = _named_points(path)
+        if not isinstance(named, list):
+            return points_of_faces(named, len(stack))
+        for name, points in named:
+            face = faces.find(_without_extension(name))
+            if face is not None:
+                found[face] = points
+    return _placed(stack, found, sizes, path)
+
+
+def _placed(
+    stack: FaceStack, found: dict[int, Points], sizes: Sequence[tuple[int, int]], path: Path
+) -> NDArray[np.float64]:
+    """Return points of some faces, in pixels of pictures of these sizes, as the stack's."""
+    if not found:
+        raise ValueError(
+            f"{path} has points for none of the faces, such as {stack.names[0]}: the names "
+            "must be the same, but for the extension."
+        )
+    counts = [len(points) for points in found.values()]
+    usual = max(counts, key=counts.count)
+    options = stack.report.options
+    frame = Frame(stack.size, FLOAT, resize="crop" if options is None else options.resize)
+    placed = np.full((len(stack.names), usual, 2), np.nan)
+    for face, points in found.items():
+        if len(points) != usual:
+            raise ValueError(
+                f"{path} has {len(points)} points for {stack.names[face]} and {usual} for "
+                "others: each face needs the same points, in the same order."
+            )
+        middle, new_middle = (np.array(s) / 2 - 0.5 for s in (sizes[face], stack.size))
+        placed[face] = (points[:, ::-1] - middle) * frame.scales(sizes[face]) + new_middle
+    return placed
+
+
+def _without_extension(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return str(path.with_suffix("")) if path.name else name
+
+
+def points_of_faces(points: Any, n: int) -> NDArray[np.float64]:
+    """Return points as (n, k, 2), with NaN for faces that have none."""
+    points = np.asarray(points, np.float64)
+    spots: NDArray[np.float64]
+    if points.ndim == 3:
+        if points.shape[0] != n or points.shape[2] != 2:
+            raise ValueError(
+                f"points of shape {points.shape} do not fit {n} faces: (n, k, 2) is needed."
+            )
+        spots = points
+    else:
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise ValueError(
+                "points must have the shape (m, 3), rows (face, y, x), or (n, k, 2), got "
+                f"{points.shape}."
+            )
+        faces = np.rint(points[:, 0]).astype(int)
+        if ((faces < 0) | (faces >= n)).any():
+            raise ValueError(f"points name face {faces.max()}: there are {n}, from 0.")
+        counts = np.bincount(faces, minlength=n)
+        usual = int(np.bincount(counts[counts > 0]).argmax()) if len(faces) else 0
+        wrong = np.flatnonzero((counts != usual) & (counts > 0))
+        if len(wrong):
+            raise ValueError(
+                f"Face {wrong[0]} has {counts[wrong[0]]} points and others {usual}: each face "
+                "needs the same points, in the same order."
+            )
+        spots = np.full((n, usual, 2), np.nan)
+        for face in np.flatnonzero(counts):
+            spots[face] = points[faces == face, 1:]
+    if spots.shape[1] < 2:
+        raise ValueError("Each face needs two points or more, such as its eyes.")
+    if np.isfinite(spots).all((1, 2)).sum() < 2:
+        raise ValueError("At least two faces need points.")
+    return spots
+
+
+def _understood(path: Path, parse: Callable[[str], Result]) -> Result:
+    """Parse a text file; a message about what is wrong names it."""
+    try:
+        return parse(path.read_text(encoding="utf-8-sig", errors="replace"))
+    except (ValueError, IndexError, KeyError, SyntaxError) as error:
+        raise ValueError(f"The points in {path} cannot be read: {error}.") from error
+
+
+def _pairs(numbers: Sequence[str], count: int) -> Points:
+    if len(numbers) < 2 * count or count < 1:
+        raise ValueError(f"{count} points are announced, {len(numbers) // 2} are there")
+    return np.array(numbers[: 2 * count], np.float64).reshape(count, 2)
+
+
+def _of_pts(text: str) -> Points:
+    """Parse the format of FG-NET and iBUG: x and y between braces."""
+    inside = re.search(r"\{(.*?)\}", text, re.DOTALL)
+    if inside is None:
+        raise ValueError("there are no braces")
+    numbers = inside[1].split()
+    count = re.search(r"n_points:\s*(\d+)", text)
+    return _pairs(numbers, int(count[1]) if count else len(numbers) // 2)
+
+
+def _of_tem(text: str) -> Points:
+    """Parse a template of Psychomorph or webmorph: a number, then x and y; lines follow."""
+    numbers = text.split()
+    return _pairs(numbers[1:], int(numbers[0]))
+
+
+def _of_asf(text: str) -> Points:
+    """Parse the format of the AAM API, whose x and y are shares of width and height."""
+    lines = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    rows = [row[2:4] for row in lines if len(row) >= 7]
+    counts = [int(row[0]) for row in lines if len(row) == 1 and row[0].isdigit()]
+    return _pairs([each for row in rows for each in row], counts[0] if counts else len(rows))
+
+
+_BESIDE = {".pts": _of_pts, ".tem": _of_tem, ".asf": _of_asf}
+
+
+def _named_points(path: Path) -> list[tuple[str, Points]] | NDArray[np.float64]:
+    """Read one file for all: points under names of pictures, or rows (face, y, x)."""
+    ending = path.suffix.lower()
+    if ending in _BESIDE:
+        raise ValueError(f"{path} belongs to one picture: give the folder that it is in.")
+    if ending == ".xml":
+        return _understood(path, _of_xml)
+    if ending not in {".csv", ".tsv", ".txt"}:
+        raise ValueError(
+            f"{path.name} is no known file of points: .csv, .txt (CelebA), .xml (dlib), or a "
+            f"folder with {', '.join(_BESIDE)} files."
+        )
+    table = _understood(path, _table)
+    if "axis-0" in table[0]:  # a Points layer of napari
+        columns = [table[0].index(f"axis-{axis}") for axis in range(3)]
+        return np.array([[float(row[i]) for i in columns] for row in table[1:]])
+    return _of_table(path, table)
+
+
+def _of_xml(text: str) -> list[tuple[str, Points]]:
+    """Parse dlib's XML: the parts of the first box of each image, by their names."""
+    from xml.etree import ElementTree as ET
+
+    named = []
+    for image in ET.fromstring(text).iter("image"):  # noqa: S314 - expat limits expansion
+        parts = image.findall("box[part][1]/part") or image.findall("box/part")
+        if parts:
+            ordered = sorted(parts, key=lambda part: part.attrib["name"].zfill(9))
+            points = np.array([[float(p.attrib["x"]), float(p.attrib["y"])] for p in ordered])
+            named.append((image.attrib["file"], points))
+    return named
+
+
+def _table(text: str) -> list[list[str]]:
+    """Split a table into rows of cells; CelebA's starts with a count and has no separators."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError("it is empty")
+    if len(lines) > 2 and lines[0].strip().isdigit() and "," not in lines[1]:
+        return [["name", *lines[1].split()], *(line.split() for line in lines[2:])]
+    separator = max(",;\t", key=lines[0].count)
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    rows[0] = [cell.lower() for cell in rows[0]] if not _is_number(rows[0][-1]) else rows[0]
+    return rows
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_table(path: Path, table: list[list[str]]) -> list[tuple[str, Points]]:
+    """Return the points of each picture in a table."""
+    if len(table[0]) > 2 and _is_number(table[0][-1]):  # no titles: a name, then x and y
+        titles = ["name", *("xy"[i % 2] for i in range(len(table[0]) - 1))]
+        rows = table
+    else:
+        titles, rows = table[0], table[1:]
+    words = [set(re.split(r"[^a-z]+", title.lower())) for title in titles]
+    xs = [i for i, word in enumerate(words) if "x" in word]
+    ys = [i for i, word in enumerate(words) if "y" in word]
+    names = [i for i, title in enumerate(titles) if _NAME_COLUMNS.fullmatch(title.lower())]
+    if not names or not xs or len(xs) != len(ys):
+        raise ValueError(
+            f"{path.name} needs a column of names (such as 'file') and columns of x and y "
+            f"(such as 'left_eye_x', 'left_eye_y'); its columns are {', '.join(titles)}."
+        )
+    found: dict[str, list[Points]] = {}
+    for number, row in enumerate(rows, len(table) - len(rows) + 1):
+        try:
+            points = np.array(
+                [[float(row[i]) for i in pair] for pair in zip(xs, ys, strict=True)]
+            )
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"Row {number} of {path.name}: {error}.") from error
+        found.setdefault(row[names[0]], []).append(points)
+    return [(name, np.concatenate(points)) for name, points in found.items()]
