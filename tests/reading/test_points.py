@@ -141,7 +141,7 @@ def test_points_follow_pictures_that_were_resized(tmp_path):
         (
             "a.csv",
             "name,x,y\none,1,2\none,3,4\ntwo,1,2\n",
-            "2 points for a/one.jpg|1 points for",
+            "a/two.jpg has 1 points and others 2",
         ),
         ("a.csv", "who,x,y\none,1,2\n", "column of names"),
         ("a.csv", "name,x,y\none,1,two\n", "Row 2 of a.csv"),

@@ -117,10 +117,9 @@ def read_faces(
     path : path-like
         A folder, or a zip or tar archive (also .tar.gz, .tar.bz2, .tar.xz), of pictures or
         of files of numbers; or one file of numbers, also compressed. Nothing is unpacked to
-        disk; the pictures in a compressed tar are kept in memory, as
-        compressed as they are. Or the URL of either, of any protocol that fsspec knows
-        (``s3://bucket/faces``, ``https://host/faces.zip``, ``memory://faces``); some
-        need the extra ``remote``.
+        disk; the pictures in a compressed tar are kept in memory, as compressed as they are.
+        Or the URL of either, of any protocol that fsspec knows (``s3://bucket/faces``,
+        ``https://host/faces.zip``); some need the extra ``remote``.
     channel : {"luminance", "red", "green", "blue"}, default="luminance"
         What is taken of a colour picture.
     size : int or (int, int), optional
@@ -161,27 +160,18 @@ def read_faces(
 
     Raises
     ------
-    FileNotFoundError, PermissionError
-        If `path` is missing or may not be read.
-    ConnectionError, ModuleNotFoundError
-        If nobody answers at a URL, or its protocol needs a package that is not installed.
-    ArchiveError
-        If an archive is damaged or encrypted.
-    NoFacesError
-        If there is no picture that can be read.
-    AmbiguousArraysError
-        If several variables of a file may be the faces; it lists them.
-    ArraysError
-        If a file of numbers is damaged, refused (pickles), or holds no faces.
+    FileNotFoundError, PermissionError, ConnectionError, ModuleNotFoundError
+        If `path` is missing or may not be read, nobody answers at a URL, or its protocol
+        needs a package that is not installed.
+    NoFacesError, ArchiveError, ArraysError, AmbiguousArraysError
+        If there is no picture that can be read, an archive is damaged or encrypted, a file of
+        numbers is damaged, refused (pickles) or holds no faces, or several of its variables
+        may be the faces.
     TypeError, ValueError
         If an option is not allowed, if pictures differ in size and
         ``resize="error"``, or if `subjects` is found in no name.
     MemoryError
         If ``lazy=False`` and the stack would not fit in the memory that is free.
-
-    Notes
-    -----
-    All options are fields of `ReadOptions`, with their labels and limits.
 
     Examples
     --------

@@ -308,20 +308,28 @@ def _placed(
             f"{path} has points for none of the faces, such as {stack.names[0]}: the names "
             "must be the same, but for the extension."
         )
-    counts = [len(points) for points in found.values()]
-    usual = max(counts, key=counts.count)
     options = stack.report.options
     frame = Frame(stack.size, FLOAT, resize="crop" if options is None else options.resize)
-    placed = np.full((len(stack.names), usual, 2), np.nan)
+    placed = {}
+    for face, points in found.items():
+        middle, new_middle = (np.array(s) / 2 - 0.5 for s in (sizes[face], stack.size))
+        placed[face] = (points[:, ::-1] - middle) * frame.scales(sizes[face]) + new_middle
+    return _stacked(placed, [f"{path}: {name}" for name in stack.names])
+
+
+def _stacked(found: dict[int, Points], names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the points of some faces as (n, k, 2), with NaN for the others."""
+    counts = Counter(map(len, found.values())).most_common(1)
+    usual = counts[0][0] if counts else 0
+    stacked = np.full((len(names), usual, 2), np.nan)
     for face, points in found.items():
         if len(points) != usual:
             raise ValueError(
-                f"{path} has {len(points)} points for {stack.names[face]} and {usual} for "
-                "others: each face needs the same points, in the same order."
+                f"{names[face]} has {len(points)} points and others {usual}: each face needs "
+                "the same points, in the same order."
             )
-        middle, new_middle = (np.array(s) / 2 - 0.5 for s in (sizes[face], stack.size))
-        placed[face] = (points[:, ::-1] - middle) * frame.scales(sizes[face]) + new_middle
-    return placed
+        stacked[face] = points
+    return stacked
 
 
 def _without_extension(name: str) -> str:
@@ -348,17 +356,8 @@ def points_of_faces(points: Any, n: int) -> NDArray[np.float64]:
         faces = np.rint(points[:, 0]).astype(int)
         if ((faces < 0) | (faces >= n)).any():
             raise ValueError(f"points name face {faces.max()}: there are {n}, from 0.")
-        counts = np.bincount(faces, minlength=n)
-        usual = int(np.bincount(counts[counts > 0]).argmax()) if len(faces) else 0
-        wrong = np.flatnonzero((counts != usual) & (counts > 0))
-        if len(wrong):
-            raise ValueError(
-                f"Face {wrong[0]} has {counts[wrong[0]]} points and others {usual}: each face "
-                "needs the same points, in the same order."
-            )
-        spots = np.full((n, usual, 2), np.nan)
-        for face in np.flatnonzero(counts):
-            spots[face] = points[faces == face, 1:]
+        found = {int(face): points[faces == face, 1:] for face in np.unique(faces)}
+        spots = _stacked(found, [f"Face {i}" for i in range(n)])
     if spots.shape[1] < 2:
         raise ValueError("Each face needs two points or more, such as its eyes.")
     if np.isfinite(spots).all((1, 2)).sum() < 2:

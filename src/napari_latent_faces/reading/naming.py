@@ -190,26 +190,10 @@ def find_subjects(
 ) -> tuple[str, ...] | None:
     r"""Find out whose face each picture shows, by its path relative to the folder.
 
-    None where the names do not tell: all subjects would be the same or all different. ``""``
-    stands for a picture whose own name does not tell.
-
-    `rule` is a regular expression searched for in each name, whose group ``subject``, else its
-    first group, else its whole match is the subject (``r"_(\d+)\."``); ValueError if it is
-    found in none. False for no subjects. None looks at the names:
-
-    - Where pictures are in several folders, the folder is the subject (``s1/1.pgm``,
-      ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``), but not one that is a part of a set
-      (``train``, ``test``, ``val``, ``images`` ...), that comes again in other folders
-      (``S005/001``, ``S010/001``), or that numbered pictures only go on in
-      (``00000/00001.png``).
-    - Names of KDEF, CFD, Multi-PIE, FERET, MUCT and Radboud are known; names with dates tell
-      nothing.
-    - ``1_1.jpg``, two numbers: where one is different in every name the other is the subject,
-      else the first.
-    - ``subject01.glasses``, ``yaleB01_P00A+000E+00.pgm``: letters with a number.
-    - ``KA.AN1.39.tiff``: what comes before the first dot.
-    - ``Aaron_Eckhart_0001.jpg``, ``anna2.jpg``: what comes before the last number.
-    - ``an2i_left_angry.pgm``: what comes before the first ``_``, space or ``-``.
+    None where that does not tell: all subjects would be the same or all different; ``""`` for
+    a picture whose own name does not tell. `rule` is a regular expression whose group
+    ``subject``, else its first group, else its whole match is the subject, False for no
+    subjects. By default folders of people count (``s1/1.pgm``), else the stems of the names.
     """
     if rule is False:
         return None

@@ -253,31 +253,7 @@ _CHUNK_BYTES = 2**16
 _PNM_FIELD = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+([^\s#]+)")
 
 
-@dataclass(frozen=True)
-class _Pnm:
-    """What a header tells."""
-
-    kind: str  # P1 to P6, Pf or PF
-    shape: tuple[int, ...]
-    most: float  # the largest value
-    stored: np.dtype[Any]
-    start: int  # the first byte of the pixels
-
-
 def _described_pnm(content: bytes) -> Picture:
-    header = _pnm_header(content)
-    _check_size(header.shape)
-    return Picture(
-        (header.shape[0], header.shape[1]),
-        header.stored.newbyteorder("="),
-        len(header.shape) == 3,
-        partial(_decode_pnm, content),
-        # 65535 is written for want of a better one, too
-        has_white=header.stored.kind != "f" and header.most != 65535,
-    )
-
-
-def _pnm_header(content: bytes) -> _Pnm:
     head = content[:START_BYTES]
     kind = head[:2].decode("latin-1")
     fields, place = [], 2
@@ -287,9 +263,8 @@ def _pnm_header(content: bytes) -> _Pnm:
             raise ValueError("damaged: its header has no end")
         fields.append(found[1])
         place = found.end()
-    shape: tuple[int, ...] = int(fields[1]), int(fields[0])
-    if kind in {"P3", "P6", "PF"}:
-        shape = (*shape, 3)
+    shape = int(fields[1]), int(fields[0])
+    _check_size(shape)
     most = float(fields[2]) if fields[2:] else 1.0
     if kind in {"Pf", "PF"}:  # its scale, which is negative if they are little-endian
         stored = np.dtype("<f4" if most < 0 else ">f4")
@@ -299,31 +274,44 @@ def _pnm_header(content: bytes) -> _Pnm:
         is_sound = most.is_integer() and 0 < most < 65536
     if not is_sound:
         raise ValueError(f"damaged: its largest value or scale is {most:g}")
-    return _Pnm(kind, shape, most, stored, place + 1)
+    in_colour = kind in {"P3", "P6", "PF"}
+    data = memoryview(content)[place + 1 :]
+    whole = (*shape, 3) if in_colour else shape
+    decode = partial(_decode_pnm, data, kind, whole, stored, most)
+    # 65535 is written for want of a better one, too
+    has_white = stored.kind != "f" and most != 65535
+    depth = stored.newbyteorder("=")
+    return Picture(shape, depth, in_colour, decode, has_white=has_white)
 
 
-def _decode_pnm(content: bytes, _frame: Frame, _page: int) -> NDArray[Any]:
+def _decode_pnm(
+    data: memoryview,
+    kind: str,
+    shape: tuple[int, ...],
+    stored: np.dtype[Any],
+    most: float,
+    _frame: Frame,
+    _page: int,
+) -> NDArray[Any]:
     """Return the pixels with white at 255 or 65535."""
-    header = _pnm_header(content)
-    kind, shape, n = header.kind, header.shape, int(np.prod(header.shape))
-    depth, data = header.stored.newbyteorder("="), memoryview(content)[header.start :]
+    n, depth = math.prod(shape), stored.newbyteorder("=")
     with _in_turn(shape):
         if kind in {"P1", "P2", "P3"}:
-            values = _written(bytes(data), header, n)
+            values = _written(bytes(data), n, most, digits=kind == "P1")
         elif kind == "P4":
             row = (shape[1] + 7) // 8
             packed = np.frombuffer(_enough(data, shape[0] * row), BYTE).reshape(-1, row)
             values = np.unpackbits(packed, axis=1)[:, : shape[1]].ravel()
         else:
-            values = np.frombuffer(_enough(data, n * depth.itemsize), header.stored)
+            values = np.frombuffer(_enough(data, n * depth.itemsize), stored)
         pixels: NDArray[Any] = values.reshape(shape)
         if depth == FLOAT:  # from the bottom row to the top one
             return pixels[::-1].astype(depth)
         if kind in {"P1", "P4"}:
             return np.where(pixels, 0, 255).astype(BYTE)
         white = 255 if depth == BYTE else 65535
-        if header.most != white:
-            pixels = pixels.clip(0, int(header.most)) * float(white) / header.most + 0.5
+        if most != white:
+            pixels = pixels.clip(0, int(most)) * float(white) / most + 0.5
         return pixels.astype(depth, copy=False)
 
 
@@ -333,7 +321,7 @@ def _enough(data: memoryview, n_bytes: int) -> memoryview:
     return data[:n_bytes]
 
 
-def _written(text: bytes, header: _Pnm, n: int) -> NDArray[Any]:
+def _written(text: bytes, n: int, most: float, *, digits: bool) -> NDArray[Any]:
     """Return the first numbers of a text, some at a time: other threads want to work, too."""
     first, *comments = text.split(b"#", MAX_COMMENTS + 1)
     if len(comments) > MAX_COMMENTS:
@@ -346,7 +334,7 @@ def _written(text: bytes, header: _Pnm, n: int) -> NDArray[Any]:
         while text[end : end + 1].strip():  # not in the middle of a number
             end += 1
         words = text[place:end].split(None, n - n_found)[: n - n_found]
-        if header.kind == "P1":  # its digits need no blanks between them
+        if digits:  # which need no blanks between them
             numbers = np.frombuffer(b"".join(words), BYTE)[: n - n_found].astype(np.int32) - 48
         elif words and (max(map(len, words)) > 5 or not b"".join(words).isdigit()):
             raise ValueError("damaged: a pixel is no number")
@@ -358,7 +346,7 @@ def _written(text: bytes, header: _Pnm, n: int) -> NDArray[Any]:
     if n_found < n:
         raise ValueError("truncated: some pixels are missing")
     values = np.concatenate(found)
-    if not 0 <= values.min() <= values.max() <= header.most:
+    if not 0 <= values.min() <= values.max() <= most:
         raise ValueError("damaged: a pixel is out of range")
     return values
 
@@ -500,8 +488,7 @@ def _pixels(image: ImageFile, content: bytes, frame: Frame) -> NDArray[Any]:
         if ImageFile.LOAD_TRUNCATED_IMAGES and not image.tell():
             _check_complete(image, packed or content)
         image.load()
-        is_colour = frame.colour and _in_colour(image)
-        pixels = np.asarray(_rgb(image) if is_colour else _grey(image, frame.channel))
+        pixels = np.asarray(_converted(image, frame))
         pixels = pixels.astype(WORD if pixels.dtype.itemsize > 1 else BYTE, copy=False)
     if packed and (interlaced or not pixels[-1].any()):
         _check_png_end(image, content, packed)
@@ -653,22 +640,19 @@ def _reduce(image: ImageFile, frame: Frame, *, turned: bool) -> None:
     image.draft("L" if to_grey else None, coarse if turned else coarse[::-1])
 
 
-def _grey(image: Image, channel: str) -> Image:
-    """Return one channel of a picture; transparency does not count."""
-    if image.mode in {"L", "I"} or image.mode.startswith("I;16"):
+def _converted(image: Image, frame: Frame) -> Image:
+    """Return a picture in the colours of the stack; transparency does not count."""
+    in_colour = frame.colour and _in_colour(image)
+    if not in_colour and (image.mode in {"L", "I"} or image.mode.startswith("I;16")):
         return image
     image.info.pop("transparency", None)  # Pillow would warn that it is lost
     if image.mode in _DETOURS:
         image = image.convert(_DETOURS[image.mode])
-    if channel == "luminance" or image.mode in _GREY_MODES:
+    if in_colour:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    if frame.channel == "luminance" or image.mode in _GREY_MODES:
         return image.convert("L")
-    return image.convert("RGB").getchannel(CHANNELS[channel])
-
-
-def _rgb(image: Image) -> Image:
-    """Return a picture in colour; transparency does not count."""
-    image.info.pop("transparency", None)
-    return image.convert(_DETOURS.get(image.mode, image.mode)).convert("RGB")
+    return image.convert("RGB").getchannel(CHANNELS[frame.channel])
 
 
 # -- Stacks of pictures that are decoded when they are looked at -----------------------

@@ -91,7 +91,6 @@ class Listing:
     entries: list[Entry] = field(default_factory=list)  # may be pictures
     arrays: list[Entry] = field(default_factory=list)  # numbers; in `passed_over` as well
     tables: list[Entry] = field(default_factory=list)  # may say whose the pictures are
-    results: list[Entry] = field(default_factory=list)  # tell which files a fit has written
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     close: Callable[[], None] = lambda: None  # when nothing is to be read for now
@@ -115,6 +114,9 @@ class Listing:
                     replaced = "replaced by a later file of that name"
                     self.passed_over.append((item.name, replaced))
                 files[item.name] = item
+        for name, entry in list(files.items()):
+            if name.rpartition("/")[2] == CONTENTS:
+                self._leave_out_results(entry, files)
         for entry in files.values():
             self.add(entry)
         for name in hidden:
@@ -131,8 +133,6 @@ class Listing:
                 self.arrays.append(entry)
                 judgement = Judgement.PASS_OVER
                 reason = reason or "a file of numbers among pictures"
-        if base == CONTENTS:
-            self.results.append(entry)
         if entry.size == 0 and judgement is not Judgement.PASS_OVER:
             judgement, reason = Judgement.PASS_OVER, "empty file"
         if judgement in {Judgement.SKIP, Judgement.PASS_OVER}:
@@ -149,11 +149,10 @@ class Listing:
         (self.skipped if wanted else self.passed_over).append((item.name, item.reason))
 
     def finish(self, *, common_folder: bool) -> None:
-        """Sort everything naturally, leave out what is no face, make all names printable.
+        """Sort everything naturally, and make all names printable.
 
         With `common_folder` the folders that all pictures lie in are no part of the names.
         """
-        self._leave_out_results()
         prefix = "/"  # of no name
         if common_folder and (files := self.entries or self.arrays):
             # with the slash that commonpath takes away for one folder and for none
@@ -171,19 +170,14 @@ class Listing:
         for pairs in (self.skipped, self.passed_over):
             pairs[:] = in_natural_order((renamed(name), why) for name, why in pairs)
 
-    def _leave_out_results(self) -> None:
+    def _leave_out_results(self, contents: Entry, files: dict[str, Entry]) -> None:
         """Leave out the pictures of components: they are no faces, though they look alike."""
-        for result in self.results:
-            kind, files = read_contents(result.read(MAX_TABLE_BYTES))
-            if kind != "a fit":
-                continue
-            ours = {result.name.removesuffix(CONTENTS) + name for name in files}
-            left_out = {entry.name for entry in (*self.entries, *self.arrays)} & ours
-            for entries in (self.entries, self.arrays, self.tables):
-                entries[:] = [entry for entry in entries if entry.name not in ours]
-            self.passed_over = [pair for pair in self.passed_over if pair[0] not in left_out]
-            why = "a result of a fit, written by Latent faces: open its model.npz"
-            self.passed_over += [(name, why) for name in left_out]
+        kind, written = read_contents(contents.read(MAX_TABLE_BYTES))
+        for name in written if kind == "a fit" else ():
+            ours = contents.name.removesuffix(CONTENTS) + name
+            if files.pop(ours, None):
+                why = "a result of a fit, written by Latent faces: open its model.npz"
+                self.passed_over.append((ours, why))
 
 
 def in_natural_order(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -205,11 +199,12 @@ def list_sources(path: str, check: Check) -> Listing:
             found.gather(_in_url(path, check))
         else:
             found.gather(_in_folder(path, check))
-        found.finish(common_folder=not is_folder)
     except BaseException:
         found.close()
         raise
-    if not found.entries and _ENCRYPTED in dict(map(reversed, found.skipped)):
+    found.finish(common_folder=not is_folder)
+    reasons = {reason for _, reason in (*found.skipped, *found.passed_over)}
+    if not found.entries and _ENCRYPTED in reasons:
         raise ArchiveError(
             f"The archive {shown(path)} is encrypted: unpack it with its password and open "
             "the folder."
@@ -300,10 +295,14 @@ def _identity(path: str | Path) -> tuple[int, int] | str:
     return info.st_dev, info.st_ino
 
 
-def read_file(path: str, limit: int, start: int = 0) -> bytes:
-    """Return at most `limit` bytes of a regular file or URL, from `start` on."""
+def read_file(path: str, limit: int, start: int = 0, *, inside: str | None = None) -> bytes:
+    """Return at most `limit` bytes of a regular file, or one at or `inside` a URL."""
     if is_url(path):
-        return read_url(path, None, limit, start)
+        with _explained(inside or path):
+            fs, own = _located(path)
+            content: bytes = fs.cat_file(inside or own, start=start, end=start + limit)
+        # a server that cannot send a part sends everything
+        return content if len(content) <= limit else content[start : start + limit]
     with open_regular(path, buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(start)
@@ -720,17 +719,8 @@ def _in_url(url: str, check: Check) -> Iterator[Entry]:
             _plain(unquote(name) if is_web else name),  # "%20" is a blank
             # where the server does not say, it may be as large as is allowed
             MAX_PICTURE_BYTES if size is None else size,
-            partial(read_url, url, path),
+            partial(read_file, url, inside=path),
         )
-
-
-def read_url(url: str, path: str | None, limit: int, start: int = 0) -> bytes:
-    """Return at most `limit` bytes of the file behind a URL, or at a `path` in that folder."""
-    with _explained(path or url):
-        fs, own = _located(url)
-        content: bytes = fs.cat_file(path or own, start=start, end=start + limit)
-    # a server that cannot send a part sends everything
-    return content if len(content) <= limit else content[start : start + limit]
 
 
 def open_url(url: str) -> IO[bytes]:
