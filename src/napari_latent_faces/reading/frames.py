@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from napari_latent_faces.options import Channel, Resize
 
 # From the shallowest to the deepest, with the value that stands for white.
-WHITE = {np.dtype("u1"): 255, np.dtype("u2"): 65535, np.dtype("f4"): 1}
-DEPTHS: tuple[np.dtype[Any], ...] = tuple(WHITE)
+DEPTHS: tuple[np.dtype[Any], ...] = (np.dtype("u1"), np.dtype("u2"), np.dtype("f4"))
 BYTE, WORD, FLOAT = DEPTHS
+WHITE = {BYTE: 255, WORD: 65535, FLOAT: 1}
 
 CHANNELS = {"red": 0, "green": 1, "blue": 2}
 

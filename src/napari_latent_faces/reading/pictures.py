@@ -121,7 +121,8 @@ def _described(content: bytes, *, apart: bool = True) -> Picture:
         return _described_pnm(content)
     is_tiff = content[:2] in {b"II", b"MM"}
     picture = _described_tiff(content) if is_tiff else _described_by_pillow(content)
-    if apart and math.prod(picture.shape) > APART_PIXELS and not getattr(sys, "frozen", False):
+    has_python = sys.executable and not getattr(sys, "frozen", False)
+    if apart and has_python and math.prod(picture.shape) > APART_PIXELS:
         return replace(picture, decode=partial(_decode_apart, content))
     return picture
 
@@ -266,6 +267,7 @@ def _described_pnm(content: bytes) -> Picture:
     shape = int(fields[1]), int(fields[0])
     _check_size(shape)
     most = float(fields[2]) if fields[2:] else 1.0
+    stored: np.dtype[Any]
     if kind in {"Pf", "PF"}:  # its scale, which is negative if they are little-endian
         stored = np.dtype("<f4" if most < 0 else ">f4")
         is_sound = most and np.isfinite(most)
@@ -567,9 +569,7 @@ def _is_deep_png(content: bytes) -> bool:
     return content[:4] == b"\x89PNG" and content[24:25] == b"\x10" and content[25] in {2, 4, 6}
 
 
-def _deep_pixels(
-    image: ImageFile, packed: bytes | memoryview, *, grey: bool
-) -> NDArray[np.uint16]:
+def _deep_pixels(image: ImageFile, packed: bytes | memoryview, *, grey: bool) -> NDArray[Any]:
     """Return 16-bit pixels: Pillow unpacks either the high or the low bytes of each."""
     from PIL import Image
 
@@ -695,7 +695,8 @@ class _Faces:
         for place, face in enumerate(wanted.flat):
             pixels[place] = self._decoded(int(face))
         whole = (slice(None),) * wanted.ndim
-        return pixels.reshape(*wanted.shape, *self.shape[1:])[(*whole, *inside)]
+        pixels = pixels.reshape(*wanted.shape, *self.shape[1:])
+        return np.asarray(pixels[(*whole, *inside)])
 
     def _decoded(self, face: int) -> NDArray[Any]:
         entry, page = self._sources[face]
