@@ -50,6 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["QT_QPA_PLATFORM"] = "xcb"  # Qt's offscreen platform draws no OpenGL
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name files by their argument: in some stands when they were made, and names must last."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_finish() -> None:
     """Let collections of garbage, of which there are many, pass over all that is imported."""
     gc.collect()
