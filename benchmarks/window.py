@@ -172,7 +172,7 @@ def fit_in_window(path: str, runs: int) -> dict[str, Any]:
 
 def slide(n: int, side: int, k: int, times: int) -> list[float]:
     """Return the seconds that each of some slices of a reconstruction takes."""
-    from napari_latent_faces.computed import LazyReconstruction
+    from napari_latent_faces.encoding import LazyReconstruction
     from napari_latent_faces.model import LatentFaces, Provenance
     from napari_latent_faces.params import NMFParams
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 
-from napari_latent_faces.computed import LazyReconstruction, LazyResidual
+from napari_latent_faces.encoding import LazyReconstruction, LazyResidual
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
 from tests.conftest import blobs

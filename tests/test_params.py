@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from dataclasses import fields, replace
@@ -7,6 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from napari_latent_faces.options import AlignOptions, ChoiceOptions
 from napari_latent_faces.params import METHODS, KMeansParams, NMFParams, PCAParams, params_of
 
 KINDS = list(METHODS.values())
@@ -18,8 +20,16 @@ def test_every_field_is_labelled_and_explained(kind):
     assert kind.summary.endswith(".")
     for declared in fields(kind):
         assert declared.metadata["label"]
-        assert f"({declared.name})" in declared.metadata["help"]
-        assert f"    {declared.name} : " in inspect.getdoc(kind).replace("\n", "\n    ")
+        assert re.fullmatch(rf"{declared.name}: .*\.", declared.metadata["help"])
+
+
+@pytest.mark.parametrize("kind", [*KINDS, AlignOptions, ChoiceOptions])
+def test_docstrings_name_every_parameter_and_its_default(kind):
+    text = inspect.getdoc(kind).partition("Parameters\n")[2]
+    for declared in fields(kind):
+        [line] = re.findall(rf"^(?:.*, )?{declared.name}(?:,.*| : .*)?$", text, re.MULTILINE)
+        if "default=" in line:
+            assert ast.literal_eval(line.partition("default=")[2]) == declared.default
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,4 +1,4 @@
-"""Weights, errors and mending of other faces."""
+"""Reconstructions and residuals of faces, and weights, errors and mending of other ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.computed import LazyReconstruction, LazyStack, crop
 from napari_latent_faces.masks import PixelMask, marked_faces, split_mask
 from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
 from napari_latent_faces.solvers.blocks import (
@@ -32,27 +31,110 @@ from napari_latent_faces.steps import consume, warn
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.options import Resize
     from napari_latent_faces.stack import FaceStack
 
-__all__ = [
-    "Encoding",
-    "MatchedPictures",
-    "MendedFaces",
-    "StackCoder",
-    "UndeterminedWarning",
-    "encode",
-    "encoded_model",
-    "find_weights",
-    "iter_encode",
-    "iter_mend",
-    "match_stack",
-    "mend",
-    "relative_errors",
-]
+
+# -- Pictures that are computed when they are looked at --------------------------------
+
+
+class LazyStack:
+    """A stack of pictures (n, h, w[, 3]) that computes only the slices that are asked for.
+
+    It has what napari and NumPy ask of an array: `shape`, `dtype`, `ndim`, indexing
+    with integers, slices and sequences, and conversion to an array.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return int(np.prod(self.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return self._pick(*self._spelled_out(key))
+
+    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
+        """Return some pictures, or one, of which `inner` picks pixels, an index an axis."""
+        raise NotImplementedError
+
+    def _spelled_out(self, key: Any) -> list[Any]:
+        """Return an index for each axis."""
+        parts = list(key) if isinstance(key, tuple) else [key]
+        dots = [at for at, part in enumerate(parts) if part is Ellipsis]
+        for at in dots[:1]:
+            parts[at : at + 1] = [slice(None)] * (self.ndim + 1 - len(parts))
+        if len(parts) > self.ndim:
+            raise IndexError(f"The stack has {self.ndim} axes, got {len(parts)} indices.")
+        return parts + [slice(None)] * (self.ndim - len(parts))
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("The pictures are computed when asked for: a copy is needed.")
+        return np.asarray(self[:], dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
+
+
+class LazyReconstruction(LazyStack):
+    """The reconstructions of a model's faces, in the units of the faces."""
+
+    def __init__(self, model: LatentFaces) -> None:
+        shape = (len(model.weights), *model.components.shape[1:])
+        super().__init__(shape, model.components.dtype)
+        self.model = model
+        self._weights = np.multiply(model.weights, model.scale, dtype=self.dtype)
+        self._mean = None
+        if model.mean is not None:
+            self._mean = np.multiply(model.mean, model.scale, dtype=self.dtype)
+
+    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
+        weights = self._weights[faces].astype(self.dtype, copy=False)
+        rebuilt = np.tensordot(weights, crop(self.model.components, *inner), 1)
+        return rebuilt if self._mean is None else rebuilt + crop(self._mean, *inner)
+
+
+class LazyResidual(LazyStack):
+    """What a model leaves unexplained of the faces of its fit: faces minus reconstructions."""
+
+    def __init__(self, images: Any, model: LatentFaces) -> None:
+        self.reconstruction = LazyReconstruction(model)
+        super().__init__(self.reconstruction.shape, model.components.dtype)
+        if tuple(images.shape) != self.shape:
+            raise ValueError(
+                f"The faces have the shape {tuple(images.shape)}, the model's {self.shape}."
+            )
+        self.images = images
+
+    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
+        seen = np.asarray(crop(self.images[faces], *inner), self.dtype)
+        residual: NDArray[Any] = seen - self.reconstruction._pick(faces, *inner)  # noqa: SLF001
+        return residual
+
+
+def crop(images: Any, *inner: Any) -> Any:
+    """Pick pixels by an index for each of the last axes, whatever axes stand before them."""
+    for at, part in enumerate(inner, 1 - len(inner)):  # one by one: sequences would pair up
+        images = images[(..., part, *[slice(None)] * -at)]
+    return images
+
 
 # -- Weights and errors of a stack of faces, block by block ----------------------------
 
@@ -233,7 +315,7 @@ def match_stack(
     Parameters
     ----------
     data : array of shape (n, h, w) or (h, w), with a last axis of 3 or 4 if `rgb`
-        The pictures, or a single one; numpy or lazy.
+        The pictures, or a single one called `name`; numpy or lazy.
     shape : tuple of int
         Height and width that are needed, and 3 for colour.
     metadata : mapping, optional
@@ -243,18 +325,11 @@ def match_stack(
         Whether the last axis is colour; of it the luminance is taken where grey is needed.
     resize : {"crop", "pad", "stretch"}, default="crop"
         How pictures of another shape are made to fit.
-    name : str
-        Name of a single picture.
 
     Returns
     -------
     FaceStack
         The pictures, lazy where something is done to them.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If these are no such pictures.
     """
     n_axes = data.ndim - rgb
     if n_axes not in {2, 3}:
@@ -349,11 +424,8 @@ def iter_encode(
     ----------
     model : LatentFaces
         Whose components build the faces; they stay as they are.
-    images : FaceStack or array of shape (m, h, w)
-        Pictures of the size of the components; see `LatentFaces.encode`.
-    mask : array of shape (h, w) or (m, h, w), optional
-        **True or nonzero marks pixels to ignore**, as in `numpy.ma`; one mask for all
-        faces or one for each. What is ignored may hold anything, NaN too.
+    images, mask
+        A stack, and what to ignore of it, as in `LatentFaces.encode`.
 
     Yields
     ------
@@ -364,18 +436,6 @@ def iter_encode(
     -------
     Encoding
         The generator's return value: `weights` (m, k), `errors` (m,), `error` and `scale`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If pictures or mask have another size or type, if a visible pixel is negative,
-        NaN or infinite, or if a mask hides all of a face.
-
-    Warns
-    -----
-    UndeterminedWarning
-        If a mask leaves fewer pixels than there are components, or hides a component
-        wholly (its weight is then 0).
 
     Notes
     -----
@@ -406,11 +466,7 @@ def relative_errors(
 
 
 def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> LatentFaces:
-    """Return a model of other faces with the same components, in the same order.
-
-    Everything that works on a fitted model works on it, in the units of these faces.
-    The components are shared, not copied.
-    """
+    """Return a model of other faces with the same components; see `LatentFaces.encoded`."""
     own = model.provenance
     fitted = own.source if own.encoded_from is None else own.encoded_from
     provenance = own.of_other_faces(stack, dtype=stack.dtype.name, encoded_from=fitted)
@@ -428,41 +484,7 @@ def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> L
 
 
 def mend(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
-    """Replace the marked pixels of faces by what the model expects there.
-
-    Each face is encoded from its visible pixels only (`encode`); the reconstruction
-    fills the rest. Visible pixels stay as they are.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    images : FaceStack or array of shape (m, h, w) or (h, w)
-        Grey pictures of the size of the components.
-    mask : array of shape (h, w) or (m, h, w), optional
-        **True or nonzero marks pixels to replace**; one mask for all faces or one for
-        each. What is marked may hold anything, NaN too. The mask of a
-        `numpy.ma.MaskedArray` counts, too.
-
-    Returns
-    -------
-    array of the shape and type of the pictures
-        Filled pixels are rounded and clipped where the type is one of integers.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As `encode`, or if the mask marks nothing.
-
-    Warns
-    -----
-    UndeterminedWarning
-        As `encode`.
-
-    See Also
-    --------
-    iter_mend : The same in steps, for faces that are filled when they are looked at.
-    """
+    """Replace the marked pixels of faces; see `LatentFaces.mend`."""
     if getattr(images, "shape", None) == model.picture_shape:
         face: NDArray[Any] = mend(model, images[None], mask)[0]
         return face
@@ -482,10 +504,11 @@ def iter_mend(
 
     Parameters
     ----------
-    model, images
-        As in `mend`.
-    mask : array of shape (h, w) or (j, h, w)
-        As in `mend`; one mask for all of `faces` or one for each of them.
+    model : LatentFaces
+        What tells what to expect.
+    images, mask
+        A stack, and what to replace, as in `LatentFaces.mend`; one mask for all of `faces` or
+        one for each of them.
     faces : sequence of int, optional
         Which faces to mend, each once; all by default.
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.fitting import FitStep
 
-__all__ = ["PictureNMF"]
 
 _LOSSES: dict[float | str, str] = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
 

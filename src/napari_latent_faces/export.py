@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.computed import LazyReconstruction
-from napari_latent_faces.encoding import encoded_model
+from napari_latent_faces.encoding import LazyReconstruction, encoded_model
 from napari_latent_faces.files import check_folder, replacing, writing_folder
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.reading.beside import TRANSFORM_HEADS, TRANSFORMS
@@ -36,24 +35,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], object]
 
-__all__ = [
-    "ALIGNMENT",
-    "ENCODING",
-    "FIT",
-    "MENDING",
-    "as_python",
-    "cell",
-    "check_export",
-    "component_heads",
-    "export_aligned",
-    "export_encoded",
-    "export_mended",
-    "export_model",
-    "iter_export",
-    "numbers",
-    "read_mask",
-    "writing_table",
-]
 
 FIT, ALIGNMENT, ENCODING, MENDING = "a fit", "an alignment", "an encoding", "a mending"
 """Kinds of results; see `napari_latent_faces.files.writing_folder`."""

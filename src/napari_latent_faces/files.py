@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from os import PathLike
 
-__all__ = [
-    "CONTENTS",
-    "check_folder",
-    "open_regular",
-    "read_contents",
-    "replacing",
-    "writing_folder",
-]
 
 CONTENTS = ".latent-faces.json"
 """The file of a folder of results that says what was written there."""
@@ -51,9 +42,8 @@ def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
 def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` and move it there when the block ends well.
 
-    Folders above it are not made. A link stays, and the file that it leads to is written.
-    Errors name `path`, which is as it was if the block raises; so do devices and the like,
-    which are not replaced.
+    A link stays, and the file that it leads to is written. Errors name `path`, which is as it
+    was if the block raises.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -75,13 +65,11 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
 def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[Path]:
     """Give an empty folder to write into, and put it in place when the block ends well.
 
-    Whatever happens on the way, `folder` is as it was.
-
-    The folder that it lies in must be there. A link stays, and the folder that it leads to is
-    written. `kind` says what the results are, such as ``"a fit"``; with `force` they replace
-    those of this kind that were written there before. Otherwise the errors are those of
-    `check_folder`.
+    A link stays, and the folder that it leads to is written. `kind` says what the results are,
+    such as ``"a fit"``. Errors are those of `check_folder`, and `folder` is then as it was.
     """
+    import tempfile
+
     check_folder(folder, kind, force=force)
     folder = Path(os.path.realpath(folder))
     with _errors_named(folder):
@@ -100,7 +88,7 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
             (new / CONTENTS).write_text(f"{contents}\n", "utf-8")
             try:
                 if folder.exists():
-                    check_folder(folder, kind, force=force)  # again: it may have changed
+                    _check_replaceable(folder, kind, force=force)  # it may have changed
                     folder.rename(aside / "old")
                 new.rename(folder)
             finally:  # whatever came between, an interrupt too
@@ -113,19 +101,10 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
 
 
 def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
-    """Find out, before the work, whether results may be written to `folder`.
+    """Refuse a folder, before the work, that results may not be written to.
 
-    An empty folder always may be written to. With `force`, so may one that holds results of
-    this kind exactly as they were written, and nothing else.
-
-    Raises
-    ------
-    FileExistsError
-        If `folder` is a file, or holds anything that may not be replaced.
-    FileNotFoundError
-        If the folder that `folder` lies in is missing.
-    PermissionError
-        If files may not be written there.
+    The folder that it lies in must be there, and it must be empty. With `force`, it may also
+    hold results of this kind exactly as they were written, and nothing else.
     """
     folder = Path(os.path.realpath(folder))
     if folder.exists():
@@ -142,11 +121,15 @@ def _check_replaceable(folder: Path, kind: str, *, force: bool) -> None:
     if not folder.is_dir():
         raise FileExistsError(f"{folder} is not a folder: choose another name.")
     there = {
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if _is_leaf(path)
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")  # all but folders that hold things
+        if path.is_symlink() or not path.is_dir() or not any(path.iterdir())
     }
     if not there:
         return
-    there_kind, written = _contents(folder)
+    there_kind, written = read_contents(b"")
+    with suppress(OSError), open_regular(folder / CONTENTS) as file:
+        there_kind, written = read_contents(file.read())
     if there_kind != kind:
         holds = f"the results of {there_kind}" if there_kind else "other files"
         raise FileExistsError(f"{folder} holds {holds}: choose another folder.")
@@ -168,20 +151,6 @@ def _check_replaceable(folder: Path, kind: str, *, force: bool) -> None:
                 f"{path} was changed since it was written: move it away, or choose another "
                 "folder."
             )
-
-
-def _is_leaf(path: Path) -> bool:
-    """Tell whether there is something to lose at a path: all but folders that hold things."""
-    return path.is_symlink() or not path.is_dir() or not any(path.iterdir())
-
-
-def _contents(folder: Path) -> tuple[str, dict[str, str]]:
-    """Return what was written to a folder of results: the kind, "" for none, and the files."""
-    try:
-        with open_regular(folder / CONTENTS) as file:
-            return read_contents(file.read())
-    except OSError:
-        return "", {}
 
 
 def read_contents(text: bytes) -> tuple[str, dict[str, str]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.masks import mask_to_text
+from napari_latent_faces import __version__
 from napari_latent_faces.solvers.factors import amounts, canonical
-from napari_latent_faces.stack import as_stack, harmless, pixel_blocks
+from napari_latent_faces.stack import as_stack, make_names_harmless, pixel_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,19 +22,11 @@ if TYPE_CHECKING:
     from napari_latent_faces.solvers.nnls import Solver
     from napari_latent_faces.stack import FaceStack
 
-__all__ = [
-    "LatentFaces",
-    "Provenance",
-    "StopReason",
-    "library_versions",
-]
 
 # -- Where a model comes from: its faces, its fit, and the software that made it -------
 
 StopReason = Literal["converged", "max_iter", "stopped"]
 
-# a library by its name, and the module that is loaded where it is used
-_ARITHMETIC = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy"}
 _LONGEST = 2**20  # letters that a mask may take in a script and in the head of a file
 
 
@@ -93,9 +84,7 @@ class Provenance:
     frame: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", tuple(map(harmless, self.names)))
-        if self.subjects is not None:
-            object.__setattr__(self, "subjects", tuple(map(harmless, self.subjects)))
+        make_names_harmless(self)
 
     @classmethod
     def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:
@@ -115,6 +104,8 @@ class Provenance:
 
     def with_missing(self, mask: Any) -> Provenance:
         """Return the same of a fit that left out what a mask (n, h, w) marks."""
+        from napari_latent_faces.masks import mask_to_text
+
         count = sum(int(np.count_nonzero(block)) for _, block in pixel_blocks(mask))
         text = mask_to_text(mask)
         return replace(self, n_missing=count, missing=text if len(text) <= _LONGEST else "")
@@ -134,10 +125,8 @@ class Provenance:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of this package and of the loaded libraries that do arithmetic."""
-    from napari_latent_faces import __version__
-
-    versions = {"napari-latent-faces": __version__, "python": platform.python_version()}
-    for name, module in _ARITHMETIC.items():
+    versions = {"napari-latent-faces": __version__, "python": sys.version.split()[0]}
+    for name, module in (("numpy", "numpy"), ("scikit-learn", "sklearn"), ("scipy", "scipy")):
         if version := getattr(sys.modules.get(module), "__version__", None):
             versions[name] = version
     return versions
@@ -198,14 +187,16 @@ class LatentFaces:
 
         Parameters
         ----------
-        W : array of shape (n, k)
-            Weights.
-        H : array of shape (k, p)
-            Components as rows.
+        W, H : arrays of shape (n, k) and (k, p)
+            Weights, and components as rows.
         picture_shape : tuple of int
             Shape of a face, (h, w) or (h, w, 3).
         **attributes
-            `error`, `scale`, `params`, `provenance` and `mean` of the model.
+            The other attributes of the model, such as `error` and `scale`.
+
+        Returns
+        -------
+        LatentFaces
         """
         is_signed = getattr(attributes["params"], "is_signed", False)
         weights, rows = canonical(W, H, is_signed=is_signed)
@@ -313,7 +304,7 @@ class LatentFaces:
             the same units.
         mask : array of shape (h, w) or (m, h, w), optional
             **True or nonzero marks pixels to ignore**, as in `numpy.ma`; one mask for
-            all faces or one for each.
+            all faces or one for each. What is ignored may hold anything, NaN too.
         align : bool, default=False
             Bring the faces onto the model first, as `align_to` does, which matters where the
             faces of the fit were aligned.
@@ -332,11 +323,12 @@ class LatentFaces:
         Warns
         -----
         UndeterminedWarning
-            If a mask hides so much that weights are not known.
+            If a mask leaves fewer pixels than there are components, or hides a component
+            wholly (its weight is then 0).
 
         See Also
         --------
-        napari_latent_faces.encoding.encode : The same with errors.
+        napari_latent_faces.encoding.iter_encode : The same with errors, in steps.
         """
         from napari_latent_faces.encoding import find_weights
 
@@ -393,28 +385,33 @@ class LatentFaces:
     def mend(self, images: Any, mask: Any = None) -> NDArray[Any]:
         """Replace marked pixels of faces by what these components expect there.
 
+        Each face is encoded from its visible pixels only (`encode`), which stay as they are;
+        the reconstruction fills the rest.
+
         Parameters
         ----------
         images : FaceStack or array of shape (m, h, w) or (h, w)
-            Grey pictures of the size of the components.
+            Pictures of the size of the components.
         mask : array of shape (h, w) or (m, h, w), optional
-            Beside the mask of a `numpy.ma.MaskedArray`.
-            **True or nonzero marks pixels to replace.** They are not looked at.
+            **True or nonzero marks pixels to replace**, beside the mask of a
+            `numpy.ma.MaskedArray`. They are not looked at, and may hold anything, NaN too.
 
         Returns
         -------
         array of the shape and type of the pictures
+            Filled pixels are rounded and clipped where the type is one of integers.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `encode`, or if nothing is marked.
         """
         from napari_latent_faces.encoding import mend
 
         return mend(self, images, mask)
 
     def coder(self) -> Solver:
-        """Return the function that finds weights, as `solvers.nnls.solver_of` does.
-
-        It takes the components as columns (r, k), and faces without their mean as rows
-        (m, r), both in the unit of the fit, and returns weights (m, k).
-        """
+        """Return the function that finds weights, as `solvers.nnls.solver_of` does."""
         from napari_latent_faces.solvers.nnls import solver_of
 
         # a model made by hand need not have parameters
@@ -469,7 +466,6 @@ class LatentFaces:
         Returns
         -------
         LatentFaces
-            The model, equal to the one that was saved.
 
         Raises
         ------
@@ -484,6 +480,5 @@ class LatentFaces:
         n, h, w, *channels = self.shape
         return (
             f"LatentFaces({self.n_components} {'colour ' if channels else ''}components of "
-            f"{w} x {h} pixels, {n} faces, "
-            f"relative error {self.error:.4f})"
+            f"{w} x {h} pixels, {n} faces, relative error {self.error:.4f})"
         )

@@ -19,26 +19,6 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.options import ReadOptions
 
-__all__ = [
-    "FaceStack",
-    "ReadReport",
-    "as_declared",
-    "as_matrix",
-    "as_pictures",
-    "as_pixels",
-    "as_stack",
-    "check_pixels",
-    "harmless",
-    "harmless_lines",
-    "in_one_line",
-    "luminance",
-    "matrix_dtype",
-    "named",
-    "over_channels",
-    "peak",
-    "pixel_blocks",
-    "unit_scale",
-]
 
 # -- What a read found, changed and left out -------------------------------------------
 
@@ -79,14 +59,14 @@ class ReadReport:
 
     def summary(self) -> str:
         """Return the report in one line, such as ``398 faces read, 2 skipped``."""
-        parts = [in_one_line(self.decided) or f"{_counted(self.n_read, 'face')} read"]
-        if self.skipped:
-            parts.append(f"{len(self.skipped)} skipped")
-        if self.resized:
-            parts.append(f"{len(self.resized)} resized")
-        if self.passed_over:
-            parts.append(f"{_counted(len(self.passed_over), 'other file')} passed over")
-        return ", ".join(parts) + (" (lazy)" if self.lazy else "")
+        counts = {
+            f"{len(self.skipped)} skipped": self.skipped,
+            f"{len(self.resized)} resized": self.resized,
+            f"{_counted(len(self.passed_over), 'other file')} passed over": self.passed_over,
+        }
+        read = in_one_line(self.decided) or f"{_counted(self.n_read, 'face')} read"
+        parts = [read, *(words for words, some in counts.items() if some)]
+        return ", ".join(parts) + " (lazy)" * self.lazy
 
     def details(self) -> str:
         """Return the whole report, one line for each file that is not simply in the stack."""
@@ -147,6 +127,13 @@ def harmless(name: str) -> str:
     return re.sub(rf"<(?!{_UNSEEN})|&(?=lt;)", rf"\g<0>{_UNSEEN}", line)
 
 
+def make_names_harmless(owner: Any) -> None:
+    """Do so with the names and subjects of a frozen object."""
+    object.__setattr__(owner, "names", tuple(map(harmless, owner.names)))
+    if owner.subjects is not None:
+        object.__setattr__(owner, "subjects", tuple(map(harmless, owner.subjects)))
+
+
 def harmless_lines(text: str) -> str:
     """Return a message, which may hold names of files, with each of its lines harmless."""
     return "\n".join(map(harmless, text.split("\n")))
@@ -161,17 +148,15 @@ _BLOCK_VALUES = 2**24  # pixels looked at in one go
 def as_stack(images: Any) -> FaceStack:
     """Return pictures (n, h, w[, 3 or 4]) as a `FaceStack`, after a look at shape and type.
 
-    They are numpy, dask, or anything with `shape`, `dtype` and `ndim`; transparency does not
-    count.
+    They are numpy, dask, or anything with `shape`, `dtype` and `ndim`.
     """
-    if isinstance(images, FaceStack):
-        stack = images
-    else:
+    stack = images
+    if not isinstance(images, FaceStack):
         if not hasattr(images, "ndim"):
             images = np.asarray(images)
         _check_shape(images.shape)
         if images.ndim == 4:
-            images = images[..., :3]
+            images = images[..., :3]  # transparency does not count
         else:
             _warn_of_faces_last(images)
         stack = FaceStack(images, tuple(f"face {i}" for i in range(len(images))))
@@ -238,21 +223,17 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 
 def _warn_of_faces_last(images: Any) -> None:
     """Warn if neighbours along the last axis differ much more than along both others."""
-    if (
-        not isinstance(images, np.ndarray)
-        or min(images.shape) < 8
-        or images.dtype.kind not in "uif"
-    ):
+    if not isinstance(images, np.ndarray) or images.dtype.kind not in "uif":
         return
     some = np.asarray(images[:64, :64, :64], np.float64)
-    if not np.isfinite(some).all():
+    if min(some.shape) < 8 or not np.isfinite(some).all():
         return
     faces, y, x = (float(np.abs(np.diff(some, axis=axis)).mean()) for axis in range(3))
     if max(faces, y) < x / 2:
-        n = images.shape[-1]
         warn(
-            f"The stack of shape {images.shape} looks like {n} faces along the last axis: the "
-            "first axis must be that of the faces. If so, give np.moveaxis(images, -1, 0).",
+            f"The stack of shape {images.shape} looks like {images.shape[-1]} faces along the "
+            "last axis: the first axis must be that of the faces. If so, give "
+            "np.moveaxis(images, -1, 0)."
         )
 
 
@@ -266,13 +247,7 @@ def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
 
 
 def as_declared(images: Any, faces: slice) -> NDArray[Any]:
-    """Read some pictures of a numpy or lazy stack, which may be of another type than it says.
-
-    Raises
-    ------
-    TypeError
-        If they are.
-    """
+    """Read some pictures of a numpy or lazy stack, if they are of the type that it says."""
     block = np.asarray(images[faces])
     if block.dtype != images.dtype:
         raise TypeError(
@@ -297,10 +272,9 @@ def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = N
 def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
     """Return the pixel value that becomes 1 in a fit, given the largest and the type.
 
-    Pixels of 8 bits (uint8) are divided by 255, all others by the largest pixel of the
-    stack, or by what files declare to be white (`FaceStack.white`). Floats up to 1 stay as
-    they are, unless the largest is below 1/255: less than one grey level, it is a matter of
-    units.
+    That is 255 for uint8, else the largest pixel of the stack, or what files declare to be
+    white (`FaceStack.white`). Floats up to 1 stay as they are, unless the largest is below
+    1/255: less than one grey level, it is a matter of units.
     """
     if dtype.kind == "b":
         return 1.0
@@ -312,10 +286,7 @@ def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
 
 
 def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any], float]:
-    """Return the pixels as rows (n, p) of `matrix_dtype`, over the scale, and the scale.
-
-    By default the scale is that of `unit_scale`. Pixels are checked by `check_pixels`.
-    """
+    """Return the checked pixels as rows (n, p), over the scale (of `unit_scale`), and that."""
     X = np.empty((len(stack), math.prod(stack.picture_shape)), matrix_dtype(stack.dtype))
     for faces, block in pixel_blocks(stack.images):
         check_pixels(block, stack.names[faces])
@@ -443,9 +414,7 @@ class FaceStack:
             raise ValueError(f"{n} pictures but {len(self.subjects)} subjects.")
         if self.transforms is not None and self.transforms.shape != (n, 3, 3):
             raise ValueError(f"{n} pictures but transforms of {self.transforms.shape}.")
-        object.__setattr__(self, "names", tuple(map(harmless, self.names)))
-        if self.subjects is not None:
-            object.__setattr__(self, "subjects", tuple(map(harmless, self.subjects)))
+        make_names_harmless(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -513,19 +482,13 @@ class FaceStack:
     def __getitem__(self, faces: slice | int | Sequence[int] | NDArray[Any]) -> FaceStack:
         """Return the stack of some of the faces, or of one; the report stays that of all."""
         chosen = np.atleast_1d(np.arange(len(self))[faces])
-        subjects = self.subjects and tuple(self.subjects[i] for i in chosen)
-        report = self.report
-        if report.options is not None:  # reading again would give all of them
-            report = replace(report, options=None)
-        return FaceStack(
-            self.images[faces if isinstance(faces, slice) else chosen],
-            tuple(self.names[i] for i in chosen),
-            subjects,
-            report,
-            self.source,
-            None if self.transforms is None else self.transforms[chosen],
-            self.frame,
-            self.white,
+        return replace(
+            self,
+            images=self.images[faces if isinstance(faces, slice) else chosen],
+            names=tuple(self.names[i] for i in chosen),
+            subjects=self.subjects and tuple(self.subjects[i] for i in chosen),
+            report=replace(self.report, options=None),  # reading again would give all of them
+            transforms=None if self.transforms is None else self.transforms[chosen],
         )
 
     def __array__(

@@ -52,8 +52,9 @@ class TestOptions:
         words = " ".join(text.split())
         shown = "none" if declared.default is None else declared.default
         assert f"{option(declared.name)} " in words
-        _, _, after = words.partition(declared.metadata["help"].split(".")[0].split(" (")[0])
-        assert f"(default: {shown})" in after
+        told = declared.metadata["help"].removeprefix(f"{declared.name}: ")
+        _, _, after = words.partition(told.replace("None", "none"))
+        assert after.startswith(f" (default: {shown})")
 
     @pytest.mark.parametrize(
         ("argv", "name", "value"),

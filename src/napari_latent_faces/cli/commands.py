@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.params import Parameters
     from napari_latent_faces.stack import FaceStack
 
-__all__ = ["CommandError", "find_face", "main"]
-
 # -- The command line: what it starts, and how it fails --------------------------------
 
 _ANSWER = 5  # seconds that a scheduler has for its first answer
@@ -86,16 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _message(error: object) -> str:
-    # names of files and in models may hold what a terminal obeys
+    """Return what an error, warning or note says, with options instead of parameters."""
     from napari_latent_faces.stack import in_one_line
 
-    return "\n".join(map(in_one_line, _words(error).split("\n")))
-
-
-def _words(error: object) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return spelled(str(error), *METHODS.values(), ReadOptions, ChoiceOptions) or "out of memory"
+        words = f"{error.filename}: {error.strerror}"
+    else:
+        kinds = (*METHODS.values(), ReadOptions, AlignOptions, ChoiceOptions)
+        words = spelled(str(error), *kinds) or "out of memory"
+    # names of files and in models may hold what a terminal obeys
+    return "\n".join(map(in_one_line, words.split("\n")))
 
 
 @contextmanager
@@ -192,13 +190,12 @@ def _fit(args: argparse.Namespace) -> None:
             def show_step(step: FitStep) -> None:
                 show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
 
-            steps = iter_fit(faces, params, mask=mask, client=client)
             lost = ""
             try:
+                steps = iter_fit(faces, params, mask=mask, client=client)
                 model = consume(steps, show_step)
             except ConnectionError as error:
-                reached: LatentFaces | None = getattr(error, "model", None)
-                if reached is None:
+                if (reached := getattr(error, "model", None)) is None:
                     raise
                 model, lost = reached, str(error)
     export_model(model, args.out, force=args.force)
@@ -230,11 +227,6 @@ def _cluster(args: argparse.Namespace) -> Iterator[Any]:
         return
     if not vars(args).setdefault("lazy", True):
         raise argparse.ArgumentTypeError("--scheduler reads where it fits: not with --no-lazy.")
-    with _connected(args.scheduler) as client:
-        yield client
-
-
-def _connected(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError as error:
@@ -242,13 +234,14 @@ def _connected(address: str) -> Any:
             "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
         ) from error
     try:
-        connect: Any = Client
-        return connect(address, timeout=_ANSWER, set_as_default=False)
+        client: Any = Client(args.scheduler, timeout=_ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:
         raise CommandError(
-            f"The scheduler {address} does not answer: check its address, and that it runs "
-            "(dask scheduler)."
+            f"The scheduler {args.scheduler} does not answer: check its address, and that it "
+            "runs (dask scheduler)."
         ) from error
+    with client:
+        yield client
 
 
 # -- encode and mend -------------------------------------------------------------------
@@ -262,8 +255,8 @@ def _encode(args: argparse.Namespace) -> None:
     _check_out(args, ENCODING)
     model = _load(args.model)
     mask = None if args.mask is None else read_mask(args.mask, model.size)
-    frame = model.provenance.frame
-    faces = _faces(args, model, align=frame is not None if args.align is None else args.align)
+    align = model.provenance.frame is not None if args.align is None else args.align
+    faces = _faces(args, model, align=align)
     encoding = _consume_faces("encoding", iter_encode(model, faces, mask), len(faces))
     with progress("writing") as show:
         export_encoded(model, faces, encoding, args.out, force=args.force, progress=show)
@@ -315,7 +308,7 @@ def _report(faces: FaceStack) -> None:
     # most faces have one size; only those of others are listed as resized
     say(replace(faces.report, resized=()).summary())
     for note in faces.report.notes:
-        say(note)
+        say(_message(note))
 
 
 def _consume_faces(title: str, steps: Generator[int, None, Any], total: int) -> Any:
@@ -336,9 +329,8 @@ def _generate(args: argparse.Namespace) -> None:
     check_generated(args.out, force=args.force)
     model = _load(args.model)
     face = None if args.near is None else find_face(model, args.near)
-    made = f"random, seed {wanted.random_state}"
-    if face is not None:
-        made += f", {wanted.strength:g} close to {args.near}"
+    close = "" if face is None else f", {wanted.strength:g} close to {args.near}"
+    made = f"random, seed {wanted.random_state}{close}"
     weights = sample_weights(model, wanted.count, wanted.random_state, face, wanted.strength)
     with progress("writing faces") as show:
         write_generated(model, weights, args.out, made=made, force=args.force, progress=show)
@@ -362,26 +354,18 @@ def _align(args: argparse.Namespace) -> None:
         export_aligned(aligned, found.misfits, args.out, force=args.force, progress=show)
     say(faces.report.summary())
     for note in aligned.report.notes[len(faces.report.notes) :]:
-        say(note)
+        say(_message(note))
     top, left, h, w = found.box
     tell(
         {"size": f"{w} x {h} pixels, from row {top} and column {left}", "written to": args.out}
     )
 
 
-_COLUMNS = {
-    "k": "k",
-    "relative_error": "error",
-    "held_out_error": "held-out",
-    "standard_error_to_lowest": "+-",
-    "stability": "stability",
-}
-
-
 def _choose_k(args: argparse.Namespace) -> None:
-    changes = {**given(ChoiceOptions, args), **given(NMFParams, args)}
-    chosen(ChoiceOptions, args)
-    chosen(NMFParams, args)
+    changes = {}
+    for kind in (ChoiceOptions, NMFParams):
+        chosen(kind, args)
+        changes |= given(kind, args)
     try:
         ks = parse_ks(args.ks)
     except ValueError as error:
@@ -389,14 +373,34 @@ def _choose_k(args: argparse.Namespace) -> None:
     if args.out:
         _check_table(args)
     choice = _measured(_read(args), ks, changes)
-    say("".join(f"{head:>11}" for head in _COLUMNS.values()))
+    names = ("relative_error", "held_out_error", "standard_error_to_lowest", "stability")
+    say("".join(f"{head:>11}" for head in ("k", "error", "held-out", "+-", "stability")))
     for row in choice.rows():
-        numbers = "".join(f"{row[name]:>11.4f}" for name in list(_COLUMNS)[1:])
+        numbers = "".join(f"{row[name]:>11.4f}" for name in names)
         say(f"{row['k']:>11}{numbers}{' *' * row['suggested']}")
     say(choice.reason)
     if args.out:
         choice.save_csv(args.out)
         tell({"written to": args.out})
+
+
+def _measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
+    """Measure with progress; Ctrl-C ends it with what is there, if there is anything."""
+    with progress("measuring numbers of components") as show:
+        from napari_latent_faces.choosing import iter_choose_k
+
+        choices: list[KChoice] = []
+
+        def show_step(step: KStep) -> None:
+            choices[:] = [step.choice]
+            show(step.done, step.total, step.doing)
+
+        try:
+            return consume(iter_choose_k(faces, ks, **changes), show_step)
+        except KeyboardInterrupt:
+            if not any(choices):  # the first steps come before the first measure
+                raise
+            return choices[0]
 
 
 def _check_table(args: argparse.Namespace) -> None:
@@ -421,25 +425,6 @@ def _map(args: argparse.Namespace) -> None:
     tell({"faces": len(found.positions), **kept, "written to": args.out})
 
 
-def _measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
-    """Measure with progress; Ctrl-C ends it with what is there, if there is anything."""
-    with progress("measuring numbers of components") as show:
-        from napari_latent_faces.choosing import iter_choose_k
-
-        choices: list[KChoice] = []
-
-        def show_step(step: KStep) -> None:
-            choices[:] = [step.choice]
-            show(step.done, step.total, step.doing)
-
-        try:
-            return consume(iter_choose_k(faces, ks, **changes), show_step)
-        except KeyboardInterrupt:
-            if not any(choices):  # the first steps come before the first measure
-                raise
-            return choices[0]
-
-
 def _info(args: argparse.Namespace) -> None:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.model_file import is_model_file
@@ -453,7 +438,8 @@ def _info(args: argparse.Namespace) -> None:
     faces = _read(args, args.path)
     sizes = size_facts(faces, faces.subjects)
     tell({"source": faces.source, **sizes, "pixels": faces.dtype})
-    say(faces.report.details())
+    notes = tuple(map(_message, faces.report.notes))
+    say(replace(faces.report, notes=notes).details())
 
 
 def _demo(args: argparse.Namespace) -> None:

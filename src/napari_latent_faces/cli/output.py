@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 
     Show = Callable[..., None]
 
-__all__ = [
-    "fit_facts",
-    "method_facts",
-    "model_facts",
-    "progress",
-    "say",
-    "size_facts",
-    "tell",
-    "write_line",
-]
-
 # -- What the commands print -----------------------------------------------------------
 
 

@@ -7,26 +7,14 @@ import re
 from dataclasses import dataclass, fields
 from functools import partial
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces import __version__
 from napari_latent_faces.options import AlignOptions, ChoiceOptions, ReadOptions
-from napari_latent_faces.params import METHODS, NMFParams, check_fields, parameter
+from napari_latent_faces.params import METHODS, NMFParams, check_fields, described, parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-__all__ = [
-    "DEBUG",
-    "PROGRAM",
-    "Generation",
-    "add_options",
-    "chosen",
-    "command_parser",
-    "given",
-    "option",
-    "spelled",
-]
+    from collections.abc import Collection, Sequence
 
 # -- Command-line options made from the fields of a frozen dataclass of parameters -----
 
@@ -38,7 +26,6 @@ def add_options(
     parser: argparse.ArgumentParser,
     parameters: type[Any],
     title: str | None,
-    *,
     but: Collection[str] = (),
 ) -> None:
     """Add an option for each field of a dataclass, but some; without a title, they are hidden.
@@ -47,11 +34,21 @@ def add_options(
     of the dataclass, and its checks are the only ones.
     """
     group = parser if title is None else parser.add_argument_group(title)
-    hints = get_type_hints(parameters)
-    for declared in fields(parameters):
-        if declared.name not in but:
-            allowed = _alternatives(hints[declared.name])
-            _add_option(group, declared, allowed, hidden=title is None)
+    for each in fields(parameters):
+        if each.name in but:
+            continue
+        known = each.metadata
+        types, flag = known["types"], option(each.name)
+        add = partial(group.add_argument, dest=each.name, default=argparse.SUPPRESS)
+        text = argparse.SUPPRESS if title is None else _help(each)
+        if bool in types:
+            add(flag, action="store_const", const=True, help=text)
+        else:
+            short = [_SHORT[each.name]] if each.name in _SHORT else []
+            read = partial(_read, types, known["choices"])
+            add(*short, flag, type=read, metavar=_spelling(known), help=text)
+        if False in known["choices"]:
+            add(option(f"no_{each.name}"), action="store_const", const=False, help=known["off"])
 
 
 def option(name: str) -> str:
@@ -61,7 +58,7 @@ def option(name: str) -> str:
 
 def given(parameters: type[Any], namespace: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of a dataclass that the command line gives, by name."""
-    names = [declared.name for declared in fields(parameters)]
+    names = [each.name for each in fields(parameters)]
     return {name: getattr(namespace, name) for name in names if hasattr(namespace, name)}
 
 
@@ -81,69 +78,35 @@ def spelled(message: str, *parameters: type[Any]) -> str:
     (``shape=(h, w)``) come without brackets, which a shell would not take.
     """
     message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)
-    names = "|".join(declared.name for each in parameters for declared in fields(each))
-    pattern = rf"^({names})\b(?!=)|\b({names})(?:=True\b|(?==))"
+    names = "|".join(each.name for kind in parameters for each in fields(kind))
     message = re.sub(rf"\b({names})=False\b", lambda found: option(f"no_{found[1]}"), message)
+    pattern = rf"^({names})\b(?!=)|\b({names})(?:=True\b|(?==))"
     return re.sub(pattern, lambda found: option(found[1] or found[2]), message)
 
 
-def _alternatives(hint: Any) -> list[Any]:
-    """Return what a type allows: literal values and simple types, without unions."""
-    if get_origin(hint) is Literal:
-        return list(get_args(hint))
-    if get_origin(hint) is tuple:
-        return [tuple]
-    if get_args(hint):  # a union
-        return [each for part in get_args(hint) for each in _alternatives(part)]
-    return [hint]
-
-
-def _add_option(group: Any, declared: Any, allowed: list[Any], *, hidden: bool) -> None:
-    flags = [option(declared.name)]
-    if declared.name in _SHORT:
-        flags.insert(0, _SHORT[declared.name])
-    common = {"dest": declared.name, "default": argparse.SUPPRESS}
-    text = argparse.SUPPRESS if hidden else _help(declared)
-    if bool in allowed:
-        group.add_argument(*flags, action="store_const", const=True, help=text, **common)
-    else:
-        group.add_argument(
-            *flags,
-            type=partial(_read, allowed),
-            metavar=_spelling(allowed),
-            help=text,
-            **common,
-        )
-    if bool in allowed or False in allowed:
-        off = option(f"no_{declared.name}")
-        group.add_argument(
-            off, action="store_const", const=False, help=f"not {flags[-1]}", **common
-        )
-
-
 def _help(declared: Any) -> str:
-    # the option's own name says what the parenthesis does in a form
-    text = str(declared.metadata["help"]).replace(f" ({declared.name})", "")
+    text = declared.metadata["help"].removeprefix(f"{declared.name}: ")
     default = "none" if declared.default is None else declared.default
-    return f"{text} (default: {default})".replace("%", "%%")
+    return f"{text} (default: {default})".replace("None", "none").replace("%", "%%")
 
 
-def _spelling(allowed: list[Any]) -> str:
+def _spelling(known: Any) -> str:
     """Return how the allowed values and types are written."""
-    words = [_KINDS.get(each, each) for each in allowed if each is not False]
-    # any text would be a text, "none" too
-    return "|".join(word for word in words if str not in allowed or word == _KINDS[str])
+    if str in known["types"]:  # "none" would be a text, too
+        return _KINDS[str]
+    kinds = [_KINDS[kind] for kind in known["types"] if kind is not NoneType]
+    return "|".join([*kinds, *known["choices"], *["none"] * known["optional"]])
 
 
-def _read(allowed: list[Any], text: str) -> Any:
+def _read(types: Collection[type], choices: Collection[Any], text: str) -> Any:
     """Return the value that an argument spells; what cannot be read the dataclass refuses."""
-    if str in allowed or text in allowed:
+    if str in types or text in choices:
         return text
-    if text == _KINDS[NoneType] and NoneType in allowed:
+    if text == "none" and NoneType in types:
         return None
     for kind, parse in ((int, int), (tuple, _pair), (float, float)):
         try:
-            if kind in allowed:
+            if kind in types:
                 return parse(text)
         except ValueError:
             continue
@@ -155,7 +118,16 @@ def _pair(text: str) -> tuple[int, int]:
     return first, second
 
 
-# -- The arguments of the command line -------------------------------------------------
+def _pair_of_pixels(text: str) -> tuple[int, int]:
+    try:
+        return _pair(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a height and a width, such as 112,92, got {text!r}"
+        ) from None
+
+
+# -- The commands and their arguments --------------------------------------------------
 
 PROGRAM = "latent-faces"
 DEBUG = "LATENT_FACES_DEBUG"
@@ -165,6 +137,209 @@ Results go to standard output, everything else to standard error. The exit code 
 all is well, 1 after an error, 2 after wrong usage and 130 after Ctrl-C. With {DEBUG}=1 in
 the environment an error shows where it happened.
 """
+
+
+@described
+@dataclass(frozen=True)
+class Generation:
+    """How faces are generated.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    random_state : int
+        Seed; the same seed gives the same faces.
+    strength : float
+        How close to --near: 0 is any face, 1 that face itself.
+    """
+
+    count: int = parameter(20, "", min=1)
+    random_state: int = parameter(42, "", min=0)
+    strength: float = parameter(0.7, "", min=0, max=1)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+_Arguments = list[tuple[list[str], dict[str, Any]]]
+
+
+def _argument(flags: str, text: str, **details: Any) -> _Arguments:
+    return [(flags.split(), {"help": text, **details})]
+
+
+def _out(made: str, replaced: str = "the results") -> _Arguments:
+    """Return where results go, which is no folder that there is unless that is said."""
+    force = f"replace {replaced} in OUT, if it holds nothing else"
+    return [
+        *_argument("-o --out", f"folder to make: {made}", metavar="OUT", required=True),
+        *_argument("--force", force, action="store_true"),
+    ]
+
+
+def _table(made: str, **details: Any) -> _Arguments:
+    return [
+        *_argument("-o --out", f"table to write, {made}", metavar="CSV", **details),
+        *_argument("--force", "replace CSV if it exists", action="store_true"),
+    ]
+
+
+_FOLDER = _argument("folder", "folder, zip or tar of pictures, or URL of one", metavar="FOLDER")
+_MODEL = _argument("model", "model file, or folder that fit wrote", metavar="MODEL")
+_MODEL_AND_FACES = _MODEL + _argument(
+    "folder",
+    "folder, zip or tar of pictures, or URL of one; they are scaled to the model's size",
+    metavar="FOLDER",
+)
+_READING = (ReadOptions, "reading")
+
+# what each command does, its arguments, and its options: of which class, title, but which
+_COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
+    "fit": (
+        "fit latent faces and write model, pictures and weights",
+        _FOLDER
+        + _out(
+            "model.npz, components/00.png and so on, components.png (all of them in one "
+            "picture) and weights.csv"
+        )
+        + _argument(
+            "--scheduler",
+            "fit on the dask cluster of this scheduler (tcp://HOST:8786), whose workers read "
+            "FOLDER themselves, under the same path; needs the extra 'cluster'",
+            metavar="ADDRESS",
+        )
+        + _argument(
+            "--mask",
+            "picture of the faces' size; what is not black in it, such as the background, is "
+            "left out of the fit (NMF only)",
+            metavar="PNG",
+        )
+        + _argument(
+            "--method",
+            f"{', '.join(METHODS)} (default: {NMFParams.method}); --method NAME --help shows "
+            "the options of another",
+            choices=METHODS,
+            default=NMFParams.method,
+        ),
+        [_READING],  # after those of the method
+    ),
+    "align": (
+        "move, turn and scale faces so that they lie on one another",
+        _FOLDER
+        + _out("faces (pictures under their own names) and transforms.csv")
+        + _argument(
+            "--points",
+            "align by points instead: a folder of .pts, .tem or .asf files (the names are "
+            "those of the pictures), CelebA's list_landmarks.txt, dlib's .xml, or a .csv",
+            metavar="PATH",
+        )
+        + _argument(
+            "--crop",
+            "keep a middle part of this height and width (default: what all aligned pictures "
+            "cover)",
+            metavar="INT,INT",
+            type=_pair_of_pixels,
+        ),
+        [(AlignOptions, "aligning", ("size",)), _READING],
+    ),
+    "choose-k": (
+        "measure numbers of components and suggest one",
+        _FOLDER
+        + _argument(
+            "-k --k",
+            "numbers of components to measure: 5:60:5 (from, to, step), 2,4,8, or auto, a "
+            "search (default: auto)",
+            metavar="K",
+            dest="ks",
+            default="auto",
+        )
+        + _table("a line for each k; Ctrl-C ends the search, and writes what is there"),
+        [
+            (ChoiceOptions, "effort"),
+            (NMFParams, "factorization", ("n_components",)),
+            _READING,
+        ],
+    ),
+    "encode": (
+        "write what a model makes of other faces, and how well",
+        _MODEL_AND_FACES
+        + _out("errors.csv, weights.csv, reconstructions/00.png and so on, and model.npz")
+        + _argument(
+            "--align",
+            "bring the faces onto the model first (default: if those of the model were "
+            "aligned)",
+            action=argparse.BooleanOptionalAction,
+        )
+        + _argument(
+            "--mask",
+            "picture of the model's size; what is not black in it is ignored",
+            metavar="PNG",
+        ),
+        [(*_READING, ("size",))],
+    ),
+    "mend": (
+        "replace a marked part of faces by what a model expects there",
+        _MODEL_AND_FACES
+        + _out("mended/00.png and so on, and mended.csv")
+        + _argument(
+            "--mask",
+            "picture of the model's size; what is not black in it is replaced",
+            metavar="PNG",
+            required=True,
+        ),
+        [(*_READING, ("size",))],
+    ),
+    "generate": (
+        "make random faces from a model and write pictures and recipes",
+        _MODEL
+        + _out(
+            "faces/00.png and so on, and recipes.csv with their weights", "the faces generated"
+        )
+        + _argument(
+            "--near",
+            "stay close to a face of the model: its name, or its number counted from 0",
+            metavar="FACE",
+        ),
+        [(Generation, "random faces")],
+    ),
+    "map": (
+        "place the faces of a model on a plane and write where they are",
+        _MODEL
+        + _table("a line a face", required=True)
+        + _argument(
+            "--method",
+            "the plane of the most variance, or scikit-learn's t-SNE or MDS (default: pca)",
+            choices=("pca", "tsne", "mds"),
+            default="pca",
+        )
+        + _argument(
+            "--random-state",
+            "seed of t-SNE and MDS (default: 42)",
+            type=int,
+            default=42,
+            metavar="INT",
+        ),
+        [],
+    ),
+    "info": (
+        "tell what is in a folder of faces or a model",
+        _argument(
+            "path",
+            "folder or archive of pictures, URL of one, model file, or folder that fit wrote",
+            metavar="FOLDER|MODEL",
+        ),
+        [(ReadOptions, "reading (of a folder)")],
+    ),
+    "demo": (
+        "open napari and fit faces there",
+        _argument("folder", "faces to show (default: drawn ones)", nargs="?", metavar="FOLDER")
+        + _argument(
+            "--screenshot", "save a picture of the fitted faces, and close", metavar="PNG"
+        ),
+        [(NMFParams, "factorization", {*NMFParams.names()} - {"n_components", "max_iter"})],
+    ),
+}
 
 
 def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -183,253 +358,33 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
-    for name, (text, add_arguments) in _COMMANDS.items():
+    for name, (text, arguments, options) in _COMMANDS.items():
         description = f"{text[0].upper()}{text[1:]}."
         command = commands.add_parser(
             name, help=text, description=description, allow_abbrev=False
         )
         command.set_defaults(parser=command)
         if not argv or argv[0] == name:  # nobody asks for the others'
-            add_arguments(command, argv)
+            for flags, details in arguments:
+                command.add_argument(*flags, **details)
+            if name == "fit":
+                _add_methods(command, argv)
+            for each in options:
+                add_options(command, *each)
     return parser
 
 
-def _method(argv: Sequence[str]) -> str:
-    """Return the method that a command line names, the default one if it names none."""
+def _add_methods(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Add the options of the method that a command line names; those of others are hidden."""
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    peek.add_argument("--method", default=NMFParams.method)
+    peek.add_argument("--method")
     try:
-        method: str = peek.parse_known_args(argv)[0].method
+        method = peek.parse_known_args(argv)[0].method
     except argparse.ArgumentError:  # the real parser says what is wrong
-        return NMFParams.method
-    return method if method in METHODS else NMFParams.method
-
-
-def _add_fit(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    _add_folder(parser)
-    _add_out(
-        parser,
-        "model.npz, components/00.png and so on, components.png (all of them in one picture) "
-        "and weights.csv",
-    )
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="fit on the dask cluster of this scheduler (tcp://HOST:8786), whose workers read "
-        "FOLDER themselves, under the same path; needs the extra 'cluster'",
-    )
-    parser.add_argument(
-        "--mask",
-        metavar="PNG",
-        help="picture of the faces' size; what is not black in it, such as the background, is "
-        "left out of the fit (NMF only)",
-    )
-    parser.add_argument(
-        "--method",
-        choices=METHODS,
-        default=NMFParams.method,
-        help=f"{', '.join(METHODS)} (default: {NMFParams.method}); --method NAME --help shows "
-        "the options of another",
-    )
-    kind = METHODS[_method(argv)]
+        method = None
+    kind = METHODS.get(method, NMFParams)
     add_options(parser, kind, f"factorization ({kind.title})")
     known = set(kind.names())
     for other in METHODS.values():  # taken, so that it can be said that they do not apply
-        add_options(parser, other, None, but=known)
+        add_options(parser, other, None, known)
         known.update(other.names())
-    add_options(parser, ReadOptions, "reading")
-
-
-def _add_align(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
-    _add_folder(parser)
-    _add_out(parser, "faces (pictures under their own names) and transforms.csv")
-    parser.add_argument(
-        "--points",
-        metavar="PATH",
-        help="align by points instead: a folder of .pts, .tem or .asf files (the names are "
-        "those of the pictures), CelebA's list_landmarks.txt, dlib's .xml, or a .csv",
-    )
-    parser.add_argument(
-        "--crop",
-        type=_pair_of_pixels,
-        metavar="INT,INT",
-        help="keep a middle part of this height and width (default: what all aligned pictures "
-        "cover)",
-    )
-    add_options(parser, AlignOptions, "aligning", but=("size",))
-    add_options(parser, ReadOptions, "reading")
-
-
-def _add_encode(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
-    _add_model_and_faces(
-        parser,
-        "errors.csv, weights.csv, reconstructions/00.png and so on, and model.npz",
-    )
-    parser.add_argument(
-        "--align",
-        action=argparse.BooleanOptionalAction,
-        help="bring the faces onto the model first (default: if those of the model were "
-        "aligned)",
-    )
-    parser.add_argument(
-        "--mask",
-        metavar="PNG",
-        help="picture of the model's size; what is not black in it is ignored",
-    )
-
-
-def _add_mend(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
-    _add_model_and_faces(parser, "mended/00.png and so on, and mended.csv")
-    parser.add_argument(
-        "--mask",
-        required=True,
-        metavar="PNG",
-        help="picture of the model's size; what is not black in it is replaced",
-    )
-
-
-def _add_model_and_faces(parser: argparse.ArgumentParser, made: str) -> None:
-    _add_model(parser)
-    _add_folder(parser, "; they are scaled to the model's size")
-    _add_out(parser, made)
-    add_options(parser, ReadOptions, "reading", but=("size",))
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How faces are generated."""
-
-    count: int = parameter(20, "", "How many.", min=1)
-    random_state: int = parameter(42, "", "Seed; the same seed gives the same faces.", min=0)
-    strength: float = parameter(
-        0.7, "", "How close to --near: 0 is any face, 1 that face itself.", min=0, max=1
-    )
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
-def _add_generate(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
-    _add_model(parser)
-    _add_out(
-        parser,
-        "faces/00.png and so on, and recipes.csv with their weights",
-        replaced="the faces generated",
-    )
-    parser.add_argument(
-        "--near",
-        metavar="FACE",
-        help="stay close to a face of the model: its name, or its number counted from 0",
-    )
-    add_options(parser, Generation, "random faces")
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="model file, or folder that fit wrote")
-
-
-def _add_folder(parser: argparse.ArgumentParser, more: str = "") -> None:
-    text = f"folder, zip or tar of pictures, or URL of one{more}"
-    parser.add_argument("folder", metavar="FOLDER", help=text)
-
-
-def _add_out(parser: argparse.ArgumentParser, made: str, replaced: str = "the results") -> None:
-    """Add where results go, which is no folder that there is unless that is said."""
-    parser.add_argument(
-        "-o", "--out", required=True, metavar="OUT", help=f"folder to make: {made}"
-    )
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help=f"replace {replaced} in OUT, if it holds nothing else",
-    )
-
-
-def _pair_of_pixels(text: str) -> tuple[int, int]:
-    try:
-        return _pair(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be a height and a width, such as 112,92, got {text!r}"
-        ) from None
-
-
-def _add_choose_k(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
-    _add_folder(parser)
-    parser.add_argument(
-        "-k",
-        "--k",
-        dest="ks",
-        default="auto",
-        metavar="K",
-        help="numbers of components to measure: 5:60:5 (from, to, step), 2,4,8, or auto, a "
-        "search (default: auto)",
-    )
-    parser.add_argument(
-        "-o",
-        "--out",
-        metavar="CSV",
-        help="table to write, a line for each k; Ctrl-C ends the search, and writes what is "
-        "there",
-    )
-    parser.add_argument("--force", action="store_true", help="replace CSV if it exists")
-    add_options(parser, ChoiceOptions, "effort")
-    add_options(parser, NMFParams, "factorization", but=("n_components",))
-    add_options(parser, ReadOptions, "reading")
-
-
-def _add_map(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
-    _add_model(parser)
-    parser.add_argument(
-        "-o", "--out", required=True, metavar="CSV", help="table to write, a line a face"
-    )
-    parser.add_argument("--force", action="store_true", help="replace CSV if it exists")
-    parser.add_argument(
-        "--method",
-        choices=("pca", "tsne", "mds"),
-        default="pca",
-        help="the plane of the most variance, or scikit-learn's t-SNE or MDS (default: pca)",
-    )
-    parser.add_argument(
-        "--random-state",
-        type=int,
-        default=42,
-        metavar="INT",
-        help="seed of t-SNE and MDS (default: 42)",
-    )
-
-
-def _add_info(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
-    parser.add_argument(
-        "path",
-        metavar="FOLDER|MODEL",
-        help="folder or archive of pictures, URL of one, model file, or folder that fit wrote",
-    )
-    add_options(parser, ReadOptions, "reading (of a folder)")
-
-
-def _add_demo(parser: argparse.ArgumentParser, _argv: Sequence[str]) -> None:
-    parser.add_argument(
-        "folder", nargs="?", metavar="FOLDER", help="faces to show (default: drawn ones)"
-    )
-    parser.add_argument(
-        "--screenshot", metavar="PNG", help="save a picture of the fitted faces, and close"
-    )
-    others = set(NMFParams.names()) - {"n_components", "max_iter"}
-    add_options(parser, NMFParams, "factorization", but=others)
-
-
-_COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser, Sequence[str]], None]]] = {
-    "fit": ("fit latent faces and write model, pictures and weights", _add_fit),
-    "align": ("move, turn and scale faces so that they lie on one another", _add_align),
-    "choose-k": ("measure numbers of components and suggest one", _add_choose_k),
-    "encode": ("write what a model makes of other faces, and how well", _add_encode),
-    "mend": ("replace a marked part of faces by what a model expects there", _add_mend),
-    "generate": (
-        "make random faces from a model and write pictures and recipes",
-        _add_generate,
-    ),
-    "map": ("place the faces of a model on a plane and write where they are", _add_map),
-    "info": ("tell what is in a folder of faces or a model", _add_info),
-    "demo": ("open napari and fit faces there", _add_demo),
-}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.computed import LazyReconstruction, LazyResidual, LazyStack
+from napari_latent_faces.encoding import LazyReconstruction, LazyResidual, LazyStack
 from napari_latent_faces.stack import ReadReport, as_pixels, as_stack, harmless, named
 from napari_latent_faces.tiles import (
     DIVERGING,

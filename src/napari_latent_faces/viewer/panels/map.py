@@ -13,7 +13,7 @@ from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_latent_faces.computed import LazyReconstruction
+from napari_latent_faces.encoding import LazyReconstruction
 from napari_latent_faces.explaining import shrunk
 from napari_latent_faces.mapping import FaceMap, iter_map_faces
 from napari_latent_faces.viewer.focus import go_to
