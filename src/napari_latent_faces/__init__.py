@@ -75,47 +75,29 @@ __all__ = [
 
 # Importing the package costs nothing: each name is loaded when it is first used.
 _HOMES = {
-    "AlignOptions": "options",
-    "AlignStep": "aligning.learning",
-    "Alignment": "aligning",
-    "align_faces": "aligning",
-    "align_to": "aligning",
-    "iter_align": "aligning",
-    "oval_mask": "aligning",
-    "read_points": "reading.beside",
-    "ChoiceOptions": "options",
-    "DictionaryParams": "params",
-    "FaceMap": "mapping",
-    "FaceStack": "stack",
-    "FitStep": "fitting",
-    "ICAParams": "params",
-    "KChoice": "choosing",
-    "KMeansParams": "params",
-    "LatentFaces": "model",
-    "MiniBatchNMFParams": "params",
-    "NMFParams": "params",
-    "PCAParams": "params",
-    "PictureNMF": "estimator",
-    "ReadReport": "stack",
-    "as_python": "export",
-    "choose_k": "choosing",
-    "compare_models": "explaining",
-    "sample_faces": "samples",
-    "draw_faces": "samples",  # deprecated
-    "fit": "fitting",
-    "iter_choose_k": "choosing",
-    "iter_fit": "fitting",
-    "map_faces": "mapping",
-    "match_components": "explaining",
-    "read_faces": "reading",
+    "aligning": "Alignment align_faces align_to iter_align oval_mask",
+    "aligning.learning": "AlignStep",
+    "choosing": "KChoice choose_k iter_choose_k",
+    "estimator": "PictureNMF",
+    "explaining": "compare_models match_components",
+    "export": "as_python",
+    "fitting": "FitStep fit iter_fit",
+    "mapping": "FaceMap map_faces",
+    "model": "LatentFaces",
+    "options": "AlignOptions ChoiceOptions",
+    "params": "DictionaryParams ICAParams KMeansParams MiniBatchNMFParams NMFParams PCAParams",
+    "reading": "read_faces",
+    "reading.beside": "read_points",
+    "samples": "sample_faces draw_faces",  # the latter is deprecated
+    "stack": "FaceStack ReadReport",
 }
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    for home, names in _HOMES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -212,8 +212,7 @@ class StackCoder:
         """Return the relative error of each face."""
         black = np.where(self._residual2 > 0, np.inf, 0.0)
         squares = np.divide(self._residual2, self._norm2, out=black, where=self._norm2 > 0)
-        errors: NDArray[np.float64] = np.sqrt(squares)
-        return errors
+        return np.asarray(np.sqrt(squares))
 
     def error(self) -> float:
         """Return the relative error of all faces together."""
@@ -376,12 +375,9 @@ class MatchedPictures(LazyStack):
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         wanted = np.arange(len(self))[faces]
-        if wanted.ndim == 0:
-            one: NDArray[Any] = crop(self._matched(int(wanted)), *inner)
-            return one
-        pictures = np.empty((len(wanted), *self.shape[1:]), self.dtype)
-        for row, face in zip(pictures, wanted, strict=True):
-            row[:] = self._matched(int(face))
+        pictures = np.empty((*wanted.shape, *self.shape[1:]), self.dtype)
+        for at in np.ndindex(wanted.shape):
+            pictures[at] = self._matched(int(wanted[at]))
         part: NDArray[Any] = crop(pictures, *inner)
         return part
 

@@ -191,7 +191,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         W: ArrayLike | None = None,
         H: ArrayLike | None = None,
     ) -> NDArray[Any]:
-        """Find the components of `X`, and return the weights that build it best.
+        """Find the components of `X` as `fit` does; return the weights as `transform` does.
 
         Parameters
         ----------
@@ -201,7 +201,6 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         Returns
         -------
         array of shape (n_samples, n_components)
-            Weights, none negative.
         """
         weights = self.fit(X, y, W, H).transform(X)
         lost = np.asarray(X, np.float64) - self.inverse_transform(weights)
@@ -287,10 +286,10 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         n, p = pixels.shape
         k = self._k(n, p, H)
         found = []
-        for name, given, wanted in (("W", W, (n, k)), ("H", H, (k, p))):
+        for name, given, shape in (("W", W, (n, k)), ("H", H, (k, p))):
             factor = np.asarray(given)
             for which, there, right in zip(
-                ("first", "second"), factor.shape, wanted, strict=False
+                ("first", "second"), factor.shape, shape, strict=False
             ):
                 if there != right:
                     raise ValueError(

@@ -69,13 +69,12 @@ def writing_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
 ) -> Iterator[int]:
-    """Write a table with a line a face, in UTF-8; what cannot be encoded is escaped.
-
-    Names that a spreadsheet would calculate get an apostrophe before them. Where names are
-    not all ASCII the table begins with a byte order mark, by which Excel knows UTF-8.
+    """Write a table with a line a face; yield how many are written, now and then.
 
     The first columns are names and, where they are known, subjects; then come `columns` with
-    the values of `rows`. It yields how many faces are written, now and then.
+    the values of `rows`. Names that a spreadsheet would calculate get an apostrophe before
+    them. Where names are not all ASCII the table begins with a byte order mark, by which Excel
+    knows UTF-8.
     """
     heads = {"name": names, "subject": subjects}
     known = {head: values for head, values in heads.items() if values is not None}
@@ -127,8 +126,7 @@ def as_python(model: LatentFaces) -> str:
 
     It reads the faces with the options that they were read with, where they came from
     `read_faces`, or the sample that they are; otherwise a comment says what to put in. Run
-    with the same versions of the libraries, which it names, it gives the same components,
-    weights and error.
+    with the same versions of the libraries, which it names, it gives the same model.
 
     Parameters
     ----------
@@ -237,8 +235,6 @@ def _mask(model: LatentFaces) -> str:
 
 # -- A model as a folder of plain files: pictures, a table, and the model itself -------
 
-_PICTURES = "components"
-
 
 def export_model(
     model: LatentFaces, folder: str | PathLike[str], *, force: bool = False
@@ -307,30 +303,28 @@ def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
     from PIL import Image
 
     model.save(folder / "model.npz")
-    pictures = _as_8_bit(model)
-    (folder / _PICTURES).mkdir()
+    pictures = unit_maximum(model.components)
+    if model.is_signed:
+        pictures = (pictures + 1 + 1 / 255) / 2  # 0 becomes 128, 1 is 255, -1 at least 1
+    pictures = _as_8_bit(pictures)
+    (folder / "components").mkdir()
     for i, (number, picture) in enumerate(zip(numbers(len(pictures)), pictures, strict=True)):
         yield i
-        Image.fromarray(picture).save(folder / _PICTURES / f"{number}.png")
+        Image.fromarray(picture).save(folder / "components" / f"{number}.png")
     Image.fromarray(_contact_sheet(pictures)).save(folder / "components.png")
     if model.mean is not None:
-        mean = np.rint(np.clip(model.mean, 0, 1) * 255).astype(np.uint8)
-        Image.fromarray(mean).save(folder / "mean.png")
+        Image.fromarray(_as_8_bit(model.mean)).save(folder / "mean.png")
     # as Python's floats: their digits give the same number back in any program
     rows = (weights.tolist() for weights in model.weights)
     origin = model.provenance
     names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
     columns = component_heads(model.n_components)
-    table = writing_table(folder / "weights.csv", names, origin.subjects, columns, rows)
-    for faces in table:
+    path = folder / "weights.csv"
+    for faces in writing_table(path, names, origin.subjects, columns, rows):
         yield len(pictures) + faces
 
 
-def _as_8_bit(model: LatentFaces) -> NDArray[np.uint8]:
-    """Return the components as 8-bit pictures."""
-    pictures = unit_maximum(model.components)
-    if model.is_signed:
-        pictures = (pictures + 1 + 1 / 255) / 2  # 0 becomes 128, 1 is 255, -1 at least 1
+def _as_8_bit(pictures: NDArray[Any]) -> NDArray[np.uint8]:
     pixels: NDArray[np.uint8] = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
     return pixels
 
@@ -348,7 +342,8 @@ def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
     return montage(pictures, columns)
 
 
-# -- Encoded and mended faces as folders of plain files --------------------------------
+# -- Encoded, mended and aligned faces as folders of plain files -----------------------
+# `force` replaces earlier ones, `progress` is told how many pictures are written of how many
 
 
 def export_encoded(
@@ -369,9 +364,6 @@ def export_encoded(
     ``reconstructions/``  a picture a face, in the type of the faces (floats as TIFF)
     ``model.npz``         the components with these weights, for `LatentFaces.load`
     ====================  ========================================================
-
-    As with all results, all is there in the end, or nothing has changed; `force` replaces
-    earlier ones, and `progress` is told how many pictures are written of how many.
     """
     folder = Path(folder)
     other = encoded_model(model, stack, encoding)
@@ -434,14 +426,13 @@ def export_aligned(
         raise ValueError("The faces were not aligned: they have no transforms.")
     folder, apart, frame = Path(folder), set(misfits), aligned.frame
     with writing_folder(folder, ALIGNMENT, force=force) as new:
-        pictures = _write_pictures(
-            aligned.images, aligned.dtype, new / "faces", progress, _file_names(aligned.names)
-        )
+        stems = _file_names(aligned.names)
+        place = new / "faces"
+        pictures = _write_pictures(aligned.images, aligned.dtype, place, progress, stems)
+        moved = aligned.transforms[:, :2].reshape(-1, 6).tolist()
         rows = (
-            (picture, int(i not in apart), *transform[:2].ravel().tolist(), *frame)
-            for i, (picture, transform) in enumerate(
-                zip(pictures, aligned.transforms, strict=True)
-            )
+            (picture, int(i not in apart), *transform, *frame)
+            for i, (picture, transform) in enumerate(zip(pictures, moved, strict=True))
         )
         _write_table(new / TRANSFORMS, aligned, TRANSFORM_HEADS, rows)
     return folder
