@@ -310,6 +310,14 @@ class TestInfo:
         assert "faces: 30\nsize: 5 x 6 pixels\n" in printed
         assert "(lazy)" in printed
 
+    def test_tells_with_which_options_a_matrix_is_read_otherwise(self, run, pictures, tmp_path):
+        np.save(tmp_path / "faces.npy", pictures.reshape(30, -1))
+        _, printed, _ = run("info", tmp_path / "faces.npy", "--shape", "12,10")
+        [advice] = [line for line in printed.splitlines() if "look wrong" in line]
+        for spelling in ("--variable='name'", "--shape=height,width", "--faces='rows'"):
+            assert spelling in advice
+        assert "--order='C' or 'F'" in advice
+
     def test_tells_what_is_in_a_model(self, run, model, tmp_path):
         path = tmp_path / "m.npz"
         model.save(path)

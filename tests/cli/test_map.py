@@ -14,7 +14,7 @@ def file(model, tmp_path):
     return tmp_path / "model.npz"
 
 
-@pytest.mark.parametrize("method", ["pca", "mds"])
+@pytest.mark.parametrize("method", ["pca", "mds", "tsne"])
 def test_it_writes_where_each_face_is(run, file, model, tmp_path, method):
     out = tmp_path / "map.csv"
     code, printed, _ = run("map", file, "-o", out, "--method", method)
@@ -27,6 +27,19 @@ def test_it_writes_where_each_face_is(run, file, model, tmp_path, method):
     assert [row["subject"] for row in rows] == list(model.provenance.subjects)
     places = np.array([[float(row["x"]), float(row["y"])] for row in rows])
     np.testing.assert_array_equal(places, map_faces(model, method).positions)
+
+
+def test_a_seed_is_kept_and_checked(run, file, model, tmp_path):
+    out = tmp_path / "map.csv"
+    seed = ["--method", "mds", "--random-state", 7]
+    assert run("map", file, "-o", out, *seed)[0] == 0
+    with out.open(newline="", encoding="utf-8-sig") as table:
+        found = [float(row["x"]) for row in csv.DictReader(table)]
+    expected = map_faces(model, "mds", random_state=7).positions
+    np.testing.assert_array_equal(found, expected[:, 0])
+    code, _, errors = run("map", file, "-o", out, "--force", *seed[:3], -1)
+    assert code == 2
+    assert "--random-state must be from 0 to 4294967295, got -1" in errors
 
 
 def test_a_table_that_is_there_is_kept_unless_it_is_said(run, file, tmp_path):

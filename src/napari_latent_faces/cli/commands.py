@@ -415,10 +415,11 @@ def _map(args: argparse.Namespace) -> None:
     """Write where the faces of a model lie on a plane."""
     from napari_latent_faces.mapping import iter_map_faces
 
+    seed = chosen(Generation, args).random_state
     _check_table(args)
     model = _load(args.model)
     with progress(f"placing {len(model.weights)} faces") as show:
-        steps = iter_map_faces(model, args.method, random_state=args.random_state)
+        steps = iter_map_faces(model, args.method, random_state=seed)
         found = consume(steps, lambda step: show(*step[:2]))
     found.save_csv(args.out)
     kept = {"variance kept": f"{found.kept:.1%}"} if found.kept >= 0 else {}

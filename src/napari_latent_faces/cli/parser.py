@@ -142,20 +142,20 @@ the environment an error shows where it happened.
 @described
 @dataclass(frozen=True)
 class Generation:
-    """How faces are generated.
+    """How faces are generated, and placed.
 
     Parameters
     ----------
     count : int
         How many.
     random_state : int
-        Seed; the same seed gives the same faces.
+        Seed, so that the same number gives the same result.
     strength : float
         How close to --near: 0 is any face, 1 that face itself.
     """
 
     count: int = parameter(20, "", min=1)
-    random_state: int = parameter(42, "", min=0)
+    random_state: int = parameter(42, "", min=0, max=2**32 - 1)
     strength: float = parameter(0.7, "", min=0, max=1)
 
     def __post_init__(self) -> None:
@@ -312,15 +312,8 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
             "the plane of the most variance, or scikit-learn's t-SNE or MDS (default: pca)",
             choices=("pca", "tsne", "mds"),
             default="pca",
-        )
-        + _argument(
-            "--random-state",
-            "seed of t-SNE and MDS (default: 42)",
-            type=int,
-            default=42,
-            metavar="INT",
         ),
-        [],
+        [(Generation, "t-SNE and MDS", ("count", "strength"))],
     ),
     "info": (
         "tell what is in a folder of faces or a model",

@@ -19,7 +19,9 @@ def test_every_field_has_an_input_with_label_and_tooltip():
     assert list(inputs) == [declared.name for declared in fields(NMFParams)]
     for declared in fields(NMFParams):
         assert inputs[declared.name].label == declared.metadata["label"]
-        assert inputs[declared.name].tooltip == declared.metadata["help"]
+        tooltip = inputs[declared.name].tooltip
+        assert " ".join(tooltip.split()) == declared.metadata["help"]
+        assert max(map(len, tooltip.splitlines())) < 80
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ _SIZES = (
     *("imshape", "imageshape", "shape", "dims", "sz", "size", "siz", "dim"),
 )
 _IF_WRONG = (
-    "If they look wrong, set variable, shape (height and width), faces (rows or columns) or "
-    "order (C or F)."
+    "If they look wrong, say how they lie in the file: variable='name', shape=(height, width), "
+    "faces='rows' or 'columns', order='C' or 'F'."
 )
 _SIDES = (
     *(("height", "width"), ("h", "w"), ("imheight", "imwidth"), ("im_h", "im_w")),

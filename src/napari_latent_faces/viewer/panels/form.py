@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -166,7 +167,7 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
     common = {
         "name": declared.name,
         "label": known["label"],
-        "tooltip": known["help"],
+        "tooltip": fill(known["help"], 72),
         "value": declared.default,
     }
     if declared.type == "bool":
