@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -139,6 +141,8 @@ class TestOptions:
             ),
             ("subjects='(' is found in no name", "--subjects='(' is found in no name"),
             ("The size of resized faces", "The size of resized faces"),
+            ("Raise max_iter, or tol if", "Raise --max-iter, or --tol if"),
+            ("In max_iter.png is --tol", "In max_iter.png is --tol"),
         ],
     )
     def test_messages_of_the_library_name_them(self, message, expected):
@@ -188,7 +192,9 @@ class TestFit:
         code, printed, errors = run("fit", folder, "-o", out, *QUICK)
         assert code == 0
         assert printed.startswith("30 faces read, 1 skipped")
-        assert f"warning: 1 skipped, listed by latent-faces info {folder}" in errors
+        [advice] = re.findall("warning: 1 skipped, listed by latent-faces (.*)", errors)
+        _, printed, _ = run(*shlex.split(advice))
+        assert "broken.png" in printed
 
     @pytest.mark.parametrize(
         ("argv", "words"),

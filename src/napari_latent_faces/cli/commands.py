@@ -131,7 +131,9 @@ def _read(args: argparse.Namespace, path: str | None = None, **changes: Any) -> 
 
         faces = read_faces(path, **options, progress=show)
     if (skipped := len(faces.report.skipped)) and args.command != "info":
-        where = f"{PROGRAM} info {in_one_line(path)}"
+        import shlex
+
+        where = f"{PROGRAM} info {shlex.quote(in_one_line(path))}"
         write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
     return faces
 

@@ -73,15 +73,20 @@ def chosen(parameters: type[Any], namespace: argparse.Namespace, **changes: Any)
 def spelled(message: str, *parameters: type[Any]) -> str:
     """Return a message of the library with fields spelled as options.
 
-    A field is known by its place: at the start of the message, or before ``=``; what is
-    switched off (``lazy=False``) has an option of its own (``--no-lazy``), and pairs
-    (``shape=(h, w)``) come without brackets, which a shell would not take.
+    Names that are no English are known anywhere, the others by their place: at the start of
+    the message, or before ``=``. What is switched off (``lazy=False``) has an option of its own
+    (``--no-lazy``), and pairs (``shape=(h, w)``) come without brackets, which a shell would not
+    take.
     """
     message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)
-    names = "|".join(each.name for kind in parameters for each in fields(kind))
-    message = re.sub(rf"\b({names})=False\b", lambda found: option(f"no_{found[1]}"), message)
-    pattern = rf"^({names})\b(?!=)|\b({names})(?:=True\b|(?==))"
-    return re.sub(pattern, lambda found: option(found[1] or found[2]), message)
+    names = {each.name for kind in parameters for each in fields(kind)}
+    some = "|".join(names)
+    plain = "|".join(name for name in names if "_" in name or name == "tol")
+    message = re.sub(rf"\b({some})=False\b", lambda found: option(f"no_{found[1]}"), message)
+    pattern = (
+        rf"(?<![-\w])(?:^(?:{some})\b(?!=)|(?:{some})(?==)|(?:{plain})\b(?!\.\w))(?:=True\b)?"
+    )
+    return re.sub(pattern, lambda found: option(found[0].removesuffix("=True")), message)
 
 
 def _help(declared: Any) -> str:
