@@ -22,7 +22,7 @@ from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.params import params_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -265,26 +265,42 @@ def _faults(model: LatentFaces) -> Iterator[str]:
 
 
 def _provenance(origin: dict[str, Any]) -> Provenance:
-    parts: dict[str, Any] = {}
-    for each in fields(Provenance):
-        if each.default is not MISSING and each.name not in origin:
-            continue  # a file of an older release
-        value = origin[each.name]
-        is_none = value is None and each.name in _NONE
-        parts[each.name] = None if is_none else _CHECKS[each.name](value, each.name)
+    parts = {
+        each.name: _of_type(str(each.type), origin[each.name], each.name)
+        for each in fields(Provenance)
+        if each.default is MISSING or each.name in origin  # else it is of an older release
+    }
     return Provenance(**parts)
 
 
+def _of_type(hint: str, value: Any, what: str) -> Any:
+    """Return what JSON has made of a value of some type as that again, if it is sound."""
+    found = value
+    if value is None and "None" in hint:
+        return None
+    if hint == "int":
+        found = int(_number(value, what))
+    elif hint == "dict[str, str]":
+        found = dict(zip(value, _texts([*value.values()], what), strict=True))
+    elif hint.startswith("tuple[str"):
+        found = _texts(value, what)
+    elif hint.startswith("tuple[int"):
+        if not isinstance(value, list) or len(value) != 4:
+            raise ModelFileError(f"its {what} is {_short(value)}, not four whole numbers.")
+        found = tuple(int(_number(each, what)) for each in value)
+    elif hint.startswith("dict"):  # options, with a tuple or two
+        if not isinstance(value, dict):
+            raise ModelFileError(f"its {what} is {_short(value)}, no table of options.")
+        found = {name: tuple(x) if isinstance(x, list) else x for name, x in value.items()}
+    elif not isinstance(value, str):
+        raise ModelFileError(f"its {what} is {_short(value)}, no text.")
+    return found
+
+
 def _texts(values: Any, what: str) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
         raise ModelFileError(f"its {what} are no list of texts.")
     return tuple(values)
-
-
-def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str):
-        raise ModelFileError(f"its {what} is {_short(value)}, no text.")
-    return value
 
 
 def _number(value: Any, what: str) -> float:
@@ -293,43 +309,6 @@ def _number(value: Any, what: str) -> float:
     if not sound or isinstance(value, bool):
         raise ModelFileError(f"its {what} is {_short(value)}, no number from 0 on.")
     return float(value)
-
-
-def _count(value: Any, what: str) -> int:
-    return int(_number(value, what))
-
-
-def _versions(values: Any, what: str) -> dict[str, str]:
-    versions = dict(values)
-    return dict(zip(versions, _texts([*versions.values()], what), strict=True))
-
-
-def _frame(values: Any, what: str) -> tuple[int, ...]:
-    if not isinstance(values, list) or len(values) != 4:
-        raise ModelFileError(f"its {what} is {_short(values)}, not four whole numbers.")
-    return tuple(_count(value, what) for value in values)
-
-
-def _options(values: Any, what: str) -> dict[str, Any]:
-    """Return the options of `read_faces` as they were: JSON has no tuples."""
-    if not isinstance(values, dict):
-        raise ModelFileError(f"its {what} is {_short(values)}, no table of options.")
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-    }
-
-
-_NONE = {"subjects", "encoded_from", "reading", "frame"}
-_CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    **dict.fromkeys(("source", "dtype", "stop_reason", "missing", "backend"), _text),
-    **dict.fromkeys(("n_iter", "n_missing"), _count),
-    **dict.fromkeys(("names", "subjects"), _texts),
-    "versions": _versions,
-    "encoded_from": _text,
-    "reading": _options,
-    "frame": _frame,
-}
 
 
 def _short(value: Any) -> str:

@@ -74,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_line(f"{PROGRAM}: interrupted, nothing was written")
         return _INTERRUPTED
     except BrokenPipeError:
-        return _leave_broken_pipe()
+        with open(os.devnull, "w") as devnull:  # noqa: PTH123 - else Python fails at its end
+            os.dup2(devnull.fileno(), sys.stdout.fileno())
+        return _BROKEN_PIPE
     except (OSError, ValueError, TypeError, MemoryError, ImportError, CommandError) as error:
         if os.environ.get(DEBUG):
             raise
@@ -108,13 +110,6 @@ def _warnings_as_lines() -> Iterator[None]:
             warnings.simplefilter("default", UserWarning)
         warnings.showwarning = show
         yield
-
-
-def _leave_broken_pipe() -> int:
-    """Make Python not fail when it flushes the closed pipe at its end."""
-    with open(os.devnull, "w") as devnull:  # noqa: PTH123
-        os.dup2(devnull.fileno(), sys.stdout.fileno())
-    return _BROKEN_PIPE
 
 
 # -- Faces and models that the command line names --------------------------------------
