@@ -51,7 +51,7 @@ def test_some_faces(stack, faces):
     np.testing.assert_array_equal(np.asarray(some), IMAGES[chosen])
     assert some.names == tuple(NAMES[i] for i in chosen)
     assert some.subjects == tuple(SUBJECTS[i] for i in chosen)
-    assert some.report is stack.report
+    assert some.report == stack.report
     assert some.source == "faces"
 
 

@@ -155,16 +155,14 @@ class StackCoder:
         self._stack = stack = as_stack(images)
         model.check_pictures(stack.picture_shape)
         self._mask: PixelMask | None = None  # what is marked, or unknown to the model
-        if mask is not None or model.mask is not None:
-            self._mask = PixelMask(
-                model.mask if mask is None else mask, stack.shape, model.mask
-            )
+        marked = model.mask if mask is None else mask
+        if marked is not None:
+            self._mask = PixelMask(marked, stack.shape, model.mask)
         self.scale = _unit(model, stack, self._mask)
-        rows = model.components.reshape(model.n_components, -1)
-        self._parts = rows.astype(np.float64)  # (k, p)
-        self._mean: NDArray[np.float64] | None = None  # (1, p)
+        self._parts = model.components.reshape(model.n_components, -1).astype(np.float64)
+        self._mean: NDArray[np.float64] | None = None  # (p,)
         if model.mean is not None:
-            self._mean = model.mean.reshape(1, -1).astype(np.float64)
+            self._mean = model.mean.reshape(-1).astype(np.float64)
         self._coder = model.coder()
         self._solves = weights is None
         shape = (len(stack), model.n_components)
@@ -188,14 +186,12 @@ class StackCoder:
         return on_one_blas_thread(self._run(measure=measure))
 
     def _run(self, *, measure: bool) -> Generator[int, None, None]:
-        mean = None if self._mean is None else self._mean[0]
-
         def work(faces: slice) -> list[tuple[int, VisibleParts]]:
             hidden, pixels = self._read(faces)
             known = self._solve(faces, hidden, pixels) if self._solves else []
             if measure:
                 self._residual2[faces], self._norm2[faces] = face_errors(
-                    pixels, self.weights[faces], self._parts, self.scale, mean, hidden
+                    pixels, self.weights[faces], self._parts, self.scale, self._mean, hidden
                 )
             return known
 
@@ -242,11 +238,10 @@ class StackCoder:
                 )
             projected = parts.reduced(pixels[rows]) / self.scale
             if self._mean is not None:
-                projected -= parts.reduced(self._mean)
+                projected -= parts.reduced(self._mean[None])
             self.weights[at] = self._coder(parts.R, projected)
-            self._is_underdetermined[at] = key is not None and parts.n_visible < len(
-                self._parts
-            )
+            is_known = key is None or parts.n_visible >= len(self._parts)
+            self._is_underdetermined[at] = not is_known
             known.append((len(at), parts))
         return known
 
@@ -290,11 +285,7 @@ def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float
 
 # -- Pictures from elsewhere, brought to the size of a model's faces -------------------
 
-_HOW = {
-    "crop": "cut at the middle to fit",
-    "pad": "with black borders to fit",
-    "stretch": "out of shape",
-}
+_HOW = {"crop": "cut at the middle to fit", "pad": "with black borders to fit"}
 
 
 def match_stack(
@@ -345,23 +336,14 @@ def match_stack(
     known = dict(metadata or {})
     if n_axes == 2:
         known.setdefault("names", (name,))
+    (h, w), (own_h, own_w) = shape[:2], own
+    notes = ["In colour: the luminance is taken."] * (rgb and len(shape) == 2)
+    if (own_h, own_w) != (h, w):
+        how = f", {_HOW.get(resize, 'out of shape')}" if own_h * w != own_w * h else ""
+        notes.append(f"Scaled from {own_w} x {own_h} to the model's {w} x {h} pixels{how}.")
     stack = named(as_stack(images), known)
-    report = replace(stack.report, notes=_notes(own, shape, rgb, resize))
+    report = replace(stack.report, notes=tuple(notes))
     return replace(stack, report=report, source=str(known.get("source", "")))
-
-
-def _notes(
-    own: tuple[int, ...], shape: tuple[int, ...], rgb: bool, resize: Resize
-) -> tuple[str, ...]:
-    notes, size = [], shape[:2]
-    if rgb and len(shape) == 2:
-        notes.append("In colour: the luminance is taken.")
-    if own != tuple(size):
-        how = f", {_HOW[resize]}" if own[0] * size[1] != own[1] * size[0] else ""
-        notes.append(
-            f"Scaled from {own[1]} x {own[0]} to the model's {size[1]} x {size[0]} pixels{how}."
-        )
-    return tuple(notes)
 
 
 class MatchedPictures(LazyStack):

@@ -150,7 +150,7 @@ def as_stack(images: Any) -> FaceStack:
 
     They are numpy, dask, or anything with `shape`, `dtype` and `ndim`.
     """
-    stack = images
+    stack: FaceStack = images
     if not isinstance(images, FaceStack):
         if not hasattr(images, "ndim"):
             images = np.asarray(images)

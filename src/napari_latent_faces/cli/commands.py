@@ -231,7 +231,8 @@ def _cluster(args: argparse.Namespace) -> Iterator[Any]:
             "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
         ) from error
     try:
-        client: Any = Client(args.scheduler, timeout=_ANSWER, set_as_default=False)
+        connect: Any = Client
+        client = connect(args.scheduler, timeout=_ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:
         raise CommandError(
             f"The scheduler {args.scheduler} does not answer: check its address, and that it "
@@ -359,7 +360,7 @@ def _align(args: argparse.Namespace) -> None:
 
 
 def _choose_k(args: argparse.Namespace) -> None:
-    changes = {}
+    changes: dict[str, Any] = {}
     for kind in (ChoiceOptions, NMFParams):
         chosen(kind, args)
         changes |= given(kind, args)
