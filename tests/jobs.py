@@ -1,4 +1,4 @@
-"""Work in threads, waited for."""
+"""Work in threads, waited for, and what a viewer shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import threading
 from pytestqt.qtbot import QtBot
 from superqt.utils import WorkerBase
 
-from tests.patience import PATIENCE
+from napari_latent_faces.viewer.layers import ROLE_KEY
+from tests.helpers import PATIENCE
 
 
 class PatientBot(QtBot):
@@ -57,3 +58,8 @@ def wait_for_model(panel, qtbot):
 def end_all_work():
     """Ask everything that runs in threads to end, and wait for it."""
     WorkerBase.await_workers(PATIENCE * 1000)
+
+
+def layers_in(viewer):
+    """Return the layers but for the captions, which come when Qt has time for them."""
+    return [each for each in viewer.layers if each.metadata.get(ROLE_KEY) != "captions"]

@@ -29,8 +29,8 @@ from napari_latent_faces.explaining import (
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.params import NMFParams, PCAParams
+from tests.helpers import consume
 from tests.made import signed_model
-from tests.steps import consume
 
 
 def made(n, k, seed=0, dtype=np.float32, size=(6, 5)):

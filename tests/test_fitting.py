@@ -13,7 +13,7 @@ from napari_latent_faces.fitting import ConvergenceWarning, PenaltyWarning, fit,
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.stack import FaceStack
-from tests.steps import consume
+from tests.helpers import consume
 
 
 def canonical(W, H, size):

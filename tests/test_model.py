@@ -13,7 +13,7 @@ from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
-from tests.memory import peak_memory
+from tests.helpers import peak_memory
 
 
 def canonical(W, H, size):

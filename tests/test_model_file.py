@@ -17,7 +17,7 @@ from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.model_file import FORMAT_VERSION, ModelFileError, is_model_file
 from napari_latent_faces.params import PCAParams
 from tests.fuzz.targets import a_colour_model, a_model, a_signed_model, assert_sound
-from tests.reliability.measured import measured
+from tests.helpers import measured
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from napari_latent_faces.cli.parser import chosen, command_parser, option, spell
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.options import ReadOptions
 from napari_latent_faces.params import NMFParams
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 
 FIELDS = [(each, declared) for each in (NMFParams, ReadOptions) for declared in fields(each)]
 QUICK = ["-k", "3", "--max-iter", "5", "--tol", "0"]

@@ -39,7 +39,7 @@ from napari_latent_faces.reading.sources import (
     list_sources,
     looks_like_faces,
 )
-from tests.memory import peak_memory
+from tests.helpers import peak_memory
 from tests.pictures import MODES, encoded, face, picture
 from tests.reading.arrays import made
 

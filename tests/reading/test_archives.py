@@ -12,7 +12,7 @@ import pytest
 from napari_latent_faces.reading import sources
 from napari_latent_faces.reading.background import Stopped
 from napari_latent_faces.reading.sources import ArchiveError, NoFacesError, list_sources
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 from tests.pictures import encoded, face, make, people, tarred, zipped
 
 KINDS = ["zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]

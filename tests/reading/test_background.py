@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from napari_latent_faces.reading.background import Stopped, run
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 
 
 class EnoughError(Exception):

@@ -21,7 +21,7 @@ from napari_latent_faces.reading.pictures import (
     open_picture,
 )
 from napari_latent_faces.reading.sources import Entry
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 from tests.pictures import MODES, coloured, encoded, face, make, oversized_png, picture, turned
 
 GREY = {"I;16": (WORD, "I;16"), "I": (FLOAT, "I"), "F": (FLOAT, "F")}

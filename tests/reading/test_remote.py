@@ -25,7 +25,7 @@ from napari_latent_faces.reading import (
 )
 from napari_latent_faces.reading.sources import is_url, masked, open_url
 from napari_latent_faces.viewer.layers import faces_layer
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 from tests.pictures import face, make, people, tarred, zipped
 
 KINDS = ["zip", "tar", "tar.gz", "tar.xz"]

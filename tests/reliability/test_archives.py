@@ -25,7 +25,7 @@ from napari_latent_faces.reading import (
     read_faces,
     sources,
 )
-from tests.left_open import nothing_left_open
+from tests.helpers import nothing_left_open
 from tests.pictures import encoded, face, people, tarred, zipped
 
 PGM = encoded(face(), "pgm")

@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces.reading import read_faces
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE, measured
 from tests.pictures import encoded, face, make
-from tests.reliability.measured import measured
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="names and files of POSIX")
 

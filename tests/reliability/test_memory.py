@@ -15,8 +15,7 @@ from napari_latent_faces.viewer.fitting import EncodeJob, FitSession
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.reader import open_path
 from napari_latent_faces.viewer.results import ShowOptions
-from tests.jobs import end_all_work, run
-from tests.shown import layers_in
+from tests.jobs import end_all_work, layers_in, run
 
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)
 

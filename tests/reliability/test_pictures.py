@@ -13,10 +13,9 @@ from napari_latent_faces.reading import read_faces
 from napari_latent_faces.reading.frames import Frame
 from napari_latent_faces.reading.pictures import BrokenPictureError, open_picture
 from napari_latent_faces.reading.sources import Entry
-from tests.left_open import nothing_left_open
+from tests.helpers import measured, nothing_left_open
 from tests.pictures import encoded, face, make
 from tests.reliability import hostile
-from tests.reliability.measured import measured
 
 # Pillow warns of odd tags and of large pictures
 pytestmark = pytest.mark.filterwarnings("default")

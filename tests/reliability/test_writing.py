@@ -22,7 +22,7 @@ from napari_latent_faces.export import export_model
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.model_file import write_arrays
 from tests.fuzz.targets import a_model
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of POSIX")
 

@@ -14,7 +14,7 @@ from sklearn.decomposition import NMF
 
 from napari_latent_faces.solvers import blocks as losses
 from napari_latent_faces.solvers.blocks import FaceBlocks, Workers
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 
 
 def resident(path):

@@ -23,9 +23,8 @@ from napari_latent_faces.solvers import blocks, cluster
 from napari_latent_faces.solvers import multilevel as levels
 from napari_latent_faces.solvers.cluster import chosen_client
 from napari_latent_faces.stack import as_stack
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE, consume
 from tests.solvers.test_multilevel import faces
-from tests.steps import consume
 
 distributed = pytest.importorskip("distributed")
 SchedulerPlugin = distributed.SchedulerPlugin

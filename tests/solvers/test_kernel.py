@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from napari_latent_faces import LatentFaces, fit
 from napari_latent_faces.solvers import kernel
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 
 
 @pytest.fixture(params=["c", "numpy"])

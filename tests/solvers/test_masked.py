@@ -17,8 +17,8 @@ from napari_latent_faces.solvers.masked import VisibleParts, same_masks
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.solvers.nnls import solve_nnls
 from napari_latent_faces.stack import as_stack
+from tests.helpers import consume
 from tests.pictures import needs_real_data, real_data
-from tests.steps import consume
 
 pytestmark = pytest.mark.filterwarnings("ignore:Not converged")
 

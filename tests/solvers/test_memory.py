@@ -17,7 +17,7 @@ from napari_latent_faces.solvers.memory import check_memory, needed
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.solvers.sklearn import iter_nmf
 from napari_latent_faces.stack import as_stack
-from tests.memory import peak_memory
+from tests.helpers import peak_memory
 
 CASES = [
     ("pca", {}),

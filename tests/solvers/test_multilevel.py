@@ -18,7 +18,7 @@ from napari_latent_faces.solvers.multilevel import initial_factors, iter_multile
 from napari_latent_faces.solvers.pyramid import depth
 from napari_latent_faces.stack import FaceStack, as_stack
 from tests.conftest import blobs
-from tests.steps import consume
+from tests.helpers import consume
 
 STARTS = [None, "nndsvd", "nndsvda", "nndsvdar", "random"]
 

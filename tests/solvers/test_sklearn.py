@@ -24,7 +24,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers import rows
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
-from tests.steps import consume
+from tests.helpers import consume
 
 OTHERS = [name for name in METHODS if name != "nmf"]
 QUICK = {

@@ -12,7 +12,7 @@ from psygnal import Signal
 from napari_latent_faces.cli.commands import main
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer import demo as _demo
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 
 
 @pytest.fixture

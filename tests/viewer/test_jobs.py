@@ -8,7 +8,7 @@ import pytest
 from superqt.utils import WorkerBase
 
 from napari_latent_faces.viewer.jobs import Job, QuietJob, _running
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("qapp")
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
-from tests.shown import layers_in
+from tests.jobs import layers_in
 from tests.window.menus import open_widget
 
 PLUGIN = "napari-latent-faces"

@@ -18,8 +18,7 @@ from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import text_overlay
-from tests.jobs import wait_for_model
-from tests.shown import layers_in
+from tests.jobs import layers_in, wait_for_model
 from tests.window.menus import click_menu, open_widget
 
 PLUGIN = "napari-latent-faces"

@@ -34,7 +34,7 @@ from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.form import Section, is_shortened
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.window import PLUGIN, canvas_of, dock_of, still_activity
-from tests.patience import PATIENCE
+from tests.helpers import PATIENCE
 from tests.window.menus import open_widget
 
 NAMES = (

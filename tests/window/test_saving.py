@@ -17,7 +17,7 @@ from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.matrix_dialog import MatrixDialog
 from napari_latent_faces.viewer.session import session_of
-from tests.shown import layers_in
+from tests.jobs import layers_in
 from tests.window.menus import open_widget
 
 PLUGIN = "napari-latent-faces"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces.reading.arrays import ArraysError, read_arrays
-from tests.memory import peak_memory
+from tests.helpers import peak_memory
 from tests.reading.arrays import made
 
 FACES = made.faces(20, 40, 32)

@@ -10,7 +10,7 @@ from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.conftest import blobs
-from tests.shown import layers_in
+from tests.jobs import layers_in
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.panels.fit import FitWidget
-from tests.shown import layers_in
+from tests.jobs import layers_in
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.fit import FitWidget
-from tests.shown import layers_in
+from tests.jobs import layers_in
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.session import session_of
-from tests.jobs import HeldWork
-from tests.shown import layers_in
+from tests.jobs import HeldWork, layers_in
 
 
 @pytest.fixture
