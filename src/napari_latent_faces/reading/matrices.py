@@ -42,8 +42,7 @@ N_LOOKED_AT = 15  # pictures of a matrix that are looked at to see whether there
 def stack_of_file(source: str | bytes, name: str, options: ReadOptions) -> FaceStack:
     """Return the faces in a file of numbers, or in its content; its path is `name`."""
     found = read_arrays(source, options, name=name)
-    names, subjects = _names(found, ""), found.labels
-    return _stack(name, [found], names, subjects, options)
+    return _stack(name, [found], _names(found, ""), found.labels, options)
 
 
 def stack_of_files(
@@ -58,65 +57,55 @@ def stack_of_files(
     Text is read only if there is nothing else. `passed_over` are other files, and why.
     """
     files = [e for e in entries if is_array_name(e.name, text=False)] or list(entries)
-    labels = _label_files(files)
-    files = [entry for entry in files if entry not in labels.values()]
+    by_name = {entry.name: entry for entry in files}
+    labels = {name: labels_beside(name, by_name) for name in by_name}
+    files = [entry for entry in files if entry.name not in labels.values()]
     work.total = len(files) + 1
-    parts: list[tuple[Entry, ArrayFaces]] = []
-    failures: list[ArraysError] = []
-    skipped: list[tuple[str, str]] = []
+    parts: dict[str, ArrayFaces] = {}
+    failures: dict[str, ArraysError] = {}
     for entry in files:
         work.check()
+        beside = labels[entry.name]
         try:
-            found = _read_entry(entry, labels.get(entry.name), path, options)
-            parts.append((entry, found))
+            parts[entry.name] = read_arrays(
+                _content(entry),
+                options,
+                name=f"{path}/{entry.name}",
+                labels=by_name[beside].read(MAX_ARRAY_BYTES) if beside else None,
+            )
         except ArraysError as error:
-            failures.append(error)
-            skipped.append((entry.name, str(error).partition(": ")[2] or str(error)))
+            failures[entry.name] = error
         work.done += 1
+    skipped = tuple(
+        (name, str(error).partition(": ")[2] or str(error)) for name, error in failures.items()
+    )
     if not parts:
         if len(failures) == 1:
-            raise failures[0]
+            raise next(iter(failures.values()))
         lines = [f"  {name}: {reason}" for name, reason in skipped[:12]]
         raise ArraysError("\n".join([f"There are no faces in {path}. Found:", *lines]))
-    _check_sizes(parts, path, options)
-    alone = len(parts) == 1
-    names: list[str] = []
-    subjects: list[str] = []
-    for entry, found in parts:
-        names += _names(found, "" if alone else _stem(entry.name))
-        subjects += found.labels or ()
-    owners = tuple(subjects) if len(subjects) == len(names) else None
-    report = ReadReport(skipped=tuple(skipped), passed_over=tuple(passed_over))
-    return _stack(path, [f for _, f in parts], tuple(names), owners, options, report)
-
-
-def _label_files(files: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the file of labels of each file of faces that has one."""
-    by_name = {entry.name: entry for entry in files}
-    found = {name: labels_beside(name, by_name) for name in by_name}
-    return {name: by_name[beside] for name, beside in found.items() if beside}
-
-
-def _read_entry(
-    entry: Entry, labels: Entry | None, path: str, options: ReadOptions
-) -> ArrayFaces:
-    content = entry.read(MAX_ARRAY_BYTES + 1)
-    if len(content) > MAX_ARRAY_BYTES:
-        raise ArraysError(f"{entry.name}: it is too large to be read here: open it by itself.")
-    beside = None if labels is None else labels.read(MAX_ARRAY_BYTES)
-    return read_arrays(content, options, name=f"{path}/{entry.name}", labels=beside)
-
-
-def _check_sizes(
-    parts: Sequence[tuple[Entry, ArrayFaces]], path: str, options: ReadOptions
-) -> None:
-    sizes = {found.images.shape[1:3]: entry.name for entry, found in parts}
+    sizes = {found.images.shape[1:3]: name for name, found in parts.items()}
     if len(sizes) > 1 and options.size is None:
         listed = ", ".join(f"{h} x {w} in {name}" for (h, w), name in sizes.items())
         raise ArraysError(
             f"The files in {path} hold faces of several sizes ({listed}): open one of them, or "
             "bring all to one size with size=."
         )
+    names: list[str] = []
+    subjects: list[str] = []
+    for name, found in parts.items():
+        names += _names(found, "" if len(parts) == 1 else _stem(name))
+        subjects += found.labels or ()
+    owners = tuple(subjects) if len(subjects) == len(names) else None
+    report = ReadReport(skipped=skipped, passed_over=tuple(passed_over))
+    return _stack(path, list(parts.values()), tuple(names), owners, options, report)
+
+
+def _content(entry: Entry) -> bytes:
+    content = entry.read(MAX_ARRAY_BYTES + 1)
+    if len(content) > MAX_ARRAY_BYTES:
+        raise ArraysError(f"{entry.name}: it is too large to be read here: open it by itself.")
+    return content
 
 
 def _stem(name: str) -> str:
@@ -128,14 +117,14 @@ def _names(found: ArrayFaces, folder: str) -> tuple[str, ...]:
     """Name faces by their number, within their subject or file if they have one."""
     if folder and len(found.images) == 1:
         return (folder,)
-    if folder or found.labels is None:
-        start = f"{folder}/" if folder else ""
-        return tuple(f"{start}{i + 1}" for i in range(len(found.images)))
+    owners = [folder] * len(found.images)
+    if found.labels is not None and not folder:
+        owners = [harmless(label).replace("/", "_") or "_" for label in found.labels]
     counts: Counter[str] = Counter()
     names = []
-    for label in found.labels:
-        counts[label] += 1
-        names.append(f"{harmless(label).replace('/', '_') or '_'}/{counts[label]}")
+    for owner in owners:
+        counts[owner] += 1
+        names.append(f"{owner}/{counts[owner]}".removeprefix("/"))
     return tuple(names)
 
 
@@ -147,57 +136,49 @@ def _stack(
     options: ReadOptions,
     report: ReadReport | None = None,
 ) -> FaceStack:
-    notes: list[str] = []
     shapes = Counter(part.images.shape[1:3] for part in parts)
     shape = options.frame(shapes.most_common(1)[0][0])
     frame = Frame(shape, FLOAT, options.channel, options.resize)
     frame = replace(frame, colour=_are_in_colour(parts, options))
     n_coloured = sum(len(part.images) for part in parts if part.images.ndim == 4)
+    n_grey = len(names) - n_coloured
+    notes = [note for part in parts for note in part.notes]
     if n_coloured and not frame.colour:
         channel = options.channel
         taken = "luminance" if channel == "luminance" else f"{channel} channel"
         notes.append(f"In colour: the {taken} is taken.")
-    n_grey = sum(len(part.images) for part in parts) - n_coloured
     if frame.colour and n_grey:
-        notes.append(f"{n_grey} of {n_grey + n_coloured} are grey, among colour.")
+        notes.append(f"{n_grey} of {len(names)} are grey, among colour.")
     for h, w in shapes:
         if (h, w) != shape:
             notes.append(f"Scaled from {w} x {h} to {shape[1]} x {shape[0]} pixels.")
     images = [_brought(part.images, frame, options) for part in parts]
-    whole = images[0] if len(images) == 1 else _joined(images)
+    whole: Any = images[0]
+    if len(images) > 1 and all(isinstance(each, np.ndarray) for each in images):
+        whole = np.concatenate(images)
+    elif len(images) > 1:
+        import dask.array
+
+        concatenate: Any = dask.array.concatenate
+        whole = concatenate([_dask(each) for each in images])
     lazy = options.lazy or (options.lazy is None and whole.nbytes > options.budget())
     whole = _dask(whole) if lazy else np.array(whole, order="C")
-    if options.subjects is None:
-        subjects = labels or find_subjects(names, None)
-    else:
-        subjects = find_subjects(names, options.subjects)
-    report = report or ReadReport()
-    told = dict.fromkeys([*(note for part in parts for note in part.notes), *notes])
-    report = ReadReport(
-        len(whole),
-        report.skipped,
-        passed_over=report.passed_over,
-        notes=tuple(told),
+    decided = parts[0].decided
+    if len(parts) > 1:
+        colour = "colour " if whole.ndim == 4 else ""
+        size = f"{shape[0]} x {shape[1]} (height x width)"
+        decided = f"{len(whole)} {colour}faces of {size} from {len(parts)} files"
+    report = replace(
+        report or ReadReport(),
+        n_read=len(whole),
+        notes=tuple(dict.fromkeys(notes)),
         lazy=bool(lazy),
         options=options,
-        decided=parts[0].decided if len(parts) == 1 else _decided(whole, parts),
+        decided=decided,
     )
-    return FaceStack(whole, names, subjects, report, path)
-
-
-def _decided(images: Any, parts: Sequence[ArrayFaces]) -> str:
-    n, h, w = images.shape[:3]
-    colour = "colour " if images.ndim == 4 else ""
-    return f"{n} {colour}faces of {h} x {w} (height x width) from {len(parts)} files"
-
-
-def _joined(images: Sequence[Any]) -> Any:
-    if all(isinstance(each, np.ndarray) for each in images):
-        return np.concatenate(images)
-    import dask.array
-
-    concatenate: Any = dask.array.concatenate
-    return concatenate([_dask(each) for each in images])
+    if options.subjects is not None or not labels:
+        labels = find_subjects(names, options.subjects)
+    return FaceStack(whole, names, labels, report, path)
 
 
 def _dask(images: Any) -> Any:
@@ -238,19 +219,15 @@ class _OnDisk:
 def _on_disk(images: NDArray[Any]) -> Any:
     """Return what stands for a view of a file that is mapped into memory, else the array."""
     base: Any = images
-    while base is not None and not (isinstance(base, np.memmap) and base.filename):
+    file: Any = None
+    while base is not None:
+        file = base if isinstance(base, np.memmap) else file
         base = getattr(base, "base", None)
-    if base is None:
+    if file is None:
         return images
-    while isinstance(base.base, np.memmap):  # a view keeps the offset of what it is of
-        base = base.base
-    offset = base.offset + _address(images) - _address(base)
-    return _OnDisk(str(base.filename), offset, images.dtype, images.shape, images.strides)
-
-
-def _address(array: NDArray[Any]) -> int:
-    start: int = array.__array_interface__["data"][0]
-    return start
+    start, end = (np.lib.array_utils.byte_bounds(array)[0] for array in (file, images))
+    offset = file.offset + end - start
+    return _OnDisk(str(file.filename), offset, images.dtype, images.shape, images.strides)
 
 
 def _are_in_colour(parts: Sequence[ArrayFaces], options: ReadOptions) -> bool:

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.reading.arrays import Candidate
 
-__all__ = ["MatrixDialog"]
-
 _ROWS, _COLUMNS = 2, 6
 _PREVIEW = QSize(480, 220)
 _PAUSE = 150  # milliseconds
@@ -49,18 +47,7 @@ _ORDERS = {"row by row (C, NumPy)": "C", "column by column (F, MATLAB)": "F"}
 class MatrixDialog(QDialog):
     """Asks for variable, shape, axis and order, with some faces as they come out.
 
-    Parameters
-    ----------
-    path : str
-        The file, folder or archive.
-    candidates : sequence of Candidate
-        The variables that may hold faces; none where there is nothing to choose.
-    why : str
-        What is to be decided, in words.
-    options : mapping
-        What to begin with: `variable`, `shape`, `faces` and `order`.
-    parent : QWidget, optional
-        The window.
+    It begins with `options`, and offers the `candidates` that may hold the faces.
     """
 
     def __init__(
@@ -72,6 +59,7 @@ class MatrixDialog(QDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
+        self.setWindowTitle(f"Faces in {harmless(Path(path).name)}")
         options = options or {}
         self._path = path
         self._job: QuietJob | None = None
@@ -79,24 +67,16 @@ class MatrixDialog(QDialog):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_PAUSE)
         self._soon.timeout.connect(self._look)
-        self.setWindowTitle(f"Faces in {harmless(Path(path).name)}")
-        reason = QLabel(why)
-        reason.setTextFormat(Qt.TextFormat.PlainText)
-        reason.setWordWrap(True)
-        reason.setVisible(bool(why))
-        self.variable = QComboBox()
-        for each in candidates:
-            self.variable.addItem(str(each), each.name or None)
-        wanted = self.variable.findData(options.get("variable"))
-        self.variable.setCurrentIndex(max(wanted, 0))
+        variables = {str(each): each.name for each in candidates if each.name}
+        self.variable = _choice(variables, options.get("variable"), found_out=not variables)
         self.sides = [_side(n) for n in options.get("shape") or (0, 0)]
         self.faces = _choice(_ROWS_OR_COLUMNS, options.get("faces"))
         self.order = _choice(_ORDERS, options.get("order"))
-        self.preview, self.words = QLabel(), QLabel()
+        self.preview = QLabel()
         self.preview.setMinimumSize(_PREVIEW)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
-        self.words.setWordWrap(True)
+        reason, self.words = _text(why), _text("")
+        reason.setVisible(bool(why))
         self.words.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         buttons = QDialogButtonBox.StandardButton
@@ -104,9 +84,18 @@ class MatrixDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
 
+        sides = QHBoxLayout()
+        for widget in (self.sides[0], QLabel("x"), self.sides[1]):
+            sides.addWidget(widget)
+        form = QFormLayout()
+        if variables:
+            form.addRow("Variable", self.variable)
+        form.addRow("Height x width", sides)
+        form.addRow("Faces are", self.faces)
+        form.addRow("Pixels come", self.order)
         layout = QVBoxLayout(self)
         layout.addWidget(reason)
-        layout.addLayout(self._form(has_names=any(each.name for each in candidates)))
+        layout.addLayout(form)
         layout.addWidget(self.preview, 1)
         layout.addWidget(self.words)
         layout.addWidget(self.buttons)
@@ -116,19 +105,6 @@ class MatrixDialog(QDialog):
             side.valueChanged.connect(self._on_choice)
         self.finished.connect(self._stop)
         self._on_choice()
-
-    def _form(self, *, has_names: bool) -> QFormLayout:
-        form = QFormLayout()
-        if has_names:
-            form.addRow("Variable", self.variable)
-        sides = QHBoxLayout()
-        sides.addWidget(self.sides[0])
-        sides.addWidget(QLabel("x"))
-        sides.addWidget(self.sides[1])
-        form.addRow("Height x width", sides)
-        form.addRow("Faces are", self.faces)
-        form.addRow("Pixels come", self.order)
-        return form
 
     def options(self) -> dict[str, Any]:
         """Return what was chosen, as `read_faces` takes it; what is found out is not in it."""
@@ -190,13 +166,21 @@ def _side(value: int) -> QSpinBox:
     return side
 
 
-def _choice(words: Mapping[str, str], value: str | None) -> QComboBox:
+def _choice(words: Mapping[str, str], value: str | None, found_out: bool = True) -> QComboBox:
     box = QComboBox()
-    box.addItem(_FOUND_OUT, None)
+    if found_out:
+        box.addItem(_FOUND_OUT, None)
     for label, each in words.items():
         box.addItem(label, each)
     box.setCurrentIndex(max(0, box.findData(value)))
     return box
+
+
+def _text(words: str) -> QLabel:
+    label = QLabel(words)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    return label
 
 
 def _some_faces(

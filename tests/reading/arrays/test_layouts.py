@@ -149,13 +149,25 @@ def test_colour(layout):
     assert "12 colour faces" in found.decided
 
 
-@pytest.mark.parametrize("planes", [False, True])
-def test_flattened_colour_with_a_given_shape(planes):
+@pytest.mark.parametrize("options", [{}, {"shape": (40, 32)}])
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2), (0, 3, 2, 1)])
+def test_flattened_colour(axes, options):
+    """Pixel by pixel, plane by plane as CIFAR, and so from MATLAB."""
     grey = made.faces(12, 40, 32).astype(float)
-    colour = np.stack([grey, 0.7 * grey, 0.5 * grey], axis=-1).astype(np.uint8)
-    kept = colour.transpose(0, 3, 1, 2) if planes else colour
-    found = read(made.npy(kept.reshape(12, -1)), "a.npy", shape=(40, 32))
-    np.testing.assert_array_equal(found.images, colour)
+    noise = np.random.default_rng(0).normal(0, 4, (12, 40, 32, 3))
+    colour = np.stack([grey, 0.7 * grey, 0.5 * grey], axis=-1) + noise
+    rows = colour.transpose(axes).reshape(12, -1)
+    for kept in (rows, rows.T):
+        found = read(made.npy(kept), "a.npy", **options)
+        np.testing.assert_array_equal(found.images, colour)
+    assert "colours by " + ("planes" if axes[1] == 3 else "pixels") in found.decided
+
+
+def test_three_pictures_of_each_person_are_no_colours():
+    noise = np.random.default_rng(0).normal(0, 12, (12, 40, 32))
+    faces = made.faces(12, 40, 32, people=12) + noise
+    found = read(made.npy(faces.reshape(4, 3, 40, 32)), "a.npy")
+    np.testing.assert_array_equal(found.images, faces)
 
 
 def test_one_picture_is_one_face():

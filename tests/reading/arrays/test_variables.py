@@ -218,6 +218,16 @@ def test_numbers_that_are_no_labels():
     assert read_arrays(content, name="a.npz").labels is None
 
 
+def test_labels_without_a_name():
+    """As numpy.savez(path, faces, labels) keeps them; running numbers are none."""
+    for labels in (OWNERS, np.array(list("abcd"))[OWNERS - 1]):
+        found = read_arrays(made.npz(arr_0=ROWS, arr_1=labels), name="a.npz")
+        assert_faces(found, tuple(map(str, labels)))
+        assert "Subjects from 'arr_1'." in found.notes
+    for others in ({"arr_1": np.arange(20)}, {"arr_1": OWNERS, "arr_2": OWNERS % 2}):
+        assert_faces(read_arrays(made.npz(arr_0=ROWS, **others), name="a.npz"), None)
+
+
 def test_names_of_files_are_no_people():
     names = np.array([f"picture{i}.png" for i in range(20)])
     assert read_arrays(made.npz(faces=ROWS, names=names), name="a.npz").labels is None
@@ -295,6 +305,17 @@ def test_tables_with_a_column_of_labels(place, title):
     assert_faces(found)
 
 
+def test_a_missing_value_is_a_hole_in_its_place():
+    table = ROWS.astype(str)
+    for i in range(1, 20):
+        table[i, i] = ""
+    found = read_arrays(made.csv(table), name="a.csv")
+    expected = ROWS.astype(float)
+    expected[range(1, 20), range(1, 20)] = np.nan
+    np.testing.assert_array_equal(found.images.reshape(20, -1), expected)
+    assert "Some pixels are NaN or infinite." in found.notes
+
+
 def test_tables_of_pandas_with_an_index_and_names():
     rows = [
         f"{i},{','.join(map(str, face))},person {owner}"
@@ -308,8 +329,8 @@ def test_tables_of_pandas_with_an_index_and_names():
 def test_text_among_numbers():
     table = np.column_stack([OWNERS.astype(str), ROWS.astype(str)])
     table[:, 0] = np.array(["anna", "bert", "carla", "dora"])[OWNERS - 1]
-    found = read_arrays(made.npy(table), name="faces.npy")
-    assert_faces(found, tuple(table[:, 0]))
+    for content, name in ((made.npy(table), "faces.npy"), (made.csv(table), "faces.csv")):
+        assert_faces(read_arrays(content, name=name), tuple(table[:, 0]))
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])

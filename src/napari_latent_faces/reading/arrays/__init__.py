@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import bz2
+import gzip
+import itertools
+import lzma
 import os
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,45 +17,46 @@ import numpy as np
 
 from napari_latent_faces.options import ReadOptions
 from napari_latent_faces.reading.arrays.files import (
-    is_array_name,
-    open_container,
-    starts_like_array,
+    NUMBERS,
+    ArraysError,
+    Candidate,
+    Container,
+    Variable,
+    damage_named,
+    is_idx,
+    opened,
+    read_idx,
+    read_npy,
+    read_npz,
+    read_table,
+    read_text,
     starts_like_table,
+    times,
+    unpack,
 )
 from napari_latent_faces.reading.arrays.layouts import (
     SAMPLE,
-    could_be_picture,
+    Clues,
     faces_of_array,
     faces_of_cells,
-    flat_layouts,
-    grids_of,
     is_noise,
-    is_said,
+    without_labels,
 )
+from napari_latent_faces.reading.arrays.matlab import read_hdf5, read_mat
 from napari_latent_faces.reading.arrays.names import (
     AmbiguousArraysError,
-    Candidate,
     Labels,
-    as_candidate,
+    as_candidates,
     choose,
     label_vectors,
     labels_beside,
     labels_for,
-    path_beside,
     possible_faces,
-    ravelled,
     with_views,
-)
-from napari_latent_faces.reading.arrays.variables import (
-    ArraysError,
-    Container,
-    Variable,
-    damage_named,
-    times,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -68,19 +73,130 @@ __all__ = [
     "starts_like_array",
 ]
 
+# -- What kind of file it is -----------------------------------------------------------
+
+_PICKLE = (
+    "it is a pickle, which can run any program when it is loaded, so it never is. Load it "
+    "where you trust it, and save the arrays with numpy.savez"
+)
+_PARQUET = (
+    "it is a Parquet table, which is not read. With pandas and pyarrow its pictures become "
+    "files, mostly so: for i, row in pandas.read_parquet(path).iterrows(): "
+    "open(f'faces/{row['label']}_{i}.png', 'wb').write(row['image']['bytes']); then open that "
+    "folder"
+)
+_OF_R = (
+    "it is a file of R, which is not read. Convert it in R: load it, then "
+    "write.csv(faces, 'faces.csv', row.names=FALSE), or R.matlab::writeMat"
+)
+
+_BINARY = (".mat", ".npy", ".npz", ".h5", ".hdf5", ".idx")
+_TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".normgrey")
+_IDX = re.compile(r"[-.]idx\d[-.]u?(byte|int|short|float|double)$")
+_PACKED: dict[str, tuple[Any, bytes]] = {  # how they are opened, and start
+    ".gz": (gzip.open, b"\x1f\x8b"),
+    ".bz2": (bz2.open, b"BZh"),
+    ".xz": (lzma.open, b"\xfd7zXZ\0"),
+}
+# How refused files are named and start, and what to do
+_REFUSED = {
+    (".pkl", ".pickle", ".pkz", ".p", ".joblib"): (rb"\x80[\x02-\x05]", _PICKLE),
+    (".parquet",): (rb"PAR1", _PARQUET),
+    (".rda", ".rdata", ".rds"): (rb"RD[XAB]", _OF_R),
+}
+
+
+def is_array_name(name: str, *, text: bool = True) -> bool:
+    """Tell whether a file is named like one of numbers, or one that is refused with advice.
+
+    Text (``.csv``, ``.txt`` ...) often lies beside pictures and holds something else: `text`
+    says whether it counts.
+    """
+    lower = _unpacked_name(name.lower())
+    endings = (*_BINARY, *itertools.chain(*_REFUSED), *(_TEXT if text else ()))
+    return lower.endswith(endings) or _IDX.search(lower) is not None
+
+
+def starts_like_array(head: bytes) -> bool:
+    """Tell whether a file that starts with these bytes is a binary file of numbers."""
+    return head.startswith((b"\x93NUMPY", b"MATLAB 5", b"MATLAB 7", b"\x89HDF", b"PK\3\4"))
+
+
+def open_container(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:
+    """Look into a file of numbers, or its content under a `name`, without reading large arrays.
+
+    Raises `ArraysError` if it is none that is read, damaged, a bomb, or refused (pickles).
+    """
+    if not isinstance(source, bytes):
+        source = os.fspath(source)
+        if not Path(source).is_file():  # neither a folder nor a pipe, which might never end
+            Path(source).stat()  # says so if nothing is there
+            raise ArraysError(f"{name or source}: it is no file.")
+    name = name or (source if isinstance(source, str) else "the file")
+    with damage_named(name):
+        head = _head(source)
+        for packing, start in _PACKED.values():
+            if head.startswith(start):
+                source, name = unpack(source, packing), _unpacked_name(name)
+                head = _head(source)
+                break
+        return _reader(head, name)(source, name)
+
+
+def _head(source: str | bytes) -> bytes:
+    with opened(source) as file:
+        return file.read(1024)
+
+
+def _reader(  # noqa: C901, PLR0911 - a list of kinds
+    head: bytes, name: str
+) -> Callable[[str | bytes, str], Container]:
+    """Find by content, else by name, what reads a file."""
+    lower = name.lower()
+    if head.startswith(b"\x93NUMPY"):
+        return read_npy
+    if b"\x89HDF\r\n\x1a\n" in {head[:8], head[512:520]}:  # MATLAB's begins with a text
+        return read_hdf5
+    if head.startswith(b"MATLAB 5"):
+        return read_mat
+    if head.startswith(b"PK") and lower.endswith((".npz", ".npy")):
+        return read_npz
+    for endings, (start, advice) in _REFUSED.items():
+        if re.match(start, head) or lower.endswith(endings):
+            raise ArraysError(advice)
+    if is_idx(head) and (_IDX.search(lower) or not lower.endswith(_TEXT)):
+        return read_idx
+    if lower.endswith(".mat"):
+        return read_mat
+    if lower.endswith(_BINARY) or _IDX.search(lower):
+        raise ArraysError("its content is not what its name says. Save it again, or rename it.")
+    if b"\0" in head:
+        raise ArraysError(
+            "it is binary, without a header that tells sizes and types. Load it with "
+            "numpy.fromfile, and save it with numpy.save."
+        )
+    return read_text
+
+
+def _unpacked_name(name: str) -> str:
+    return next((name[: -len(end)] for end in _PACKED if name.lower().endswith(end)), name)
+
+
+# -- What is in it becomes faces -------------------------------------------------------
+
 # Names of variables that hold the height and width of all faces, in one or in two.
 _SIZES = (
     *("imsize", "im_size", "imagesize", "image_size", "imgsize", "img_size", "image_shape"),
     *("imshape", "imageshape", "shape", "dims", "sz", "size", "siz", "dim"),
 )
-_IF_WRONG = (
-    "If they look wrong, say how they lie in the file: variable='name', shape=(height, width), "
-    "faces='rows' or 'columns', order='C' or 'F'."
-)
 _SIDES = (
     *(("height", "width"), ("h", "w"), ("imheight", "imwidth"), ("im_h", "im_w")),
     *(("n", "m"), ("rows", "cols"), ("nrows", "ncols"), ("row", "col"), ("irow", "icol")),
     *(("nrow", "ncol"), ("r", "c"), ("ny", "nx")),
+)
+_IF_WRONG = (
+    "If they look wrong, say how they lie in the file: variable='name', shape=(height, width), "
+    "faces='rows' or 'columns', order='C' or 'F'."
 )
 
 
@@ -105,8 +221,7 @@ def candidates(
     """List the variables of a file that may hold faces, without reading large ones."""
     container = open_container(source, name)
     with damage_named(container.name):
-        possible = possible_faces(with_views(container), ReadOptions())
-        return tuple(as_candidate(v) for v in possible)
+        return as_candidates(possible_faces(with_views(container)))
 
 
 def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
@@ -142,76 +257,71 @@ def read_arrays(
     options = options or ReadOptions()
     container = open_container(source, name)
     if labels is None and not isinstance(source, bytes):
-        labels = path_beside(Path(os.fspath(source)))
+        path = Path(os.fspath(source))
+        with suppress(OSError):
+            found = labels_beside(path.name, (each.name for each in path.parent.iterdir()))
+            labels = path.parent / found if found else None
+    beside = None
+    if labels is not None:
+        with suppress(ArraysError):  # no labels after all: the faces can be read without
+            beside = open_container(labels, "labels" if isinstance(labels, bytes) else "")
     with damage_named(container.name):
         container = with_views(container)
         variable = choose(container, options)
-        vectors = label_vectors(container, variable, labels)
+        vectors = label_vectors(container, variable, beside)
         return _faces_of(container, variable, options, vectors)
 
 
 def _faces_of(
     container: Container, variable: Variable, options: ReadOptions, vectors: list[Labels]
 ) -> ArrayFaces:
-    hint, hint_name = _size_hint(container, variable)
-    what = f"'{variable.name}'" if variable.name else f"'{_base(container.name)}'"
-    lengths = {len(v.values) for v in vectors}
-    of_persons: Sequence[int] | None = None
-    notes = list(container.notes)
+    hint, hint_names = _size_hint(container, variable)
+    what = variable.name or re.split(r"[/\\]", container.name)[-1]
+    clues = Clues(f"'{what}'", options, hint, columns_first=container.columns_first)
+    of_persons: list[int] | None = None
     if variable.dtype is None:
-        images, how, of_persons = faces_of_cells(
-            variable.load(), variable.shape, options, hint, container.columns_first, what
-        )
+        images, how, of_persons = faces_of_cells(variable.load(), variable.shape, clues)
     else:
         array = np.asanyarray(variable.load())
-        if array.dtype.kind in "US":
-            array, vectors = _numbers_of_text(array, vectors)
-            lengths = {len(v.values) for v in vectors}
-        if array.dtype.kind not in "buif":
-            raise ArraysError(f"{what} holds {array.dtype.name} numbers, which are no pixels.")
-        if array.ndim == 2:
-            array, vectors = _without_label_column(array, options, vectors)
-        images, how = faces_of_array(array, options, hint, lengths, container, what, notes)
+        if array.dtype.kind in "US" and array.ndim == 2:  # names and pixels, all as text
+            rows = ("\t".join(row) for row in array.astype(str))
+            table = Container("", tuple(read_table(enumerate(rows, 1))))
+            array = table.variables[0].load()
+            vectors = vectors or label_vectors(table, table.variables[0], None)
+        if array.dtype.kind not in NUMBERS:
+            raise ArraysError(f"'{what}' holds {array.dtype.name} numbers, which are no pixels")
+        if array.ndim == 2 and not vectors:
+            array, column, which = without_labels(array, options)
+            vectors = [] if column is None else [Labels(f"its {which} column", column)]
+        lengths = frozenset(len(v.values) for v in vectors)
+        images, how = faces_of_array(array, replace(clues, lengths=lengths))
+    odd = []
     images = _native(images)
     if is_noise(images):
-        if not is_said(options):
+        if not clues.are_said:
             raise ArraysError(
-                f"{what} ({times(variable.shape)}) does not look like pictures: neighbouring "
+                f"'{what}' ({times(variable.shape)}) does not look like pictures: neighbouring "
                 "pixels differ as much as distant ones. If it holds faces nevertheless, say "
                 "how with variable=, shape=(h, w) or faces=."
             )
-        notes.append(
+        odd.append(
             "Neighbouring pixels differ as much as distant ones: the shape may be wrong, or "
             "these are no pictures."
         )
     labels, told = labels_for(len(images), vectors, container, of_persons)
-    images, odd = _about_values(images)
+    images, about_values = _about_values(images)
     n, (h, w) = len(images), images.shape[1:3]
-    colour = "colour " if images.ndim == 4 else ""
-    decided = f"{n} {colour}{'face' if n == 1 else 'faces'} of {h} x {w} {how}"
-    if h != w:
-        decided = decided.replace(f"{h} x {w}", f"{h} x {w} (height x width)", 1)
-    others = [
-        v.name for v in possible_faces(container, options) if v is not variable and v.name
-    ]
-    if others and options.variable is None:
-        notes.append(f"Also in the file, read with variable=: {', '.join(others[:9])}.")
-    notes = [
-        *([told] if told else []),
-        *(
-            [f"The size is that of {hint_name} in the file."]
-            if hint_name and hint in {(h, w), (w, h)}
-            else []
-        ),
-        _IF_WRONG,
-        *notes,
-        *odd,
-    ]
-    return ArrayFaces(images, labels, decided, tuple(notes))
-
-
-def _base(name: str) -> str:
-    return re.split(r"[/\\]", name)[-1]
+    kind = ("colour " if images.ndim == 4 else "") + ("face" if n == 1 else "faces")
+    size = f"{h} x {w}" + (" (height x width)" if h != w else "")
+    others = [v.name for v in possible_faces(container, options) if v.name]
+    notes = [told, _IF_WRONG, *container.notes, *odd]
+    if hint in {(h, w), (w, h)}:
+        notes.insert(1, f"The size is that of {hint_names} in the file.")
+    if options.variable is None and (others := [o for o in others if o != variable.name]):
+        listed = ", ".join(others[:9])
+        notes.append(f"Also in the file, read with variable=: {listed}.")
+    notes += about_values
+    return ArrayFaces(images, labels, f"{n} {kind} of {size} {how}", tuple(filter(None, notes)))
 
 
 def _native(images: NDArray[Any]) -> NDArray[Any]:
@@ -236,8 +346,8 @@ def _about_values(images: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
         if block.dtype.kind == "f" and not np.isfinite(block).all():
             finite = False
             block = block[np.isfinite(block)]
-        if block.size:
-            low, high = min(low, float(block.min())), max(high, float(block.max()))
+        low = min(low, float(block.min(initial=0)))
+        high = max(high, float(block.max(initial=0)))
     notes = [] if finite else ["Some pixels are NaN or infinite."]
     if 0 < -low < 1e-6 * high:
         return np.maximum(images, 0), [*notes, "Pixels just below 0 were rounded to 0."]
@@ -254,72 +364,15 @@ def _size_hint(container: Container, faces: Variable) -> tuple[tuple[int, int] |
     """Return height and width as the file tells them, and the names it does that by."""
     small: dict[str, list[int]] = {}
     for v in container.variables:
-        if v.is_numeric and v.size <= 3 and v is not faces:
-            values = ravelled(v)
+        if v.kind in NUMBERS and v.size <= 3 and v is not faces:
+            values = v.values()
             if all(float(x).is_integer() and 1 < x < 1e5 for x in values.astype(float)):
                 small[v.name.rpartition(".")[2].lower()] = [int(x) for x in values]
     for name in _SIZES:
-        if len(small.get(name, ())) >= 2 and (len(small[name]) == 2 or small[name][2] <= 4):
-            return (small[name][0], small[name][1]), f"'{name}'"
+        h, w, channels = (*small.get(name, ()), 0, 0, 0)[:3]
+        if w and channels <= 4:
+            return (h, w), f"'{name}'"
     for high, wide in _SIDES:
         if len(small.get(high, ())) == 1 and len(small.get(wide, ())) == 1:
             return (small[high][0], small[wide][0]), f"'{high}' and '{wide}'"
     return None, ""
-
-
-def _numbers_of_text(
-    array: NDArray[Any], vectors: list[Labels]
-) -> tuple[NDArray[Any], list[Labels]]:
-    """Turn a matrix of text, in which names stand beside pixels, into numbers and names."""
-    texts = [i for i in range(array.shape[1]) if not _is_number(array[0, i])]
-    if len(texts) > 3:
-        raise ArraysError("it holds text, not numbers.")
-    try:
-        numbers = np.delete(array, texts, axis=1).astype(np.float64)
-    except ValueError as error:
-        raise ArraysError(f"it holds text among its numbers ({error}).") from error
-    if (
-        bool((numbers == np.floor(numbers)).all())
-        and numbers.min() >= 0
-        and numbers.max() < 256
-    ):
-        numbers = numbers.astype(np.uint8)
-    return numbers, [Labels(f"column {i + 1}", array[:, i]) for i in texts] + vectors
-
-
-def _is_number(text: Any) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _without_label_column(
-    array: NDArray[Any], options: ReadOptions, vectors: list[Labels]
-) -> tuple[NDArray[Any], list[Labels]]:
-    """Take a column of labels off a table without titles: its first or its last one."""
-    n, p = array.shape
-    if options.faces == "columns" or vectors or n < 2:
-        return array, vectors
-    if options.shape is not None:
-        pixels = math.prod(options.shape)
-        likely = pixels == p - 1 != n
-    else:
-        likely = bool(grids_of(p - 1)) and not could_be_picture(n, p)
-    found = []
-    for which, at, beside in (("last", p - 1, p - 2), ("first", 0, 1)) if likely else ():
-        column = np.asarray(array[:, at])
-        whole = bool((column == np.floor(column)).all())
-        if whole and 1 < len(np.unique(column)) <= max(2, n // 2):
-            unlike = np.abs(column.astype(float) - array[:, beside]).mean()
-            rest = array[:, :-1] if at else array[:, 1:]
-            found.append((unlike, rest, Labels(f"its {which} column", column)))
-    if not found:
-        return array, vectors
-    _, rest, labels = max(found, key=lambda entry: entry[0])  # least like a pixel
-    table = flat_layouts(array, options.shape, None)
-    without = flat_layouts(rest, options.shape, "rows")
-    if table and without[0].roughness >= 0.8 * table[0].roughness:
-        return array, vectors
-    return rest, [labels]

@@ -1,193 +1,179 @@
-"""What kind of file it is: NumPy, idx, MATLAB, HDF5, text, packed or not, or refused."""
+"""Files of numbers become named variables: NumPy, idx and text; with guards for all reads."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import itertools
-import lzma
-import os
+import math
 import re
 import struct
 import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
-
-from napari_latent_faces.reading.arrays.layouts import LEAST_PIXELS
-from napari_latent_faces.reading.arrays.matlab import read_hdf5, read_mat
-from napari_latent_faces.reading.arrays.variables import (
-    NUMBERS,
-    PIECE,
-    ArraysError,
-    Container,
-    Variable,
-    bomb,
-    damage_named,
-    head_of,
-    is_bomb,
-    mapped,
-    opened,
-    size_of,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
-_BINARY = (".mat", ".npy", ".npz", ".h5", ".hdf5", ".idx")
-
-
-_TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".normgrey")
-
-
-_PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-
-
-_IDX = re.compile(r"[-.]idx\d[-.]u?(byte|int|short|float|double)$")
-
-
-_REFUSED = {
-    ".pkl": "pickle",
-    ".pickle": "pickle",
-    ".pkz": "pickle",
-    ".p": "pickle",
-    ".joblib": "pickle",
-    ".parquet": "parquet",
-    ".rda": "rda",
-    ".rdata": "rda",
-    ".rds": "rda",
-}
+# What is compressed may unpack to this many bytes, or to this many times its size: zeros
+# shrink a thousandfold, pictures do not.
+FREE_BYTES = 64 * 2**20
+BOMB_RATIO = 200
+PIECE = 2**20
+_LONGEST_LIST = 10_000_000
+NUMBERS = "buif"  # kinds of NumPy types that can be pixels
+LEAST_PIXELS = 64
 
 
-_ADVICE = {
-    "pickle": "it is a pickle, which can run any program when it is loaded, so it never is. "
-    "Load it where you trust it, and save the arrays with numpy.savez",
-    "parquet": "it is a Parquet table, which is not read. With pandas and pyarrow its pictures "
-    "become files, mostly so: for i, row in pandas.read_parquet(path).iterrows(): "
-    "open(f'faces/{row['label']}_{i}.png', 'wb').write(row['image']['bytes']); then open that "
-    "folder",
-    "rda": "it is a file of R, which is not read. Convert it in R: load it, then "
-    "write.csv(faces, 'faces.csv', row.names=FALSE), or R.matlab::writeMat",
-}
+class ArraysError(ValueError):
+    """A file of numbers cannot be read as faces; the message says why and what to do."""
 
 
-def is_array_name(name: str, *, text: bool = True) -> bool:
-    """Tell whether a file is named like one of numbers, or one that is refused with advice.
+@dataclass(frozen=True)
+class Candidate:
+    """A variable that may hold faces, for a user; `dtype` is None for cells."""
 
-    Text (``.csv``, ``.txt`` ...) often lies beside pictures and holds something else: `text`
-    says whether it counts.
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+
+    def __str__(self) -> str:
+        kind = "cells" if self.dtype is None else self.dtype.name
+        return f"{self.name} ({times(self.shape)} {'text' if self.kind in 'US' else kind})"
+
+    @property
+    def kind(self) -> str:
+        """One letter as in NumPy, O for cells."""
+        return "O" if self.dtype is None else self.dtype.kind
+
+    @property
+    def size(self) -> int:
+        """Number of elements or cells."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Variable(Candidate):
+    """One variable of a file, whose content is read by `load` when it is asked for.
+
+    `name` is as the file has it, fields of structs and groups after a dot; empty where a file
+    holds one array only. Cells come as a list of arrays, text or further lists; `shape` is then
+    that of the cell array.
     """
-    lower = _unpacked_name(name.lower())
-    endings = (*_BINARY, *_REFUSED, *(_TEXT if text else ()))
-    return lower.endswith(endings) or _IDX.search(lower) is not None
+
+    load: Callable[[], Any]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list of numbers or words."""
+        is_long = self.size == max(self.shape, default=1)
+        return is_long and self.kind in NUMBERS + "US" and 0 < self.size <= _LONGEST_LIST
+
+    def values(self) -> NDArray[Any]:
+        """Return the numbers or words of a list."""
+        return np.asarray(self.load()).ravel()
 
 
-def starts_like_array(head: bytes) -> bool:
-    """Tell whether a file that starts with these bytes is a binary file of numbers."""
-    return head.startswith((b"\x93NUMPY", b"MATLAB 5", b"MATLAB 7", b"\x89HDF", b"PK\3\4"))
+@dataclass(frozen=True)
+class Container:
+    """What a file of numbers holds, in its order, and `notes` of what was left out.
 
-
-def starts_like_table(head: bytes) -> bool:
-    """Tell whether a text that starts so holds rows of many numbers, or many rows of some."""
-    if b"\0" in head:
-        return False
-    rows = head.decode("utf-8", "replace").splitlines()
-    counts = [len(re.findall(r"(?<![\w.])[-+]?\d[\w.+-]*", row)) for row in rows[:4]]
-    if max(counts, default=0) >= LEAST_PIXELS:
-        return True
-    columns = {len(re.split(r"[,;\s]+", row.strip())) for row in rows[:LEAST_PIXELS]}
-    only_numbers = not re.search(r"[^-+.,;\s\deE]", "\n".join(rows[:LEAST_PIXELS]))
-    return len(rows) > LEAST_PIXELS and only_numbers and len(columns) == 1 and max(columns) > 9
-
-
-def open_container(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:
-    """Look into a file of numbers, or its content under a `name`, without reading large arrays.
-
-    Raises `ArraysError` if it is none that is read, damaged, a bomb, or refused (pickles).
+    `columns_first` says that it comes from MATLAB, which stores pictures column by column.
     """
-    if not isinstance(source, bytes):
-        source = os.fspath(source)
-        if not Path(source).is_file():  # neither a folder nor a pipe, which might never end
-            Path(source).stat()  # says so if nothing is there
-            raise ArraysError(f"{name or source}: it is no file.")
-    name = name or (source if isinstance(source, str) else "the file")
-    with damage_named(name):
-        packed = _packing(head_of(source))
-        if packed is not None:
-            source, name = _unpack(source, packed), _unpacked_name(name)
-        return _reader(head_of(source), name)(source, name)
+
+    name: str
+    variables: tuple[Variable, ...]
+    columns_first: bool = False
+    notes: tuple[str, ...] = ()
 
 
-def _reader(  # noqa: PLR0911 - a list of kinds
-    head: bytes, name: str
-) -> Callable[[str | bytes, str], Container]:
-    """Find by content, else by name, what reads a file."""
-    lower = name.lower()
-    if head.startswith(b"\x93NUMPY"):
-        return _read_npy
-    if b"\x89HDF\r\n\x1a\n" in {head[:8], head[512:520]}:  # MATLAB's begins with a text
-        return read_hdf5
-    if head.startswith(b"MATLAB 5"):
-        return read_mat
-    if head.startswith(b"PK") and lower.endswith((".npz", ".npy")):
-        return _read_npz
-    refused = _refused(head, lower)
-    if refused:
-        raise ArraysError(f"{_ADVICE[refused]}.")
-    if _idx_header(head) is not None and (_IDX.search(lower) or not lower.endswith(_TEXT)):
-        return _read_idx
-    if lower.endswith(".mat"):
-        return read_mat
-    if lower.endswith((*_BINARY,)) or _IDX.search(lower):
-        raise ArraysError("its content is not what its name says. Save it again, or rename it.")
-    if b"\0" in head:
+def held(name: str, array: NDArray[Any]) -> Variable:
+    """Return an array that is in memory as a variable."""
+    return Variable(name, array.shape, array.dtype, lambda: array)
+
+
+@contextmanager
+def damage_named(name: str) -> Iterator[None]:
+    """Turn what libraries raise on damaged bytes into an `ArraysError` that names the file.
+
+    Errors of paths that cannot be opened are passed on.
+    """
+    try:
+        yield
+    except ArraysError as error:
+        if not str(error).startswith(f"{name}: "):
+            error.args = (f"{name}: {str(error).rstrip('.')}.", *error.args[1:])
+        raise
+    except MemoryError as error:
+        raise ArraysError(f"{name}: it does not fit into memory.") from error
+    except Exception as error:  # h5py, NumPy and zlib raise nearly any kind
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ArraysError(f"{name}: it is damaged, or no such file ({reason}).") from error
+
+
+def opened(source: str | bytes) -> IO[bytes]:
+    """Open a file, or bytes as one."""
+    return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+
+
+def content_of(source: str | bytes) -> Bytes:
+    """Return all bytes of a file, mapped into memory."""
+    if isinstance(source, bytes):
+        return np.frombuffer(source, np.uint8)
+    empty = Path(source).stat().st_size == 0
+    return np.empty(0, np.uint8) if empty else np.memmap(source, np.uint8, "r")
+
+
+def array_in(
+    content: Bytes,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    order: Literal["C", "F"] = "C",
+) -> NDArray[Any]:
+    """Return the bytes as an array without a copy, if as many are there as it takes."""
+    declared = math.prod(shape) * dtype.itemsize
+    if declared > len(content):
         raise ArraysError(
-            "it is binary, without a header that tells sizes and types. Load it with "
-            "numpy.fromfile, and save it with numpy.save."
+            f"it declares {times(shape)} numbers of type {dtype}, {declared} bytes, but "
+            f"{len(content)} are there: it was cut off"
         )
-    return read_text
+    numbers: NDArray[Any] = content[:declared].view(dtype)
+    return numbers.reshape(shape, order=order)
 
 
-def _refused(head: bytes, lower: str) -> str | None:
-    if head.startswith((b"PAR1",)):
-        return "parquet"
-    if head.startswith((b"RDX", b"RDA", b"RDB")):
-        return "rda"
-    if re.match(rb"\x80[\x02-\x05]", head):
-        return "pickle"
-    return next((why for end, why in _REFUSED.items() if lower.endswith(end)), None)
+def check_bomb(packed: int, unpacked: int, message: str = "") -> None:
+    """Refuse what cannot have come from so few bytes honestly."""
+    if unpacked > FREE_BYTES and unpacked > BOMB_RATIO * packed:
+        too_many = f"{packed} bytes unpack to more than {BOMB_RATIO} times as many: a bomb"
+        raise ArraysError(message or too_many)
 
 
-def _packing(head: bytes) -> str | None:
-    if head.startswith(b"\x1f\x8b"):
-        return ".gz"
-    if re.match(rb"BZh[1-9]1AY&SY", head):
-        return ".bz2"
-    if head.startswith(b"\xfd7zXZ\0"):
-        return ".xz"
-    return None
+def times(shape: Iterable[int]) -> str:
+    """Return a shape as a reader writes it."""
+    return " x ".join(map(str, shape)) or "1"
 
 
-def _unpacked_name(name: str) -> str:
-    return next((name[: -len(end)] for end in _PACKED if name.lower().endswith(end)), name)
+# -- Packed files, NumPy and idx -------------------------------------------------------
 
 
-def _unpack(source: str | bytes, packing: str) -> bytes:
-    packed = size_of(source)
-    unpacked = bytearray()
-    unpack: Any = _PACKED[packing]
-    with opened(source) as file, unpack(file, "rb") as stream:
+def unpack(source: str | bytes, packing: Any) -> bytes:
+    """Return what is in a packed file, unless it is a bomb."""
+    packed, unpacked = len(content_of(source)), bytearray()
+    with opened(source) as file, packing(file, "rb") as stream:
         while piece := stream.read(PIECE):
             unpacked += piece
-            if is_bomb(packed, len(unpacked)):
-                raise bomb(packed)
+            check_bomb(packed, len(unpacked))
     return bytes(unpacked)
 
 
@@ -210,20 +196,21 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _npy_array(source: str | bytes) -> NDArray[Any]:
-    """Map an array into memory, if the file really holds as many bytes as it declares."""
     with opened(source) as file:
         shape, fortran, dtype = _npy_header(file)
         offset = file.tell()
-    return mapped(source, dtype, shape, offset, order="F" if fortran else "C")
+    return array_in(content_of(source)[offset:], dtype, shape, "F" if fortran else "C")
 
 
-def _read_npy(source: str | bytes, name: str) -> Container:
+def read_npy(source: str | bytes, name: str) -> Container:
+    """Read the header of an .npy file."""
     with opened(source) as file:
         shape, _, dtype = _npy_header(file)
     return Container(name, (Variable("", shape, dtype, partial(_npy_array, source)),))
 
 
-def _read_npz(source: str | bytes, name: str) -> Container:
+def read_npz(source: str | bytes, name: str) -> Container:
+    """Read the headers in an .npz file."""
     variables, notes = [], []
     with opened(source) as file, zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -244,101 +231,142 @@ def _read_npz(source: str | bytes, name: str) -> Container:
 def _npz_member(source: str | bytes, key: str) -> NDArray[Any]:
     with opened(source) as file, zipfile.ZipFile(file) as archive:
         info = archive.getinfo(key)
-        if info.compress_size > size_of(source) or is_bomb(info.compress_size, info.file_size):
-            raise bomb(info.compress_size)
+        check_bomb(min(info.compress_size, len(content_of(source))), info.file_size)
         return _npy_array(archive.read(info))
 
 
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-def _idx_header(head: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int] | None:
-    if (
-        len(head) < 8
-        or head[:2] != b"\0\0"
-        or head[2] not in _IDX_TYPES
-        or not 1 <= head[3] <= 4
-    ):
-        return None
-    end = 4 + 4 * head[3]
-    if len(head) < end:
-        return None
-    return struct.unpack(f">{head[3]}I", head[4:end]), np.dtype(_IDX_TYPES[head[2]]), end
+def is_idx(head: bytes) -> bool:
+    """Tell whether a file starts as an idx file does."""
+    return len(head) >= 8 and head[:2] == b"\0\0" and head[2] in _IDX_TYPES and 0 < head[3] < 5
 
 
-def _read_idx(source: str | bytes, name: str) -> Container:
-    header = _idx_header(head_of(source))
-    if header is None:
-        raise ArraysError("its header is none of an idx file")
-    shape, dtype, offset = header
-    load = partial(mapped, source, dtype, shape, offset)
-    load()  # tells what was cut off
-    return Container(name, (Variable("", shape, dtype, load),))
+def read_idx(source: str | bytes, name: str) -> Container:
+    """Map the array of an idx file."""
+    content = content_of(source)
+    n_axes = int(content[3])
+    shape = struct.unpack(f">{n_axes}I", content[4 : 4 + 4 * n_axes].tobytes())
+    array = array_in(content[4 + 4 * n_axes :], np.dtype(_IDX_TYPES[int(content[2])]), shape)
+    return Container(name, (held("", array),))
 
 
 # -- Tables in text files --------------------------------------------------------------
 
-
 _ROWS_AT_ONCE = 512
+_INDICES = {"", "unnamed: 0", "index", "idx"}
 
 
-_INDEX_COLUMNS = {"", "unnamed: 0", "index", "idx"}
+def starts_like_table(head: bytes) -> bool:
+    """Tell whether a text that starts so holds rows of many numbers, or many rows of some."""
+    if b"\0" in head:
+        return False
+    rows = head.decode("utf-8", "replace").splitlines()
+    counts = [len(re.findall(r"(?<![\w.])[-+]?\d[\w.+-]*", row)) for row in rows[:4]]
+    if max(counts, default=0) >= LEAST_PIXELS:
+        return True
+    columns = {len(re.split(r"[,;\s]+", row.strip())) for row in rows[:LEAST_PIXELS]}
+    only_numbers = not re.search(r"[^-+.,;\s\deE]", "\n".join(rows[:LEAST_PIXELS]))
+    return len(rows) > LEAST_PIXELS and only_numbers and len(columns) == 1 and max(columns) > 9
 
 
 def read_text(source: str | bytes, name: str) -> Container:
     """Read a table of text: a variable for the pixels, and one for each other column."""
     with opened(source) as file, io.TextIOWrapper(file, "utf-8-sig", errors="replace") as text:
-        return _of_rows(_rows_of(text), name)
+        lines = (
+            (number, line.strip("\r\n"))
+            for number, line in enumerate(text, 1)
+            if line.strip() and not line.lstrip().startswith(("#", "%"))
+        )
+        return Container(name, tuple(read_table(lines)))
 
 
-def _rows_of(text: Iterable[str]) -> Iterator[str]:
-    for line in text:
-        row = line.strip("\r\n")
-        if row.strip() and not row.lstrip().startswith(("#", "%")):
-            yield row
-
-
-def _of_rows(rows: Iterator[str], name: str) -> Container:
-    first = next(rows, None)
-    if first is None:
-        raise ArraysError("it is empty.")
-    second = next(rows, None)
-    if second is None:
-        if all(_number(cell) is None for cell in _splitter(first)(first)):
+def read_table(  # noqa: C901 - from top to bottom
+    lines: Iterator[tuple[int, str]],
+) -> list[Variable]:
+    """Read numbered lines of text: the pixels come first, then the other columns."""
+    start = list(itertools.islice(lines, 3))
+    if not start:
+        raise ArraysError("it is empty")
+    head = [line for _, line in start]
+    lines = itertools.chain(start, lines)
+    if len(head) == 3 and all(map(str.isdecimal, head[:2])) and len(head[2].split()) > 1:
+        return _cbcl(head[1], itertools.islice(lines, 2, None))
+    split = _splitter(head[0])
+    first, second = (split(line) for line in (*head, "")[:2])
+    titles: list[str] = []
+    cells = first
+    if _are_titles(first, second):
+        if len(head) == 1:
             raise ArraysError("it has a line of titles, but no rows")
-        rest: Iterable[str] = ()
-    else:
-        third = next(rows, "")
-        rows = itertools.chain([third], rows) if third else rows
-        if _is_count(first, second) and len(third.split()) > 1:
-            return _cbcl(int(second), rows, name)
-        rest = itertools.chain([second], rows)
-    split = _splitter(first)
-    titles: list[str] | None = split(first)
-    if _are_titles(split(first), split(second) if second else []):
-        lines: Iterable[str] = rest
-    else:
-        titles, lines = None, itertools.chain([first], rest)
-    return _table(titles, lines, split, name)
+        titles, cells = [title.strip() for title in first], second
+        next(lines)
+    n = len(cells)
+    if len(titles) == n + 1 and not titles[-1]:
+        del titles[-1]
+    if titles and len(titles) != n:
+        raise ArraysError(f"{len(titles)} titles, but {n} values in the first row")
+    texts = {i for i, cell in enumerate(cells) if _number(cell) is None}
+    lists = [i for i in sorted(texts) if len(cells[i].strip("[] ").split()) > 8]
+    listed = bool(lists) and split is not str.split  # all pixels in one column, as in fer2013
+    pixels = lists[:1] if listed else [i for i in range(n) if i not in texts]
+    others = [i for i in range(n) if i not in set(pixels)]
+    if not pixels:
+        raise ArraysError("its rows are no numbers" if len(head) > 1 else "it has no rows")
+    beside: list[list[str]] = []
+
+    def only_pixels() -> Iterator[tuple[int, str]]:
+        for number, line in lines:
+            row = split(line)
+            if len(row) != n:
+                raise _ragged(number, len(row), n)
+            beside.append([row[i].strip() for i in others])
+            if listed:
+                yield number, row[pixels[0]].strip("[] ").replace(",", " ")
+            else:
+                yield number, " ".join([row[i] or "nan" for i in pixels])
+
+    table = _numbers(only_pixels())
+    names = titles or [f"column {i + 1}" for i in range(n)]
+    columns = [
+        held(names[i], np.array([row[j] for row in beside])) for j, i in enumerate(others)
+    ]
+    if listed:
+        return [held(names[pixels[0]], table), *columns]
+    if titles:
+        named = [(j, names[i]) for j, i in enumerate(pixels)]
+        apart = [(j, name) for j, name in named if _stands_apart(name, table[:, j])]
+        if 2 * len(apart) <= len(pixels):
+            columns = [
+                held(name, table[:, j]) for j, name in apart if name.lower() not in _INDICES
+            ] + columns
+            table = _smallest(np.delete(table, [j for j, _ in apart], axis=1))
+    return [held("", table), *columns]
 
 
-def _is_count(first: str, second: str) -> bool:
-    return first.strip().isdecimal() and second.strip().isdecimal() and len(second) < 10
+def _cbcl(count: str, lines: Iterator[tuple[int, str]]) -> list[Variable]:
+    """Read what follows two lines of counts: pixels, and whether it is a face."""
+    table = _numbers(lines)
+    n = int(count[:9])
+    if table.shape[1] not in {n, n + 1}:
+        raise ArraysError(
+            f"its second line promises {n} pixels, but its rows hold {table.shape[1]}"
+        )
+    labels = [held("label", column) for column in table[:, n:].T]
+    return [held("", table[:, :n]), *labels]
 
 
 def _splitter(line: str) -> Callable[[str], list[str]]:
-    counts = {mark: line.count(mark) for mark in ",;\t"}
-    mark = max(counts, key=lambda m: counts[m])
-    if not counts[mark]:
+    mark = max(",;\t", key=line.count)
+    if mark not in line:
         return str.split
+    cells = re.compile(rf'(?:^|{mark})("(?:[^"]|"")*"|[^{mark}]*)')
 
     def split(row: str) -> list[str]:
         if '"' not in row:
             return row.split(mark)
-        parts = re.findall(
-            rf'(?:^|{re.escape(mark)})("(?:[^"]|"")*"|[^{re.escape(mark)}]*)', row
-        )
-        return [part.strip().strip('"') for part in parts]
+        return [cell.strip().strip('"') for cell in cells.findall(row)]
 
     return split
 
@@ -351,147 +379,60 @@ def _number(text: str) -> float | None:
 
 
 def _are_titles(first: Sequence[str], second: Sequence[str]) -> bool:
-    numbers = [_number(t) for t in first]
-    if all(number is not None for number in numbers):
-        # pandas writes the numbers of the columns: 0, 1, 2 ...
+    numbers = [_number(cell) for cell in first]
+    if None not in numbers:  # pandas writes the numbers of the columns: 0, 1, 2 ...
         return len(numbers) > 2 and numbers == list(range(len(numbers)))
-    there = [_number(t) is not None for t in second]
-    return sum(there) > sum(number is not None for number in numbers) or any(
-        len(t.split()) > 8 for t in second
-    )
-
-
-def _cbcl(n_pixels: int, rows: Iterator[str], name: str) -> Container:
-    """Read what follows two lines of counts: pixels, and whether it is a face."""
-    table = _numbers(rows)
-    if table.shape[1] == n_pixels + 1:
-        return Container(name, (_held("", table[:, :-1]), _held("label", table[:, -1])))
-    if table.shape[1] != n_pixels:
-        raise ArraysError(
-            f"its second line promises {n_pixels} pixels, but its rows hold {table.shape[1]}"
-        )
-    return Container(name, (_held("", table),))
-
-
-def _held(name: str, array: NDArray[Any]) -> Variable:
-    return Variable(name, array.shape, array.dtype, lambda: array)
-
-
-def _table(
-    titles: list[str] | None,
-    lines: Iterable[str],
-    split: Callable[[str], list[str]],
-    name: str,
-) -> Container:
-    lines = iter(lines)
-    first = next(lines, None)
-    if first is None:
-        raise ArraysError("it has a line of titles, but no rows")
-    sample = split(first)
-    lines = itertools.chain([first], lines)
-    lists = [i for i, cell in enumerate(sample) if len(cell.strip("[] ").split()) > 8]
-    if titles is not None and len(titles) == len(sample) + 1 and not titles[-1].strip():
-        titles = titles[:-1]
-    if titles is not None and len(titles) != len(sample):
-        raise ArraysError(f"{len(titles)} titles, but {len(sample)} values in the first row")
-    if lists and split is not str.split:
-        return _table_of_lists(titles, lines, split, lists[0], name)
-    texts = [i for i, cell in enumerate(sample) if _number(cell) is None]
-    if len(texts) == len(sample):
-        raise ArraysError("its rows are no numbers")
-    return _table_of_numbers(titles, lines, split, texts, name)
-
-
-def _table_of_lists(
-    titles: list[str] | None,
-    lines: Iterable[str],
-    split: Callable[[str], list[str]],
-    pixels: int,
-    name: str,
-) -> Container:
-    """Read a table whose one column lists all pixels of a picture, as fer2013 does."""
-    others: list[list[str]] = []
-
-    def only_pixels() -> Iterator[str]:
-        for number, line in enumerate(lines, 1):
-            cells = split(line)
-            if len(cells) <= pixels:
-                raise ArraysError(f"row {number} has no pixels")
-            others.append([*cells[:pixels], *cells[pixels + 1 :]])
-            yield cells[pixels].strip("[] ").replace(",", " ")
-
-    table = _numbers(only_pixels())
-    names = titles or [f"column {i + 1}" for i in range(len(others[0]) + 1)]
-    variables = [_held(names[pixels].strip(), table)]
-    for i, title in enumerate([*names[:pixels], *names[pixels + 1 :]]):
-        if all(len(row) > i for row in others):
-            variables.append(_held(title.strip(), np.array([row[i].strip() for row in others])))
-    return Container(name, tuple(variables))
-
-
-def _table_of_numbers(
-    titles: list[str] | None,
-    lines: Iterable[str],
-    split: Callable[[str], list[str]],
-    texts: list[int],
-    name: str,
-) -> Container:
-    kept: list[list[str]] = []
-
-    def numbers_of(line: str) -> list[str]:
-        cells = split(line)
-        if texts:
-            kept.append([cells[i].strip() for i in texts if i < len(cells)])
-            cells = [cell for i, cell in enumerate(cells) if i not in texts]
-        return cells
-
-    texts_set = set(texts)
-    table = _numbers(" ".join(numbers_of(line)) for line in lines)
-    variables = []
-    numbered = [i for i in range(table.shape[1] + len(texts)) if i not in texts_set]
-    if titles is not None:
-        from_title = [titles[i].strip() for i in numbered]
-        apart = [j for j, title in enumerate(from_title) if _stands_apart(title, table[:, j])]
-        variables = [
-            _held(from_title[j], table[:, j])
-            for j in apart
-            if from_title[j].lower() not in _INDEX_COLUMNS
-        ]
-        if 2 * len(apart) > table.shape[1]:
-            apart, variables = [], []
-        table = np.delete(table, apart, axis=1) if apart else table
-        table = _smallest(table)
-    variables.insert(0, _held("", table))
-    for j, i in enumerate(texts):
-        if all(len(row) > j for row in kept):
-            title = titles[i].strip() if titles else f"column {i + 1}"
-            variables.append(_held(title, np.array([row[j] for row in kept])))
-    return Container(name, tuple(variables))
+    if any(len(cell.split()) > 8 for cell in second):
+        return True
+    n_numbers = sum(number is not None for number in numbers)
+    return sum(_number(cell) is not None for cell in second) > n_numbers
 
 
 def _stands_apart(title: str, column: NDArray[Any]) -> bool:
     """Tell whether a column of a table is something else than a pixel, by its title."""
     lower = title.lower()
-    if lower in _INDEX_COLUMNS:
+    if lower in _INDICES:
         return bool(np.array_equal(column, np.arange(len(column))))
-    is_pixel = re.fullmatch(r"[a-z]{0,8}[ _.\-]?\d+([ _.\-x]\d+)?", lower)
-    return is_pixel is None
+    return re.fullmatch(r"[a-z]{0,8}[ _.\-]?\d+([ _.\-x]\d+)?", lower) is None
 
 
-def _numbers(lines: Iterable[str]) -> NDArray[Any]:
+def _numbers(lines: Iterable[tuple[int, str]]) -> NDArray[Any]:
     """Return rows of text as a matrix of the smallest type that holds its numbers."""
     blocks: list[NDArray[Any]] = []
     lines = iter(lines)
     while part := list(itertools.islice(lines, _ROWS_AT_ONCE)):
-        block = np.loadtxt(part, np.float64, ndmin=2, comments=None)
-        if blocks and block.shape[1] != blocks[0].shape[1]:
-            raise ArraysError(
-                f"rows of {blocks[0].shape[1]} and of {block.shape[1]} numbers are mixed"
-            )
+        width = blocks[0].shape[1] if blocks else len(part[0][1].split())
+        try:
+            block = np.loadtxt([line for _, line in part], np.float64, ndmin=2, comments=None)
+        except ValueError:
+            raise _odd_line(part, width) from None
+        if block.shape[1] != width:
+            raise _odd_line(part, width)
         blocks.append(_smallest(block))
     if not blocks:
         raise ArraysError("it has no rows of numbers")
     return np.concatenate(blocks).astype(np.result_type(*blocks), copy=False)
+
+
+def _odd_line(lines: Iterable[tuple[int, str]], width: int) -> ArraysError:
+    """Return the error for the first line that is not so many numbers."""
+    for number, line in lines:
+        cells = line.split()
+        if len(cells) != width:
+            return _ragged(number, len(cells), width)
+        if odd := [cell for cell in cells if _number(cell) is None]:
+            return ArraysError(
+                f"line {number} has {odd[0][:40]!r} where a number should be: mend that line, "
+                "or take it out"
+            )
+    return ArraysError("its rows are no numbers")
+
+
+def _ragged(line: int, there: int, expected: int) -> ArraysError:
+    return ArraysError(
+        f"line {line} has {there} values, but the first row has {expected}: mend that line, or "
+        "save the table again with as many values in each row"
+    )
 
 
 def _smallest(block: NDArray[Any]) -> NDArray[Any]:

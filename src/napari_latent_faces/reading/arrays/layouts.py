@@ -1,62 +1,60 @@
-"""Which axis has the faces, and how a picture lies on the others."""
+"""Which axes of an array are those of a picture, and how it lies on them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.reading.arrays.variables import ArraysError, Container, leaves, times
+from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.reading.arrays.files import LEAST_PIXELS, ArraysError, times
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import Order, ReadOptions, Rows
+    from napari_latent_faces.options import Rows
 
-    Found = tuple[NDArray[Any], str, Sequence[int] | None]
+    Pair = tuple[int, int]
+    _Channels = Literal["", "last", "first"]
 
 LARGEST_ASPECT = 3.0  # of a picture whose shape is found out
-
-
 SMALLEST_SIDE = 6
-
-
-LEAST_PIXELS = 64
-
+SAMPLE = 4_000_000  # pixels looked at to find out axes and orders
 
 # Neighbouring pixels of faces differ by 0.03 to 0.4 of what any two pixels of a picture
 # differ by, and those of the mean of noisy faces as well; those of features and of noise, and
 # of their mean, by 0.56 to 1.
-NO_PICTURES = 0.5
+_NO_PICTURES = 0.5
+
+# Edges lie in the same places in all channels of a picture: the differences of neighbours
+# correlate by 0.7 to 1 between those of photographs, by less than 0.5 between two faces.
+_SAME_EDGES = 0.6
+_LIKELY_EDGES = 0.4  # suffice for (n, 3, h, w), which is mostly meant so
+
+# From number to number of a row, red to green to blue, steps are of different heights; in
+# grey they are all alike.
+_PERIOD = 1.6
+_AS_SMOOTH = 1.1  # planes one below the other are nearly as smooth as they are in colour
 
 
-SAMPLE = 4_000_000  # pixels looked at to find out axes and orders
+def could_be_picture(h: int, w: int, smallest: int = 16) -> bool:
+    """Tell whether a matrix may be one picture."""
+    return min(h, w) >= smallest and max(h, w) <= LARGEST_ASPECT * min(h, w)
 
 
-def grids_of(p: int) -> list[tuple[int, int]]:
+def grids_of(p: int) -> list[Pair]:
     """Return the rectangles of `p` pixels that a picture may have, both ways round."""
-    if p < LEAST_PIXELS:
-        return []
-    sides = [a for a in range(SMALLEST_SIDE, math.isqrt(p) + 1) if p % a == 0]
-    pairs = [(a, p // a) for a in sides if p // a <= LARGEST_ASPECT * a]
+    sides = range(SMALLEST_SIDE, math.isqrt(p) + 1) if p >= LEAST_PIXELS else ()
+    pairs = [(a, p // a) for a in sides if p % a == 0 and p // a <= LARGEST_ASPECT * a]
     return list(dict.fromkeys([*pairs, *((b, a) for a, b in pairs)]))
 
 
-def could_be_picture(h: int, w: int) -> bool:
-    """Tell whether a matrix may be one picture."""
-    return min(h, w) >= 16 and max(h, w) <= LARGEST_ASPECT * min(h, w)
-
-
-def sample_of(rows: NDArray[Any], p: int) -> NDArray[np.float32]:
-    """Return some of the rows, evenly spread."""
-    count = int(min(len(rows), 64, max(4, SAMPLE // max(1, p))))
-    chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(np.intp))
-    return finite(rows[chosen])
+# -- What pixels tell ------------------------------------------------------------------
 
 
 def finite(array: NDArray[Any]) -> NDArray[np.float32]:
@@ -66,107 +64,373 @@ def finite(array: NDArray[Any]) -> NDArray[np.float32]:
     return np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0, copy=False)
 
 
-def any_difference(sample: NDArray[np.float32]) -> float:
+def _some(pictures: NDArray[Any], fewest: int, most: int, pixels: int) -> NDArray[np.float32]:
+    """Return some pictures or rows, evenly spread."""
+    count = min(len(pictures), most, max(fewest, pixels // max(1, pictures[0].size)))
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, count).astype(np.intp))
+    return finite(pictures[chosen])
+
+
+def _difference(array: NDArray[Any], axis: int, lag: int = 1) -> float:
+    """Return the mean difference of what is `lag` apart along an axis."""
+    if array.shape[axis] <= lag:
+        return 0.0
+    moved = np.moveaxis(array, axis, 0)
+    return float(np.abs(moved[lag:] - moved[:-lag]).mean(dtype=np.float64))
+
+
+def _roughness(pictures: NDArray[Any]) -> float:
+    """Return the mean difference of neighbours, over both axes of pictures."""
+    return 0.5 * (_difference(pictures, 1) + _difference(pictures, 2))
+
+
+def _any_difference(pictures: NDArray[Any]) -> float:
     """Return the mean difference of two pixels anywhere in the same picture."""
-    shuffled = np.random.default_rng(0).permutation(sample.shape[1])
-    difference = float(np.abs(sample - sample[:, shuffled]).mean(dtype=np.float64))
+    rows = pictures.reshape(len(pictures), -1)
+    shuffled = np.random.default_rng(0).permutation(rows.shape[1])
+    difference = float(np.abs(rows - rows[:, shuffled]).mean(dtype=np.float64))
     return difference if 0 < difference < math.inf else 1.0
-
-
-def roughness(sample: NDArray[np.float32], grid: tuple[int, int], channels: str = "") -> float:
-    """Return the mean difference of neighbours, over both axes, of pictures of a shape."""
-    pictures: NDArray[Any]
-    if channels == "last":
-        pictures = sample.reshape(len(sample), *grid, 3)
-    elif channels == "first":
-        pictures = np.moveaxis(sample.reshape(len(sample), 3, *grid), 1, -1)
-    else:
-        pictures = sample.reshape(len(sample), *grid)
-    return 0.5 * sum(_difference(pictures, axis) for axis in (1, 2))
 
 
 def is_noise(images: NDArray[Any]) -> bool:
     """Tell whether neighbouring pixels are as different as distant ones, in the mean, too."""
     if min(images.shape[1:3]) < 2:
         return True
-    count = min(len(images), max(1, 4 * SAMPLE // max(1, images[0].size)), 400)
-    pictures = finite(images[:: max(1, len(images) // count)][:count])
+    pictures = _some(images, 1, 400, 4 * SAMPLE)
     if pictures.ndim == 4:
         pictures = pictures.mean(axis=-1)
-    sample = pictures.reshape(len(pictures), -1)
-    if not float(np.ptp(sample)):
-        return False
-    grid = (pictures.shape[1], pictures.shape[2])
-    mean = sample.mean(axis=0, keepdims=True)
-    return all(
-        roughness(each, grid) > NO_PICTURES * any_difference(each) for each in (sample, mean)
+    mean = pictures.mean(axis=0, keepdims=True)
+    return bool(np.ptp(pictures)) and all(
+        _roughness(each) > _NO_PICTURES * _any_difference(each) for each in (pictures, mean)
     )
 
 
-def _difference(array: NDArray[Any], axis: int, lag: int = 1) -> float:
-    """Return the mean difference of what is `lag` apart along an axis."""
-    length = array.shape[axis]
-    if length <= lag:
-        return 0.0
-    moved = np.moveaxis(array, axis, 0)
-    return float(np.abs(moved[lag:] - moved[:-lag]).mean(dtype=np.float64))
+def _are_channels(steps: NDArray[np.float32], least: float = _SAME_EDGES) -> bool:
+    """Tell whether steps (..., 3) from pixel to pixel are those of the channels of pictures."""
+    steps = steps.reshape(-1, 3)
+    steps = steps[:, steps.any(axis=0)]  # a channel may be empty
+    if steps.shape[1] < 2:
+        return False
+    alike: Any
+    with np.errstate(invalid="ignore", divide="ignore"):  # all steps alike
+        alike = np.abs(np.corrcoef(steps, rowvar=False, dtype=np.float64))
+    return bool(alike[np.triu_indices(len(alike), 1)].mean() > least)
 
 
-def mean_face(rows: NDArray[Any], grid: tuple[int, int], channels: str) -> NDArray[Any]:
-    """Return the mean of the pictures, in grey, as they lie in the file."""
-    count = int(min(len(rows), max(16, 4 * SAMPLE // max(1, rows.shape[1]))))
-    chosen = np.unique(np.linspace(0, len(rows) - 1, count).astype(np.intp))
-    pixels = finite(rows[chosen])
-    if pixels.min() < 0:  # centred: their mean is empty, how far they reach is not
-        pixels = np.abs(pixels)
-    mean: Any = np.mean(pixels, axis=0, dtype=np.float64)
-    if channels == "last":
-        mean = np.mean(mean.reshape(*grid, 3), axis=-1)
-    elif channels == "first":
-        mean = np.mean(mean.reshape(3, *grid), axis=0)
-    face: NDArray[Any] = mean.reshape(grid)
-    return face
+def _edges(pictures: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the steps to the neighbours in pictures (n, h, w, 3)."""
+    planes = finite(pictures)
+    return np.concatenate([np.diff(planes, axis=axis).reshape(-1, 3) for axis in (1, 2)])
 
 
-def lies_on_its_side(mean: NDArray[Any], n: int, *, likely: bool) -> bool:
-    """Tell whether the mean of `n` faces is its own mirror image only if it is transposed.
+def _is_colour_picture(array: NDArray[Any]) -> bool:
+    """Tell whether three or four planes are the channels of a picture, not as many faces."""
+    if array.ndim != 3 or array.shape[2] not in {3, 4} or min(array.shape[:2]) < 16:
+        return False
+    return _are_channels(_edges(array[np.newaxis, :2000, :2000, :3]))
+
+
+def _lie_on_their_side(images: NDArray[Any], evidence: int, likely: bool = False) -> bool:
+    """Tell whether the mean of faces is its own mirror image only if it is transposed.
 
     Where the evidence is weak, as in the mean of few faces, `likely` decides.
     """
+    pixels = _some(images, 16, len(images), 4 * SAMPLE)
+    if pixels.min() < 0:  # centred: their mean is empty, how far they reach is not
+        pixels = np.abs(pixels)
+    mean: Any = np.mean(pixels, axis=0, dtype=np.float64)
     mirrored = float(np.abs(mean - mean[:, ::-1]).mean())
     upside_down = float(np.abs(mean - mean[::-1]).mean())
-    if max(mirrored, upside_down) <= (1 + n**-0.5) * min(mirrored, upside_down):
+    if max(mirrored, upside_down) <= (1 + evidence**-0.5) * min(mirrored, upside_down):
         return likely
     return upside_down < mirrored
 
 
-def roughest_axis(array: NDArray[Any]) -> int:
-    """Return the axis along which neighbours differ most: from face to face.
+# -- Arrays become faces ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Clues:
+    """What is known of an array before its pixels are looked at.
+
+    `hint` is the height and width that the file tells, `lengths` those of what may be labels.
+    """
+
+    what: str = ""
+    options: ReadOptions = field(default_factory=ReadOptions)
+    hint: Pair | None = None
+    lengths: frozenset[int] = frozenset()
+    columns_first: bool = False
+
+    @property
+    def shape(self) -> Pair | None:
+        """Height and width, if they are known."""
+        return self.options.shape or self.hint
+
+    @property
+    def are_said(self) -> bool:
+        """Whether a user said something of how the file is laid out."""
+        said = self.options.variable, self.options.faces, self.options.order
+        return self.options.shape is not None or any(each is not None for each in said)
+
+
+def faces_of_array(array: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], str]:
+    """Return the faces in an array, and how they were found in it."""
+    if array.size == 0:
+        raise ArraysError(f"{clues.what} is empty ({times(array.shape)})")
+    if array.ndim > 2:
+        array = array.squeeze(tuple(i for i in range(1, array.ndim - 1) if array.shape[i] == 1))
+    if array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim == 1 and clues.options.shape is not None:
+        array = array[np.newaxis]
+    if array.ndim == 2:
+        return _faces_of_matrix(array, clues)
+    if 3 <= array.ndim <= 5:
+        (images,), how = _faces_on_axes([array], clues)
+        return images, how
+    raise ArraysError(
+        f"{clues.what} has the shape {times(array.shape)}; faces are a matrix, or (face, y, x)."
+        + (" Give the height and width with shape=(h, w)." if array.ndim == 1 else "")
+    )
+
+
+# -- A matrix: a face a row or a column ------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a matrix is read: which axis has the faces, and how a picture lies on the other."""
+
+    faces: Rows
+    grid: Pair  # of the pixels as they follow one another
+    channels: _Channels = ""
+    roughness: float = 0.0
+    transposed: bool = False
+
+    def images(self, matrix: NDArray[Any]) -> NDArray[Any]:
+        """Return the pictures, as a view where that is possible."""
+        rows = matrix if self.faces == "rows" else matrix.T
+        planes = {"": (), "last": (3,), "first": (3,)}[self.channels]
+        images: NDArray[Any]
+        if self.channels == "first":
+            images = np.moveaxis(rows.reshape(len(rows), 3, *self.grid), 1, -1)
+        else:
+            images = rows.reshape(len(rows), *self.grid, *planes)
+        return images.swapaxes(1, 2) if self.transposed else images
+
+
+def layouts_of(matrix: NDArray[Any], clues: Clues) -> list[Layout]:
+    """Return the ways to read a matrix, the most likely first."""
+    said = clues.options.faces
+    ways: tuple[Rows, ...] = ("rows", "columns") if said is None else (said,)
+    found = [_best_layout(matrix, way, clues) for way in ways]
+    return sorted((each for each in found if each), key=lambda layout: layout.roughness)
+
+
+def _best_layout(matrix: NDArray[Any], faces: Rows, clues: Clues) -> Layout | None:
+    """Return the layout in which neighbours are most alike."""
+    rows = matrix if faces == "rows" else matrix.T
+    p, shape, order = rows.shape[1], clues.shape, clues.options.order
+    if shape is None:
+        grey, colour = grids_of(p), [] if p % 3 else grids_of(p // 3)
+    else:
+        both = {None: (shape, shape[::-1]), "C": (shape,), "F": (shape[::-1],)}[order]
+        grids, n_pixels = list(dict.fromkeys(both)), math.prod(shape)
+        grey, colour = grids * (p == n_pixels), grids * (p == 3 * n_pixels)
+    if not grey and not colour:
+        return None
+    some = _some(rows, 4, 64, SAMPLE)
+    channels: list[_Channels] = ["last", "first"]
+    if colour and shape is None:
+        channels = _channels(some)
+    layouts = [Layout("rows", grid) for grid in grey]
+    layouts += [Layout("rows", grid, each) for grid in colour for each in channels]
+    if not layouts:
+        return None
+    rough = [_roughness(x.images(some)) * (1 if x.channels else _AS_SMOOTH) for x in layouts]
+    best = layouts[int(np.argmin(rough))]
+    if shape is not None and shape[0] != shape[1]:
+        transposed = best.grid != shape
+    elif order is not None:
+        transposed = order == "F"
+    else:
+        transposed = _lie_on_their_side(best.images(rows), len(rows), clues.columns_first)
+    roughness = _roughness(best.images(some)) / _any_difference(some)
+    return replace(best, faces=faces, roughness=roughness, transposed=transposed)
+
+
+def _channels(rows: NDArray[np.float32]) -> list[_Channels]:
+    """Return how rows can be pictures in colour: pixel by pixel, or plane by plane.
+
+    The numbers of a pixel then differ otherwise than those of neighbours, or the three planes
+    have the same edges.
+    """
+    n, third = len(rows), rows.shape[1] // 3
+    pixels = np.diff(rows.reshape(n, third, 3), axis=1)
+    planes = np.diff(np.moveaxis(rows.reshape(n, 3, third), 1, -1), axis=1)
+    steps = np.abs(np.diff(rows, axis=1)[:, : 3 * third - 3]).reshape(-1, 3).mean(axis=0)
+    found: list[_Channels] = []
+    if steps.max() > _PERIOD * steps.min() and _are_channels(pixels):
+        found.append("last")
+    if _are_channels(planes):
+        found.append("first")
+    return found
+
+
+def _faces_of_matrix(matrix: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], str]:
+    """Return the faces in the rows or columns of a matrix, or the one face that it is."""
+    said, shape, what = clues.options.faces, clues.shape, clues.what
+    is_face = shape is not None and sorted(matrix.shape) == sorted(shape)
+    if is_face and said is None and math.prod(matrix.shape) not in matrix.shape:
+        return (matrix if matrix.shape == shape else matrix.T)[np.newaxis], f"from {what}"
+    layouts = layouts_of(matrix, clues)
+    if not layouts and clues.options.shape is None and shape is not None:
+        layouts = layouts_of(matrix, replace(clues, hint=None))
+    lengths = {"rows": len(matrix), "columns": len(matrix.T)}
+    by_labels = [layout for layout in layouts if lengths[layout.faces] in clues.lengths]
+    if len(by_labels) == 1:
+        layouts = by_labels
+    if not clues.are_said and not by_labels and _is_one_picture(matrix, layouts):
+        return matrix[np.newaxis], f"from {what}"
+    if layouts:
+        order = "MATLAB order (F)" if layouts[0].transposed else "row by row (C)"
+        by = {"": "", "last": ", colours by pixels", "first": ", colours by planes"}
+        how = f"from the {layouts[0].faces} of {what}, {order}{by[layouts[0].channels]}"
+        return layouts[0].images(matrix), how
+    sides = {"rows": matrix.shape[1:], "columns": matrix.shape[:1], None: matrix.shape}[said]
+    numbers = " or ".join(map(str, sides))
+    if shape is not None:
+        raise ArraysError(
+            f"{what} is {times(matrix.shape)}, but a face of {times(shape)} has "
+            f"{math.prod(shape)} pixels, not {numbers}. Check shape=(h, w) and faces=."
+        )
+    raise ArraysError(
+        f"{what} is {times(matrix.shape)}, and {numbers} pixels are no rectangle that a face "
+        "may have. Give its height and width with shape=(h, w); pictures cut to an oval, or "
+        "features that are no pixels, cannot be read."
+    )
+
+
+def _is_one_picture(matrix: NDArray[Any], layouts: list[Layout]) -> bool:
+    """Tell whether a matrix is one picture, not pictures of which each is a row."""
+    if not could_be_picture(*matrix.shape):
+        return False
+    picture = finite(matrix[np.newaxis, :2000, :2000])
+    own = _roughness(picture) / _any_difference(picture)
+    return own < (0.3 if layouts else 0.6) and all(
+        own < 0.8 * layout.roughness for layout in layouts
+    )
+
+
+def without_labels(
+    table: NDArray[Any], options: ReadOptions
+) -> tuple[NDArray[Any], NDArray[Any] | None, str]:
+    """Take a column of labels off a table without titles: its first or its last one."""
+    n, p = table.shape
+    if options.faces == "columns" or n < 2:
+        return table, None, ""
+    if options.shape is not None:
+        likely = math.prod(options.shape) == p - 1 != n
+    else:
+        likely = bool(grids_of(p - 1)) and not could_be_picture(n, p)
+    found = []
+    for which, at, beside in (("last", p - 1, p - 2), ("first", 0, 1)) if likely else ():
+        column = np.asarray(table[:, at])
+        if (column == np.floor(column)).all() and 1 < len(np.unique(column)) <= max(2, n // 2):
+            unlike = np.abs(column.astype(float) - table[:, beside]).mean()
+            found.append((unlike, table[:, :-1] if at else table[:, 1:], column, which))
+    if found:
+        _, rest, column, which = max(found, key=lambda entry: entry[0])  # least like a pixel
+        whole = layouts_of(table, Clues(hint=options.shape))
+        (without,) = layouts_of(rest, Clues("", ReadOptions(faces="rows"), options.shape))
+        if not whole or without.roughness < 0.8 * whole[0].roughness:
+            return rest, column, which
+    return table, None, ""
+
+
+# -- Three to five axes: those of pictures, of faces, and of colour --------------------
+
+_ORDINALS = ("first", "second", "third", "fourth")
+
+
+def _faces_on_axes(
+    parts: Sequence[NDArray[Any]], clues: Clues
+) -> tuple[list[NDArray[Any]], str]:
+    """Return the pictures in arrays of as many axes, and how they were found in the first.
+
+    They lie on the two axes, of those that may be, along which neighbours differ least: faces
+    differ more from one another than their pixels do.
+    """
+    options, what = clues.options, clues.what
+    colour = _colour_axis(max(parts, key=np.size))
+    if colour is not None:
+        parts = [np.moveaxis(part, colour, -1)[..., :3] for part in parts]
+    array = max(parts, key=np.size)
+    axes = range(array.ndim - (colour is not None))
+    n_pixels = array.size // (1 if colour is None else 3)
+    pairs = list(combinations(axes, 2))[::-1]
+    pairs = [p for p in pairs if len({tuple(part.shape[a] for a in p) for part in parts}) == 1]
+    if not pairs:
+        _check_sizes(parts, what)
+
+    def sides(pair: Pair) -> Pair:
+        return array.shape[pair[0]], array.shape[pair[1]]
+
+    if options.faces is not None:
+        of_faces = axes[0] if options.faces == "rows" else axes[-1]
+        pairs = [pair for pair in pairs if of_faces not in pair] or pairs
+    if clues.shape is not None:
+        fit = [pair for pair in pairs if sorted(sides(pair)) == sorted(clues.shape)]
+        if not fit and options.shape is not None:
+            along = f"along its {options.faces}" if options.faces else "in it"
+            raise ArraysError(
+                f"{what} is {times(parts[0].shape)}: no pictures of the shape "
+                f"{times(options.shape)} are {along}"
+            )
+        pairs = fit or pairs
+    pairs = [p for p in pairs if n_pixels // math.prod(sides(p)) in clues.lengths] or pairs
+    if len(pairs) > 1 and len(parts) == 1 and _is_colour_picture(array):
+        return [array[np.newaxis, :, :, :3]], f"from {what}"
+    pairs = [p for p in pairs if could_be_picture(*sides(p), SMALLEST_SIDE)] or pairs
+    rough = _roughness_of_axes(array if colour is None else array[..., 1])
+    y, x = min(pairs, key=lambda pair: rough[pair[0]] + rough[pair[1]])
+
+    others = [axis for axis in axes if axis not in {y, x}]
+    moved = [np.moveaxis(part, (*others, y, x), axes) for part in parts]
+    found = [part.reshape(-1, *part.shape[len(others) :]) for part in moved]
+    how = f"along {len(others)} axes of {what} ({times(array.shape)})"
+    if len(others) == 1:
+        place = others[0] + (colour is not None and colour <= others[0])
+        ordinal = "last" if place == array.ndim - 1 else _ORDINALS[place]
+        how = f"along the {ordinal} axis of {what}"
+    return _turned(found, options, how)
+
+
+def _colour_axis(array: NDArray[Any]) -> int | None:
+    """Return which of four axes is that of colour, if one can be."""
+    for axis in (3, 1, 2, 0) if array.ndim == 4 else ():
+        n = array.shape[axis]
+        if n == 3 or (n == 4 and not np.ptp(array.take(3, axis))):  # transparency: all opaque
+            planes = np.moveaxis(array, axis, -1)[..., :3]
+            if axis == 3:
+                return axis
+            if _are_channels(_edges(_some(planes, 4, 64, SAMPLE)), _LIKELY_EDGES):
+                return axis
+    return None
+
+
+def _roughness_of_axes(array: NDArray[Any]) -> list[float]:
+    """Return how much neighbours differ along each axis, against what lies farther apart.
 
     Pixels that lie far apart differ more than neighbours; faces that lie far apart hardly do,
     if the same person does not come several times in a row.
     """
-    rough = roughness_of_axes(array)
-    for axis in range(3):
-        if not _could_be_sides(*(side for i, side in enumerate(array.shape[:3]) if i != axis)):
-            rough[axis] -= max(rough) + 1
-    return int(np.argmax(rough))
-
-
-def _could_be_sides(a: int, b: int) -> bool:
-    return min(a, b) >= SMALLEST_SIDE and max(a, b) <= LARGEST_ASPECT * min(a, b)
-
-
-def roughness_of_axes(array: NDArray[Any]) -> list[float]:
-    """Return how much neighbours differ along each axis, against what lies farther apart."""
-    parts = tuple(slice(0, side) for side in array.shape)
-    over = array.size / SAMPLE
-    if over > 1:  # the middle of each axis
-        keep = over ** (-1 / array.ndim)
-        lengths = [min(side, max(8, int(side * keep))) for side in array.shape]
-        starts = [(side - n) // 2 for side, n in zip(array.shape, lengths, strict=True)]
-        parts = tuple(slice(at, at + n) for at, n in zip(starts, lengths, strict=True))
-    block = finite(array[parts])
+    keep = min(1.0, (SAMPLE / array.size) ** (1 / array.ndim))  # the middle of each axis
+    lengths = [min(side, max(8, int(side * keep))) for side in array.shape]
+    starts = [(side - n) // 2 for side, n in zip(array.shape, lengths, strict=True)]
+    parts = [slice(at, at + n) for at, n in zip(starts, lengths, strict=True)]
+    block = finite(array[tuple(parts)])
     rough = []
     for axis, side in enumerate(block.shape):
         near, far = _difference(block, axis), _difference(block, axis, max(1, side // 3))
@@ -174,383 +438,72 @@ def roughness_of_axes(array: NDArray[Any]) -> list[float]:
     return rough
 
 
-# -- Arrays become faces ---------------------------------------------------------------
-
-
-def is_said(options: ReadOptions) -> bool:
-    """Tell whether a user said something of how a file of numbers is laid out."""
-    said = options.variable, options.shape, options.faces, options.order
-    return any(each is not None for each in said)
-
-
-def faces_of_array(
-    array: NDArray[Any],
-    options: ReadOptions,
-    hint: tuple[int, int] | None,
-    lengths: set[int],
-    container: Container,
-    what: str,
-    notes: list[str],
-) -> tuple[NDArray[Any], str]:
-    """Return the faces in an array, and how they were found in it."""
-    if array.size == 0:
-        raise ArraysError(f"{what} is empty ({times(array.shape)}).")
-    if array.ndim > 2 and 1 in array.shape[1:-1]:
-        array = array.squeeze(tuple(i for i in range(1, array.ndim - 1) if array.shape[i] == 1))
-    if array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim == 1 and options.shape is not None:
-        array = array[np.newaxis]
-    if array.ndim == 2:
-        return _of_matrix(array, options, hint, lengths, container.columns_first, what)
-    if array.ndim == 3:
-        return _of_cube(array, options, hint, lengths, what, notes)
-    if array.ndim in {4, 5}:
-        return _of_more_axes(array, options, what)
-    raise ArraysError(
-        f"{what} has the shape {times(array.shape)}; faces are a matrix, or (face, y, x)."
-        + (" Give the height and width with shape=(h, w)." if array.ndim == 1 else "")
-    )
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How a matrix is read: which axis has the faces, and how a picture lies on the other."""
-
-    faces: Rows
-    grid: tuple[int, int]  # of the pixels as they follow one another
-    transposed: bool
-    roughness: float
-    channels: Literal["", "last", "first"] = ""
-
-    def applied(self, matrix: NDArray[Any]) -> tuple[NDArray[Any], str]:
-        """Return the pictures, as a view where that is possible, and what was done."""
-        rows = matrix if self.faces == "rows" else matrix.T
-        n, (a, b) = len(rows), self.grid
-        images: NDArray[Any]
-        if self.channels == "last":
-            images = rows.reshape(n, a, b, 3)
-        elif self.channels == "first":
-            images = np.moveaxis(rows.reshape(n, 3, a, b), 1, -1)
-        else:
-            images = rows.reshape(n, a, b)
-        if self.transposed:
-            images = images.swapaxes(1, 2)
-        order = "MATLAB order (F)" if self.transposed else "row by row (C)"
-        return images, order
-
-
-def _of_matrix(
-    array: NDArray[Any],
-    options: ReadOptions,
-    hint: tuple[int, int] | None,
-    lengths: set[int],
-    columns_first: bool,
-    what: str,
-) -> tuple[NDArray[Any], str]:
-    shape = options.shape or hint
-    if shape is not None and options.faces is None and _is_the_picture(array, shape):
-        images = array[np.newaxis] if array.shape == shape else array.T[np.newaxis]
-        return images, f"from {what}"
-    layouts = flat_layouts(array, options.shape, options.faces, options.order, columns_first)
-    if options.shape is None and hint is not None:
-        hinted = flat_layouts(array, hint, options.faces, options.order, columns_first)
-        layouts = hinted or layouts
-    by_labels = [x for x in layouts if _n_faces(array, x.faces) in lengths]
-    if len({x.faces for x in by_labels}) == 1:
-        layouts = by_labels
-    if not is_said(options) and not by_labels and _is_one_picture(array, layouts):
-        return array[np.newaxis], f"from {what}"
-    if not layouts:
-        raise no_grid(array.shape, options.faces, what, options.shape)
-    best = layouts[0]
-    images, order = best.applied(array)
-    return images, f"from the {best.faces} of {what}, {order}"
-
-
-def _n_faces(array: NDArray[Any], faces: Rows) -> int:
-    return int(array.shape[0 if faces == "rows" else 1])
-
-
-def _is_the_picture(array: NDArray[Any], shape: tuple[int, int]) -> bool:
-    return array.shape in {shape, shape[::-1]} and math.prod(shape) not in array.shape
-
-
-def no_grid(
-    shape: tuple[int, ...],
-    faces: Rows | None,
-    what: str,
-    wanted: tuple[int, int] | None = None,
-) -> ArraysError:
-    """Return the error for a matrix whose sides are no height times width."""
-    lengths = {"rows": [shape[1]], "columns": [shape[0]], None: list(shape)}[faces]
-    numbers = " or ".join(str(length) for length in lengths)
-    if wanted is not None:
-        return ArraysError(
-            f"{what} is {times(shape)}, but a face of {times(wanted)} has {math.prod(wanted)} "
-            f"pixels, not {numbers}. Check shape=(h, w) and faces."
-        )
-    return ArraysError(
-        f"{what} is {times(shape)}, and {numbers} pixels are no rectangle that a face may "
-        "have. Give its height and width with shape=(h, w); pictures cut to an oval, or "
-        "features that are no pixels, cannot be read."
-    )
-
-
-def flat_layouts(
-    array: NDArray[Any],
-    shape: tuple[int, int] | None,
-    faces: Rows | None,
-    order: Order | None = None,
-    columns_first: bool = False,
-) -> list[_Layout]:
-    """Return the ways to read a matrix, the most likely first."""
-    layouts: list[_Layout] = []
-    for way in ("rows", "columns"):
-        if faces in {None, way}:
-            rows = array if way == "rows" else array.T
-            found = _best_layout(rows, shape, order, columns_first)
-            if found is not None:
-                layouts.append(_Layout(way, *found))  # type: ignore[arg-type]
-    return sorted(layouts, key=lambda layout: layout.roughness)
-
-
-def _best_layout(
-    rows: NDArray[Any],
-    shape: tuple[int, int] | None,
-    order: Order | None,
-    columns_first: bool,
-) -> tuple[tuple[int, int], bool, float, str] | None:
-    p = rows.shape[1]
-    channels = [""]
-    if shape is None:
-        grids = grids_of(p)
-    elif math.prod(shape) == p:
-        grids = list(dict.fromkeys([shape, shape[::-1]]))
-    elif 3 * math.prod(shape) == p:
-        grids, channels = list(dict.fromkeys([shape, shape[::-1]])), ["last", "first"]
-    else:
-        return None
-    if shape is not None and order is not None:
-        grids = [shape if order == "C" else shape[::-1]]
-    if not grids:
-        return None
-    sample = sample_of(rows, p)
-    norm = any_difference(sample)
-    tried = [
-        (roughness(sample, grid, channel) / norm, grid, channel)
-        for grid in grids
-        for channel in channels
-    ]
-    rough, grid, channel = min(tried, key=lambda entry: entry[0])
-    if shape is not None and grid[0] != grid[1]:
-        on_its_side = grid != shape
-    elif order is not None:
-        on_its_side = order == "F"
-    else:
-        mean = mean_face(rows, grid, channel)
-        on_its_side = lies_on_its_side(mean, len(rows), likely=columns_first)
-    return grid, on_its_side, rough, channel
-
-
-def _is_one_picture(array: NDArray[Any], layouts: list[_Layout]) -> bool:
-    """Tell whether a matrix is one picture, not pictures of which each is a row."""
-    if not could_be_picture(*array.shape):
-        return False
-    picture = finite(array[:2000, :2000])
-    flat = picture.reshape(1, -1)
-    own = roughness(flat, (picture.shape[0], picture.shape[1])) / any_difference(flat)
-    return own < (0.3 if layouts else 0.6) and all(
-        own < 0.8 * layout.roughness for layout in layouts
-    )
-
-
-def _of_cube(
-    array: NDArray[Any],
-    options: ReadOptions,
-    hint: tuple[int, int] | None,
-    lengths: set[int],
-    what: str,
-    notes: list[str],
-) -> tuple[NDArray[Any], str]:
-    shape = options.shape or hint
-    by_shape = [
-        axis
-        for axis in range(3)
-        if shape and sorted(np.delete(array.shape, axis)) == sorted(shape)
-    ]
-    if options.shape is not None and not by_shape:
-        raise ArraysError(
-            f"{what} is {times(array.shape)}: none of its pictures has the shape "
-            f"{times(options.shape)}."
-        )
-    by_labels = [axis for axis in range(3) if array.shape[axis] in lengths]
-    if options.faces is not None:
-        axis = 0 if options.faces == "rows" else 2
-    elif len(by_shape) == 1:
-        axis = by_shape[0]
-    elif len(by_labels) == 1:
-        axis = by_labels[0]
-    elif not by_labels and _is_colour_picture(array):
-        if array.shape[2] == 4:
-            notes.append("The fourth channel was taken for transparency and left out.")
-        return array[np.newaxis, :, :, :3], f"from {what}"
-    else:
-        axis = roughest_axis(array)
-    images = np.moveaxis(array, axis, 0)
-    if options.shape is not None and axis not in by_shape:
-        raise ArraysError(
-            f"{what} is {times(array.shape)}: its {options.faces} hold no pictures of the "
-            f"shape {times(options.shape)}."
-        )
-    where = ("first", "second", "last")[axis]
-    how = f"along the {where} axis of {what}"
-    if _swaps(images, options):
-        images, how = images.swapaxes(1, 2), how + ", transposed"
-    return images, how
-
-
-def _is_colour_picture(array: NDArray[Any]) -> bool:
-    """Tell whether three or four planes are the channels of a picture, not as many faces.
-
-    Edges lie in the same places in all channels: the differences of neighbours correlate by
-    more than 0.8 between those of a photograph, by less than 0.4 between two faces.
-    """
-    if array.shape[2] not in {3, 4} or min(array.shape[:2]) < 16:
-        return False
-    picture = finite(array[:2000, :2000, :3])
-    edges = np.concatenate([np.diff(picture, axis=a).reshape(-1, 3) for a in (0, 1)])
-    flat = ~edges.any(axis=0)  # an empty channel
-    with np.errstate(invalid="ignore", divide="ignore"):
-        alike = np.corrcoef(edges, rowvar=False)
-    return bool((alike[~flat][:, ~flat] > 0.6).all())
-
-
-def _swaps(images: NDArray[Any], options: ReadOptions) -> bool:
-    """Tell whether pictures that have two axes in the file lie on their side."""
+def _turned(
+    parts: list[NDArray[Any]], options: ReadOptions, how: str
+) -> tuple[list[NDArray[Any]], str]:
+    """Swap height and width of pictures that lie on their side, or if that was asked for."""
+    images, shape = parts[0], options.shape
     if options.order is not None:
-        return options.order == "F"
-    if options.shape is not None and options.shape[0] != options.shape[1]:
-        return images.shape[1:] != options.shape
-    mean = finite(images[:: max(1, len(images) // 64)]).mean(axis=0)
-    few = min(len(images), 8)  # more evidence is asked for than where only a length is there
-    return lies_on_its_side(mean, few, likely=False)
+        swapped = options.order == "F"
+    elif shape is not None and shape[0] != shape[1]:
+        swapped = images.shape[1:3] != shape
+    else:  # more evidence is asked for than where only a length is there
+        swapped = images.ndim == 3 and _lie_on_their_side(images, min(len(images), 8))
+    if not swapped:
+        return parts, how
+    return [part.swapaxes(1, 2) for part in parts], how + ", transposed"
 
 
-def _of_more_axes(
-    array: NDArray[Any], options: ReadOptions, what: str
-) -> tuple[NDArray[Any], str]:
-    """Read four axes: colour pictures, or persons x pictures."""
-    if array.ndim == 4 and _colour_axis(array) is not None:
-        images, axis = _colour_pictures(array, options)
-        how = f"along the {('first', 'second', 'last')[axis]} axis of {what}"
-        return transposed(images, options, how)
-    rough = roughness_of_axes(array)
-    pairs = list(combinations(range(array.ndim), 2))
-    fit = [(y, x) for y, x in pairs if _could_be_sides(array.shape[y], array.shape[x])]
-    y, x = min(fit or pairs, key=lambda pair: rough[pair[0]] + rough[pair[1]])
-    others = [a for a in range(array.ndim) if a not in {y, x}]
-    moved = np.moveaxis(array, (*others, y, x), range(array.ndim))
-    images = moved.reshape(-1, *moved.shape[-2:])
-    how = f"along {len(others)} axes of {what} ({times(array.shape)})"
-    return transposed(images, options, how)
-
-
-def _colour_axis(array: NDArray[Any]) -> int | None:
-    """Return which of four axes is that of colour, if one can be."""
-    for axis in (3, 1, 2):
-        n = array.shape[axis]
-        if n == 3 or (n == 4 and not np.ptp(array.take(3, axis))):  # transparency: all opaque
-            return axis
-    return None
-
-
-def _colour_pictures(array: NDArray[Any], options: ReadOptions) -> tuple[NDArray[Any], int]:
-    """Return four axes as pictures in colour, and along which of the other three they lay."""
-    colour = np.moveaxis(array, _colour_axis(array) or 3, -1)[..., :3]
-    if options.faces is not None:
-        axis = 0 if options.faces == "rows" else 2
-    else:
-        axis = roughest_axis(colour[..., 1])
-    return np.moveaxis(colour, axis, 0), axis
-
-
-def transposed(
-    images: NDArray[Any], options: ReadOptions, how: str
-) -> tuple[NDArray[Any], str]:
-    """Swap height and width if that was asked for."""
-    if options.order != "F":
-        return images, how
-    return images.swapaxes(1, 2), how + ", transposed"
-
-
-# -- Cells and fields become faces: one picture in each, or all pictures of a person ---
+# -- Cells and fields: one picture in each, or all pictures of a person ----------------
 
 
 def faces_of_cells(
-    cells: Sequence[Any],
-    grid: tuple[int, ...],
-    options: ReadOptions,
-    hint: tuple[int, int] | None,
-    columns_first: bool,
-    what: str,
-) -> Found:
+    cells: Sequence[Any], grid: tuple[int, ...], clues: Clues
+) -> tuple[NDArray[Any], str, list[int] | None]:
     """Return the faces in cells, how they were found, and the number of each one's person."""
     by_row = len(grid) == 2 and min(grid) > 1  # cells of person x picture
-    nested = any(isinstance(cell, list) for cell in cells)
-    items: list[NDArray[Any]] = []
-    persons: list[int] = []
-    for i, cell in enumerate(cells):
-        for leaf in leaves(cell):
-            if isinstance(leaf, np.ndarray) and leaf.size > 1:
-                items.append(leaf)
-                persons.append(i // grid[1] if by_row else i)
-    if not items:
-        raise ArraysError(f"the cells of {what} are empty")
-    how = f"from the {len(cells)} cells of {what}"
-    one_each = persons if by_row or nested else None
-    if {item.ndim for item in items} == {2}:
-        shape = _fitting(items, options, hint)
-        if not _are_pictures(items, shape):
-            images, order, persons = _unflattened(
-                items, persons, shape, options, columns_first, what
-            )
-            return images, f"{how}, {order}", persons if len(images) > len(items) else one_each
-    elif all(item.ndim == 3 for item in items) and not _are_in_colour(items, options):
-        axis = _faces_axis(items, options)
-        return _joined(
-            [np.moveaxis(item, axis, 0) for item in items], persons, options, how, what
-        )
-    elif all(item.ndim == 4 and _colour_axis(item) is not None for item in items):
-        pictures = [_colour_pictures(item, options)[0] for item in items]
-        return _joined(pictures, persons, options, how, what)
-    _check_sizes([item.shape for item in items], what)
-    if items[0].ndim not in {2, 3}:
-        raise ArraysError(f"the cells of {what} hold arrays of {times(items[0].shape)} numbers")
-    images, how = transposed(np.stack(items), options, how)
-    return images, how, one_each
-
-
-def _joined(
-    parts: list[NDArray[Any]], persons: list[int], options: ReadOptions, how: str, what: str
-) -> Found:
-    """Return the pictures of all persons, and whose each is."""
-    _check_sizes([part.shape[1:] for part in parts], what)
-    images, how = transposed(np.concatenate(parts), options, how)
+    owned = [
+        (leaf, i // grid[1] if by_row else i)
+        for i, cell in enumerate(cells)
+        for leaf in leaves(cell)
+        if isinstance(leaf, np.ndarray) and leaf.size > 1
+    ]
+    if not owned:
+        raise ArraysError(f"the cells of {clues.what} are empty")
+    items, persons = [item for item, _ in owned], [person for _, person in owned]
+    first, hint = items[0].shape, clues.hint
+    if hint is not None and set(first) != set(hint) and math.prod(hint) not in first:
+        clues = replace(clues, hint=None)
+    how, n_axes = f"from the {len(cells)} cells of {clues.what}", {item.ndim for item in items}
+    if n_axes == {2} and not _are_pictures(items, clues.shape):
+        parts, order = _unflattened(items, clues)
+        how = f"{how}, {order}"
+    elif n_axes == {2} or (n_axes == {3} and _are_in_colour(items, clues.options)):
+        _check_sizes(items, clues.what)
+        (images,), how = _turned([np.stack(items)], clues.options, how)
+        parts = list(images[:, np.newaxis])
+    elif n_axes in ({3}, {4}):
+        parts, along = _faces_on_axes(items, clues)
+        how += ", transposed" if along.endswith(", transposed") else ""
+    else:
+        _check_sizes(items, clues.what)
+        raise ArraysError(f"the cells of {clues.what} hold arrays of {times(first)} numbers")
+    images = np.concatenate(parts)
+    if not by_row and len(images) == len(items) and not any(isinstance(c, list) for c in cells):
+        return images, how, None
     return images, how, [p for p, part in zip(persons, parts, strict=True) for _ in part]
 
 
-def _fitting(
-    items: list[NDArray[Any]], options: ReadOptions, hint: tuple[int, int] | None
-) -> tuple[int, int] | None:
-    """Return the height and width that were given, or those in the file if they can be."""
-    first = items[0].shape
-    if options.shape is None and hint is not None:
-        return hint if set(first) == set(hint) or math.prod(hint) in first else None
-    return options.shape
+def leaves(value: Any) -> Iterable[Any]:
+    """Yield what is in a list and in all lists in it."""
+    if isinstance(value, list):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
 
 
-def _are_pictures(items: list[NDArray[Any]], shape: tuple[int, int] | None) -> bool:
+def _are_pictures(items: list[NDArray[Any]], shape: Pair | None) -> bool:
     """Tell whether each cell is a picture, not a vector of pixels or a matrix of them."""
     if shape is not None:
         return set(items[0].shape) == set(shape)
@@ -558,11 +511,16 @@ def _are_pictures(items: list[NDArray[Any]], shape: tuple[int, int] | None) -> b
 
 
 def _are_in_colour(items: list[NDArray[Any]], options: ReadOptions) -> bool:
-    return options.faces is None and all(item.shape[2] == 3 for item in items)
+    """Tell whether each cell is a picture in colour, not three pictures of a person."""
+    if options.faces is not None or any(item.shape[2] != 3 for item in items):
+        return False
+    some = items[:: -(-len(items) // 16)]
+    edges = np.concatenate([_edges(item[np.newaxis]) for item in some])
+    return _are_channels(edges, _LIKELY_EDGES)
 
 
-def _check_sizes(shapes: list[tuple[int, ...]], what: str) -> None:
-    sizes = sorted(set(shapes))
+def _check_sizes(parts: Sequence[NDArray[Any]], what: str) -> None:
+    sizes = sorted({part.shape for part in parts})
     if len(sizes) > 1:
         raise ArraysError(
             f"the pictures in {what} have several sizes ({times(sizes[0])}, "
@@ -570,37 +528,19 @@ def _check_sizes(shapes: list[tuple[int, ...]], what: str) -> None:
         )
 
 
-def _unflattened(
-    items: list[NDArray[Any]],
-    persons: list[int],
-    shape: tuple[int, int] | None,
-    options: ReadOptions,
-    columns_first: bool,
-    what: str,
-) -> tuple[NDArray[Any], str, list[int]]:
+def _unflattened(items: list[NDArray[Any]], clues: Clues) -> tuple[list[NDArray[Any]], str]:
     """Return the pictures of cells that hold those of one person as rows or columns."""
-    p = math.prod(shape) if shape else None
-    first = items[0].shape
-    axes = [a for a in (0, 1) if all(item.shape[a] == (p or first[a]) for item in items)]
+    first, shape = items[0].shape, clues.shape
+    wanted = (math.prod(shape),) * 2 if shape else first
+    axes = [a for a in (0, 1) if all(item.shape[a] == wanted[a] for item in items)]
     if not axes:
         raise ArraysError(
-            f"the cells of {what} ({times(first)}, {times(items[-1].shape)} ...) share no "
-            "number of pixels. Give the height and width with shape=(h, w)"
+            f"the cells of {clues.what} ({times(first)}, {times(items[-1].shape)} ...) share "
+            "no number of pixels. Give the height and width with shape=(h, w)"
         )
     axis = max(axes, key=lambda a: first[a])
-    rows = np.concatenate([item.T if axis == 0 else item for item in items])
-    layouts = flat_layouts(rows, shape, "rows", options.order, columns_first)
-    if not layouts:
-        raise no_grid(rows.shape, "rows", what, shape)
-    images, order = layouts[0].applied(rows)
-    counts = [item.shape[1 - axis] for item in items]
-    return images, order, [p for p, n in zip(persons, counts, strict=True) for _ in range(n)]
-
-
-def _faces_axis(items: list[NDArray[Any]], options: ReadOptions) -> int:
-    if options.faces is not None:
-        return 0 if options.faces == "rows" else 2
-    varying = [a for a in range(3) if len({item.shape[a] for item in items}) > 1]
-    if len(varying) == 1:
-        return varying[0]
-    return roughest_axis(max(items, key=lambda item: item.size))
+    rows = [item.T if axis == 0 else item for item in items]
+    clues = replace(clues, options=replace(clues.options, faces="rows"))
+    images, how = _faces_of_matrix(np.concatenate(rows), clues)
+    ends = np.cumsum([len(part) for part in rows])[:-1]
+    return np.split(images, ends), how.partition(f"{clues.what}, ")[2]

@@ -1,8 +1,8 @@
-"""MATLAB files up to version 7 become named variables.
+"""MATLAB files of every version become named variables.
 
-Read here rather than by `scipy.io`, which crashes on some damaged files, makes room for
-whatever they declare, and cannot map large ones into memory. The format is that of
-"MAT-File Format", The MathWorks, R2024b.
+Files up to version 7 are read here rather than by `scipy.io`, which (1.17) crashes on one of
+forty damaged files, makes room for whatever they declare, and cannot map large ones into
+memory. The format is that of "MAT-File Format", The MathWorks, R2024b.
 """
 
 from __future__ import annotations
@@ -14,25 +14,20 @@ import struct
 import zlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_latent_faces.reading.arrays.variables import (
-    MOST_DEPTH,
-    MOST_NODES,
+from napari_latent_faces.reading.arrays.files import (
     NUMBERS,
-    PIECE,
     ArraysError,
+    Bytes,
     Container,
-    Struct,
     Variable,
-    bomb,
-    flattened,
-    is_bomb,
-    mapped,
-    of_cells,
-    size_of,
+    array_in,
+    check_bomb,
+    content_of,
+    held,
     times,
 )
 
@@ -41,11 +36,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_MOST_NODES = 200_000  # cells, fields and groups that are looked at in one file
+_MOST_DEPTH = 4
 
 # Types of stored data, and classes of arrays
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"}
 _TYPES |= {12: "i8", 13: "u8"}
-_TEXTS = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+_TEXTS = {16: "utf-8", 4: "utf-16", 17: "utf-16", 18: "utf-32"}
 _MATRIX, _PACKED = 14, 15
 _CELL, _STRUCT, _CHAR, _SPARSE, _OPAQUE = 1, 2, 4, 5, 17
 _NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4"}
@@ -54,41 +51,78 @@ _OLD_TYPES = ("f8", "f4", "i4", "i2", "u2", "u1")
 
 _HEADER_BYTES = 2**14  # of a packed variable, unpacked to know what it is
 
-Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+
+# -- Structs and cells, one in another, become named variables -------------------------
 
 
-def read_mat(source: str | bytes, name: str) -> Container:
-    """List the variables of a MATLAB file up to version 7; matrices are read later."""
-    content: Any
-    if isinstance(source, bytes):
-        content = np.frombuffer(source, np.uint8)
-    else:
-        content = np.memmap(source, np.uint8, "r") if size_of(source) else np.empty(0, np.uint8)
-    if bytes(content[:8]) != b"MATLAB 5":
-        return Container(name, tuple(_old_variables(content)), columns_first=True)
-    order = ">" if bytes(content[126:128]) == b"MI" else "<"
-    variables: list[Variable] = []
-    left_out: list[str] = []
-    for element in _elements(content, order):
-        head = element.head()
-        if not head.name or head.name.startswith("__"):
-            continue  # what functions need
-        if head.kind in _NUMBERS and not head.is_complex:
-            dtype = np.dtype(_NUMBERS[head.kind])
-            variables.append(Variable(head.name, head.shape, dtype, element.value))
-        elif head.kind == _SPARSE and not head.is_complex:
-            variables.append(Variable(head.name, head.shape, np.dtype("f8"), element.value))
-        else:
-            found = list(flattened(head.name, element.value()))
-            variables += found
-            if not found:
-                left_out.append(head.name)
-    notes = (f"Not read: {', '.join(left_out[:9])} (tables, objects, or empty).",)
-    return Container(name, tuple(variables[:MOST_NODES]), True, notes if left_out else ())
+@dataclass(frozen=True, eq=False)
+class _Struct:
+    """A struct, or an array of them: the values of each field, one for each struct."""
+
+    fields: dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class _Head:
+def _flattened(name: str, value: Any, depth: int = 0) -> Iterator[Variable]:
+    """Yield the variables in an array, cell array or struct."""
+    if depth > _MOST_DEPTH:
+        return
+    if isinstance(value, _Struct):
+        for key, items in value.fields.items():
+            inner = items.flat[0] if items.size == 1 else items
+            yield from _flattened(f"{name}.{key}", inner, depth + 1)
+    elif not isinstance(value, np.ndarray):
+        return
+    elif value.dtype == object and value.size == 1:
+        yield from _flattened(name, value.flat[0], depth + 1)
+    elif value.dtype == object:
+        yield from _of_cells(name, value, depth)
+    elif value.dtype.kind in NUMBERS + "US":
+        yield held(name, value)
+
+
+def _of_cells(name: str, cells: NDArray[Any], depth: int = 0) -> Iterator[Variable]:
+    """Yield what a cell array holds: one variable, or one for each field of its structs."""
+    items: list[Any] = list(cells.flat)
+    if not items:
+        return
+    if all(isinstance(item, _Struct) for item in items):
+        for key in items[0].fields:
+            fields = [item.fields.get(key, np.empty(0, object)) for item in items]
+            inner = _objects([f.flat[0] if f.size == 1 else f for f in fields])
+            yield from _flattened(f"{name}.{key}", inner.reshape(cells.shape), depth + 1)
+        return
+    values = [_plain(item) for item in items]
+    if all(isinstance(v, str) for v in values):
+        yield held(name, np.array(values, dtype=str).reshape(cells.shape))
+    elif all(isinstance(v, np.ndarray) and v.size == 1 for v in values):
+        yield held(name, np.array([v.flat[0] for v in values]).reshape(cells.shape))
+    elif any(value is not None for value in values):
+        yield Variable(name, cells.shape, None, lambda: values)
+
+
+def _plain(item: Any) -> Any:
+    """Return a cell as an array of numbers, a text, a list of further cells, or None."""
+    if not isinstance(item, np.ndarray):
+        return None
+    if item.dtype == object:
+        return [_plain(inner) for inner in itertools.islice(item.flat, _MOST_NODES)]
+    if item.dtype.kind in "US":
+        return str(item.flat[0]) if item.size else ""
+    return item if item.dtype.kind in NUMBERS else None
+
+
+def _objects(items: list[Any]) -> NDArray[Any]:
+    """Return items in an array, whatever they are."""
+    cells = np.empty(len(items), object)
+    for i, item in enumerate(items):
+        cells[i] = item
+    return cells
+
+
+# -- Versions 5 to 7: elements of a type, a size and bytes -----------------------------
+
+
+class _Head(NamedTuple):
     """What a matrix says of itself before its numbers."""
 
     kind: int
@@ -96,137 +130,148 @@ class _Head:
     is_logical: bool
     shape: tuple[int, ...]
     name: str
-    end: int
 
 
-@dataclass(frozen=True, eq=False)
-class _Element:
-    """A variable in the file, packed or not."""
+def read_mat(source: str | bytes, name: str) -> Container:
+    """List the variables of a MATLAB file up to version 7; matrices are read later."""
+    content = content_of(source)
+    if bytes(content[:8]) != b"MATLAB 5":
+        return Container(name, tuple(_old_variables(content)), columns_first=True)
+    order = ">" if bytes(content[126:128]) == b"MI" else "<"
+    variables: list[Variable] = []
+    left_out: list[str] = []
+    for packed, element in _variables(content, order):
+        start = _unpacked(element, order, _HEADER_BYTES) if packed else element
+        head = _head(_parts(start, order), order)
+        load = partial(_loaded, element, order, packed)
+        if not head.name or head.name.startswith("__"):
+            continue  # what functions need
+        if head.kind in {*_NUMBERS, _SPARSE} and not head.is_complex:
+            dtype = np.dtype(_NUMBERS.get(head.kind, "f8"))
+            variables.append(Variable(head.name, head.shape, dtype, load))
+        elif found := list(_flattened(head.name, load())):
+            variables += found
+        else:
+            left_out.append(head.name)
+    notes = (f"Not read: {', '.join(left_out[:9])} (tables, objects, or empty).",)
+    return Container(name, tuple(variables[:_MOST_NODES]), True, notes if left_out else ())
 
-    content: Bytes
-    order: str
-    packed: bool
 
-    def head(self) -> _Head:
-        content = self.content
-        if self.packed:
-            start = zlib.decompressobj().decompress(content[:_HEADER_BYTES].tobytes(), 2**14)
-            content = np.frombuffer(start, np.uint8)[8:]
-        return _head(content, self.order)
-
-    def value(self) -> Any:
-        content = self.content
-        if self.packed:
-            content = np.frombuffer(_unpacked(content, self.order), np.uint8)
-            kind, _, content, _ = _next(content, 0, self.order)
-            if kind != _MATRIX:
-                raise ArraysError("what is packed in it is no variable")
-        return _value(content, self.order)
-
-
-def _elements(content: Bytes, order: str) -> Iterator[_Element]:
+def _variables(content: Bytes, order: str) -> Iterator[tuple[bool, Bytes]]:
+    """Yield whether a variable is packed, and its bytes."""
     at = 128
     while at + 8 <= len(content):
-        kind, size = _words(content, at, 2, order)
+        kind, size = _words(content[at:], 2, order)
         at += 8
         if size > len(content) - at:
             raise ArraysError(
                 f"a variable of {size} bytes is declared, but {len(content) - at} are left: "
                 "the file was cut off"
             )
-        if kind in {_MATRIX, _PACKED}:
-            if size:
-                yield _Element(content[at : at + size], order, kind == _PACKED)
-        else:
+        if kind not in {_MATRIX, _PACKED}:
             raise ArraysError("it is damaged: there is no variable where one should begin")
+        if size:
+            yield kind == _PACKED, content[at : at + size]
         at += size
 
 
-def _unpacked(content: Bytes, order: str) -> bytes:
-    """Unpack a variable, no further than to the size that it tells first."""
-    unpack, unpacked, declared = zlib.decompressobj(), bytearray(), 0
-    for start in range(0, len(content), PIECE):
-        piece = content[start : start + PIECE].tobytes()
-        while piece and len(unpacked) < declared + 8:
-            unpacked += unpack.decompress(piece, 16 * PIECE if unpacked else 8)
-            piece = unpack.unconsumed_tail
-            if len(unpacked) >= 8:
-                declared = int.from_bytes(unpacked[4:8], "little" if order == "<" else "big")
-            if is_bomb(len(content), declared):
-                raise bomb(len(content))
-    return bytes(unpacked)
+def _loaded(content: Bytes, order: str, packed: bool) -> Any:
+    return _value(_unpacked(content, order) if packed else content, order)
 
 
-def _words(content: Bytes, at: int, count: int, order: str) -> tuple[int, ...]:
-    return struct.unpack(f"{order}{count}I", content[at : at + 4 * count].tobytes())
+def _unpacked(packed: Bytes, order: str, most: int = 0) -> Bytes:
+    """Return what is in a packed variable, as far as it tells first, or only its beginning."""
+    unpack = zlib.decompressobj()
+    head = unpack.decompress(packed[:_HEADER_BYTES].tobytes(), 8)
+    kind, declared = struct.unpack(f"{order}2I", head)
+    if kind != _MATRIX:
+        raise ArraysError("what is packed in it is no variable")
+    rest = unpack.unconsumed_tail
+    if not most:
+        check_bomb(len(packed), declared)
+        rest += packed[_HEADER_BYTES:].tobytes()
+    return np.frombuffer(unpack.decompress(rest, most or declared or 1), np.uint8)
 
 
-def _next(content: Bytes, at: int, order: str) -> tuple[int, int, Bytes, int]:
-    """Return type and size of the data at a place, the data, and the place after them."""
-    if at + 8 > len(content):
-        raise ArraysError("a variable in it ends too early")
-    first, size = _words(content, at, 2, order)
-    if first >> 16:  # a small element: all in eight bytes
-        kind, size = first & 0xFFFF, first >> 16
-        if size > 4:
-            raise ArraysError("a variable in it is damaged")
-        return kind, size, content[at + 4 : at + 4 + size], at + 8
-    if size > len(content) - at - 8:
-        raise ArraysError(f"{size} bytes are declared, but {len(content) - at - 8} are there")
-    return first, size, content[at + 8 : at + 8 + size], at + 8 + size + -size % 8
+def _words(content: Bytes, count: int, order: str) -> tuple[int, ...]:
+    return struct.unpack(f"{order}{count}I", content[: 4 * count].tobytes())
 
 
-def _head(content: Bytes, order: str) -> _Head:
-    _, size, flags, at = _next(content, 0, order)
-    if size != 8:
+def _parts(content: Bytes, order: str) -> Iterator[tuple[int, Bytes]]:
+    """Yield types and bytes of the elements in a variable; more than are there are an error."""
+    at = 0
+    while at + 8 <= len(content):
+        kind, size = _words(content[at:], 2, order)
+        start = at + 8
+        at = start + size + -size % 8
+        if kind >> 16:  # a small element: all in eight bytes
+            kind, size, start, at = kind & 0xFFFF, kind >> 16, start - 4, start
+        if size > min(at, len(content)) - start:
+            raise ArraysError("a variable in it declares more bytes than are there")
+        yield kind, content[start : start + size]
+    raise ArraysError("a variable in it ends too early")
+
+
+def _head(parts: Iterator[tuple[int, Bytes]], order: str) -> _Head:
+    _, flags = next(parts)
+    if len(flags) != 8:
         raise ArraysError("a variable in it is damaged")
-    word = _words(flags, 0, 1, order)[0]
-    kind = word & 0xFF
+    word = _words(flags, 1, order)[0]
+    kind, is_complex, is_logical = word & 0xFF, bool(word & 0x800), bool(word & 0x200)
     if kind == _OPAQUE:  # tables and the like have no shape
-        _, _, text, at = _next(content, at, order)
-        return _Head(kind, False, False, (), text.tobytes().decode("latin1"), at)
-    _, size, dims, at = _next(content, at, order)
-    shape = np.frombuffer(dims.tobytes(), f"{order}i4")
-    if size % 4 or not 1 <= len(shape) <= 32 or shape.min() < 0:
+        _, text = next(parts)
+        return _Head(kind, False, False, (), text.tobytes().decode("latin1"))
+    _, dims = next(parts)
+    if not 4 <= len(dims) <= 128 or len(dims) % 4:
         raise ArraysError("a variable in it has no shape")
-    _, _, text, at = _next(content, at, order)
-    name = text.tobytes().decode("utf-8", "replace")
-    sizes = tuple(int(n) for n in shape)
-    return _Head(kind, bool(word & 0x800), bool(word & 0x200), sizes, name, at)
+    shape = struct.unpack(f"{order}{len(dims) // 4}i", dims.tobytes())
+    if min(shape) < 0:
+        raise ArraysError("a variable in it has no shape")
+    _, text = next(parts)
+    return _Head(kind, is_complex, is_logical, shape, text.tobytes().decode("utf-8", "replace"))
 
 
 def _value(  # noqa: PLR0911 - a list of kinds
     content: Bytes, order: str, depth: int = 0
 ) -> Any:
     """Return the array, text, cells (an array of objects) or struct; None for all else."""
-    if not len(content) or depth > MOST_DEPTH:
+    if not len(content) or depth > _MOST_DEPTH:
         return None
-    head = _head(content, order)
+    parts = _parts(content, order)
+    head = _head(parts, order)
     if head.is_complex:
         return None
     if head.kind in _NUMBERS:
-        kind, _, data, _ = _next(content, head.end, order)
-        if kind not in _TYPES:
-            raise ArraysError("a variable in it has numbers of an unknown type")
-        return _shaped(_array(data, _TYPES[kind], order), head.shape)
+        return _shaped(_array(*next(parts), order), head.shape)
     if head.kind == _CHAR:
-        return _text(content, head, order)
+        return _text(*next(parts), head, order)
     if head.kind == _SPARSE:
-        return _dense(content, head, order)
-    if head.kind == _CELL:
-        items, _ = _matrices(content, head.end, math.prod(head.shape), order, depth)
-        return _objects(items, head.shape)
+        return _dense(parts, head, order)
+    names = [""] * (head.kind == _CELL)
     if head.kind == _STRUCT:
-        return _struct(content, head, order, depth)
-    return None
+        (_, length), (_, text) = next(parts), next(parts)
+        (width,) = _words(length, 1, order)
+        if not 0 < width <= 256:
+            raise ArraysError("a struct in it has no names of fields")
+        fields = (text[i : i + width].tobytes() for i in range(0, len(text), width))
+        names = [field.partition(b"\0")[0].decode("utf-8", "replace") for field in fields]
+    count = math.prod(head.shape) * len(names)
+    if count > min(len(content) // 8, _MOST_NODES):
+        raise ArraysError(f"it declares {count} cells, more than are there")
+    elements = (next(parts) for _ in range(count))
+    items = [_value(e, order, depth + 1) if kind == _MATRIX else None for kind, e in elements]
+    values = [_shaped(_objects(items[i :: len(names)]), head.shape) for i in range(len(names))]
+    if head.kind == _CELL:
+        return values[0]
+    return _Struct(dict(zip(names, values, strict=True))) if head.kind == _STRUCT else None
 
 
-def _array(data: Bytes, dtype: str, order: str) -> NDArray[Any]:
-    kind = np.dtype(f"{order}{dtype}")
-    if len(data) % kind.itemsize:
+def _array(kind: int, data: Bytes, order: str) -> NDArray[Any]:
+    if kind not in _TYPES:
+        raise ArraysError("a variable in it has numbers of an unknown type")
+    if len(data) % np.dtype(_TYPES[kind]).itemsize:
         raise ArraysError("a variable in it was cut off")
-    array: NDArray[Any] = data.view(kind)
-    return array
+    return data.view(f"{order}{_TYPES[kind]}")
 
 
 def _shaped(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -237,45 +282,8 @@ def _shaped(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return array.reshape(shape, order="F")
 
 
-def _objects(items: list[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    cells = np.empty(len(items), object)
-    for i, item in enumerate(items):
-        cells[i] = item
-    return cells.reshape(shape, order="F")
-
-
-def _matrices(
-    content: Bytes, at: int, count: int, order: str, depth: int
-) -> tuple[list[Any], int]:
-    """Return the values of so many variables that follow one another, and their end."""
-    if count > (len(content) - at) // 8 or count > MOST_NODES:
-        raise ArraysError(f"it declares {count} cells, more than are there")
-    values = []
-    for _ in range(count):
-        kind, _, inner, at = _next(content, at, order)
-        values.append(_value(inner, order, depth + 1) if kind == _MATRIX else None)
-    return values, at
-
-
-def _struct(content: Bytes, head: _Head, order: str, depth: int) -> Struct:
-    _, _, length, at = _next(content, head.end, order)
-    _, _, text, at = _next(content, at, order)
-    (width,) = _words(length, 0, 1, order)
-    if not 0 < width <= 256:
-        raise ArraysError("a struct in it has no names of fields")
-    names = [
-        text[i : i + width].tobytes().partition(b"\0")[0].decode("utf-8", "replace")
-        for i in range(0, len(text) - width + 1, width)
-    ]
-    values, _ = _matrices(content, at, math.prod(head.shape) * len(names), order, depth)
-    return Struct(
-        {n: _objects(values[i :: len(names)], head.shape) for i, n in enumerate(names)}
-    )
-
-
-def _text(content: Bytes, head: _Head, order: str) -> NDArray[Any]:
+def _text(kind: int, data: Bytes, head: _Head, order: str) -> NDArray[Any]:
     """Return one text for each row of a matrix of characters."""
-    kind, _, data, _ = _next(content, head.end, order)
     coding = _TEXTS.get(kind, "latin1")
     if coding in {"utf-16", "utf-32"}:
         coding += "-le" if order == "<" else "-be"
@@ -284,27 +292,23 @@ def _text(content: Bytes, head: _Head, order: str) -> NDArray[Any]:
     return np.array([text[row::rows] for row in range(rows)], dtype=str)
 
 
-def _dense(content: Bytes, head: _Head, order: str) -> NDArray[Any]:
+def _dense(parts: Iterator[tuple[int, Bytes]], head: _Head, order: str) -> NDArray[Any]:
     """Return a sparse matrix with its zeros."""
-    at = head.end
-    parts: list[NDArray[Any]] = []
-    for _ in range(3):  # rows, beginnings of columns, numbers
-        kind, _, data, at = _next(content, at, order)
-        # MATLAB 7 says that those of a logical matrix are doubles, but stores bytes
-        dtype = "u1" if head.is_logical and len(parts) == 2 else _TYPES.get(kind, "u1")
-        parts.append(_array(data, dtype, order))
-    rows, starts, numbers = parts
+    damaged = ArraysError("a sparse matrix in it is damaged")
+    rows, starts = _array(*next(parts), order), _array(*next(parts), order)
+    kind, data = next(parts)
+    # MATLAB 7 says that those of a logical matrix are doubles, but stores bytes
+    numbers = _array(2 if head.is_logical else kind, data, order)
     if len(head.shape) != 2 or len(starts) != head.shape[1] + 1:
-        raise ArraysError("a sparse matrix in it is damaged")
+        raise damaged
+    check_bomb(numbers.nbytes, math.prod(head.shape) * 8)
     counts: NDArray[Any] = np.diff(starts.astype(np.int64))
-    used = int(counts.sum()) if len(counts) else 0
-    if is_bomb(numbers.nbytes, math.prod(head.shape) * 8):
-        raise bomb(numbers.nbytes)
+    used = int(counts.sum())
     if (counts < 0).any() or starts[0] != 0 or used > min(len(rows), len(numbers)):
-        raise ArraysError("a sparse matrix in it is damaged")
+        raise damaged
     rows = rows[:used].astype(np.int64)
     if used and not 0 <= rows.min() <= rows.max() < head.shape[0]:
-        raise ArraysError("a sparse matrix in it is damaged")
+        raise damaged
     dense = np.zeros(head.shape, numbers.dtype.newbyteorder("="))
     dense[rows, np.repeat(np.arange(head.shape[1]), counts)] = numbers[:used]
     return dense
@@ -327,16 +331,10 @@ def _old_variables(content: Bytes) -> Iterator[Variable]:
         at += 20 + length
         kind = (mopt // 10) % 10
         dtype = np.dtype(f"{order}{_OLD_TYPES[kind] if kind < 6 else 'u1'}")
-        size = rows * columns * dtype.itemsize
-        if size * (1 + bool(imaginary)) > len(content) - at:
-            raise ArraysError(
-                f"it declares {rows} x {columns} numbers, more than are there: it was cut off"
-            )
-        if mopt % 10 == 0 and not imaginary and size:
-            array = content[at : at + size].view(dtype).reshape((rows, columns), order="F")
-            key = name.decode("latin1")
-            yield Variable(key, array.shape, dtype, partial(np.asanyarray, array))
-        at += size * (1 + bool(imaginary))
+        array = array_in(content[at:], dtype, (rows, columns), "F")
+        if mopt % 10 == 0 and not imaginary and array.size:
+            yield held(name.decode("latin1"), array)
+        at += array.nbytes * (1 + bool(imaginary))
 
 
 # -- HDF5 files, which MATLAB writes since version 7.3 ---------------------------------
@@ -355,7 +353,7 @@ def read_hdf5(source: str | bytes, name: str) -> Container:
         matlab = name.lower().endswith(".mat") or any(
             "MATLAB_class" in item.attrs for _, item in itertools.islice(_items(file), 50)
         )
-        variables = tuple(itertools.islice(_of_group(file, "", source, matlab), MOST_NODES))
+        variables = tuple(itertools.islice(_of_group(file, "", source, matlab), _MOST_NODES))
     return Container(name, variables, columns_first=matlab)
 
 
@@ -367,7 +365,7 @@ def _items(group: Any) -> Iterator[tuple[str, Any]]:
     """Yield what is in a group of this file; other files are not opened."""
     import h5py
 
-    for key in itertools.islice(group, MOST_NODES):
+    for key in itertools.islice(group, _MOST_NODES):
         inside = not isinstance(group.get(key, getlink=True), h5py.ExternalLink)
         if inside and not key.startswith("#") and (item := group.get(key)) is not None:
             yield key, item
@@ -380,77 +378,75 @@ def _of_group(
 
     for key, item in _items(group):
         name = f"{prefix}{key}"
-        if isinstance(item, h5py.Group) and depth < MOST_DEPTH:
+        if isinstance(item, h5py.Group) and depth < _MOST_DEPTH:
             if "MATLAB_sparse" not in item.attrs:
                 yield from _of_group(item, f"{name}.", source, matlab, depth + 1)
-        elif isinstance(item, h5py.Dataset) and "MATLAB_empty" not in item.attrs:
-            yield from _of_dataset(item, name, source, matlab)
+        elif not _is_filled(item):
+            continue
+        elif item.dtype == h5py.ref_dtype:
+            cells = _of_references(item)
+            yield from _of_cells(name, cells.T if matlab else cells)
+        elif _is_text(item):
+            yield held(name, _text_of(item))
+        elif item.dtype.kind in NUMBERS:
+            load = partial(_hdf5_array, source, item.name, matlab)
+            yield Variable(name, item.shape[:: -1 if matlab else 1], item.dtype, load)
 
 
-def _of_dataset(
-    dataset: Any, name: str, source: str | bytes, matlab: bool
-) -> Iterator[Variable]:
+def _is_filled(item: Any) -> bool:
     import h5py
 
-    shape = tuple(dataset.shape or ())
-    if dataset.dtype == h5py.ref_dtype:
-        cells = np.empty(shape, object)
-        _check_dataset(dataset)
-        if dataset.size > MOST_NODES:
-            return
-        for i, reference in enumerate(dataset[()].flat):
-            cells.flat[i] = _of_reference(dataset.file, reference)
-        yield from of_cells(name, cells.T if matlab else cells, 0)
-    elif _matlab_class(dataset) == "char" or h5py.check_string_dtype(dataset.dtype):
-        text = np.array(_text_of(dataset), dtype=str)
-        yield Variable(name, text.shape, text.dtype, lambda: text)
-    elif dataset.dtype.kind in NUMBERS:
-        load = partial(_hdf5_array, source, dataset.name, matlab)
-        yield Variable(name, shape[::-1] if matlab else shape, dataset.dtype, load)
+    is_array = isinstance(item, h5py.Dataset) and item.shape is not None
+    return is_array and "MATLAB_empty" not in item.attrs
 
 
-def _matlab_class(item: Any) -> str:
-    kind = item.attrs.get("MATLAB_class", b"")
-    return kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
-
-
-def _of_reference(file: Any, reference: Any, depth: int = 0) -> Any:
-    """Return what a cell of MATLAB points at, as an array or further cells."""
+def _of_references(dataset: Any, depth: int = 0) -> NDArray[Any]:
+    """Return what the cells of MATLAB point at: arrays, text, further cells, or None."""
     import h5py
 
-    item = file[reference] if reference else None
-    if not isinstance(item, h5py.Dataset) or "MATLAB_empty" in item.attrs:
-        return None
-    _check_dataset(item)
-    if item.dtype == h5py.ref_dtype:
-        inner = np.empty(item.shape, object)
-        if depth < MOST_DEPTH and item.size <= MOST_NODES:
-            for i, further in enumerate(item[()].flat):
-                inner.flat[i] = _of_reference(file, further, depth + 1)
-        return inner.T
-    if _matlab_class(item) == "char":
-        return np.array([_text_of(item)])
-    return np.asarray(item[()]).T
-
-
-def _text_of(dataset: Any) -> Any:
     _check_dataset(dataset)
-    value = dataset[()]
-    if _matlab_class(dataset) == "char":
-        return "".join(chr(code) for code in np.asarray(value).T.flat)
-    decode = np.vectorize(lambda t: t.decode("utf-8", "replace") if isinstance(t, bytes) else t)
-    return decode(value) if np.size(value) else ""
+    cells = np.empty(dataset.shape, object)
+    if depth > _MOST_DEPTH or dataset.size > _MOST_NODES:
+        return cells
+    for i, reference in enumerate(dataset[()].flat):
+        item: Any = dataset.file[reference] if reference else None
+        if not _is_filled(item):
+            continue
+        if item.dtype == h5py.ref_dtype:
+            cells.flat[i] = _of_references(item, depth + 1).T
+        elif _is_text(item):
+            cells.flat[i] = np.atleast_1d(_text_of(item))
+        else:
+            _check_dataset(item)
+            cells.flat[i] = np.asarray(item[()]).T
+    return cells
+
+
+def _is_text(dataset: Any) -> bool:
+    import h5py
+
+    is_char = str(dataset.attrs.get("MATLAB_class")) in {"char", "b'char'"}
+    return is_char or h5py.check_string_dtype(dataset.dtype) is not None
+
+
+def _text_of(dataset: Any) -> NDArray[Any]:
+    _check_dataset(dataset)
+    if dataset.dtype.kind in NUMBERS:
+        return np.array(["".join(map(chr, np.asarray(dataset[()]).T.flat))])
+    return np.array(dataset.asstr(errors="replace")[()], dtype=str)
 
 
 def _check_dataset(dataset: Any) -> None:
     """Refuse what is not in this file, or is declared but was never written."""
     if dataset.external or dataset.is_virtual:
         raise ArraysError(f"{dataset.name} lies in another file")
-    if is_bomb(dataset.id.get_storage_size(), dataset.size * dataset.dtype.itemsize):
-        raise ArraysError(
-            f"{dataset.name} declares {times(dataset.shape)} numbers, most of which were "
-            "never written"
-        )
+    declared = dataset.size * dataset.dtype.itemsize
+    check_bomb(
+        dataset.id.get_storage_size(),
+        declared,
+        f"{dataset.name} declares {times(dataset.shape)} numbers, most of which were never "
+        "written",
+    )
 
 
 def _hdf5_array(source: str | bytes, path: str, matlab: bool) -> NDArray[Any]:
@@ -463,5 +459,5 @@ def _hdf5_array(source: str | bytes, path: str, matlab: bool) -> NDArray[Any]:
         if offset is None or isinstance(source, bytes):
             array = np.asarray(dataset[()])
         else:  # in one piece: mapped into memory as an .npy file is
-            array = mapped(source, dataset.dtype, dataset.shape, offset)
+            array = array_in(content_of(source)[offset:], dataset.dtype, dataset.shape)
     return array.T if matlab else array
