@@ -53,9 +53,10 @@ MAX_SCANS = 64  # of a progressive JPEG, each of which is a look at all its pixe
 LARGE_PIXELS = 2**23
 _large = threading.Lock()
 
-# A picture of more pixels is decoded in a process of its own: Pillow lets no other thread work
-# while it makes room for one, so that nobody could leave it.
+# A picture of more pixels or bytes is decoded in a process of its own: Pillow and tifffile let
+# no other thread work while they make room for one, so that nobody could leave it.
 APART_PIXELS = 2**25
+APART_BYTES = 2**26
 
 
 class BrokenPictureError(Exception):
@@ -121,8 +122,8 @@ def _described(content: bytes, *, apart: bool = True) -> Picture:
         return _described_pnm(content)
     is_tiff = content[:2] in {b"II", b"MM"}
     picture = _described_tiff(content) if is_tiff else _described_by_pillow(content)
-    has_python = sys.executable and not getattr(sys, "frozen", False)
-    if apart and has_python and math.prod(picture.shape) > APART_PIXELS:
+    is_large = math.prod(picture.shape) > APART_PIXELS or len(content) > APART_BYTES
+    if apart and is_large and sys.executable and not getattr(sys, "frozen", False):
         return replace(picture, decode=partial(_decode_apart, content))
     return picture
 

@@ -653,11 +653,11 @@ def _is_face(item: Entry | _LeftOut) -> bool | None:
 # "C:" is a drive; chains like "simplecache::s3://bucket/faces" are fsspec's
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
-# The user and password of a URL, and its query, which may be a signature, in any text.
-_SECRETS = re.compile(
-    r"(?P<start>[a-z][a-z0-9+.-]*://)(?P<user>[^/?#\s]*@)?(?P<path>[^?#\s'\"]*)"
-    r"(?P<query>\?[^#\s'\"]*)?(?P<end>#[^\s'\"]*)?",
-    re.IGNORECASE,
+# The user and password of a URL, its query, which may be a signature, and what follows.
+_SECRETS = (
+    (re.compile(r"([a-z0-9+.-]://)[^/?#\s]*@", re.IGNORECASE), r"\1***@"),
+    (re.compile(r"([a-z0-9+.-]://[^?#\s'\"]*)\?[^#\s'\"]*", re.IGNORECASE), r"\1?***"),
+    (re.compile(r"([a-z0-9+.-]://[^#\s'\"]*)#[^\s'\"]*", re.IGNORECASE), r"\1#***"),
 )
 
 BUFFER_BYTES = 2**18  # asked for at once: some dozen faces, or a small archive's directory
@@ -676,13 +676,9 @@ def masked(text: str) -> str:
     ``https://me:word@host/a.zip?sig=1`` becomes ``https://***@host/a.zip?***``: all of the
     query, since each service calls its signature by another name.
     """
-
-    def mask(found: re.Match[str]) -> str:
-        user = "***@" if found["user"] else ""
-        secret = ("?***" if found["query"] else "") + ("#***" if found["end"] else "")
-        return found["start"] + user + found["path"] + secret
-
-    return _SECRETS.sub(mask, text)
+    for secret, mask in _SECRETS:
+        text = secret.sub(mask, text)
+    return text
 
 
 def shown(path: str) -> str:
