@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_latent_faces.reading import read_faces
 from tests.pictures import encoded, face, make
@@ -85,8 +86,13 @@ def test_floats_of_0_to_255_among_8_bit_pictures(tmp_path):
 
 
 @pytest.mark.parametrize("interlaced", [False, True])
-def test_a_png_whose_pixels_end_early(tmp_path, interlaced):
-    whole = encoded(face(40, 30), "png")
+@pytest.mark.parametrize("palette", [False, True])
+def test_a_png_whose_pixels_end_early(tmp_path, interlaced, palette):
+    image = Image.fromarray(face(40, 30))
+    if palette:
+        image = image.convert("P")
+        image.putpalette([255 - level for level in range(256) for _ in range(3)])
+    whole = encoded(image, "png")
     start = whole.index(b"IDAT") - 4
     data = zlib.decompress(
         whole[start + 8 : start + 8 + struct.unpack_from(">I", whole, start)[0]]

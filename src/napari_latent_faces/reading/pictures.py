@@ -485,15 +485,19 @@ def _pixels(image: ImageFile, content: bytes, frame: Frame) -> NDArray[Any]:
 
     packed = _png_pixels(content) if image.format == "PNG" and not image.tell() else b""
     interlaced = bool(image.info.get("interlace"))
+    last = np.empty(0)
     if packed and _is_deep_png(content):
         pixels = _deep_pixels(image, packed, grey=content[25] == 4)
+        last = pixels[-1]
     else:
         if ImageFile.LOAD_TRUNCATED_IMAGES and not image.tell():
             _check_complete(image, packed or content)
         image.load()
+        if packed:  # as it is stored: a palette may make white of 0
+            last = np.asarray(image.crop((0, image.height - 1, *image.size)))
         pixels = np.asarray(_converted(image, frame))
         pixels = pixels.astype(WORD if pixels.dtype.itemsize > 1 else BYTE, copy=False)
-    if packed and (interlaced or not pixels[-1].any()):
+    if packed and (interlaced or not last.any()):
         _check_png_end(image, content, packed)
     return pixels
 
