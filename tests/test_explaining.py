@@ -22,7 +22,6 @@ from napari_latent_faces.explaining import (
     iter_pair_most_alike,
     least_share,
     match_components,
-    pair_most_alike,
     prominence,
     shrunk,
 )
@@ -471,14 +470,6 @@ def test_steps_come_to_the_same_as_one_product(pixels, is_signed, dtype, at_a_ti
     widths = [after - before for (before, _), (after, _) in pairwise(steps)]
     assert max(widths) == min(pixels, 96)
     assert min(widths) > 0
-
-
-def test_at_once_is_all_steps(at_a_time):
-    first, second = drawn(is_signed=False)
-    at_a_time(5)
-    _, wanted = consume(iter_pair_most_alike(first, second))
-    for found, each in zip(pair_most_alike(first, second), wanted, strict=True):
-        np.testing.assert_array_equal(found, each)
 
 
 def test_many_pictures_are_still_compared_a_pixel_at_a_time(monkeypatch):

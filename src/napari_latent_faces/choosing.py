@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from napari_latent_faces.encoding import iter_encode
-from napari_latent_faces.explaining import pair_most_alike
+from napari_latent_faces.explaining import iter_pair_most_alike
 from napari_latent_faces.export import save_table
 from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.model import LatentFaces
@@ -299,8 +299,8 @@ def held_out_error(
 def stability(fits: Sequence[NDArray[Any]]) -> float:
     """Return the mean cosine of matched components (k, ...) over all pairs of fits."""
     exact = [fit.astype(np.float64) for fit in fits]
-    cosines = [pair_most_alike(a, b)[2] for i, a in enumerate(exact) for b in exact[:i]]
-    return float(np.mean(cosines))
+    pairs = [(a, b) for i, a in enumerate(exact) for b in exact[:i]]
+    return float(np.mean([consume(iter_pair_most_alike(a, b))[2] for a, b in pairs]))
 
 
 # -- Which numbers of components to measure, and in which order ------------------------
@@ -441,12 +441,9 @@ def iter_choose_k(
 
     References
     ----------
-    A. B. Owen, P. O. Perry: Bi-cross-validation of the SVD and the nonnegative matrix
-    factorization. Annals of Applied Statistics 3 (2009), doi:10.1214/08-AOAS227.
-
-    B. Kanagal, V. Sindhwani: Rank selection in low-rank matrix approximations: a study of
-    cross-validation for NMFs. NIPS workshop on low-rank methods for large-scale machine
-    learning (2010).
+    Owen & Perry (2009), doi:10.1214/08-AOAS227; Kanagal & Sindhwani, Rank selection in low-rank
+    matrix approximations: a study of cross-validation for NMFs, NIPS workshop on low-rank
+    methods for large-scale machine learning (2010).
     """
     of_options = {each.name for each in fields(ChoiceOptions)} & set(changes)
     options = ChoiceOptions(**{name: changes.pop(name) for name in of_options})

@@ -72,19 +72,14 @@ class Explainer:
             self.uses += np.count_nonzero(is_used & (carried > 0), axis=0)
 
     def parts(self, face: int) -> Parts:
-        """Return what a face is built of.
-
-        Parameters
-        ----------
-        face : int
-            Which face of the model.
+        """Return what a face of the model is built of.
 
         Returns
         -------
         Parts
-            The components with a weight above 0 (of a signed model, any but 0), sorted
-            by their contribution; empty for a black face, or the mean face of a signed
-            model.
+            The `components` with a weight above 0 (of a signed model, any but 0), the largest
+            contribution first; their `weights`; their `shares` of the reconstruction, which
+            sum to 1; and how many of them count as `used`. Empty for a black face.
 
         Raises
         ------
@@ -107,13 +102,13 @@ class Explainer:
         component : int
             Which component.
         count : int
-            How many faces at most; faces whose weight is 0 are left out. Of a signed
-            model, those whose weights are farthest from 0, to either side.
+            How many faces at most.
 
         Returns
         -------
         faces : array of int, shape (m,)
-            The one that uses it most first.
+            The one that uses it most first, none whose weight is 0. Of a signed model, those
+            whose weights are farthest from 0, to either side.
         weights : array of shape (m,)
 
         Raises
@@ -142,14 +137,15 @@ class Explainer:
             parts.append(f"weight {self.model.weights[face, component]:.3g} in this face")
         return "  |  ".join(parts)
 
+    @staticmethod
+    def _check(what: str, number: int, count: int) -> None:
+        if not 0 <= number < count:
+            raise IndexError(f"There is no {what} {number}: the model has {count}.")
+
     def _carried(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return how much each component adds to faces, in sums that never cancel."""
         amounts = np.asarray(weights, np.float64)
         return np.asarray(self._sizes * (amounts**2 if self.model.is_signed else amounts))
-
-    def _check(self, what: str, number: int, count: int) -> None:
-        if not 0 <= number < count:
-            raise IndexError(f"There is no {what} {number}: the model has {count}.")
 
 
 def least_share(n_components: int) -> float:
@@ -191,15 +187,9 @@ def build_up(
         Picture ``i`` is that of the components up to ``i``; the last is the whole face.
         In the units of the fit: 1 is the model's `scale`.
 
-    Notes
-    -----
-    Each picture is made from the one before it, m products and sums of a picture in all
-    (figure 1 of Lee & Seung, 1999, drawn step by step).
-
     References
     ----------
-    D. D. Lee and H. S. Seung, "Learning the parts of objects by non-negative matrix
-    factorization", Nature 401, 788-791 (1999). :doi:`10.1038/44565`
+    Figure 1 of Lee & Seung (1999), doi:10.1038/44565, drawn step by step.
     """
     factors = np.asarray(weights, components.dtype)
     scaled = components * factors.reshape(-1, *[1] * (components.ndim - 1))
@@ -278,9 +268,8 @@ class NearestFaces:
 
     The distance of weights ``u`` and ``v`` is that of the pictures they build: the root
     of the mean squared difference of their pixels, in the units of the faces (grey
-    values of 255 for 8-bit faces). It is a metric, it needs no pixel, since
-    ``|u H - v H|^2 = (u - v) G (u - v)`` with ``G = H H^T``, and unlike a distance of the
-    bare weights it takes into account how bright and how alike the components are.
+    values of 255 for 8-bit faces). Unlike a distance of the bare weights it takes into account
+    how bright and how alike the components are.
 
     Parameters
     ----------
@@ -289,11 +278,10 @@ class NearestFaces:
 
     Notes
     -----
-    One number a face is kept (its squared length), beside the k x k products of the
-    components: 1.6 MB for 200,000 faces; the weights stay those of the model. A search
-    is one product of all weights with one vector. It ranks by a difference of large
-    numbers, so the best of its finds and some spare ones are measured again from the
-    differences of the weights, in float64.
+    No pixel is needed, since ``|u H - v H|^2 = (u - v) G (u - v)`` with ``G = H H^T``: a search
+    is one product of all weights with one vector. It ranks by a difference of large numbers,
+    so the best of its finds and some spare ones are measured again from the differences of
+    the weights, in float64.
     """
 
     def __init__(self, model: LatentFaces) -> None:
@@ -392,20 +380,14 @@ def _blocks(rows: NDArray[Any], width: int = 0) -> list[NDArray[Any]]:
 _AT_A_TIME = 2**29  # multiplications of one step: 0.01 to 0.1 s
 
 
-def pair_most_alike(first: NDArray[Any], second: NDArray[Any]) -> Pairs:
-    """Pair pictures (k, ...) and (l, ...) so that the sum of their cosines is largest."""
-    return consume(iter_pair_most_alike(first, second))
-
-
 def iter_pair_most_alike(
     first: NDArray[Any], second: NDArray[Any], *, is_signed: bool = False
 ) -> Generator[tuple[int, int], None, Pairs]:
-    """Do what `pair_most_alike` does, and yield how many pixels of how many are compared.
+    """Pair pictures (k, ...) and (l, ...) so that the sum of their cosines is largest.
 
-    Returns the numbers of the first and of the second in each pair, in the order of the first,
-    and how alike they are: 1 if they differ by a factor only, 0 if they share no pixel. With
-    `is_signed` the sign of a picture means nothing. The assignment is that of Kuhn (1955),
-    doi:10.1002/nav.3800020109.
+    Yields how many pixels of how many are compared. Returns the numbers of the first and of
+    the second in each pair, in the order of the first, and how alike they are: 1 if they differ
+    by a factor only, 0 if they share no pixel. With `is_signed` the sign means nothing.
     """
     with importing():
         from scipy.optimize import linear_sum_assignment
@@ -536,29 +518,7 @@ def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
 def iter_compare(
     a: LatentFaces, b: LatentFaces
 ) -> Generator[tuple[int, int], None, Comparison]:
-    """Do what `compare_models` does, some pixels at a time.
-
-    Parameters
-    ----------
-    a, b : LatentFaces
-        The models.
-
-    Yields
-    ------
-    (int, int)
-        How many pixels of the components are compared, and how many they have. Close the
-        generator to end the comparison.
-
-    Returns
-    -------
-    Comparison
-        As `compare_models`, as the value of ``StopIteration``.
-
-    Raises
-    ------
-    ValueError
-        As in `compare_models`.
-    """
+    """Do what `compare_models` does, and yield how many pixels of how many are compared."""
     if a.shape != b.shape or a.provenance.names != b.provenance.names:
         raise ValueError(
             "The models are of different faces: compare two models of the same stack."

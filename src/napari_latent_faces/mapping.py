@@ -135,9 +135,9 @@ def map_faces(
 
     References
     ----------
-    L. van der Maaten and G. Hinton, "Visualizing data using t-SNE", Journal of Machine
-    Learning Research 9, 2579-2605 (2008). I. Borg and P. Groenen, "Modern multidimensional
-    scaling", 2nd ed. (2005), for SMACOF. :doi:`10.1007/0-387-28981-X`
+    van der Maaten & Hinton, Visualizing data using t-SNE, Journal of Machine Learning Research
+    9 (2008); Borg & Groenen, Modern multidimensional scaling (2005), for SMACOF,
+    doi:10.1007/0-387-28981-X.
     """
     return consume(iter_map_faces(model, method, random_state=random_state))
 

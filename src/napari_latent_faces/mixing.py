@@ -87,18 +87,7 @@ def _some_rows(weights: NDArray[Any]) -> NDArray[Any]:
 
 
 def mean_weights(model: LatentFaces) -> NDArray[np.float64]:
-    """Return the weights of the mean face.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-
-    Returns
-    -------
-    float64 array of shape (k,)
-        Those of the mean of the reconstructions; where a model adds to a mean face, 0.
-    """
+    """Return the weights (k,) of the mean face: 0 where a model adds to a mean face."""
     if model.mean is not None:
         return np.zeros(model.n_components)
     mean: NDArray[np.float64] = model.weights.mean(axis=0, dtype=np.float64)
@@ -108,21 +97,9 @@ def mean_weights(model: LatentFaces) -> NDArray[np.float64]:
 def mattering(
     model: LatentFaces, weights: NDArray[Any], share: float = 0.9
 ) -> NDArray[np.intp]:
-    """Return the fewest components that carry most of a mixed face.
+    """Return the fewest components that carry most of a mixed face, in their order.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    weights : array of shape (k,)
-        The mixed face. For a face of nothing, the model's own shares decide.
-    share : float
-        How much of the brightness they carry together, 0 to 1.
-
-    Returns
-    -------
-    array of int
-        In the components' order; at least one.
+    That is a `share` of its brightness. For a face of nothing, the model's own shares decide.
     """
     rows = model.components.reshape(model.n_components, -1)
     carried = np.abs(weights) * np.abs(rows).sum(axis=1, dtype=np.float64)
@@ -602,15 +579,9 @@ def write_generated(
 ) -> Path:
     """Write mixed faces as files that any program reads.
 
-    ===============  =============================================================
-    ``faces/``       one 8-bit picture a face, ``00.png`` on; what is 1 in the
-                     fit is white, and what is brighter too
-    ``recipes.csv``  a line a face: the name of its picture, how it was made, and
-                     its weights
-    ===============  =============================================================
-
-    They are written aside first and then moved into place: whatever happens on the
-    way, `folder` is as it was.
+    An 8-bit picture a face, ``faces/00.png`` on, where what is 1 in the fit is white, and
+    ``recipes.csv`` with a line a face: the name of its picture, how it was made, and its
+    weights. They are moved into place when all is written, or `folder` is as it was.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from napari_latent_faces.aligning.learning import (
     Work,
     blocks,
     centred,
+    generators,
     grid,
     in_memory,
     in_threads,
@@ -76,9 +77,7 @@ def align_faces(
     progress : callable, optional
         Called with each `AlignStep`.
     **changes
-        Single options by name: ``n_components=20``, ``size=None``,
-        ``transform="similarity"``, ``max_shift=0.15``, ``max_rotation=20``,
-        ``max_scale=1.25``, ``random_state=42``.
+        Single options by name, such as ``n_components=20`` or ``size=(92, 76)``.
 
     Returns
     -------
@@ -95,22 +94,12 @@ def align_faces(
 
     Notes
     -----
-    The model is congealing (Learned-Miller 2006) with a low-rank model in place of the
-    mean, as in RASL (Peng et al. 2012). The steps are Gauss-Newton's in the inverse
-    compositional form (Baker & Matthews 2004): only the gradient of the reconstruction
-    counts. That of the picture would draw it towards its own smooth parts, which are
-    the easiest to reconstruct.
-
-    References
-    ----------
-    Learned-Miller, E. G. (2006). Data driven image models through continuous joint
-    alignment. doi:10.1109/TPAMI.2006.34
-
-    Peng, Y., Ganesh, A., Wright, J., Xu, W. & Ma, Y. (2012). RASL: robust alignment by
-    sparse and low-rank decomposition. doi:10.1109/TPAMI.2011.282
-
-    Baker, S. & Matthews, I. (2004). Lucas-Kanade 20 years on: a unifying framework.
-    doi:10.1023/B:VISI.0000011205.11775.fd
+    The model is congealing (Learned-Miller 2006, doi:10.1109/TPAMI.2006.34) with a low-rank
+    model in place of the mean, as in RASL (Peng et al. 2012, doi:10.1109/TPAMI.2011.282). The
+    steps are Gauss-Newton's in the inverse compositional form (Baker & Matthews 2004,
+    doi:10.1023/B:VISI.0000011205.11775.fd): only the gradient of the reconstruction counts.
+    That of the picture would draw it towards its own smooth parts, which are the easiest to
+    reconstruct.
 
     Examples
     --------
@@ -344,23 +333,15 @@ def _onto_points(
     """
     given = np.asarray(np.isfinite(spots).all((1, 2)))
     known, k = spots[given], spots.shape[1]
-    is_affine = transform == "affine"
-    if is_affine and k < 3:
+    if transform == "affine" and k < 3:
         raise ValueError("An affine transform needs three points or more on each face.")
-    one, none = np.ones(k), np.zeros(k)
-    found, mean = unmoved(len(known)), known.mean(0)
+    directions = generators((0.0, 0.0), 1.0, transform)
+    mean = known.mean(0)
     for _ in range(10):
-        y, x = mean.T
-        if is_affine:
-            solved = np.linalg.pinv(np.column_stack([y, x, one])) @ known  # (n, 3, 2)
-            found[:, :2] = np.swapaxes(solved, 1, 2)
-        else:  # y' = a y - b x + s, x' = b y + a x + t
-            equations = np.vstack(
-                [np.column_stack([y, -x, one, none]), np.column_stack([x, y, none, one])]
-            )
-            wanted = np.concatenate([known[:, :, 0], known[:, :, 1]], 1)
-            a, b, s, t = np.linalg.pinv(equations) @ wanted.T
-            found[:, :2] = np.stack([np.stack([a, -b, s], -1), np.stack([b, a, t], -1)], 1)
+        # how far along each direction brings the mean closest to each face
+        along = (directions[:, :2] @ np.vstack([mean.T, np.ones(k)])).reshape(-1, 2 * k)
+        wanted = np.swapaxes(known - mean, 1, 2).reshape(-1, 2 * k)
+        found = np.eye(3) + np.einsum("nm,mab->nab", wanted @ np.linalg.pinv(along), directions)
         sizes = np.linalg.det(found)
         if sizes.min() < 1e-6:
             face = int(np.flatnonzero(given)[sizes.argmin()])

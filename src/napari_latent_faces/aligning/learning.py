@@ -177,7 +177,7 @@ COARSE_RANK = 6
 _STRANGE, _STRANGE_AT_MOST = 5.0, 0.95
 
 
-def _generators(centre: tuple[float, float], radius: float, transform: str) -> Matrices:
+def generators(centre: tuple[float, float], radius: float, transform: str) -> Matrices:
     """Return the directions (m, 3, 3) to move in, each by one pixel at `radius`."""
     turns = {
         "similarity": [((1, 0), (0, 1)), ((0, -1), (1, 0))],
@@ -204,7 +204,7 @@ class Level:
         y0, x0 = (c - (length - 1) / 2 for c, length in zip(centre, self.shape, strict=True))
         self.grid = grid((y0, x0, *self.shape))
         self.radius = math.hypot(*self.shape) / 4
-        self.generators = _generators(centre, self.radius, transform)
+        self.generators = generators(centre, self.radius, transform)
         y, x = (self.grid - self.grid.mean(1, keepdims=True)) / self.radius
         smooth = np.stack([np.ones_like(y), y, x, y * y, x * y, x * x], 1)
         self._shading = np.linalg.qr(smooth)[0].T
