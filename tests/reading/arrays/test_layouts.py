@@ -157,7 +157,8 @@ def test_flattened_colour(axes, options):
     noise = np.random.default_rng(0).normal(0, 4, (12, 40, 32, 3))
     colour = np.stack([grey, 0.7 * grey, 0.5 * grey], axis=-1) + noise
     rows = colour.transpose(axes).reshape(12, -1)
-    for kept in (rows, rows.T):
+    matrices = rows.reshape(12, 3, -1) if axes[1] == 3 else rows.reshape(12, -1, 3)
+    for kept in (rows, rows.T, matrices):
         found = read(made.npy(kept), "a.npy", **options)
         np.testing.assert_array_equal(found.images, colour)
     assert "colours by " + ("planes" if axes[1] == 3 else "pixels") in found.decided

@@ -185,15 +185,13 @@ def _unpacked_name(name: str) -> str:
 # -- What is in it becomes faces -------------------------------------------------------
 
 # Names of variables that hold the height and width of all faces, in one or in two.
-_SIZES = (
-    *("imsize", "im_size", "imagesize", "image_size", "imgsize", "img_size", "image_shape"),
-    *("imshape", "imageshape", "shape", "dims", "sz", "size", "siz", "dim"),
-)
+_SIZES = re.compile(r"(im|img|image)?_?(size|shape)|dims?|sz|siz")
 _SIDES = (
     *(("height", "width"), ("h", "w"), ("imheight", "imwidth"), ("im_h", "im_w")),
     *(("n", "m"), ("rows", "cols"), ("nrows", "ncols"), ("row", "col"), ("irow", "icol")),
     *(("nrow", "ncol"), ("r", "c"), ("ny", "nx")),
 )
+_WIDER = {"bool": "uint8", "float16": "float32"}
 _IF_WRONG = (
     "If they look wrong, say how they lie in the file: variable='name', shape=(height, width), "
     "faces='rows' or 'columns', order='C' or 'F'."
@@ -295,8 +293,9 @@ def _faces_of(
             vectors = [] if column is None else [Labels(f"its {which} column", column)]
         lengths = frozenset(len(v.values) for v in vectors)
         images, how = faces_of_array(array, replace(clues, lengths=lengths))
-    odd = []
-    images = _native(images)
+    native = images.dtype.newbyteorder("=")
+    images = images.astype(_WIDER.get(native.name, native), copy=False)
+    doubt = ""
     if is_noise(images):
         if not clues.are_said:
             raise ArraysError(
@@ -304,7 +303,7 @@ def _faces_of(
                 "pixels differ as much as distant ones. If it holds faces nevertheless, say "
                 "how with variable=, shape=(h, w) or faces=."
             )
-        odd.append(
+        doubt = (
             "Neighbouring pixels differ as much as distant ones: the shape may be wrong, or "
             "these are no pictures."
         )
@@ -314,7 +313,7 @@ def _faces_of(
     kind = ("colour " if images.ndim == 4 else "") + ("face" if n == 1 else "faces")
     size = f"{h} x {w}" + (" (height x width)" if h != w else "")
     others = [v.name for v in possible_faces(container, options) if v.name]
-    notes = [told, _IF_WRONG, *container.notes, *odd]
+    notes = [told, _IF_WRONG, *container.notes, doubt]
     if hint in {(h, w), (w, h)}:
         notes.insert(1, f"The size is that of {hint_names} in the file.")
     if options.variable is None and (others := [o for o in others if o != variable.name]):
@@ -322,15 +321,6 @@ def _faces_of(
         notes.append(f"Also in the file, read with variable=: {listed}.")
     notes += about_values
     return ArrayFaces(images, labels, f"{n} {kind} of {size} {how}", tuple(filter(None, notes)))
-
-
-def _native(images: NDArray[Any]) -> NDArray[Any]:
-    dtype = images.dtype.newbyteorder("=")
-    if dtype.kind == "b":
-        dtype = np.dtype(np.uint8)
-    elif dtype == np.float16:
-        dtype = np.dtype(np.float32)
-    return images if dtype == images.dtype else images.astype(dtype)
 
 
 def _about_values(images: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
@@ -362,17 +352,16 @@ def _about_values(images: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
 
 def _size_hint(container: Container, faces: Variable) -> tuple[tuple[int, int] | None, str]:
     """Return height and width as the file tells them, and the names it does that by."""
-    small: dict[str, list[int]] = {}
+    told: dict[str, list[int]] = {}
     for v in container.variables:
         if v.kind in NUMBERS and v.size <= 3 and v is not faces:
-            values = v.values()
-            if all(float(x).is_integer() and 1 < x < 1e5 for x in values.astype(float)):
-                small[v.name.rpartition(".")[2].lower()] = [int(x) for x in values]
-    for name in _SIZES:
-        h, w, channels = (*small.get(name, ()), 0, 0, 0)[:3]
-        if w and channels <= 4:
-            return (h, w), f"'{name}'"
+            values = v.values().astype(float)
+            if all(x.is_integer() and 1 < x < 1e5 for x in values):
+                told[v.name.rpartition(".")[2].lower()] = [int(x) for x in values]
+    for name, numbers in told.items():
+        if _SIZES.fullmatch(name) and len(numbers) > 1 and max(numbers[2:], default=0) <= 4:
+            return (numbers[0], numbers[1]), f"'{name}'"
     for high, wide in _SIDES:
-        if len(small.get(high, ())) == 1 and len(small.get(wide, ())) == 1:
-            return (small[high][0], small[wide][0]), f"'{high}' and '{wide}'"
+        if len(told.get(high, ())) == len(told.get(wide, ())) == 1:
+            return (told[high][0], told[wide][0]), f"'{high}' and '{wide}'"
     return None, ""

@@ -291,7 +291,8 @@ def read_table(  # noqa: C901 - from top to bottom
         raise ArraysError("it is empty")
     head = [line for _, line in start]
     lines = itertools.chain(start, lines)
-    if len(head) == 3 and all(map(str.isdecimal, head[:2])) and len(head[2].split()) > 1:
+    counts = [line.strip().isdecimal() for line in head]
+    if counts == [True, True, False] and len(head[2].split()) > 1:
         return _cbcl(head[1], itertools.islice(lines, 2, None))
     split = _splitter(head[0])
     first, second = (split(line) for line in (*head, "")[:2])

@@ -180,8 +180,11 @@ def faces_of_array(array: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], str
         raise ArraysError(f"{clues.what} is empty ({times(array.shape)})")
     if array.ndim > 2:
         array = array.squeeze(tuple(i for i in range(1, array.ndim - 1) if array.shape[i] == 1))
-    if array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
+    sides = array.shape[0], math.prod(array.shape[1:])
+    if array.ndim > 3 or (array.ndim == 3 and not could_be_picture(*sides, SMALLEST_SIDE)):
+        array = array[..., 0] if array.shape[-1] == 1 else array
+    if array.ndim == 3 and any(_are_rows(array, axis, clues) for axis in (1, 2)):
+        array = array.reshape(len(array), -1)
     if array.ndim == 1 and clues.options.shape is not None:
         array = array[np.newaxis]
     if array.ndim == 2:
@@ -193,6 +196,18 @@ def faces_of_array(array: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], str
         f"{clues.what} has the shape {times(array.shape)}; faces are a matrix, or (face, y, x)."
         + (" Give the height and width with shape=(h, w)." if array.ndim == 1 else "")
     )
+
+
+def _are_rows(array: NDArray[Any], axis: int, clues: Clues) -> bool:
+    """Tell whether three matrices are the channels of pictures, each of which is a row."""
+    if array.shape[axis] != 3:
+        return False
+    green = array.take(1, axis)
+    layouts = layouts_of(green, clues)
+    if not layouts or layouts[0].faces == "columns":
+        return False
+    alone = _roughness_as_picture(green)
+    return not could_be_picture(*green.shape) or layouts[0].roughness < 0.8 * alone
 
 
 # -- A matrix: a face a row or a column ------------------------------------------------
@@ -316,11 +331,15 @@ def _is_one_picture(matrix: NDArray[Any], layouts: list[Layout]) -> bool:
     """Tell whether a matrix is one picture, not pictures of which each is a row."""
     if not could_be_picture(*matrix.shape):
         return False
-    picture = finite(matrix[np.newaxis, :2000, :2000])
-    own = _roughness(picture) / _any_difference(picture)
+    own = _roughness_as_picture(matrix)
     return own < (0.3 if layouts else 0.6) and all(
         own < 0.8 * layout.roughness for layout in layouts
     )
+
+
+def _roughness_as_picture(matrix: NDArray[Any]) -> float:
+    picture = finite(matrix[np.newaxis, :2000, :2000])
+    return _roughness(picture) / _any_difference(picture)
 
 
 def without_labels(
