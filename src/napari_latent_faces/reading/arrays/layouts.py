@@ -432,7 +432,7 @@ def _colour_axis(array: NDArray[Any]) -> int | None:
         n = array.shape[axis]
         if n == 3 or (n == 4 and not np.ptp(array.take(3, axis))):  # transparency: all opaque
             planes = np.moveaxis(array, axis, -1)[..., :3]
-            if axis == 3:
+            if axis == 3 or 1 in array.shape:
                 return axis
             if _are_channels(_edges(_some(planes, 4, 64, SAMPLE)), _LIKELY_EDGES):
                 return axis
