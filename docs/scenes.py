@@ -172,7 +172,7 @@ def mend() -> Image.Image:
         fit_faces(faces[:380], n_components=40).save(path)
         panel = studio.open("Mend faces")
         panel.model_choice.open_file(str(path))
-        studio.until(lambda: not panel.model_choice.is_opening)
+        studio.until(lambda: not panel.is_working)
         panel.new_button.changed.emit(True)
         mask = panel.marks.value
         mask.data[_EYES] = 1

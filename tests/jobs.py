@@ -52,7 +52,7 @@ def run(qtbot, job):
 
 def wait_for_model(panel, qtbot):
     """Let a panel read the model file that it was told to open."""
-    qtbot.waitUntil(lambda: not panel.model_choice.is_opening)
+    qtbot.waitUntil(lambda: not panel.is_working)
 
 
 def end_all_work():

@@ -177,13 +177,12 @@ def press(qtbot, button):
 
 def test_show_me_leads_to_the_other_panels(viewer, qtbot):
     widget = open_widget(qtbot, viewer.window, "Latent faces")
-    first_run = widget.first_run
-    assert not first_run.links.visible
-    press(qtbot, first_run.sample_button)
-    qtbot.waitUntil(lambda: first_run.links.visible)
+    assert not widget.links.isVisible()
+    press(qtbot, widget.sample_button)
+    qtbot.waitUntil(widget.links.isVisible)
     assert session_of(viewer).focus.model is not None
 
-    for name, button in first_run.next_buttons.items():
+    for name, button in widget.next_buttons.items():
         viewer.window.dock_widgets["Latent faces (Latent faces)"].parent().raise_()
         press(qtbot, button)
         title = f"{name} (Latent faces)"  # the menu's: it will close what this has opened
@@ -277,7 +276,7 @@ def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):
     mean = np.linalg.norm(face - model.blend(np.zeros(20)))
     assert np.linalg.norm(face - model.reconstruct(133)) < 0.8 * mean
 
-    qtbot.mouseClick(widget.result_actions.copy_button.native, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.copy_button.native, Qt.MouseButton.LeftButton)
     assert f"read_faces({str(data / 'orl')!r})" in QApplication.clipboard().text()
 
     compare = open_widget(qtbot, viewer.window, "Compare models")

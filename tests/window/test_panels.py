@@ -31,7 +31,7 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.panels.form import Section, is_shortened
+from napari_latent_faces.viewer.panels.form import Section, shortened
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.window import PLUGIN, canvas_of, dock_of, still_activity
 from tests.helpers import PATIENCE
@@ -131,6 +131,11 @@ def test_panels_show_all_their_words_and_are_used_by_keyboard(open_narrow, qtbot
         assert keys_of(name, panel) == set(written_keys()[name])
         if "Esc" in written_keys()[name]:
             check_escape(panel, qtbot)
+        parts = beside(panel)
+        assert any(each.isVisible() and each is not panel.help_button.native for each in parts)
+        for box in seen(panel, QComboBox):
+            if box.currentText().startswith("NMF 8, error "):
+                check_name_of_model(box)
         if name in WITH_STACKS:
             [box] = [each for each in seen(panel, QComboBox) if each.currentText() == LONG]
             check_long_name(box)
@@ -248,9 +253,23 @@ def check_escape(panel, qtbot):
         QTest.keyClick(now, Qt.Key.Key_Escape)
 
 
+def beside(panel):
+    """Return what is in one row with the button that helps."""
+    return panel.help_button.native.parent().findChildren(QWidget)
+
+
+def check_name_of_model(box):
+    """What tells it from others is seen, and no number is cut, such as 400 to 40..."""
+    name, cut = shortened(box), ", \N{HORIZONTAL ELLIPSIS}"
+    assert name == box.currentText() or box.currentText().startswith(
+        name.removesuffix(cut) + ","
+    )
+    assert re.match(r"NMF 8, error 0\.\d{4}", name)
+
+
 def check_long_name(box):
     """Both ends of a name that does not fit must be seen, and its whole in the tooltip."""
-    assert is_shortened(box)
+    assert shortened(box) != LONG
     whole = box.grab().toImage()
     for other in (LONG[:-1] + "5", "P" + LONG[1:]):
         box.setItemText(box.currentIndex(), other)

@@ -170,11 +170,10 @@ def test_the_panel_opens_fits_undoes_and_saves(
     monkeypatch.setattr(
         QFileDialog, "getExistingDirectory", lambda *args: began.append(args[2]) or ""
     )
-    panel.open_part.folder_button.click()
+    panel.folder_button.native.click()
     assert began == [str(faces_folder.parent)]
 
-    actions = panel.result_actions
-    assert not actions.save_button.enabled
+    assert not panel.save_button.enabled
     seen = []
     for k in (3, 4):
         panel.parameters["n_components"].value = k
@@ -194,25 +193,25 @@ def test_the_panel_opens_fits_undoes_and_saves(
         qtbot.waitUntil(lambda: not panel.is_working)
         qtbot.waitUntil(lambda: not progress._all_instances)
         seen.append(session_of(viewer).focus.model)
-        assert f" {k}, error {seen[-1].error:.4f}, 30 faces" in actions.about.value
+        assert f" {k}, error {seen[-1].error:.4f}, 30 faces" in panel.about.value
 
-    qtbot.mouseClick(actions.undo_button.native, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.undo_button.native, Qt.MouseButton.LeftButton)
     assert session_of(viewer).focus.model is seen[0]
-    assert "NMF 3," in actions.about.value
+    assert "NMF 3," in panel.about.value
 
     path = tmp_path / "kept"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-    qtbot.mouseClick(actions.save_button.native, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.save_button.native, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.status.value == f"Saved {path}.latent.")
     viewer.layers.clear()
     drop(panel, f"{path}.latent")
-    assert "NMF 3," in actions.about.value
+    assert "NMF 3," in panel.about.value
     np.testing.assert_array_equal(session_of(viewer).focus.model.weights, seen[0].weights)
 
     if not keeps_settings:
         return
-    panel.open_part.recent.aboutToShow.emit()
-    [recent] = panel.open_part.recent.actions()
+    panel.recent.aboutToShow.emit()
+    [recent] = panel.recent.actions()
     assert recent.text() == str(faces_folder)
     recent.trigger()
     assert panel.faces.value.name == faces_folder.name

@@ -167,7 +167,7 @@ def test_two_hundred_components(widget, viewer, qtbot):
     for each in models:
         add(viewer, each, "m")
     assert len(cells(widget)) == 200
-    assert len(widget.pairs._pictures) < 60  # only those in view were drawn
+    assert len(widget.pairs.icons) < 60  # only those in view were drawn
     click(widget, qtbot, 199, 0)
     assert session_of(viewer).focus.component == int(cells(widget)[199][0])
 
@@ -237,7 +237,7 @@ def test_progress_is_seen_and_cancel_ends_the_work(how, widget, slow, qtbot):
     go_on.set()
     qtbot.waitUntil(closed.is_set)
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
-    assert widget.pairs is None
+    assert not widget.pairs.rows
 
 
 def test_after_a_cancel_the_same_models_can_be_chosen(widget, slow, qtbot):

@@ -202,10 +202,10 @@ def test_a_click_on_a_row_goes_to_its_face_and_the_slider_marks_its_row(
     table = widget.table
     for row in (3, 11):
         table.clicked.emit(table.faces.index(row, 1))
-        assert session_of(viewer).focus.face == table.faces.face_at(row) == viewer.dims.point[0]
+        assert session_of(viewer).focus.face == table.faces.row_at(row) == viewer.dims.point[0]
         assert table.currentIndex().row() == row
     viewer.dims.set_point(0, 4)
-    assert table.faces.face_at(table.currentIndex().row()) == 4
+    assert table.faces.row_at(table.currentIndex().row()) == 4
 
 
 def test_the_table_goes_with_its_faces(widget, viewer, faces, model, qtbot):

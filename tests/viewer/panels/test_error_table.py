@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_latent_faces.viewer.panels.encode import ErrorTable, ErrorTableModel
+from napari_latent_faces.viewer.panels.encode import Errors, ErrorTable
 
 DOWN, UP = Qt.SortOrder.DescendingOrder, Qt.SortOrder.AscendingOrder
 
@@ -19,7 +19,7 @@ def table(qtbot):
 
 
 def order(table):
-    return [table.faces.face_at(row) for row in range(table.faces.rowCount())]
+    return [table.faces.row_at(row) for row in range(table.faces.rowCount())]
 
 
 def test_the_worst_come_first(table):
@@ -72,13 +72,13 @@ def test_without_subjects_there_is_no_column_for_them(table):
 
 def test_only_the_rows_that_are_seen_are_asked_for(qtbot, monkeypatch):
     asked = set()
-    original = ErrorTableModel.data
+    original = Errors.data
 
     def data(self, index, role=Qt.ItemDataRole.DisplayRole):
         asked.add(index.row())
         return original(self, index, role)
 
-    monkeypatch.setattr(ErrorTableModel, "data", data)
+    monkeypatch.setattr(Errors, "data", data)
     n = 200_000
     errors = np.random.default_rng(0).random(n)
     table = ErrorTable()
@@ -92,5 +92,5 @@ def test_only_the_rows_that_are_seen_are_asked_for(qtbot, monkeypatch):
     table.select_face(int(errors.argmax()))
     table.grab()  # draws it
     assert table.faces.rowCount() == n
-    assert table.faces.face_at(0) == errors.argmin()
+    assert table.faces.row_at(0) == errors.argmin()
     assert 0 < len(asked) < 300

@@ -21,16 +21,16 @@ def widget(viewer, qtbot):
 
 def test_show_me_opens_the_sample_fits_it_and_makes_way(widget, viewer, qtbot):
     widget.parameters["max_iter"].value = 5
-    assert widget.first_run.sample_button.visible
-    widget.first_run.sample_button.native.click()
+    assert widget.sample_button.visible
+    widget.sample_button.native.click()
     assert widget.progress.visible
-    assert not widget.first_run.sample_button.visible
+    assert not widget.sample_button.visible
     qtbot.waitUntil(lambda: len(layers_in(viewer)) == 3 and not widget.is_working)
     faces = viewer.layers["drawn faces"]
     np.testing.assert_array_equal(faces.data, sample_faces().images)
     assert viewer.layers[-1].metadata[MODEL_KEY].n_components == 20
-    assert not widget.first_run.sample_button.visible
-    assert not widget.first_run.links.visible  # there is no window to open panels in
+    assert not widget.sample_button.visible
+    assert not widget.links.isVisible()  # there is no window to open panels in
 
 
 def test_those_who_have_faces_do_not_see_it(viewer, qtbot):
@@ -38,4 +38,4 @@ def test_those_who_have_faces_do_not_see_it(viewer, qtbot):
     widget = FitWidget(viewer)
     qtbot.addWidget(widget)
     widget.show()
-    assert not widget.first_run.sample_button.visible
+    assert not widget.sample_button.visible

@@ -136,12 +136,12 @@ def test_a_cancelled_fit_hides_the_earlier_one_again(widget, viewer, qtbot):
 
 class TestActions:
     def test_there_is_nothing_to_do_without_a_result(self, widget):
-        assert not widget.result_actions.copy_button.enabled
-        assert not widget.result_actions.export_button.enabled
+        assert not widget.copy_button.enabled
+        assert not widget.export_button.enabled
 
     def test_copy_puts_the_script_on_the_clipboard(self, widget, viewer, qtbot):
         fit_by(widget, qtbot, "pca")
-        widget.result_actions.copy_button.native.click()
+        widget.copy_button.native.click()
         model = viewer.layers["reconstruction [orl, PCA]"].metadata[MODEL_KEY]
         assert QApplication.clipboard().text() == as_python(model)
         assert widget.status.value.startswith("Copied")
@@ -149,7 +149,7 @@ class TestActions:
     def test_a_model_from_a_file_can_be_copied_too(self, widget, viewer, model):
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))
-        widget.result_actions.copy_button.native.click()
+        widget.copy_button.native.click()
         assert QApplication.clipboard().text() == as_python(model)
 
     def test_export_writes_what_the_command_line_writes(
@@ -157,30 +157,30 @@ class TestActions:
     ):
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         fit_by(widget, qtbot, "pca")
-        widget.result_actions.export_button.native.click()
-        assert widget.result_actions.export_button.text == "Cancel export"
-        qtbot.waitUntil(lambda: not widget.result_actions.is_exporting)
+        widget.export_button.native.click()
+        assert widget.cancel_button.visible
+        qtbot.waitUntil(lambda: not widget.is_working)
         assert {path.name for path in tmp_path.iterdir()} == {
             "model.npz", "components", "components.png", "mean.png", "weights.csv", CONTENTS
         }  # fmt: skip
         assert LatentFaces.load(tmp_path / "model.npz").params == PCAParams(n_components=3)
         assert widget.status.value == f"Written to {tmp_path}."
-        assert widget.result_actions.export_button.enabled
+        assert widget.export_button.enabled
 
-    @pytest.mark.parametrize("by_key", [False, True])
     def test_an_export_tells_how_far_it_is_and_can_be_cancelled(
-        self, by_key, widget, qtbot, tmp_path, monkeypatch
+        self, widget, qtbot, tmp_path, monkeypatch
     ):
         held = HeldWork((1, 4), (2, 4))
         monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.iter_export", held)
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         fit_by(widget, qtbot, "pca")
-        button = widget.result_actions.export_button
-        button.native.click()
+        widget.export_button.native.click()
         qtbot.waitUntil(lambda: widget.status.value == "Writing: 25% ...")
-        widget.cancel() if by_key else button.native.click()
+        assert widget.progress.value / widget.progress.max == 0.25
+        assert not widget.start_button.enabled
+        widget.cancel_button.native.click()
         assert widget.status.value == "The export was cancelled."
-        assert button.text == "Export..."
+        assert widget.export_button.enabled
         held.go_on.set()
         qtbot.waitUntil(held.closed.is_set)
 
@@ -200,8 +200,8 @@ class TestActions:
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
         monkeypatch.setattr(QMessageBox, "question", question)
         fit_by(widget, qtbot, "pca")
-        widget.result_actions.export_button.native.click()
-        qtbot.waitUntil(lambda: not widget.result_actions.is_exporting)
+        widget.export_button.native.click()
+        qtbot.waitUntil(lambda: not widget.is_working)
         assert "earlier export" in asked[0]
         changed = (folder / "model.npz").read_bytes() != before
         assert changed == (answer == "Yes")
@@ -209,16 +209,16 @@ class TestActions:
     def test_no_folder_is_no_export(self, widget, qtbot, monkeypatch):
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: "")
         fit_by(widget, qtbot, "pca")
-        widget.result_actions.export_button.native.click()
-        assert not widget.result_actions.is_exporting
+        widget.export_button.native.click()
+        assert not widget.is_working
 
     def test_files_in_the_way_are_told_and_stay(self, widget, qtbot, tmp_path, monkeypatch):
         told = []
-        monkeypatch.setattr("napari_latent_faces.viewer.panels.fit.show_error", told.append)
+        monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
         (tmp_path / "weights.csv").write_text("mine")
         fit_by(widget, qtbot, "pca")
-        widget.result_actions.export_button.native.click()
+        widget.export_button.native.click()
         assert "holds other files" in told[0]
         assert (tmp_path / "weights.csv").read_text() == "mine"
 
@@ -230,8 +230,8 @@ class TestActions:
         monkeypatch.setattr("napari_latent_faces.export._written", full)
         monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
         fit_by(widget, qtbot, "pca")
-        widget.result_actions.export(tmp_path)
-        qtbot.waitUntil(lambda: not widget.result_actions.is_exporting)
+        widget.export(tmp_path)
+        qtbot.waitUntil(lambda: not widget.is_working)
         assert "No space left" in told[0]
         assert widget.status.value.startswith("The export failed")
 
@@ -239,8 +239,9 @@ class TestActions:
         widget = FitWidget(viewer)
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))
-        widget.result_actions.export(tmp_path)
+        widget.export(tmp_path / "out")
         widget.deleteLater()
         qtbot.waitUntil(lambda: not WorkerBase._worker_set)
         viewer.layers.clear()
-        assert (tmp_path / "model.npz").exists()
+        found = [(tmp_path / "out" / name).exists() for name in ("model.npz", CONTENTS)]
+        assert len(set(found)) == 1  # all of it or nothing

@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPalette
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces.viewer.panels.plots import CurvesPlot
+from napari_latent_faces.viewer.panels.choose_k import CurvesPlot
 from tests.viewer.panels.test_pictures import bits
 
 

@@ -1,3 +1,1 @@
 """Dock widgets: layout and wiring only."""
-
-from __future__ import annotations

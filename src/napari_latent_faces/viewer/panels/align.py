@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton
+from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from napari.layers import Points
-from napari.utils.notifications import show_error
 
 from napari_latent_faces.options import AlignOptions
-from napari_latent_faces.stack import harmless, harmless_lines
+from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer.aligning import AlignJob, EyePoints, FillJob, show_before
 from napari_latent_faces.viewer.layers import ALIGNED_KEY, ROLE_KEY
-from napari_latent_faces.viewer.panels.form import Section, form_of, in_a_row, make_fields
+from napari_latent_faces.viewer.panels.form import Section, button, in_a_row, make_fields
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import Portrait
 
@@ -22,12 +21,9 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.aligning.learning import AlignStep
 
-__all__ = ["AlignWidget"]
-
-_TO_MODEL = ("to a model of them all", None)
 _BASIC = ("n_components", "transform")
-_HEIGHT = 130  # of the mean face
 _REST = ("max_shift", "max_rotation", "max_scale", "random_state")
+_HEIGHT = 130  # of the mean face
 
 
 def _from_0_to_1(picture: NDArray[Any]) -> NDArray[Any]:
@@ -37,13 +33,7 @@ def _from_0_to_1(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 class AlignWidget(Panel):
-    """Aligns faces to a model of them all, or by points that are clicked here.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer whose layers are offered and that the aligned faces are added to.
-    """
+    """Aligns faces to a model of them all, or by points that are clicked here."""
 
     page = "align-faces"
     start_words = "Align", "Move, turn and scale the faces so that they lie on one another."
@@ -52,43 +42,15 @@ class AlignWidget(Panel):
         self.eyes: EyePoints | None = None
         self._aligned: Any = None  # the layer of aligned faces that this panel has added
         self._first: Any = None  # the mean face at the first step
-        self._make_fields()
-        faces = self.choose_faces(
-            "The stack to align: an image layer with the axes face, y, x."
-        )
-        self.add_form([faces, self.by, self.n_components, self.crop, self.transform, self.oval])
-        rest = [self.options[name] for name in _REST]
-        self._fields += rest
-        self.add(Section("Advanced", form_of(rest)))
-        self.points_row = in_a_row(self.click_button, self.undo_button, self.fill_button)
-        self.add(self.points_row)
-        self.add_controls(self.before_button)
-        self.mean = Portrait(_HEIGHT)
-        self.mean.show_words(["Mean face", "before, and now"])
-        self.mean.face.setToolTip("The mean face before.")
-        self.mean.built.setToolTip("The mean face now.")
-        self.mean.hide()
-        self.add(self.mean)
-        faces.changed.connect(self._sync)
-        self.click_button.changed.connect(self._click_points)
-        self.undo_button.changed.connect(self._undo)
-        self.fill_button.changed.connect(self._fill)
-        self.before_button.changed.connect(self._switch)
-        self._wires.at_end(self._leave_points)
-
-    def _make_fields(self) -> None:
-        names = (*_BASIC, *_REST)
-        self.options = make_fields(AlignOptions, only=names)
+        self.options = make_fields(AlignOptions, *_BASIC, *_REST)
         self.n_components, self.transform = (self.options[name] for name in _BASIC)
         self.by = ComboBox(
-            name="by",
             label="Align",
             choices=self._ways,
             tooltip="To a model of all faces, which needs nothing but the pictures; or by the "
             "points of a layer, two or more on each face or on some of them.",
         )
         self.crop = LineEdit(
-            name="crop",
             label="Size",
             tooltip="Height and width of the middle part to keep, in pixels, such as 92, 76; "
             "empty: what all aligned pictures cover.",
@@ -99,24 +61,41 @@ class AlignWidget(Panel):
             tooltip="Add a mask of the corners around an oval, which fits of the aligned faces "
             "ignore.",
         )
-        self.click_button = PushButton(
-            text="Click points", tooltip="Click both eyes on face after face, to align by them."
+        self.click_button = button(
+            "Click points",
+            "Click both eyes on face after face, to align by them.",
+            self._click_points,
         )
-        self.undo_button = PushButton(
-            text="Undo", tooltip="Take the last point back.", visible=False
+        self.undo_button = button(
+            "Undo", "Take the last point back.", self._undo, visible=False
         )
-        self.fill_button = PushButton(
-            text="Fill in the rest",
-            tooltip="Find the points of all other faces by a model of those that have some; a "
-            "few dozen are enough. Wrong ones can be dragged.",
+        self.fill_button = button(
+            "Fill in the rest",
+            "Find the points of all other faces by a model of those that have some; a few "
+            "dozen are enough. Wrong ones can be dragged.",
+            self._fill,
             visible=False,
         )
-        self.before_button = PushButton(
-            text="Before",
-            tooltip="Show the same part of the pictures as they were, in the same place.",
+        self.before_button = button(
+            "Before",
+            "Show the same part of the pictures as they were, in the same place.",
+            self._switch,
             visible=False,
         )
         self.before_button.native.setCheckable(True)
+        self.mean = Portrait(_HEIGHT, ("The mean face before.", "The mean face now."))
+        self.mean.show_words(["Mean face", "before, and now"])
+        self.mean.hide()
+        faces = self.choose_faces(
+            "The stack to align: an image layer with the axes face, y, x."
+        )
+        self.add_form([faces, self.by, self.n_components, self.crop, self.transform, self.oval])
+        rest = self.form_of([self.options[name] for name in _REST])
+        self.add(Section("Advanced", rest))
+        self.add(in_a_row(self.click_button, self.undo_button, self.fill_button))
+        self.add_controls(self.before_button)
+        self.add(self.mean)
+        self.at_end(self._leave_points)
 
     # -- state -------------------------------------------------------------------
 
@@ -217,7 +196,6 @@ class AlignWidget(Panel):
         self.eyes = EyePoints(self.viewer, self.faces.value)
         self.eyes.changed.connect(self._show_points)
         self._show_points()
-        self._sync()
         self.by.value = self.eyes.layer
 
     def _show_points(self) -> None:
@@ -239,10 +217,10 @@ class AlignWidget(Panel):
         if self.eyes is None or self.is_working:
             return
         eyes, self._first = self.eyes, None
-        try:
+
+        def make_job() -> FillJob:
             job = FillJob(self.viewer, eyes, self._options())
-        except (TypeError, ValueError) as error:
-            show_error(harmless_lines(str(error)))
-            return
-        job.returned.connect(eyes.fill)
-        self.run(job)
+            job.returned.connect(eyes.fill)
+            return job
+
+        self.attempt(make_job)

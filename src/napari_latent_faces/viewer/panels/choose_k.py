@@ -1,11 +1,16 @@
-"""The dock widget that measures numbers of components and suggests one."""
+"""The panel that measures numbers of components and suggests one."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Label, LineEdit, PushButton
+import numpy as np
+import pyqtgraph as pg
+from magicgui.widgets import CheckBox, Label, LineEdit
+from psygnal import Signal
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QFileDialog
 
 from napari_latent_faces.choosing import iter_choose_k, iter_whole_model
@@ -13,9 +18,9 @@ from napari_latent_faces.options import ChoiceOptions, parse_ks
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.viewer.jobs import LayerJob
 from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, stack_of
-from napari_latent_faces.viewer.panels.form import make_fields, read_fields, wrap
+from napari_latent_faces.viewer.menus import picture_actions
+from napari_latent_faces.viewer.panels.form import button, make_fields, read_fields, wrap
 from napari_latent_faces.viewer.panels.panel import Panel
-from napari_latent_faces.viewer.panels.plots import CurvesPlot
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.window import can_open_docks, open_dock
 
@@ -23,19 +28,202 @@ if TYPE_CHECKING:
     from napari_latent_faces.choosing import KChoice, KStep
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["ChooseKWidget"]
+# -- Curves over the number of components ------------------------------------------------
+
+# what is drawn above, and below: name, symbol, and Okabe and Ito's colours, told apart by
+# colour-blind people, on a dark and on a light background
+_CURVES = (
+    {
+        "held_out": ("held-out error", "o", "#e69f00", "#b45f00"),
+        "errors": ("relative error", "s", "#56b4e9", "#0072b2"),
+    },
+    {"stabilities": ("stability", "d", "#2fc29b", "#00795a")},
+)
+_LONG_RANGE = 20  # largest over smallest k from which the axis is logarithmic
+
+
+class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not typed
+    """The errors of a choice above its stability, over k.
+
+    The nearest k follows the mouse; a click chooses it. The menu of the right button zooms,
+    copies and saves pictures, and exports tables.
+    """
+
+    clicked = Signal(int)  # the k of the nearest point
+    hovered = Signal(object)  # the k under the mouse, or None
+    choice: KChoice | None = None  # whose curves are shown
+    hovered_k: int | None = None
+    _chosen: int | None = None
+    _plots: tuple[Any, ...] = ()  # none yet while Qt sets the palette of a new widget
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setMinimumSize(240, 230)
+        self.setAccessibleName("Curves over the number of components")
+        upper, lower = self._plots = tuple(self.addPlot(row=row, col=0) for row in (0, 1))
+        self.ci.layout.setRowStretchFactor(0, 2)
+        self.ci.layout.setRowStretchFactor(1, 1)
+        lower.setXLink(upper)
+        lower.setLabel("bottom", "number of components k")
+        for plot in self._plots:
+            plot.getAxis("left").setWidth(52)
+            plot.setMouseEnabled(x=True, y=False)
+        self.scene().contextMenu += picture_actions(
+            "curves", lambda: self.grab().toImage(), self
+        )
+        self.scene().sigMouseMoved.connect(self._on_moved)
+        self.scene().sigMouseClicked.connect(self._on_clicked)
+        self._draw()
+
+    def show_choice(self, choice: KChoice | None) -> None:
+        self.choice = choice
+        if choice is None or self._chosen not in choice.ks:
+            self._chosen = None
+        self._draw()
+
+    def choose(self, k: int | None) -> None:
+        """Ring the points of one k, or of none."""
+        self._chosen = k
+        self._draw()
+
+    def point(self, k: int) -> QPointF:
+        """Return where the held-out error of a k is drawn, in the widget's pixels."""
+        assert self.choice is not None
+        value = self.choice.held_out[list(self.choice.ks).index(k)]
+        scene = self._plots[0].vb.mapViewToScene(QPointF(self._place(k), value))
+        return QPointF(self.mapFromScene(scene))
+
+    def sizeHint(self) -> QSize:
+        return QSize(320, 320)
+
+    def leaveEvent(self, event: Any) -> None:
+        self._hover(None)
+        super().leaveEvent(event)
+
+    def changeEvent(self, event: Any) -> None:
+        if event.type() == QEvent.Type.PaletteChange:  # another theme
+            self._draw()
+        super().changeEvent(event)
+
+    # -- drawing ---------------------------------------------------------------
+
+    @property
+    def _ks(self) -> Any:
+        return np.zeros(0, int) if self.choice is None else np.asarray(self.choice.ks)
+
+    @property
+    def _is_log(self) -> bool:
+        return len(self._ks) > 0 and bool(self._ks.max() > _LONG_RANGE * self._ks.min())
+
+    def _place(self, k: Any) -> Any:
+        return np.log10(k) if self._is_log else k
+
+    def _draw(self) -> None:
+        ink = self.palette().color(QPalette.ColorRole.WindowText)
+        self.setBackground(self.palette().color(QPalette.ColorRole.Window))
+        self._hover_lines: list[Any] = []
+        ticks = None
+        if self._is_log:  # numbers below it that do not cover one another
+            powers = range(int(self._ks.max()).bit_length())
+            ticks = [[(math.log10(2**i), str(2**i)) for i in powers]]
+        for plot, curves in zip(self._plots, _CURVES, strict=False):
+            plot.clear()
+            plot.setLogMode(x=self._is_log, y=False)
+            for side in ("left", "bottom"):
+                plot.getAxis(side).setPen(ink)
+                plot.getAxis(side).setTextPen(ink)
+            legend = plot.addLegend(offset=(-1, 1))
+            legend.setLabelTextColor(ink)
+            legend.clear()
+            plot.getAxis("bottom").setTicks(ticks)
+            plot.setVisible(len(self._ks) > 0)
+            if self.choice is not None and len(self._ks):
+                for name, (words, symbol, *colours) in curves.items():
+                    colour = QColor(colours[ink.lightness() <= 127])
+                    self._draw_curve(plot, self.choice, name, words, symbol, colour, ink)
+                self._draw_lines(plot, self.choice.suggested, ink)
+                plot.enableAutoRange()
+
+    def _draw_curve(
+        self,
+        plot: Any,
+        choice: KChoice,
+        name: str,
+        words: str,
+        symbol: str,
+        colour: QColor,
+        ink: QColor,
+    ) -> None:
+        values = np.asarray(getattr(choice, name), float)
+        ring = pg.mkPen(ink, width=2)
+        plot.plot(
+            self._ks,
+            values,
+            name=words,
+            pen=pg.mkPen(colour, width=2),
+            symbol=symbol,
+            symbolBrush=colour,
+            symbolPen=[ring if k == self._chosen else pg.mkPen(colour) for k in self._ks],
+            symbolSize=[13 if k == self._chosen else 7 for k in self._ks],
+            antialias=True,
+        )
+        if name == "held_out":
+            height = 2 * np.asarray(choice.spread, float)
+            x, pen = self._place(self._ks), pg.mkPen(colour)
+            plot.addItem(pg.ErrorBarItem(x=x, y=values, height=height, pen=pen))
+
+    def _draw_lines(self, plot: Any, suggested: int | None, ink: QColor) -> None:
+        if suggested is not None:
+            line = pg.InfiniteLine(
+                self._place(suggested),
+                pen=pg.mkPen(ink, style=Qt.PenStyle.DashLine),
+                label=f"{suggested} suggested" if plot is self._plots[0] else None,
+                labelOpts={"color": ink, "position": 0.08},  # errors fall: the place is free
+            )
+            plot.addItem(line, ignoreBounds=True)
+        faint = QColor(ink)
+        faint.setAlpha(90)
+        line = pg.InfiniteLine(pen=faint)
+        line.setVisible(False)
+        plot.addItem(line, ignoreBounds=True)
+        self._hover_lines.append(line)
+
+    # -- the mouse -------------------------------------------------------------
+
+    def _nearest(self, place: QPointF) -> int | None:
+        """Return the k that is nearest to a place of the scene in one of the plots."""
+        is_inside = any(plot.sceneBoundingRect().contains(place) for plot in self._plots)
+        if not len(self._ks) or not is_inside:
+            return None
+        x = self._plots[0].vb.mapSceneToView(place).x()
+        return int(self._ks[np.argmin(np.abs(self._place(self._ks) - x))])
+
+    def _on_moved(self, place: QPointF) -> None:
+        self._hover(self._nearest(place))
+
+    def _on_clicked(self, event: Any) -> None:
+        k = self._nearest(event.scenePos())
+        if event.button() == Qt.MouseButton.LeftButton and k is not None:
+            self.clicked.emit(k)
+
+    def _hover(self, k: int | None) -> None:
+        if k == self.hovered_k:
+            return
+        self.hovered_k = k
+        for line in self._hover_lines:
+            line.setVisible(k is not None)
+            if k is not None:
+                line.setValue(self._place(k))
+        self.hovered.emit(k)
+
+
+# -- The dock widget -------------------------------------------------------------------
 
 _CLICK = "Click a point to show its model."
 
 
 class ChooseKWidget(Panel):
-    """Measures several numbers of components, draws the curves and shows the models.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer whose layers are offered and that the results are added to.
-    """
+    """Measures several numbers of components, draws the curves and shows the models."""
 
     page = "choose-k"
     start_words = "Start", "Fit all these numbers of components and compare them."
@@ -50,26 +238,26 @@ class ChooseKWidget(Panel):
             "The stack to look at: an image layer with the axes face, y, x."
         )
         self.ks = LineEdit(
-            name="ks",
             label="Components",
             value="auto",
             tooltip="Which numbers of components to measure: auto (a search), a range such as "
             "5:60:5 (from, to, step), or numbers such as 2,4,8.",
         )
         self.effort = make_fields(ChoiceOptions)
-        self.random_state = make_fields(NMFParams)["random_state"]
+        self.random_state = make_fields(NMFParams, "random_state")["random_state"]
         self.update_earlier = CheckBox(
             value=True,
             text="Update earlier results",
             tooltip="Show a model in the layers of the last one of the same faces. Off: add "
             "new layers each time.",
         )
-        self.save_button = PushButton(
-            text="Save table...", tooltip="Write the measures as a CSV file.", enabled=False
+        self.save_button = button(
+            "Save table...", "Write the measures as a CSV file.", self._ask_where_to_save
         )
-        self.use_button = PushButton(
-            text="Use this k",
-            tooltip="Put the suggested number of components into the panel Latent faces.",
+        self.use_button = button(
+            "Use this k",
+            "Put the suggested number of components into the panel Latent faces.",
+            self.use_suggested,
             visible=False,
         )
         self.plot = CurvesPlot()
@@ -82,8 +270,6 @@ class ChooseKWidget(Panel):
         self.add(self.plot, 1)
         for each in (self.use_button, self.readout, self.words, self.save_button):
             self.add(each)
-        self.use_button.changed.connect(self.use_suggested)
-        self.save_button.changed.connect(self._ask_where_to_save)
         self.plot.clicked.connect(self.show_model)
         self.plot.hovered.connect(self._read_out)
 
@@ -107,23 +293,21 @@ class ChooseKWidget(Panel):
         self._show_choice(None)
         return job
 
-    def _show_step(self, step: Any) -> None:
+    def _show_step(self, step: KStep | tuple[int, int]) -> None:
         if isinstance(step, tuple):  # the weights of all faces are found
             self.show_progress(*step)
-        else:
-            self._show_search(step)
-
-    def _show_search(self, step: KStep) -> None:
+            return
         self.show_progress(step.done, step.total)
         self.status.value = f"Fit {step.done + 1} of {step.total}: {step.doing}"
         if step.seconds_left is not None:
             self.status.value += f", {_about(step.seconds_left)} left at most"
-        if step.is_preview:
-            if step.choice and len(step.choice) != len(self.first_look or ()):
+        if not step.choice:
+            return
+        known = self.first_look if step.is_preview else self.choice
+        if known is None or len(known) != len(step.choice):
+            if step.is_preview:
                 self.first_look = step.choice
-                self._show_suggestion()
-        elif step.choice and (self.choice is None or len(self.choice) != len(step.choice)):
-            self._show_choice(step.choice)
+            self._show_choice(self.choice if step.is_preview else step.choice)
             self._sync()
 
     def _keep(self, choice: KChoice) -> None:
@@ -139,13 +323,11 @@ class ChooseKWidget(Panel):
     # -- what was found ------------------------------------------------------------
 
     def _show_choice(self, choice: KChoice | None) -> None:
-        """Draw the curves of a choice, and say which k it suggests and why."""
-        self.choice = choice
-        self._show_suggestion()
+        """Draw what is known best, and say which k it suggests and why.
 
-    def _show_suggestion(self) -> None:
-        """Show what is known best: the first look, until as many k are measured in full."""
-        first, shown = self.first_look, self.choice
+        That is the first look, until as many k are measured in full.
+        """
+        first, shown, self.choice = self.first_look, choice, choice
         self.words.value = "" if shown is None else shown.reason
         if first is not None and len(shown or ()) < len(first):
             shown = first
@@ -170,7 +352,6 @@ class ChooseKWidget(Panel):
             panel.faces.value = self._measured
 
     def _read_out(self, k: int | None) -> None:
-        """Write the measures of the k under the mouse."""
         choice = self.plot.choice
         if k is None or choice is None:
             self.readout.value = ""
@@ -195,14 +376,14 @@ class ChooseKWidget(Panel):
         if not choice.is_sample:
             self._show_layers(model)
             return
-        try:
+
+        def make_job() -> LayerJob:
             stack = stack_of(layer)
-        except (TypeError, ValueError) as error:
-            self.complain(str(error))
-            return
-        job = LayerJob(self.viewer, layer, lambda: iter_whole_model(model, stack))
-        job.returned.connect(self._show_layers)
-        self.run(job, f"Finding the weights of all faces for k = {k} ...")
+            job = LayerJob(self.viewer, layer, lambda: iter_whole_model(model, stack))
+            job.returned.connect(self._show_layers)
+            return job
+
+        self.attempt(make_job, f"Finding the weights of all faces for k = {k} ...")
 
     def _show_layers(self, model: LatentFaces) -> None:
         layer = self._measured
@@ -228,8 +409,6 @@ class ChooseKWidget(Panel):
         )
 
     def _ask_where_to_save(self) -> None:
-        if self.choice is None:
-            return
         path, _ = QFileDialog.getSaveFileName(
             self, "Save the measures", "choice.csv", "Table (*.csv)"
         )

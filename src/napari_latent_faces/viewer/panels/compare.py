@@ -5,148 +5,27 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, QSortFilterProxyModel, Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
-    QFormLayout,
-    QHeaderView,
-    QSizePolicy,
-    QTableView,
-    QWidget,
-)
+import numpy as np
+from qtpy.QtCore import QModelIndex, QSize, Qt
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHeaderView, QSizePolicy, QWidget
 
 from napari_latent_faces.explaining import compare_models, iter_compare
+from napari_latent_faces.viewer.images import component_pixmap
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.panels.form import allow_long_names, name_models
 from napari_latent_faces.viewer.panels.panel import Panel
-from napari_latent_faces.viewer.panels.pictures import component_pixmap, to_fit, to_icon
+from napari_latent_faces.viewer.panels.pictures import Rows, RowsView
 
 if TYPE_CHECKING:
-    from qtpy.QtCore import QAbstractItemModel
-    from qtpy.QtGui import QIcon
+    from numpy.typing import NDArray
+    from qtpy.QtGui import QPixmap
 
     from napari_latent_faces.explaining import Comparison
     from napari_latent_faces.model import LatentFaces
 
-__all__ = [
-    "LEFT",
-    "RIGHT",
-    "SIMILARITY",
-    "SORT_ROLE",
-    "CompareWidget",
-    "PairsTable",
-    "make_pairs_view",
-]
-
-# -- Pairs of components of two models as a table of pictures --------------------------
-
-LEFT, RIGHT, SIMILARITY = range(3)
-"""The columns."""
-SORT_ROLE = Qt.ItemDataRole.UserRole
-"""The role of what rows are sorted by."""
-
-_THUMBNAIL = 72  # pixels, the larger side
-
-
-class PairsTable(QAbstractTableModel):
-    """Pairs of components as a table of pictures, drawn when they come into view.
-
-    Parameters
-    ----------
-    models : tuple of two LatentFaces
-        The models.
-    comparison : Comparison
-        Their components in pairs.
-    ratio : float
-        Pixels of the screen in one of its units.
-    """
-
-    def __init__(
-        self,
-        models: tuple[LatentFaces, LatentFaces],
-        comparison: Comparison,
-        ratio: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.models = models
-        self._ratio = ratio
-        matching = comparison.matching
-        rows: list[tuple[int | None, int | None, float | None]] = [
-            (int(a), int(b), float(alike))
-            for (a, b), alike in zip(matching.pairs, matching.similarity, strict=True)
-        ]
-        rows += [(int(a), None, None) for a in matching.unmatched[0]]
-        rows += [(None, int(b), None) for b in matching.unmatched[1]]
-        self.rows = rows
-        self._pictures: dict[tuple[int, int], QIcon] = {}
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002
-        """Return the number of pairs, and of components without one."""
-        return len(self.rows)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002
-        """Return 3: left, right, similarity."""
-        return 3
-
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return text, picture or value of a cell."""
-        value, column = self.rows[index.row()][index.column()], index.column()
-        if role == SORT_ROLE:
-            return -1.0 if value is None else float(value)
-        if role == Qt.ItemDataRole.DisplayRole:
-            if value is None:
-                return "\N{EM DASH}"
-            return f"{value:.3f}" if column == SIMILARITY else str(value)
-        if role == Qt.ItemDataRole.DecorationRole and column != SIMILARITY:
-            return None if value is None else self._picture(column, int(value))
-        return None
-
-    def headerData(
-        self,
-        section: int,
-        orientation: Qt.Orientation,
-        role: int = Qt.ItemDataRole.DisplayRole,
-    ) -> Any:
-        """Return the titles of the columns."""
-        if role != Qt.ItemDataRole.DisplayRole or orientation != Qt.Orientation.Horizontal:
-            return None
-        return ("Left", "Right", "Similarity")[section]
-
-    def _picture(self, side: int, component: int) -> QIcon:
-        key = side, component
-        if key not in self._pictures:
-            model = self.models[side]
-            picture = component_pixmap(model.components[component], is_signed=model.is_signed)
-            box = QSize(_THUMBNAIL, _THUMBNAIL)
-            self._pictures[key] = to_icon(to_fit(picture, box, self._ratio))
-        return self._pictures[key]
-
-
-def make_pairs_view(pairs: QAbstractItemModel) -> QTableView:
-    """Return the view of a table of pairs, in which rows are chosen and sorted."""
-    view = QTableView()
-    view.setModel(pairs)
-    view.setIconSize(QSize(_THUMBNAIL, _THUMBNAIL))
-    view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-    view.setSortingEnabled(True)
-    view.setTabKeyNavigation(False)  # Tab goes on to the next panel, arrow keys through rows
-    view.setToolTip("Click a picture to choose this component in all panels.")
-    rows, columns = view.verticalHeader(), view.horizontalHeader()
-    assert rows is not None
-    assert columns is not None
-    rows.setVisible(False)
-    rows.setDefaultSectionSize(_THUMBNAIL + 8)
-    rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-    return view
-
-
-# -- The dock widget that puts two models of one stack side by side --------------------
-
+_LEFT, _RIGHT, _SIMILARITY = range(3)  # the columns
+_THUMBNAIL = QSize(72, 72)  # pixels
 _AT_ONCE = 2**28  # multiplications that the window can wait for
 _NO_MODELS = (
     "Two models of the same faces are compared here. Fit them with two methods, or with "
@@ -154,14 +33,51 @@ _NO_MODELS = (
 )
 
 
-class CompareWidget(Panel):
-    """Shows the components of two models in pairs, the most similar first.
+class Pairs(Rows):
+    """Pairs of components of two models, and those without a partner."""
 
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer whose models are offered.
-    """
+    heads = "Left", "Right", "Similarity"
+
+    def __init__(self, ratio: float) -> None:
+        super().__init__(_THUMBNAIL, ratio)
+        self.models: tuple[LatentFaces, ...] = ()
+        self.rows: list[tuple[int | None, int | None, float | None]] = []
+
+    def show_pairs(self, models: tuple[LatentFaces, LatentFaces], found: Comparison) -> None:
+        self.models, matching = models, found.matching
+        self.rows = [
+            (int(a), int(b), float(alike))
+            for (a, b), alike in zip(matching.pairs, matching.similarity, strict=True)
+        ]
+        self.rows += [(int(a), None, None) for a in matching.unmatched[0]]
+        self.rows += [(None, int(b), None) for b in matching.unmatched[1]]
+        self.put(len(self.rows))
+
+    def clear(self) -> None:
+        self.models, self.rows = (), []
+        self.put(0)
+
+    def cell(self, row: int, column: int, role: int) -> Any:
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        value = self.rows[row][column]
+        if value is None:
+            return "\N{EM DASH}"
+        return f"{value:.3f}" if column == _SIMILARITY else str(value)
+
+    def picture(self, row: int, column: int) -> QPixmap | None:
+        component = self.rows[row][column]
+        if component is None or column == _SIMILARITY:
+            return None
+        model = self.models[column]
+        return component_pixmap(model.components[int(component)], is_signed=model.is_signed)
+
+    def keys(self, column: int) -> NDArray[Any]:
+        return np.array([-1.0 if row[column] is None else row[column] for row in self.rows])
+
+
+class CompareWidget(Panel):
+    """Shows the components of two models in pairs, the most similar first."""
 
     page = "compare-models"
     cancel_tip = "End the comparison (Esc)."
@@ -179,10 +95,13 @@ class CompareWidget(Panel):
             box.currentIndexChanged.connect(self._compare)
             box.activated.connect(self._compare_again)
             form.addRow(label, box)
-        self.pairs: PairsTable | None = None
-        self._sorted = QSortFilterProxyModel(self)
-        self._sorted.setSortRole(SORT_ROLE)
-        self.table = make_pairs_view(self._sorted)
+        self.pairs = Pairs(self.devicePixelRatioF())
+        self.table = RowsView(_THUMBNAIL.height() + 8)
+        self.table.setModel(self.pairs)
+        self.table.setIconSize(_THUMBNAIL)
+        self.table.setToolTip("Click a picture to choose this component in all panels.")
+        columns: Any = self.table.horizontalHeader()
+        columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.clicked.connect(self._on_click)
         self.add(fields)
         self.add_controls()
@@ -211,7 +130,6 @@ class CompareWidget(Panel):
         self._compare()
 
     def chosen(self) -> tuple[LatentFaces | None, LatentFaces | None]:
-        """Return the models on the left and on the right."""
         places = (box.currentIndex() for box in (self.left, self.right))
         left, right = (self._models[i] if 0 <= i < len(self._models) else None for i in places)
         return left, right
@@ -227,36 +145,31 @@ class CompareWidget(Panel):
         self._drop_job()
         left, right = self.chosen()
         if left is None or right is None or len(self._models) < 2:
-            self._show(None, _NO_MODELS)
-            return
-        if _takes_time(left, right):
-            self._start(left, right)
-            return
-        try:
-            self._show_comparison(compare_models(left, right))
-        except ValueError as error:
-            self._show_failure(str(error))
-
-    def _start(self, left: LatentFaces, right: LatentFaces) -> None:
-        job = Job(iter_compare, left, right)
-        job.returned.connect(self._show_comparison)
-        job.failed.connect(self._show_failure)
-        self._show(None, "")
-        self.run(job, "Comparing ...")
+            self._show_words(_NO_MODELS)
+        elif _takes_time(left, right):
+            job = Job(iter_compare, left, right)
+            job.returned.connect(self._show_comparison)
+            job.failed.connect(self._show_words)
+            self._show_words("")
+            self.run(job, "Comparing ...")
+        else:
+            try:
+                self._show_comparison(compare_models(left, right))
+            except ValueError as error:
+                self._show_words(str(error))
 
     def _show_step(self, step: Any) -> None:
         self.show_progress(*step)
 
     def _compare_again(self) -> None:
         """Compare models that are chosen anew, after their comparison was cancelled."""
-        if not self.is_working and self.pairs is None:
+        if not self.is_working and not self.pairs.rows:
             self._compare()
 
     def cancel(self) -> None:
-        """End a comparison that takes its time."""
         if self.is_working:
             self._drop_job()
-            self._show(None, "Cancelled. Choose a model to compare again.")
+            self._show_words("Cancelled. Choose a model to compare again.")
 
     def _drop_job(self) -> None:
         self._abandon()
@@ -266,28 +179,24 @@ class CompareWidget(Panel):
         left, right = self.chosen()
         assert left is not None
         assert right is not None
-        pairs = PairsTable((left, right), comparison, self.devicePixelRatioF())
-        self._show(pairs, comparison.summary())
-
-    def _show_failure(self, why: str) -> None:
-        self._show(None, why)
-
-    def _show(self, pairs: PairsTable | None, text: str) -> None:
-        self.status.value = text
-        self.table.setVisible(pairs is not None)
-        self.pairs = pairs
-        self._sorted.setSourceModel(pairs)
-        self.table.sortByColumn(SIMILARITY, Qt.SortOrder.DescendingOrder)
+        self.status.value = comparison.summary()
+        self.pairs.show_pairs((left, right), comparison)
+        self.table.sortByColumn(_SIMILARITY, Qt.SortOrder.DescendingOrder)
+        self.table.show()
         self._show_component()
+
+    def _show_words(self, text: str) -> None:
+        """Show no pairs, and say why."""
+        self.status.value = text
+        self.pairs.clear()
+        self.table.hide()
 
     # -- components --------------------------------------------------------------
 
     def _on_click(self, index: QModelIndex) -> None:
         """Choose the component that was clicked, and its model, in all panels."""
-        if self.pairs is None:
-            return
-        row = self.pairs.rows[self._sorted.mapToSource(index).row()]
-        side = RIGHT if index.column() == RIGHT or row[LEFT] is None else LEFT
+        row = self.pairs.rows[self.pairs.row_at(index.row())]
+        side = _RIGHT if index.column() == _RIGHT or row[_LEFT] is None else _LEFT
         component, model = row[side], self.pairs.models[side]
         layers = [each for each in self.viewer.layers if each.metadata.get(MODEL_KEY) is model]
         if component is None or not layers:
@@ -299,18 +208,14 @@ class CompareWidget(Panel):
 
     def _show_component(self) -> None:
         """Select the row of the component that the panels are about."""
-        if self.pairs is None:
-            return
         component = self.focus.component
-        for side in (LEFT, RIGHT):
-            if self.pairs.models[side] is not self.focus.model or component is None:
-                continue
-            numbers = [row[side] for row in self.pairs.rows]
-            index = self.pairs.index(numbers.index(component), side)
-            shown = self._sorted.mapFromSource(index)
-            self.table.selectRow(shown.row())
-            self.table.scrollTo(shown)
-            return
+        for side, model in enumerate(self.pairs.models):
+            if model is self.focus.model and component is not None:
+                numbers = [row[side] for row in self.pairs.rows]
+                place = self.pairs.place_of(numbers.index(component))
+                self.table.selectRow(place)
+                self.table.scrollTo(self.pairs.index(place, side))
+                return
         self.table.clearSelection()
 
 

@@ -7,133 +7,62 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import CheckBox
 from psygnal import Signal
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHeaderView
 
 from napari_latent_faces.viewer.fitting import EncodeJob
-from napari_latent_faces.viewer.panels.panel import Panel, why_not_pictures
+from napari_latent_faces.viewer.panels.panel import Panel
+from napari_latent_faces.viewer.panels.pictures import Rows, RowsView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Layer
     from numpy.typing import NDArray
-    from qtpy.QtWidgets import QWidget
+    from qtpy.QtCore import QModelIndex
 
-__all__ = ["EncodeWidget", "ErrorTable", "ErrorTableModel"]
-
-# -- A sortable table of faces by their errors, as fast for 200,000 rows as for 20 -----
-
-_HEADS = ("Face", "Subject", "Error")
-_ERROR = len(_HEADS) - 1
-_ROLE = Qt.ItemDataRole
+_ERROR = 2  # the column
+_ROLES = Qt.ItemDataRole
 
 
-class ErrorTableModel(QAbstractTableModel):
-    """Names, subjects and errors of faces; Qt asks only for the rows that are seen."""
+class Errors(Rows):
+    """Faces with their names, subjects and errors."""
 
-    def __init__(self, parent: Any = None) -> None:
-        super().__init__(parent)
-        self._names: Sequence[str] = ()
-        self._subjects: Sequence[str] | None = None
-        self._errors: NDArray[np.float64] = np.zeros(0)
-        self._order = np.arange(0)
+    heads = "Face", "Subject", "Error"
+    names: Sequence[str] = ()
+    subjects: Sequence[str] | None = None
+    errors: NDArray[np.float64] = np.zeros(0)
 
-    def show_faces(
-        self,
-        names: Sequence[str],
-        subjects: Sequence[str] | None,
-        errors: NDArray[np.float64],
-    ) -> None:
-        """Put other faces into the table, the worst first."""
-        self.beginResetModel()
-        self._names, self._subjects, self._errors = names, subjects, errors
-        self._order = self._sorted(_ERROR, descending=True)
-        self.endResetModel()
-
-    def face_at(self, row: int) -> int:
-        """Return which face is in a row."""
-        return int(self._order[row])
-
-    def row_of(self, face: int) -> int:
-        """Return in which row a face is."""
-        return int(np.flatnonzero(self._order == face)[0])
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Return the number of faces."""
-        return 0 if parent is not None and parent.isValid() else len(self._order)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Return the number of columns."""
-        return 0 if parent is not None and parent.isValid() else len(_HEADS)
-
-    def data(self, index: QModelIndex, role: int = _ROLE.DisplayRole) -> Any:
-        """Return text or alignment of a cell."""
-        if role == _ROLE.TextAlignmentRole and index.column() == _ERROR:
+    def cell(self, row: int, column: int, role: int) -> Any:
+        if role == _ROLES.TextAlignmentRole and column == _ERROR:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        if role not in {_ROLE.DisplayRole, _ROLE.ToolTipRole} or not index.isValid():
+        if role not in {_ROLES.DisplayRole, _ROLES.ToolTipRole}:
             return None
-        face = self.face_at(index.row())
-        if index.column() == 0:
-            return str(self._names[face])
-        if index.column() == _ERROR:
-            return f"{self._errors[face]:.4f}"
-        return "" if self._subjects is None else str(self._subjects[face])
+        subject = "" if self.subjects is None else self.subjects[row]
+        return str((self.names[row], subject, f"{self.errors[row]:.4f}")[column])
 
-    def headerData(self, section: int, orientation: Any, role: int = _ROLE.DisplayRole) -> Any:
-        """Return the head of a column."""
-        if role == _ROLE.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return _HEADS[section]
-        return None
-
-    def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:
-        """Sort by a column; names are in the order of the stack, which is natural."""
-        self.layoutAboutToBeChanged.emit()
-        descending = order == Qt.SortOrder.DescendingOrder
-        self._order = self._sorted(column, descending=descending)
-        self.layoutChanged.emit()
-
-    def _sorted(self, column: int, *, descending: bool) -> NDArray[np.intp]:
-        keys = self._keys(column)
-        return np.argsort(-keys if descending else keys, kind="stable")
-
-    def _keys(self, column: int) -> NDArray[Any]:
-        """Return what to sort by: errors, or the place in the stack."""
+    def keys(self, column: int) -> NDArray[Any]:
+        """Return errors, or places in the stack, whose order is natural."""
         if column == _ERROR:
-            return self._errors
-        if column == 0 or self._subjects is None:
-            return np.arange(len(self._errors))
+            return self.errors
+        if column == 0 or self.subjects is None:
+            return np.arange(len(self.errors))
         places: dict[str, int] = {}
-        return np.array([places.setdefault(each, len(places)) for each in self._subjects], int)
+        return np.array([places.setdefault(each, len(places)) for each in self.subjects], int)
 
 
-class ErrorTable(QTableView):
-    """The table; a click on a row tells its face.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        The widget that it is in.
-    """
+class ErrorTable(RowsView):
+    """Faces by their errors; a click on a row tells its face."""
 
     face_chosen = Signal(int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.faces = ErrorTableModel(self)
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.faces = Errors()
         self.setModel(self.faces)
-        self.setSortingEnabled(True)
         heads: Any = self.horizontalHeader()
         heads.setSortIndicator(_ERROR, Qt.SortOrder.DescendingOrder)
         heads.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
         rows: Any = self.verticalHeader()
-        rows.hide()
-        # one height for all: Qt must not ask each row for its own
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
         self.setMinimumHeight(8 * rows.defaultSectionSize())
         self.clicked.connect(self._choose)
@@ -146,9 +75,9 @@ class ErrorTable(QTableView):
         errors: NDArray[np.float64],
     ) -> None:
         """Show other faces, the worst first."""
-        self.faces.show_faces(names, subjects, errors)
-        heads: Any = self.horizontalHeader()
-        heads.setSortIndicator(_ERROR, Qt.SortOrder.DescendingOrder)
+        self.faces.names, self.faces.subjects, self.faces.errors = names, subjects, errors
+        self.faces.put(len(names))
+        self.sortByColumn(_ERROR, Qt.SortOrder.DescendingOrder)
         self.setColumnHidden(1, subjects is None)
         self.scrollToTop()
 
@@ -157,52 +86,38 @@ class ErrorTable(QTableView):
         if face is None or not 0 <= face < self.faces.rowCount():
             self.clearSelection()
             return
-        index = self.faces.index(self.faces.row_of(face), 0)
+        index = self.faces.index(self.faces.place_of(face), 0)
         if index.row() != self.currentIndex().row() or not self.selectedIndexes():
             self.setCurrentIndex(index)
 
     def _choose(self, index: QModelIndex) -> None:
-        self.face_chosen.emit(self.faces.face_at(index.row()))
-
-
-# -- The dock widget that shows what a model makes of new faces ------------------------
+        self.face_chosen.emit(self.faces.row_at(index.row()))
 
 
 class EncodeWidget(Panel):
-    """Encodes a stack or a picture with a model, and lists faces by their errors.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer whose layers are offered and that the results are added to.
-    """
+    """Encodes a stack or a picture with a model, and lists faces by their errors."""
 
     page = "new-faces"
     start_words = "Encode", "Find what builds these faces, and how well it does."
+    takes_pictures = True
 
     def _lay_out(self) -> None:
         self._listed: Any = None  # the layer whose faces are in the table
+        self._aligned_for: Any = None  # the model that the box was set for
         self.table = ErrorTable()
         self.table.setToolTip("Click a face to go to it; click a head to sort.")
         self.table.hide()
-        model = self.choose_model()
-        faces = self.choose_faces(
-            "A stack of pictures or a single one, of any size, grey or in colour."
-        )
         self.align = CheckBox(
             text="Align them first",
             tooltip="Bring the faces onto the model before they are encoded, which matters "
             "where the faces of the model were aligned. Faces that were aligned already stay.",
         )
-        self._aligned_for: Any = None  # the model that the box was set for
-        self.add_form([model, faces, self.align])
+        tip = "A stack of pictures or a single one, of any size, grey or in colour."
+        self.add_form([self.choose_model(), self.choose_faces(tip), self.align])
         self.add_controls()
         self.add(self.table, 1)
         self.table.face_chosen.connect(self._go_to)
         self.listen(self.focus.face_changed, self._mark_row)
-
-    def _why_not(self, layer: Layer) -> str:
-        return why_not_pictures(layer)
 
     def _follow(self) -> None:
         """Be about other faces than those of the model, which it knows already."""
@@ -214,12 +129,12 @@ class EncodeWidget(Panel):
             self.faces.value = others[-1]
 
     def _make_job(self) -> EncodeJob:
-        assert self.model_choice.model is not None
         model = self.model_choice.model
+        assert model is not None
         return EncodeJob(self.viewer, self.faces.value, model, align=self.align.value)
 
-    def _show_result(self, job: EncodeJob) -> None:
-        if job.encoding is not None:
+    def _show_result(self, job: Any) -> None:
+        if isinstance(job, EncodeJob) and job.encoding is not None:
             self._listed = job.layer
             self.table.show_faces(job.stack.names, job.stack.subjects, job.encoding.errors)
             self.table.setVisible(len(job.stack) > 1)
@@ -235,12 +150,10 @@ class EncodeWidget(Panel):
             self.table.hide()
 
     def _go_to(self, face: int) -> None:
-        """Move the slider to a face of the table."""
         if self._listed is not None:
             self.viewer.layers.selection.active = self._listed
             self.focus.go_to_face(face)
 
     def _mark_row(self, face: int | None) -> None:
-        """Mark the row of the face under the slider."""
         if self._listed is not None and self.focus.faces is self._listed:
             self.table.select_face(face)

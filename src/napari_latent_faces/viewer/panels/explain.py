@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up, shrunk
 from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
 from napari_latent_faces.viewer.layers import layer_pixels
 from napari_latent_faces.viewer.menus import use_in_mix
-from napari_latent_faces.viewer.panels.panel import Panel
-from napari_latent_faces.viewer.panels.pictures import PictureStrip, Portrait, StripItem
+from napari_latent_faces.viewer.panels.panel import Panel, timer
+from napari_latent_faces.viewer.panels.pictures import (
+    PictureStrip,
+    Portrait,
+    StripItem,
+    limits_of,
+)
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
@@ -24,50 +28,31 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["LONGEST", "MEAN", "ExplainWidget", "Explained"]
-
 # -- What a model tells of a face, as rows of small pictures ---------------------------
 
-LONGEST = 96
-"""Pixels of a small picture's side: enough for screens with fine pixels."""
-
-
-MEAN = -1
-"""Stands for the mean face in the rows of components."""
+_LONGEST = 96  # pixels of a small picture's side: enough for screens with fine pixels
+MEAN = -1  # stands for the mean face in the rows of components
+_USERS, _NEAREST = 24, 12  # faces that are shown
 
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """What is prepared once for a model, and asked at every move of the slider.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    explainer : Explainer
-        What builds its faces.
-    nearest : NearestFaces
-        Which of them are alike.
-    components : array of shape (k, h, w) or (k, h, w, 3)
-        Its components, in small.
-    mean : array of shape (h, w), (h, w, 3) or None
-        The mean face that they are added to, in small, if the model has one.
-    """
+    """What is prepared once for a model, and asked at every move of the slider."""
 
     model: LatentFaces
     explainer: Explainer
     nearest: NearestFaces
-    components: NDArray[Any]
-    mean: NDArray[Any] | None
+    components: NDArray[Any]  # (k, h, w) or (k, h, w, 3), in small
+    mean: NDArray[Any] | None  # that they are added to, in small, if the model has one
 
     @classmethod
     def of(cls, model: LatentFaces) -> Explained:
         """Prepare a model; for large ones this takes a second."""
         in_colour = model.components.ndim == 4
-        small = shrunk(model.components, LONGEST, in_colour=in_colour)
+        small = shrunk(model.components, _LONGEST, in_colour=in_colour)
         mean = model.mean
         if mean is not None:
-            mean = shrunk(mean, LONGEST, in_colour=in_colour)
+            mean = shrunk(mean, _LONGEST, in_colour=in_colour)
         return cls(model, Explainer(model), NearestFaces(model), small, mean)
 
     def built(self, face: int) -> NDArray[Any]:
@@ -84,7 +69,6 @@ class Explained:
         return names[face] if names else f"face {face}"
 
     def lines(self, face: int) -> list[str]:
-        """Return name, subject and number of a face."""
         subjects = self.model.provenance.subjects
         subject = [f"subject {subjects[face]}"] if subjects else []
         return [self.name(face), *subject, f"face {face} (0 to {len(self.model.weights) - 1})"]
@@ -93,14 +77,14 @@ class Explained:
         self, parts: Parts, face: int, limits: tuple[float, float]
     ) -> list[StripItem]:
         """Return weight x picture of each part, all brightened alike, after the mean face."""
-        signed = self.model.is_signed
+        signed, signs = self.model.is_signed, "+\N{MINUS SIGN}"
         levels = parts.weights / (np.abs(parts.weights).max(initial=0) or 1)
         return self._mean_item(limits) + [
             StripItem(
                 i,
                 self.components[i] * level,
                 (0, 1),
-                f"#{i}\n{_sign(level) if signed else ''}{share:.1%}",
+                f"#{i}\n{signs[int(level < 0)] if signed else ''}{share:.1%}",
                 self.explainer.caption(i, face),
                 signed,
             )
@@ -110,12 +94,9 @@ class Explained:
         ]
 
     def sum_items(self, parts: Parts, limits: tuple[float, float]) -> list[StripItem]:
-        """Return the sums of the first part, the first two, and so on, from the mean face.
-
-        `limits` are in the units of the faces.
-        """
+        """Return the sums of the first part, the first two, and so on, from the mean face."""
         steps = build_up(self.components[parts.components], parts.weights, self.mean)
-        shown = self._shown(limits)
+        shown = self._of_fit(limits)
         reached = np.cumsum(parts.shares).tolist()
         return self._mean_item(limits) + [
             StripItem(i, step, shown, f"{n}\n{share:.0%}", f"the first {n}: {share:.1%}")
@@ -129,9 +110,9 @@ class Explained:
         if self.mean is None:
             return []
         hint = "the mean face, which the components are added to"
-        return [StripItem(MEAN, self.mean, self._shown(limits), "mean\nface", hint)]
+        return [StripItem(MEAN, self.mean, self._of_fit(limits), "mean\nface", hint)]
 
-    def _shown(self, limits: tuple[float, float]) -> tuple[float, float]:
+    def _of_fit(self, limits: tuple[float, float]) -> tuple[float, float]:
         """Return what is black and white in the units of the fit."""
         low, high = limits
         return low / self.model.scale, high / self.model.scale
@@ -144,34 +125,19 @@ class Explained:
         limits: tuple[float, float],
         what: str,
     ) -> list[StripItem]:
-        """Return faces, each with a number; `what` says what the number is.
-
-        What is built of a face stands in for one whose small picture is not known yet.
-        """
-        items = []
+        """Return faces, each with a number; `what` says what the number is."""
+        subjects, items = self.model.provenance.subjects, []
         for face, value in zip(faces, values, strict=True):
             seen = small(face)
-            pixels = self.built(face) if seen is None else seen
-            text, hint = (
-                f"{self._who(face)}\n{value:.3g}",
-                f"{self.name(face)}: {what} {value:.3g}",
-            )
-            items.append(StripItem(face, pixels, limits, text, hint))
+            pixels = self.built(face) if seen is None else seen  # until it is known
+            who = subjects[face] if subjects else self.name(face).rpartition("/")[2]
+            hint = f"{self.name(face)}: {what} {value:.3g}"
+            items.append(StripItem(face, pixels, limits, f"{who}\n{value:.3g}", hint))
         return items
-
-    def _who(self, face: int) -> str:
-        """Return the subject of a face, else its file's name."""
-        subjects = self.model.provenance.subjects
-        return subjects[face] if subjects else self.name(face).rpartition("/")[2]
-
-
-def _sign(number: float) -> str:
-    return "\N{MINUS SIGN}" if number < 0 else "+"
 
 
 # -- The dock widget that shows what builds the face under the slider ------------------
 
-_USERS, _NEAREST = 24, 12  # faces that are shown
 _NO_MODEL = (
     "Fit a model first, with Plugins > Latent faces > Latent faces, or open a model file.\n\n"
     "Then this panel shows what the face under the slider is made of, and the tiles of the "
@@ -201,13 +167,7 @@ _MODES = {"off": "off", "brightness": "by brightness", "border": "by a border"}
 
 
 class ExplainWidget(Panel):
-    """Shows what builds the face under the slider, who else uses it, and who is like it.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer whose slider it follows.
-    """
+    """Shows what builds the face under the slider, who else uses it, and who is like it."""
 
     page = "what-builds-this-face"
     cancel_tip = ""
@@ -220,16 +180,12 @@ class ExplainWidget(Panel):
         self._users_of: int | None = None  # component whose users are known
         self._users: tuple[list[int], list[float]] = [], []
         # many moves of a dragged slider become one update: they never queue up
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self.update_face)
+        self._soon = timer(self, self.update_face)
         self._make_views()
         self._follow_viewer()
         self._galleries.mode = "brightness"
         self._show_mode(self._galleries.mode)
         self._on_model(self.focus.model)
-
-    # -- layout ----------------------------------------------------------------
 
     def _make_views(self) -> None:
         self.portrait = Portrait()
@@ -340,7 +296,6 @@ class ExplainWidget(Panel):
     # -- the face --------------------------------------------------------------
 
     def update_face(self) -> None:
-        """Show the face that is under the slider now."""
         known, face = self._known, self.focus.face
         if known is None:
             return
@@ -348,20 +303,21 @@ class ExplainWidget(Panel):
             self._tell(_NO_FACE)
             return
         self._tell("")
-        faces, limits = self._look_for_faces(known), self._limits(known)
+        faces, limits = self._look_for_faces(known), limits_of(self.focus.faces, known.model)
         found, distances = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
         near = found.tolist(), distances.tolist()
-        self._find_users()
+        self._find_users(known)
         faces.want(face, [*near[0], *self._users[0]])  # those in memory are there now
         self._show_portrait(known, faces, face)
         self._show_parts(known, known.explainer.parts(face), face, limits)
-        items = known.face_items(*near, faces.small, limits, "differs by")
-        self.nearest.put(items)
+        self.nearest.put(known.face_items(*near, faces.small, limits, "differs by"))
         self.users.put(known.face_items(*self._users, faces.small, limits, "weight"))
-        self._mark()
+        self.parts.mark(self.focus.component)
+        self.sums.mark(self.focus.component)
+        self.users.mark(face)
 
     def _show_portrait(self, known: Explained, faces: FacePictures, face: int) -> None:
-        limits = self._limits(known)
+        limits = limits_of(self.focus.faces, known.model)
         self.portrait.show_pictures(faces.small(face), known.built(face), limits)
         error = faces.error(face)
         none = "..." if faces.are_known else "unknown without the faces"
@@ -379,22 +335,15 @@ class ExplainWidget(Panel):
         self.parts.put(known.part_items(parts, face, limits))
         self.sums.put(known.sum_items(parts, limits))
 
-    # -- the component ---------------------------------------------------------
-
     def _on_component(self) -> None:
         if self._known is not None and self.focus.face is not None:
             self.update_face()
 
-    def _mark(self) -> None:
-        self.parts.mark(self.focus.component)
-        self.sums.mark(self.focus.component)
-        self.users.mark(self.focus.face)
-
-    def _find_users(self) -> None:
+    def _find_users(self, known: Explained) -> None:
         """Find who uses the chosen component most; the face makes no difference."""
-        known, component = self._known, self.focus.component
+        component = self.focus.component
         self.users.setVisible(component is not None)
-        if known is None or component is None:
+        if component is None:
             self.users_title.setText(_NO_COMPONENT)
             self._users = [], []
         elif component != self._users_of:
@@ -404,8 +353,6 @@ class ExplainWidget(Panel):
             self._users = faces.tolist(), weights.tolist()
         self._users_of = component
 
-    # -- pictures of faces -----------------------------------------------------
-
     def _look_for_faces(self, known: Explained) -> FacePictures:
         """Return the pictures of the faces, new ones if they are in another layer now."""
         layer = self.focus.faces
@@ -413,7 +360,7 @@ class ExplainWidget(Panel):
         if self._faces is None or self._faces.images is not images:
             if self._faces is not None:
                 self._faces.close()
-            self._faces = FacePictures(known.model, images, LONGEST)
+            self._faces = FacePictures(known.model, images, _LONGEST)
             self._faces.arrived.connect(self._on_read)
             self._faces.failed.connect(self._on_unreadable)
         return self._faces
@@ -430,12 +377,6 @@ class ExplainWidget(Panel):
 
     def _on_unreadable(self, why: str) -> None:
         self.portrait.show_words(["This face cannot be read:", why])
-
-    def _limits(self, known: Explained) -> tuple[float, float]:
-        """Return what is black and white in the faces."""
-        layer = self.focus.faces
-        low, high = (0.0, known.model.scale) if layer is None else layer.contrast_limits
-        return float(low), float(high)
 
 
 def _title(words: str, hint: str = "") -> QLabel:

@@ -1,4 +1,4 @@
-"""Form fields made from parameters, and choices of models."""
+"""Form fields made from parameters, and choices of faces and models."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from magicgui.widgets import (
 )
 from magicgui.widgets.bases import Widget
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QObject, QRect, QRegularExpression, QSignalBlocker, Qt
-from qtpy.QtGui import QHelpEvent, QRegularExpressionValidator
+from qtpy.QtCore import QEvent, QObject, QRegularExpression, QSignalBlocker, Qt
+from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -53,27 +53,8 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.layers import Layer
 
-__all__ = [
-    "FacesChoice",
-    "ModelChoice",
-    "Section",
-    "allow_long_names",
-    "form_of",
-    "in_a_row",
-    "is_shortened",
-    "make_fields",
-    "make_method_fields",
-    "name_models",
-    "native",
-    "read_fields",
-    "show_rows",
-    "wrap",
-]
-
 # -- Form fields made from the fields of a frozen dataclass of parameters --------------
 
-_OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
-_FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
 _LARGEST = 2**31 - 1  # of Qt's spin boxes
 
 
@@ -101,23 +82,12 @@ class CountBox(SpinBox):
         line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
 
 
-def make_fields(
-    parameters: type[Any], only: Collection[str] | None = None
-) -> dict[str, ValueWidget[Any]]:
-    """Return an input for each field of a dataclass, with its default, label and tooltip.
-
-    Parameters
-    ----------
-    parameters : dataclass
-        Its fields' metadata may hold `label`, `help`, `min`, `max`, `choices` and
-        `optional`.
-    only : collection of str, optional
-        Names of the fields; all by default.
-    """
+def make_fields(parameters: type[Any], *only: str) -> dict[str, ValueWidget[Any]]:
+    """Return an input for each field of a dataclass, or only for some, by their names."""
     return {
         declared.name: _make_field(declared)
         for declared in fields(parameters)
-        if only is None or declared.name in only
+        if not only or declared.name in only
     }
 
 
@@ -128,22 +98,14 @@ def make_method_fields(
 
     Fields that are the same for several methods, defaults and words included, have one
     input: what is typed there counts for all of them.
-
-    Parameters
-    ----------
-    methods : dict of dataclass
-        The parameters of each method by its name.
     """
-    made: list[tuple[Any, ValueWidget[Any]]] = []
+    made: dict[str, ValueWidget[Any]] = {}
 
     def shared(declared: Any) -> ValueWidget[Any]:
-        for other, widget in made:
-            if (declared.name, declared.default) == (other.name, other.default) and dict(
-                declared.metadata
-            ) == dict(other.metadata):
-                return widget
-        made.append((declared, _make_field(declared)))
-        return made[-1][1]
+        same = repr((declared.name, declared.default, dict(declared.metadata)))
+        if same not in made:
+            made[same] = _make_field(declared)
+        return made[same]
 
     return {
         method: {declared.name: shared(declared) for declared in fields(kind)}
@@ -152,13 +114,7 @@ def make_method_fields(
 
 
 def read_fields(parameters: type[Any], inputs: Mapping[str, ValueWidget[Any]]) -> Any:
-    """Return the dataclass that the inputs spell.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Whatever the dataclass finds wrong.
-    """
+    """Return the dataclass that the inputs spell; it raises what it finds wrong."""
     return parameters(**{name: each.value for name, each in inputs.items()})
 
 
@@ -191,6 +147,22 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
     if known.get("optional"):
         choices.insert(0, ("automatic", None))
     return ComboBox(choices=choices, **common)
+
+
+# -- Parts of panels, beside and below one another -------------------------------------
+
+_OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
+_FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
+
+
+def button(
+    text: str, tooltip: str, pressed: Callable[[], object] | None = None, **options: Any
+) -> PushButton:
+    """Return a button that does something."""
+    made = PushButton(text=text, tooltip=tooltip, **options)
+    if pressed is not None:
+        made.changed.connect(pressed)
+    return made
 
 
 def form_of(inputs: Iterable[Widget]) -> QWidget:
@@ -252,7 +224,6 @@ class Section(QWidget):
         self.unfold(False)
 
     def unfold(self, is_open: bool = True) -> None:
-        """Show the part, or fold it."""
         self.head.setChecked(is_open)
         self.head.setText(f"{_OPEN if is_open else _FOLDED} {self._title}")
         self._part.setVisible(is_open)
@@ -275,6 +246,7 @@ def wrap(label: QLabel, lines: int = 0) -> None:
 # -- Boxes of names that may be longer than the panel is wide --------------------------
 
 _LEAST = 8  # letters that are always seen
+_MORE = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def allow_long_names(
@@ -282,69 +254,54 @@ def allow_long_names(
 ) -> None:
     """Let a box be narrower than its entries; a name that does not fit is in the tooltip.
 
-    Parameters
-    ----------
-    box : QComboBox
-        The box, which is not editable.
-    elide : Qt.TextElideMode
-        Where such a name is cut: in the middle, or where it matters least.
+    It is cut in the middle, or after as many parts between commas as there is room for.
     """
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(_LEAST)
-    names = box.view()
-    assert names is not None
+    names: Any = box.view()
     names.setTextElideMode(elide)
     box.installEventFilter(_LongNames(box))
 
 
-def is_shortened(box: QComboBox) -> bool:
-    """Tell whether the chosen name is too long for its box."""
-    room = _room(box, _option(box)).width()
-    return bool(box.fontMetrics().horizontalAdvance(box.currentText()) > room)
+def shortened(box: QComboBox) -> str:
+    """Return the chosen name as it is seen, cut where it is too long for its box."""
+    option, names, style = QStyleOptionComboBox(), box.view(), box.style()
+    assert names is not None
+    assert style is not None
+    box.initStyleOption(option)
+    control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+    room = style.subControlRect(control, option, part, box).width()
+    letters, name, mode = box.fontMetrics(), box.currentText(), names.textElideMode()
+    if mode == Qt.TextElideMode.ElideRight:
+        whole = name  # of which "40..." for 400 faces would tell a lie
+        while letters.horizontalAdvance(name) > room and ", " in whole:
+            whole = whole.rpartition(", ")[0]
+            name = f"{whole}, {_MORE}"
+    return letters.elidedText(name, mode, room)
 
 
 class _LongNames(QObject):
-    """Paints a box, and says what its tooltip says, with a name that may not fit."""
+    """Paints a box, and says what its tooltip says, where a name does not fit."""
 
-    def eventFilter(self, box: QObject | None, event: QEvent | None) -> bool:
-        if event is None or event.type() not in {QEvent.Type.Paint, QEvent.Type.ToolTip}:
+    def eventFilter(self, box: Any, event: Any) -> bool:
+        kind = event.type()
+        if kind not in {QEvent.Type.Paint, QEvent.Type.ToolTip}:
             return False  # a box that is being destroyed cannot be asked for its style
-        if not isinstance(box, QComboBox) or not is_shortened(box):
+        name, seen = box.currentText(), shortened(box)
+        if seen == name:
             return False
-        if event.type() == QEvent.Type.Paint:
-            _paint(box)
-            return True
-        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            words = "\n\n".join(filter(None, (box.currentText(), box.toolTip())))
+        if kind == QEvent.Type.ToolTip:
+            words = "\n\n".join(filter(None, (name, box.toolTip())))
             QToolTip.showText(event.globalPos(), words, box)
             return True
-        return False
-
-
-def _option(box: QComboBox) -> QStyleOptionComboBox:
-    option = QStyleOptionComboBox()
-    box.initStyleOption(option)
-    return option
-
-
-def _room(box: QComboBox, option: QStyleOptionComboBox) -> QRect:
-    """Return where the name is written."""
-    style = box.style()
-    control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
-    return QRect() if style is None else style.subControlRect(control, option, part, box)
-
-
-def _paint(box: QComboBox) -> None:
-    option = _option(box)
-    names = box.view()
-    assert names is not None
-    option.currentText = box.fontMetrics().elidedText(
-        box.currentText(), names.textElideMode(), _room(box, option).width()
-    )
-    painter = QStylePainter(box)
-    painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-    painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-    painter.end()  # Qt crashes where one is left open
+        option = QStyleOptionComboBox()
+        box.initStyleOption(option)
+        option.currentText = seen
+        painter = QStylePainter(box)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()  # Qt crashes where one is left open
+        return True
 
 
 # -- A field that chooses faces among the layers ---------------------------------------
@@ -353,14 +310,7 @@ def _paint(box: QComboBox) -> None:
 class FacesChoice(ComboBox):
     """Offers layers of a viewer; others are listed in grey, with the reason in a tooltip.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    why_not : callable
-        Says in a sentence why a layer is not offered; "" if it is.
-    tooltip : str
-        What the faces are for.
+    `why_not` says in a sentence why a layer is not offered; "" if it is.
     """
 
     def __init__(
@@ -378,22 +328,13 @@ class FacesChoice(ComboBox):
         """Why the first of the layers that are listed is not offered; "" without one."""
         return next((why for _, _, why in self._listed if why), "")
 
-    def refresh(self) -> None:
-        """Look at the layers again; the chosen one stays if it can."""
-        self.reset_choices()
-
     def follow(self, layer: Layer | None) -> None:
         """Choose the layer that was selected, or the faces that it belongs to, if offered."""
-        self.refresh()
+        self.reset_choices()
         owner = None if layer is None else layer.metadata.get(FACES_KEY)
         for each in self.choices:
             if each is not None and (each is layer or str(each.unique_id) == owner):
                 self.value = each
-
-    def cancel(self) -> None:
-        """Do nothing: there is nothing that is read."""
-
-    abandon = cancel
 
     def reset_choices(self, *_: Any) -> None:
         """List the layers, those that are offered first, if there are others than before."""
@@ -426,38 +367,32 @@ class FacesChoice(ComboBox):
 _NOTHING = object()  # what a layer without a model carries
 
 
-class ModelChoice(Container[Widget]):
-    """Offers the models that layers of a viewer carry, and opens others.
+class _Opening(Job):
+    cancelled = ""  # the panel says what is missing again
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    """
+
+class ModelChoice(Container[Widget]):
+    """Offers the models that layers of a viewer carry, and opens others."""
 
     chosen = Signal(object)
-    opening = Signal(str)  # the name of the file that is read; empty when it no longer is
 
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        self._viewer = viewer
+    def __init__(
+        self, viewer: napari.components.ViewerModel, run: Callable[[Job, str], object]
+    ) -> None:
+        self._viewer, self._run = viewer, run
         self._opened: dict[str, LatentFaces] = {}
         self._carrier: Any = None  # weakly, the layer whose model is chosen
-        self._job: Job | None = None
-        self.combo = ComboBox(
-            label="Model",
-            choices=self._models,
-            nullable=False,
-            tooltip="The model: of a layer that shows one, or opened from a file.",
-        )
-        self.open_button = PushButton(
-            text="Open...", tooltip="Open a model file that was saved earlier."
+        tip = "The model: of a layer that shows one, or opened from a file."
+        self.combo = ComboBox(choices=self._models, nullable=False, tooltip=tip)
+        self.open_button = button(
+            "Open...", "Open a model file that was saved earlier.", self._ask
         )
         super().__init__(
             widgets=[self.combo, self.open_button],
             layout="horizontal",
             labels=False,
             label="Model",
-            tooltip=self.combo.tooltip,
+            tooltip=tip,
         )
         self.margins = (0, 0, 0, 0)
         # the names of models need the room
@@ -466,27 +401,27 @@ class ModelChoice(Container[Widget]):
         self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
         self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
         self.combo.changed.connect(self._on_chosen)
-        self.open_button.changed.connect(self._ask)
 
     @property
     def model(self) -> LatentFaces | None:
-        """The chosen model, or None if there is none."""
         model: LatentFaces | None = self.combo.value
         return model
 
-    def refresh(self) -> None:
+    def reset_choices(self, *_: Any) -> None:
         """Look at the layers again; where the chosen one was fitted anew, choose that fit."""
         layer = None if self._carrier is None else self._carrier()
         self.combo.reset_choices()
-        if layer is not None and layer in self._viewer.layers and MODEL_KEY in layer.metadata:
-            components = layer.metadata[MODEL_KEY].components
-            offered = (each for _, each in self._models() if each.components is components)
-            self.combo.value = next(offered)  # once for all layers that share them
+        if layer is not None and layer in self._viewer.layers:
+            self._choose(layer.metadata.get(MODEL_KEY))
         self._remember()
 
     def follow(self, model: LatentFaces | None) -> None:
         """Choose the model that the viewer is about, if it is offered."""
-        self.refresh()
+        self.reset_choices()
+        self._choose(model)
+
+    def _choose(self, model: LatentFaces | None) -> None:
+        """Choose a model, if it is offered; it is once for all that share its components."""
         for each in self.combo.choices:
             if model is not None and each is not None and each.components is model.components:
                 self.combo.value = each
@@ -497,59 +432,24 @@ class ModelChoice(Container[Widget]):
 
     def _remember(self) -> None:
         """Note which layer carries the chosen model; none if it was opened from a file."""
-        carriers = [
+        carriers = (
             ref(layer)
             for layer in reversed(self._viewer.layers)
             if layer.metadata.get(MODEL_KEY, _NOTHING) is self.model
-        ]
-        self._carrier = carriers[0] if carriers else None
-
-    @property
-    def is_opening(self) -> bool:
-        """Whether a file is being read."""
-        return self._job is not None
+        )
+        self._carrier = next(carriers, None)
 
     def open_file(self, path: str) -> Job:
-        """Read a model file in a thread and choose it; what is wrong is shown in napari.
-
-        Parameters
-        ----------
-        path : str
-            The file. One that is still being read is dropped.
-
-        Returns
-        -------
-        Job
-            The running job; it returns the model.
-        """
-        self.abandon()
         name = harmless(Path(path).name)
-        job = self._job = Job(LatentFaces.load, path)
+        job = _Opening(LatentFaces.load, path)
         job.returned.connect(lambda model: self._take(name, model))
-        job.ended.connect(self._end)
-        self.opening.emit(name)
-        job.start()
+        self._run(job, f"Opening {name} ...")
         return job
-
-    def cancel(self) -> None:
-        """Drop the file that is being read."""
-        if self._job is not None:
-            self._job.cancel()
-
-    def abandon(self) -> None:
-        """Drop it without a word, for a window that is gone."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
     def _take(self, name: str, model: LatentFaces) -> None:
         self._opened[name] = model
-        self.refresh()
+        self.reset_choices()
         self.combo.value = model
-
-    def _end(self, _text: str) -> None:
-        self._job = None
-        self.opening.emit("")
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
@@ -560,20 +460,17 @@ class ModelChoice(Container[Widget]):
 
     def _models(self, _widget: Any = None) -> list[tuple[str, LatentFaces]]:
         """Return models with their names, each once: encoded faces share components."""
-        named = [
-            (layer.name, layer.metadata[MODEL_KEY])
+        found = [
+            (layer.metadata[MODEL_KEY], "")
             for layer in reversed(self._viewer.layers)
             if MODEL_KEY in layer.metadata
         ]
-        named += self._opened.items()
+        found += [(model, file) for file, model in self._opened.items()]
         # a fit before what was encoded with it
-        named.sort(key=lambda each: each[1].provenance.encoded_from is not None)
-        found = {id(model.components): (name, model) for name, model in reversed(named)}
-        files = self._opened
-        names = name_models(
-            (model, name if name in files else "") for name, model in reversed(found.values())
-        )
-        return list(zip(names, (model for _, model in reversed(found.values())), strict=True))
+        found.sort(key=lambda each: each[0].provenance.encoded_from is not None)
+        once = {id(each[0].components): each for each in reversed(found)}
+        found = list(reversed(once.values()))
+        return list(zip(name_models(found), (model for model, _ in found), strict=True))
 
 
 def name_models(models: Iterable[tuple[LatentFaces, str]]) -> list[str]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, Label, PushButton
-from qtpy.QtCore import QPoint, QTimer
+from magicgui.widgets import ComboBox, Label
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy
 
@@ -28,8 +27,9 @@ from napari_latent_faces.viewer.layers import (
     layer_pixels,
 )
 from napari_latent_faces.viewer.menus import show_picture_menu, use_in_mix
-from napari_latent_faces.viewer.panels.form import form_of
-from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel
+from napari_latent_faces.viewer.panels.form import button, form_of
+from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
+from napari_latent_faces.viewer.panels.pictures import limits_of
 from napari_latent_faces.viewer.panels.plane import FacePlane, as_image
 from napari_latent_faces.viewer.window import can_open_docks
 
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
+    from qtpy.QtCore import QPoint
 
     from napari_latent_faces.model import LatentFaces
-
-__all__ = ["MapWidget"]
 
 _LONGEST = 64  # pixels of a small picture's side
 _SIZES = {"small": 20, "medium": 32, "large": 64, "very large": 110}  # on the screen
@@ -65,13 +64,7 @@ class _Others:
 
 
 class MapWidget(Panel):
-    """Shows the faces of a model on one plane, those that look alike close together.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer whose model, face and component it follows.
-    """
+    """Shows the faces of a model on one plane, those that look alike close together."""
 
     page = "map-of-faces"
 
@@ -98,8 +91,9 @@ class MapWidget(Panel):
             label="Pictures",
             tooltip="How large the pictures are: larger ones leave more faces as dots.",
         )
-        self.whole_button = PushButton(text="Show all", tooltip="Show the whole map (Home).")
         self.plane = FacePlane("Map of faces")
+        whole = self.plane.show_all
+        self.whole_button = button("Show all", "Show the whole map (Home).", whole)
         self.words = Label(value="")
         line = self.words.native  # of one height, so that the map does not jump
         line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -108,17 +102,13 @@ class MapWidget(Panel):
         self.add(self.words)
         self.add_controls(self.whole_button)
         # many changes at once become one update
-        self._soon, self._mix_soon = QTimer(self), QTimer(self)
-        for timer, slot in ((self._soon, self._refresh), (self._mix_soon, self._show_mix)):
-            timer.setSingleShot(True)
-            timer.timeout.connect(slot)
+        self._soon, self._mix_soon = timer(self, self._refresh), timer(self, self._show_mix)
 
     def _connect(self) -> None:
         super()._connect()
         self.method.changed.connect(self._place)
         self.colour.changed.connect(self._paint)
         self.picture_size.changed.connect(self._resize)
-        self.whole_button.changed.connect(self.plane.show_all)
         self.plane.clicked.connect(self._go_to)
         self.plane.hovered.connect(self._tell)
         self.plane.menu_wanted.connect(self._show_menu)
@@ -126,7 +116,7 @@ class MapWidget(Panel):
         self.listen(self.focus.face_changed, self.plane.mark)
         self.listen(self.focus.component_changed, self._paint)
         self.listen(self.focus.mix_changed, self._show_mix_soon)
-        self._wires.at_end(self._stop_reading)
+        self.at_end(self._stop_reading)
         self._on_model(self.focus.model)
 
     def _what_is_missing(self) -> str:
@@ -135,12 +125,11 @@ class MapWidget(Panel):
     def _on_layers(self, event: Any) -> None:
         super()._on_layers(event)
         if event.type in {"inserted", "removed", "data"}:
-            self._soon.start(0)
+            self._soon.start()
 
     # -- places ------------------------------------------------------------------
 
     def _on_model(self, model: LatentFaces | None) -> None:
-        """Begin with the map of another model."""
         self._stop_reading()
         self.found, self._known, self._others, self._small = None, {}, [], None
         self.plane.extra = None
@@ -155,9 +144,7 @@ class MapWidget(Panel):
     def _place(self) -> None:
         """Place the faces as the field says; the places that are shown stay until then."""
         model, method = self.focus.model, self.method.value
-        if self.job is not None:
-            self.job.abandon()
-            self.job = None
+        self._abandon()
         if model is None:
             self._sync()
         elif method in self._known:
@@ -194,22 +181,26 @@ class MapWidget(Panel):
 
     def _refresh(self) -> None:
         """Look whether there are other generated or encoded faces now."""
-        if self.found is None or self.is_working:
-            return
-        others = list(self._find_others(self.found.model))
-        if [id(each.source) for each in others] != [id(each.source) for each in self._others]:
+        if self.found is not None and not self.is_working and self._look_for_others():
             self._show_others()
+
+    def _look_for_others(self) -> bool:
+        """Find generated and encoded faces; tell whether they are others than before."""
+        assert self.found is not None
+        before = [id(each.source) for each in self._others]
+        self._others = list(self._find_others(self.found.model))
+        are_new = before != [id(each.source) for each in self._others]
+        if are_new:
+            del self.plane.pictures[len(self.found.positions) :]
+        return are_new
 
     def _show_others(self) -> None:
         """Put generated and encoded faces into the map, and colour all."""
         found = self.found
         if found is None:
             return
-        before = [id(each.source) for each in self._others]
-        self._others = list(self._find_others(found.model))
+        self._look_for_others()
         n = len(found.positions)
-        if before != [id(each.source) for each in self._others]:
-            del self.plane.pictures[n:]
         placed = [found.project(each.weights) for each in self._others]
         places = np.concatenate([found.positions, *placed])
         self.plane.show_places(places, range(n, len(places)))
@@ -223,12 +214,12 @@ class MapWidget(Panel):
             recipes = known.get(RECIPES_KEY, ())
             if encoded is not None and encoded is not model:
                 if encoded.components is model.components:
-                    images, limits = LazyReconstruction(encoded), self._limits(layer, encoded)
+                    images, limits = LazyReconstruction(encoded), limits_of(layer, encoded)
                     yield _Others(
                         layer, encoded, encoded.weights, images, limits, _ENCODED, "encoded"
                     )
             elif {len(each.weights) for each in recipes} == {model.n_components}:
-                images, limits = known[PICTURES_KEY], self._limits(layer, model)
+                images, limits = known[PICTURES_KEY], limits_of(layer, model)
                 if images.shape[1:] == model.picture_shape and self._is_beside(layer):
                     weights = np.array([each.weights for each in recipes])
                     yield _Others(
@@ -240,7 +231,7 @@ class MapWidget(Panel):
         return faces is None or layer.metadata.get(FACES_KEY) == str(faces.unique_id)
 
     def _show_mix_soon(self) -> None:
-        self._mix_soon.start(0)
+        self._mix_soon.start()
 
     def _show_mix(self) -> None:
         """Draw the mixed face where its weights are."""
@@ -253,7 +244,7 @@ class MapWidget(Panel):
                 self._small = _shrunk(model.components, model), mean
             components, mean = self._small
             pixels = np.tensordot(mix[1], components, 1) + (0 if mean is None else mean)
-            limits = self._limits(self.focus.faces, model)
+            limits = limits_of(self.focus.faces, model)
             picture = _bytes(pixels * model.scale, limits)
             place = self.found.project(mix[1])
             self.plane.extra = place, picture, QColor(*_MIXED)
@@ -262,7 +253,6 @@ class MapWidget(Panel):
     # -- pictures ------------------------------------------------------------------
 
     def _read_pictures(self) -> None:
-        """Read the small pictures that are not known yet, in a thread."""
         found = self.found
         if found is None:
             return
@@ -274,7 +264,7 @@ class MapWidget(Panel):
         pixels = None if faces is None else layer_pixels(faces)
         own = LazyReconstruction(found.model)
         is_known = pixels is not None and tuple(pixels.shape) == own.shape
-        sources = [(pixels if is_known else own, self._limits(faces, found.model))]
+        sources = [(pixels if is_known else own, limits_of(faces, found.model))]
         sources += [(each.images, each.limits) for each in self._others]
         self._reading = QuietJob(_reading, sources, missing, found.model)
         self._reading.stepped.connect(self._on_read)
@@ -296,13 +286,6 @@ class MapWidget(Panel):
         if self._reading is not None:
             self._reading.abandon()
             self._reading = None
-
-    def _limits(self, layer: Any, model: LatentFaces) -> tuple[float, float]:
-        """Return what is black and white in pictures in the units of a model."""
-        if layer is None or layer.rgb:
-            return 0.0, model.scale
-        low, high = layer.contrast_limits
-        return float(low), float(high)
 
     def _resize(self) -> None:
         if self.focus.model is not None:
@@ -339,7 +322,6 @@ class MapWidget(Panel):
         return None
 
     def _tell(self, face: int | None) -> None:
-        """Say which face is under the mouse."""
         found = self.found
         if found is None or face is None:
             self.words.value = ""
@@ -353,7 +335,6 @@ class MapWidget(Panel):
             self.words.value = f"{other.what} {i}"
 
     def _show_menu(self, face: int | None, place: QPoint) -> None:
-        """Show what can be done with a face, and with the map."""
         pictures, more = {"map of faces": lambda: self.plane.grab().toImage()}, {}
         if face is not None and self.found is not None:
             n, picture = len(self.found.positions), self.plane.pictures[face]

@@ -1,72 +1,53 @@
-"""The dock widget that fills in marked parts of faces."""
+"""The panel that fills in marked parts of faces."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from magicgui.widgets import ComboBox, PushButton
+from magicgui.widgets import ComboBox
 
 from napari_latent_faces.viewer.fitting import MendJob
 from napari_latent_faces.viewer.layers import layer_pixels
 from napari_latent_faces.viewer.marks import add_mask
-from napari_latent_faces.viewer.panels.form import in_a_row
-from napari_latent_faces.viewer.panels.panel import Panel, mark_layers, why_not_pictures
-
-if TYPE_CHECKING:
-    from napari.layers import Layer
-
-__all__ = ["MendWidget"]
+from napari_latent_faces.viewer.panels.form import button, in_a_row
+from napari_latent_faces.viewer.panels.panel import Panel, mark_layers
 
 _ALL, _THIS = "all faces", "this face"
 
 
 class MendWidget(Panel):
-    """Replaces what a layer of labels or shapes marks by what a model expects.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer whose layers are offered and that the mended faces are added to.
-    """
+    """Replaces what a layer of labels or shapes marks by what a model expects."""
 
     page = "mend-faces"
     start_words = "Mend", "Replace what is marked by what the model expects there."
+    takes_pictures = True
 
     def _lay_out(self) -> None:
         self.marks = ComboBox(
-            name="marks",
             label="Marks",
-            choices=self._masks,
+            choices=lambda _box: mark_layers(self.viewer),
             tooltip="Labels or shapes over what is to be replaced: with the axes y, x for all "
             "faces alike; with face, y, x for single ones.",
         )
         self.which = ComboBox(
-            name="which",
             label="Mend",
             choices=[_ALL, _THIS],
             tooltip="All faces that are marked, or only the one under the slider.",
         )
-        self.new_button = PushButton(
-            text="New mask",
-            tooltip="An empty layer of labels for all faces alike, with the brush in hand.",
+        self.new_button = button(
+            "New mask",
+            "An empty layer of labels for all faces alike, with the brush in hand.",
+            lambda: self._add_mask(each=False),
         )
-        self.each_button = PushButton(
-            text="New mask for each",
-            tooltip="An empty layer of labels in which each face has marks of its own.",
+        self.each_button = button(
+            "New mask for each",
+            "An empty layer of labels in which each face has marks of its own.",
+            lambda: self._add_mask(each=True),
         )
         faces = self.choose_faces("A stack of faces of the model's size, or a single one.")
         self.add_form([self.choose_model(), faces, self.marks, self.which])
         self.add(in_a_row(self.new_button, self.each_button))
         self.add_controls()
-        self.new_button.changed.connect(lambda: self._add_mask(each=False))
-        self.each_button.changed.connect(lambda: self._add_mask(each=True))
-        faces.changed.connect(self._sync)
-
-    def _why_not(self, layer: Layer) -> str:
-        return why_not_pictures(layer)
-
-    def _masks(self, _widget: Any = None) -> list[Any]:
-        return mark_layers(self.viewer)
 
     def _what_is_missing(self) -> str:
         missing = super()._what_is_missing()
@@ -92,7 +73,6 @@ class MendWidget(Panel):
         return MendJob(self.viewer, faces, self.model_choice.model, self.marks.value, face)
 
     def _face(self) -> int:
-        """Return the face of the chosen stack that is under the slider."""
         faces = self.faces.value
         if faces.ndim == 2:
             return 0

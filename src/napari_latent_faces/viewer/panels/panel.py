@@ -17,11 +17,11 @@ A panel is a subclass of `Panel` in a file of its own in this folder:
 
 from __future__ import annotations
 
-from itertools import pairwise
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from magicgui.widgets import Label, ProgressBar, PushButton
+from magicgui.widgets import Label, ProgressBar
 from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils import progress
 from napari.utils.notifications import show_error
@@ -45,6 +45,7 @@ from napari_latent_faces.viewer.layers import ROLE_KEY, why_not_faces
 from napari_latent_faces.viewer.panels.form import (
     FacesChoice,
     ModelChoice,
+    button,
     form_of,
     in_a_row,
     native,
@@ -55,135 +56,25 @@ from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import dock_of, docked, still_activity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import napari
     from magicgui.widgets.bases import Widget
-    from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-    from qtpy.QtWidgets import QDockWidget, QLayout
+    from qtpy.QtWidgets import QDockWidget
 
     from napari_latent_faces.viewer.jobs import Job
-
-__all__ = [
-    "NO_FACES",
-    "NO_MODEL",
-    "Panel",
-    "mark_layers",
-    "on_key",
-    "tab_in_reading_order",
-    "why_not_pictures",
-]
-
-# -- Keys that panels share ------------------------------------------------------------
-
-
-def on_key(
-    panel: QWidget, keys: QKeySequence.StandardKey | str, do: Callable[[], object]
-) -> None:
-    """Do something when keys are pressed anywhere in a panel, and nowhere else.
-
-    Parameters
-    ----------
-    panel : QWidget
-        The panel.
-    keys : QKeySequence.StandardKey or str
-        The keys, such as ``"Esc"``.
-    do : callable
-        What to do.
-    """
-    shortcut = QShortcut(QKeySequence(keys), panel)
-    shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-    shortcut.activated.connect(do)
-
-
-# -- Connections of a panel to its viewer, which outlives it ---------------------------
-
-
-class _Wires:
-    """Connects to signals and lets go of them; none of Qt's objects, since it outlives them."""
-
-    def __init__(self) -> None:
-        self._ends: list[Callable[[], Any]] = []
-
-    def add(self, signal: Any, slot: Callable[..., Any]) -> None:
-        """Call `slot` at every signal, of psygnal or napari, until the panel goes."""
-        signal.connect(slot)
-        self.at_end(lambda: signal.disconnect(slot))
-
-    def at_end(self, action: Callable[[], Any]) -> None:
-        """Call `action` when the panel goes, the last one first."""
-        self._ends.append(action)
-
-    def cut(self) -> None:
-        """Let go of everything now."""
-        while self._ends:
-            self._ends.pop()()
-
-
-# -- The order in which the Tab key goes through a panel -------------------------------
-
-
-def tab_in_reading_order(panel: QWidget) -> None:
-    """Let Tab go through a panel as one reads it.
-
-    Qt's own order is that in which the parts were made or put in, whatever their places.
-
-    Parameters
-    ----------
-    panel : QWidget
-        The panel, all of whose layouts are filled.
-    """
-    reached, policy = list(_reached(panel)), panel.focusPolicy()
-    # Qt takes the last part for being before the first one already, unless something between
-    # them can be reached; in a window, the chain is cut open at the panel
-    panel.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    for before, after in pairwise(reached):
-        QWidget.setTabOrder(before, after)
-    panel.setFocusPolicy(policy)
-
-
-def _reached(widget: QWidget) -> Iterator[QWidget]:
-    """Yield what Tab can reach in a widget, in the order of the layouts."""
-    if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
-        yield widget
-    inner = widget.widget() if isinstance(widget, QScrollArea) else None
-    if inner is not None:
-        yield from _reached(inner)
-    layout = widget.layout()
-    if layout is not None:
-        yield from _reached_in(layout)
-
-
-def _reached_in(layout: QLayout) -> Iterator[QWidget]:
-    for place in range(layout.count()):
-        item = layout.itemAt(place)
-        if item is None:
-            continue
-        widget, inner = item.widget(), item.layout()
-        if widget is not None:
-            yield from _reached(widget)
-        elif inner is not None:
-            yield from _reached_in(inner)
-
-
-# -- What several panels are made of ---------------------------------------------------
-
-_NARROWEST = 340  # pixels: all words fit in
 
 NO_FACES = (
     "No faces yet. Open some with File > IO Utilities > Open folder of faces..., or a sample "
     "with File > Open Sample > Latent faces."
 )
-"""What a panel says that has nothing to work on."""
 NO_MODEL = "No model yet: fit one with Plugins > Latent faces, or open a file."
-"""What a panel says that has no model to work with."""
 
-
-def why_not_pictures(layer: Layer) -> str:
-    """Return why a layer is neither faces nor a single picture; "" if it is."""
-    if isinstance(layer, Image) and ROLE_KEY not in layer.metadata and layer.ndim == 2:
-        return ""
-    return why_not_faces(layer)
+_ACTIVITY = 1000  # milliseconds from one look of napari's activity dock to the next
+_NARROWEST = 340  # pixels: all words fit in
+_LOWEST = 160  # pixels that a panel is high at least; the rest is scrolled to
+_AROUND = 60  # pixels of a window's height that menu, status bar and titles take
+_PAGES = Path(__file__).parents[1] / "help"
 
 
 def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:
@@ -191,76 +82,23 @@ def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, (Labels, Shapes))]
 
 
-# -- Panels that share one place -------------------------------------------------------
-
-_AROUND = 60  # pixels of a window's height that menu, status bar and titles take
-
-
-def _neighbours(panel: Panel, window: QMainWindow) -> list[QDockWidget]:
-    """Return the docks of the other panels on the same side, those behind tabs as well."""
-    found = []
-    # not by Qt's lists of widgets: what PySide makes of them keeps closed panels alive, or
-    # is followed to widgets that are gone
-    for other in docked(panel.viewer):
-        if isinstance(other, Panel) and other is not panel and window.isAncestorOf(other):
-            dock, own = dock_of(other), dock_of(panel)
-            assert dock is not None
-            assert own is not None
-            is_there = not (dock.isFloating() or dock.isHidden())
-            if is_there and window.dockWidgetArea(dock) == window.dockWidgetArea(own):
-                found.append(dock)
-    return found
-
-
-def share_tabs(window: QMainWindow, docks: Sequence[QDockWidget]) -> None:
-    """Put docks behind one tab bar, the last one in front."""
-    for dock in docks[1:]:
-        window.tabifyDockWidget(docks[0], dock)
-    docks[-1].raise_()
-    for bar in window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
-        bar.setElideMode(Qt.TextElideMode.ElideNone)  # titles that can be read, and scrolled
-        bar.setUsesScrollButtons(True)
-
-
-# -- Pages of help ---------------------------------------------------------------------
-
-_PAGES = Path(__file__).parents[1] / "help"
-
-
-def show_page(page: str, parent: QWidget) -> QDialog:
-    """Show a page of help in a window of its own."""
-    text = QTextBrowser()
-    text.setOpenExternalLinks(True)
-    text.setMarkdown((_PAGES / f"{page}.md").read_text("utf-8"))
-    dialog = QDialog(parent)
-    dialog.setWindowTitle("Latent faces")
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    layout = QVBoxLayout(dialog)
-    layout.addWidget(text)
-    dialog.resize(560, 480)
-    dialog.show()
-    return dialog
-
-
-# -- The frame -------------------------------------------------------------------------
-
-_ACTIVITY = 1000  # milliseconds from one look of napari's activity dock to the next
-_LOWEST = 160  # pixels that a panel is high at least; the rest is scrolled to
+def timer(parent: QWidget, slot: Callable[[], object], milliseconds: int = 0) -> QTimer:
+    """Return a timer that calls once, however often it is started before."""
+    made = QTimer(parent)
+    made.setSingleShot(True)
+    made.setInterval(milliseconds)
+    made.timeout.connect(slot)
+    return made
 
 
 class Panel(QWidget):
-    """A panel in a dock: fields, buttons, progress, and work that runs in a thread.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer whose layers are offered and that results are added to.
-    """
+    """A panel in a dock: fields, buttons, progress, and work that runs in a thread."""
 
     page: ClassVar[str] = ""
     start_words: ClassVar[tuple[str, str]] = ("", "")
     stop_words: ClassVar[tuple[str, str] | None] = None
     cancel_tip: ClassVar[str] = "End the work and drop it (Esc)."
+    takes_pictures: ClassVar[bool] = False  # single ones, beside stacks of faces
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -270,28 +108,28 @@ class Panel(QWidget):
         self.job: Job | None = None
         self._choices: list[FacesChoice | ModelChoice] = []
         self._fields: list[Widget] = []  # they cannot be changed during the work
-        self._opening = ""  # the name of the model file that is being read
         self._missing = ""
         self._is_stopping = False
+        self._first_words = ""
         self._dock: Any = None
         self._bar: Any = None  # in napari's activity dock
+        self._ending = ExitStack()  # none of Qt's objects, since it outlives them
+        self.at_end = self._ending.callback  # what is to be done when the panel closes
         self.setAcceptDrops(True)
-        self._wires = _Wires()
         self._make_frame()
         self._lay_out()
         self._column.addStretch(0)
         for label in self.findChildren(QLabel):  # names of files are no HTML
             label.setTextFormat(Qt.TextFormat.PlainText)
-        tab_in_reading_order(self)
         self._connect()
         self._follow()
         self._follow_model()
         self._sync()
 
     def _make_frame(self) -> None:
-        self.start_button = PushButton(text=self.start_words[0], tooltip=self.start_words[1])
-        self.cancel_button = PushButton(text="Cancel", tooltip=self.cancel_tip, visible=False)
-        self.help_button = PushButton(text="?", tooltip="What is this? (F1)")
+        self.start_button = button(*self.start_words, self._start_or_stop)
+        self.cancel_button = button("Cancel", self.cancel_tip, self.cancel, visible=False)
+        self.help_button = button("?", "What is this? (F1)", self.show_help)
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
         self.status = Label(value="")
         wrap(self.status.native, lines=2)  # so that nothing below jumps
@@ -320,46 +158,59 @@ class Panel(QWidget):
 
     def add_form(self, fields: Sequence[Widget]) -> QWidget:
         """Put fields below the others, which cannot be changed during the work."""
-        self._fields += [each for each in fields if not isinstance(each, Label)]
-        form = form_of(fields)
+        form = self.form_of(fields)
         self.add(form)
         return form
 
+    def form_of(self, fields: Sequence[Widget]) -> QWidget:
+        """Return fields below one another, which cannot be changed during the work."""
+        self._fields += [each for each in fields if not isinstance(each, Label)]
+        return form_of(fields)
+
     def add_controls(self, *parts: Widget | QWidget) -> None:
         """Put in the buttons, with `parts` among them, the progress and the status."""
-        start = [self.start_button] if self.start_words[0] else []
+        first = [self.start_button] if self.start_words[0] else []
+        first = first if first or parts else [self.status]  # no row for the last button alone
         self.help_button.native.setFixedWidth(self.help_button.native.sizeHint().height())
-        buttons = [*start, *parts] or [QWidget()]  # else the last one is in the middle
-        row = in_a_row(*buttons, self.cancel_button, self.help_button)
-        for each in (row, self.progress, self.status):
+        row = in_a_row(
+            *first, *parts, self.cancel_button, self.help_button, stretched=self.status
+        )
+        for each in (row, self.progress, *([] if self.status in first else [self.status])):
             self.add(each)
 
     def choose_faces(self, tooltip: str) -> FacesChoice:
         """Return a field for the faces; `_why_not` says which layers it offers."""
         self.faces = FacesChoice(self.viewer, self._why_not, tooltip)
+        self.faces.changed.connect(self._sync)
         self._choices.append(self.faces)
         return self.faces
 
     def choose_model(self) -> ModelChoice:
-        """Return a field for the model."""
-        self.model_choice = ModelChoice(self.viewer)
+        self.model_choice = ModelChoice(self.viewer, self.run)
         self.model_choice.chosen.connect(self._sync)
-        self.model_choice.opening.connect(self._on_opening)
         self._choices.append(self.model_choice)
         return self.model_choice
 
     def listen(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Call `slot` at every signal, of psygnal or napari, until the panel closes."""
-        self._wires.add(signal, slot)
+        signal.connect(slot)
+        self.at_end(signal.disconnect, slot)
 
-    def at_end(self, action: Callable[[], Any]) -> None:
-        """Call `action` when the panel closes, the last one first."""
-        self._wires.at_end(action)
+    def on_key(
+        self, keys: QKeySequence.StandardKey | str, action: Callable[[], object]
+    ) -> None:
+        """Do something when keys are pressed anywhere in the panel, and nowhere else."""
+        shortcut = QShortcut(QKeySequence(keys), self)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(action)
 
     # -- what a panel does in its own way ----------------------------------------
 
     def _why_not(self, layer: Layer) -> str:
         """Say in a sentence why a layer is not offered as faces; "" if it is."""
+        is_picture = isinstance(layer, Image) and layer.ndim == 2
+        if self.takes_pictures and is_picture and ROLE_KEY not in layer.metadata:
+            return ""
         return why_not_faces(layer)
 
     def _what_is_missing(self) -> str:
@@ -389,26 +240,22 @@ class Panel(QWidget):
     # -- wiring ------------------------------------------------------------------
 
     def _connect(self) -> None:
-        self.start_button.changed.connect(self._start_or_stop)
-        self.cancel_button.changed.connect(self.cancel)
-        self.help_button.changed.connect(self.show_help)
         layers = self.viewer.layers
         self.listen(layers.events, self._on_layers)  # those of each layer, too
         self.listen(layers.selection.events.active, self._follow)
         self.listen(self.focus.model_changed, self._follow_model)
         self.listen(self.focus.models_changed, self._sync)
-        self._wires.at_end(self._abandon)
-        self.destroyed.connect(self._wires.cut)  # none of Qt's objects: it is still there
+        self.at_end(self._abandon)
+        self.destroyed.connect(self._ending.close)  # none of Qt's objects: it is still there
         if self.cancel_tip:
-            on_key(self, "Esc", self.cancel)
-        on_key(self, "F1", self.show_help)
-        self._room = QTimer(self)  # docks cannot be moved while one of them is being shown
-        self._room.setSingleShot(True)
-        self._room.timeout.connect(self._make_room)
+            self.on_key("Esc", self.cancel)
+        self.on_key("F1", self.show_help)
+        # docks cannot be moved while one of them is being shown
+        self._room = timer(self, self._make_room)
         self._activity = QTimer(self)
         self._activity.setInterval(_ACTIVITY)
         self._activity.timeout.connect(self._show_activity)
-        self._wires.at_end(self._end_activity)
+        self.at_end(self._end_activity)
 
     def _on_layers(self, event: Any) -> None:
         if event.type in {"inserted", "removed", "reordered", "name"}:
@@ -427,35 +274,29 @@ class Panel(QWidget):
 
     def _sync(self, _event: Any = None) -> None:
         """Bring fields, buttons and texts in line with the layers and the running job."""
-        is_working, is_busy = self.is_working, self.is_working or bool(self._opening)
+        is_working = self.is_working
         if not is_working:
             for choice in self._choices:
-                choice.refresh()
-        missing = f"Opening {self._opening} ..." if self._opening else self._what_is_missing()
-        stops = is_working and self.stop_words is not None
-        words = self.stop_words if stops and self.stop_words else self.start_words
-        self.start_button.text, self.start_button.tooltip = words
-        can_press = self._can_stop() and not self._is_stopping if stops else not is_working
-        can_start = bool(self.start_words[0]) and not missing
-        self.start_button.enabled = can_press and (stops or can_start)
-        self.cancel_button.visible = is_busy
-        self.progress.visible = is_working
+                choice.reset_choices()
+        missing = self._what_is_missing()
+        if is_working and self.stop_words is not None:
+            self.start_button.text, self.start_button.tooltip = self.stop_words
+            self.start_button.enabled = self._can_stop() and not self._is_stopping
+        else:
+            self.start_button.text, self.start_button.tooltip = self.start_words
+            self.start_button.enabled = not (is_working or missing)
+        self.cancel_button.visible = self.progress.visible = is_working
         for each in self._fields:
-            each.enabled = not is_busy
+            each.enabled = not is_working
         is_news = missing != self._missing and not is_working  # else the last words stay
         if is_news and (missing or self.status.value == self._missing):
             self.status.value = missing
         self._missing = missing
 
-    def _on_opening(self, name: str) -> None:
-        self._opening = name
-        self._sync()
-
     # -- the work ----------------------------------------------------------------
 
     @property
     def is_working(self) -> bool:
-        """Whether a job is running."""
         return self.job is not None
 
     def _start_or_stop(self) -> None:
@@ -468,21 +309,19 @@ class Panel(QWidget):
             self._sync()
 
     def start(self) -> Any:
-        """Start the work; what is wrong with the fields is shown in napari.
-
-        Returns
-        -------
-        Job or None
-            The running job, or None if it could not be started.
-        """
-        if self.is_working or self._opening or self._what_is_missing():
+        """Start the work and return its job, or None; what is wrong is shown in napari."""
+        if self.is_working or self._what_is_missing():
             return None
+        return self.attempt(self._make_job)
+
+    def attempt(self, make_job: Callable[[], Job], words: str = "Preparing ...") -> Job | None:
+        """Run the job that `make_job` returns; what is wrong is shown in napari."""
         try:
-            job = self._make_job()
+            job = make_job()
         except (TypeError, ValueError) as error:
             self.complain(str(error))
             return None
-        self.run(job)
+        self.run(job, words)
         return job
 
     def complain(self, words: str) -> None:
@@ -491,10 +330,11 @@ class Panel(QWidget):
         self.status.value = words
 
     def run(self, job: Job, words: str = "Preparing ...") -> None:
-        """Run a job to its end, while `words` are shown until its first step."""
+        """Run a job to its end, in place of another; `words` are shown until its first step."""
+        self._abandon()
         job.stepped.connect(self._on_step)
         job.ended.connect(self._on_end)
-        self.job, self._is_stopping = job, False
+        self.job, self._is_stopping, self._first_words = job, False, words
         self.progress.max, self.progress.value = 1, 0  # no animation: it costs much time
         self.status.value = words
         self._sync()
@@ -503,9 +343,6 @@ class Panel(QWidget):
         job.start()
 
     def cancel(self) -> None:
-        """End the running job, or the reading of a model, and drop it."""
-        for choice in self._choices:
-            choice.cancel()
         if self.job is not None:
             self.job.cancel()
 
@@ -546,27 +383,25 @@ class Panel(QWidget):
     def _on_end(self, words: str) -> None:
         job, self.job = self.job, None
         self._sync()
-        if words:
-            self.status.value = words
+        is_silent = self.status.value == self._first_words  # nothing was told of the job
+        if words or is_silent:
+            self.status.value = words or self._missing
         self._show_result(job)
 
     def _abandon(self) -> None:
         """Stop working for a window that is gone."""
-        for choice in self._choices:
-            choice.abandon()
         if self.job is not None:
             self.job.abandon()
             self.job = None
 
     # -- dock and window ---------------------------------------------------------
 
-    def changeEvent(self, event: QEvent | None) -> None:
-        """End the work when the panel is taken out of its window."""
+    def changeEvent(self, event: Any) -> None:
         super().changeEvent(event)
-        is_moved = event is not None and event.type() == QEvent.Type.ParentChange
-        if is_moved and self.parent() is None:
+        # napari takes a panel out of its window to close it
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self._leave()
-            self._wires.cut()
+            self._ending.close()
 
     def _leave(self) -> None:
         """Take back what only stays while the panel is open; its window is still there."""
@@ -590,14 +425,13 @@ class Panel(QWidget):
         assert content is not None
         return content.sizeHint().expandedTo(self.minimumSizeHint())
 
-    def showEvent(self, event: QShowEvent | None) -> None:
-        """Look for room when the panel is first seen in a dock."""
+    def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         dock = dock_of(self)
         if dock is not None and dock is not self._dock:
             self._dock = dock
             self.updateGeometry()
-            self._room.start(0)
+            self._room.start()
 
     def _make_room(self) -> None:
         """Put this panel behind one tab bar with the others if there is no room below them."""
@@ -605,26 +439,53 @@ class Panel(QWidget):
         if not isinstance(window, QMainWindow) or dock.isFloating():
             return
         dock.setWindowTitle(dock.windowTitle().partition(" (")[0])  # what its tab says
-        docks = [*_neighbours(self, window), dock]
-        height = sum(each.sizeHint().height() for each in docks)
-        if len(docks) > 1 and height > window.height() - _AROUND:
-            share_tabs(window, docks)
-        elif len(docks) > 1:
-            heights = [each.sizeHint().height() for each in docks]
+        docks = [*self._neighbours(dock, window), dock]
+        heights = [each.sizeHint().height() for each in docks]
+        if len(docks) == 1:
+            return
+        if sum(heights) <= window.height() - _AROUND:
             window.resizeDocks(docks, heights, Qt.Orientation.Vertical)
+            return
+        for each in docks[1:]:
+            window.tabifyDockWidget(docks[0], each)
+        dock.raise_()
+        for bar in window.findChildren(
+            QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly
+        ):
+            bar.setElideMode(Qt.TextElideMode.ElideNone)  # titles that can be read
+            bar.setUsesScrollButtons(True)
 
-    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take files."""
-        data = None if event is None else event.mimeData()
-        if event is not None and data is not None and data.hasUrls():
+    def _neighbours(self, own: QDockWidget, window: QMainWindow) -> list[QDockWidget]:
+        """Return the docks of the other panels on the same side, those behind tabs as well."""
+        # not by Qt's lists of widgets: what PySide makes of them keeps closed panels alive, or
+        # is followed to widgets that are gone
+        others = [each for each in docked(self.viewer) if isinstance(each, Panel)]
+        docks = [dock_of(each) for each in others if window.isAncestorOf(each)]
+        side = window.dockWidgetArea(own)
+        return [
+            each
+            for each in docks
+            if each not in (None, own)
+            and not (each.isFloating() or each.isHidden())
+            and window.dockWidgetArea(each) == side
+        ]
+
+    def dragEnterEvent(self, event: Any) -> None:
+        if event.mimeData().hasUrls():
             event.acceptProposedAction()
 
-    def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open files as faces or models; napari would ask which of its readers to use."""
-        data = None if event is None else event.mimeData()
-        for url in [] if data is None else data.urls():
+    def dropEvent(self, event: Any) -> None:
+        # napari would ask which of its readers to use
+        for url in event.mimeData().urls():
             open_path(self.viewer, url.toLocalFile() or url.toString())
 
     def show_help(self) -> None:
-        """Show the page about this panel."""
-        show_page(self.page, self)
+        text = QTextBrowser()
+        text.setOpenExternalLinks(True)
+        text.setMarkdown((_PAGES / f"{self.page}.md").read_text("utf-8"))
+        dialog = QDialog(self)
+        dialog.setWindowTitle("Latent faces")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        QVBoxLayout(dialog).addWidget(text)
+        dialog.resize(560, 480)
+        dialog.show()

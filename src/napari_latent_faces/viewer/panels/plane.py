@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from math import ceil, log2
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
 from pyqtgraph.functions import ndarray_to_qimage
-from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt
+from qtpy.QtCore import QPoint, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from qtpy.QtGui import (
-        QContextMenuEvent,
-        QKeyEvent,
-        QMouseEvent,
-        QPaintEvent,
-        QResizeEvent,
-        QWheelEvent,
-    )
-
-__all__ = ["FacePlane", "as_image"]
 
 _STILL = 4  # pixels that the mouse may move in a click
 _REACH = 8  # pixels from a dot that still mean it
@@ -56,21 +46,6 @@ class FacePlane(QWidget):
     The wheel enlarges what is under the mouse, a drag moves the plane, Home shows all of it,
     and the arrow keys go to the nearest picture on that side. All is painted at once from
     arrays: there is no object for each picture.
-
-    Attributes
-    ----------
-    positions : array of shape (n, 2)
-        Where the pictures lie, y upwards.
-    pictures : list of n arrays of uint8, (h, w) or (h, w, 3), or None
-        What is known of them; what is not stays a dot.
-    colours : array of uint8, shape (n, 3), or None
-        Colours of dots and frames; without any, there are no frames.
-    current : int or None
-        Which one is marked.
-    extra : tuple of position, picture and colour, or None
-        One more, drawn above all others.
-    missing : list of int
-        Pictures that have room, but are not known yet.
     """
 
     clicked = Signal(int)
@@ -79,12 +54,14 @@ class FacePlane(QWidget):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.positions = np.empty((0, 2))
+        self.positions = np.empty((0, 2))  # (n, 2), y upwards
+        # (h, w) or (h, w, 3) each; what is not known stays a dot
         self.pictures: list[NDArray[np.uint8] | None] = []
-        self.colours: NDArray[np.uint8] | None = None
-        self.current: int | None = None
+        self.colours: NDArray[np.uint8] | None = None  # (n, 3), of dots and frames
+        self.current: int | None = None  # which one is marked
+        # one more above all others: place, picture, colour
         self.extra: tuple[NDArray[np.float64], NDArray[np.uint8], QColor] | None = None
-        self.missing: list[int] = []
+        self.missing: list[int] = []  # that have room, but are not known yet
         self.shown = np.empty(0, np.intp)  # what was drawn as pictures
         self._aspect = 1.0  # width over height
         self._longest = 40.0  # pixels of a picture's longer side at least
@@ -102,21 +79,12 @@ class FacePlane(QWidget):
         self.setMinimumHeight(200)
 
     def sizeHint(self) -> QSize:
-        """Return a size at which something is seen."""
         return QSize(380, 420)
 
     # -- what is drawn -----------------------------------------------------------
 
     def show_places(self, positions: NDArray[np.float64], first: Sequence[int] = ()) -> None:
-        """Show pictures at other places; what is known of them stays.
-
-        Parameters
-        ----------
-        positions : array of shape (n, 2)
-            The places.
-        first : sequence of int
-            Those that get room before all others.
-        """
+        """Show pictures at other places, `first` those that get room before all others."""
         n = len(positions)
         others = np.setdiff1d(np.arange(n), first)
         shuffled = others[np.random.default_rng(0).permutation(len(others))]
@@ -138,12 +106,10 @@ class FacePlane(QWidget):
         self.update()
 
     def mark(self, face: int | None) -> None:
-        """Mark a picture as the current one, or none."""
         self.current = face
         self.update()
 
     def show_all(self) -> None:
-        """Show the whole map."""
         self._is_whole = True
         self._centre, self._scale = self._whole()
         self.update()
@@ -157,7 +123,6 @@ class FacePlane(QWidget):
         return (low + high) / 2, float((room / np.maximum(high - low, 1e-9 * room)).min())
 
     def place_of(self, face: int) -> QPointF:
-        """Return where a picture lies, in the widget's pixels."""
         return QPointF(*self._to_screen(self.positions[face]).tolist())
 
     def at(self, point: QPointF) -> int | None:
@@ -194,25 +159,23 @@ class FacePlane(QWidget):
 
     @property
     def _picture(self) -> NDArray[np.float64]:
-        """Width and height of a picture on the screen."""
         return self._cell * self._scale * _FILLED
 
     # -- painting ----------------------------------------------------------------
 
-    def paintEvent(self, _event: QPaintEvent | None) -> None:
-        """Draw dots, pictures, and the mark."""
+    def paintEvent(self, _event: Any) -> None:
         painter = QPainter(self)
         painter.fillRect(self.rect(), self.palette().color(QPalette.ColorRole.Base))
         if len(self.positions):
             self._choose()
             self._draw_dots(painter)
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            self._draw_pictures(painter)
+            for face in self.shown.tolist():
+                colour = None if self.colours is None else QColor(*self.colours[face].tolist())
+                self._draw(painter, self.positions[face], self.pictures[face], colour)
             self._draw_current(painter)
             if self.extra is not None:
-                place, picture, colour = self.extra
-                x, y = self._to_screen(place).tolist()
-                self._draw(painter, x, y, picture, colour, _FRAME + 1)
+                self._draw(painter, *self.extra, _FRAME + 1)
         ink = self.palette().color(QPalette.ColorRole.Text)
         ink.setAlpha(70)
         painter.setPen(ink)
@@ -259,53 +222,41 @@ class FacePlane(QWidget):
         painter.drawImage(QPointF(-pad / ratio, -pad / ratio), image)
         painter.setOpacity(1.0)
 
-    def _draw_pictures(self, painter: QPainter) -> None:
-        places = self._to_screen(self.positions[self.shown]).tolist()
-        for face, (x, y) in zip(self.shown.tolist(), places, strict=True):
-            picture = self.pictures[face]
-            if picture is not None:
-                colour = None if self.colours is None else QColor(*self.colours[face].tolist())
-                self._draw(painter, x, y, picture, colour)
-
     def _draw_current(self, painter: QPainter) -> None:
         """Draw the marked picture above others, with a ring that is seen on any ground."""
         if self.current is None or self.current >= len(self.positions):
             return
-        x, y = self._to_screen(self.positions[self.current]).tolist()
-        picture = self.pictures[self.current]
+        place, picture = self.positions[self.current], self.pictures[self.current]
         w, h = self._picture.tolist() if picture is not None else (9.0, 9.0)
+        x, y = self._to_screen(place).tolist()
         ring = QRectF(x - w / 2, y - h / 2, w, h).adjusted(-5, -5, 5, 5)
         painter.fillRect(ring.adjusted(-2, -2, 2, 2), QColor("black"))
         painter.fillRect(ring, QColor("white"))
-        if picture is not None:
-            self._draw(painter, x, y, picture, QColor("black"), 1)
+        self._draw(painter, place, picture, QColor("black"), 1)
 
     def _draw(
         self,
         painter: QPainter,
-        x: float,
-        y: float,
-        picture: NDArray[np.uint8],
+        place: NDArray[np.float64],
+        picture: NDArray[np.uint8] | None,
         colour: QColor | None,
         frame: float = _FRAME,
     ) -> None:
-        w, h = self._picture.tolist()
-        place = QRectF(x - w / 2, y - h / 2, w, h)
+        if picture is None:
+            return
+        (x, y), (w, h) = self._to_screen(place).tolist(), self._picture.tolist()
+        box = QRectF(x - w / 2, y - h / 2, w, h)
         if colour is not None:
-            painter.fillRect(place.adjusted(-frame, -frame, frame, frame), colour)
-        painter.drawImage(place, as_image(picture))
+            painter.fillRect(box.adjusted(-frame, -frame, frame, frame), colour)
+        painter.drawImage(box, as_image(picture))
 
     # -- mouse, wheel and keys -----------------------------------------------------
 
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Begin a click or a drag."""
-        if event is not None and event.button() == Qt.MouseButton.LeftButton:
+    def mousePressEvent(self, event: Any) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
             self._pressed, self._dragged = event.pos(), None
 
-    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
-        """Move the plane, or tell what is under the mouse."""
-        if event is None:
-            return
+    def mouseMoveEvent(self, event: Any) -> None:
         if self._pressed is None:
             self._hover(self.at(QPointF(event.pos())))
             return
@@ -316,31 +267,23 @@ class FacePlane(QWidget):
         step, self._dragged = event.pos() - self._dragged, event.pos()
         self._move(np.array([-step.x(), step.y()]) / self._scale)
 
-    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:
-        """Choose what was clicked."""
-        if event is None or event.button() != Qt.MouseButton.LeftButton:
+    def mouseReleaseEvent(self, event: Any) -> None:
+        if event.button() != Qt.MouseButton.LeftButton:
             return
-        was_drag = self._dragged is not None
-        was_pressed, self._pressed, self._dragged = self._pressed is not None, None, None
+        was_click = self._pressed is not None and self._dragged is None
+        self._pressed = self._dragged = None
         found = self.at(QPointF(event.pos()))
-        if was_pressed and not was_drag and found is not None:
+        if was_click and found is not None:
             self.clicked.emit(found)
 
-    def contextMenuEvent(self, event: QContextMenuEvent | None) -> None:
-        """Ask for the menu of the picture under the mouse."""
-        if event is not None:
-            self.menu_wanted.emit(self.at(QPointF(event.pos())), event.globalPos())
+    def contextMenuEvent(self, event: Any) -> None:
+        self.menu_wanted.emit(self.at(QPointF(event.pos())), event.globalPos())
 
-    def wheelEvent(self, event: QWheelEvent | None) -> None:
-        """Enlarge what is under the mouse."""
-        if event is not None:
-            self._zoom(_STEP ** (event.angleDelta().y() / 120), event.position())
-            event.accept()  # the panel does not scroll
+    def wheelEvent(self, event: Any) -> None:
+        self._zoom(_STEP ** (event.angleDelta().y() / 120), event.position())
+        event.accept()  # the panel does not scroll
 
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Enlarge, show all, or go to the nearest picture on one side."""
-        if event is None:
-            return
+    def keyPressEvent(self, event: Any) -> None:
         key = event.key()
         if key in {Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus}:
             middle = QPointF(self.width() / 2, self.height() / 2)
@@ -352,13 +295,11 @@ class FacePlane(QWidget):
         else:
             super().keyPressEvent(event)
 
-    def leaveEvent(self, event: QEvent | None) -> None:
-        """Tell that nothing is under the mouse."""
+    def leaveEvent(self, event: Any) -> None:
         self._hover(None)
         super().leaveEvent(event)
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Go on showing all, if that was seen."""
+    def resizeEvent(self, event: Any) -> None:
         if self._is_whole:
             self.show_all()
         super().resizeEvent(event)

@@ -19,16 +19,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.viewer.panels.pictures import component_pixmap, to_fit, to_pixmap
+from napari_latent_faces.viewer.images import component_pixmap, to_fit, to_pixmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from qtpy.QtCore import QObject
-    from qtpy.QtGui import QMouseEvent, QPaintEvent, QPixmap, QResizeEvent, QWheelEvent
-
-__all__ = ["HEIGHT", "PICTURE", "JumpSlider", "WeightList", "WeightRow"]
+    from qtpy.QtGui import QPixmap
 
 # -- One component of a mixed face: its number, its picture, a slider and a number field
 
@@ -48,10 +45,10 @@ _MARK_COLOUR = "#f59e0b"  # seen on light and dark themes
 class JumpSlider(QSlider):
     """A slider whose handle jumps to where its groove is clicked, and can be dragged on."""
 
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+    def mousePressEvent(self, event: Any) -> None:
         """Bring the handle under the mouse; Qt would move it by a page."""
         style, option = self.style(), QStyleOptionSlider()
-        if event is not None and style is not None and event.button() == _LEFT:
+        if style is not None and event.button() == _LEFT:
             self.initStyleOption(option)
             kind, part = QStyle.ComplexControl.CC_Slider, QStyle.SubControl.SC_SliderHandle
             handle = style.subControlRect(kind, option, part, self)
@@ -86,13 +83,6 @@ class WeightRow(QWidget):
         self.picture = QLabel()
         self.slider = JumpSlider(Qt.Orientation.Horizontal)
         self.field = QDoubleSpinBox()
-        self._lay_out()
-        self.slider.sliderPressed.connect(self.began)
-        self.slider.sliderReleased.connect(self.ended)
-        self.slider.valueChanged.connect(self._on_slider)
-        self.field.valueChanged.connect(self._on_field)
-
-    def _lay_out(self) -> None:
         layout = QHBoxLayout(self)
         layout.setContentsMargins(_MARK + 4, 2, 4, 2)
         layout.setSpacing(6)
@@ -112,23 +102,17 @@ class WeightRow(QWidget):
         for each in (self.slider, self.field):  # the wheel scrolls the list
             each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             each.installEventFilter(self)
+        self.slider.sliderPressed.connect(self.began)
+        self.slider.sliderReleased.connect(self.ended)
+        self.slider.valueChanged.connect(self._on_slider)
+        self.field.valueChanged.connect(self._on_field)
 
     def show_component(
         self, component: int, picture: QPixmap, limits: tuple[float, float], unit: float = 1.0
     ) -> None:
-        """Show another component.
+        """Show another component, with its lowest and highest usual weight.
 
-        Parameters
-        ----------
-        component : int
-            Which one.
-        picture : QPixmap
-            Its picture.
-        limits : tuple of float
-            Its lowest and highest usual weight.
-        unit : float
-            The weight that the number field shows as 1: of signed components a standard
-            deviation.
+        The number field shows the weight `unit` as 1: of signed ones, a standard deviation.
         """
         if component == self.component:
             return
@@ -160,7 +144,6 @@ class WeightRow(QWidget):
             self.field.setValue(weight / self._unit)
 
     def mark(self, is_marked: bool) -> None:
-        """Set the row off from the others, or no more."""
         if is_marked != self._is_marked:
             self._is_marked = is_marked
             self.update()
@@ -172,10 +155,8 @@ class WeightRow(QWidget):
     def _on_field(self, number: float) -> None:
         self.moved.emit(self.component, number * self._unit)
 
-    def eventFilter(self, _: QObject | None, event: QEvent | None) -> bool:
+    def eventFilter(self, _: Any, event: Any) -> bool:
         """Leave the wheel to the list, and notice clicks on slider and field."""
-        if event is None:
-            return False
         if event.type() == QEvent.Type.MouseButtonPress:
             self.clicked.emit(self.component)
         if event.type() == QEvent.Type.Wheel:
@@ -183,13 +164,11 @@ class WeightRow(QWidget):
             return True
         return False
 
-    def mousePressEvent(self, event: QMouseEvent | None) -> None:
-        """Tell of a click."""
+    def mousePressEvent(self, event: Any) -> None:
         super().mousePressEvent(event)
         self.clicked.emit(self.component)
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw the mark."""
+    def paintEvent(self, event: Any) -> None:
         super().paintEvent(event)
         if self._is_marked:
             QPainter(self).fillRect(0, 2, _MARK, self.height() - 4, QColor(_MARK_COLOUR))
@@ -209,8 +188,8 @@ class WeightList(QAbstractScrollArea):
     ended = Signal()
     clicked = Signal(int)  # component
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self) -> None:
+        super().__init__()
         self._rows: list[WeightRow] = []
         self._components: list[int] = []
         self._pictures: NDArray[Any] = np.empty((0, 1, 1))
@@ -229,7 +208,6 @@ class WeightList(QAbstractScrollArea):
 
     @property
     def components(self) -> list[int]:
-        """The components that are listed."""
         return list(self._components)
 
     @property
@@ -243,10 +221,7 @@ class WeightList(QAbstractScrollArea):
         ranges: NDArray[np.float64],
         units: NDArray[np.float64] | None = None,
     ) -> None:
-        """Take other components, shape (k, h, w), and their usual weights, shape (k, 2).
-
-        Number fields show weights in `units`, shape (k,), if they are given.
-        """
+        """Take other components (k, h, w), their usual weights (k, 2), and `units` (k,)."""
         self._pictures, self._ranges = pictures, ranges
         self._units = np.ones(len(pictures)) if units is None else units
         self._weights = np.zeros(len(pictures))
@@ -266,7 +241,6 @@ class WeightList(QAbstractScrollArea):
         self._fill()
 
     def set_weights(self, weights: NDArray[np.float64]) -> None:
-        """Show weights, shape (k,)."""
         self._weights = weights
         for row in self.rows:
             row.show_weight(float(weights[row.component]))
@@ -287,18 +261,16 @@ class WeightList(QAbstractScrollArea):
     def _whole_rows(self) -> int:
         return max(1, self._port.height() // HEIGHT)
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Show as many rows as there is room for."""
+    def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
         self._set_scroll_range()
         self._fill()
 
     def scrollContentsBy(self, _dx: int, _dy: int) -> None:
-        """Give the rows other components."""
         self._fill()
 
-    def wheelEvent(self, event: QWheelEvent | None) -> None:
-        """Scroll, unless a slider is being dragged, which must keep its component."""
+    def wheelEvent(self, event: Any) -> None:
+        # a slider that is being dragged must keep its component
         if not any(row.slider.isSliderDown() for row in self._rows):
             super().wheelEvent(event)
 
@@ -315,15 +287,13 @@ class WeightList(QAbstractScrollArea):
         for place, row in enumerate(self._rows):
             row.setVisible(place < len(seen))
             if place < len(seen):
-                self._fill_row(row, seen[place], place)
-
-    def _fill_row(self, row: WeightRow, component: int, place: int) -> None:
-        low, high = self._ranges[component]
-        row.setGeometry(0, place * HEIGHT, self._port.width(), HEIGHT)
-        limits, unit = (float(low), float(high)), float(self._units[component])
-        row.show_component(component, self._pixmap(component), limits, unit)
-        row.show_weight(float(self._weights[component]))
-        row.mark(component == self._marked)
+                component = seen[place]
+                low, high = self._ranges[component].tolist()
+                row.setGeometry(0, place * HEIGHT, self._port.width(), HEIGHT)
+                picture, unit = self._pixmap(component), float(self._units[component])
+                row.show_component(component, picture, (low, high), unit)
+                row.show_weight(float(self._weights[component]))
+                row.mark(component == self._marked)
 
     def _make_row(self) -> WeightRow:
         row = WeightRow(self._port)
@@ -337,16 +307,14 @@ class WeightList(QAbstractScrollArea):
         return row
 
     def _pixmap(self, component: int) -> QPixmap:
-        if component not in self._pixmaps:
-            self._pixmaps[component] = to_fit(
-                self._drawn(component), QSize(PICTURE, PICTURE), self.devicePixelRatioF()
-            )
-        return self._pixmaps[component]
-
-    def _drawn(self, component: int) -> QPixmap:
         """Return a component in its two colours if its weights are signed, else in grey."""
-        picture = self._pictures[component]
-        high = float(np.abs(picture).max()) or 1.0
-        if self._ranges[component, 0] < 0:
-            return component_pixmap(picture / high, is_signed=True)
-        return to_pixmap(picture, (0.0, high))
+        if component not in self._pixmaps:
+            picture = self._pictures[component]
+            high = float(np.abs(picture).max()) or 1.0
+            if self._ranges[component, 0] < 0:
+                drawn = component_pixmap(picture / high, is_signed=True)
+            else:
+                drawn = to_pixmap(picture, (0.0, high))
+            box = QSize(PICTURE, PICTURE)
+            self._pixmaps[component] = to_fit(drawn, box, self.devicePixelRatioF())
+        return self._pixmaps[component]
