@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.layers import Layer
+from qtpy.QtWidgets import QApplication
 
 from napari_latent_faces.aligning import align_faces
 from napari_latent_faces.fitting import fit
@@ -270,3 +271,17 @@ def test_strangers_are_aligned_to_a_model_of_aligned_faces(widget, viewer, qtbot
     add_model(viewer, fit(drawn, n_components=3, tol=1e-2))
     widget.model_choice.combo.value = widget.model_choice.combo.choices[-1]
     assert not widget.align.value
+
+
+def test_faces_of_a_shorter_stack_are_gone_to_and_stay_chosen(
+    widget, viewer, faces, stack, model, qtbot
+):
+    """The slider is beyond the new faces: they would not be seen."""
+    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
+    few = viewer.add_layer(Layer.create(*faces_layer(stack[:5], "few")))
+    QApplication.processEvents()
+    viewer.dims.set_point(0, 20)
+    assert widget.faces.value is few
+    run(widget, qtbot)
+    assert viewer.dims.point[0] == widget.table.faces.row_at(0)
+    assert widget.faces.value is few

@@ -39,6 +39,11 @@ _CURVES = (
     },
     {"stabilities": ("stability", "d", "#2fc29b", "#00795a")},
 )
+_MARKS = {
+    "o": "\N{BLACK CIRCLE}",
+    "s": "\N{BLACK SQUARE}",
+    "d": "\N{BLACK DIAMOND}",
+}
 _LONG_RANGE = 20  # largest over smallest k from which the axis is logarithmic
 
 
@@ -132,15 +137,16 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
             for side in ("left", "bottom"):
                 plot.getAxis(side).setPen(ink)
                 plot.getAxis(side).setTextPen(ink)
-            legend = plot.addLegend(offset=(-1, 1))
-            legend.setLabelTextColor(ink)
-            legend.clear()
             plot.getAxis("bottom").setTicks(ticks)
             plot.setVisible(len(self._ks) > 0)
+            titles = []  # above the curves, where none runs through the words
             if self.choice is not None and len(self._ks):
                 for name, (words, symbol, *colours) in curves.items():
                     colour = QColor(colours[ink.lightness() <= 127])
-                    self._draw_curve(plot, self.choice, name, words, symbol, colour, ink)
+                    self._draw_curve(plot, self.choice, name, symbol, colour, ink)
+                    mark = f'<span style="color: {colour.name()}">{_MARKS[symbol]}</span>'
+                    titles.append(f"{mark} {words}")
+                plot.setTitle(" &nbsp; ".join(titles), color=ink, size="9pt")
                 self._draw_lines(plot, self.choice.suggested, ink)
                 plot.enableAutoRange()
 
@@ -149,7 +155,6 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
         plot: Any,
         choice: KChoice,
         name: str,
-        words: str,
         symbol: str,
         colour: QColor,
         ink: QColor,
@@ -159,7 +164,6 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
         plot.plot(
             self._ks,
             values,
-            name=words,
             pen=pg.mkPen(colour, width=2),
             symbol=symbol,
             symbolBrush=colour,
@@ -178,7 +182,11 @@ class CurvesPlot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is
                 self._place(suggested),
                 pen=pg.mkPen(ink, style=Qt.PenStyle.DashLine),
                 label=f"{suggested} suggested" if plot is self._plots[0] else None,
-                labelOpts={"color": ink, "position": 0.08},  # errors fall: the place is free
+                labelOpts={
+                    "color": ink,
+                    "position": 0.08,  # errors fall: the place is free
+                    "anchors": [(-0.1, 0.5), (1.1, 0.5)],  # beside the point, not on it
+                },
             )
             plot.addItem(line, ignoreBounds=True)
         faint = QColor(ink)

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView
 
 from napari_latent_faces.viewer.fitting import EncodeJob
-from napari_latent_faces.viewer.panels.panel import Panel
+from napari_latent_faces.viewer.panels.panel import Panel, face_under_slider
 from napari_latent_faces.viewer.panels.pictures import Rows, RowsView
 
 if TYPE_CHECKING:
@@ -120,8 +120,10 @@ class EncodeWidget(Panel):
         self.listen(self.focus.face_changed, self._mark_row)
 
     def _follow(self) -> None:
-        """Be about other faces than those of the model, which it knows already."""
-        active, own = self.viewer.layers.selection.active, self.focus.faces
+        """Be about other faces than those that the model was fitted to."""
+        active, model = self.viewer.layers.selection.active, self.focus.model
+        is_fit = model is not None and model.provenance.encoded_from is None
+        own = self.focus.faces if is_fit else None
         others = [each for each in self.faces.choices if each is not own]
         if active in others:
             super()._follow()
@@ -138,6 +140,8 @@ class EncodeWidget(Panel):
             self._listed = job.layer
             self.table.show_faces(job.stack.names, job.stack.subjects, job.encoding.errors)
             self.table.setVisible(len(job.stack) > 1)
+            if face_under_slider(self.viewer, job.layer) is None:  # it is a shorter stack
+                self._go_to(self.table.faces.row_at(0))
 
     def _sync(self, event: Any = None) -> None:
         super()._sync(event)

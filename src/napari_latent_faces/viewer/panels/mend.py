@@ -7,10 +7,9 @@ from typing import Any
 from magicgui.widgets import ComboBox
 
 from napari_latent_faces.viewer.fitting import MendJob
-from napari_latent_faces.viewer.layers import layer_pixels
 from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.panels.form import button, in_a_row
-from napari_latent_faces.viewer.panels.panel import Panel, mark_layers
+from napari_latent_faces.viewer.panels.panel import Panel, face_under_slider, mark_layers
 
 _ALL, _THIS = "all faces", "this face"
 
@@ -69,16 +68,9 @@ class MendWidget(Panel):
     def _make_job(self) -> MendJob:
         assert self.model_choice.model is not None
         faces = self.faces.value
-        face = self._face() if self.which.value == _THIS else None
-        return MendJob(self.viewer, faces, self.model_choice.model, self.marks.value, face)
-
-    def _face(self) -> int:
-        faces = self.faces.value
-        if faces.ndim == 2:
-            return 0
-        index = round(float(faces.world_to_data(self.viewer.dims.point)[-3]))
-        if not 0 <= index < len(layer_pixels(faces)):
+        face = face_under_slider(self.viewer, faces) if self.which.value == _THIS else None
+        if self.which.value == _THIS and face is None:
             raise ValueError(
                 f"{faces.name} has no face at this place of the slider: move it back."
             )
-        return index
+        return MendJob(self.viewer, faces, self.model_choice.model, self.marks.value, face)

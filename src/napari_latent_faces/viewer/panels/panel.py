@@ -41,7 +41,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_latent_faces.stack import harmless_lines
-from napari_latent_faces.viewer.layers import ROLE_KEY, why_not_faces
+from napari_latent_faces.viewer.layers import ROLE_KEY, layer_pixels, why_not_faces
 from napari_latent_faces.viewer.panels.form import (
     FacesChoice,
     ModelChoice,
@@ -80,6 +80,14 @@ _PAGES = Path(__file__).parents[1] / "help"
 def mark_layers(viewer: napari.components.ViewerModel) -> list[Layer]:
     """Return the layers of a viewer that can mark pixels, the uppermost first."""
     return [layer for layer in reversed(viewer.layers) if isinstance(layer, (Labels, Shapes))]
+
+
+def face_under_slider(viewer: napari.components.ViewerModel, layer: Layer) -> int | None:
+    """Return which face of a layer the slider is at; None where it has none there."""
+    if layer.ndim < 3:
+        return 0
+    face = round(float(layer.world_to_data(viewer.dims.point)[-3]))
+    return face if 0 <= face < len(layer_pixels(layer)) else None
 
 
 def timer(parent: QWidget, slot: Callable[[], object], milliseconds: int = 0) -> QTimer:
@@ -169,13 +177,13 @@ class Panel(QWidget):
 
     def add_controls(self, *parts: Widget | QWidget) -> None:
         """Put in the buttons, with `parts` among them, the progress and the status."""
-        first = [self.start_button] if self.start_words[0] else []
-        first = first if first or parts else [self.status]  # no row for the last button alone
         self.help_button.native.setFixedWidth(self.help_button.native.sizeHint().height())
-        row = in_a_row(
-            *first, *parts, self.cancel_button, self.help_button, stretched=self.status
-        )
-        for each in (row, self.progress, *([] if self.status in first else [self.status])):
+        start = [self.start_button] if self.start_words[0] else []
+        left: list[Widget | QWidget] = [*start, *parts]
+        below: list[Widget | QWidget] = [self.progress]
+        (below if left else left).append(self.status)  # no row for the last button alone
+        row = in_a_row(*left, self.cancel_button, self.help_button, stretched=self.status)
+        for each in (row, *below):
             self.add(each)
 
     def choose_faces(self, tooltip: str) -> FacesChoice:

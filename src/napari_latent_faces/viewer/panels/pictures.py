@@ -241,6 +241,10 @@ class PictureStrip(QListView):
             flags = QItemSelectionModel.SelectionFlag.ClearAndSelect
             chosen.setCurrentIndex(self._model.index(rows[0], 0), flags)
 
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self.scrollTo(self.currentIndex())  # else a narrower strip cuts what is marked
+
     def contextMenuEvent(self, event: Any) -> None:
         index = self.indexAt(event.pos())
         if index.isValid():

@@ -171,7 +171,9 @@ class FacePlane(QWidget):
             self._draw_dots(painter)
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             for face in self.shown.tolist():
-                colour = None if self.colours is None else QColor(*self.colours[face].tolist())
+                colour = None
+                if self.colours is not None:
+                    colour = QColor(*self._seen(self.colours[face]).tolist())
                 self._draw(painter, self.positions[face], self.pictures[face], colour)
             self._draw_current(painter)
             if self.extra is not None:
@@ -196,6 +198,12 @@ class FacePlane(QWidget):
         known = [face for face in chosen if self.pictures[face] is not None]
         self.shown = np.array(known, np.intp)
 
+    def _seen(self, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return colours darker on a light ground, and paler on a dark one."""
+        is_dark = self.palette().color(QPalette.ColorRole.Base).lightness() < 128
+        shaded: NDArray[np.uint8] = (colours * 0.75 + 64 * is_dark).astype(np.uint8)
+        return shaded
+
     def _draw_dots(self, painter: QPainter) -> None:
         """Write all dots into one picture."""
         ratio = self.devicePixelRatioF()
@@ -209,7 +217,7 @@ class FacePlane(QWidget):
         ink = self.palette().color(QPalette.ColorRole.Text)
         colours = np.full(len(x), ink.rgb(), np.uint32)
         if self.colours is not None:
-            red, green, blue = self.colours[is_seen].T.astype(np.uint32)
+            red, green, blue = self._seen(self.colours[is_seen]).T.astype(np.uint32)
             colours = 0xFF << 24 | red << 16 | green << 8 | blue
         canvas = np.zeros((height + 2 * pad, width + 2 * pad), np.uint32)
         for dy in range(-radius, radius + 1):
