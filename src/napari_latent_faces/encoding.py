@@ -145,7 +145,22 @@ class UndeterminedWarning(UserWarning):
     """A mask hides so much that weights are not, or not wholly, known."""
 
 
-class StackCoder:
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """What a model makes of some faces.
+
+    `weights` (m, k) build each face; `errors` (m,) are relative, over its visible pixels, 0 for
+    a face without a pixel above 0, and `error` is that of all faces together. `scale` is the
+    pixel value of these faces that counts as 1.
+    """
+
+    weights: NDArray[Any]
+    errors: NDArray[np.float64]
+    error: float
+    scale: float
+
+
+class _StackCoder:
     """Weights (m, k) and errors of one stack, found or given; blocks may run side by side."""
 
     def __init__(
@@ -158,7 +173,7 @@ class StackCoder:
         marked = model.mask if mask is None else mask
         if marked is not None:
             self._mask = PixelMask(marked, stack.shape, model.mask)
-        self.scale = _unit(model, stack, self._mask)
+        self._scale = _unit(model, stack, self._mask)
         self._parts = model.components.reshape(model.n_components, -1).astype(np.float64)
         self._mean: NDArray[np.float64] | None = None  # (p,)
         if model.mean is not None:
@@ -166,12 +181,12 @@ class StackCoder:
         self._coder = model.coder()
         self._solves = weights is None
         shape = (len(stack), model.n_components)
-        self.weights: NDArray[Any] = np.asarray(
+        self._weights: NDArray[Any] = np.asarray(
             np.empty(shape, model.weights.dtype) if weights is None else weights
         )
-        if self.weights.shape != shape:
+        if self._weights.shape != shape:
             raise ValueError(
-                f"The weights have the shape {self.weights.shape}, but {shape} is needed: "
+                f"The weights have the shape {self._weights.shape}, but {shape} is needed: "
                 "a row for each face, a column for each component."
             )
         self._residual2, self._norm2 = np.zeros((2, len(stack)))
@@ -181,17 +196,17 @@ class StackCoder:
         kept = max(1, _FACTOR_BYTES // max(1, self._parts.nbytes))
         self._visible = lru_cache(kept)(partial(VisibleParts.of, self._parts))
 
-    def run(self, *, measure: bool = True) -> Generator[int, None, None]:
+    def run(self, *, measure: bool = True) -> Generator[int, None, Encoding]:
         """Work on all blocks; yield how many faces are done."""
         return on_one_blas_thread(self._run(measure=measure))
 
-    def _run(self, *, measure: bool) -> Generator[int, None, None]:
+    def _run(self, *, measure: bool) -> Generator[int, None, Encoding]:
         def work(faces: slice) -> list[tuple[int, VisibleParts]]:
             hidden, pixels = self._read(faces)
             known = self._solve(faces, hidden, pixels) if self._solves else []
             if measure:
                 self._residual2[faces], self._norm2[faces] = face_errors(
-                    pixels, self.weights[faces], self._parts, self.scale, self._mean, hidden
+                    pixels, self._weights[faces], self._parts, self._scale, self._mean, hidden
                 )
             return known
 
@@ -203,16 +218,10 @@ class StackCoder:
                         self._n_hidden_from[component] += count
                 yield faces.stop
         self._warn()
-
-    def errors(self) -> NDArray[np.float64]:
-        """Return the relative error of each face."""
         black = np.where(self._residual2 > 0, np.inf, 0.0)
-        squares = np.divide(self._residual2, self._norm2, out=black, where=self._norm2 > 0)
-        return np.asarray(np.sqrt(squares))
-
-    def error(self) -> float:
-        """Return the relative error of all faces together."""
-        return float(np.sqrt(self._residual2.sum() / (self._norm2.sum() or 1.0)))
+        errors = np.divide(self._residual2, self._norm2, out=black, where=self._norm2 > 0)
+        error = float(np.sqrt(self._residual2.sum() / (self._norm2.sum() or 1.0)))
+        return Encoding(self._weights, np.sqrt(errors), error, self._scale)
 
     def _read(self, faces: slice) -> tuple[NDArray[np.bool_] | None, NDArray[Any]]:
         """Return some faces as rows, 0 where they are ignored, and what is ignored."""
@@ -236,10 +245,10 @@ class StackCoder:
                     f"The mask hides all of {self._stack.names[at[0]]!r}: leave some of it to "
                     "be seen (nonzero marks what is ignored)."
                 )
-            projected = parts.reduced(pixels[rows]) / self.scale
+            projected = parts.reduced(pixels[rows]) / self._scale
             if self._mean is not None:
                 projected -= parts.reduced(self._mean[None])
-            self.weights[at] = self._coder(parts.R, projected)
+            self._weights[at] = self._coder(parts.R, projected)
             is_known = key is None or parts.n_visible >= len(self._parts)
             self._is_underdetermined[at] = not is_known
             known.append((len(at), parts))
@@ -373,21 +382,6 @@ class MatchedPictures(LazyStack):
 # -- New faces on an old model: exact weights from what is visible of each face --------
 
 
-@dataclass(frozen=True, eq=False)
-class Encoding:
-    """What a model makes of some faces.
-
-    `weights` (m, k) build each face; `errors` (m,) are relative, over its visible pixels, 0 for
-    a face without a pixel above 0, and `error` is that of all faces together. `scale` is the
-    pixel value of these faces that counts as 1.
-    """
-
-    weights: NDArray[Any]
-    errors: NDArray[np.float64]
-    error: float
-    scale: float
-
-
 def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
     """Find the weights of other faces, and how well they explain each; see `iter_encode`."""
     return consume(iter_encode(model, images, mask))
@@ -422,25 +416,19 @@ def iter_encode(
     the components (QR decomposition of the visible rows, shared by faces with the same mask),
     which leaves the solution as it is. Faces are read once, a block at a time.
     """
-    job = StackCoder(model, images, mask)
-    yield from job.run()
-    return Encoding(job.weights, job.errors(), job.error(), job.scale)
+    return (yield from _StackCoder(model, images, mask).run())
 
 
 def find_weights(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
     """Find the weights alone, shape (m, k); see `encode`."""
-    job = StackCoder(model, images, mask)
-    consume(job.run(measure=False))
-    return job.weights
+    return consume(_StackCoder(model, images, mask).run(measure=False)).weights
 
 
 def relative_errors(
     model: LatentFaces, images: Any, weights: Any = None, mask: Any = None
 ) -> NDArray[np.float64]:
     """Measure how badly each face is explained; see `LatentFaces.errors`."""
-    job = StackCoder(model, images, mask, weights)
-    consume(job.run())
-    return job.errors()
+    return consume(_StackCoder(model, images, mask, weights).run()).errors
 
 
 def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> LatentFaces:
