@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 Coding = Literal["non-negative", "signed", "sparse", "one-hot"]
 Kind = TypeVar("Kind", bound=type[Any])
 
-_EXPLAINED = re.compile(
-    r"^( *)(\w+) : .*\n((?:\1    .*\n)+)", re.MULTILINE
-)  # as numpydoc has it
+# a parameter in a docstring, as numpydoc has it
+_EXPLAINED = re.compile(r"^( *)(\w+) : .*\n((?:\1    .*\n)+)", re.MULTILINE)
 
 # -- Frozen dataclasses of parameters: what their fields tell, and how values are checked
 
