@@ -86,12 +86,7 @@ class FaceMap:
         Parameters
         ----------
         path : path-like
-            The file; an existing one is replaced, whole or not at all.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written.
+            As in `KChoice.save_csv`.
         """
         origin, n = self.model.provenance, len(self.positions)
         names, subjects = origin.names or [""] * n, origin.subjects or [""] * n
