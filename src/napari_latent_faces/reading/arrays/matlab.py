@@ -140,7 +140,15 @@ def read_mat(source: str | bytes, name: str) -> Container:
     order = ">" if bytes(content[126:128]) == b"MI" else "<"
     variables: list[Variable] = []
     left_out: list[str] = []
-    for packed, element in _variables(content, order):
+    at = 128
+    while at + 8 <= len(content):
+        kind, element = next(_parts(content[at:], order))
+        at += 8 + len(element)
+        if kind not in {_MATRIX, _PACKED}:
+            raise ArraysError("it is damaged: there is no variable where one should begin")
+        if not len(element):
+            continue
+        packed = kind == _PACKED
         start = _unpacked(element, order, _HEADER_BYTES) if packed else element
         head = _head(_parts(start, order), order)
         load = partial(_loaded, element, order, packed)
@@ -155,24 +163,6 @@ def read_mat(source: str | bytes, name: str) -> Container:
             left_out.append(head.name)
     notes = (f"Not read: {', '.join(left_out[:9])} (tables, objects, or empty).",)
     return Container(name, tuple(variables[:_MOST_NODES]), True, notes if left_out else ())
-
-
-def _variables(content: Bytes, order: str) -> Iterator[tuple[bool, Bytes]]:
-    """Yield whether a variable is packed, and its bytes."""
-    at = 128
-    while at + 8 <= len(content):
-        kind, size = _words(content[at:], 2, order)
-        at += 8
-        if size > len(content) - at:
-            raise ArraysError(
-                f"a variable of {size} bytes is declared, but {len(content) - at} are left: "
-                "the file was cut off"
-            )
-        if kind not in {_MATRIX, _PACKED}:
-            raise ArraysError("it is damaged: there is no variable where one should begin")
-        if size:
-            yield kind == _PACKED, content[at : at + size]
-        at += size
 
 
 def _loaded(content: Bytes, order: str, packed: bool) -> Any:
@@ -207,7 +197,7 @@ def _parts(content: Bytes, order: str) -> Iterator[tuple[int, Bytes]]:
         if kind >> 16:  # a small element: all in eight bytes
             kind, size, start, at = kind & 0xFFFF, kind >> 16, start - 4, start
         if size > min(at, len(content)) - start:
-            raise ArraysError("a variable in it declares more bytes than are there")
+            raise ArraysError("a variable in it is larger than what is there: it was cut off")
         yield kind, content[start : start + size]
     raise ArraysError("a variable in it ends too early")
 
