@@ -326,7 +326,8 @@ def read_table(  # noqa: C901 - from top to bottom
             if listed:
                 yield number, row[pixels[0]].strip("[] ").replace(",", " ")
             else:
-                yield number, " ".join([row[i] or "nan" for i in pixels])
+                row = [row[i] for i in pixels] if others else row
+                yield number, " ".join([cell or "nan" for cell in row] if "" in row else row)
 
     table = _numbers(only_pixels())
     names = titles or [f"column {i + 1}" for i in range(n)]
