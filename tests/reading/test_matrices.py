@@ -244,6 +244,13 @@ def test_lazy_faces_go_to_other_processes_as_their_place(tmp_path, layout, conta
     np.testing.assert_array_equal(np.asarray(pickle.loads(pickled).images), FACES)
 
 
+def test_lazy_numbers_of_other_machines(tmp_path):
+    np.save(tmp_path / "a.npy", FACES.astype(">i2"))
+    np.testing.assert_array_equal(
+        np.asarray(read_faces(tmp_path / "a.npy", lazy=True).images), FACES
+    )
+
+
 def test_progress_is_told_and_can_end_the_read(tmp_path):
     np.save(tmp_path / "a.npy", FACES)
     steps = []

@@ -221,7 +221,8 @@ def _on_disk(images: NDArray[Any]) -> Any:
     base: Any = images
     file: Any = None
     while base is not None:
-        file = base if isinstance(base, np.memmap) else file
+        if isinstance(base, np.memmap) and base.filename:  # no copy of one
+            file = base
         base = getattr(base, "base", None)
     if file is None:
         return images
