@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -232,7 +232,7 @@ class _File:
 
     entry: Entry
     picture: Picture
-    pages: list[int] = field(default_factory=list)
+    pages: list[int]
 
     def names(self) -> list[str]:
         """Return the names of its faces."""

@@ -163,12 +163,11 @@ def decode_for_parent() -> None:
     Image.MAX_IMAGE_PIXELS = None  # looked at already
     frame, page, size = pickle.load(sys.stdin.buffer)  # noqa: S301 - our parent's
     try:
-        picture = _described(sys.stdin.buffer.read(size), apart=False)
+        with _reasons():
+            picture = _described(sys.stdin.buffer.read(size), apart=False)
         answer: NDArray[Any] | str = np.ascontiguousarray(picture.pixels(frame, page))
     except BrokenPictureError as error:
         answer = str(error)
-    except Exception as error:  # noqa: BLE001 - as `_reasons`
-        answer = _reason(error)
     pickle.dump(answer, sys.stdout.buffer, protocol=5)
 
 
@@ -428,8 +427,8 @@ def _parts_of_gif(content: bytes) -> Iterator[tuple[int, bool]]:
                 place += 1
                 continue
             is_picture = kind == 0x2C
-            is_control = not is_picture and content[place + 1] == 0xF9  # one for each picture
-            in_header = not is_picture and not is_control
+            # an extension of kind F9 belongs to a picture
+            in_header = not is_picture and content[place + 1] != 0xF9
             yield (0 if is_picture else 2), in_header
             place += 11 + palette_bytes(content[place + 9]) if is_picture else 2
             while size := content[place]:
