@@ -42,7 +42,7 @@ def test_who_asks_for_grey_or_a_channel_gets_it(tmp_path):
     np.testing.assert_array_equal(red.images, [c[:, :, 0] for c in COLOURS.values()])
     with pytest.raises(ValueError, match="channel='red' makes grey pictures"):
         read_faces(tmp_path, channel="red", colour=True)
-    with pytest.raises(ValueError, match="colour must be 'auto' or True or False"):
+    with pytest.raises(ValueError, match="colour must be True or False or 'auto'"):
         read_faces(tmp_path, colour="yes")
 
 
