@@ -601,7 +601,7 @@ class _Search:
     def _tell(self, doing: str) -> Steps:
         """Yield where the search stands; leave if that is asked for."""
         left = self._seconds_left()
-        yield from _asked(KStep(self._done, self.total, doing, self._choice, False, left))
+        yield from _or_stopped(KStep(self._done, self.total, doing, self._choice, False, left))
         self._told = time.monotonic()
 
     def _read(self) -> Generator[KStep, Literal["stop"] | None, FaceStack]:
@@ -632,9 +632,9 @@ class _Search:
         search = _Search(pictures, self._few, self.params, _LITTLE_EFFORT)
         with closing(search.run()) as steps:
             for step in steps:
-                yield from _asked(replace(step, total=self.total, is_preview=True))
+                yield from _or_stopped(replace(step, total=self.total, is_preview=True))
         self._done = search.total
-        yield from _asked(KStep(self._done, self.total, "refining", search._choice, True))
+        yield from _or_stopped(KStep(self._done, self.total, "refining", search._choice, True))
 
     def _seconds_left(self) -> float | None:
         """Return what is left to do at the pace so far: a fit takes longer for more k."""
@@ -733,7 +733,8 @@ class _Search:
         )
 
 
-def _asked(step: KStep) -> Steps:
+def _or_stopped(step: KStep) -> Steps:
+    """Yield a step, and leave if the answer is to stop."""
     if (yield step) == "stop":
         raise _StoppedError
 

@@ -193,8 +193,8 @@ class Mix:
 
     Notes
     -----
-    IndexError or ValueError are raised for a component that is not there, and for weights that
-    are none of this model: they are not below 0 unless it is signed.
+    IndexError is raised for a component that is not there, ValueError for weights that the
+    model cannot have: not finite, or below 0 unless it is signed.
 
     While one component is changed again and again, what all the others make is kept: a new
     weight costs one multiplication and one addition a pixel, whatever the number of

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Aligning = Generator[AlignStep, None, "Alignment"]
 
 _LEARNT_FROM = 2000  # faces that the model is learnt from; the others are brought onto it
-_MEASURED = 1000  # faces that errors are told of
+_MEASURED = 1000  # faces that errors are measured on
 _FRAME = 0.82  # share of height and width that the model sees, unless there is a size
 _STRANGE_TO_MODEL = 0.85
 
@@ -90,7 +90,7 @@ def align_faces(
     Raises
     ------
     ValueError
-        If there are fewer than two faces, the size is none, or the points do not fit.
+        If there are fewer than two faces, or the size or the points do not fit.
 
     Notes
     -----

@@ -143,7 +143,7 @@ def in_threads(job: Callable[[Item], Result], items: list[Item]) -> list[Result]
 
 @dataclass(frozen=True, eq=False)
 class AlignStep:
-    """How far the work is.
+    """How far the work has come.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ class Level:
         """Return how a basis (k, p) changes along each generator: shape (k, m, p)."""
         pictures = H.reshape(-1, *self.shape)
         slopes = np.stack(np.gradient(pictures, axis=(1, 2)), 1).reshape(len(H), 2, -1)
-        slopes[..., self._beside] = 0  # the edge of a mask is none of the faces
+        slopes[..., self._beside] = 0  # the edge of a mask is no edge of a face
         places = np.vstack([self.grid, np.ones_like(self.grid[:1])])
         motions = (self.generators[:, :2] @ places).astype(np.float32)  # (m, 2, p)
         return np.asarray(np.einsum("kcp,mcp->kmp", slopes, motions))
@@ -270,7 +270,7 @@ class Level:
         """Make a Gauss-Newton step; return transforms and each face's residual, 0 to 1."""
         n, k, m = len(X), len(basis.H), len(self.generators)
         C = X @ basis.H.T
-        if outside is not None:  # what a picture does not show is as the model has it
+        if outside is not None:  # what a picture does not show is taken from the model
             X = np.where(outside, C @ basis.H, X)
             C = X @ basis.H.T
         R = X - C @ basis.H
@@ -407,7 +407,7 @@ class Learning:
         ]
         for done, (i, rank) in enumerate(plan, 1):
             unexplained = self._turn(i, rank)
-            if (i, rank) == (0, COARSE_RANK):  # who is strange teaches nothing from now on
+            if (i, rank) == (0, COARSE_RANK):  # strange faces teach nothing from now on
                 self._members = unexplained <= _strange(unexplained)
             yield done / len(plan)
 
