@@ -282,8 +282,8 @@ HEADERS = {
 
 CHANGES = [
     ("format_version", FORMAT_VERSION + 1, rf"format version {FORMAT_VERSION + 1}.*update"),
-    ("format_version", "1", r"version '1' is none"),
-    ("format_version", -1, "version -1 is none"),
+    ("format_version", "1", r"version '1' is not a number"),
+    ("format_version", -1, "version -1 is not a number"),
     ("error", float("nan"), "its error is nan"),
     ("error", -1, "its error is -1"),
     ("error", 10**400, "its error is 1000"),

@@ -187,7 +187,7 @@ def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
     header = json.loads(raw.tobytes().decode("utf-8", "surrogatepass"))
     version = header["format_version"]
     if not isinstance(version, int) or version < 1:
-        raise ModelFileError(f"its format version {_short(version)} is none.")
+        raise ModelFileError(f"its format version {_short(version)} is not a number from 1 on.")
     if version > FORMAT_VERSION:
         raise ModelFileError(
             f"it has format version {_short(version)}, this package reads up to "

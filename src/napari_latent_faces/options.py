@@ -113,7 +113,7 @@ class ReadOptions:
         try:
             re.compile(self.subjects)
         except re.error as error:
-            raise ValueError(f"{allowed}; {self.subjects!r} is none: {error}.") from error
+            raise ValueError(f"{allowed}; {self.subjects!r} is not one: {error}.") from error
 
 
 def _checked_sides(name: str, size: Any, *, or_height: bool = False) -> Any:
