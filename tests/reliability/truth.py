@@ -142,8 +142,8 @@ def _mixer_lies(panel, focus):
     if desk.model is not focus.model:
         yield f"mixer: {desk.model}, not {focus.model}"
     elif desk.mix is not None:
-        mixed, mix = desk._mixed, desk.mix
-        if mixed is not None and mixed in desk.viewer.layers:
+        mixed, mix = desk._find(desk.model, "mixed"), desk.mix
+        if mixed is not None:
             wanted = to_pixels(mix.pixels, mix.model.provenance.dtype)
             yield from filter(None, [_unlike(mixed, mixed.data, wanted)])
         for row in panel.weights.rows:

@@ -405,7 +405,7 @@ def test_two_viewers_at_once(viewer, stack, model, qtbot):
     jobs = [EncodeJob(each, each.layers["orl"], model) for each in (viewer, other)]
     for job in jobs:
         job.start()
-    qtbot.waitUntil(lambda: all(job.result is not None for job in jobs))
+    qtbot.waitUntil(lambda: all(job.is_over for job in jobs))
     assert [len(job.encoding.errors) for job in jobs] == [30, 9]
 
 

@@ -28,6 +28,7 @@ def test_the_overlay_follows_the_slider(stack):
     viewer = faced(stack)
     viewer.dims.set_point(0, 3)
     assert shown(viewer) == "s1/4.png  |  subject s1  |  face 3"
+    assert "top_left" in str(text_overlay(viewer).position)  # where no notification covers it
     viewer.dims.set_point(0, 29)
     assert shown(viewer) == "s6/5.png  |  subject s6  |  face 29"
 

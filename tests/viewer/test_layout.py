@@ -17,7 +17,7 @@ from napari.utils.interactions import mouse_wheel_callbacks
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
 from napari_latent_faces.viewer.fitting import EncodeJob, MendJob
-from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.layout import Item, arranged, model_layers
 from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.mixing import MixingDesk
@@ -262,6 +262,31 @@ def test_in_a_grid_each_result_lies_where_its_faces_are(viewer, model, qtbot):
     qtbot.waitUntil(lambda: overlaps(viewer) == [])
 
 
+def test_results_are_added_where_they_belong(viewer, model):
+    """To move a layer that is there already costs napari much."""
+    placed = []
+    viewer.layers.events.inserted.connect(lambda event: placed.append(box(event.value)))
+    show(viewer, "orl", model, residual=True)
+    np.testing.assert_allclose(placed, [box(layer) for layer in list(viewer.layers)[1:]])
+
+
+def test_undo_in_a_grid_at_another_scale_with_turned_axes(viewer, stack, model):
+    show(viewer, "orl", model, residual=True)
+    show(viewer, "orl", fit(stack, n_components=5, max_iter=3, tol=0))
+    faces, grid = viewer.layers["orl"], grid_of(viewer)
+    faces.scale, grid.enabled, viewer.dims.order = (1, 2, 2), True, (1, 0, 2)
+    session_of(viewer).undo()
+    results = [layer for layer in viewer.layers if MODEL_KEY in layer.metadata]
+    assert len(results) == 3
+    assert all(layer.metadata[MODEL_KEY] is model for layer in results)
+    assert all(np.allclose(box(layer)[0], box(faces)[0]) for layer in results)
+    grid.enabled, viewer.dims.order = False, (0, 1, 2)
+    session_of(viewer).results_changed()
+    assert overlaps(viewer) == []
+    rebuilt = viewer.layers["reconstruction [orl]"]
+    np.testing.assert_allclose(np.diff(box(rebuilt), axis=0), np.diff(box(faces), axis=0))
+
+
 class TestView:
     def is_in_view(self, viewer):
         """Tell whether all lies in the middle, about as large as napari shows it."""
@@ -337,6 +362,13 @@ class TestCaptions:
         viewer.theme = "light"
         qtbot.waitUntil(lambda: self.brightness(viewer) < 50)
 
+    def test_come_while_a_fit_runs(self, viewer, model, qtbot):
+        forming = ResultLayers(viewer, viewer.layers["orl"], ShowOptions())
+        forming.show_step(model.components)
+        self.there(viewer, qtbot, "face", "latent faces")
+        forming.show_model(model)
+        self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
+
     def test_go_with_the_last_result(self, viewer, model, qtbot):
         show(viewer, "orl", model)
         self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
@@ -344,15 +376,40 @@ class TestCaptions:
         viewer.layers.remove("reconstruction [orl]")
         qtbot.waitUntil(lambda: len(viewer.layers) == 1)
 
+    def test_are_away_in_a_grid_and_where_axes_are_turned(self, viewer, model, qtbot):
+        show(viewer, "orl", model)
+        words = "face", "reconstruction", "latent faces"
+        self.there(viewer, qtbot, *words)
+        dims, grid = viewer.dims, grid_of(viewer)
+        for each, name, turned, back in (
+            (grid, "enabled", True, False),
+            (dims, "order", (0, 2, 1), (0, 1, 2)),
+            (dims, "order", (1, 0, 2), (0, 1, 2)),
+            (dims, "ndisplay", 3, 2),
+        ):
+            setattr(each, name, turned)
+            qtbot.waitUntil(lambda: "captions" not in viewer.layers)
+            setattr(each, name, back)
+            self.there(viewer, qtbot, *words)
+            assert overlaps(viewer) == []
+
     def test_a_user_who_removes_them_is_rid_of_them(self, viewer, model, qtbot):
         show(viewer, "orl", model)
         self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
         viewer.layers.remove("captions")
+        for order in ((0, 2, 1), (0, 1, 2)):
+            viewer.dims.order = order
+            self.settle(viewer, qtbot)
         show(viewer, "orl", model, residual=True)
-        done = []
-        session_of(viewer).later(lambda: done.append(True))  # after all that was to come
-        qtbot.waitUntil(lambda: bool(done))
+        self.settle(viewer, qtbot)
         assert "captions" not in viewer.layers
+
+    def settle(self, viewer, qtbot):
+        """Wait until all has happened that was to come, and what that has put off."""
+        done = []
+        for count in (1, 2):
+            session_of(viewer).later(lambda: done.append(True))
+            qtbot.waitUntil(lambda n=count: len(done) == n)
 
 
 def test_layers_are_never_added_inside_a_layers_event(viewer, model, qtbot):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from qtpy.QtWidgets import QWidget
 from superqt.utils import WorkerBase
 
 from napari_latent_faces.explaining import NearestFaces
@@ -25,6 +26,7 @@ from napari_latent_faces.viewer.layers import (
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.mixing import MixingDesk, NoveltyFinder
+from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
@@ -135,7 +137,6 @@ class TestMixedFace:
             lambda: desk.show_morph(0, 1, 0.5),
             lambda: desk.add_morph(0, 1, 5),
             desk.cancel,
-            desk.bring_into_view,
         ):
             act()
         assert not viewer.layers
@@ -212,6 +213,20 @@ class TestKeep:
         with (tmp_path / "r.csv").open(encoding="utf-8-sig", newline="") as file:
             _, row = csv.reader(file)
         np.testing.assert_allclose([float(each) for each in row[2:]], desk.mix.weights)
+
+    def test_undo_takes_on_the_slider_back(self, desk, viewer):
+        desk.keep()
+        desk.keep()
+        desk.as_stack = True
+        for is_stack in (False, True):
+            session_of(viewer).undo()
+            [layer] = by_role(viewer, "generated")
+            assert (layer.ndim == 3, desk.as_stack) == (is_stack, is_stack)
+        desk.keep()
+        [layer] = by_role(viewer, "generated")
+        assert layer.data.shape == (3, 12, 10)
+        session_of(viewer).undo()
+        assert len(desk.recipes) == 2
 
 
 class TestMaking:
@@ -299,6 +314,51 @@ class TestMorph:
             assert np.abs(layer.data[frame] - expected).max() <= 1
         assert layer.metadata[RECIPES_KEY][0].made == "morph from s1/3.png to s2/4.png"
         assert overlaps(viewer) == []
+
+
+def test_two_panels_of_a_viewer_mix_one_face(viewer, stack, qtbot):
+    one, two = MixerWidget(viewer), MixerWidget(viewer)
+    for each in (one, two):
+        qtbot.addWidget(each)
+    model = fit(stack, n_components=2, max_iter=5, tol=0)
+    ResultLayers(viewer, viewer.layers["orl"], ShowOptions()).show_model(model)
+    one.desk.mix.set_weight(0, 0.9)
+    two.desk.mix.set_weight(1, 0.4)
+    assert [list(each.desk.mix.weights) for each in (one, two)] == [[0.9, 0.4]] * 2
+    np.testing.assert_array_equal(
+        mixed(viewer).data, to_pixels(model.blend([0.9, 0.4]), "uint8")
+    )
+    one.desk.as_stack = True
+    one.desk.keep()
+    assert two.on_slider.isChecked()
+    window = QWidget()
+    one.setParent(window)
+    one.setParent(None)  # it is closed
+    two.desk.mix.set_weight(0, 0.1)
+    np.testing.assert_array_equal(
+        mixed(viewer).data, to_pixels(model.blend([0.1, 0.4]), "uint8")
+    )
+
+
+def test_each_model_keeps_its_mix(desk, viewer, stack, model):
+    desk.mix.set_weight(0, 0.9)
+    first = desk.mix
+    other = fit(stack, n_components=2, max_iter=5, tol=0)
+    faces = viewer.layers["orl"]
+    ResultLayers(viewer, faces, ShowOptions(update=False)).show_model(other)
+    assert desk.model is other
+    desk.mix.set_weight(1, 0.8)
+    for known in (model, other):
+        viewer.layers.selection.active = next(
+            layer for layer in viewer.layers if layer.metadata.get(MODEL_KEY) is known
+        )
+        session_of(viewer).results_changed()
+        desk.mix.set_weight(1, 0.3)
+        np.testing.assert_array_equal(
+            mixed(viewer).data, to_pixels(known.blend(desk.mix.weights), "uint8")
+        )
+    assert desk.mix.weights[1] == 0.3
+    assert first.weights[0] == 0.9
 
 
 def test_two_viewers_mix_apart(desk, viewer, stack, model):

@@ -161,6 +161,51 @@ def test_a_dropped_second_fit_gives_the_first_picture_back(viewer, stack, model)
     assert (tuple(gallery.scale), gallery.metadata[MODEL_KEY]) == before[1:]
 
 
+@pytest.mark.parametrize("n_earlier", [1, 2])
+def test_undo_during_a_fit_is_what_cancelling_that_leaves(viewer, stack, model, n_earlier):
+    others = [fit(stack, n_components=k, max_iter=2, tol=0) for k in (5, 7)]
+    for each in [model, others[0]][:n_earlier]:
+        results(viewer).show_model(each)
+    forming = results(viewer)
+    forming.show_step(others[1].components)
+    session_of(viewer).undo()
+    forming.show_step(others[1].components)
+    forming.discard()
+    assert roles(viewer) == (
+        ["None"] if n_earlier == 1 else ["None", "gallery", "reconstruction"]
+    )
+    assert all(layer.metadata[MODEL_KEY] is model for layer in list(viewer.layers)[1:])
+    session_of(viewer).undo()  # again what was undone
+    last = [model, others[0]][n_earlier - 1]
+    assert len(viewer.layers) == 3
+    assert all(layer.metadata[MODEL_KEY] is last for layer in list(viewer.layers)[1:])
+    picture, _, _ = gallery_layer(last, FacesView.of(viewer.layers["orl"]), 2)
+    np.testing.assert_array_equal(viewer.layers["latent faces [orl]"].data, picture)
+
+
+@pytest.mark.parametrize("has_earlier", [False, True])
+@pytest.mark.parametrize("first_ends", ["kept", "dropped"])
+@pytest.mark.parametrize("second_ends", ["kept", "dropped"])
+def test_two_fits_at_once_leave_no_preview(
+    viewer, stack, model, has_earlier, first_ends, second_ends
+):
+    if has_earlier:
+        results(viewer).show_model(model)
+    last = model if has_earlier else None
+    fits = [fit(stack, n_components=k, max_iter=2, tol=0) for k in (5, 7)]
+    forming = [results(viewer) for _ in fits]
+    for shown, found in list(zip(forming, fits, strict=True)) * 2:
+        shown.show_step(found.components)
+    for shown, found, end in zip(forming, fits, (first_ends, second_ends), strict=True):
+        if end == "kept":
+            last = found
+            shown.show_model(found)
+        else:
+            shown.discard()
+    assert roles(viewer) == (["None", "gallery", "reconstruction"] if last else ["None"])
+    assert all(layer.metadata[MODEL_KEY] is last for layer in list(viewer.layers)[1:])
+
+
 def test_a_preview_that_the_user_removed_is_not_missed(viewer, model):
     shown = results(viewer)
     shown.show_step(model.components)

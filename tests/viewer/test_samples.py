@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces import samples
-from napari_latent_faces.viewer import samples as _sample_data
+from napari_latent_faces.viewer import reader as _sample_data
 
 OFFLINE = URLError("Name or service not known")
 

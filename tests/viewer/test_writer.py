@@ -6,7 +6,7 @@ import pytest
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.layout import model_layers
-from napari_latent_faces.viewer.writer import write_model_layers
+from napari_latent_faces.viewer.reader import write_model_layers
 
 
 def test_any_result_layer_writes_the_model(stack, model, tmp_path):

@@ -119,7 +119,7 @@ def test_every_command_of_the_palette_works(
         QFileDialog, "getOpenFileName", lambda _, title, *__: (str(to_open[title]), "")
     )
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(to_save), ""))
-    monkeypatch.setattr("napari_latent_faces.viewer.samples.read_olivetti", lambda **_: stack)
+    monkeypatch.setattr("napari_latent_faces.viewer.reader.read_olivetti", lambda **_: stack)
     monkeypatch.setattr(MatrixDialog, "exec", lambda _dialog: False)  # Cancel
     palette = viewer.window._qt_window._command_palette
     commands = [c for c in palette._list.all_commands if c.id.startswith(PLUGIN)]

@@ -8,8 +8,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_latent_faces.aligning import Alignment, fill_points, iter_align, oval_mask
-from napari_latent_faces.viewer.focus import go_to
-from napari_latent_faces.viewer.jobs import LayerJob
+from napari_latent_faces.viewer.focus import face_under, go_to
+from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
 from napari_latent_faces.viewer.layers import (
     ALIGNED_KEY,
     AXES,
@@ -19,6 +19,7 @@ from napari_latent_faces.viewer.layers import (
     FacesView,
     aligned_layer,
     layer_pixels,
+    layer_with,
     stack_of,
 )
 from napari_latent_faces.viewer.marks import add_own_mask, to_world
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
     Result = tuple[Alignment, FaceStack]
 
-__all__ = ["AlignJob", "EyePoints", "FillJob", "points_on", "show_before"]
-
 
 def points_on(points: Any, faces: Any) -> NDArray[np.float64]:
     """Return the points of a Points layer as rows (face, y, x) in pixels of the faces."""
@@ -52,32 +51,15 @@ def points_on(points: Any, faces: Any) -> NDArray[np.float64]:
 
 
 class AlignJob(LayerJob):
-    """Aligns the faces of a layer; a layer of aligned faces comes beside them.
+    """Aligns the faces of a layer; `aligned`, a layer of aligned faces, comes beside them.
 
-    `stepped` comes with each `AlignStep`.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        Where the result goes.
-    layer : napari.layers.Image
-        The faces.
-    options : AlignOptions
-        How far they may move, and what to keep of them.
-    points : napari.layers.Points, optional
-        Two or more points on each face to align by, or on some of them.
-    oval : bool
-        Add an oval mask over the aligned faces, which a fit of them ignores.
-
-    Attributes
-    ----------
-    aligned : napari.layers.Image or None
-        The layer of aligned faces, once it is there.
+    They are aligned by `points` on each face, two or more, or on some, if there are any. With
+    `oval`, an oval mask is added that a fit of them ignores. `stepped` comes with each
+    `AlignStep`.
     """
 
-    cancelled = "Cancelled; nothing was changed."
+    cancelled = NOTHING_CHANGED
     failure = "Aligning failed"
-    removed = "The faces were removed, so the work was cancelled."
 
     def __init__(
         self,
@@ -122,8 +104,7 @@ class AlignJob(LayerJob):
 
 def show_before(viewer: napari.components.ViewerModel, aligned: Any, *, before: bool) -> None:
     """Show the same part of the pictures as they were, in place of the aligned faces."""
-    key = aligned.metadata[ALIGNED_KEY]
-    faces = next((layer for layer in viewer.layers if str(layer.unique_id) == key), None)
+    faces = layer_with(viewer, aligned.metadata[ALIGNED_KEY])
     shown = find_result(viewer, aligned, BEFORE)
     if before and faces is not None:
         top, left, h, w = aligned.metadata["box"]
@@ -145,41 +126,23 @@ def show_before(viewer: napari.components.ViewerModel, aligned: Any, *, before: 
 
 
 class EyePoints:
-    """A layer of points, two on each face, which goes to the next face by itself.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-    faces : napari.layers.Image
-        The faces.
-    """
+    """A layer of points, two on each face, which goes to the next face by itself."""
 
     changed = Signal()
 
     def __init__(self, viewer: napari.components.ViewerModel, faces: Any) -> None:
-        from napari.layers import Points
-
         self.viewer, self.faces = viewer, faces
         view = FacesView.of(faces)
-        width = layer_pixels(faces).shape[2]
-        self.layer = add_result(
-            viewer,
-            (
-                np.empty((0, 3)),
-                {
-                    "name": f"eyes [{view.name}]",
-                    "axis_labels": AXES,
-                    "size": max(1.0, width / 20),
-                    "face_color": "yellow",
-                    "border_color": "black",
-                    "metadata": {FACES_KEY: view.key},
-                    **view.at(3),
-                },
-                "points",
-            ),
-        )
-        assert isinstance(self.layer, Points)
+        kwargs = {
+            "name": f"eyes [{view.name}]",
+            "axis_labels": AXES,
+            "size": max(1.0, layer_pixels(faces).shape[2] / 20),
+            "face_color": "yellow",
+            "border_color": "black",
+            "metadata": {FACES_KEY: view.key},
+            **view.at(3),
+        }
+        self.layer = add_result(viewer, (np.empty((0, 3)), kwargs, "points"))
         viewer.layers.selection.active = self.layer
         self.layer.mode = "add"
         self.layer.events.data.connect(self._on_data)
@@ -196,7 +159,7 @@ class EyePoints:
     @property
     def face(self) -> int:
         """The face under the slider."""
-        return round(float(self.layer.world_to_data(self.viewer.dims.point)[-3]))
+        return face_under(self.viewer, self.layer)
 
     @property
     def is_there(self) -> bool:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.stack import FaceStack
     from napari_latent_faces.viewer.fitting import FitSession
 
-__all__ = ["DemoError", "run_demo"]
-
 _WIDGET, _SAMPLE = "Latent faces", "synthetic"  # as the manifest calls them
 _SIZE = (1400, 880)  # of the window
 _PATIENCE = 600  # seconds until a demo that nobody watches gives up

@@ -14,7 +14,8 @@ from napari_latent_faces.encoding import (
     match_stack,
 )
 from napari_latent_faces.fitting import iter_fit
-from napari_latent_faces.viewer.jobs import FacesJob, LayerJob
+from napari_latent_faces.steps import relayed
+from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
 from napari_latent_faces.viewer.layers import (
     MENDED,
     FacesView,
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.viewer.results import ShowOptions
 
     Result = tuple[Encoding, dict[str, LayerData]]
-
-__all__ = ["IGNORE", "EncodeJob", "FitSession", "MendJob"]
 
 # -- Fitting one layer, with live pictures ---------------------------------------------
 
@@ -150,13 +149,16 @@ def _summary(model: LatentFaces, seconds: float) -> str:
 # -- Encoding one layer of faces with a model, in a thread -----------------------------
 
 
-class EncodeJob(FacesJob):
+class EncodeJob(LayerJob):
     """Encodes the pictures of a layer and shows what the model makes of them.
 
     They are a stack or a single one, grey or in colour, of any size, and are brought onto the
     model first if `align` says so and they were not aligned already. `stack` holds them at the
     size of the model, and notes of its report say what was done to them.
     """
+
+    cancelled = NOTHING_CHANGED
+    failure = "That failed"
 
     def __init__(
         self,
@@ -178,32 +180,29 @@ class EncodeJob(FacesJob):
             model.check_pictures(pixels.shape[-2:])  # says that colour is needed
         self.stack = match_stack(pixels, shape, layer.metadata, rgb=layer.rgb, name=layer.name)
         self._view = FacesView.of(layer)
-        super().__init__(viewer, layer)
+        n = len(self.stack)
+        super().__init__(viewer, layer, lambda: relayed(self._steps(), lambda done: (done, n)))
 
-    def steps(self) -> Generator[int, None, Result]:
+    def _steps(self) -> Generator[int, None, Result]:
         """Encode, and prepare the layers."""
-        self.total = len(self.stack)
         if self._aligns:
             self.stack = yield from iter_align_to(self.model, self.stack)
         encoding = yield from iter_encode(self.model, self.stack)
         other = encoded_model(self.model, self.stack, encoding)
         return encoding, encoded_layers(self.stack, other, self._view, flat=self._flat)
 
-    def show(self, result: Result) -> str:
+    def take_value(self, value: Result) -> str:
         """Add reconstructions and residuals beside the faces."""
-        self.encoding, layers = result
+        self.encoding, layers = value
         show_results(self.viewer, self.layer, layers)
-        return "\n".join([self._summary(), *self.stack.report.notes])
-
-    def _summary(self) -> str:
-        assert self.encoding is not None
         errors = self.encoding.errors
-        if len(errors) == 1:
-            return f"Relative error {errors[0]:.4f}."
-        return (
-            f"{len(errors)} faces, mean relative error {errors.mean():.4f} "
-            f"(from {errors.min():.4f} to {errors.max():.4f})."
-        )
+        told = f"Relative error {errors[0]:.4f}."
+        if len(errors) > 1:
+            told = (
+                f"{len(errors)} faces, mean relative error {errors.mean():.4f} "
+                f"(from {errors.min():.4f} to {errors.max():.4f})."
+            )
+        return "\n".join([told, *self.stack.report.notes])
 
 
 def _same_pictures(layer: Any, shape: tuple[int, ...], model: LatentFaces) -> FaceStack:
@@ -222,12 +221,15 @@ def _same_pictures(layer: Any, shape: tuple[int, ...], model: LatentFaces) -> Fa
 # -- Mending the faces of one layer where another layer marks them, in a thread --------
 
 
-class MendJob(FacesJob):
+class MendJob(LayerJob):
     """Fills in what a layer of labels or shapes marks, and shows the mended faces.
 
     With two axes it marks all faces, with three single ones. A `face` is mended alone, beside
     those that are mended already.
     """
+
+    cancelled = NOTHING_CHANGED
+    failure = "That failed"
 
     def __init__(
         self,
@@ -244,38 +246,34 @@ class MendJob(FacesJob):
         self._marks_name = marks.name
         belongs_to(marks, layer)
         self._view = FacesView.of(layer)
-        self._earlier = None
-        earlier = find_result(viewer, layer, MENDED)
-        if face is not None and earlier is not None and isinstance(earlier.data, MendedFaces):
-            self._earlier = earlier.data
-        super().__init__(viewer, layer)
+        earlier = None if face is None else find_result(viewer, layer, MENDED)
+        self._earlier = getattr(earlier, "data", None)
+        super().__init__(viewer, layer, self._steps)
 
-    def steps(self) -> Generator[int, None, MendedFaces]:
+    def _steps(self) -> Generator[tuple[int, int], None, MendedFaces]:
         """Read the marks and encode the marked faces."""
         marks = self._marks()
         if self._face is not None:
             marks = marks.on(self._face)
         if not marks.mask.any():
+            what = "these faces" if len(self.stack) > 1 else "this picture"
+            what = what if self._face is None else self.stack.names[self._face]
             raise ValueError(
-                f"{self._marks_name} marks nothing of {self._words()}: paint or draw over what "
-                "is to be replaced."
+                f"{self._marks_name} marks nothing of {what}: paint or draw over what is to be "
+                "replaced."
             )
-        self.total = len(self.stack) if marks.faces is None else len(marks.faces)
-        mended = yield from iter_mend(self.model, self.stack, marks.mask, marks.faces)
-        return mended if self._earlier is None else mended.over(self._earlier)
+        n = len(self.stack) if marks.faces is None else len(marks.faces)
+        steps = iter_mend(self.model, self.stack, marks.mask, marks.faces)
+        mended = yield from relayed(steps, lambda done: (done, n))
+        return mended.over(self._earlier) if isinstance(self._earlier, MendedFaces) else mended
 
-    def show(self, result: MendedFaces) -> str:
+    def take_value(self, value: MendedFaces) -> str:
         """Add the mended faces beside the faces."""
-        layer = mended_layer(result, self.stack, self._view, flat=self._flat)
+        layer = mended_layer(value, self.stack, self._view, flat=self._flat)
         active = self.viewer.layers.selection.active
         show_results(self.viewer, self.layer, {MENDED: layer})
         if active in self.viewer.layers:  # so that one can go on painting
             self.viewer.layers.selection.active = active
-        count = len(result.faces)
+        count = len(value.faces)
         what = "1 face is" if count == 1 else f"{count} faces are"
         return f"{what} mended. Ctrl+Z on the canvas takes that back."
-
-    def _words(self) -> str:
-        if self._face is None:
-            return "these faces" if len(self.stack) > 1 else "this picture"
-        return self.stack.names[self._face]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from math import dist
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 from psygnal import Signal
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["MODES", "Focus", "Galleries", "Mode", "go_to"]
-
 # -- A model, a face of it, and a component --------------------------------------------
 
 
@@ -32,6 +30,18 @@ def go_to(viewer: napari.components.ViewerModel, layer: Any, face: int) -> None:
     data = [0.0] * layer.ndim
     data[-3] = float(face)
     viewer.dims.set_point(viewer.dims.ndim - 3, layer.data_to_world(data)[-3])
+
+
+def face_under(viewer: napari.components.ViewerModel, layer: Any) -> int:
+    """Return which picture of a stack's layer is under the face slider, if it has as many."""
+    return round(float(layer.world_to_data(viewer.dims.point)[-3]))
+
+
+def stack_that_has(viewer: napari.components.ViewerModel, known: str) -> Any:
+    """Return a layer on the face slider with these metadata, the active one if it has them."""
+    layers = (viewer.layers.selection.active, *viewer.layers)
+    found = (each for each in layers if each is not None and each.metadata.get(known))
+    return next((each for each in found if each.ndim >= 3), None)
 
 
 class Focus:
@@ -51,7 +61,8 @@ class Focus:
     mix_changed = Signal()
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        self._viewer = ref(viewer)  # the viewer owns this, through its session
+        # the viewer owns this, through its session
+        self._viewer: napari.components.ViewerModel = proxy(viewer)
         self.model: LatentFaces | None = None
         self.face: int | None = None
         self.component: int | None = None
@@ -70,10 +81,8 @@ class Focus:
     @property
     def faces(self) -> Any:
         """The layer of the faces that the model was fitted to, or None if it is not shown."""
-        viewer, shown = self._viewer(), self._result()
-        if viewer is None or shown is None:
-            return None
-        return owner_of(viewer, shown)
+        shown = self._result()
+        return None if shown is None else owner_of(self._viewer, shown)
 
     def select_component(self, component: int | None) -> None:
         """Choose a component for all panels, or none."""
@@ -91,24 +100,19 @@ class Focus:
 
     def go_to_face(self, face: int) -> None:
         """Move the face slider to a face."""
-        viewer, layer = self._viewer(), self._stacked()
-        if viewer is not None and layer is not None:
-            go_to(viewer, layer, face)
+        layer = self._stacked()
+        if layer is not None:
+            go_to(self._viewer, layer, face)
 
     def go_to_same_subject(self, step: int) -> None:
         """Move the face slider to the next face of the same subject, or the one before."""
-        viewer = self._viewer()
-        layers = [] if viewer is None else [viewer.layers.selection.active, *viewer.layers]
-        known = (each for each in layers if each is not None and each.metadata.get("subjects"))
-        layer = next((each for each in known if each.ndim >= 3), None)
-        if viewer is None or layer is None:
-            return
-        subjects = layer.metadata["subjects"]
-        face = round(float(layer.world_to_data(viewer.dims.point)[-3]))
-        n = len(subjects)
+        layer = stack_that_has(self._viewer, "subjects")
+        subjects = () if layer is None else layer.metadata["subjects"]
+        n, face = len(subjects), 0 if layer is None else face_under(self._viewer, layer)
         if 0 <= face < n:
             others = ((face + step * i) % n for i in range(1, n + 1))
-            go_to(viewer, layer, next(i for i in others if subjects[i] == subjects[face]))
+            same = next(i for i in others if subjects[i] == subjects[face])
+            go_to(self._viewer, layer, same)
 
     def step_component(self, step: int) -> None:
         """Choose the next component for all panels, or the one before."""
@@ -123,25 +127,21 @@ class Focus:
         shown = self._result()
         model = None if shown is None else shown.metadata[MODEL_KEY]
         is_new = model is not self.model
-        face = self._face_of(model)
+        face, old_face = self._face_of(model), self.face
         before, self.models = self.models, self._find_models()
+        self.model, self.face = model, face
+        if is_new and self.component is not None:
+            self.component = None
+            self.component_changed.emit(None)
         if is_new:
-            self.model, self.face = model, face
-            if self.component is not None:
-                self.component = None
-                self.component_changed.emit(None)
             self.model_changed.emit(model)
-            self.face_changed.emit(face)
-        elif face != self.face:
-            self.face = face
+        if is_new or face != old_face:
             self.face_changed.emit(face)
         if [id(each) for each in before] != [id(each) for each in self.models]:
             self.models_changed.emit()
 
     def _find_models(self) -> list[LatentFaces]:
-        viewer = self._viewer()
-        layers = [] if viewer is None else viewer.layers
-        models = (each.metadata.get(MODEL_KEY) for each in layers)
+        models = (each.metadata.get(MODEL_KEY) for each in self._viewer.layers)
         return list({id(model): model for model in models if model is not None}.values())
 
     def _on_layers(self, event: Any) -> None:
@@ -150,40 +150,32 @@ class Focus:
 
     def _result(self) -> Any:
         """Return the layer whose model it is."""
-        viewer = self._viewer()
-        if viewer is None:
-            return None
-        active = viewer.layers.selection.active
-        results = [each for each in reversed(viewer.layers) if MODEL_KEY in each.metadata]
+        layers = self._viewer.layers
+        active = layers.selection.active
+        results = [each for each in reversed(layers) if MODEL_KEY in each.metadata]
         results.sort(key=lambda each: not each.visible)  # those that are seen come first
-        if active is not None:
-            # a face that was made from a model belongs to the faces it lies beside
-            key = active.metadata.get(FACES_KEY) or str(active.unique_id)
-            own = (each for each in results if each.metadata.get(FACES_KEY) == key)
-            found = active if active in results else next(own, None)
-            if found is not None:
-                return found
-        return results[0] if results else None
+        if active is None or active in results:
+            return active or next(iter(results), None)
+        # a face that was made from a model belongs to the faces it lies beside
+        key = active.metadata.get(FACES_KEY) or str(active.unique_id)
+        own = [each for each in results if each.metadata.get(FACES_KEY) == key]
+        return next(iter(own or results), None)
 
     def _stacked(self) -> Any:
         """Return a layer with the model's faces along its slider."""
-        viewer, faces = self._viewer(), self.faces
-        if faces is not None or viewer is None:
-            return faces
-        of_model = (
-            each for each in viewer.layers if each.metadata.get(MODEL_KEY) is self.model
-        )
-        return next((each for each in of_model if each.ndim >= 3), None)
+        layers = self._viewer.layers
+        results = (each for each in layers if each.metadata.get(MODEL_KEY) is self.model)
+        return self.faces or next((each for each in results if each.ndim >= 3), None)
 
     def _face_of(self, model: LatentFaces | None) -> int | None:
         """Return which face of the model is under the slider."""
-        viewer, layer = self._viewer(), self._stacked()
+        layer = self._stacked()
         if model is not None and len(model.weights) == 1:
             return 0  # a single picture is seen wherever the slider is
-        if viewer is None or layer is None or model is None or viewer.dims.ndim < 3:
+        if layer is None or model is None or self._viewer.dims.ndim < 3:
             return None
-        index = round(float(layer.world_to_data(viewer.dims.point)[-3]))
-        return index if 0 <= index < len(model.weights) else None
+        face = face_under(self._viewer, layer)
+        return face if 0 <= face < len(model.weights) else None
 
 
 # -- Galleries: their tiles follow the face, tell what they are, and are chosen ---------
@@ -193,7 +185,23 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 """How the tiles follow the face."""
 
 _DARKEST = 0.06  # what is left of a tile that the face has nothing of: one can still aim at it
-STILL = 4  # pixels that the mouse may move in a click
+_STILL = 4  # pixels that the mouse may move in a click
+
+
+def shows_pictures(viewer: napari.components.ViewerModel) -> bool:
+    """Tell whether the canvas shows pictures: in two dimensions, along y and x."""
+    n = viewer.dims.ndim
+    return set(viewer.dims.displayed) == {n - 2, n - 1}
+
+
+def was_click(event: Any) -> Generator[None, None, bool]:
+    """Follow the mouse until its button is released; tell whether it stayed where it was."""
+    began, moved = tuple(event.pos), 0.0
+    yield
+    while event.type == "mouse_move":
+        moved = max(moved, dist(began, event.pos))
+        yield
+    return moved <= _STILL
 
 
 class Galleries:
@@ -207,7 +215,7 @@ class Galleries:
     mode_changed = Signal(str)
 
     def __init__(self, viewer: napari.components.ViewerModel, focus: Focus) -> None:
-        self._viewer = ref(viewer)  # the viewer owns this, through its session
+        self._viewer: napari.components.ViewerModel = proxy(viewer)
         self._focus = focus
         self._galleries: WeakKeyDictionary[Any, _Gallery] = WeakKeyDictionary()
         self._mode: Mode = "off"
@@ -246,8 +254,7 @@ class Galleries:
 
     def _each(self) -> Iterator[tuple[Any, _Gallery]]:
         """Yield the gallery layers, the topmost first."""
-        viewer = self._viewer()
-        for layer in [] if viewer is None else reversed(viewer.layers):
+        for layer in reversed(self._viewer.layers):
             if layer.metadata.get(ROLE_KEY) != "gallery":
                 continue
             gallery, model = self._galleries.get(layer), layer.metadata[MODEL_KEY]
@@ -259,11 +266,7 @@ class Galleries:
 
     def _under(self, position: tuple[float, ...]) -> tuple[Any, _Gallery, int] | None:
         """Return gallery and tile at a position in the viewer."""
-        viewer = self._viewer()
-        if viewer is None:
-            return None
-        n = viewer.dims.ndim
-        if set(viewer.dims.displayed) != {n - 2, n - 1}:  # turned, or in three dimensions
+        if not shows_pictures(self._viewer):
             return None
         for layer, gallery in self._each():
             if layer.visible and layer.data is gallery.picture:
@@ -277,24 +280,20 @@ class Galleries:
     def _on_move(self, _viewer: Any, event: Any) -> None:
         """Tell in the status bar which tile the mouse is on."""
         found = self._under(event.position)
-        if found is None:
-            self._said = None
-            return
-        _, gallery, tile = found
-        face = self._focus.face if gallery.model is self._focus.model else None
-        self._said = gallery.explainer.caption(tile, face)
-        self._complete_status()
+        self._said = None
+        if found is not None:
+            _, gallery, tile = found
+            face = self._focus.face if gallery.model is self._focus.model else None
+            self._said = gallery.explainer.caption(tile, face)
+            self._complete_status()
 
     def _complete_status(self) -> None:
         """Put what a tile is in place of the coordinates that napari shows."""
-        viewer = self._viewer()
-        if viewer is None or self._said is None:
-            return
-        status = viewer.status
+        status, said = self._viewer.status, self._said
         if not status:  # the mouse has left the canvas
             self._said = None
-        elif isinstance(status, dict) and self._said not in str(status.get("coordinates")):
-            viewer.status = {**status, "coordinates": self._said}
+        elif isinstance(status, dict) and said and said not in str(status.get("coordinates")):
+            self._viewer.status = {**status, "coordinates": said}
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None]:
         """Choose the component of a tile that is clicked, or none if it was chosen."""
@@ -303,19 +302,12 @@ class Galleries:
         is_drawing = str(getattr(active, "mode", "pan_zoom")) != "pan_zoom"
         if found is None or event.button != 1 or event.modifiers or is_drawing:
             return
-        began, moved = tuple(event.pos), 0.0
-        yield
-        while event.type == "mouse_move":
-            moved = max(moved, dist(began, event.pos))
-            yield
-        if moved <= STILL:
-            self._choose(viewer, found[0], found[2])
-
-    def _choose(self, viewer: Any, layer: Any, component: int) -> None:
-        if layer.metadata[MODEL_KEY] is not self._focus.model:
-            viewer.layers.selection.active = layer  # now it is about this model
-        is_chosen = component == self._focus.component
-        self._focus.select_component(None if is_chosen else component)
+        layer, gallery, component = found
+        if (yield from was_click(event)):
+            if gallery.model is not self._focus.model:
+                viewer.layers.selection.active = layer  # now it is about this model
+            is_chosen = component == self._focus.component
+            self._focus.select_component(None if is_chosen else component)
 
 
 class _Gallery:
@@ -364,13 +356,9 @@ class _Gallery:
     ) -> list[tuple[float, float | None, bool]]:
         """Return level, frame and whether it is chosen of each tile."""
         k = self.tiles.count
-        levels = np.ones(k)
-        frames: list[float | None] = [None] * k
+        levels, frames = [1.0] * k, [None] * k
         if weights is not None and mode == "brightness":
-            levels = _DARKEST + (1 - _DARKEST) * prominence(weights)
+            levels = (_DARKEST + (1 - _DARKEST) * prominence(weights)).tolist()
         elif weights is not None and mode == "border":
             frames = prominence(weights).tolist()
-        return [
-            (level, frame, i == chosen)
-            for i, (level, frame) in enumerate(zip(levels.tolist(), frames, strict=True))
-        ]
+        return [(levels[i], frames[i], i == chosen) for i in range(k)]

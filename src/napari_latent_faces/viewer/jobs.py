@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from psygnal import Signal
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["FacePictures", "FacesJob", "Job", "LayerJob", "QuietJob"]
-
 # What can be wrong with what the user gave; any other error is a fault of ours.
 _WRONG_INPUT = (TypeError, ValueError, MemoryError, OSError)
 _WORDLESS: dict[type[Exception], str] = {
     MemoryError: "There is not enough memory. Close other programs, or work on fewer or "
     "smaller pictures."
 }
+
+NOTHING_CHANGED = "Cancelled; nothing was changed."  # what jobs tell that only add a result
 
 # A job lives as long as its thread: what the thread has sent must find it.
 _running: set[Job] = set()
@@ -170,8 +169,7 @@ class QuietJob(Job):
     is_quiet = True
 
 
-@dataclass(frozen=True)
-class _Fault:
+class _Fault(NamedTuple):
     error: Exception
 
 
@@ -179,9 +177,9 @@ class _Fault:
 
 
 class LayerJob(Job):
-    """A job that is cancelled when its layer is removed."""
+    """A job about the pictures of a layer, that is cancelled when the layer is removed."""
 
-    removed: ClassVar[str] = "The faces were removed."
+    removed: ClassVar[str] = "The faces were removed, so the work was cancelled."
 
     def __init__(
         self, viewer: napari.components.ViewerModel, layer: Any, work: Callable[[], Any]
@@ -201,37 +199,6 @@ class LayerJob(Job):
             self._is_deaf = True
             # what was shown goes, too, but not while napari still removes this layer
             session_of(self.viewer).later(lambda: self.cancel(self.removed))
-
-
-class FacesJob(LayerJob):
-    """Works through the pictures of a layer, and shows a result beside them."""
-
-    total = 0  # pictures that are worked on
-
-    cancelled = "Cancelled; nothing was changed."
-    failure = "That failed"
-    removed = "The faces were removed, so the work was cancelled."
-
-    def __init__(self, viewer: napari.components.ViewerModel, layer: Any) -> None:
-        super().__init__(viewer, layer, self.steps)
-        self.result: Any = None
-
-    def steps(self) -> Generator[int, None, Any]:
-        """Do the work, in the thread: set `total`, yield pictures done, return a result."""
-        raise NotImplementedError
-
-    def show(self, result: Any) -> str:
-        """Put the result into the viewer and say in words what it is."""
-        raise NotImplementedError
-
-    def take_step(self, step: int) -> None:
-        """Tell how far the work is."""
-        self.stepped.emit((step, self.total))
-
-    def take_value(self, value: Any) -> str:
-        """Keep and show the result."""
-        self.result = value
-        return self.show(value)
 
 
 # -- Small pictures of the faces behind a model, read when there is time for it --------
@@ -258,7 +225,7 @@ class FacePictures:
         self._source: Any = images if is_known else None
         self._small: dict[int, NDArray[Any]] = {}
         self._errors: dict[int, float] = {}
-        self._current: int | None = None
+        self._current = -1
         self._others: list[int] = []
         self._job: QuietJob | None = None
         self._quiet = QTimer()
@@ -305,8 +272,7 @@ class FacePictures:
         """Return the faces to read, the current one first."""
         if len(self._small) > _MOST:
             self._small.clear()
-        first = [self._current] if self._current is not None else []
-        missing = [face for face in first if face not in self._errors]
+        missing = [] if self._current in self._errors else [self._current]
         missing += [face for face in self._others if face not in self._small]
         return list(dict.fromkeys(missing))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,45 +29,10 @@ if TYPE_CHECKING:
     from napari_latent_faces.encoding import MendedFaces
     from napari_latent_faces.mixing import Recipe
     from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.params import Parameters
     from napari_latent_faces.stack import FaceStack
 
     LayerData = tuple[Any, dict[str, Any], str]
-
-__all__ = [
-    "ALIGNED_KEY",
-    "AXES",
-    "BEFORE",
-    "ENCODED",
-    "ENCODED_RESIDUAL",
-    "FACES_KEY",
-    "LEFT_OUT_KEY",
-    "MENDED",
-    "MODEL_KEY",
-    "PICTURES_KEY",
-    "RECIPES_KEY",
-    "ROLE_KEY",
-    "SPAN_KEY",
-    "FacesView",
-    "aligned_layer",
-    "components_layer",
-    "encoded_layers",
-    "face_caption",
-    "faces_layer",
-    "gallery_layer",
-    "layer_pixels",
-    "layer_stack",
-    "live_gallery",
-    "made_layer",
-    "mended_layer",
-    "mixed_layer",
-    "model_words",
-    "owner_of",
-    "picture_size",
-    "reconstruction_layer",
-    "residual_layer",
-    "stack_of",
-    "why_not_faces",
-]
 
 AXES = ("face", "y", "x")
 
@@ -96,8 +61,8 @@ _FLAT_SPAN = 2.0  # faces that a sheet of generated ones is wide
 class FacesView:
     """How a layer of faces is shown, so that its results can be shown alike.
 
-    The transform is that of the axes (face, y, x), or (y, x), where None means napari's
-    defaults; `key` tells this layer from others, whatever it is called.
+    The transform is that of the axes (face, y, x), or (y, x); `key` tells this layer from
+    others, whatever it is called.
     """
 
     name: str = "faces"
@@ -106,10 +71,10 @@ class FacesView:
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
     translate: tuple[float, ...] = (0.0, 0.0, 0.0)
     key: str = ""
-    rotate: Any = None
-    shear: Any = None
-    affine: Any = None
-    units: Any = None
+    rotate: Any = field(default_factory=lambda: np.eye(3))
+    shear: Any = (0.0, 0.0, 0.0)
+    affine: Any = field(default_factory=lambda: np.eye(4))
+    units: Any = ("pixel",) * 3
 
     @classmethod
     def of(cls, layer: Any) -> FacesView:
@@ -140,65 +105,45 @@ class FacesView:
         own = np.array(self.scale[-2:])
         # the origin is the middle of a pixel, the corner lies half a pixel before it
         step = (np.array([y, x]) + (zoom - 1) / 2) * own
-        if self.rotate is not None:
-            step = self.rotate[-2:, -2:] @ np.array([[1, self.shear[-1]], [0, 1]]) @ step
-        corner = np.array(self.translate[-2:]) + step
-        before = [(1.0, 0.0)] * (ndim - len(self.scale))
-        before += [*zip(self.scale, self.translate, strict=True)]
-        before = before[len(before) - ndim : -2]
-        placed = {
-            "scale": (*[scale for scale, _ in before], *(own * zoom).tolist()),
-            "translate": (*[origin for _, origin in before], *corner.tolist()),
+        step = self.rotate[-2:, -2:] @ np.array([[1, self.shear[-1]], [0, 1]]) @ step
+        scale, translate = _last(self.scale, ndim, 1.0), _last(self.translate, ndim, 0.0)
+        return {
+            "scale": (*scale[:-2], *(own * zoom).tolist()),
+            "translate": (*translate[:-2], *(np.array(translate[-2:]) + step).tolist()),
+            "rotate": last_axes(self.rotate, ndim),
+            "shear": np.array(_last(self.shear, ndim * (ndim - 1) // 2, 0.0)),
+            "affine": last_axes(self.affine, ndim + 1),
+            "units": tuple(_last(self.units, ndim, "pixel")),
         }
-        return placed if self.rotate is None else {**placed, **self._turned(ndim)}
 
-    def _turned(self, ndim: int) -> dict[str, Any]:
-        n = min(ndim, len(self.rotate))
-        rotate, affine = np.eye(ndim), np.eye(ndim + 1)
-        rotate[-n:, -n:] = self.rotate[-n:, -n:]
-        affine[-n - 1 :, -n - 1 :] = self.affine[-n - 1 :, -n - 1 :]
-        shear = np.zeros(ndim * (ndim - 1) // 2)  # those of the last axes come last
-        pairs = n * (n - 1) // 2
-        shear[len(shear) - pairs :] = self.shear[len(self.shear) - pairs :]
-        units = ("pixel",) * (ndim - n) + self.units[-n:]
-        return {"rotate": rotate, "shear": shear, "affine": affine, "units": units}
+
+def _last(values: Any, n: int, missing: Any) -> list[Any]:
+    """Return the last `n` values, with others before them if there are too few."""
+    return [*[missing] * n, *values][-n:] if n else []
+
+
+def last_axes(matrix: NDArray[Any], n: int) -> NDArray[Any]:
+    """Return the last `n` axes of a matrix, or more of them that it leaves alone."""
+    found, known = np.eye(n), min(n, len(matrix))
+    found[-known:, -known:] = matrix[-known:, -known:]
+    return found
 
 
 # -- Layers that a user has, as stacks of faces ----------------------------------------
 
 
 def faces_layer(stack: FaceStack, name: str) -> LayerData:
-    """Return a stack of faces as an image layer, in colour if its pictures are.
-
-    Parameters
-    ----------
-    stack : FaceStack
-        The faces.
-    name : str
-        Name of the layer.
-
-    Returns
-    -------
-    tuple
-        Data, keyword arguments and ``"image"``. The metadata holds names, subjects,
-        report and source of the stack.
-    """
+    """Return a stack of faces as an image layer, in colour if its pictures are."""
+    known = ["names", "subjects", "report", "source"]
+    known += ["white"] if stack.white is not None else []
+    known += ["transforms", "frame"] if stack.transforms is not None else []
     kwargs: dict[str, Any] = {
         "name": harmless(name),
         "axis_labels": AXES,
-        "metadata": {
-            "names": stack.names,
-            "subjects": stack.subjects,
-            "report": stack.report,
-            "source": stack.source,
-        },
+        "metadata": {each: getattr(stack, each) for each in known},
+        "contrast_limits": _contrast_limits(stack.images),
+        **({"rgb": True} if stack.in_colour else {"colormap": "gray"}),
     }
-    if stack.white is not None:
-        kwargs["metadata"]["white"] = stack.white
-    if stack.transforms is not None:
-        kwargs["metadata"] |= {"transforms": stack.transforms, "frame": stack.frame}
-    kwargs["contrast_limits"] = _contrast_limits(stack.images)
-    kwargs |= {"rgb": True} if stack.in_colour else {"colormap": "gray"}
     return stack.images, kwargs, "image"
 
 
@@ -215,7 +160,11 @@ def picture_size(layer: Any) -> tuple[int, int]:
 
 def owner_of(viewer: napari.components.ViewerModel, layer: Any) -> Any:
     """Return the layer of the faces that a layer belongs to, None if it is not there."""
-    key = layer.metadata.get(FACES_KEY)
+    return layer_with(viewer, layer.metadata.get(FACES_KEY))
+
+
+def layer_with(viewer: napari.components.ViewerModel, key: Any) -> Any:
+    """Return the layer that a key of `FacesView` tells from others, or None."""
     return next((each for each in viewer.layers if str(each.unique_id) == key), None)
 
 
@@ -279,10 +228,6 @@ def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
     return "  |  ".join(parts)
 
 
-def _is_colour(picture_shape: tuple[int, ...]) -> bool:
-    return len(picture_shape) == 3
-
-
 def _contrast_limits(images: Any) -> tuple[float, float]:
     """Return what to show black and white, the same for all faces.
 
@@ -319,20 +264,13 @@ def result_layer(
 
     `name` is without that of the faces; `axes` without that of colour.
     """
-    kwargs = {
-        "name": f"{name} [{view.name}]",
-        "axis_labels": axes,
-        "metadata": metadata,
-        **view.at(len(axes)),
-    }
-    if data.ndim > len(axes):
-        # pixels drawn around a middle grey lie between 0 and 1 already
-        limits = (0.0, 1.0) if colours else view.contrast_limits
-        kwargs |= {"rgb": True, "contrast_limits": limits}
-    else:
-        look = {"colormap": view.colormap, "contrast_limits": view.contrast_limits}
-        kwargs |= look | colours
-    return data, kwargs, "image"
+    look: dict[str, Any] = {"contrast_limits": view.contrast_limits}
+    if data.ndim == len(axes):
+        look |= {"colormap": view.colormap, **colours}
+    else:  # pixels drawn around a middle grey lie between 0 and 1 already
+        look |= {"rgb": True, **({"contrast_limits": (0.0, 1.0)} if colours else {})}
+    known = {"name": f"{name} [{view.name}]", "axis_labels": axes, "metadata": metadata}
+    return data, known | view.at(len(axes)) | look, "image"
 
 
 class ShownPixels(LazyStack):
@@ -354,10 +292,15 @@ class ShownPixels(LazyStack):
 
 def model_words(model: LatentFaces, file: str = "") -> str:
     """Return what panels call a model: what tells it from others first, its faces last."""
-    method = model.params.title.partition(" (")[0]
     source = Path(model.provenance.source).name
     where = file or f"{len(model.weights)} faces{f' of {source}' * bool(source)}"
-    return f"{method} {model.n_components}, error {model.error:.4f}, {where}"
+    method = f"{method_words(model.params)} {model.n_components}"
+    return f"{method}, error {model.error:.4f}, {where}"
+
+
+def method_words(params: Parameters | type[Parameters]) -> str:
+    """Return what a method is called where there is little room."""
+    return params.title.partition(" (")[0]
 
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:
@@ -408,7 +351,7 @@ def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
 def reconstruction_layer(model: LatentFaces, view: FacesView) -> LayerData:
     """Return the reconstructions, computed when looked at, in the look of the faces."""
     rebuilt: LazyStack = LazyReconstruction(model)
-    if _is_colour(rebuilt.shape[1:]):
+    if len(rebuilt.shape) == 4:  # in colour
         dtype = np.dtype(model.provenance.dtype)
         rebuilt = ShownPixels(rebuilt, lambda pixels: as_pixels(pixels, dtype), dtype)
     metadata = _metadata(model, view, "reconstruction")
@@ -419,7 +362,7 @@ def residual_layer(images: Any, model: LatentFaces, view: FacesView) -> LayerDat
     """Return faces minus reconstructions, computed when looked at, with 0 in the middle."""
     residual: LazyStack = LazyResidual(images, model)
     limit = _residual_limit(model)
-    if _is_colour(residual.shape[1:]):  # around a middle grey, as `shown_components`
+    if len(residual.shape) == 4:  # in colour: around a middle grey, as `shown_components`
         grey: Any = lambda pixels: np.clip(0.5 + pixels / (2 * limit), 0, 1)  # noqa: E731
         residual = ShownPixels(residual, grey, residual.dtype)
     colours: dict[str, Any] = {"colormap": DIVERGING, "contrast_limits": (-limit, limit)}
@@ -433,12 +376,11 @@ def _residual_limit(model: LatentFaces) -> float:
     Where a fit has converged, the reconstructions are at right angles to what they leave,
     so the relative error tells the residuals' root mean square from theirs.
     """
-    parts = [model.components.reshape(model.n_components, -1).astype(np.float64)]
-    weights = [np.asarray(model.weights, np.float64)]
+    H = model.components.reshape(model.n_components, -1).astype(np.float64)
+    W = np.asarray(model.weights, np.float64)
     if model.mean is not None:
-        parts.append(model.mean.reshape(1, -1).astype(np.float64))
-        weights.append(np.ones((len(model.weights), 1)))
-    H, W = np.concatenate(parts), np.concatenate(weights, axis=1)
+        H = np.concatenate([H, model.mean.reshape(1, -1)])
+        W = np.concatenate([W, np.ones((len(W), 1))], axis=1)
     power = float(((W.T @ W) * (H @ H.T)).sum()) / (len(W) * H.shape[1])
     error = min(float(model.error), 0.99)
     rms = model.scale * error * np.sqrt(max(power, 0.0) / (1 - error**2))
@@ -447,16 +389,10 @@ def _residual_limit(model: LatentFaces) -> float:
 
 def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
     """Return what a result layer knows: its model, its role, and the faces' names."""
-    known = {
-        MODEL_KEY: model,
-        ROLE_KEY: role,
-        FACES_KEY: view.key,
-        "names": model.provenance.names,
-        "subjects": model.provenance.subjects,
-    }
-    if model.left_out[0]:
-        known[LEFT_OUT_KEY] = model.left_out
-    return known
+    faces = model.provenance
+    known = {MODEL_KEY: model, ROLE_KEY: role, FACES_KEY: view.key}
+    known |= {"names": faces.names, "subjects": faces.subjects}
+    return known | ({LEFT_OUT_KEY: model.left_out} if model.left_out[0] else {})
 
 
 # -- Aligned, encoded, mended and mixed faces ------------------------------------------
@@ -501,13 +437,9 @@ def mended_layer(
 
     The layer has no model: its pictures can be saved as any others.
     """
-    metadata = {
-        ROLE_KEY: MENDED,
-        FACES_KEY: view.key,
-        "names": stack.names,
-        "subjects": stack.subjects,
-    }
-    layer = result_layer(mended, "mended", view, metadata)
+    known: dict[str, Any] = {"names": stack.names, "subjects": stack.subjects}
+    known |= {ROLE_KEY: MENDED, FACES_KEY: view.key}
+    layer = result_layer(mended, "mended", view, known)
     return _flat(layer, view) if flat else layer
 
 
@@ -537,12 +469,8 @@ def made_layer(
     stack they lie on the face slider.
     """
     title = "generated faces" if role == "generated" else role
-    metadata: dict[str, Any] = {
-        ROLE_KEY: role,
-        FACES_KEY: view.key,
-        RECIPES_KEY: tuple(recipes),
-        PICTURES_KEY: pictures,
-    }
+    metadata: dict[str, Any] = {ROLE_KEY: role, FACES_KEY: view.key}
+    metadata |= {RECIPES_KEY: tuple(recipes), PICTURES_KEY: pictures}
     if as_stack:
         metadata |= {"names": tuple(recipe.name for recipe in recipes), "subjects": None}
         return result_layer(pictures, title, view, metadata)

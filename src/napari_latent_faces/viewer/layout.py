@@ -1,4 +1,4 @@
-"""Where results lie: beside and below the faces that they belong to."""
+"""Where results lie: beside and below the faces that they belong to, with words below them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QPointF
+from qtpy.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter
+from superqt.utils import qimage_to_array
 
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.tiles import GAP
@@ -19,6 +22,7 @@ from napari_latent_faces.viewer.layers import (
     SPAN_KEY,
     FacesView,
     gallery_layer,
+    method_words,
     picture_size,
     reconstruction_layer,
 )
@@ -33,31 +37,14 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.viewer.layers import LayerData
 
-__all__ = [
-    "HIDDEN_KEY",
-    "PREVIEW",
-    "Caption",
-    "Item",
-    "arrange",
-    "arranged",
-    "captions",
-    "model_layers",
-]
-
 PREVIEW = "preview"  # role of the gallery of a running fit
+CAPTIONS = "captions"  # role and name of the layer of words
 HIDDEN_KEY = "latent_faces_hidden"  # of a layer that was hidden for another, not by the user
 
 # in the order in which they lie: one picture a face, to the right of it
 _BESIDE = (
-    "reconstruction",
-    "residual",
-    "components",
-    "encoded",
-    "encoded residual",
-    "mended",
-    "mixed",
-    "generated",
-    "morph",
+    *("reconstruction", "residual", "components", "encoded", "encoded residual", "mended"),
+    *("mixed", "generated", "morph"),
 )
 _SHEETS = ("gallery", PREVIEW, "generated", "morph")  # flat: below the row of the faces
 _CAPTION = 0.13  # of a face's height: room for the words below it
@@ -110,17 +97,7 @@ def arranged(size: tuple[int, int], items: Sequence[Item]) -> list[tuple[float, 
 def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
     """Return gallery and reconstruction of a model without its faces, as from a file.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    name : str
-        What the names of the layers have in brackets.
-
-    Returns
-    -------
-    list of tuple
-        Layer data: array, keyword arguments and ``"image"``.
+    The names of the layers have `name` in brackets.
     """
     view = FacesView(harmless(name), (0.0, model.scale))
     gallery = gallery_layer(model, view)
@@ -136,123 +113,106 @@ def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
 
 @dataclass
 class _Block:
-    """A layer, mostly of faces, and the results around it in their order."""
+    """A layer, mostly of faces, with the results around it in their order."""
 
     anchor: Any
     results: list[Any]
     belongings: list[Any]  # what else moves with the faces: masks
 
+    def place(self, *, is_grid: bool = False) -> None:
+        """Put the results where they belong, in the transform of the anchor."""
+        view = FacesView.of(self.anchor)
+        height, width = picture_size(self.anchor)
+        items = [
+            Item(
+                *picture_size(layer),
+                layer.metadata.get(SPAN_KEY, 2.0) if _is_sheet(layer) else None,
+            )
+            for layer in self.results
+        ]
+        places = arranged((height, width), items)
+        if is_grid:
+            places = [(min(height / each.height, width / each.width), 0, 0) for each in items]
+        for layer, place in zip(self.results, places, strict=True):
+            _transform(layer, view.at(layer.ndim, *place))
 
-@dataclass(frozen=True)
-class Caption:
-    """Words below a picture, with its lower left corner and its size in the viewer."""
+    def move(self, right: float) -> None:
+        """Move faces, and what is painted on them, in the viewer."""
+        for layer in (self.anchor, *self.belongings):
+            onto = np.array(layer.affine.affine_matrix)[-3:-1, -3:-1]
+            translate = np.array(layer.translate, float)
+            translate[-2:] += np.linalg.solve(onto, [0.0, right])
+            layer.translate = translate
 
-    y: float
-    x: float
-    height: float
-    width: float
-    words: str
+    def box(self) -> NDArray[Any]:
+        """Return lowest and highest y and x in the viewer."""
+        boxes = [_box(layer) for layer in (self.anchor, *self.results)]
+        return np.array([np.min(boxes, axis=(0, 1)), np.max(boxes, axis=(0, 1))])
 
 
-def arrange(viewer: napari.components.ViewerModel) -> None:
+def arrange(viewer: napari.components.ViewerModel, new: Sequence[Any] = ()) -> None:
     """Put all results of a viewer where they belong, in the transform of their faces.
 
     Stacks that lie on one another with their results are moved apart, and those without
-    results off the results of others. In napari's grid each
-    layer has a place of its own, so all are drawn where the faces are. No layer is added,
-    removed or reordered.
+    results off the results of others. In napari's grid each layer has a place of its own, so
+    all are drawn where the faces are. No layer is added, removed or reordered.
+
+    So are `new` layers that are about to be added: once they are, each move of one costs
+    napari much.
     """
     is_grid = grid_of(viewer).enabled
     taken: list[NDArray[Any]] = []
-    blocks = _blocks(viewer)
-    for block in [*blocks, *_stacks_alone(viewer, blocks)]:
-        _place(block, is_grid=is_grid)
-        if is_grid:
-            continue
-        box = _box(block)
-        if any(_overlap(box, other) for other in taken):
+    layers = [*viewer.layers, *new]
+    blocks = _blocks(layers)
+    anchors = [block.anchor for block in blocks]
+    if blocks:  # faces without results that are shown, too
+        blocks += [
+            _Block(layer, [], _belongings(layers, str(layer.unique_id)))
+            for layer in layers
+            if "names" in layer.metadata
+            and ROLE_KEY not in layer.metadata
+            and layer.visible
+            and layer not in anchors
+        ]
+    for block in blocks:
+        block.place(is_grid=is_grid)
+        box = block.box()
+        if not is_grid and any(_overlap(box, other) for other in taken):
             right = max(other[1, 1] for other in taken)
             gap = 3 * GAP * (box[1, 1] - box[0, 1]) / max(1, len(block.results))
-            _move(block, right + gap - box[0, 1])
-            _place(block)
-            box = _box(block)
+            block.move(right + gap - box[0, 1])
+            block.place()
+            box = block.box()
         taken.append(box)
 
 
-def captions(viewer: napari.components.ViewerModel) -> list[Caption]:
-    """Return the captions of all faces with results, and of these; in a grid there are none."""
-    found: list[Caption] = []
-    for block in [] if grid_of(viewer).enabled else _blocks(viewer):
-        for layer in (block.anchor, *block.results):
-            if layer.visible and layer.ndim >= 2:
-                low, high = _corners(layer).min(axis=0), _corners(layer).max(axis=0)
-                height, width = (high - low).tolist()
-                found.append(
-                    Caption(float(high[0]), float(low[1]), height, width, _words(layer))
-                )
-    return found
-
-
-def _words(layer: Any) -> str:
-    role = layer.metadata.get(ROLE_KEY)
-    if role is None and ALIGNED_KEY in layer.metadata:
-        return "aligned face"
-    if role is None:
-        return "face" if layer.ndim > 2 else "picture"
-    shows_components = role in {"gallery", PREVIEW, "components"}
-    words = "latent faces" if shows_components else str(role)
-    model = layer.metadata.get(MODEL_KEY)
-    if model is None or model.params.method == "nmf":
-        return words
-    return f"{words}, {model.params.title.partition(' (')[0]}"
-
-
-def _blocks(viewer: napari.components.ViewerModel) -> list[_Block]:
+def _blocks(layers: Sequence[Any]) -> list[_Block]:
     """Return all faces with their results, those with the oldest results first."""
-    by_id = {str(layer.unique_id): layer for layer in viewer.layers}
+    by_id = {str(layer.unique_id): layer for layer in layers}
     groups: defaultdict[str, list[Any]] = defaultdict(list)
-    for layer in viewer.layers:  # aligned faces lie beside those that they were made from
+    for layer in layers:  # aligned faces lie beside those that they were made from
         if layer.metadata.get(ALIGNED_KEY) in by_id and ROLE_KEY not in layer.metadata:
             for key in (layer.metadata[ALIGNED_KEY], str(layer.unique_id)):
                 groups[key] = []
-    for layer in viewer.layers:
+    for layer in layers:
         if layer.metadata.get(ROLE_KEY) in {*_BESIDE, *_SHEETS}:
             groups[_home(layer, by_id)].append(layer)
     blocks = []
-    for key, layers in groups.items():
-        shown = [each for each in layers if each.visible or HIDDEN_KEY not in each.metadata]
+    for key, results in groups.items():
+        shown = [each for each in results if each.visible or HIDDEN_KEY not in each.metadata]
         shown.sort(key=_order)
         anchor = by_id.get(key)
         if anchor is None:  # the faces are not here: what is left keeps together
             anchor = next((layer for layer in shown if not _is_sheet(layer)), None)
             shown = [layer for layer in shown if layer is not anchor]
         if anchor is not None:
-            blocks.append(_Block(anchor, shown, _belongings(viewer, key)))
+            blocks.append(_Block(anchor, shown, _belongings(layers, key)))
     return blocks
 
 
-def _stacks_alone(
-    viewer: napari.components.ViewerModel, blocks: Sequence[_Block]
-) -> list[_Block]:
-    """Return the faces without results that are shown, if there are results of others."""
-    return [
-        _Block(layer, [], _belongings(viewer, str(layer.unique_id)))
-        for layer in viewer.layers
-        if "names" in layer.metadata
-        and ROLE_KEY not in layer.metadata
-        and layer.visible
-        and blocks
-        and all(layer is not block.anchor for block in blocks)
-    ]
-
-
-def _belongings(viewer: napari.components.ViewerModel, key: str) -> list[Any]:
-    return [
-        layer
-        for layer in viewer.layers
-        if layer.metadata.get(FACES_KEY) == key
-        and layer.metadata.get(ROLE_KEY) in {None, BEFORE}
-    ]
+def _belongings(layers: Sequence[Any], key: str) -> list[Any]:
+    own = (layer for layer in layers if layer.metadata.get(FACES_KEY) == key)
+    return [layer for layer in own if layer.metadata.get(ROLE_KEY) in {None, BEFORE}]
 
 
 def _home(layer: Any, by_id: dict[str, Any]) -> str:
@@ -266,29 +226,11 @@ def _home(layer: Any, by_id: dict[str, Any]) -> str:
 
 
 def _order(layer: Any) -> int:
-    role = layer.metadata[ROLE_KEY]
-    return _SHEETS.index(role) if _is_sheet(layer) else _BESIDE.index(role)
+    return (_SHEETS if _is_sheet(layer) else _BESIDE).index(layer.metadata[ROLE_KEY])
 
 
 def _is_sheet(layer: Any) -> bool:
     return layer.ndim == 2 and layer.metadata[ROLE_KEY] in _SHEETS
-
-
-def _place(block: _Block, *, is_grid: bool = False) -> None:
-    view = FacesView.of(block.anchor)
-    items = [
-        Item(
-            *picture_size(layer),
-            layer.metadata.get(SPAN_KEY, 2.0) if _is_sheet(layer) else None,
-        )
-        for layer in block.results
-    ]
-    places = arranged(picture_size(block.anchor), items)
-    if is_grid:
-        height, width = picture_size(block.anchor)
-        places = [(min(height / each.height, width / each.width), 0, 0) for each in items]
-    for layer, place in zip(block.results, places, strict=True):
-        _transform(layer, view.at(layer.ndim, *place))
 
 
 def _transform(layer: Any, wanted: dict[str, Any]) -> None:
@@ -296,38 +238,141 @@ def _transform(layer: Any, wanted: dict[str, Any]) -> None:
     for name, value in wanted.items():
         own = getattr(layer, name)
         own = own.affine_matrix if name == "affine" else own
-        same = (
-            tuple(map(str, own)) == tuple(map(str, value))
-            if name == "units"
-            else np.shape(own) == np.shape(value) and np.allclose(own, value)
-        )
+        if name == "units":
+            same = tuple(map(str, own)) == tuple(map(str, value))
+        else:
+            same = np.shape(own) == np.shape(value) and np.allclose(own, value)
         if not same:
             setattr(layer, name, value)
 
 
-def _move(block: _Block, right: float) -> None:
-    """Move faces, and what is painted on them, in the viewer."""
-    for layer in (block.anchor, *block.belongings):
-        onto = np.array(layer.affine.affine_matrix)[-3:-1, -3:-1]
-        translate = np.array(layer.translate, float)
-        translate[-2:] += np.linalg.solve(onto, [0.0, right])
-        layer.translate = translate
-
-
-def _box(block: _Block) -> NDArray[Any]:
-    """Return lowest and highest y and x of a block in the viewer."""
-    corners = np.concatenate([_corners(layer) for layer in (block.anchor, *block.results)])
-    return np.array([corners.min(axis=0), corners.max(axis=0)])
-
-
-def _corners(layer: Any) -> NDArray[Any]:
-    """Return y and x of the four corners of a layer's pictures in the viewer."""
+def _box(layer: Any) -> NDArray[Any]:
+    """Return lowest and highest y and x of a layer's pictures in the viewer."""
     height, width = picture_size(layer)
     corners = np.zeros((4, layer.ndim))
     corners[:, -2:] = np.array([(0, 0), (0, width), (height, 0), (height, width)]) - 0.5
-    return np.array([layer.data_to_world(corner)[-2:] for corner in corners])
+    placed = np.array([layer.data_to_world(corner)[-2:] for corner in corners])
+    return np.array([placed.min(axis=0), placed.max(axis=0)])
 
 
 def _overlap(box: NDArray[Any], other: NDArray[Any]) -> bool:
     low, high = np.maximum(box[0], other[0]), np.minimum(box[1], other[1])
     return bool((high - low > 1e-6 * np.abs(other[1] - other[0])).all())
+
+
+# -- Words below the pictures, as a layer that the user may hide or remove ---------------
+
+_LINE = 0.07  # height of a line of words, in heights of the pictures
+_SHARPNESS = 24  # pixels of that height ...
+_LARGEST = 8192  # ... if the whole picture of words is then no larger than textures may be
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Words below a picture, with its lower left corner and its size in the viewer."""
+
+    y: float
+    x: float
+    height: float
+    width: float
+    words: str
+
+
+class Captions:
+    """Keeps one layer of a viewer that says below each picture what it is.
+
+    It is a picture of words: a layer of points with text would import pandas, half a second
+    in the middle of the first fit.
+    """
+
+    def __init__(self) -> None:
+        self._layer: Any = None
+        self._written: Any = None  # None while there is nothing to say
+        self._is_refused = False  # whether the user has removed it
+
+    def refresh(self, viewer: napari.components.ViewerModel) -> None:
+        """Write what is to be said now; not from a layers event."""
+        wanted, layers = _captions(viewer), viewer.layers
+        written = wanted and (wanted, viewer.theme, _units(viewer))
+        before, self._written = self._written, written or None
+        is_there = self._layer is not None and self._layer in layers
+        has_results = any(FACES_KEY in layer.metadata for layer in layers)
+        self._is_refused = has_results and (self._is_refused or (bool(before) and not is_there))
+        if is_there and not written:
+            layers.remove(self._layer)
+        elif is_there and written != before:
+            for name, value in _painted(*written).items():
+                setattr(self._layer, name, value)
+        elif written and not is_there and not self._is_refused:
+            from napari.layers import Image
+
+            active = layers.selection.active
+            is_shown = self._layer is None or self._layer.visible
+            look = {"name": CAPTIONS, "rgb": True, "interpolation2d": "linear"}
+            self._layer = Image(**_painted(*written), **look, visible=is_shown)
+            viewer.add_layer(self._layer)
+            layers.selection.active = active
+
+
+def _captions(viewer: napari.components.ViewerModel) -> list[Caption]:
+    """Return the captions of all faces with results, and of these.
+
+    There are none where pictures lie elsewhere: in a grid, and turned to other axes.
+    """
+    n = viewer.dims.ndim
+    if grid_of(viewer).enabled or tuple(viewer.dims.displayed) != (n - 2, n - 1):
+        return []
+    found = []
+    for block in _blocks(viewer.layers):
+        for layer in (block.anchor, *block.results):
+            if layer.visible and layer.ndim >= 2:
+                (top, left), (bottom, right) = _box(layer).tolist()
+                found.append(Caption(bottom, left, bottom - top, right - left, _words(layer)))
+    return found
+
+
+def _words(layer: Any) -> str:
+    role, model = layer.metadata.get(ROLE_KEY), layer.metadata.get(MODEL_KEY)
+    if role is None:
+        plain = "face" if layer.ndim > 2 else "picture"
+        return "aligned face" if ALIGNED_KEY in layer.metadata else plain
+    words = "latent faces" if role in {"gallery", PREVIEW, "components"} else str(role)
+    is_plain = model is None or model.params.method == "nmf"
+    return words if is_plain else f"{words}, {method_words(model.params)}"
+
+
+def _units(viewer: napari.components.ViewerModel) -> tuple[Any, ...]:
+    """Return the units of the pictures: napari draws without any if layers differ in them."""
+    layer = next((layer for layer in viewer.layers if FACES_KEY in layer.metadata), None)
+    return ("pixel", "pixel") if layer is None else tuple(layer.units[-2:])
+
+
+def _painted(wanted: list[Caption], theme: str, units: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the picture of all captions, and where it lies in the viewer."""
+    from napari.utils.theme import get_theme
+
+    line = _LINE * float(np.median([each.height for each in wanted]))
+    low = np.min([(each.y, each.x) for each in wanted], axis=0)
+    high = np.max([(each.y + 1.5 * line, each.x + each.width) for each in wanted], axis=0)
+    pixel = max(line / _SHARPNESS, float((high - low).max()) / _LARGEST)
+    height, width = np.ceil((high - low) / pixel).astype(int).tolist()
+    image = QImage(max(width, 1), max(height, 1), QImage.Format.Format_RGBA8888)
+    image.fill(QColor(0, 0, 0, 0))
+    font, painter = QFont(), QPainter(image)
+    is_dark = sum(get_theme(theme).canvas.as_rgb_tuple()[:3]) < 3 * 128
+    painter.setPen(QColor("white" if is_dark else "black"))
+    for each in wanted:
+        top, left = (np.array([each.y, each.x]) - low) / pixel
+        font.setPixelSize(max(1, round(line / pixel)))
+        too_wide = QFontMetricsF(font).horizontalAdvance(each.words) * pixel / each.width
+        font.setPixelSize(max(1, int(font.pixelSize() / max(1.0, too_wide))))
+        painter.setFont(font)
+        painter.drawText(QPointF(left, top + line / pixel), each.words)
+    painter.end()
+    return {
+        "data": qimage_to_array(image),
+        "scale": (pixel, pixel),
+        "translate": low + pixel / 2,
+        "units": units,
+        "metadata": {ROLE_KEY: CAPTIONS, CAPTIONS: wanted},
+    }

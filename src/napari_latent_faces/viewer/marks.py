@@ -10,7 +10,13 @@ import numpy as np
 
 from napari_latent_faces.masks import FaceMasks, marked_faces, stroke_mask
 from napari_latent_faces.stack import pixel_blocks
-from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, layer_pixels, picture_size
+from napari_latent_faces.viewer.layers import (
+    FACES_KEY,
+    ROLE_KEY,
+    last_axes,
+    layer_pixels,
+    picture_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,17 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-__all__ = [
-    "Marks",
-    "add_mask",
-    "add_own_mask",
-    "belongs_to",
-    "fit_mask",
-    "marks_on",
-    "own_mask",
-    "to_world",
-]
 
 IGNORE_KEY = "latent_faces_ignore"
 """Key of the metadata of a mask that fits of its faces ignore unless another is chosen."""
@@ -67,9 +62,8 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
     size = picture_size(faces)
     n_axes = min(layer.ndim, faces.ndim)
     # from pixels of the faces to those of the mask, over the axes that both have
-    onto = np.linalg.inv(to_world(layer, layer.ndim)) @ _padded(
-        to_world(faces, n_axes), layer.ndim
-    )
+    back, n_more = np.linalg.inv(to_world(layer, layer.ndim)), layer.ndim + 1
+    onto = back @ last_axes(to_world(faces, n_axes), n_more)
     if layer.ndim == 3 and (np.abs([*onto[0, 1:3], *onto[1:3, 0]]) > 1e-9).any():
         raise ValueError(
             f"{layer.name} is turned against the faces so that one of its planes crosses "
@@ -102,16 +96,14 @@ def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
                 f"{words} marks nothing of these faces: paint or draw over what the fit is to "
                 "leave out, or choose nothing."
             )
-        if some is None:
-            if mask.all():
-                raise ValueError(f"{words} marks every pixel: leave some of them to be fitted.")
-            return mask
-        whole = mask.all(axis=(1, 2))
+        whole = mask.all(axis=(-2, -1))
         if whole.any():
+            where = "" if some is None else f" of face {some[whole.argmax()]}"
             raise ValueError(
-                f"{words} marks every pixel of face {some[whole.argmax()]}: leave some of them "
-                "to be fitted."
+                f"{words} marks every pixel{where}: leave some of them to be fitted."
             )
+        if some is None:
+            return mask
         if len(some) == n and mask.all(axis=0).any():
             y, x = np.argwhere(mask.all(axis=0))[0]
             raise ValueError(
@@ -191,23 +183,15 @@ def add_labels(
     return viewer.add_layer(mask)
 
 
-def _padded(matrix: Array, n_axes: int) -> Array:
-    """Return an affine matrix with more axes in front, that it leaves alone."""
-    more = n_axes + 1 - len(matrix)
-    whole = np.eye(n_axes + 1)
-    whole[more:, more:] = matrix
-    return whole
-
-
 def _painted(data: Any, onto: Array, n: int | None, size: tuple[int, int]) -> Marks:
     """Look up the nearest label for each pixel of `n` faces, or of a single picture."""
     plane = onto[-3:, -3:]
-    if data.ndim == 2:
-        return Marks(_sampled(np.asarray(data) != 0, plane, size))
-    if n is None:  # a single picture is seen at any place of the slider
-        seen = np.zeros(data.shape[1:], bool)
-        for _, block in pixel_blocks(data):
-            seen |= block.any(axis=0)
+    if data.ndim == 2 or n is None:
+        # a single picture is seen at any place of the slider
+        blocks = [data] if data.ndim == 2 else (b.any(axis=0) for _, b in pixel_blocks(data))
+        seen = np.zeros(data.shape[-2:], bool)
+        for block in blocks:
+            seen |= np.asarray(block) != 0
         return Marks(_sampled(seen, plane, size))
     places = np.rint(onto[0, 0] * np.arange(n) + onto[0, 3]).astype(int)
     faces = np.flatnonzero(np.isin(places, marked_faces(data)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 from typing import TYPE_CHECKING, Any
+from weakref import proxy
 
 import numpy as np
 from psygnal import Signal
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.mixing import Recipe
     from napari_latent_faces.model import LatentFaces
 
-__all__ = ["Making", "MixingDesk", "Nearest", "NoveltyFinder"]
+    Show = Callable[[NDArray[Any], NDArray[Any]], None]  # weights and their pictures
 
 # -- Making many faces in a thread: random ones, or those of a morph -------------------
 
@@ -61,21 +63,18 @@ class Making(Job):
     failure = "No faces were made"
 
     def __init__(self, model: LatentFaces, draw: Callable[[], NDArray[Any]]) -> None:
-        super().__init__(_make, model, draw)
+        def make() -> Generator[tuple[int, int], None, tuple[NDArray[Any], NDArray[Any]]]:
+            weights = draw()
+            n, dtype = len(weights), np.dtype(model.provenance.dtype)
+            pictures = np.empty((n, *model.components.shape[1:]), dtype)
+            for first in range(0, n, _BLOCK_FACES):
+                yield first, n
+                part = slice(first, first + _BLOCK_FACES)
+                pictures[part] = to_pixels(model.blend(weights[part]), dtype)
+            yield n, n
+            return weights, pictures
 
-
-def _make(
-    model: LatentFaces, draw: Callable[[], NDArray[Any]]
-) -> Generator[tuple[int, int], None, tuple[NDArray[Any], NDArray[Any]]]:
-    weights = draw()
-    yield 0, len(weights)
-    dtype = np.dtype(model.provenance.dtype)
-    pictures = np.empty((len(weights), *model.components.shape[1:]), dtype)
-    for first in range(0, len(weights), _BLOCK_FACES):
-        part = slice(first, first + _BLOCK_FACES)
-        pictures[part] = to_pixels(model.blend(weights[part]), dtype)
-        yield min(part.stop, len(weights)), len(weights)
-    return weights, pictures
+        super().__init__(make)
 
 
 # -- How new a mixed face is: the nearest real one, found without making the window wait
@@ -131,39 +130,48 @@ def _prepare(model: LatentFaces) -> tuple[NearestFaces, float]:
     return faces, median(float(find(model.weights[i], 1, exclude=int(i))[1][0]) for i in some)
 
 
-_MIX_KEY = "latent_faces_mix"  # of the layer's metadata: outlives the panel
-
 # -- The mixed face of one viewer, and the faces generated there: state and layers -----
 
 
-class MixingDesk:
-    """Mixes faces of the model that a viewer is about, and shows them as layers.
+def open_desk(viewer: napari.components.ViewerModel) -> MixingDesk:
+    """Return the desk at which a viewer's panels mix, the same for all that are open.
 
-    `mix` is the face that is being mixed; None without a model.
+    Each of them closes it once.
+    """
+    session = session_of(viewer)
+    if session.desk is None:
+        session.desk = MixingDesk(viewer)
+    desk: MixingDesk = session.desk
+    desk.users += 1
+    return desk
+
+
+class MixingDesk:
+    """Mixes faces of the model that the viewer is about, and collects generated ones.
+
+    The mixed face is a flat layer that is drawn anew at every change; generated faces and
+    morphs are sheets, or stacks beside the faces.
     """
 
-    mix_replaced = Signal()  # there is another mix, of another model, or none
-    mix_changed = Signal(object)  # as `Mix.changed`
-    component_changed = Signal(object)  # as `Focus.component_changed`
-    face_changed = Signal(object)  # as `Focus.face_changed`
+    mix_replaced = Signal()  # another model, or none
+    mix_changed = Signal(object)  # the component that was changed, None for several
     nearest_ready = Signal()  # `nearest` will find something from now on
+    making_began = Signal()
     made_progress = Signal(int, int)
     making_ended = Signal()  # faces are no longer being made
     told = Signal(str)  # what to tell the user
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        self.viewer = viewer
         self._session = session_of(viewer)
+        # the viewer owns this, through its session
+        self.viewer: Any = proxy(getattr(viewer, "__wrapped__", viewer))
         self.focus = self._session.focus
+        self.users = 0
         self.mix: Mix | None = None
-        self._mixed: Any = None  # the layer of the mixed face
-        self._as_stack = False
+        self._as_stack = False  # what is made next, where nothing is there
         self._making: Making | None = None
-        self._sampler: WeightSampler | None = None
         self._finder: NoveltyFinder | None = None
         self.focus.model_changed.connect(self._follow)
-        self.focus.component_changed.connect(self.component_changed)
-        self.focus.face_changed.connect(self.face_changed)
         self._follow(self.focus.model)
         self._show()
 
@@ -178,35 +186,29 @@ class MixingDesk:
         return self._making is not None
 
     def close(self) -> None:
-        """Follow the viewer no more; the layers stay."""
-        self._abandon()
-        self.focus.model_changed.disconnect(self._follow)
-        self.focus.component_changed.disconnect(self.component_changed)
-        self.focus.face_changed.disconnect(self.face_changed)
-        self.mix = None
+        """Follow the viewer no more, once all panels have closed it; the layers stay."""
+        self.users -= 1
+        if self.users <= 0:
+            self._abandon()
+            self.focus.model_changed.disconnect(self._follow)
+            self.mix = self._session.desk = None
 
     def _abandon(self) -> None:
-        if self._making is not None:
-            self._making.abandon()
-            self._making = None
-        if self._finder is not None:
-            self._finder.abandon()
-            self._finder = None
-
-    def bring_into_view(self) -> None:
-        """Show all layers as large as the canvas allows, if there is something to mix."""
-        if self.mix is not None:
-            self._session.show_all()
+        for job in (self._making, self._finder):
+            if job is not None:
+                job.abandon()
+        self._making = self._finder = None
 
     def _follow(self, model: LatentFaces | None) -> None:
         """Begin a new mix, with the current face of another model."""
         was_making = self.is_making
         self._abandon()
-        self._sampler = None
         self.mix = None if model is None else self._mix_of(model)
         if self.mix is not None:
-            self.mix.changed.connect(self._on_change)
-            self._finder = NoveltyFinder(self.mix.model)
+            mixed = self.mix.model
+            self.mix.changed.connect(self._on_change, unique=True)
+            self._sampler = cache(lambda: WeightSampler(mixed))  # made in the first thread
+            self._finder = NoveltyFinder(mixed)
             self._finder.ready.connect(self.nearest_ready)
             self._finder.start()
         self.mix_replaced.emit()
@@ -217,12 +219,15 @@ class MixingDesk:
         self._session.later(self._show)
 
     def _mix_of(self, model: LatentFaces) -> Mix:
-        """Return the mix that the layer of the mixed face shows, or a new one."""
-        layer = self._find(model, "mixed")
-        mix = None if layer is None else layer.metadata.get(_MIX_KEY)
-        if isinstance(mix, Mix) and mix.model is model:
-            return mix
-        return Mix(model, self._current_face(model))
+        """Return the mix of a model, which outlives the panel, or a new one."""
+        shown = {id(each) for each in self.focus.models}
+        mixes = self._session.mixes
+        mixes[:] = [mix for mix in mixes if id(mix.model) in shown]
+        found = next((mix for mix in mixes if mix.model is model), None)
+        if found is None:
+            found = Mix(model, self._current_face(model))
+            mixes.append(found)
+        return found
 
     def _current_face(self, model: LatentFaces) -> NDArray[np.float64]:
         face = self.focus.face
@@ -232,77 +237,15 @@ class MixingDesk:
 
     def start_from(self, what: str) -> None:
         """Start from "face" (the one under the slider), "mean" or "nothing"."""
-        if self.mix is None:
-            return
-        model = self.mix.model
-        starts: dict[str, Callable[[], NDArray[np.float64]]] = {
-            "face": lambda: self._current_face(model),
-            "mean": lambda: mean_weights(model),
-            "nothing": lambda: np.zeros(model.n_components),
-        }
-        self.mix.start_from(starts[what]())
-        self._show()
-
-    def _on_change(self, component: int | None) -> None:
-        self._show()
-        self.mix_changed.emit(component)
-
-    def _show(self) -> None:
         if self.mix is not None:
-            self._show_mixed(self.mix.model, self.mix.pixels)
-            self.focus.show_mix(self.mix.model, self.mix.weights)
-
-    def _show_mixed(self, model: LatentFaces, pixels: NDArray[Any]) -> None:
-        """Draw the mixed face into its layer, and add that where there is none."""
-        picture = to_pixels(pixels, model.provenance.dtype)
-        if not self._is_shown(model, picture):
-            self._mixed = self._find(model, "mixed")
-            if self._mixed is None:
-                self._mixed = add_result(self.viewer, mixed_layer(picture, self._view(model)))
-                self._session.results_changed()
-        self._mixed.metadata[_MIX_KEY] = self.mix
-        # in place: a new array would make napari look at all layers again
-        self._mixed.data[...] = picture
-        self._mixed.refresh(extent=False, highlight=False, thumbnail=False)
-
-    # -- faces that are kept ---------------------------------------------------
-
-    def keep(self) -> None:
-        """Add the mixed face to the generated ones."""
-        if self.mix is None:
-            return
-        model, weights = self.mix.model, self.mix.weights[None]
-        picture = to_pixels(self.mix.pixels, model.provenance.dtype)[None]
-        last = self._keep(model, weights, picture, "mixed by hand") - 1
-        self.told.emit(f"Kept as generated {last}.")
-
-    def random_face(self, random_state: int, near: str, strength: float) -> None:
-        """Start from a random face, once a thread has drawn it; see `generate`."""
-        draw = self._drawing(1, random_state, near, strength)
-
-        def show(weights: NDArray[Any], _: NDArray[Any]) -> None:
-            if self.mix is not None:
-                self.mix.start_from(weights[0])
-
-        self._make(draw, show)
-
-    def generate(self, n: int, random_state: int, near: str, strength: float) -> None:
-        """Add `n` random faces to the generated ones, once a thread has made them.
-
-        They are `near` the current "face" or the "mix", or anywhere (""); `strength` says how
-        close, from 0 to 1.
-        """
-        draw = self._drawing(n, random_state, near, strength)
-        made = f"random, seed {random_state}{self._near_words(near, strength)}"
-        model = self.model
-
-        def keep(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
-            assert model is not None
-            count = self._keep(model, weights, pictures, made)
-            numbers = f"{count - n} to {count - 1}" if n > 1 else f"{count - 1}"
-            self.told.emit(f"Added {n} random face{'s' * (n != 1)}: generated {numbers}.")
-
-        self._make(draw, keep)
+            model = self.mix.model
+            starts: dict[str, Callable[[], NDArray[np.float64]]] = {
+                "face": lambda: self._current_face(model),
+                "mean": lambda: mean_weights(model),
+                "nothing": lambda: np.zeros(model.n_components),
+            }
+            self.mix.start_from(starts[what]())
+            self._show()
 
     def show_morph(self, a: int, b: int, way: float) -> None:
         """Mix two faces of the model: all of `a` at 0, all of `b` at 1."""
@@ -310,13 +253,77 @@ class MixingDesk:
             one, other = (as_weights(self.mix.model, face) for face in (a, b))
             self.mix.set_weights((1 - way) * one + way * other)
 
+    def _on_change(self, component: int | None) -> None:
+        self._show()
+        self.mix_changed.emit(component)
+
+    def _show(self) -> None:
+        """Draw the mixed face into its layer, and add that where there is none."""
+        if self.mix is None:
+            return
+        model = self.mix.model
+        picture = to_pixels(self.mix.pixels, model.provenance.dtype)
+        layer = self._find(model, "mixed")
+        if layer is None:
+            layer = add_result(self.viewer, mixed_layer(picture, self._view(model)))
+            self._session.results_changed()
+        layer.metadata["latent_faces_mix"] = self.mix
+        # in place: a new array would make napari look at all layers again
+        layer.data[...] = picture
+        layer.refresh(extent=False, highlight=False, thumbnail=False)
+        self.focus.show_mix(model, self.mix.weights)
+
+    # -- faces that are made and kept --------------------------------------------
+
+    def keep(self) -> None:
+        """Add the mixed face to the generated ones."""
+        if self.mix is not None:
+            picture = to_pixels(self.mix.pixels, self.mix.model.provenance.dtype)
+            n = self._keep(self.mix.weights[None], picture[None], "mixed by hand")
+            self.told.emit(f"Kept as generated {n - 1}.")
+
+    def random_face(self, random_state: int, near: str, strength: float) -> None:
+        """Start from a random face, once a thread has drawn it; see `generate`."""
+
+        def show(weights: NDArray[Any], _: NDArray[Any]) -> None:
+            if self.mix is not None:
+                self.mix.start_from(weights[0])
+
+        self._draw(1, random_state, near, strength, show)
+
+    def generate(self, n: int, random_state: int, near: str, strength: float) -> None:
+        """Add `n` random faces to the generated ones, once a thread has made them.
+
+        They are `near` the current "face" or the "mix", or anywhere (""); `strength` says how
+        close, from 0 to 1.
+        """
+        made = f"random, seed {random_state}"
+        if near == "face" and self.focus.face is not None:
+            made += f", {strength:g} close to {self.face_name(self.focus.face)}"
+        elif near == "mix":
+            made += f", {strength:g} close to a mixed face"
+
+        def keep(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
+            count = self._keep(weights, pictures, made)
+            numbers = f"{count - n} to {count - 1}" if n > 1 else f"{count - 1}"
+            self.told.emit(f"Added {n} random face{'s' * (n != 1)}: generated {numbers}.")
+
+        self._draw(n, random_state, near, strength, keep)
+
+    def _draw(self, n: int, random_state: int, near: str, strength: float, show: Show) -> None:
+        if self.mix is not None:
+            centres = {"mix": self.mix.weights, "face": self.focus.face}
+            centre, sampler = centres.get(near), self._sampler
+            self._make(
+                lambda: sampler().draw(n, random_state, near=centre, strength=strength), show
+            )
+
     def add_morph(self, a: int, b: int, steps: int) -> None:
         """Add the faces on the way from one to another."""
         model = self.model
         if model is None:
             return
-        names = [self.face_name(face) for face in (a, b)]
-        made = f"morph from {names[0]} to {names[1]}"
+        made = f"morph from {self.face_name(a)} to {self.face_name(b)}"
 
         def show(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
             recipes = number_recipes(weights, made, "morph")
@@ -326,26 +333,47 @@ class MixingDesk:
 
         self._make(lambda: morph(model, a, b, steps), show)
 
-    def save_recipes(self, path: str | PathLike[str]) -> int:
-        """Write the recipes of the selected stack, or of the generated faces; count them."""
-        recipes = self.recipes
-        save_recipes(path, recipes)
-        return len(recipes)
+    def _make(self, draw: Callable[[], NDArray[Any]], show: Show) -> None:
+        if self.model is not None and not self.is_making:
+            making = self._making = Making(self.model, draw)
+            making.stepped.connect(lambda step: self.made_progress.emit(*step))
+            making.returned.connect(lambda made: show(*made))
+            making.ended.connect(self._on_made)
+            self.making_began.emit()
+            making.start()
+
+    def _on_made(self, why_not: str) -> None:
+        self._making = None
+        if why_not:
+            self.told.emit(why_not)
+        self.making_ended.emit()
+
+    def cancel(self) -> None:
+        """Make no more faces."""
+        if self._making is not None:
+            self._making.cancel()
 
     @property
     def as_stack(self) -> bool:
         """Whether generated faces lie on the face slider, not all on one sheet."""
-        return self._as_stack
+        made = self._made()
+        return made[-1].ndim == 3 if made else self._as_stack
 
     @as_stack.setter
     def as_stack(self, as_stack: bool) -> None:
         self._as_stack = as_stack
-        for layer in list(self.viewer.layers):
-            role = layer.metadata.get(ROLE_KEY)
-            if role in {"generated", "morph"} and (layer.ndim == 3) != as_stack:
+        with self._session.undoable():
+            for layer in self._made():
                 known, owner = layer.metadata, owner_of(self.viewer, layer)
                 view = FacesView(key=known[FACES_KEY]) if owner is None else FacesView.of(owner)
-                self._show_made(layer, known[PICTURES_KEY], known[RECIPES_KEY], view, role)
+                recipes, role = known[RECIPES_KEY], known[ROLE_KEY]
+                if (layer.ndim == 3) != as_stack:
+                    pictures = known[PICTURES_KEY]
+                    self._show_made(layer, pictures, recipes, view, role, as_stack=as_stack)
+
+    def _made(self) -> list[Any]:
+        roles = ("generated", "morph")
+        return [each for each in self.viewer.layers if each.metadata.get(ROLE_KEY) in roles]
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -357,10 +385,13 @@ class MixingDesk:
                 return found
         return ()
 
-    def cancel(self) -> None:
-        """Make no more faces."""
-        if self._making is not None:
-            self._making.cancel()
+    def save_recipes(self, path: str | PathLike[str]) -> int:
+        """Write the recipes of the selected stack, or of the generated faces; count them."""
+        recipes = self.recipes
+        save_recipes(path, recipes)
+        return len(recipes)
+
+    # -- faces of the model ------------------------------------------------------
 
     def face_name(self, face: int) -> str:
         """Return what a face of the model is called."""
@@ -387,62 +418,21 @@ class MixingDesk:
             return np.zeros((1, 1)), (0.0, 1.0)
         return model.reconstruct(face), (0.0, model.scale)
 
-    def _near_words(self, near: str, strength: float) -> str:
-        if near == "face" and self.focus.face is not None:
-            return f", {strength:g} close to {self.face_name(self.focus.face)}"
-        return f", {strength:g} close to a mixed face" if near == "mix" else ""
-
-    def _drawing(
-        self, n: int, random_state: int, near: str, strength: float
-    ) -> Callable[[], NDArray[Any]]:
-        """Return a function that draws weights in a thread."""
-        mix = self.mix
-        if mix is None:
-            return lambda: np.empty((0, 0))
-        centre = mix.weights if near == "mix" else self.focus.face if near == "face" else None
-
-        def draw() -> NDArray[Any]:
-            sampler = self._sampler
-            if sampler is None or sampler.model is not mix.model:
-                sampler = self._sampler = WeightSampler(mix.model)
-            return sampler.draw(n, random_state, near=centre, strength=strength)
-
-        return draw
-
-    def _make(
-        self,
-        draw: Callable[[], NDArray[Any]],
-        show: Callable[[NDArray[Any], NDArray[Any]], None],
-    ) -> None:
-        if self.model is None or self.is_making:
-            return
-        making = self._making = Making(self.model, draw)
-        making.stepped.connect(lambda step: self.made_progress.emit(*step))
-        making.returned.connect(lambda made: show(*made))
-        making.ended.connect(self._on_made)
-        making.start()
-
-    def _on_made(self, why_not: str) -> None:
-        self._making = None
-        if why_not:
-            self.told.emit(why_not)
-        self.making_ended.emit()
-
     # -- layers ----------------------------------------------------------------
 
-    def _keep(
-        self, model: LatentFaces, weights: NDArray[Any], pictures: NDArray[Any], made: str
-    ) -> int:
+    def _keep(self, weights: NDArray[Any], pictures: NDArray[Any], made: str) -> int:
         """Add faces to the generated ones; return how many these are now."""
-        layer = self._find(model, "generated")
+        assert self.model is not None
+        layer = self._find(self.model, "generated")
         recipes: tuple[Recipe, ...] = ()
         if layer is not None:
             recipes = layer.metadata[RECIPES_KEY]
             pictures = np.concatenate([layer.metadata[PICTURES_KEY], pictures])
         first = len(recipes)
         recipes += number_recipes(weights, made, first=first)
+        view = self._view(self.model)
         with self._session.undoable():
-            self._show_made(layer, pictures, recipes, self._view(model), "generated", first)
+            self._show_made(layer, pictures, recipes, view, "generated", first)
         return len(recipes)
 
     def _show_made(
@@ -453,29 +443,22 @@ class MixingDesk:
         view: FacesView,
         role: str,
         first: int = 0,
+        *,
+        as_stack: bool | None = None,
     ) -> None:
         """Show faces that were made, on the slider from the first new one on."""
-        data = made_layer(pictures, recipes, view, role, as_stack=self._as_stack)
+        as_stack = self.as_stack if as_stack is None else as_stack
+        data = made_layer(pictures, recipes, view, role, as_stack=as_stack)
         shown = show_result(self.viewer, layer, data)
         self._session.results_changed()
-        if self._as_stack:
+        if as_stack:
             go_to(self.viewer, shown, first)
-
-    def _is_shown(self, model: LatentFaces, picture: NDArray[Any]) -> bool:
-        layer = self._mixed
-        return (
-            layer is not None
-            and layer in self.viewer.layers
-            and layer.data.shape == picture.shape
-            and layer.metadata.get(FACES_KEY) == self._view(model).key
-        )
 
     def _view(self, model: LatentFaces) -> FacesView:
         """Return the look of the faces, or of their reconstructions where these are alone."""
         layers = self.viewer.layers
         results = (each for each in layers if each.metadata.get(MODEL_KEY) is model)
-        faces = self.focus.faces
-        shown = faces or next((each for each in results if each.ndim == 3), None)
+        shown = self.focus.faces or next((each for each in results if each.ndim == 3), None)
         return FacesView() if shown is None else FacesView.of(shown)
 
     def _find(self, model: LatentFaces, role: str) -> Any:

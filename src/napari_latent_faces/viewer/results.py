@@ -16,11 +16,12 @@ from napari_latent_faces.viewer.layers import (
     gallery_layer,
     layer_pixels,
     live_gallery,
+    method_words,
     reconstruction_layer,
     residual_layer,
 )
-from napari_latent_faces.viewer.layout import HIDDEN_KEY, PREVIEW
-from napari_latent_faces.viewer.session import restore, session_of, state_of, withhold
+from napari_latent_faces.viewer.layout import HIDDEN_KEY, PREVIEW, arrange
+from napari_latent_faces.viewer.session import session_of, withhold
 
 if TYPE_CHECKING:
     import napari
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.params import Parameters
     from napari_latent_faces.viewer.layers import LayerData
-
-__all__ = [
-    "ResultLayers",
-    "ShowOptions",
-    "add_result",
-    "find_result",
-    "show_result",
-    "show_results",
-]
 
 _ROLES = ("gallery", "components", "reconstruction", "residual")  # of the layers of a fit
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
@@ -51,7 +43,9 @@ def add_result(viewer: napari.components.ViewerModel, data: LayerData) -> Any:
     from napari.layers import Layer
 
     active = viewer.layers.selection.active
-    layer = viewer.add_layer(Layer.create(*data))
+    layer = Layer.create(*data)
+    arrange(viewer, [layer])
+    viewer.add_layer(layer)
     if active is not None:
         viewer.layers.selection.active = active
     return layer
@@ -59,13 +53,11 @@ def add_result(viewer: napari.components.ViewerModel, data: LayerData) -> Any:
 
 def find_result(viewer: napari.components.ViewerModel, faces: Any, role: str) -> Any:
     """Return the newest layer of these faces with a role, or None."""
-    key = str(faces.unique_id)
-    found = (
-        layer
-        for layer in reversed(viewer.layers)
-        if layer.metadata.get(FACES_KEY) == key and layer.metadata.get(ROLE_KEY) == role
-    )
-    return next(found, None)
+    wanted = (str(faces.unique_id), role)
+    for layer in reversed(viewer.layers):
+        if (layer.metadata.get(FACES_KEY), layer.metadata.get(ROLE_KEY)) == wanted:
+            return layer
+    return None
 
 
 def show_results(
@@ -89,11 +81,8 @@ def show_result(viewer: napari.components.ViewerModel, earlier: Any, data: Layer
     """Put new contents into an earlier layer, or add a layer where there is none."""
     pictures, kwargs, _ = data
     is_there = earlier is not None and earlier in viewer.layers
-    same_kind = is_there and (earlier.ndim, earlier.rgb) == (
-        len(kwargs["axis_labels"]),
-        kwargs.get("rgb", False),
-    )
-    if same_kind:
+    kind = len(kwargs["axis_labels"]), kwargs.get("rgb", False)
+    if is_there and (earlier.ndim, earlier.rgb) == kind:
         earlier.data = pictures
         earlier.metadata = kwargs["metadata"]
         return earlier
@@ -136,10 +125,10 @@ class ResultLayers:
     ) -> None:
         self.viewer, self.faces, self.options, self.method = viewer, faces, options, method
         self._session = session_of(viewer)
-        self._earlier = self._find_earlier() if options.update else {}
-        self._gallery: Any = self._earlier.get("gallery")
-        self._before = None if self._gallery is None else state_of(self._gallery)
-        self._live: NDArray[Any] | None = None  # the picture of the running fit
+        self._preview: Any = None  # the layer in which this fit forms ...
+        self._live: NDArray[Any] | None = None  # ... and its picture there
+
+    # -- while the fit runs ------------------------------------------------------
 
     def show_step(self, components: NDArray[Any]) -> None:
         """Draw the components of a running fit, shape (k, h, w) or (k, h, w, 3)."""
@@ -150,49 +139,63 @@ class ResultLayers:
             most_pixels=_PREVIEW_PIXELS,
             is_signed=self.method.is_signed,
         )
-        gallery = self._gallery
-        if gallery is None:
+        if self._preview is None:
+            earlier = self._earlier().get("gallery")
+            is_free = earlier is not None and earlier not in self._session.previews
+            self._preview = earlier if is_free else None
+        layer = self._preview
+        if layer is None:
             kwargs["metadata"] |= {ROLE_KEY: PREVIEW, FACES_KEY: str(self.faces.unique_id)}
-            self._gallery = self._add((picture, kwargs, kind))
-        elif gallery not in self.viewer.layers:
+            self._preview = self._add((picture, kwargs, kind))
+            self._session.begin_preview(self._preview, is_new=True)
+        elif layer not in self.viewer.layers:
             return
         elif self._is_live(picture):
             self._redraw(picture, thumbnail=False)
             return
         else:
-            self._uncover(gallery)
-            withhold(gallery)
-            gallery.metadata[SPAN_KEY] = kwargs["metadata"][SPAN_KEY]
-            gallery.data = picture
+            self._session.begin_preview(layer)
+            self._uncover(layer)
+            layer.metadata[SPAN_KEY] = kwargs["metadata"][SPAN_KEY]
+            layer.data = picture
         self._live = picture
         self._session.results_changed()
 
     def _is_live(self, picture: NDArray[Any]) -> bool:
         """Tell whether the gallery shows this fit already, at the size of `picture`."""
         live = self._live
-        return live is not None and self._gallery.data is live and live.shape == picture.shape
+        return live is not None and self._preview.data is live and live.shape == picture.shape
 
     def _redraw(self, picture: NDArray[Any], *, thumbnail: bool) -> None:
         """Put new pixels into the array: a new one would have napari look at all layers."""
         assert self._live is not None
         self._live[...] = picture
-        self._gallery.refresh(extent=False, thumbnail=thumbnail)
+        self._preview.refresh(extent=False, thumbnail=thumbnail)
+
+    def discard(self) -> None:
+        """Take the preview away again; an earlier gallery gets its picture back."""
+        if self._preview in self._session.previews:
+            self._session.drop_preview(self._preview)
+
+    # -- when it is done ---------------------------------------------------------
 
     def show_model(self, model: LatentFaces) -> None:
         """Put the layers of a finished fit in place of the preview."""
-        wanted = self._wanted(model)
-        earlier = {} if self._gallery is None else {self._gallery: self._before}
-        with self._session.undoable(earlier):
-            self._replace(wanted)
+        with self._session.undoable():
+            self._replace(self._wanted(model))
         self._session.results_changed()
 
     def _replace(self, wanted: dict[str, LayerData]) -> None:
-        shown = dict(self._earlier)
+        shown = self._earlier()
+        own, earlier = self._preview, shown.get("gallery")
+        if own is not None and own in self.viewer.layers and own is not earlier:
+            if earlier is None:
+                shown["gallery"] = own
+            else:  # another fit was shown meanwhile, in its own layer
+                self.viewer.layers.remove(own)
+        self._session.previews.pop(own, None)
         if self.options.update:
             self._hide_other_methods()
-        if self._gallery is not None:
-            shown["gallery"] = self._gallery
-        shown = {role: layer for role, layer in shown.items() if layer in self.viewer.layers}
         for role, data in wanted.items():
             layer = shown.pop(role, None)
             if layer is None:
@@ -204,25 +207,16 @@ class ResultLayers:
 
     def _update(self, layer: Any, data: LayerData, role: str) -> None:
         picture, kwargs, _ = data
+        self._session.previews.pop(layer, None)
         self._uncover(layer)
         withhold(layer)
-        if layer is self._gallery and self._is_live(picture):
+        if layer is self._preview and self._is_live(picture):
             self._redraw(picture, thumbnail=True)
         else:
             layer.data = picture
         layer.metadata = kwargs["metadata"]
         if role == "residual" and "contrast_limits" in kwargs:  # the model's, not the user's
             layer.contrast_limits = kwargs["contrast_limits"]
-
-    def discard(self) -> None:
-        """Take the preview away again; an earlier gallery gets its picture back."""
-        if self._gallery is None or self._gallery not in self.viewer.layers:
-            return
-        if self._before is None:
-            self.viewer.layers.remove(self._gallery)
-        else:
-            restore(self._gallery, self._before)
-        self._session.results_changed()  # the slider may have been moved meanwhile
 
     def _wanted(self, model: LatentFaces) -> dict[str, LayerData]:
         view = self._view()
@@ -235,13 +229,15 @@ class ResultLayers:
             wanted["gallery"] = gallery_layer(model, view, self.options.places)
         return wanted
 
-    def _find_earlier(self) -> dict[str, Any]:
-        """Return the newest result layers of these faces and this method by role."""
-        return {
-            _role(layer): layer
-            for layer in self._results()
-            if layer.metadata[MODEL_KEY].params.method == self.method.method
-        }
+    # -- the layers of the last fit, and of other methods ------------------------
+
+    def _earlier(self) -> dict[str, Any]:
+        """Return the newest result layers of these faces and this method, to be updated."""
+        own = (layer for layer in self._results() if self._is_of_method(layer))
+        return {_role(layer): layer for layer in own} if self.options.update else {}
+
+    def _is_of_method(self, layer: Any) -> bool:
+        return bool(layer.metadata[MODEL_KEY].params.method == self.method.method)
 
     def _results(self) -> list[Any]:
         """Return all result layers of these faces, the oldest first."""
@@ -253,8 +249,7 @@ class ResultLayers:
 
     def _hide_other_methods(self) -> None:
         for layer in self._results():
-            other = layer.metadata[MODEL_KEY].params.method != self.method.method
-            if other and layer.visible:
+            if layer.visible and not self._is_of_method(layer):
                 layer.metadata[HIDDEN_KEY] = True
                 layer.visible = False
 
@@ -268,7 +263,7 @@ class ResultLayers:
         view = FacesView.of(self.faces)
         if self.method is NMFParams:
             return view
-        return replace(view, name=f"{view.name}, {self.method.title.partition(' (')[0]}")
+        return replace(view, name=f"{view.name}, {method_words(self.method)}")
 
     def _add(self, data: LayerData) -> Any:
         """Add a layer, and select the faces so that the slider stays theirs."""

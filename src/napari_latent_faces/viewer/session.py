@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QTimer
 
-from napari_latent_faces.viewer.captions import Captions
-from napari_latent_faces.viewer.focus import Focus, Galleries, go_to
+from napari_latent_faces.viewer.focus import Focus, Galleries, face_under, go_to, stack_that_has
 from napari_latent_faces.viewer.layers import (
     FACES_KEY,
     MODEL_KEY,
@@ -19,7 +18,7 @@ from napari_latent_faces.viewer.layers import (
     face_caption,
     layer_pixels,
 )
-from napari_latent_faces.viewer.layout import PREVIEW, arrange
+from napari_latent_faces.viewer.layout import PREVIEW, Captions, arrange
 from napari_latent_faces.viewer.menus import on_right_click
 from napari_latent_faces.viewer.window import (
     camera_of,
@@ -33,17 +32,10 @@ if TYPE_CHECKING:
 
     import napari
 
-__all__ = [
-    "FaceLabels",
-    "Session",
-    "restore",
-    "session_of",
-    "session_of_opening_viewer",
-    "state_of",
-    "withhold",
-]
+    State = dict[str, Any]  # attributes of a layer
 
-_MARGIN = 0.13  # of the canvas: the face's name stands below the pictures, not on them
+_CAPTION_PAUSE = 1000  # milliseconds in which a fit may end before captions are written
+_MARGIN = 0.13  # of the canvas: the face's name stands above the pictures, not on them
 
 
 def session_of(viewer: napari.components.ViewerModel) -> Session:
@@ -58,54 +50,51 @@ def session_of(viewer: napari.components.ViewerModel) -> Session:
     return _SESSIONS[viewer]
 
 
-def session_of_opening_viewer() -> Session | None:
-    """Return the session of the viewer that is opening a file, None if there is none.
-
-    Readers and samples are not told their viewer; while they run, it is the current one.
-    """
-    import napari
-
-    viewer = napari.current_viewer()
-    return None if viewer is None else session_of(viewer)
-
-
 class Session:
     """What is known of one viewer, and what keeps its layers in order.
 
-    `focus` is what all panels are about, `galleries` the gallery layers, and `labels` the name
-    of the face under the slider.
+    `focus` is what all panels are about, and `galleries` the gallery layers. `previews` are
+    the layers into which running fits draw, with what they show apart from that: a state, as
+    of `state_of`, or None if they were not there before. `mixes` has a mixed face for each
+    model that was mixed from, and `desk` mixes them while a panel is open.
     """
 
     undo_changed = Signal(bool)  # whether there is something to undo
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         # the viewer is the key of the session: a strong reference would keep it alive
-        self._viewer = ref(viewer)
+        self._viewer: napari.components.ViewerModel = proxy(viewer)
         self._pending: list[Callable[[], object]] = []
         self._soon = QTimer()
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._catch_up)
-        self._is_zoomed_by_hand = False
-        self._captions = Captions(viewer)
-        self._changes: dict[Any, tuple[_State | None, _State | None]] = {}
+        self._caption_soon = QTimer()
+        self._caption_soon.setSingleShot(True)
+        self._caption_soon.timeout.connect(self._write_captions)
+        self._is_zoomed_by_hand = self._is_view_due = False
+        self._captions = Captions()
+        self._changes: dict[Any, tuple[State | None, State | None]] = {}
+        self.previews: dict[Any, State | None] = {}
+        self.mixes: list[Any] = []
+        self.desk: Any = None
         self.focus = Focus(viewer)
         self.galleries = Galleries(viewer, self.focus)
-        self.labels = FaceLabels(viewer)
+        label_faces(viewer)
         layers = viewer.layers.events
-        layers.removing.connect(self._on_removing)
+        layers.removing.connect(lambda: make_canvas_current(viewer))
         layers.inserted.connect(self._on_inserted)
         layers.removed.connect(self._on_removed)
         layers.connect(self._on_layers)  # those of each layer, too
-        viewer.events.theme.connect(lambda: self.later(self._tidy))
+        for event in (
+            viewer.events.theme,
+            viewer.dims.events.order,
+            viewer.dims.events.ndisplay,
+        ):
+            event.connect(lambda: self.later(self._tidy))
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
-        viewer.mouse_drag_callbacks.append(self._on_drag)
-        viewer.mouse_drag_callbacks.append(on_right_click)
+        viewer.mouse_drag_callbacks.extend([self._on_drag, on_right_click])
         grid_of(viewer).events.enabled.connect(self._on_grid)
         camera_of(viewer).events.center.connect(self._on_camera)
-        self._bind_keys(viewer)
-
-    def _bind_keys(self, viewer: napari.components.ViewerModel) -> None:
-        """Give the canvas its keys, but for those that are taken."""
         keys: dict[str, Callable[[], object]] = {
             "Shift-Right": lambda: self.focus.go_to_same_subject(1),
             "Shift-Left": lambda: self.focus.go_to_same_subject(-1),
@@ -114,7 +103,7 @@ class Session:
             "Control-Z": self.undo,
         }
         for key, act in keys.items():
-            with suppress(ValueError):
+            with suppress(ValueError):  # it is taken
                 viewer.bind_key(key, lambda _viewer, act=act: act())
 
     # -- the last result, taken back ---------------------------------------------
@@ -125,13 +114,9 @@ class Session:
         return bool(self._changes)
 
     @contextmanager
-    def undoable(self, earlier: dict[Any, _State | None] | None = None) -> Iterator[None]:
-        """Remember what is done to results meanwhile, for `undo`.
-
-        `earlier` are states, as of `state_of`, of layers that were changed before; None of
-        those that were not there.
-        """
-        before = self._states() | (earlier or {})
+    def undoable(self) -> Iterator[None]:
+        """Remember what is done to results meanwhile, for `undo`."""
+        before = self._states()
         yield
         after = self._states()
         changes = {
@@ -145,33 +130,48 @@ class Session:
 
     def undo(self) -> None:
         """Show what was there before the last result; asked again, that result."""
-        viewer = self._viewer()
-        if viewer is None or not self._changes:
+        layers = self._viewer.layers
+        if not self._changes:
             return
-        active = viewer.layers.selection.active
-        owners = {str(layer.unique_id) for layer in viewer.layers}
+        active = layers.selection.active
+        owners = {str(layer.unique_id) for layer in layers}
         for layer, (was, _) in self._changes.items():
-            if was is None:
-                if layer in viewer.layers:
-                    viewer.layers.remove(layer)
-                continue
-            if layer not in viewer.layers:
-                if was["metadata"].get(FACES_KEY) not in owners:
-                    continue
-                viewer.add_layer(layer)
-            restore(layer, was)
+            is_there = layer in layers
+            if is_there and layer in self.previews:
+                self.previews[layer] = was  # what shows when the fit is cancelled
+            elif was is None:
+                if is_there:
+                    layers.remove(layer)
+            elif is_there or was["metadata"].get(FACES_KEY) in owners:
+                if not is_there:
+                    self._viewer.add_layer(layer)
+                restore(layer, was)
         self._changes = {layer: (now, was) for layer, (was, now) in self._changes.items()}
-        if active in viewer.layers:
-            viewer.layers.selection.active = active
+        if active in layers:
+            layers.selection.active = active
         self.results_changed()
 
-    def _states(self) -> dict[Any, _State | None]:
-        viewer = self._viewer()
-        return {
-            layer: state_of(layer)
-            for layer in ([] if viewer is None else viewer.layers)
-            if FACES_KEY in layer.metadata
-        }
+    def _states(self) -> dict[Any, State | None]:
+        layers = [layer for layer in self._viewer.layers if FACES_KEY in layer.metadata]
+        return {layer: state_of(layer) for layer in layers} | self.previews
+
+    # -- layers into which a running fit draws -------------------------------------
+
+    def begin_preview(self, layer: Any, *, is_new: bool = False) -> None:
+        """Let a fit draw into a layer; undoing is about what that showed before."""
+        if layer not in self.previews:
+            self.previews[layer] = None if is_new else state_of(layer)
+        withhold(layer)
+
+    def drop_preview(self, layer: Any) -> None:
+        """Show what a layer showed before a fit drew into it."""
+        was = self.previews.pop(layer, None)
+        if layer in self._viewer.layers:
+            if was is None:
+                self._viewer.layers.remove(layer)
+            else:
+                restore(layer, was)
+            self.results_changed()  # the slider may have been moved meanwhile
 
     # -- changes of layers that have to wait -----------------------------------
 
@@ -188,13 +188,9 @@ class Session:
 
     def _catch_up(self) -> None:
         pending, self._pending = self._pending, []
-        for change in pending:
-            change()
-
-    def _on_removing(self) -> None:
-        viewer = self._viewer()
-        if viewer is not None:
-            make_canvas_current(viewer)
+        with suppress(ReferenceError):  # the viewer is gone
+            for change in pending:
+                change()
 
     def _on_inserted(self, event: Any) -> None:
         layer = event.value
@@ -204,8 +200,7 @@ class Session:
             self.later(self.show_all)  # it may have been moved aside
 
     def _on_removed(self) -> None:
-        viewer = self._viewer()
-        if viewer is not None and not viewer.layers:
+        if not self._viewer.layers:
             self._is_zoomed_by_hand = False
             self._changes = {}
             self.undo_changed.emit(False)
@@ -216,46 +211,48 @@ class Session:
             self.later(self._tidy)
 
     def _on_grid(self) -> None:
-        self._is_zoomed_by_hand = False  # napari has zoomed, too
+        self._is_zoomed_by_hand, self._is_view_due = False, True  # napari has zoomed, too
         self.later(self._tidy)
-        self.later(self.show_all)
 
     # -- where results lie, and what is seen of them ---------------------------
 
     def results_changed(self) -> None:
         """Put results in order, tell the panels, and show all; not from a layers event."""
-        viewer = self._viewer()
-        if viewer is not None:
-            arrange(viewer)
-            self.focus.refresh()
-            self.galleries.refresh()  # the focus may have heard of the model before
-            self.show_all()
-            self.later(self._tidy)
-            self.later(self.show_all)  # captions have found their places
+        arrange(self._viewer)
+        self.focus.refresh()
+        self.galleries.refresh()  # the focus may have heard of the model before
+        self.show_all()
+        self._is_view_due = True  # once captions have found their places
+        self.later(self._tidy)
 
     def show_all(self) -> None:
         """Bring all layers into view, unless the user has zoomed by hand.
 
         Home, napari's button, puts an end to that.
         """
-        viewer = self._viewer()
-        if viewer is not None and not self._is_zoomed_by_hand:
-            viewer.reset_view(margin=_MARGIN, reset_camera_angle=False)
+        if not self._is_zoomed_by_hand:
+            self._viewer.reset_view(margin=_MARGIN, reset_camera_angle=False)
 
     def _tidy(self) -> None:
-        viewer = self._viewer()
-        if viewer is not None:
-            arrange(viewer)
-            self._captions.refresh()
+        arrange(self._viewer)
+        if self.previews:  # a short fit need not wait for another layer
+            self._caption_soon.start(_CAPTION_PAUSE)
+        else:
+            self._write_captions()
+
+    def _write_captions(self) -> None:
+        with suppress(ReferenceError):  # the viewer is gone
+            self._captions.refresh(self._viewer)
+            if self._is_view_due:
+                self._is_view_due = False
+                self.show_all()
 
     def _reach(self, layer: Any) -> None:
         """Move the face slider to the last face of a stack that ends before it."""
-        viewer = self._viewer()
-        if viewer is None or layer not in viewer.layers or layer.ndim != 3:
-            return
-        last = len(layer_pixels(layer)) - 1
-        if round(float(layer.world_to_data(viewer.dims.point)[-3])) > last:
-            go_to(viewer, layer, last)
+        if layer in self._viewer.layers and layer.ndim == 3:
+            last = len(layer_pixels(layer)) - 1
+            if face_under(self._viewer, layer) > last:
+                go_to(self._viewer, layer, last)
 
     def _on_wheel(self, _viewer: Any, event: Any) -> None:
         if "Control" not in event.modifiers:  # with it, the wheel moves the slider
@@ -272,26 +269,22 @@ class Session:
 
     def _on_camera(self) -> None:
         """Notice that all is in the middle again, as by napari's Home."""
-        viewer = self._viewer()
-        if viewer is None or not self._is_zoomed_by_hand or not viewer.layers:
-            return
-        low, high = viewer.layers.extent.world[:, list(viewer.dims.displayed[-2:])]
-        apart = np.abs(np.array(camera_of(viewer).center[-2:]) - (low + high) / 2)
-        if (apart <= 0.02 * (high - low)).all():  # the extent ends in the middle of pixels
-            self._is_zoomed_by_hand = False
+        viewer = self._viewer
+        if self._is_zoomed_by_hand and viewer.layers:
+            low, high = viewer.layers.extent.world[:, list(viewer.dims.displayed[-2:])]
+            apart = np.abs(np.array(camera_of(viewer).center[-2:]) - (low + high) / 2)
+            # the extent ends in the middle of pixels
+            self._is_zoomed_by_hand = bool((apart > 0.02 * (high - low)).any())
 
 
-_State = dict[str, Any]  # attributes of a layer
-
-
-def state_of(layer: Any) -> _State:
+def state_of(layer: Any) -> State:
     """Return what makes a layer show what it shows, for `restore`."""
     names = ("data", "visible", *["contrast_limits"] * hasattr(layer, "contrast_limits"))
     # napari changes metadata in place
     return {**{name: getattr(layer, name) for name in names}, "metadata": dict(layer.metadata)}
 
 
-def restore(layer: Any, state: _State) -> None:
+def restore(layer: Any, state: State) -> None:
     """Have a layer show again what it showed."""
     withhold(layer)
     for name, value in state.items():  # the metadata are the last
@@ -307,7 +300,7 @@ def withhold(layer: Any) -> None:
         layer.metadata[ROLE_KEY] = PREVIEW
 
 
-def _is_same(one: _State | None, other: _State | None) -> bool:
+def _is_same(one: State | None, other: State | None) -> bool:
     if one is None or other is None:
         return one is other
     return (
@@ -320,63 +313,52 @@ def _is_same(one: _State | None, other: _State | None) -> bool:
 # -- The name of the face under the slider, in the canvas and in the status bar --------
 
 
-class FaceLabels:
-    """Keeps text overlay and status bar at the face under the slider, if it has a name."""
+def label_faces(viewer: napari.components.ViewerModel) -> None:
+    """Keep text overlay and status bar at the face under the slider, if it has a name."""
+    shown: str | None = None
 
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        self._caption: str | None = None
-        for event in (
-            viewer.dims.events.point,
-            viewer.dims.events.ndisplay,
-            viewer.dims.events.order,
-            viewer.layers.events.inserted,
-            viewer.layers.events.removed,
-            viewer.layers.selection.events.active,
-        ):
-            event.connect(lambda: self._refresh(viewer))
-        viewer.events.status.connect(lambda: self._complete_status(viewer))
-        self._refresh(viewer)
-
-    def _refresh(self, viewer: napari.components.ViewerModel) -> None:
-        before, self._caption = self._caption, current_caption(viewer)
-        if self._caption == before:
-            return
+    def refresh(_event: object = None) -> None:
+        nonlocal shown
+        before, shown = shown, current_caption(viewer)
         overlay = text_overlay(viewer)
-        if self._caption is not None:
-            overlay.position = "bottom_left"  # notifications cover the right
-            overlay.text, overlay.visible = self._caption, True
-            viewer.status = _status(viewer, self._caption)
-        elif overlay.text == before:
+        if shown is not None and shown != before:
+            overlay.position = "top_left"  # notifications cover what is below
+            overlay.text, overlay.visible = shown, True
+            active = viewer.layers.selection.active
+            name = "" if active is None else active.name
+            others = {"source_type": "", "plugin": ""}  # the form that napari uses for layers
+            viewer.status = {"layer_base": name, **others, "coordinates": shown}
+        elif shown is None and before is not None and overlay.text == before:
             overlay.text, overlay.visible = "", False
 
-    def _complete_status(self, viewer: napari.components.ViewerModel) -> None:
+    def complete_status(_event: object = None) -> None:
         """Put the face before the coordinates that napari shows under the mouse."""
         status = viewer.status
-        if self._caption is None or not isinstance(status, dict):
-            return
-        coordinates = str(status.get("coordinates", ""))
-        if not coordinates.startswith(self._caption):
-            viewer.status = {**status, "coordinates": f"{self._caption}  {coordinates}"}
+        if shown is not None and isinstance(status, dict):
+            coordinates = str(status.get("coordinates", ""))
+            if not coordinates.startswith(shown):
+                viewer.status = {**status, "coordinates": f"{shown}  {coordinates}"}
 
-
-def _status(viewer: napari.components.ViewerModel, caption: str) -> dict[str, str]:
-    """Return a status in the form that napari uses for layers."""
-    active = viewer.layers.selection.active
-    name = "" if active is None else active.name
-    return {"layer_base": name, "source_type": "", "plugin": "", "coordinates": caption}
+    for event in (
+        viewer.dims.events.point,
+        viewer.dims.events.ndisplay,
+        viewer.dims.events.order,
+        viewer.layers.events.inserted,
+        viewer.layers.events.removed,
+        viewer.layers.selection.events.active,
+    ):
+        event.connect(refresh)
+    viewer.events.status.connect(complete_status)
+    refresh()
 
 
 def current_caption(viewer: napari.components.ViewerModel) -> str | None:
     """Return the caption of the face under the slider, of the active stack if it has one."""
     axis = viewer.dims.ndim - 3
-    if axis < 0 or axis in viewer.dims.displayed:
+    layer = stack_that_has(viewer, "names")
+    if layer is None or axis in viewer.dims.displayed:
         return None
-    active = viewer.layers.selection.active
-    for layer in [active, *viewer.layers]:
-        if layer is not None and layer.ndim >= 3 and "names" in layer.metadata:
-            index = layer.world_to_data(viewer.dims.point)[-3]
-            return face_caption(layer.metadata, round(float(index)))
-    return None
+    return face_caption(layer.metadata, face_under(viewer, layer))
 
 
 # one place, and no strong reference to a viewer: a session ends with it

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QDockWidget, QWidget
-
-__all__ = [
-    "PLUGIN",
-    "camera_of",
-    "can_open_docks",
-    "canvas_of",
-    "dock_of",
-    "grid_of",
-    "make_canvas_current",
-    "open_dock",
-    "settings_of",
-    "shown_window",
-    "still_activity",
-    "text_overlay",
-]
 
 PLUGIN = "napari-latent-faces"
 """What npe2 calls this plugin."""
@@ -46,22 +30,23 @@ def settings_of(group: str) -> Any:
         return None
 
 
+# napari 0.9 has moved what follows from the viewer to its canvas and its scene
+
+
 def text_overlay(viewer: napari.components.ViewerModel) -> Any:
-    """Return the words in a corner of the canvas; napari 0.9 has moved them."""
+    """Return the words in a corner of the canvas."""
     canvas = getattr(viewer, "canvas", None)
     return viewer.text_overlay if canvas is None else canvas.overlays.text
 
 
 def camera_of(viewer: napari.components.ViewerModel) -> Any:
-    """Return the camera; napari 0.9 has moved it."""
-    scene = getattr(viewer, "scene", None)
-    return viewer.camera if scene is None else scene.camera
+    """Return the camera."""
+    return getattr(viewer, "scene", viewer).camera
 
 
 def grid_of(viewer: napari.components.ViewerModel) -> Any:
-    """Return the settings of the grid of layers; napari 0.9 has moved them."""
-    canvas = getattr(viewer, "canvas", None)
-    return viewer.grid if canvas is None else canvas.grid
+    """Return the settings of the grid of layers."""
+    return getattr(viewer, "canvas", viewer).grid
 
 
 def _bare(viewer: Any) -> Any:
@@ -116,27 +101,18 @@ def can_open_docks(viewer: napari.components.ViewerModel) -> bool:
 
 
 def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
-    """Open a panel of the plugin, in front of the one that is asked from.
+    """Return a panel of the plugin, by its name in the manifest, shown in front of others."""
+    from npe2 import PluginManager
 
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The window.
-    name : str
-        What the manifest calls the panel.
-
-    Returns
-    -------
-    widget
-        The panel; the one that is open already, if there is one.
-    """
     window = viewer.window
     # the menu and scripts name the plugin in two ways
     titles = [f"{name} ({plugin})" for plugin in (_DISPLAY_NAME, PLUGIN)]
     title = next((each for each in titles if each in window.dock_widgets), None)
     if title is None:
         title = titles[0]
-        window.add_dock_widget(_panel(name)(viewer), name=title, tabify=True)
+        widgets = PluginManager.instance().get_manifest(PLUGIN).contributions.widgets or ()
+        panel = next(each for each in widgets if each.display_name == name).get_callable()
+        window.add_dock_widget(panel(viewer), name=title, tabify=True)
     panel = window.dock_widgets[title]
     dock = dock_of(panel)
     assert dock is not None
@@ -159,14 +135,3 @@ def dock_of(panel: Any) -> QDockWidget | None:
     while part is not None and not isinstance(part, QDockWidget):
         part = part.parent()
     return part
-
-
-def _panel(name: str) -> Any:
-    """Return the class of a panel, which the manifest knows."""
-    from npe2 import PluginManager
-
-    manifest = PluginManager.instance().get_manifest(PLUGIN)
-    found = {each.display_name: each.command for each in manifest.contributions.widgets or ()}
-    commands = {each.id: each.python_name for each in manifest.contributions.commands or ()}
-    module, _, of = str(commands[found[name]]).partition(":")
-    return getattr(import_module(module), of)

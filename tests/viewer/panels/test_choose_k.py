@@ -147,7 +147,7 @@ def test_removing_the_faces_ends_it(faces, widget, viewer, qtbot):
     begin(widget, qtbot, done=1)
     viewer.layers.remove(faces)
     qtbot.waitUntil(lambda: not widget.is_working)
-    assert "The faces were removed." in widget.status.value
+    assert "The faces were removed" in widget.status.value
     widget.show_model(int(widget.choice.ks[0]))
     assert not viewer.layers
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)

@@ -28,7 +28,7 @@ def test_show_me_opens_the_sample_fits_it_and_makes_way(widget, viewer, qtbot):
     qtbot.waitUntil(lambda: len(layers_in(viewer)) == 3 and not widget.is_working)
     faces = viewer.layers["drawn faces"]
     np.testing.assert_array_equal(faces.data, sample_faces().images)
-    assert viewer.layers[-1].metadata[MODEL_KEY].n_components == 20
+    assert layers_in(viewer)[-1].metadata[MODEL_KEY].n_components == 20
     assert not widget.sample_button.visible
     assert not widget.links.isVisible()  # there is no window to open panels in
 

@@ -10,9 +10,9 @@ from qtpy.QtCore import QModelIndex, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHeaderView, QSizePolicy, QWidget
 
 from napari_latent_faces.explaining import compare_models, iter_compare
-from napari_latent_faces.viewer.images import component_pixmap
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import MODEL_KEY
+from napari_latent_faces.viewer.menus import component_pixmap
 from napari_latent_faces.viewer.panels.form import allow_long_names, name_models
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import Rows, RowsView

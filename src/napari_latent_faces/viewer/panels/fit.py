@@ -42,10 +42,10 @@ from napari_latent_faces.viewer.reader import (
     open_model,
     open_path,
     recent_paths,
+    save_model,
 )
 from napari_latent_faces.viewer.results import ShowOptions
 from napari_latent_faces.viewer.window import can_open_docks, open_dock
-from napari_latent_faces.viewer.writer import save_model
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from psygnal import Signal
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
@@ -25,8 +24,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_latent_faces.mixing import Mix, listed, weight_ranges, weight_units
-from napari_latent_faces.viewer.images import to_fit, to_pixmap
-from napari_latent_faces.viewer.mixing import MixingDesk
+from napari_latent_faces.viewer.menus import to_fit, to_pixmap
+from napari_latent_faces.viewer.mixing import MixingDesk, open_desk
 from napari_latent_faces.viewer.panels.form import Section, button, in_a_row
 from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
 from napari_latent_faces.viewer.panels.weights import JumpSlider, WeightList
@@ -167,8 +166,6 @@ def _short(distance: float) -> str:
 class RandomPart(QWidget):
     """Seed, number, and what random faces stay close to."""
 
-    making = Signal()
-
     def __init__(self, desk: MixingDesk) -> None:
         super().__init__()
         self._desk = desk
@@ -208,18 +205,14 @@ class RandomPart(QWidget):
 
     def _draw(self) -> None:
         self._desk.random_face(*self.choice)
-        self.making.emit()
         self.seed.setValue((self.seed.value() + 1) % _LARGEST)  # another face the next time
 
     def _generate(self) -> None:
         self._desk.generate(self.count.value(), *self.choice)
-        self.making.emit()
 
 
 class MorphPart(QWidget):
     """Two faces, a slider between them, and the number of frames of a stack."""
-
-    making = Signal()
 
     def __init__(self, desk: MixingDesk) -> None:
         super().__init__()
@@ -282,7 +275,6 @@ class MorphPart(QWidget):
     def _add_frames(self) -> None:
         a, b = (box.value() for box in self.faces)
         self._desk.add_morph(a, b, self.frames.value())
-        self.making.emit()
 
 
 # -- The dock widget -------------------------------------------------------------------
@@ -297,7 +289,7 @@ class MixerWidget(Panel):
     cancel_tip = "Make no more faces (Esc)."
 
     def _lay_out(self) -> None:
-        self.desk = desk = MixingDesk(self.viewer)
+        self.desk = desk = open_desk(self.viewer)
         self.at_end(desk.close)
         self._was_shown = False
         self.which = _choice(
@@ -345,18 +337,23 @@ class MixerWidget(Panel):
         super().showEvent(event)
         if not self._was_shown:  # all faces into view, once it has its part of the window
             self._was_shown = True
-            timer(self, self.desk.bring_into_view).start()
+            if self.desk.mix is not None:
+                timer(self, self.session.show_all).start()
 
     def _connect(self) -> None:
         super()._connect()
         desk = self.desk
-        desk.mix_replaced.connect(self._take_mix)
-        desk.mix_changed.connect(self._show_weights)
-        desk.made_progress.connect(self.show_progress)
-        desk.making_ended.connect(self._sync)
-        desk.told.connect(self._tell)
-        desk.component_changed.connect(self.weights.mark)
-        desk.nearest_ready.connect(self.nearest.look)
+        for signal, slot in (  # other panels may share the desk, which outlives this one
+            (desk.mix_replaced, self._take_mix),
+            (desk.mix_changed, self._show_weights),
+            (desk.making_began, self._begin_making),
+            (desk.made_progress, self.show_progress),
+            (desk.making_ended, self._sync),
+            (desk.told, self._tell),
+            (desk.nearest_ready, self.nearest.look),
+            (self.focus.component_changed, self.weights.mark),
+        ):
+            self.listen(signal, slot)
         self.weights.moved.connect(self._set_weight)
         self.weights.clicked.connect(self.focus.select_component)
         begin = _on_mix(desk, Mix.begin)
@@ -368,8 +365,6 @@ class MixerWidget(Panel):
             ended.connect(self._end)
         self.which.currentIndexChanged.connect(self._list)
         self.numbers.textChanged.connect(self._list)
-        for part in (self.random, self.morph):
-            part.making.connect(self._begin_making)
         self.on_slider.toggled.connect(self._show_as_stack)
         self.on_key(QKeySequence.StandardKey.Undo, self.steps.undo)
         self.on_key(QKeySequence.StandardKey.Redo, self.steps.redo)
@@ -429,6 +424,8 @@ class MixerWidget(Panel):
         ):
             each.setEnabled(has_model and not self.is_working)
         self.nearest.setVisible(has_model)
+        with QSignalBlocker(self.on_slider):
+            self.on_slider.setChecked(self.desk.as_stack)
         self.steps.sync()
 
     # -- what the user does ----------------------------------------------------

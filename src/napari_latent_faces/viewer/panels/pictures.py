@@ -19,8 +19,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.viewer.images import component_pixmap, to_fit, to_icon, to_pixmap
-from napari_latent_faces.viewer.menus import show_picture_menu
+from napari_latent_faces.viewer.menus import (
+    component_pixmap,
+    show_picture_menu,
+    to_fit,
+    to_icon,
+    to_pixmap,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
