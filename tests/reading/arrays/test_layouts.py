@@ -194,6 +194,7 @@ def test_channels_with_transparency_are_one_picture():
     picture = np.stack([face, 0.7 * face, 0.5 * face, around], axis=-1).astype(np.uint8)
     found = read(made.npy(picture), "a.npy")
     np.testing.assert_array_equal(found.images, picture[np.newaxis, ..., :3])
+    assert "transparency" in found.decided
 
 
 def test_more_channels_than_colours_are_no_side_of_a_picture():

@@ -245,6 +245,8 @@ def test_labels_beside(tmp_path):
     (tmp_path / "faces-idx3-ubyte").write_bytes(made.idx(FACES))
     (tmp_path / "labels-idx1-ubyte").write_bytes(made.idx(OWNERS))
     assert_faces(read_arrays(tmp_path / "faces-idx3-ubyte"))
+    (tmp_path / "olivetti_faces_target.npy").write_bytes(made.npy(OWNERS)[:-9])
+    assert_faces(read_arrays(tmp_path / "olivetti_faces.npy"), None)
 
 
 @pytest.mark.parametrize(

@@ -257,12 +257,14 @@ def read_arrays(
     if labels is None and not isinstance(source, bytes):
         path = Path(os.fspath(source))
         with suppress(OSError):
-            found = labels_beside(path.name, (each.name for each in path.parent.iterdir()))
-            labels = path.parent / found if found else None
+            near = labels_beside(path.name, (each.name for each in path.parent.iterdir()))
+            labels = path.parent / near if near else None
     beside = None
-    if labels is not None:
-        with suppress(ArraysError):  # no labels after all: the faces can be read without
-            beside = open_container(labels, "labels" if isinstance(labels, bytes) else "")
+    if labels is not None:  # if it holds none, the faces can be read without
+        with suppress(ArraysError), damage_named("labels"):
+            found = open_container(labels, "labels" if isinstance(labels, bytes) else "")
+            lists = [v.values() for v in found.variables if v.is_list]
+            beside = lists[0] if len(lists) == 1 else None
     with damage_named(container.name):
         container = with_views(container)
         variable = choose(container, options)

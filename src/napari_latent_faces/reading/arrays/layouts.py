@@ -412,7 +412,8 @@ def _faces_on_axes(
         pairs = fit or pairs
     pairs = [p for p in pairs if n_pixels // math.prod(sides(p)) in clues.lengths] or pairs
     if len(pairs) > 1 and len(parts) == 1 and _is_colour_picture(array):
-        return [array[np.newaxis, :, :, :3]], f"from {what}"
+        left_out = ", its transparency left out" if array.shape[2] == 4 else ""
+        return [array[np.newaxis, :, :, :3]], f"from {what}{left_out}"
     pairs = [p for p in pairs if could_be_picture(*sides(p), SMALLEST_SIDE)] or pairs
     rough = _roughness_of_axes(array if colour is None else array[..., 1])
     y, x = min(pairs, key=lambda pair: rough[pair[0]] + rough[pair[1]])

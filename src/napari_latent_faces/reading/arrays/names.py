@@ -129,12 +129,11 @@ def _rank_of_labels(variable: Variable) -> int | None:
 
 
 def label_vectors(
-    container: Container, faces: Variable, beside: Container | None
+    container: Container, faces: Variable, beside: NDArray[Any] | None
 ) -> list[Labels]:
     """Return what may be labels, the best first."""
-    vectors = [v for v in beside.variables if v.is_list] if beside else []
-    if len(vectors) == 1:
-        return [Labels("the file of labels beside it", vectors[0].values())]
+    if beside is not None:
+        return [Labels("the file of labels beside it", beside)]
     others = [v for v in container.variables if v is not faces]
 
     def distance(v: Variable) -> int:  # fields of one struct, x_train and y_train
