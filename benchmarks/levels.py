@@ -21,9 +21,8 @@ from napari_latent_faces.solvers.blocks import (
     Workers,
     one_blas_thread,
 )
-from napari_latent_faces.solvers.hals import cut_columns
-from napari_latent_faces.solvers.kernel import sweep
-from napari_latent_faces.solvers.pyramid import halve
+from napari_latent_faces.solvers.hals import cut_columns, sweep
+from napari_latent_faces.solvers.levels import halve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

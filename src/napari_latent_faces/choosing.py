@@ -19,14 +19,13 @@ import numpy as np
 from napari_latent_faces.encoding import iter_encode
 from napari_latent_faces.explaining import iter_pair_most_alike
 from napari_latent_faces.export import save_table
-from napari_latent_faces.fitting import iter_fit
+from napari_latent_faces.fitting import iter_fit, needed
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.options import ChoiceOptions
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread, processors
-from napari_latent_faces.solvers.memory import needed
+from napari_latent_faces.solvers.levels import cell_sizes, halve
 from napari_latent_faces.solvers.nnls import solve_nnls
-from napari_latent_faces.solvers.pyramid import cell_sizes, halve
 from napari_latent_faces.stack import FaceStack, as_stack, over_channels
 from napari_latent_faces.steps import consume, relayed
 

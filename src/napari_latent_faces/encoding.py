@@ -17,7 +17,7 @@ from napari_latent_faces.solvers.blocks import (
     face_errors,
     on_one_blas_thread,
 )
-from napari_latent_faces.solvers.masked import VisibleParts, same_masks
+from napari_latent_faces.solvers.nnls import VisibleParts, same_masks
 from napari_latent_faces.stack import (
     as_pixels,
     as_stack,

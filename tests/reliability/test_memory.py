@@ -39,7 +39,7 @@ def fitting(viewer, params=SHORT):
     ("params", "place"),
     [
         (SHORT, "napari_latent_faces.solvers.multilevel.initial_factors"),
-        (METHODS["pca"](n_components=3), "napari_latent_faces.solvers.rows.as_matrix"),
+        (METHODS["pca"](n_components=3), "napari_latent_faces.solvers.sklearn.as_matrix"),
         (
             METHODS["kmeans"](n_components=3),
             "napari_latent_faces.solvers.sklearn.batch_error",

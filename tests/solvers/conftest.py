@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_latent_faces.solvers import blocks
-from napari_latent_faces.solvers import multilevel as levels
+from napari_latent_faces.solvers import blocks, levels
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from napari_latent_faces.cli.commands import main
 from napari_latent_faces.encoding import relative_errors
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.solvers import blocks, cluster
-from napari_latent_faces.solvers import multilevel as levels
+from napari_latent_faces.solvers import blocks, cluster, levels
 from napari_latent_faces.solvers.cluster import chosen_client
 from napari_latent_faces.stack import as_stack
 from tests.helpers import PATIENCE, consume

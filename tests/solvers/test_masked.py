@@ -13,9 +13,8 @@ from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.solvers.masked import VisibleParts, same_masks
 from napari_latent_faces.solvers.multilevel import iter_multilevel
-from napari_latent_faces.solvers.nnls import solve_nnls
+from napari_latent_faces.solvers.nnls import VisibleParts, same_masks, solve_nnls
 from napari_latent_faces.stack import as_stack
 from tests.helpers import consume
 from tests.pictures import needs_real_data, real_data

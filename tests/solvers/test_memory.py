@@ -10,10 +10,9 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_latent_faces.fitting import fit
+from napari_latent_faces.fitting import check_memory, fit, needed
 from napari_latent_faces.params import METHODS, NMFParams, params_of
-from napari_latent_faces.solvers import rows
-from napari_latent_faces.solvers.memory import check_memory, needed
+from napari_latent_faces.solvers import sklearn as rows
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.solvers.sklearn import iter_nmf
 from napari_latent_faces.stack import as_stack
@@ -69,8 +68,11 @@ def few_steps(stack, params):
 
 @pytest.mark.parametrize("solver", ["multilevel", "cd", "mu"])
 def test_a_fit_takes_no_more_than_it_says_and_not_much_less(stack, solver, monkeypatch):
-    for module in ("blocks", "memory"):  # with many, so small a stack is less than said
-        monkeypatch.setattr(f"napari_latent_faces.solvers.{module}.processors", lambda: 2)
+    for module in (
+        "solvers.blocks",
+        "fitting",
+    ):  # many: less than said
+        monkeypatch.setattr(f"napari_latent_faces.{module}.processors", lambda: 2)
     params = NMFParams(n_components=12, solver=solver, max_iter=20)
     peak, said = taken(lambda: few_steps(stack, params)), needed(stack, params)
     assert said / 5 < peak <= 1.1 * said

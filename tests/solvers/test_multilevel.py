@@ -12,10 +12,9 @@ from sklearn.decomposition import NMF, non_negative_factorization
 
 from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.solvers import blocks
-from napari_latent_faces.solvers import multilevel as levels
+from napari_latent_faces.solvers import blocks, levels
+from napari_latent_faces.solvers.levels import depth
 from napari_latent_faces.solvers.multilevel import initial_factors, iter_multilevel
-from napari_latent_faces.solvers.pyramid import depth
 from napari_latent_faces.stack import FaceStack, as_stack
 from tests.conftest import blobs
 from tests.helpers import consume

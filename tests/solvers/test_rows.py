@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_latent_faces.solvers import blocks, rows
-from napari_latent_faces.solvers.rows import Rows
+from napari_latent_faces.solvers import blocks
+from napari_latent_faces.solvers import sklearn as rows
+from napari_latent_faces.solvers.sklearn import Rows
 from napari_latent_faces.stack import FaceStack
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import dask.array as da
 import numpy as np
 import pytest
+from sklearn.decomposition import NMF
 
 from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
 from napari_latent_faces.model import LatentFaces
@@ -21,7 +22,7 @@ from napari_latent_faces.params import (
     params_of,
 )
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.solvers import rows
+from napari_latent_faces.solvers import sklearn as rows
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
 from tests.helpers import consume
@@ -299,3 +300,12 @@ def test_errors_on_orl_are_in_this_order(data):
     assert errors["pca"] == pytest.approx(0.1751, abs=5e-4)
     assert errors["nmf"] == pytest.approx(0.180, abs=2e-3)
     assert errors["pca"] < errors["nmf"] < errors["kmeans"] < 0.24
+
+
+@pytest.mark.parametrize("beta_loss", ["frobenius", "kullback-leibler", "itakura-saito"])
+def test_divergence_is_the_one_of_scikit_learn(pictures, beta_loss):
+    X = pictures.reshape(30, -1) + 0.01
+    theirs = NMF(3, solver="mu", beta_loss=beta_loss, max_iter=20, tol=0, random_state=0)
+    W = theirs.fit_transform(X)
+    found = rows.root_divergence(X, W, theirs.components_, beta_loss)
+    assert found == pytest.approx(theirs.reconstruction_err_, rel=1e-6)

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_latent_faces import LatentFaces, PictureNMF, choose_k, fit, iter_fit, sample_faces
 from napari_latent_faces.params import NMFParams, PCAParams
-from napari_latent_faces.solvers.sparse import nearest_sparse
+from napari_latent_faces.solvers.hals import nearest_sparse
 from tests.conftest import blobs
 
 

@@ -1,4 +1,4 @@
-/* The sweeps of a factor, for x86-64 with AVX2 or AVX-512 and for arm64; see kernel.py.
+/* The sweeps of a factor, for x86-64 with AVX2 or AVX-512 and for arm64; see hals.py.
 
    Where this cannot be built or loaded, NumPy does the same. */
 
@@ -156,7 +156,7 @@ release_F:
 }
 
 static PyMethodDef methods[] = {
-    {"sweep_rows", sweep_rows, METH_VARARGS, "Improve a factor in place; see kernel.py."},
+    {"sweep_rows", sweep_rows, METH_VARARGS, "Improve a factor in place; see hals.py."},
     {NULL, NULL, 0, NULL},
 };
 

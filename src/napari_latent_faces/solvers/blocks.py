@@ -19,39 +19,14 @@ import numpy as np
 from napari_latent_faces.stack import as_declared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
-
     Weights = Any
-
     Advance = Generator[None, None, tuple[Weights, Any]]
 
-__all__ = [
-    "HANDOVER",
-    "SHARES",
-    "Backend",
-    "Block",
-    "FaceBlocks",
-    "LocalBackend",
-    "Serial",
-    "Workers",
-    "block_bytes",
-    "cut",
-    "face_errors",
-    "importing",
-    "norm",
-    "on_one_blas_thread",
-    "one_blas_thread",
-    "processors",
-    "relative_error",
-    "root_divergence",
-    "row_blocks",
-    "row_squares",
-    "squares",
-]
 
 # -- A stack read as rows of float32 pixels, some faces at a time, by several threads --
 
@@ -68,18 +43,9 @@ _SHARE_VALUES = 2**19
 
 
 def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
-    """Cut `n` rows or columns into slices of nearly one length.
+    """Cut `n` rows or columns into slices of nearly one length, `most` at most.
 
-    Parameters
-    ----------
-    n : int
-        How many there are.
-    most : int
-        The longest slice.
-    least : int
-        Slices are not made shorter than this for the sake of `shares`.
-    shares : int
-        How many slices there should be at least.
+    For the sake of `shares`, they are not made shorter than `least`.
     """
     length = max(1, min(most, max(least, -(-n // shares))))
     length = max(1, -(-n // max(1, -(-n // length))))
@@ -103,28 +69,9 @@ class FaceBlocks:
 
     Where the blocks begin depends on the stack alone, not on the machine, so that sums
     over them repeat. Faces that have to be decoded each time they are read are kept as
-    they are, once read, if there is ample memory.
-
-    Parameters
-    ----------
-    images : array of shape (n, h, w) or (n, h, w, 3)
-        numpy in any layout, a memory map, dask, or anything else that can be sliced.
-    unit : float
-        The pixel value that becomes 1.
-    budget : int, optional
-        Bytes that faces may take that are not in memory yet; by default a quarter of
-        the memory that is free. A larger stack is read anew each time.
-    rows : list of slice, optional
-        The faces of each block, the longest first, where they are already known.
-    hidden : array of int, optional
-        Pixels that are left out: they are read as 0.
-
-    Attributes
-    ----------
-    n, p : int
-        Number of faces and of pixels of each.
-    rows : list of slice
-        The faces of each block.
+    they are, once read, if there is ample memory: in a quarter of what is free, or `budget`
+    bytes. `unit` is the pixel value that becomes 1; pixels that are `hidden` are read as 0.
+    `rows` are the faces of each block, the longest first.
     """
 
     def __init__(
@@ -135,24 +82,22 @@ class FaceBlocks:
         rows: list[slice] | None = None,
         hidden: NDArray[np.intp] | None = None,
     ) -> None:
-        self.images = images
-        self.unit = unit
-        self.hidden = hidden
+        self.images, self.unit, self.hidden = images, unit, hidden
         self._kept: NDArray[Any] | None = None
-        if not isinstance(images, np.ndarray) and _size(images) <= _budget(budget):
+        self.n, self.p = len(images), math.prod(images.shape[1:])
+        dtype = np.dtype(images.dtype)
+        size = self.n * self.p * dtype.itemsize
+        if not isinstance(images, np.ndarray) and size <= _budget(budget):
             self._kept = np.empty(images.shape, images.dtype)
-            self._is_kept = np.zeros(len(images), bool)
-        self.n = len(images)
-        self.p = math.prod(images.shape[1:])
+            self._is_kept = np.zeros(self.n, bool)
         self.rows = rows or self._cut()
         self._is_ready = (
             isinstance(images, np.ndarray)
-            and images.dtype == np.float32
+            and dtype == np.float32
             and images.flags.c_contiguous
             and unit == 1
             and hidden is None
         )
-        dtype = np.dtype(images.dtype)
         # others may leave the range of float32, or of its squares, unless divided first
         self._is_whole = dtype.kind in "iub" and np.can_cast(dtype, np.float32)
         self.gain = np.float32(1 / unit if self._is_whole else 1)
@@ -170,9 +115,7 @@ class FaceBlocks:
     @property
     def longest(self) -> int:
         """Number of faces of the largest block."""
-        rows = self.rows[0]
-        longest: int = rows.stop - rows.start
-        return longest
+        return int(self.rows[0].stop - self.rows[0].start)
 
     def raw(self, rows: slice) -> NDArray[Any]:
         """Return some faces as they are: shape (m, h, w)."""
@@ -237,30 +180,18 @@ def _forget(faces: Any) -> None:
         pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
-def _size(images: Any) -> int:
-    """Return the bytes that all pictures take."""
-    size: int = math.prod(images.shape) * np.dtype(images.dtype).itemsize
-    return size
-
-
 def _budget(budget: int | None) -> int:
     if budget is not None:
         return budget
     import psutil
 
-    available: int = psutil.virtual_memory().available
-    return available // 4
+    return int(psutil.virtual_memory().available) // 4
 
 
 class Workers:
     """Threads that work on blocks; what they find comes back in the blocks' order.
 
     The thread that waits for them works as well.
-
-    Parameters
-    ----------
-    threads : int, optional
-        How many; by default one for each processor that may be used.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -420,33 +351,6 @@ def row_blocks(n: int, p: int) -> Iterator[slice]:
     return (slice(first, min(first + rows, n)) for first in range(0, n, rows))
 
 
-def norm(X: NDArray[Any]) -> float:
-    """Return the Frobenius norm of the pixels `X`, shape (n, p)."""
-    return float(np.sqrt(sum(squares(X[rows]) for rows in row_blocks(*X.shape))))
-
-
-def relative_error(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], norm_X: float) -> float:
-    """Return the relative Frobenius error ``||X - W H|| / ||X||``.
-
-    The differences are summed block by block, so that no second copy of `X` is needed
-    and nothing is lost to cancellation.
-
-    Parameters
-    ----------
-    X, W, H : arrays of shape (n, p), (n, k) and (k, p)
-        The pixels, a face a row, and the two factors.
-    norm_X : float
-        The norm of `X`.
-
-    Returns
-    -------
-    float
-        0 for a perfect reconstruction, 1 for an empty one.
-    """
-    lost = sum(squares(X[rows] - W[rows] @ H) for rows in row_blocks(*X.shape))
-    return float(np.sqrt(lost)) / norm_X
-
-
 def squares(values: NDArray[Any]) -> float:
     """Sum the squares of rows in float64."""
     return float(row_squares(values).sum())
@@ -470,19 +374,6 @@ def face_errors(
 
     Some pixels of all faces are looked at at a time, so that memory stays small however
     large the pictures are.
-
-    Parameters
-    ----------
-    pixels : array of shape (m, p)
-        The faces, a row each, of any type.
-    W, H : arrays of shape (m, k) and (k, p)
-        Weights and components.
-    scale : float
-        The pixel value that is 1; errors and norms are in its unit.
-    mean : array of shape (p,), optional
-        What the components are added to.
-    hidden : bool array of shape (m, p) or (1, p), optional
-        Pixels that do not count.
     """
     m, p = pixels.shape
     wide = W.astype(np.float64)
@@ -503,40 +394,12 @@ def face_errors(
     return lost, size
 
 
-def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss: str) -> float:
-    """Return the square root of twice the beta-divergence between `X` and ``W H``.
-
-    That is scikit-learn's ``reconstruction_err_``: for ``"frobenius"`` the norm of the
-    difference.
-
-    Parameters
-    ----------
-    X, W, H : arrays of shape (n, p), (n, k) and (k, p)
-        The pixels, a face a row, and the two factors.
-    beta_loss : {"frobenius", "kullback-leibler", "itakura-saito"}
-        Which divergence.
-
-    References
-    ----------
-    C. Fevotte, J. Idier: Algorithms for nonnegative matrix factorization with the
-    beta-divergence. Neural Computation 23 (2011), doi:10.1162/NECO_a_00168.
-    """
-    with importing():
-        from scipy.special import kl_div
-
-    total = 0.0
-    for rows in row_blocks(*X.shape):
-        seen, rebuilt = X[rows], W[rows] @ H
-        if beta_loss == "frobenius":
-            total += squares(seen - rebuilt) / 2
-            continue
-        rebuilt = np.maximum(rebuilt, np.finfo(np.float32).eps)
-        if beta_loss == "kullback-leibler":
-            total += float(kl_div(seen, rebuilt).sum(dtype=np.float64))
-        else:
-            ratio = seen / rebuilt
-            total += float((ratio - np.log(ratio) - 1).sum(dtype=np.float64))
-    return float(np.sqrt(2 * max(total, 0.0)))
+def relative_error(parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> float:
+    """Return the relative error of all faces, given `face_errors` of some at a time."""
+    lost = size = 0.0
+    for some_lost, some_size in parts:
+        lost, size = lost + some_lost.sum(), size + some_size.sum()
+    return float(np.sqrt(lost / size))
 
 
 # -- The faces of a level, and who works on their blocks: threads here, or a cluster ---
@@ -546,25 +409,12 @@ HANDOVER = 0.25  # seconds after which a long pass lets its caller look in
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some faces that follow one another.
+    """Some faces that follow one another."""
 
-    Parameters
-    ----------
-    as_is : array of shape (m, p)
-        Their pixels, which times `gain` are in the unit of the fit. The array is used
-        again for the next block.
-    gain : float32
-        One over the pixel value that is 1 in the fit, or 1 where that is done already.
-    place : slice
-        Where they are in the whole stack.
-    raw : array of shape (m, h, w)
-        The pictures as they came, in their own type.
-    """
-
-    as_is: Array
+    as_is: Array  # (m, p) pixels, in the unit of the fit over `gain`; used again for the next
     gain: np.float32
-    place: slice
-    raw: NDArray[Any]
+    place: slice  # in the whole stack
+    raw: NDArray[Any]  # (m, h, w) pictures as they came, in their own type
 
     def pixels(self) -> Array:
         """Return the pixels themselves."""
@@ -590,25 +440,10 @@ class Backend(Protocol):
     def advance(self, job: Callable[..., Any], shared: Any, *weights: Weights) -> Advance:
         """Make new weights of all faces, and what their blocks add up to.
 
-        Parameters
-        ----------
-        job : callable
-            Takes what those of `each` take; returns the new weights of the block, a
-            component a row, and something that can be added up with ``+=``.
-        shared : object
-            What all blocks get: it is sent to each worker once.
-        *weights : Weights
-            Weights of all faces.
-
-        Yields
-        ------
-        None
-            Now and then, during a long pass.
-
-        Returns
-        -------
-        (Weights, object)
-            The new weights and the sum, in an order that the stack alone decides.
+        `job` takes what those of `each` take; it returns the new weights of the block, a
+        component a row, and something that is added up with ``+=``, in an order that the stack
+        alone decides. Weights and sum are returned; None is yielded now and then during a long
+        pass.
         """
 
     def hand_out(self, W: Array) -> Weights:
@@ -624,33 +459,13 @@ class Backend(Protocol):
         """Return the pixels and the weights of one face."""
 
 
-class Serial:
-    """Does what `Workers` does, on the calling thread."""
-
-    def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Yield the result of `job` for each item."""
-        return map(job, items)
-
-
-class _Workers(Protocol):
-    def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """Yield the result of `job` for each item, in order."""
-
-
 class LocalBackend:
-    """Threads of this process; weights are arrays of shape (k, n).
+    """Threads of this process, or the calling one alone; weights are arrays of shape (k, n).
 
-    Parameters
-    ----------
-    blocks : FaceBlocks
-        The pixels.
-    workers : Workers or Serial
-        The threads.
-    first : int
-        Place of the first of these faces in the whole stack.
+    `first` is the place of the first of these faces in the whole stack.
     """
 
-    def __init__(self, blocks: FaceBlocks, workers: _Workers, first: int = 0) -> None:
+    def __init__(self, blocks: FaceBlocks, workers: Workers | None, first: int = 0) -> None:
         self.blocks, self.workers, self.first = blocks, workers, first
         self.n, self.p = blocks.n, blocks.p
 
@@ -665,7 +480,8 @@ class LocalBackend:
             block = Block(self.blocks.read_as_is(rows, raw), self.blocks.gain, place, raw)
             return job(block, shared, *(W[:, rows] for W in weights))
 
-        return self.workers.each(work, self.blocks.rows)
+        rows = self.blocks.rows
+        return map(work, rows) if self.workers is None else self.workers.each(work, rows)
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: Array) -> Advance:
         """Add up in the order of the blocks; see `Backend`."""
@@ -683,6 +499,7 @@ class LocalBackend:
                 total = sums
             else:
                 total += sums
+            del sums  # of large pictures they take much, and the next come before
             if time.monotonic() - seen > HANDOVER:
                 yield
                 seen = time.monotonic()

@@ -20,7 +20,6 @@ from napari_latent_faces.solvers.blocks import (
     HANDOVER,
     FaceBlocks,
     LocalBackend,
-    Serial,
     one_blas_thread,
 )
 from napari_latent_faces.stack import peak
@@ -36,45 +35,14 @@ if TYPE_CHECKING:
     from napari_latent_faces.solvers.factors import Factors
 
     Array = NDArray[np.float32]
+    Way = tuple[float, NDArray[np.intp] | None]  # the pixel that becomes 1, those left out
 
-__all__ = [
-    "Cluster",
-    "ClusterBackend",
-    "Copies",
-    "Partition",
-    "Way",
-    "WorkersLostError",
-    "added",
-    "advance_partition",
-    "chosen_client",
-    "each_partition",
-    "face_of_partition",
-    "into_partitions",
-    "task",
-]
 
 # -- Whether a fit runs on a cluster of `dask.distributed`, and on which ---------------
 
 
 def chosen_client(client: Any, images: Any, solver: str) -> Any:
-    """Return the client to fit with, or None for a fit in this process.
-
-    Parameters
-    ----------
-    client : distributed.Client, "auto" or None
-        As given to `iter_fit`.
-    images : array
-        The pictures.
-    solver : str
-        The solver.
-
-    Raises
-    ------
-    TypeError
-        If `client` is something else.
-    ValueError
-        If a cluster is asked for by name and cannot do it.
-    """
+    """Return the client to fit with, or None for a fit in this process."""
     is_possible = hasattr(images, "__dask_graph__") and solver == "multilevel"
     if isinstance(client, str) and client == "auto":
         return _active_client() if is_possible else None
@@ -118,11 +86,6 @@ class Copies:
 
     dask makes again what was lost from what still exists, the copies, and no further back.
     Its memory manager would drop copies, and rests as long.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected to the cluster.
     """
 
     def __init__(self, client: Any) -> None:
@@ -166,32 +129,11 @@ _PARTITION_BLOCKS = 16  # the most blocks of a partition: nobody can interrupt i
 _SUMMANDS = 8  # that one task adds up
 
 
-@dataclass(frozen=True, eq=False)
-class Way:
-    """How pixels are read.
-
-    Parameters
-    ----------
-    unit : float
-        The pixel value that becomes 1.
-    hidden : array of int, or None
-        Which of the p pixels are left out.
-    """
-
-    unit: float
-    hidden: NDArray[np.intp] | None
-
-
 @dataclass(frozen=True)
-class Partition:
+class _Partition:
     """Some blocks that follow one another.
 
-    Parameters
-    ----------
-    place : slice
-        Their faces in the stack.
-    rows : list of slice
-        The faces of each block, counted within the partition.
+    `place` are their faces in the stack, `rows` those of each block, counted within it.
     """
 
     place: slice
@@ -199,11 +141,12 @@ class Partition:
 
     def backend(self, pixels: NDArray[Any], way: Way) -> LocalBackend:
         """Return who works on the partition, on the worker that holds it."""
-        blocks = FaceBlocks(pixels, way.unit, rows=self.rows, hidden=way.hidden)
-        return LocalBackend(blocks, Serial(), self.place.start)
+        unit, hidden = way
+        blocks = FaceBlocks(pixels, unit, rows=self.rows, hidden=hidden)
+        return LocalBackend(blocks, None, self.place.start)
 
 
-def into_partitions(blocks: list[slice]) -> list[Partition]:
+def _into_partitions(blocks: list[slice]) -> list[_Partition]:
     """Put blocks together; where partitions begin depends on the stack alone."""
     length = max(1, min(_PARTITION_BLOCKS, len(blocks) // _PARTITIONS))
     partitions = []
@@ -211,16 +154,16 @@ def into_partitions(blocks: list[slice]) -> list[Partition]:
         group = blocks[i : i + length]
         first = group[0].start
         rows = [slice(each.start - first, each.stop - first) for each in group]
-        partitions.append(Partition(slice(first, group[-1].stop), rows))
+        partitions.append(_Partition(slice(first, group[-1].stop), rows))
     return partitions
 
 
 # -- what workers do -----------------------------------------------------------
 
 
-def each_partition(
+def _each(
     job: Callable[..., Result],
-    partition: Partition,
+    partition: _Partition,
     pixels: NDArray[Any],
     common: tuple[Way, Any],
     *parts: Array,
@@ -231,9 +174,9 @@ def each_partition(
         return list(partition.backend(pixels, way).each(job, shared, *parts))
 
 
-def advance_partition(
+def _advance(
     job: Callable[..., Any],
-    partition: Partition,
+    partition: _Partition,
     pixels: NDArray[Any],
     common: tuple[Way, Any],
     *parts: Array,
@@ -244,8 +187,8 @@ def advance_partition(
         return consume(partition.backend(pixels, way).advance(job, shared, *parts))
 
 
-def face_of_partition(
-    i: int, partition: Partition, pixels: NDArray[Any], way: Way, W: Array
+def _face(
+    i: int, partition: _Partition, pixels: NDArray[Any], way: Way, W: Array
 ) -> tuple[Array, Array]:
     """Return the pixels and the weights of a face, counted within its partition."""
     return partition.backend(pixels, way).face(i, W)
@@ -262,18 +205,18 @@ def _sum(parts: list[Any]) -> Any:
 # -- how tasks are put ---------------------------------------------------------
 
 
-def task(job: Any) -> Any:
+def _task(job: Any) -> Any:
     """Return the task that makes or does something, always a new one."""
     from dask.delayed import delayed
 
     return delayed(job, pure=False, traverse=False)
 
 
-def added(parts: list[Any]) -> Any:
+def _added(parts: list[Any]) -> Any:
     """Add up tasks in a tree, neighbours first: one sum leaves the cluster."""
     while len(parts) > 1:
         groups = (parts[i : i + _SUMMANDS] for i in range(0, len(parts), _SUMMANDS))
-        parts = [task(_sum)(group) for group in groups]
+        parts = [_task(_sum)(group) for group in groups]
     return parts[0]
 
 
@@ -291,12 +234,7 @@ _LOG = logging.getLogger(__name__)
 class WorkersLostError(ConnectionError):
     """No worker has come back in time.
 
-    Attributes
-    ----------
-    factors : Factors or None
-        What was reached when weights were last fetched.
-    model : LatentFaces or None
-        The same as a model, where a whole fit was asked for.
+    `factors` are those of when weights were last fetched; `model` is the same as a model.
     """
 
     def __init__(self, message: str, factors: Factors | None) -> None:
@@ -306,21 +244,13 @@ class WorkersLostError(ConnectionError):
 
 
 class Cluster:
-    """The pictures of a stack on the workers of a cluster, for the time of a fit.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected to the cluster.
-    images : dask array of shape (n, h, w) or (n, h, w, 3)
-        The pictures. The workers read them, and keep them in their own type.
-    """
+    """The pictures of a stack on the workers of a cluster, for the time of a fit."""
 
     def __init__(self, client: Any, images: Any) -> None:
         self.client = client
         self.address = client.scheduler.address
         self.n, self.p = len(images), math.prod(images.shape[1:])
-        self.partitions = into_partitions(FaceBlocks(images, budget=0).rows)
+        self.partitions = _into_partitions(FaceBlocks(images, budget=0).rows)
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
         self._kept: Factors | None = None
@@ -371,7 +301,7 @@ class Cluster:
         that are would wait for ever once all workers were lost and others have come.
         """
         all_arguments = zip(self.pixels, *arguments, strict=True)
-        return [task(job)(*each) for job, each in zip(jobs, all_arguments, strict=True)]
+        return [_task(job)(*each) for job, each in zip(jobs, all_arguments, strict=True)]
 
     def start(self, tasks: list[Any]) -> list[Any]:
         """Hand tasks to the scheduler; return their futures."""
@@ -473,22 +403,12 @@ def _wait(futures: Sequence[Any], timeout: float) -> None:
 
 
 class ClusterBackend:
-    """The workers of a cluster; weights are futures, one for each partition.
-
-    Parameters
-    ----------
-    cluster : Cluster
-        Where the pictures are.
-    unit : float
-        The pixel value that becomes 1.
-    hidden : array of int, optional
-        Pixels that are left out.
-    """
+    """The workers of a cluster; weights are futures, one for each partition."""
 
     def __init__(
         self, cluster: Cluster, unit: float, hidden: NDArray[np.intp] | None = None
     ) -> None:
-        self.cluster, self._way = cluster, Way(unit, hidden)
+        self.cluster, self._way = cluster, (unit, hidden)
         self.n, self.p = cluster.n, cluster.p
         self._passes = 0
 
@@ -496,15 +416,15 @@ class ClusterBackend:
         self, job: Callable[..., Result], shared: Any, *weights: list[Any]
     ) -> Iterator[Result]:
         """Fetch what all blocks give; see `Backend`."""
-        tasks = self._tasks(each_partition, job, shared, weights)
+        tasks = self._tasks(_each, job, shared, weights)
         for results in self.cluster.results(self.cluster.start(tasks)):
             yield from results
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
         """Leave the weights where they are made, and fetch the sum; see `Backend`."""
-        pairs = self._tasks(advance_partition, job, shared, weights)
+        pairs = self._tasks(_advance, job, shared, weights)
         total, *new = self.cluster.start(
-            [added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
+            [_added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
         )
         [found] = yield from self.cluster.awaited([total])
         self._passes += 1
@@ -515,7 +435,7 @@ class ClusterBackend:
     def hand_out(self, W: Array) -> list[Any]:
         """Send weights to the cluster; see `Backend`."""
         parts = (W[:, partition.place] for partition in self.cluster.partitions)
-        return self.cluster.start([task(np.ascontiguousarray)(part) for part in parts])
+        return self.cluster.start([_task(np.ascontiguousarray)(part) for part in parts])
 
     def repeat(self, column: Array) -> list[Any]:
         """Make the same weights for each face, on the cluster; see `Backend`."""
@@ -523,7 +443,7 @@ class ClusterBackend:
             partition.place.stop - partition.place.start
             for partition in self.cluster.partitions
         )
-        return self.cluster.start([task(np.repeat)(column, n, axis=1) for n in sizes])
+        return self.cluster.start([_task(np.repeat)(column, n, axis=1) for n in sizes])
 
     def collect(self, weights: list[Any]) -> Array:
         """Fetch weights as one array of shape (k, n)."""
@@ -533,8 +453,8 @@ class ClusterBackend:
         """Fetch the pixels and the weights of one face."""
         at = next(at for at, each in enumerate(self.cluster.partitions) if i < each.place.stop)
         partition = self.cluster.partitions[at]
-        job = partial(face_of_partition, i - partition.place.start, partition)
-        asked = task(job)(self.cluster.pixels[at], self._way, weights[at])
+        job = partial(_face, i - partition.place.start, partition)
+        asked = _task(job)(self.cluster.pixels[at], self._way, weights[at])
         found: tuple[Array, Array] = self.cluster.results(self.cluster.start([asked]))[0]
         return found
 
@@ -549,5 +469,5 @@ class ClusterBackend:
         partitions = self.cluster.partitions
         jobs = [partial(work, job, partition) for partition in partitions]
         # a copy: the caller's may change before it is sent
-        common = [task(deepcopy((self._way, shared)))] * len(partitions)
+        common = [_task(deepcopy((self._way, shared)))] * len(partitions)
         return self.cluster.tasks(jobs, common, *weights)

@@ -8,55 +8,29 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from napari_latent_faces.solvers.pyramid import widen
+from napari_latent_faces.solvers.levels import widen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
-__all__ = ["Factors", "Solving", "amounts", "canonical", "normalized", "unit_maximum"]
-
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """The two factors after some iterations.
+    """The two factors after some iterations."""
 
-    Parameters
-    ----------
-    weights : array of shape (n, k), or callable that returns it
-        Weights; those on a cluster stay there until `W` is looked at, which has to
-        happen before the fit ends.
-    H : array of shape (k, q)
-        Components, a picture of `shape` halved `level` times a row.
-    shape : tuple of int
-        Shape of a full picture, (h, w) or (h, w, 3).
-    iteration : int
-        Iterations made so far.
-    converged : bool
-        Whether the solver's rule of convergence is met.
-    error : float
-        Relative Frobenius error of the reconstruction from these factors.
-    scale : float
-        The pixel value that was 1.
-    level : int
-        How often the pictures of `H` were halved.
-    mean : array of shape (p,), optional
-        What the components are added to.
-    max_iter : int, optional
-        The most iterations that there can be, where that is not `max_iter` of the parameters.
-    """
-
+    # (n, k); those on a cluster stay there until `W` is looked at, before the fit ends
     weights: NDArray[Any] | Callable[[], NDArray[Any]]
-    H: NDArray[Any]
+    H: NDArray[Any]  # (k, q), a picture of `shape` halved `level` times a row
     shape: tuple[int, ...]
     iteration: int
     converged: bool
-    error: float
-    scale: float = 1.0
+    error: float  # relative Frobenius error of the reconstruction
+    scale: float = 1.0  # the pixel value that was 1
     level: int = 0
-    mean: NDArray[Any] | None = None
-    max_iter: int | None = None
+    mean: NDArray[Any] | None = None  # (p,), what the components are added to
+    max_iter: int | None = None  # where it is not that of the parameters
 
     @cached_property
     def W(self) -> NDArray[Any]:
@@ -75,25 +49,7 @@ Solving: TypeAlias = "Generator[Factors, Literal['stop'] | None, Factors]"
 def canonical(
     W: NDArray[Any], H: NDArray[Any], *, is_signed: bool
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return weights and components with the same product, scaled and sorted.
-
-    Parameters
-    ----------
-    W : array of shape (n, k)
-        Weights.
-    H : array of shape (k, p)
-        Components as rows.
-    is_signed : bool
-        Whether they can be negative.
-
-    Returns
-    -------
-    weights : array of shape (n, k)
-        Those of the scaled components.
-    components : array of shape (k, p)
-        Each with maximum 1 (see `unit_maximum`), the one with the largest of the
-        `amounts` first.
-    """
+    """Return `normalized` factors, the component with the largest of the `amounts` first."""
     weights, components = normalized(W, H)
     order = np.argsort(-amounts(weights, components, is_signed=is_signed), kind="stable")
     return np.ascontiguousarray(weights[:, order]), np.ascontiguousarray(components[order])
@@ -107,22 +63,10 @@ def normalized(W: NDArray[Any], H: NDArray[Any]) -> tuple[NDArray[Any], NDArray[
 def amounts(
     weights: NDArray[Any], components: NDArray[Any], *, is_signed: bool
 ) -> NDArray[np.float64]:
-    """Return how much each component adds to all faces together.
+    """Return how much each component adds to all faces together: over all, and all pixels.
 
-    Parameters
-    ----------
-    weights : array of shape (n, k)
-        Weights.
-    components : array of shape (k, p)
-        Components as rows.
-    is_signed : bool
-        Whether they can be negative.
-
-    Returns
-    -------
-    array of shape (k,)
-        The sum over all faces and pixels; where light and dark would cancel, the sum of
-        the squares of what a component adds beyond its mean.
+    Where light and dark would cancel, it is the sum of the squares of what it adds beyond its
+    mean.
     """
     if is_signed:
         squares = np.einsum("kp,kp->k", components, components, dtype=np.float64)

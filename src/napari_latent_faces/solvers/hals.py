@@ -1,44 +1,235 @@
-"""Hierarchical alternating least squares over blocks, with extrapolation."""
+"""Hierarchical alternating least squares (HALS), accelerated and extrapolated.
+
+`sweep` is the accelerated HALS of N. Gillis, F. Glineur: Accelerated multiplicative updates and
+hierarchical ALS algorithms for nonnegative matrix factorization. Neural Computation 24 (2012),
+doi:10.1162/NECO_a_00256: each factor is swept several times for a product with the pixels,
+which costs more. `Descent` extrapolates both factors, and goes back where the error rises: A.
+M. S. Ang, N. Gillis: Accelerating nonnegative matrix factorization algorithms using
+extrapolation. Neural Computation 31 (2019), doi:10.1162/neco_a_01157.
+"""
 
 from __future__ import annotations
 
+import logging
+import math
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from napari_latent_faces.solvers.blocks import cut, row_squares
-from napari_latent_faces.solvers.kernel import SWEEPS, sweep
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from napari_latent_faces.solvers.blocks import Backend, Block, Weights, Workers
-    from napari_latent_faces.solvers.sparse import Sparsity
 
     Array = NDArray[np.float32]
+    SweepRows = Callable[[Array, Array, Array, int], None]
 
-__all__ = ["Descent", "Penalties", "cut_columns"]
+_LOG = logging.getLogger(__name__)
 
-# Columns of a factor that are swept at a time, at most, and fewer for the sake of a second
-# thread. Shorter rows cost more in calls than they gain in the cache, and threads would
-# wait for one another between the calls.
-_COLUMNS = (3072, 6144)
-_FIRST_SWEEPS = 8  # of both factors, when a level begins
-_MANY = 128  # components
-_MANY_SWEEPS = 5  # of many components: fewer products are needed for the same loss
-_PATIENCE = 2  # iterations with little improvement
-_BETA = 0.5  # the first extrapolation, as a share of the last change
-_NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
-_FINE = 1e-3  # a relative error that pixels of 8 bits do not tell from none
-_CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
+# -- One factor, given the other: compiled C where it could be built, else NumPy -------
+
+SWEEPS = 3
+_DEAD = 1e-12  # of the largest diagonal entry
+_GROUP = 32  # rows of large factors that share one product with all others
+_SWITCH = "LATENT_FACES_BACKEND"
 
 
-@dataclass(frozen=True)
-class Penalties:
+def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
+    """Minimise ``<F, G F> / 2 - <C, F>`` over ``F >= 0``, one component after the other.
+
+    `F` (k, m) is improved in place, its rows in one piece each; `G` (k, k) is the Gram matrix
+    of the other factor, and `C` (k, m) its products with the pixels. A component without a
+    diagonal entry in `G` stays as it is.
+    """
+    diagonal = G.diagonal()
+    alive = diagonal > _DEAD * diagonal.max(initial=0)
+    inverse = np.zeros((len(G), 1), np.float32)
+    inverse[alive, 0] = 1 / diagonal[alive]
+    A = (G * inverse).astype(np.float32, copy=False)
+    np.fill_diagonal(A, 0)
+    targets = np.multiply(C, inverse, order="C")
+    rows = _chosen()[1]
+    if alive.all():
+        rows(F, A, targets, sweeps)
+        return
+    A, targets, dead = A[alive], targets[alive], ~alive
+    targets -= A[:, dead] @ F[dead]
+    part = F[alive]
+    rows(part, np.ascontiguousarray(A[:, alive]), targets, sweeps)
+    F[alive] = part
+
+
+def sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:
+    """Improve a factor in place: ``F[t] = max(targets[t] - A[t] @ F, 0)``, row by row.
+
+    This is what NumPy does, and what the compiled function of the same name does faster. `A` is
+    0 on the diagonal.
+    """
+    k, m = F.shape
+    now = np.ascontiguousarray(F)  # faster than rows that lie far apart
+    rest, zeros = np.empty(m, np.float32), np.zeros(m, np.float32)
+    # one product of matrices is faster than many with vectors, unless it is a small one
+    size = _GROUP if k >= 3 * _GROUP else max(k, 1)
+    groups = [slice(t, t + size) for t in range(0, k, size)]
+    outside = A.copy()  # couplings with the rows of other groups, which do not change meanwhile
+    for group in groups:
+        outside[group, group] = 0
+    for _ in range(sweeps):
+        for group in groups:
+            rows, goals = now[group], targets[group]
+            if len(groups) > 1:
+                goals = goals - outside[group] @ now
+            for couplings, goal, row in zip(A[group, group], goals, rows, strict=True):
+                couplings.dot(rows, rest)
+                np.subtract(goal, rest, out=rest)
+                np.maximum(rest, zeros, out=row)
+    if now is not F:
+        F[:] = now
+
+
+def backend() -> Literal["c", "numpy"]:
+    """Return what does the sweeps; ``LATENT_FACES_BACKEND=numpy`` leaves the compiled ones."""
+    return _chosen()[0]
+
+
+@cache
+def _chosen() -> tuple[Literal["c", "numpy"], SweepRows]:
+    if os.environ.get(_SWITCH) == "numpy":
+        _LOG.info("NumPy sweeps the factors: %s asks for it.", _SWITCH)
+        return "numpy", sweep_rows
+    try:
+        from napari_latent_faces.solvers._sweeps import sweep_rows as compiled
+
+        _check(compiled)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, NumPy can do the work
+        _LOG.info("NumPy sweeps the factors: %s.", str(error) or type(error).__name__)
+        return "numpy", sweep_rows
+    _LOG.info("Compiled code sweeps the factors.")
+    return "c", compiled
+
+
+def _check(compiled: SweepRows) -> None:
+    """Raise unless compiled sweeps do to a small factor what NumPy does."""
+    k, m = 7, 70
+    F = np.cos(np.arange(k * m, dtype=np.float32)).reshape(k, m)
+    A = np.sin(np.arange(k * k, dtype=np.float32)).reshape(k, k)
+    A /= k
+    np.fill_diagonal(A, 0)
+    expected, found = F.copy(), F.copy()
+    sweep_rows(expected, A, F, 2)
+    compiled(found, A, F, 2)
+    if not np.allclose(found, expected, rtol=1e-4, atol=1e-5):
+        raise ArithmeticError("the compiled sweeps give other results than NumPy")
+
+
+# -- Parts instead of whole faces: components with a least sparseness ------------------
+
+_TOL = 2e-5  # of a ratio of norms in float32
+_MARGIN = 3e-5  # by which ratios stay below their limit, so that none is found above it
+_STEPS = 100  # of a search that takes three or four
+
+
+class Sparsity:
+    """Keeps each of `k` components at a `sparseness` of Hoyer's measure, as a full picture.
+
+    `cells` (p,) are the square roots of how many pixels each pixel of the level stands for.
+    """
+
+    def __init__(self, sparseness: float, cells: Array, k: int) -> None:
+        root = math.sqrt(float(cells @ cells))
+        self.ratio = (root - sparseness * (root - 1)) * (1 - _MARGIN)
+        self.cells = cells
+        self._thresholds = [0.0] * k  # where to look for them first
+
+    def update_H(self, H: Array, G: NDArray[Any], C: Array, sweeps: int) -> None:
+        """Improve components in place like `sweep`, but keep each sparse enough.
+
+        Given the others, a component goes where the loss is least: to what is nearest to
+        its best picture among all that are sparse. So the loss never rises.
+        """
+        scale = G.diagonal()
+        for _ in range(sweeps):
+            for t, row in enumerate(H):
+                best = row
+                if scale[t] > 0:
+                    best = C[t] - G[t] @ H
+                    best /= scale[t]
+                    best += row
+                row[:], self._thresholds[t] = nearest_sparse(
+                    best, self.cells, self.ratio, self._thresholds[t]
+                )
+
+    def nearest(self, row: Array) -> Array:
+        """Return the sparse component nearest to a row."""
+        return nearest_sparse(row, self.cells, self.ratio)[0]
+
+
+def nearest_sparse(
+    row: NDArray[Any], cells: NDArray[Any], ratio: float, threshold: float = 0.0
+) -> tuple[NDArray[Any], float]:
+    """Return the non-negative row nearest to `row` (p,) with ``cells @ row <= ratio * |row|``.
+
+    It is what of the row is above a threshold, stretched, and comes with that threshold: what
+    entries have lost for each unit of `cells`. The threshold solves a quadratic equation, if it
+    is known which entries are above it; those above the last one are tried until they stay the
+    same. `ratio` is more than the smallest of the `cells`; `threshold` is where to begin.
+
+    P. O. Hoyer: Non-negative matrix factorization with sparseness constraints. Journal of
+    Machine Learning Research 5 (2004), doi:10.5555/1005332.1044709. That this ends at the
+    nearest: M. Thom, G. Palm: Sparse activity and sparse connectivity in supervised learning.
+    JMLR 14 (2013), doi:10.5555/2567709.2502622.
+    """
+    weights, before = cells * cells, 0.0
+    left, above = np.empty_like(row), np.empty_like(row)
+    begin = threshold
+    for _ in range(_STEPS):
+        np.multiply(cells, -threshold, out=left)
+        left += row
+        np.maximum(left, 0, out=left)
+        l1, l2 = float(cells @ left), float(left @ left)
+        limit = ratio * math.sqrt(l2)
+        if threshold == 0 and l1 <= limit:
+            return left, 0.0
+        np.greater(left, 0, out=above)
+        size = float(weights @ above)
+        if size <= ratio * ratio:  # it is too high, or all that are left are alike
+            break
+        if size == before and l1 <= limit * (1 + _TOL):
+            left *= float(left @ row) / l2
+            return left, threshold
+        before = size
+        wanted = ratio * math.sqrt(max(size * l2 - l1 * l1, 0.0) / (size - ratio * ratio))
+        threshold = max(threshold + (l1 - wanted) / size, 0.0)
+    if begin:
+        return nearest_sparse(row, cells, ratio)
+    return _any_of_the_largest(row, cells, ratio), 0.0
+
+
+def _any_of_the_largest(row: NDArray[Any], cells: NDArray[Any], ratio: float) -> NDArray[Any]:
+    """Return what is nearest to a row of which many entries are the largest: one of many."""
+    shares = np.divide(row, cells, out=np.zeros_like(row), where=cells > 0)
+    largest = np.flatnonzero(shares >= (1 - _MARGIN) * shares.max())
+    chosen = np.zeros(len(row))
+    chosen[largest] = cells[largest]
+    if len(largest) > 1:  # a slight slope decides
+        chosen[largest] *= np.linspace(1 + 1e-4, 1, len(largest))
+        chosen = nearest_sparse(chosen, cells, ratio)[0]
+    chosen *= float(chosen @ row) / float(chosen @ chosen)
+    return chosen.astype(row.dtype)
+
+
+# -- What is done to a block of faces, here or on a cluster ----------------------------
+
+
+class Penalties(NamedTuple):
     """Weights of the L1 and squared L2 norms of both factors, in the loss of a level."""
 
     l1_W: float = 0.0
@@ -47,39 +238,14 @@ class Penalties:
     l2_H: float = 0.0
 
     def __bool__(self) -> bool:
-        return any((self.l1_W, self.l2_W, self.l1_H, self.l2_H))
-
-    def of(self, sums: _Sums) -> float:
-        """Return twice the penalties."""
-        l1 = self.l1_W * sums.size_W + self.l1_H * sums.size_H
-        l2 = self.l2_W * np.trace(sums.WW) + self.l2_H * np.trace(sums.HH)
-        return float(2 * l1 + l2)
-
-
-@dataclass
-class _Sums:
-    """What an iteration adds up over the blocks: all that the loss is made of."""
-
-    WW: NDArray[np.float64]  # (k, k) Gram matrices
-    HH: NDArray[np.float64]
-    cross: float = 0.0  # <W X, H>
-    size_W: float = 0.0  # L1 norms
-    size_H: float = 0.0
-
-    def residual(self, norm: float) -> float:
-        """Return ``|X - W'H|^2``, given ``|X|^2``."""
-        return norm - 2 * self.cross + float(np.vdot(self.WW, self.HH))
-
-
-# -- what is done to a block of faces, here or on a cluster ----------------------
+        return any(self)
 
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """What finds the weights of a block of faces in an iteration.
+    """What finds the weights of a block of faces: components and their Gram matrix.
 
-    `H` are the components and `G` their Gram matrix; weights first move on by `beta`
-    times their last change.
+    Weights first move on by `beta` times their last change.
     """
 
     H: Array
@@ -113,7 +279,7 @@ class _Found:
 def _update_W(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array, _Found]:
     """Find the weights of a block of faces, and what they add to the sums."""
     penalties = step.penalties
-    part = _extrapolate(now, before, step.beta)
+    part = _extrapolate(now, before, step.beta, np.empty(now.shape, np.float32))
     # the products are smaller than the pixels; and this is faster than H @ pixels.T
     C = np.ascontiguousarray((block.as_is @ step.H.T).T)
     C *= block.gain
@@ -145,63 +311,43 @@ def _restart(
     return W, 0
 
 
-def _extrapolate(now: Array, before: Array, beta: float, out: Array | None = None) -> Array:
-    """Return a part of a factor, moved on in the direction of its last change."""
-    further = np.empty(now.shape, np.float32) if out is None else out
+def _extrapolate(now: Array, before: Array, beta: float, out: Array) -> Array:
+    """Write a part of a factor to `out`, moved on in the direction of its last change."""
     if not beta:
-        further[:] = now
-        return further
-    np.subtract(now, before, out=further)
-    further *= np.float32(beta)
-    further += now
-    np.maximum(further, 0, out=further)
-    return further
+        out[:] = now
+        return out
+    np.subtract(now, before, out=out)
+    out *= np.float32(beta)
+    out += now
+    np.maximum(out, 0, out=out)
+    return out
 
 
-# -- a level --------------------------------------------------------------------
+# -- A level ---------------------------------------------------------------------------
+
+# Columns of a factor that are swept at a time, at most, and fewer for the sake of a second
+# thread. Shorter rows cost more in calls than they gain in the cache, and threads would
+# wait for one another between the calls.
+_COLUMNS = (3072, 6144)
+_FIRST_SWEEPS = 8  # of both factors, when a level begins
+_MANY = 128  # components
+_MANY_SWEEPS = 5  # of many components: fewer products are needed for the same loss
+_PATIENCE = 2  # iterations with little improvement
+_BETA = 0.5  # the first extrapolation, as a share of the last change
+_NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
+_FINE = 1e-3  # a relative error that pixels of 8 bits do not tell from none
+_CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
 
 
 class Descent:
     """A fit of one level: factors that get better with each iteration.
 
-    Parameters
-    ----------
-    backend : Backend
-        Works on the faces of the level, n of p pixels.
-    W : Weights
-        Weights to start from, as the backend keeps them. They are taken over.
-    H : array of shape (k, p), C order, float32
-        Components to start from, taken over.
-    norm : float
-        Squared norm of the pixels of this level.
-    workers : Workers
-        Threads for the components.
-    penalties : Penalties
-        In the loss ``|X - W'H|^2 / 2 + l1 |F|_1 + l2 |F|^2 / 2``.
-    cells : array of shape (p,)
-        Square root of the number of pixels that each pixel of the level stands for.
-    tol : float
-        Relative fall of the root of the loss under which an iteration counts as quiet; a
-        loss of less than a thousandth of the pixels counts as that.
-    sparsity : Sparsity, optional
-        What keeps components sparse.
-
-    Attributes
-    ----------
-    W, H : Weights and array
-        The best factors so far; never changed in place.
-    residual : float
-        Their squared error ``|X - W'H|^2``.
-    sweeps : int
-        How often the next iteration goes through each factor: at first, more often than
-        later.
-    beta : float
-        The share of their last change by which factors are moved on.
-
-    References
-    ----------
-    A. M. S. Ang, N. Gillis: Accelerating nonnegative matrix factorization algorithms
-    using extrapolation. Neural Computation 31 (2019), doi:10.1162/neco_a_01157.
+    `W`, as the backend keeps weights, and `H` (k, p), float32 in C order, are the best factors
+    so far, never changed in place, and `residual` their squared error ``|X - W'H|^2``; `norm`
+    is that of the pixels. The loss is ``|X - W'H|^2 / 2 + l1 |F|_1 + l2 |F|^2 / 2``; an
+    iteration is quiet if its root falls by less than `tol` of it, of which a thousandth of the
+    pixels is the least. `cells` (p,) are the square roots of how many pixels each pixel of the
+    level stands for.
     """
 
     def __init__(
@@ -224,95 +370,83 @@ class Descent:
         self._cells = cells
         self._columns = cut_columns(backend.p)
         self._guess: Array | None = None  # components to try first
-        self.residual = norm
-        self.loss = np.inf
+        self.residual, self.loss = norm, np.inf
         self.beta, self._bound = _BETA, 1.0
         self._quiet = 0
-        self.sweeps = _FIRST_SWEEPS
+        self.sweeps = _FIRST_SWEEPS  # of the next iteration
 
     def attempt(self, H: Array, residual: float, loss: float) -> None:
-        """Let the first iteration start from other components.
+        """Let the first iteration start from other components, which are taken over.
 
-        Parameters
-        ----------
-        H : array of shape (k, p), C order, float32
-            They are taken over.
-        residual, loss : float
-            Of the factors that the fit was given, which stay unless the loss falls.
+        `residual` and `loss` are of the factors given before, which stay unless the loss falls.
         """
         self._guess, self.residual, self.loss = H, residual, loss
 
-    # -- one iteration ----------------------------------------------------------
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the last iterations have improved little."""
+        return self._quiet >= _PATIENCE
 
     def iterate(self) -> Iterator[None]:
         """Make one iteration; yield now and then during a long one."""
         beta = 0.0 if self.W is self._W_before else self.beta
         guess, self._guess = self._guess, None
-        H, G = self._step_ahead(beta) if guess is None else (guess, self._products(guess))
+        H, G = self._further(beta, guess)
         self._H_before = self.H  # what was before is not needed again: large pictures take much
         step = _Step(H, G, beta, self.sweeps, self.penalties)
         W, found = yield from self.backend.advance(_update_W, step, self.W, self._W_before)
-        sums = _Sums(found.WW, np.zeros(G.shape), size_W=found.size)
-        self._update_H(H, found.WX, sums)
-        self._judge(W, H, sums, is_guess=guess is not None)
+        residual, penalty = self._update_H(H, found)
+        if residual < _CANCELLED * self.norm:
+            residual = float(self._losses(W, H).sum())
+        loss = float(np.sqrt(max(residual + penalty, 0.0)))
+        self._judge(W, H, residual, loss, is_guess=guess is not None)
         if self.W is W:
-            self._used = sums.WW.diagonal() > 0
+            self._used = found.WW.diagonal() > 0
         self.revive()
 
-    def _step_ahead(self, beta: float) -> tuple[Array, NDArray[Any]]:
-        """Extrapolate the components; return them with their Gram matrix."""
-        H = np.empty_like(self.H)
+    def _further(self, beta: float, guess: Array | None) -> tuple[Array, NDArray[Any]]:
+        """Return a guess, or else extrapolated components, with their Gram matrix."""
+        H = np.empty_like(self.H) if guess is None else guess
 
         def job(columns: slice) -> NDArray[Any]:
-            now, before = self.H[:, columns], self._H_before[:, columns]
-            part = _extrapolate(now, before, beta, out=H[:, columns])
+            part = H[:, columns]
+            if guess is None:
+                _extrapolate(self.H[:, columns], self._H_before[:, columns], beta, part)
             return part @ part.T
 
-        parts = list(self.workers.each(job, self._columns))
-        return H, np.sum(parts, axis=0)
+        return H, np.sum(list(self.workers.each(job, self._columns)), axis=0)
 
-    def _products(self, H: Array) -> NDArray[Any]:
-        """Multiply the components with one another."""
-        parts = self.workers.each(lambda part: H[:, part] @ H[:, part].T, self._columns)
-        products: NDArray[Any] = np.sum(list(parts), axis=0)
-        return products
+    def _update_H(self, H: Array, found: _Found) -> tuple[float, float]:
+        """Improve the components in place; return the residual, and twice the penalties."""
+        l1_W, l2_W, l1_H, l2_H = self.penalties
+        ridge = _ridge(found.WW.astype(np.float32), l2_H)
 
-    def _update_H(self, H: Array, WX: Array, sums: _Sums) -> None:
-        """Improve the components in place; add what the loss needs of them to `sums`."""
-        ridge = _ridge(sums.WW.astype(np.float32), self.penalties.l2_H)
-        if self.sparsity:  # which all pixels of a component decide about together
-            self.sparsity.update_H(H, ridge, self._targets(WX, slice(None)), self.sweeps)
+        def targets(columns: slice) -> Array:  # what components are drawn to
+            products = found.WX[:, columns]
+            return products - np.float32(l1_H) * self._cells[columns] if l1_H else products
 
         def job(columns: slice) -> tuple[float, NDArray[Any], float]:
-            part, products = H[:, columns], WX[:, columns]
+            part = H[:, columns]
             if not self.sparsity:
-                sweep(part, ridge, self._targets(WX, columns), self.sweeps)
+                sweep(part, ridge, targets(columns), self.sweeps)
             size = 0.0
             if self.penalties:
                 size = float((part @ self._cells[columns]).sum(dtype=np.float64))
-            return _inner(products, part), _gram(part), size
+            # rows in float32, their sum in float64
+            cross = float(np.vecdot(found.WX[:, columns], part).sum(dtype=np.float64))
+            return cross, _gram(part), size
 
-        for cross, HH_part, size in self.workers.each(job, self._columns):
-            sums.cross += cross
-            sums.HH += HH_part
-            sums.size_H += size
+        if self.sparsity:  # which all pixels of a component decide about together
+            self.sparsity.update_H(H, ridge, targets(slice(None)), self.sweeps)
+        cross, HH, size = map(sum, zip(*self.workers.each(job, self._columns), strict=True))
+        l1 = l1_W * found.size + l1_H * size
+        l2 = l2_W * np.trace(found.WW) + l2_H * np.trace(HH)
+        return self.norm - 2 * cross + float(np.vdot(found.WW, HH)), float(2 * l1 + l2)
 
-    def _targets(self, WX: Array, columns: slice) -> Array:
-        """Return what components are drawn to: products, less the penalty on their size."""
-        products = WX[:, columns]
-        if not self.penalties.l1_H:
-            return products
-        return products - np.float32(self.penalties.l1_H) * self._cells[columns]
-
-    # -- judging it -------------------------------------------------------------
-
-    def _judge(self, W: Weights, H: Array, sums: _Sums, *, is_guess: bool) -> None:
+    def _judge(
+        self, W: Weights, H: Array, residual: float, loss: float, *, is_guess: bool
+    ) -> None:
         """Accept the new factors if the loss fell, else go back and extrapolate less."""
-        residual = sums.residual(self.norm)
-        if residual < _CANCELLED * self.norm:
-            residual = float(self._losses(W, H).sum())
-        penalty = self.penalties.of(sums)
-        loss = float(np.sqrt(max(residual + penalty, 0.0)))
         falls = loss <= self.loss
         if is_guess and not falls:
             self.loss = np.inf  # known to rounding only: the next step is judged by itself
@@ -322,21 +456,13 @@ class Descent:
             # towards an error of 0, each loss may be but a part of the one before for ever
             little = self.loss - loss <= self.tol * max(loss, _FINE * self.norm**0.5)
             self._quiet = self._quiet + 1 if little else 0
+        self._W_before, self._H_before = self.W, self.H
         if not falls:
             self._bound, self.beta = self.beta, self.beta / 1.5
-            self._W_before, self._H_before = self.W, self.H
             return
         self.beta = min(self._bound, 1.05 * self.beta)
         self._bound = min(1.0, 1.01 * self._bound)
-        self._W_before, self._H_before = self.W, self.H
         self.W, self.H, self.loss, self.residual = W, H, loss, residual
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether the last iterations have improved little."""
-        return self._quiet >= _PATIENCE
-
-    # -- dead components --------------------------------------------------------
 
     def revive(self) -> None:
         """Restart components that no face uses from the faces that are explained worst.
@@ -397,8 +523,3 @@ def _gram(F: NDArray[Any]) -> NDArray[np.float64]:
         F = F.astype(np.float64)
     products: NDArray[np.float64] = (F @ F.T).astype(np.float64, copy=False)
     return products
-
-
-def _inner(A: Array, B: Array) -> float:
-    """Return the sum of products of two matrices, rows in float32, their sum in float64."""
-    return float(np.vecdot(A, B).sum(dtype=np.float64))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_latent_faces.masks import PixelMask
-from napari_latent_faces.solvers.blocks import FaceBlocks, face_errors
+from napari_latent_faces.solvers.blocks import FaceBlocks, face_errors, relative_error
 from napari_latent_faces.solvers.factors import normalized
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import check_pixels, matrix_dtype, unit_scale
@@ -23,92 +22,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.solvers.factors import Factors, Solving
     from napari_latent_faces.stack import FaceStack
 
-__all__ = ["VisibleParts", "iter_missing", "same_masks"]
-
-# -- Components over the pixels of faces that a mask leaves visible --------------------
-
-
-@dataclass(frozen=True, eq=False)
-class VisibleParts:
-    """Components over some visible pixels, taken apart for problems of least squares.
-
-    Parameters
-    ----------
-    visible : slice or array of int
-        The pixels.
-    n_visible : int
-        How many they are.
-    Q : array of shape (n_visible, r)
-        Orthogonal columns: they turn pixels into right-hand sides.
-    R : array of shape (r, k)
-        The matrix of the reduced problem; ``Q @ R`` are the components.
-    lost : tuple of int
-        Components of which nothing is visible.
-    """
-
-    visible: Any
-    n_visible: int
-    Q: NDArray[np.float64]
-    R: NDArray[np.float64]
-    lost: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, parts: NDArray[np.float64], mask: bytes | None) -> Self:
-        """Take components apart.
-
-        Parameters
-        ----------
-        parts : array of shape (k, p)
-            The components as rows.
-        mask : bytes or None
-            Bits of the pixels to ignore, as `same_masks` packs them; None for no mask.
-        """
-        k, p = parts.shape
-        if mask is None:
-            return cls(slice(None), p, *np.linalg.qr(parts.T))
-        bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=p)
-        visible = np.flatnonzero(bits == 0)
-        if len(visible) == 0:
-            return cls(visible, 0, np.zeros((0, 0)), np.zeros((0, k)), tuple(range(k)))
-        seen = parts[:, visible]
-        lost = np.flatnonzero(parts.any(axis=1) & ~seen.any(axis=1))
-        return cls(visible, len(visible), *np.linalg.qr(seen.T), tuple(lost.tolist()))
-
-    def reduced(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the right-hand sides, shape (m, r), of faces given as rows of all pixels."""
-        sides: NDArray[np.float64] = pixels[:, self.visible] @ self.Q
-        return sides
-
-
-def same_masks(hidden: NDArray[np.bool_] | None, n: int) -> Iterator[tuple[Any, bytes | None]]:
-    """Tell which faces share a mask.
-
-    Parameters
-    ----------
-    hidden : bool array of shape (n, p) or (1, p), or None
-        Pixels to ignore of each face, or of all.
-    n : int
-        Number of faces.
-
-    Yields
-    ------
-    faces : slice or list of int
-        Some of the faces; each comes once.
-    mask : bytes or None
-        Their mask, eight pixels a byte.
-    """
-    packed = None if hidden is None else np.packbits(hidden, axis=1)
-    if packed is None or len(packed) == 1:
-        yield slice(0, n), None if packed is None else packed[0].tobytes()
-        return
-    groups: dict[bytes, list[int]] = defaultdict(list)
-    for face, row in enumerate(packed):
-        groups[row.tobytes()].append(face)
-    for mask, faces in groups.items():
-        yield faces, mask
-
-
-# -- Faces of which some pixels are missing, each its own ------------------------------
 
 _ROUND = 5  # iterations before the missing pixels are guessed anew
 _QUIET = 2  # rounds with little improvement
@@ -126,41 +39,16 @@ def iter_missing(
     reconstruction later; each time, some iterations follow. The error over the visible
     pixels never rises from one guess to the next.
 
-    Parameters
-    ----------
-    stack : FaceStack
-        The faces.
-    params : NMFParams
-        The solver is ``"multilevel"``.
-    mask : array of shape (n, h, w)
-        True or nonzero marks missing pixels; they may hold anything. It may be lazy.
-    init : tuple of arrays, optional
-        Weights (n, k) and components (k, p) to start from.
-
-    Yields
-    ------
-    Factors
-        As `iter_multilevel`; errors are those of the faces with their guesses until all
-        have been guessed from the reconstruction once, then over the visible pixels.
-
-    Returns
-    -------
-    Factors
-        The last ones.
-
-    Raises
-    ------
-    ValueError
-        If a face, or a pixel in all faces, is missing wholly, or a visible pixel is bad.
-
-    References
-    ----------
-    S. Zhang, W. Wang, J. Ford, F. Makedon: Learning from incomplete ratings using
-    non-negative matrix factorization. SIAM Data Mining (2006),
-    doi:10.1137/1.9781611972764.58.
+    S. Zhang, W. Wang, J. Ford, F. Makedon: Learning from incomplete ratings using non-negative
+    matrix factorization. SIAM Data Mining (2006), doi:10.1137/1.9781611972764.58.
     """
     faces = _Filled(stack, mask)
-    state, is_stopped = yield from _relayed(_begin(faces, params, init), 0)
+    # from guesses that are rough, half the iterations; from a start, one
+    first: dict[str, Any] = {"max_iter": max(1, params.max_iter // 2)}
+    if init is not None:
+        first = {"max_iter": 1, "tol": 0.0}
+    begin = iter_multilevel(faces.stack, replace(params, **first), init=init, measured=False)
+    state, is_stopped = yield from _relayed(begin, 0)
     error, quiet = faces.refill(state), 0
     while state.iteration < params.max_iter and quiet < _QUIET and not is_stopped:
         left = min(_ROUND, params.max_iter - state.iteration)
@@ -170,18 +58,6 @@ def iter_missing(
         before, error = error, faces.refill(state)
         quiet = quiet + 1 if before - error <= _ROUND * params.tol * error else 0
     return faces.told(state, converged=params.tol > 0 and quiet >= _QUIET)
-
-
-def _begin(
-    faces: _Filled, params: NMFParams, init: tuple[NDArray[Any], NDArray[Any]] | None
-) -> Solving:
-    """Return a first factorization, of the faces with the first guesses."""
-    if init is not None:
-        first = replace(params, max_iter=1, tol=0.0)
-        return iter_multilevel(faces.stack, first, init=init, measured=False)
-    # half the iterations: the guesses are rough
-    first = replace(params, max_iter=max(1, params.max_iter // 2))
-    return iter_multilevel(faces.stack, first, measured=False)
 
 
 def _relayed(
@@ -261,13 +137,13 @@ class _Filled:
         assert self._factors is not None
         dtype = matrix_dtype(self.source.dtype)
         W, H = normalized(*(factor.astype(dtype) for factor in self._factors))
-        lost = size = 0.0
-        for faces, block, hidden in self._all():
-            rows = block.reshape(len(block), -1)
-            marks = hidden.reshape(len(hidden), -1)
-            lost2, size2 = face_errors(rows, W[faces], H, self._unit, hidden=marks)
-            lost, size = lost + lost2.sum(), size + size2.sum()
-        error = float(np.sqrt(lost / size))
+        p = H.shape[1]
+        error = relative_error(
+            face_errors(
+                block.reshape(-1, p), W[faces], H, self._unit, hidden=hidden.reshape(-1, p)
+            )
+            for faces, block, hidden in self._all()
+        )
         return replace(
             state, weights=W, H=H, error=error, converged=converged, scale=self._unit
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from napari_latent_faces.solvers.blocks import cut, importing
-from napari_latent_faces.solvers.kernel import sweep
+from napari_latent_faces.solvers.hals import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -20,15 +22,6 @@ if TYPE_CHECKING:
 
     Solver = Callable[[Array, Array], Array]
 
-__all__ = [
-    "TOLERANCE",
-    "kkt_violations",
-    "nearest",
-    "solve_lasso",
-    "solve_least_squares",
-    "solve_nnls",
-    "solver_of",
-]
 
 # -- Non-negative least squares for many right-hand sides at once ----------------------
 
@@ -52,22 +45,6 @@ def solve_nnls(R: Array, B: Array) -> Array:
     nowhere, or that miss the tolerance, go to `scipy.optimize.nnls` one by one: with
     well-conditioned columns there are none.
 
-    Parameters
-    ----------
-    R : array of shape (r, k)
-        The matrix; columns may be zero, or equal.
-    B : array of shape (m, r)
-        Right-hand sides.
-
-    Returns
-    -------
-    array of shape (m, k)
-        Solutions. Each meets the conditions of a minimum to `TOLERANCE`, as
-        `kkt_violations` measures them. Beyond `B` and the result, memory does not grow
-        with `m` by more than a few arrays of the result's size.
-
-    References
-    ----------
     J. Kim, H. Park: Fast nonnegative matrix factorization: an active-set-like method and
     comparisons. SIAM Journal on Scientific Computing 33 (2011), doi:10.1137/110821172.
     """
@@ -83,20 +60,7 @@ def solve_nnls(R: Array, B: Array) -> Array:
 
 
 def kkt_violations(R: Array, B: Array, W: Array) -> Array:
-    """Measure how far each row of `W` is from the conditions of a minimum.
-
-    Parameters
-    ----------
-    R, B, W : arrays of shape (r, k), (m, r) and (m, k)
-        As in `solve_nnls`.
-
-    Returns
-    -------
-    array of shape (m,)
-        The largest gradient by which an entry could still improve, over unit columns of
-        `R` and in units of ``|b|``: of either sign for positive entries, negative for
-        zeros. Infinite where an entry is negative.
-    """
+    """Measure how far each row of `W` is from the conditions of a minimum."""
     norms = np.linalg.norm(R, axis=0)
     gradient = (W @ R.T - B) @ (R / np.where(norms > 0, norms, 1))
     wrong = np.where(W > 0, np.abs(gradient), -gradient).max(axis=1, initial=0)
@@ -192,21 +156,7 @@ _RCOND = 1e-10  # singular values below this share of the largest count as zero
 
 
 def solver_of(coding: Coding, alpha: float = 0.0) -> Solver:
-    """Return the function that finds weights.
-
-    Parameters
-    ----------
-    coding : {"non-negative", "signed", "sparse", "one-hot"}
-        Which weights are looked for.
-    alpha : float
-        The penalty of ``"sparse"``.
-
-    Returns
-    -------
-    callable
-        Takes `R` (r, k), whose columns are the components, and `B` (m, r), whose rows
-        are faces; returns the weights, shape (m, k).
-    """
+    """Return the function that finds weights."""
     if coding == "signed":
         return solve_least_squares
     if coding == "sparse":
@@ -218,19 +168,7 @@ def solver_of(coding: Coding, alpha: float = 0.0) -> Solver:
 
 
 def solve_least_squares(R: Array, B: Array) -> Array:
-    """Minimise ``|R w - b|`` for each row `b` of `B`; of several solutions, the shortest.
-
-    Parameters
-    ----------
-    R : array of shape (r, k)
-        The matrix; columns may be zero, or equal.
-    B : array of shape (m, r)
-        Right-hand sides.
-
-    Returns
-    -------
-    array of shape (m, k)
-    """
+    """Minimise ``|R w - b|`` for each row `b` of `B`; of several solutions, the shortest."""
     W: Array = B @ np.linalg.pinv(R, rcond=_RCOND).T
     return W
 
@@ -241,23 +179,8 @@ def solve_lasso(R: Array, B: Array, alpha: float) -> Array:
     The penalty counts each weight by the length of its column, so that the solution does
     not depend on how the columns are scaled. Coordinate descent, all rows at once.
 
-    Parameters
-    ----------
-    R : array of shape (r, k)
-        The matrix; columns may be zero, or equal.
-    B : array of shape (m, r)
-        Right-hand sides.
-    alpha : float
-        Strength of the penalty, 0 or more.
-
-    Returns
-    -------
-    array of shape (m, k)
-
-    References
-    ----------
-    J. Friedman, T. Hastie, H. Hoefling, R. Tibshirani: Pathwise coordinate optimization.
-    Annals of Applied Statistics 1 (2007), doi:10.1214/07-AOAS131.
+    J. Friedman, T. Hastie, H. Hoefling, R. Tibshirani: Pathwise coordinate optimization. Annals
+    of Applied Statistics 1 (2007), doi:10.1214/07-AOAS131.
     """
     norms = np.linalg.norm(R, axis=0)
     alive = np.flatnonzero(norms > 0)
@@ -279,22 +202,55 @@ def solve_lasso(R: Array, B: Array, alpha: float) -> Array:
 
 
 def nearest(R: Array, B: Array) -> Array:
-    """Give each row of `B` weight 1 on the column of `R` that is nearest to it.
-
-    Parameters
-    ----------
-    R : array of shape (r, k)
-        The centres as columns; those that are all 0 are taken by nobody.
-    B : array of shape (m, r)
-        The rows.
-
-    Returns
-    -------
-    array of shape (m, k)
-        One 1 a row, else 0.
-    """
+    """Give each row of `B` weight 1 on the column of `R` that is nearest to it."""
     squares = np.einsum("rk,rk->k", R, R)
     distances = np.where(squares > 0, squares - 2 * (B @ R), np.inf)
     found = np.zeros(distances.shape)
     found[np.arange(len(B)), distances.argmin(axis=1)] = 1
     return found
+
+
+# -- Components over the pixels of faces that a mask leaves visible --------------------
+
+
+@dataclass(frozen=True, eq=False)
+class VisibleParts:
+    """Components over some visible pixels, taken apart for problems of least squares."""
+
+    visible: Any
+    n_visible: int
+    Q: NDArray[np.float64]
+    R: NDArray[np.float64]
+    lost: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, parts: NDArray[np.float64], mask: bytes | None) -> Self:
+        """Take components apart."""
+        k, p = parts.shape
+        if mask is None:
+            return cls(slice(None), p, *np.linalg.qr(parts.T))
+        bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=p)
+        visible = np.flatnonzero(bits == 0)
+        if len(visible) == 0:
+            return cls(visible, 0, np.zeros((0, 0)), np.zeros((0, k)), tuple(range(k)))
+        seen = parts[:, visible]
+        lost = np.flatnonzero(parts.any(axis=1) & ~seen.any(axis=1))
+        return cls(visible, len(visible), *np.linalg.qr(seen.T), tuple(lost.tolist()))
+
+    def reduced(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the right-hand sides, shape (m, r), of faces given as rows of all pixels."""
+        sides: NDArray[np.float64] = pixels[:, self.visible] @ self.Q
+        return sides
+
+
+def same_masks(hidden: NDArray[np.bool_] | None, n: int) -> Iterator[tuple[Any, bytes | None]]:
+    """Tell which faces share a mask."""
+    packed = None if hidden is None else np.packbits(hidden, axis=1)
+    if packed is None or len(packed) == 1:
+        yield slice(0, n), None if packed is None else packed[0].tobytes()
+        return
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for face, row in enumerate(packed):
+        groups[row.tobytes()].append(face)
+    for mask, faces in groups.items():
+        yield faces, mask

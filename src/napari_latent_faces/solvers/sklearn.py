@@ -11,16 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.solvers.blocks import (
+    FaceBlocks,
     face_errors,
     importing,
-    norm,
     relative_error,
-    root_divergence,
+    row_blocks,
+    squares,
 )
-from napari_latent_faces.solvers.factors import Factors, Solving, normalized
+from napari_latent_faces.solvers.factors import Factors, Solving, normalized, unit_maximum
 from napari_latent_faces.solvers.multilevel import initial_factors
-from napari_latent_faces.solvers.rows import Rows, batch_error, weights_and_error
-from napari_latent_faces.stack import as_matrix, over_channels, pixel_blocks
+from napari_latent_faces.solvers.nnls import solver_of
+from napari_latent_faces.stack import (
+    as_matrix,
+    matrix_dtype,
+    over_channels,
+    peak,
+    pixel_blocks,
+    unit_scale,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +50,159 @@ if TYPE_CHECKING:
 
     AnyParams = DictionaryParams | KMeansParams | MiniBatchNMFParams
 
-__all__ = ["iter_method", "iter_nmf"]
+
+# -- The pixels of a stack as rows: in memory if they are few, else read block by block
+
+# Pixels of the largest stack that is held in memory as floats (512 MB in float32): by the size
+# of the stack alone, so that a result does not depend on the machine.
+LARGEST_IN_MEMORY = 2**27
+_RCOND = 1e-12  # eigenvalues below this share of the largest count as zero
+
+
+class Rows:
+    """The pictures of a stack, a row each, from 0 to 1."""
+
+    def __init__(self, stack: FaceStack) -> None:
+        self.n, self.picture_shape = len(stack), stack.picture_shape
+        self.p = math.prod(self.picture_shape)
+        self.X: NDArray[Any] | None = None
+        self.dtype = matrix_dtype(stack.dtype)
+        if self.n * self.p <= LARGEST_IN_MEMORY:
+            self.X, self.scale = as_matrix(stack)
+            self._slices = list(row_blocks(self.n, self.p))
+        else:
+            self.scale = stack.known_scale or unit_scale(
+                peak(stack.images, stack.names), stack.dtype
+            )
+            self._blocks = FaceBlocks(stack.images, self.scale)
+            self._slices = self._blocks.rows
+        self._mean: NDArray[np.float64] | None = None
+        if not self.mean().any():
+            raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield all rows once, in order, some faces at a time; they are not to be kept."""
+        for rows in self._slices:
+            yield rows, self._read(rows)
+
+    def mean(self) -> NDArray[np.float64]:
+        """Return the mean row, shape (p,)."""
+        if self._mean is None:
+            sums = sum(block.sum(axis=0, dtype=np.float64) for _, block in self.blocks())
+            self._mean = np.asarray(sums / self.n, np.float64)
+        return self._mean
+
+    def check_differences(self) -> None:
+        """Refuse faces that are all the same."""
+        mean = self.mean().astype(self.dtype)
+        tiny = 8 * np.finfo(self.dtype).eps
+        if not any((np.abs(block - mean) > tiny).any() for _, block in self.blocks()):
+            raise ValueError("All faces are the same: there is nothing to tell them apart by.")
+
+    def n_batches(self, size: int) -> int:
+        """Return the number of batches of a pass."""
+        return sum(_parts(rows, size) for rows in self._groups(size))
+
+    def batches(self, size: int, rng: np.random.RandomState) -> Iterator[NDArray[Any]]:
+        """Yield all rows once, shuffled, in batches of `size` rows or a few more.
+
+        Of a stack in memory every row can come next. Of a larger one groups of faces that
+        are read together are shuffled, and the rows in each.
+        """
+        groups = self._groups(size)
+        for i in rng.permutation(len(groups)):
+            rows = self._group(groups[i])
+            for part in np.array_split(rng.permutation(len(rows)), _parts(groups[i], size)):
+                yield rows[part]
+
+    def _groups(self, size: int) -> list[slice]:
+        """Join neighbouring blocks until each has `size` faces."""
+        if self.X is not None:
+            return [slice(0, self.n)]
+        groups: list[slice] = []
+        first = 0
+        for rows in self._slices:
+            if rows.stop - first >= size:
+                groups.append(slice(first, rows.stop))
+                first = rows.stop
+        if first < self.n:  # what is left over joins the last
+            start = groups.pop().start if groups else 0
+            groups.append(slice(start, self.n))
+        return groups
+
+    def _group(self, group: slice) -> NDArray[Any]:
+        if self.X is not None:
+            return self.X[group]
+        inside = [r for r in self._slices if group.start <= r.start < group.stop]
+        return np.concatenate([self._read(rows).copy() for rows in inside])
+
+    def _read(self, rows: slice) -> NDArray[Any]:
+        return self._blocks.read(rows) if self.X is None else self.X[rows]
+
+
+def _parts(rows: slice, size: int) -> int:
+    count: int = (rows.stop - rows.start) // size
+    return max(1, count)
+
+
+def weights_and_error(
+    rows: Rows, H: NDArray[Any], mean: NDArray[Any] | None, params: Parameters
+) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """Return the weights of all faces for given components, and the relative error."""
+    Q, R = np.linalg.qr(H.T.astype(np.float64))
+    solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
+    origin = 0.0 if mean is None else mean @ Q
+    base = None if mean is None else mean.astype(rows.dtype)
+    W = np.empty((rows.n, len(H)), rows.dtype)
+    scaled = unit_maximum(H)
+
+    def errors() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        for faces, X in rows.blocks():
+            W[faces], _ = normalized(solve(R, X @ Q - origin), H)
+            yield face_errors(X, W[faces], scaled, mean=base)
+
+    return W, scaled, relative_error(errors())
+
+
+def batch_error(X: NDArray[Any], H: NDArray[Any], params: Parameters) -> tuple[float, float]:
+    """Return the squared error of rows for the components so far, and their squared norm."""
+    # the normal equations are enough for an estimate, and small
+    G, C = (H @ H.T).astype(np.float64), (X @ H.T).astype(np.float64)
+    values, vectors = np.linalg.eigh(G)
+    kept = values > _RCOND * max(float(values[-1]), np.finfo(np.float64).tiny)
+    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
+    W = solve((vectors * roots).T, C @ vectors / roots)
+    norm = squares(X)
+    return max(norm - 2 * float(np.vdot(W, C)) + float(np.vdot(W @ G, W)), 0.0), norm
+
+
+def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss: str) -> float:
+    """Return the square root of twice the beta-divergence between `X` and ``W H``.
+
+    That is scikit-learn's ``reconstruction_err_``: for ``"frobenius"`` the norm of the
+    difference.
+
+    C. Fevotte, J. Idier: Algorithms for nonnegative matrix factorization with the beta-
+    divergence. Neural Computation 23 (2011), doi:10.1162/NECO_a_00168.
+    """
+    with importing():
+        from scipy.special import kl_div
+
+    total = 0.0
+    for rows in row_blocks(*X.shape):
+        seen, rebuilt = X[rows], W[rows] @ H
+        if beta_loss == "frobenius":
+            total += squares(seen - rebuilt) / 2
+            continue
+        rebuilt = np.maximum(rebuilt, np.finfo(np.float32).eps)
+        if beta_loss == "kullback-leibler":
+            total += float(kl_div(seen, rebuilt).sum(dtype=np.float64))
+        else:
+            ratio = seen / rebuilt
+            total += float((ratio - np.log(ratio) - 1).sum(dtype=np.float64))
+    return float(np.sqrt(2 * max(total, 0.0)))
+
 
 # -- NMF, a few iterations at a time ---------------------------------------------------
 
@@ -59,29 +219,7 @@ def iter_nmf(
     init: tuple[NDArray[Any], NDArray[Any]] | None = None,
     mask: NDArray[np.bool_] | None = None,
 ) -> Solving:
-    """Factorize pictures that fit into memory by one of scikit-learn's solvers.
-
-    Parameters
-    ----------
-    stack : FaceStack
-        The pictures.
-    params : NMFParams
-        The parameters, with the solver ``"cd"`` or ``"mu"``.
-    init : tuple of arrays, optional
-        Weights (n, k) and components (k, p) to start from.
-    mask : bool array of shape (h, w), optional
-        True marks pixels that count nowhere: components are 0 there.
-
-    Yields
-    ------
-    Factors
-        Now and then.
-
-    Returns
-    -------
-    Factors
-        The last ones, with the error of what a model makes of them, in float64.
-    """
+    """Factorize pictures that fit into memory by one of scikit-learn's solvers."""
     hidden = None if mask is None else over_channels(mask, stack.picture_shape)
     images = np.asarray(stack.images)
     if hidden is not None:
@@ -89,7 +227,13 @@ def iter_nmf(
     X, scale = as_matrix(replace(stack, images=images))
     visible = slice(None) if hidden is None else np.flatnonzero(~hidden)
     p, X = X.shape[1], X[:, visible]
-    _check_values(X, params)
+    if not X.any():
+        raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+    if params.beta_loss == "itakura-saito" and X.min() == 0:
+        raise ValueError(
+            "beta_loss='itakura-saito' needs pixels above 0: add a small value to the "
+            "pictures, or choose another loss."
+        )
     if init is not None:
         init = init[0], init[1][:, visible]
     for state in _iterates(X, params, stack.picture_shape, init):
@@ -99,23 +243,12 @@ def iter_nmf(
         if (yield last) == "stop":
             break
     W, H = normalized(last.W, last.H)
-    lost = size = 0.0
-    for faces, block in pixel_blocks(stack.images):
-        pixels = block.reshape(len(block), -1)
-        marks = None if hidden is None else hidden.reshape(1, -1)
-        lost2, size2 = face_errors(pixels, W[faces], H, scale, hidden=marks)
-        lost, size = lost + lost2.sum(), size + size2.sum()
-    return replace(last, error=float(np.sqrt(lost / size)))
-
-
-def _check_values(X: NDArray[Any], params: NMFParams) -> None:
-    if not X.any():
-        raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
-    if params.beta_loss == "itakura-saito" and X.min() == 0:
-        raise ValueError(
-            "beta_loss='itakura-saito' needs pixels above 0: add a small value to the "
-            "pictures, or choose another loss."
-        )
+    marks = None if hidden is None else hidden.reshape(1, -1)
+    error = relative_error(
+        face_errors(block.reshape(-1, p), W[faces], H, scale, hidden=marks)
+        for faces, block in pixel_blocks(stack.images)
+    )
+    return replace(last, error=error)
 
 
 def _iterates(
@@ -128,22 +261,6 @@ def _iterates(
 
     A warm start continues exactly where the last chunk of iterations ended, so the
     iterates are those of a single call of :class:`sklearn.decomposition.NMF`.
-
-    Parameters
-    ----------
-    X : array of shape (n, p), float32 or float64
-        Non-negative pixels, a face a row.
-    params : NMFParams
-        Taken as in scikit-learn.
-    picture_shape : tuple of int
-        Shape of a face, (h, w) or (h, w, 3).
-    start : tuple of arrays, optional
-        Weights (n, k) and components (k, p) to start from.
-
-    Yields
-    ------
-    Factors
-        At least once, the last one converged or at ``max_iter`` iterations.
     """
     with importing():
         from sklearn.decomposition import non_negative_factorization
@@ -154,7 +271,7 @@ def _iterates(
     W, H = (np.array(factor, X.dtype, order="C") for factor in start)
     has_converged = _convergence_rule(X, params)
     has_converged(W, H)
-    norm_X = norm(X)
+    norm_X = np.sqrt(sum(squares(X[rows]) for rows in row_blocks(*X.shape)))
     iteration, chunk = 0, 1
     while iteration < params.max_iter:
         chunk = min(chunk, _CHECK_EVERY - iteration % _CHECK_EVERY, params.max_iter - iteration)
@@ -175,7 +292,7 @@ def _iterates(
         )
         iteration += done
         converged = done < chunk or (iteration % _CHECK_EVERY == 0 and has_converged(W, H))
-        error = relative_error(X, W, H, norm_X)
+        error = float(root_divergence(X, W, H, "frobenius") / norm_X)
         seconds = (time.thread_time() - began) / chunk
         # a copy: scikit-learn goes on in the same memory
         is_empty = not (W.any() and H.any())  # by a penalty; scikit-learn goes no further
@@ -185,14 +302,10 @@ def _iterates(
         chunk = max(1, min(_CHECK_EVERY, int(_PACE / max(seconds, 1e-6))))
 
 
-def _never(W: NDArray[Any], H: NDArray[Any]) -> bool:  # noqa: ARG001
-    return False
-
-
 def _convergence_rule(X: NDArray[Any], params: NMFParams) -> Rule:
     """Return the test of convergence; its first call sets what the later ones compare with."""
     if params.tol == 0:
-        return _never
+        return lambda _, __: False
     return (_gradient_rule if params.solver == "cd" else _loss_rule)(X, params)
 
 
@@ -238,27 +351,8 @@ def _loss_rule(X: NDArray[Any], params: NMFParams) -> Rule:
 # -- Methods that learn from a part of the faces at a time -----------------------------
 
 
-def iter_dictionary(rows: Rows, params: DictionaryParams) -> Solving:
-    """Learn a dictionary of the differences from the mean face.
-
-    Parameters
-    ----------
-    rows : Rows
-        The faces.
-    params : DictionaryParams
-        The parameters.
-
-    Yields
-    ------
-    Factors
-        After each batch, without weights; the error is that of the faces of the last pass,
-        each measured when it was seen. Send ``"stop"`` to end.
-
-    Returns
-    -------
-    Factors
-        The last ones.
-    """
+def _dictionary(rows: Rows, params: DictionaryParams) -> Solving:
+    """Learn a dictionary of the differences from the mean face."""
     with importing():
         from sklearn.decomposition import MiniBatchDictionaryLearning
 
@@ -274,8 +368,8 @@ def iter_dictionary(rows: Rows, params: DictionaryParams) -> Solving:
     return (yield from _learn(rows, params, learner, rows.mean(), np.float64))
 
 
-def iter_minibatch_nmf(rows: Rows, params: MiniBatchNMFParams) -> Solving:
-    """Learn non-negative components; parameters and steps as in `iter_dictionary`."""
+def _minibatch_nmf(rows: Rows, params: MiniBatchNMFParams) -> Solving:
+    """Learn non-negative components."""
     with importing():
         from sklearn.decomposition import MiniBatchNMF
 
@@ -289,8 +383,8 @@ def iter_minibatch_nmf(rows: Rows, params: MiniBatchNMFParams) -> Solving:
     return (yield from _learn(rows, params, learner, None))
 
 
-def iter_kmeans(rows: Rows, params: KMeansParams) -> Solving:
-    """Find the means of groups of faces; parameters and steps as in `iter_dictionary`."""
+def _kmeans(rows: Rows, params: KMeansParams) -> Solving:
+    """Find the means of groups of faces."""
     with importing():
         from sklearn.cluster import MiniBatchKMeans
 
@@ -370,50 +464,10 @@ _BATCH_COMPONENTS = 5  # rows of a batch of incremental PCA for each component
 _RANK = 1e-7  # of the largest spread: less is none
 
 
-def iter_pca(rows: Rows, params: PCAParams) -> Solving:
-    """Find eigenfaces with scikit-learn; a stack read in blocks gives a step for each batch.
-
-    Parameters
-    ----------
-    rows : Rows
-        The faces.
-    params : PCAParams
-        The parameters.
-
-    Returns
-    -------
-    Factors
-        Components of unit length, in the order of their variance.
-
-    Raises
-    ------
-    ValueError
-        If there are more components than directions in which the faces can differ.
-    """
-    return (yield from _axes(rows, params, params.svd_solver))
-
-
-def iter_ica(rows: Rows, params: ICAParams) -> Solving:
+def _ica(rows: Rows, params: ICAParams) -> Solving:
     """Find independent components: PCA, then scikit-learn's FastICA in its plane.
 
     All rotations of the plane leave the reconstructions, and so the error, as they are.
-
-    Parameters
-    ----------
-    rows : Rows
-        The faces.
-    params : ICAParams
-        The parameters.
-
-    Returns
-    -------
-    Factors
-        Components.
-
-    Raises
-    ------
-    ValueError
-        If there are more components than directions in which the faces differ.
     """
     with importing():
         from sklearn.decomposition import fastica
@@ -497,11 +551,11 @@ def _check_rank(scores: NDArray[Any], params: ICAParams) -> None:
 # -- Every method but NMF --------------------------------------------------------------
 
 _METHODS: dict[str, Callable[..., Solving]] = {
-    "pca": iter_pca,
-    "ica": iter_ica,
-    "dictionary": iter_dictionary,
-    "minibatch-nmf": iter_minibatch_nmf,
-    "kmeans": iter_kmeans,
+    "pca": lambda rows, params: _axes(rows, params, params.svd_solver),
+    "ica": _ica,
+    "dictionary": _dictionary,
+    "minibatch-nmf": _minibatch_nmf,
+    "kmeans": _kmeans,
 }
 
 
@@ -510,23 +564,6 @@ def iter_method(stack: FaceStack, params: Parameters) -> Solving:
 
     Methods differ in how they find components. Weights then follow from the components
     in one more look at the faces, so that `LatentFaces.encode` finds the same.
-
-    Parameters
-    ----------
-    stack : FaceStack
-        The faces, numpy or lazy.
-    params : Parameters
-        The parameters of the method.
-
-    Yields
-    ------
-    Factors
-        Where the method works in steps, and those that it returns.
-
-    Returns
-    -------
-    Factors
-        The last ones, with the weights of all faces.
     """
     rows = Rows(stack)
     found = yield from _METHODS[params.method](rows, params)

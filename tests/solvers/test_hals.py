@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_latent_faces import LatentFaces, fit
-from napari_latent_faces.solvers import kernel
+from napari_latent_faces.solvers import hals
 from tests.helpers import PATIENCE
 
 
@@ -32,12 +32,12 @@ def choose(monkeypatch):
 
     def anew(name):
         monkeypatch.setenv("LATENT_FACES_BACKEND", name)
-        kernel._chosen.cache_clear()
-        if kernel.backend() != name:
+        hals._chosen.cache_clear()
+        if hals.backend() != name:
             pytest.skip("nothing could be compiled here")
 
     yield anew
-    kernel._chosen.cache_clear()
+    hals._chosen.cache_clear()
 
 
 def problem(k, m, seed):
@@ -59,12 +59,12 @@ def test_each_sweep_lowers_the_loss_until_the_minimum_is_found(way, k, m):
     F, G, C, truth = problem(k, m, seed=k)
     losses = [loss(F, G, C)]
     for _ in range(4):
-        kernel.sweep(F, G, C, 1)
+        hals.sweep(F, G, C, 1)
         assert (F >= 0).all()
         losses.append(loss(F, G, C))
     assert all(b <= a + 1e-6 * abs(a) for a, b in pairwise(losses))
     assert loss(truth, G, C) <= losses[-1] + 1e-6 * abs(losses[-1])
-    kernel.sweep(F, G, C, 3000)
+    hals.sweep(F, G, C, 3000)
     np.testing.assert_allclose(F, truth, atol=0.02)
 
 
@@ -73,10 +73,10 @@ def test_components_without_a_diagonal_entry_stay(way):
     dead = [0, 4]
     G[dead] = G[:, dead] = 0
     before, lower = F.copy(), loss(F, G, C)
-    kernel.sweep(F, G, C)
+    hals.sweep(F, G, C)
     np.testing.assert_array_equal(F[dead], before[dead])
     assert loss(F, G, C) < lower
-    kernel.sweep(F, np.zeros_like(G), C)  # all of them
+    hals.sweep(F, np.zeros_like(G), C)  # all of them
     assert np.isfinite(F).all()
 
 
@@ -97,7 +97,7 @@ def test_each_row_goes_where_the_others_leave_it(k, m, count, seed):
         for t in range(k):
             expected[t] = np.maximum(targets[t] - A[t] @ expected, 0)
     size = max(1.0, np.abs(expected).max())
-    for rows in {kernel.sweep_rows, kernel._chosen()[1]}:
+    for rows in {hals.sweep_rows, hals._chosen()[1]}:
         found = F.copy()
         rows(found, A, targets, count)
         np.testing.assert_allclose(found, expected, atol=2e-4 * size)
@@ -107,8 +107,8 @@ def test_each_row_goes_where_the_others_leave_it(k, m, count, seed):
 def test_columns_of_a_larger_factor_are_swept_in_place(way, m):
     F, G, C, _ = problem(6, 200, seed=1)
     expected, whole = F[:, 7 : 7 + m].copy(), F.copy()
-    kernel.sweep(expected, G, C[:, 7 : 7 + m])
-    kernel.sweep(whole[:, 7 : 7 + m], G, C[:, 7 : 7 + m])
+    hals.sweep(expected, G, C[:, 7 : 7 + m])
+    hals.sweep(whole[:, 7 : 7 + m], G, C[:, 7 : 7 + m])
     np.testing.assert_allclose(whole[:, 7 : 7 + m], expected, rtol=1e-6)
     np.testing.assert_array_equal(whole[:, :7], F[:, :7])
     np.testing.assert_array_equal(whole[:, 7 + m :], F[:, 7 + m :])
@@ -117,7 +117,7 @@ def test_columns_of_a_larger_factor_are_swept_in_place(way, m):
 def test_not_a_number_is_not_hidden(way):
     F, G, C, _ = problem(6, 40, seed=0)
     C[2, 3] = np.nan
-    kernel.sweep(F, G, C)
+    hals.sweep(F, G, C)
     assert np.isnan(F[:, 3]).all()
     assert np.isfinite(np.delete(F, 3, axis=1)).all()
 
@@ -164,7 +164,7 @@ def test_fits_are_the_same_to_rounding(choose, stack, tmp_path):
 
 
 def test_an_empty_factor_is_left_alone(way):
-    kernel.sweep(np.empty((3, 0), np.float32), np.eye(3, dtype="f4"), np.empty((3, 0), "f4"))
+    hals.sweep(np.empty((3, 0), np.float32), np.eye(3, dtype="f4"), np.empty((3, 0), "f4"))
 
 
 _FITS = """
@@ -189,13 +189,13 @@ def fit_in_a_new_process(first="", **environment):
         env=os.environ | environment,
     )
     return done.stdout.strip(), [
-        line for line in done.stderr.splitlines() if line.startswith(kernel.__name__)
+        line for line in done.stderr.splitlines() if line.startswith(hals.__name__)
     ]
 
 
 def test_the_choice_is_logged_once():
     backend, [line] = fit_in_a_new_process()
-    assert backend == kernel.backend()
+    assert backend == hals.backend()
     assert ("Compiled" in line) == (backend == "c")
 
 
@@ -238,7 +238,7 @@ def test_a_damaged_file_of_the_compiled_part_means_numpy(tmp_path, content):
     suffix = ".pyd" if sys.platform == "win32" else ".abi3.so"
     copy = tmp_path / "napari_latent_faces"
     shutil.copytree(
-        Path(kernel.__file__).parents[1],
+        Path(hals.__file__).parents[1],
         copy,
         ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd"),
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_latent_faces.solvers.pyramid import cell_sizes, enlarge, half, halve, smooth
+from napari_latent_faces.solvers.levels import cell_sizes, enlarge, halve, shapes, smooth
 
 full_sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -16,7 +16,7 @@ full_sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 def test_halving_keeps_sums_and_enlarging_keeps_means(size, seed):
     pictures = np.random.default_rng(seed).random((3, *size))
     sums = halve(pictures)
-    assert sums.shape[1:] == half(size)
+    assert sums.shape[1:] == shapes(size, 1)[1]
     np.testing.assert_allclose(sums.sum(axis=(1, 2)), pictures.sum(axis=(1, 2)))
     means = sums / cell_sizes(size, 1)
     np.testing.assert_allclose(halve(enlarge(means, size)), sums)
@@ -25,12 +25,12 @@ def test_halving_keeps_sums_and_enlarging_keeps_means(size, seed):
 @given(size=full_sizes, data=st.data())
 def test_smooth_enlargement_stays_within_what_is_around(size, data):
     small = data.draw(
-        hnp.arrays(np.float64, (2, *half(size)), elements=st.floats(0, 10, width=32))
+        hnp.arrays(np.float64, (2, *shapes(size, 1)[1]), elements=st.floats(0, 10, width=32))
     )
     large = smooth(small, size)
     assert large.shape == (2, *size)
     around = np.pad(small, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    h, w = half(size)
+    h, w = shapes(size, 1)[1]
     patches = [around[:, y : y + h, x : x + w] for y in range(3) for x in range(3)]
     least, most = (enlarge(each(patches, axis=0), size) for each in (np.min, np.max))
     assert (large >= least - 1e-9).all()
