@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 _BLOCK_VALUES = 2**21  # pixels of a block: 8 MB in float32
 _BLOCK_FACES = (64, 4096)  # fewer waste time between the products, more waste memory
-_LARGE_VALUES = 2**22  # pixels of so few faces; of larger pictures, half of them make a block
+_LARGE_VALUES = 2**22  # pixels of so few faces; of larger pictures, a quarter make a block
 # A small stack is cut so often, for up to as many processors, as long as the shares are
 # large enough to be worth a thread.
 SHARES = 4
@@ -61,7 +61,7 @@ def block_bytes(n: int, p: int) -> int:
 def _block_faces(p: int) -> tuple[int, int]:
     """Return how many faces of `p` pixels a block has at least and at most."""
     least, most = _BLOCK_FACES
-    return min(least, max(least // 2, _LARGE_VALUES // p)), most
+    return min(least, max(least // 4, _LARGE_VALUES // p)), most
 
 
 class FaceBlocks:

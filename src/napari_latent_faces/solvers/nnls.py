@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -76,8 +77,10 @@ def _solve_units(A: Array, B: Array) -> Array:
         from scipy.optimize import nnls
 
     G, C = A.T @ A, B @ A
-    inverse = _inverse(G)
-    positive = _guess(G, C)
+    inverse = np.linalg.inv(G) if np.linalg.cond(G) <= _MAX_CONDITION else None
+    guess = np.zeros(C.T.shape, np.float32)
+    sweep(guess, G.astype(np.float32), np.ascontiguousarray(C.T, np.float32), _SWEEPS)
+    positive = np.ascontiguousarray(guess.T > 0)
     W = np.empty_like(C)
     order = np.argsort(positive.sum(axis=1), kind="stable")  # systems of like size together
     for some in cut(len(C), max(1, _SYSTEM_VALUES // G.size), shares=_SHARES):
@@ -86,21 +89,6 @@ def _solve_units(A: Array, B: Array) -> Array:
     for row in np.flatnonzero(kkt_violations(A, B, W) > TOLERANCE):
         W[row] = nnls(A, B[row])[0]
     return W
-
-
-def _inverse(G: Array) -> Array | None:
-    """Return the inverse of a Gram matrix, or None if it is not exact enough."""
-    if np.linalg.cond(G) > _MAX_CONDITION:
-        return None
-    inverse: Array = np.asarray(np.linalg.inv(G), np.float64)
-    return inverse
-
-
-def _guess(G: Array, C: Array) -> NDArray[np.bool_]:
-    """Guess which entries are positive, by coordinate descent."""
-    W = np.zeros(C.T.shape, np.float32)
-    sweep(W, G.astype(np.float32), np.ascontiguousarray(C.T, np.float32), _SWEEPS)
-    return np.ascontiguousarray(W.T > 0)
 
 
 def _exchange(G: Array, inverse: Array | None, C: Array, positive: NDArray[np.bool_]) -> Array:
@@ -156,15 +144,14 @@ _RCOND = 1e-10  # singular values below this share of the largest count as zero
 
 
 def solver_of(coding: Coding, alpha: float = 0.0) -> Solver:
-    """Return the function that finds weights."""
-    if coding == "signed":
-        return solve_least_squares
-    if coding == "sparse":
-        return lambda R, B: solve_lasso(R, B, alpha)
-    if coding == "one-hot":
-        return nearest
-
-    return solve_nnls
+    """Return what finds weights (m, k), given components in columns, and faces in rows."""
+    solvers: dict[str, Solver] = {
+        "non-negative": solve_nnls,
+        "signed": solve_least_squares,
+        "sparse": partial(solve_lasso, alpha=alpha),
+        "one-hot": nearest,
+    }
+    return solvers[coding]
 
 
 def solve_least_squares(R: Array, B: Array) -> Array:

@@ -145,25 +145,6 @@ def _parts(rows: slice, size: int) -> int:
     return max(1, count)
 
 
-def weights_and_error(
-    rows: Rows, H: NDArray[Any], mean: NDArray[Any] | None, params: Parameters
-) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """Return the weights of all faces for given components, and the relative error."""
-    Q, R = np.linalg.qr(H.T.astype(np.float64))
-    solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
-    origin = 0.0 if mean is None else mean @ Q
-    base = None if mean is None else mean.astype(rows.dtype)
-    W = np.empty((rows.n, len(H)), rows.dtype)
-    scaled = unit_maximum(H)
-
-    def errors() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        for faces, X in rows.blocks():
-            W[faces], _ = normalized(solve(R, X @ Q - origin), H)
-            yield face_errors(X, W[faces], scaled, mean=base)
-
-    return W, scaled, relative_error(errors())
-
-
 def batch_error(X: NDArray[Any], H: NDArray[Any], params: Parameters) -> tuple[float, float]:
     """Return the squared error of rows for the components so far, and their squared norm."""
     # the normal equations are enough for an estimate, and small
@@ -417,7 +398,8 @@ def _learn(
             iteration += 1
             whole = float(np.vdot(batch, batch))
             learner.partial_fit((batch - base).astype(dtype or rows.dtype, copy=False))
-            H = _components(learner).astype(rows.dtype)
+            centers = getattr(learner, "cluster_centers_", None)
+            H = (learner.components_ if centers is None else centers).astype(rows.dtype)
             seen.append((batch_error(batch - base, H, params)[0], whole))
             error = float(np.sqrt(np.divide(*np.sum(seen, axis=0))))
             state = _components_so_far(
@@ -453,11 +435,6 @@ def _components_so_far(
     )
 
 
-def _components(learner: Any) -> Any:
-    centers = getattr(learner, "cluster_centers_", None)
-    return learner.components_ if centers is None else centers
-
-
 # -- PCA and ICA: the plane in which faces differ most, and a rotation within it -------
 
 _BATCH_COMPONENTS = 5  # rows of a batch of incremental PCA for each component
@@ -475,7 +452,13 @@ def _ica(rows: Rows, params: ICAParams) -> Solving:
     plane = yield from _axes(rows, params, "auto")
     V = plane.H
     scores = np.concatenate([(block - rows.mean()) @ V.T for _, block in rows.blocks()])
-    _check_rank(scores, params)
+    spreads = scores.std(axis=0)
+    rank = int((spreads > _RANK * spreads.max()).sum())
+    if rank < params.n_components:
+        raise ValueError(
+            f"n_components must be from 1 to {rank}, got {params.n_components}: these faces "
+            f"differ in {rank} directions only."
+        )
     by_pixel = params.independent == "pictures"
     # scikit-learn's own whitening loses a direction whose first value is exactly 0
     samples = V.T.astype(np.float64) if by_pixel else scores
@@ -538,16 +521,6 @@ def _incremental_axes(rows: Rows, params: PCAParams | ICAParams) -> Solving:
     return replace(state, converged=True)
 
 
-def _check_rank(scores: NDArray[Any], params: ICAParams) -> None:
-    spreads = scores.std(axis=0)
-    rank = int((spreads > _RANK * spreads.max()).sum())
-    if rank < params.n_components:
-        raise ValueError(
-            f"n_components must be from 1 to {rank}, got {params.n_components}: these faces "
-            f"differ in {rank} directions only."
-        )
-
-
 # -- Every method but NMF --------------------------------------------------------------
 
 _METHODS: dict[str, Callable[..., Solving]] = {
@@ -567,8 +540,18 @@ def iter_method(stack: FaceStack, params: Parameters) -> Solving:
     """
     rows = Rows(stack)
     found = yield from _METHODS[params.method](rows, params)
-    W, H, error = weights_and_error(rows, found.H, found.mean, params)
-    mean = None if found.mean is None else found.mean.astype(rows.dtype)
+    Q, R = np.linalg.qr(found.H.T.astype(np.float64))
+    solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
+    mean, origin = found.mean, 0.0 if found.mean is None else found.mean @ Q
+    mean = None if mean is None else mean.astype(rows.dtype)
+    W, H = np.empty((rows.n, len(found.H)), rows.dtype), unit_maximum(found.H)
+
+    def errors() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        for faces, X in rows.blocks():
+            W[faces], _ = normalized(solve(R, X @ Q - origin), found.H)
+            yield face_errors(X, W[faces], H, mean=mean)
+
+    error = relative_error(errors())
     last = replace(found, weights=W, H=H, mean=mean, error=error, max_iter=found.iteration)
     yield last
     return last
