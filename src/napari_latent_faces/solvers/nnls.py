@@ -77,7 +77,9 @@ def _solve_units(A: Array, B: Array) -> Array:
         from scipy.optimize import nnls
 
     G, C = A.T @ A, B @ A
-    inverse = np.linalg.inv(G) if np.linalg.cond(G) <= _MAX_CONDITION else None
+    inverse: Array | None = None
+    if np.linalg.cond(G) <= _MAX_CONDITION:
+        inverse = np.asarray(np.linalg.inv(G), np.float64)
     guess = np.zeros(C.T.shape, np.float32)
     sweep(guess, G.astype(np.float32), np.ascontiguousarray(C.T, np.float32), _SWEEPS)
     positive = np.ascontiguousarray(guess.T > 0)
