@@ -158,10 +158,10 @@ def _into_partitions(blocks: list[slice]) -> list[_Partition]:
     return partitions
 
 
-# -- what workers do -----------------------------------------------------------
+# -- what workers do, under names that a dashboard shows --------------------------------
 
 
-def _each(
+def each_partition(
     job: Callable[..., Result],
     partition: _Partition,
     pixels: NDArray[Any],
@@ -174,7 +174,7 @@ def _each(
         return list(partition.backend(pixels, way).each(job, shared, *parts))
 
 
-def _advance(
+def advance_partition(
     job: Callable[..., Any],
     partition: _Partition,
     pixels: NDArray[Any],
@@ -187,7 +187,7 @@ def _advance(
         return consume(partition.backend(pixels, way).advance(job, shared, *parts))
 
 
-def _face(
+def face_of_partition(
     i: int, partition: _Partition, pixels: NDArray[Any], way: Way, W: Array
 ) -> tuple[Array, Array]:
     """Return the pixels and the weights of a face, counted within its partition."""
@@ -416,13 +416,13 @@ class ClusterBackend:
         self, job: Callable[..., Result], shared: Any, *weights: list[Any]
     ) -> Iterator[Result]:
         """Fetch what all blocks give; see `Backend`."""
-        tasks = self._tasks(_each, job, shared, weights)
+        tasks = self._tasks(each_partition, job, shared, weights)
         for results in self.cluster.results(self.cluster.start(tasks)):
             yield from results
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
         """Leave the weights where they are made, and fetch the sum; see `Backend`."""
-        pairs = self._tasks(_advance, job, shared, weights)
+        pairs = self._tasks(advance_partition, job, shared, weights)
         total, *new = self.cluster.start(
             [_added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
         )
@@ -453,7 +453,7 @@ class ClusterBackend:
         """Fetch the pixels and the weights of one face."""
         at = next(at for at, each in enumerate(self.cluster.partitions) if i < each.place.stop)
         partition = self.cluster.partitions[at]
-        job = partial(_face, i - partition.place.start, partition)
+        job = partial(face_of_partition, i - partition.place.start, partition)
         asked = _task(job)(self.cluster.pixels[at], self._way, weights[at])
         found: tuple[Array, Array] = self.cluster.results(self.cluster.start([asked]))[0]
         return found
