@@ -26,6 +26,9 @@ class Answers:
         self._timer.start(50)
         self._qtbot = qtbot
 
+    def stop(self):
+        self._timer.stop()
+
     def _on_time(self):
         dialog = QApplication.activeModalWidget()
         words = dialog.words.text() if isinstance(dialog, MatrixDialog) else "Reading"
@@ -103,7 +106,12 @@ def test_what_is_wrong_is_told_in_the_dialog(qtbot, viewer, tmp_path):
     def the_right_one(dialog):
         dialog.sides[1].setValue(32)
 
-    answers = Answers(qtbot, half_a_shape, a_wrong_shape, the_right_one, "Open")
+    def enter(dialog):
+        answers.stop()
+        qtbot.keyClick(dialog.sides[1], Qt.Key.Key_Return)
+        assert not dialog.isVisible()
+
+    answers = Answers(qtbot, half_a_shape, a_wrong_shape, the_right_one, enter)
     reader.open_path(viewer, str(path))
     [layer] = viewer.layers
     np.testing.assert_array_equal(layer.data, FACES)

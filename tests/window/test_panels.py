@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
+    QDialog,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -131,6 +132,7 @@ def test_panels_show_all_their_words_and_are_used_by_keyboard(open_narrow, qtbot
         assert keys_of(name, panel) == set(written_keys()[name])
         if "Esc" in written_keys()[name]:
             check_escape(panel, qtbot)
+        check_enter(panel, qtbot)
         parts = beside(panel)
         assert any(each.isVisible() and each is not panel.help_button.native for each in parts)
         for box in seen(panel, QComboBox):
@@ -240,6 +242,13 @@ def keys_of(name, panel):
     keys |= {each.shortcut().toString() for each in panel.findChildren(QPushButton)}
     while_a_fit_runs = {"Alt+K"} if name == "Latent faces" else set()
     return (keys | while_a_fit_runs) - {"", "F1"}  # which every panel has
+
+
+def check_enter(panel, qtbot):
+    """Press Enter on a button that has the keyboard; the window of help must open."""
+    button = give_keyboard(panel.help_button.native, qtbot)
+    QTest.keyClick(button, Qt.Key.Key_Return)
+    panel.findChild(QDialog).close()
 
 
 def check_escape(panel, qtbot):

@@ -63,6 +63,7 @@ class MatrixDialog(QDialog):
         options = options or {}
         self._path = path
         self._job: QuietJob | None = None
+        self._chosen: dict[str, Any] | None = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(_PAUSE)
@@ -118,6 +119,9 @@ class MatrixDialog(QDialog):
         return {name: value for name, value in chosen.items() if value is not None}
 
     def _on_choice(self) -> None:
+        if self.options() == self._chosen:  # so that Enter in a number opens the faces
+            return
+        self._chosen = self.options()
         self._stop()
         self._allow(False)
         self.words.setText("Reading ...")

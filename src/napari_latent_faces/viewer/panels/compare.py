@@ -102,7 +102,8 @@ class CompareWidget(Panel):
         self.table.setToolTip("Click a picture to choose this component in all panels.")
         columns: Any = self.table.horizontalHeader()
         columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.table.clicked.connect(self._on_click)
+        for signal in (self.table.clicked, self.table.activated):  # by mouse, and by Enter
+            signal.connect(self._on_click)
         self.add(fields)
         self.add_controls()
         self.add(self.table, 1)

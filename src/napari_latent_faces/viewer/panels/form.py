@@ -160,6 +160,7 @@ def button(
 ) -> PushButton:
     """Return a button that does something."""
     made = PushButton(text=text, tooltip=tooltip, **options)
+    made.native.setAutoDefault(True)  # Enter presses it, as in a dialog, not only Space
     if pressed is not None:
         made.changed.connect(pressed)
     return made
@@ -215,6 +216,7 @@ class Section(QWidget):
         self._title, self._part = title, part
         self.head = QPushButton()
         self.head.setCheckable(True)
+        self.head.setAutoDefault(True)
         self.head.setStyleSheet("text-align: left; border: none; background: none;")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
