@@ -141,6 +141,7 @@ _FIRST_TOL = 1e-4  # of the level that a fit begins with, and of those of some f
 _COARSE_TOL = 2e-4  # of those of all faces between them and the full pictures
 _COARSE_ITERATIONS = 100
 _NEW_SWEEPS = 30  # where most faces are new, whose weights are only guessed
+_ENLARGED_VALUES = 2**20  # of the components that are enlarged at a time: copies are made
 _LEAST_GAIN = 1e-15
 
 
@@ -317,8 +318,14 @@ class _Fit:
             return H
         shape, coarse_shape = (shapes(self.shape, each.level)[-1] for each in (finer, level))
         cells = np.where(level.cells > 0, level.cells, 1)
-        pictures = how((H / cells).reshape(-1, *coarse_shape), shape)
-        return np.ascontiguousarray(pictures.reshape(len(H), -1) * finer.cells)
+        finer_H = np.empty((len(H), finer.backend.p), np.float32)
+        some = max(1, _ENLARGED_VALUES // finer.backend.p)
+        for t in range(0, len(H), some):
+            pictures = how((H[t : t + some] / cells).reshape(-1, *coarse_shape), shape)
+            np.multiply(
+                pictures.reshape(-1, finer.backend.p), finer.cells, out=finer_H[t : t + some]
+            )
+        return finer_H
 
     def _descend(
         self, descent: Descent, level: Level, is_last: bool
