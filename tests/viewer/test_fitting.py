@@ -129,7 +129,7 @@ def test_the_parts_are_seen_while_they_form(viewer, qtbot):
 
 def test_stop_keeps_what_was_reached(viewer, qtbot):
     made = session(viewer, LONG)
-    made.stepped.connect(lambda _: made.stop())
+    made.stepped.connect(lambda _: made.send("stop"))
     told = run(qtbot, made)
     assert told.startswith("Stopped and kept after")
     assert made.model.provenance.stop_reason == "stopped"
@@ -191,7 +191,7 @@ def test_an_abandoned_session_touches_nothing(viewer, qtbot):
     end_all_work()
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
     assert (len(stepped), len(viewer.layers)) == before
-    made.stop()
+    made.send("stop")
     made.cancel()
 
 

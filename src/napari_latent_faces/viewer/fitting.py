@@ -56,8 +56,9 @@ class FitSession(LayerJob):
     """Fits the faces of a layer, and shows the components while they form.
 
     `stepped` comes with a `FitStep` a few times a second; `ended` says how good the model
-    is, or why there is none. What the labels or shapes of `ignore` mark is left out: of all
-    faces where they have two axes, with three of single ones.
+    is, or why there is none. The message "stop" ends the fit after this iteration and keeps
+    what was reached. What the labels or shapes of `ignore` mark is left out: of all faces
+    where they have two axes, with three of single ones.
     """
 
     cancelled = "Cancelled; nothing was kept."
@@ -100,10 +101,6 @@ class FitSession(LayerJob):
             f"Iteration {step.iteration} of {step.max_iter}, relative error "
             f"{step.error:.4f}{whose}, {self.elapsed:.1f} s"
         )
-
-    def stop(self) -> None:
-        """End the fit after this iteration and keep what was reached."""
-        self.send("stop")
 
     def take_step(self, step: FitStep) -> None:
         """Show a step, unless showing the last one has just cost the window enough."""
