@@ -345,9 +345,9 @@ def test_the_limit_lasts_until_the_last_one_leaves_whichever_thread_that_is():
         with one_blas_thread():
             staying = pool.submit(stay)
             inside.wait()
-        assert blas_threads() == {1}
+        meanwhile = blas_threads()
         go.set()
-        assert staying.result() == {1}
+        assert meanwhile == staying.result() == {1}
     assert blas_threads() == before
 
 
