@@ -22,7 +22,7 @@ import studio
 
 IMAGES = Path(__file__).parent / "images"
 
-ANIMATION_WIDTH, ANIMATION_BYTES = 960, 2_000_000
+ANIMATION_WIDTH, ANIMATION_BYTES = 880, 900_000
 
 SCENES = {
     "latent-faces.webp": scenes.forming_and_mixing,

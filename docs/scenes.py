@@ -260,7 +260,7 @@ def _mixing(studio: Studio) -> list[tuple[Image.Image, int]]:
     frames = [(studio.take(), 900)]
     for row, share in ((1, 0.8), (2, 0.6), (3, 0.9), (0, 0.4)):
         for _ in _dragging(studio, panel.weights.rows[row].slider, share):
-            frames += [(studio.snap(), 90)]
+            frames += [(studio.snap(), 150)]
         frames[-1] = (frames[-1][0], 600)
     panel.sections[0].unfold()
     for _ in range(3):
@@ -280,7 +280,7 @@ def _dragging(studio: Studio, slider: Any, share: float) -> Any:
 
     start = slider.value() / slider.maximum()
     QTest.mousePress(slider, Qt.MouseButton.LeftButton, pos=place(start))
-    for part in np.linspace(start, share, 8)[1:]:
+    for part in np.linspace(start, share, 5)[1:]:
         QTest.mouseMove(slider, place(part))
         studio.wait(30)
         yield

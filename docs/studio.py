@@ -145,7 +145,7 @@ def save_animation(
         append_images=small[1:],
         duration=[milliseconds for _, milliseconds in frames],
         loop=0,
-        quality=60,
+        quality=50,
         method=6,
         kmin=0,
         kmax=1,  # each frame is whole: else blocks of earlier ones remain where little changes
