@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> int:
     """Run a command in a process of its own, as ``latent-faces`` does."""
-    gc.set_threshold(20_000)  # imports leave next to no garbage: looking for it takes longer
     # fits keep BLAS at one thread: others would only cost processor time as they start
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return main()
