@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -156,7 +157,7 @@ def _stored(content: bytes, page: TiffPage) -> NDArray[Any]:
         try:
             pixels: NDArray[Any] = own.asarray(maxworkers=1)
         except (KeyError, NotImplementedError, ValueError, RuntimeError) as error:
-            if "imagecodecs" not in str(error):
+            if not re.search("imagecodecs|not supported", str(error)):
                 raise
             return _by_pillow(content, page)
         if own.samplesperpixel > 1 and int(own.planarconfig) == 2:
