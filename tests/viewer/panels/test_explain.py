@@ -169,24 +169,6 @@ def test_rows_do_not_scroll_back_when_the_face_changes(viewer, panel, stack, qtb
     assert panel.parts.scroll_bar.value() == 150
 
 
-def test_what_is_marked_stays_in_sight_when_the_panel_gets_narrower(
-    viewer, panel, stack, qtbot
-):
-    show(viewer, stack, fit(stack, n_components=25, max_iter=3, tol=0))
-    wait_until_ready(panel, qtbot)
-    seen = panel.parts.viewport().rect()
-    last = max(
-        row
-        for row in range(len(panel.parts.items))
-        if seen.contains(panel.parts.visualRect(panel.parts.model().index(row, 0)))
-    )
-    session_of(viewer).focus.select_component(panel.parts.items[last].key)
-    panel.resize(panel.width() - 40, panel.height())
-    QApplication.processEvents()
-    for strip in (panel.parts, panel.sums):
-        assert strip.viewport().rect().contains(strip.visualRect(strip.currentIndex()))
-
-
 def test_a_slider_that_never_rests_is_followed(ready, viewer, qtbot, monkeypatch):
     updates, left = [], list(range(40))
     monkeypatch.setattr(
