@@ -125,9 +125,8 @@ class RowsView(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setSortingEnabled(True)
-        self.setTabKeyNavigation(
-            False
-        )  # Tab goes on to the next field, arrow keys through rows
+        # Tab goes on to the next field, arrow keys through rows
+        self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setWordWrap(False)
         rows: Any = self.verticalHeader()
