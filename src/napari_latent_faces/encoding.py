@@ -22,6 +22,7 @@ from napari_latent_faces.stack import (
     as_pixels,
     as_stack,
     check_pixels,
+    let_go,
     named,
     pixel_blocks,
     unit_scale,
@@ -208,6 +209,7 @@ class _StackCoder:
                 self._residual2[faces], self._norm2[faces] = face_errors(
                     pixels, self._weights[faces], self._parts, self._scale, self._mean, hidden
                 )
+            let_go(self._stack.images, faces)
             return known
 
         rows = self._blocks.rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -244,6 +245,7 @@ def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
     for first in range(0, n, rows):
         faces = slice(first, min(first + rows, n))
         yield faces, as_declared(images, faces)
+        let_go(images, faces)
 
 
 def as_declared(images: Any, faces: slice) -> NDArray[Any]:
@@ -255,6 +257,25 @@ def as_declared(images: Any, faces: slice) -> NDArray[Any]:
             "blocks: give map_blocks and the like the right dtype=."
         )
     return block
+
+
+def let_go(images: Any, faces: slice) -> None:
+    """Let the system take back the memory that some faces of a mapped file have come to.
+
+    They would count as the program's own until there is no other memory left. What has
+    been changed in a shared map is in the file's cache, and is not lost.
+    """
+    if not isinstance(images, np.memmap) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    seen: Any = images[faces]
+    pages = getattr(seen, "_mmap", None)
+    if pages is None or seen.mode == "c" or not seen.flags.c_contiguous:
+        return
+    origin = np.frombuffer(pages, np.uint8).ctypes.data
+    start = -(-(seen.ctypes.data - origin) // mmap.PAGESIZE) * mmap.PAGESIZE
+    stop = seen.ctypes.data - origin + seen.nbytes
+    if stop > start:
+        pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
 def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = None) -> float:

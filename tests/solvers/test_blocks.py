@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_latent_faces import fit
 from napari_latent_faces.solvers.blocks import (
     FaceBlocks,
     Workers,
@@ -51,6 +52,21 @@ def test_pages_of_a_mapped_file_do_not_stay(faces, mode, tmp_path):
         np.testing.assert_array_equal(blocks.read_as_is(rows), whole)
     assert resident(path) < faces.nbytes / 5
     np.testing.assert_array_equal(mapped, faces)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    "options", [{}, {"mask": np.eye(40, 30, dtype=bool)}, {"missing": "nan"}]
+)
+def test_fitted_and_encoded_faces_of_a_mapped_file_do_not_stay(faces, options, tmp_path):
+    path = tmp_path / "faces.npy"
+    np.save(path, faces[:12_000].astype(np.float32 if "missing" in options else np.uint16))
+    mapped = np.load(path, mmap_mode="r")
+    with pytest.warns(UserWarning, match="Not converged"):
+        model = fit(mapped, n_components=2, max_iter=1, **options)
+    assert resident(path) < mapped.nbytes / 5
+    model.encode(mapped)
+    assert resident(path) < mapped.nbytes / 5
 
 
 @pytest.mark.parametrize("mode", ["c"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 
-from napari_latent_faces.stack import as_declared
+from napari_latent_faces.stack import as_declared, let_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -136,17 +135,16 @@ class FaceBlocks:
             pixels *= self.gain
         return pixels
 
-    def read_as_is(self, rows: slice, faces: NDArray[Any] | None = None) -> NDArray[np.float32]:
+    def read_as_is(self, rows: slice, raw: NDArray[Any] | None = None) -> NDArray[np.float32]:
         """Return some faces like `read`, but in units of `unit` times `gain`.
 
         Whoever multiplies them with matrices can multiply the smaller products by `gain`.
-        `faces` is what `raw` returned for these rows, if that has been called already.
+        `raw` is what the method of that name returned for these rows: its caller lets it go.
         """
         if self._is_ready:
             view: NDArray[np.float32] = self.images[rows].reshape(-1, self.p)
             return view
-        if faces is None:
-            faces = self.raw(rows)
+        faces = self.raw(rows) if raw is None else raw
         buffer = getattr(self._buffers, "values", None)
         if buffer is None:
             buffer = self._buffers.values = np.empty((self.longest, self.p), np.float32)
@@ -157,27 +155,11 @@ class FaceBlocks:
         else:
             wide = np.result_type(faces.dtype, np.float32)
             np.divide(faces, wide.type(self.unit), out=pictures, dtype=wide, casting="unsafe")
-        if isinstance(self.images, np.memmap):
-            _forget(self.images[rows])
+        if raw is None:
+            let_go(self.images, rows)
         if self.hidden is not None:
             block[:, self.hidden] = 0
         return block
-
-
-def _forget(faces: Any) -> None:
-    """Let the system take back the memory that pages of a mapped file have come to.
-
-    They would count as the program's own until there is no other memory left. What has
-    been changed in a shared map is in the file's cache, and is not lost.
-    """
-    pages = getattr(faces, "_mmap", None)
-    if pages is None or faces.mode == "c" or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    origin = np.frombuffer(pages, np.uint8).ctypes.data
-    start = -(-(faces.ctypes.data - origin) // mmap.PAGESIZE) * mmap.PAGESIZE
-    stop = faces.ctypes.data - origin + faces.nbytes
-    if stop > start and faces.flags.c_contiguous:
-        pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
 def _budget(budget: int | None) -> int:
@@ -478,7 +460,9 @@ class LocalBackend:
             place = slice(self.first + rows.start, self.first + rows.stop)
             raw = self.blocks.raw(rows)
             block = Block(self.blocks.read_as_is(rows, raw), self.blocks.gain, place, raw)
-            return job(block, shared, *(W[:, rows] for W in weights))
+            result = job(block, shared, *(W[:, rows] for W in weights))
+            let_go(self.blocks.images, rows)
+            return result
 
         rows = self.blocks.rows
         return map(work, rows) if self.workers is None else self.workers.each(work, rows)

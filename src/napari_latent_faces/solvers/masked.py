@@ -11,7 +11,7 @@ from napari_latent_faces.masks import PixelMask
 from napari_latent_faces.solvers.blocks import FaceBlocks, face_errors, relative_error
 from napari_latent_faces.solvers.factors import normalized
 from napari_latent_faces.solvers.multilevel import iter_multilevel
-from napari_latent_faces.stack import check_pixels, matrix_dtype, unit_scale
+from napari_latent_faces.stack import check_pixels, let_go, matrix_dtype, unit_scale
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -151,7 +151,9 @@ class _Filled:
     def _read(self, faces: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         hidden = self._mask.hidden_values(faces)
         block = self._blocks.raw(faces)
-        return np.where(hidden, block.dtype.type(0), block), hidden
+        seen = np.where(hidden, block.dtype.type(0), block)
+        let_go(self.source.images, faces)
+        return seen, hidden
 
     def _all(self) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.bool_]]]:
         for faces in self._blocks.rows:
