@@ -18,7 +18,7 @@ import threading
 import zipfile
 import zlib
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -190,25 +190,23 @@ def list_sources(path: str, check: Check) -> Listing:
 
     `check` is called for every file; what it raises ends the listing.
     """
-    found = Listing()
     is_folder = url_is_folder(path) if is_url(path) else _is_folder(path)
-    try:
+    with ExitStack() as on_failure:
+        found = on_failure.enter_context(closing(Listing()))
         if not is_folder:
             found.gather(_in_file(path, found, check))
         elif is_url(path):
             found.gather(_in_url(path, check))
         else:
             found.gather(_in_folder(path, check))
-    except BaseException:
-        found.close()
-        raise
-    found.finish(common_folder=not is_folder)
-    reasons = {reason for _, reason in (*found.skipped, *found.passed_over)}
-    if not found.entries and _ENCRYPTED in reasons:
-        raise ArchiveError(
-            f"The archive {shown(path)} is encrypted: unpack it with its password and open "
-            "the folder."
-        )
+        found.finish(common_folder=not is_folder)
+        reasons = {reason for _, reason in (*found.skipped, *found.passed_over)}
+        if not found.entries and _ENCRYPTED in reasons:
+            raise ArchiveError(
+                f"The archive {shown(path)} is encrypted: unpack it with its password and open "
+                "the folder."
+            )
+        on_failure.pop_all()
     return found
 
 
