@@ -351,8 +351,8 @@ class TestDecodersInProcessesOfTheirOwn:
 
         with pytest.raises(KeyboardInterrupt):
             read_faces(tmp_path / "faces", progress=progress)
-        (tmp_path / "go on").write_text("")  # the decoder waits for this still
         readers = [t for t in threading.enumerate() if t.name == "faces"]
+        (tmp_path / "go on").write_text("")  # the decoder waits for this still
         for reader in readers:
             reader.join(PATIENCE)
         assert readers
