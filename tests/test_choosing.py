@@ -31,8 +31,7 @@ from napari_latent_faces.choosing import (
     start_grid,
 )
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.options import ChoiceOptions, parse_ks
-from napari_latent_faces.params import NMFParams
+from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
 

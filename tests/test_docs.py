@@ -122,8 +122,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
 def test_the_parameters_in_the_docs_are_those_in_the_code():
     from dataclasses import fields
 
-    from napari_latent_faces.options import ReadOptions
-    from napari_latent_faces.params import NMFParams
+    from napari_latent_faces.params import NMFParams, ReadOptions
 
     for page, kind in (("fitting.md", NMFParams), ("reading.md", ReadOptions)):
         text = (ROOT / "docs" / page).read_text("utf-8")

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.model_file import FORMAT_VERSION, ModelFileError, is_model_file
+from napari_latent_faces.model import FORMAT_VERSION, LatentFaces, ModelFileError, is_model_file
 from napari_latent_faces.params import PCAParams
 from tests.fuzz.targets import a_colour_model, a_model, a_signed_model, assert_sound
 from tests.helpers import measured
@@ -343,9 +342,7 @@ def test_bombs(forge):
 
 
 def test_a_header_that_is_too_long(forge, monkeypatch):
-    from napari_latent_faces import model_file
-
-    monkeypatch.setattr(model_file, "MAX_HEADER_BYTES", 1000)
+    monkeypatch.setattr("napari_latent_faces.model.MAX_HEADER_BYTES", 1000)
     refused(forge(header=raw(" " * 1100)), "its header is larger than")
 
 
@@ -414,7 +411,7 @@ def test_memory_is_that_of_the_file(forge, case):
     else:
         path = forge(**MEMBERS[case][0])
     _, _, mebibytes = measured(
-        "from napari_latent_faces import LatentFaces, model_file",
+        "from napari_latent_faces import LatentFaces",
         """
         try: LatentFaces.load(sys.argv[1])
         except ValueError: result = "refused"

@@ -8,8 +8,15 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from napari_latent_faces.options import AlignOptions, ChoiceOptions
-from napari_latent_faces.params import METHODS, KMeansParams, NMFParams, PCAParams, params_of
+from napari_latent_faces.params import (
+    METHODS,
+    AlignOptions,
+    ChoiceOptions,
+    KMeansParams,
+    NMFParams,
+    PCAParams,
+    params_of,
+)
 
 KINDS = list(METHODS.values())
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from napari_latent_faces.fitting import FitStep, fit, iter_fit
     from napari_latent_faces.mapping import FaceMap, map_faces
     from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.options import AlignOptions, ChoiceOptions
     from napari_latent_faces.params import (
+        AlignOptions,
+        ChoiceOptions,
         DictionaryParams,
         ICAParams,
         KMeansParams,
@@ -84,8 +85,8 @@ _HOMES = {
     "fitting": "FitStep fit iter_fit",
     "mapping": "FaceMap map_faces",
     "model": "LatentFaces",
-    "options": "AlignOptions ChoiceOptions",
-    "params": "DictionaryParams ICAParams KMeansParams MiniBatchNMFParams NMFParams PCAParams",
+    "params": "AlignOptions ChoiceOptions "
+    "DictionaryParams ICAParams KMeansParams MiniBatchNMFParams NMFParams PCAParams",
     "reading": "read_faces",
     "reading.beside": "read_points",
     "samples": "sample_faces draw_faces",  # the latter is deprecated

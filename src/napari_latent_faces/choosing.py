@@ -21,8 +21,7 @@ from napari_latent_faces.explaining import iter_pair_most_alike
 from napari_latent_faces.export import save_table
 from napari_latent_faces.fitting import iter_fit, needed
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.options import ChoiceOptions
-from napari_latent_faces.params import NMFParams
+from napari_latent_faces.params import ChoiceOptions, NMFParams
 from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread, processors
 from napari_latent_faces.solvers.levels import cell_sizes, halve
 from napari_latent_faces.solvers.nnls import solve_nnls

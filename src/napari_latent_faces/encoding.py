@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.options import Resize
+    from napari_latent_faces.params import Resize
     from napari_latent_faces.stack import FaceStack
 
 

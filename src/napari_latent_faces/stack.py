@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from napari_latent_faces.options import ReadOptions
+    from napari_latent_faces.params import ReadOptions
 
 
 # -- What a read found, changed and left out -------------------------------------------

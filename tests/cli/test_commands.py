@@ -21,8 +21,7 @@ from napari_latent_faces.cli import output as cli_progress
 from napari_latent_faces.cli.commands import main
 from napari_latent_faces.cli.parser import chosen, command_parser, option, spelled
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.options import ReadOptions
-from napari_latent_faces.params import NMFParams
+from napari_latent_faces.params import NMFParams, ReadOptions
 from tests.helpers import PATIENCE
 
 FIELDS = [(each, declared) for each in (NMFParams, ReadOptions) for declared in fields(each)]

@@ -22,8 +22,13 @@ import numpy as np
 import scipy.sparse
 from PIL import Image
 
-from napari_latent_faces.model import LatentFaces, Provenance
-from napari_latent_faces.model_file import ModelFileError, is_model_file, read_model
+from napari_latent_faces.model import (
+    LatentFaces,
+    ModelFileError,
+    Provenance,
+    is_model_file,
+    read_model,
+)
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.reading.arrays import ArraysError, read_arrays
 from napari_latent_faces.reading.frames import DEPTHS, Frame

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import pytest
 
-from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.params import ReadOptions
 from napari_latent_faces.reading import read_faces
 
 

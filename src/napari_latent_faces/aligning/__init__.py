@@ -24,8 +24,7 @@ from napari_latent_faces.aligning.learning import (
     unmoved,
     warp,
 )
-from napari_latent_faces.options import AlignOptions
-from napari_latent_faces.params import NMFParams
+from napari_latent_faces.params import AlignOptions, NMFParams
 from napari_latent_faces.reading.beside import points_of_faces
 from napari_latent_faces.solvers.blocks import on_one_blas_thread
 from napari_latent_faces.solvers.multilevel import iter_multilevel

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import AlignOptions
+    from napari_latent_faces.params import AlignOptions
     from napari_latent_faces.stack import FaceStack
 
     Matrices = NDArray[np.float64]  # (n, 3, 3), of homogeneous points (y, x, 1)

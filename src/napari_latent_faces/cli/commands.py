@@ -32,8 +32,15 @@ from napari_latent_faces.cli.parser import (
     option,
     spelled,
 )
-from napari_latent_faces.options import AlignOptions, ChoiceOptions, ReadOptions, parse_ks
-from napari_latent_faces.params import METHODS, NMFParams, takers
+from napari_latent_faces.params import (
+    METHODS,
+    AlignOptions,
+    ChoiceOptions,
+    NMFParams,
+    ReadOptions,
+    parse_ks,
+    takers,
+)
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
@@ -425,8 +432,7 @@ def _map(args: argparse.Namespace) -> None:
 
 
 def _info(args: argparse.Namespace) -> None:
-    from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.model_file import is_model_file
+    from napari_latent_faces.model import LatentFaces, is_model_file
 
     for path in (Path(args.path), Path(args.path, "model.npz")):
         if is_model_file(path):

@@ -10,8 +10,16 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces import __version__
-from napari_latent_faces.options import AlignOptions, ChoiceOptions, ReadOptions
-from napari_latent_faces.params import METHODS, NMFParams, check_fields, described, parameter
+from napari_latent_faces.params import (
+    METHODS,
+    AlignOptions,
+    ChoiceOptions,
+    NMFParams,
+    ReadOptions,
+    check_fields,
+    described,
+    parameter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.params import ReadOptions
 from napari_latent_faces.reading.arrays import (
     AmbiguousArraysError,
     ArraysError,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import Channel, Order, Resize, Rows
+    from napari_latent_faces.params import Channel, Order, Resize, Rows
     from napari_latent_faces.reading.background import Work
     from napari_latent_faces.reading.sources import Entry, Listing
 

@@ -13,7 +13,7 @@ from napari_latent_faces.stack import luminance
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import Channel, Resize
+    from napari_latent_faces.params import Channel, Resize
 
 # From the shallowest to the deepest, with the value that stands for white.
 DEPTHS: tuple[np.dtype[Any], ...] = (np.dtype("u1"), np.dtype("u2"), np.dtype("f4"))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import ReadOptions
+    from napari_latent_faces.params import ReadOptions
     from napari_latent_faces.reading.background import Work
     from napari_latent_faces.reading.sources import Entry
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.aligning.learning import AlignStep
-    from napari_latent_faces.options import AlignOptions
+    from napari_latent_faces.params import AlignOptions
     from napari_latent_faces.stack import FaceStack
 
     Result = tuple[Alignment, FaceStack]

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_latent_faces.explaining import shrunk
-from napari_latent_faces.options import LARGEST_SIDE
+from napari_latent_faces.params import LARGEST_SIDE
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.tiles import montage

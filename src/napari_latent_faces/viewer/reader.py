@@ -93,7 +93,7 @@ def _reader(
 
 def _is_model(path: str) -> bool:
     """Tell whether a file is a model, or is named like one: what is wrong is then told."""
-    from napari_latent_faces.model_file import ENDING, is_model_file
+    from napari_latent_faces.model import ENDING, is_model_file
 
     return path.lower().endswith(ENDING) or is_model_file(path)
 
@@ -255,7 +255,7 @@ def open_file(viewer: napari.Viewer) -> None:
 
 def open_model(viewer: napari.components.ViewerModel) -> None:
     """Ask for a model file, and open it."""
-    from napari_latent_faces.model_file import ENDING
+    from napari_latent_faces.model import ENDING
 
     kinds = f"Models of latent faces (*{ENDING} *.npz);;All files (*)"
     path = _chosen("getOpenFileName", "Open a model of latent faces", kinds)
@@ -404,7 +404,7 @@ def write_model_layers(
 
     Without a path, as from the command palette, the user is asked for one.
     """
-    from napari_latent_faces.model_file import model_path
+    from napari_latent_faces.model import model_path
     from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY
     from napari_latent_faces.viewer.layout import CAPTIONS
 
@@ -441,7 +441,7 @@ def save_model(
     from napari.utils.notifications import show_info
     from qtpy.QtWidgets import QApplication, QFileDialog
 
-    from napari_latent_faces.model_file import ENDING, model_path
+    from napari_latent_faces.model import ENDING, model_path
     from napari_latent_faces.viewer.jobs import Job
     from napari_latent_faces.viewer.session import session_of
 

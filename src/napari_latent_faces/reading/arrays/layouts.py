@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.params import ReadOptions
 from napari_latent_faces.reading.arrays.files import LEAST_PIXELS, ArraysError, times
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.options import Rows
+    from napari_latent_faces.params import Rows
 
     Pair = tuple[int, int]
     _Channels = Literal["", "last", "first"]

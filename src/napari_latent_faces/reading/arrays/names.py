@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.options import ReadOptions
+from napari_latent_faces.params import ReadOptions
 from napari_latent_faces.reading.arrays.files import (
     LEAST_PIXELS,
     NUMBERS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from napari.layers import Points
 
-from napari_latent_faces.options import AlignOptions
+from napari_latent_faces.params import AlignOptions
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer.aligning import AlignJob, EyePoints, FillJob, show_before
 from napari_latent_faces.viewer.layers import ALIGNED_KEY, ROLE_KEY

@@ -14,8 +14,7 @@ from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QFileDialog
 
 from napari_latent_faces.choosing import iter_choose_k, iter_whole_model
-from napari_latent_faces.options import ChoiceOptions, parse_ks
-from napari_latent_faces.params import NMFParams
+from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
 from napari_latent_faces.viewer.jobs import LayerJob
 from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, stack_of
 from napari_latent_faces.viewer.menus import picture_actions

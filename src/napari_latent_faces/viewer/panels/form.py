@@ -40,8 +40,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.model_file import ENDING
+from napari_latent_faces.model import ENDING, LatentFaces
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, model_words
