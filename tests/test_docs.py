@@ -54,7 +54,7 @@ def test_python_examples_run(code):
 
 
 def test_shell_commands_of_the_readme_run(here):
-    from napari_latent_faces.cli.commands import main
+    from napari_latent_faces.cli import main
     from napari_latent_faces.files import CONTENTS
 
     ours = [

@@ -10,7 +10,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
-from napari_latent_faces.cli.commands import main
+from napari_latent_faces.cli import main
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.stack import FaceStack, harmless
 from napari_latent_faces.viewer.layers import faces_layer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from napari_latent_faces.cli.commands import main
+from napari_latent_faces.cli import main
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces import __version__
-from napari_latent_faces.cli import output as cli_progress
-from napari_latent_faces.cli.commands import main
+from napari_latent_faces import __version__, cli
+from napari_latent_faces.cli import main, progress, write_line
 from napari_latent_faces.cli.parser import chosen, command_parser, option, spelled
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import NMFParams, ReadOptions
@@ -276,7 +275,7 @@ class TestInterrupt:
         # what runs in the background, as these tests may, is started with a deaf ear for it
         every_step = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-            "import napari_latent_faces.cli.output as p; p._PERIOD = 0"
+            "import napari_latent_faces.cli as p; p._PERIOD = 0"
         )
         endless = ["--max-iter", 10**7, "--tol", 0]
         with spawn("fit", folder, "-o", out, "-k", 3, *endless, code=every_step) as process:
@@ -396,10 +395,10 @@ class TestProgress:
     def test_is_a_bar_on_a_terminal(self, monkeypatch):
         terminal = self.Terminal()
         monkeypatch.setattr(sys, "stderr", terminal)
-        with cli_progress.progress("fitting") as show:
+        with progress("fitting") as show:
             show(50, 200, "relative error 0.2500")
             show(50, 200, "too soon to be drawn")
-            cli_progress.write_line("a warning")
+            write_line("a warning")
         text = terminal.getvalue()
         assert "fitting" in text
         assert f"{'#' * 5:20} 50/200" in text
@@ -410,8 +409,8 @@ class TestProgress:
 
     def test_is_a_line_now_and_then_elsewhere(self, monkeypatch, capsys):
         now = 0.0
-        monkeypatch.setattr(cli_progress, "time", SimpleNamespace(monotonic=lambda: now))
-        with cli_progress.progress("fitting") as show:
+        monkeypatch.setattr(cli, "time", SimpleNamespace(monotonic=lambda: now))
+        with progress("fitting") as show:
             for done in range(1, 251):
                 now += 0.125
                 show(done, 250, f"error {done}")
@@ -424,7 +423,7 @@ class TestProgress:
 
     def test_without_stderr_is_silent(self, monkeypatch):
         monkeypatch.setattr(sys, "stderr", None)
-        with cli_progress.progress("fitting") as show:
+        with progress("fitting") as show:
             show(1, 2)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces.cli.commands import main
+from napari_latent_faces.cli import main
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.reading import read_faces
 from tests.pictures import encoded, make

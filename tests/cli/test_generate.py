@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_latent_faces.cli.commands import find_face
+from napari_latent_faces.cli import find_face
 from napari_latent_faces.export import export_model
 
 

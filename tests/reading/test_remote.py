@@ -15,7 +15,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from napari_latent_faces.cli.commands import main
+from napari_latent_faces.cli import main
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.reading import (
     ArchiveError,

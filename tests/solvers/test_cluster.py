@@ -15,7 +15,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_latent_faces.cli.commands import main
+from napari_latent_faces.cli import main
 from napari_latent_faces.encoding import relative_errors
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
@@ -392,9 +392,9 @@ def test_the_command_fits_on_a_cluster(local_cluster, fit_command, tmp_path):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(fit_command, monkeypatch, capsys):
-    from napari_latent_faces.cli import commands
+    from napari_latent_faces import cli
 
-    monkeypatch.setattr(commands, "_ANSWER", 0.5)
+    monkeypatch.setattr(cli, "_ANSWER", 0.5)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from psygnal import Signal
 
-from napari_latent_faces.cli.commands import main
+from napari_latent_faces.cli import main
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer import demo as _demo
 from tests.helpers import PATIENCE

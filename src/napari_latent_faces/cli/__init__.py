@@ -1,19 +1,55 @@
-"""The command line: ``latent-faces`` and its commands."""
+"""The command line: ``latent-faces`` and what its commands do."""
 
 from __future__ import annotations
 
+import argparse
+import io
 import os
-from typing import TYPE_CHECKING
+import sys
+import time
+import warnings
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_latent_faces.cli.parser import (
+    DEBUG,
+    PROGRAM,
+    Generation,
+    chosen,
+    command_parser,
+    given,
+    option,
+    spelled,
+)
+from napari_latent_faces.params import (
+    METHODS,
+    AlignOptions,
+    ChoiceOptions,
+    NMFParams,
+    ReadOptions,
+    parse_ks,
+    takers,
+)
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from napari_latent_faces.choosing import KChoice, KStep
+    from napari_latent_faces.fitting import FitStep
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.stack import FaceStack
+
+# -- The command line: what it starts, and how it fails --------------------------------
+
+_ANSWER = 5  # seconds that a scheduler has for its first answer
+_FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line, of the process by default; return the exit code."""
-    from napari_latent_faces.cli import commands
-
-    return commands.main(argv)
+class CommandError(Exception):
+    """A command cannot do its work; the message is for its user."""
 
 
 def run() -> int:
@@ -21,3 +57,524 @@ def run() -> int:
     # fits keep BLAS at one thread: others would only cost processor time as they start
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return main()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line, of the process by default; return the exit code.
+
+    It ends by SystemExit after ``--help`` and ``--version`` (0) and after wrong usage (2).
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
+    argv = sys.argv[1:] if argv is None else argv
+    args = command_parser(argv).parse_args(argv)
+    try:
+        with _warnings_as_lines():
+            _COMMANDS[args.command](args)
+    except argparse.ArgumentTypeError as error:
+        args.parser.error(str(error))
+    except KeyboardInterrupt:
+        write_line(f"{PROGRAM}: interrupted, nothing was written")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        with open(os.devnull, "w") as devnull:  # noqa: PTH123 - else Python fails at its end
+            os.dup2(devnull.fileno(), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except (OSError, ValueError, TypeError, MemoryError, ImportError, CommandError) as error:
+        if os.environ.get(DEBUG):
+            raise
+        write_line(f"{PROGRAM}: error: {_message(error)}")
+        return _FAILED
+    return 0
+
+
+def _message(error: object) -> str:
+    """Return what an error, warning or note says, with options instead of parameters."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        words = f"{error.filename}: {error.strerror}"
+    else:
+        kinds = (*METHODS.values(), ReadOptions, AlignOptions, ChoiceOptions)
+        words = spelled(str(error), *kinds) or "out of memory"
+    return "\n".join(map(_printable, words.split("\n")))
+
+
+def _printable(words: object) -> str:
+    """Return words in one line: files and models may hold what a terminal obeys."""
+    from napari_latent_faces.stack import in_one_line
+
+    return in_one_line(str(words))
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Show warnings without the line of code that they come from."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        write_line(f"{PROGRAM}: warning: {_message(message)}")
+
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+# -- Progress: a bar on a terminal, now and then a line elsewhere ------------------------
+
+_REDRAWN, _PERIOD = 0.1, 10.0  # seconds between two states of a bar, and between two lines
+_BAR = 20  # characters
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[..., None]]:
+    """Show on stderr how far the block is, by a function of steps, total (or 0) and note."""
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    last = time.monotonic() - _REDRAWN * is_terminal
+
+    def show(done: int, total: int, note: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < (_REDRAWN if is_terminal else _PERIOD):
+            return
+        if is_terminal:
+            bar = f"{'#' * (_BAR * done // total):{_BAR}} {done}/{total}" if total else ""
+            _draw("  ".join(filter(None, (title, bar, note))))
+        elif total:
+            write_line(f"{title}: {done} of {total}{', ' * bool(note)}{note}")
+        last = now
+
+    if not is_terminal:
+        write_line(f"{title} ...")
+        yield show
+        return
+    _draw(title)
+    try:
+        yield show
+    finally:
+        _draw("")
+
+
+def write_line(text: str) -> None:
+    """Write a line to stderr, in place of a bar if there is one, which comes again."""
+    if sys.stderr is not None:
+        try:
+            if sys.stderr.isatty():
+                _draw("")
+            print(text, file=sys.stderr, flush=True)
+        except OSError:  # full or gone: no reason to drop the work
+            sys.stderr = None
+
+
+def _draw(line: str) -> None:
+    """Write over the line of a terminal that the cursor is in."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):  # a stream that only says that it is a terminal
+        columns = 80
+    blank = f"\r{' ' * (columns - 1)}\r"
+    print(f"{blank}{line[: columns - 1]}", end="", file=sys.stderr, flush=True)
+
+
+def _consume(
+    title: str,
+    steps: Generator[Any, Any, Any],
+    shown: Callable[[Any], tuple[Any, ...]] = lambda step: step,
+) -> Any:
+    """Run steps to their end with progress, and return their value."""
+    with progress(title) as show:
+        return consume(steps, lambda step: show(*shown(step)))
+
+
+# -- What the commands print -----------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # so that a closed pipe is noticed here
+
+
+def _tell(**facts: Any) -> None:
+    """Print facts by their names, a line each."""
+    for name, value in facts.items():
+        _say(f"{name.replace('_', ' ')}: {_printable(value)}")
+
+
+def _report(faces: FaceStack, first: int = 0) -> None:
+    """Print what a read found, and its notes from some on."""
+    _say(faces.report.summary())
+    for note in faces.report.notes[first:]:
+        _say(_message(note))
+
+
+def _model_facts(model: LatentFaces) -> dict[str, Any]:
+    """Return all that ``info`` tells of a model."""
+    origin, fitted = model.provenance, model.provenance.encoded_from
+    return {
+        "source": origin.source,
+        **_size_facts(model, origin.subjects),
+        "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
+        **_fit_facts(model),
+        **({} if fitted is None else {"encoded with components of": fitted or "other faces"}),
+        "parameters": _listed(model.params.to_dict()),
+        "versions": _listed(origin.versions),
+        **({"backend": origin.backend} if origin.backend else {}),
+        "shares": " ".join(f"{share:.4f}" for share in model.shares),
+    }
+
+
+def _size_facts(
+    faces: FaceStack | LatentFaces, subjects: tuple[str, ...] | None
+) -> dict[str, str]:
+    """Return how many faces there are, of whom, and how large."""
+    n, height, width, *channels = faces.shape
+    colour = ", in colour" * len(channels)
+    people = f" of {len(set(subjects))} subjects" if subjects else ""
+    return {"faces": f"{n}{people}", "size": f"{width} x {height} pixels{colour}"}
+
+
+def _fit_facts(model: LatentFaces) -> dict[str, Any]:
+    """Return a method other than NMF, components, iterations, error, pixels left out."""
+    method, is_enough = model.params.method, model.provenance.stop_reason == "converged"
+    count, total = model.left_out
+    left_out = {"left out": f"{count} of {total} pixels ({100 * count / total:.3g} %)"}
+    return {
+        **({"method": method} if method != NMFParams.method else {}),
+        "components": model.n_components,
+        "iterations": f"{model.provenance.n_iter} ({'' if is_enough else 'not '}converged)",
+        "relative error": f"{model.error:.6f}",
+        **(left_out if count else {}),
+    }
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+# -- Faces and models that the command line names, and where results go ------------------
+
+
+def _read(args: argparse.Namespace, path: str | None = None, **changes: Any) -> FaceStack:
+    """Read a folder of faces as the options say, with progress."""
+    path = args.folder if path is None else path
+    options = asdict(chosen(ReadOptions, args, **changes))
+    with progress(f"reading {_printable(path)}") as show:
+        from napari_latent_faces.reading import read_faces
+
+        faces = read_faces(path, **options, progress=show)
+    if (skipped := len(faces.report.skipped)) and args.command != "info":
+        import shlex
+
+        where = f"{PROGRAM} info {shlex.quote(_printable(path))}"
+        write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
+    return faces
+
+
+def _read_for(args: argparse.Namespace, model: LatentFaces, *, align: bool = False) -> Any:
+    """Read the faces at the model's size, in colour if the model is, and align them to it."""
+    frame = model.provenance.frame
+    size = frame[2:] if align and frame else model.size
+    faces = _read(args, size=size, colour=len(model.picture_shape) == 3)
+    n = len(faces)
+    if n == 0:
+        raise CommandError(f"There are no faces in {args.folder}.")
+    if align:
+        from napari_latent_faces.aligning import iter_align_to
+
+        steps = iter_align_to(model, faces)
+        faces = _consume(f"aligning {n} faces", steps, lambda done: (done, n))
+    # most faces have one size; only those of others are listed as resized
+    return replace(faces, report=replace(faces.report, resized=()))
+
+
+def _read_mask(args: argparse.Namespace, size: tuple[int, int]) -> Any:
+    from napari_latent_faces.export import read_mask
+
+    return None if args.mask is None else read_mask(args.mask, size)
+
+
+def _load(path: str) -> LatentFaces:
+    """Return the model in a file, or in a folder that `fit` wrote."""
+    from napari_latent_faces.model import LatentFaces
+
+    place = Path(path)
+    return LatentFaces.load(place / "model.npz" if place.is_dir() else place)
+
+
+def find_face(model: LatentFaces, words: str) -> int:
+    """Return the face of a model with this name, or else of this number."""
+    from napari_latent_faces.stack import harmless
+
+    names, n = model.provenance.names, len(model.weights)
+    if harmless(words) in names:
+        return names.index(harmless(words))
+    if words.isdecimal() and int(words) < n:
+        return int(words)
+    some = f", such as {names[0]}" if names else ""
+    raise ValueError(
+        f"The model has no face {words!r}: give the name of one{some}, or a number from 0 to "
+        f"{n - 1}."
+    )
+
+
+def _check_out(args: argparse.Namespace, kind: str) -> None:
+    """Refuse, before the work, to write where other things or the faces themselves are."""
+    from napari_latent_faces.files import check_folder
+
+    place = args.folder.removeprefix("file://")
+    if Path(args.out).resolve().is_relative_to(Path(place).resolve()):
+        raise CommandError(
+            f"{args.out} lies in {args.folder}, where the components would be read as faces: "
+            "choose a folder elsewhere."
+        )
+    check_folder(Path(args.out), kind, force=args.force)
+
+
+def _check_table(args: argparse.Namespace) -> None:
+    """Refuse to replace a file that is in the way, or to write where there is no folder."""
+    if Path(args.out).exists() and not args.force:
+        raise FileExistsError(f"{args.out} exists: choose another name, or give --force.")
+    if not Path(args.out).absolute().parent.is_dir():
+        raise FileNotFoundError(f"The folder of {args.out} does not exist: make it first.")
+
+
+def _write(export: Callable[..., object], *results: Any, args: argparse.Namespace) -> None:
+    with progress("writing") as show:
+        export(*results, args.out, force=args.force, progress=show)
+
+
+# -- The commands ------------------------------------------------------------------------
+
+
+def _fit(args: argparse.Namespace) -> None:
+    from napari_latent_faces.export import FIT, export_model
+
+    kind = METHODS[args.method]
+    for name in (name for other in METHODS.values() for name in given(other, args)):
+        if name not in kind.names():
+            raise argparse.ArgumentTypeError(
+                f"{option(name)} does not apply to --method {args.method}. Choose "
+                f"{' or '.join(takers(name))} for it."
+            )
+    params = chosen(kind, args)
+    _check_out(args, FIT)
+    lost = ""
+    with _cluster(args) as client:
+        faces = _read(args)
+        mask = _read_mask(args, faces.size)
+        with progress(f"fitting {params.n_components} components") as show:
+            from napari_latent_faces.fitting import iter_fit
+
+            def show_step(step: FitStep) -> None:
+                show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
+
+            try:
+                steps = iter_fit(faces, params, mask=mask, client=client)
+                model = consume(steps, show_step)
+            except ConnectionError as error:
+                if (reached := getattr(error, "model", None)) is None:
+                    raise
+                model, lost = reached, str(error)
+    export_model(model, args.out, force=args.force)
+    if lost:
+        raise CommandError(f"{lost} What was reached is written to {args.out}.")
+    _say(faces.report.summary())
+    _tell(**_fit_facts(model), written_to=args.out)
+
+
+@contextmanager
+def _cluster(args: argparse.Namespace) -> Iterator[Any]:
+    """Connect to the scheduler that is asked for, if any; its workers read the faces."""
+    if args.scheduler is None:
+        yield None
+        return
+    if not vars(args).setdefault("lazy", True):
+        raise argparse.ArgumentTypeError("--scheduler reads where it fits: not with --no-lazy.")
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise CommandError(
+            "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
+        ) from error
+    try:
+        connect: Any = Client
+        client = connect(args.scheduler, timeout=_ANSWER, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise CommandError(
+            f"The scheduler {args.scheduler} does not answer: check its address, and that it "
+            "runs (dask scheduler)."
+        ) from error
+    with client:
+        yield client
+
+
+def _align(args: argparse.Namespace) -> None:
+    from napari_latent_faces.aligning import iter_align
+    from napari_latent_faces.export import ALIGNMENT, export_aligned
+    from napari_latent_faces.reading.beside import read_points
+
+    options = chosen(AlignOptions, args, size=args.crop)
+    _check_out(args, ALIGNMENT)
+    faces = _read(args)
+    points = None if args.points is None else read_points(args.points, faces)
+    steps = iter_align(faces, points, options)
+    found = _consume(
+        f"aligning {len(faces)} faces", steps, lambda step: (round(100 * step.done), 100)
+    )
+    aligned = found.apply(faces)
+    _write(export_aligned, aligned, found.misfits, args=args)
+    _report(aligned, first=len(faces.report.notes))
+    top, left, h, w = found.box
+    _tell(size=f"{w} x {h} pixels, from row {top} and column {left}", written_to=args.out)
+
+
+def _choose_k(args: argparse.Namespace) -> None:
+    changes: dict[str, Any] = {}
+    for kind in (ChoiceOptions, NMFParams):
+        chosen(kind, args)
+        changes |= given(kind, args)
+    try:
+        ks = parse_ks(args.ks)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"-{error}") from error
+    if args.out:
+        _check_table(args)
+    choice = _measured(_read(args), ks, changes)
+    names = ("relative_error", "held_out_error", "standard_error_to_lowest", "stability")
+    _say("".join(f"{head:>11}" for head in ("k", "error", "held-out", "+-", "stability")))
+    for row in choice.rows():
+        numbers = "".join(f"{row[name]:>11.4f}" for name in names)
+        _say(f"{row['k']:>11}{numbers}{' *' * row['suggested']}")
+    _say(choice.reason)
+    if args.out:
+        choice.save_csv(args.out)
+        _tell(written_to=args.out)
+
+
+def _measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
+    """Measure with progress; Ctrl-C ends it with what is there, if there is anything."""
+    from napari_latent_faces.choosing import iter_choose_k
+
+    choices: list[KChoice] = []
+
+    def shown(step: KStep) -> tuple[Any, ...]:
+        choices[:] = [step.choice]
+        return step.done, step.total, step.doing
+
+    try:
+        steps = iter_choose_k(faces, ks, **changes)
+        found: KChoice = _consume("measuring numbers of components", steps, shown)
+    except KeyboardInterrupt:
+        if not any(choices):  # the first steps come before the first measure
+            raise
+        return choices[0]
+    return found
+
+
+def _encode(args: argparse.Namespace) -> None:
+    from napari_latent_faces.encoding import iter_encode
+    from napari_latent_faces.export import ENCODING, export_encoded
+
+    _check_out(args, ENCODING)
+    model = _load(args.model)
+    mask = _read_mask(args, model.size)
+    align = model.provenance.frame is not None if args.align is None else args.align
+    faces = _read_for(args, model, align=align)
+    n, steps = len(faces), iter_encode(model, faces, mask)
+    encoding = _consume(f"encoding {n} faces", steps, lambda done: (done, n))
+    _write(export_encoded, model, faces, encoding, args=args)
+    worst = int(encoding.errors.argmax())
+    _report(faces)
+    _tell(
+        components=model.n_components,
+        relative_error=f"{encoding.error:.6f}",
+        mean_error_of_a_face=f"{encoding.errors.mean():.6f}",
+        worst=f"{faces.names[worst]} ({encoding.errors[worst]:.6f})",
+        written_to=args.out,
+    )
+
+
+def _mend(args: argparse.Namespace) -> None:
+    from napari_latent_faces.encoding import iter_mend, relative_errors
+    from napari_latent_faces.export import MENDING, export_mended
+
+    _check_out(args, MENDING)
+    model = _load(args.model)
+    mask = _read_mask(args, model.size)
+    faces = _read_for(args, model)
+    n, steps = len(faces), iter_mend(model, faces, mask)
+    mended = _consume(f"mending {n} faces", steps, lambda done: (done, n))
+    errors = relative_errors(model, faces, mended.expected.weights, mask)
+    _write(export_mended, mended, faces, errors, args=args)
+    _report(faces)
+    _tell(pixels_replaced=f"{mask.sum()} of {mask.size}", written_to=args.out)
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from napari_latent_faces.mixing import check_generated, sample_weights, write_generated
+
+    if "strength" in args and args.near is None:
+        raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
+    wanted = chosen(Generation, args)
+    check_generated(args.out, force=args.force)
+    model = _load(args.model)
+    face = None if args.near is None else find_face(model, args.near)
+    close = "" if face is None else f", {wanted.strength:g} close to {args.near}"
+    made = f"random, seed {wanted.random_state}{close}"
+    weights = sample_weights(model, wanted.count, wanted.random_state, face, wanted.strength)
+    with progress("writing faces") as show:
+        write_generated(model, weights, args.out, made=made, force=args.force, progress=show)
+    _tell(faces=wanted.count, made=made, written_to=args.out)
+
+
+def _map(args: argparse.Namespace) -> None:
+    from napari_latent_faces.mapping import iter_map_faces
+
+    seed = chosen(Generation, args).random_state
+    _check_table(args)
+    model = _load(args.model)
+    steps = iter_map_faces(model, args.method, random_state=seed)
+    found = _consume(f"placing {len(model.weights)} faces", steps, lambda step: step[:2])
+    found.save_csv(args.out)
+    kept = {"variance kept": f"{found.kept:.1%}"} if found.kept >= 0 else {}
+    _tell(faces=len(found.positions), **kept, written_to=args.out)
+
+
+def _info(args: argparse.Namespace) -> None:
+    from napari_latent_faces.model import LatentFaces, is_model_file
+
+    for path in (Path(args.path), Path(args.path, "model.npz")):
+        if is_model_file(path):
+            for name in given(ReadOptions, args):
+                raise argparse.ArgumentTypeError(f"{option(name)} is for folders of faces.")
+            _tell(model=path, **_model_facts(LatentFaces.load(path)))
+            return
+    faces = _read(args, args.path)
+    _tell(source=faces.source, **_size_facts(faces, faces.subjects), pixels=faces.dtype)
+    notes = tuple(map(_message, faces.report.notes))
+    _say(replace(faces.report, notes=notes).details())
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from napari_latent_faces.viewer.demo import DemoError, run_demo
+
+    chosen(NMFParams, args)
+    faces = _read(args) if args.folder else None
+    try:
+        with redirect_stdout(sys.stderr):  # napari tells there what is going on
+            saved = run_demo(faces, args.screenshot, **given(NMFParams, args))
+    except DemoError as error:
+        raise CommandError(str(error)) from error
+    if saved is not None:
+        _tell(written_to=saved)
+
+
+_COMMANDS = {
+    "align": _align,
+    "fit": _fit,
+    "choose-k": _choose_k,
+    "encode": _encode,
+    "mend": _mend,
+    "generate": _generate,
+    "map": _map,
+    "info": _info,
+    "demo": _demo,
+}

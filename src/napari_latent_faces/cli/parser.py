@@ -1,4 +1,4 @@
-"""The arguments of the command line."""
+"""The arguments of the command line, those that parameters make among them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from napari_latent_faces.params import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-# -- Command-line options made from the fields of a frozen dataclass of parameters -----
+# -- Command-line options made from the fields of a frozen dataclass of parameters --------
 
 _SHORT = {"n_components": "-k"}
 _KINDS = {int: "INT", float: "FLOAT", str: "TEXT", tuple: "INT,INT", NoneType: "none"}
@@ -46,16 +46,23 @@ def add_options(
         if each.name in but:
             continue
         known = each.metadata
-        types, flag = known["types"], option(each.name)
+        types, choices, flag = known["types"], known["choices"], option(each.name)
+        text = argparse.SUPPRESS
+        if title is not None:
+            told = known["help"].removeprefix(f"{each.name}: ")
+            default = "none" if each.default is None else each.default
+            text = f"{told} (default: {default})".replace("None", "none").replace("%", "%%")
         add = partial(group.add_argument, dest=each.name, default=argparse.SUPPRESS)
-        text = argparse.SUPPRESS if title is None else _help(each)
         if bool in types:
             add(flag, action="store_const", const=True, help=text)
         else:
+            names = [_KINDS[kind] for kind in types if kind is not NoneType]
+            names += [*choices, *["none"] * known["optional"]]
+            # "none" would be a text, too
+            shown = _KINDS[str] if str in types else "|".join(names)
             short = [_SHORT[each.name]] if each.name in _SHORT else []
-            read = partial(_read, types, known["choices"])
-            add(*short, flag, type=read, metavar=_spelling(known), help=text)
-        if False in known["choices"]:
+            add(*short, flag, type=partial(_read, types, choices), metavar=shown, help=text)
+        if False in choices:
             add(option(f"no_{each.name}"), action="store_const", const=False, help=known["off"])
 
 
@@ -66,8 +73,8 @@ def option(name: str) -> str:
 
 def given(parameters: type[Any], namespace: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of a dataclass that the command line gives, by name."""
-    names = [each.name for each in fields(parameters)]
-    return {name: getattr(namespace, name) for name in names if hasattr(namespace, name)}
+    names = {each.name for each in fields(parameters)}
+    return {name: value for name, value in vars(namespace).items() if name in names}
 
 
 def chosen(parameters: type[Any], namespace: argparse.Namespace, **changes: Any) -> Any:
@@ -95,20 +102,6 @@ def spelled(message: str, *parameters: type[Any]) -> str:
         rf"(?<![-\w])(?:^(?:{some})\b(?!=)|(?:{some})(?==)|(?:{plain})\b(?!\.\w))(?:=True\b)?"
     )
     return re.sub(pattern, lambda found: option(found[0].removesuffix("=True")), message)
-
-
-def _help(declared: Any) -> str:
-    text = declared.metadata["help"].removeprefix(f"{declared.name}: ")
-    default = "none" if declared.default is None else declared.default
-    return f"{text} (default: {default})".replace("None", "none").replace("%", "%%")
-
-
-def _spelling(known: Any) -> str:
-    """Return how the allowed values and types are written."""
-    if str in known["types"]:  # "none" would be a text, too
-        return _KINDS[str]
-    kinds = [_KINDS[kind] for kind in known["types"] if kind is not NoneType]
-    return "|".join([*kinds, *known["choices"], *["none"] * known["optional"]])
 
 
 def _read(types: Collection[type], choices: Collection[Any], text: str) -> Any:
@@ -178,34 +171,40 @@ class Generation:
 _Arguments = list[tuple[list[str], dict[str, Any]]]
 
 
-def _argument(flags: str, text: str, **details: Any) -> _Arguments:
-    return [(flags.split(), {"help": text, **details})]
+def _argument(form: str, text: str, **details: Any) -> _Arguments:
+    """Return an argument of a form such as ``-o --out OUT``."""
+    *flags, last = form.split()
+    if last.isupper() or "|" in last:
+        details["metavar"] = last
+    else:
+        flags.append(last)
+    return [(flags, {"help": text, **details})]
 
 
 def _out(made: str, replaced: str = "the results") -> _Arguments:
     """Return where results go, which is no folder that there is unless that is said."""
     force = f"replace {replaced} in OUT, if it holds nothing else"
     return [
-        *_argument("-o --out", f"folder to make: {made}", metavar="OUT", required=True),
+        *_argument("-o --out OUT", f"folder to make: {made}", required=True),
         *_argument("--force", force, action="store_true"),
     ]
 
 
 def _table(made: str, **details: Any) -> _Arguments:
     return [
-        *_argument("-o --out", f"table to write, {made}", metavar="CSV", **details),
+        *_argument("-o --out CSV", f"table to write, {made}", **details),
         *_argument("--force", "replace CSV if it exists", action="store_true"),
     ]
 
 
-_FOLDER = _argument("folder", "folder, zip or tar of pictures, or URL of one", metavar="FOLDER")
-_MODEL = _argument("model", "model file, or folder that fit wrote", metavar="MODEL")
+_FOLDER = _argument("folder FOLDER", "folder, zip or tar of pictures, or URL of one")
+_MODEL = _argument("model MODEL", "model file, or folder that fit wrote")
 _MODEL_AND_FACES = _MODEL + _argument(
-    "folder",
+    "folder FOLDER",
     "folder, zip or tar of pictures, or URL of one; they are scaled to the model's size",
-    metavar="FOLDER",
 )
 _READING = (ReadOptions, "reading")
+_READING_AT_SIZE = (*_READING, ("size",))
 
 # what each command does, its arguments, and its options: of which class, title, but which
 _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
@@ -217,16 +216,14 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
             "picture) and weights.csv"
         )
         + _argument(
-            "--scheduler",
+            "--scheduler ADDRESS",
             "fit on the dask cluster of this scheduler (tcp://HOST:8786), whose workers read "
             "FOLDER themselves, under the same path; needs the extra 'cluster'",
-            metavar="ADDRESS",
         )
         + _argument(
-            "--mask",
+            "--mask PNG",
             "picture of the faces' size; what is not black in it, such as the background, is "
             "left out of the fit (NMF only)",
-            metavar="PNG",
         )
         + _argument(
             "--method",
@@ -242,16 +239,14 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
         _FOLDER
         + _out("faces (pictures under their own names) and transforms.csv")
         + _argument(
-            "--points",
+            "--points PATH",
             "align by points instead: a folder of .pts, .tem or .asf files (the names are "
             "those of the pictures), CelebA's list_landmarks.txt, dlib's .xml, or a .csv",
-            metavar="PATH",
         )
         + _argument(
-            "--crop",
+            "--crop INT,INT",
             "keep a middle part of this height and width (default: what all aligned pictures "
             "cover)",
-            metavar="INT,INT",
             type=_pair_of_pixels,
         ),
         [(AlignOptions, "aligning", ("size",)), _READING],
@@ -260,10 +255,9 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
         "measure numbers of components and suggest one",
         _FOLDER
         + _argument(
-            "-k --k",
+            "-k --k K",
             "numbers of components to measure: 5:60:5 (from, to, step), 2,4,8, or auto, a "
             "search (default: auto)",
-            metavar="K",
             dest="ks",
             default="auto",
         )
@@ -285,23 +279,20 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
             action=argparse.BooleanOptionalAction,
         )
         + _argument(
-            "--mask",
-            "picture of the model's size; what is not black in it is ignored",
-            metavar="PNG",
+            "--mask PNG", "picture of the model's size; what is not black in it is ignored"
         ),
-        [(*_READING, ("size",))],
+        [_READING_AT_SIZE],
     ),
     "mend": (
         "replace a marked part of faces by what a model expects there",
         _MODEL_AND_FACES
         + _out("mended/00.png and so on, and mended.csv")
         + _argument(
-            "--mask",
+            "--mask PNG",
             "picture of the model's size; what is not black in it is replaced",
-            metavar="PNG",
             required=True,
         ),
-        [(*_READING, ("size",))],
+        [_READING_AT_SIZE],
     ),
     "generate": (
         "make random faces from a model and write pictures and recipes",
@@ -310,9 +301,8 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
             "faces/00.png and so on, and recipes.csv with their weights", "the faces generated"
         )
         + _argument(
-            "--near",
+            "--near FACE",
             "stay close to a face of the model: its name, or its number counted from 0",
-            metavar="FACE",
         ),
         [(Generation, "random faces")],
     ),
@@ -331,18 +321,15 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
     "info": (
         "tell what is in a folder of faces or a model",
         _argument(
-            "path",
+            "path FOLDER|MODEL",
             "folder or archive of pictures, URL of one, model file, or folder that fit wrote",
-            metavar="FOLDER|MODEL",
         ),
         [(ReadOptions, "reading (of a folder)")],
     ),
     "demo": (
         "open napari and fit faces there",
-        _argument("folder", "faces to show (default: drawn ones)", nargs="?", metavar="FOLDER")
-        + _argument(
-            "--screenshot", "save a picture of the fitted faces, and close", metavar="PNG"
-        ),
+        _argument("folder FOLDER", "faces to show (default: drawn ones)", nargs="?")
+        + _argument("--screenshot PNG", "save a picture of the fitted faces, and close"),
         [(NMFParams, "factorization", {*NMFParams.names()} - {"n_components", "max_iter"})],
     ),
 }
