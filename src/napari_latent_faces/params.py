@@ -7,54 +7,53 @@ its label and limits beside its default.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import asdict, dataclass, field, fields
-from inspect import get_annotations
 from types import MappingProxyType, NoneType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 Coding = Literal["non-negative", "signed", "sparse", "one-hot"]
 Kind = TypeVar("Kind", bound=type[Any])
 
+LARGEST_SIDE = 16384  # pixels; a face has fewer
+
 # a parameter in a docstring, as numpydoc has it
 _EXPLAINED = re.compile(r"^( *)(\w+) : .*\n((?:\1    .*\n)+)", re.MULTILINE)
-
-# -- Frozen dataclasses of parameters: what their fields tell, and how values are checked
 
 
 def parameter(default: Any, label: str, **limits: Any) -> Any:
     """Declare a field with its default, label and limits.
 
     Limits are ``min`` and ``max`` (inclusive), ``advanced`` (out of sight until asked for),
-    ``slider`` (how a form asks), ``unlisted`` (choices that are for scripts only) and ``off``
-    (what False means).
+    ``slider`` (how a form asks), ``unlisted`` (choices that are for scripts only), ``text``
+    (what a text is) and ``off`` (what False means).
     """
     return field(default=default, metadata={"label": label, **limits})
 
 
 def described(kind: Kind) -> Kind:
-    """Add what its docstring and their types say to the metadata of a dataclass' own fields.
+    """Add what its docstring and their types say to the metadata of a dataclass' fields.
 
-    That is ``help``, ``types``, ``choices``, and whether None is allowed (``optional``).
+    That is ``help`` (that of the field of a base if the docstring has none), ``types``,
+    ``choices``, and whether None is allowed (``optional``).
     """
     told = {
-        name: " ".join(text.replace("`", "").replace(":class:", "").split())
-        for each in reversed(kind.__mro__[:-1])
-        for _, name, text in _EXPLAINED.findall(each.__doc__ or "")
+        name: f"{name}: {' '.join(text.replace('`', '').replace(':class:', '').split())}"
+        for _, name, text in _EXPLAINED.findall(kind.__doc__ or "")
     }
-    hints = get_annotations(kind, eval_str=True)
+    before = {each.name: each.metadata for each in fields(kind.__mro__[1])}
+    hints = get_type_hints(kind)
     for each in fields(kind):
-        if each.name in hints:
-            allowed = _alternatives(hints[each.name])
-            known = {
-                "help": f"{each.name}: {told.get(each.name, '')}",
-                "types": tuple(one for one in allowed if isinstance(one, type)),
-                "choices": tuple(one for one in allowed if not isinstance(one, type)),
-                "optional": NoneType in allowed,
-            }
-            each.metadata = MappingProxyType({**known, **each.metadata})
+        if "help" in each.metadata:
+            continue
+        allowed = _alternatives(hints[each.name])
+        known = {
+            "help": told.get(each.name) or before[each.name]["help"],
+            "types": tuple(one for one in allowed if isinstance(one, type)),
+            "choices": tuple(one for one in allowed if not isinstance(one, type)),
+            "optional": NoneType in allowed,
+        }
+        each.metadata = MappingProxyType({**known, **each.metadata})
     return kind
 
 
@@ -69,29 +68,38 @@ def _alternatives(hint: Any) -> list[Any]:
     return [each for part in get_args(hint) for each in _alternatives(part)]  # of a union
 
 
-def changed(values: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that differ from their defaults, by name."""
-    pairs = {each.name: (getattr(values, each.name), each.default) for each in fields(values)}
-    return {name: value for name, (value, default) in pairs.items() if value != default}
+@dataclass(frozen=True)
+class Options:
+    """Base of frozen values that are checked when they are made."""
 
+    def __post_init__(self) -> None:
+        """Give the fields their plain types, or say which is wrong."""
+        for each in fields(self):
+            value = _checked(each.name, each.metadata, getattr(self, each.name))
+            object.__setattr__(self, each.name, value)
 
-def check_fields(values: Any, *, leave: Collection[str] = ()) -> None:
-    """Give the fields of a frozen dataclass their plain types, or say which is wrong."""
-    for each in fields(values):
-        if each.name not in leave:
-            value = _checked(each.name, each.metadata, getattr(values, each.name))
-            object.__setattr__(values, each.name, value)
+    def changed(self) -> dict[str, Any]:
+        """Return the values that differ from their defaults, by name."""
+        pairs = {each.name: (getattr(self, each.name), each.default) for each in fields(self)}
+        return {name: value for name, (value, default) in pairs.items() if value != default}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as a plain dictionary."""
+        return asdict(self)
 
 
 def _checked(name: str, known: Any, value: Any) -> Any:
     """Return a value as a plain one, or say what is wrong with it."""
+    types = known["types"]
     if value in (*known["choices"], *known.get("unlisted", ())):
         return value
-    if value is None and known["optional"]:
+    if (value is None and known["optional"]) or (str in types and isinstance(value, str)):
         return value
+    if tuple in types:
+        return _checked_sides(name, known, value)
     if "min" not in known:
         raise ValueError(f"{name} must be {_range(known)}, got {value!r}.")
-    kind, words = (int, "a whole number") if int in known["types"] else (float, "a number")
+    kind, words = (int, "a whole number") if int in types else (float, "a number")
     try:
         number = kind(value)
         fits = number == value and not isinstance(value, (bool, str))
@@ -99,14 +107,35 @@ def _checked(name: str, known: Any, value: Any) -> Any:
         fits = False
     if not fits:
         raise TypeError(f"{name} must be {words} ({_range(known)}), got {value!r}.")
-    if not known["min"] <= number <= known.get("max", float("inf")) or number == float("inf"):
+    if not known["min"] <= number <= known.get("max", sys.float_info.max):
         raise ValueError(f"{name} must be {_range(known)}, got {value!r}.")
     return number
+
+
+def _checked_sides(name: str, known: Any, size: Any) -> Any:
+    """Return (height, width), or a height if that is allowed, as plain numbers."""
+    takes_height = int in known["types"]
+    sides = size if isinstance(size, (tuple, list)) else [size] * takes_height
+    try:
+        numbers = [int(side) for side in sides if not isinstance(side, (bool, str))]
+    except (TypeError, ValueError, OverflowError):
+        numbers = []
+    if numbers == list(sides) and all(1 <= n <= LARGEST_SIDE for n in numbers):
+        if len(numbers) == 2:
+            return tuple(numbers)
+        if len(numbers) == 1 and takes_height:
+            return numbers[0]
+    raise ValueError(
+        f"{name} must be {'a height or ' * takes_height}(height, width) from 1 to "
+        f"{LARGEST_SIDE} pixels, or None, got {size!r}."
+    )
 
 
 def _range(known: Any) -> str:
     """Say which values a field takes."""
     words = [repr(choice) for choice in known["choices"]]
+    if "text" in known:
+        words.insert(0, known["text"])
     if "max" in known:
         words.insert(0, f"from {known['min']} to {known['max']}")
     elif "min" in known:
@@ -114,21 +143,9 @@ def _range(known: Any) -> str:
     return " or ".join([*words, *["None"] * known["optional"]])
 
 
-# -- The parameters of a fit: a frozen dataclass for each method -----------------------
-
-
-@described
 @dataclass(frozen=True)
-class Parameters:
-    """Base of the parameters of a method: what all have, and how they are checked.
-
-    Parameters
-    ----------
-    n_components : int, default=20
-        How many latent faces to look for: 1 up to the number of faces.
-    random_state : int or None, default=42
-        Seed, so that the same number gives the same result. None draws a new one for each fit.
-    """
+class Parameters(Options):
+    """What the parameters of all methods have."""
 
     method: ClassVar[str]  # as files and the command line have it
     title: ClassVar[str]
@@ -140,21 +157,10 @@ class Parameters:
     n_components: int = parameter(20, "Components", min=1)
     random_state: int | None = parameter(42, "Random state", min=0, max=2**32 - 1)
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Return what the parameters are called."""
         return tuple(each.name for each in fields(cls))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the parameters as a plain dictionary."""
-        return asdict(self)
-
-    def changed(self) -> dict[str, Any]:
-        """Return the parameters that differ from their defaults."""
-        return changed(self)
 
 
 @described
@@ -164,6 +170,10 @@ class NMFParams(Parameters):
 
     Every name keeps the meaning it has in :class:`sklearn.decomposition.NMF`; the solver
     ``"multilevel"`` is this package's own.
+
+    P. O. Hoyer: Non-negative matrix factorization with sparseness constraints. Journal of
+    Machine Learning Research 5 (2004), doi:10.5555/1005332.1044709. His measure is
+    ``(sqrt(p) - L1 / L2) / (sqrt(p) - 1)`` of the p values that no mask hides.
 
     Parameters
     ----------
@@ -200,17 +210,6 @@ class NMFParams(Parameters):
         How sparse each component is at least, by Hoyer's measure, for the solver
         ``"multilevel"``. 0 and None ask for nothing: components are then mostly whole faces,
         of 0.3 or so. At 0.5 and more they are parts of faces.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is out of its range; the message names the field and the range.
-
-    References
-    ----------
-    P. O. Hoyer: Non-negative matrix factorization with sparseness constraints. Journal of
-    Machine Learning Research 5 (2004), doi:10.5555/1005332.1044709. His measure is
-    ``(sqrt(p) - L1 / L2) / (sqrt(p) - 1)`` of the p values that no mask hides.
     """
 
     max_iter: int = parameter(200, "Max. iterations", min=1, advanced=True)
@@ -258,6 +257,9 @@ class NMFParams(Parameters):
 class PCAParams(Parameters):
     """Parameters of principal component analysis: eigenfaces.
 
+    M. Turk, A. Pentland: Eigenfaces for recognition. Journal of Cognitive Neuroscience 3
+    (1991), doi:10.1162/jocn.1991.3.1.71.
+
     Parameters
     ----------
     n_components, random_state
@@ -267,11 +269,6 @@ class PCAParams(Parameters):
         :class:`sklearn.decomposition.PCA`. ``"incremental"`` reads the faces block by block,
         as :class:`sklearn.decomposition.IncrementalPCA`; ``"auto"`` takes it for stacks of
         more than 2**27 pixels (512 MB as float32), else scikit-learn's own choice.
-
-    References
-    ----------
-    M. Turk, A. Pentland: Eigenfaces for recognition. Journal of Cognitive Neuroscience 3
-    (1991), doi:10.1162/jocn.1991.3.1.71.
     """
 
     method = "pca"
@@ -290,6 +287,10 @@ class PCAParams(Parameters):
 class ICAParams(Parameters):
     """Parameters of independent component analysis (FastICA).
 
+    M. S. Bartlett, J. R. Movellan, T. J. Sejnowski: Face recognition by independent
+    component analysis. IEEE Transactions on Neural Networks 13 (2002),
+    doi:10.1109/TNN.2002.804287.
+
     Parameters
     ----------
     n_components, random_state
@@ -304,12 +305,6 @@ class ICAParams(Parameters):
         The most iterations to make.
     tol : float, default=1e-4
         Stop when no component turns by more than this, as 1 - abs(cosine).
-
-    References
-    ----------
-    M. S. Bartlett, J. R. Movellan, T. J. Sejnowski: Face recognition by independent
-    component analysis. IEEE Transactions on Neural Networks 13 (2002),
-    doi:10.1109/TNN.2002.804287.
     """
 
     method = "ica"
@@ -324,21 +319,9 @@ class ICAParams(Parameters):
     tol: float = parameter(1e-4, "Tolerance", min=0.0, advanced=True)
 
 
-@described
 @dataclass(frozen=True)
 class _BatchParams(Parameters):
-    """Base of the parameters of methods that learn from some faces at a time.
-
-    Parameters
-    ----------
-    batch_size : int
-        How many faces are learned from at a time; never fewer than there are components.
-    max_iter : int
-        How often all faces are seen, at most.
-    tol : float
-        Stop when a pass over all faces lowers the error by less than this share. 0 never stops
-        early.
-    """
+    """What the parameters of methods have that learn from some faces at a time."""
 
     batch_size: int = parameter(128, "Batch size", min=1, advanced=True)
     max_iter: int = parameter(20, "Max. passes", min=1, advanced=True)
@@ -347,8 +330,41 @@ class _BatchParams(Parameters):
 
 @described
 @dataclass(frozen=True)
+class MiniBatchNMFParams(_BatchParams):
+    """Parameters of non-negative matrix factorization in mini-batches.
+
+    A. Lefevre, F. Bach, C. Fevotte: Online algorithms for nonnegative matrix factorization
+    with the Itakura-Saito divergence. WASPAA (2011), doi:10.1109/ASPAA.2011.6082314.
+
+    Parameters
+    ----------
+    n_components, random_state
+        As in `NMFParams`.
+    batch_size : int, default=128
+        How many faces are learned from at a time; never fewer than there are components.
+    max_iter : int, default=20
+        How often all faces are seen, at most.
+    tol : float, default=1e-3
+        Stop when a pass lowers the error by less than this share; 0 never stops early.
+    forget_factor : float, default=0.7
+        How much is remembered of earlier batches, from 0 to 1.
+    """
+
+    method = "minibatch-nmf"
+    title = "Mini-batch NMF"
+    summary = "scikit-learn's NMF for many faces: learned from a part of them at a time."
+    coding = "non-negative"
+
+    forget_factor: float = parameter(0.7, "Memory", min=0.0, max=1.0, advanced=True)
+
+
+@described
+@dataclass(frozen=True)
 class DictionaryParams(_BatchParams):
     """Parameters of sparse dictionary learning, in mini-batches.
+
+    J. Mairal, F. Bach, J. Ponce, G. Sapiro: Online dictionary learning for sparse coding.
+    ICML (2009), doi:10.1145/1553374.1553463.
 
     Parameters
     ----------
@@ -357,11 +373,6 @@ class DictionaryParams(_BatchParams):
     alpha : float, default=1.0
         Penalty on the sum of the absolute weights of a face, for components of unit length and
         pixels from 0 to 1: the more, the fewer components a face uses.
-
-    References
-    ----------
-    J. Mairal, F. Bach, J. Ponce, G. Sapiro: Online dictionary learning for sparse coding.
-    ICML (2009), doi:10.1145/1553374.1553463.
     """
 
     method = "dictionary"
@@ -376,50 +387,15 @@ class DictionaryParams(_BatchParams):
 
 @described
 @dataclass(frozen=True)
-class MiniBatchNMFParams(_BatchParams):
-    """Parameters of non-negative matrix factorization in mini-batches.
-
-    Parameters
-    ----------
-    n_components, random_state
-        As in `NMFParams`.
-    batch_size : int, default=128
-        How many faces are learned from at a time; never fewer than there are components.
-    max_iter : int, default=20
-        How often all faces are seen, at most.
-    tol : float, default=1e-3
-        Stop when a pass lowers the error by less than this share; 0 never stops early.
-    forget_factor : float, default=0.7
-        How much is remembered of earlier batches, from 0 to 1.
-
-    References
-    ----------
-    A. Lefevre, F. Bach, C. Fevotte: Online algorithms for nonnegative matrix factorization
-    with the Itakura-Saito divergence. WASPAA (2011), doi:10.1109/ASPAA.2011.6082314.
-    """
-
-    method = "minibatch-nmf"
-    title = "Mini-batch NMF"
-    summary = "scikit-learn's NMF for many faces: learned from a part of them at a time."
-    coding = "non-negative"
-
-    forget_factor: float = parameter(0.7, "Memory", min=0.0, max=1.0, advanced=True)
-
-
-@described
-@dataclass(frozen=True)
 class KMeansParams(_BatchParams):
     """Parameters of k-means, in mini-batches.
+
+    D. Sculley: Web-scale k-means clustering. WWW (2010), doi:10.1145/1772690.1772862.
 
     Parameters
     ----------
     n_components, random_state, batch_size, max_iter, tol
-        As in `MiniBatchNMFParams`, but 256 faces a batch and at most 50 passes by default;
-        a component is a cluster.
-
-    References
-    ----------
-    D. Sculley: Web-scale k-means clustering. WWW (2010), doi:10.1145/1772690.1772862.
+        As in `MiniBatchNMFParams`, but 256 faces a batch and at most 50 passes by default.
     """
 
     method = "kmeans"
@@ -431,17 +407,8 @@ class KMeansParams(_BatchParams):
     max_iter: int = parameter(50, "Max. passes", min=1, advanced=True)
 
 
-METHODS: dict[str, type[Parameters]] = {
-    kind.method: kind
-    for kind in (
-        NMFParams,
-        PCAParams,
-        ICAParams,
-        DictionaryParams,
-        MiniBatchNMFParams,
-        KMeansParams,
-    )
-}
+_KINDS = (NMFParams, PCAParams, ICAParams, DictionaryParams, MiniBatchNMFParams, KMeansParams)
+METHODS: dict[str, type[Parameters]] = {kind.method: kind for kind in _KINDS}
 """The parameters of each method by its name, in the order in which they are offered."""
 
 
@@ -463,19 +430,15 @@ def params_of(method: str, **values: Any) -> Parameters:
     return kind(**values)
 
 
-# -- How a folder is read ------------------------------------------------------------
-
 Channel = Literal["luminance", "red", "green", "blue"]
 Resize = Literal["crop", "pad", "stretch", "error"]
 Rows = Literal["rows", "columns"]
 Order = Literal["C", "F"]
 
-LARGEST_SIDE = 16384  # pixels; a face has fewer
-
 
 @described
 @dataclass(frozen=True)
-class ReadOptions:
+class ReadOptions(Options):
     """Options of `read_faces`, which explains them at length.
 
     Parameters
@@ -491,13 +454,11 @@ class ReadOptions:
         Regular expression that finds the subject in a picture's name; by default the folder,
         or what the names show.
     lazy : bool, optional
-        Decode pictures only when they are looked at; by default when they would fill the
-        memory budget.
+        Decode pictures when they are looked at; by default if they exceed the memory budget.
     memory_budget : int, optional
         Bytes that a stack may take before it is read lazily.
     variable : str, optional
-        Which variable of a .mat, .npz or .h5 file holds the faces; by default found out from
-        names and shapes.
+        Which variable of a .mat, .npz or .h5 file holds the faces; by default found out.
     shape : (int, int), optional
         Height and width, in pixels, of the faces in a matrix; by default found out.
     faces : str, optional
@@ -511,14 +472,16 @@ class ReadOptions:
     """
 
     channel: Channel = parameter("luminance", "Channel")
-    size: int | tuple[int, int] | None = parameter(None, "Size", min=1, max=LARGEST_SIDE)
+    size: int | tuple[int, int] | None = parameter(None, "Size")
     resize: Resize = parameter("crop", "Other sizes")
     subjects: str | Literal[False] | None = parameter(
-        None, "Subjects", off="Leave out whose faces they are."
+        None, "Subjects", text="a regular expression", off="Leave out whose faces they are."
     )
     lazy: bool | None = parameter(None, "Lazy", off="Decode all pictures first.", advanced=True)
     memory_budget: int | None = parameter(None, "Memory budget", min=0, advanced=True)
-    variable: str | None = parameter(None, "Variable", advanced=True)
+    variable: str | None = parameter(
+        None, "Variable", text="the name of a variable", advanced=True
+    )
     shape: tuple[int, int] | None = parameter(None, "Shape in the file", advanced=True)
     faces: Rows | None = parameter(None, "Faces are", advanced=True)
     order: Order | None = parameter(None, "Order of pixels", advanced=True)
@@ -527,29 +490,21 @@ class ReadOptions:
     )
 
     def __post_init__(self) -> None:
-        check_fields(self, leave=("size", "subjects", "variable", "shape"))
-        object.__setattr__(self, "size", _checked_sides("size", self.size, or_height=True))
-        object.__setattr__(self, "shape", _checked_sides("shape", self.shape))
-        self._check_subjects()
+        super().__post_init__()
+        try:
+            re.compile(self.subjects or "")
+        except re.error as error:
+            words = f"subjects must be a regular expression; {self.subjects!r} is not one"
+            raise ValueError(f"{words}: {error}.") from error
         if self.colour is True and self.channel != "luminance":
             raise ValueError(
                 f"channel={self.channel!r} makes grey pictures: leave it out, or colour=True."
             )
-        if not isinstance(self.variable, str | None):
-            raise ValueError(  # noqa: TRY004 - as other options
-                f"variable must be the name of a variable or None, got {self.variable!r}."
-            )
-
-    def changed(self) -> dict[str, Any]:
-        """Return the options that differ from their defaults, by name."""
-        return changed(self)
 
     def frame(self, commonest: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width of the stack, given those of most pictures."""
-        if self.size is None:
-            return commonest
-        if isinstance(self.size, tuple):
-            return self.size
+        if not isinstance(self.size, int):
+            return self.size or commonest
         height, width = commonest
         return self.size, min(max(1, round(self.size * width / height)), LARGEST_SIDE)
 
@@ -561,44 +516,10 @@ class ReadOptions:
 
         return min(512 * 2**20, int(psutil.virtual_memory().available) // 4)
 
-    def _check_subjects(self) -> None:
-        if self.subjects is None or self.subjects is False:
-            return
-        allowed = "subjects must be a regular expression, False or None"
-        if not isinstance(self.subjects, str):
-            raise ValueError(f"{allowed}, got {self.subjects!r}.")  # noqa: TRY004
-        try:
-            re.compile(self.subjects)
-        except re.error as error:
-            raise ValueError(f"{allowed}; {self.subjects!r} is not one: {error}.") from error
-
-
-def _checked_sides(name: str, size: Any, *, or_height: bool = False) -> Any:
-    """Return (height, width), or a height if that is allowed, as plain numbers, or None."""
-    if size is None:
-        return None
-    sides = size if isinstance(size, (tuple, list)) else [size] * or_height
-    try:
-        numbers = [int(side) for side in sides if not isinstance(side, (bool, str))]
-    except (TypeError, ValueError, OverflowError):
-        numbers = []
-    if numbers == list(sides) and all(1 <= n <= LARGEST_SIDE for n in numbers):
-        if len(numbers) == 2:
-            return tuple(numbers)
-        if len(numbers) == 1 and or_height:
-            return numbers[0]
-    raise ValueError(
-        f"{name} must be {'a height or ' * or_height}(height, width) from 1 to {LARGEST_SIDE} "
-        f"pixels, or None, got {size!r}."
-    )
-
-
-# -- How faces are aligned -------------------------------------------------------------
-
 
 @described
 @dataclass(frozen=True)
-class AlignOptions:
+class AlignOptions(Options):
     """Options of `align_faces`.
 
     Parameters
@@ -609,8 +530,7 @@ class AlignOptions:
         Height and width of the middle part to keep, in pixels. By default the faces are
         cropped to the area that all aligned pictures cover.
     transform : {"similarity", "affine"}, default="similarity"
-        What may be done to a face: shift, rotation and scale (similarity), or shear and
-        unequal scales, too (affine).
+        Shift, rotate and scale a face (similarity), or also shear it and stretch it (affine).
     max_shift : float, default=0.15
         The farthest shift, as a share of height and width.
     max_rotation : float, default=20
@@ -618,13 +538,7 @@ class AlignOptions:
     max_scale : float, default=1.25
         The largest scale, and one over the smallest.
     random_state : int or None, default=42
-        Seed of the model's start, and of the sample that it is learnt from if there are
-        more than 2,000 faces.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is out of its range; the message names the option.
+        Seed of the model's start, and of the sample that is drawn from over 2,000 faces.
     """
 
     n_components: int = parameter(20, "Components", min=1, max=1000)
@@ -635,19 +549,10 @@ class AlignOptions:
     max_scale: float = parameter(1.25, "Largest scale", min=1, max=4, advanced=True)
     random_state: int | None = parameter(42, "Seed", min=0, advanced=True)
 
-    def __post_init__(self) -> None:
-        check_fields(self, leave=("size",))
-        object.__setattr__(self, "size", _checked_sides("size", self.size))
-
-
-# -- How hard to look for k ------------------------------------------------------------
-
-_LONGEST = 10_000  # numbers of a range: more are a slip of the finger
-
 
 @described
 @dataclass(frozen=True)
-class ChoiceOptions:
+class ChoiceOptions(Options):
     """Effort of `choose_k`.
 
     Parameters
@@ -656,30 +561,23 @@ class ChoiceOptions:
         Fits of all faces for each k: the first from the usual start, the others from random
         factors. The best is kept, and how alike they are is the stability.
     n_folds : int, default=5
-        Parts that the faces are cut into. Each is held out once, from a fit of the
-        other parts.
+        Parts that the faces are cut into. Each is held out once, from a fit of the others.
     max_faces : int, default=2000
         Of a larger stack, a random sample of so many faces is looked at.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is out of its range; the message names the option.
     """
 
     n_starts: int = parameter(3, "Starts", min=2, max=100)
     n_folds: int = parameter(5, "Folds", min=2, max=100)
     max_faces: int = parameter(2000, "Most faces", min=10)
 
-    def __post_init__(self) -> None:
-        check_fields(self)
+
+_LONGEST = 10_000  # numbers of a range: more are a slip of the finger
 
 
 def parse_ks(text: str) -> list[int] | None:
     """Return the numbers that a user's text spells, None for ``"auto"``.
 
-    They are numbers such as ``"2,4,8"``, ranges ``"from:to:step"`` such as ``"5:60:5"`` that
-    include their end, or both.
+    They are numbers such as ``"2,4,8"``, ranges ``"from:to:step"`` with their end, or both.
     """
     if text.strip().lower() == "auto":
         return None

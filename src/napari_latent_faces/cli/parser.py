@@ -15,8 +15,8 @@ from napari_latent_faces.params import (
     AlignOptions,
     ChoiceOptions,
     NMFParams,
+    Options,
     ReadOptions,
-    check_fields,
     described,
     parameter,
 )
@@ -147,7 +147,7 @@ the environment an error shows where it happened.
 
 @described
 @dataclass(frozen=True)
-class Generation:
+class Generation(Options):
     """How faces are generated, and placed.
 
     Parameters
@@ -163,9 +163,6 @@ class Generation:
     count: int = parameter(20, "", min=1)
     random_state: int = parameter(42, "", min=0, max=2**32 - 1)
     strength: float = parameter(0.7, "", min=0, max=1)
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 _Arguments = list[tuple[list[str], dict[str, Any]]]
