@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_latent_faces import LatentFaces, fit
 from napari_latent_faces.solvers import hals
+from napari_latent_faces.solvers.blocks import Block, FaceBlocks
 from tests.helpers import PATIENCE
 
 
@@ -32,12 +34,12 @@ def choose(monkeypatch):
 
     def anew(name):
         monkeypatch.setenv("LATENT_FACES_BACKEND", name)
-        hals._chosen.cache_clear()
+        hals._compiled.cache_clear()
         if hals.backend() != name:
             pytest.skip("nothing could be compiled here")
 
     yield anew
-    hals._chosen.cache_clear()
+    hals._compiled.cache_clear()
 
 
 def problem(k, m, seed):
@@ -97,10 +99,34 @@ def test_each_row_goes_where_the_others_leave_it(k, m, count, seed):
         for t in range(k):
             expected[t] = np.maximum(targets[t] - A[t] @ expected, 0)
     size = max(1.0, np.abs(expected).max())
-    for rows in {hals.sweep_rows, hals._chosen()[1]}:
+    for rows in {hals.sweep_rows, getattr(hals._compiled(), "sweep_rows", hals.sweep_rows)}:
         found = F.copy()
         rows(found, A, targets, count)
         np.testing.assert_allclose(found, expected, atol=2e-4 * size)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@given(
+    n=st.integers(1, 150),
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    k=st.integers(1, 30),
+    seed=st.integers(0, 2**31),
+)
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_products_with_pixels_are_those_of_their_definition(way, dtype, n, shape, k, seed):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (n + 2, *shape)).astype(dtype)
+    H = rng.random((k, 3 + math.prod(shape)), np.float32)[:, 3:]
+    W = rng.random((k, n + 5), np.float32)[:, 5:]
+    rows = slice(2, n + 2)
+    block = Block(FaceBlocks(images, 255), rows, rows, images[rows])
+    X = images[rows].reshape(n, -1) / 255
+    np.testing.assert_allclose(hals.cross(H, block), H @ X.T, rtol=3e-6)
+    np.testing.assert_allclose(hals.combine(W, block), W @ X, rtol=3e-6)
 
 
 @pytest.mark.parametrize("m", [1, 30, 64, 65, 100])
@@ -140,6 +166,25 @@ def test_compiled_sweeps_refuse_what_they_cannot_read(wrong):
     arrays = right | {"A": np.zeros((3, 3), np.float32)} | wrong
     with pytest.raises((TypeError, ValueError)):
         compiled(arrays["F"], arrays["A"], arrays["targets"], 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"X": np.zeros((4, 6), np.float32)},
+        {"X": np.zeros((4, 5))},
+        {"X": np.zeros((4, 10), np.uint8)[:, ::2]},
+        {"out": np.zeros((3, 4), np.uint8)},
+        {"out": np.zeros((3, 3), np.float32)},
+        {"F": np.zeros((2, 5), np.float32)},
+    ],
+)
+def test_compiled_products_refuse_what_they_cannot_read(wrong):
+    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps")
+    shapes = {"out": (3, 4), "F": (3, 5), "X": (4, 5)}
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()} | wrong
+    with pytest.raises((TypeError, ValueError)):
+        compiled.cross(arrays["out"], arrays["F"], arrays["X"], 1)
 
 
 def test_compiled_sweeps_write_only_where_they_may():

@@ -1,4 +1,4 @@
-/* The sweeps of a factor, for x86-64 with AVX2 or AVX-512 and for arm64; see hals.py.
+/* The sweeps of a factor and its products with pixels, for x86-64 with AVX2 or AVX-512 and for arm64; see hals.py.
 
    Where this cannot be built or loaded, NumPy does the same. */
 
@@ -11,7 +11,7 @@
 
 #if defined(__GNUC__)
 #define INLINE inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL _Pragma("GCC unroll 12")
 #else
 #define INLINE __forceinline
 #define UNROLL
@@ -23,22 +23,51 @@ struct problem { /* F[t] = max(targets[t] - A[t] @ F, 0), row by row; strides in
     ptrdiff_t F_stride, A_stride, targets_stride, k, m, sweeps;
 };
 
+struct product { /* of a factor and pixels, float32 or uint8, times `gain`; see _sweeps.h */
+    float *out;
+    const float *F;
+    const char *X;
+    ptrdiff_t out_stride, F_stride, X_step; /* the last one in bytes */
+    ptrdiff_t n, p, k;
+    int is_bytes;
+    float gain;
+};
+
+struct kernel {
+    int (*sweep)(const struct problem *);
+    int (*cross)(const struct product *);
+    int (*combine)(const struct product *);
+};
+
+#define CHUNK 1024 /* columns of rows that are multiplied with one another at a time */
+#define SOME 128   /* faces that are added up at a time */
 #define ROWS 4 /* components that are improved together, so that values are loaded once */
 #define GROUP(left) ((left) >= ROWS ? ROWS : (left) >= 2 ? 2 : 1)
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 
+#if defined(__GNUC__) /* where compilers would load a value again for each of its uses */
+#define IN_REGISTER(x) __asm__("" : "+v"(x))
+#else
+#define IN_REGISTER(x)
+#endif
+
 #define KIND(name) name##_avx512
 #define VECTOR __m512
 #define LANES 16
 #define PARTS 4
+#define FACES 8
+#define MIXED 12
 #define ZERO _mm512_setzero_ps()
 #define LOAD _mm512_loadu_ps
+#define BYTES(x) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(x))))
 #define STORE _mm512_storeu_ps
 #define ALL _mm512_set1_ps
 #define MAX _mm512_max_ps
 #define LESS(r, a, x) _mm512_fnmadd_ps(a, x, r)
+#define MORE(r, a, x) _mm512_fmadd_ps(a, x, r)
+#define SUM _mm512_reduce_add_ps
 #if defined(__GNUC__)
 #define TARGET __attribute__((target("avx512f,fma")))
 #else
@@ -50,17 +79,28 @@ struct problem { /* F[t] = max(targets[t] - A[t] @ F, 0), row by row; strides in
 #define VECTOR __m256
 #define LANES 8
 #define PARTS 3
+#define FACES 4
+#define MIXED 6
 #define ZERO _mm256_setzero_ps()
 #define LOAD _mm256_loadu_ps
+#define BYTES(x) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(x))))
 #define STORE _mm256_storeu_ps
 #define ALL _mm256_set1_ps
 #define MAX _mm256_max_ps
 #define LESS(r, a, x) _mm256_fnmadd_ps(a, x, r)
+#define MORE(r, a, x) _mm256_fmadd_ps(a, x, r)
+#define SUM sum_avx2
 #if defined(__GNUC__)
 #define TARGET __attribute__((target("avx2,fma")))
 #else
 #define TARGET
 #endif
+static INLINE TARGET float sum_avx2(__m256 x)
+{
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
 #include "_sweeps.h"
 
 #if defined(__GNUC__)
@@ -73,90 +113,172 @@ struct problem { /* F[t] = max(targets[t] - A[t] @ F, 0), row by row; strides in
 #define HAS_AVX2 IsProcessorFeaturePresent(40)   /* PF_AVX2_INSTRUCTIONS_AVAILABLE */
 #endif
 
-static int (*choose(void))(const struct problem *)
+static const struct kernel *choose(void)
 {
-    return HAS_AVX512 ? sweep_avx512 : HAS_AVX2 ? sweep_avx2 : NULL;
+    return HAS_AVX512 ? &kernel_avx512 : HAS_AVX2 ? &kernel_avx2 : NULL;
 }
 
 #elif defined(__aarch64__) || defined(_M_ARM64)
 #include <arm_neon.h>
+
+#define IN_REGISTER(x)
+
+static INLINE float32x4_t bytes_neon(const uint8_t *bytes)
+{
+    uint32_t four;
+    memcpy(&four, bytes, sizeof(four));
+    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(four)))));
+}
 
 #define KIND(name) name##_neon
 #define TARGET
 #define VECTOR float32x4_t
 #define LANES 4
 #define PARTS 4
+#define FACES 8
+#define MIXED 12
 #define ZERO vdupq_n_f32(0)
 #define LOAD vld1q_f32
+#define BYTES bytes_neon
 #define STORE vst1q_f32
 #define ALL vdupq_n_f32
 #define MAX vmaxq_f32
 #define LESS(r, a, x) vfmsq_f32(r, a, x)
+#define MORE(r, a, x) vfmaq_f32(r, a, x)
+#define SUM vaddvq_f32
 #include "_sweeps.h"
 
-static int (*choose(void))(const struct problem *)
+static const struct kernel *choose(void)
 {
-    return sweep_neon;
+    return &kernel_neon;
 }
 
 #else
 #error "No vectors are known for this processor: NumPy does the sweeps."
 #endif
 
-static int (*chosen)(const struct problem *);
+static const struct kernel *chosen;
 
-/* Get a matrix of float32 whose rows lie each in one piece, and how far they are apart. */
-static int get(PyObject *of, Py_buffer *view, int flags, ptrdiff_t *stride)
+/* Get a matrix whose rows lie each in one piece; `types` are those that it may have. */
+static int get(PyObject *of, Py_buffer *view, int flags, const char *types)
 {
     if (PyObject_GetBuffer(of, view, flags | PyBUF_STRIDES | PyBUF_FORMAT) < 0)
         return -1;
-    if (view->ndim == 2 && view->format != NULL && strcmp(view->format, "f") == 0 &&
-        (view->strides[1] == sizeof(float) || view->shape[1] <= 1) &&
-        view->strides[0] % (ptrdiff_t)sizeof(float) == 0) {
-        *stride = view->strides[0] / (ptrdiff_t)sizeof(float);
+    if (view->ndim == 2 && view->format != NULL && strlen(view->format) == 1 &&
+        strchr(types, *view->format) != NULL &&
+        (view->strides[1] == view->itemsize || view->shape[1] <= 1) &&
+        view->strides[0] % view->itemsize == 0)
         return 0;
-    }
     PyBuffer_Release(view);
-    PyErr_SetString(PyExc_ValueError, "not a matrix of float32 with rows in one piece");
+    PyErr_Format(PyExc_ValueError, "not a matrix of type %s with rows in one piece", types);
     return -1;
+}
+
+/* How far rows of float32 are apart, in numbers. */
+static ptrdiff_t stride(const Py_buffer *view)
+{
+    return view->strides[0] / (ptrdiff_t)sizeof(float);
+}
+
+/* Work on three matrices, the first of which is written to: 0, or -1 and an exception. */
+static int work(PyObject *objects[3], const char *types, int (*job)(Py_buffer *, void *),
+                void *more)
+{
+    Py_buffer views[3];
+    int got = 0, status = -1;
+    while (got < 3 &&
+           get(objects[got], views + got, got ? 0 : PyBUF_WRITABLE, got == 2 ? types : "f") == 0)
+        got++;
+    if (got == 3)
+        status = job(views, more);
+    while (got > 0)
+        PyBuffer_Release(views + --got);
+    return status;
+}
+
+static int refuse(void)
+{
+    PyErr_SetString(PyExc_ValueError, "the shapes do not fit together");
+    return -1;
+}
+
+static int sweep_views(Py_buffer *views, void *sweeps)
+{
+    const Py_buffer *F = views, *A = views + 1, *targets = views + 2;
+    struct problem of = {F->buf, A->buf, targets->buf, stride(F), stride(A), stride(targets),
+                         F->shape[0], F->shape[1], *(Py_ssize_t *)sweeps};
+    int status;
+    if (A->shape[0] != of.k || A->shape[1] != of.k || targets->shape[0] != of.k ||
+        targets->shape[1] != of.m)
+        return refuse();
+    Py_BEGIN_ALLOW_THREADS
+    status = chosen->sweep(&of);
+    Py_END_ALLOW_THREADS
+    if (status < 0)
+        PyErr_NoMemory();
+    return status;
+}
+
+struct order {
+    int is_cross;
+    float gain;
+};
+
+static int multiply_views(Py_buffer *views, void *given)
+{
+    const Py_buffer *out = views, *F = views + 1, *X = views + 2;
+    const struct order *order = given;
+    struct product of = {out->buf, F->buf, X->buf, stride(out), stride(F), X->strides[0],
+                         X->shape[0], X->shape[1], F->shape[0], *X->format == 'B', order->gain};
+    int status;
+    if (out->shape[0] != of.k || out->shape[1] != (order->is_cross ? of.n : of.p) ||
+        F->shape[1] != (order->is_cross ? of.p : of.n))
+        return refuse();
+    Py_BEGIN_ALLOW_THREADS
+    status = (order->is_cross ? chosen->cross : chosen->combine)(&of);
+    Py_END_ALLOW_THREADS
+    if (status < 0)
+        PyErr_NoMemory();
+    return status;
 }
 
 static PyObject *sweep_rows(PyObject *module, PyObject *args)
 {
-    PyObject *objects[3], *result = NULL;
-    Py_buffer F, A, targets;
-    struct problem of;
-    int status;
+    PyObject *objects[3];
+    Py_ssize_t sweeps;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOn", objects, objects + 1, objects + 2, &of.sweeps))
+    if (!PyArg_ParseTuple(args, "OOOn", objects, objects + 1, objects + 2, &sweeps) ||
+        work(objects, "f", sweep_views, &sweeps) < 0)
         return NULL;
-    if (get(objects[0], &F, PyBUF_WRITABLE, &of.F_stride) < 0)
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *multiply(PyObject *args, int is_cross)
+{
+    PyObject *objects[3];
+    struct order order = {is_cross, 1};
+    if (!PyArg_ParseTuple(args, "OOOf", objects, objects + 1, objects + 2, &order.gain) ||
+        work(objects, "fB", multiply_views, &order) < 0)
         return NULL;
-    if (get(objects[1], &A, 0, &of.A_stride) < 0)
-        goto release_F;
-    if (get(objects[2], &targets, 0, &of.targets_stride) < 0)
-        goto release_A;
-    of.F = F.buf, of.A = A.buf, of.targets = targets.buf;
-    of.k = F.shape[0], of.m = F.shape[1];
-    if (A.shape[0] != of.k || A.shape[1] != of.k || targets.shape[0] != of.k ||
-        targets.shape[1] != of.m) {
-        PyErr_SetString(PyExc_ValueError, "the shapes do not fit together");
-    } else {
-        Py_BEGIN_ALLOW_THREADS
-        status = chosen(&of);
-        Py_END_ALLOW_THREADS
-        result = status < 0 ? PyErr_NoMemory() : Py_NewRef(Py_None);
-    }
-    PyBuffer_Release(&targets);
-release_A:
-    PyBuffer_Release(&A);
-release_F:
-    PyBuffer_Release(&F);
-    return result;
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *cross(PyObject *module, PyObject *args)
+{
+    (void)module;
+    return multiply(args, 1);
+}
+
+static PyObject *combine(PyObject *module, PyObject *args)
+{
+    (void)module;
+    return multiply(args, 0);
 }
 
 static PyMethodDef methods[] = {
     {"sweep_rows", sweep_rows, METH_VARARGS, "Improve a factor in place; see hals.py."},
+    {"cross", cross, METH_VARARGS, "Multiply components and pixels; see hals.py."},
+    {"combine", combine, METH_VARARGS, "Multiply weights and pixels; see hals.py."},
     {NULL, NULL, 0, NULL},
 };
 

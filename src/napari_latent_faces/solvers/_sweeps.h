@@ -5,7 +5,11 @@
    VECTOR       some floats in a register         LANES    how many
    PARTS        vectors of a component that are worked on at a time: of four components
                 their sums, of one its values, and a coefficient fill the registers
-   ZERO, LOAD, STORE, ALL (a number in all lanes), MAX and LESS (r - a * x) */
+   FACES        rows of pixels, with three of components, whose products fill the registers
+   MIXED        components of which two vectors each fill them
+   BYTES        reads so many bytes as floats
+   ZERO, LOAD, STORE, ALL (a number in all lanes), MAX, LESS (r - a * x),
+   MORE (r + a * x) and SUM (of all lanes) */
 
 #define WIDTH (LANES * PARTS) /* columns worked on at a time; they stay in the cache */
 
@@ -86,15 +90,168 @@ static TARGET int KIND(sweep)(const struct problem *of)
     return 0;
 }
 
+/* Write columns of a row of pixels or numbers to a tile, a vector at each `step`, then 0. */
+static INLINE TARGET void KIND(fill)(const void *row, int is_bytes, ptrdiff_t first,
+                                     ptrdiff_t columns, float *tile, ptrdiff_t step)
+{
+    const uint8_t *bytes = (const uint8_t *)row + first;
+    const float *floats = (const float *)row + first;
+    for (; columns >= LANES; columns -= LANES, bytes += LANES, floats += LANES, tile += step)
+        STORE(tile, is_bytes ? BYTES(bytes) : LOAD(floats));
+    for (ptrdiff_t l = 0; columns > 0 && l < LANES; l++)
+        tile[l] = l >= columns ? 0 : is_bytes ? bytes[l] : floats[l];
+}
+
+/* Add the products of FACES faces with 3 components, in tiles, to `out`, a component a row. */
+static INLINE TARGET void KIND(dots)(ptrdiff_t steps, const float *faces, const float *H,
+                                     float out[3][FACES])
+{
+    VECTOR sums[FACES][3], h[3];
+    UNROLL for (int i = 0; i < FACES; i++)
+        UNROLL for (int t = 0; t < 3; t++)
+            sums[i][t] = ZERO;
+    for (ptrdiff_t j = 0; j < steps; j++, H += 3 * LANES, faces += FACES * LANES) {
+        UNROLL for (int t = 0; t < 3; t++)
+            h[t] = LOAD(H + t * LANES);
+        UNROLL for (int i = 0; i < FACES; i++) {
+            VECTOR x = LOAD(faces + i * LANES);
+            IN_REGISTER(x);
+            UNROLL for (int t = 0; t < 3; t++)
+                sums[i][t] = MORE(sums[i][t], h[t], x);
+        }
+    }
+    UNROLL for (int t = 0; t < 3; t++)
+        UNROLL for (int i = 0; i < FACES; i++)
+            out[t][i] = SUM(sums[i][t]);
+}
+
+/* out (k, n) = F (k, p) @ X' (p, n), for columns that fit in the cache, one after the other */
+static TARGET int KIND(cross)(const struct product *of)
+{
+    const ptrdiff_t k = of->k, groups = (k + 2) / 3;
+    float out[3][FACES];
+    float *memory = calloc((size_t)(CHUNK * (FACES + 3 * groups) + 16), sizeof(float));
+    if (memory == NULL)
+        return -1;
+    float *tile = (float *)(((uintptr_t)memory + 63) / 64 * 64), *H = tile + CHUNK * FACES;
+    for (ptrdiff_t t = 0; t < k; t++)
+        memset(of->out + t * of->out_stride, 0, sizeof(float) * (size_t)of->n);
+    for (ptrdiff_t first = 0; first < of->p; first += CHUNK) {
+        ptrdiff_t columns = of->p - first < CHUNK ? of->p - first : CHUNK;
+        ptrdiff_t steps = (columns + LANES - 1) / LANES;
+        for (ptrdiff_t t = 0; t < k; t++)
+            KIND(fill)(of->F + t * of->F_stride, 0, first, columns,
+                       H + t / 3 * 3 * CHUNK + t % 3 * LANES, 3 * LANES);
+        for (ptrdiff_t i = 0; i < of->n; i += FACES) {
+            ptrdiff_t faces = of->n - i < FACES ? of->n - i : FACES;
+            for (ptrdiff_t f = 0; f < faces; f++)
+                KIND(fill)(of->X + (i + f) * of->X_step, of->is_bytes, first, columns,
+                           tile + f * LANES, FACES * LANES);
+            for (ptrdiff_t t = 0; t < k; t += 3) {
+                KIND(dots)(steps, tile, H + t * CHUNK, out);
+                for (ptrdiff_t u = t; u < k && u < t + 3; u++)
+                    for (ptrdiff_t f = 0; f < faces; f++)
+                        of->out[u * of->out_stride + i + f] += of->gain * out[u - t][f];
+            }
+        }
+    }
+    free(memory);
+    return 0;
+}
+
+/* Add up faces, two vectors of each, with the weights of some components. */
+static INLINE TARGET void KIND(mix)(int rows, ptrdiff_t faces, const float *tile,
+                                    const float *W, ptrdiff_t k, float gain, float *out,
+                                    ptrdiff_t stride)
+{
+    VECTOR sums[MIXED][2];
+    UNROLL for (int t = 0; t < rows; t++)
+        sums[t][0] = sums[t][1] = ZERO;
+    for (ptrdiff_t i = 0; i < faces; i++, tile += 2 * LANES, W += k) {
+        VECTOR x = LOAD(tile), y = LOAD(tile + LANES);
+        UNROLL for (int t = 0; t < rows; t++) {
+            VECTOR w = ALL(W[t]);
+            sums[t][0] = MORE(sums[t][0], x, w);
+            sums[t][1] = MORE(sums[t][1], y, w);
+        }
+    }
+    UNROLL for (int t = 0; t < rows; t++, out += stride) {
+        STORE(out, MORE(LOAD(out), ALL(gain), sums[t][0]));
+        STORE(out + LANES, MORE(LOAD(out + LANES), ALL(gain), sums[t][1]));
+    }
+}
+
+/* out (k, p) = F (k, n) @ X (n, p), for faces that fit in the cache, one after the other */
+static TARGET int KIND(combine)(const struct product *of)
+{
+    const ptrdiff_t k = of->k, width = 2 * LANES;
+    float *memory = malloc(sizeof(float) * (size_t)(SOME * (width + k) + MIXED * width + 16));
+    if (memory == NULL)
+        return -1;
+    float *tile = (float *)(((uintptr_t)memory + 63) / 64 * 64), *edge = tile + SOME * width;
+    float *W = edge + MIXED * width;
+    for (ptrdiff_t t = 0; t < k; t++)
+        memset(of->out + t * of->out_stride, 0, sizeof(float) * (size_t)of->p);
+    for (ptrdiff_t i = 0; i < of->n; i += SOME) {
+        ptrdiff_t faces = of->n - i < SOME ? of->n - i : SOME;
+        for (ptrdiff_t t = 0; t < k; t++)
+            for (ptrdiff_t f = 0; f < faces; f++)
+                W[f * k + t] = of->F[t * of->F_stride + i + f];
+        for (ptrdiff_t first = 0; first < of->p; first += width) {
+            ptrdiff_t columns = of->p - first < width ? of->p - first : width, rows;
+            for (ptrdiff_t f = 0; f < faces; f++)
+                if (columns == width) /* which compilers should know */
+                    KIND(fill)(of->X + (i + f) * of->X_step, of->is_bytes, first, width,
+                               tile + f * width, LANES);
+                else
+                    KIND(fill)(of->X + (i + f) * of->X_step, of->is_bytes, first, columns,
+                               tile + f * width, LANES);
+            for (ptrdiff_t t = 0; t < k; t += rows) {
+                ptrdiff_t groups = (k - t + MIXED - 1) / MIXED, stride = of->out_stride;
+                float *out = of->out + t * stride + first;
+                rows = (k - t + groups - 1) / groups; /* about as many in each group */
+                if (columns < width) {
+                    memset(edge, 0, sizeof(float) * MIXED * 2 * LANES);
+                    out = edge, stride = width;
+                }
+#define CASE(n)                                                                             \
+    case n:                                                                                 \
+        KIND(mix)(n, faces, tile, W + t, k, of->gain, out, stride);                         \
+        break;
+                switch (rows) {
+                    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if MIXED > 6
+                    CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+                }
+#undef CASE
+                if (columns < width)
+                    for (ptrdiff_t u = 0; u < rows; u++)
+                        for (ptrdiff_t j = 0; j < columns; j++)
+                            of->out[(t + u) * of->out_stride + first + j] += edge[u * width + j];
+            }
+        }
+    }
+    free(memory);
+    return 0;
+}
+
+static const struct kernel KIND(kernel) = {KIND(sweep), KIND(cross), KIND(combine)};
+
 #undef KIND
 #undef TARGET
 #undef VECTOR
 #undef LANES
 #undef PARTS
 #undef WIDTH
+#undef FACES
+#undef MIXED
 #undef ZERO
 #undef LOAD
+#undef BYTES
 #undef STORE
 #undef ALL
 #undef MAX
 #undef LESS
+#undef MORE
+#undef SUM

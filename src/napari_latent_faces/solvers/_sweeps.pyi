@@ -8,3 +8,17 @@ def sweep_rows(
     sweeps: int,
     /,
 ) -> None: ...
+def cross(
+    out: NDArray[np.float32],
+    H: NDArray[np.float32],
+    X: NDArray[np.float32] | NDArray[np.uint8],
+    gain: float,
+    /,
+) -> None: ...
+def combine(
+    out: NDArray[np.float32],
+    W: NDArray[np.float32],
+    X: NDArray[np.float32] | NDArray[np.uint8],
+    gain: float,
+    /,
+) -> None: ...

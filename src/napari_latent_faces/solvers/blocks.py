@@ -11,6 +11,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -99,6 +100,7 @@ class FaceBlocks:
         )
         # others may leave the range of float32, or of its squares, unless divided first
         self._is_whole = dtype.kind in "iub" and np.can_cast(dtype, np.float32)
+        self.is_bytes = dtype == np.uint8 and hidden is None
         self.gain = np.float32(1 / unit if self._is_whole else 1)
         self._buffers = threading.local()
 
@@ -391,12 +393,29 @@ HANDOVER = 0.25  # seconds after which a long pass lets its caller look in
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some faces that follow one another."""
+    """Some faces that follow one another, of which compiled code can multiply bytes as well."""
 
-    as_is: Array  # (m, p) pixels, in the unit of the fit over `gain`; used again for the next
-    gain: np.float32
+    blocks: FaceBlocks
+    rows: slice  # in `blocks`
     place: slice  # in the whole stack
     raw: NDArray[Any]  # (m, h, w) pictures as they came, in their own type
+
+    @property
+    def gain(self) -> np.float32:
+        """What the unit of the fit is, in the unit of `as_is`."""
+        return self.blocks.gain
+
+    @cached_property
+    def as_is(self) -> Array:
+        """The pixels, shape (m, p), in the unit of the fit over `gain`; used for the next."""
+        return self.blocks.read_as_is(self.rows, self.raw)
+
+    @property
+    def bytes_or_floats(self) -> NDArray[Any]:
+        """The same pixels, as bytes if they came as bytes."""
+        if self.blocks.is_bytes:
+            return self.raw.reshape(len(self.raw), -1)
+        return np.require(self.as_is, requirements="A")
 
     def pixels(self) -> Array:
         """Return the pixels themselves."""
@@ -459,8 +478,9 @@ class LocalBackend:
         def work(rows: slice) -> Result:
             place = slice(self.first + rows.start, self.first + rows.stop)
             raw = self.blocks.raw(rows)
-            block = Block(self.blocks.read_as_is(rows, raw), self.blocks.gain, place, raw)
-            result = job(block, shared, *(W[:, rows] for W in weights))
+            result = job(
+                Block(self.blocks, rows, place, raw), shared, *(W[:, rows] for W in weights)
+            )
             let_go(self.blocks.images, rows)
             return result
 

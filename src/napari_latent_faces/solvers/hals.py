@@ -23,14 +23,13 @@ from napari_latent_faces.solvers.blocks import cut, row_squares
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from napari_latent_faces.solvers.blocks import Backend, Block, Weights, Workers
 
     Array = NDArray[np.float32]
-    SweepRows = Callable[[Array, Array, Array, int], None]
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,7 +55,8 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
     A = (G * inverse).astype(np.float32, copy=False)
     np.fill_diagonal(A, 0)
     targets = np.multiply(C, inverse, order="C")
-    rows = _chosen()[1]
+    compiled = _compiled()
+    rows = sweep_rows if compiled is None else compiled.sweep_rows
     if alive.all():
         rows(F, A, targets, sweeps)
         return
@@ -95,29 +95,54 @@ def sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:
         F[:] = now
 
 
+def cross(H: Array, block: Block) -> Array:
+    """Multiply components (k, p) with the faces of a block: shape (k, m)."""
+    compiled = _compiled()
+    if compiled is None:  # this is faster than H @ pixels.T, and the products are small
+        C: Array = np.multiply((block.as_is @ H.T).T, block.gain, order="C")
+        return C
+    C = np.empty((len(H), len(block.raw)), np.float32)
+    # what came over a network may begin at any byte
+    compiled.cross(C, np.require(H, requirements="A"), block.bytes_or_floats, block.gain)
+    return C
+
+
+def combine(W: Array, block: Block) -> Array:
+    """Add up the faces of a block with weights (k, m): shape (k, p)."""
+    compiled = _compiled()
+    if compiled is None:
+        WX: Array = W @ block.as_is
+        WX *= block.gain
+        return WX
+    WX = np.empty((len(W), block.blocks.p), np.float32)
+    compiled.combine(WX, W, block.bytes_or_floats, block.gain)
+    return WX
+
+
 def backend() -> Literal["c", "numpy"]:
-    """Return what does the sweeps; ``LATENT_FACES_BACKEND=numpy`` leaves the compiled ones."""
-    return _chosen()[0]
+    """Return what does the work; ``LATENT_FACES_BACKEND=numpy`` leaves the compiled code."""
+    return "numpy" if _compiled() is None else "c"
 
 
 @cache
-def _chosen() -> tuple[Literal["c", "numpy"], SweepRows]:
+def _compiled() -> Any:
+    """Return the compiled module, if there is one that can be used."""
     if os.environ.get(_SWITCH) == "numpy":
-        _LOG.info("NumPy sweeps the factors: %s asks for it.", _SWITCH)
-        return "numpy", sweep_rows
+        _LOG.info("NumPy works on the factors: %s asks for it.", _SWITCH)
+        return None
     try:
-        from napari_latent_faces.solvers._sweeps import sweep_rows as compiled
+        from napari_latent_faces.solvers import _sweeps
 
-        _check(compiled)
+        _check(_sweeps)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, NumPy can do the work
-        _LOG.info("NumPy sweeps the factors: %s.", str(error) or type(error).__name__)
-        return "numpy", sweep_rows
-    _LOG.info("Compiled code sweeps the factors.")
-    return "c", compiled
+        _LOG.info("NumPy works on the factors: %s.", str(error) or type(error).__name__)
+        return None
+    _LOG.info("Compiled code works on the factors.")
+    return _sweeps
 
 
-def _check(compiled: SweepRows) -> None:
-    """Raise unless compiled sweeps do to a small factor what NumPy does."""
+def _check(compiled: Any) -> None:
+    """Raise unless compiled code does to small factors what NumPy does."""
     k, m = 7, 70
     F = np.cos(np.arange(k * m, dtype=np.float32)).reshape(k, m)
     A = np.sin(np.arange(k * k, dtype=np.float32)).reshape(k, k)
@@ -125,9 +150,13 @@ def _check(compiled: SweepRows) -> None:
     np.fill_diagonal(A, 0)
     expected, found = F.copy(), F.copy()
     sweep_rows(expected, A, F, 2)
-    compiled(found, A, F, 2)
-    if not np.allclose(found, expected, rtol=1e-4, atol=1e-5):
-        raise ArithmeticError("the compiled sweeps give other results than NumPy")
+    compiled.sweep_rows(found, A, F, 2)
+    C, AF = np.empty((k, k), np.float32), np.empty((k, m), np.float32)
+    compiled.cross(C, F, F, 1)
+    compiled.combine(AF, A, F, 1)
+    for one, other in ((found, expected), (C, F @ F.T), (AF, A @ F)):
+        if not np.allclose(one, other, rtol=1e-4, atol=1e-5):
+            raise ArithmeticError("the compiled code gives other results than NumPy")
 
 
 # -- Parts instead of whole faces: components with a least sparseness ------------------
@@ -280,14 +309,11 @@ def _update_W(block: Block, step: _Step, now: Array, before: Array) -> tuple[Arr
     """Find the weights of a block of faces, and what they add to the sums."""
     penalties = step.penalties
     part = _extrapolate(now, before, step.beta, np.empty(now.shape, np.float32))
-    # the products are smaller than the pixels; and this is faster than H @ pixels.T
-    C = np.ascontiguousarray((block.as_is @ step.H.T).T)
-    C *= block.gain
+    C = cross(step.H, block)
     if penalties.l1_W:
         C -= np.float32(penalties.l1_W)
     sweep(part, _ridge(step.G, penalties.l2_W), C, step.sweeps)
-    WX = part @ block.as_is
-    WX *= block.gain
+    WX = combine(part, block)
     size = float(part.sum(dtype=np.float64)) if penalties else 0.0
     return part, _Found(WX, _gram(part), size)
 
