@@ -27,7 +27,6 @@ from napari_latent_faces.model import (
     ModelFileError,
     Provenance,
     is_model_file,
-    read_model,
 )
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.reading.arrays import ArraysError, read_arrays
@@ -204,7 +203,7 @@ def a_model_file(content: bytes) -> None:
         file.flush()
         assert is_model_file(file.name) in {True, False}
         with suppress(ModelFileError):
-            assert_sound(read_model(file.name))
+            assert_sound(LatentFaces.load(file.name))
 
 
 def assert_sound(model: LatentFaces) -> None:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.params import Coding
-
     Array = NDArray[np.float64]
 
     Solver = Callable[[Array, Array], Array]
@@ -145,7 +143,7 @@ _STILL = 1e-9  # of the largest weight: smaller changes are none
 _RCOND = 1e-10  # singular values below this share of the largest count as zero
 
 
-def solver_of(coding: Coding, alpha: float = 0.0) -> Solver:
+def solver_of(coding: str, alpha: float = 0.0) -> Solver:
     """Return what finds weights (m, k), given components in columns, and faces in rows."""
     solvers: dict[str, Solver] = {
         "non-negative": solve_nnls,
