@@ -104,7 +104,7 @@ def follow(n: int, h: int, w: int, k: int, times: int) -> dict[str, Any]:
     from napari_latent_faces.viewer.session import session_of
 
     viewer, panel, ready = _explored(random_model(n, h, w, k))
-    focus, galleries = session_of(viewer).focus, session_of(viewer).galleries
+    focus = galleries = session_of(viewer)
     faces = np.random.default_rng(1).integers(n, size=times).tolist()
     found: dict[str, Any] = {"panel": [], "gallery": [], "whole": []}
     for face in faces:
@@ -220,8 +220,8 @@ def _shown(model: LatentFaces) -> Any:
     from napari.layers import Layer
 
     from napari_latent_faces.stack import as_stack
+    from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
     from napari_latent_faces.viewer.layers import faces_layer
-    from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 
     viewer = open_window()
     one = np.random.default_rng(2).integers(0, 255, (1, *model.shape[1:])).astype(np.uint8)

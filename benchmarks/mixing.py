@@ -151,8 +151,8 @@ def _viewer(model: Any) -> Any:
     from benchmarks.window import open_window
     from napari_latent_faces.mixing import to_pixels
     from napari_latent_faces.stack import as_stack
+    from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
     from napari_latent_faces.viewer.layers import faces_layer
-    from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 
     viewer = open_window()
     stack = as_stack(to_pixels(model.reconstruct(), "uint8"))

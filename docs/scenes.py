@@ -131,7 +131,7 @@ def explain() -> Image.Image:
         studio.look_at(_FACE)
         panel = studio.open("What builds this face?")
         studio.until(lambda: not panel.face_page.isHidden())
-        session_of(studio.viewer).focus.select_component(int(model.weights[_FACE].argmax()))
+        session_of(studio.viewer).select_component(int(model.weights[_FACE].argmax()))
         return studio.take()
 
 

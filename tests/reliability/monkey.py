@@ -183,7 +183,7 @@ class Monkey:
             dims.set_point(0, int(self.rng.integers(dims.nsteps[0])))
 
     def choose_component(self):
-        focus = session_of(self.viewer).focus
+        focus = session_of(self.viewer)
         if focus.model is not None:
             focus.select_component(int(self.rng.integers(focus.model.n_components)))
 

@@ -11,10 +11,9 @@ from superqt.utils import WorkerBase
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import METHODS, NMFParams
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.fitting import EncodeJob, FitSession
+from napari_latent_faces.viewer.fitting import EncodeJob, FitSession, ShowOptions
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.reader import open_path
-from napari_latent_faces.viewer.results import ShowOptions
 from tests.jobs import end_all_work, layers_in, run
 
 SHORT = NMFParams(n_components=3, max_iter=30, tol=0)

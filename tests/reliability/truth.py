@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_latent_faces.mixing import to_pixels
 from napari_latent_faces.tiles import Tiles
-from napari_latent_faces.viewer.focus import _Gallery
+from napari_latent_faces.viewer.canvas import Gallery
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
 from napari_latent_faces.viewer.panels.compare import CompareWidget
 from napari_latent_faces.viewer.panels.encode import EncodeWidget
@@ -77,7 +77,7 @@ def panel_lies(viewer):
     Panels answer within a moment: ask when nothing has been done, and nothing worked, for
     one.
     """
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     told = [*_focus_lies(focus), *_tile_lies(viewer, focus)]
     if text_overlay(viewer).text != (current_caption(viewer) or ""):
         told.append(f"caption: {text_overlay(viewer).text!r}")
@@ -98,23 +98,22 @@ def _focus_lies(focus):
     model = None if shown is None else shown.metadata[MODEL_KEY]
     if focus.model is not model:
         yield f"focus: {focus.model}, not {model}"
-    elif focus.face != focus._face_of(model):
-        yield f"focus: face {focus.face}, not {focus._face_of(model)}"
+    elif focus.face != focus._face_now():
+        yield f"focus: face {focus.face}, not {focus._face_now()}"
 
 
 def _tile_lies(viewer, focus):
     """Compare galleries with ones that are painted anew."""
-    galleries = session_of(viewer).galleries
     for layer in viewer.layers:
         if layer.metadata.get(ROLE_KEY) != "gallery":
             continue
         model = layer.metadata[MODEL_KEY]
         mode, weights, chosen = "off", None, None
         if model is focus.model:
-            mode, chosen = galleries.mode, focus.component
+            mode, chosen = focus.mode, focus.component
             weights = None if focus.face is None else model.weights[focus.face]
         copy = SimpleNamespace(data=layer.data.copy(), refresh=lambda **_: None)
-        _Gallery.of(copy.data, model).paint(copy, mode, weights, chosen)
+        Gallery.of(copy.data, model).paint(copy, mode, weights, chosen)
         if not np.allclose(copy.data, layer.data, atol=_CLOSE, equal_nan=True):
             yield f"{layer.name}: tiles that do not follow the face"
 

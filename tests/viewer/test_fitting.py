@@ -13,11 +13,16 @@ from napari_latent_faces.export import as_python
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.stack import FaceStack
-from napari_latent_faces.viewer.fitting import EncodeJob, FitSession, MendJob
+from napari_latent_faces.viewer.fitting import (
+    EncodeJob,
+    FitSession,
+    MendJob,
+    ResultLayers,
+    ShowOptions,
+)
 from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.marks import Marks, add_mask
 from napari_latent_faces.viewer.mixing import MixingDesk
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import end_all_work, run
 from tests.viewer.test_layout import overlaps
@@ -262,12 +267,12 @@ def test_a_stack_in_colour_is_fitted_shown_mixed_encoded_and_mended(empty_viewer
     desk = MixingDesk(viewer)
     desk.start_from("face")
     np.testing.assert_array_equal(
-        viewer.layers["mixed face [orl]"].data, rebuilt.data[desk.focus.face]
+        viewer.layers["mixed face [orl]"].data, rebuilt.data[desk.session.face]
     )
     desk.keep()
-    session_of(viewer).galleries.mode = "border"
+    session_of(viewer).mode = "border"
     plain = viewer.layers["latent faces [orl]"].data.copy()
-    session_of(viewer).focus.select_component(1)
+    session_of(viewer).select_component(1)
     assert (plain != viewer.layers["latent faces [orl]"].data).any()
     other = viewer.add_image(np.concatenate([images, alpha], -1), rgb=True, name="rgba")
     run(qtbot, EncodeJob(viewer, other, made.model))
@@ -321,7 +326,7 @@ def test_an_encoding_is_that_of_a_script(viewer, stack, model, qtbot):
 
 def test_other_panels_find_the_encoded_faces(viewer, stack, model, qtbot):
     run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     assert focus.model.components is model.components
     assert focus.model.provenance.encoded_from == "made/faces"
     assert focus.faces is viewer.layers["orl"]
@@ -338,7 +343,7 @@ def test_a_second_run_takes_the_layers_of_the_first(viewer, stack, model, qtbot)
     run(qtbot, EncodeJob(viewer, viewer.layers["orl"], other))
     assert list(viewer.layers) == first
     assert first[1].colormap.name == "viridis"
-    assert session_of(viewer).focus.model.n_components == 5
+    assert session_of(viewer).model.n_components == 5
 
 
 def test_a_later_fit_leaves_encoded_faces_alone_and_they_leave_its_layers(
@@ -372,7 +377,7 @@ def test_a_single_picture_is_seen_wherever_the_slider_is(viewer, model, qtbot, r
     shown = viewer.layers["encoded [me]"]
     assert shown.data.shape == (12, 10)
     viewer.dims.set_point(0, 22)
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     assert (focus.face, focus.model.provenance.names) == (0, ("me",))
 
 
@@ -515,7 +520,7 @@ def test_mending_changes_neither_focus_nor_fit(viewer, faces, model, box, qtbot)
     results = ResultLayers(viewer, faces, ShowOptions())
     results.show_model(model)
     run(qtbot, MendJob(viewer, faces, model, viewer.add_labels(box)))
-    assert session_of(viewer).focus.model is model
+    assert session_of(viewer).model is model
     lefts = [each.translate[-1] for each in viewer.layers if each.ndim == 3]
     assert len(set(lefts)) == 3
     ResultLayers(viewer, faces, ShowOptions()).show_model(model)

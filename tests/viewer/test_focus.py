@@ -11,8 +11,8 @@ from napari.components import ViewerModel
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import MODEL_KEY
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
@@ -44,18 +44,16 @@ def show(viewer: ViewerModel, faces: Any, model: LatentFaces) -> None:
 def test_a_finished_fit_is_the_model_and_the_slider_its_face(
     viewer: ViewerModel, models: list[LatentFaces]
 ) -> None:
-    focus, seen = session_of(viewer).focus, []
-    focus.model_changed.connect(seen.append)
-    focus.face_changed.connect(seen.append)
+    focus, seen = session_of(viewer), []
+    focus.changed.connect(lambda: seen.append((focus.model, focus.face)))
     show(viewer, viewer.layers["faces"], models[0])
     focus.go_to_face(2)
     focus.go_to_face(2)
     assert focus.model is models[0]
     assert focus.faces is viewer.layers["faces"]
     assert focus.face == 2
-    assert seen[0] is models[0]
-    assert seen[-1] == 2
-    assert len([each for each in seen if each == 2]) == 1
+    assert seen[0][0] in (None, models[0])
+    assert seen.count((models[0], 2)) == 1
 
 
 def test_a_new_model_in_the_same_layers_is_noticed(
@@ -63,7 +61,7 @@ def test_a_new_model_in_the_same_layers_is_noticed(
 ) -> None:
     for model in models:
         show(viewer, viewer.layers["faces"], model)
-        assert session_of(viewer).focus.model is model
+        assert session_of(viewer).model is model
 
 
 def test_the_active_layer_decides_between_two_stacks(
@@ -73,15 +71,15 @@ def test_the_active_layer_decides_between_two_stacks(
     show(viewer, viewer.layers["faces"], models[0])
     show(viewer, other, models[1])
     viewer.layers.selection.active = viewer.layers["faces"]
-    assert session_of(viewer).focus.model is models[0]
+    assert session_of(viewer).model is models[0]
     viewer.layers.selection.active = other
-    assert session_of(viewer).focus.model is models[1]
+    assert session_of(viewer).model is models[1]
 
 
 def test_what_is_shown_decides_between_two_methods(
     viewer: ViewerModel, faces: FaceStack, models: list[LatentFaces]
 ) -> None:
-    focus, stack = session_of(viewer).focus, viewer.layers["faces"]
+    focus, stack = session_of(viewer), viewer.layers["faces"]
     show(viewer, stack, models[0])
     pca = fit(faces, PCAParams(n_components=3))
     ResultLayers(viewer, stack, ShowOptions(), PCAParams).show_model(pca)
@@ -95,7 +93,7 @@ def test_what_is_shown_decides_between_two_methods(
 def test_a_component_stays_chosen_until_the_model_changes(
     viewer: ViewerModel, models: list[LatentFaces]
 ) -> None:
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     show(viewer, viewer.layers["faces"], models[0])
     focus.select_component(2)
     focus.go_to_face(1)
@@ -111,7 +109,7 @@ def test_nothing_is_left_when_the_layers_are_removed(
 ) -> None:
     show(viewer, viewer.layers["faces"], models[0])
     viewer.layers.clear()
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     assert focus.model is None
     assert focus.face is None
     assert focus.faces is None

@@ -20,9 +20,9 @@ from napari.utils.interactions import (
 from napari_latent_faces.explaining import prominence
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.tiles import Tiles, gallery_columns, montage
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.layout import model_layers
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 
 
@@ -74,27 +74,27 @@ def click(viewer, position, moved=0, **kwargs):
 
 
 def test_it_is_plain_until_asked_to_follow(viewer, shown, model):
-    session_of(viewer).focus.go_to_face(3)
+    session_of(viewer).go_to_face(3)
     np.testing.assert_array_equal(shown.data, plain(model))
 
 
 def test_brightness_follows_the_weights_of_the_face(viewer, shown, model):
-    session_of(viewer).galleries.mode = "brightness"
+    session_of(viewer).mode = "brightness"
     for face in (0, 7, 20):
-        session_of(viewer).focus.go_to_face(face)
+        session_of(viewer).go_to_face(face)
         level = prominence(model.weights[face])
         for i in range(model.n_components):
             seen = tile(shown, model, i)
             np.testing.assert_allclose(seen / seen.max(), model.components[i], atol=1e-6)
             assert seen.max() == pytest.approx(0.06 + 0.94 * level[i], abs=1e-6)
-    session_of(viewer).galleries.mode = "off"
+    session_of(viewer).mode = "off"
     np.testing.assert_array_equal(shown.data, plain(model))
 
 
 def test_a_border_follows_the_weights_of_the_face(viewer, shown, model):
-    session_of(viewer).galleries.mode = "border"
+    session_of(viewer).mode = "border"
     for face in (0, 7):
-        session_of(viewer).focus.go_to_face(face)
+        session_of(viewer).go_to_face(face)
         level = prominence(model.weights[face])
         for i in range(model.n_components):
             seen = tile(shown, model, i)
@@ -103,23 +103,23 @@ def test_a_border_follows_the_weights_of_the_face(viewer, shown, model):
 
 
 def test_the_screen_is_told_only_when_something_has_changed(viewer, shown):
-    session_of(viewer).galleries.mode = "brightness"
+    session_of(viewer).mode = "brightness"
     told = []
     shown.events.set_data.connect(told.append)
-    session_of(viewer).focus.go_to_face(2)
+    session_of(viewer).go_to_face(2)
     assert len(told) == 1
-    session_of(viewer).galleries.refresh()
-    session_of(viewer).galleries.mode = "brightness"
+    session_of(viewer).refresh()
+    session_of(viewer).mode = "brightness"
     assert len(told) == 1
 
 
 def test_an_unknown_mode_is_refused(viewer):
     with pytest.raises(ValueError, match="off, brightness, border, got 'glow'"):
-        session_of(viewer).galleries.mode = "glow"
+        session_of(viewer).mode = "glow"
 
 
 def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, model):
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     click(viewer, place(shown, model, 2))
     assert focus.component == 2
     assert (tile(shown, model, 2)[0] == 1).all()
@@ -133,9 +133,9 @@ def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, mod
 
 
 def test_the_chosen_tile_keeps_its_mark_when_the_face_changes(viewer, shown, model):
-    session_of(viewer).galleries.mode = "brightness"
-    session_of(viewer).focus.select_component(1)
-    session_of(viewer).focus.go_to_face(9)
+    session_of(viewer).mode = "brightness"
+    session_of(viewer).select_component(1)
+    session_of(viewer).go_to_face(9)
     assert (tile(shown, model, 1)[0] == 1).all()
 
 
@@ -144,7 +144,7 @@ def test_the_chosen_tile_keeps_its_mark_when_the_face_changes(viewer, shown, mod
 )
 def test_what_is_no_click_chooses_nothing(viewer, shown, model, how):
     click(viewer, place(shown, model, 1), **how)
-    assert session_of(viewer).focus.component is None
+    assert session_of(viewer).component is None
 
 
 def test_beside_the_tiles_hidden_or_while_drawing_nothing_is_chosen(viewer, shown, model):
@@ -155,12 +155,12 @@ def test_beside_the_tiles_hidden_or_while_drawing_nothing_is_chosen(viewer, show
     shown.visible = True
     viewer.add_shapes(ndim=3).mode = "add_rectangle"
     click(viewer, place_of_one)
-    assert session_of(viewer).focus.component is None
+    assert session_of(viewer).component is None
 
 
 def test_the_status_bar_tells_what_is_under_the_mouse(viewer, shown, model):
     session_of(viewer)
-    session_of(viewer).focus.go_to_face(4)
+    session_of(viewer).go_to_face(4)
     mouse_move_callbacks(viewer, mouse("move", place(shown, model, 1)))
     viewer.status = {"layer_base": "orl", "coordinates": "[4 3 2]: 17"}
     told = viewer.status["coordinates"]
@@ -184,47 +184,47 @@ def test_it_says_no_more_when_the_mouse_has_left(viewer, shown, model):
 
 
 def test_a_running_fit_keeps_its_preview(viewer, stack, shown, model):
-    session_of(viewer).galleries.mode = "brightness"
-    session_of(viewer).focus.go_to_face(1)
+    session_of(viewer).mode = "brightness"
+    session_of(viewer).go_to_face(1)
     before = shown.data.copy()
     results = ResultLayers(viewer, viewer.layers["orl"], ShowOptions())
     results.show_step(model.components[::-1])
     preview = shown.data.copy()
-    session_of(viewer).focus.go_to_face(2)
+    session_of(viewer).go_to_face(2)
     click(viewer, place(shown, model, 0))
     np.testing.assert_array_equal(shown.data, preview)
-    assert session_of(viewer).focus.component is None
+    assert session_of(viewer).component is None
     results.discard()
     # it has caught up with the slider
     assert not np.array_equal(shown.data, before, equal_nan=True)
-    session_of(viewer).focus.go_to_face(1)
+    session_of(viewer).go_to_face(1)
     np.testing.assert_allclose(shown.data, before)
 
 
 def test_the_next_fit_s_gallery_follows_as_well(viewer, stack, shown):
-    session_of(viewer).galleries.mode = "brightness"
-    session_of(viewer).focus.select_component(1)
+    session_of(viewer).mode = "brightness"
+    session_of(viewer).select_component(1)
     other = fit(stack, n_components=5, max_iter=5, tol=0)
     assert show(viewer, "orl", other) is shown
-    session_of(viewer).focus.go_to_face(3)
+    session_of(viewer).go_to_face(3)
     level = prominence(other.weights[3])
     for i in range(5):
         assert tile(shown, other, i).max() == pytest.approx(0.06 + 0.94 * level[i], abs=1e-6)
     click(viewer, place(shown, other, 4))
-    assert session_of(viewer).focus.component == 4
+    assert session_of(viewer).component == 4
 
 
 def test_of_two_galleries_only_the_one_in_focus_follows(viewer, stack, shown, model):
-    session_of(viewer).galleries.mode = "brightness"
+    session_of(viewer).mode = "brightness"
     viewer.add_layer(Layer.create(*faces_layer(stack, "other")))
     viewer.layers["other"].translate = (0, 0, 100)
     other = fit(stack, n_components=4, max_iter=5, tol=0)
     theirs = show(viewer, "other", other)
-    assert session_of(viewer).focus.model is other
+    assert session_of(viewer).model is other
     np.testing.assert_array_equal(shown.data, plain(model))
     click(viewer, place(shown, model, 2))  # now it is about the first
-    assert session_of(viewer).focus.model is model
-    assert session_of(viewer).focus.component == 2
+    assert session_of(viewer).model is model
+    assert session_of(viewer).component == 2
     np.testing.assert_array_equal(theirs.data, plain(other))
 
 
@@ -235,20 +235,20 @@ def test_a_model_from_a_file_is_followed_in_its_own_viewer_only(model):
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))
     first, second = viewers
-    session_of(first).galleries.mode = "brightness"
-    session_of(first).focus.go_to_face(2)
+    session_of(first).mode = "brightness"
+    session_of(first).go_to_face(2)
     gallery = first.layers["latent faces [m]"]
     click(first, place(gallery, model, 0))
-    assert session_of(first).focus.component == 0
-    assert session_of(second).focus.component is None
+    assert session_of(first).component == 0
+    assert session_of(second).component is None
     np.testing.assert_array_equal(second.layers["latent faces [m]"].data, plain(model))
 
 
 def test_a_picture_that_the_user_has_put_there_is_left_alone(viewer, shown, model):
     shown.data = np.random.default_rng(0).random(shown.data.shape)
     before = shown.data.copy()
-    session_of(viewer).galleries.mode = "border"
-    session_of(viewer).focus.select_component(1)
+    session_of(viewer).mode = "border"
+    session_of(viewer).select_component(1)
     np.testing.assert_array_equal(shown.data, before)
 
 

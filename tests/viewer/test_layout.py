@@ -16,12 +16,11 @@ from napari.utils.interactions import mouse_wheel_callbacks
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
-from napari_latent_faces.viewer.fitting import EncodeJob, MendJob
+from napari_latent_faces.viewer.fitting import EncodeJob, MendJob, ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.layout import Item, arranged, model_layers
 from napari_latent_faces.viewer.marks import add_mask
-from napari_latent_faces.viewer.mixing import MixingDesk
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.mixing import MixingDesk, open_desk
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import camera_of, grid_of
 from tests.jobs import run
@@ -425,7 +424,7 @@ def test_layers_are_never_added_inside_a_layers_event(viewer, model, qtbot):
             depth[0] -= 1
 
     viewer.layers.__class__ = Watched
-    MixingDesk(viewer)
+    open_desk(viewer)
     for data in model_layers(model, "file"):
         viewer.add_layer(Layer.create(*data))
     qtbot.waitUntil(lambda: "captions" in viewer.layers and "mixed face" in str(viewer.layers))

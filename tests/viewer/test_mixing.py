@@ -14,7 +14,7 @@ from superqt.utils import WorkerBase
 from napari_latent_faces.explaining import NearestFaces
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.mixing import mean_weights, sample_weights, to_pixels
-from napari_latent_faces.viewer.fitting import FitSession, MendJob
+from napari_latent_faces.viewer.fitting import FitSession, MendJob, ResultLayers, ShowOptions
 from napari_latent_faces.viewer.jobs import _running
 from napari_latent_faces.viewer.layers import (
     MODEL_KEY,
@@ -27,7 +27,6 @@ from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.mixing import MixingDesk, NoveltyFinder
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
 from tests.made import correlated_weights, made_model
@@ -194,7 +193,7 @@ class TestKeep:
         mix = desk.mix
         viewer.layers.selection.active = by_role(viewer, "generated")[0]
         assert desk.mix is mix
-        assert desk.focus.faces is viewer.layers["orl"]
+        assert desk.session.faces is viewer.layers["orl"]
 
     def test_a_new_fit_leaves_mixed_and_generated_faces_alone(self, desk, viewer, stack):
         desk.keep()

@@ -5,6 +5,7 @@ import pytest
 from napari.layers import Layer
 
 from napari_latent_faces.fitting import fit
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import (
     MODEL_KEY,
     ROLE_KEY,
@@ -12,7 +13,6 @@ from napari_latent_faces.viewer.layers import (
     faces_layer,
     gallery_layer,
 )
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 
 
@@ -78,7 +78,7 @@ def test_a_second_fit_updates_the_first_ones_layers(viewer, stack, model):
 def test_a_slider_that_moves_shows_nothing_of_the_first_fit(
     viewer, stack, model, monkeypatch, pixels
 ):
-    monkeypatch.setattr("napari_latent_faces.viewer.results._PREVIEW_PIXELS", pixels)
+    monkeypatch.setattr("napari_latent_faces.viewer.fitting._PREVIEW_PIXELS", pixels)
     first = results(viewer)
     first.show_step(model.components)
     first.show_model(model)
@@ -112,13 +112,13 @@ def test_another_result_takes_the_gallery_in_which_a_fit_forms(viewer, stack, mo
 
 
 def test_a_new_gallery_follows_the_face_at_once(viewer, model):
-    session_of(viewer).galleries.mode = "border"
+    session_of(viewer).mode = "border"
     shown = results(viewer)
     shown.show_step(model.components)
     shown.show_model(model)
     gallery = viewer.layers["latent faces [orl]"]
     found = gallery.data.copy()
-    session_of(viewer).galleries.mode = "off"
+    session_of(viewer).mode = "off"
     assert not np.array_equal(gallery.data, found, equal_nan=True)
 
 
@@ -247,13 +247,13 @@ def test_undo_brings_back_what_was_there_and_again_the_result(viewer, stack, mod
     assert residual in viewer.layers
     for name in ("latent faces", "reconstruction", "residual"):
         assert viewer.layers[f"{name} [orl]"].metadata[MODEL_KEY] is model
-    assert session.focus.model is model
+    assert session.model is model
     assert viewer.layers.selection.active is faces
-    session.focus.select_component(1)
+    session.select_component(1)
     assert not np.array_equal(gallery.data, first)  # its tiles follow again
     session.undo()
     np.testing.assert_array_equal(gallery.data, second)
-    assert session.focus.model is other
+    assert session.model is other
     assert residual not in viewer.layers
 
     viewer.layers.remove(faces)
@@ -263,7 +263,7 @@ def test_undo_brings_back_what_was_there_and_again_the_result(viewer, stack, mod
 
 def test_keys_on_the_canvas_go_on_to_the_same_subject_and_to_the_next_component(viewer, model):
     faces = viewer.layers["orl"]
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     results(viewer).show_model(model)
     subjects = faces.metadata["subjects"]
     keys = {str(key): act for key, act in viewer.keymap.items()}

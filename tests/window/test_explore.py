@@ -14,8 +14,8 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.tiles import Tiles
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import dock_of
 from tests.window.menus import open_widget
@@ -107,7 +107,7 @@ def most_and_least(model, component):
 def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
     viewer, panel, canvas, brightness, tile_seen, model, qtbot
 ):
-    gallery, focus = viewer.layers["latent faces [drawn]"], session_of(viewer).focus
+    gallery, focus = viewer.layers["latent faces [drawn]"], session_of(viewer)
     most, least = most_and_least(model, 3)
     seen, drawn = {}, {}
     for face in (most, least, most):
@@ -155,7 +155,7 @@ def choose_in_menu(words):
 def test_the_right_button_copies_a_tile_saves_a_face_and_goes_on_with_them(
     viewer, canvas, panel, model, qtbot, monkeypatch, tmp_path
 ):
-    gallery, focus = viewer.layers["latent faces [drawn]"], session_of(viewer).focus
+    gallery, focus = viewer.layers["latent faces [drawn]"], session_of(viewer)
     clipboard = QApplication.clipboard()
 
     def press(tile):

@@ -180,7 +180,7 @@ def test_show_me_leads_to_the_other_panels(viewer, qtbot):
     assert not widget.links.isVisible()
     press(qtbot, widget.sample_button)
     qtbot.waitUntil(widget.links.isVisible)
-    assert session_of(viewer).focus.model is not None
+    assert session_of(viewer).model is not None
 
     for name, button in widget.next_buttons.items():
         viewer.window.dock_widgets["Latent faces (Latent faces)"].parent().raise_()
@@ -285,8 +285,8 @@ def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):
     index = compare.table.model().index(2, 0)
     place = compare.table.visualRect(index).center()
     qtbot.mouseClick(compare.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    assert compare.focus.model is nmf.metadata[MODEL_KEY]
-    assert compare.focus.component == int(index.data())
+    assert compare.session.model is nmf.metadata[MODEL_KEY]
+    assert compare.session.component == int(index.data())
 
 
 # -- A fit that leaves out what is drawn over, as a person does it -------------------

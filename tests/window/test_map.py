@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QApplication, QMenu
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.window.menus import open_widget
 
@@ -36,7 +36,7 @@ def test_a_click_on_the_map_goes_to_the_face_and_the_wheel_shows_more(viewer, qt
     layer = viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
     ResultLayers(viewer, layer, ShowOptions()).show_model(model)
     panel = open_widget(qtbot, viewer.window, "Map of faces")
-    plane, focus = panel.plane, session_of(viewer).focus
+    plane, focus = panel.plane, session_of(viewer)
     qtbot.waitUntil(lambda: all(each is not None for each in plane.pictures[:120]))
     qtbot.waitUntil(lambda: len(plane.shown) > 5)
     for face in plane.shown[:3].tolist():

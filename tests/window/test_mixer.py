@@ -9,8 +9,8 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.window.menus import open_widget
 from tests.window.test_fitting import distance, picture
 

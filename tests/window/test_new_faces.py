@@ -53,7 +53,7 @@ def test_a_stranger_is_seen_through_an_old_model(viewer, faces, model, tmp_path,
         qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
         face = table.faces.row_at(row)
         assert viewer.dims.point[0] == face
-        assert session_of(viewer).focus.face == face
+        assert session_of(viewer).face == face
         seen.append((picture(viewer, layer), picture(viewer, viewer.layers["encoded [drawn]"])))
     (stranger, of_stranger), (known, of_known) = seen
     assert distance(known, of_known) < distance(stranger, of_stranger)

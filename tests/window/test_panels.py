@@ -30,10 +30,10 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.form import Section, shortened
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.window import PLUGIN, canvas_of, dock_of, still_activity
 from tests.helpers import PATIENCE
 from tests.window.menus import open_widget

@@ -192,11 +192,11 @@ def test_the_panel_opens_fits_undoes_and_saves(
         panel.start_button.native.click()
         qtbot.waitUntil(lambda: not panel.is_working)
         qtbot.waitUntil(lambda: not progress._all_instances)
-        seen.append(session_of(viewer).focus.model)
+        seen.append(session_of(viewer).model)
         assert f" {k}, error {seen[-1].error:.4f}, 30 faces" in panel.about.value
 
     qtbot.mouseClick(panel.undo_button.native, Qt.MouseButton.LeftButton)
-    assert session_of(viewer).focus.model is seen[0]
+    assert session_of(viewer).model is seen[0]
     assert "NMF 3," in panel.about.value
 
     path = tmp_path / "kept"
@@ -206,7 +206,7 @@ def test_the_panel_opens_fits_undoes_and_saves(
     viewer.layers.clear()
     drop(panel, f"{path}.latent")
     assert "NMF 3," in panel.about.value
-    np.testing.assert_array_equal(session_of(viewer).focus.model.weights, seen[0].weights)
+    np.testing.assert_array_equal(session_of(viewer).model.weights, seen[0].weights)
 
     if not keeps_settings:
         return

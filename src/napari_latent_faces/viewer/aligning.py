@@ -8,7 +8,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_latent_faces.aligning import Alignment, fill_points, iter_align, oval_mask
-from napari_latent_faces.viewer.focus import face_under, go_to
+from napari_latent_faces.viewer.canvas import face_under, go_to
 from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
 from napari_latent_faces.viewer.layers import (
     ALIGNED_KEY,
@@ -23,8 +23,7 @@ from napari_latent_faces.viewer.layers import (
     stack_of,
 )
 from napari_latent_faces.viewer.marks import add_own_mask, to_world
-from napari_latent_faces.viewer.results import add_result, find_result, show_result
-from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.session import add_result, find_result, session_of, show_result
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 # What can be wrong with what the user gave; any other error is a fault of ours.
 _WRONG_INPUT = (TypeError, ValueError, MemoryError, OSError)
-_WORDLESS: dict[type[Exception], str] = {
-    MemoryError: "There is not enough memory. Close other programs, or work on fewer or "
-    "smaller pictures."
-}
-
+_NO_MEMORY = (
+    "There is not enough memory. Close other programs, or work on fewer or smaller pictures."
+)
 NOTHING_CHANGED = "Cancelled; nothing was changed."  # what jobs tell that only add a result
 
 # A job lives as long as its thread: what the thread has sent must find it.
 _running: set[Job] = set()
+
+
+class _Fault(NamedTuple):
+    error: Exception
 
 
 class Job:
@@ -63,8 +65,7 @@ class Job:
             except RuntimeError as error:  # with one, a worker would end without a word
                 return _Fault(error)
 
-        self.has_stepped = False
-        self._is_deaf = False  # whether what still comes from the thread is not heard
+        self.has_stepped = self._is_deaf = False  # what a deaf one is still sent is not heard
         self._worker: Any = create_worker(running, _start_thread=False, _ignore_errors=True)
         self._worker.yielded.connect(self._on_step)
         self._worker.returned.connect(self._on_value)
@@ -154,7 +155,8 @@ class Job:
         from napari.utils.notifications import notification_manager, show_error
 
         self.discard()
-        words = harmless_lines(str(error)) or _WORDLESS.get(type(error), type(error).__name__)
+        wordless = _NO_MEMORY if isinstance(error, MemoryError) else type(error).__name__
+        words = harmless_lines(str(error)) or wordless
         if not isinstance(error, _WRONG_INPUT):
             notification_manager.receive_error(type(error), error, error.__traceback__)
         elif not self.is_quiet:
@@ -167,10 +169,6 @@ class QuietJob(Job):
     """A job whose owner listens to `failed` and says itself what is wrong with its input."""
 
     is_quiet = True
-
-
-class _Fault(NamedTuple):
-    error: Exception
 
 
 # -- Work about one layer in a thread: it ends when the layer is removed ---------------
@@ -211,54 +209,38 @@ class FacePictures:
     """Reads the faces that a panel shows, without keeping it waiting.
 
     Faces in memory are there at once. Others, of a lazy stack, are read in a thread when
-    the wishes have come to rest, so that a slider can be dragged over them. Small pictures
-    have at most `longest` pixels a side.
+    the wishes have come to rest, so that a slider can be dragged over them. `small` gives a
+    face that was read, of at most `longest` pixels a side, `error` its relative error; else
+    None.
     """
 
     arrived = Signal(int)  # a face that was read in the thread
     failed = Signal(str)
 
     def __init__(self, model: LatentFaces, images: Any, longest: int) -> None:
-        is_known = images is not None and tuple(images.shape) == model.shape
         self.images = images
-        self._model, self._longest = model, longest
-        self._source: Any = images if is_known else None
+        self.are_known = images is not None and tuple(images.shape) == model.shape
         self._small: dict[int, NDArray[Any]] = {}
         self._errors: dict[int, float] = {}
-        self._current = -1
-        self._others: list[int] = []
+        self.small, self.error = self._small.get, self._errors.get
+        self._model, self._longest = model, longest
+        self._current, self._others = -1, list[int]()
         self._job: QuietJob | None = None
         self._quiet = QTimer()
         self._quiet.setSingleShot(True)
         self._quiet.setInterval(_QUIET)
         self._quiet.timeout.connect(self._read_in_thread)
 
-    @property
-    def are_known(self) -> bool:
-        """Whether there are faces to read."""
-        return self._source is not None
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether a face costs no time."""
-        source = self._source
-        return isinstance(source, np.ndarray) and not isinstance(source, np.memmap)
-
-    def small(self, face: int) -> NDArray[Any] | None:
-        """Return the small picture of a face, None if it was not read yet."""
-        return self._small.get(face)
-
-    def error(self, face: int) -> float | None:
-        """Return the relative error of a face, None if it is not known yet."""
-        return self._errors.get(face)
-
     def want(self, current: int, others: Iterable[int]) -> None:
         """Read the current face, and small pictures of others, in place of earlier wishes."""
         self._current, self._others = current, list(others)
-        if self.in_memory:
-            for face in self._wanted():
-                self._take(face, self._source[face])
-        elif self.are_known and self._wanted():
+        wanted = self._wanted()
+        if not (self.are_known and wanted):
+            return
+        if isinstance(self.images, np.ndarray) and not isinstance(self.images, np.memmap):
+            for face in wanted:
+                self._take(face, self.images[face])
+        else:
             self._quiet.start()
 
     def close(self) -> None:
@@ -278,13 +260,8 @@ class FacePictures:
 
     def _read_in_thread(self) -> None:
         self.close()
-        source, wanted = self._source, self._wanted()
-
-        def reading() -> Generator[tuple[int, NDArray[Any]]]:
-            for face in wanted:
-                yield face, np.asarray(source[face])
-
-        self._job = QuietJob(reading)
+        images, wanted = self.images, self._wanted()
+        self._job = QuietJob(lambda: ((face, np.asarray(images[face])) for face in wanted))
         self._job.stepped.connect(self._on_read)
         self._job.failed.connect(self.failed)
         self._job.start()

@@ -25,9 +25,9 @@ from napari_latent_faces.params import LARGEST_SIDE
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.tiles import montage
+from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
 from napari_latent_faces.viewer.jobs import QuietJob
 from napari_latent_faces.viewer.layers import faces_layer
-from napari_latent_faces.viewer.menus import to_fit, to_pixmap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -22,7 +22,7 @@ from napari_latent_faces.mixing import (
     save_recipes,
     to_pixels,
 )
-from napari_latent_faces.viewer.focus import go_to
+from napari_latent_faces.viewer.canvas import go_to
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import (
     FACES_KEY,
@@ -36,8 +36,7 @@ from napari_latent_faces.viewer.layers import (
     mixed_layer,
     owner_of,
 )
-from napari_latent_faces.viewer.results import add_result, show_result
-from napari_latent_faces.viewer.session import session_of
+from napari_latent_faces.viewer.session import add_result, session_of, show_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -162,17 +161,16 @@ class MixingDesk:
     told = Signal(str)  # what to tell the user
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
-        self._session = session_of(viewer)
+        self.session = session_of(viewer)
         # the viewer owns this, through its session
         self.viewer: Any = proxy(getattr(viewer, "__wrapped__", viewer))
-        self.focus = self._session.focus
         self.users = 0
         self.mix: Mix | None = None
         self._as_stack = False  # what is made next, where nothing is there
         self._making: Making | None = None
         self._finder: NoveltyFinder | None = None
-        self.focus.model_changed.connect(self._follow)
-        self._follow(self.focus.model)
+        self.session.changed.connect(self._follow)
+        self._follow()
         self._show()
 
     @property
@@ -190,8 +188,8 @@ class MixingDesk:
         self.users -= 1
         if self.users <= 0:
             self._abandon()
-            self.focus.model_changed.disconnect(self._follow)
-            self.mix = self._session.desk = None
+            self.session.changed.disconnect(self._follow)
+            self.mix = self.session.desk = None
 
     def _abandon(self) -> None:
         for job in (self._making, self._finder):
@@ -199,8 +197,11 @@ class MixingDesk:
                 job.abandon()
         self._making = self._finder = None
 
-    def _follow(self, model: LatentFaces | None) -> None:
-        """Begin a new mix, with the current face of another model."""
+    def _follow(self) -> None:
+        """Begin a new mix, with the current face, if there is another model."""
+        model = self.session.model
+        if model is self.model:
+            return
         was_making = self.is_making
         self._abandon()
         self.mix = None if model is None else self._mix_of(model)
@@ -216,12 +217,12 @@ class MixingDesk:
             self.told.emit("There is another model now, so no faces were made.")
             self.making_ended.emit()
         # another model is mostly heard of while napari inserts or removes a layer
-        self._session.later(self._show)
+        self.session.later(self._show)
 
     def _mix_of(self, model: LatentFaces) -> Mix:
         """Return the mix of a model, which outlives the panel, or a new one."""
-        shown = {id(each) for each in self.focus.models}
-        mixes = self._session.mixes
+        shown = {id(each) for each in self.session.models}
+        mixes = self.session.mixes
         mixes[:] = [mix for mix in mixes if id(mix.model) in shown]
         found = next((mix for mix in mixes if mix.model is model), None)
         if found is None:
@@ -230,7 +231,7 @@ class MixingDesk:
         return found
 
     def _current_face(self, model: LatentFaces) -> NDArray[np.float64]:
-        face = self.focus.face
+        face = self.session.face
         return mean_weights(model) if face is None else as_weights(model, face)
 
     # -- the mixed face --------------------------------------------------------
@@ -266,12 +267,12 @@ class MixingDesk:
         layer = self._find(model, "mixed")
         if layer is None:
             layer = add_result(self.viewer, mixed_layer(picture, self._view(model)))
-            self._session.results_changed()
+            self.session.results_changed()
         layer.metadata["latent_faces_mix"] = self.mix
         # in place: a new array would make napari look at all layers again
         layer.data[...] = picture
         layer.refresh(extent=False, highlight=False, thumbnail=False)
-        self.focus.show_mix(model, self.mix.weights)
+        self.session.show_mix(model, self.mix.weights)
 
     # -- faces that are made and kept --------------------------------------------
 
@@ -298,8 +299,8 @@ class MixingDesk:
         close, from 0 to 1.
         """
         made = f"random, seed {random_state}"
-        if near == "face" and self.focus.face is not None:
-            made += f", {strength:g} close to {self.face_name(self.focus.face)}"
+        if near == "face" and self.session.face is not None:
+            made += f", {strength:g} close to {self.face_name(self.session.face)}"
         elif near == "mix":
             made += f", {strength:g} close to a mixed face"
 
@@ -312,7 +313,7 @@ class MixingDesk:
 
     def _draw(self, n: int, random_state: int, near: str, strength: float, show: Show) -> None:
         if self.mix is not None:
-            centres = {"mix": self.mix.weights, "face": self.focus.face}
+            centres = {"mix": self.mix.weights, "face": self.session.face}
             centre, sampler = centres.get(near), self._sampler
             self._make(
                 lambda: sampler().draw(n, random_state, near=centre, strength=strength), show
@@ -327,7 +328,7 @@ class MixingDesk:
 
         def show(weights: NDArray[Any], pictures: NDArray[Any]) -> None:
             recipes = number_recipes(weights, made, "morph")
-            with self._session.undoable():
+            with self.session.undoable():
                 self._show_made(None, pictures, recipes, self._view(model), "morph")
             self.told.emit(f"Added the {made}.")
 
@@ -362,7 +363,7 @@ class MixingDesk:
     @as_stack.setter
     def as_stack(self, as_stack: bool) -> None:
         self._as_stack = as_stack
-        with self._session.undoable():
+        with self.session.undoable():
             for layer in self._made():
                 known, owner = layer.metadata, owner_of(self.viewer, layer)
                 view = FacesView(key=known[FACES_KEY]) if owner is None else FacesView.of(owner)
@@ -409,7 +410,7 @@ class MixingDesk:
 
         The face itself where it is shown and in memory, else its reconstruction.
         """
-        model, faces = self.focus.model, self.focus.faces
+        model, faces = self.session.model, self.session.faces
         pixels = None if faces is None else layer_pixels(faces)
         if isinstance(pixels, np.ndarray):
             low, high = faces.contrast_limits
@@ -431,7 +432,7 @@ class MixingDesk:
         first = len(recipes)
         recipes += number_recipes(weights, made, first=first)
         view = self._view(self.model)
-        with self._session.undoable():
+        with self.session.undoable():
             self._show_made(layer, pictures, recipes, view, "generated", first)
         return len(recipes)
 
@@ -450,7 +451,7 @@ class MixingDesk:
         as_stack = self.as_stack if as_stack is None else as_stack
         data = made_layer(pictures, recipes, view, role, as_stack=as_stack)
         shown = show_result(self.viewer, layer, data)
-        self._session.results_changed()
+        self.session.results_changed()
         if as_stack:
             go_to(self.viewer, shown, first)
 
@@ -458,7 +459,7 @@ class MixingDesk:
         """Return the look of the faces, or of their reconstructions where these are alone."""
         layers = self.viewer.layers
         results = (each for each in layers if each.metadata.get(MODEL_KEY) is model)
-        shown = self.focus.faces or next((each for each in results if each.ndim == 3), None)
+        shown = self.session.faces or next((each for each in results if each.ndim == 3), None)
         return FacesView() if shown is None else FacesView.of(shown)
 
     def _find(self, model: LatentFaces, role: str) -> Any:

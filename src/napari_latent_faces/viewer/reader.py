@@ -446,11 +446,11 @@ def save_model(
     from napari_latent_faces.viewer.session import session_of
 
     tell = tell or show_info
-    focus = None if viewer is None else session_of(viewer).focus
-    if focus is None or focus.model is None:
+    session = None if viewer is None else session_of(viewer)
+    if session is None or session.model is None:
         tell("There is no model to save yet: fit one first.")
         return
-    faces, model = focus.faces, focus.model
+    faces, model = session.faces, session.model
     of = Path(faces.name if faces is not None else model.provenance.source or "faces").name
     name = f"{of} {model.params.method} {model.n_components}{ENDING}"
     chosen, _ = QFileDialog.getSaveFileName(

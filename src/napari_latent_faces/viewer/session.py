@@ -1,25 +1,32 @@
-"""What one viewer's panels share: one session for each viewer."""
+"""One viewer: what its panels are about, and what keeps its layers in order."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QTimer
 
-from napari_latent_faces.viewer.focus import Focus, Galleries, face_under, go_to, stack_that_has
+from napari_latent_faces.viewer.canvas import (
+    Gallery,
+    face_under,
+    go_to,
+    picture_under,
+    show_menu,
+    was_click,
+)
 from napari_latent_faces.viewer.layers import (
     FACES_KEY,
     MODEL_KEY,
     ROLE_KEY,
     face_caption,
     layer_pixels,
+    owner_of,
 )
 from napari_latent_faces.viewer.layout import PREVIEW, Captions, arrange
-from napari_latent_faces.viewer.menus import on_right_click
 from napari_latent_faces.viewer.window import (
     camera_of,
     grid_of,
@@ -31,9 +38,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     import napari
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.viewer.layers import LayerData
 
     State = dict[str, Any]  # attributes of a layer
 
+Mode = Literal["off", "brightness", "border"]  # how the tiles of galleries follow the face
+_HEARD = frozenset(
+    {"inserted", "removed", "reordered", "name", "visible", "data", "contrast_limits"}
+)
 _CAPTION_PAUSE = 1000  # milliseconds in which a fit may end before captions are written
 _MARGIN = 0.13  # of the canvas: the face's name stands above the pictures, not on them
 
@@ -51,91 +66,299 @@ def session_of(viewer: napari.components.ViewerModel) -> Session:
 
 
 class Session:
-    """What is known of one viewer, and what keeps its layers in order.
+    """The model of one window: which faces, which model, which face, component and mix.
 
-    `focus` is what all panels are about, and `galleries` the gallery layers. `previews` are
-    the layers into which running fits draw, with what they show apart from that: a state, as
-    of `state_of`, or None if they were not there before. `mixes` has a mixed face for each
-    model that was mixed from, and `desk` mixes them while a panel is open.
+    `model` is that of the active layer: its own, if it is a result, else that of the newest
+    result of these faces; if neither has one, the newest that is shown. `face` is under the
+    slider, `component` the one that was chosen last; `mix` are a model and the weights of the
+    face that is being mixed, if any; `models` are all that layers carry, the oldest first.
+
+    `changed` says that something of this, of the layers or of their selection is not as it
+    was. Who shows any of it looks at all of it again, and sets what differs.
+
+    `previews` are the layers into which running fits draw, with what they show apart from
+    that: a state, as of `_state_of`, or None if they were not there before. `mixes` has a
+    mixed face for each model that was mixed from, and `desk` mixes them while a panel is open.
     """
 
-    undo_changed = Signal(bool)  # whether there is something to undo
+    changed = Signal()
 
     def __init__(self, viewer: napari.components.ViewerModel) -> None:
         # the viewer is the key of the session: a strong reference would keep it alive
         self._viewer: napari.components.ViewerModel = proxy(viewer)
-        self._pending: list[Callable[[], object]] = []
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._catch_up)
-        self._caption_soon = QTimer()
-        self._caption_soon.setSingleShot(True)
-        self._caption_soon.timeout.connect(self._write_captions)
-        self._is_zoomed_by_hand = self._is_view_due = False
-        self._captions = Captions()
-        self._changes: dict[Any, tuple[State | None, State | None]] = {}
-        self.previews: dict[Any, State | None] = {}
+        self.model: LatentFaces | None = None
+        self.models: list[LatentFaces] = []
+        self.face: int | None = None
+        self.component: int | None = None
+        self.mix: tuple[LatentFaces, NDArray[Any]] | None = None
         self.mixes: list[Any] = []
         self.desk: Any = None
-        self.focus = Focus(viewer)
-        self.galleries = Galleries(viewer, self.focus)
-        label_faces(viewer)
-        layers = viewer.layers.events
-        layers.removing.connect(lambda: make_canvas_current(viewer))
-        layers.inserted.connect(self._on_inserted)
-        layers.removed.connect(self._on_removed)
-        layers.connect(self._on_layers)  # those of each layer, too
+        self.previews: dict[Any, State | None] = {}
+        self._mode: Mode = "off"
+        self._galleries: WeakKeyDictionary[Any, Gallery] = WeakKeyDictionary()
+        self._caption: str | None = None  # of the face under the slider
+        self._tile_words = ""  # of the tile under the mouse
+        self._undone: dict[Any, tuple[State | None, State | None]] = {}
+        self._pending: list[Callable[[], object]] = []
+        self._soon, self._caption_soon = _timer(self._catch_up), _timer(self._write_captions)
+        self._is_zoomed_by_hand = self._is_view_due = self._is_held = False
+        self._captions = Captions()
+        self._listen(viewer)
+        self.refresh()
+
+    def _listen(self, viewer: napari.components.ViewerModel) -> None:
+        viewer.layers.events.removing.connect(lambda: make_canvas_current(viewer))
+        viewer.layers.events.connect(self._on_layers)  # those of each layer, too
+        viewer.layers.selection.events.active.connect(self.refresh)
+        viewer.dims.events.point.connect(self._on_slider)
         for event in (
             viewer.events.theme,
             viewer.dims.events.order,
             viewer.dims.events.ndisplay,
         ):
             event.connect(lambda: self.later(self._tidy))
+            event.connect(self._on_slider)
+        viewer.events.status.connect(self._complete_status)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
-        viewer.mouse_drag_callbacks.extend([self._on_drag, on_right_click])
+        viewer.mouse_move_callbacks.append(self._on_move)
+        viewer.mouse_drag_callbacks.append(self._on_press)
         grid_of(viewer).events.enabled.connect(self._on_grid)
         camera_of(viewer).events.center.connect(self._on_camera)
         keys: dict[str, Callable[[], object]] = {
-            "Shift-Right": lambda: self.focus.go_to_same_subject(1),
-            "Shift-Left": lambda: self.focus.go_to_same_subject(-1),
-            "Shift-Down": lambda: self.focus.step_component(1),
-            "Shift-Up": lambda: self.focus.step_component(-1),
+            "Shift-Right": lambda: self.go_to_same_subject(1),
+            "Shift-Left": lambda: self.go_to_same_subject(-1),
+            "Shift-Down": lambda: self.step_component(1),
+            "Shift-Up": lambda: self.step_component(-1),
             "Control-Z": self.undo,
         }
         for key, act in keys.items():
             with suppress(ValueError):  # it is taken
                 viewer.bind_key(key, lambda _viewer, act=act: act())
 
+    # -- what all panels are about -------------------------------------------------
+
+    @property
+    def faces(self) -> Any:
+        """The layer of the faces that the model was fitted to, or None if it is not shown."""
+        shown = self._result()
+        return None if shown is None else owner_of(self._viewer, shown)
+
+    @property
+    def mode(self) -> Mode:
+        """How the tiles of the galleries follow the face under the slider."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
+        self._mode = mode
+        self._tell()
+
+    def select_component(self, component: int | None) -> None:
+        """Choose a component for all panels, or none."""
+        k = 0 if self.model is None else self.model.n_components
+        if component is not None and not 0 <= component < k:
+            raise ValueError(f"There is no component {component}: the model has {k}.")
+        self.component = component
+        self._tell()
+
+    def step_component(self, step: int) -> None:
+        """Choose the next component for all panels, or the one before."""
+        if self.model is not None:
+            first = 0 if step > 0 else -1
+            at = first if self.component is None else self.component + step
+            self.select_component(at % self.model.n_components)
+
+    def show_mix(self, model: LatentFaces, weights: NDArray[Any]) -> None:
+        """Tell all panels which face is being mixed."""
+        self.mix = model, weights
+        self._tell()
+
+    def go_to_face(self, face: int) -> None:
+        """Move the face slider to a face."""
+        layer = self._stacked()
+        if layer is not None:
+            go_to(self._viewer, layer, face)
+
+    def go_to_same_subject(self, step: int) -> None:
+        """Move the face slider to the next face of the same subject, or the one before."""
+        layer = _stack_that_has(self._viewer, "subjects")
+        subjects = () if layer is None else layer.metadata["subjects"]
+        n, face = len(subjects), 0 if layer is None else face_under(self._viewer, layer)
+        if 0 <= face < n:
+            others = ((face + step * i) % n for i in range(1, n + 1))
+            go_to(self._viewer, layer, next(i for i in others if subjects[i] == subjects[face]))
+
+    def refresh(self) -> None:
+        """Look at the viewer again; call it after changing the metadata of a layer."""
+        shown = self._result()
+        model = None if shown is None else shown.metadata[MODEL_KEY]
+        if model is not self.model:
+            self.model, self.component = model, None
+        self.face = self._face_now()
+        found = (each.metadata.get(MODEL_KEY) for each in self._viewer.layers)
+        self.models = list({id(each): each for each in found if each is not None}.values())
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._is_held:
+            return
+        for layer, gallery in self._each_gallery():
+            if gallery.model is not self.model:
+                gallery.paint(layer)
+            else:
+                weights = None if self.face is None else gallery.model.weights[self.face]
+                gallery.paint(layer, self.mode, weights, self.component)
+        self._label()
+        self.changed.emit()
+
+    def _on_slider(self) -> None:
+        if self._face_now() != self.face:
+            self.refresh()
+        else:
+            self._label()
+
+    def _result(self) -> Any:
+        """Return the layer whose model it is."""
+        layers = self._viewer.layers
+        active = layers.selection.active
+        results = [each for each in reversed(layers) if MODEL_KEY in each.metadata]
+        results.sort(key=lambda each: not each.visible)  # those that are seen come first
+        if active is None or active in results:
+            return active or next(iter(results), None)
+        # a face that was made from a model belongs to the faces it lies beside
+        key = active.metadata.get(FACES_KEY) or str(active.unique_id)
+        own = [each for each in results if each.metadata.get(FACES_KEY) == key]
+        return next(iter(own or results), None)
+
+    def _stacked(self) -> Any:
+        """Return a layer with the model's faces along its slider."""
+        layers = self._viewer.layers
+        results = (each for each in layers if each.metadata.get(MODEL_KEY) is self.model)
+        return self.faces or next((each for each in results if each.ndim >= 3), None)
+
+    def _face_now(self) -> int | None:
+        """Return which face of the model is under the slider."""
+        layer, n = self._stacked(), 0 if self.model is None else len(self.model.weights)
+        if n == 1:
+            return 0  # a single picture is seen wherever the slider is
+        if layer is None or self._viewer.dims.ndim < 3:
+            return None
+        face = face_under(self._viewer, layer)
+        return face if 0 <= face < n else None
+
+    # -- the canvas: galleries that follow the face, its name, and the mouse -----------
+
+    def _each_gallery(self) -> Iterator[tuple[Any, Gallery]]:
+        """Yield the layers that show the components of a model in rows."""
+        for layer in self._viewer.layers:
+            if layer.metadata.get(ROLE_KEY) == "gallery":
+                gallery, model = self._galleries.get(layer), layer.metadata[MODEL_KEY]
+                if gallery is None or gallery.model is not model:
+                    gallery = Gallery.of(layer.data, model)
+                if gallery is not None:
+                    self._galleries[layer] = gallery
+                    yield layer, gallery
+
+    def _tile_under(self, position: tuple[float, ...]) -> tuple[Any, Gallery, int] | None:
+        found = picture_under(self._viewer, position)
+        gallery = None if found is None else self._galleries.get(found.layer)
+        if found is None or gallery is None or "component" not in found.uses:
+            return None
+        is_ours = found.layer.data is gallery.picture
+        return (found.layer, gallery, found.uses["component"]) if is_ours else None
+
+    def _label(self) -> None:
+        """Tell the name of the face under the slider in the canvas and in the status bar."""
+        before, self._caption = self._caption, current_caption(self._viewer)
+        overlay = text_overlay(self._viewer)
+        if self._caption is not None and self._caption != before:
+            overlay.position = "top_left"  # notifications cover what is below
+            overlay.text, overlay.visible = self._caption, True
+            active = self._viewer.layers.selection.active
+            name = "" if active is None else active.name
+            others = {"source_type": "", "plugin": ""}  # the form that napari uses for layers
+            words = {"layer_base": name, **others, "coordinates": self._caption}
+            self._viewer.status = words
+        elif self._caption is None and before is not None and overlay.text == before:
+            overlay.text, overlay.visible = "", False
+
+    def _complete_status(self) -> None:
+        """Put the face before the coordinates of the mouse, or before what a tile is."""
+        status, said = self._viewer.status, self._tile_words
+        if not status:  # the mouse has left the canvas
+            self._tile_words = ""
+        elif isinstance(status, dict):
+            told = str(status.get("coordinates", ""))
+            words = told if said in told else said
+            if self._caption is not None and not words.startswith(self._caption):
+                words = f"{self._caption}  {words}"
+            if words != told:
+                self._viewer.status = {**status, "coordinates": words}
+
+    def _on_move(self, _viewer: Any, event: Any) -> None:
+        """Tell in the status bar which tile the mouse is on."""
+        found = self._tile_under(event.position)
+        self._tile_words = ""
+        if found is not None:
+            _, gallery, tile = found
+            face = self.face if gallery.model is self.model else None
+            self._tile_words = gallery.explainer.caption(tile, face)
+            self._complete_status()
+
+    def _on_press(self, viewer: Any, event: Any) -> Generator[None]:
+        """Choose the component that is clicked, open a menu, or notice a move by hand."""
+        before, button, has_keys = camera_of(viewer).center, event.button, bool(event.modifiers)
+        active, position = viewer.layers.selection.active, event.position
+        is_drawing = str(getattr(active, "mode", "pan_zoom")) != "pan_zoom"
+        is_click = yield from was_click(event)
+        if not np.allclose(before, camera_of(viewer).center):
+            self._is_zoomed_by_hand = True
+        if has_keys or not is_click:
+            return
+        found = self._tile_under(position)
+        if button == 2:  # held, it zooms
+            show_menu(viewer, position)
+        elif button == 1 and found is not None and not is_drawing:
+            layer, gallery, component = found
+            if gallery.model is not self.model:
+                viewer.layers.selection.active = layer  # now it is about this model
+            self.select_component(None if component == self.component else component)
+
+    def _on_wheel(self, _viewer: Any, event: Any) -> None:
+        if "Control" not in event.modifiers:  # with it, the wheel moves the slider
+            self._is_zoomed_by_hand = True
+
     # -- the last result, taken back ---------------------------------------------
 
     @property
     def can_undo(self) -> bool:
         """Whether there is something to undo."""
-        return bool(self._changes)
+        return bool(self._undone)
 
     @contextmanager
     def undoable(self) -> Iterator[None]:
-        """Remember what is done to results meanwhile, for `undo`."""
-        before = self._states()
-        yield
+        """Remember what is done to results meanwhile, for `undo`; all is told of at the end."""
+        before, self._is_held = self._states(), True
+        try:
+            yield
+        finally:
+            self._is_held = False
         after = self._states()
-        changes = {
-            layer: (before.get(layer), after.get(layer))
-            for layer in {**before, **after}
-            if not _is_same(before.get(layer), after.get(layer))
-        }
-        if changes:
-            self._changes = changes
-            self.undo_changed.emit(True)
+        pairs = {each: (before.get(each), after.get(each)) for each in {**before, **after}}
+        changes = {layer: pair for layer, pair in pairs.items() if not _is_same(*pair)}
+        self._undone = changes or self._undone
+        self.refresh()
 
     def undo(self) -> None:
         """Show what was there before the last result; asked again, that result."""
         layers = self._viewer.layers
-        if not self._changes:
+        if not self._undone:
             return
         active = layers.selection.active
         owners = {str(layer.unique_id) for layer in layers}
-        for layer, (was, _) in self._changes.items():
+        for layer, (was, _) in self._undone.items():
             is_there = layer in layers
             if is_there and layer in self.previews:
                 self.previews[layer] = was  # what shows when the fit is cancelled
@@ -145,22 +368,22 @@ class Session:
             elif is_there or was["metadata"].get(FACES_KEY) in owners:
                 if not is_there:
                     self._viewer.add_layer(layer)
-                restore(layer, was)
-        self._changes = {layer: (now, was) for layer, (was, now) in self._changes.items()}
+                _restore(layer, was)
+        self._undone = {layer: (now, was) for layer, (was, now) in self._undone.items()}
         if active in layers:
             layers.selection.active = active
         self.results_changed()
 
     def _states(self) -> dict[Any, State | None]:
         layers = [layer for layer in self._viewer.layers if FACES_KEY in layer.metadata]
-        return {layer: state_of(layer) for layer in layers} | self.previews
+        return {layer: _state_of(layer) for layer in layers} | self.previews
 
     # -- layers into which a running fit draws -------------------------------------
 
     def begin_preview(self, layer: Any, *, is_new: bool = False) -> None:
         """Let a fit draw into a layer; undoing is about what that showed before."""
         if layer not in self.previews:
-            self.previews[layer] = None if is_new else state_of(layer)
+            self.previews[layer] = None if is_new else _state_of(layer)
         withhold(layer)
 
     def drop_preview(self, layer: Any) -> None:
@@ -170,7 +393,7 @@ class Session:
             if was is None:
                 self._viewer.layers.remove(layer)
             else:
-                restore(layer, was)
+                _restore(layer, was)
             self.results_changed()  # the slider may have been moved meanwhile
 
     # -- changes of layers that have to wait -----------------------------------
@@ -192,23 +415,19 @@ class Session:
             for change in pending:
                 change()
 
-    def _on_inserted(self, event: Any) -> None:
-        layer = event.value
-        self.later(self._tidy)
-        if "names" in layer.metadata and ROLE_KEY not in layer.metadata:
-            self.later(lambda: self._reach(layer))
-            self.later(self.show_all)  # it may have been moved aside
-
-    def _on_removed(self) -> None:
-        if not self._viewer.layers:
-            self._is_zoomed_by_hand = False
-            self._changes = {}
-            self.undo_changed.emit(False)
-        self.later(self._tidy)
-
     def _on_layers(self, event: Any) -> None:
-        if event.type == "visible":
+        if event.type not in _HEARD:
+            return
+        if event.type in {"inserted", "removed", "visible"}:
             self.later(self._tidy)
+        if event.type == "inserted":
+            layer = event.value
+            if "names" in layer.metadata and ROLE_KEY not in layer.metadata:
+                self.later(lambda: self._reach(layer))
+                self.later(self.show_all)  # it may have been moved aside
+        if not self._viewer.layers:
+            self._is_zoomed_by_hand, self._undone = False, {}
+        self.refresh()
 
     def _on_grid(self) -> None:
         self._is_zoomed_by_hand, self._is_view_due = False, True  # napari has zoomed, too
@@ -219,8 +438,7 @@ class Session:
     def results_changed(self) -> None:
         """Put results in order, tell the panels, and show all; not from a layers event."""
         arrange(self._viewer)
-        self.focus.refresh()
-        self.galleries.refresh()  # the focus may have heard of the model before
+        self.refresh()
         self.show_all()
         self._is_view_due = True  # once captions have found their places
         self.later(self._tidy)
@@ -254,19 +472,6 @@ class Session:
             if face_under(self._viewer, layer) > last:
                 go_to(self._viewer, layer, last)
 
-    def _on_wheel(self, _viewer: Any, event: Any) -> None:
-        if "Control" not in event.modifiers:  # with it, the wheel moves the slider
-            self._is_zoomed_by_hand = True
-
-    def _on_drag(self, viewer: Any, event: Any) -> Generator[None]:
-        """Notice that the canvas was moved."""
-        before = camera_of(viewer).center
-        yield
-        while event.type == "mouse_move":
-            yield
-        if not np.allclose(before, camera_of(viewer).center):
-            self._is_zoomed_by_hand = True
-
     def _on_camera(self) -> None:
         """Notice that all is in the middle again, as by napari's Home."""
         viewer = self._viewer
@@ -277,14 +482,36 @@ class Session:
             self._is_zoomed_by_hand = bool((apart > 0.02 * (high - low)).any())
 
 
-def state_of(layer: Any) -> State:
-    """Return what makes a layer show what it shows, for `restore`."""
+def _timer(slot: Callable[[], object]) -> QTimer:
+    made = QTimer()
+    made.setSingleShot(True)
+    made.timeout.connect(slot)
+    return made
+
+
+def _stack_that_has(viewer: napari.components.ViewerModel, known: str) -> Any:
+    """Return a layer on the face slider with these metadata, the active one if it has them."""
+    layers = (viewer.layers.selection.active, *viewer.layers)
+    found = (each for each in layers if each is not None and each.metadata.get(known))
+    return next((each for each in found if each.ndim >= 3), None)
+
+
+def current_caption(viewer: napari.components.ViewerModel) -> str | None:
+    """Return the caption of the face under the slider, of the active stack if it has one."""
+    layer = _stack_that_has(viewer, "names")
+    if layer is None or viewer.dims.ndim - 3 in viewer.dims.displayed:
+        return None
+    return face_caption(layer.metadata, face_under(viewer, layer))
+
+
+def _state_of(layer: Any) -> State:
+    """Return what makes a layer show what it shows, for `_restore`."""
     names = ("data", "visible", *["contrast_limits"] * hasattr(layer, "contrast_limits"))
     # napari changes metadata in place
     return {**{name: getattr(layer, name) for name in names}, "metadata": dict(layer.metadata)}
 
 
-def restore(layer: Any, state: State) -> None:
+def _restore(layer: Any, state: State) -> None:
     """Have a layer show again what it showed."""
     withhold(layer)
     for name, value in state.items():  # the metadata are the last
@@ -310,55 +537,59 @@ def _is_same(one: State | None, other: State | None) -> bool:
     )
 
 
-# -- The name of the face under the slider, in the canvas and in the status bar --------
+# -- Layers that belong to faces: added once, then updated -----------------------------
 
 
-def label_faces(viewer: napari.components.ViewerModel) -> None:
-    """Keep text overlay and status bar at the face under the slider, if it has a name."""
-    shown: str | None = None
+def add_result(viewer: napari.components.ViewerModel, data: LayerData) -> Any:
+    """Add a layer, and leave what was selected so that the slider stays its."""
+    from napari.layers import Layer
 
-    def refresh(_event: object = None) -> None:
-        nonlocal shown
-        before, shown = shown, current_caption(viewer)
-        overlay = text_overlay(viewer)
-        if shown is not None and shown != before:
-            overlay.position = "top_left"  # notifications cover what is below
-            overlay.text, overlay.visible = shown, True
-            active = viewer.layers.selection.active
-            name = "" if active is None else active.name
-            others = {"source_type": "", "plugin": ""}  # the form that napari uses for layers
-            viewer.status = {"layer_base": name, **others, "coordinates": shown}
-        elif shown is None and before is not None and overlay.text == before:
-            overlay.text, overlay.visible = "", False
-
-    def complete_status(_event: object = None) -> None:
-        """Put the face before the coordinates that napari shows under the mouse."""
-        status = viewer.status
-        if shown is not None and isinstance(status, dict):
-            coordinates = str(status.get("coordinates", ""))
-            if not coordinates.startswith(shown):
-                viewer.status = {**status, "coordinates": f"{shown}  {coordinates}"}
-
-    for event in (
-        viewer.dims.events.point,
-        viewer.dims.events.ndisplay,
-        viewer.dims.events.order,
-        viewer.layers.events.inserted,
-        viewer.layers.events.removed,
-        viewer.layers.selection.events.active,
-    ):
-        event.connect(refresh)
-    viewer.events.status.connect(complete_status)
-    refresh()
+    active = viewer.layers.selection.active
+    layer = Layer.create(*data)
+    arrange(viewer, [layer])
+    viewer.add_layer(layer)
+    if active is not None:
+        viewer.layers.selection.active = active
+    return layer
 
 
-def current_caption(viewer: napari.components.ViewerModel) -> str | None:
-    """Return the caption of the face under the slider, of the active stack if it has one."""
-    axis = viewer.dims.ndim - 3
-    layer = stack_that_has(viewer, "names")
-    if layer is None or axis in viewer.dims.displayed:
-        return None
-    return face_caption(layer.metadata, face_under(viewer, layer))
+def find_result(viewer: napari.components.ViewerModel, faces: Any, role: str) -> Any:
+    """Return the newest layer of these faces with a role, or None."""
+    wanted = (str(faces.unique_id), role)
+    for layer in reversed(viewer.layers):
+        if (layer.metadata.get(FACES_KEY), layer.metadata.get(ROLE_KEY)) == wanted:
+            return layer
+    return None
+
+
+def show_result(viewer: napari.components.ViewerModel, earlier: Any, data: LayerData) -> Any:
+    """Put new contents into an earlier layer, or add a layer where there is none.
+
+    Name, colours and visibility of an earlier layer stay the user's.
+    """
+    pictures, kwargs, _ = data
+    is_there = earlier is not None and earlier in viewer.layers
+    kind = len(kwargs["axis_labels"]), kwargs.get("rgb", False)
+    if is_there and (earlier.ndim, earlier.rgb) == kind:
+        earlier.data = pictures
+        earlier.metadata = kwargs["metadata"]
+        return earlier
+    if is_there:
+        viewer.layers.remove(earlier)
+    return add_result(viewer, data)
+
+
+def show_results(
+    viewer: napari.components.ViewerModel, faces: Any, wanted: dict[str, LayerData]
+) -> None:
+    """Show layers by their roles beside their faces, which are selected for the slider."""
+    session = session_of(viewer)
+    with session.undoable():
+        for role, data in wanted.items():
+            show_result(viewer, find_result(viewer, faces, role), data)
+    if faces in viewer.layers:
+        viewer.layers.selection.active = faces
+    session.results_changed()
 
 
 # one place, and no strong reference to a viewer: a session ends with it

@@ -10,10 +10,10 @@ from qtpy.QtWidgets import QWidget
 from napari_latent_faces.aligning import align_faces, fill_points, oval_mask
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer, stack_of, why_not_faces
 from napari_latent_faces.viewer.panels.align import AlignWidget
 from napari_latent_faces.viewer.panels.fit import FitWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.test_aligning import moved, similarities
 
 

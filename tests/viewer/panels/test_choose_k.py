@@ -6,9 +6,9 @@ from napari.layers import Layer
 from superqt.utils import WorkerBase
 
 from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from tests.conftest import blobs
 from tests.jobs import layers_in
 

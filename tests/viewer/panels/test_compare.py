@@ -11,11 +11,11 @@ from superqt.utils import WorkerBase
 from napari_latent_faces.explaining import match_components
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels import compare
 from napari_latent_faces.viewer.panels.compare import CompareWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import HeldWork
 
@@ -87,7 +87,7 @@ def test_a_new_fit_of_other_faces_than_the_selected_is_offered(
     viewer.layers.selection.active = add(viewer, pca, "other")[0]
     again = fit(stack, n_components=5, max_iter=5, tol=0)
     ResultLayers(viewer, faces, ShowOptions()).show_model(again)
-    assert session_of(viewer).focus.model is pca
+    assert session_of(viewer).model is pca
     assert set(widget.chosen()) == {again, pca}
     assert widget.left.count() == 2
 
@@ -119,7 +119,7 @@ def test_pictures_have_their_colours(widget, viewer, model, pca):
 def test_a_click_chooses_component_and_model_everywhere(widget, viewer, model, pca, qtbot):
     add(viewer, model, "one")
     add(viewer, pca, "other")
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     first, second, _ = cells(widget)[1]
     click(widget, qtbot, 1, 0)
     assert (focus.model, focus.component) == (model, int(first))
@@ -131,10 +131,10 @@ def test_a_click_chooses_component_and_model_everywhere(widget, viewer, model, p
 def test_a_component_chosen_elsewhere_is_shown(widget, viewer, model, pca):
     add(viewer, model, "one")
     add(viewer, pca, "other")
-    session_of(viewer).focus.select_component(2)
+    session_of(viewer).select_component(2)
     row = widget.table.selectionModel().selectedRows()[0].row()
     assert cells(widget)[row][1] == "2"
-    session_of(viewer).focus.select_component(None)
+    session_of(viewer).select_component(None)
     assert not widget.table.selectionModel().selectedRows()
 
 
@@ -151,7 +151,7 @@ def test_it_follows_the_layers(widget, viewer, stack, model, pca):
     better = fit(stack, PCAParams(n_components=3))
     for layer in layers:  # as a second fit does
         layer.metadata = {**layer.metadata, MODEL_KEY: better}
-    session_of(viewer).focus.refresh()
+    session_of(viewer).refresh()
     assert "at equal k" in widget.status.value
     for layer in layers:
         viewer.layers.remove(layer)
@@ -169,7 +169,7 @@ def test_two_hundred_components(widget, viewer, qtbot):
     assert len(cells(widget)) == 200
     assert len(widget.pairs.icons) < 60  # only those in view were drawn
     click(widget, qtbot, 199, 0)
-    assert session_of(viewer).focus.component == int(cells(widget)[199][0])
+    assert session_of(viewer).component == int(cells(widget)[199][0])
 
 
 def test_a_closed_widget_follows_no_more(viewer, qapp, model, pca):
@@ -179,7 +179,7 @@ def test_a_closed_widget_follows_no_more(viewer, qapp, model, pca):
     qapp.sendPostedEvents(None, 0)
     qapp.processEvents()
     add(viewer, pca, "other")
-    session_of(viewer).focus.select_component(1)
+    session_of(viewer).select_component(1)
 
 
 def test_large_models_are_compared_in_a_thread(widget, viewer, model, pca, qtbot, monkeypatch):

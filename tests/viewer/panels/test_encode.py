@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QApplication
 from napari_latent_faces.aligning import align_faces
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.jobs import _running
 from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.encode import EncodeWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import wait_for_model
 
@@ -203,7 +203,7 @@ def test_a_click_on_a_row_goes_to_its_face_and_the_slider_marks_its_row(
     table = widget.table
     for row in (3, 11):
         table.clicked.emit(table.faces.index(row, 1))
-        assert session_of(viewer).focus.face == table.faces.row_at(row) == viewer.dims.point[0]
+        assert session_of(viewer).face == table.faces.row_at(row) == viewer.dims.point[0]
         assert table.currentIndex().row() == row
     viewer.dims.set_point(0, 4)
     assert table.faces.row_at(table.currentIndex().row()) == 4

@@ -14,10 +14,10 @@ from napari_latent_faces.explaining import Explainer, NearestFaces, face_error
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
 from napari_latent_faces.stack import FaceStack
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.explain import MEAN, ExplainWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import end_all_work
 
@@ -50,7 +50,7 @@ def wait_until_ready(panel, qtbot):
 
 
 def go_to(viewer, face):
-    session_of(viewer).focus.go_to_face(face)
+    session_of(viewer).go_to_face(face)
     QApplication.processEvents()
 
 
@@ -115,7 +115,7 @@ def test_nearest_faces_are_shown_and_a_click_goes_there(ready, viewer, model, st
     for item in ready.nearest.items:
         np.testing.assert_array_equal(item.pixels, stack.images[item.key])
     click(ready.nearest, 1, qtbot)
-    assert session_of(viewer).focus.face == found[1]
+    assert session_of(viewer).face == found[1]
 
 
 def test_faces_have_the_contrast_of_their_layer(ready, viewer, qtbot):
@@ -127,23 +127,23 @@ def test_a_click_on_a_part_shows_who_uses_it_most(ready, viewer, model, qtbot):
     assert not ready.users.isVisible()
     component = ready.parts.items[1].key
     click(ready.parts, 1, qtbot)
-    assert session_of(viewer).focus.component == component
+    assert session_of(viewer).component == component
     assert ready.users.isVisible()
     faces, _ = Explainer(model).users(component, 24)
     assert keys(ready.users) == faces.tolist()
     assert ready.users_title.text().startswith(f"Component {component}, ")
     click(ready.users, 2, qtbot)
-    assert session_of(viewer).focus.face == faces[2]
+    assert session_of(viewer).face == faces[2]
     assert keys(ready.users) == faces.tolist()  # they do not depend on the face
 
 
 def test_a_component_chosen_elsewhere_is_marked_here(ready, viewer):
     component = ready.parts.items[0].key
-    session_of(viewer).focus.select_component(component)
+    session_of(viewer).select_component(component)
     for strip in (ready.parts, ready.sums):
         [index] = strip.selectedIndexes()
         assert strip.items[index.row()].key == component
-    session_of(viewer).focus.select_component(None)
+    session_of(viewer).select_component(None)
     assert not ready.parts.selectedIndexes()
     assert not ready.users.isVisible()
 
@@ -152,7 +152,7 @@ def test_a_drag_of_the_slider_is_one_update(ready, viewer, monkeypatch, qtbot):
     shown = []
     monkeypatch.setattr(ready.portrait, "show_words", shown.append)
     for face in range(1, 20):
-        session_of(viewer).focus.go_to_face(face)
+        session_of(viewer).go_to_face(face)
     qtbot.waitUntil(lambda: bool(shown))
     QApplication.processEvents()
     assert len(shown) == 1
@@ -177,7 +177,7 @@ def test_a_slider_that_never_rests_is_followed(ready, viewer, qtbot, monkeypatch
     timer = QTimer()
 
     def move():
-        go = session_of(viewer).focus.go_to_face
+        go = session_of(viewer).go_to_face
         for face in (left.pop() % 2, left.pop() % 2):
             go(face)
         if not left:
@@ -269,7 +269,7 @@ def test_a_slider_without_faces_is_told(ready, viewer, stack):
 
 
 def test_the_switch_sets_how_the_gallery_follows(ready, viewer, qtbot):
-    galleries = session_of(viewer).galleries
+    galleries = session_of(viewer)
     assert galleries.mode == "brightness" == ready.follow.currentData()
     qtbot.keyClick(ready.follow, Qt.Key.Key_Down)
     assert galleries.mode == "border"
@@ -288,12 +288,12 @@ def test_a_closed_panel_follows_no_more_and_the_gallery_is_plain(viewer, stack, 
     go_to(viewer, 3)
     lit = gallery.copy()
     panel.setParent(None)
-    assert session_of(viewer).galleries.mode == "off"
+    assert session_of(viewer).mode == "off"
     assert not np.array_equal(gallery, lit, equal_nan=True)
     panel.deleteLater()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     go_to(viewer, 4)
-    session_of(viewer).focus.select_component(1)
+    session_of(viewer).select_component(1)
     viewer.layers.clear()
 
 
@@ -303,7 +303,7 @@ def test_a_deleted_panel_is_not_called_any_more(viewer, stack, model):
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     show(viewer, stack, model)
     go_to(viewer, 4)
-    assert session_of(viewer).galleries.mode == "off"
+    assert session_of(viewer).mode == "off"
 
 
 def test_two_panels_of_two_viewers_keep_apart(ready, viewer, stack, model, qtbot):
@@ -317,21 +317,21 @@ def test_two_panels_of_two_viewers_keep_apart(ready, viewer, stack, model, qtbot
     click(ready.parts, 0, qtbot)
     assert "face 6 (0" in ready.portrait.words.text()
     assert "face 9 (0" in other.portrait.words.text()
-    assert session_of(second).focus.component is None
+    assert session_of(second).component is None
 
 
 def test_eigenfaces_are_added_to_the_mean_face_with_their_signs(viewer, panel, stack, qtbot):
     model = fit(stack, PCAParams(n_components=4))
     show(viewer, stack, model)
     wait_until_ready(panel, qtbot)
-    parts = Explainer(model).parts(session_of(viewer).focus.face)
+    parts = Explainer(model).parts(session_of(viewer).face)
     assert keys(panel.parts) == keys(panel.sums) == [MEAN, *parts.components.tolist()]
     signs = [item.text.partition("\n")[2][0] for item in panel.parts.items[1:]]
     assert signs == ["+" if weight > 0 else "\N{MINUS SIGN}" for weight in parts.weights]
     np.testing.assert_allclose(panel.sums.items[0].pixels, model.mean)
-    whole = model.reconstruct(session_of(viewer).focus.face) / model.scale
+    whole = model.reconstruct(session_of(viewer).face) / model.scale
     np.testing.assert_allclose(panel.sums.items[-1].pixels, whole, atol=1e-4)
     click(panel.parts, 1, qtbot)
-    assert session_of(viewer).focus.component == parts.components[0]
+    assert session_of(viewer).component == parts.components[0]
     click(panel.parts, 0, qtbot)  # the mean face is no component
-    assert session_of(viewer).focus.component is None
+    assert session_of(viewer).component is None

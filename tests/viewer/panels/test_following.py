@@ -9,6 +9,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QTextBrowser
 
 from napari_latent_faces.fitting import fit
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.align import AlignWidget
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
@@ -19,7 +20,6 @@ from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.panels.map import MapWidget
 from napari_latent_faces.viewer.panels.mend import MendWidget
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 
 PANELS = [
     FitWidget,

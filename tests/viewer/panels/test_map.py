@@ -11,12 +11,11 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.mapping import map_faces
 from napari_latent_faces.stack import FaceStack
-from napari_latent_faces.viewer.fitting import EncodeJob
+from napari_latent_faces.viewer.fitting import EncodeJob, ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.mixing import MixingDesk
 from napari_latent_faces.viewer.panels.map import MapWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
 
@@ -60,7 +59,7 @@ def test_faces_lie_where_they_are_placed_and_a_click_goes_to_one(
     np.testing.assert_array_equal(plane.positions, map_faces(model).positions)
     np.testing.assert_array_equal(np.stack(plane.pictures), stack.images)
     assert f"{map_faces(model).kept:.0%}" in panel.status.value
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     for face in plane.shown[:4].tolist():
         click(plane, face, qtbot)
         assert focus.face == plane.current == face
@@ -77,7 +76,7 @@ def test_the_wheel_makes_room_for_more_pictures_and_a_drag_moves_them(
 ):
     show(viewer, stack, model)
     plane = ready(panel, qtbot)
-    session_of(viewer).focus.go_to_face(int(plane.shown[0]))
+    session_of(viewer).go_to_face(int(plane.shown[0]))
     few, face = len(plane.shown), plane.current
     place = plane.place_of(face)
     for _ in range(4):
@@ -91,7 +90,7 @@ def test_the_wheel_makes_room_for_more_pictures_and_a_drag_moves_them(
     qtbot.mouseMove(plane, stop)
     qtbot.mouseRelease(plane, Qt.MouseButton.LeftButton, pos=stop)
     assert (plane.place_of(face) - before).toPoint() == stop - start
-    assert session_of(viewer).focus.face == face  # that was no click
+    assert session_of(viewer).face == face  # that was no click
     panel.picture_size.value = 110
     plane.repaint()
     assert len(plane.shown) < few
@@ -105,7 +104,7 @@ def test_arrow_keys_go_to_the_nearest_face_on_a_side(viewer, panel, stack, model
     show(viewer, stack, model)
     plane = ready(panel, qtbot)
     start = int(plane.positions[:, 0].argmin())
-    session_of(viewer).focus.go_to_face(start)
+    session_of(viewer).go_to_face(start)
     seen = [start]
     for _ in range(30):
         qtbot.keyClick(plane, Qt.Key.Key_Right)
@@ -124,7 +123,7 @@ def test_subjects_and_weights_have_colours(viewer, panel, stack, model, qtbot):
     assert len(np.unique(plane.colours, axis=0)) == len(set(subjects))
     panel.colour.value = "component"
     assert plane.colours is None
-    session_of(viewer).focus.select_component(1)
+    session_of(viewer).select_component(1)
     reds = plane.colours[:, 0].astype(int)
     order = np.argsort(model.weights[:, 1])
     assert (np.diff(reds[order]) >= 0).all()
@@ -165,7 +164,7 @@ def test_encoded_faces_are_drawn_in(viewer, panel, stack, qtbot):
     new = viewer.add_layer(Layer.create(*faces_layer(stack[20:], "new")))
     run(qtbot, EncodeJob(viewer, new, model))
     viewer.layers.selection.active = faces
-    qtbot.waitUntil(lambda: panel.focus.model is model)
+    qtbot.waitUntil(lambda: panel.session.model is model)
     plane = ready(panel, qtbot)
     qtbot.waitUntil(lambda: len(plane.positions) == 30)
     placed = map_faces(model).project(model.encode(stack.images[20:]))
@@ -243,7 +242,7 @@ def test_the_current_face_stands_out_on_any_ground(viewer, panel, stack, model, 
     show(viewer, stack, model)
     plane = ready(panel, qtbot)
     face = int(plane.shown[0])
-    session_of(viewer).focus.go_to_face(face)
+    session_of(viewer).go_to_face(face)
     w = plane.grab().toImage().width() / plane.width()
     edge = plane.place_of(face) - QPointF(plane._picture[0] / 2 + 2.5, 0)
     assert colour_at(plane, edge * w).lightness() > 200

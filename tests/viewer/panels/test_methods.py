@@ -102,10 +102,10 @@ def test_methods_have_layers_of_their_own_and_one_is_seen(widget, viewer, qtbot)
         viewer.layers[f"{name} [orl, PCA]"] for name in ("latent faces", "reconstruction")
     ]
     assert [layer.visible for layer in (*ours, *theirs)] == [False, False, True, True]
-    assert session_of(viewer).focus.model is theirs[0].metadata[MODEL_KEY]
+    assert session_of(viewer).model is theirs[0].metadata[MODEL_KEY]
     fit_by(widget, qtbot, "nmf")
     assert [layer.visible for layer in (*ours, *theirs)] == [True, True, False, False]
-    assert session_of(viewer).focus.model is ours[0].metadata[MODEL_KEY]
+    assert session_of(viewer).model is ours[0].metadata[MODEL_KEY]
     assert len(layers_in(viewer)) == 5
 
 

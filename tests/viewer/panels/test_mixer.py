@@ -8,9 +8,9 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.mixing import mattering, weight_units
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import RECIPES_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.session import session_of
 from tests.made import correlated_weights, made_model, signed_model
 
@@ -136,7 +136,7 @@ def test_a_drag_of_the_morph_is_one_step(widget, model):
 
 def test_a_component_is_chosen_here_and_elsewhere(widget, viewer):
     widget.which.setCurrentIndex(2)
-    focus = session_of(viewer).focus
+    focus = session_of(viewer)
     widget.weights.rows[1].clicked.emit(1)
     assert focus.component == 1
     focus.select_component(11)
@@ -163,7 +163,7 @@ def test_the_nearest_real_face_is_named_and_a_click_goes_there(widget, viewer, q
     assert not widget.nearest.picture.pixmap().isNull()
     viewer.dims.set_point(0, 9)
     qtbot.mouseClick(widget.nearest, Qt.MouseButton.LeftButton)
-    assert session_of(viewer).focus.face == 5
+    assert session_of(viewer).face == 5
 
 
 def test_random_faces_differ_from_click_to_click(widget, qtbot):
@@ -257,7 +257,7 @@ def test_a_closed_widget_follows_no_more(viewer, model, qtbot, qapp):
     desk = widget.desk
     widget.deleteLater()
     qtbot.waitUntil(lambda: desk.mix is None)
-    session_of(viewer).focus.select_component(1)
+    session_of(viewer).select_component(1)
     viewer.dims.set_point(0, 3)
     viewer.layers.clear()
     qapp.processEvents()

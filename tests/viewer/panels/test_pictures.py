@@ -8,7 +8,7 @@ from napari.utils.colormaps import ensure_colormap
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QIcon, QImage
 
-from napari_latent_faces.viewer.menus import to_fit, to_icon, to_image, to_pixmap
+from napari_latent_faces.viewer.canvas import to_fit, to_icon, to_image, to_pixmap
 
 
 def bits(image):

@@ -112,12 +112,12 @@ class AlignWidget(Panel):
             *((f"by {each.name}", each) for each in points),
         ]
 
-    def _sync(self, event: Any = None) -> None:
+    def synchronize(self) -> None:
         if self.eyes is not None and not self.eyes.is_there:
             self._leave_points()
         if not self.is_working:
             self.by.reset_choices()
-        super()._sync(event)
+        super().synchronize()
         is_there = self._aligned is not None and self._aligned in self.viewer.layers
         self.before_button.visible = is_there and not self.is_working
         if self.before_button.native.isChecked() and not is_there:
@@ -169,7 +169,7 @@ class AlignWidget(Panel):
         if isinstance(job, AlignJob) and job.aligned is not None:
             self._leave_points()
             self._aligned = job.aligned
-            self._sync()
+            self.synchronize()
         else:
             self._show_points()
 
@@ -200,7 +200,7 @@ class AlignWidget(Panel):
 
     def _show_points(self) -> None:
         if self.eyes is not None and not self.is_working:
-            self._sync()
+            self.synchronize()
             self.status.value = self.eyes.words()
 
     def _undo(self) -> None:

@@ -15,12 +15,12 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_latent_faces.choosing import iter_choose_k, iter_whole_model
 from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
+from napari_latent_faces.viewer.canvas import picture_actions
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.jobs import LayerJob
 from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, stack_of
-from napari_latent_faces.viewer.menus import picture_actions
 from napari_latent_faces.viewer.panels.form import button, make_fields, read_fields, wrap
 from napari_latent_faces.viewer.panels.panel import Panel
-from napari_latent_faces.viewer.results import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.window import can_open_docks, open_dock
 
 if TYPE_CHECKING:
@@ -282,8 +282,8 @@ class ChooseKWidget(Panel):
 
     # -- the search --------------------------------------------------------------
 
-    def _sync(self, event: Any = None) -> None:
-        super()._sync(event)
+    def synchronize(self) -> None:
+        super().synchronize()
         self.save_button.enabled = bool(self.choice)
 
     def _can_stop(self) -> bool:
@@ -315,7 +315,7 @@ class ChooseKWidget(Panel):
             if step.is_preview:
                 self.first_look = step.choice
             self._show_choice(self.choice if step.is_preview else step.choice)
-            self._sync()
+            self.synchronize()
 
     def _keep(self, choice: KChoice) -> None:
         if len(choice):

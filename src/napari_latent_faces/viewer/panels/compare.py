@@ -10,9 +10,9 @@ from qtpy.QtCore import QModelIndex, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHeaderView, QSizePolicy, QWidget
 
 from napari_latent_faces.explaining import compare_models, iter_compare
+from napari_latent_faces.viewer.canvas import component_pixmap
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import MODEL_KEY
-from napari_latent_faces.viewer.menus import component_pixmap
 from napari_latent_faces.viewer.panels.form import allow_long_names, name_models
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import Rows, RowsView
@@ -84,13 +84,14 @@ class CompareWidget(Panel):
 
     def _lay_out(self) -> None:
         self._models: list[LatentFaces] = []
+        self._marked: int | None = None  # the component whose row is selected
         self.left, self.right = QComboBox(), QComboBox()
         fields = QWidget()
         form = QFormLayout(fields)
         form.setContentsMargins(0, 0, 0, 0)
         for label, box in (("Left", self.left), ("Right", self.right)):
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            allow_long_names(box, Qt.TextElideMode.ElideRight)
+            allow_long_names(box)
             box.setToolTip("A model of the layers: two fits of the same faces.")
             box.currentIndexChanged.connect(self._compare)
             box.activated.connect(self._compare_again)
@@ -107,15 +108,20 @@ class CompareWidget(Panel):
         self.add(fields)
         self.add_controls()
         self.add(self.table, 1)
-        self.listen(self.focus.models_changed, self.refresh)
-        self.listen(self.focus.component_changed, self._show_component)
         self.refresh()
+
+    def synchronize(self) -> None:
+        super().synchronize()
+        if [id(each) for each in self._models] != [id(each) for each in self.session.models]:
+            self.refresh()
+        if self.session.component != self._marked:
+            self._show_component()
 
     # -- models ------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Offer the models that the viewer shows; what is chosen stays if it can."""
-        found = self.focus.models
+        found = self.session.models
         left, right = self.chosen()
         self._models = found
         first = self._place(left, default=0)
@@ -174,7 +180,7 @@ class CompareWidget(Panel):
 
     def _drop_job(self) -> None:
         self._abandon()
-        self._sync()
+        self.synchronize()
 
     def _show_comparison(self, comparison: Comparison) -> None:
         left, right = self.chosen()
@@ -202,16 +208,16 @@ class CompareWidget(Panel):
         layers = [each for each in self.viewer.layers if each.metadata.get(MODEL_KEY) is model]
         if component is None or not layers:
             return
-        if self.focus.model is not model:
+        if self.session.model is not model:
             self.viewer.layers.selection.active = layers[-1]
-        if self.focus.model is model:
-            self.focus.select_component(int(component))
+        if self.session.model is model:
+            self.session.select_component(int(component))
 
     def _show_component(self) -> None:
         """Select the row of the component that the panels are about."""
-        component = self.focus.component
+        component = self._marked = self.session.component
         for side, model in enumerate(self.pairs.models):
-            if model is self.focus.model and component is not None:
+            if model is self.session.model and component is not None:
                 numbers = [row[side] for row in self.pairs.rows]
                 place = self.pairs.place_of(numbers.index(component))
                 self.table.selectRow(place)

@@ -102,6 +102,7 @@ class EncodeWidget(Panel):
     takes_pictures = True
 
     def _lay_out(self) -> None:
+        self._marked: int | None = None  # the face whose row is selected
         self._listed: Any = None  # the layer whose faces are in the table
         self._aligned_for: Any = None  # the model that the box was set for
         self.table = ErrorTable()
@@ -117,13 +118,12 @@ class EncodeWidget(Panel):
         self.add_controls()
         self.add(self.table, 1)
         self.table.face_chosen.connect(self._go_to)
-        self.listen(self.focus.face_changed, self._mark_row)
 
     def _follow(self) -> None:
         """Be about other faces than those that the model was fitted to."""
-        active, model = self.viewer.layers.selection.active, self.focus.model
+        active, model = self.viewer.layers.selection.active, self.session.model
         is_fit = model is not None and model.provenance.encoded_from is None
-        own = self.focus.faces if is_fit else None
+        own = self.session.faces if is_fit else None
         others = [each for each in self.faces.choices if each is not own]
         if active in others:
             super()._follow()
@@ -143,8 +143,8 @@ class EncodeWidget(Panel):
             if face_under_slider(self.viewer, job.layer) is None:  # it is a shorter stack
                 self._go_to(self.table.faces.row_at(0))
 
-    def _sync(self, event: Any = None) -> None:
-        super()._sync(event)
+    def synchronize(self) -> None:
+        super().synchronize()
         model = self.model_choice.model
         if model is not None and model is not self._aligned_for:
             self._aligned_for = model
@@ -152,12 +152,15 @@ class EncodeWidget(Panel):
         if self._listed is not None and self._listed not in self.viewer.layers:
             self._listed = None
             self.table.hide()
+        if self.session.face != self._marked:
+            self._marked = self.session.face
+            self._mark_row(self._marked)
 
     def _go_to(self, face: int) -> None:
         if self._listed is not None:
             self.viewer.layers.selection.active = self._listed
-            self.focus.go_to_face(face)
+            self.session.go_to_face(face)
 
     def _mark_row(self, face: int | None) -> None:
-        if self._listed is not None and self.focus.faces is self._listed:
+        if self._listed is not None and self.session.faces is self._listed:
             self.table.select_face(face)

@@ -9,9 +9,9 @@ import numpy as np
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up, shrunk
+from napari_latent_faces.viewer.canvas import use_in_mix
 from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
 from napari_latent_faces.viewer.layers import layer_pixels
-from napari_latent_faces.viewer.menus import use_in_mix
 from napari_latent_faces.viewer.panels.panel import Panel, timer
 from napari_latent_faces.viewer.panels.pictures import (
     PictureStrip,
@@ -173,7 +173,7 @@ class ExplainWidget(Panel):
     cancel_tip = ""
 
     def _lay_out(self) -> None:
-        self._galleries = self.session.galleries
+        self._seen: Any = None  # what is shown: model, face, component, and how
         self._known: Explained | None = None
         self._faces: FacePictures | None = None
         self._preparing: QuietJob | None = None
@@ -183,9 +183,8 @@ class ExplainWidget(Panel):
         self._soon = timer(self, self.update_face)
         self._make_views()
         self._follow_viewer()
-        self._galleries.mode = "brightness"
-        self._show_mode(self._galleries.mode)
-        self._on_model(self.focus.model)
+        self.session.mode = "brightness"
+        self._tell(_NO_MODEL)
 
     def _make_views(self) -> None:
         self.portrait = Portrait()
@@ -219,50 +218,48 @@ class ExplainWidget(Panel):
     # -- wiring ----------------------------------------------------------------
 
     def _follow_viewer(self) -> None:
-        focus, galleries = self.focus, self._galleries
-        self.at_end(lambda: setattr(galleries, "mode", "off"))  # its switch is gone
+        session = self.session
+        self.at_end(lambda: setattr(session, "mode", "off"))  # its switch is gone
         self.at_end(self._drop_model)
-        self.listen(focus.model_changed, self._on_model)
-        self.listen(focus.face_changed, self._update_soon)
-        self.listen(focus.component_changed, self._on_component)
-        self.listen(galleries.mode_changed, self._show_mode)
         self.follow.activated.connect(self._on_mode_chosen)
         for strip in (self.parts, self.sums):
             strip.picked.connect(self._pick_component)
             strip.menu_wanted.connect(self._offer_component)
         for strip in (self.users, self.nearest):
-            strip.picked.connect(focus.go_to_face)
+            strip.picked.connect(session.go_to_face)
             strip.menu_wanted.connect(self._offer_face)
         one, other = self.parts.scroll_bar, self.sums.scroll_bar
         one.valueChanged.connect(other.setValue)  # a part stays above its sum
         other.valueChanged.connect(one.setValue)
 
     def _pick_component(self, key: int) -> None:
-        self.focus.select_component(None if key == MEAN else key)
+        self.session.select_component(None if key == MEAN else key)
 
     def _offer_component(self, key: int, more: dict[str, Callable[[], object]]) -> None:
         if key != MEAN and can_open_docks(self.viewer):
             more["Use in Mix"] = lambda: use_in_mix(self.viewer, component=key)
 
     def _offer_face(self, key: int, more: dict[str, Callable[[], object]]) -> None:
-        more["Go to this face"] = lambda: self.focus.go_to_face(key)
+        more["Go to this face"] = lambda: self.session.go_to_face(key)
         if can_open_docks(self.viewer):
             more["Use in Mix"] = lambda: use_in_mix(self.viewer, face=key)
 
     def _on_mode_chosen(self, row: int) -> None:
-        self._galleries.mode = self.follow.itemData(row)
+        self.session.mode = self.follow.itemData(row)
 
-    def _show_mode(self, mode: str) -> None:
-        self.follow.setCurrentIndex(self.follow.findData(mode))
-
-    def _update_soon(self) -> None:
-        if not self._soon.isActive():  # else it would wait for a slider that never rests
-            self._soon.start()
-
-    def _on_layers(self, event: Any) -> None:
-        super()._on_layers(event)
-        if event.type in {"inserted", "removed", "contrast_limits"}:
-            self._update_soon()
+    def synchronize(self) -> None:
+        super().synchronize()
+        session, before = self.session, self._seen or (None, None, None, None)
+        self.follow.setCurrentIndex(self.follow.findData(session.mode))
+        model, layer = session.model, session.faces
+        look = None if layer is None else (id(layer_pixels(layer)), *layer.contrast_limits)
+        self._seen = model, session.face, session.component, look
+        if model is not before[0]:
+            self._on_model(model)
+        elif session.component != before[2]:
+            self._on_component()
+        elif self._seen[1:] != before[1:] and not self._soon.isActive():
+            self._soon.start()  # not again: else it would wait for a slider that never rests
 
     # -- the model -------------------------------------------------------------
 
@@ -296,14 +293,14 @@ class ExplainWidget(Panel):
     # -- the face --------------------------------------------------------------
 
     def update_face(self) -> None:
-        known, face = self._known, self.focus.face
+        known, face = self._known, self.session.face
         if known is None:
             return
         if face is None:
             self._tell(_NO_FACE)
             return
         self._tell("")
-        faces, limits = self._look_for_faces(known), limits_of(self.focus.faces, known.model)
+        faces, limits = self._look_for_faces(known), limits_of(self.session.faces, known.model)
         found, distances = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
         near = found.tolist(), distances.tolist()
         self._find_users(known)
@@ -312,12 +309,12 @@ class ExplainWidget(Panel):
         self._show_parts(known, known.explainer.parts(face), face, limits)
         self.nearest.put(known.face_items(*near, faces.small, limits, "differs by"))
         self.users.put(known.face_items(*self._users, faces.small, limits, "weight"))
-        self.parts.mark(self.focus.component)
-        self.sums.mark(self.focus.component)
+        self.parts.mark(self.session.component)
+        self.sums.mark(self.session.component)
         self.users.mark(face)
 
     def _show_portrait(self, known: Explained, faces: FacePictures, face: int) -> None:
-        limits = limits_of(self.focus.faces, known.model)
+        limits = limits_of(self.session.faces, known.model)
         self.portrait.show_pictures(faces.small(face), known.built(face), limits)
         error = faces.error(face)
         none = "..." if faces.are_known else "unknown without the faces"
@@ -336,12 +333,12 @@ class ExplainWidget(Panel):
         self.sums.put(known.sum_items(parts, limits))
 
     def _on_component(self) -> None:
-        if self._known is not None and self.focus.face is not None:
+        if self._known is not None and self.session.face is not None:
             self.update_face()
 
     def _find_users(self, known: Explained) -> None:
         """Find who uses the chosen component most; the face makes no difference."""
-        component = self.focus.component
+        component = self.session.component
         self.users.setVisible(component is not None)
         if component is None:
             self.users_title.setText(_NO_COMPONENT)
@@ -355,7 +352,7 @@ class ExplainWidget(Panel):
 
     def _look_for_faces(self, known: Explained) -> FacePictures:
         """Return the pictures of the faces, new ones if they are in another layer now."""
-        layer = self.focus.faces
+        layer = self.session.faces
         images = None if layer is None else layer_pixels(layer)
         if self._faces is None or self._faces.images is not images:
             if self._faces is not None:
@@ -372,7 +369,7 @@ class ExplainWidget(Panel):
         if small is not None:
             self.nearest.put_pixels(face, small)
             self.users.put_pixels(face, small)
-        if face == self.focus.face:
+        if face == self.session.face:
             self._show_portrait(self._known, self._faces, face)
 
     def _on_unreadable(self, why: str) -> None:

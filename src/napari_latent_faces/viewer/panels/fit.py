@@ -22,7 +22,7 @@ from napari_latent_faces.export import as_python, check_export, iter_export
 from napari_latent_faces.files import CONTENTS
 from napari_latent_faces.params import METHODS
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.fitting import IGNORE, FitSession
+from napari_latent_faces.viewer.fitting import IGNORE, FitSession, ShowOptions
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer, model_words
 from napari_latent_faces.viewer.marks import own_mask
@@ -30,7 +30,7 @@ from napari_latent_faces.viewer.panels.form import (
     Section,
     button,
     in_a_row,
-    make_method_fields,
+    make_fields,
     read_fields,
     show_rows,
     wrap,
@@ -44,7 +44,6 @@ from napari_latent_faces.viewer.reader import (
     recent_paths,
     save_model,
 )
-from napari_latent_faces.viewer.results import ShowOptions
 from napari_latent_faces.viewer.window import can_open_docks, open_dock
 
 if TYPE_CHECKING:
@@ -132,7 +131,10 @@ class FitWidget(Panel):
         )
         self.summary = Label(value="")
         wrap(self.summary.native)
-        self._inputs = make_method_fields(METHODS)
+        shared: dict[str, ValueWidget[Any]] = {}  # what is typed there counts for all methods
+        self._inputs = {
+            method: make_fields(kind, shared=shared) for method, kind in METHODS.items()
+        }
         basic: dict[int, ValueWidget[Any]] = {}  # those of several methods once
         rest: dict[int, ValueWidget[Any]] = {}
         for method, inputs in self._inputs.items():
@@ -211,7 +213,6 @@ class FitWidget(Panel):
         self.add(self.about)
         self.add(in_a_row(self.save_button, self.export_button))
         self.add(in_a_row(self.copy_button, self.undo_button))
-        self.listen(self.session.undo_changed, self._sync)
 
     # -- state -----------------------------------------------------------------
 
@@ -237,25 +238,21 @@ class FitWidget(Panel):
         missing = super()._what_is_missing()
         return f"{missing} New here? Press Show me." if missing else ""
 
-    def _sync(self, event: Any = None) -> None:
+    def synchronize(self) -> None:
         self.ignore.reset_choices()
-        super()._sync(event)
+        super().synchronize()
         faces = self.faces.value
         own = None if faces is None else own_mask(self.viewer, faces)
         if own is not self._own_mask and self.ignore.value in (None, self._own_mask):
             self.ignore.value = own
         self._own_mask = own
         self.sample_button.visible = faces is None and not self.is_working
-        model = self.focus.model
+        model = self.session.model
         self.about.visible = model is not None
         self.about.value = "" if model is None else f"{model_words(model)}:"
         self.save_button.enabled = self.copy_button.enabled = model is not None
         self.export_button.enabled = model is not None and not self.is_working
         self.undo_button.enabled = self.session.can_undo
-
-    def _follow_model(self) -> None:
-        super()._follow_model()
-        self._sync()
 
     def _can_stop(self) -> bool:
         return isinstance(self.job, FitSession) and super()._can_stop()
@@ -299,7 +296,7 @@ class FitWidget(Panel):
     # -- what can be done with a model ------------------------------------------
 
     def copy(self) -> None:
-        model, clipboard = self.focus.model, QApplication.clipboard()
+        model, clipboard = self.session.model, QApplication.clipboard()
         if model is not None and clipboard is not None:
             clipboard.setText(as_python(model))
             self._tell("Copied: paste it into a file or a notebook.")
@@ -312,7 +309,7 @@ class FitWidget(Panel):
         except OSError as error:
             self.complain(str(error))
             return
-        self.run(_Export(iter_export, self.focus.model, folder, force=replace), "Writing ...")
+        self.run(_Export(iter_export, self.session.model, folder, force=replace), "Writing ...")
 
     def _ask_where_to_export(self) -> None:
         words = "Export into this folder: model, pictures and weights"

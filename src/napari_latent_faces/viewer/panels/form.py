@@ -6,7 +6,6 @@ from dataclasses import fields
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from magicgui.types import Separator
 from magicgui.widgets import (
@@ -44,6 +43,7 @@ from napari_latent_faces.model import ENDING, LatentFaces
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, model_words
+from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -81,35 +81,23 @@ class CountBox(SpinBox):
         line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
 
 
-def make_fields(parameters: type[Any], *only: str) -> dict[str, ValueWidget[Any]]:
-    """Return an input for each field of a dataclass, or only for some, by their names."""
-    return {
-        declared.name: _make_field(declared)
-        for declared in fields(parameters)
-        if not only or declared.name in only
-    }
+def make_fields(
+    parameters: type[Any], *only: str, shared: dict[str, ValueWidget[Any]] | None = None
+) -> dict[str, ValueWidget[Any]]:
+    """Return an input for each field of a dataclass, or only for some, by their names.
 
-
-def make_method_fields(
-    methods: Mapping[str, type[Any]],
-) -> dict[str, dict[str, ValueWidget[Any]]]:
-    """Return the inputs of several methods, by method and field.
-
-    Fields that are the same for several methods, defaults and words included, have one
-    input: what is typed there counts for all of them.
+    Fields of several dataclasses that are the same, words and defaults included, have one
+    input if they are given the same dictionary for those that are `shared`.
     """
-    made: dict[str, ValueWidget[Any]] = {}
-
-    def shared(declared: Any) -> ValueWidget[Any]:
-        same = repr((declared.name, declared.default, dict(declared.metadata)))
-        if same not in made:
-            made[same] = _make_field(declared)
-        return made[same]
-
-    return {
-        method: {declared.name: shared(declared) for declared in fields(kind)}
-        for method, kind in methods.items()
-    }
+    made: dict[str, ValueWidget[Any]] = {} if shared is None else shared
+    inputs = {}
+    for declared in fields(parameters):
+        if not only or declared.name in only:
+            same = repr((declared.name, declared.default, dict(declared.metadata)))
+            if same not in made:
+                made[same] = _make_field(declared)
+            inputs[declared.name] = made[same]
+    return inputs
 
 
 def read_fields(parameters: type[Any], inputs: Mapping[str, ValueWidget[Any]]) -> Any:
@@ -149,9 +137,6 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
 
 
 # -- Parts of panels, beside and below one another -------------------------------------
-
-_OPEN = "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
-_FOLDED = "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}"
 
 
 def button(
@@ -225,8 +210,11 @@ class Section(QWidget):
         self.unfold(False)
 
     def unfold(self, is_open: bool = True) -> None:
+        right, down = (
+            "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
+        )
         self.head.setChecked(is_open)
-        self.head.setText(f"{_OPEN if is_open else _FOLDED} {self._title}")
+        self.head.setText(f"{down if is_open else right} {self._title}")
         self._part.setVisible(is_open)
 
 
@@ -247,38 +235,31 @@ def wrap(label: QLabel, lines: int = 0) -> None:
 # -- Boxes of names that may be longer than the panel is wide --------------------------
 
 _LEAST = 8  # letters that are always seen
-_MORE = "\N{HORIZONTAL ELLIPSIS}"
 
 
-def allow_long_names(
-    box: QComboBox, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle
-) -> None:
-    """Let a box be narrower than its entries; a name that does not fit is in the tooltip.
-
-    It is cut in the middle, or after as many parts between commas as there is room for.
-    """
+def allow_long_names(box: QComboBox) -> None:
+    """Let a box be narrower than its entries; a name that does not fit is in the tooltip."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(_LEAST)
-    names: Any = box.view()
-    names.setTextElideMode(elide)
     box.installEventFilter(_LongNames(box))
 
 
 def shortened(box: QComboBox) -> str:
-    """Return the chosen name as it is seen, cut where it is too long for its box."""
-    option, names, style = QStyleOptionComboBox(), box.view(), box.style()
-    assert names is not None
+    """Return the chosen name as it is seen: as many parts between commas as fit, and "...".
+
+    Qt's "40..." for 400 faces would tell a lie. A name without parts is cut in the middle.
+    """
+    option, style = QStyleOptionComboBox(), box.style()
     assert style is not None
     box.initStyleOption(option)
     control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
     room = style.subControlRect(control, option, part, box).width()
-    letters, name, mode = box.fontMetrics(), box.currentText(), names.textElideMode()
-    if mode == Qt.TextElideMode.ElideRight:
-        whole = name  # of which "40..." for 400 faces would tell a lie
-        while letters.horizontalAdvance(name) > room and ", " in whole:
-            whole = whole.rpartition(", ")[0]
-            name = f"{whole}, {_MORE}"
-    return letters.elidedText(name, mode, room)
+    letters, name = box.fontMetrics(), box.currentText()
+    whole = name
+    while letters.horizontalAdvance(name) > room and ", " in whole:
+        whole = whole.rpartition(", ")[0]
+        name = f"{whole}, \N{HORIZONTAL ELLIPSIS}"
+    return letters.elidedText(name, Qt.TextElideMode.ElideMiddle, room)
 
 
 class _LongNames(QObject):
@@ -365,8 +346,6 @@ class FacesChoice(ComboBox):
 
 # -- A field that chooses a model: of a layer, or from a file --------------------------
 
-_NOTHING = object()  # what a layer without a model carries
-
 
 class _Opening(Job):
     cancelled = ""  # the panel says what is missing again
@@ -382,9 +361,10 @@ class ModelChoice(Container[Widget]):
     ) -> None:
         self._viewer, self._run = viewer, run
         self._opened: dict[str, LatentFaces] = {}
-        self._carrier: Any = None  # weakly, the layer whose model is chosen
+        self._listed: list[tuple[str, LatentFaces]] = []
+        self._followed: LatentFaces | None = None
         tip = "The model: of a layer that shows one, or opened from a file."
-        self.combo = ComboBox(choices=self._models, nullable=False, tooltip=tip)
+        self.combo = ComboBox(choices=(), nullable=False, tooltip=tip)
         self.open_button = button(
             "Open...", "Open a model file that was saved earlier.", self._ask
         )
@@ -397,11 +377,11 @@ class ModelChoice(Container[Widget]):
         )
         self.margins = (0, 0, 0, 0)
         # the names of models need the room
-        allow_long_names(self.combo.native, Qt.TextElideMode.ElideRight)
+        allow_long_names(self.combo.native)
         policy = QSizePolicy.Policy
         self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
         self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
-        self.combo.changed.connect(self._on_chosen)
+        self.combo.changed.connect(self.chosen)
 
     @property
     def model(self) -> LatentFaces | None:
@@ -409,36 +389,24 @@ class ModelChoice(Container[Widget]):
         return model
 
     def reset_choices(self, *_: Any) -> None:
-        """Look at the layers again; where the chosen one was fitted anew, choose that fit."""
-        layer = None if self._carrier is None else self._carrier()
-        self.combo.reset_choices()
-        if layer is not None and layer in self._viewer.layers:
-            self._choose(layer.metadata.get(MODEL_KEY))
-        self._remember()
+        """List the models, if there are others; choose the one that the viewer is about now.
 
-    def follow(self, model: LatentFaces | None) -> None:
-        """Choose the model that the viewer is about, if it is offered."""
-        self.reset_choices()
-        self._choose(model)
-
-    def _choose(self, model: LatentFaces | None) -> None:
-        """Choose a model, if it is offered; it is once for all that share its components."""
-        for each in self.combo.choices:
-            if model is not None and each is not None and each.components is model.components:
-                self.combo.value = each
-
-    def _on_chosen(self, model: LatentFaces | None) -> None:
-        self._remember()
-        self.chosen.emit(model)
-
-    def _remember(self) -> None:
-        """Note which layer carries the chosen model; none if it was opened from a file."""
-        carriers = (
-            ref(layer)
-            for layer in reversed(self._viewer.layers)
-            if layer.metadata.get(MODEL_KEY, _NOTHING) is self.model
-        )
-        self._carrier = next(carriers, None)
+        Where the chosen one is gone, a new one has mostly taken its place, and is chosen.
+        """
+        found, before = self._models(), self.model
+        wanted = about = session_of(self._viewer).model
+        known = {id(model) for _, model in self._listed}
+        if [id(model) for _, model in found] != [id(model) for _, model in self._listed]:
+            self._listed = found
+            self.combo.choices = found
+        is_gone = not any(model is before for _, model in found)
+        if is_gone:
+            wanted = next((model for _, model in found if id(model) not in known), about)
+        if wanted is not None and (is_gone or wanted is not self._followed):
+            # it is once for all that share its components
+            same = (each for _, each in found if each.components is wanted.components)
+            self.combo.value = next(same, self.model)
+        self._followed = about
 
     def open_file(self, path: str) -> Job:
         name = harmless(Path(path).name)
@@ -459,7 +427,7 @@ class ModelChoice(Container[Widget]):
         if path:
             self.open_file(path)
 
-    def _models(self, _widget: Any = None) -> list[tuple[str, LatentFaces]]:
+    def _models(self) -> list[tuple[str, LatentFaces]]:
         """Return models with their names, each once: encoded faces share components."""
         found = [
             (layer.metadata[MODEL_KEY], "")

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_latent_faces.encoding import LazyReconstruction
 from napari_latent_faces.explaining import shrunk
 from napari_latent_faces.mapping import FaceMap, iter_map_faces
-from napari_latent_faces.viewer.focus import go_to
+from napari_latent_faces.viewer.canvas import go_to, show_picture_menu, use_in_mix
 from napari_latent_faces.viewer.jobs import Job, QuietJob
 from napari_latent_faces.viewer.layers import (
     ENCODED,
@@ -26,7 +26,6 @@ from napari_latent_faces.viewer.layers import (
     ROLE_KEY,
     layer_pixels,
 )
-from napari_latent_faces.viewer.menus import show_picture_menu, use_in_mix
 from napari_latent_faces.viewer.panels.form import button, form_of
 from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
 from napari_latent_faces.viewer.panels.pictures import limits_of
@@ -70,6 +69,7 @@ class MapWidget(Panel):
 
     def _lay_out(self) -> None:
         self.found: FaceMap | None = None
+        self._seen: tuple[Any, int | None, int | None] = None, None, None
         self._known: dict[str, FaceMap] = {}  # by method, of this model
         self._others: list[_Others] = []
         self._reading: QuietJob | None = None
@@ -102,7 +102,7 @@ class MapWidget(Panel):
         self.add(self.words)
         self.add_controls(self.whole_button)
         # many changes at once become one update
-        self._soon, self._mix_soon = timer(self, self._refresh), timer(self, self._show_mix)
+        self._soon = timer(self, self._refresh)
 
     def _connect(self) -> None:
         super()._connect()
@@ -112,20 +112,22 @@ class MapWidget(Panel):
         self.plane.clicked.connect(self._go_to)
         self.plane.hovered.connect(self._tell)
         self.plane.menu_wanted.connect(self._show_menu)
-        self.listen(self.focus.model_changed, self._on_model)
-        self.listen(self.focus.face_changed, self.plane.mark)
-        self.listen(self.focus.component_changed, self._paint)
-        self.listen(self.focus.mix_changed, self._show_mix_soon)
         self.at_end(self._stop_reading)
-        self._on_model(self.focus.model)
 
     def _what_is_missing(self) -> str:
-        return NO_MODEL if self.focus.model is None else ""
+        return NO_MODEL if self.session.model is None else ""
 
-    def _on_layers(self, event: Any) -> None:
-        super()._on_layers(event)
-        if event.type in {"inserted", "removed", "data"}:
-            self._soon.start()
+    def synchronize(self) -> None:
+        super().synchronize()
+        session, (model, face, component) = self.session, self._seen
+        self._seen = session.model, session.face, session.component
+        if session.model is not model:
+            self._on_model(session.model)
+        if session.face != face:
+            self.plane.mark(session.face)
+        if session.component != component:
+            self._paint()
+        self._soon.start()
 
     # -- places ------------------------------------------------------------------
 
@@ -143,13 +145,13 @@ class MapWidget(Panel):
 
     def _place(self) -> None:
         """Place the faces as the field says; the places that are shown stay until then."""
-        model, method = self.focus.model, self.method.value
+        model, method = self.session.model, self.method.value
         self._abandon()
         if model is None:
-            self._sync()
+            self.synchronize()
         elif method in self._known:
             self._show_map(self._known[method])
-            self._sync()
+            self.synchronize()
         else:
             job = Job(iter_map_faces, model, method)
             job.returned.connect(self._show_map)
@@ -165,7 +167,7 @@ class MapWidget(Panel):
         self.found = self._known[found.method] = found
         self.plane.show_all()  # the places of another map mean nothing here
         self._show_others()
-        self.plane.mark(self.focus.face)
+        self.plane.mark(self.session.face)
         self._show_mix()
         kept = f"The plane keeps {found.kept:.0%} of the variance." if found.kept >= 0 else ""
         self.status.value = kept
@@ -180,7 +182,8 @@ class MapWidget(Panel):
     # -- faces of other layers, and the mixed one ----------------------------------
 
     def _refresh(self) -> None:
-        """Look whether there are other generated or encoded faces now."""
+        """Look whether there are other generated, encoded or mixed faces now."""
+        self._show_mix()
         if self.found is not None and not self.is_working and self._look_for_others():
             self._show_others()
 
@@ -227,15 +230,12 @@ class MapWidget(Panel):
                     )
 
     def _is_beside(self, layer: Any) -> bool:
-        faces = self.focus.faces
+        faces = self.session.faces
         return faces is None or layer.metadata.get(FACES_KEY) == str(faces.unique_id)
-
-    def _show_mix_soon(self) -> None:
-        self._mix_soon.start()
 
     def _show_mix(self) -> None:
         """Draw the mixed face where its weights are."""
-        mix, model = self.focus.mix, self.focus.model
+        mix, model = self.session.mix, self.session.model
         if self.found is None or model is None or mix is None or mix[0] is not model:
             self.plane.extra = None
         else:
@@ -244,7 +244,7 @@ class MapWidget(Panel):
                 self._small = _shrunk(model.components, model), mean
             components, mean = self._small
             pixels = np.tensordot(mix[1], components, 1) + (0 if mean is None else mean)
-            limits = limits_of(self.focus.faces, model)
+            limits = limits_of(self.session.faces, model)
             picture = _bytes(pixels * model.scale, limits)
             place = self.found.project(mix[1])
             self.plane.extra = place, picture, QColor(*_MIXED)
@@ -260,7 +260,7 @@ class MapWidget(Panel):
         missing = np.array([each is None for each in self.plane.pictures], bool)
         if not missing.any():
             return
-        faces = self.focus.faces
+        faces = self.session.faces
         pixels = None if faces is None else layer_pixels(faces)
         own = LazyReconstruction(found.model)
         is_known = pixels is not None and tuple(pixels.shape) == own.shape
@@ -288,8 +288,8 @@ class MapWidget(Panel):
             self._reading = None
 
     def _resize(self) -> None:
-        if self.focus.model is not None:
-            h, w = self.focus.model.size
+        if self.session.model is not None:
+            h, w = self.session.model.size
             self.plane.set_size(self.picture_size.value, w / h)
 
     # -- colours and words -----------------------------------------------------------
@@ -307,7 +307,7 @@ class MapWidget(Panel):
         self.plane.update()
 
     def _colours(self, model: LatentFaces) -> NDArray[np.uint8] | None:
-        subjects, component = model.provenance.subjects, self.focus.component
+        subjects, component = model.provenance.subjects, self.session.component
         if self.colour.value == "subject" and subjects:
             _, numbers = np.unique(subjects, return_inverse=True)
             hues: NDArray[np.uint8] = _HUES[numbers % len(_HUES)]
@@ -359,7 +359,7 @@ class MapWidget(Panel):
 
     def _go_to(self, face: int) -> None:
         if self.found is None or face < len(self.found.positions):
-            self.focus.go_to_face(face)
+            self.session.go_to_face(face)
             return
         other, i = self._other(face)
         if other.layer.ndim >= 3:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from magicgui.widgets import ComboBox
 
 from napari_latent_faces.viewer.fitting import MendJob
@@ -54,10 +52,10 @@ class MendWidget(Panel):
             return "No marks yet: press New mask and paint over what is to be replaced."
         return missing
 
-    def _sync(self, event: Any = None) -> None:
+    def synchronize(self) -> None:
         if not self.is_working:
             self.marks.reset_choices()
-        super()._sync(event)
+        super().synchronize()
         faces = self.faces.value
         self.new_button.enabled = faces is not None and not self.is_working
         self.each_button.enabled = self.new_button.enabled and faces.ndim == 3

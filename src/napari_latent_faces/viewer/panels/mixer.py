@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_latent_faces.mixing import Mix, listed, weight_ranges, weight_units
-from napari_latent_faces.viewer.menus import to_fit, to_pixmap
+from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
 from napari_latent_faces.viewer.mixing import MixingDesk, open_desk
 from napari_latent_faces.viewer.panels.form import Section, button, in_a_row
 from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
@@ -155,7 +155,7 @@ class NearestPart(QWidget):
     def mousePressEvent(self, event: Any) -> None:
         super().mousePressEvent(event)
         if self._face is not None:
-            self._desk.focus.go_to_face(self._face)
+            self._desk.session.go_to_face(self._face)
 
 
 def _short(distance: float) -> str:
@@ -261,8 +261,8 @@ class MorphPart(QWidget):
         self._show_names()
 
     def _set_current(self, box: QSpinBox) -> None:
-        if self._desk.focus.face is not None:
-            box.setValue(self._desk.focus.face)
+        if self._desk.session.face is not None:
+            box.setValue(self._desk.session.face)
 
     def _show_names(self) -> None:
         for box, label in zip(self.faces, self.labels, strict=True):
@@ -292,6 +292,7 @@ class MixerWidget(Panel):
         self.desk = desk = open_desk(self.viewer)
         self.at_end(desk.close)
         self._was_shown = False
+        self._marked: int | None = None  # the component that is set off
         self.which = _choice(
             "What matters: the fewest components that carry nine tenths of the face that "
             "the mix started from.",
@@ -348,14 +349,13 @@ class MixerWidget(Panel):
             (desk.mix_changed, self._show_weights),
             (desk.making_began, self._begin_making),
             (desk.made_progress, self.show_progress),
-            (desk.making_ended, self._sync),
+            (desk.making_ended, self.synchronize),
             (desk.told, self._tell),
             (desk.nearest_ready, self.nearest.look),
-            (self.focus.component_changed, self.weights.mark),
         ):
             self.listen(signal, slot)
         self.weights.moved.connect(self._set_weight)
-        self.weights.clicked.connect(self.focus.select_component)
+        self.weights.clicked.connect(self.session.select_component)
         begin = _on_mix(desk, Mix.begin)
         for began, ended in (
             (self.weights.began, self.weights.ended),
@@ -394,9 +394,9 @@ class MixerWidget(Panel):
             self.weights.set_model(model.components, weight_ranges(model), weight_units(model))
             self.morph.take_model()
             self._list()
-            self.weights.mark(self.focus.component)
+            self.weights.mark(self._marked)
         self._show_weights()
-        self._sync()
+        self.synchronize()
 
     def _list(self) -> None:
         mix = self.desk.mix
@@ -412,8 +412,8 @@ class MixerWidget(Panel):
             self._look_soon.start()
         self.steps.sync()
 
-    def _sync(self, event: Any = None) -> None:
-        super()._sync(event)
+    def synchronize(self) -> None:
+        super().synchronize()
         has_model = self.desk.mix is not None
         for each in (self.keep_button, self.save_button, *self.sections):
             each.setEnabled(has_model)
@@ -424,6 +424,9 @@ class MixerWidget(Panel):
         ):
             each.setEnabled(has_model and not self.is_working)
         self.nearest.setVisible(has_model)
+        if self.session.component != self._marked:
+            self._marked = self.session.component
+            self.weights.mark(self._marked)
         with QSignalBlocker(self.on_slider):
             self.on_slider.setChecked(self.desk.as_stack)
         self.steps.sync()
@@ -442,7 +445,7 @@ class MixerWidget(Panel):
     def _begin_making(self) -> None:
         self.show_progress(0, 1)
         self._tell("")
-        self._sync()
+        self.synchronize()
 
     def _tell(self, text: str) -> None:
         self.status.value = text

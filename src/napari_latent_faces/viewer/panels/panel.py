@@ -8,10 +8,11 @@ A panel is a subclass of `Panel` in a file of its own in this folder:
 - `_lay_out` makes the fields and puts all parts in, from top to bottom, by `add_form`,
   `add_controls` (buttons, progress, status; every panel has them) and `add`.
   `choose_faces` and `choose_model` make the fields that most panels begin with.
+- `synchronize` is called whenever anything has changed in the session or the layers: it looks
+  at all again and sets what differs. A panel with more to show extends it.
 - `_what_is_missing` says why the work cannot begin yet.
 - `_make_job` returns the `Job` that the fields spell; a TypeError or ValueError is shown.
   `_show_step` shows how far it is, `_show_result` what it found.
-- `_sync` brings everything in line with the layers; a panel with more to do extends it.
 - Whatever outlives the panel is listened to by `listen`, and let go of when the panel closes.
 """
 
@@ -30,7 +31,6 @@ from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QDialog,
     QLabel,
-    QMainWindow,
     QScrollArea,
     QSizePolicy,
     QStyle,
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
     import napari
     from magicgui.widgets.bases import Widget
-    from qtpy.QtWidgets import QDockWidget
 
     from napari_latent_faces.viewer.jobs import Job
 
@@ -73,7 +72,6 @@ NO_MODEL = "No model yet: fit one with Plugins > Latent faces, or open a file."
 _ACTIVITY = 1000  # milliseconds from one look of napari's activity dock to the next
 _NARROWEST = 340  # pixels: all words fit in
 _LOWEST = 160  # pixels that a panel is high at least; the rest is scrolled to
-_AROUND = 60  # pixels of a window's height that menu, status bar and titles take
 _PAGES = Path(__file__).parents[1] / "help"
 
 
@@ -112,14 +110,12 @@ class Panel(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.session = session_of(napari_viewer)
-        self.focus = self.session.focus
         self.job: Job | None = None
         self._choices: list[FacesChoice | ModelChoice] = []
         self._fields: list[Widget] = []  # they cannot be changed during the work
-        self._missing = ""
+        self._followed: Any = self  # the layer that was selected; none of them yet
+        self._missing = self._first_words = ""
         self._is_stopping = False
-        self._first_words = ""
-        self._dock: Any = None
         self._bar: Any = None  # in napari's activity dock
         self._ending = ExitStack()  # none of Qt's objects, since it outlives them
         self.at_end = self._ending.callback  # what is to be done when the panel closes
@@ -130,9 +126,7 @@ class Panel(QWidget):
         for label in self.findChildren(QLabel):  # names of files are no HTML
             label.setTextFormat(Qt.TextFormat.PlainText)
         self._connect()
-        self._follow()
-        self._follow_model()
-        self._sync()
+        self.synchronize()
 
     def _make_frame(self) -> None:
         self.start_button = button(*self.start_words, self._start_or_stop)
@@ -141,14 +135,14 @@ class Panel(QWidget):
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
         self.status = Label(value="")
         wrap(self.status.native, lines=2)  # so that nothing below jumps
-        content = QWidget()
-        self._column = QVBoxLayout(content)
+        self._content = QWidget()
+        self._column = QVBoxLayout(self._content)
         self._area = QScrollArea()
         self._area.setWidgetResizable(True)
         self._area.setFrameShape(QScrollArea.Shape.NoFrame)
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._area.setWidget(content)
+        self._area.setWidget(self._content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._area)
@@ -189,13 +183,13 @@ class Panel(QWidget):
     def choose_faces(self, tooltip: str) -> FacesChoice:
         """Return a field for the faces; `_why_not` says which layers it offers."""
         self.faces = FacesChoice(self.viewer, self._why_not, tooltip)
-        self.faces.changed.connect(self._sync)
+        self.faces.changed.connect(self.synchronize)
         self._choices.append(self.faces)
         return self.faces
 
     def choose_model(self) -> ModelChoice:
         self.model_choice = ModelChoice(self.viewer, self.run)
-        self.model_choice.chosen.connect(self._sync)
+        self.model_choice.chosen.connect(self.synchronize)
         self._choices.append(self.model_choice)
         return self.model_choice
 
@@ -211,6 +205,20 @@ class Panel(QWidget):
         shortcut = QShortcut(QKeySequence(keys), self)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         shortcut.activated.connect(action)
+
+    def _connect(self) -> None:
+        self.listen(self.session.changed, self.synchronize)
+        self.at_end(self._abandon)
+        self.destroyed.connect(self._ending.close)  # none of Qt's objects: it is still there
+        if self.cancel_tip:
+            self.on_key("Esc", self.cancel)
+        self.on_key("F1", self.show_help)
+        # docks cannot be moved while one of them is being shown
+        self._beside_others = timer(self, self._put_beside_others)
+        self._activity = QTimer(self)
+        self._activity.setInterval(_ACTIVITY)
+        self._activity.timeout.connect(self._show_activity)
+        self.at_end(self._end_activity)
 
     # -- what a panel does in its own way ----------------------------------------
 
@@ -229,6 +237,12 @@ class Panel(QWidget):
         has_model = all(not isinstance(c, ModelChoice) or c.model for c in self._choices)
         return "" if has_model else NO_MODEL
 
+    def _follow(self) -> None:
+        """Be about the faces that are selected, or that the selected result belongs to."""
+        for choice in self._choices:
+            if isinstance(choice, FacesChoice):
+                choice.follow(self.viewer.layers.selection.active)
+
     def _make_job(self) -> Job:
         """Return the job that the fields spell; it is not started yet."""
         raise NotImplementedError
@@ -245,47 +259,17 @@ class Panel(QWidget):
     def _show_result(self, job: Any) -> None:
         """Show more of a job that has ended than its words."""
 
-    # -- wiring ------------------------------------------------------------------
-
-    def _connect(self) -> None:
-        layers = self.viewer.layers
-        self.listen(layers.events, self._on_layers)  # those of each layer, too
-        self.listen(layers.selection.events.active, self._follow)
-        self.listen(self.focus.model_changed, self._follow_model)
-        self.listen(self.focus.models_changed, self._sync)
-        self.at_end(self._abandon)
-        self.destroyed.connect(self._ending.close)  # none of Qt's objects: it is still there
-        if self.cancel_tip:
-            self.on_key("Esc", self.cancel)
-        self.on_key("F1", self.show_help)
-        # docks cannot be moved while one of them is being shown
-        self._room = timer(self, self._make_room)
-        self._activity = QTimer(self)
-        self._activity.setInterval(_ACTIVITY)
-        self._activity.timeout.connect(self._show_activity)
-        self.at_end(self._end_activity)
-
-    def _on_layers(self, event: Any) -> None:
-        if event.type in {"inserted", "removed", "reordered", "name"}:
-            self._sync()
-
-    def _follow(self) -> None:
-        """Be about the faces that are selected, or that the selected result belongs to."""
-        for choice in self._choices:
-            if not self.is_working and isinstance(choice, FacesChoice):
-                choice.follow(self.viewer.layers.selection.active)
-
-    def _follow_model(self) -> None:
-        for choice in self._choices:
-            if not self.is_working and isinstance(choice, ModelChoice):
-                choice.follow(self.focus.model)
-
-    def _sync(self, _event: Any = None) -> None:
-        """Bring fields, buttons and texts in line with the layers and the running job."""
+    def synchronize(self) -> None:
+        """Bring fields, buttons and texts in line with session, layers and the running job."""
         is_working = self.is_working
         if not is_working:
             for choice in self._choices:
                 choice.reset_choices()
+        active = self.viewer.layers.selection.active
+        if active is not self._followed:
+            self._followed = active
+            if not is_working:
+                self._follow()
         missing = self._what_is_missing()
         if is_working and self.stop_words is not None:
             self.start_button.text, self.start_button.tooltip = self.stop_words
@@ -314,7 +298,7 @@ class Panel(QWidget):
             self.job.send("stop")
             self._is_stopping = True
             self.status.value = "Stopping ..."
-            self._sync()
+            self.synchronize()
 
     def start(self) -> Any:
         """Start the work and return its job, or None; what is wrong is shown in napari."""
@@ -345,7 +329,7 @@ class Panel(QWidget):
         self.job, self._is_stopping, self._first_words = job, False, words
         self.progress.max, self.progress.value = 1, 0  # no animation: it costs much time
         self.status.value = words
-        self._sync()
+        self.synchronize()
         self._area.ensureWidgetVisible(self.status.native)
         self._activity.start()
         job.start()
@@ -390,7 +374,7 @@ class Panel(QWidget):
 
     def _on_end(self, words: str) -> None:
         job, self.job = self.job, None
-        self._sync()
+        self.synchronize()
         is_silent = self.status.value == self._first_words  # nothing was told of the job
         if words or is_silent:
             self.status.value = words or self._missing
@@ -417,66 +401,46 @@ class Panel(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Return a size at which no word is cut off; what is below is scrolled to."""
-        style, content = self.style(), self._area.widget()
+        style, dock = self.style(), dock_of(self)
         assert style is not None
-        assert content is not None
         bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
-        title = self._dock and self._dock.titleBarWidget()
-        layout = title and title.layout()  # Qt does not look at its words
-        words = layout.totalMinimumSize().width() if layout else 0
-        width = max(_NARROWEST, words, content.minimumSizeHint().width() + bar)
-        return QSize(width, _LOWEST)
+        title = None if dock is None else dock.titleBarWidget()
+        layout = None if title is None else title.layout()  # Qt does not look at its words
+        words = 0 if layout is None else layout.totalMinimumSize().width()
+        content = self._content.minimumSizeHint().width() + bar
+        return QSize(max(_NARROWEST, content, words), _LOWEST)
 
     def sizeHint(self) -> QSize:
         """Return a size at which all is seen at once."""
-        content = self._area.widget()
-        assert content is not None
-        return content.sizeHint().expandedTo(self.minimumSizeHint())
+        return self._content.sizeHint().expandedTo(self.minimumSizeHint())
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         dock = dock_of(self)
-        if dock is not None and dock is not self._dock:
-            self._dock = dock
+        if dock is not None and "(" in dock.windowTitle():  # shown for the first time
+            dock.setWindowTitle(dock.windowTitle().partition(" (")[0])  # what its tab says
             self.updateGeometry()
-            self._room.start()
+            self._beside_others.start()
 
-    def _make_room(self) -> None:
-        """Put this panel behind one tab bar with the others if there is no room below them."""
-        dock, window = self._dock, self._dock.window()
-        if not isinstance(window, QMainWindow) or dock.isFloating():
+    def _put_beside_others(self) -> None:
+        """Put this panel behind one tab bar with another: below it, both were cut short."""
+        dock = dock_of(self)
+        window: Any = None if dock is None else dock.window()
+        if dock is None or dock.isFloating() or window is dock:
             return
-        dock.setWindowTitle(dock.windowTitle().partition(" (")[0])  # what its tab says
-        docks = [*self._neighbours(dock, window), dock]
-        heights = [each.sizeHint().height() for each in docks]
-        if len(docks) == 1:
-            return
-        if sum(heights) <= window.height() - _AROUND:
-            window.resizeDocks(docks, heights, Qt.Orientation.Vertical)
-            return
-        for each in docks[1:]:
-            window.tabifyDockWidget(docks[0], each)
-        dock.raise_()
-        for bar in window.findChildren(
-            QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly
-        ):
-            bar.setElideMode(Qt.TextElideMode.ElideNone)  # titles that can be read
-            bar.setUsesScrollButtons(True)
-
-    def _neighbours(self, own: QDockWidget, window: QMainWindow) -> list[QDockWidget]:
-        """Return the docks of the other panels on the same side, those behind tabs as well."""
         # not by Qt's lists of widgets: what PySide makes of them keeps closed panels alive, or
         # is followed to widgets that are gone
         others = [each for each in docked(self.viewer) if isinstance(each, Panel)]
-        docks = [dock_of(each) for each in others if window.isAncestorOf(each)]
-        side = window.dockWidgetArea(own)
-        return [
-            each
-            for each in docks
-            if each not in (None, own)
-            and not (each.isFloating() or each.isHidden())
-            and window.dockWidgetArea(each) == side
-        ]
+        for other in map(dock_of, others):
+            is_free = other in (None, dock) or other.isFloating() or other.isHidden()
+            if not is_free and window.dockWidgetArea(other) == window.dockWidgetArea(dock):
+                window.tabifyDockWidget(other, dock)
+                dock.raise_()
+                break
+        only = Qt.FindChildOption.FindDirectChildrenOnly
+        for bar in window.findChildren(QTabBar, options=only):
+            bar.setElideMode(Qt.TextElideMode.ElideNone)  # titles that can be read
+            bar.setUsesScrollButtons(True)
 
     def dragEnterEvent(self, event: Any) -> None:
         if event.mimeData().hasUrls():

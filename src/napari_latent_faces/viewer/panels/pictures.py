@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.viewer.menus import (
+from napari_latent_faces.viewer.canvas import (
     component_pixmap,
     show_picture_menu,
     to_fit,

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.viewer.menus import component_pixmap, to_fit, to_pixmap
+from napari_latent_faces.viewer.canvas import component_pixmap, to_fit, to_pixmap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,336 @@
+"""Pictures on the canvas and in panels: what is painted into them, and done with them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import dist
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from napari.layers import Image
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QPoint, QSize, Qt
+from qtpy.QtGui import QCursor, QIcon, QImage, QPixmap
+from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
+
+from napari_latent_faces.explaining import Explainer, prominence
+from napari_latent_faces.stack import harmless_lines
+from napari_latent_faces.tiles import (
+    Tiles,
+    component_rgb,
+    numbered,
+    paint_tile,
+    shown_components,
+)
+from napari_latent_faces.viewer.layers import (
+    FACES_KEY,
+    MODEL_KEY,
+    PICTURES_KEY,
+    RECIPES_KEY,
+    ROLE_KEY,
+    layer_pixels,
+)
+from napari_latent_faces.viewer.window import can_open_docks, canvas_of, open_dock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    import napari
+    from numpy.typing import NDArray
+    from qtpy.QtGui import QAction  # type: ignore[attr-defined]
+
+    from napari_latent_faces.model import LatentFaces
+
+_STILL = 4  # pixels that the mouse may move in a click
+_DARKEST = 0.06  # what is left of a tile that the face has nothing of: one can still aim at it
+
+
+def go_to(viewer: napari.components.ViewerModel, layer: Any, face: int) -> None:
+    """Move the face slider to a picture of a stack's layer."""
+    data = [0.0] * layer.ndim
+    data[-3] = float(face)
+    viewer.dims.set_point(viewer.dims.ndim - 3, layer.data_to_world(data)[-3])
+
+
+def face_under(viewer: napari.components.ViewerModel, layer: Any) -> int:
+    """Return which picture of a stack's layer is under the face slider, if it has as many."""
+    return round(float(layer.world_to_data(viewer.dims.point)[-3]))
+
+
+def was_click(event: Any) -> Generator[None, None, bool]:
+    """Follow the mouse until its button is released; tell whether it stayed where it was."""
+    began, moved = tuple(event.pos), 0.0
+    yield
+    while event.type == "mouse_move":
+        moved = max(moved, dist(began, event.pos))
+        yield
+    return moved <= _STILL
+
+
+# -- What is painted into the picture of a gallery -------------------------------------
+
+
+class Gallery:
+    """The picture of one gallery layer, whose tiles tell what a face has of them.
+
+    A picture that someone else has put there, as the preview of a fit, is left alone.
+    """
+
+    def __init__(self, model: LatentFaces, tiles: Tiles, picture: NDArray[Any]) -> None:
+        self.model, self.tiles, self.picture = model, tiles, picture
+        self._looks: list[Any] = [None] * tiles.count
+
+    @classmethod
+    def of(cls, picture: Any, model: LatentFaces) -> Gallery | None:
+        """Return the gallery that a picture is, None if it is none of this model."""
+        tiles = Tiles.found_in(picture.shape, model.components.shape)
+        if tiles is None or not isinstance(picture, np.ndarray) or not picture.flags.writeable:
+            return None
+        return cls(model, tiles, picture)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What is known of the components."""
+        return Explainer(self.model)
+
+    def paint(
+        self,
+        layer: Any,
+        mode: str = "off",
+        weights: NDArray[Any] | None = None,
+        chosen: int | None = None,
+    ) -> None:
+        """Give each tile the look that tells a face's weights, as far as it has changed."""
+        if layer.data is not self.picture:
+            return
+        k = self.tiles.count
+        levels, frames = np.ones(k).tolist(), [None] * k
+        if weights is not None and mode == "brightness":
+            levels = (_DARKEST + (1 - _DARKEST) * prominence(weights)).tolist()
+        elif weights is not None and mode == "border":
+            frames = prominence(weights).tolist()
+        looks = [(levels[i], frames[i], i == chosen) for i in range(k)]
+        changed = [i for i in range(k) if looks[i] != self._looks[i]]
+        for i in changed:
+            level, frame, is_chosen = looks[i]
+            component = self.model.components[i : i + 1] * level
+            shown = shown_components(component, is_signed=self.model.is_signed)[0]
+            box = self.tiles.box(i)
+            paint_tile(self.picture[box], shown, frame=frame, is_chosen=is_chosen)
+        self._looks = looks
+        if changed:
+            layer.refresh(extent=False, highlight=False, thumbnail=False)
+
+
+# -- What is under the mouse -----------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """A picture under the mouse, and what of a mix it is: a face, a component, weights."""
+
+    layer: Any
+    pixels: Callable[[], NDArray[Any]]
+    name: str
+    uses: dict[str, Any]
+
+
+def picture_under(viewer: Any, position: tuple[float, ...]) -> Found | None:
+    """Return the picture of faces or of a result that is seen at a position."""
+    n = viewer.dims.ndim
+    if set(viewer.dims.displayed) != {n - 2, n - 1}:
+        return None  # in three dimensions, or along other axes
+    for layer in reversed(viewer.layers):
+        is_ours = FACES_KEY in layer.metadata or "names" in layer.metadata
+        if not (layer.visible and is_ours and isinstance(layer, Image)):
+            continue
+        pixels, place = layer_pixels(layer), layer.world_to_data(position)
+        size = pixels.shape[: layer.ndim]
+        if all(-0.5 <= at <= last - 0.5 for at, last in zip(place, size, strict=True)):
+            found = _picture_at(layer, pixels, place)
+            if found is not None:
+                return found
+    return None
+
+
+def _picture_at(layer: Any, pixels: Any, place: tuple[float, ...]) -> Found | None:
+    known, made = layer.metadata, layer.metadata.get(PICTURES_KEY)
+    if layer.ndim == 3:
+        face = round(place[0])
+        return Found(layer, lambda: pixels[face], f"face {face}", {"face": face})
+    if known.get(ROLE_KEY) == "gallery":
+        shape = known[MODEL_KEY].components.shape
+    elif made is not None:
+        shape = len(made), *numbered(made[:1], 0.0, 1.0).shape[1:]
+    else:
+        return Found(layer, lambda: pixels, layer.name, {}) if layer.ndim == 2 else None
+    tiles = Tiles.found_in(pixels.shape, shape)
+    tile = None if tiles is None else tiles.at(*place[-2:])
+    if tiles is None or tile is None:
+        return None
+    if made is not None:
+        recipe = known[RECIPES_KEY][tile]
+        return Found(layer, lambda: made[tile], recipe.name, {"weights": recipe.weights})
+    box = tiles.box(tile)
+    return Found(layer, lambda: pixels[box], f"component {tile}", {"component": tile})
+
+
+# -- Numbers as pictures of Qt -----------------------------------------------------------
+
+
+def to_image(
+    pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0), colormap: Any = None
+) -> QImage:
+    """Return a picture of numbers, shape (h, w) or (h, w, 3), with a memory of its own.
+
+    `limits` are shown black and white, or in the colours at the ends of napari's `colormap`.
+    """
+    low, high = limits
+    levels = np.clip((pixels - low) * (255.0 / (high - low or 1.0)), 0, 255)
+    shown = np.nan_to_num(levels).astype(np.uint8)
+    form = QImage.Format.Format_RGB888 if shown.ndim == 3 else QImage.Format.Format_Grayscale8
+    if colormap is not None and shown.ndim == 2:
+        form = QImage.Format.Format_RGBA8888
+        shown = np.round(colormap.map(np.linspace(0, 1, 256)) * 255).astype(np.uint8)[shown]
+    h, w, *rest = shown.shape
+    # the format wants rows of whole words, unless it is told their length
+    return QImage(shown.tobytes(), w, h, w * (rest or [1])[0], form).copy()
+
+
+def to_pixmap(pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0)) -> QPixmap:
+    """Return a picture of numbers, to be drawn on the screen: see `to_image`."""
+    return QPixmap.fromImage(to_image(pixels, limits))
+
+
+def component_pixmap(component: NDArray[Any], *, is_signed: bool) -> QPixmap:
+    """Return a component (h, w) in the colours of the gallery: see `component_rgb`."""
+    return to_pixmap(component_rgb(component, is_signed=is_signed), (0, 255))
+
+
+def to_fit(picture: QPixmap, box: QSize, ratio: float) -> QPixmap:
+    """Return a picture as large as fits into a box, with all the pixels of the screen.
+
+    `ratio` is how many pixels a unit of the box has: `devicePixelRatioF` of its widget.
+    """
+    aspect = Qt.AspectRatioMode.KeepAspectRatio
+    fitting = picture.scaled(box * ratio, aspect, Qt.TransformationMode.SmoothTransformation)
+    fitting.setDevicePixelRatio(ratio)
+    return fitting
+
+
+def to_icon(picture: QPixmap) -> QIcon:
+    """Return an icon of a picture, which keeps its colours in a chosen row."""
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # else the style tints it
+    return icon
+
+
+# -- Menus: copy pictures and save them, and go on with them -----------------------------
+
+
+def add_picture_actions(
+    menu: QMenu, what: str, picture: Callable[[], QImage], parent: QWidget
+) -> None:
+    """Add entries to a menu of `parent` that copy a picture, called `what`, and save it."""
+
+    def copy() -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setImage(picture())
+
+    def save() -> None:
+        shown = picture()  # before a dialog covers it
+        path, _ = QFileDialog.getSaveFileName(
+            parent, f"Save {what} as PNG", f"{what}.png", "Picture (*.png)"
+        )
+        path = path if not path or path.lower().endswith(".png") else f"{path}.png"
+        if path and not shown.save(path, "PNG"):
+            show_error(harmless_lines(f"{path} cannot be written."))
+
+    _add_action(menu, f"Copy {what}", copy)
+    _add_action(menu, f"Save {what} as PNG...", save)
+
+
+def _add_action(menu: QMenu, words: str, do: Callable[[], object]) -> None:
+    action: Any = menu.addAction(words)
+    action.triggered.connect(lambda _checked=False: do())
+
+
+def picture_actions(what: str, picture: Callable[[], QImage], parent: QWidget) -> list[QAction]:
+    """Return the entries of `add_picture_actions`, for a menu of somebody else's."""
+    menu = QMenu(parent)
+    add_picture_actions(menu, what, picture, parent)
+    return list(menu.actions())
+
+
+def show_picture_menu(
+    parent: QWidget,
+    at: QPoint,
+    pictures: Mapping[str, Callable[[], QImage]],
+    more: Mapping[str, Callable[[], object]],
+) -> QMenu:
+    """Show a menu that copies and saves pictures, by their names, and does more with them."""
+    menu = QMenu(parent)
+    menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    for words, do in more.items():
+        _add_action(menu, words, do)
+    for what, picture in pictures.items():
+        menu.addSeparator()
+        add_picture_actions(menu, what, picture, parent)
+    menu.popup(at)
+    return menu
+
+
+def show_menu(viewer: Any, position: tuple[float, ...]) -> None:
+    """Show the menu of the picture at a position of the viewer, if there is one."""
+    parent, found = canvas_of(viewer), picture_under(viewer, position)
+    if parent is None or found is None:
+        return
+    layer = found.layer
+
+    def drawn(pixels: NDArray[Any]) -> QImage:
+        """Return a picture in the colours of its layer."""
+        low, high = map(float, layer.contrast_limits)
+        pixels = np.asarray(pixels, float)[..., : 3 if layer.rgb else None]
+        return to_image(pixels, (low, high), None if layer.rgb else layer.colormap)
+
+    pictures = {found.name: lambda: drawn(found.pixels())}
+    if layer.ndim == 2 and found.uses:
+        pictures["all of them"] = lambda: drawn(layer.data)
+    key = str(layer.unique_id)
+    of_model = MODEL_KEY in layer.metadata or any(
+        each.metadata.get(FACES_KEY) == key and MODEL_KEY in each.metadata
+        for each in viewer.layers
+    )
+    more: dict[str, Callable[[], object]] = {}
+    if found.uses and can_open_docks(viewer) and (of_model or "weights" in found.uses):
+        more["Use in Mix"] = lambda: use_in_mix(viewer, layer, **found.uses)
+    show_picture_menu(parent, QCursor.pos(), pictures, more)
+
+
+def use_in_mix(
+    viewer: Any,
+    layer: Any = None,
+    *,
+    face: int | None = None,
+    component: int | None = None,
+    weights: Sequence[float] | None = None,
+) -> None:
+    """Open the panel that mixes faces, at a component or with a face to start from.
+
+    It mixes from the model of `layer`, or else from the one that the viewer is about;
+    `weights` are those of a face that was mixed before.
+    """
+    if layer is not None:
+        viewer.layers.selection.active = layer
+    panel = open_dock(viewer, "Mix faces")
+    desk, session = panel.desk, panel.session
+    if component is not None:
+        session.select_component(component)
+    if face is not None:
+        if layer is None:
+            session.go_to_face(face)
+        else:
+            go_to(viewer, layer, face)
+        desk.start_from("face")
+    if weights is not None and desk.mix is not None and len(weights) == len(desk.mix.weights):
+        desk.mix.start_from(np.array(weights))
