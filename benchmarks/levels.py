@@ -21,7 +21,7 @@ from napari_latent_faces.solvers.blocks import (
     Workers,
     one_blas_thread,
 )
-from napari_latent_faces.solvers.hals import cut_columns, sweep
+from napari_latent_faces.solvers.hals import combine, cross, cut_columns, sweep
 from napari_latent_faces.solvers.levels import halve
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _alone(backend: LocalBackend, k: int) -> dict[str, float]:
     WX = W[:, first] @ backend.blocks.read_as_is(first)
 
     def products(block: Block, H: np.ndarray, W: np.ndarray) -> None:
-        block.as_is @ H.T
-        W @ block.as_is
+        cross(H, block)
+        combine(W, block)
 
     def sweep_weights(_: Block, G: np.ndarray, W: np.ndarray) -> None:
         sweep(W.copy(), G, C[:, : W.shape[1]])

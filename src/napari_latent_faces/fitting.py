@@ -497,11 +497,17 @@ def _needed_by_method(n: int, p: int, k: int, params: Any, pixels: int) -> int:
     return (pixels if in_memory else block) + max(last, working) + 4 * _WIDE * k * (n + p)
 
 
+_LITTLE = 2**27  # bytes that are not asked for, which takes longer than some fits
+
+
 def check_memory(stack: FaceStack, params: Parameters) -> None:
     """Refuse a fit that does not fit into the memory that is free."""
+    wanted = needed(stack, params)
+    if wanted <= _LITTLE:
+        return
     import psutil
 
-    wanted, free = needed(stack, params), int(psutil.virtual_memory().available)
+    free = int(psutil.virtual_memory().available)
     if wanted <= free:
         return
     n, h, w = stack.shape[:3]

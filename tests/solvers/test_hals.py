@@ -91,17 +91,15 @@ def test_components_without_a_diagonal_entry_stay(way):
 def test_each_row_goes_where_the_others_leave_it(k, m, count, seed):
     F, G, C, _ = problem(k, m, seed)
     G += np.eye(k, dtype=np.float32) * k  # else rounding decides
-    A = G / G.diagonal()[:, None]
-    np.fill_diagonal(A, 0)
-    targets = C / G.diagonal()[:, None]
     expected = F.astype(np.float64)
     for _ in range(count):
         for t in range(k):
-            expected[t] = np.maximum(targets[t] - A[t] @ expected, 0)
+            step = (C[t] - G[t] @ expected) / G[t, t]
+            expected[t] = np.maximum(expected[t] + step, 0)
     size = max(1.0, np.abs(expected).max())
-    for rows in {hals.sweep_rows, getattr(hals._compiled(), "sweep_rows", hals.sweep_rows)}:
+    for by in {hals.sweep, hals.sweep_by_numpy}:
         found = F.copy()
-        rows(found, A, targets, count)
+        by(found, G, C, count)
         np.testing.assert_allclose(found, expected, atol=2e-4 * size)
 
 
@@ -154,18 +152,18 @@ def test_not_a_number_is_not_hidden(way):
         {"F": np.zeros((3, 5))},
         {"F": np.zeros((5, 3), np.float32).T},
         {"F": np.zeros((4, 5), np.float32)},
-        {"A": np.zeros((3, 4), np.float32)},
-        {"targets": np.zeros((3, 6), np.float32)},
-        {"targets": np.zeros(3, np.float32)},
-        {"targets": None},
+        {"G": np.zeros((3, 4), np.float32)},
+        {"C": np.zeros((3, 6), np.float32)},
+        {"C": np.zeros(3, np.float32)},
+        {"C": None},
     ],
 )
 def test_compiled_sweeps_refuse_what_they_cannot_read(wrong):
-    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps").sweep_rows
-    right = {name: np.zeros((3, 5), np.float32) for name in ("F", "targets")}
-    arrays = right | {"A": np.zeros((3, 3), np.float32)} | wrong
+    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps").sweep
+    right = {name: np.zeros((3, 5), np.float32) for name in ("F", "C")}
+    arrays = right | {"G": np.zeros((3, 3), np.float32)} | wrong
     with pytest.raises((TypeError, ValueError)):
-        compiled(arrays["F"], arrays["A"], arrays["targets"], 1)
+        compiled(arrays["F"], arrays["G"], arrays["C"], 1)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +186,7 @@ def test_compiled_products_refuse_what_they_cannot_read(wrong):
 
 
 def test_compiled_sweeps_write_only_where_they_may():
-    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps").sweep_rows
+    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps").sweep
     F = np.zeros((3, 5), np.float32)
     F.setflags(write=False)
     with pytest.raises((ValueError, BufferError)):
@@ -259,13 +257,13 @@ sys.modules['napari_latent_faces.solvers._sweeps'] = types.ModuleType('_sweeps')
     "wrong": """
 import types
 wrong = types.ModuleType('_sweeps')
-wrong.sweep_rows = lambda F, A, targets, sweeps: None
+wrong.sweep = lambda F, G, C, sweeps: None
 sys.modules['napari_latent_faces.solvers._sweeps'] = wrong
 """,
     "in need of other arguments": """
 import types
 wrong = types.ModuleType('_sweeps')
-wrong.sweep_rows = lambda F: None
+wrong.sweep = lambda F: None
 sys.modules['napari_latent_faces.solvers._sweeps'] = wrong
 """,
 }

@@ -17,11 +17,13 @@
 #define UNROLL
 #endif
 
-struct problem { /* F[t] = max(targets[t] - A[t] @ F, 0), row by row; strides in floats */
+struct problem { /* <F, G F> / 2 - <C, F>, to be lowered row by row; strides in floats */
     float *F;
-    const float *A, *targets;
-    ptrdiff_t F_stride, A_stride, targets_stride, k, m, sweeps;
+    const float *G, *C;
+    ptrdiff_t F_stride, G_stride, C_stride, k, m, sweeps;
 };
+
+#define DEAD 1e-12f /* of the largest diagonal entry; see hals.py */
 
 struct product { /* of a factor and pixels, float32 or uint8, times `gain`; see _sweeps.h */
     float *out;
@@ -204,12 +206,12 @@ static int refuse(void)
 
 static int sweep_views(Py_buffer *views, void *sweeps)
 {
-    const Py_buffer *F = views, *A = views + 1, *targets = views + 2;
-    struct problem of = {F->buf, A->buf, targets->buf, stride(F), stride(A), stride(targets),
-                         F->shape[0], F->shape[1], *(Py_ssize_t *)sweeps};
+    const Py_buffer *F = views, *G = views + 1, *C = views + 2;
+    struct problem of = {F->buf,    G->buf,      C->buf,      stride(F),           stride(G),
+                         stride(C), F->shape[0], F->shape[1], *(Py_ssize_t *)sweeps};
     int status;
-    if (A->shape[0] != of.k || A->shape[1] != of.k || targets->shape[0] != of.k ||
-        targets->shape[1] != of.m)
+    if (G->shape[0] != of.k || G->shape[1] != of.k || C->shape[0] != of.k ||
+        C->shape[1] != of.m)
         return refuse();
     Py_BEGIN_ALLOW_THREADS
     status = chosen->sweep(&of);
@@ -242,7 +244,7 @@ static int multiply_views(Py_buffer *views, void *given)
     return status;
 }
 
-static PyObject *sweep_rows(PyObject *module, PyObject *args)
+static PyObject *sweep(PyObject *module, PyObject *args)
 {
     PyObject *objects[3];
     Py_ssize_t sweeps;
@@ -276,7 +278,7 @@ static PyObject *combine(PyObject *module, PyObject *args)
 }
 
 static PyMethodDef methods[] = {
-    {"sweep_rows", sweep_rows, METH_VARARGS, "Improve a factor in place; see hals.py."},
+    {"sweep", sweep, METH_VARARGS, "Improve a factor in place; see hals.py."},
     {"cross", cross, METH_VARARGS, "Multiply components and pixels; see hals.py."},
     {"combine", combine, METH_VARARGS, "Multiply weights and pixels; see hals.py."},
     {NULL, NULL, 0, NULL},

@@ -46,11 +46,18 @@ static INLINE TARGET void KIND(group)(int rows, ptrdiff_t k, ptrdiff_t t, const 
 static TARGET int KIND(sweep)(const struct problem *of)
 {
     const ptrdiff_t k = of->k;
-    float *memory = malloc(sizeof(float) * (size_t)(k * (k + ROWS + 2 * WIDTH) + 16));
+    float *memory = malloc(sizeof(float) * (size_t)(k * (k + 1 + ROWS + 2 * WIDTH) + 16));
     if (memory == NULL)
         return -1;
     float *now = (float *)(((uintptr_t)memory + 63) / 64 * 64), *goal = now + k * WIDTH;
-    float *upper = goal + k * WIDTH, *lower = upper + k * k;
+    float *upper = goal + k * WIDTH, *lower = upper + k * k, *inverse = lower + k * ROWS;
+    float largest = 0;
+    for (ptrdiff_t t = 0; t < k; t++) {
+        inverse[t] = of->G[t * (of->G_stride + 1)];
+        largest = inverse[t] > largest ? inverse[t] : largest;
+    }
+    for (ptrdiff_t t = 0; t < k; t++)
+        inverse[t] = inverse[t] > DEAD * largest ? 1 / inverse[t] : 0;
     memset(now, 0, sizeof(float) * (size_t)(2 * k * WIDTH));
 
     /* the coefficients in the order of their use: those of a group side by side, and apart
@@ -58,18 +65,22 @@ static TARGET int KIND(sweep)(const struct problem *of)
     for (ptrdiff_t t = 0, rows; t < k; t += rows) {
         rows = GROUP(k - t);
         for (ptrdiff_t i = 0; i < rows; i++) {
-            const float *a = of->A + (t + i) * of->A_stride;
+            const float *g = of->G + (t + i) * of->G_stride, by = inverse[t + i];
             for (ptrdiff_t u = 0; u < k; u++)
-                upper[t * k + u * rows + i] = t <= u && u < t + i ? 0 : a[u];
+                upper[t * k + u * rows + i] = t <= u && u < t + i ? 0 : by * g[u];
+            upper[t * k + (t + i) * rows + i] = by > 0 ? 0 : -1;
             for (ptrdiff_t l = 0; l < i; l++)
-                lower[t * ROWS + i * rows + l] = a[t + l];
+                lower[t * ROWS + i * rows + l] = by * g[t + l];
         }
     }
     for (ptrdiff_t first = 0; first < of->m; first += WIDTH) {
-        size_t some = sizeof(float) * (size_t)(of->m - first < WIDTH ? of->m - first : WIDTH);
+        ptrdiff_t columns = of->m - first < WIDTH ? of->m - first : WIDTH;
+        size_t some = sizeof(float) * (size_t)columns;
         for (ptrdiff_t t = 0; t < k; t++) {
+            const float *c = of->C + t * of->C_stride + first;
             memcpy(now + t * WIDTH, of->F + t * of->F_stride + first, some);
-            memcpy(goal + t * WIDTH, of->targets + t * of->targets_stride + first, some);
+            for (ptrdiff_t j = 0; j < columns; j++)
+                goal[t * WIDTH + j] = inverse[t] * c[j];
         }
         for (ptrdiff_t visit = 0; visit < of->sweeps; visit++)
             for (ptrdiff_t t = 0, rows; t < k; t += rows) {

@@ -1,10 +1,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-def sweep_rows(
+def sweep(
     F: NDArray[np.float32],
-    A: NDArray[np.float32],
-    targets: NDArray[np.float32],
+    G: NDArray[np.float32],
+    C: NDArray[np.float32],
     sweeps: int,
     /,
 ) -> None: ...

@@ -190,6 +190,9 @@ class Workers:
 
     def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield the result of `job` for each item, in order, with few waiting at a time."""
+        if self.threads == 1 or len(items) == 1:
+            yield from map(job, items)
+            return
         waiting: deque[Future[Result]] = deque()
         last = len(items) - 1
         try:
@@ -198,7 +201,9 @@ class Workers:
                 if i < last and others < self.threads - 1:
                     waiting.append(self._pool.submit(job, item))
                     continue
-                waiting.append(_done(job(item)))
+                own: Future[Result] = Future()
+                own.set_result(job(item))
+                waiting.append(own)
                 while len(waiting) > self.threads or (waiting and waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
@@ -206,12 +211,6 @@ class Workers:
         finally:
             for left in waiting:
                 left.cancel()
-
-
-def _done(result: Result) -> Future[Result]:
-    future: Future[Result] = Future()
-    future.set_result(result)
-    return future
 
 
 def processors() -> int:
@@ -326,7 +325,8 @@ def on_one_blas_thread(steps: Generator[Item, Any, Result]) -> Generator[Item, A
 # -- How far a reconstruction is from the pictures -------------------------------------
 
 _LOSS_BLOCK_VALUES = 2**22  # of the reconstruction held at a time: 16 MB in float32
-_CHUNK_VALUES = 2**17  # of float64 values held at a time: 1 MB
+_CHUNK_VALUES = 2**17  # of values of the reconstruction held at a time: 1 MB at most
+_FEW_COLUMNS = 1024  # whose sum float32 knows to 1e-7, and the mean of many such sums better
 
 
 def row_blocks(n: int, p: int) -> Iterator[slice]:
@@ -341,8 +341,11 @@ def squares(values: NDArray[Any]) -> float:
 
 
 def row_squares(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Sum the squares of each row in float64, without a copy of the rows."""
-    sums: NDArray[np.float64] = np.einsum("ij,ij->i", values, values, dtype=np.float64)
+    """Sum the squares of each row: of some columns in their own type, all in float64."""
+    sums = np.zeros(len(values))
+    for first in range(0, values.shape[1], _FEW_COLUMNS):
+        some = values[:, first : first + _FEW_COLUMNS]
+        sums += np.vecdot(some, some)
     return sums
 
 
@@ -354,19 +357,20 @@ def face_errors(
     mean: NDArray[Any] | None = None,
     hidden: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the squared error and the squared norm of each face, calculated in float64.
+    """Return the squared error and the squared norm of each face.
 
-    Some pixels of all faces are looked at at a time, so that memory stays small however
-    large the pictures are.
+    Some pixels of all faces are looked at at a time, in the type of the factors, so that
+    memory stays small however large the pictures are.
     """
     m, p = pixels.shape
-    wide = W.astype(np.float64)
+    dtype = np.result_type(W, H)
     lost, size = np.zeros((2, m))
     step = max(1, _CHUNK_VALUES // max(m, len(H)))
     for first in range(0, p, step):
         some = slice(first, first + step)
-        seen = np.divide(pixels[:, some], scale, dtype=np.float64)
-        left = wide @ H[:, some].astype(np.float64)
+        seen = pixels[:, some].astype(dtype)
+        seen /= dtype.type(scale)
+        left = W @ H[:, some]
         if mean is not None:
             left += mean[some]
         np.subtract(seen, left, out=left)

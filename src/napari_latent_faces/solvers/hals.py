@@ -48,31 +48,24 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
     of the other factor, and `C` (k, m) its products with the pixels. A component without a
     diagonal entry in `G` stays as it is.
     """
+    compiled = _compiled()
+    by = sweep_by_numpy if compiled is None else compiled.sweep
+    by(F, G.astype(np.float32, copy=False), C, sweeps)
+
+
+def sweep_by_numpy(F: Array, G: Array, C: Array, sweeps: int) -> None:
+    """Do in NumPy what the compiled function `sweep` does faster."""
     diagonal = G.diagonal()
     alive = diagonal > _DEAD * diagonal.max(initial=0)
     inverse = np.zeros((len(G), 1), np.float32)
     inverse[alive, 0] = 1 / diagonal[alive]
-    A = (G * inverse).astype(np.float32, copy=False)
-    np.fill_diagonal(A, 0)
-    targets = np.multiply(C, inverse, order="C")
-    compiled = _compiled()
-    rows = sweep_rows if compiled is None else compiled.sweep_rows
-    if alive.all():
-        rows(F, A, targets, sweeps)
-        return
-    A, targets, dead = A[alive], targets[alive], ~alive
-    targets -= A[:, dead] @ F[dead]
-    part = F[alive]
-    rows(part, np.ascontiguousarray(A[:, alive]), targets, sweeps)
-    F[alive] = part
+    A = G * inverse
+    np.fill_diagonal(A, np.where(alive, 0, -1))
+    _sweep_rows(F, A, np.multiply(C, inverse, order="C"), sweeps)
 
 
-def sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:
-    """Improve a factor in place: ``F[t] = max(targets[t] - A[t] @ F, 0)``, row by row.
-
-    This is what NumPy does, and what the compiled function of the same name does faster. `A` is
-    0 on the diagonal.
-    """
+def _sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:
+    """Improve a factor in place: ``F[t] = max(targets[t] - A[t] @ F, 0)``, row by row."""
     k, m = F.shape
     now = np.ascontiguousarray(F)  # faster than rows that lie far apart
     rest, zeros = np.empty(m, np.float32), np.zeros(m, np.float32)
@@ -146,11 +139,10 @@ def _check(compiled: Any) -> None:
     k, m = 7, 70
     F = np.cos(np.arange(k * m, dtype=np.float32)).reshape(k, m)
     A = np.sin(np.arange(k * k, dtype=np.float32)).reshape(k, k)
-    A /= k
-    np.fill_diagonal(A, 0)
+    np.fill_diagonal(A, k)
     expected, found = F.copy(), F.copy()
-    sweep_rows(expected, A, F, 2)
-    compiled.sweep_rows(found, A, F, 2)
+    sweep_by_numpy(expected, A, F, 2)
+    compiled.sweep(found, A, F, 2)
     C, AF = np.empty((k, k), np.float32), np.empty((k, m), np.float32)
     compiled.cross(C, F, F, 1)
     compiled.combine(AF, A, F, 1)

@@ -48,11 +48,17 @@ def shapes(shape: tuple[int, ...], level: int) -> list[tuple[int, ...]]:
 
 def halve(pictures: NDArray[Any]) -> NDArray[Any]:
     """Sum cells of two by two pixels of pictures (m, h, w, ...)."""
-    lines = pictures[:, ::2].copy()
-    lines[:, : pictures.shape[1] // 2] += pictures[:, 1::2]
-    cells = lines[:, :, ::2].copy()
-    cells[:, :, : pictures.shape[2] // 2] += lines[:, :, 1::2]
-    return cells
+    return _halve(_halve(pictures, 1), 2)
+
+
+def _halve(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Sum pairs of lines along an axis; the last one may be alone."""
+    lines = np.moveaxis(pictures, axis, 0)
+    sums = np.empty_like(lines[::2])
+    pairs = len(lines) // 2
+    np.add(lines[: 2 * pairs : 2], lines[1::2], out=sums[:pairs])
+    sums[pairs:] = lines[2 * pairs :]
+    return np.moveaxis(sums, 0, axis)
 
 
 def cell_sizes(
