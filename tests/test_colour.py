@@ -127,7 +127,7 @@ def test_a_model_in_colour_comes_back_from_its_file(faces, tmp_path):
 
 def test_grey_and_colour_do_not_mix(faces, stack):
     model = fit(faces, n_components=3)
-    with pytest.raises(ValueError, match=r"12 pixels, the model's faces 10 x 12 pixels in colour: .*colour=True"):
+    with pytest.raises(ValueError, match=r"10 x 12 pixels in colour: .*colour=True"):
         model.encode(stack)
 
 

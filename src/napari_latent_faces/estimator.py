@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 
 from napari_latent_faces import __version__
 from napari_latent_faces.fitting import iter_solve
+from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.blocks import one_blas_thread
 from napari_latent_faces.solvers.factors import amounts, normalized
 from napari_latent_faces.solvers.nnls import solve_nnls
-from napari_latent_faces.stack import unit_scale
+from napari_latent_faces.stack import as_stack, unit_scale
 from napari_latent_faces.steps import consume, warn
 
 if TYPE_CHECKING:
@@ -28,17 +29,6 @@ if TYPE_CHECKING:
 
 
 _LOSSES: dict[float | str, str] = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
-
-
-class VersionWarning(InconsistentVersionWarning):
-    """A pickled estimator comes from another version of this package."""
-
-    def __str__(self) -> str:
-        return (
-            f"This {self.estimator_name} was pickled by napari-latent-faces "
-            f"{self.original_sklearn_version}, and this is {self.current_sklearn_version}: it "
-            "may behave otherwise. Fit it again."
-        )
 
 
 class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -137,11 +127,6 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         W, H : arrays of shape (n_samples, n_components) and (n_components, n_features)
             Where the fit starts with ``init="custom"``.
 
-        Returns
-        -------
-        PictureNMF
-            The estimator itself.
-
         Raises
         ------
         TypeError, ValueError
@@ -156,8 +141,9 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         pictures = pixels.reshape(len(pixels), *self._picture_shape(pixels))
         # X = scale * W @ H in a fit; the root of it is put into each factor
         unit = math.sqrt(unit_scale(float(pixels.max()), pixels.dtype))
-        parameters = self._parameters(len(pixels), pixels.shape[1], H, unit)
-        steps = iter_solve(pictures, start=self._start(pixels, W, H, unit), **parameters)
+        params = self._params(pixels, H if self.init == "custom" else None, unit)
+        start = self._start(pixels, W, H, unit, params) if self.init == "custom" else None
+        steps = iter_solve(as_stack(pictures), params, start)
         last: list[FitStep] = []
 
         def see(step: FitStep) -> None:
@@ -191,34 +177,16 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         W: ArrayLike | None = None,
         H: ArrayLike | None = None,
     ) -> NDArray[Any]:
-        """Find the components of `X` as `fit` does; return the weights as `transform` does.
-
-        Parameters
-        ----------
-        X, y, W, H
-            As in `fit`.
-
-        Returns
-        -------
-        array of shape (n_samples, n_components)
-        """
+        """Find the components of `X` as `fit` does; return the weights as `transform` does."""
         weights = self.fit(X, y, W, H).transform(X)
         lost = np.asarray(X, np.float64) - self.inverse_transform(weights)
         self.reconstruction_err_ = float(np.linalg.norm(lost))
         return weights
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the weights that build `X` best: exact non-negative least squares.
+        """Return the weights (n_samples, n_components) that build the rows of `X` best.
 
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            Pixels, a picture a row, none negative.
-
-        Returns
-        -------
-        array of shape (n_samples, n_components)
-            Weights, none negative.
+        They are found by exact non-negative least squares, with the penalty on weights.
         """
         check_is_fitted(self)
         pixels = self._checked(X, reset=False)
@@ -244,18 +212,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return weights
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
-        """Build pictures from weights.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_components)
-            Weights.
-
-        Returns
-        -------
-        array of shape (n_samples, n_features)
-            Pixels.
-        """
+        """Build pictures (n_samples, n_features) from weights (n_samples, n_components)."""
         check_is_fitted(self)
         pixels: NDArray[Any] = np.asarray(X) @ self.components_
         return pixels
@@ -277,20 +234,20 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return tuple(self.image_shape)
 
     def _start(
-        self, pixels: NDArray[Any], W: ArrayLike | None, H: ArrayLike | None, unit: float
+        self,
+        pixels: NDArray[Any],
+        W: ArrayLike | None,
+        H: ArrayLike | None,
+        unit: float,
+        params: NMFParams,
     ) -> Any:
-        if self.init != "custom":
-            return None
+        """Check what a fit is to start from, and say what is wrong as scikit-learn does."""
         if W is None or H is None:
             raise ValueError('init="custom" needs both W and H: fit(X, W=W, H=H).')
-        n, p = pixels.shape
-        k = self._k(n, p, H)
-        found = []
-        for name, given, shape in (("W", W, (n, k)), ("H", H, (k, p))):
-            factor = np.asarray(given)
-            for which, there, right in zip(
-                ("first", "second"), factor.shape, shape, strict=False
-            ):
+        (n, p), k, found = pixels.shape, params.n_components, []
+        for name, factor, shape in (("W", np.asarray(W), (n, k)), ("H", np.asarray(H), (k, p))):
+            places = zip(("first", "second"), factor.shape, shape, strict=False)
+            for which, there, right in places:
                 if there != right:
                     raise ValueError(
                         f"Array with wrong {which} dimension passed to PictureNMF (input "
@@ -305,52 +262,48 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             found.append(factor / unit)
         return tuple(found)
 
-    def _k(self, n: int, p: int, H: ArrayLike | None) -> int:
-        if self.n_components in {None, "auto"} and self.init == "custom" and H is not None:
-            return len(np.asarray(H))
-        if self.n_components is None:
-            return min(20, n, p)
-        k: Any = self.n_components  # checked where the parameters are
-        return min(n, p) if k == "auto" else k
-
-    def _parameters(self, n: int, p: int, H: ArrayLike | None, unit: float) -> dict[str, Any]:
-        parameters: dict[str, Any] = self.get_params(deep=False)
-        del parameters["image_shape"], parameters["verbose"]
-        parameters["n_components"] = self._k(n, p, H)
+    def _params(self, pixels: NDArray[Any], H: ArrayLike | None, unit: float) -> NMFParams:
+        """Return the parameters of a fit of pixels divided by the square of `unit`."""
+        values: dict[str, Any] = self.get_params(deep=False)
+        del values["image_shape"], values["verbose"]
+        most = min(pixels.shape)
+        if self.n_components in {None, "auto"}:
+            k = most if self.n_components else min(20, most)
+            values["n_components"] = k if H is None else len(np.asarray(H))
         if self.alpha_W or self.alpha_H not in {0, "same"}:
             # the penalties on factors that are `unit` times as large, of a loss unit**4 times
             l1 = self.l1_ratio / unit**3
             share = l1 + (1 - self.l1_ratio) / unit**2
-            parameters["l1_ratio"] = l1 / share
+            values["l1_ratio"] = l1 / share
             for name in ("alpha_W", "alpha_H"):
-                if parameters[name] != "same":
-                    parameters[name] *= share
+                if values[name] != "same":
+                    values[name] *= share
         if not isinstance(self.beta_loss, str):
-            parameters["beta_loss"] = _LOSSES.get(self.beta_loss, str(self.beta_loss))
-        if self.solver == "cd" and parameters["beta_loss"] != "frobenius":
+            values["beta_loss"] = _LOSSES.get(self.beta_loss, str(self.beta_loss))
+        if self.solver == "cd" and values["beta_loss"] != "frobenius":
             raise ValueError(
                 f"Invalid beta_loss parameter: solver {self.solver!r} does not handle "
                 f"beta_loss = {self.beta_loss!r}: choose solver='mu'."
             )
-        if str(self.init).startswith("nndsvd") and parameters["n_components"] > min(n, p):
+        if str(self.init).startswith("nndsvd") and values["n_components"] > most:
             raise ValueError(
                 f"init = '{self.init}' can only be used when n_components <= min(n_samples, "
-                f"n_features), which is {min(n, p)}."
+                f"n_features), which is {most}."
             )
         seed = self.random_state
         if seed is not None and not isinstance(seed, Integral):
-            parameters["random_state"] = check_random_state(seed).randint(2**31 - 1)
-        return parameters
+            values["random_state"] = check_random_state(seed).randint(2**31 - 1)
+        return NMFParams(**values)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_latent_faces_version": __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        version = state.get("_latent_faces_version", "of unknown version")
+        version = state.get("_latent_faces_version", "unknown")
         if version != __version__:
             warn(
-                VersionWarning(
-                    estimator_name=type(self).__name__,
+                InconsistentVersionWarning(
+                    estimator_name="PictureNMF of napari-latent-faces",
                     current_sklearn_version=__version__,
                     original_sklearn_version=version,
                 ),

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     Fitting = Generator["FitStep", Literal["stop"] | None, LatentFaces]
 
-__all__ = ["ConvergenceWarning", "FitStep", "PenaltyWarning", "fit", "iter_fit", "iter_solve"]
-
 _LOG = logging.getLogger(__name__)
 
 
@@ -58,10 +56,8 @@ class FitStep:
 
     Parameters
     ----------
-    iteration : int
-        Iterations made so far.
-    max_iter : int
-        The most that will be made.
+    iteration, max_iter : int
+        Iterations made so far, and the most that will be made.
     error : float
         Relative Frobenius error of the reconstruction, 0 to 1. A large stack is first
         fitted to a sample of its faces: then it is theirs.
@@ -141,8 +137,7 @@ def iter_fit(
     ------
     FitStep
         Several a second where the method works in steps, and one at the end. Send
-        ``"stop"`` to end the fit and keep what was reached; close the generator to drop
-        it.
+        ``"stop"`` to end the fit and keep what was reached; close the generator to drop it.
 
     Returns
     -------
@@ -151,11 +146,9 @@ def iter_fit(
 
     Raises
     ------
-    TypeError, ValueError
-        For wrong parameters or pictures, before the first step. The message names the
-        parameter or the face and says what to do.
-    MemoryError
-        If the fit needs more memory than is free; known before it starts.
+    TypeError, ValueError, MemoryError
+        For wrong parameters or pictures, or more memory than is free, before the first step.
+        The message names the parameter or the face and says what to do.
     ConnectionError
         If the scheduler of the cluster is lost, or all workers, and none comes back: then
         what was reached is the error's attribute `model`. The work of a lost worker is done
@@ -165,91 +158,26 @@ def iter_fit(
     -----
     ConvergenceWarning
         If ``max_iter`` iterations were not enough.
-
-    Examples
-    --------
-    >>> steps = iter_fit(stack, n_components=20)  # doctest: +SKIP
-    >>> for step in steps:  # doctest: +SKIP
-    ...     print(step.iteration, step.error)
     """
-    options = {"start": start, "mask": mask, "missing": missing, "shape": shape}
-    solved = iter_solve(images, params, client=client, threads=threads, **options, **changes)
-    return _warned(solved)
-
-
-def iter_solve(
-    images: Any,
-    params: Parameters | None = None,
-    *,
-    start: Any = None,
-    mask: Any = None,
-    missing: str | None = None,
-    shape: tuple[int, ...] | None = None,
-    client: Any = "auto",
-    threads: int | None = None,
-    **changes: Any,
-) -> Fitting:
-    """Do what `iter_fit` does, without a warning where the fit did not converge."""
     if shape is not None:
         images = as_pictures(images, shape)
     images, mask = split_mask(images, mask, missing)
     params = params or NMFParams()
-    _check_names(params, changes)
+    for name in changes:
+        if name not in params.names() and (methods := takers(name)):
+            titles = " or ".join(METHODS[method].title for method in methods)
+            raise TypeError(f"{name} does not apply to {params.title}: choose {titles} for it.")
     params = replace(params, **changes)
-    if params.random_state is None:  # drawn here, so that the model says which it was
-        params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
-    stack = as_stack(images)
-    _check_counts(stack, params)
-    if not isinstance(params, NMFParams):
-        _check_plain(params, start, mask, client)
-        check_memory(stack, params)
-        from napari_latent_faces.solvers.sklearn import iter_method
-
-        return on_one_blas_thread(_steps(stack, params, iter_method(stack, params)))
-    params, init = _init(start, stack, params)
-    mask, each = _masks(mask, stack, params)
-    client = chosen_client(client, stack.images, params.solver)
-    if client is None:
-        check_memory(stack, params)
-    solving: Solving
-    if each is not None:
-        solving = iter_missing(stack, params, each, init)
-    elif params.solver == "multilevel":
-        solving = iter_multilevel(stack, params, threads, client, init=init, mask=mask)
-    else:
-        from napari_latent_faces.solvers.sklearn import iter_nmf
-
-        solving = iter_nmf(stack, params, init=init, mask=mask)
-    return on_one_blas_thread(_steps(stack, params, solving, mask, each))
+    return _warned(iter_solve(as_stack(images), params, start, mask, client, threads))
 
 
-def fit(
-    images: Any,
-    params: Parameters | None = None,
-    *,
-    start: Any = None,
-    mask: Any = None,
-    missing: str | None = None,
-    shape: tuple[int, ...] | None = None,
-    client: Any = "auto",
-    **changes: Any,
-) -> LatentFaces:
-    """Factorize a stack of pictures.
+def fit(images: Any, params: Parameters | None = None, **options: Any) -> LatentFaces:
+    """Factorize a stack of pictures, and return the model.
 
     Parameters
     ----------
-    images, params, start, mask, missing, shape, client, **changes
-        As in `iter_fit`.
-
-    Returns
-    -------
-    LatentFaces
-        Components, weights and error.
-
-    Raises
-    ------
-    TypeError, ValueError, MemoryError, ConnectionError
-        As in `iter_fit`.
+    images, params, **options
+        As in `iter_fit`, which tells of the errors, too.
 
     Examples
     --------
@@ -258,18 +186,78 @@ def fit(
     >>> model.components.shape, model.weights.shape
     ((2, 8, 8), (9, 2))
     """
-    options = {"start": start, "mask": mask, "missing": missing, "shape": shape}
-    return consume(iter_fit(images, params, client=client, **options, **changes))
+    return consume(iter_fit(images, params, **options))
+
+
+def iter_solve(
+    stack: FaceStack,
+    params: Parameters,
+    start: Any = None,
+    mask: Any = None,
+    client: Any = None,
+    threads: int | None = None,
+) -> Fitting:
+    """Do what `iter_fit` does, without a warning where the fit did not converge."""
+    if params.random_state is None:  # drawn here, so that the model says which it was
+        params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
+    _check_counts(stack, params)
+    each = None
+    solving: Solving
+    if not isinstance(params, NMFParams):
+        is_auto = isinstance(client, str) and client == "auto"
+        given = {"start": start, "mask": mask, "client": None if is_auto else client}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name} does not apply to {params.title}: only NMF takes it.")
+        check_memory(stack, params)
+        from napari_latent_faces.solvers.sklearn import iter_method
+
+        solving = iter_method(stack, params)
+    else:
+        params, init = _init(start, stack, params)
+        mask, each = _masks(mask, stack, params)
+        client = chosen_client(client, stack.images, params.solver)
+        if client is None:
+            check_memory(stack, params)
+        if each is not None:
+            solving = iter_missing(stack, params, each, init)
+        elif params.solver == "multilevel":
+            solving = iter_multilevel(stack, params, threads, client, init=init, mask=mask)
+        else:
+            from napari_latent_faces.solvers.sklearn import iter_nmf
+
+            solving = iter_nmf(stack, params, init=init, mask=mask)
+    return on_one_blas_thread(_steps(stack, params, solving, mask, each))
 
 
 def _steps(
     stack: FaceStack,
     params: Parameters,
     solving: Solving,
-    mask: NDArray[np.bool_] | None = None,
-    each: Any = None,
+    mask: NDArray[np.bool_] | None,
+    each: Any,
 ) -> Fitting:
     """Run a solver; make steps and a model of its factors."""
+
+    def model(state: Factors, reason: StopReason) -> LatentFaces:
+        provenance = Provenance.of(stack, state.iteration, reason)
+        if getattr(params, "solver", "") == "multilevel":
+            provenance = replace(provenance, backend=backend())
+        if each is not None:
+            provenance = provenance.with_missing(each)
+        return LatentFaces.from_factors(
+            state.W,
+            state.pictures().reshape(len(state.H), -1),
+            stack.picture_shape,
+            error=state.error,
+            scale=state.scale,
+            params=params,
+            provenance=provenance,
+            mean=None if state.mean is None else state.mean.reshape(stack.picture_shape),
+            mask=mask,
+            transforms=stack.transforms,
+        )
+
     asked: Literal["stop"] | None = None
     is_stopped = False
     while True:
@@ -280,125 +268,58 @@ def _steps(
             break
         except WorkersLostError as error:
             if error.factors is not None:
-                error.model = _model(error.factors, "stopped", stack, params, mask, each)
+                error.model = model(error.factors, "stopped")
             raise
         most = state.max_iter or int(getattr(params, "max_iter", state.iteration))
         asked = yield FitStep(state.iteration, most, state.error, state)
         is_stopped = is_stopped or asked == "stop"
-    reason: StopReason = "max_iter"
+    reason: StopReason = "stopped" if is_stopped else "max_iter"
     if state.converged:
         reason = "converged"
-    elif is_stopped:
-        reason = "stopped"
     if isinstance(params, NMFParams):
         _check_penalties(state, params)
     _LOG.info("%s: %s after %d iterations", params.title, reason, state.iteration)
-    return _model(state, reason, stack, params, mask, each)
-
-
-def _model(
-    state: Factors,
-    reason: StopReason,
-    stack: FaceStack,
-    params: Parameters,
-    mask: NDArray[np.bool_] | None,
-    each: Any,
-) -> LatentFaces:
-    provenance = Provenance.of(stack, state.iteration, reason)
-    if getattr(params, "solver", "") == "multilevel":
-        provenance = replace(provenance, backend=backend())
-    if each is not None:
-        provenance = provenance.with_missing(each)
-    return LatentFaces.from_factors(
-        state.W,
-        state.pictures().reshape(len(state.H), -1),
-        stack.picture_shape,
-        error=state.error,
-        scale=state.scale,
-        params=params,
-        provenance=provenance,
-        mean=None if state.mean is None else state.mean.reshape(stack.picture_shape),
-        mask=mask,
-        transforms=stack.transforms,
-    )
+    return model(state, reason)
 
 
 def _warned(fitting: Fitting) -> Fitting:
-    """Warn of a fit that did not converge."""
+    """Warn of a fit that did not converge; scikit-learn itself warns of ICA."""
     model = yield from fitting
-    params, origin = model.params, model.provenance
-    # scikit-learn itself warns of ICA
-    if (
-        origin.stop_reason != "max_iter"
-        or params.method == "ica"
-        or not getattr(params, "tol", 0)
-    ):
-        return model
-    work = f"{origin.n_iter} iterations"
-    if hasattr(params, "batch_size"):
-        passes = int(getattr(params, "max_iter", 0))
-        work = f"{passes} pass{'es' * (passes != 1)} over the faces"
-    warn(
-        f"Not converged after {work} (relative error {model.error:.4f}): the parts may still "
-        "change. Raise max_iter, or tol if this is good enough.",
-        ConvergenceWarning,
-    )
+    origin, params, told = model.provenance, model.params, model.params.to_dict()
+    if origin.stop_reason == "max_iter" and params.method != "ica" and told.get("tol"):
+        work, passes = f"{origin.n_iter} iterations", told["max_iter"]
+        if "batch_size" in told:
+            work = f"{passes} pass{'es' * (passes != 1)} over the faces"
+        warn(
+            f"Not converged after {work} (relative error {model.error:.4f}): the parts may "
+            "still change. Raise max_iter, or tol if this is good enough.",
+            ConvergenceWarning,
+        )
     return model
 
 
 def _check_penalties(state: Factors, params: NMFParams) -> None:
     """Warn of components that penalties have made empty."""
     is_given = {"alpha_W": params.alpha_W, "alpha_H": params.alpha_H not in {0, "same"}}
-    named = [name for name, given in is_given.items() if given]
-    empty = int((~(state.W.any(axis=0) & state.H.any(axis=1))).sum())
-    if not named or not empty:
-        return
-    which = (
-        "all components are"
-        if empty == params.n_components
-        else (f"{empty} of {params.n_components} components are")
-    )
-    warn(
-        f"The penalty ({' and '.join(named)}) is so strong that {which} empty: choose a "
-        "smaller one.",
-        PenaltyWarning,
-    )
+    named = " and ".join(name for name, given in is_given.items() if given)
+    empty, k = int((~(state.W.any(axis=0) & state.H.any(axis=1))).sum()), params.n_components
+    if named and empty:
+        which = "all components are" if empty == k else f"{empty} of {k} components are"
+        words = f"The penalty ({named}) is so strong that {which} empty: choose a smaller one."
+        warn(words, PenaltyWarning)
 
 
 def _check_counts(stack: FaceStack, params: Parameters) -> None:
-    n = len(stack)
+    n, k = len(stack), params.n_components
     if n < 2:
         raise ValueError(f"{params.title} needs at least two faces, got {n}.")
-    if params.n_components > n:
-        raise ValueError(
-            f"n_components must be from 1 to {n} (the number of faces), "
-            f"got {params.n_components}."
-        )
+    if k > n:
+        raise ValueError(f"n_components must be from 1 to {n} (the number of faces), got {k}.")
     if getattr(params, "solver", "") == "mu" and getattr(params, "init", "") == "nndsvd":
         warn(
             "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
             "be worse than with init='nndsvda'.",
         )
-
-
-def _check_names(params: Parameters, changes: dict[str, Any]) -> None:
-    """Refuse parameters of other methods; say which they are."""
-    for name in changes:
-        if name not in params.names() and (methods := takers(name)):
-            titles = " or ".join(METHODS[method].title for method in methods)
-            raise TypeError(f"{name} does not apply to {params.title}: choose {titles} for it.")
-
-
-def _check_plain(params: Parameters, start: Any, mask: Any, client: Any) -> None:
-    """Refuse what only NMF can do."""
-    refused = {
-        "start": start is not None,
-        "mask": mask is not None,
-        "client": client is not None and not (isinstance(client, str) and client == "auto"),
-    }
-    for name, is_given in refused.items():
-        if is_given:
-            raise ValueError(f"{name} does not apply to {params.title}: only NMF takes it.")
 
 
 def _init(
@@ -513,14 +434,13 @@ def check_memory(stack: FaceStack, params: Parameters) -> None:
     n, h, w = stack.shape[:3]
     what = f"solver={params.solver!r}" if isinstance(params, NMFParams) else params.title
     ways = "read the faces smaller (size=...), or fewer of them"
-    if isinstance(stack.images, np.ndarray):  # not lazy yet
+    if not stack.is_lazy:
         ways += ", or leave them on the disk (lazy=True)"
+    other = "fewer components"
     if getattr(params, "solver", "multilevel") != "multilevel":
         other = "solver='multilevel', which takes the faces block by block,"
     elif getattr(params, "svd_solver", "incremental") in {"full", "randomized"}:
         other = "svd_solver='incremental', which takes the faces batch by batch,"
-    else:
-        other = "fewer components"
     raise MemoryError(
         f"{what} with n_components={params.n_components} needs about {wanted / 2**30:.1f} GiB "
         f"for {n} faces of {w} x {h} pixels, and {free / 2**30:.1f} GiB of memory are free. "
