@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.masks import PixelMask, marked_faces, split_mask
-from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
+from napari_latent_faces.reading.formats import DEPTHS, FLOAT
+from napari_latent_faces.reading.pictures import Frame
 from napari_latent_faces.solvers.blocks import (
     FaceBlocks,
     Workers,

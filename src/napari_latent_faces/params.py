@@ -439,7 +439,7 @@ Order = Literal["C", "F"]
 @described
 @dataclass(frozen=True)
 class ReadOptions(Options):
-    """Options of `read_faces`, which explains them at length.
+    """Options of `read_faces`.
 
     Parameters
     ----------

@@ -1,16 +1,19 @@
-"""Long work as generators that yield how far they are, and warnings from within it."""
+"""Long work, as generators of steps or in threads that can be left, and warnings within it."""
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
 Step = TypeVar("Step")
 Other = TypeVar("Other")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _NOT_THE_USERS = {"napari_latent_faces", "sklearn", "joblib"}
@@ -49,3 +52,90 @@ def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _NOT_THE_USERS:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+# -- Threads that the caller can leave at any time -------------------------------------
+
+_PERIOD = 0.05  # seconds between two calls of progress
+
+
+class Stopped(BaseException):
+    """Nobody waits for this work any more; a BaseException, so that no decoder catches it."""
+
+
+class Work:
+    """Steps done, their total (0 while it is unknown), and whether anybody still waits."""
+
+    def __init__(self) -> None:
+        self.done = self.total = 0
+        self.is_left = False
+
+    def check(self) -> None:
+        """Raise `Stopped` if nobody waits any more."""
+        if self.is_left:
+            raise Stopped
+
+    def each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return what a function makes of each item, in several threads; each is a step."""
+        results: dict[int, Result] = {}
+        failures: list[BaseException] = []
+        places = iter(range(len(items)))
+
+        def work_through() -> None:
+            try:
+                for place in places:
+                    if failures:
+                        return
+                    self.check()
+                    results[place] = function(items[place])
+                    self.done += 1  # only shown
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failures.append(error)
+
+        n_threads = min(len(items), os.cpu_count() or 1, 16)
+        threads = [_thread(work_through) for _ in range(n_threads)]
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+        return [results[place] for place in range(len(items))]
+
+
+def run_apart(
+    function: Callable[[Work], Result], progress: Callable[[int, int], object] | None = None
+) -> Result:
+    """Return what `function` makes of a `Work`, in a thread.
+
+    `progress` is called on this thread, many times a second, with the steps done and their
+    total. What it raises, or an interrupt, leaves the work at once: its threads end by
+    themselves at their next step, and do not keep Python from exiting.
+    """
+    work = Work()
+    report = progress or (lambda _done, _total: None)
+    results: list[Result] = []
+    failures: list[BaseException] = []
+
+    def fulfil() -> None:
+        try:
+            results.append(function(work))
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+
+    report(0, 0)
+    thread = _thread(fulfil)
+    try:
+        while thread.is_alive():
+            thread.join(_PERIOD)
+            report(work.done, work.total)
+    finally:
+        work.is_left = True
+    if failures:
+        raise failures[0]
+    report(work.total, work.total)
+    return results[0]
+
+
+def _thread(function: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=function, name="faces", daemon=True)
+    thread.start()
+    return thread

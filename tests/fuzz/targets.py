@@ -30,15 +30,16 @@ from napari_latent_faces.model import (
 )
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.reading.arrays import ArraysError, read_arrays
-from napari_latent_faces.reading.frames import DEPTHS, Frame
+from napari_latent_faces.reading.formats import DEPTHS, BrokenPictureError
+from napari_latent_faces.reading.naming import Entry
 from napari_latent_faces.reading.pictures import (
-    BrokenPictureError,
+    Frame,
     NotAPictureError,
     open_picture,
+    pixels_of,
 )
 from napari_latent_faces.reading.sources import (
     ArchiveError,
-    Entry,
     NoFacesError,
     list_sources,
     looks_like_faces,
@@ -107,7 +108,7 @@ def a_picture(content: bytes) -> None:
     try:
         header = open_picture(entry)
         frame = Frame(header.shape, header.depth)
-        pixels = [header.pixels(frame, page) for page in range(min(header.n_pages, 3))]
+        pixels = [pixels_of(header, frame, page) for page in range(min(header.n_pages, 3))]
     except (BrokenPictureError, NotAPictureError):
         return
     assert min(header.shape) > 0
@@ -150,7 +151,6 @@ def an_archive(content: bytes) -> None:
                 assert ".." not in entry.name.split("/")
                 with suppress(BrokenPictureError, NotAPictureError):
                     open_picture(entry)
-            found.close()
 
 
 def with_checksums(content: bytes) -> bytes:

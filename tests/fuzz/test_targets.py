@@ -52,8 +52,8 @@ def test_promises_are_kept(name):
 
 def test_seeds_are_sound():
     """A target that refuses everything would keep any promise."""
+    from napari_latent_faces.reading.naming import Entry
     from napari_latent_faces.reading.pictures import open_picture
-    from napari_latent_faces.reading.sources import Entry
 
     for seed in TARGETS["pictures"].seeds():
         assert min(open_picture(Entry("", len(seed), lambda n, c=seed: c[:n])).shape) > 1

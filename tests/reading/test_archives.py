@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from napari_latent_faces.reading import sources
-from napari_latent_faces.reading.background import Stopped
 from napari_latent_faces.reading.sources import ArchiveError, NoFacesError, list_sources
+from napari_latent_faces.steps import Stopped
 from tests.helpers import PATIENCE
 from tests.pictures import encoded, face, make, people, tarred, zipped
 
@@ -193,16 +193,6 @@ class TestZip:
             archive.writestr(link, "/etc/passwd")
         assert listed(path).skipped == [("link.pgm", "link or device in the archive")]
 
-    def test_reading_after_closing_opens_again(self, tmp_path):
-        path = zipped(people(tmp_path / "files", 1, 1), tmp_path / "a.zip")
-        found = listed(path)
-        for _ in range(2):
-            assert found.entries[0].read(2) == b"P5"
-            found.close()
-        path.unlink()
-        with pytest.raises(FileNotFoundError):
-            found.entries[0].read(2)
-
     def test_threads_may_read_at_once(self, tmp_path):
         folder = people(tmp_path / "files", 8, 8)
         found = listed(zipped(folder, tmp_path / "a.zip"))
@@ -217,7 +207,6 @@ class TestZip:
             thread.start()
         for thread in threads:
             thread.join(PATIENCE)
-        found.close()
         assert [read[i] for i in range(4)] == [expected] * 4
 
 

@@ -13,14 +13,19 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from napari_latent_faces.reading import pictures, read_faces
-from napari_latent_faces.reading.frames import BYTE, FLOAT, WORD, Frame
-from napari_latent_faces.reading.pictures import (
+from napari_latent_faces.reading.formats import (
+    BYTE,
+    FLOAT,
     START_BYTES,
+    WORD,
     BrokenPictureError,
+)
+from napari_latent_faces.reading.naming import Entry
+from napari_latent_faces.reading.pictures import (
+    Frame,
     NotAPictureError,
     open_picture,
 )
-from napari_latent_faces.reading.sources import Entry
 from tests.helpers import PATIENCE
 from tests.pictures import MODES, coloured, encoded, face, make, oversized_png, picture, turned
 
@@ -37,7 +42,7 @@ def pixels_of(content, **options):
     """Decode a picture at its own size and depth."""
     header = open_picture(entry(content))
     options = {"shape": header.shape, "depth": header.depth, **options}
-    return header.pixels(Frame(**options))
+    return pictures.pixels_of(header, Frame(**options))
 
 
 @pytest.mark.parametrize(("mode", "extension"), ALL_FILES)
@@ -166,8 +171,8 @@ def test_reduced_jpegs_are_close_to_whole_ones():
         127 + 60 * np.sin(x / 20)[..., None] + 60 * np.cos(y / [15, 25, 35][0])[..., None]
     )
     content = encoded(np.repeat(pixels, 3, axis=2), "jpg", quality=95)
-    whole = open_picture(entry(content)).pixels(Frame((40, 30), BYTE))
-    reduced = open_picture(entry(content)).pixels(Frame((40, 30), BYTE, reduce=True))
+    whole = pixels_of(content, shape=(40, 30))
+    reduced = pixels_of(content, shape=(40, 30), reduce=True)
     assert np.abs(whole.astype(int) - reduced).mean() < 2
 
 
@@ -208,8 +213,6 @@ def test_whatever_a_decoder_raises_becomes_a_reason(error, reason):
 
     with pytest.raises(BrokenPictureError, match=reason):
         open_picture(Entry("face.png", 1, read))
-    with pytest.raises(BrokenPictureError, match=reason):
-        open_picture(Entry("face.png", 1, read)).pixels(Frame((1, 1), BYTE))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_latent_faces.reading import ArchiveError, NoFacesError, background, read_faces
+from napari_latent_faces import steps
+from napari_latent_faces.reading import ArchiveError, NoFacesError, read_faces
 from tests.pictures import (
     MODES,
     coloured,
@@ -390,7 +391,7 @@ class StopReadError(Exception):
 class TestProgress:
     @pytest.fixture(autouse=True)
     def often(self, monkeypatch):
-        monkeypatch.setattr(background, "PERIOD", 0.001)
+        monkeypatch.setattr(steps, "_PERIOD", 0.001)
 
     @pytest.mark.parametrize(("lazy", "total"), [(None, 12), (False, 12), (True, 6)])
     def test_progress_ends_at_its_total(self, tmp_path, lazy, total):
@@ -410,7 +411,7 @@ class TestProgress:
     @pytest.mark.parametrize("when", ["at once", "while reading"])
     @pytest.mark.parametrize("error", [StopReadError, BrokenPipeError, ValueError])
     def test_progress_can_cancel(self, tmp_path, monkeypatch, kind, when, error):
-        monkeypatch.setattr(background, "PERIOD", 0.0001)
+        monkeypatch.setattr(steps, "_PERIOD", 0.0001)
         path = people(tmp_path / "files", 5, 5)
         if kind != "folder":
             path = (zipped if kind == "zip" else tarred)(path, tmp_path / f"a.{kind}")

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from napari_latent_faces.reading.frames import BYTE, DEPTHS, FLOAT, WORD, Frame
+from napari_latent_faces.reading.formats import BYTE, DEPTHS, FLOAT, WORD
+from napari_latent_faces.reading.pictures import Frame
 from tests.pictures import face
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))

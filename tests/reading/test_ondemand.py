@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from napari_latent_faces.reading import read_faces
-from napari_latent_faces.reading.frames import BYTE, Frame
-from napari_latent_faces.reading.pictures import BrokenFaceWarning, lazy_images
-from napari_latent_faces.reading.sources import Entry
+from napari_latent_faces.reading.formats import BYTE
+from napari_latent_faces.reading.naming import Entry
+from napari_latent_faces.reading.pictures import BrokenFaceWarning, Frame, lazy_images
 from tests.pictures import encoded, face, make, people, zipped
 
 FACES = np.stack([face(seed=seed) for seed in range(7)])

@@ -16,13 +16,8 @@ from PIL import Image
 from napari_latent_faces import fit, read_faces
 from napari_latent_faces.export import iter_export
 from napari_latent_faces.reading import NoFacesError, sources
-from napari_latent_faces.reading.sources import (
-    MAX_PICTURE_BYTES,
-    Entry,
-    Listing,
-    list_sources,
-    read_file,
-)
+from napari_latent_faces.reading.naming import MAX_PICTURE_BYTES, Entry, Listing
+from napari_latent_faces.reading.sources import list_sources, read_file
 from napari_latent_faces.steps import consume
 from tests.pictures import face, make, people
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from napari_latent_faces.reading import read_faces
-from napari_latent_faces.reading.frames import Frame
-from napari_latent_faces.reading.pictures import BrokenPictureError, open_picture
-from napari_latent_faces.reading.sources import Entry
+from napari_latent_faces.reading.formats import BrokenPictureError
+from napari_latent_faces.reading.naming import Entry
+from napari_latent_faces.reading.pictures import Frame, open_picture, pixels_of
 from tests.helpers import measured, nothing_left_open
 from tests.pictures import encoded, face, make
 from tests.reliability import hostile
@@ -49,7 +49,7 @@ def file_of(name):
 def decoded(content):
     entry = Entry("face", len(content), lambda limit: content[:limit])
     picture = open_picture(entry)
-    return picture.pixels(Frame(picture.shape, picture.depth))
+    return pixels_of(picture, Frame(picture.shape, picture.depth))
 
 
 @pytest.mark.parametrize(

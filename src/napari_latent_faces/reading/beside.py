@@ -6,13 +6,15 @@ import csv
 import json
 import re
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from napari_latent_faces.reading.frames import FLOAT, Frame
+from napari_latent_faces.reading.formats import FLOAT
 from napari_latent_faces.reading.naming import MAX_TABLE_BYTES, is_picture_name
+from napari_latent_faces.reading.pictures import Frame
 from napari_latent_faces.stack import harmless
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.reading.sources import Entry
+    from napari_latent_faces.reading.naming import Entry
     from napari_latent_faces.stack import FaceStack
 
     Rows = list[list[str]]
@@ -47,9 +49,8 @@ class _Pictures:
         path = cell.strip().replace("\\", "/").removeprefix("./").lower()
         if not 0 < len(path) < 4096:
             return None
-        found = self._whole.get(folder + path)
-        if found is not None:
-            return found
+        if folder + path in self._whole:
+            return self._whole[folder + path]
         return next((self._ends[end] for end in _ends(path) if end in self._ends), None)
 
 
@@ -106,12 +107,15 @@ def read_tables(tables: Iterable[Entry], names: Sequence[str]) -> Told:
     pictures = _Pictures(names)
     found: dict[bool, Owners] = {True: {}, False: {}}
     used: dict[bool, list[str]] = {True: [], False: []}
-    doubtful = ""
+    note = ""
     order = sorted(tables, key=lambda table: not _LISTS_PEOPLE.search(_split(table)[1]))
     for table in order[:MAX_TABLES]:
         for is_certain, owners in _columns_of_people(table, pictures):
             if is_certain is None:
-                doubtful = doubtful or table.name
+                note = note or (
+                    f"{table.name} lists these pictures, but hardly tells who they are: its "
+                    "labels are no subjects."
+                )
             elif owners:
                 found[is_certain] |= owners
                 used[is_certain].append(table.name)
@@ -120,10 +124,10 @@ def read_tables(tables: Iterable[Entry], names: Sequence[str]) -> Told:
         # most of the pictures, and neither one person nor one for each
         if 2 * len(owners) >= len(names) and 1 < len(set(owners.values())) < len(owners):
             subjects = tuple(owners.get(i, "") for i in range(len(names)))
-            note = f"Subjects are those of {', '.join(used[is_certain])}."
-            return Told(subjects, is_certain, note)
-    note = f"{doubtful} lists these pictures, but hardly tells who they are: its labels are no "
-    return Told(note=f"{note}subjects." if doubtful else "")
+            return Told(
+                subjects, is_certain, f"Subjects are those of {', '.join(used[is_certain])}."
+            )
+    return Told(note=note)
 
 
 def read_transforms(
@@ -180,16 +184,17 @@ def _columns_of_people(
         columns += [(heads.index(label), None) for label in _LABELS if label in heads]
         if width == 2 and not heads:
             columns.append((1 - paths, bool(_LISTS_PEOPLE.search(base)) or None))
+        places = [
+            pictures.find(row[paths], folder) if len(row) == width else None for row in rows
+        ]
         for c, is_certain in columns:
-            if c == paths:
-                continue
-            owners: Owners = {}
-            clash = False
-            for row in rows[bool(heads) :]:
-                place = pictures.find(row[paths], folder) if len(row) == width else None
-                if place is not None and (owner := harmless(row[c].strip())):
-                    clash |= owners.setdefault(place, owner) != owner
-            if not clash:
+            pairs = {
+                (place, harmless(row[c].strip()))
+                for place, row in zip(places, rows, strict=True)
+                if place is not None and row[c].strip()
+            }
+            owners = dict(pairs)
+            if c != paths and len(owners) == len(pairs):  # else some have several
                 yield is_certain or (False if _may_be_people(base, owners) else None), owners
         return
 
@@ -215,10 +220,8 @@ def _readings(base: str, content: bytes) -> Iterator[Rows]:
         return
     for delimiter in ";\t,":
         if lines and delimiter in lines[-1]:
-            try:
+            with suppress(csv.Error):
                 yield list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
-            except csv.Error:
-                continue
     if lines and len(lines[-1].split()) > 1:
         words = [line.split() for line in lines]
         is_table = len(set(map(len, words))) == 1
@@ -230,9 +233,8 @@ def _record(line: str) -> dict[str, str]:
         record: Any = json.loads(line)
     except (ValueError, RecursionError):
         return {}
-    if not isinstance(record, dict):
-        return {}
-    return {key: str(value) for key, value in record.items() if isinstance(value, str | int)}
+    pairs = record.items() if isinstance(record, dict) else ()
+    return {key: str(value) for key, value in pairs if isinstance(value, str | int)}
 
 
 # -- Points, from the files of the programs that place them ----------------------------
@@ -274,46 +276,28 @@ def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
+    named = _files_beside(path) if path.is_dir() else _in_one_file(path)
+    if isinstance(named, np.ndarray):
+        return points_of_faces(named, len(stack))
     faces = _Pictures([_without_extension(name) for name in stack.names])
-    resized = dict(stack.report.resized)
-    sizes = [resized.get(name, stack.size) for name in stack.names]
-    found: dict[int, Points] = {}
-    if path.is_dir():
-        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in _BESIDE)
-        if not files:
-            raise ValueError(f"{path} holds no files of points ({', '.join(_BESIDE)}).")
-        for file in files:
-            face = faces.find(_without_extension(file.relative_to(path).as_posix()))
-            if face is not None:
-                found[face] = _understood(file, _BESIDE[file.suffix.lower()])
-                if file.suffix.lower() == ".asf":
-                    found[face] *= sizes[face][::-1]
-    else:
-        named = _named_points(path)
-        if not isinstance(named, list):
-            return points_of_faces(named, len(stack))
-        for name, points in named:
-            face = faces.find(_without_extension(name))
-            if face is not None:
-                found[face] = points
-    return _placed(stack, found, sizes, path)
-
-
-def _placed(
-    stack: FaceStack, found: dict[int, Points], sizes: Sequence[tuple[int, int]], path: Path
-) -> NDArray[np.float64]:
-    """Return points of some faces, in pixels of pictures of these sizes, as the stack's."""
-    if not found:
+    resized, options = dict(stack.report.resized), stack.report.options
+    frame = Frame(stack.size, FLOAT, resize="crop" if options is None else options.resize)
+    placed: dict[int, Points] = {}
+    for name, points in named:
+        face = faces.find(_without_extension(name))
+        if face is not None:
+            is_asf = name.lower().endswith(".asf")  # whose points are shares of the size
+            if isinstance(points, Path):
+                points = _understood(points, _BESIDE[points.suffix.lower()])  # noqa: PLW2901
+            size = resized.get(stack.names[face], stack.size)
+            spots = points[:, ::-1] * (size if is_asf else 1)
+            middle, new_middle = (np.array(each) / 2 - 0.5 for each in (size, stack.size))
+            placed[face] = (spots - middle) * frame.scales(size) + new_middle
+    if not placed:
         raise ValueError(
             f"{path} has points for none of the faces, such as {stack.names[0]}: the names "
             "must be the same, but for the extension."
         )
-    options = stack.report.options
-    frame = Frame(stack.size, FLOAT, resize="crop" if options is None else options.resize)
-    placed = {}
-    for face, points in found.items():
-        middle, new_middle = (np.array(s) / 2 - 0.5 for s in (sizes[face], stack.size))
-        placed[face] = (points[:, ::-1] - middle) * frame.scales(sizes[face]) + new_middle
     return _stacked(placed, [f"{path}: {name}" for name in stack.names])
 
 
@@ -406,7 +390,14 @@ def _of_asf(text: str) -> Points:
 _BESIDE = {".pts": _of_pts, ".tem": _of_tem, ".asf": _of_asf}
 
 
-def _named_points(path: Path) -> list[tuple[str, Points]] | NDArray[np.float64]:
+def _files_beside(folder: Path) -> list[tuple[str, Path]]:
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _BESIDE)
+    if not files:
+        raise ValueError(f"{folder} holds no files of points ({', '.join(_BESIDE)}).")
+    return [(file.relative_to(folder).as_posix(), file) for file in files]
+
+
+def _in_one_file(path: Path) -> list[tuple[str, Points]] | NDArray[np.float64]:
     """Read one file for all: points under names of pictures, or rows (face, y, x)."""
     ending = path.suffix.lower()
     if ending in _BESIDE:

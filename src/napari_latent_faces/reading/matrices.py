@@ -17,8 +17,9 @@ from napari_latent_faces.reading.arrays import (
     labels_beside,
     read_arrays,
 )
-from napari_latent_faces.reading.frames import DEPTHS, FLOAT, Frame
+from napari_latent_faces.reading.formats import DEPTHS, FLOAT
 from napari_latent_faces.reading.naming import find_subjects
+from napari_latent_faces.reading.pictures import Frame
 from napari_latent_faces.stack import FaceStack, ReadReport, harmless
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.params import ReadOptions
-    from napari_latent_faces.reading.background import Work
-    from napari_latent_faces.reading.sources import Entry
+    from napari_latent_faces.reading.naming import Entry
+    from napari_latent_faces.steps import Work
 
 __all__ = ["MAX_ARRAY_BYTES", "stack_of_file", "stack_of_files"]
 

@@ -1,16 +1,20 @@
-"""What the names of files tell: formats, order, whose picture it is."""
+"""What the names of files tell: which are pictures, in which order, and of whom."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 import unicodedata
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from napari_latent_faces.files import CONTENTS, read_contents
+from napari_latent_faces.reading.arrays import is_array_name
+from napari_latent_faces.stack import harmless
 
-# -- Which files are pictures, told by their names and by how they start ---------------
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 # The formats that are decoded, as Pillow names them, and their usual extensions. Nothing
 # else is ever handed to a decoder, whatever a file claims to be.
@@ -23,44 +27,36 @@ FORMATS = {
     "WEBP": (".webp",),
     "PPM": (".pgm", ".ppm", ".pbm", ".pnm", ".pfm"),
 }
-
-HEAD_BYTES = 32  # enough to know any of them
-
 _PICTURES = frozenset(extension for group in FORMATS.values() for extension in group)
 
+HEAD_BYTES = 32  # enough to know any of them
+_MAGIC = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP"
+    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0|P[1-6f][ \t\r\n]+[#0-9]",
+    re.DOTALL,
+)
+
 # Pictures of other formats: not read, but not passed over in silence either.
-_OTHER_PICTURES = (
-    *(".avif", ".heic", ".heif", ".ico", ".j2k", ".jp2", ".jxl", ".pcx", ".ras", ".tga"),
-    *(".cr2", ".dng", ".eps", ".exr", ".hdr", ".nef", ".psd", ".svg", ".xcf"),
+_OTHER_PICTURES = re.compile(
+    r"\.(avif|heic|heif|ico|j2k|jp2|jxl|pcx|ras|tga|cr2|dng|eps|exr|hdr|nef|psd|svg|xcf)"
 )
 
 # Files that lie about beside pictures and are never opened.
-_NO_PICTURES = frozenset(
-    {".cfg", ".conf", ".htm", ".html", ".info", ".ini", ".log", ".md", ".rst", ".tex", ".txt"}
-    | {".csv", ".dat", ".db", ".json", ".jsonl", ".ndjson", ".pts", ".sql", ".sqlite", ".toml"}
-    | {".tsv", ".xml", ".yaml", ".yml", ".h5", ".hdf5", ".mat", ".npy", ".npz", ".pickle"}
-    | {".pkl", ".bat", ".bin", ".c", ".cpp", ".css", ".dll", ".exe", ".h", ".ipynb", ".js"}
-    | {".m", ".py", ".pyc", ".sh", ".so", ".lnk", ".lock", ".url", ".doc", ".docx", ".odt"}
-    | {".pdf", ".rtf", ".xls", ".xlsx", ".avi", ".mkv", ".mov", ".mp3", ".mp4", ".mpg", ".srt"}
-    | {".wav", ".bz2", ".gz", ".xz"}
+_NO_PICTURES = re.compile(
+    r"\.(cfg|conf|html?|info|ini|log|md|rst|tex|txt|csv|dat|db|jsonl?|ndjson|pts|sql|sqlite|toml"
+    r"|tsv|xml|ya?ml|h5|hdf5|mat|npy|npz|pickle|pkl|bat|bin|c|cpp|css|dll|exe|h|ipynb|js|m|pyc?"
+    r"|sh|so|lnk|lock|url|docx?|odt|pdf|rtf|xlsx?|avi|mkv|mov|mp3|mp4|mpg|srt|wav|bz2|gz|xz)"
 )
 
 _PACKED = (".gz", ".bz2", ".xz")  # of one file, such as 1.pgm.gz
 
 # Files that may well hold faces, but are not looked into.
 _UNREAD = {
-    **{end: f"{end} pictures are not read: convert them to PNG" for end in _OTHER_PICTURES},
     **dict.fromkeys((".7z", ".rar"), "an archive of a kind that is not read: unpack it first"),
     **dict.fromkeys((".tar", ".tgz", ".zip"), "an archive: open it by itself"),
     ".z": "compressed by compress (.Z), which is not read: unpack it first",
     ".rda": "a file of R, which is not read: save its faces as pictures, .npy or .csv first",
 }
-
-_MAGIC = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP"
-    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0|P[1-6f][ \t\r\n]+[#0-9]",
-    re.DOTALL,
-)
 
 # Files that may list pictures and say whose they are.
 _TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
@@ -76,21 +72,43 @@ class Judgement(Enum):
     PASS_OVER = auto()  # no picture
 
 
-def _extension(name: str) -> str:
-    """Return the extension of a file's name, in lower case and with its dot."""
+def judge_name(name: str) -> tuple[Judgement, str]:
+    """Judge a file by its name without its folders; the reason says why it is left out."""
+    stem, extension = _split(name)
+    if extension in _PACKED and _split(stem)[1] == ".tar":
+        extension = ".tar"
+    judgement, reason = Judgement.SKIP, ""
+    if is_hidden(name):
+        judgement, reason = Judgement.PASS_OVER, "hidden or system file"
+    elif is_picture_name(name):
+        judgement = Judgement.PICTURE
+    elif extension == ".bad" and is_picture_name(stem):
+        reason = "marked as bad by the makers of the set (.bad)"
+    elif _OTHER_PICTURES.fullmatch(extension):
+        reason = f"{extension} pictures are not read: convert them to PNG"
+    elif extension in _UNREAD:
+        reason = _UNREAD[extension]
+    elif _NO_PICTURES.fullmatch(extension):
+        judgement, reason = Judgement.PASS_OVER, f"no picture ({extension})"
+    else:
+        judgement = Judgement.UNKNOWN
+    return judgement, reason
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return a file's name without its extension, and that in lower case and with its dot."""
     stem, dot, end = name.rpartition(".")
-    return f".{end.lower()}" if dot and stem else ""
+    return (stem, f".{end.lower()}") if dot and stem else (name, "")
 
 
-def _unpacked_name(name: str) -> str:
-    """Return a file's name without the ending that says how it is compressed."""
-    extension = _extension(name)
-    return name[: -len(extension)] if extension in _PACKED else name
+def _unpacked(name: str) -> str:
+    stem, extension = _split(name)
+    return stem if extension in _PACKED else name
 
 
 def is_picture_name(name: str) -> bool:
     """Tell whether a file's name ends like that of a picture, maybe of a compressed one."""
-    return _extension(_unpacked_name(name)) in _PICTURES
+    return _split(_unpacked(name))[1] in _PICTURES
 
 
 def is_table_name(name: str) -> bool:
@@ -103,70 +121,9 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in {"__MACOSX", "$RECYCLE.BIN"}
 
 
-def judge_name(name: str) -> tuple[Judgement, str]:
-    """Judge a file by its name without its folders; the reason says why it is left out."""
-    extension = _extension(name)
-    if is_hidden(name):
-        return Judgement.PASS_OVER, "hidden or system file"
-    if is_picture_name(name):
-        return Judgement.PICTURE, ""
-    if extension in _PACKED and _extension(_unpacked_name(name)) == ".tar":
-        extension = ".tar"
-    if extension == ".bad" and is_picture_name(name[: -len(extension)]):
-        return Judgement.SKIP, "marked as bad by the makers of the set (.bad)"
-    if extension in _UNREAD:
-        return Judgement.SKIP, _UNREAD[extension]
-    if extension in _NO_PICTURES:
-        return Judgement.PASS_OVER, f"no picture ({extension})"
-    return Judgement.UNKNOWN, ""
-
-
 def starts_like_picture(head: bytes) -> bool:
     """Tell whether a file that starts with these bytes is a picture of a known format."""
     return _MAGIC.match(head) is not None
-
-
-# -- What the names of face pictures tell: their order and whose faces they are --------
-
-_PAIR = re.compile(r"([0-9]+)[\s._-]+([0-9]+)")
-
-# Folders that are parts of a set, or hold pictures of anybody.
-_NO_PERSON = re.compile(
-    r"(?:.*[\W_])?(?:train|test|val|valid|validation|training|testing|dev|eval|query|probe)"
-    r"(?:ing)?(?:[\W_].*|\d*|_?(?:data|db|database|set|images|faces?|pics?|pictures))?"
-    r"|(?:faces?|images?|imgs?|pictures?|photos?|data|dataset|all|crop(?:ped)?|aligned)",
-    re.IGNORECASE,
-)
-
-# Names of sets that are like no others, without folder and extension.
-_SETS = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        r"[AB]([FM][0-9]{2})(?:AF|AN|DI|HA|NE|SA|SU)(?:S|FL|FR|HL|HR)",  # KDEF
-        r"(CFD-[A-Z]+-[0-9]+)-[0-9]+-.*",  # Chicago Face Database
-        r"([0-9]{3})_[0-9]{2}_[0-9]{2}_[0-9]{3}_[0-9]{2}(?:_.*)?",  # Multi-PIE
-        r"([0-9]{5})[a-z]{2}[0-9]{3}[a-z]?(?:_.*)?",  # FERET
-        r"(i[0-9]{3})[q-v][a-e]-.*",  # MUCT
-        r"Rafd[0-9]+_([0-9]+)_.*",  # Radboud
-    )
-)
-
-# Names with dates come from cameras and crawlers, and tell when, not who.
-_DATE = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}[-_]?(?:0[1-9]|1[0-2])[-_]?[0-3][0-9]")
-
-# Tried in this order on names without folder and extension; the first decides that fits
-# every name and finds the same in some of them.
-_PATTERNS = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        r"([^\W\d_]+[0-9]+)(?:[\s._+-].*)?",  # yaleB01_P00A+000E+00, subject01.glasses
-        r"([^.]+)\..*",  # KA.AN1.39
-        r"(.*[^\s._-])[\s._-]+\(?[0-9]+\)?",  # Aaron_Eckhart_0001, anna (2)
-        r"(.*[^\s._0-9-])[0-9]+",  # anna2
-        r"([^_]+)_.*",  # an2i_left_angry_open
-        r"([^\s-]+)[\s-].*",  # anna happy
-    )
-)
 
 
 def natural_key(name: str) -> tuple[str, str]:
@@ -185,6 +142,155 @@ def natural_key(name: str) -> tuple[str, str]:
     return re.sub(r"[0-9]+", sortable, folded.replace("/", "\0")), name
 
 
+def in_natural_order(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return names and reasons in the natural order of the names."""
+    return sorted(pairs, key=lambda pair: natural_key(pair[0]))
+
+
+MAX_PICTURE_BYTES = 256 * 2**20  # larger files are no faces
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that may be a picture, under its relative path with ``/`` between the parts."""
+
+    name: str
+    size: int  # as far as the folder or archive says
+    # takes a number of bytes, and returns at most so many from the file's start; on any
+    # thread, at any time later, and it can be pickled
+    read: Callable[[int], bytes]
+    certain: bool = True  # by its name; else its content decides whether it is a picture
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is not read, and why."""
+
+    name: str
+    reason: str
+    is_missed: bool | None = None  # its name tells
+
+
+@dataclass
+class Listing:
+    """What a folder or archive holds; `skipped` and `passed_over` are as in `ReadReport`."""
+
+    entries: list[Entry] = field(default_factory=list)  # may be pictures
+    arrays: list[Entry] = field(default_factory=list)  # numbers; in `passed_over` as well
+    tables: list[Entry] = field(default_factory=list)  # may say whose the pictures are
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    is_one_file: bool = False  # no folder or archive, but a picture of several pages
+
+    def gather(self, items: Iterable[Entry | LeftOut]) -> None:
+        """Put everything where it belongs; of several files of one name, the last counts."""
+        files: dict[str, Entry] = {}
+        hidden: set[str] = set()
+        for item in items:
+            folders = item.name.split("/")[:-1]
+            place = next((i for i, folder in enumerate(folders, 1) if is_hidden(folder)), 0)
+            if place:
+                hidden.add("/".join(folders[:place]) + "/")
+            elif not item.name:
+                self.passed_over.append(("(no name)", "it has no name"))
+            elif isinstance(item, LeftOut):
+                self._leave_out(item.name, item.reason, item.is_missed)
+            else:
+                if item.name in files:
+                    replaced = "replaced by a later file of that name"
+                    self.passed_over.append((item.name, replaced))
+                files[item.name] = item
+        for name in [name for name in files if name.rpartition("/")[2] == CONTENTS]:
+            # pictures of components are no faces, though they look alike
+            kind, written = read_contents(files[name].read(MAX_TABLE_BYTES))
+            for each in written if kind == "a fit" else ():
+                ours = name.removesuffix(CONTENTS) + each
+                if files.pop(ours, None):
+                    why = "a result of a fit, written by Latent faces: open its model.npz"
+                    self.passed_over.append((ours, why))
+        for entry in files.values():
+            self.add(entry)
+        self.passed_over += [(name, "hidden or system folder") for name in hidden]
+
+    def add(self, entry: Entry) -> None:
+        """Put a regular file where it belongs, judged by its name and size."""
+        base = entry.name.rpartition("/")[2]
+        judgement, reason = judge_name(base)
+        if entry.size and not is_hidden(base):
+            if is_table_name(base):
+                self.tables.append(entry)
+            if is_array_name(base):
+                self.arrays.append(entry)
+                judgement = Judgement.PASS_OVER
+                reason = reason or "a file of numbers among pictures"
+        if entry.size == 0 and judgement is not Judgement.PASS_OVER:
+            judgement, reason = Judgement.PASS_OVER, "empty file"
+        if reason:
+            self._leave_out(entry.name, reason, judgement is Judgement.SKIP)
+        elif entry.size > MAX_PICTURE_BYTES:
+            self._leave_out(entry.name, f"larger than {MAX_PICTURE_BYTES >> 20} MiB")
+        else:
+            self.entries.append(replace(entry, certain=judgement is Judgement.PICTURE))
+
+    def _leave_out(self, name: str, reason: str, is_missed: bool | None = None) -> None:
+        if is_missed is None:
+            is_missed = is_picture_name(name.rpartition("/")[2])
+        (self.skipped if is_missed else self.passed_over).append((name, reason))
+
+    def finish(self, *, common_folder: bool) -> None:
+        """Sort everything naturally, and make all names printable.
+
+        With `common_folder` the folders that all pictures lie in are no part of the names.
+        """
+        prefix = "/"  # of no name
+        if common_folder and (files := self.entries or self.arrays):
+            # with the slash that commonpath takes away for one folder and for none
+            folders = {f"/{entry.name}".rpartition("/")[0] + "/" for entry in files}
+            prefix = posixpath.commonpath(folders).strip("/") + "/"
+
+        def renamed(name: str) -> str:
+            return harmless(name.removeprefix(prefix) or name)
+
+        for entries in (self.entries, self.arrays, self.tables):
+            entries[:] = [replace(entry, name=renamed(entry.name)) for entry in entries]
+            entries.sort(key=lambda entry: natural_key(entry.name))
+        for pairs in (self.skipped, self.passed_over):
+            pairs[:] = in_natural_order((renamed(name), why) for name, why in pairs)
+
+
+# -- Whose faces they are --------------------------------------------------------------
+
+_PAIR = re.compile(r"([0-9]+)[\s._-]+([0-9]+)")
+
+# Folders that are parts of a set, or hold pictures of anybody.
+_NO_PERSON = re.compile(
+    r"(?:.*[\W_])?(?:train|test|val|valid|validation|training|testing|dev|eval|query|probe)"
+    r"(?:ing)?(?:[\W_].*|\d*|_?(?:data|db|database|set|images|faces?|pics?|pictures))?"
+    r"|(?:faces?|images?|imgs?|pictures?|photos?|data|dataset|all|crop(?:ped)?|aligned)",
+    re.IGNORECASE,
+)
+
+# Names with dates come from cameras and crawlers, and tell when, not who.
+_DATE = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}[-_]?(?:0[1-9]|1[0-2])[-_]?[0-3][0-9]")
+
+# Tried in this order on names without folder and extension; the first decides that fits
+# every name and finds the same in some of them. First those of sets that are like no others.
+_PATTERNS = (
+    r"[AB]([FM][0-9]{2})(?:AF|AN|DI|HA|NE|SA|SU)(?:S|FL|FR|HL|HR)",  # KDEF
+    r"(CFD-[A-Z]+-[0-9]+)-[0-9]+-.*",  # Chicago Face Database
+    r"([0-9]{3})_[0-9]{2}_[0-9]{2}_[0-9]{3}_[0-9]{2}(?:_.*)?",  # Multi-PIE
+    r"([0-9]{5})[a-z]{2}[0-9]{3}[a-z]?(?:_.*)?",  # FERET
+    r"(i[0-9]{3})[q-v][a-e]-.*",  # MUCT
+    r"Rafd[0-9]+_([0-9]+)_.*",  # Radboud
+    r"([^\W\d_]+[0-9]+)(?:[\s._+-].*)?",  # yaleB01_P00A+000E+00, subject01.glasses
+    r"([^.]+)\..*",  # KA.AN1.39
+    r"(.*[^\s._-])[\s._-]+\(?[0-9]+\)?",  # Aaron_Eckhart_0001, anna (2)
+    r"(.*[^\s._0-9-])[0-9]+",  # anna2
+    r"([^_]+)_.*",  # an2i_left_angry_open
+    r"([^\s-]+)[\s-].*",  # anna happy
+)
+
+
 def find_subjects(
     names: Sequence[str], rule: str | Literal[False] | None = None
 ) -> tuple[str, ...] | None:
@@ -198,11 +304,17 @@ def find_subjects(
     if rule is False:
         return None
     if isinstance(rule, str):
-        return _by_expression(names, rule)
+        expression = re.compile(rule)
+        group = "subject" if "subject" in expression.groupindex else min(expression.groups, 1)
+        found = [expression.search(name) for name in names]
+        if names and not any(found):
+            raise ValueError(
+                f"subjects={rule!r} is found in none of the {len(names)} names, such as "
+                f"{names[0]!r}. Change the expression, or leave it out."
+            )
+        return tuple((match.group(group) or "") if match else "" for match in found)
     folders = _folders_of_people(names)
-    if len(set(folders)) > 1:
-        return _if_people(folders, names)
-    return _by_stem([_stem(name) for name in names])
+    return _if_people(folders, names) if len(set(folders)) > 1 else _by_stem(_stems(names))
 
 
 def are_in_folders_of_people(names: Sequence[str]) -> bool:
@@ -217,10 +329,8 @@ def _folders_of_people(names: Sequence[str]) -> list[str]:
         for name in names
     ]
     while paths and all(len(path) > 1 for path in paths):
-        parents: dict[str, set[str]] = {}
-        for *above, folder in paths:
-            parents.setdefault(folder, set()).add("/".join(above))
-        if all(len(each) == 1 for each in parents.values()):
+        parents = {(path[-1], "/".join(path[:-1])) for path in paths}
+        if len(parents) == len({folder for folder, _ in parents}):
             break
         paths = [path[:-1] for path in paths]  # S005/001, S010/001: sessions of a person
     return [path[-1] if path else "" for path in paths]
@@ -228,29 +338,15 @@ def _folders_of_people(names: Sequence[str]) -> list[str]:
 
 def _if_people(folders: Sequence[str], names: Sequence[str]) -> tuple[str, ...] | None:
     """Return the folders, unless numbered pictures only go on from one to the next."""
-    stems = [_stem(name) for name in names]
+    stems = _stems(names)
     if all(map(str.isdecimal, (*folders, *stems))) and len(set(stems)) == len(stems):
         return None
     return _if_telling(folders)
 
 
-def _by_expression(names: Sequence[str], rule: str) -> tuple[str, ...]:
-    expression = re.compile(rule)
-    group: str | int = min(expression.groups, 1)
-    if "subject" in expression.groupindex:
-        group = "subject"
-    found = [expression.search(name) for name in names]
-    if names and not any(found):
-        raise ValueError(
-            f"subjects={rule!r} is found in none of the {len(names)} names, such as "
-            f"{names[0]!r}. Change the expression, or leave it out."
-        )
-    return tuple((match.group(group) or "") if match else "" for match in found)
-
-
-def _stem(name: str) -> str:
-    base = name.rpartition("/")[2]
-    return _unpacked_name(base).rpartition(".")[0] if is_picture_name(base) else base
+def _stems(names: Sequence[str]) -> list[str]:
+    bases = [name.rpartition("/")[2] for name in names]
+    return [_unpacked(b).rpartition(".")[0] if is_picture_name(b) else b for b in bases]
 
 
 def _by_stem(stems: Sequence[str]) -> tuple[str, ...] | None:
@@ -259,11 +355,11 @@ def _by_stem(stems: Sequence[str]) -> tuple[str, ...] | None:
         first, second = ([pair[i] for pair in pairs] for i in (0, 1))
         runs = len(set(first)) == len(first) and len(set(second)) < len(second)
         return _if_telling(second if runs else first)  # not the number of the picture
-    if stems and all(map(_DATE.search, stems)):
+    if all(map(_DATE.search, stems)):
         return None
-    for pattern in _SETS + _PATTERNS:
-        matches = [pattern.fullmatch(stem) for stem in stems]
-        subjects = [match.group(1) for match in matches if match]
+    for pattern in _PATTERNS:
+        matches = [re.fullmatch(pattern, stem, re.DOTALL) for stem in stems]
+        subjects = [match[1] for match in matches if match]
         if len(set(subjects)) < len(stems) == len(subjects):
             return _if_telling(subjects)
     return None

@@ -10,7 +10,6 @@ import gzip
 import io
 import lzma
 import os
-import posixpath
 import re
 import stat
 import tarfile
@@ -18,41 +17,28 @@ import threading
 import zipfile
 import zlib
 from collections import deque
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 from urllib.parse import unquote
 
-from napari_latent_faces.files import CONTENTS, open_regular, read_contents
+from napari_latent_faces.files import CONTENTS, open_regular
+from napari_latent_faces.reading import naming
 from napari_latent_faces.reading.arrays import (
     is_array_name,
     looks_like_arrays,
     starts_like_array,
 )
-from napari_latent_faces.reading.naming import (
-    HEAD_BYTES,
-    MAX_TABLE_BYTES,
-    Judgement,
-    is_hidden,
-    is_picture_name,
-    is_table_name,
-    judge_name,
-    natural_key,
-    starts_like_picture,
-)
-from napari_latent_faces.stack import harmless
+from napari_latent_faces.reading.naming import Entry, Judgement, LeftOut, Listing, judge_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from os import PathLike
 
     Check = Callable[[], None]
-    Read = Callable[[int], bytes]
-
-MAX_PICTURE_BYTES = 256 * 2**20  # larger files are no faces
+    Open = Callable[[IO[bytes]], IO[bytes]]
 
 
 class NoFacesError(ValueError):
@@ -63,150 +49,24 @@ class ArchiveError(ValueError):
     """An archive cannot be read: damaged, encrypted, or a bomb."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A file that may be a picture, under its relative path with ``/`` between the parts."""
-
-    name: str
-    size: int  # as far as the folder or archive says
-    # takes a number of bytes, and returns at most so many from the file's start; on any
-    # thread, at any time later, and it can be pickled
-    read: Read
-    certain: bool = True  # by its name; else its content decides whether it is a picture
-
-
-@dataclass(frozen=True)
-class _LeftOut:
-    """What is not read, and why; without a judgement its name tells whether it is missed."""
-
-    name: str
-    reason: str = "hidden or system folder"
-    judgement: Judgement = Judgement.UNKNOWN
-
-
-@dataclass
-class Listing:
-    """What a folder or archive holds; `skipped` and `passed_over` are as in `ReadReport`."""
-
-    entries: list[Entry] = field(default_factory=list)  # may be pictures
-    arrays: list[Entry] = field(default_factory=list)  # numbers; in `passed_over` as well
-    tables: list[Entry] = field(default_factory=list)  # may say whose the pictures are
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: list[tuple[str, str]] = field(default_factory=list)
-    close: Callable[[], None] = lambda: None  # when nothing is to be read for now
-    is_one_file: bool = False  # no folder or archive, but a picture of several pages
-
-    def gather(self, items: Iterable[Entry | _LeftOut]) -> None:
-        """Put everything where it belongs; of several files of one name, the last counts."""
-        files: dict[str, Entry] = {}
-        hidden: set[str] = set()
-        for item in items:
-            folders = item.name.split("/")[:-1]
-            place = next((i for i, folder in enumerate(folders, 1) if is_hidden(folder)), 0)
-            if place:
-                hidden.add("/".join(folders[:place]) + "/")
-            elif not item.name:
-                self.passed_over.append(("(no name)", "it has no name"))
-            elif isinstance(item, _LeftOut):
-                self._leave_out(item)
-            else:
-                if item.name in files:
-                    replaced = "replaced by a later file of that name"
-                    self.passed_over.append((item.name, replaced))
-                files[item.name] = item
-        for name, entry in list(files.items()):
-            if name.rpartition("/")[2] == CONTENTS:
-                self._leave_out_results(entry, files)
-        for entry in files.values():
-            self.add(entry)
-        for name in hidden:
-            self._leave_out(_LeftOut(name))
-
-    def add(self, entry: Entry) -> None:
-        """Put a regular file where it belongs, judged by its name and size."""
-        base = entry.name.rpartition("/")[2]
-        judgement, reason = judge_name(base)
-        if entry.size and not is_hidden(base):
-            if is_table_name(base):
-                self.tables.append(entry)
-            if is_array_name(base):
-                self.arrays.append(entry)
-                judgement = Judgement.PASS_OVER
-                reason = reason or "a file of numbers among pictures"
-        if entry.size == 0 and judgement is not Judgement.PASS_OVER:
-            judgement, reason = Judgement.PASS_OVER, "empty file"
-        if judgement in {Judgement.SKIP, Judgement.PASS_OVER}:
-            self._leave_out(_LeftOut(entry.name, reason, judgement))
-        elif entry.size > MAX_PICTURE_BYTES:
-            self._leave_out(_LeftOut(entry.name, f"larger than {MAX_PICTURE_BYTES >> 20} MiB"))
-        else:
-            self.entries.append(replace(entry, certain=judgement is Judgement.PICTURE))
-
-    def _leave_out(self, item: _LeftOut) -> None:
-        wanted = item.judgement is Judgement.SKIP
-        if item.judgement is Judgement.UNKNOWN:
-            wanted = is_picture_name(item.name.rpartition("/")[2])
-        (self.skipped if wanted else self.passed_over).append((item.name, item.reason))
-
-    def finish(self, *, common_folder: bool) -> None:
-        """Sort everything naturally, and make all names printable.
-
-        With `common_folder` the folders that all pictures lie in are no part of the names.
-        """
-        prefix = "/"  # of no name
-        if common_folder and (files := self.entries or self.arrays):
-            # with the slash that commonpath takes away for one folder and for none
-            folders = {f"/{entry.name}".rpartition("/")[0] + "/" for entry in files}
-            prefix = posixpath.commonpath(folders).strip("/") + "/"
-
-        def renamed(name: str) -> str:
-            return harmless(name.removeprefix(prefix) or name)
-
-        for entries in (self.entries, self.arrays, self.tables):
-            entries[:] = sorted(
-                (replace(entry, name=renamed(entry.name)) for entry in entries),
-                key=lambda entry: natural_key(entry.name),
-            )
-        for pairs in (self.skipped, self.passed_over):
-            pairs[:] = in_natural_order((renamed(name), why) for name, why in pairs)
-
-    def _leave_out_results(self, contents: Entry, files: dict[str, Entry]) -> None:
-        """Leave out the pictures of components: they are no faces, though they look alike."""
-        kind, written = read_contents(contents.read(MAX_TABLE_BYTES))
-        for name in written if kind == "a fit" else ():
-            ours = contents.name.removesuffix(CONTENTS) + name
-            if files.pop(ours, None):
-                why = "a result of a fit, written by Latent faces: open its model.npz"
-                self.passed_over.append((ours, why))
-
-
-def in_natural_order(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return names and reasons in the natural order of the names."""
-    return sorted(pairs, key=lambda pair: natural_key(pair[0]))
-
-
 def list_sources(path: str, check: Check) -> Listing:
     """List the files in a folder or archive, or behind the URL of one, or say why not.
 
     `check` is called for every file; what it raises ends the listing.
     """
     is_folder = url_is_folder(path) if is_url(path) else _is_folder(path)
-    with ExitStack() as on_failure:
-        found = on_failure.enter_context(closing(Listing()))
-        if not is_folder:
-            found.gather(_in_file(path, found, check))
-        elif is_url(path):
-            found.gather(_in_url(path, check))
-        else:
-            found.gather(_in_folder(path, check))
-        found.finish(common_folder=not is_folder)
-        reasons = {reason for _, reason in (*found.skipped, *found.passed_over)}
-        if not found.entries and _ENCRYPTED in reasons:
-            raise ArchiveError(
-                f"The archive {shown(path)} is encrypted: unpack it with its password and open "
-                "the folder."
-            )
-        on_failure.pop_all()
+    found = Listing()
+    if not is_folder:
+        found.gather(_in_file(path, found, check))
+    else:
+        found.gather((_in_url if is_url(path) else _in_folder)(path, check))
+    found.finish(common_folder=not is_folder)
+    reasons = {reason for _, reason in (*found.skipped, *found.passed_over)}
+    if not found.entries and _ENCRYPTED in reasons:
+        raise ArchiveError(
+            f"The archive {shown(path)} is encrypted: unpack it with its password and open the "
+            "folder."
+        )
     return found
 
 
@@ -229,10 +89,7 @@ def _is_folder(path: str) -> bool:
     return stat.S_ISDIR(mode)
 
 
-# -- Folders ---------------------------------------------------------------------------
-
-
-def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Entry | _LeftOut]:
+def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Entry | LeftOut]:
     """Walk a folder, the upper folders first, and `most` files of each.
 
     Links to folders are followed once each, after the real folders, and never to a folder
@@ -242,14 +99,11 @@ def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Ent
     seen = {_identity(folder) for folder in Path(os.path.realpath(root)).parents}
     while folders or links:
         if not folders:
-            links.sort(key=lambda link: natural_key(link[1]))
+            links.sort(key=lambda link: naming.natural_key(link[1]))
             folders.append(links.pop(0))
         path, prefix = folders.popleft()
-        if (identity := _identity(path)) in seen:
-            yield _LeftOut(prefix, "link to a folder read elsewhere", Judgement.PASS_OVER)
-            continue
-        seen.add(identity)
         try:
+            identity = _identity(path)
             with os.scandir(path) as items:
                 listed = list(islice(items, most))
         except OSError as error:
@@ -258,8 +112,12 @@ def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Ent
                     f"The folder {path} cannot be read ({error.strerror}): check its "
                     "permissions."
                 ) from error
-            yield _LeftOut(prefix, f"folder not readable: {error.strerror}", Judgement.SKIP)
+            yield LeftOut(prefix, f"folder not readable: {error.strerror}", is_missed=True)
             continue
+        if identity in seen:
+            yield LeftOut(prefix, "link to a folder read elsewhere")
+            continue
+        seen.add(identity)
         for item in listed:
             check()
             found = _of_folder(item, prefix + item.name)
@@ -270,31 +128,34 @@ def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Ent
                 rest.append((item.path, f"{prefix}{item.name}/"))
 
 
-def _of_folder(item: os.DirEntry[str], name: str) -> Entry | _LeftOut | None:
+def _of_folder(item: os.DirEntry[str], name: str) -> Entry | LeftOut | None:
     """Return what is no folder, or None for one that is to be looked into."""
     try:
         info = item.stat()
     except OSError as error:
         broken = "broken link" if item.is_symlink() else error.strerror
-        return _LeftOut(name, broken or "not readable")
+        return LeftOut(name, broken or "not readable")
     if stat.S_ISREG(info.st_mode):
         return Entry(name, info.st_size, partial(read_file, item.path))
     if not stat.S_ISDIR(info.st_mode):
-        return _LeftOut(name, "no regular file", Judgement.PASS_OVER)
-    return _LeftOut(f"{name}/") if is_hidden(item.name) else None
+        return LeftOut(name, "no regular file", is_missed=False)
+    return LeftOut(f"{name}/", "") if naming.is_hidden(item.name) else None
 
 
-def _identity(path: str | Path) -> tuple[int, int] | str:
+def _identity(path: str | Path) -> tuple[int, int]:
     """Return what tells folders apart, however they are reached."""
-    try:
-        info = os.stat(path)  # noqa: PTH116 - plain paths are several times faster
-    except OSError:
-        return os.fspath(path)
+    info = os.stat(path)  # noqa: PTH116 - plain paths are several times faster
     return info.st_dev, info.st_ino
 
 
-def read_file(path: str, limit: int, start: int = 0, *, inside: str | None = None) -> bytes:
-    """Return at most `limit` bytes of a regular file, or one at or `inside` a URL."""
+def read_file(
+    path: str, limit: int, start: int = 0, *, size: int | None = None, inside: str | None = None
+) -> bytes:
+    """Return at most `limit` bytes of a regular file, or one at or `inside` a URL.
+
+    `start` and `size` are those of a part that is a file of its own.
+    """
+    limit = limit if size is None else min(limit, size)
     if is_url(path):
         with _explained(inside or path):
             fs, own = _located(path)
@@ -302,28 +163,18 @@ def read_file(path: str, limit: int, start: int = 0, *, inside: str | None = Non
         # a server that cannot send a part sends everything
         return content if len(content) <= limit else content[start : start + limit]
     with open_regular(path, buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
         file.seek(start)
         # a buffer of `limit` bytes would be made otherwise
-        return file.read(max(0, min(limit, size - start))) or b""
-
-
-def _open_file(path: str) -> IO[bytes]:
-    return open_url(path) if is_url(path) else open_regular(path)
+        left = os.fstat(file.fileno()).st_size - start
+        return file.read(max(0, min(limit, left))) or b""
 
 
 # -- Archives: nothing is unpacked to disk ---------------------------------------------
 
-_UNPACK: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": cast("Any", gzip.open),
-    b"BZh": cast("Any", bz2.open),
-    b"\xfd7zXZ\0": cast("Any", lzma.open),
-}
-_OTHER_ARCHIVES = {
-    b"Rar!": "a RAR archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"\x1f\x9d": "compressed by compress (.Z)",
-    b"RDX": "a file of R",
+_UNPACK = {
+    b"\x1f\x8b": cast("Open", gzip.open),
+    b"BZh": cast("Open", bz2.open),
+    b"\xfd7zXZ\0": cast("Open", lzma.open),
 }
 _SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
@@ -342,50 +193,53 @@ MAX_HEADER_BYTES = 2**14
 _ENCRYPTED = "encrypted"
 _LINK = "link or device in the archive"
 
+_DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile),
+    *(EOFError, ValueError, NotImplementedError),
+)
 
-def unpacked(content: bytes, limit: int = MAX_PICTURE_BYTES) -> bytes:
+
+def unpacked(content: bytes, limit: int = naming.MAX_PICTURE_BYTES) -> bytes:
     """Return what a compressed file holds, if not too much; anything else stays as it is."""
-    for magic, opener in _UNPACK.items():
-        if content.startswith(magic):
-            with opener(io.BytesIO(content)) as file:
-                content = file.read(limit + 1)
-            if len(content) > limit:
-                raise ValueError(f"larger than {limit >> 20} MiB when it is unpacked")
+    if opener := _opener(content):
+        with opener(io.BytesIO(content)) as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise ValueError(f"larger than {limit >> 20} MiB when it is unpacked")
     return content
 
 
-def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry | _LeftOut]:
+def _opener(head: bytes) -> Open | None:
+    return next((opener for magic, opener in _UNPACK.items() if head.startswith(magic)), None)
+
+
+def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry | LeftOut]:
     """Walk an archive, told by its content, or say what else the file is."""
     head = read_file(path, 512)
-    opener = next((open_ for magic, open_ in _UNPACK.items() if head.startswith(magic)), None)
-    if opener is not None:
-        with _open_file(path) as packed, _damage_named(path), opener(packed) as file:
-            head = file.read(512)
-
-    def is_a(kind: Callable[[IO[bytes]], bool]) -> bool:
-        with _open_file(path) as file, _damage_named(path):
-            return opener is None and kind(file)
-
-    is_picture = starts_like_picture(head[:HEAD_BYTES])
-    # a tar may well end in a stored zip, so that it looks like one
-    if (opener and not is_picture) or head[257:262] == b"ustar":
+    opener, is_zip, is_tar = _opener(head), False, False
+    with _open_file(path) as file, _damage_named(path):
+        if opener is not None:
+            with opener(file) as packed:
+                head = packed.read(512)
+        # a tar may well end in a stored zip, so that it looks like one
+        elif head[257:262] != b"ustar":
+            is_zip = head.startswith(b"PK\3\4") or zipfile.is_zipfile(file)
+            file.seek(0)
+            is_tar = not is_zip and tarfile.is_tarfile(file)
+        size = file.seek(0, io.SEEK_END)
+    is_picture = naming.starts_like_picture(head[: naming.HEAD_BYTES])
+    if is_zip:
+        return _in_zip(path, size, check)
+    if is_tar or (opener and not is_picture) or head[257:262] == b"ustar":
         return _in_tar(path, opener, check)
-    if (not opener and head.startswith(b"PK\3\4")) or is_a(zipfile.is_zipfile):
-        archive = _Zip(path)
-        found.close = archive.close
-        return _in_zip(path, archive, check)
-    if is_a(tarfile.is_tarfile):
-        return _in_tar(path, None, check)
-    if is_picture_name(path) or is_picture:
+    if naming.is_picture_name(path) or is_picture:
         found.is_one_file = True
-        with _open_file(path) as file:
-            size = file.seek(0, io.SEEK_END)
         return iter([Entry(os.path.basename(path), size, partial(read_file, path))])  # noqa: PTH119
-    for magic, what in _OTHER_ARCHIVES.items():
-        if head.startswith(magic):
-            raise NoFacesError(f"{shown(path)} is {what}, which is not read: unpack it first.")
     if path.lower().endswith(_SUFFIXES):
         raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
+    judgement, reason = judge_name(os.path.basename(path))  # noqa: PTH119
+    if judgement is Judgement.SKIP:
+        raise NoFacesError(f"{shown(path)}: {reason}.")
     raise NoFacesError(
         f"{shown(path)} is neither a folder nor a zip or tar archive of pictures, nor a file "
         "of numbers that may be faces (.mat, .npy, .npz, .h5, idx, .csv ...)."
@@ -406,18 +260,12 @@ def _damage_named(path: str) -> Iterator[None]:
         ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything
         if is_url(path) and not isinstance(error, _DAMAGE):
-            raise explanation(path, error) from None  # the way to it broke, not the archive
+            raise _explanation(path, error) from None  # the way to it broke, not the archive
         words = " ".join(str(error).split())[:200] or type(error).__name__
         raise ArchiveError(
             f"The archive {shown(path)} is damaged ({words}): get it again, or unpack what is "
             "left of it and open the folder."
         ) from error
-
-
-_DAMAGE = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile),
-    *(EOFError, ValueError, NotImplementedError),
-)
 
 
 def _plain(name: str) -> str:
@@ -427,72 +275,55 @@ def _plain(name: str) -> str:
 
 
 class _Zip:
-    """A zip file that any thread may read from, opened when it is needed."""
+    """A zip file that any thread may read from, opened when it is needed; it can be pickled."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._file: zipfile.ZipFile | None = None
+        self._path, self._lock = path, threading.Lock()
 
     def __reduce__(self) -> tuple[type[_Zip], tuple[str]]:
         return type(self), (self._path,)
 
-    def members(self) -> list[zipfile.ZipInfo]:
-        with self._lock:
-            return [info for info in self._opened().infolist() if info.filename[-1:] != "/"]
+    @cached_property
+    def file(self) -> zipfile.ZipFile:
+        return zipfile.ZipFile(open_url(self._path) if is_url(self._path) else self._path)
 
     def read(self, member: zipfile.ZipInfo, limit: int) -> bytes:
-        with self._lock, self._opened().open(member) as file:
+        with self._lock, self.file.open(member) as file:
             return file.read(limit)
 
-    def close(self) -> None:
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
 
-    def _opened(self) -> zipfile.ZipFile:
-        if self._file is None:
-            path = self._path
-            self._file = zipfile.ZipFile(open_url(path) if is_url(path) else path)
-        return self._file
-
-
-def _in_zip(path: str, archive: _Zip, check: Check) -> Iterator[Entry | _LeftOut]:
+def _in_zip(path: str, there: int, check: Check) -> Iterator[Entry | LeftOut]:
     """Walk a zip; one that is small only as its members overlap or hold nothing is refused."""
+    archive = _Zip(path)
     with _damage_named(path):
-        infos = archive.members()
-        with _open_file(path) as file:
-            there = file.seek(0, io.SEEK_END)
-        packed = sum(info.compress_size for info in infos)
-        n_bytes = sum(info.file_size for info in infos)
-        if packed > there:
-            raise ArchiveError(
-                f"The archive {shown(path)} is damaged or a decompression bomb: its members "
-                f"take {packed} bytes of {there}. Get it again from a source that you trust."
-            )
-        if n_bytes > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
-            raise ArchiveError(
-                f"The archive {shown(path)} is a decompression bomb: {n_bytes} bytes from "
-                f"{there}. If you trust it, unpack it and open the folder."
-            )
+        infos = [info for info in archive.file.infolist() if info.filename[-1:] != "/"]
+    packed = sum(info.compress_size for info in infos)
+    n_bytes = sum(info.file_size for info in infos)
+    if packed > there:
+        raise ArchiveError(
+            f"The archive {shown(path)} is damaged or a decompression bomb: its members "
+            f"take {packed} bytes of {there}. Get it again from a source that you trust."
+        )
+    if n_bytes > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
+        raise ArchiveError(
+            f"The archive {shown(path)} is a decompression bomb: {n_bytes} bytes from "
+            f"{there}. If you trust it, unpack it and open the folder."
+        )
     for info in infos:
         check()
         name, size = _plain(info.filename), info.file_size
         if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:
-            yield _LeftOut(name, _LINK)
+            yield LeftOut(name, _LINK)
         elif info.flag_bits & 1:
-            yield _LeftOut(name, _ENCRYPTED)
+            yield LeftOut(name, _ENCRYPTED)
         elif size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
             bomb = f"decompression bomb: {size} bytes from {info.compress_size}"
-            yield _LeftOut(name, bomb)
+            yield LeftOut(name, bomb)
         else:
             yield Entry(name, size, partial(archive.read, info))
 
 
-def _in_tar(
-    path: str, opener: Callable[[IO[bytes]], IO[bytes]] | None, check: Check
-) -> Iterator[Entry | _LeftOut]:
+def _in_tar(path: str, opener: Open | None, check: Check) -> Iterator[Entry | LeftOut]:
     """Walk a tar archive; the pictures of a compressed one are kept in memory."""
     left, last = MAX_KEPT_BYTES, -1
     with _open_file(path) as file, _damage_named(path):
@@ -511,11 +342,12 @@ def _in_tar(
                 continue
             name, size, content = _plain(info.name), info.size, b""
             if not info.isreg() or info.issparse():
-                yield _LeftOut(name, _LINK)
+                yield LeftOut(name, _LINK)
             elif stream is None:
-                yield Entry(name, size, partial(_read_stored, path, info.offset_data, size))
-            elif is_array_name(name) and size > min(left, MAX_PICTURE_BYTES):
-                yield _LeftOut(name, "too large a file of numbers to keep in memory")
+                read = partial(read_file, path, start=info.offset_data, size=size)
+                yield Entry(name, size, read)
+            elif is_array_name(name) and size > min(left, naming.MAX_PICTURE_BYTES):
+                yield LeftOut(name, "too large a file of numbers to keep in memory")
             else:
                 if _may_be_faces(name, size) and (member := tar.extractfile(info)):
                     left -= size
@@ -530,12 +362,10 @@ def _in_tar(
 def _may_be_faces(name: str, size: int) -> bool:
     base = name.rpartition("/")[2]
     wanted = judge_name(base)[0] in {Judgement.PICTURE, Judgement.UNKNOWN}
-    is_table = (is_table_name(base) or base == CONTENTS) and size <= MAX_TABLE_BYTES
-    return size <= MAX_PICTURE_BYTES and (wanted or is_table or is_array_name(base))
-
-
-def _read_stored(path: str, start: int, size: int, limit: int) -> bytes:
-    return read_file(path, min(size, limit), start)
+    is_table = (
+        naming.is_table_name(base) or base == CONTENTS
+    ) and size <= naming.MAX_TABLE_BYTES
+    return size <= naming.MAX_PICTURE_BYTES and (wanted or is_table or is_array_name(base))
 
 
 def _start_of(content: bytes, limit: int) -> bytes:
@@ -558,6 +388,19 @@ class _Stream:
         return content
 
 
+def _too_large(path: str, limit: int) -> str:
+    return (
+        f"The archive {shown(path)} holds more than {limit >> 20} MiB, too much to keep in "
+        "memory: unpack it and open the folder, or make a zip archive of it."
+    )
+
+
+_LONG_HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+
+
 class _Member(tarfile.TarInfo):
     """A member of a tar whose header is sound."""
 
@@ -576,19 +419,6 @@ class _Member(tarfile.TarInfo):
         return info
 
 
-_LONG_HEADERS = (
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-)
-
-
-def _too_large(path: str, limit: int) -> str:
-    return (
-        f"The archive {shown(path)} holds more than {limit >> 20} MiB, too much to keep in "
-        "memory: unpack it and open the folder, or make a zip archive of it."
-    )
-
-
 # -- A quick look at whether a folder or archive holds pictures ------------------------
 
 MAX_ENTRIES = 400  # looked at in each folder, and of pictures and other files in all
@@ -605,45 +435,41 @@ def looks_like_faces(path: str | PathLike[str]) -> bool:
     folders at most three deep. Folders of chunked arrays (zarr, n5) are not ours, nor is what
     is missing or cannot be read.
     """
-    path, found = os.fspath(path), Listing()
-    lower = path.rstrip("/\\").lower()
+    path = os.fspath(path)
+    with suppress(Exception):  # whatever it is, it is not for us
+        if is_array_name(path) and os.path.isfile(path):  # noqa: PTH113
+            return looks_like_arrays(path)
+        for item in islice(_first_of(path), MAX_ENTRIES):
+            *folders, base = item.name.split("/")
+            if base in _ZARR_FILES or len(folders) >= MAX_DEPTH:
+                return False
+            if isinstance(item, Entry) and not naming.is_hidden(base) and _is_face(item, base):
+                return True
+    return False
+
+
+def _first_of(path: str) -> Iterable[Entry | LeftOut]:
     steps = iter(range(MAX_STEPS))
 
     def check() -> None:
         if next(steps, None) is None:
             raise NoFacesError("there is none among the first files")
 
-    try:
-        if is_array_name(path) and os.path.isfile(path):  # noqa: PTH113
-            return looks_like_arrays(path)
-        items: Iterable[Entry | _LeftOut] = ()
-        if os.path.isdir(path):  # noqa: PTH112 - also for names that Path refuses
-            chunked = any((Path(path) / name).exists() for name in _ZARR_FILES)
-            if not chunked and not lower.endswith((".zarr", ".n5")):
-                items = _in_folder(path, check, MAX_ENTRIES)
-        elif lower.endswith(_SUFFIXES) and os.path.isfile(path):  # noqa: PTH113
-            items = _in_file(path, found, check)
-        verdicts = map(_is_face, islice(items, MAX_ENTRIES))
-        return next((verdict for verdict in verdicts if verdict is not None), False)
-    except Exception:  # noqa: BLE001 - whatever it is, it is not for us
-        return False
-    finally:
-        found.close()
+    if os.path.isdir(path):  # noqa: PTH112 - also for names that Path refuses
+        chunked = any((Path(path) / name).exists() for name in _ZARR_FILES)
+        is_zarr = chunked or path.rstrip("/\\").lower().endswith((".zarr", ".n5"))
+        return () if is_zarr else _in_folder(path, check, MAX_ENTRIES)
+    is_archive = path.lower().endswith(_SUFFIXES) and os.path.isfile(path)  # noqa: PTH113
+    return _in_file(path, Listing(), check) if is_archive else ()
 
 
-def _is_face(item: Entry | _LeftOut) -> bool | None:
-    """Tell whether an item makes all that it is in faces, or something else, or neither."""
-    *folders, base = item.name.split("/")
-    if base in _ZARR_FILES or len(folders) >= MAX_DEPTH:
-        return False
-    if isinstance(item, _LeftOut) or is_hidden(base):
-        return None
-    judgement, _ = judge_name(base)
+def _is_face(item: Entry, base: str) -> bool:
     if is_array_name(base, text=False):
-        return starts_like_array(item.read(HEAD_BYTES)) or None
+        return starts_like_array(item.read(naming.HEAD_BYTES))
+    judgement, _ = judge_name(base)
     if judgement is Judgement.UNKNOWN:
-        return starts_like_picture(item.read(HEAD_BYTES)) or None
-    return judgement is Judgement.PICTURE or None
+        return naming.starts_like_picture(item.read(naming.HEAD_BYTES))
+    return judgement is Judgement.PICTURE
 
 
 # -- URLs, through fsspec --------------------------------------------------------------
@@ -652,15 +478,13 @@ def _is_face(item: Entry | _LeftOut) -> bool | None:
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 # The user and password of a URL, its query, which may be a signature, and what follows.
-_SECRETS = (
-    (re.compile(r"([a-z0-9+.-]://)[^/?#\s]*@", re.IGNORECASE), r"\1***@"),
-    (re.compile(r"([a-z0-9+.-]://[^?#\s'\"]*)\?[^#\s'\"]*", re.IGNORECASE), r"\1?***"),
-    (re.compile(r"([a-z0-9+.-]://[^#\s'\"]*)#[^\s'\"]*", re.IGNORECASE), r"\1#***"),
-)
+_SECRETS = {
+    r"([a-z0-9+.-]://)[^/?#\s]*@": r"\1***@",
+    r"([a-z0-9+.-]://[^?#\s'\"]*)\?[^#\s'\"]*": r"\1?***",
+    r"([a-z0-9+.-]://[^#\s'\"]*)#[^\s'\"]*": r"\1#***",
+}
 
 BUFFER_BYTES = 2**18  # asked for at once: some dozen faces, or a small archive's directory
-
-_EXTRA = 'pip install "napari-latent-faces[remote]"'
 
 
 def is_url(path: str) -> bool:
@@ -674,8 +498,8 @@ def masked(text: str) -> str:
     ``https://me:word@host/a.zip?sig=1`` becomes ``https://***@host/a.zip?***``: all of the
     query, since each service calls its signature by another name.
     """
-    for secret, mask in _SECRETS:
-        text = secret.sub(mask, text)
+    for secret, mask in _SECRETS.items():
+        text = re.sub(secret, mask, text, flags=re.IGNORECASE)
     return text
 
 
@@ -712,9 +536,13 @@ def _in_url(url: str, check: Check) -> Iterator[Entry]:
         yield Entry(
             _plain(unquote(name) if is_web else name),  # "%20" is a blank
             # where the server does not say, it may be as large as is allowed
-            MAX_PICTURE_BYTES if size is None else size,
+            naming.MAX_PICTURE_BYTES if size is None else size,
             partial(read_file, url, inside=path),
         )
+
+
+def _open_file(path: str) -> IO[bytes]:
+    return open_url(path) if is_url(path) else open_regular(path)
 
 
 def open_url(url: str) -> IO[bytes]:
@@ -742,24 +570,26 @@ def _explained(url: str) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001 - each protocol has errors of its own
         # not "from error": that one's words, and its traceback, hold the URL as it is
-        raise explanation(url, error) from None
+        raise _explanation(url, error) from None
 
 
-def explanation(url: str, error: Exception) -> Exception:
-    """Return an error that names a URL and says what went wrong there."""
+def _explanation(url: str, error: Exception) -> Exception:
     url = masked(url)
-    if isinstance(error, ImportError):
-        return ModuleNotFoundError(
-            f"{url} cannot be read: {_reason(error)}. For s3:// and https:// {_EXTRA} brings "
-            "what is needed."
-        )
     causes: list[BaseException] = [error]  # file systems hide a refusal in a missing file
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
-    reason = _reason(causes[-1])
+    kinds = " ".join(type(cause).__name__ for cause in causes)
+    last = error if isinstance(error, ImportError) else causes[-1]
+    late = "no answer in time" if "Timeout" in kinds else "no reason given"
+    words = str(last).strip() or late
+    reason = " ".join(masked(words).split())[:200].rstrip(".")
+    if isinstance(error, ImportError):
+        return ModuleNotFoundError(
+            f"{url} cannot be read: {reason}. For s3:// and https:// pip install "
+            '"napari-latent-faces[remote]" brings what is needed.'
+        )
     if reason.startswith("Protocol not known"):
         return ValueError(f"{url} cannot be read: no such protocol is known.")
-    kinds = " ".join(type(cause).__name__ for cause in causes)
     status = {getattr(cause, "status", None) for cause in causes}
     if status & {401, 403} or "Credential" in kinds or "PermissionError" in kinds:
         return PermissionError(f"{url} may not be read ({reason}): check the credentials.")
@@ -767,10 +597,3 @@ def explanation(url: str, error: Exception) -> Exception:
     if 404 in status or (is_missing and len(causes) == 1):
         return FileNotFoundError(f"There is no folder or archive {url}: check the address.")
     return ConnectionError(f"{url} cannot be read ({reason}): try again later.")
-
-
-def _reason(error: BaseException) -> str:
-    """Say in one line what went wrong."""
-    late = isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
-    words = str(error).strip() or ("no answer in time" if late else "no reason given")
-    return " ".join(masked(words).split())[:200].rstrip(".")
