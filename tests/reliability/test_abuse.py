@@ -109,8 +109,8 @@ def threads_alive():
 
 # What a panel, a fit or a result leaves behind would be one of these.
 COUNTED = (
-    "Widget", "Session", "Job", "Call", "Making", "NoveltyFinder", "ResultLayers",
-    "LatentFaces", "MixingDesk", "LazyReconstruction", "LazyResidual", "Mix",
+    "Widget", "Session", "Job", "Call", "Making", "ResultLayers",
+    "LatentFaces", "MixLayers", "LazyReconstruction", "LazyResidual", "Mix",
 )  # fmt: skip
 
 

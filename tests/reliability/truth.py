@@ -137,11 +137,11 @@ def _explain_lies(panel, focus):
 
 
 def _mixer_lies(panel, focus):
-    desk = panel.desk
-    if desk.model is not focus.model:
-        yield f"mixer: {desk.model}, not {focus.model}"
-    elif desk.mix is not None:
-        mixed, mix = desk._find(desk.model, "mixed"), desk.mix
+    mix = panel.mix
+    if panel.model is not focus.model:
+        yield f"mixer: {panel.model}, not {focus.model}"
+    elif mix is not None:
+        mixed = panel.layers.find(mix.model, "mixed")
         if mixed is not None:
             wanted = to_pixels(mix.pixels, mix.model.provenance.dtype)
             yield from filter(None, [_unlike(mixed, mixed.data, wanted)])

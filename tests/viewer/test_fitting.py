@@ -22,7 +22,7 @@ from napari_latent_faces.viewer.fitting import (
 )
 from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.marks import Marks, add_mask
-from napari_latent_faces.viewer.mixing import MixingDesk
+from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import end_all_work, run
 from tests.viewer.test_layout import overlaps
@@ -264,12 +264,13 @@ def test_a_stack_in_colour_is_fitted_shown_mixed_encoded_and_mended(empty_viewer
     np.testing.assert_array_equal(made.model.components, fit(faces, SHORT).components)
     rebuilt = viewer.layers["reconstruction [orl]"]
     assert (rebuilt.rgb, rebuilt.data.dtype) == (True, np.uint8)
-    desk = MixingDesk(viewer)
-    desk.start_from("face")
+    mixer = MixerWidget(viewer)
+    qtbot.addWidget(mixer)
+    mixer.start_from("face")
     np.testing.assert_array_equal(
-        viewer.layers["mixed face [orl]"].data, rebuilt.data[desk.session.face]
+        viewer.layers["mixed face [orl]"].data, rebuilt.data[mixer.session.face]
     )
-    desk.keep()
+    mixer.keep()
     session_of(viewer).mode = "border"
     plain = viewer.layers["latent faces [orl]"].data.copy()
     session_of(viewer).select_component(1)

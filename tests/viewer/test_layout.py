@@ -20,7 +20,7 @@ from napari_latent_faces.viewer.fitting import EncodeJob, MendJob, ResultLayers,
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.layout import Item, arranged, model_layers
 from napari_latent_faces.viewer.marks import add_mask
-from napari_latent_faces.viewer.mixing import MixingDesk, open_desk
+from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import camera_of, grid_of
 from tests.jobs import run
@@ -102,14 +102,16 @@ def test_everything_at_once_lies_apart_and_close(viewer, stack, model, pca, qtbo
     mask.data[2:5, 3:6] = 1
     for job in (EncodeJob(viewer, faces, model), MendJob(viewer, faces, model, mask)):
         run(qtbot, job)
-    desk = MixingDesk(viewer)
-    desk.keep()
+    mixer = MixerWidget(viewer)
+    qtbot.addWidget(mixer)
+    mixer.keep()
     for k in (2, 9):
         show(viewer, "orl", fit(stack, n_components=k, max_iter=5, tol=0), residual=True)
         assert overlaps(viewer) == []
-    desk.generate(30, 0, "", 0.5)
-    desk.as_stack = True
-    qtbot.waitUntil(lambda: not desk.is_making)
+    mixer.count.value = 30
+    mixer.generate()
+    mixer.on_slider.value = True
+    qtbot.waitUntil(lambda: not mixer.is_working)
     assert overlaps(viewer) == []
     assert by_role(viewer, "generated").ndim == 3
     # no hole: what is beside the faces stands next to its neighbour
@@ -350,13 +352,14 @@ class TestCaptions:
         assert viewer.layers.selection.active is active
         place = self.words(viewer)["residual"]
         np.testing.assert_allclose(place, box(viewer.layers["residual [orl]"])[[1, 0], [0, 1]])
-        MixingDesk(viewer)
+        mixer = MixerWidget(viewer)
+        qtbot.addWidget(mixer)
         self.there(viewer, qtbot, "face", "reconstruction", "residual", "latent faces", "mixed")
         viewer.layers.remove("residual [orl]")
         viewer.layers.remove("mixed face [orl]")
         self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
         show(viewer, "orl", pca, PCAParams)
-        self.there(viewer, qtbot, "face", "reconstruction, PCA", "latent faces, PCA")
+        self.there(viewer, qtbot, "face", "reconstruction, PCA", "latent faces, PCA", "mixed")
         assert self.brightness(viewer) > 200
         viewer.theme = "light"
         qtbot.waitUntil(lambda: self.brightness(viewer) < 50)
@@ -424,7 +427,8 @@ def test_layers_are_never_added_inside_a_layers_event(viewer, model, qtbot):
             depth[0] -= 1
 
     viewer.layers.__class__ = Watched
-    open_desk(viewer)
+    mixer = MixerWidget(viewer)
+    qtbot.addWidget(mixer)
     for data in model_layers(model, "file"):
         viewer.add_layer(Layer.create(*data))
     qtbot.waitUntil(lambda: "captions" in viewer.layers and "mixed face" in str(viewer.layers))

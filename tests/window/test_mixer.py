@@ -53,8 +53,8 @@ def test_a_dragged_slider_changes_the_face_on_the_canvas_and_undo_brings_it_back
     assert row.slider.value() > 700
     changed = picture(viewer, mixed(viewer))
     assert distance(changed, before) > 2
-    qtbot.mouseClick(mixer.steps.undo_button, Qt.MouseButton.LeftButton)
-    assert not mixer.steps.undo_button.isEnabled()  # the drag was one step
+    qtbot.mouseClick(mixer.steps[0].native, Qt.MouseButton.LeftButton)
+    assert not mixer.steps[0].enabled  # the drag was one step
     assert distance(picture(viewer, mixed(viewer)), before) < 0.5
 
 
@@ -64,12 +64,12 @@ def test_faces_are_generated_saved_as_pictures_and_as_recipes(
     from qtpy.QtWidgets import QFileDialog
     from tifffile import imread
 
-    mixer.random.count.setValue(4)
-    mixer.random.generate_button.click()
-    qtbot.waitUntil(lambda: not mixer.desk.is_making)
-    qtbot.mouseClick(mixer.keep_button, Qt.MouseButton.LeftButton)
+    mixer.count.value = 4
+    mixer.generate_button.native.click()
+    qtbot.waitUntil(lambda: not mixer.is_working)
+    qtbot.mouseClick(mixer.keep_button.native, Qt.MouseButton.LeftButton)
     assert viewer.layers["generated faces [drawn]"].ndim == 2  # all at once
-    qtbot.mouseClick(mixer.on_slider, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(mixer.on_slider.native, Qt.MouseButton.LeftButton)
     generated = viewer.layers["generated faces [drawn]"]
     assert len(generated.data) == 5
     viewer.dims.set_point(0, 2)
@@ -84,12 +84,12 @@ def test_faces_are_generated_saved_as_pictures_and_as_recipes(
     np.testing.assert_array_equal(imread(tmp_path / "faces.tif"), generated.data)
     asked = str(tmp_path / "recipes.csv")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (asked, ""))
-    qtbot.mouseClick(mixer.save_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(mixer.save_button.native, Qt.MouseButton.LeftButton)
     assert len((tmp_path / "recipes.csv").read_text("utf-8-sig").splitlines()) == 6
 
 
 def test_closing_the_viewer_in_the_middle_of_making_faces(mixer, viewer):
-    mixer.random.count.setValue(5000)
-    mixer.random.generate_button.click()
-    assert mixer.desk.is_making
+    mixer.count.value = 5000
+    mixer.generate_button.native.click()
+    assert mixer.is_working
     viewer.close()

@@ -323,7 +323,7 @@ def use_in_mix(
     if layer is not None:
         viewer.layers.selection.active = layer
     panel = open_dock(viewer, "Mix faces")
-    desk, session = panel.desk, panel.session
+    session = panel.session
     if component is not None:
         session.select_component(component)
     if face is not None:
@@ -331,6 +331,6 @@ def use_in_mix(
             session.go_to_face(face)
         else:
             go_to(viewer, layer, face)
-        desk.start_from("face")
-    if weights is not None and desk.mix is not None and len(weights) == len(desk.mix.weights):
-        desk.mix.start_from(np.array(weights))
+        panel.start_from("face")
+    if weights is not None and panel.mix is not None and len(weights) == len(panel.mix.weights):
+        panel.mix.start_from(np.array(weights))

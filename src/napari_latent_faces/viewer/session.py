@@ -78,7 +78,7 @@ class Session:
 
     `previews` are the layers into which running fits draw, with what they show apart from
     that: a state, as of `_state_of`, or None if they were not there before. `mixes` has a
-    mixed face for each model that was mixed from, and `desk` mixes them while a panel is open.
+    mixed face for each model that was mixed from.
     """
 
     changed = Signal()
@@ -92,7 +92,6 @@ class Session:
         self.component: int | None = None
         self.mix: tuple[LatentFaces, NDArray[Any]] | None = None
         self.mixes: list[Any] = []
-        self.desk: Any = None
         self.previews: dict[Any, State | None] = {}
         self._mode: Mode = "off"
         self._galleries: WeakKeyDictionary[Any, Gallery] = WeakKeyDictionary()

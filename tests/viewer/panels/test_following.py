@@ -133,13 +133,13 @@ def test_a_mix_outlives_its_panel_and_a_click_in_the_groove_jumps_there(
     at = QPoint(round(0.75 * slider.width()), slider.height() // 2)
     qtbot.mouseClick(slider, Qt.MouseButton.LeftButton, pos=at)
     assert slider.value() == pytest.approx(0.75 * slider.maximum(), rel=0.05)
-    mixed = panel.desk.mix.weights
+    mixed = panel.mix.weights
     panel.setParent(None)
     panel.deleteLater()
     again = made(MixerWidget)
-    np.testing.assert_array_equal(again.desk.mix.weights, mixed)
-    again.steps.undo_button.click()
-    assert not again.desk.mix.can_undo  # the click was one step
+    np.testing.assert_array_equal(again.mix.weights, mixed)
+    again.steps[0].native.click()
+    assert not again.mix.can_undo  # the click was one step
     assert sum(each.metadata.get(ROLE_KEY) == "mixed" for each in viewer.layers) == 1
 
 

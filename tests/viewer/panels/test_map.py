@@ -14,8 +14,8 @@ from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.viewer.fitting import EncodeJob, ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.layout import model_layers
-from napari_latent_faces.viewer.mixing import MixingDesk
 from napari_latent_faces.viewer.panels.map import MapWidget
+from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
 
@@ -137,17 +137,18 @@ def test_the_mixed_face_moves_with_its_weights_and_kept_ones_stay(
     viewer.dims.set_point(0, 4)
     plane = ready(panel, qtbot)
     assert plane.extra is None
-    desk = MixingDesk(viewer)
+    mixer = MixerWidget(viewer)
+    qtbot.addWidget(mixer)
     qtbot.waitUntil(lambda: plane.extra is not None)
     np.testing.assert_allclose(plane.extra[0], plane.positions[4], atol=1e-3)
-    desk.mix.set_weights(model.weights[9].astype(float))
+    mixer.mix.set_weights(model.weights[9].astype(float))
     qtbot.waitUntil(lambda: np.allclose(plane.extra[0], plane.positions[9], atol=1e-3))
     np.testing.assert_allclose(plane.extra[1], np.clip(model.reconstruct(9), 0, 255), atol=1.01)
-    desk.keep()
+    mixer.keep()
     qtbot.waitUntil(lambda: len(plane.positions) == 31)
     np.testing.assert_allclose(plane.positions[30], plane.positions[9], atol=1e-3)
-    desk.mix.set_weights(model.weights[2].astype(float))
-    desk.keep()
+    mixer.mix.set_weights(model.weights[2].astype(float))
+    mixer.keep()
     qtbot.waitUntil(lambda: len(plane.positions) == 32)
     ready(panel, qtbot)
     np.testing.assert_allclose(plane.pictures[31], model.reconstruct(2), atol=1.01)
@@ -155,7 +156,6 @@ def test_the_mixed_face_moves_with_its_weights_and_kept_ones_stay(
     assert panel.words.value == "generated 1"
     viewer.layers.remove("generated faces [orl]")
     qtbot.waitUntil(lambda: len(plane.positions) == 30)
-    desk.close()
 
 
 def test_encoded_faces_are_drawn_in(viewer, panel, stack, qtbot):

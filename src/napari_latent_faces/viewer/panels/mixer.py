@@ -3,120 +3,78 @@
 from __future__ import annotations
 
 import math
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QFormLayout,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QSpinBox,
-    QWidget,
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FloatSpinBox,
+    Label,
+    LineEdit,
+    SpinBox,
 )
+from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 
-from napari_latent_faces.mixing import Mix, listed, weight_ranges, weight_units
+from napari_latent_faces.mixing import (
+    Mix,
+    WeightSampler,
+    as_weights,
+    listed,
+    mean_weights,
+    morph,
+    save_recipes,
+    to_pixels,
+    weight_ranges,
+    weight_units,
+)
 from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
-from napari_latent_faces.viewer.mixing import MixingDesk, open_desk
-from napari_latent_faces.viewer.panels.form import Section, button, in_a_row
+from napari_latent_faces.viewer.jobs import Job
+from napari_latent_faces.viewer.mixing import Making, MixLayers, prepare_nearest
+from napari_latent_faces.viewer.panels.form import Section, button, form_of, in_a_row, wrap
 from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
 from napari_latent_faces.viewer.panels.weights import JumpSlider, WeightList
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# -- The parts of the mixer: where a mix starts, the nearest face, chance, and morphs ----
+    from magicgui.widgets.bases import Widget
+    from numpy.typing import NDArray
+
+    from napari_latent_faces.explaining import NearestFaces
+    from napari_latent_faces.model import LatentFaces
+    from napari_latent_faces.viewer.mixing import Show
 
 _PICTURE = 64  # pixels
 _LARGEST = 2**31 - 1
 _MOST_FACES = 10_000
 _WAY = 200  # steps of the morph's slider
+_PAUSE = 60  # milliseconds without a change before the nearest face is looked for
 
 
-def _button(text: str, tip: str, pressed: Callable[..., object]) -> QPushButton:
-    made: QPushButton = button(text, tip, pressed).native
-    return made
+def _row(label: str, *parts: Widget) -> Container[Widget]:
+    """Return parts beside one another as a field of a form."""
+    row = Container(widgets=parts, layout="horizontal", labels=False, label=label)
+    row.margins = (0, 0, 0, 0)
+    return row
 
 
-def _count(low: int, high: int, value: int, tip: str) -> QSpinBox:
-    box = QSpinBox()
-    box.setRange(low, high)
-    box.setValue(value)
-    box.setToolTip(tip)
-    return box
-
-
-def _choice(tip: str, *entries: tuple[str, str]) -> QComboBox:
-    box = QComboBox()
-    box.setToolTip(tip)
-    for words, value in entries:
-        box.addItem(words, value)
-    return box
-
-
-def _on_mix(desk: MixingDesk, action: Callable[[Mix], object]) -> Callable[..., None]:
-    """Return what does something with the mix, if there is one."""
-
-    def act(*_: Any) -> None:
-        if desk.mix is not None:
-            action(desk.mix)
-
-    return act
-
-
-class StepsPart(QWidget):
-    """Buttons that start a mix, and take its steps back and again."""
-
-    def __init__(self, desk: MixingDesk) -> None:
-        super().__init__()
-        self._desk = desk
-        self.undo, self.redo = _on_mix(desk, Mix.undo), _on_mix(desk, Mix.redo)
-        self.starts = [
-            _button(words, tip, lambda _checked, what=what: desk.start_from(what))
-            for what, words, tip in (
-                ("face", "Current face", "Start from the face under the slider."),
-                ("mean", "Mean face", "Start from the mean of all faces."),
-                ("nothing", "Nothing", "Start from black."),
-            )
-        ]
-        self.undo_button = _button("Undo", "Take the last step back (Ctrl+Z).", self.undo)
-        self.redo_button = _button("Redo", "Take it again (Ctrl+Shift+Z).", self.redo)
-        self.reset_button = _button(
-            "Reset", "Go back to where the mix started.", _on_mix(desk, Mix.reset)
-        )
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.addWidget(QLabel("Start from"), 0, 0, 1, 3)
-        steps = (self.undo_button, self.redo_button, self.reset_button)
-        for row, buttons in enumerate((self.starts, steps), 1):  # as Tab goes through them
-            for column, each in enumerate(buttons):
-                grid.addWidget(each, row, column)
-
-    def sync(self) -> None:
-        mix = self._desk.mix
-        for each in (*self.starts, self.reset_button):
-            each.setEnabled(mix is not None)
-        # where all weights of 0 are the mean face, there is no black to start from
-        self.starts[-1].setHidden(mix is not None and mix.model.mean is not None)
-        self.undo_button.setEnabled(mix is not None and mix.can_undo)
-        self.redo_button.setEnabled(mix is not None and mix.can_redo)
+def _short(distance: float) -> str:
+    """Return a distance in about three digits, nearly nothing as 0."""
+    return "0" if distance < 1e-4 else f"{distance:.3g}"
 
 
 class NearestPart(QWidget):
     """Shows the real face that is nearest to the mixed one, and how near it is."""
 
-    def __init__(self, desk: MixingDesk) -> None:
+    clicked = Signal()
+
+    def __init__(self) -> None:
         super().__init__()
-        self._desk = desk
-        self._face: int | None = None
         self.picture, self.text = QLabel(), QLabel()
         self.picture.setFixedSize(_PICTURE, _PICTURE)
         self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -130,156 +88,9 @@ class NearestPart(QWidget):
             "root of the mean squared difference of their pixels. Click to go to it."
         )
 
-    def look(self) -> None:
-        mix, found = self._desk.mix, self._desk.nearest()
-        if mix is None or found is None:
-            return
-        if found.face != self._face:
-            self._face = found.face
-            picture = to_pixmap(*self._desk.face_picture(found.face))
-            box, ratio = self.picture.size(), self.devicePixelRatioF()
-            self.picture.setPixmap(to_fit(picture, box, ratio))
-        lines = [f"Nearest real face: {self._desk.face_name(found.face)}"]
-        if mix.model.provenance.subjects:
-            lines.append(f"Subject {mix.model.provenance.subjects[found.face]}")
-        lines.append(f"{_short(found.distance)} grey values away")
-        if math.isfinite(found.usual):
-            lines.append(f"(real faces from each other: {_short(found.usual)})")
-        self.text.setText("\n".join(lines))
-
-    def clear(self) -> None:
-        self._face = None
-        self.picture.clear()
-        self.text.setText("Nearest real face: ...")
-
     def mousePressEvent(self, event: Any) -> None:
         super().mousePressEvent(event)
-        if self._face is not None:
-            self._desk.session.go_to_face(self._face)
-
-
-def _short(distance: float) -> str:
-    """Return a distance in about three digits, nearly nothing as 0."""
-    return "0" if distance < 1e-4 else f"{distance:.3g}"
-
-
-class RandomPart(QWidget):
-    """Seed, number, and what random faces stay close to."""
-
-    def __init__(self, desk: MixingDesk) -> None:
-        super().__init__()
-        self._desk = desk
-        self.seed = _count(0, _LARGEST, 0, "The same seed gives the same faces.")
-        self.near = _choice(
-            "Whose weights the random ones resemble: nobody's, those of the face under the "
-            "slider, or those of the mixed face.",
-            ("no face", ""),
-            ("the current face", "face"),
-            ("the mixed face", "mix"),
-        )
-        self.strength = QDoubleSpinBox()
-        self.strength.setRange(0, 1)
-        self.strength.setSingleStep(0.05)
-        self.strength.setValue(0.7)
-        self.strength.setToolTip("0: any face; 1: that face itself.")
-        strength = self.strength
-        strength.setEnabled(False)
-        self.near.currentIndexChanged.connect(lambda row: strength.setEnabled(row > 0))
-        self.count = _count(1, _MOST_FACES, 20, "How many faces Generate makes.")
-        self.random_button = _button(
-            "Random face", "Draw a face, and start from it.", self._draw
-        )
-        self.generate_button = _button(
-            "Generate", "Add so many random faces to the generated ones.", self._generate
-        )
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("Stay close to", self.near)
-        form.addRow("How close", self.strength)
-        form.addRow("Seed", in_a_row(self.seed, self.random_button))
-        form.addRow("Faces", in_a_row(self.count, self.generate_button))
-
-    @property
-    def choice(self) -> tuple[int, str, float]:
-        return self.seed.value(), str(self.near.currentData()), self.strength.value()
-
-    def _draw(self) -> None:
-        self._desk.random_face(*self.choice)
-        self.seed.setValue((self.seed.value() + 1) % _LARGEST)  # another face the next time
-
-    def _generate(self) -> None:
-        self._desk.generate(self.count.value(), *self.choice)
-
-
-class MorphPart(QWidget):
-    """Two faces, a slider between them, and the number of frames of a stack."""
-
-    def __init__(self, desk: MixingDesk) -> None:
-        super().__init__()
-        self._desk = desk
-        tip = "Number of the face on the face slider."
-        self.faces = _count(0, 0, 0, tip), _count(0, 0, 0, tip)
-        self.labels = QLabel(), QLabel()
-        self.way = JumpSlider(Qt.Orientation.Horizontal)
-        self.way.setRange(0, _WAY)
-        self.way.setToolTip("How far the mix is from the first face to the second.")
-        self.frames = _count(
-            2, _MOST_FACES, 30, "How many faces the morph has, both ends included."
-        )
-        self.stack_button = _button(
-            "Add frames", "Add the faces between the two as a layer.", self._add_frames
-        )
-        here = [
-            _button(
-                "Current",
-                "The face under the slider.",
-                lambda _checked, box=box: self._set_current(box),
-            )
-            for box in self.faces
-        ]
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        for title, box, current, label in zip(
-            ("From", "To"), self.faces, here, self.labels, strict=True
-        ):
-            box.valueChanged.connect(self._show_names)
-            form.addRow(title, in_a_row(box, current))
-            form.addRow("", label)
-        form.addRow("Mix", self.way)
-        form.addRow("Frames", in_a_row(self.frames, self.stack_button))
-        self.way.valueChanged.connect(self._on_way)
-
-    def take_model(self) -> None:
-        """Begin with the first and the last face of another model."""
-        last = len(self._desk.mix.model.weights) - 1 if self._desk.mix is not None else 0
-        for box, value in zip(self.faces, (0, last), strict=True):
-            with QSignalBlocker(box):
-                box.setRange(0, last)
-                box.setValue(value)
-        with QSignalBlocker(self.way):
-            self.way.setValue(0)
-        self._show_names()
-
-    def _set_current(self, box: QSpinBox) -> None:
-        if self._desk.session.face is not None:
-            box.setValue(self._desk.session.face)
-
-    def _show_names(self) -> None:
-        for box, label in zip(self.faces, self.labels, strict=True):
-            label.setText(self._desk.face_name(box.value()))
-
-    def _on_way(self, step: int) -> None:
-        a, b = (box.value() for box in self.faces)
-        self._desk.show_morph(a, b, step / _WAY)
-
-    def _add_frames(self) -> None:
-        a, b = (box.value() for box in self.faces)
-        self._desk.add_morph(a, b, self.frames.value())
-
-
-# -- The dock widget -------------------------------------------------------------------
-
-_PAUSE = 60  # milliseconds without a change before the nearest face is looked for
+        self.clicked.emit()
 
 
 class MixerWidget(Panel):
@@ -289,182 +100,396 @@ class MixerWidget(Panel):
     cancel_tip = "Make no more faces (Esc)."
 
     def _lay_out(self) -> None:
-        self.desk = desk = open_desk(self.viewer)
-        self.at_end(desk.close)
-        self._was_shown = False
+        self.mix: Mix | None = None
+        self.layers = MixLayers(self.viewer)
+        self._preparing: Job | None = None  # what finds the nearest face ...
+        self._finder: tuple[NearestFaces, float] | None = None  # ... and that, with the usual
+        self._nearest_face: int | None = None  # which is shown
         self._marked: int | None = None  # the component that is set off
-        self.which = _choice(
-            "What matters: the fewest components that carry nine tenths of the face that "
-            "the mix started from.",
-            ("What matters here", "matter"),
-            ("What is used here", "used"),
-            ("All components", "all"),
+        self._was_shown = False
+        self._look_soon = timer(self, self._show_nearest, _PAUSE)
+        self.starts = [
+            button(words, tip, partial(self.start_from, what))
+            for what, words, tip in (
+                ("face", "Current face", "Start from the face under the slider."),
+                ("mean", "Mean face", "Start from the mean of all faces."),
+                ("nothing", "Nothing", "Start from black."),
+            )
+        ]
+        self.steps = [
+            button(words, tip, self._on_mix(act))
+            for act, words, tip in (
+                (Mix.undo, "Undo", "Take the last step back (Ctrl+Z)."),
+                (Mix.redo, "Redo", "Take it again (Ctrl+Shift+Z)."),
+                (Mix.reset, "Reset", "Go back to where the mix started."),
+            )
+        ]
+        self.which = ComboBox(
+            choices=[
+                ("What matters here", "matter"),
+                ("What is used here", "used"),
+                ("All components", "all"),
+            ],
+            tooltip="What matters: the fewest components that carry nine tenths of the face "
+            "that the mix started from.",
         )
-        self.numbers = QLineEdit()
-        self.numbers.setPlaceholderText("3, 10-20")
-        self.numbers.setClearButtonEnabled(True)
-        self.numbers.setToolTip("List only these components, counted from 0.")
-        self.listed = QLabel()
-        self.weights = WeightList()
-        self.keep_button = _button(
-            "Keep", "Add the mixed face to the layer of generated faces.", desk.keep
+        self.numbers = LineEdit(tooltip="List only these components, counted from 0.")
+        self.numbers.native.setPlaceholderText("3, 10-20")
+        self.numbers.native.setClearButtonEnabled(True)
+        self.listed, self.weights, self.nearest = Label(), WeightList(), NearestPart()
+        self.keep_button = button(
+            "Keep", "Add the mixed face to the layer of generated faces.", self.keep
         )
-        self.save_button = _button(
+        self.save_button = button(
             "Save recipes...",
             "Write the weights of the selected stack of generated faces, or of the last one, "
             "as a table (CSV). The pictures are saved as any layer.",
             self._save_recipes,
         )
-        self.on_slider = QCheckBox("On the slider")
-        self.on_slider.setToolTip(
-            "Show generated faces and morphs one behind another on the face slider, not all at "
-            "once on a sheet."
+        self.on_slider = CheckBox(
+            text="On the slider",
+            tooltip="Show generated faces and morphs one behind another on the face slider, "
+            "not all at once on a sheet.",
         )
-        self.steps, self.nearest = StepsPart(desk), NearestPart(desk)
-        self.random, self.morph = RandomPart(desk), MorphPart(desk)
-        self.sections = [Section("Random faces", self.random), Section("Morph", self.morph)]
+        self.sections = [
+            Section("Random faces", self._random_part()),
+            Section("Morph", self._morph_part()),
+        ]
         only = QLabel("Only numbers")
-        only.setBuddy(self.numbers)
-        self.add(self.steps)
+        only.setBuddy(self.numbers.native)
+        self.add(QLabel("Start from"))
+        self.add(in_a_row(*self.starts))
+        self.add(in_a_row(*self.steps))
         self.add(in_a_row(self.which, self.listed, stretched=self.which))
         self.add(in_a_row(only, self.numbers))
         self.add(self.weights, 1)
         for each in (self.nearest, *self.sections):
             self.add(each)
         self.add_controls(self.keep_button, self.save_button, self.on_slider)
-        self._look_soon = timer(self, self.nearest.look, _PAUSE)
+
+    def _random_part(self) -> QWidget:
+        self.near = ComboBox(
+            label="Stay close to",
+            choices=[
+                ("no face", ""),
+                ("the current face", "face"),
+                ("the mixed face", "mix"),
+            ],
+            tooltip="Whose weights the random ones resemble: nobody's, those of the face under "
+            "the slider, or those of the mixed face.",
+        )
+        tip = "0: any face; 1: that face itself."
+        self.strength = FloatSpinBox(
+            label="How close", value=0.7, max=1, step=0.05, tooltip=tip
+        )
+        tip = "The same seed gives the same faces."
+        self.seed = SpinBox(max=_LARGEST, value=0, tooltip=tip)
+        tip = "How many faces Generate makes."
+        self.count = SpinBox(min=1, max=_MOST_FACES, value=20, tooltip=tip)
+        self.random_button = button(
+            "Random face", "Draw a face, and start from it.", self.random_face
+        )
+        self.generate_button = button(
+            "Generate", "Add so many random faces to the generated ones.", self.generate
+        )
+        seed = _row("Seed", self.seed, self.random_button)
+        count = _row("Faces", self.count, self.generate_button)
+        return form_of([self.near, self.strength, seed, count])
+
+    def _morph_part(self) -> QWidget:
+        tip = "Number of the face on the face slider."
+        self.ends = [SpinBox(max=0, tooltip=tip), SpinBox(max=0, tooltip=tip)]
+        self.current_buttons = [
+            button("Current", "The face under the slider.", partial(self._set_current, box))
+            for box in self.ends
+        ]
+        self.between = Label()
+        wrap(self.between.native)
+        self.way = JumpSlider(Qt.Orientation.Horizontal)
+        self.way.setRange(0, _WAY)
+        self.way.setToolTip("How far the mix is from the first face to the second.")
+        tip = "How many faces the morph has, both ends included."
+        self.frames = SpinBox(min=2, max=_MOST_FACES, value=30, tooltip=tip)
+        self.morph_button = button(
+            "Add frames", "Add the faces between the two as a layer.", self.add_morph
+        )
+        first, last = (
+            _row(label, box, current)
+            for label, box, current in zip(
+                ("From", "To"), self.ends, self.current_buttons, strict=True
+            )
+        )
+        frames = _row("Frames", self.frames, self.morph_button)
+        part = form_of([first, last, self.between, frames])
+        form: Any = part.layout()
+        form.insertRow(3, "Mix", self.way)
+        return part
+
+    def _connect(self) -> None:
+        super()._connect()
+        self.at_end(self._leave_mix)
+        self.weights.moved.connect(self._set_weight)
+        self.weights.clicked.connect(self.session.select_component)
+        for began, ended in (
+            (self.weights.began, self.weights.ended),
+            (self.way.sliderPressed, self.way.sliderReleased),
+        ):
+            began.connect(self._on_mix(Mix.begin))
+            ended.connect(self._on_mix(Mix.end))
+            ended.connect(self.synchronize)  # now there is something to undo
+        self.nearest.clicked.connect(self._go_to_nearest)
+        self.which.changed.connect(self._list)
+        self.numbers.changed.connect(self._list)
+        self.near.changed.connect(self.synchronize)
+        for box in self.ends:
+            box.changed.connect(self.synchronize)
+        self.way.valueChanged.connect(self._show_morph)
+        self.on_slider.changed.connect(self.layers.show_as_stacks)
+        self.on_key(QKeySequence.StandardKey.Undo, self._on_mix(Mix.undo))
+        self.on_key(QKeySequence.StandardKey.Redo, self._on_mix(Mix.redo))
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         if not self._was_shown:  # all faces into view, once it has its part of the window
             self._was_shown = True
-            if self.desk.mix is not None:
+            if self.mix is not None:
                 timer(self, self.session.show_all).start()
 
-    def _connect(self) -> None:
-        super()._connect()
-        desk = self.desk
-        for signal, slot in (  # other panels may share the desk, which outlives this one
-            (desk.mix_replaced, self._take_mix),
-            (desk.mix_changed, self._show_weights),
-            (desk.making_began, self._begin_making),
-            (desk.made_progress, self.show_progress),
-            (desk.making_ended, self.synchronize),
-            (desk.told, self._tell),
-            (desk.nearest_ready, self.nearest.look),
-        ):
-            self.listen(signal, slot)
-        self.weights.moved.connect(self._set_weight)
-        self.weights.clicked.connect(self.session.select_component)
-        begin = _on_mix(desk, Mix.begin)
-        for began, ended in (
-            (self.weights.began, self.weights.ended),
-            (self.morph.way.sliderPressed, self.morph.way.sliderReleased),
-        ):
-            began.connect(begin)
-            ended.connect(self._end)
-        self.which.currentIndexChanged.connect(self._list)
-        self.numbers.textChanged.connect(self._list)
-        self.on_slider.toggled.connect(self._show_as_stack)
-        self.on_key(QKeySequence.StandardKey.Undo, self.steps.undo)
-        self.on_key(QKeySequence.StandardKey.Redo, self.steps.redo)
-        self._take_mix()
+    def _what_is_missing(self) -> str:
+        return NO_MODEL if self.mix is None else ""
 
     @property
-    def is_working(self) -> bool:
-        """Whether faces are being made in a thread."""
-        return self.desk.is_making
-
-    def cancel(self) -> None:
-        self.desk.cancel()
-
-    def _what_is_missing(self) -> str:
-        return NO_MODEL if self.desk.mix is None else ""
+    def model(self) -> LatentFaces | None:
+        """The model that is mixed from."""
+        return None if self.mix is None else self.mix.model
 
     # -- following -------------------------------------------------------------
 
-    def _take_mix(self) -> None:
-        """Show the sliders of another mix, or say that there is none."""
-        mix = self.desk.mix
-        self.nearest.clear()
-        if mix is None:
+    def synchronize(self) -> None:
+        """Show the mix of the model that the viewer is about, and what can be done with it."""
+        if self.session.model is not self.model:
+            self._take_model()
+        super().synchronize()
+        mix = self.mix
+        for each in (*self.starts, *self.steps, self.keep_button, self.save_button):
+            each.enabled = mix is not None
+        for each in (self.random_button, self.generate_button, self.morph_button):
+            each.enabled = not self.is_working
+        for part in self.sections:
+            part.setEnabled(mix is not None)
+        self.nearest.setVisible(mix is not None)
+        self.strength.enabled = bool(self.near.value)
+        self.between.value = " to ".join(self._name(box.value) for box in self.ends)
+        if made := self.layers.made():
+            with self.on_slider.changed.blocked():
+                self.on_slider.value = made[-1].ndim == 3
+        if mix is not None:
+            undo, redo, _ = self.steps
+            undo.enabled, redo.enabled = mix.can_undo, mix.can_redo
+            # where all weights of 0 are the mean face, there is no black to start from
+            self.starts[-1].visible = mix.model.mean is None
+            self.weights.set_weights(mix.weights)
+            if self.session.component != self._marked:
+                self._marked = self.session.component
+                self.weights.mark(self._marked)
+            self._look_soon.start()
+
+    def _take_model(self) -> None:
+        """Go on with the mix of another model, or with none."""
+        self._leave_mix()
+        self.nearest.text.setText("Nearest real face: ...")
+        model, job = self.session.model, self.job
+        if model is None:
             self.weights.set_model(np.empty((0, 1, 1)), np.empty((0, 2)))
         else:
-            model = mix.model
+            self.mix = self.layers.mix_of(model)
+            self.mix.changed.connect(self._draw)
+            self._sampler = cache(partial(WeightSampler, model))  # made in the first thread
+            self._preparing = Job(prepare_nearest, model)
+            self._preparing.returned.connect(self._take_finder)
+            self._preparing.start()
             self.weights.set_model(model.components, weight_ranges(model), weight_units(model))
-            self.morph.take_model()
             self._list()
-            self.weights.mark(self._marked)
-        self._show_weights()
-        self.synchronize()
+            last = len(model.weights) - 1
+            with QSignalBlocker(self.way):
+                self.way.setValue(0)
+            for box, face in zip(self.ends, (0, last), strict=True):
+                with box.changed.blocked():
+                    box.max, box.value = last, face
+        if job is not None:
+            job.cancel("There is another model now, so no faces were made.")
+        # another model is mostly heard of while napari inserts or removes a layer
+        self.session.later(self._draw)
+
+    def _leave_mix(self) -> None:
+        if self._preparing is not None:
+            self._preparing.abandon()
+        if self.mix is not None:
+            self.mix.changed.disconnect(self._draw)
+        self.mix = self._preparing = self._finder = self._nearest_face = self._marked = None
+
+    def _draw(self) -> None:
+        """Draw the mixed face; the session tells all panels of it, this one, too."""
+        if self.mix is not None:
+            self.layers.draw(self.mix)
 
     def _list(self) -> None:
-        mix = self.desk.mix
-        if mix is not None:
-            which = str(self.which.currentData())
-            found = listed(mix.model, mix.weights, which, self.numbers.text())
+        if self.mix is not None:
+            which, numbers = str(self.which.value), str(self.numbers.value)
+            found = listed(self.mix.model, self.mix.weights, which, numbers)
             self.weights.list_components(found)
-            self.listed.setText(f"{len(found)} of {mix.model.n_components}")
+            self.listed.value = f"{len(found)} of {self.mix.model.n_components}"
 
-    def _show_weights(self, _component: int | None = None) -> None:
-        if self.desk.mix is not None:
-            self.weights.set_weights(self.desk.mix.weights)
-            self._look_soon.start()
-        self.steps.sync()
+    def _name(self, face: int) -> str:
+        """Return what a face of the model is called."""
+        names = () if self.mix is None else self.mix.model.provenance.names
+        return names[face] if 0 <= face < len(names) else f"face {face}"
 
-    def synchronize(self) -> None:
-        super().synchronize()
-        has_model = self.desk.mix is not None
-        for each in (self.keep_button, self.save_button, *self.sections):
-            each.setEnabled(has_model)
-        for each in (
-            self.random.random_button,
-            self.random.generate_button,
-            self.morph.stack_button,
-        ):
-            each.setEnabled(has_model and not self.is_working)
-        self.nearest.setVisible(has_model)
-        if self.session.component != self._marked:
-            self._marked = self.session.component
-            self.weights.mark(self._marked)
-        with QSignalBlocker(self.on_slider):
-            self.on_slider.setChecked(self.desk.as_stack)
-        self.steps.sync()
+    # -- the nearest real face ---------------------------------------------------
 
-    # -- what the user does ----------------------------------------------------
+    def _take_finder(self, found: tuple[NearestFaces, float]) -> None:
+        self._finder = found
+        self._show_nearest()
+
+    def _show_nearest(self) -> None:
+        if self.mix is None or self._finder is None:
+            return
+        finder, usual = self._finder
+        faces, distances = finder.find(self.mix.weights, 1)
+        face = int(faces[0])
+        if face != self._nearest_face:
+            self._nearest_face = face
+            picture = to_pixmap(*self.layers.face_picture(face))
+            box, ratio = self.nearest.picture.size(), self.devicePixelRatioF()
+            self.nearest.picture.setPixmap(to_fit(picture, box, ratio))
+        subjects = self.mix.model.provenance.subjects
+        lines = [
+            f"Nearest real face: {self._name(face)}",
+            *([f"Subject {subjects[face]}"] if subjects else []),
+            f"{_short(float(distances[0]))} grey values away",
+            *([f"(real faces from each other: {_short(usual)})"] * math.isfinite(usual)),
+        ]
+        self.nearest.text.setText("\n".join(lines))
+
+    def _go_to_nearest(self) -> None:
+        if self._nearest_face is not None:
+            self.session.go_to_face(self._nearest_face)
+
+    # -- the mix -------------------------------------------------------------------
+
+    def _on_mix(self, action: Callable[[Mix], object]) -> Callable[[], None]:
+        """Return what does something with the mix, if there is one."""
+
+        def act() -> None:
+            if self.mix is not None:
+                action(self.mix)
+
+        return act
+
+    def start_from(self, what: str) -> None:
+        """Start from "face" (the one under the slider), "mean" or "nothing"."""
+        if self.mix is not None:
+            model = self.mix.model
+            weights = {"mean": mean_weights(model), "nothing": np.zeros(model.n_components)}
+            self.mix.start_from(weights.get(what, self.layers.current_weights(model)))
+            self._draw()
 
     def _set_weight(self, component: int, weight: float) -> None:
-        if self.desk.mix is not None:
-            self.desk.mix.set_weight(component, weight)
+        if self.mix is not None:
+            self.mix.set_weight(component, weight)
 
-    def _end(self) -> None:
-        if self.desk.mix is not None:
-            self.desk.mix.end()
-        self.steps.sync()
+    def _set_current(self, box: SpinBox) -> None:
+        if self.session.face is not None:
+            box.value = self.session.face
 
-    def _begin_making(self) -> None:
-        self.show_progress(0, 1)
-        self._tell("")
-        self.synchronize()
+    def _show_morph(self, step: int) -> None:
+        """Mix two faces of the model: all of the first at 0, all of the second at the end."""
+        if self.mix is not None:
+            one, other = (as_weights(self.mix.model, box.value) for box in self.ends)
+            way = step / _WAY
+            self.mix.set_weights((1 - way) * one + way * other)
 
-    def _tell(self, text: str) -> None:
-        self.status.value = text
+    # -- faces that are made and kept ------------------------------------------------
 
-    def _show_as_stack(self, as_stack: bool) -> None:
-        self.desk.as_stack = as_stack
+    def keep(self) -> None:
+        """Add the mixed face to the generated ones."""
+        if self.mix is not None:
+            pictures = to_pixels(self.mix.pixels, self.mix.model.provenance.dtype)[None]
+            new = self._add("generated", self.mix.weights[None], pictures, "mixed by hand")
+            self.status.value = f"Kept as generated {new[0]}."
+
+    def random_face(self) -> None:
+        """Start from a random face, once a thread has drawn it."""
+
+        def show(weights: NDArray[Any], _: NDArray[Any]) -> str:
+            if self.mix is not None:
+                self.mix.start_from(weights[0])
+            return ""
+
+        self._make_random(1, show)
+        self.seed.value = (self.seed.value + 1) % _LARGEST  # another face the next time
+
+    def generate(self) -> None:
+        """Add random faces to the generated ones, once a thread has made them."""
+        n, near, face = self.count.value, self.near.value, self.session.face
+        made = f"random, seed {self.seed.value}"
+        if near == "face" and face is not None:
+            made += f", {self.strength.value:g} close to {self._name(face)}"
+        elif near == "mix":
+            made += f", {self.strength.value:g} close to a mixed face"
+
+        def show(weights: NDArray[Any], pictures: NDArray[Any]) -> str:
+            new = self._add("generated", weights, pictures, made)
+            numbers = f"{new[0]} to {new[-1]}" if n > 1 else f"{new[0]}"
+            return f"Added {n} random face{'s' * (n != 1)}: generated {numbers}."
+
+        self._make_random(n, show)
+
+    def add_morph(self) -> None:
+        """Add the faces on the way from one to another, once a thread has made them."""
+        model, steps = self.model, self.frames.value
+        if model is None:
+            return
+        a, b = (box.value for box in self.ends)
+        made = f"morph from {self._name(a)} to {self._name(b)}"
+
+        def show(weights: NDArray[Any], pictures: NDArray[Any]) -> str:
+            self._add("morph", weights, pictures, made)
+            return f"Added the {made}."
+
+        self._make(lambda: morph(model, a, b, steps), show)
+
+    def _make_random(self, n: int, show: Show) -> None:
+        if self.mix is not None:
+            centres = {"mix": self.mix.weights, "face": self.session.face}
+            near, strength = centres.get(self.near.value), self.strength.value
+            sampler, seed = self._sampler, self.seed.value
+            self._make(lambda: sampler().draw(n, seed, near=near, strength=strength), show)
+
+    def _make(self, draw: Callable[[], NDArray[Any]], show: Show) -> None:
+        model = self.model
+        if model is not None and not self.is_working:
+            self.attempt(lambda: Making(model, draw, show), "Making faces ...")
+
+    def _show_step(self, step: Any) -> None:
+        self.show_progress(*step)
+
+    def _add(self, role: str, *made: Any) -> range:
+        assert self.model is not None
+        return self.layers.add(self.model, role, *made, as_stack=self.on_slider.value)
 
     def _save_recipes(self) -> None:
-        if not self.desk.recipes:
-            self._tell("There are no generated faces yet: press Keep or Generate.")
+        recipes = self.layers.recipes(self.model)
+        if not recipes:
+            self.status.value = "There are no generated faces yet: press Keep or Generate."
             return
         path, _ = QFileDialog.getSaveFileName(
             self, "Save recipes", "recipes.csv", "Tables (*.csv)"
         )
-        if not path:
-            return
-        try:
-            n = self.desk.save_recipes(path if path.endswith(".csv") else f"{path}.csv")
-        except (OSError, ValueError) as error:
-            self.complain(f"The recipes were not saved: {error}")
-        else:
-            self._tell(f"Saved {n} recipe{'s' * (n != 1)}.")
+        if path:
+            try:
+                save_recipes(path if path.endswith(".csv") else f"{path}.csv", recipes)
+            except (OSError, ValueError) as error:
+                self.complain(f"The recipes were not saved: {error}")
+            else:
+                self.status.value = f"Saved {len(recipes)} recipe{'s' * (len(recipes) != 1)}."
