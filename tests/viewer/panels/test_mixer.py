@@ -171,7 +171,7 @@ def test_it_is_of_the_model_of_the_selected_stack(panel, viewer, stack):
     panel.mix.set_weight(4, 1.0)
     mixes = by_role(viewer, "mixed")
     assert len(mixes) == 2
-    np.testing.assert_array_equal(mixes[-1].data, pixels_of(model, panel.mix.weights))
+    np.testing.assert_array_equal(mixes[-1].data, to_pixels(panel.mix.pixels, "uint8"))
 
 
 def test_each_model_keeps_its_mix(panel, viewer, stack, model):
