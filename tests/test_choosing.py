@@ -23,17 +23,16 @@ from napari_latent_faces.choosing import (
     further_ks,
     held_out_error,
     iter_choose_k,
-    iter_whole_model,
-    most_faces,
     pixel_half,
     spread_out,
     stability,
-    start_grid,
 )
+from napari_latent_faces.encoding import iter_whole_model
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
+from tests.helpers import consume
 
 
 def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2, blur=0.0):
@@ -140,15 +139,9 @@ def test_an_order_that_shows_the_range_soon_leaves_nothing_out(ks):
     assert ks[-1] in order[:3]
 
 
-def test_the_grid_ends_where_fits_do():
-    assert start_grid(300) == [2, 4, 8, 16, 32, 64]
-    assert start_grid(10) == [2, 4, 8]
-    assert start_grid(1) == [1]
-
-
 def test_a_search_ends_next_to_the_minimum():
     true = 23
-    ks = start_grid(300)
+    ks = [2, 4, 8, 16, 32, 64]
     for _ in range(20):
         more = further_ks(choice_of(ks, [abs(k - true) / 100 for k in ks]), 300)
         if not more:
@@ -171,84 +164,75 @@ def test_a_search_tries_a_single_component_where_two_are_enough():
     assert 1 in further_ks(choice_of([2, 4, 8], [0.1, 0.2, 0.3]), 8)
 
 
-def test_of_large_pictures_fewer_are_held_in_memory():
-    options = ChoiceOptions(max_faces=2000)
-    assert most_faces(options, 100 * 100) == 2000
-    assert most_faces(options, 1024 * 1024) == 256
-    assert most_faces(options, 4096 * 4096) == 100
-    assert most_faces(ChoiceOptions(max_faces=20), 4096 * 4096) == 20
+@pytest.mark.parametrize(
+    ("side", "options", "n"), [(100, {}, 2000), (1024, {}, 256), (2048, {"max_faces": 20}, 20)]
+)
+def test_of_large_pictures_fewer_are_held_in_memory(side, options, n):
+    images = da.zeros((3000, side, side), np.uint8, chunks=(1, -1, -1))
+    step = next(iter_choose_k(images, [2], **options))
+    assert len(step.choice.faces) == n
 
 
 # -- What is suggested -----------------------------------------------------------------
 
 
-def test_a_clear_minimum_is_suggested():
-    choice = choice_of([2, 4, 6, 8], [0.5, 0.2, 0.3, 0.4], spread=0.01)
-    assert choice.suggested == 4
-    assert choice.reason == "k = 4 has the lowest held-out error, 0.2000."
-
-
-def test_of_a_flat_minimum_the_smallest_is_suggested_and_said_to_be_flat():
-    choice = choice_of([2, 4, 6, 8, 9], [0.5, 0.206, 0.2, 0.204, 0.4], spread=0.01)
-    assert choice.as_good.tolist() == [False, True, True, True, False]
-    assert choice.suggested == 4
-    assert "within one standard error or 2 % of the lowest (0.2000, at k = 6)" in choice.reason
-    assert "does not tell it from k = 6, 8." in choice.reason
-
-
-def test_one_standard_error_is_that_of_the_difference():
-    held_out = [0.206, 0.2]
-    assert choice_of([4, 6], held_out, spread=0.0059).suggested == 6
-    assert choice_of([4, 6], held_out, spread=0.0061).suggested == 4
-    np.testing.assert_allclose(choice_of([4, 6], held_out, spread=0.0061).spread, [0.0061, 0])
-
-
-def test_two_percent_are_not_worth_more_components():
-    assert choice_of([4, 6], [0.2039, 0.2]).suggested == 4
-    assert choice_of([4, 6], [0.2041, 0.2]).suggested == 6
-
-
-def test_what_rounding_leaves_is_not_worth_more_components():
-    assert choice_of([2, 4, 6], [0.2, 9e-5, 1e-5]).suggested == 4
-    assert choice_of([2, 4, 6], [0.2, 1.2e-4, 1e-5]).suggested == 6
+@pytest.mark.parametrize(
+    ("ks", "held_out", "options", "suggested", "words"),
+    [
+        ([2, 4, 6], [0.5, 0.2, 0.3], {}, 4, "k = 4 has the lowest held-out error, 0.2000."),
+        # of a flat minimum the smallest, and it is said to be flat
+        (
+            [2, 4, 6, 8, 9],
+            [0.5, 0.206, 0.2, 0.204, 0.4],
+            {"spread": 0.01},
+            4,
+            "of the lowest (0.2000, at k = 6). The data does not tell it from k = 6, 8.",
+        ),
+        # one standard error is that of the difference
+        ([4, 6, 7], [0.206, 0.2, 0.3], {"spread": 0.0059}, 6, ""),
+        ([4, 6, 7], [0.206, 0.2, 0.3], {"spread": 0.0061}, 4, ""),
+        # two percent, and what rounding leaves, are not worth more components
+        ([4, 6, 7], [0.2039, 0.2, 0.3], {}, 4, ""),
+        ([4, 6, 7], [0.2041, 0.2, 0.3], {}, 6, ""),
+        ([2, 4, 6], [0.2, 9e-5, 1e-5], {}, 4, ""),
+        ([2, 4, 6], [0.2, 1.2e-4, 1e-5], {}, 6, ""),
+        # a lone good value among bad ones is chance
+        ([2, 3, 4, 5], [0.203, 0.25, 0.2, 0.3], {"spread": 0.01}, 4, ""),
+        # among equals a clearly more stable one wins
+        (
+            [4, 5, 6, 7],
+            [0.203, 0.2, 0.204, 0.4],
+            {"spread": 0.01, "stabilities": [0.8, 0.84, 0.84, 0.99]},
+            4,
+            "",
+        ),
+        (
+            [4, 5, 6, 7],
+            [0.203, 0.2, 0.204, 0.4],
+            {"spread": 0.01, "stabilities": [0.8, 0.84, 0.9, 0.99]},
+            6,
+            "more stable (0.90) than those of the smallest such k, 4",
+        ),
+        # what speaks against it
+        ([2, 4], [0.5, 0.2], {}, 4, "at the largest k tried: try larger"),
+        ([2, 4], [0.2, 0.5], {}, 2, "the smallest k tried: try smaller"),
+        ([7], [0.2], {}, 7, "k = 7 is the only one measured: held-out error 0.2000."),
+        ([2, 4, 6], [3, 1, 2], {"stabilities": [0.5] * 3}, 4, "(stability 0.50)"),
+        ([2], [1], {"n_faces": 9000}, 2, "a random sample of 50 of 9000 faces"),
+    ],
+)
+def test_what_is_suggested_and_why(ks, held_out, options, suggested, words):
+    choice = choice_of(ks, held_out, **options)
+    assert choice.suggested == suggested
+    assert words in choice.reason
+    assert choice.as_good[ks.index(suggested)]
 
 
 def test_faces_that_are_hard_for_every_k_do_not_blur_the_difference():
     choice = choice_of([4, 6], [0.206, 0.2], spread=0.001)
+    np.testing.assert_allclose(choice.spread, [0.001, 0])
     hard = choice.fold_errors + np.array([-0.1, 0.1])
     np.testing.assert_allclose(replace(choice, fold_errors=hard).spread, choice.spread)
-
-
-def test_a_lone_good_value_among_bad_ones_is_chance():
-    choice = choice_of([2, 3, 4, 5], [0.203, 0.25, 0.2, 0.3], spread=0.01)
-    assert choice.suggested == 4
-
-
-def test_among_equals_a_clearly_more_stable_one_wins():
-    held_out, spread = [0.203, 0.2, 0.204, 0.4], 0.01
-    near = choice_of([4, 5, 6, 7], held_out, spread=spread, stabilities=[0.8, 0.84, 0.84, 0.99])
-    assert near.suggested == 4
-    clear = choice_of([4, 5, 6, 7], held_out, spread=spread, stabilities=[0.8, 0.84, 0.9, 0.99])
-    assert clear.suggested == 6
-    assert "more stable (0.90) than those of the smallest such k, 4" in clear.reason
-
-
-@pytest.mark.parametrize(
-    ("choice", "words"),
-    [
-        (choice_of([2, 4], [0.5, 0.2]), "at the largest k tried: try larger"),
-        (choice_of([2, 4], [0.2, 0.5]), "the smallest k tried: try smaller"),
-        (choice_of([7], [0.2]), "k = 7 is the only one measured: held-out error 0.2000."),
-        (choice_of([2, 4, 6], [3, 1, 2], stabilities=[0.5] * 3), "(stability 0.50)"),
-        (choice_of([2], [1], n_faces=9000), "a random sample of 50 of 9000 faces"),
-        (
-            replace(choice_of([2, 4], [0.5, 0.2]), unconverged=np.array([0, 3])),
-            "3 of its fits did not converge: raise max_iter or tol",
-        ),
-    ],
-)
-def test_what_speaks_against_it_is_said(choice, words):
-    assert words in choice.reason
 
 
 def test_one_component_is_as_small_as_can_be():
@@ -269,15 +253,8 @@ def test_the_table_holds_every_measure(tmp_path):
     assert [float(row["stability"]) for row in rows] == choice.stabilities.tolist()
 
 
-def test_nothing_measured_suggests_nothing(tmp_path):
-    choice = choice_of([2], [1])
-    empty = replace(
-        choice,
-        ks=choice.ks[:0],
-        errors=choice.errors[:0],
-        fold_errors=choice.fold_errors[:0],
-        stabilities=choice.stabilities[:0],
-    )
+def test_nothing_measured_suggests_nothing(tmp_path, pictures):
+    empty = next(iter_choose_k(pictures, [2])).choice
     assert not empty
     assert empty.rows() == []
     for ask in (lambda: empty.suggested, lambda: empty.save_csv(tmp_path / "c.csv")):
@@ -318,14 +295,6 @@ def test_too_few_subjects_are_dealt_out_face_by_face():
     assert [len(fold) for fold in folds] == [4] * 5
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.integers(2, 60), st.integers(2, 60), seeds)
-def test_both_halves_have_pixels(height, width, seed):
-    half = pixel_half((height, width), np.random.default_rng(seed))
-    assert half.shape == (height * width,)
-    assert 0 < half.sum() < half.size
-
-
 def test_halves_are_made_of_tiles_that_are_not_always_the_same():
     rng = np.random.default_rng(0)
     halves = [pixel_half((112, 92), rng).reshape(112, 92) for _ in range(20)]
@@ -336,20 +305,17 @@ def test_halves_are_made_of_tiles_that_are_not_always_the_same():
     assert 0.4 < np.mean([a == b for a, b in pairwise(halves)]) < 0.6
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.integers(2, 60), st.integers(1, 60), seeds)
+def test_both_halves_have_pixels(height, width, seed):
+    half = pixel_half((height, width), np.random.default_rng(seed))
+    assert half.shape == (height * width,)
+    assert 0 < half.sum() < half.size
+
+
 def test_a_pixel_in_colour_is_in_one_half():
     half = pixel_half((20, 16, 3), np.random.default_rng(0)).reshape(20, 16, 3)
     assert (half == half[..., :1]).all()
-
-
-def test_halves_of_a_tiny_picture():
-    assert pixel_half((1, 2), np.random.default_rng(0)).sum() == 1
-
-
-@pytest.mark.parametrize("n_folds", [2, 7])
-def test_the_same_seed_makes_the_same_parts(n_folds):
-    first, second = (face_folds(50, None, n_folds, np.random.default_rng(3)) for _ in range(2))
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 @pytest.fixture
@@ -398,16 +364,15 @@ def test_stability_falls_with_each_fit_that_differs():
 # -- The search ------------------------------------------------------------------------
 
 
-def drained(steps, stop_at=None):
-    """Return the steps and the choice; ask to stop after a number of fits."""
-    seen, message = [], None
+def drained(steps, stop_at):
+    """Return the choice of a search that is asked to stop after a number of fits."""
+    message = None
     while True:
         try:
             step = steps.send(message)
         except StopIteration as end:
-            return seen, end.value
-        seen.append(step)
-        message = "stop" if stop_at is not None and step.done >= stop_at else None
+            return end.value
+        message = "stop" if step.done >= stop_at else None
 
 
 @pytest.fixture(scope="module")
@@ -452,7 +417,7 @@ def test_a_search_finds_them_by_itself():
 
 
 def test_steps_tell_how_far_it_is_and_curves_grow():
-    steps, choice = drained(
+    steps, choice = consume(
         iter_choose_k(blobs()[0], [2, 3, 4], n_starts=2, n_folds=2, max_iter=20)
     )
     done = [step.done for step in steps]
@@ -468,7 +433,7 @@ def test_steps_tell_how_far_it_is_and_curves_grow():
 
 def test_a_search_for_k_never_needs_more_fits_than_it_said():
     faces = made_faces(5, 0, n=60, size=(12, 12))
-    steps, choice = drained(iter_choose_k(faces, n_folds=2, n_starts=2, max_iter=20))
+    steps, choice = consume(iter_choose_k(faces, n_folds=2, n_starts=2, max_iter=20))
     totals = [step.total for step in steps]
     assert sorted(totals, reverse=True) == totals
     assert 4 * len(choice) <= totals[-1]
@@ -477,7 +442,7 @@ def test_a_search_for_k_never_needs_more_fits_than_it_said():
 def test_a_first_look_comes_before_the_search_and_changes_nothing_of_it():
     faces = made_faces(4, 0, n=60, size=(96, 80))
     effort = {"ks": [2, 4, 8], "n_starts": 2, "n_folds": 2, "max_iter": 30, "random_state": 0}
-    steps, choice = drained(iter_choose_k(faces, preview=True, **effort))
+    steps, choice = consume(iter_choose_k(faces, preview=True, **effort))
     first = [step for step in steps if step.is_preview]
     assert steps[: len(first) + 1][1:] == first  # after the faces are read
     assert first[-1].choice.ks.tolist() == [2, 4, 8]
@@ -487,17 +452,17 @@ def test_a_first_look_comes_before_the_search_and_changes_nothing_of_it():
     assert sorted(done) == done
     assert steps[-1].seconds_left is not None
     np.testing.assert_array_equal(choice.errors, choose_k(faces, **effort).errors)
-    small, _ = drained(iter_choose_k(faces[:, ::2, ::2], preview=True, **effort))
+    small, _ = consume(iter_choose_k(faces[:, ::2, ::2], preview=True, **effort))
     assert not any(step.is_preview for step in small)
-    _, nothing = drained(iter_choose_k(faces, preview=True, **effort), stop_at=1)
+    nothing = drained(iter_choose_k(faces, preview=True, **effort), stop_at=1)
     assert not nothing
 
 
 def test_a_stop_keeps_what_is_measured():
     pictures = blobs()[0]
-    _, choice = drained(iter_choose_k(pictures, range(1, 16), n_starts=2, n_folds=2), stop_at=8)
+    choice = drained(iter_choose_k(pictures, range(1, 16), n_starts=2, n_folds=2), stop_at=8)
     assert 0 < len(choice) < 15
-    steps, nothing = drained(iter_choose_k(pictures, [2, 3]), stop_at=0)
+    steps, nothing = consume(iter_choose_k(pictures, [2, 3]), stop_after=1)
     assert not nothing
     assert len(steps) == 1
 
@@ -510,20 +475,13 @@ def test_a_long_fit_lets_its_caller_look_in_and_ends_when_asked():
     assert not [each for each in threading.enumerate() if each.name.startswith("choose-k")]
 
 
-def test_what_is_measured_does_not_depend_on_the_number_of_processors(stack, monkeypatch):
-    first = choose_k(stack, [2, 3], n_starts=2, n_folds=3)
+def test_what_is_measured_depends_on_the_seed_and_not_on_processors(stack, monkeypatch):
+    effort = {"ks": [2, 3], "n_starts": 2, "n_folds": 3}
+    first, other = (choose_k(stack, **effort, random_state=seed) for seed in (1, 2))
     monkeypatch.setattr("napari_latent_faces.choosing.processors", lambda: 1)
-    second = choose_k(stack, [2, 3], n_starts=2, n_folds=3)
-    np.testing.assert_array_equal(first.fold_errors, second.fold_errors)
-    np.testing.assert_array_equal(first.errors, second.errors)
-
-
-def test_the_same_seed_gives_the_same_measures(stack):
-    first, second, other = (
-        choose_k(stack, [2, 3], n_starts=2, n_folds=3, random_state=seed) for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(first.fold_errors, second.fold_errors)
-    np.testing.assert_array_equal(first.stabilities, second.stabilities)
+    again = choose_k(stack, **effort, random_state=1)
+    for name in ("fold_errors", "errors", "stabilities"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert (first.fold_errors != other.fold_errors).all()
 
 
@@ -628,13 +586,7 @@ def test_a_bad_pixel_is_told_with_the_name_of_its_face(pictures):
 
 def test_a_model_of_a_sample_becomes_one_of_all_faces(stack):
     part = fit(stack[::3], n_components=3, tol=1e-6, max_iter=2000)
-    steps = iter_whole_model(part, stack)
-    seen, whole = [], None
-    while whole is None:
-        try:
-            seen.append(next(steps))
-        except StopIteration as end:
-            whole = end.value
+    seen, whole = consume(iter_whole_model(part, stack))
     assert seen[-1] == (30, 30)
     assert whole.shape == stack.shape
     assert whole.provenance.names == stack.names

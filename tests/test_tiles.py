@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_latent_faces.tiles import Tiles, gallery_columns, montage, paint_tile
+from napari_latent_faces.tiles import (
+    Tiles,
+    gallery_columns,
+    montage,
+    paint_tile,
+    pictured,
+    shrunk,
+)
 
 every_tiles = st.builds(
     Tiles, st.integers(1, 30), st.integers(1, 8), st.integers(1, 40), st.integers(1, 40)
@@ -100,3 +107,61 @@ def test_pictures_of_a_few_pixels_can_be_painted(h, w, is_chosen):
     place = np.zeros((h, w))
     paint_tile(place, np.ones((h, w)), frame=0.5, is_chosen=is_chosen)
     assert place.max() == (1 if is_chosen or min(h, w) > 2 else 0.5)
+
+
+# -- Smaller pictures, and pictures at places of their own -----------------------------
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 30),
+    st.integers(0, 2**16),
+)
+def test_sums_of_shrunk_pictures_are_the_shrunk_sums(m, h, w, longest, seed):
+    pictures = np.random.default_rng(seed).random((m, h, w))
+    small = shrunk(pictures, longest)
+    np.testing.assert_allclose(small.sum(axis=0), shrunk(pictures.sum(axis=0), longest))
+    assert pictures.min() <= small.min() <= small.max() <= pictures.max()
+    if min(h, w) >= -(-max(h, w) // longest):
+        assert max(small.shape[1:]) <= longest
+    coloured = shrunk(np.stack([pictures, 2 * pictures, pictures], -1), longest, in_colour=True)
+    np.testing.assert_allclose(coloured, np.stack([small, 2 * small, small], -1))
+
+
+def conflicts(positions, cell):
+    apart = np.abs(positions[:, None] - positions[None])
+    return ((apart < cell).all(axis=-1)).sum() - len(positions)
+
+
+@given(st.integers(1, 400), st.floats(0.02, 3), st.floats(0.02, 3), st.integers(0, 2**16))
+def test_pictures_never_overlap_and_lone_faces_have_one(n, width, height, seed):
+    positions = np.random.default_rng(seed).normal(size=(n, 2))
+    found = pictured(positions, (width, height), (-9, -9), (9, 9))
+    assert len(set(found.tolist())) == len(found)
+    assert conflicts(positions[found], (width, height)) == 0
+    apart = np.abs(positions[:, None] - positions[None])
+    alone = np.flatnonzero((apart < (width, height)).all(axis=-1).sum(axis=1) == 1)
+    assert set(alone) <= set(found)
+    assert 0 in found  # the first always goes first
+
+
+@given(st.integers(0, 2**16), st.tuples(st.floats(-1, 1), st.floats(-1, 1)))
+def test_the_same_faces_have_a_picture_wherever_the_window_is(seed, low):
+    positions = np.random.default_rng(seed).normal(size=(600, 2))
+    cell, high = (0.1, 0.14), (low[0] + 1, low[1] + 1)
+    everywhere = pictured(positions, cell, (-9, -9), (9, 9))
+    seen = pictured(positions, cell, low, high)
+    place = positions[everywhere]
+    half = np.array(cell) / 2
+    is_inside = ((place > low - half) & (place < high + half)).all(axis=1)
+    assert set(seen) == set(everywhere[is_inside])
+
+
+def test_a_finer_map_keeps_the_pictures_of_a_coarser_one():
+    positions = np.random.default_rng(1).normal(size=(3000, 2))
+    coarse = pictured(positions, (0.4, 0.4), (-9, -9), (9, 9))
+    fine = pictured(positions, (0.2, 0.2), (-9, -9), (9, 9))
+    assert len(fine) > 1.8 * len(coarse)
+    assert len(set(coarse) & set(fine)) > 0.8 * len(coarse)

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from napari_latent_faces.aligning.learning import AlignStep
     from napari_latent_faces.choosing import KChoice, choose_k, iter_choose_k
     from napari_latent_faces.estimator import PictureNMF
-    from napari_latent_faces.explaining import compare_models, match_components
+    from napari_latent_faces.explaining import (
+        FaceMap,
+        compare_models,
+        map_faces,
+        match_components,
+    )
     from napari_latent_faces.export import as_python
     from napari_latent_faces.fitting import FitStep, fit, iter_fit
-    from napari_latent_faces.mapping import FaceMap, map_faces
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.params import (
         AlignOptions,
@@ -80,10 +84,9 @@ _HOMES = {
     "aligning.learning": "AlignStep",
     "choosing": "KChoice choose_k iter_choose_k",
     "estimator": "PictureNMF",
-    "explaining": "compare_models match_components",
+    "explaining": "FaceMap compare_models map_faces match_components",
     "export": "as_python",
     "fitting": "FitStep fit iter_fit",
-    "mapping": "FaceMap map_faces",
     "model": "LatentFaces",
     "params": "AlignOptions ChoiceOptions "
     "DictionaryParams ICAParams KMeansParams MiniBatchNMFParams NMFParams PCAParams",

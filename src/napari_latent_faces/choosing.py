@@ -12,30 +12,31 @@ from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.encoding import iter_encode
 from napari_latent_faces.explaining import iter_pair_most_alike
 from napari_latent_faces.export import save_table
-from napari_latent_faces.fitting import iter_fit, needed
+from napari_latent_faces.fitting import iter_solve, needed
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import ChoiceOptions, NMFParams
 from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread, processors
-from napari_latent_faces.solvers.levels import cell_sizes, halve
 from napari_latent_faces.solvers.nnls import solve_nnls
 from napari_latent_faces.stack import FaceStack, as_stack, over_channels
-from napari_latent_faces.steps import consume, relayed
+from napari_latent_faces.steps import consume
+from napari_latent_faces.tiles import shrunk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from os import PathLike
 
     from numpy.typing import NDArray
 
-    Steps = Generator["KStep", Literal["stop"] | None, None]
+    from napari_latent_faces.fitting import FitStep
+
+    _Fit = tuple[LatentFaces | float, bool]  # a model or an error, and whether it failed
     Searching = Generator["KStep", Literal["stop"] | None, "KChoice"]
 
 _LOG = logging.getLogger(__name__)
@@ -49,23 +50,17 @@ class KChoice:
 
     Parameters
     ----------
-    ks : array of int, shape (m,)
-        The numbers of components, rising.
-    errors : array of shape (m,)
-        Relative error of the best fit of all (sampled) faces, 0 to 1.
+    ks, errors, stabilities, unconverged : arrays of shape (m,)
+        The numbers of components, rising. For each the relative error of the best fit of all
+        (sampled) faces, 0 to 1; the mean cosine of matched components over pairs of starts;
+        and how many of the fits ended at `max_iter` iterations.
     fold_errors : array of shape (m, n_folds)
         Relative error of the predictions of held-out pixels of held-out faces, for each
         part of the faces.
-    stabilities : array of shape (m,)
-        Mean cosine of matched components over pairs of starts.
-    unconverged : array of int, shape (m,)
-        How many of the fits ended at `max_iter` iterations.
     models : dict of int to LatentFaces
-        The best fit for each k, of the faces `faces`.
-    faces : array of int, shape (f,)
-        The faces that were looked at: all, or a sample of a large stack.
-    n_faces : int
-        Number of faces of the stack.
+        The best fit for each k.
+    faces, n_faces : array of int, and int
+        Which faces were looked at, all or a sample, of how many.
     options : ChoiceOptions
         Starts, parts and the most faces.
     """
@@ -96,8 +91,7 @@ class KChoice:
     @cached_property
     def lowest(self) -> int:
         """Where in `ks` the held-out error is lowest."""
-        if not len(self):
-            raise ValueError("No number of components was measured to the end.")
+        self._check()
         return int(self.held_out.argmin())
 
     @cached_property
@@ -163,18 +157,14 @@ class KChoice:
                 f"k = {k}: its held-out error, {error}, is {as_good}, and its components are "
                 f"more stable ({stable}) than those of the smallest such k, {good[0]}."
             )
-        is_at_end = 1 < len(self) == lowest + 1
+        is_at_end, is_at_start = 1 < len(self) == lowest + 1, at == 0 and len(self) > 1 < k
         more = " ..." if len(others) > 8 else ""
-        fits, n = int(self.unconverged[at]), len(self.faces)
+        fits, n, is_unstable = self.unconverged[at], len(self.faces), self.stabilities[at] < 0.8
         cautions = {
             f"The data does not tell it from k = {', '.join(others[:8])}{more}.": others,
             "The lowest is at the largest k tried: try larger ones, too.": is_at_end,
-            "It is the smallest k tried: try smaller ones, too.": (
-                not is_at_end and at == 0 and len(self) > 1 < k
-            ),
-            f"Its components depend on the start (stability {stable}).": (
-                self.stabilities[at] < 0.8
-            ),
+            "It is the smallest k tried: try smaller ones, too.": is_at_start and not is_at_end,
+            f"Its components depend on the start (stability {stable}).": is_unstable,
             f"{fits} of its fits did not converge: raise max_iter or tol.": fits,
             f"Measured on a random sample of {n} of {self.n_faces} faces.": self.is_sample,
         }
@@ -187,22 +177,20 @@ class KChoice:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the measures of each k as a dictionary of plain numbers."""
-        return [
-            {
-                "k": k,
-                "relative_error": float(self.errors[i]),
-                "held_out_error": float(self.held_out[i]),
-                "standard_error_to_lowest": float(self.spread[i]),
-                "stability": float(self.stabilities[i]),
-                "unconverged_fits": int(self.unconverged[i]),
-                "suggested": int(k == self.suggested),
-                **{
-                    f"held_out_error_{fold}": error
-                    for fold, error in enumerate(self.fold_errors[i].tolist(), start=1)
-                },
-            }
-            for i, k in enumerate(self.ks.tolist())
-        ]
+        if not len(self):
+            return []
+        columns = {
+            "k": self.ks,
+            "relative_error": self.errors,
+            "held_out_error": self.held_out,
+            "standard_error_to_lowest": self.spread,
+            "stability": self.stabilities,
+            "unconverged_fits": self.unconverged,
+            "suggested": (self.ks == self.suggested).astype(int),
+            **{f"held_out_error_{i}": each for i, each in enumerate(self.fold_errors.T, 1)},
+        }
+        values = (column.tolist() for column in columns.values())
+        return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
     def save_csv(self, path: str | PathLike[str]) -> None:
         """Write the measures as a table with a head, a line for each k.
@@ -211,22 +199,18 @@ class KChoice:
         ----------
         path : path-like
             The file; an existing one is replaced, whole or not at all.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written.
-        ValueError
-            If nothing was measured.
         """
-        if not (rows := self.rows()):
-            raise ValueError("No number of components was measured to the end.")
+        self._check()
+        rows = self.rows()
         save_table(path, list(rows[0]), (row.values() for row in rows))
 
-    def __repr__(self) -> str:
+    def _check(self) -> None:
         if not len(self):
-            return "KChoice(nothing measured)"
-        return f"KChoice(k={self.suggested} suggested of {self.ks.tolist()})"
+            raise ValueError("No number of components was measured to the end.")
+
+    def __repr__(self) -> str:
+        suggested = f"k={self.suggested} suggested" if len(self) else "nothing"
+        return f"KChoice({suggested} of {self.ks.tolist()})"
 
 
 # -- What is measured for one number of components: held-out error and stability -------
@@ -255,10 +239,8 @@ def face_folds(
 def pixel_half(picture_shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Cut a face into tiles and draw half of them: shape (p,), a pixel with all its channels.
 
-    Single pixels would be told by their neighbours: whatever is smooth in a picture, noise
-    included, would count as understood. Half faces would hide whole components, about
-    whose weights nothing could be known. Tiles of an eighth of the shorter side are larger
-    than what neighbours share and smaller than most components.
+    Single pixels would be told by their neighbours, and half faces would hide whole
+    components. Tiles of an eighth of the shorter side are between the two.
     """
     size = picture_shape[:2]
     side = max(1, round(min(size) / 8))
@@ -278,8 +260,7 @@ def held_out_error(
     """Return how well each half of the pixels of new faces is predicted from the other half.
 
     The weights are the non-negative least-squares solution on the pixels of one half; the
-    relative Frobenius error is that of the other, over all faces, halves and directions
-    (bi-cross-validation, Owen & Perry 2009, doi:10.1214/08-AOAS227).
+    relative error is that of the other, over all faces, halves and directions.
     """
     X = images.reshape(len(images), -1) / np.float64(model.scale)
     H = model.components.reshape(model.n_components, -1).astype(np.float64)
@@ -307,8 +288,8 @@ _LARGEST_K = 128  # that a search looks at by itself
 _FURTHER = 12  # numbers of components that a search looks at beyond its first ones
 _OVERHEAD = 8  # a fit takes about as long as that of so many components more would
 
-# The first look of a window: so many k up to so large, faces, pixels of the shorter side
-_FEW_KS, _MOST_FEW, _FEW_FACES, _SMALL = 5, 32, 500, 40
+# The first look of a window: so many k up to so large, faces, pixels of the longer side
+_FEW_KS, _MOST_FEW, _FEW_FACES, _SMALL = 5, 32, 500, 80
 _LITTLE_EFFORT = ChoiceOptions(n_starts=2, n_folds=3)
 
 
@@ -329,20 +310,14 @@ def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
     return numbers
 
 
-def start_grid(most: int) -> list[int]:
-    """Return the numbers that a search without any given begins with, the quickest first."""
-    return [k for k in (2, 4, 8, 16, 32, 64) if k <= most] or [1]
-
-
 def spread_out(ks: list[int]) -> list[int]:
     """Return numbers in an order that soon shows the whole range: ends, middle, quarters."""
-    last = len(ks) - 1
-    places = [0, last // 2, last]
-    step = last
+    step = len(ks) - 1
+    places = [0, step]
     while step > 1:
         step = -(-step // 2)
         places += range(0, len(ks), step)
-    return [ks[place] for place in dict.fromkeys([*places, *range(len(ks))])]
+    return [ks[place] for place in dict.fromkeys(places)]
 
 
 def further_ks(choice: KChoice, most: int) -> list[int]:
@@ -356,11 +331,6 @@ def further_ks(choice: KChoice, most: int) -> list[int]:
     fine = max(1, choice.suggested // 20)  # nearer neighbours are not told apart
     middles = [(low + high) // 2 for low, high in pairwise(near) if high - low > fine]
     return [k for k in dict.fromkeys([*first, *middles]) if k not in ks]
-
-
-def most_faces(options: ChoiceOptions, pixels: int) -> int:
-    """Return how many faces of so many pixels are held in memory at most."""
-    return min(options.max_faces, max(100, 2**28 // pixels))
 
 
 # -- The search ------------------------------------------------------------------------
@@ -391,33 +361,26 @@ def iter_choose_k(
     For each k, all faces are fitted from several starts (relative error, stability), and
     each fold of the faces is left out of a fit once: its weights are found from half of
     the pixels, and what they say of the other half is compared with the truth (held-out
-    error). More components always lower the relative error; the held-out error rises
-    again when they describe what these faces do not share with others.
-
-    Fits run side by side, one to a processor. What is measured does not depend on how many
-    there are.
+    error). Fits run side by side; how many there are changes no result.
 
     Parameters
     ----------
     images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
-        Pictures, numpy or lazy, as for `iter_fit`. Of more than `max_faces` (or,
-        with more than 100 faces, of more than 2**28 pixels in all) a random sample is
-        read, and held in memory. Faces of one subject stay together, if subjects are
-        known and there are two for each fold.
+        As for `iter_fit`. Of more than `max_faces` (or, with more than 100 faces, of more
+        than 2**28 pixels in all) a random sample is read, and held in memory. Faces of one
+        subject stay together, if subjects are known and there are two for each fold.
     ks : iterable of int, optional
         The numbers of components to measure. By default they are searched for: 2, 4, 8
         and so on up to 64 (128 if the error still falls), then between the neighbours of
         the suggestion, until these are next to it (from k = 40 on, within 5 %).
     params : NMFParams, optional
-        Parameters of the fits; `n_components` is not used. `random_state` is the seed of
-        all that is drawn.
+        Parameters of the fits but for `n_components`; `random_state` is the seed of all.
     preview : bool, default=False
         Begin with a first look: a few k, with few fits of at most 500 faces at a size of
         about 50 pixels. Its choice comes with the steps, and is no part of the result.
         Of small stacks there is none.
     **changes
-        Single parameters of `NMFParams` or `ChoiceOptions` by name, such as ``n_folds=10``
-        or ``random_state=0``.
+        Single parameters of `NMFParams` or `ChoiceOptions` by name, such as ``n_folds=10``.
 
     Yields
     ------
@@ -428,14 +391,13 @@ def iter_choose_k(
     Returns
     -------
     KChoice
-        The measures (the value of ``StopIteration``); empty if it was stopped before
-        any k was measured.
+        Measures, models and a suggestion; empty if it was stopped before any k was measured.
 
     Raises
     ------
     TypeError, ValueError
-        For wrong parameters, numbers or pictures; the message names them. The pixels are
-        looked at after the first step.
+        For wrong parameters, numbers or pictures, before the first step, and for wrong
+        pixels after it; the message names them.
 
     References
     ----------
@@ -448,10 +410,7 @@ def iter_choose_k(
     params = replace(params or NMFParams(), **changes)
     if params.random_state is None:
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
-    search = _Search(as_stack(images), ks, params, options)
-    if preview:
-        search.look_first()
-    return on_one_blas_thread(search.run())
+    return on_one_blas_thread(_Search(as_stack(images), ks, params, options, preview).run())
 
 
 def choose_k(
@@ -462,20 +421,7 @@ def choose_k(
 ) -> KChoice:
     """Measure different numbers of components and suggest one.
 
-    Parameters
-    ----------
-    images, ks, params, **changes
-        As in `iter_choose_k`.
-
-    Returns
-    -------
-    KChoice
-        Measures, models and a suggestion.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `iter_choose_k`.
+    Parameters, result and errors are those of `iter_choose_k`.
 
     Examples
     --------
@@ -488,39 +434,6 @@ def choose_k(
     return consume(iter_choose_k(images, ks, params, **changes))
 
 
-class _StoppedError(Exception):
-    """The user wants no more than there is."""
-
-
-class _Measured(NamedTuple):
-    model: LatentFaces
-    fold_errors: list[float]
-    stability: float
-    unconverged: int
-
-
-class _Fits(NamedTuple):
-    """The fits for one k, made or still to be made."""
-
-    starts: list[Future[LatentFaces]]
-    folds: list[Future[tuple[float, bool]]]
-
-    @property
-    def all(self) -> list[Future[Any]]:
-        return [*self.starts, *self.folds]
-
-    def measured(self) -> _Measured:
-        """Sum up what the fits show, once they are made."""
-        models = [fit.result() for fit in self.starts]
-        errors, unconverged = zip(*(fit.result() for fit in self.folds), strict=True)
-        return _Measured(
-            min(models, key=lambda model: model.error),
-            list(errors),
-            stability([model.components for model in models]),
-            sum(unconverged) + sum(map(_is_unconverged, models)),
-        )
-
-
 class _Search:
     """One run of the search."""
 
@@ -530,118 +443,130 @@ class _Search:
         ks: Iterable[int] | None,
         params: NMFParams,
         options: ChoiceOptions,
+        preview: bool = False,
     ) -> None:
         self.whole, self.params, self.options = stack, params, options
         rng = np.random.default_rng(params.random_state)
-        n, most = len(stack), most_faces(options, math.prod(stack.picture_shape))
-        self._chosen: NDArray[np.intp] = np.arange(n)
+        n, n_folds = len(stack), options.n_folds
+        # faces of 2**28 pixels are held in memory
+        most = min(options.max_faces, max(100, 2**28 // math.prod(stack.picture_shape)))
+        chosen: NDArray[np.intp] = np.arange(n)
         if n > most:
-            self._chosen = np.sort(rng.choice(n, most, replace=False))
-        self._subjects = stack.subjects and tuple(stack.subjects[i] for i in self._chosen)
-        n, n_folds = len(self._chosen), options.n_folds
+            chosen, n = np.sort(rng.choice(n, most, replace=False)), most
         if n < 2 * n_folds:
             raise ValueError(
                 f"n_folds={n_folds} needs at least {2 * n_folds} faces, got {n}: choose fewer "
                 "parts."
             )
+        self._subjects = stack.subjects and tuple(stack.subjects[i] for i in chosen)
         self._folds = face_folds(n, self._subjects, n_folds, rng)
         # four ways to halve the pixels, for each fold
-        self._halves = [
-            [pixel_half(stack.picture_shape, rng) for _ in range(4)] for _ in self._folds
-        ]
+        shape = stack.picture_shape
+        self._halves = [[pixel_half(shape, rng) for _ in range(4)] for _ in self._folds]
         self._most_k = n - max(map(len, self._folds))
-        if ks is None:
-            self._first, self._further = start_grid(self._most_k), _FURTHER
-        else:
+        self._first = [k for k in (2, 4, 8, 16, 32, 64) if k <= self._most_k]
+        self._further = _FURTHER if ks is None else 0
+        if ks is not None:
             self._first = spread_out(check_ks(ks, self._most_k, n_folds))
-            self._further = 0
-        self._fits: dict[int, _Fits] = {}
-        self._measured: dict[int, _Measured] = {}
-        self._choice = self._summed_up()
-        self._done, self._told = 0, 0.0
         self._fits_of_one = options.n_starts + n_folds
         self.total = self._fits_of_one * (len(self._first) + self._further)
-        self._work, self._began = 0.0, 0.0
-        self._few: list[int] = []  # the k of a first look
+        self._few: list[int] = []  # the k of a first look, unless pictures are small as it is
+        if preview and max(stack.size) > _SMALL and n >= _FEW_FACES // 10:
+            largest = min(min(n, _FEW_FACES) // 2, _MOST_FEW)
+            self._few = spread_out(sorted(k for k in self._first if k <= largest))[:_FEW_KS]
+            self.total += (_LITTLE_EFFORT.n_starts + _LITTLE_EFFORT.n_folds) * len(self._few)
+        none, folds, counts = np.empty(0), np.empty((0, n_folds)), np.empty(0, int)
+        measures = counts, none, folds, none, counts, dict[int, LatentFaces]()
+        self.choice = KChoice(*measures, chosen, len(stack), options)
+        self._fits: dict[int, list[Future[_Fit]]] = {}
+        self._done, self._work, self._began = 0, 0, 0.0
         self._is_over = threading.Event()
 
-    def look_first(self) -> None:
-        """Have a first look at a few k, unless the pictures are as small as those of one."""
-        n = min(len(self._chosen), _FEW_FACES)
-        few = [k for k in sorted(self._first) if k <= min(n // 2, _MOST_FEW)]
-        if few and self._halvings() and n >= _FEW_FACES // 10:
-            self._few = spread_out(few)[:_FEW_KS]
-            self.total += (_LITTLE_EFFORT.n_starts + _LITTLE_EFFORT.n_folds) * len(self._few)
-
-    def _halvings(self) -> int:
-        return max(0, int(math.log2(min(self.whole.picture_shape[:2]) / _SMALL)))
-
     def run(self) -> Searching:
-        """Measure one k after the other; return what was measured."""
-        try:
-            stack = yield from self._read()
-            if self._few:
-                yield from self._look(stack)
-            pool = ThreadPoolExecutor(self._side_by_side(stack), "choose-k")
-            try:
-                ks = self._first
-                while ks:
-                    yield from self._measure(stack, ks, pool)
-                    ks = further_ks(self._choice, self._most_k)[: self._further]
-                    self._further -= len(ks)
-            finally:
-                self._is_over.set()
-                pool.shutdown(cancel_futures=True)
-        except _StoppedError:
-            pass
-        return self._choice
+        """Measure one k after the other until it is over, or enough; return what was found."""
+        with closing(self._steps()) as steps:
+            for step in steps:
+                if (yield step) == "stop":
+                    break
+        return self.choice
 
-    def _tell(self, doing: str) -> Steps:
-        """Yield where the search stands; leave if that is asked for."""
-        left = self._seconds_left()
-        yield from _or_stopped(KStep(self._done, self.total, doing, self._choice, False, left))
-        self._told = time.monotonic()
-
-    def _read(self) -> Generator[KStep, Literal["stop"] | None, FaceStack]:
-        """Read the faces that are looked at into memory."""
-        whole, chosen = self.whole, self._chosen
-        yield from self._tell("reading faces")
+    def _steps(self) -> Generator[KStep]:
+        whole, chosen = self.whole, self.choice.faces
         images = np.empty((len(chosen), *whole.picture_shape), whole.dtype)
-        step = 1 if len(chosen) < len(whole) else 64  # a sample is read face by face
-        for first in range(0, len(chosen), step):
-            faces = chosen[first : first + step]
-            images[first : first + step] = whole.images[faces[0] : faces[-1] + 1]
-            if time.monotonic() - self._told > 0.1:
-                yield from self._tell("reading faces")
-        names = tuple(whole.names[i] for i in chosen)
-        return replace(
-            whole, images=images, names=names, subjects=self._subjects, transforms=None
-        )
+        length, told = 1 if self.choice.is_sample else 64, -math.inf
+        for first in range(0, len(chosen), length):  # a sample is read face by face
+            if time.monotonic() - told > 0.1:
+                yield self._step("reading faces")
+                told = time.monotonic()
+            faces = chosen[first : first + length]
+            images[first : first + length] = whole.images[faces[0] : faces[-1] + 1]
+        names, subjects = tuple(whole.names[i] for i in chosen), self._subjects
+        stack = replace(whole, images=images, names=names, subjects=subjects, transforms=None)
+        if self._few:
+            yield from self._look(stack)
+        self._began = time.monotonic()
+        pool = ThreadPoolExecutor(self._side_by_side(stack), "choose-k")
+        try:
+            ks = self._first
+            while ks:
+                self._fits |= {
+                    k: [pool.submit(*fit) for fit in self._planned(stack, k)] for k in ks
+                }
+                for k in ks:
+                    yield from self._measure(k)
+                ks = further_ks(self.choice, self._most_k)[: self._further]
+                self._further -= len(ks)
+        finally:
+            self._is_over.set()
+            pool.shutdown(cancel_futures=True)
 
-    def _look(self, stack: FaceStack) -> Steps:
+    def _planned(self, stack: FaceStack, k: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the fits for one k: all faces from several starts, then without each fold."""
+        params = replace(self.params, n_components=k)
+        assert params.random_state is not None
+        yield self._fit, stack, params
+        for start in range(1, self.options.n_starts):
+            seed = (params.random_state + start) % 2**32
+            yield self._fit, stack, replace(params, init="random", random_state=seed)
+        for fold in range(self.options.n_folds):
+            yield self._fit, stack, params, fold
+
+    def _measure(self, k: int) -> Iterator[KStep]:
+        """Wait for the fits for one k, and add what they show to the choice."""
+        left: Iterable[Future[_Fit]] = self._fits[k]
+        while left:
+            number = sum(fit.done() for fit in self._fits[k]) + 1
+            yield self._step(f"k = {k}, fit {number} of {self._fits_of_one}")
+            made, left = wait(left, timeout=0.1, return_when=FIRST_COMPLETED)
+            for fit in made:
+                fit.result()  # raises what went wrong
+        self._done += self._fits_of_one
+        self._work += self._fits_of_one * (k + _OVERHEAD)
+        self._add(k, [fit.result() for fit in self._fits.pop(k)])
+
+    def _step(self, doing: str) -> KStep:
+        """Return where the search stands; a fit takes longer for more k."""
+        fits = [(k + _OVERHEAD, fit.done()) for k in self._fits for fit in self._fits[k]]
+        work = self._work + sum(size for size, is_done in fits if is_done)
+        guess = self.choice.suggested if self.choice else _LARGEST_K // 4
+        more = self._further * self._fits_of_one * (guess + _OVERHEAD)
+        more += sum(size for size, is_done in fits if not is_done)
+        left = more * (time.monotonic() - self._began) / work if work else None
+        done = self._done + sum(is_done for _, is_done in fits)
+        return KStep(done, self.total, doing, self.choice, seconds_left=left)
+
+    def _look(self, stack: FaceStack) -> Iterator[KStep]:
         """Tell what small pictures of some faces say of a few k."""
-        n, level = len(stack), self._halvings()
+        n = len(stack)
         some = stack[np.linspace(0, n, min(n, _FEW_FACES), endpoint=False).astype(int)]
-        small = some.images.astype(np.float32)
-        for _ in range(level):
-            small = halve(small)
-        small /= cell_sizes(stack.picture_shape, level)
+        small = shrunk(some.images, _SMALL, in_colour=some.in_colour)
         pictures = FaceStack(small, some.names, some.subjects)
         search = _Search(pictures, self._few, self.params, _LITTLE_EFFORT)
         with closing(search.run()) as steps:
             for step in steps:
-                yield from _or_stopped(replace(step, total=self.total, is_preview=True))
+                yield replace(step, total=self.total, is_preview=True)
         self._done = search.total
-        yield from _or_stopped(KStep(self._done, self.total, "refining", search._choice, True))
-
-    def _seconds_left(self) -> float | None:
-        """Return what is left to do at the pace so far: a fit takes longer for more k."""
-        if not self._work:
-            return None
-        ks = [k for k, fits in self._fits.items() for fit in fits.all if not fit.done()]
-        guess = self._choice.suggested if len(self._choice) else _LARGEST_K // 4
-        ks += [guess] * (self._further * self._fits_of_one)
-        return (time.monotonic() - self._began) / self._work * sum(k + _OVERHEAD for k in ks)
+        yield KStep(self._done, self.total, "refining", search.choice, is_preview=True)
 
     def _side_by_side(self, stack: FaceStack) -> int:
         """Return how many fits run at a time: one a processor, as far as memory goes."""
@@ -651,112 +576,41 @@ class _Search:
 
         largest = replace(self.params, n_components=min(self._most_k, _LARGEST_K))
         size = needed(stack, largest, threads=1) + stack.images.nbytes
-        at_once = int(psutil.virtual_memory().available / size)
-        found = max(1, min(processors(), at_once))
+        found = max(1, min(processors(), int(psutil.virtual_memory().available / size)))
         _LOG.info("%d fits run at a time.", found)
         return found
 
-    def _measure(self, stack: FaceStack, ks: list[int], pool: ThreadPoolExecutor) -> Steps:
-        """Make all fits for some k; add what they show to the choice, one k at a time."""
-        self._began = self._began or time.monotonic()
-        self._fits = {k: self._begin(stack, k, pool) for k in ks}
-        k_of = {fit: k for k, fits in self._fits.items() for fit in fits.all}
-        left = set(k_of)
-        while left:
-            k, fits = next(iter(self._fits.items()))
-            number = sum(fit.done() for fit in fits.all) + 1
-            yield from self._tell(f"k = {k}, fit {number} of {len(fits.all)}")
-            made, left = wait(left, timeout=0.1, return_when=FIRST_COMPLETED)
-            for fit in made:
-                fit.result()  # raises what went wrong
-                self._work += k_of[fit] + _OVERHEAD
-            self._done += len(made)
-            for k in [k for k, fits in self._fits.items() if not left.intersection(fits.all)]:
-                self._measured[k] = self._fits.pop(k).measured()
-                self._choice = self._summed_up()
+    def _fit(self, stack: FaceStack, params: NMFParams, fold: int | None = None) -> _Fit:
+        """Fit all faces, or all but a fold, whose pixels are then predicted."""
+        faces = np.empty(0, int) if fold is None else self._folds[fold]
+        some = stack if fold is None else stack[np.setdiff1d(np.arange(len(stack)), faces)]
+        with closing(iter_solve(some, params, client=None, threads=1)) as steps:
+            model = consume(steps, self._look_in)
+        failed = model.provenance.stop_reason == "max_iter" and params.tol > 0
+        if fold is None:
+            return model, failed
+        return held_out_error(model, stack.images[faces], self._halves[fold]), failed
 
-    def _begin(self, stack: FaceStack, k: int, pool: ThreadPoolExecutor) -> _Fits:
-        """Queue the fits for one k: all faces from several starts, then without each fold."""
-        params = replace(self.params, n_components=k)
-        assert params.random_state is not None
-        starts = [params] + [
-            replace(params, init="random", random_state=(params.random_state + start) % 2**32)
-            for start in range(1, self.options.n_starts)
-        ]
-        return _Fits(
-            [pool.submit(self._fit, stack, each) for each in starts],
-            [pool.submit(self._held_out, stack, params, i) for i in range(len(self._folds))],
-        )
+    def _look_in(self, _: FitStep) -> None:
+        if self._is_over.is_set():
+            raise CancelledError
 
-    def _held_out(self, stack: FaceStack, params: NMFParams, fold: int) -> tuple[float, bool]:
-        """Leave a fold out of a fit and predict its pixels: the error, if it converged."""
-        faces = self._folds[fold]
-        model = self._fit(stack[np.setdiff1d(np.arange(len(stack)), faces)], params)
-        error = held_out_error(model, stack.images[faces], self._halves[fold])
-        return error, _is_unconverged(model)
-
-    def _fit(self, stack: FaceStack, params: NMFParams) -> LatentFaces:
-        steps = iter_fit(stack, params, client=None, threads=1)
-        message: Literal["stop"] | None = None
-        while True:
-            try:
-                step = steps.send(message)
-            except StopIteration as end:
-                model: LatentFaces = end.value
-                break
-            if self._is_over.is_set():
-                steps.close()
-                raise CancelledError
-            # stopped at the end, it does not warn: the choice counts what did not converge
-            message = "stop" if step.iteration >= step.max_iter else None
-        if model.provenance.stop_reason != "stopped":
-            return model
-        return replace(model, provenance=replace(model.provenance, stop_reason="max_iter"))
-
-    def _summed_up(self) -> KChoice:
-        """Return what is measured so far, in the order of k."""
-        ks = sorted(self._measured)
-        found = [self._measured[k] for k in ks]
-        folds = np.array([each.fold_errors for each in found], np.float64)
-        return KChoice(
-            ks=np.array(ks, int),
-            errors=np.array([each.model.error for each in found], np.float64),
-            fold_errors=folds.reshape(len(ks), len(self._folds)),
-            stabilities=np.array([each.stability for each in found], np.float64),
-            unconverged=np.array([each.unconverged for each in found], int),
-            models={k: self._measured[k].model for k in ks},
-            faces=self._chosen,
-            n_faces=len(self.whole),
-            options=self.options,
-        )
-
-
-def _or_stopped(step: KStep) -> Steps:
-    """Yield a step, and leave if the answer is to stop."""
-    if (yield step) == "stop":
-        raise _StoppedError
-
-
-def _is_unconverged(model: LatentFaces) -> bool:
-    return model.provenance.stop_reason == "max_iter" and getattr(model.params, "tol", 0) > 0
-
-
-def iter_whole_model(
-    model: LatentFaces, images: Any
-) -> Generator[tuple[int, int], None, LatentFaces]:
-    """Find the weights of all faces of a stack for a model of some; yield how many are done.
-
-    The same components come back in canonical form, with weights, names and error of all.
-    """
-    stack = as_stack(images)
-    found = yield from relayed(iter_encode(model, stack), lambda done: (done, len(stack)))
-    return LatentFaces.from_factors(
-        found.weights,
-        model.components.reshape(model.n_components, -1),
-        model.picture_shape,
-        error=found.error,
-        scale=found.scale,
-        params=model.params,
-        provenance=model.provenance.of_other_faces(stack),
-        transforms=stack.transforms,
-    )
+    def _add(self, k: int, found: list[_Fit]) -> None:
+        """Add what the fits for one k show to the choice."""
+        models = [fit for fit, _ in found if isinstance(fit, LatentFaces)]
+        errors = [fit for fit, _ in found if not isinstance(fit, LatentFaces)]
+        best, old = min(models, key=lambda model: model.error), self.choice
+        measures: dict[str, Any] = {
+            "ks": k,
+            "errors": best.error,
+            "fold_errors": errors,
+            "stabilities": stability([model.components for model in models]),
+            "unconverged": sum(failed for _, failed in found),
+        }
+        at = np.searchsorted(old.ks, k)
+        grown: dict[str, Any] = {
+            name: np.insert(getattr(old, name), at, value, axis=0)
+            for name, value in measures.items()
+        }
+        grown["models"] = dict(sorted({**old.models, k: best}.items()))
+        self.choice = replace(old, **grown)

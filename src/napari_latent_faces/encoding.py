@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from napari_latent_faces.stack import (
     pixel_blocks,
     unit_scale,
 )
-from napari_latent_faces.steps import consume, warn
+from napari_latent_faces.steps import consume, relayed, warn
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
 class LazyStack:
     """A stack of pictures (n, h, w[, 3]) that computes only the slices that are asked for.
 
-    It has what napari and NumPy ask of an array: `shape`, `dtype`, `ndim`, indexing
-    with integers, slices and sequences, and conversion to an array.
+    It has what napari and NumPy ask of an array.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -162,119 +161,117 @@ class Encoding:
     scale: float
 
 
-class _StackCoder:
-    """Weights (m, k) and errors of one stack, found or given; blocks may run side by side."""
+def iter_encode(
+    model: LatentFaces,
+    images: Any,
+    mask: Any = None,
+    weights: Any = None,
+    *,
+    measure: bool = True,
+) -> Generator[int, None, Encoding]:
+    """Find the weights of other faces, and how well they explain each, in steps.
 
-    def __init__(
-        self, model: LatentFaces, images: Any, mask: Any = None, weights: Any = None
-    ) -> None:
-        images, mask = split_mask(images, mask)
-        self._stack = stack = as_stack(images)
-        model.check_pictures(stack.picture_shape)
-        self._mask: PixelMask | None = None  # what is marked, or unknown to the model
-        marked = model.mask if mask is None else mask
-        if marked is not None:
-            self._mask = PixelMask(marked, stack.shape, model.mask)
-        self._scale = _unit(model, stack, self._mask)
-        self._parts = model.components.reshape(model.n_components, -1).astype(np.float64)
-        self._mean: NDArray[np.float64] | None = None  # (p,)
-        if model.mean is not None:
-            self._mean = model.mean.reshape(-1).astype(np.float64)
-        self._coder = model.coder()
-        self._solves = weights is None
-        shape = (len(stack), model.n_components)
-        self._weights: NDArray[Any] = np.asarray(
-            np.empty(shape, model.weights.dtype) if weights is None else weights
+    A stack, what to ignore of it, and `weights` that are only measured are given as to
+    `LatentFaces.errors`; weights alone, without `measure`, are found sooner. The steps tell how
+    many faces are done.
+
+    Each face is a problem of least squares over its visible pixels, solved as the method of
+    the model has it: see `napari_latent_faces.solvers.nnls`. The pixels are first projected on
+    the components (QR decomposition of the visible rows, shared by faces with the same mask),
+    which leaves the solution as it is. Faces are read once, a block at a time.
+    """
+    images, mask = split_mask(images, mask)
+    return on_one_blas_thread(_encoding(model, images, mask, weights, measure))
+
+
+def _encoding(
+    model: LatentFaces, images: Any, mask: Any, weights: Any, measure: bool
+) -> Generator[int, None, Encoding]:
+    stack = as_stack(images)
+    model.check_pictures(stack.picture_shape)
+    marked = model.mask if mask is None else mask
+    covering = None if marked is None else PixelMask(marked, stack.shape, model.mask)
+    scale, coder = _unit(model, stack, covering), model.coder()
+    H = model.components.reshape(model.n_components, -1).astype(np.float64)
+    mean = None if model.mean is None else model.mean.reshape(-1).astype(np.float64)
+    shape, solves = (len(stack), len(H)), weights is None
+    W = np.asarray(np.empty(shape, model.weights.dtype) if weights is None else weights)
+    if W.shape != shape:
+        raise ValueError(
+            f"The weights have the shape {W.shape}, but {shape} is needed: a row for each "
+            "face, a column for each component."
         )
-        if self._weights.shape != shape:
-            raise ValueError(
-                f"The weights have the shape {self._weights.shape}, but {shape} is needed: "
-                "a row for each face, a column for each component."
-            )
-        self._residual2, self._norm2 = np.zeros((2, len(stack)))
-        self._is_underdetermined = np.zeros(len(stack), bool)
-        self._n_hidden_from: dict[int, int] = defaultdict(int)  # faces by component
-        self._blocks = FaceBlocks(stack.images, budget=0)  # each face is read once
-        kept = max(1, _FACTOR_BYTES // max(1, self._parts.nbytes))
-        self._visible = lru_cache(kept)(partial(VisibleParts.of, self._parts))
+    lost, norms = np.zeros((2, len(stack)))
+    visible = lru_cache(max(1, _FACTOR_BYTES // max(1, H.nbytes)))(partial(VisibleParts.of, H))
+    blocks = FaceBlocks(stack.images, budget=0)  # each face is read once
 
-    def run(self, *, measure: bool = True) -> Generator[int, None, Encoding]:
-        """Work on all blocks; yield how many faces are done."""
-        return on_one_blas_thread(self._run(measure=measure))
-
-    def _run(self, *, measure: bool) -> Generator[int, None, Encoding]:
-        def work(faces: slice) -> list[tuple[int, VisibleParts]]:
-            hidden, pixels = self._read(faces)
-            known = self._solve(faces, hidden, pixels) if self._solves else []
-            if measure:
-                self._residual2[faces], self._norm2[faces] = face_errors(
-                    pixels, self._weights[faces], self._parts, self._scale, self._mean, hidden
-                )
-            let_go(self._stack.images, faces)
-            return known
-
-        rows = self._blocks.rows
-        with Workers() as workers:
-            for faces, known in zip(rows, workers.each(work, rows), strict=True):
-                for count, parts in known:
-                    for component in parts.lost:
-                        self._n_hidden_from[component] += count
-                yield faces.stop
-        self._warn()
-        black = np.where(self._residual2 > 0, np.inf, 0.0)
-        errors = np.divide(self._residual2, self._norm2, out=black, where=self._norm2 > 0)
-        error = float(np.sqrt(self._residual2.sum() / (self._norm2.sum() or 1.0)))
-        return Encoding(self._weights, np.sqrt(errors), error, self._scale)
-
-    def _read(self, faces: slice) -> tuple[NDArray[np.bool_] | None, NDArray[Any]]:
-        """Return some faces as rows, 0 where they are ignored, and what is ignored."""
-        block, hidden = self._blocks.raw(faces), None
-        if self._mask is not None:
-            hidden = self._mask.hidden_values(faces)
-            block = np.where(hidden, block.dtype.type(0), block)
-            hidden = hidden.reshape(len(hidden), -1)
-        check_pixels(block, self._stack.names[faces])
-        return hidden, block.reshape(len(block), -1)
-
-    def _solve(
-        self, faces: slice, hidden: NDArray[np.bool_] | None, pixels: NDArray[Any]
-    ) -> list[tuple[int, VisibleParts]]:
+    def work(faces: slice) -> list[tuple[NDArray[np.intp], VisibleParts]]:
+        pixels, hidden = _rows(blocks.raw(faces), covering, faces)
+        check_pixels(pixels, stack.names[faces])
         known = []
-        for rows, key in same_masks(hidden, len(pixels)):
-            at = np.arange(faces.start, faces.stop)[rows]
-            parts = self._visible(key)
+        for rows, key in same_masks(hidden, len(pixels)) if solves else ():
+            at, parts = np.arange(faces.start, faces.stop)[rows], visible(key)
             if parts.n_visible == 0:
                 raise ValueError(
-                    f"The mask hides all of {self._stack.names[at[0]]!r}: leave some of it to "
-                    "be seen (nonzero marks what is ignored)."
+                    f"The mask hides all of {stack.names[at[0]]!r}: leave some of it to be "
+                    "seen (nonzero marks what is ignored)."
                 )
-            projected = parts.reduced(pixels[rows]) / self._scale
-            if self._mean is not None:
-                projected -= parts.reduced(self._mean[None])
-            self._weights[at] = self._coder(parts.R, projected)
-            is_known = key is None or parts.n_visible >= len(self._parts)
-            self._is_underdetermined[at] = not is_known
-            known.append((len(at), parts))
+            projected = parts.reduced(pixels[rows]) / scale
+            if mean is not None:
+                projected -= parts.reduced(mean[None])
+            W[at] = coder(parts.R, projected)
+            known.append((at, parts))
+        if measure:
+            lost[faces], norms[faces] = face_errors(pixels, W[faces], H, scale, mean, hidden)
+        let_go(stack.images, faces)
         return known
 
-    def _warn(self) -> None:
-        """Say which weights a mask leaves unknown."""
-        names = self._stack.names
-        if count := int(self._is_underdetermined.sum()):
-            first = names[int(np.argmax(self._is_underdetermined))]
-            others = f" and {count - 1} other face{'s' * (count > 2)}" if count > 1 else ""
-            warn(
-                f"The mask leaves {first!r}{others} fewer visible pixels than the model has "
-                f"components ({len(self._parts)}): their weights are one choice of many. "
-                "Mark less, or take a model with fewer components.",
-                UndeterminedWarning,
-            )
-        for component, count in sorted(self._n_hidden_from.items()):
-            warn(
-                f"The mask hides component {component} wholly in {count} of {len(names)} "
-                "faces: its weight is 0 there, whatever the hidden pixels would tell.",
-                UndeterminedWarning,
-            )
+    unknown: list[int] = []
+    hidden_from: Counter[int] = Counter()  # faces by component
+    with Workers() as workers:
+        for faces, known in zip(blocks.rows, workers.each(work, blocks.rows), strict=True):
+            for at, parts in known:
+                hidden_from.update(dict.fromkeys(parts.lost, len(at)))
+                if parts.n_visible < min(len(H), H.shape[1]):
+                    unknown += at.tolist()
+            yield faces.stop
+    _warn_of_unknown(stack.names, unknown, hidden_from, len(H))
+    black = np.where(lost > 0, np.inf, 0.0)
+    errors = np.sqrt(np.divide(lost, norms, out=black, where=norms > 0))
+    return Encoding(W, errors, float(np.sqrt(lost.sum() / (norms.sum() or 1.0))), scale)
+
+
+def _rows(
+    block: NDArray[Any], mask: PixelMask | None, faces: slice
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return some faces as rows, 0 where they are ignored, and what is ignored."""
+    pixels = block.reshape(len(block), -1)
+    if mask is None:
+        return pixels, None
+    hidden = mask.hidden_values(faces)
+    hidden = hidden.reshape(len(hidden), -1)
+    return np.where(hidden, pixels.dtype.type(0), pixels), hidden
+
+
+def _warn_of_unknown(
+    names: Sequence[str], unknown: list[int], hidden_from: Counter[int], k: int
+) -> None:
+    """Say which weights a mask leaves unknown."""
+    if unknown:
+        more = len(unknown) - 1
+        others = f" and {more} other face{'s' * (more > 1)}" if more else ""
+        warn(
+            f"The mask leaves {names[min(unknown)]!r}{others} fewer visible pixels than the "
+            f"model has components ({k}): their weights are one choice of many. Mark less, or "
+            "take a model with fewer components.",
+            UndeterminedWarning,
+        )
+    for component, count in sorted(hidden_from.items()):
+        warn(
+            f"The mask hides component {component} wholly in {count} of {len(names)} "
+            "faces: its weight is 0 there, whatever the hidden pixels would tell.",
+            UndeterminedWarning,
+        )
 
 
 def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float:
@@ -295,6 +292,59 @@ def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float
     )
 
 
+def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
+    """Find the weights of other faces, and how well they explain each; see `iter_encode`."""
+    return consume(iter_encode(model, images, mask))
+
+
+def find_weights(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
+    """Find the weights alone, shape (m, k); see `encode`."""
+    return consume(iter_encode(model, images, mask, measure=False)).weights
+
+
+def relative_errors(
+    model: LatentFaces, images: Any, weights: Any = None, mask: Any = None
+) -> NDArray[np.float64]:
+    """Measure how badly each face is explained; see `LatentFaces.errors`."""
+    return consume(iter_encode(model, images, mask, weights)).errors
+
+
+def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> LatentFaces:
+    """Return a model of other faces with the same components; see `LatentFaces.encoded`."""
+    own = model.provenance
+    fitted = own.source if own.encoded_from is None else own.encoded_from
+    provenance = own.of_other_faces(stack, dtype=stack.dtype.name, encoded_from=fitted)
+    return replace(
+        model,
+        weights=encoding.weights,
+        error=encoding.error,
+        scale=encoding.scale,
+        provenance=provenance,
+        transforms=stack.transforms,
+    )
+
+
+def iter_whole_model(
+    model: LatentFaces, images: Any
+) -> Generator[tuple[int, int], None, LatentFaces]:
+    """Find the weights of all faces of a stack for a model of some; yield how many are done.
+
+    The same components come back in canonical form, with weights, names and error of all.
+    """
+    stack = as_stack(images)
+    found = yield from relayed(iter_encode(model, stack), lambda done: (done, len(stack)))
+    return model.from_factors(
+        found.weights,
+        model.components.reshape(model.n_components, -1),
+        model.picture_shape,
+        error=found.error,
+        scale=found.scale,
+        params=model.params,
+        provenance=model.provenance.of_other_faces(stack),
+        transforms=stack.transforms,
+    )
+
+
 # -- Pictures from elsewhere, brought to the size of a model's faces -------------------
 
 _HOW = {"crop": "cut at the middle to fit", "pad": "with black borders to fit"}
@@ -309,29 +359,12 @@ def match_stack(
     resize: Resize = "crop",
     name: str = "face 0",
 ) -> FaceStack:
-    """Return pictures as a stack of faces of a given shape, in grey or in colour.
+    """Return pictures as a stack of faces of a given shape: (h, w), or (h, w, 3) for colour.
 
-    They are resized by the rules of `read_faces`, when they are looked at. What was done
-    to them is in the notes of the stack's report.
-
-    Parameters
-    ----------
-    data : array of shape (n, h, w) or (h, w), with a last axis of 3 or 4 if `rgb`
-        The pictures, or a single one called `name`; numpy or lazy.
-    shape : tuple of int
-        Height and width that are needed, and 3 for colour.
-    metadata : mapping, optional
-        May hold `names`, `subjects` and `source` of the pictures, which are taken when
-        they fit.
-    rgb : bool, default=False
-        Whether the last axis is colour; of it the luminance is taken where grey is needed.
-    resize : {"crop", "pad", "stretch"}, default="crop"
-        How pictures of another shape are made to fit.
-
-    Returns
-    -------
-    FaceStack
-        The pictures, lazy where something is done to them.
+    They are an array (n, h, w) or a single picture (h, w) called `name`, with a last axis of 3
+    or 4 if `rgb`; of these the luminance is taken where grey is needed. They are resized by the
+    rules of `read_faces` when they are looked at, and the notes of the stack's report say how.
+    Of the `metadata`, `names`, `subjects` and `source` are taken where they fit.
     """
     n_axes = data.ndim - rgb
     if n_axes not in {2, 3}:
@@ -339,16 +372,14 @@ def match_stack(
             f"A picture (y, x) or a stack of them (face, y, x) is needed, got the shape "
             f"{tuple(data.shape)}{' in colour' * rgb}."
         )
-    images = data[None] if n_axes == 2 else data
-    own = tuple(images.shape[1:3])
+    images, known = data, dict(metadata or {})
+    if n_axes == 2:
+        images, known = data[None], {"names": (name,), **known}
     if rgb and images.shape[-1] == 4:  # transparency does not count
         images = images[..., :3]
+    (h, w), (own_h, own_w) = shape[:2], images.shape[1:3]
     if tuple(images.shape[1:]) != tuple(shape):
         images = MatchedPictures(images, shape, resize)
-    known = dict(metadata or {})
-    if n_axes == 2:
-        known.setdefault("names", (name,))
-    (h, w), (own_h, own_w) = shape[:2], own
     notes = ["In colour: the luminance is taken."] * (rgb and len(shape) == 2)
     if (own_h, own_w) != (h, w):
         how = f", {_HOW.get(resize, 'out of shape')}" if own_h * w != own_w * h else ""
@@ -371,82 +402,12 @@ class MatchedPictures(LazyStack):
         wanted = np.arange(len(self))[faces]
         pictures = np.empty((*wanted.shape, *self.shape[1:]), self.dtype)
         for at in np.ndindex(wanted.shape):
-            pictures[at] = self._matched(int(wanted[at]))
+            picture = np.asarray(self.images[int(wanted[at])]).astype(self._frame.depth)
+            taken = self._frame.take(picture)
+            is_rounded = self.dtype.kind in "bui" and self.dtype != taken.dtype
+            pictures[at] = np.rint(taken) if is_rounded else taken
         part: NDArray[Any] = crop(pictures, *inner)
         return part
-
-    def _matched(self, face: int) -> NDArray[Any]:
-        taken = self._frame.take(np.asarray(self.images[face]).astype(self._frame.depth))
-        if self.dtype.kind in "bui" and self.dtype != taken.dtype:
-            taken = np.rint(taken)
-        return taken.astype(self.dtype, copy=False)
-
-
-# -- New faces on an old model: exact weights from what is visible of each face --------
-
-
-def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
-    """Find the weights of other faces, and how well they explain each; see `iter_encode`."""
-    return consume(iter_encode(model, images, mask))
-
-
-def iter_encode(
-    model: LatentFaces, images: Any, mask: Any = None
-) -> Generator[int, None, Encoding]:
-    """Find the weights of other faces, and how well they explain each, in steps.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        Whose components build the faces; they stay as they are.
-    images, mask
-        A stack, and what to ignore of it, as in `LatentFaces.encode`.
-
-    Yields
-    ------
-    int
-        How many faces are done.
-
-    Returns
-    -------
-    Encoding
-        The generator's return value: `weights` (m, k), `errors` (m,), `error` and `scale`.
-
-    Notes
-    -----
-    Each face is a problem of least squares over its visible pixels, solved as the method of
-    the model has it: see `napari_latent_faces.solvers.nnls`. The pixels are first projected on
-    the components (QR decomposition of the visible rows, shared by faces with the same mask),
-    which leaves the solution as it is. Faces are read once, a block at a time.
-    """
-    return (yield from _StackCoder(model, images, mask).run())
-
-
-def find_weights(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
-    """Find the weights alone, shape (m, k); see `encode`."""
-    return consume(_StackCoder(model, images, mask).run(measure=False)).weights
-
-
-def relative_errors(
-    model: LatentFaces, images: Any, weights: Any = None, mask: Any = None
-) -> NDArray[np.float64]:
-    """Measure how badly each face is explained; see `LatentFaces.errors`."""
-    return consume(_StackCoder(model, images, mask, weights).run()).errors
-
-
-def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> LatentFaces:
-    """Return a model of other faces with the same components; see `LatentFaces.encoded`."""
-    own = model.provenance
-    fitted = own.source if own.encoded_from is None else own.encoded_from
-    provenance = own.of_other_faces(stack, dtype=stack.dtype.name, encoded_from=fitted)
-    return replace(
-        model,
-        weights=encoding.weights,
-        error=encoding.error,
-        scale=encoding.scale,
-        provenance=provenance,
-        transforms=stack.transforms,
-    )
 
 
 # -- Mending faces: what a mask marks is replaced by what a model expects there --------
@@ -471,25 +432,9 @@ def iter_mend(
 ) -> Generator[int, None, MendedFaces]:
     """Mend faces in steps; only those with a mark are looked at.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        What tells what to expect.
-    images, mask
-        A stack, and what to replace, as in `LatentFaces.mend`; one mask for all of `faces` or
-        one for each of them.
-    faces : sequence of int, optional
-        Which faces to mend, each once; all by default.
-
-    Yields
-    ------
-    int
-        How many of the faces are encoded.
-
-    Returns
-    -------
-    MendedFaces
-        The generator's return value: a lazy stack of all pictures.
+    A stack, and what to replace, are given as to `LatentFaces.mend`: one mask for all of
+    `faces` (each once; all by default) or one for each of them. The steps tell how many of
+    them are encoded; the generator's value is a lazy stack of all pictures.
     """
     stack = as_stack(images)
     model.check_pictures(stack.picture_shape)

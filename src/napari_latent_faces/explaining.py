@@ -1,23 +1,27 @@
-"""What builds a face, who is near, and two models side by side."""
+"""What builds a face, who is near, all faces on a plane, and two models side by side."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from napari_latent_faces.export import save_table
 from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+    from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
 
     from napari_latent_faces.model import LatentFaces
 
     Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
+    Placed = tuple[int, int, NDArray[np.float64]]  # stages done, at most, and places by now
 
 # -- What builds a face: the components it uses, their sum step by step, and who else does
 
@@ -42,17 +46,8 @@ class Parts:
 class Explainer:
     """Tells what builds the faces of a model; what all faces have in common is kept.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-
-    Attributes
-    ----------
-    shares : array of shape (k,)
-        Share of the reconstruction of all faces that each component carries.
-    uses : array of int, shape (k,)
-        How many faces use each component, by the rule of `least_share`.
+    `shares` (k,) are those of the reconstruction of all faces that the components carry, and
+    `uses` (k,) count the faces that use each, by the rule of `least_share`.
     """
 
     def __init__(self, model: LatentFaces) -> None:
@@ -72,19 +67,10 @@ class Explainer:
             self.uses += np.count_nonzero(is_used & (carried > 0), axis=0)
 
     def parts(self, face: int) -> Parts:
-        """Return what a face of the model is built of.
+        """Return what a face of the model is built of; nothing for a black face.
 
-        Returns
-        -------
-        Parts
-            The `components` with a weight above 0 (of a signed model, any but 0), the largest
-            contribution first; their `weights`; their `shares` of the reconstruction, which
-            sum to 1; and how many of them count as `used`. Empty for a black face.
-
-        Raises
-        ------
-        IndexError
-            If there is no such face.
+        That are the components with a weight above 0 (of a signed model, any but 0), and their
+        shares of the reconstruction, whose sum is 1.
         """
         self._check("face", face, len(self.model.weights))
         weights = self.model.weights[face]
@@ -95,47 +81,27 @@ class Explainer:
         return Parts(order, weights[order], shares, used)
 
     def users(self, component: int, count: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
-        """Return the faces that use a component most, and their weights for it.
+        """Return the faces, `count` at most, that use a component most, and their weights.
 
-        Parameters
-        ----------
-        component : int
-            Which component.
-        count : int
-            How many faces at most.
-
-        Returns
-        -------
-        faces : array of int, shape (m,)
-            The one that uses it most first, none whose weight is 0. Of a signed model, those
-            whose weights are farthest from 0, to either side.
-        weights : array of shape (m,)
-
-        Raises
-        ------
-        IndexError
-            If there is no such component.
+        The one that uses it most first, none whose weight is 0. Of a signed model, those
+        whose weights are farthest from 0, to either side.
         """
         self._check("component", component, self.model.n_components)
         weights = self.model.weights[:, component]
         used = np.abs(weights) if self.model.is_signed else weights
-        count = min(count, int(np.count_nonzero(used > 0)))
-        some = np.argpartition(-used, count - 1)[:count] if count else np.empty(0, np.intp)
-        faces = some[np.lexsort((some, -used[some]))]
+        faces = np.argsort(-used, kind="stable")[: min(count, np.count_nonzero(used > 0))]
         return faces, weights[faces]
 
     def caption(self, component: int, face: int | None = None) -> str:
         """Return in a line what is known of a component, with a face's weight for it."""
-        n = len(self.model.weights)
         whole = "variance" if self.model.is_signed else "reconstruction"
-        parts = [
-            f"component {component}",
-            f"{100 * self.shares[component]:.1f} % of the {whole}",
-            f"used by {self.uses[component]} of {n} faces",
-        ]
-        if face is not None:
-            parts.append(f"weight {self.model.weights[face, component]:.3g} in this face")
-        return "  |  ".join(parts)
+        text = (
+            f"component {component}  |  {100 * self.shares[component]:.1f} % of the {whole}"
+            f"  |  used by {self.uses[component]} of {len(self.model.weights)} faces"
+        )
+        if face is None:
+            return text
+        return f"{text}  |  weight {self.model.weights[face, component]:.3g} in this face"
 
     @staticmethod
     def _check(what: str, number: int, count: int) -> None:
@@ -170,26 +136,11 @@ def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
 def build_up(
     components: NDArray[Any], weights: ArrayLike, start: NDArray[Any] | None = None
 ) -> NDArray[Any]:
-    """Return the sums of the first one, two, ... and of all weighted components.
+    """Return the sums of the first one, two, ... and of all weighted components, in order.
 
-    Parameters
-    ----------
-    components : array of shape (m, h, w) or (m, h, w, 3)
-        The components, in the order in which they are added.
-    weights : array of shape (m,)
-        Their weights.
-    start : array of shape (h, w) or (h, w, 3), optional
-        What they are added to: the mean face of models that have one, else black.
-
-    Returns
-    -------
-    array of the shape of the components
-        Picture ``i`` is that of the components up to ``i``; the last is the whole face.
-        In the units of the fit: 1 is the model's `scale`.
-
-    References
-    ----------
-    Figure 1 of Lee & Seung (1999), doi:10.1038/44565, drawn step by step.
+    Picture ``i`` is that of the components (m, h, w[, 3]) up to ``i``, added to `start`: the
+    mean face of models that have one, else black. In the units of the fit: 1 is the model's
+    `scale`. (Figure 1 of Lee & Seung 1999, doi:10.1038/44565, drawn step by step.)
     """
     factors = np.asarray(weights, components.dtype)
     scaled = components * factors.reshape(-1, *[1] * (components.ndim - 1))
@@ -199,27 +150,10 @@ def build_up(
 
 
 def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
-    """Return the relative error of one face's reconstruction.
+    """Return the relative error of the reconstruction of one face of a model.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    face : int
-        Which face of the model.
-    pixels : array of shape (h, w)
-        Its picture, in the units of the faces that the model was fitted to.
-
-    Returns
-    -------
-    float
-        Norm of face minus reconstruction over norm of the face: 0 for an exact one. For
-        a black face 0 if its reconstruction is black as well, otherwise infinite.
-
-    Raises
-    ------
-    ValueError
-        If the picture has another size than the model's faces.
+    Its `pixels` are in the units of the faces of the fit. For a black face it is 0 if the
+    reconstruction is black as well, otherwise infinite.
     """
     if pixels.shape != model.shape[1:]:
         raise ValueError(
@@ -227,35 +161,8 @@ def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
         )
     seen = pixels.astype(np.float64) / model.scale  # squares of tiny pixels would be 0
     missed = float(np.linalg.norm(seen - model.reconstruct(face) / model.scale))
-    if missed == 0:
-        return 0.0
     whole = float(np.linalg.norm(seen))
-    return missed / whole if whole else float("inf")
-
-
-def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> NDArray[Any]:
-    """Return smaller pictures (..., h, w), of means over squares of pixels.
-
-    Sides shrink by one whole factor to at most `longest`; what does not fill a square at the
-    right and below is left out. Sums of shrunk pictures are the shrunk sums, so that a face
-    can be built up from small components.
-    """
-    if in_colour:
-        return np.moveaxis(shrunk(np.moveaxis(pictures, -1, 0), longest), 0, -1)
-    h, w = pictures.shape[-2:]
-    factor = -(-max(h, w) // longest)
-    if factor == 1 or factor > min(h, w):
-        return pictures
-    rows, columns = h // factor, w // factor
-    # one strided sum for each pixel of a square: faster than a mean over two short axes
-    means = np.zeros(
-        (*pictures.shape[:-2], rows, columns), np.result_type(pictures, np.float32)
-    )
-    for y in range(factor):
-        for x in range(factor):
-            means += pictures[..., y : rows * factor : factor, x : columns * factor : factor]
-    means /= factor**2
-    return means
+    return missed / whole if whole else float("inf") if missed else 0.0
 
 
 # -- The faces of a model that look most like given weights ----------------------------
@@ -271,13 +178,6 @@ class NearestFaces:
     values of 255 for 8-bit faces). Unlike a distance of the bare weights it takes into account
     how bright and how alike the components are.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-
-    Notes
-    -----
     No pixel is needed, since ``|u H - v H|^2 = (u - v) G (u - v)`` with ``G = H H^T``: a search
     is one product of all weights with one vector. It ranks by a difference of large numbers,
     so the best of its finds and some spare ones are measured again from the differences of
@@ -299,26 +199,8 @@ class NearestFaces:
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return the nearest faces, the nearest first, and their distances.
 
-        Parameters
-        ----------
-        weights : array of shape (k,) or (m, k)
-            Weights of one picture or of several.
-        count : int
-            How many faces; fewer are returned if there are no more.
-        exclude : int or sequence of int, optional
-            Faces to leave out, as the one that the weights were taken from.
-
-        Returns
-        -------
-        indices : array of shape (count,) or (m, count)
-            Faces of the model.
-        distances : array of shape (count,) or (m, count)
-            Root mean squared differences of the pixels, in the units of the faces.
-
-        Raises
-        ------
-        ValueError
-            If `weights` do not have k columns or are not finite, or `count` is below 1.
+        Weights (k,) or (m, k) of one picture or of several give arrays (count,) or
+        (m, count); fewer if there are no more faces but those to `exclude`.
         """
         asked, k = np.asarray(weights, np.float64), self.model.n_components
         if asked.ndim not in (1, 2) or asked.shape[-1] != k:
@@ -330,18 +212,15 @@ class NearestFaces:
             raise ValueError("The weights must be finite numbers.")
         if count < 1:
             raise ValueError(f"count must be 1 or more, got {count}.")
-        left_out = np.unique(np.atleast_1d(np.asarray([] if exclude is None else exclude, int)))
+        left_out = np.unique(np.asarray([] if exclude is None else exclude, int))
         count = min(count, len(self._lengths) - len(left_out))
-        several = asked.reshape(-1, k)
-        indices, distances = (
-            np.empty((len(several), count), np.intp),
-            np.empty((len(several), count)),
-        )
-        for rows in _blocks(np.arange(len(several)), len(self._lengths)):
-            indices[rows], distances[rows] = self._search(several[rows], count, left_out)
         shape = (*asked.shape[:-1], count)
+        asked = asked.reshape(-1, k)
+        faces, distances = np.empty((len(asked), count), np.intp), np.empty((len(asked), count))
+        for rows in _blocks(np.arange(len(asked)), len(self._lengths)):
+            faces[rows], distances[rows] = self._search(asked[rows], count, left_out)
         # only now in the units of the faces: their squares may be beyond any float
-        return indices.reshape(shape), distances.reshape(shape) * self.model.scale
+        return faces.reshape(shape), distances.reshape(shape) * self.model.scale
 
     def _search(
         self, asked: NDArray[np.float64], count: int, left_out: NDArray[np.intp]
@@ -369,10 +248,201 @@ class NearestFaces:
         return np.asarray(((weights @ self._gram) * weights).sum(axis=-1))
 
 
-def _blocks(rows: NDArray[Any], width: int = 0) -> list[NDArray[Any]]:
+def _blocks(rows: NDArray[Any], width: int = 0) -> Iterator[NDArray[Any]]:
     """Cut rows into blocks that need little memory, at `width` or as many numbers a row."""
     step = max(1, _BLOCK_VALUES // max(1, width or rows.shape[1]))
-    return [rows[first : first + step] for first in range(0, len(rows), step)]
+    return (rows[first : first + step] for first in range(0, len(rows), step))
+
+
+# -- All faces on a plane, those that look alike close together ------------------------
+
+MapMethod = Literal["pca", "tsne", "mds"]
+
+_FEWEST = 5  # faces that t-SNE and MDS have something to do with
+_MOST_MDS = 1000  # faces placed by MDS, whose time and memory grow with their square
+_NEIGHBOURS = 5  # known faces that tell where another one lies
+_STAGES, _STAGE = 4, 250  # of t-SNE, and their iterations: scikit-learn does no fewer
+_EXAGGERATION = 12.0  # of t-SNE's first stage
+_MDS_STAGES, _MDS_STAGE = 30, 10
+
+
+@dataclass(frozen=True, eq=False)
+class FaceMap:
+    """Where the faces of a model lie on a plane.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    method : {"pca", "tsne", "mds"}
+        How they were placed.
+    positions : float64 array of shape (n, 2)
+        x and y of each face. Distances of PCA and MDS are in the units of the faces, as
+        those of `NearestFaces`: root mean squared differences of the pixels.
+    kept : float
+        Share of the variance of the reconstructions that the plane keeps, 0 to 1; NaN for
+        t-SNE and MDS, which do not project onto a plane.
+    """
+
+    model: LatentFaces
+    method: MapMethod
+    positions: NDArray[np.float64]
+    kept: float = float("nan")
+    _axes: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)), repr=False)
+
+    def project(self, weights: ArrayLike) -> NDArray[np.float64]:
+        """Return where faces with other weights (m, k) or (k,) lie: shape (m, 2) or (2,).
+
+        On the plane of PCA this is exact. t-SNE and MDS have no rule for other faces: they
+        lie at the mean position of the five nearest known ones, weighted by the inverse
+        square of their distance, so that a known face is found where it is.
+        """
+        asked = np.asarray(weights, np.float64)
+        if self.method == "pca":
+            mean = self.model.weights.mean(axis=0, dtype=np.float64)
+            return np.asarray((asked - mean) @ self._axes)
+        faces, shares = _neighbours(self._nearest, asked)
+        return np.asarray((self.positions[faces] * shares).sum(axis=-2))
+
+    def save_csv(self, path: str | PathLike[str]) -> None:
+        """Write the places as a table with a head, a line for each face; see `KChoice`."""
+        origin, nothing = self.model.provenance, [""] * len(self.positions)
+        texts = {"name": origin.names or nothing, "subject": origin.subjects or nothing}
+        save_table(path, ["x", "y"], self.positions.tolist(), texts)
+
+    @cached_property
+    def _nearest(self) -> NearestFaces:
+        return NearestFaces(self.model)
+
+
+def map_faces(
+    model: LatentFaces, method: MapMethod = "pca", *, random_state: int = 42
+) -> FaceMap:
+    """Place the faces of a model on a plane, those that look alike close together.
+
+    What is compared are the reconstructions, from weights alone and without a pixel; see
+    `NearestFaces`. The same model and seed give the same map.
+
+    Parameters
+    ----------
+    model : LatentFaces
+        The model.
+    method : {"pca", "tsne", "mds"}, default="pca"
+        The plane that keeps most of the variance of the reconstructions, found at once; or
+        by scikit-learn t-SNE, which keeps neighbours together, or metric MDS, which keeps
+        distances. Of more than 1,000 faces, MDS places 1,000 drawn at random, and the
+        others between these as `FaceMap.project` does. Fewer than five faces, and faces that
+        are all alike, are always placed by PCA.
+    random_state : int, default=42
+        Seed of t-SNE and MDS.
+
+    References
+    ----------
+    van der Maaten & Hinton, Visualizing data using t-SNE, Journal of Machine Learning Research
+    9 (2008); Borg & Groenen, Modern multidimensional scaling (2005), for SMACOF,
+    doi:10.1007/0-387-28981-X.
+    """
+    return consume(iter_map_faces(model, method, random_state=random_state))
+
+
+def iter_map_faces(
+    model: LatentFaces, method: MapMethod = "pca", *, random_state: int = 42
+) -> Generator[Placed, None, FaceMap]:
+    """Do what `map_faces` does; yield stages done, their number at most, and places by now."""
+    if method not in get_args(MapMethod):
+        methods = ", ".join(get_args(MapMethod))
+        raise ValueError(f"method must be one of {methods}, got {method!r}.")
+    # reconstructions of u and v differ by |u A - v A| where 1 is white
+    rows = model.components.reshape(model.n_components, -1).astype(np.float64)
+    values, vectors = np.linalg.eigh(rows @ rows.T / rows.shape[1])
+    A = vectors * np.sqrt(np.maximum(values, 0.0))
+    flat = _plane(model, A)
+    if method == "pca" or len(flat.positions) < _FEWEST or not flat.positions.any():
+        return flat
+    points = (model.weights @ A.astype(model.weights.dtype)).astype(np.float32)
+    placed = flat.positions
+    if method == "tsne":
+        for step in _tsne(points, placed / (np.abs(placed).max() or 1.0), random_state):
+            yield step
+            placed = step[2]
+        return FaceMap(model, method, placed)
+    rng = np.random.default_rng(random_state)
+    some = np.sort(rng.permutation(len(points))[:_MOST_MDS])
+    nearest = NearestFaces(replace(model, weights=model.weights[some]))
+    faces, shares = _neighbours(nearest, model.weights)
+    for done, total, known in _mds(points[some], placed[some] / model.scale):
+        placed = (model.scale * known[faces] * shares).sum(axis=1)
+        yield done, total, placed
+    return FaceMap(model, method, placed)
+
+
+def _plane(model: LatentFaces, embedding: NDArray[np.float64]) -> FaceMap:
+    """Return the plane of the two first principal components of the reconstructions."""
+    centred = model.weights.astype(np.float64)
+    centred -= centred.mean(axis=0)
+    covariance = embedding.T @ (centred.T @ centred) @ embedding
+    values, vectors = np.linalg.eigh(covariance)  # ascending
+    axes = embedding @ vectors[:, :-3:-1]
+    axes = np.pad(axes, ((0, 0), (0, 2 - axes.shape[1])))  # of a model of one component
+    # the sign is free: where there is most of what an axis tells, is right and above
+    strongest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
+    axes = axes * np.where(strongest < 0, -model.scale, model.scale)
+    kept = float(values[-2:].sum() / values.sum()) if values.sum() > 0 else 1.0
+    return FaceMap(model, "pca", centred @ axes, min(kept, 1.0), axes)
+
+
+def _tsne(
+    points: NDArray[np.float32], start: NDArray[np.float64], random_state: int
+) -> Generator[Placed]:
+    """Run t-SNE in stages, each of which begins where the one before has ended."""
+    with importing():
+        from sklearn.manifold import TSNE
+        from sklearn.neighbors import KNeighborsTransformer
+
+    n = len(points)
+    perplexity = min(30.0, (n - 2) / 3)
+    neighbours = KNeighborsTransformer(n_neighbors=min(n - 1, int(3 * perplexity + 1)))
+    graph = neighbours.fit_transform(points)
+    placed = (1e-4 * start).astype(np.float32)
+    for stage in range(_STAGES):
+        stages = TSNE(
+            metric="precomputed",
+            perplexity=perplexity,
+            early_exaggeration=1.0 if stage else _EXAGGERATION,
+            learning_rate=max(n / _EXAGGERATION / 4, 50.0),
+            init=placed,
+            max_iter=_STAGE,
+            random_state=random_state,
+        )
+        placed = stages.fit_transform(graph)
+        yield stage + 1, _STAGES, placed.astype(np.float64)
+
+
+def _mds(points: NDArray[np.float32], placed: NDArray[np.float64]) -> Generator[Placed]:
+    """Run metric MDS (SMACOF) until the stress falls no more."""
+    with importing():
+        from sklearn.manifold import smacof
+        from sklearn.metrics import euclidean_distances
+
+    distances = euclidean_distances(points.astype(np.float64))
+    options: dict[str, Any] = {"n_init": 1, "normalized_stress": False, "return_n_iter": True}
+    for stage in range(_MDS_STAGES):
+        placed, _, iterations = smacof(distances, init=placed, max_iter=_MDS_STAGE, **options)
+        yield stage + 1, _MDS_STAGES, placed
+        if iterations < _MDS_STAGE:
+            return
+
+
+def _neighbours(
+    nearest: NearestFaces, weights: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the nearest known faces (..., 5), and their shares of a position (..., 5, 1)."""
+    faces, distances = nearest.find(weights, _NEIGHBOURS)
+    farthest = distances[..., -1:]
+    ratios = distances / np.where(farthest > 0, farthest, 1.0)
+    shares = 1 / (np.square(ratios) + 1e-12)  # a known face has all of it
+    shares /= shares.sum(axis=-1, keepdims=True)
+    return faces, shares[..., None]
 
 
 # -- Two models of one stack: which components are the same, and how good each is ------
@@ -393,18 +463,16 @@ def iter_pair_most_alike(
         from scipy.optimize import linear_sum_assignment
 
     rows = [each.reshape(len(each), -1) for each in (first, second)]
-    cosines, squares = (
-        np.zeros((len(first), len(second))),
-        [np.zeros(len(each)) for each in rows],
-    )
+    cosines = np.zeros((len(first), len(second)))
+    squares = [np.zeros(len(each)) for each in rows]
     pixels = rows[0].shape[1]
     width = max(1, _AT_A_TIME // ((len(first) + 1) * (len(second) + 1)))
     for start in range(0, pixels, width):
         yield start, pixels
-        one, other = (each[:, start : start + width] for each in rows)
-        cosines += one @ other.T
-        squares[0] += np.einsum("kp,kp->k", one, one)
-        squares[1] += np.einsum("kp,kp->k", other, other)
+        some = [each[:, start : start + width] for each in rows]
+        cosines += some[0] @ some[1].T
+        for sums, each in zip(squares, some, strict=True):
+            np.add(sums, np.einsum("kp,kp->k", each, each), out=sums)
     yield pixels, pixels
     # divided after the product, which needs no copy of the pictures; empty ones have none
     lengths = np.outer(*map(np.sqrt, squares))
@@ -457,18 +525,13 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     Parameters
     ----------
     a, b : LatentFaces
-        The models; the numbers of components can differ.
+        The models, of pictures of one size; the numbers of components can differ.
 
     Returns
     -------
     Matching
         `pairs` of shape (m, 2) and their `similarity`, most similar first; `unmatched`
         components of either model.
-
-    Raises
-    ------
-    ValueError
-        If the pictures of the models differ in size.
     """
     return consume(_iter_match(a, b))
 
@@ -495,22 +558,9 @@ def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], No
 
 
 def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
-    """Compare two models of one stack.
+    """Compare two models of the same faces; ValueError is raised if they are of others.
 
-    Parameters
-    ----------
-    a, b : LatentFaces
-        The models.
-
-    Returns
-    -------
-    Comparison
-        Components in pairs (`matching`), both `errors`, and a `summary` in words.
-
-    Raises
-    ------
-    ValueError
-        If the models are not of the same faces.
+    The result has the components in pairs (`matching`), both `errors`, and a `summary`.
     """
     return consume(iter_compare(a, b))
 

@@ -6,9 +6,10 @@ import csv
 import io
 import math
 import re
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +17,22 @@ from napari_latent_faces.encoding import LazyReconstruction, encoded_model
 from napari_latent_faces.files import check_folder, replacing, writing_folder
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.reading.beside import TRANSFORM_HEADS, TRANSFORMS
+from napari_latent_faces.samples import sample_call
 from napari_latent_faces.solvers.factors import unit_maximum
 from napari_latent_faces.stack import as_pixels
 from napari_latent_faces.steps import consume
 from napari_latent_faces.tiles import montage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+    from collections.abc import (
+        Callable,
+        Collection,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -31,24 +41,18 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.stack import FaceStack
 
-    Exporting = Generator[tuple[int, int], None, Path]
-
-    Progress = Callable[[int, int], object]
+    Progress = Callable[[int, int], object]  # is told how many are written, of how many
 
 
+# kinds of results; see `napari_latent_faces.files.writing_folder`
 FIT, ALIGNMENT, ENCODING, MENDING = "a fit", "an alignment", "an encoding", "a mending"
-"""Kinds of results; see `napari_latent_faces.files.writing_folder`."""
+GENERATED = "generated faces"
 
 # -- Tables of faces and components as comma-separated values --------------------------
 
 _LINES = 256  # between two steps of a long table
 # what makes a spreadsheet calculate a cell, full-width signs included
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
-
-
-def cell(text: str) -> str:
-    """Return a text with an apostrophe before it if a spreadsheet would calculate it."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def numbers(k: int) -> list[str]:
@@ -62,47 +66,45 @@ def component_heads(k: int) -> list[str]:
     return [f"component_{number}" for number in numbers(k)]
 
 
-def writing_table(
-    path: Path,
-    names: Sequence[str],
-    subjects: Sequence[str] | None,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-) -> Iterator[int]:
-    """Write a table with a line a face; yield how many are written, now and then.
+def _writing_table(
+    file: IO[bytes],
+    texts: Mapping[str, Sequence[str] | None],
+    heads: Sequence[str],
+    rows: Iterable[Iterable[Any]],
+) -> Generator[int]:
+    """Write columns of texts, where there are any, before rows; yield how many, now and then.
 
-    The first columns are names and, where they are known, subjects; then come `columns` with
-    the values of `rows`. Names that a spreadsheet would calculate get an apostrophe before
-    them. Where names are not all ASCII the table begins with a byte order mark, by which Excel
-    knows UTF-8.
+    Texts that a spreadsheet would calculate get an apostrophe before them. Where they are not
+    all ASCII the table begins with a byte order mark, by which Excel knows UTF-8.
     """
-    heads = {"name": names, "subject": subjects}
-    known = {head: values for head, values in heads.items() if values is not None}
-    is_ascii = all(map(str.isascii, chain(*known.values(), columns)))
-    encoding = "utf-8" if is_ascii else "utf-8-sig"
+    known = {head: column for head, column in texts.items() if column is not None}
+    is_ascii = all(map(str.isascii, chain(*known.values())))
     # a name that is no text (undecodable bytes) must not make the whole table unreadable
-    with path.open("w", encoding=encoding, errors="backslashreplace", newline="") as file:
-        # all text is quoted: a carriage return alone would not be, and end the line
-        table = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-        table.writerow([*known, *columns])
-        for i, (*face, values) in enumerate(zip(*known.values(), rows, strict=True)):
+    text = io.TextIOWrapper(
+        file, "utf-8" if is_ascii else "utf-8-sig", errors="backslashreplace", newline=""
+    )
+    # all text is quoted: a carriage return alone would not be, and end the line
+    table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    table.writerow([*known, *heads])
+    try:
+        for i, (*cells, row) in enumerate(zip(*known.values(), rows, strict=True)):
             if i % _LINES == 0:
                 yield i
-            table.writerow([*map(cell, face), *values])
+            table.writerow([*("'" * x.startswith(_FORMULA) + x for x in cells), *row])
+    finally:
+        text.detach()
 
 
 def save_table(
-    path: str | PathLike[str], heads: Sequence[str], rows: Iterable[Iterable[Any]]
+    path: str | PathLike[str],
+    heads: Sequence[str],
+    rows: Iterable[Iterable[Any]],
+    texts: Mapping[str, Sequence[str] | None] | None = None,
 ) -> None:
-    """Write rows as a CSV file as `writing_table` writes names; whole or not at all."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    table.writerow(heads)
-    table.writerows([cell(x) if isinstance(x, str) else x for x in row] for row in rows)
-    content = text.getvalue()
+    """Write a CSV file of columns of texts and of rows of numbers, whole or not at all."""
     with replacing(path) as file:
-        encoding = "utf-8" if content.isascii() else "utf-8-sig"
-        file.write(content.encode(encoding, "backslashreplace"))
+        for _ in _writing_table(file, texts or {}, heads, rows):
+            pass
 
 
 # -- A model as a Python script that makes it again ------------------------------------
@@ -128,16 +130,6 @@ def as_python(model: LatentFaces) -> str:
     `read_faces`, or the sample that they are; otherwise a comment says what to put in. Run
     with the same versions of the libraries, which it names, it gives the same model.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-
-    Returns
-    -------
-    str
-        Python code.
-
     Examples
     --------
     >>> from napari_latent_faces import sample_faces, fit
@@ -147,18 +139,19 @@ def as_python(model: LatentFaces) -> str:
     kind = type(params).__name__
     is_stopped = origin.stop_reason == "stopped"
     names = [kind, "iter_fit" if is_stopped else "fit"]
-    names += ["read_faces"] * (origin.reading is not None)
-    sample = _sample(model).partition("(")[0]
-    imported = ", ".join(sorted(names, key=lambda name: (name.islower(), name)))
-    made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
+    faces, imported = _faces(model)
+    names += ["read_faces"] * (imported == "read_faces")
+    sample = imported if imported != "read_faces" else ""
     mask = _mask(model)
+    made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
     parts = [
         f"# {params.title}, made with {made_by}",
-        f"from napari_latent_faces import {imported}",
+        "from napari_latent_faces import "
+        + ", ".join(sorted(names, key=lambda name: (name.islower(), name))),
         *["from napari_latent_faces.masks import mask_from_text"] * ("mask_from_text" in mask),
         *[f"from napari_latent_faces.samples import {sample}"] * bool(sample),
         "",
-        _faces(model),
+        faces,
         "",
         # spelled out to the last one: defaults can change
         f"params = {kind}(",
@@ -183,37 +176,25 @@ def as_python(model: LatentFaces) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _faces(model: LatentFaces) -> str:
-    """Return the lines that get the faces."""
+def _faces(model: LatentFaces) -> tuple[str, str]:
+    """Return the lines that get the faces, and the function that they call, if any."""
     origin = model.provenance
     if origin.reading is not None:
         options = "".join(f", {name}={value!r}" for name, value in origin.reading.items())
-        return f"faces = read_faces({origin.source!r}{options})"
-    if sample := _sample(model):
-        return f"faces = {sample}"
+        return f"faces = read_faces({origin.source!r}{options})", "read_faces"
+    sample = sample_call(origin.source, origin.names, model.shape)
+    if sample and not (origin.encoded_from or origin.frame):
+        return f"faces = {sample}", sample.partition("(")[0]
     n, h, w, *channels = model.shape
     where = f" ({origin.source!r})" if origin.source else ""
     kind = "colour" if channels else "grey"
-    done = (
-        "were aligned (align_faces)"
-        if origin.frame
-        else "were not read from a folder as they are"
-    )
-    return f"""\
-# These faces {done}, so put them in here:
+    done = "aligned (align_faces)" if origin.frame else "not read from a folder as they are"
+    lines = f"""\
+# These faces were {done}, so put them in here:
 # {n} {kind} pictures of {w} x {h} pixels{where}, in the order of the fit, as an
 # array of type {origin.dtype} and shape {model.shape}, or as a FaceStack.
 faces = ..."""
-
-
-def _sample(model: LatentFaces) -> str:
-    """Return the call that reads the faces, if they are a sample."""
-    from napari_latent_faces.samples import sample_call
-
-    origin = model.provenance
-    if origin.reading is not None or origin.encoded_from or origin.frame:
-        return ""
-    return sample_call(origin.source, origin.names, model.shape)
+    return lines, ""
 
 
 def _mask(model: LatentFaces) -> str:
@@ -239,7 +220,7 @@ def _mask(model: LatentFaces) -> str:
 def export_model(
     model: LatentFaces, folder: str | PathLike[str], *, force: bool = False
 ) -> Path:
-    """Write a model as files that any program reads.
+    """Write a model as files that any program reads, and return the folder.
 
     ==================  ==========================================================
     ``model.npz``       the model, for `LatentFaces.load`
@@ -251,36 +232,15 @@ def export_model(
                         weights, in UTF-8 (what cannot be encoded is escaped)
     ==================  ==========================================================
 
-    They are written aside first and then moved into place: whatever happens on the
-    way, `folder` is as it was.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model.
-    folder : path-like
-        Where to. It is made; the folder that it lies in must be there.
-    force : bool, default=False
-        Replace an earlier export. A folder that holds anything else is refused.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    FileExistsError
-        If `folder` is a file, or holds anything but, with `force`, an earlier export.
-    OSError
-        If the files cannot be written.
+    The folder is made when all is written; the one that it lies in must be there. With
+    `force`, an earlier export is replaced, and nothing else: `FileExistsError`.
     """
     return consume(iter_export(model, folder, force=force))
 
 
 def iter_export(
     model: LatentFaces, folder: str | PathLike[str], *, force: bool = False
-) -> Exporting:
+) -> Generator[tuple[int, int], None, Path]:
     """Do what `export_model` does in steps, which tell how much of how much is written.
 
     Close the generator to end the export: `folder` is then as it was.
@@ -314,19 +274,25 @@ def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
     Image.fromarray(_contact_sheet(pictures)).save(folder / "components.png")
     if model.mean is not None:
         Image.fromarray(_as_8_bit(model.mean)).save(folder / "mean.png")
-    # as Python's floats: their digits give the same number back in any program
-    rows = (weights.tolist() for weights in model.weights)
     origin = model.provenance
     names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
-    columns = component_heads(model.n_components)
-    path = folder / "weights.csv"
-    for faces in writing_table(path, names, origin.subjects, columns, rows):
-        yield len(pictures) + faces
+    texts = {"name": names, "subject": origin.subjects}
+    with (
+        (folder / "weights.csv").open("wb") as file,
+        closing(_writing_table(file, texts, *_weights(model))) as steps,
+    ):
+        for faces in steps:
+            yield len(pictures) + faces
+
+
+def _weights(model: LatentFaces) -> tuple[list[str], Iterator[list[float]]]:
+    """Return the columns of weights of a table, and their rows."""
+    # as Python's floats: their digits give the same number back in any program
+    return component_heads(model.n_components), (row.tolist() for row in model.weights)
 
 
 def _as_8_bit(pictures: NDArray[Any]) -> NDArray[np.uint8]:
-    pixels: NDArray[np.uint8] = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
-    return pixels
+    return as_pixels(pictures * 255, np.dtype(np.uint8))
 
 
 def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
@@ -365,17 +331,13 @@ def export_encoded(
     ``model.npz``         the components with these weights, for `LatentFaces.load`
     ====================  ========================================================
     """
-    folder = Path(folder)
-    other = encoded_model(model, stack, encoding)
-    columns = component_heads(model.n_components)
+    folder, other = Path(folder), encoded_model(model, stack, encoding)
     with writing_folder(folder, ENCODING, force=force) as new:
-        pictures = _write_pictures(
-            LazyReconstruction(other), stack.dtype, new / "reconstructions", progress
-        )
+        place = new / "reconstructions"
+        pictures = write_pictures(LazyReconstruction(other), stack.dtype, place, progress)
         errors = zip(encoding.errors.tolist(), pictures, strict=True)
         _write_table(new / "errors.csv", stack, ("error", "picture"), errors)
-        rows = (weights.tolist() for weights in other.weights)
-        _write_table(new / "weights.csv", stack, columns, rows)
+        _write_table(new / "weights.csv", stack, *_weights(other))
         other.save(new / "model.npz")
     return folder
 
@@ -397,7 +359,7 @@ def export_mended(
     """
     folder = Path(folder)
     with writing_folder(folder, MENDING, force=force) as new:
-        pictures = _write_pictures(mended, stack.dtype, new / "mended", progress)
+        pictures = write_pictures(mended, stack.dtype, new / "mended", progress)
         rows = zip(np.asarray(errors).tolist(), pictures, strict=True)
         _write_table(new / "mended.csv", stack, ("error of the rest", "picture"), rows)
     return folder
@@ -415,23 +377,21 @@ def export_aligned(
 
     ``faces/`` holds a picture a face under its own name, in the type of the faces (floats
     as TIFF). ``transforms.csv`` has a line a face: name, subject if it is known, the file
-    of the picture, whether it was aligned (1) or stayed where it was (0), and the first
-    two rows of its transform: y of the original is ``y_y`` times y of the aligned picture
-    plus ``y_x`` times x plus ``y_0``, in pixels of the whole picture, of which the aligned
-    one begins at row ``top`` and column ``left``; ``height`` and ``width`` are those of the
-    whole picture. `misfits` are the faces that stayed. `read_faces` of the folder gives the
-    transforms back.
+    of the picture, whether it was aligned (1) or stayed where it was (0) as one of the
+    `misfits`, and the first two rows of its transform: y of the original is ``y_y`` times y of
+    the aligned picture plus ``y_x`` times x plus ``y_0``, in pixels of the whole picture, of
+    ``height`` and ``width``, of which the aligned one begins at row ``top`` and column
+    ``left``. `read_faces` of the folder gives the transforms back.
     """
     if aligned.transforms is None or aligned.frame is None:
         raise ValueError("The faces were not aligned: they have no transforms.")
-    folder, apart, frame = Path(folder), set(misfits), aligned.frame
+    folder, apart = Path(folder), set(misfits)
     with writing_folder(folder, ALIGNMENT, force=force) as new:
-        stems = _file_names(aligned.names)
-        place = new / "faces"
-        pictures = _write_pictures(aligned.images, aligned.dtype, place, progress, stems)
+        stems, place = _file_names(aligned.names), new / "faces"
+        pictures = write_pictures(aligned.images, aligned.dtype, place, progress, stems)
         moved = aligned.transforms[:, :2].reshape(-1, 6).tolist()
         rows = (
-            (picture, int(i not in apart), *transform, *frame)
+            (picture, int(i not in apart), *transform, *aligned.frame)
             for i, (picture, transform) in enumerate(zip(pictures, moved, strict=True))
         )
         _write_table(new / TRANSFORMS, aligned, TRANSFORM_HEADS, rows)
@@ -439,10 +399,9 @@ def export_aligned(
 
 
 def _write_table(
-    path: Path, stack: FaceStack, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    path: Path, stack: FaceStack, heads: Sequence[str], rows: Iterable[Iterable[Any]]
 ) -> None:
-    for _ in writing_table(path, stack.names, stack.subjects, columns, rows):
-        pass
+    save_table(path, heads, rows, {"name": stack.names, "subject": stack.subjects})
 
 
 def _file_names(names: Sequence[str]) -> list[str]:
@@ -455,27 +414,7 @@ def _file_names(names: Sequence[str]) -> list[str]:
     return plain if are_files else numbers(len(names))
 
 
-def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> Any:
-    """Read a picture of a size (h, w) as a mask: what is not black is to be ignored."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("L"))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"The mask {path} is no picture that can be read.") from error
-    if pixels.shape != tuple(size):
-        (h, w), (own_h, own_w) = pixels.shape, size
-        raise ValueError(
-            f"The mask {path} has {w} x {h} pixels, the faces have {own_w} x {own_h}: draw it "
-            "on a picture of that size."
-        )
-    if not pixels.any():
-        raise ValueError(f"The mask {path} is black: white marks what is to be ignored.")
-    return pixels != 0
-
-
-def _write_pictures(
+def write_pictures(
     images: Any,
     dtype: np.dtype[Any],
     folder: Path,
@@ -497,3 +436,23 @@ def _write_pictures(
         if progress is not None:
             progress(done + 1, len(names))
     return [f"{folder.name}/{name}" for name in names]
+
+
+def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> Any:
+    """Read a picture of a size (h, w) as a mask: what is not black is to be ignored."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("L"))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"The mask {path} is no picture that can be read.") from error
+    if pixels.shape != tuple(size):
+        (h, w), (own_h, own_w) = pixels.shape, size
+        raise ValueError(
+            f"The mask {path} has {w} x {h} pixels, the faces have {own_w} x {own_h}: draw it "
+            "on a picture of that size."
+        )
+    if not pixels.any():
+        raise ValueError(f"The mask {path} is black: white marks what is to be ignored.")
+    return pixels != 0

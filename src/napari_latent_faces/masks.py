@@ -34,14 +34,13 @@ class PixelMask:
                 f"The mask is of {mask.dtype}: booleans or integers are needed, where True or "
                 "nonzero marks a pixel to ignore."
             )
-        one, each = shape[1:3], shape[:3]
-        if tuple(mask.shape) not in {one, each}:
+        self.mask, self._also, self._picture_shape = mask, also, shape[1:]
+        self.is_common = tuple(mask.shape) == shape[1:3]
+        if not self.is_common and tuple(mask.shape) != shape[:3]:
             raise ValueError(
                 f"The mask has the shape {tuple(mask.shape)}, the faces {shape}: a mask of "
-                f"shape {one} for all faces is needed, or {each}, one for each."
+                f"shape {shape[1:3]} for all faces is needed, or {shape[:3]}, one for each."
             )
-        self.mask, self._also, self._picture_shape = mask, also, shape[1:]
-        self.is_common = mask.ndim == 2
 
     def hidden(self, faces: slice | int) -> NDArray[np.bool_]:
         """Return what is ignored of some faces: shape (m, h, w), or (1, h, w) for all."""

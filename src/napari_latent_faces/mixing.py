@@ -1,38 +1,45 @@
-"""New faces from a model: by hand, by chance, and between two others."""
+"""New faces are new weights: which are usual, made by hand or by chance, and written down."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
 
-from napari_latent_faces.export import component_heads, numbers, save_table
-from napari_latent_faces.files import check_folder, writing_folder
+from napari_latent_faces.encoding import LazyReconstruction
+from napari_latent_faces.export import (
+    GENERATED,
+    component_heads,
+    numbers,
+    save_table,
+    write_pictures,
+)
+from napari_latent_faces.files import writing_folder
 from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.stack import as_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from numpy.typing import DTypeLike, NDArray
 
+    from napari_latent_faces.export import Progress
     from napari_latent_faces.model import LatentFaces
 
-# -- How much of each component: usual amounts, those that matter, those between two faces
+    Face = int | Sequence[float] | NDArray[Any]  # a face of a model, or weights (k,)
+
+# -- Which weights are usual, which matter, and which lie between two faces ------------
 
 _MOST_FACES = 20_000  # that quantiles and correlations are found from
-_DRAWN = 4096  # faces that are drawn at a time
 _FAR = 3.0  # standard deviations that hardly any face goes beyond
 
 
-def as_weights(
-    model: LatentFaces, face: int | Sequence[float] | NDArray[Any]
-) -> NDArray[np.float64]:
+def as_weights(model: LatentFaces, face: Face) -> NDArray[np.float64]:
     """Return the weights (k,) of a face of the model, or a checked copy of weights."""
     if isinstance(face, (int, np.integer)):
         n = len(model.weights)
@@ -107,42 +114,7 @@ def mattering(
         carried = model.shares
     order = np.argsort(-carried, kind="stable")
     total = np.cumsum(carried[order])
-    fewest = int(np.searchsorted(total, share * total[-1])) + 1
-    return np.sort(order[:fewest])
-
-
-def morph(
-    model: LatentFaces,
-    a: int | Sequence[float] | NDArray[Any],
-    b: int | Sequence[float] | NDArray[Any],
-    steps: int,
-) -> NDArray[np.float64]:
-    """Return the weights on the way from one face to another, in equal steps.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model; ``model.blend`` turns the weights into pictures.
-    a, b : int or array of shape (k,)
-        Faces of the model, or weights.
-    steps : int
-        How many faces, both ends included; at least 2.
-
-    Returns
-    -------
-    array of shape (steps, k)
-        The first row is `a`, the last `b`.
-
-    Raises
-    ------
-    IndexError, ValueError
-        If there is no such face, the weights do not fit, or `steps` is less than 2.
-    """
-    if steps < 2:
-        raise ValueError(f"steps must be 2 or more, both ends included; got {steps}.")
-    start, end = as_weights(model, a), as_weights(model, b)
-    way = np.linspace(0.0, 1.0, steps)[:, None]
-    return (1 - way) * start + way * end
+    return np.sort(order[: np.searchsorted(total, share * total[-1]) + 1])
 
 
 def listed(
@@ -152,16 +124,26 @@ def listed(
 
     With numbers and ranges such as ``"3, 10-20"``, these and no others, whatever `which` says.
     """
-    k = model.n_components
+    every = range(model.n_components)
     if numbers.strip():
         ranges = re.findall(r"(\d+)(?:\s*-\s*(\d+))?", numbers)
-        asked = {i for a, b in ranges for i in range(int(a), min(int(b or a), k - 1) + 1)}
-        return sorted(i for i in asked if i < k)
+        spans = [range(int(first), int(last or first) + 1) for first, last in ranges]
+        return [i for i in every if any(i in span for span in spans)]
     if which == "matter":
         return [int(i) for i in mattering(model, weights)]
-    if which == "used":
-        return [int(i) for i in np.flatnonzero(weights)]
-    return list(range(k))
+    return [i for i in every if which == "all" or weights[i]]
+
+
+def morph(model: LatentFaces, a: Face, b: Face, steps: int) -> NDArray[np.float64]:
+    """Return the weights (steps, k) on the way from one face to another, both included.
+
+    Faces are those of the model, by number, or weights; ``model.blend`` makes the pictures.
+    """
+    if steps < 2:
+        raise ValueError(f"steps must be 2 or more, both ends included; got {steps}.")
+    start, end = as_weights(model, a), as_weights(model, b)
+    way = np.linspace(0.0, 1.0, steps)[:, None]
+    return (1 - way) * start + way * end
 
 
 def to_pixels(faces: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
@@ -170,35 +152,21 @@ def to_pixels(faces: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     return faces.copy() if dtype.kind == "b" else as_pixels(faces, dtype)
 
 
-# -- One face that is being mixed: its weights, its picture, and the way back ----------
+# -- By hand: the weights of one face, its picture, and the way back -------------------
 
 
 class Mix:
-    """The weights of a mixed face, with undo and redo.
+    """The weights of a mixed face, which begin with nothing or with what is given, and undo.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        Where the components come from.
-    weights : array of shape (k,), optional
-        What to begin with, and to go back to by `reset`; nothing by default.
-    depth : int
-        How many steps can be undone.
-
-    Attributes
-    ----------
-    changed : psygnal signal
-        Emitted after every change, with the component that changed, or None if several may
-        have.
-
-    Notes
-    -----
-    IndexError is raised for a component that is not there, ValueError for weights that the
-    model cannot have: not finite, or below 0 unless it is signed.
+    `pixels` (h, w[, 3]) is the mixed face in the units of the faces, to be looked at only.
+    `changed` is emitted after every change, with the component that changed, or None if
+    several may have. Of the steps, `depth` can be undone. IndexError is raised for a component
+    that is not there, ValueError for weights that the model cannot have: not finite, or below
+    0 unless it is signed.
 
     While one component is changed again and again, what all the others make is kept: a new
-    weight costs one multiplication and one addition a pixel, whatever the number of
-    components. The picture is always the sum of two, so that no error builds up.
+    weight costs one multiplication and one addition a pixel. The picture is always the sum of
+    two, so that no error builds up.
     """
 
     changed = Signal(object)
@@ -211,18 +179,14 @@ class Mix:
         depth: int = 200,
     ) -> None:
         self.model = model
-        self._is_signed = model.is_signed
-        self._weights: NDArray[np.float64]  # replaced, never changed in place
-        self._pixels: NDArray[Any]
-        self._held: int | None  # the component that changes; `_rest` is what all others make
-        self._start = self._checked(
-            np.zeros(model.n_components) if weights is None else weights
-        )
+        nothing = np.zeros(model.n_components)
+        self._start = self._checked(nothing if weights is None else weights)
         self._depth = depth
-        self._past: list[NDArray[np.float64]] = []
-        self._future: list[NDArray[np.float64]] = []
-        self._before: NDArray[np.float64] | None = None
-        self._blend(self._start)
+        self._states = [self._start]  # that undo and redo go through: never changed in place
+        self._place = 0
+        self._is_dragged = False
+        self._held: int | None  # the component that changes while `_rest` stays
+        self._show(self._start)
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -235,19 +199,14 @@ class Mix:
         return self._start.copy()
 
     @property
-    def pixels(self) -> NDArray[Any]:
-        """The mixed face in the units of the faces: shape (h, w), to be looked at only."""
-        return self._pixels
-
-    @property
     def can_undo(self) -> bool:
         """Whether there is a step to undo."""
-        return bool(self._past)
+        return self._place > 0
 
     @property
     def can_redo(self) -> bool:
         """Whether there is an undone step."""
-        return bool(self._future)
+        return self._place < len(self._states) - 1
 
     def set_weight(self, component: int, weight: float) -> None:
         """Change one weight: a step, or a part of the one that `begin` began."""
@@ -259,25 +218,22 @@ class Mix:
         if weights[component] == weight:
             return
         weights[component] = weight
-        weights = self._checked(weights)
-        self._remember(self._weights)
+        self._weights = self._checked(weights)
         if component != self._held:
-            self._rest = self.model.blend(
-                np.where(np.arange(len(weights)) == component, 0, weights)
-            )
-            self._held = component
-        self._weights = weights
-        amount = self._pixels.dtype.type(weight * self.model.scale)
-        np.multiply(self.model.components[component], amount, out=self._pixels)
-        self._pixels += self._rest
+            weights[component] = 0
+            self._held, self._rest = component, self.model.blend(weights)
+        amount = self.pixels.dtype.type(weight * self.model.scale)
+        np.multiply(self.model.components[component], amount, out=self.pixels)
+        self.pixels += self._rest
+        self._remember()
         self.changed.emit(component)
 
     def set_weights(self, weights: Sequence[float] | NDArray[Any]) -> None:
         """Change all weights (k,): a step, or a part of the one that `begin` began."""
         checked = self._checked(weights)
         if not np.array_equal(checked, self._weights):
-            self._remember(self._weights)
             self._show(checked)
+            self._remember()
 
     def start_from(self, weights: Sequence[float] | NDArray[Any]) -> None:
         """Change all weights, and make them what `reset` goes back to."""
@@ -290,53 +246,54 @@ class Mix:
 
     def begin(self) -> None:
         """Begin a step of many changes, such as the drag of a slider."""
-        if self._before is None:
-            self._before = self._weights
+        self._is_dragged = True
 
     def end(self) -> None:
         """End the step that `begin` began; without any change there was none."""
-        before, self._before = self._before, None
-        if before is not None and not np.array_equal(before, self._weights):
-            self._remember(before)
+        self._is_dragged = False
+        self._remember()
 
     def undo(self) -> None:
         """Take the last step back, if there is one."""
         self.end()
-        if self._past:
-            self._future.append(self._weights)
-            self._show(self._past.pop())
+        self._go(-1)
 
     def redo(self) -> None:
         """Take the last undone step again, if there is one."""
         self.end()
-        if self._future:
-            self._past.append(self._weights)
-            self._show(self._future.pop())
+        self._go(1)
+
+    def _go(self, step: int) -> None:
+        if 0 <= self._place + step < len(self._states):
+            self._place += step
+            self._show(self._states[self._place])
+
+    def _remember(self) -> None:
+        if not self._is_dragged and not np.array_equal(
+            self._weights, self._states[self._place]
+        ):
+            self._states[self._place + 1 :] = [self._weights]
+            del self._states[: -self._depth - 1]
+            self._place = len(self._states) - 1
 
     def _show(self, weights: NDArray[np.float64]) -> None:
-        self._blend(weights)
+        self._weights = weights
+        self._held = None
+        self.pixels = self.model.blend(weights)
         self.changed.emit(None)
-
-    def _blend(self, weights: NDArray[np.float64]) -> None:
-        self._weights, self._held = weights, None
-        self._pixels = self.model.blend(weights)
-
-    def _remember(self, before: NDArray[np.float64]) -> None:
-        if self._before is None:
-            self._past.append(before)
-            del self._past[: -self._depth]
-            self._future.clear()
 
     def _checked(self, weights: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]:
         checked = as_weights(self.model, weights)
-        if not self._is_signed and (checked < 0).any():
+        if not self.model.is_signed and (checked < 0).any():
             raise ValueError(
                 "Weights must be 0 or more: the components of this model are only added."
             )
         return checked
 
 
-# -- Random weights that look like those of the fitted faces ---------------------------
+# -- By chance: weights that are distributed as those of the fitted faces --------------
+
+_DRAWN = 4096  # faces that are drawn at a time
 
 
 class WeightSampler:
@@ -346,24 +303,14 @@ class WeightSampler:
     zeros included, and the weights keep their rank correlations. A random face is thus
     as bright, as sparse, and put together in the same way as the fitted ones.
 
-    Parameters
-    ----------
-    model : LatentFaces
-        The model, of any number of faces.
-
-    Notes
-    -----
     Gaussian numbers with the correlations of the fitted weights' ranks become uniform by the
     normal distribution function, and weights by the quantiles of each component (R. B. Nelsen:
-    An Introduction to Copulas, 2006, doi:10.1007/0-387-28678-0).
-
-    Weights that are 0 share a rank, which weakens the correlations of the scores. Those of
-    the numbers that are drawn are raised until the weights made of them have the rank
-    correlations of the fitted ones. Of no more faces than components they are mostly noise,
-    and are shrunk towards 0 by the share that is noise (J. Schaefer, K. Strimmer 2005,
-    doi:10.2202/1544-6115.1175).
-
-    Of more than 20,000 faces a random part of 20,000, always the same, tells both.
+    An Introduction to Copulas, 2006, doi:10.1007/0-387-28678-0). Weights that are 0 share a
+    rank, which weakens the correlations of the scores: those of the numbers that are drawn are
+    raised until the weights made of them have the rank correlations of the fitted ones. Of no
+    more faces than components they are mostly noise, and are shrunk towards 0 by the share
+    that is noise (J. Schaefer, K. Strimmer 2005, doi:10.2202/1544-6115.1175). Of more than
+    20,000 faces a random part of 20,000, always the same, tells both.
     """
 
     def __init__(self, model: LatentFaces) -> None:
@@ -381,35 +328,16 @@ class WeightSampler:
         n: int,
         random_state: int | np.random.Generator | None = None,
         *,
-        near: int | Sequence[float] | NDArray[Any] | None = None,
+        near: Face | None = None,
         strength: float = 0.7,
     ) -> NDArray[Any]:
-        """Draw the weights of random faces.
+        """Draw the weights (n, k) of random faces, in the type of the model's weights.
 
-        Parameters
-        ----------
-        n : int
-            How many faces.
-        random_state : int or numpy Generator, optional
-            Seed; the same seed gives the same faces, and more of them begin with them.
-        near : int or array of shape (k,), optional
-            A face of the model, or weights, to stay close to.
-        strength : float
-            How close, 0 to 1: at 0 `near` says nothing, at 1 every face is that face.
-            The Gaussian numbers z of a face become ``s * z + sqrt(1 - s**2) * random``,
-            so that s is their correlation with the new ones. Over all faces to stay
-            close to, each weight still keeps its distribution; close to one face, the
-            weights are like that face's.
-
-        Returns
-        -------
-        array of shape (n, k)
-            In the type of the model's weights.
-
-        Raises
-        ------
-        IndexError, ValueError
-            If there is no such face, weights do not fit, or `strength` is not in 0 to 1.
+        A seed gives the same faces each time, and more of them begin with them. They stay
+        close to the face `near` of the model, or to weights: from `strength` 0, which says
+        nothing, to 1, which is that face. The Gaussian numbers z of a face become
+        ``s * z + sqrt(1 - s**2) * random``, so that the strength s is their correlation with
+        the new ones. Over all faces to stay close to, each weight keeps its distribution.
         """
         if n < 0:
             raise ValueError(f"The number of faces must be 0 or more, got {n}.")
@@ -437,28 +365,24 @@ class WeightSampler:
             from scipy.special import ndtr, ndtri
 
         z = rng.standard_normal((n, len(self._used))) @ self._factor.T
+        columns = list(zip(self._zeros, self._used, strict=True))
         if centre is not None:
-            scores = ndtri(np.clip(self._grades(centre, n, rng), 1e-12, 1 - 1e-12))
+            # the share of faces below each weight, a zero at a random place of zeros
+            grades = rng.random(z.shape) * self._zeros
+            for j, (zeros, used) in enumerate(columns):
+                if (m := len(used)) and not (zeros > 0 and centre[j] <= 0):
+                    place = (np.interp(centre[j], used, np.arange(m)) + 0.5) / m
+                    grades[:, j] = zeros + (1 - zeros) * place
+            scores = ndtri(np.clip(grades, 1e-12, 1 - 1e-12))
             z = strength * scores + np.sqrt(1 - strength**2) * z
-        grades: NDArray[np.float64] = ndtr(z)
+        grades = np.asarray(ndtr(z), np.float64)
         drawn = np.zeros_like(grades)
-        for j, (zeros, used) in enumerate(zip(self._zeros, self._used, strict=True)):
+        for j, (zeros, used) in enumerate(columns):
             if m := len(used):
                 place = (grades[:, j] - zeros) / (1 - zeros) * m - 0.5
                 found = np.interp(place, np.arange(m), used)
                 drawn[:, j] = np.where(grades[:, j] > zeros, found, 0.0)
         return drawn
-
-    def _grades(
-        self, weights: NDArray[np.float64], n: int, rng: np.random.Generator
-    ) -> NDArray[np.float64]:
-        """Return the share of faces below each weight, a zero at a random place of zeros."""
-        grades = rng.random((n, len(weights))) * self._zeros
-        for j, (zeros, used) in enumerate(zip(self._zeros, self._used, strict=True)):
-            if (m := len(used)) and not (zeros > 0 and weights[j] <= 0):
-                place = (np.interp(weights[j], used, np.arange(m)) + 0.5) / m
-                grades[:, j] = zeros + (1 - zeros) * place
-        return grades
 
 
 def _copula_factor(
@@ -469,9 +393,16 @@ def _copula_factor(
         from scipy.special import ndtr
 
     n, k = weights.shape
-    wanted = _correlations(np.stack([_mean_ranks(each) for each in weights.T], axis=1))
+    ordered = np.sort(weights, axis=0)
+    ranks = np.empty_like(weights)  # of equal weights, the mean
+    for j, column in enumerate(ordered.T):
+        below, up_to = (np.searchsorted(column, weights[:, j], s) for s in ("left", "right"))
+        ranks[:, j] = (below + up_to) / 2
+    wanted = _correlations(ranks)
     if n <= k:
-        wanted *= 1 - _noise_share(wanted, n)
+        above = wanted[np.triu_indices(k, 1)]
+        noise, whole = np.sum((1 - above**2) ** 2) / max(n - 1, 1), np.sum(above**2)
+        wanted *= 1 - min(1.0, noise / whole) if whole > 0 else 0.0
         np.fill_diagonal(wanted, 1.0)
     # orthonormal, so that chance blurs the correlations little
     z = np.random.default_rng(0).standard_normal((max(3000, 4 * k), k))
@@ -483,8 +414,7 @@ def _copula_factor(
         factor = vectors * np.sqrt(np.maximum(values, 1e-9))
         factor /= np.linalg.norm(factor, axis=1, keepdims=True)
         grades = ndtr(z @ factor.T)
-        ranks = np.where(grades > zeros, grades, zeros / 2)
-        angles += 1.5 * (wanted - _correlations(ranks))
+        angles += 1.5 * (wanted - _correlations(np.where(grades > zeros, grades, zeros / 2)))
         np.clip(angles, -np.pi / 2, np.pi / 2, out=angles)
     return factor
 
@@ -499,44 +429,18 @@ def _correlations(columns: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def _mean_ranks(column: NDArray[np.float64]) -> NDArray[np.float64]:
-    ordered = np.sort(column)
-    below, up_to = (np.searchsorted(ordered, column, side) for side in ("left", "right"))
-    ranks: NDArray[np.float64] = (below + up_to) / 2
-    return ranks
-
-
-def _noise_share(correlations: NDArray[np.float64], n: int) -> float:
-    above = correlations[np.triu_indices(len(correlations), 1)]
-    squares = float(np.sum(above**2))
-    variances = float(np.sum((1 - above**2) ** 2)) / max(n - 1, 1)
-    return min(1.0, variances / squares) if squares > 0 else 1.0
-
-
 def sample_weights(
     model: LatentFaces,
     n: int,
     random_state: int | np.random.Generator | None = None,
-    near: int | Sequence[float] | NDArray[Any] | None = None,
+    near: Face | None = None,
     strength: float = 0.7,
 ) -> NDArray[Any]:
-    """Draw the weights of random faces; see `WeightSampler.draw`.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        The model; ``model.blend`` turns the weights into pictures.
-    n, random_state, near, strength
-        As in `WeightSampler.draw`.
-
-    Returns
-    -------
-    array of shape (n, k)
-    """
+    """Draw the weights (n, k) of random faces of a model, as `WeightSampler.draw` does."""
     return WeightSampler(model).draw(n, random_state, near=near, strength=strength)
 
 
-# -- How generated faces were made, and their folders ----------------------------------
+# -- Written down: how each face was made, in a table and in a folder with its picture -
 
 
 @dataclass(frozen=True)
@@ -563,9 +467,9 @@ def save_recipes(path: str | PathLike[str], recipes: Sequence[Recipe]) -> None:
     lengths = {len(recipe.weights) for recipe in recipes}
     if len(lengths) > 1:
         raise ValueError("The recipes are of models with different numbers of components.")
+    texts = {"name": [each.name for each in recipes], "made": [each.made for each in recipes]}
     heads = component_heads(max(lengths, default=0))
-    rows = ([recipe.name, recipe.made, *recipe.weights] for recipe in recipes)
-    save_table(path, ["name", "made", *heads], rows)
+    save_table(path, heads, (recipe.weights for recipe in recipes), texts)
 
 
 def write_generated(
@@ -575,59 +479,22 @@ def write_generated(
     *,
     made: str = "",
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
-    """Write mixed faces as files that any program reads.
+    """Write mixed faces with weights (m, k) as files that any program reads.
 
     An 8-bit picture a face, ``faces/00.png`` on, where what is 1 in the fit is white, and
     ``recipes.csv`` with a line a face: the name of its picture, how it was made, and its
-    weights. They are moved into place when all is written, or `folder` is as it was.
-
-    Parameters
-    ----------
-    model : LatentFaces
-        What the faces are made from.
-    weights : array of shape (m, k)
-        How much of each component.
-    folder : path-like
-        Where to. It is made; the folder that it lies in must be there.
-    made : str
-        How the faces came about, in words, for the table.
-    force : bool, default=False
-        Replace faces that were generated there earlier; a folder that holds anything else
-        is refused.
-    progress : callable, optional
-        Is told how many faces are written, of how many.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    OSError
-        If the folder holds anything else, or cannot be written.
+    weights. The folder is made, or with `force` replaced if nothing but earlier ones is in it,
+    when all is written. `progress` is told how many faces are written, of how many.
     """
-    from PIL import Image
-
+    folder = Path(folder)
+    in_8_bits = LazyReconstruction(replace(model, weights=weights, scale=255.0))
     recipes = [
         Recipe(f"{number}.png", made, tuple(row.tolist()))
         for number, row in zip(numbers(len(weights)), weights, strict=True)
     ]
-    white = 255 / model.scale
-    folder = Path(folder)
-    with writing_folder(folder, "generated faces", force=force) as new:
-        (new / "faces").mkdir()
-        for done, (recipe, row) in enumerate(zip(recipes, weights, strict=True), start=1):
-            picture = to_pixels(model.blend(row) * white, np.uint8)
-            Image.fromarray(picture).save(new / "faces" / recipe.name)
-            if progress is not None:
-                progress(done, len(weights))
+    with writing_folder(folder, GENERATED, force=force) as new:
+        write_pictures(in_8_bits, np.dtype(np.uint8), new / "faces", progress)
         save_recipes(new / "recipes.csv", recipes)
     return folder
-
-
-def check_generated(folder: str | PathLike[str], *, force: bool = False) -> None:
-    """Refuse, before the work, a folder that `write_generated` may not write to."""
-    check_folder(Path(folder), "generated faces", force=force)

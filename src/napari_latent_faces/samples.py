@@ -35,10 +35,8 @@ def sample_faces(
 
     Parameters
     ----------
-    n_subjects : int, default=40
-        How many of the 40 people.
-    n_pictures : int, default=10
-        How many of the 10 pictures of each.
+    n_subjects, n_pictures : int
+        How many of the 40 people, and of the 10 pictures of each.
     shape : (int, int), default=(112, 92)
         Height and width in pixels that the pictures are scaled to.
     colour : bool, default=False
@@ -47,14 +45,8 @@ def sample_faces(
     Returns
     -------
     FaceStack
-        Images of type uint8 and shape (n_subjects * n_pictures, height, width), in colour
-        with a last axis of 3; all pictures of one person after the other, with names such as
+        Images of type uint8, all pictures of one person after the other, with names such as
         ``s01/03.jpg``.
-
-    Raises
-    ------
-    ValueError
-        If a number is not among those that there are; the message names it.
 
     Examples
     --------
@@ -69,31 +61,21 @@ def sample_faces(
     with as_file(files(__package__) / "samples.zip") as archive:
         size = None if tuple(shape) == (112, 92) else shape
         stack = read_faces(archive, size=size, colour=colour)
-    chosen = [10 * s + p for s in range(n_subjects) for p in range(n_pictures)]
-    names = tuple(stack.names[i] for i in chosen)
-    return FaceStack(
-        stack.images[chosen],
-        names,
-        tuple(name.partition("/")[0] for name in names),
-        ReadReport(n_read=len(chosen)),
-        _DRAWN,
-    )
+    few = stack[[10 * s + p for s in range(n_subjects) for p in range(n_pictures)]]
+    return FaceStack(few.images, few.names, few.subjects, ReadReport(n_read=len(few)), _DRAWN)
 
 
 def sample_call(source: str, names: Sequence[str] | None, shape: tuple[int, ...]) -> str:
     """Return the call that reads the sample faces of a stack again, "" if they are others."""
-    calls: dict[tuple[str, tuple[int, ...]], str] = {
-        (_LFW, (100, 25, 25)): "read_lfw_subset()",
-        (_OLIVETTI, (400, 64, 64)): "read_olivetti()",
-    }
-    if call := calls.get((source, shape)):
-        return call
-    n_subjects = len({name.partition("/")[0] for name in names or ()})
-    if source != _DRAWN or not names or len(shape) != 3:
-        return ""
-    n_pictures = len(names) // n_subjects
+    if source == _LFW and shape == (100, 25, 25):
+        return "read_lfw_subset()"
+    if source == _OLIVETTI and shape == (400, 64, 64):
+        return "read_olivetti()"
+    stems = [name.rpartition(".")[0] for name in names or ()]
+    n_subjects = len({stem.partition("/")[0] for stem in stems})
+    n_pictures = len(stems) // max(1, n_subjects)
     drawn = [f"s{s + 1:02}/{p + 1:02}" for s in range(n_subjects) for p in range(n_pictures)]
-    if [name.rpartition(".")[0] for name in names] != drawn:
+    if source != _DRAWN or len(shape) != 3 or not stems or stems != drawn:
         return ""
     return f"sample_faces({n_subjects}, {n_pictures}, shape={shape[1:]})"
 
@@ -133,7 +115,7 @@ def read_lfw_subset() -> FaceStack:
 def read_olivetti(*, download: bool = True) -> FaceStack:
     """Read the 400 ORL faces as scikit-learn keeps them: 64 x 64 pixels, floats to 1.
 
-    FileNotFoundError says that they are not there, and are not to be downloaded.
+    FileNotFoundError is raised where they are not there and not to be downloaded.
     """
     with importing():
         from sklearn.datasets import fetch_olivetti_faces, get_data_home

@@ -1,4 +1,4 @@
-"""Pictures in rows, and the colours of components."""
+"""How pictures are drawn: in which colours, how small, in rows, and beside one another."""
 
 from __future__ import annotations
 
@@ -50,6 +50,28 @@ def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uin
     return np.asarray(np.rint(shown * 255), np.uint8)
 
 
+def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> NDArray[Any]:
+    """Return smaller pictures (..., h, w), of means over squares of pixels.
+
+    Sides shrink by one whole factor to at most `longest`; what does not fill a square at the
+    right and below is left out. Sums of shrunk pictures are the shrunk sums, so that a face
+    can be built up from small components.
+    """
+    if in_colour:
+        return np.moveaxis(shrunk(np.moveaxis(pictures, -1, 0), longest), 0, -1)
+    h, w = pictures.shape[-2:]
+    factor = -(-max(h, w) // longest)
+    if factor == 1 or factor > min(h, w):
+        return pictures
+    # one strided sum for each pixel of a square: faster than a mean over two short axes
+    shape = (*pictures.shape[:-2], h // factor, w // factor)
+    means = np.zeros(shape, np.result_type(pictures, np.float32))
+    for y, x in np.ndindex(factor, factor):
+        means += pictures[..., y::factor, x::factor][..., : shape[-2], : shape[-1]]
+    means /= factor**2
+    return means
+
+
 # -- Pictures in rows: where they lie, and how one of them is set off from the others --
 
 GAP = 0.04  # between pictures that lie side by side, as a share of their width
@@ -67,11 +89,9 @@ class Tiles:
     @classmethod
     def found_in(cls, shape: tuple[int, ...], pictures: tuple[int, ...]) -> Tiles | None:
         """Return the places of pictures in a montage; None if it is not theirs."""
-        k, h, w = pictures[:3]
-        step = w + _gap(w)
-        columns = (shape[1] + _gap(w)) // step
-        tiles = cls(k, max(1, columns), h, w)
-        return tiles if (*tiles.shape, *pictures[3:]) == tuple(shape) else None
+        k, h, w, *channels = pictures
+        tiles = cls(k, max(1, (shape[1] + _gap(w)) // (w + _gap(w))), h, w)
+        return tiles if (*tiles.shape, *channels) == tuple(shape) else None
 
     @property
     def gap(self) -> int:
@@ -79,17 +99,11 @@ class Tiles:
         return _gap(self.width)
 
     @property
-    def rows(self) -> int:
-        """How many rows there are."""
-        return -(-self.count // self.columns)
-
-    @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the whole."""
-        return (
-            self.rows * (self.height + self.gap) - self.gap,
-            self.columns * (self.width + self.gap) - self.gap,
-        )
+        rows = -(-self.count // self.columns)
+        h, w = rows * (self.height + self.gap), self.columns * (self.width + self.gap)
+        return h - self.gap, w - self.gap
 
     def box(self, tile: int) -> tuple[slice, slice]:
         """Return the rows and columns of pixels of a picture."""
@@ -103,11 +117,9 @@ class Tiles:
         """Return which picture the pixel nearest to a point belongs to; None between them."""
         row, below = divmod(round(y), self.height + self.gap)
         column, beside = divmod(round(x), self.width + self.gap)
-        is_inside = row >= 0 and 0 <= column < self.columns
         tile = row * self.columns + column
-        if is_inside and tile < self.count and below < self.height and beside < self.width:
-            return tile
-        return None
+        is_inside = row >= 0 and 0 <= column < self.columns and tile < self.count
+        return tile if is_inside and below < self.height and beside < self.width else None
 
 
 def gallery_columns(k: int, span: float) -> int:
@@ -142,17 +154,17 @@ def numbered(pictures: NDArray[Any], low: float, high: float) -> NDArray[Any]:
 
     zoom = -(-_LOWEST // min(pictures.shape[1:3]))
     pictures = pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    m, _, w = pictures.shape[:3]
-    height = max(_LINE, round(0.15 * pictures.shape[1]))
+    w, height = pictures.shape[2], max(_LINE, round(0.15 * pictures.shape[1]))
     font = ImageFont.load_default(height)
-    lines = np.empty((m, height + 2, w), np.float32)
-    for i, line in enumerate(lines):
+    lines = []
+    for i in range(len(pictures)):
         drawn = Image.new("L", (w, height + 2))
         ImageDraw.Draw(drawn).text((w / 2, 0), str(i), 255, font, anchor="ma")
-        line[:] = low + (high - low) / 255 * np.asarray(drawn, np.float32)
+        lines.append(low + (high - low) / 255 * np.asarray(drawn, np.float32))
+    below = np.stack(lines).astype(pictures.dtype)
     if pictures.ndim == 4:
-        lines = np.repeat(lines[..., None], 3, axis=-1)
-    return np.concatenate([pictures, lines.astype(pictures.dtype)], axis=1)
+        below = np.repeat(below[..., None], 3, axis=-1)
+    return np.concatenate([pictures, below], axis=1)
 
 
 def paint_tile(
@@ -186,3 +198,53 @@ def _frame(place: NDArray[Any], line: int, value: float) -> None:
 
 def _gap(width: int) -> int:
     return max(1, round(width * GAP))
+
+
+# -- Pictures at places of their own, as on a map: which of them can be drawn ----------
+
+_REACH = 2  # cells to a face that could overlap
+_ROUNDS = 4
+_AROUND = np.argwhere(np.ones((2 * _REACH + 1, 2 * _REACH + 1))) - _REACH
+_AROUND = _AROUND[_AROUND.any(axis=1)]  # the cells of the reach but the one in the middle
+
+
+def pictured(
+    positions: NDArray[np.float64],
+    cell: tuple[float, float],
+    low: tuple[float, float],
+    high: tuple[float, float],
+) -> NDArray[np.intp]:
+    """Choose faces whose pictures do not overlap, the same ones wherever the window is.
+
+    Positions (n, 2) are x and y, `cell` is the width and height of a picture, `low` and `high`
+    are corners of the window. Earlier faces go first: in a random order, the pictures are a
+    fair sample, and those of a coarse map are mostly there in a finer one, too.
+
+    In each cell of a grid, of half the size of a picture, the first face may have a picture.
+    Of those that would overlap the first gets it, and so on among those that are left. No
+    loop runs over faces, and only cells that are seen are looked at.
+    """
+    size, margin = np.asarray(cell), 2 * _REACH * (_ROUNDS + 1)
+    first = np.floor(np.asarray(low) / size * 2).astype(np.int64) - margin
+    columns, rows = np.floor(np.asarray(high) / size * 2).astype(np.int64) - first + margin + 1
+    places = np.floor(positions / size * 2).astype(np.int64) - first
+    inner = (places >= _REACH) & (places < (columns - _REACH, rows - _REACH))
+    near = np.flatnonzero(inner.all(axis=1))
+    n = len(positions)
+    grid = np.full((rows, columns), n)  # the first face of each cell; n where there is none
+    np.minimum.at(grid, (places[near, 1], places[near, 0]), near)
+    where = np.vstack([positions, np.full((1, 2), np.nan)])
+    cells = np.argwhere(grid < n)
+    around = cells[:, None] + _AROUND  # (m, 24, 2)
+    faces, others = grid[cells[:, 0], cells[:, 1]], grid[around[..., 0], around[..., 1]]
+    overlaps = (np.abs(where[others] - where[faces][:, None]) < size).all(axis=-1)
+    rivals = overlaps & (others < faces[:, None])
+    chosen, left = np.zeros(n + 1, bool), np.zeros(n + 1, bool)
+    left[faces] = True
+    for _ in range(_ROUNDS):
+        wins = faces[left[faces] & ~(rivals & left[others]).any(axis=1)]
+        chosen[wins] = True
+        left[faces] &= ~chosen[faces] & ~(overlaps & chosen[others]).any(axis=1)
+    found = np.flatnonzero(chosen)
+    seen = (where[found] > np.asarray(low) - size / 2) & (where[found] < high + size / 2)
+    return found[seen.all(axis=1)]

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from napari_latent_faces.mapping import map_faces
+from napari_latent_faces.explaining import map_faces
 
 
 @pytest.fixture

@@ -509,12 +509,14 @@ def _mend(args: argparse.Namespace) -> None:
 
 
 def _generate(args: argparse.Namespace) -> None:
-    from napari_latent_faces.mixing import check_generated, sample_weights, write_generated
+    from napari_latent_faces.export import GENERATED
+    from napari_latent_faces.files import check_folder
+    from napari_latent_faces.mixing import sample_weights, write_generated
 
     if "strength" in args and args.near is None:
         raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
     wanted = chosen(Generation, args)
-    check_generated(args.out, force=args.force)
+    check_folder(Path(args.out), GENERATED, force=args.force)
     model = _load(args.model)
     face = None if args.near is None else find_face(model, args.near)
     close = "" if face is None else f", {wanted.strength:g} close to {args.near}"
@@ -526,7 +528,7 @@ def _generate(args: argparse.Namespace) -> None:
 
 
 def _map(args: argparse.Namespace) -> None:
-    from napari_latent_faces.mapping import iter_map_faces
+    from napari_latent_faces.explaining import iter_map_faces
 
     seed = chosen(Generation, args).random_state
     _check_table(args)

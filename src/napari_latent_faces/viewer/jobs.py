@@ -10,8 +10,9 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 from superqt.utils import create_worker
 
-from napari_latent_faces.explaining import face_error, shrunk
+from napari_latent_faces.explaining import face_error
 from napari_latent_faces.stack import harmless_lines
+from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:

@@ -20,11 +20,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.explaining import shrunk
 from napari_latent_faces.params import LARGEST_SIDE
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.stack import harmless
-from napari_latent_faces.tiles import montage
+from napari_latent_faces.tiles import montage, shrunk
 from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
 from napari_latent_faces.viewer.jobs import QuietJob
 from napari_latent_faces.viewer.layers import faces_layer

@@ -8,8 +8,8 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtCore import QPoint, QPointF, Qt
 
+from napari_latent_faces.explaining import map_faces
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.mapping import map_faces
 from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.viewer.fitting import EncodeJob, ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer

@@ -13,7 +13,8 @@ from qtpy.QtCore import QEvent, QPointF, QSize, Qt
 from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QFileDialog
 
-from napari_latent_faces.choosing import iter_choose_k, iter_whole_model
+from napari_latent_faces.choosing import iter_choose_k
+from napari_latent_faces.encoding import iter_whole_model
 from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
 from napari_latent_faces.viewer.canvas import picture_actions
 from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
-from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up, shrunk
+from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up
+from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.canvas import use_in_mix
 from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
 from napari_latent_faces.viewer.layers import layer_pixels

@@ -13,8 +13,8 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces.encoding import LazyReconstruction
-from napari_latent_faces.explaining import shrunk
-from napari_latent_faces.mapping import FaceMap, iter_map_faces
+from napari_latent_faces.explaining import FaceMap, iter_map_faces
+from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.canvas import go_to, show_picture_menu, use_in_mix
 from napari_latent_faces.viewer.jobs import Job, QuietJob
 from napari_latent_faces.viewer.layers import (

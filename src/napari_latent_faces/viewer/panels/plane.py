@@ -12,7 +12,7 @@ from qtpy.QtCore import QPoint, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_latent_faces.mapping import pictured
+from napari_latent_faces.tiles import pictured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
