@@ -18,10 +18,10 @@ from napari_latent_faces.params import ReadOptions
 from napari_latent_faces.reading import naming
 from napari_latent_faces.reading.arrays import (
     AmbiguousArraysError,
-    ArraysError,
     is_array_name,
     looks_like_arrays,
 )
+from napari_latent_faces.reading.arrays.files import ArraysError
 from napari_latent_faces.reading.beside import read_tables, read_transforms
 from napari_latent_faces.reading.formats import (
     DEPTHS,

@@ -12,11 +12,11 @@ import numpy as np
 
 from napari_latent_faces.reading.arrays import (
     ArrayFaces,
-    ArraysError,
     is_array_name,
     labels_beside,
     read_arrays,
 )
+from napari_latent_faces.reading.arrays.files import ArraysError
 from napari_latent_faces.reading.formats import DEPTHS, FLOAT
 from napari_latent_faces.reading.naming import find_subjects
 from napari_latent_faces.reading.pictures import Frame

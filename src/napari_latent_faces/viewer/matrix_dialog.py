@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.reading.arrays import Candidate
+    from napari_latent_faces.reading.arrays.files import Variable
 
 _ROWS, _COLUMNS = 2, 6
 _PREVIEW = QSize(480, 220)
@@ -52,7 +52,7 @@ class MatrixDialog(QDialog):
     def __init__(
         self,
         path: str,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Variable],
         why: str = "",
         options: Mapping[str, Any] | None = None,
         parent: QWidget | None = None,

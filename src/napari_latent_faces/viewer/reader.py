@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_latent_faces.reading.arrays import Candidate
+    from napari_latent_faces.reading.arrays.files import Variable
     from napari_latent_faces.stack import FaceStack
     from napari_latent_faces.viewer.layers import LayerData
 
@@ -188,9 +188,10 @@ _IN_COLOUR = (
 )
 
 
-def _candidates(path: str) -> tuple[Candidate, ...]:
+def _candidates(path: str) -> tuple[Variable, ...]:
     """Return the variables that may be faces, none if it is no file of numbers."""
-    from napari_latent_faces.reading.arrays import ArraysError, candidates
+    from napari_latent_faces.reading import ArraysError
+    from napari_latent_faces.reading.arrays import candidates
 
     try:
         return candidates(path) if Path(path).is_file() else ()
@@ -199,7 +200,7 @@ def _candidates(path: str) -> tuple[Candidate, ...]:
 
 
 def _ask(
-    path: str, known: Sequence[Candidate], why: str, options: dict[str, Any], window: Any
+    path: str, known: Sequence[Variable], why: str, options: dict[str, Any], window: Any
 ) -> dict[str, Any] | None:
     """Ask how faces lie in a file; None if the user does not want to tell."""
     from napari_latent_faces.viewer.matrix_dialog import MatrixDialog

@@ -6,72 +6,25 @@ import bz2
 import gzip
 import itertools
 import lzma
+import math
 import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_latent_faces.params import ReadOptions
-from napari_latent_faces.reading.arrays.files import (
-    NUMBERS,
-    ArraysError,
-    Candidate,
-    Container,
-    Variable,
-    damage_named,
-    is_idx,
-    opened,
-    read_idx,
-    read_npy,
-    read_npz,
-    read_table,
-    read_text,
-    starts_like_table,
-    times,
-    unpack,
-)
-from napari_latent_faces.reading.arrays.layouts import (
-    SAMPLE,
-    Clues,
-    faces_of_array,
-    faces_of_cells,
-    is_noise,
-    without_labels,
-)
-from napari_latent_faces.reading.arrays.matlab import read_hdf5, read_mat
-from napari_latent_faces.reading.arrays.names import (
-    AmbiguousArraysError,
-    Labels,
-    as_candidates,
-    choose,
-    label_vectors,
-    labels_beside,
-    labels_for,
-    possible_faces,
-    with_views,
-)
+from napari_latent_faces.reading.arrays import files, layouts, matlab
+from napari_latent_faces.reading.arrays.files import ArraysError, Container, Variable, times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
-
-__all__ = [
-    "AmbiguousArraysError",
-    "ArrayFaces",
-    "ArraysError",
-    "Candidate",
-    "candidates",
-    "is_array_name",
-    "labels_beside",
-    "looks_like_arrays",
-    "read_arrays",
-    "starts_like_array",
-]
 
 # -- What kind of file it is -----------------------------------------------------------
 
@@ -98,8 +51,7 @@ _PACKED: dict[str, tuple[Any, bytes]] = {  # how they are opened, and start
     ".bz2": (bz2.open, b"BZh"),
     ".xz": (lzma.open, b"\xfd7zXZ\0"),
 }
-# How refused files are named and start, and what to do
-_REFUSED = {
+_REFUSED = {  # how they are named and start, and what to do
     (".pkl", ".pickle", ".pkz", ".p", ".joblib"): (rb"\x80[\x02-\x05]", _PICKLE),
     (".parquet",): (rb"PAR1", _PARQUET),
     (".rda", ".rdata", ".rds"): (rb"RD[XAB]", _OF_R),
@@ -122,7 +74,11 @@ def starts_like_array(head: bytes) -> bool:
     return head.startswith((b"\x93NUMPY", b"MATLAB 5", b"MATLAB 7", b"\x89HDF", b"PK\3\4"))
 
 
-def open_container(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:
+def _unpacked_name(name: str) -> str:
+    return next((name[: -len(end)] for end in _PACKED if name.lower().endswith(end)), name)
+
+
+def _opened(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:
     """Look into a file of numbers, or its content under a `name`, without reading large arrays.
 
     Raises `ArraysError` if it is none that is read, damaged, a bomb, or refused (pickles).
@@ -133,64 +89,387 @@ def open_container(source: str | os.PathLike[str] | bytes, name: str = "") -> Co
             Path(source).stat()  # says so if nothing is there
             raise ArraysError(f"{name or source}: it is no file.")
     name = name or (source if isinstance(source, str) else "the file")
-    with damage_named(name):
-        head = _head(source)
+    with files.damage_named(name):
+        head = files.content_of(source)[:1024].tobytes()
         for packing, start in _PACKED.values():
             if head.startswith(start):
-                source, name = unpack(source, packing), _unpacked_name(name)
-                head = _head(source)
+                source, name = files.unpack(source, packing), _unpacked_name(name)
+                head = source[:1024]
                 break
-        return _reader(head, name)(source, name)
-
-
-def _head(source: str | bytes) -> bytes:
-    with opened(source) as file:
-        return file.read(1024)
+        return with_views(_reader(head, name.lower())(source, name))
 
 
 def _reader(  # noqa: C901, PLR0911 - a list of kinds
     head: bytes, name: str
 ) -> Callable[[str | bytes, str], Container]:
     """Find by content, else by name, what reads a file."""
-    lower = name.lower()
     if head.startswith(b"\x93NUMPY"):
-        return read_npy
+        return files.read_npy
     if b"\x89HDF\r\n\x1a\n" in {head[:8], head[512:520]}:  # MATLAB's begins with a text
-        return read_hdf5
+        return matlab.read_hdf5
     if head.startswith(b"MATLAB 5"):
-        return read_mat
-    if head.startswith(b"PK") and lower.endswith((".npz", ".npy")):
-        return read_npz
+        return matlab.read_mat
+    if head.startswith(b"PK") and name.endswith((".npz", ".npy")):
+        return files.read_npz
     for endings, (start, advice) in _REFUSED.items():
-        if re.match(start, head) or lower.endswith(endings):
+        if re.match(start, head) or name.endswith(endings):
             raise ArraysError(advice)
-    if is_idx(head) and (_IDX.search(lower) or not lower.endswith(_TEXT)):
-        return read_idx
-    if lower.endswith(".mat"):
-        return read_mat
-    if lower.endswith(_BINARY) or _IDX.search(lower):
+    if files.is_idx(head) and (_IDX.search(name) or not name.endswith(_TEXT)):
+        return files.read_idx
+    if name.endswith(".mat"):
+        return matlab.read_mat
+    if name.endswith(_BINARY) or _IDX.search(name):
         raise ArraysError("its content is not what its name says. Save it again, or rename it.")
     if b"\0" in head:
         raise ArraysError(
             "it is binary, without a header that tells sizes and types. Load it with "
             "numpy.fromfile, and save it with numpy.save."
         )
-    return read_text
+    return files.read_text
 
 
-def _unpacked_name(name: str) -> str:
-    return next((name[: -len(end)] for end in _PACKED if name.lower().endswith(end)), name)
+def with_views(container: Container) -> Container:
+    """List cells one by one that hold the same faces in several ways ("views")."""
+    lengths = _label_lengths(container)
+    variables: list[Variable] = []
+    for v in container.variables:
+        cells = v.load() if v.dtype is None and 1 < v.size <= 20 else []
+        matrices = [c for c in cells if isinstance(c, np.ndarray) and c.ndim == 2]
+        shared = [a for a in (0, 1) if len({c.shape[a] for c in matrices}) == 1]
+        views = len(matrices) == len(cells) > 1 == len(shared)
+        if views and matrices[0].shape[shared[0]] in lengths:
+            variables += [
+                Variable(f"{v.name}{{{i}}}", c.shape, c.dtype, partial(np.asarray, c))
+                for i, c in enumerate(matrices, 1)
+            ]
+        else:
+            variables.append(v)
+    return replace(container, variables=tuple(variables))
 
 
-# -- What is in it becomes faces -------------------------------------------------------
+# -- What names of variables tell ------------------------------------------------------
 
-# Names of variables that hold the height and width of all faces, in one or in two.
+# Names of variables that are known to hold faces, the best known first; see `_part_and_key`.
+_FACES = (
+    *("fea", "faces", "face", "images", "imgs", "ims", "pictures", "image"),
+    *("data", "x", "m", "pixels", "dat", "facedat", "facedata", "ff", "olivettifaces"),
+    *("yalefaces", "allfaces", "im", "img", "a", "v", "orl", "yale"),
+)
+# What other names of faces end with, and what names hold that are not the faces themselves.
+_ENDS = ("faces", "images", "pictures", "face")
+_OTHERS = re.compile(r"non|mean|average|avg|eigen|recon|noise")
+_OF_A_MODEL = {"header", "components", "weights"}
+_LABELS = (
+    *("gnd", "label", "labels", "lab", "l", "y", "target", "targets", "subject", "subjects"),
+    *("person", "persons", "people", "identity", "identities", "id", "ids", "emotion"),
+    *("class", "classes", "gt", "groundtruth", "person_id", "subject_id", "ls"),
+    *("name", "names"),
+)
+_COUNTS = ("nfaces", "n_faces", "faces_per_person", "nimages", "counts")
+# ... of what holds the height and width of all faces, in one variable or in two
 _SIZES = re.compile(r"(im|img|image)?_?(size|shape)|dims?|sz|siz")
 _SIDES = (
     *(("height", "width"), ("h", "w"), ("imheight", "imwidth"), ("im_h", "im_w")),
     *(("n", "m"), ("rows", "cols"), ("nrows", "ncols"), ("row", "col"), ("irow", "icol")),
     *(("nrow", "ncol"), ("r", "c"), ("ny", "nx")),
 )
+# What tells the training part of a set from the rest, in a name of words and underscores
+_PART = re.compile(
+    r"training|train|trn|(?<![a-z])(?:testing|test|tst)|(?<![a-z])(?:tr|tt|te|ts)(?![a-z])"
+)
+_AFFIX = re.compile(r"^(?:all|raw|new)[_ ]?(?=[a-z])|(?<=[a-z])[_ ]?(?:all|raw|set|mat)$")
+
+
+def _part_and_key(variable: Variable) -> tuple[str, str]:
+    """Split a variable's name into the part of a set ("train", "test", "") and what it is.
+
+    ``fea_Train``, ``xTr`` and ``trainlabels`` are of the training part: a ``fea``, an ``x``
+    and ``labels``.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _last(variable)).lower()
+    spaced = re.sub(r"^([xya])(?=(?:train|trn|tr|test|tst|te)$)", r"\1_", spaced)
+    part, rest = "", spaced
+    if found := _PART.search(spaced):
+        part = "train" if found[0].startswith("tr") else "test"
+        rest = spaced[: found.start()] + "_" + spaced[found.end() :]
+    key = re.sub(r"^[_.\- ]+|[_.\- \d]+$", "", re.sub(r"[_.\- ]+", "_", rest))
+    return part, _AFFIX.sub("", key) or key or spaced
+
+
+def _last(variable: Variable) -> str:
+    return variable.name.rpartition(".")[2]
+
+
+def _rank(variable: Variable) -> int:
+    """Return how well a name is known to be that of faces; the smallest is the best."""
+    part, key = _part_and_key(variable)
+    if part == "test" or _OTHERS.search(variable.name.lower()):
+        return len(_FACES)
+    if key not in _FACES:  # olivetti_faces, lfw_images
+        key = next((word for word in _ENDS if key.endswith(word)), key)
+    return _FACES.index(key) if key in _FACES else len(_FACES)
+
+
+def _rank_of_labels(variable: Variable) -> int | None:
+    """Return how well a list is known by its name to be labels, 0 is best."""
+    key = _part_and_key(variable)[1]
+    words = [key]
+    if key not in _LABELS:
+        words = [w for w in re.split(r"[_.\- ]", variable.name.lower()) if len(w) > 1]
+        words += [w for w in ("label", "labels", "target", "gnd") if w in key]
+    known = (_LABELS.index(word) for word in words if word in _LABELS)
+    return min(known, default=None) if variable.is_list else None
+
+
+def _label_lengths(container: Container) -> set[int]:
+    return {v.size for v in container.variables if _rank_of_labels(v) is not None}
+
+
+def _size_hint(container: Container, faces: Variable) -> tuple[tuple[int, int] | None, str]:
+    """Return height and width as the file tells them, and the names it does that by."""
+    told: dict[str, list[int]] = {}
+    for v in container.variables:
+        if v.kind in files.NUMBERS and v.size <= 3 and v is not faces:
+            values = v.values().astype(float)
+            if all(x.is_integer() and 1 < x < 1e5 for x in values):
+                told[_last(v).lower()] = [int(x) for x in values]
+    for name, numbers in told.items():
+        if _SIZES.fullmatch(name) and len(numbers) > 1 and max(numbers[2:], default=0) <= 4:
+            return (numbers[0], numbers[1]), f"'{name}'"
+    for high, wide in _SIDES:
+        if len(told.get(high, ())) == len(told.get(wide, ())) == 1:
+            return (told[high][0], told[wide][0]), f"'{high}' and '{wide}'"
+    return None, ""
+
+
+# -- Labels ----------------------------------------------------------------------------
+
+
+class _Labels(NamedTuple):
+    """What may be the labels, and where they come from."""
+
+    name: str
+    values: tuple[str, ...]
+    are_names: bool = False
+
+
+# Words in names of files that lie beside one another, of faces and of their labels
+_OF_FACES = {"x", "images", "image", "faces", "data", "pixels", "idx3"}
+_OF_LABELS = {"target", "targets", "labels", "label", "y", "gnd", "subjects", "ids", "idx1"}
+
+
+def labels_beside(name: str, others: Iterable[str]) -> str | None:
+    """Find the file of labels beside one of faces, such as ``a_target.npy`` for ``a.npy``."""
+
+    def rest(name: str) -> list[str]:
+        return [word for word in words(name) if word not in _OF_FACES | _OF_LABELS]
+
+    def words(name: str) -> list[str]:
+        return re.split(r"[-_. ]+", name.lower())
+
+    if _OF_LABELS.intersection(words(name)):
+        return None
+    told = (other for other in others if _OF_LABELS.intersection(words(other)))
+    return next((other for other in told if rest(other) == rest(name)), None)
+
+
+def _as_labels(values: NDArray[Any]) -> tuple[str, ...] | None:
+    """Return labels as they are written, or None for numbers that are none."""
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind == "U":
+        text = tuple(str(value).strip() for value in values)
+        return text if any(text) else None
+    if not (np.isfinite(values) & (values == np.floor(values))).all():
+        return None
+    return tuple(str(int(value)) for value in values)
+
+
+def _label_lists(
+    container: Container, faces: Variable, beside: NDArray[Any] | None
+) -> list[_Labels]:
+    """Return what may be labels, the best first."""
+    if beside is not None:
+        found = [("the file of labels beside it", beside, False)]
+    else:
+        others = [v for v in container.variables if v is not faces]
+
+        def rank(v: Variable) -> tuple[int, int]:  # fields of one struct, x_train and y_train
+            same_place = v.name.rpartition(".")[0] == faces.name.rpartition(".")[0]
+            same_part = _part_and_key(v)[0] == _part_and_key(faces)[0]
+            return -same_place - same_part, _rank_of_labels(v) or 0
+
+        known = sorted((v for v in others if _rank_of_labels(v) is not None), key=rank)
+        # numpy.savez(path, faces, labels) gives them no names, nor do tables without titles
+        unnamed = [v for v in others if re.fullmatch(r"arr_\d+|column \d+", v.name)]
+        unnamed = [v for v in unnamed if v.is_list and v.size in faces.shape and _repeat(v)]
+        names = {"name", "names", "id", "ids"}
+        found = [
+            (f"'{v.name}'", v.values(), _part_and_key(v)[1] in names)
+            for v in [*known, *(unnamed if len(unnamed) == 1 else ())]
+        ]
+    told = ((name, _as_labels(values), are_names) for name, values, are_names in found)
+    return [_Labels(name, labels, are) for name, labels, are in told if labels is not None]
+
+
+def _repeat(variable: Variable) -> bool:
+    """Tell whether values are plainly labels: whole numbers or words that come repeatedly."""
+    different = len(set(_as_labels(variable.values()) or ()))
+    return 1 < different <= variable.size / 2
+
+
+def _labels_for(
+    n: int, lists: list[_Labels], container: Container, of_persons: Sequence[int] | None
+) -> tuple[tuple[str, ...] | None, str]:
+    """Return the labels of `n` faces, and where they come from."""
+    for name, labels, are_names in lists:
+        different = len(set(labels))
+        # neither the names of the files, nor "is a face" of CBCL
+        tells = n == 1 or (different > 1 and not (are_names and different == n))
+        if len(labels) == n and tells:
+            return labels, f"Subjects from {name}."
+    if of_persons is not None:
+        for name, labels, _ in lists:
+            if len(labels) == len(set(of_persons)) > 1:
+                return tuple(labels[i] for i in of_persons), f"Subjects from {name}."
+        return tuple(str(i + 1) for i in of_persons), "A subject for each cell."
+    for v in container.variables:
+        if _last(v).lower() in _COUNTS and v.is_list and v.kind in files.NUMBERS:
+            counts = v.values()
+            if len(counts) > 1 and (counts >= 0).all() and counts.sum() == n:
+                persons = np.repeat(np.arange(1, len(counts) + 1), counts.astype(np.intp))
+                return tuple(map(str, persons)), f"Subjects from the counts in '{v.name}'."
+    return None, ""
+
+
+# -- Which variable holds the faces ----------------------------------------------------
+
+
+class AmbiguousArraysError(ArraysError):
+    """Several variables may be the faces; `candidates` lists them."""
+
+    def __init__(self, message: str, candidates: Sequence[Variable] = ()) -> None:
+        super().__init__(message)
+        self.candidates = tuple(candidates)
+
+
+def _possible_faces(container: Container, options: ReadOptions) -> list[Variable]:
+    """Return the variables that may hold faces by their shape."""
+    if {v.name for v in container.variables} >= _OF_A_MODEL:
+        raise ArraysError(
+            "it is a model that was saved here, not faces: open it with LatentFaces.load"
+        )
+    return [v for v in container.variables if v.size and _may_be_faces(v, options.shape)]
+
+
+def _may_be_faces(variable: Variable, wanted: tuple[int, int] | None) -> bool:
+    shape = [side for side in variable.shape if side != 1]
+    if variable.dtype is None:
+        cells = (
+            cell for cell in layouts.leaves(variable.load()) if isinstance(cell, np.ndarray)
+        )
+        return any(cell.size >= files.LEAST_PIXELS for cell in cells)
+    if variable.kind in "US":
+        return len(shape) == 2 and shape[1] > files.LEAST_PIXELS
+    if wanted is not None and len(variable.shape) > 2:
+        return all(side in variable.shape for side in wanted)
+    if wanted is not None:
+        pixels = math.prod(wanted)
+        return pixels in shape or 3 * pixels in shape or sorted(shape) == sorted(wanted)
+    if len(shape) == 2:
+        return layouts.could_be_picture(*shape) or any(layouts.grids_of(side) for side in shape)
+    return 3 <= len(shape) <= 5 and sorted(shape)[-2] >= layouts.SMALLEST_SIDE
+
+
+def _listed(variables: Sequence[Variable]) -> str:
+    shown = ", ".join(map(str, variables[:12]))
+    return shown + (f" and {len(variables) - 12} more" if len(variables) > 12 else "")
+
+
+def _choose(container: Container, options: ReadOptions) -> Variable:
+    """Return the variable that holds the faces, by its name, or as the only one that may."""
+    if options.variable is not None:
+        return _named(container, options.variable)
+    variables = container.variables
+    if unnamed := [v for v in variables if not v.name]:
+        return unnamed[0]
+    possible = _without_copies(_possible_faces(container, options))
+    seen = [v for v in possible if len(possible) == 1 or _looks_like_pictures(v)]
+    known = sorted((v for v in seen if _rank(v) < len(_FACES)), key=_rank)
+    if len(seen) == 1:
+        return seen[0]
+    if not seen:
+        advice = "Name one with variable=, and its height and width with shape=(h, w)."
+        if not variables:
+            advice = "Save plain arrays of numbers."
+        elif not possible and options.shape is not None:
+            pixels = math.prod(options.shape)
+            advice = f"Check shape=: {times(options.shape)} is {pixels} pixels."
+        there = _listed(possible or variables) or "it holds no arrays of numbers"
+        told = (f"none of its variables looks like faces: {there}.", *container.notes, advice)
+        raise ArraysError(" ".join(told))
+    if known:  # another known name is as good, but for one of a letter
+        is_short = len(_part_and_key(known[0])[1]) == 1
+        rivals = [v for v in known[1:] if is_short or len(_part_and_key(v)[1]) > 1]
+        chosen = [] if rivals else known[:1]
+    else:
+        lengths = _label_lengths(container) - {1}
+        chosen = [v for v in seen if lengths & {*v.shape}]
+    if len(chosen) == 1:
+        return chosen[0]
+    raise AmbiguousArraysError(
+        f"several variables may be the faces: {_listed(possible)}. Name one with variable=.",
+        possible,
+    )
+
+
+def _named(container: Container, wanted: str) -> Variable:
+    lower = wanted.lower()
+    found = [v for v in container.variables if v.name == wanted] or [
+        v for v in container.variables if lower in {v.name.lower(), _last(v).lower()}
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise AmbiguousArraysError(
+            f"variable={wanted!r} may be any of {_listed(found)}.", found
+        )
+    inner = tuple(v for v in container.variables if v.name.startswith(f"{wanted}."))
+    if inner:
+        return _choose(replace(container, variables=inner), ReadOptions())
+    there = _listed([v for v in container.variables if v.name])
+    raise ArraysError(
+        f"it has no variable {wanted!r}"
+        + (f", but {there}." if there else ": it holds one array without a name.")
+    )
+
+
+def _without_copies(possible: list[Variable]) -> list[Variable]:
+    """Leave out flattened copies, as `data` beside `images`, and tests beside training."""
+
+    def is_copy(flat: Variable) -> bool:
+        return len(flat.shape) == 2 and any(
+            len(v.shape) > 2 and v.size == flat.size and {*flat.shape} & {*v.shape}
+            for v in possible
+        )
+
+    trained = {("test", key) for part, key in map(_part_and_key, possible) if part == "train"}
+    possible = [v for v in possible if _part_and_key(v) not in trained]
+    return [v for v in possible if not is_copy(v)]
+
+
+def _looks_like_pictures(variable: Variable) -> bool:
+    if variable.dtype is None or len(variable.shape) != 2:
+        return True
+    array = np.asarray(variable.load())
+    if array.dtype.kind not in files.NUMBERS:
+        return False
+    ways = layouts.layouts_of(array, layouts.Clues())
+    return not layouts.is_noise(ways[0].images if ways else array[np.newaxis])
+
+
+# -- What is in it becomes faces -------------------------------------------------------
+
 _WIDER = {"bool": "uint8", "float16": "float32"}
 _IF_WRONG = (
     "If they look wrong, say how they lie in the file: variable='name', shape=(height, width), "
@@ -215,23 +494,23 @@ class ArrayFaces:
 
 def candidates(
     source: str | os.PathLike[str] | bytes, *, name: str = ""
-) -> tuple[Candidate, ...]:
+) -> tuple[Variable, ...]:
     """List the variables of a file that may hold faces, without reading large ones."""
-    container = open_container(source, name)
-    with damage_named(container.name):
-        return as_candidates(possible_faces(with_views(container)))
+    container = _opened(source, name)
+    with files.damage_named(container.name):
+        return tuple(_possible_faces(container, ReadOptions()))
 
 
 def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
     """Tell quickly whether a file of numbers may hold faces, and is not refused or damaged."""
     path = os.fspath(path)
     lower = path.lower()
-    if lower.endswith((".gz", ".bz2", ".xz")):
-        return True  # a second look would unpack it all
+    if lower.endswith(tuple(_PACKED)):
+        return True  # a second look would files.unpack it all
     try:
         if not is_array_name(lower, text=False):
             with Path(path).open("rb") as file:
-                return starts_like_table(file.read(2**16))
+                return files.starts_like_table(file.read(2**16))
         if lower.endswith(".npy"):  # any stack has such a shape
             return len(read_arrays(path).images) > 0
         return bool(candidates(path))
@@ -253,7 +532,7 @@ def read_arrays(
     the faces.
     """
     options = options or ReadOptions()
-    container = open_container(source, name)
+    container = _opened(source, name)
     if labels is None and not isinstance(source, bytes):
         path = Path(os.fspath(source))
         with suppress(OSError):
@@ -261,86 +540,80 @@ def read_arrays(
             labels = path.parent / near if near else None
     beside = None
     if labels is not None:  # if it holds none, the faces can be read without
-        with suppress(ArraysError), damage_named("labels"):
-            found = open_container(labels, "labels" if isinstance(labels, bytes) else "")
+        with suppress(ArraysError), files.damage_named("labels"):
+            found = _opened(labels, "labels" if isinstance(labels, bytes) else "")
             lists = [v.values() for v in found.variables if v.is_list]
             beside = lists[0] if len(lists) == 1 else None
-    with damage_named(container.name):
-        container = with_views(container)
-        variable = choose(container, options)
-        vectors = label_vectors(container, variable, beside)
-        return _faces_of(container, variable, options, vectors)
+    with files.damage_named(container.name):
+        variable = _choose(container, options)
+        return _faces_of(
+            container, variable, options, _label_lists(container, variable, beside)
+        )
 
 
 def _faces_of(
-    container: Container, variable: Variable, options: ReadOptions, vectors: list[Labels]
+    container: Container, variable: Variable, options: ReadOptions, lists: list[_Labels]
 ) -> ArrayFaces:
     hint, hint_names = _size_hint(container, variable)
     what = variable.name or re.split(r"[/\\]", container.name)[-1]
-    clues = Clues(f"'{what}'", options, hint, columns_first=container.columns_first)
+    clues = layouts.Clues(f"'{what}'", options, hint, columns_first=container.columns_first)
     of_persons: list[int] | None = None
     if variable.dtype is None:
-        images, how, of_persons = faces_of_cells(variable.load(), variable.shape, clues)
+        images, how, of_persons = layouts.faces_of_cells(variable.load(), variable.shape, clues)
     else:
         array = np.asanyarray(variable.load())
         if array.dtype.kind in "US" and array.ndim == 2:  # names and pixels, all as text
             rows = ("\t".join(row) for row in array.astype(str))
-            table = Container("", tuple(read_table(enumerate(rows, 1))))
+            table = Container("", tuple(files.read_table(enumerate(rows, 1))))
             array = table.variables[0].load()
-            vectors = vectors or label_vectors(table, table.variables[0], None)
-        if array.dtype.kind not in NUMBERS:
+            lists = lists or _label_lists(table, table.variables[0], None)
+        if array.dtype.kind not in files.NUMBERS:
             raise ArraysError(f"'{what}' holds {array.dtype.name} numbers, which are no pixels")
-        if array.ndim == 2 and not vectors:
-            array, column, which = without_labels(array, options)
-            vectors = [] if column is None else [Labels(f"its {which} column", column)]
-        lengths = frozenset(len(v.values) for v in vectors)
-        images, how = faces_of_array(array, replace(clues, lengths=lengths))
+        if array.ndim == 2 and not lists:
+            array, column, which = layouts.without_labels(array, options)
+            if column is not None:
+                lists = [_Labels(f"its {which} column", _as_labels(column) or ())]
+        lengths = frozenset(len(each.values) for each in lists)
+        images, how = layouts.faces_of_array(array, replace(clues, lengths=lengths))
     native = images.dtype.newbyteorder("=")
     images = images.astype(_WIDER.get(native.name, native), copy=False)
-    doubt = ""
-    if is_noise(images):
-        if not clues.are_said:
-            raise ArraysError(
-                f"'{what}' ({times(variable.shape)}) does not look like pictures: neighbouring "
-                "pixels differ as much as distant ones. If it holds faces nevertheless, say "
-                "how with variable=, shape=(h, w) or faces=."
-            )
-        doubt = (
+    doubtful = layouts.is_noise(images)
+    if doubtful and not clues.are_said:
+        raise ArraysError(
+            f"'{what}' ({times(variable.shape)}) does not look like pictures: neighbouring "
+            "pixels differ as much as distant ones. If it holds faces nevertheless, say "
+            "how with variable=, shape=(h, w) or faces=."
+        )
+    labels, told = _labels_for(len(images), lists, container, of_persons)
+    images, about_values = _about_values(images)
+    n, (h, w) = len(images), images.shape[1:3]
+    notes = [told]
+    if hint in {(h, w), (w, h)}:
+        notes.append(f"The size is that of {hint_names} in the file.")
+    notes += [_IF_WRONG, *container.notes]
+    if doubtful:
+        notes.append(
             "Neighbouring pixels differ as much as distant ones: the shape may be wrong, or "
             "these are no pictures."
         )
-    labels, told = labels_for(len(images), vectors, container, of_persons)
-    images, about_values = _about_values(images)
-    n, (h, w) = len(images), images.shape[1:3]
+    others = [v.name for v in _possible_faces(container, options) if v.name]
+    others = [name for name in others if name != variable.name]
+    if options.variable is None and others:
+        notes.append(f"Also in the file, read with variable=: {', '.join(others[:9])}.")
     kind = ("colour " if images.ndim == 4 else "") + ("face" if n == 1 else "faces")
     size = f"{h} x {w}" + (" (height x width)" if h != w else "")
-    others = [v.name for v in possible_faces(container, options) if v.name]
-    notes = [told, _IF_WRONG, *container.notes, doubt]
-    if hint in {(h, w), (w, h)}:
-        notes.insert(1, f"The size is that of {hint_names} in the file.")
-    if options.variable is None and (others := [o for o in others if o != variable.name]):
-        listed = ", ".join(others[:9])
-        notes.append(f"Also in the file, read with variable=: {listed}.")
-    notes += about_values
-    return ArrayFaces(images, labels, f"{n} {kind} of {size} {how}", tuple(filter(None, notes)))
+    notes = [note for note in (*notes, *about_values) if note]
+    return ArrayFaces(images, labels, f"{n} {kind} of {size} {how}", tuple(notes))
 
 
 def _about_values(images: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     """Return the pictures without the negative zeros of rounding, and what else is odd."""
     if images.dtype.kind not in "if":
         return images, []
-    low = high = 0.0
-    finite = True
-    some = images[:: max(1, images.size // (16 * SAMPLE))]  # of a large file, a part
-    step = max(1, SAMPLE // max(1, images[0].size))
-    for start in range(0, len(some), step):
-        block = some[start : start + step]
-        if block.dtype.kind == "f" and not np.isfinite(block).all():
-            finite = False
-            block = block[np.isfinite(block)]
-        low = min(low, float(block.min(initial=0)))
-        high = max(high, float(block.max(initial=0)))
-    notes = [] if finite else ["Some pixels are NaN or infinite."]
+    some = images[:: max(1, images.size // (4 * layouts.SAMPLE))]  # of a large file, a part
+    usual = np.isfinite(some)
+    low, high = (float(f(some, initial=0, where=usual)) for f in (np.min, np.max))
+    notes = [] if usual.all() else ["Some pixels are NaN or infinite."]
     if 0 < -low < 1e-6 * high:
         return np.maximum(images, 0), [*notes, "Pixels just below 0 were rounded to 0."]
     if low < 0:
@@ -350,20 +623,3 @@ def _about_values(images: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
             "pixels that are not negative: read the originals."
         )
     return images, notes
-
-
-def _size_hint(container: Container, faces: Variable) -> tuple[tuple[int, int] | None, str]:
-    """Return height and width as the file tells them, and the names it does that by."""
-    told: dict[str, list[int]] = {}
-    for v in container.variables:
-        if v.kind in NUMBERS and v.size <= 3 and v is not faces:
-            values = v.values().astype(float)
-            if all(x.is_integer() and 1 < x < 1e5 for x in values):
-                told[v.name.rpartition(".")[2].lower()] = [int(x) for x in values]
-    for name, numbers in told.items():
-        if _SIZES.fullmatch(name) and len(numbers) > 1 and max(numbers[2:], default=0) <= 4:
-            return (numbers[0], numbers[1]), f"'{name}'"
-    for high, wide in _SIDES:
-        if len(told.get(high, ())) == len(told.get(wide, ())) == 1:
-            return (told[high][0], told[wide][0]), f"'{high}' and '{wide}'"
-    return None, ""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -28,7 +28,7 @@ Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 # shrink a thousandfold, pictures do not.
 FREE_BYTES = 64 * 2**20
 BOMB_RATIO = 200
-PIECE = 2**20
+_PIECE = 2**20
 _LONGEST_LIST = 10_000_000
 NUMBERS = "buif"  # kinds of NumPy types that can be pixels
 LEAST_PIXELS = 64
@@ -38,13 +38,19 @@ class ArraysError(ValueError):
     """A file of numbers cannot be read as faces; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A variable that may hold faces, for a user; `dtype` is None for cells."""
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """One variable of a file, whose content is read by `load` when it is asked for.
+
+    `name` is as the file has it, fields of structs and groups after a dot; empty where a file
+    holds one array only. Cells, of no `dtype`, come as a list of arrays, text or further lists;
+    `shape` is then that of the cell array.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any] | None
+    load: Callable[[], Any]
 
     def __str__(self) -> str:
         kind = "cells" if self.dtype is None else self.dtype.name
@@ -59,18 +65,6 @@ class Candidate:
     def size(self) -> int:
         """Number of elements or cells."""
         return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
-class Variable(Candidate):
-    """One variable of a file, whose content is read by `load` when it is asked for.
-
-    `name` is as the file has it, fields of structs and groups after a dot; empty where a file
-    holds one array only. Cells come as a list of arrays, text or further lists; `shape` is then
-    that of the cell array.
-    """
-
-    load: Callable[[], Any]
 
     @property
     def is_list(self) -> bool:
@@ -122,9 +116,9 @@ def damage_named(name: str) -> Iterator[None]:
         raise ArraysError(f"{name}: it is damaged, or no such file ({reason}).") from error
 
 
-def opened(source: str | bytes) -> IO[bytes]:
-    """Open a file, or bytes as one."""
-    return io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+def openable(source: str | bytes) -> Any:
+    """Return what libraries open: a path, or a file of these bytes."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def content_of(source: str | bytes) -> Bytes:
@@ -170,8 +164,8 @@ def times(shape: Iterable[int]) -> str:
 def unpack(source: str | bytes, packing: Any) -> bytes:
     """Return what is in a packed file, unless it is a bomb."""
     packed, unpacked = len(content_of(source)), bytearray()
-    with opened(source) as file, packing(file, "rb") as stream:
-        while piece := stream.read(PIECE):
+    with packing(openable(source), "rb") as stream:
+        while piece := stream.read(_PIECE):
             unpacked += piece
             check_bomb(packed, len(unpacked))
     return bytes(unpacked)
@@ -180,7 +174,10 @@ def unpack(source: str | bytes, packing: Any) -> bytes:
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _npy_variable(name: str, source: str | bytes, load: Callable[[], Any] | None) -> Variable:
+    """Read the header of an .npy file, or of the beginning of one that `load` reads."""
+    content = content_of(source)
+    file = io.BytesIO(content[: 2**17].tobytes())
     version = npy.read_magic(file)
     if version not in _HEADERS:
         raise ArraysError(f"arrays of version {version} are not read")
@@ -192,47 +189,38 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         )
     if dtype.names is not None or dtype.kind not in NUMBERS + "US" or min(shape, default=0) < 0:
         raise ArraysError(f"an array of {dtype} and shape {shape} holds no pictures")
-    return shape, fortran, dtype
-
-
-def _npy_array(source: str | bytes) -> NDArray[Any]:
-    with opened(source) as file:
-        shape, fortran, dtype = _npy_header(file)
-        offset = file.tell()
-    return array_in(content_of(source)[offset:], dtype, shape, "F" if fortran else "C")
+    rest = content[file.tell() :]
+    mapped = partial(array_in, rest, dtype, shape, "F" if fortran else "C")
+    return Variable(name, shape, dtype, load or mapped)
 
 
 def read_npy(source: str | bytes, name: str) -> Container:
     """Read the header of an .npy file."""
-    with opened(source) as file:
-        shape, _, dtype = _npy_header(file)
-    return Container(name, (Variable("", shape, dtype, partial(_npy_array, source)),))
+    return Container(name, (_npy_variable("", source, None),))
 
 
 def read_npz(source: str | bytes, name: str) -> Container:
     """Read the headers in an .npz file."""
     variables, notes = [], []
-    with opened(source) as file, zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            key = info.filename.removesuffix(".npy")
+
+    def load(key: str) -> Any:
+        with zipfile.ZipFile(openable(source)) as archive:
+            info = archive.getinfo(key)
+            check_bomb(min(info.compress_size, len(content_of(source))), info.file_size)
+            return _npy_variable(key, archive.read(info), None).load()
+
+    with zipfile.ZipFile(openable(source)) as archive:
+        for member in archive.namelist():
+            key = member.removesuffix(".npy")
             try:
-                with archive.open(info) as member:
-                    shape, _, dtype = _npy_header(member)
+                with archive.open(member) as file:
+                    head = file.read(2**17)
+                variables.append(_npy_variable(key, head, partial(load, member)))
             except (ValueError, NotImplementedError, RuntimeError) as error:
                 notes.append(f"'{key}' is left out: {error}")
-                continue
-            load = partial(_npz_member, source, info.filename)
-            variables.append(Variable(key, shape, dtype, load))
     if not variables and notes:
         raise ArraysError("; ".join(notes[:3]))
     return Container(name, tuple(variables), notes=tuple(notes))
-
-
-def _npz_member(source: str | bytes, key: str) -> NDArray[Any]:
-    with opened(source) as file, zipfile.ZipFile(file) as archive:
-        info = archive.getinfo(key)
-        check_bomb(min(info.compress_size, len(content_of(source))), info.file_size)
-        return _npy_array(archive.read(info))
 
 
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -246,15 +234,14 @@ def is_idx(head: bytes) -> bool:
 def read_idx(source: str | bytes, name: str) -> Container:
     """Map the array of an idx file."""
     content = content_of(source)
-    n_axes = int(content[3])
-    shape = struct.unpack(f">{n_axes}I", content[4 : 4 + 4 * n_axes].tobytes())
-    array = array_in(content[4 + 4 * n_axes :], np.dtype(_IDX_TYPES[int(content[2])]), shape)
+    start = 4 + 4 * int(content[3])
+    shape = struct.unpack(f">{content[3]}I", content[4:start].tobytes())
+    array = array_in(content[start:], np.dtype(_IDX_TYPES[int(content[2])]), shape)
     return Container(name, (held("", array),))
 
 
 # -- Tables in text files --------------------------------------------------------------
 
-_ROWS_AT_ONCE = 512
 _INDICES = {"", "unnamed: 0", "index", "idx"}
 
 
@@ -273,7 +260,10 @@ def starts_like_table(head: bytes) -> bool:
 
 def read_text(source: str | bytes, name: str) -> Container:
     """Read a table of text: a variable for the pixels, and one for each other column."""
-    with opened(source) as file, io.TextIOWrapper(file, "utf-8-sig", errors="replace") as text:
+    with (
+        io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
+        io.TextIOWrapper(file, "utf-8-sig", errors="replace") as text,
+    ):
         lines = (
             (number, line.strip("\r\n"))
             for number, line in enumerate(text, 1)
@@ -295,41 +285,37 @@ def read_table(  # noqa: C901 - from top to bottom
     if counts == [True, True, False] and len(head[2].split()) > 1:
         return _cbcl(head[1], itertools.islice(lines, 2, None))
     split = _splitter(head[0])
-    first, second = (split(line) for line in (*head, "")[:2])
     titles: list[str] = []
-    cells = first
-    if _are_titles(first, second):
-        if len(head) == 1:
-            raise ArraysError("it has a line of titles, but no rows")
-        titles, cells = [title.strip() for title in first], second
+    cells, second = (split(line) for line in (*head, "")[:2])
+    if _are_titles(cells, second):
+        titles, cells = [title.strip() for title in cells], second
         next(lines)
     n = len(cells)
     if len(titles) == n + 1 and not titles[-1]:
         del titles[-1]
     if titles and len(titles) != n:
         raise ArraysError(f"{len(titles)} titles, but {n} values in the first row")
-    texts = {i for i, cell in enumerate(cells) if _number(cell) is None}
-    lists = [i for i in sorted(texts) if len(cells[i].strip("[] ").split()) > 8]
+    texts = [i for i, cell in enumerate(cells) if _number(cell) is None]
+    lists = [i for i in texts if len(cells[i].strip("[] ").split()) > 8]
     listed = bool(lists) and split is not str.split  # all pixels in one column, as in fer2013
-    pixels = lists[:1] if listed else [i for i in range(n) if i not in texts]
+    pixels = lists[:1] if listed else [i for i in range(n) if i not in set(texts)]
     others = [i for i in range(n) if i not in set(pixels)]
     if not pixels:
         raise ArraysError("its rows are no numbers" if len(head) > 1 else "it has no rows")
     beside: list[list[str]] = []
 
-    def only_pixels() -> Iterator[tuple[int, str]]:
+    def rows() -> Iterator[tuple[int, list[str]]]:
         for number, line in lines:
             row = split(line)
             if len(row) != n:
                 raise _ragged(number, len(row), n)
             beside.append([row[i].strip() for i in others])
             if listed:
-                yield number, row[pixels[0]].strip("[] ").replace(",", " ")
+                yield number, row[pixels[0]].strip("[] ").replace(",", " ").split()
             else:
-                row = [row[i] for i in pixels] if others else row
-                yield number, " ".join([cell or "nan" for cell in row] if "" in row else row)
+                yield number, [row[i] or "nan" for i in pixels]
 
-    table = _numbers(only_pixels())
+    table = _numbers(rows())
     names = titles or [f"column {i + 1}" for i in range(n)]
     columns = [
         held(names[i], np.array([row[j] for row in beside])) for j, i in enumerate(others)
@@ -338,18 +324,17 @@ def read_table(  # noqa: C901 - from top to bottom
         return [held(names[pixels[0]], table), *columns]
     if titles:
         named = [(j, names[i]) for j, i in enumerate(pixels)]
-        apart = [(j, name) for j, name in named if _stands_apart(name, table[:, j])]
-        if 2 * len(apart) <= len(pixels):
-            columns = [
-                held(name, table[:, j]) for j, name in apart if name.lower() not in _INDICES
-            ] + columns
-            table = _smallest(np.delete(table, [j for j, _ in apart], axis=1))
+        apart = {j: name for j, name in named if _stands_apart(name, table[:, j])}
+        if apart and 2 * len(apart) <= len(pixels):
+            told = {j: name for j, name in apart.items() if name.lower() not in _INDICES}
+            columns = [*(held(name, table[:, j]) for j, name in told.items()), *columns]
+            table = _smallest(np.delete(table, list(apart), axis=1))
     return [held("", table), *columns]
 
 
 def _cbcl(count: str, lines: Iterator[tuple[int, str]]) -> list[Variable]:
     """Read what follows two lines of counts: pixels, and whether it is a face."""
-    table = _numbers(lines)
+    table = _numbers((number, line.split()) for number, line in lines)
     n = int(count[:9])
     if table.shape[1] not in {n, n + 1}:
         raise ArraysError(
@@ -398,36 +383,23 @@ def _stands_apart(title: str, column: NDArray[Any]) -> bool:
     return re.fullmatch(r"[a-z]{0,8}[ _.\-]?\d+([ _.\-x]\d+)?", lower) is None
 
 
-def _numbers(lines: Iterable[tuple[int, str]]) -> NDArray[Any]:
-    """Return rows of text as a matrix of the smallest type that holds its numbers."""
-    blocks: list[NDArray[Any]] = []
-    lines = iter(lines)
-    while part := list(itertools.islice(lines, _ROWS_AT_ONCE)):
-        width = blocks[0].shape[1] if blocks else len(part[0][1].split())
+def _numbers(rows: Iterable[tuple[int, list[str]]]) -> NDArray[Any]:
+    """Return numbered rows of text as a matrix of the smallest type that holds its numbers."""
+    found: list[NDArray[Any]] = []
+    for number, cells in rows:
+        if found and len(cells) != found[0].size:
+            raise _ragged(number, len(cells), found[0].size)
         try:
-            block = np.loadtxt([line for _, line in part], np.float64, ndmin=2, comments=None)
+            found.append(_smallest(np.array(cells, np.float64)))
         except ValueError:
-            raise _odd_line(part, width) from None
-        if block.shape[1] != width:
-            raise _odd_line(part, width)
-        blocks.append(_smallest(block))
-    if not blocks:
-        raise ArraysError("it has no rows of numbers")
-    return np.concatenate(blocks).astype(np.result_type(*blocks), copy=False)
-
-
-def _odd_line(lines: Iterable[tuple[int, str]], width: int) -> ArraysError:
-    """Return the error for the first line that is not so many numbers."""
-    for number, line in lines:
-        cells = line.split()
-        if len(cells) != width:
-            return _ragged(number, len(cells), width)
-        if odd := [cell for cell in cells if _number(cell) is None]:
-            return ArraysError(
-                f"line {number} has {odd[0][:40]!r} where a number should be: mend that line, "
+            odd = next((cell for cell in cells if _number(cell) is None), cells[0])
+            raise ArraysError(
+                f"line {number} has {odd[:40]!r} where a number should be: mend that line, "
                 "or take it out"
-            )
-    return ArraysError("its rows are no numbers")
+            ) from None
+    if not found:
+        raise ArraysError("it has no rows of numbers")
+    return np.stack(found)
 
 
 def _ragged(line: int, there: int, expected: int) -> ArraysError:
@@ -437,11 +409,10 @@ def _ragged(line: int, there: int, expected: int) -> ArraysError:
     )
 
 
-def _smallest(block: NDArray[Any]) -> NDArray[Any]:
-    if not block.size or block.dtype == np.uint8:
-        return block
-    low, high = block.min(), block.max()
-    whole = bool(np.isfinite(block).all()) and bool((block == np.floor(block)).all())
-    if whole and low >= 0 and high <= 65535:
-        return block.astype(np.uint8 if high <= 255 else np.uint16)
-    return block.astype(np.float64, copy=False)
+def _smallest(numbers: NDArray[Any]) -> NDArray[Any]:
+    if not numbers.size or numbers.dtype == np.uint8:
+        return numbers
+    low, high = numbers.min(), numbers.max()
+    if low >= 0 and high <= 65535 and bool((numbers == np.floor(numbers)).all()):
+        return numbers.astype(np.uint8 if high <= 255 else np.uint16)
+    return numbers.astype(np.float64, copy=False)
