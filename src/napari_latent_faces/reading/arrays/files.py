@@ -304,16 +304,16 @@ def read_table(  # noqa: C901 - from top to bottom
         raise ArraysError("its rows are no numbers" if len(head) > 1 else "it has no rows")
     beside: list[list[str]] = []
 
-    def rows() -> Iterator[tuple[int, list[str]]]:
+    def rows() -> Iterator[tuple[int, str]]:
         for number, line in lines:
             row = split(line)
             if len(row) != n:
                 raise _ragged(number, len(row), n)
             beside.append([row[i].strip() for i in others])
             if listed:
-                yield number, row[pixels[0]].strip("[] ").replace(",", " ").split()
+                yield number, row[pixels[0]].strip("[] ").replace(",", " ")
             else:
-                yield number, [row[i] or "nan" for i in pixels]
+                yield number, " ".join([row[i] or "nan" for i in pixels])
 
     table = _numbers(rows())
     names = titles or [f"column {i + 1}" for i in range(n)]
@@ -334,7 +334,7 @@ def read_table(  # noqa: C901 - from top to bottom
 
 def _cbcl(count: str, lines: Iterator[tuple[int, str]]) -> list[Variable]:
     """Read what follows two lines of counts: pixels, and whether it is a face."""
-    table = _numbers((number, line.split()) for number, line in lines)
+    table = _numbers(lines)
     n = int(count[:9])
     if table.shape[1] not in {n, n + 1}:
         raise ArraysError(
@@ -383,20 +383,20 @@ def _stands_apart(title: str, column: NDArray[Any]) -> bool:
     return re.fullmatch(r"[a-z]{0,8}[ _.\-]?\d+([ _.\-x]\d+)?", lower) is None
 
 
-def _numbers(rows: Iterable[tuple[int, list[str]]]) -> NDArray[Any]:
+def _numbers(rows: Iterable[tuple[int, str]]) -> NDArray[Any]:
     """Return numbered rows of text as a matrix of the smallest type that holds its numbers."""
     found: list[NDArray[Any]] = []
-    for number, cells in rows:
-        if found and len(cells) != found[0].size:
-            raise _ragged(number, len(cells), found[0].size)
+    for number, text in rows:
         try:
-            found.append(_smallest(np.array(cells, np.float64)))
+            found.append(_smallest(np.loadtxt([text or "-"], ndmin=1, comments=None)))
         except ValueError:
-            odd = next((cell for cell in cells if _number(cell) is None), cells[0])
+            odd = next((cell for cell in text.split() if _number(cell) is None), text)
             raise ArraysError(
                 f"line {number} has {odd[:40]!r} where a number should be: mend that line, "
                 "or take it out"
             ) from None
+        if found[-1].size != found[0].size:
+            raise _ragged(number, found[-1].size, found[0].size)
     if not found:
         raise ArraysError("it has no rows of numbers")
     return np.stack(found)
