@@ -2,34 +2,157 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from napari.layers import Points
 
+from napari_latent_faces.aligning import fill_points, iter_align, oval_mask
 from napari_latent_faces.params import AlignOptions
 from napari_latent_faces.stack import harmless
-from napari_latent_faces.viewer.aligning import AlignJob, EyePoints, FillJob, show_before
-from napari_latent_faces.viewer.layers import ALIGNED_KEY, ROLE_KEY
+from napari_latent_faces.viewer.canvas import face_under, go_to
+from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
+from napari_latent_faces.viewer.layers import (
+    ALIGNED_KEY,
+    AXES,
+    BEFORE,
+    FACES_KEY,
+    ROLE_KEY,
+    FacesView,
+    aligned_layer,
+    layer_pixels,
+    layer_with,
+    stack_of,
+)
+from napari_latent_faces.viewer.marks import add_own_mask, to_world
 from napari_latent_faces.viewer.panels.form import Section, button, in_a_row, make_fields
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import Portrait
+from napari_latent_faces.viewer.session import add_result, find_result, session_of, show_result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from napari.layers import Layer
     from numpy.typing import NDArray
 
+    from napari_latent_faces.aligning import Alignment
     from napari_latent_faces.aligning.learning import AlignStep
+    from napari_latent_faces.stack import FaceStack
 
 _BASIC = ("n_components", "transform")
 _REST = ("max_shift", "max_rotation", "max_scale", "random_state")
 _HEIGHT = 130  # of the mean face
 
 
-def _from_0_to_1(picture: NDArray[Any]) -> NDArray[Any]:
-    low, high = picture.min(), picture.max()
-    scaled: NDArray[Any] = (picture - low) / ((high - low) or 1)
-    return scaled
+class AlignJob(LayerJob):
+    """Aligns the faces of a layer; `make` goes on with that in the thread, `take` shows it."""
+
+    cancelled = NOTHING_CHANGED
+    failure = "Aligning failed"
+
+    def __init__(
+        self,
+        viewer: Any,
+        layer: Any,
+        points: Any,
+        options: AlignOptions,
+        make: Callable[[Alignment, FaceStack], Any],
+        take: Callable[[Any], str],
+    ) -> None:
+        stack = stack_of(layer)
+
+        def work() -> Generator[AlignStep, None, Any]:
+            return make((yield from iter_align(stack, points, options)), stack)
+
+        super().__init__(viewer, layer, work)
+        self._take = take
+
+    def take_value(self, value: Any) -> str:
+        return self._take(value)
+
+
+class EyePoints:
+    """A layer of points, two on each face, which goes to the next face by itself."""
+
+    def __init__(self, viewer: Any, faces: Any) -> None:
+        self.viewer, self.faces = viewer, faces
+        view = FacesView.of(faces)
+        kwargs = {
+            "name": f"eyes [{view.name}]",
+            "axis_labels": AXES,
+            "size": max(1.0, layer_pixels(faces).shape[2] / 20),
+            "face_color": "yellow",
+            "border_color": "black",
+            "metadata": {FACES_KEY: view.key},
+            **view.at(3),
+        }
+        self.layer = add_result(viewer, (np.empty((0, 3)), kwargs, "points"))
+        viewer.layers.selection.active = self.layer
+        self.layer.mode = "add"
+        self.layer.events.data.connect(self._on_data)
+        self._count = 0
+        self.go_on()
+
+    @property
+    def counts(self) -> NDArray[np.intp]:
+        """How many points each face has."""
+        n = len(layer_pixels(self.faces))
+        faces = np.rint(self.layer.data[:, 0]).astype(int)
+        return np.bincount(faces[(faces >= 0) & (faces < n)], minlength=n)
+
+    @property
+    def face(self) -> int:
+        """The face under the slider."""
+        return face_under(self.viewer, self.layer)
+
+    def words(self) -> str:
+        """Say what to click now."""
+        counts, face = self.counts, self.face
+        done = int((counts >= 2).sum())
+        if done == len(counts):
+            return f"All {done} faces have their points: press Align."
+        at = counts[face] if 0 <= face < len(counts) else 2
+        what = ("Click the eye on the left.", "Now the eye on the right.", "This face is done.")
+        return f"Face {face}: {what[min(at, 2)]} {done} of {len(counts)} faces are done."
+
+    def go_on(self) -> None:
+        """Go to the next face that lacks points, from the one under the slider on."""
+        missing = np.flatnonzero(self.counts < 2)
+        if len(missing):
+            later = missing[missing >= self.face]
+            go_to(self.viewer, self.faces, int(later[0] if len(later) else missing[0]))
+
+    def undo(self) -> None:
+        """Take the last point back, and go to its face."""
+        if len(self.layer.data):
+            face = round(float(self.layer.data[-1, 0]))
+            self.layer.data = self.layer.data[:-1]
+            go_to(self.viewer, self.faces, face)
+
+    def fill(self, points: NDArray[np.float64]) -> str:
+        """Put points (n, 2, 2) on the faces that lack some."""
+        missing = np.flatnonzero(self.counts < 2)
+        faces = np.repeat(missing, 2)[:, None]
+        kept = ~np.isin(np.rint(self.layer.data[:, 0]), missing)
+        rows = np.hstack([faces, points[missing].reshape(-1, 2)])
+        self.layer.data = np.concatenate([self.layer.data[kept], rows])
+        self.layer.selected_data = set()
+        return self.words()
+
+    def close(self) -> None:
+        """Let go of the layer, which stays."""
+        self.layer.events.data.disconnect(self._on_data)
+        if self.layer in self.viewer.layers and self.layer.mode == "add":
+            self.layer.mode = "pan_zoom"
+
+    def _on_data(self) -> None:
+        before, self._count = self._count, len(self.layer.data)
+        if self._count > before and (self.counts[self.face : self.face + 1] == 2).any():
+            session_of(self.viewer).later(self.go_on)  # napari is still adding the point
 
 
 class AlignWidget(Panel):
@@ -40,6 +163,7 @@ class AlignWidget(Panel):
 
     def _lay_out(self) -> None:
         self.eyes: EyePoints | None = None
+        self._said = ""  # of the eyes
         self._aligned: Any = None  # the layer of aligned faces that this panel has added
         self._first: Any = None  # the mean face at the first step
         self.options = make_fields(AlignOptions, *_BASIC, *_REST)
@@ -66,20 +190,17 @@ class AlignWidget(Panel):
             "Click both eyes on face after face, to align by them.",
             self._click_points,
         )
-        self.undo_button = button(
-            "Undo", "Take the last point back.", self._undo, visible=False
-        )
+        self.undo_button = button("Undo", "Take the last point back.", self._undo)
         self.fill_button = button(
             "Fill in the rest",
             "Find the points of all other faces by a model of those that have some; a few "
             "dozen are enough. Wrong ones can be dragged.",
             self._fill,
-            visible=False,
         )
         self.before_button = button(
             "Before",
             "Show the same part of the pictures as they were, in the same place.",
-            self._switch,
+            self._compare,
             visible=False,
         )
         self.before_button.native.setCheckable(True)
@@ -96,8 +217,7 @@ class AlignWidget(Panel):
         self.add_controls(self.before_button)
         self.add(self.mean)
         self.at_end(self._leave_points)
-
-    # -- state -------------------------------------------------------------------
+        self.listen(self.viewer.dims.events.point, self.synchronize)  # what to click now
 
     def _why_not(self, layer: Layer) -> str:
         if ALIGNED_KEY in layer.metadata:
@@ -113,25 +233,25 @@ class AlignWidget(Panel):
         ]
 
     def synchronize(self) -> None:
-        if self.eyes is not None and not self.eyes.is_there:
+        if self.eyes is not None and self.eyes.layer not in self.viewer.layers:
             self._leave_points()
-        if not self.is_working:
+        is_free, eyes = not self.is_working, self.eyes
+        if is_free:
             self.by.reset_choices()
         super().synchronize()
         is_there = self._aligned is not None and self._aligned in self.viewer.layers
-        self.before_button.visible = is_there and not self.is_working
+        self.before_button.visible = is_there and is_free
         if self.before_button.native.isChecked() and not is_there:
             self.before_button.native.setChecked(False)
-            aligned = self._aligned  # what lies in its place goes when napari is done with it
-            self.session.later(lambda: show_before(self.viewer, aligned, before=False))
-        has_faces = self.faces.value is not None
-        self.click_button.enabled = has_faces and not self.is_working and self.eyes is None
-        some = self.eyes is not None and not self.is_working
-        self.undo_button.visible = self.fill_button.visible = some
-        if self.eyes is not None:
-            counts = self.eyes.counts
+            self.session.later(self._compare)  # napari is still removing the aligned faces
+        self.click_button.enabled = self.faces.value is not None and is_free and eyes is None
+        self.undo_button.visible = self.fill_button.visible = eyes is not None and is_free
+        if eyes is not None and is_free:
+            counts, words = eyes.counts, eyes.words()
             self.undo_button.enabled = bool(counts.any())
             self.fill_button.enabled = bool((counts == 2).sum() > 1 and (counts < 2).any())
+            if words != self._said:
+                self.status.value = self._said = words
 
     # -- the work ----------------------------------------------------------------
 
@@ -149,12 +269,21 @@ class AlignWidget(Panel):
         values = {name: each.value for name, each in self.options.items()}
         return AlignOptions(size=size, **values)
 
+    def _rows(self, points: Any) -> NDArray[np.float64]:
+        """Return the points of a Points layer as rows (face, y, x) in pixels of the faces."""
+        onto = np.linalg.inv(to_world(self.faces.value, 3)) @ to_world(points, 3)
+        rows: NDArray[np.float64] = np.asarray(points.data) @ onto[:3, :3].T + onto[:3, 3]
+        return rows
+
     def _make_job(self) -> AlignJob:
-        options = self._options()
+        faces, points, options = self.faces.value, self.by.value, self._options()
+        rows = None if points is None else self._rows(points)
         self._show_after()
         self._first = None
-        points, oval = self.by.value, self.oval.value
-        return AlignJob(self.viewer, self.faces.value, options, points, oval=oval)
+        take = partial(self._take_aligned, faces, self.oval.value)
+        return AlignJob(
+            self.viewer, faces, rows, options, lambda found, s: (found, found.apply(s)), take
+        )
 
     def _show_step(self, step: AlignStep) -> None:
         self.show_progress(round(1000 * step.done), 1000)
@@ -165,43 +294,59 @@ class AlignWidget(Panel):
         self.mean.show_pictures(before, now, (0.0, 1.0))
         self.mean.show()
 
-    def _show_result(self, job: Any) -> None:
-        if isinstance(job, AlignJob) and job.aligned is not None:
-            self._leave_points()
-            self._aligned = job.aligned
-            self.synchronize()
-        else:
-            self._show_points()
+    def _take_aligned(self, faces: Any, oval: bool, value: tuple[Alignment, FaceStack]) -> str:
+        """Add the aligned faces, or put them into the layer of an earlier run."""
+        found, stack = value
+        key, layers = str(faces.unique_id), self.viewer.layers
+        used = {layer.metadata.get(FACES_KEY) for layer in layers}
+        free = (each for each in reversed(layers) if str(each.unique_id) not in used)
+        earlier = next((each for each in free if each.metadata.get(ALIGNED_KEY) == key), None)
+        data = aligned_layer(stack, FacesView.of(faces), found.box)
+        self._aligned = show_result(self.viewer, earlier, data)
+        if oval:
+            add_own_mask(self.viewer, self._aligned, oval_mask(stack.size))
+        self._leave_points()
+        layers.selection.active = self._aligned
+        self.session.results_changed()
+        return "\n".join(stack.report.notes[-1 - bool(found.misfits) :])
 
-    def _switch(self) -> None:
-        """Show the faces as they were, or aligned, in the same place."""
-        if self._aligned in self.viewer.layers:
-            is_before = self.before_button.native.isChecked()
-            show_before(self.viewer, self._aligned, before=is_before)
-            if is_before:
-                self.viewer.layers.selection.active = self._aligned
+    # -- before and after ----------------------------------------------------------
+
+    def _compare(self) -> None:
+        """Show the same part of the pictures as they were, or the aligned faces again."""
+        aligned, is_before = self._aligned, self.before_button.native.isChecked()
+        faces = layer_with(self.viewer, aligned.metadata[ALIGNED_KEY])
+        shown = find_result(self.viewer, aligned, BEFORE)
+        if is_before and faces is not None:
+            top, left, h, w = box = aligned.metadata["box"]
+            stack, view = stack_of(faces), FacesView.of(aligned)
+            part = replace(stack, images=stack.images[:, top : top + h, left : left + w])
+            images, kwargs, kind = aligned_layer(part, view, box)
+            kwargs["name"] = f"before [{faces.name}]"
+            kwargs["metadata"] = {ROLE_KEY: BEFORE, FACES_KEY: view.key}
+            shown = show_result(self.viewer, shown, (images, kwargs, kind))
+            shown.translate = aligned.translate
+            shown.visible = True
+            self.viewer.layers.selection.active = aligned
+        elif shown is not None:
+            self.viewer.layers.remove(shown)
+        aligned.visible = not is_before or faces is None
+
+    def _show_after(self) -> None:
+        if self.before_button.native.isChecked():
+            self.before_button.native.setChecked(False)
+            self._compare()
 
     def _leave(self) -> None:
         super()._leave()
         self._show_after()
 
-    def _show_after(self) -> None:
-        if self.before_button.native.isChecked():
-            self.before_button.native.setChecked(False)
-            self._switch()
-
     # -- points ------------------------------------------------------------------
 
     def _click_points(self) -> None:
-        self.eyes = EyePoints(self.viewer, self.faces.value)
-        self.eyes.changed.connect(self._show_points)
-        self._show_points()
+        self.eyes, self._said = EyePoints(self.viewer, self.faces.value), ""
+        self.synchronize()
         self.by.value = self.eyes.layer
-
-    def _show_points(self) -> None:
-        if self.eyes is not None and not self.is_working:
-            self.synchronize()
-            self.status.value = self.eyes.words()
 
     def _undo(self) -> None:
         if self.eyes is not None:
@@ -209,7 +354,6 @@ class AlignWidget(Panel):
 
     def _leave_points(self) -> None:
         if self.eyes is not None:
-            self.eyes.changed.disconnect(self._show_points)
             self.eyes.close()
             self.eyes = None
 
@@ -217,10 +361,18 @@ class AlignWidget(Panel):
         if self.eyes is None or self.is_working:
             return
         eyes, self._first = self.eyes, None
+        rows = self._rows(eyes.layer)
+        rows = rows[np.isin(np.rint(rows[:, 0]), np.flatnonzero(eyes.counts == 2))]
 
-        def make_job() -> FillJob:
-            job = FillJob(self.viewer, eyes, self._options())
-            job.returned.connect(eyes.fill)
-            return job
+        def make(found: Alignment, _: FaceStack) -> NDArray[np.float64]:
+            return fill_points(rows, found.transforms)
 
-        self.attempt(make_job)
+        self.attempt(
+            lambda: AlignJob(self.viewer, eyes.faces, rows, self._options(), make, eyes.fill)
+        )
+
+
+def _from_0_to_1(picture: NDArray[Any]) -> NDArray[Any]:
+    low, high = picture.min(), picture.max()
+    scaled: NDArray[Any] = (picture - low) / ((high - low) or 1)
+    return scaled
