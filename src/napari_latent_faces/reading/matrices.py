@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,19 +32,15 @@ if TYPE_CHECKING:
     from napari_latent_faces.reading.naming import Entry
     from napari_latent_faces.steps import Work
 
-__all__ = ["MAX_ARRAY_BYTES", "stack_of_file", "stack_of_files"]
-
 MAX_ARRAY_BYTES = 2**30  # of a file that is not on disk: it is read into memory
 
 BLOCK_BYTES = 4 * 2**20
-
 N_LOOKED_AT = 15  # pictures of a matrix that are looked at to see whether there are colours
 
 
 def stack_of_file(source: str | bytes, name: str, options: ReadOptions) -> FaceStack:
     """Return the faces in a file of numbers, or in its content; its path is `name`."""
-    found = read_arrays(source, options, name=name)
-    return _stack(name, [found], _names(found, ""), found.labels, options)
+    return _stack(name, {name: read_arrays(source, options, name=name)}, options, ReadReport())
 
 
 def stack_of_files(
@@ -67,19 +64,15 @@ def stack_of_files(
     for entry in files:
         work.check()
         beside = labels[entry.name]
+        told = _content(by_name[beside]) if beside else None
         try:
             parts[entry.name] = read_arrays(
-                _content(entry),
-                options,
-                name=f"{path}/{entry.name}",
-                labels=by_name[beside].read(MAX_ARRAY_BYTES) if beside else None,
+                _content(entry), options, name=f"{path}/{entry.name}", labels=told
             )
         except ArraysError as error:
             failures[entry.name] = error
         work.done += 1
-    skipped = tuple(
-        (name, str(error).partition(": ")[2] or str(error)) for name, error in failures.items()
-    )
+    skipped = [(name, str(e).partition(": ")[2] or str(e)) for name, e in failures.items()]
     if not parts:
         if len(failures) == 1:
             raise next(iter(failures.values()))
@@ -92,14 +85,8 @@ def stack_of_files(
             f"The files in {path} hold faces of several sizes ({listed}): open one of them, or "
             "bring all to one size with size=."
         )
-    names: list[str] = []
-    subjects: list[str] = []
-    for name, found in parts.items():
-        names += _names(found, "" if len(parts) == 1 else _stem(name))
-        subjects += found.labels or ()
-    owners = tuple(subjects) if len(subjects) == len(names) else None
-    report = ReadReport(skipped=skipped, passed_over=tuple(passed_over))
-    return _stack(path, list(parts.values()), tuple(names), owners, options, report)
+    report = ReadReport(skipped=tuple(skipped), passed_over=tuple(passed_over))
+    return _stack(path, parts, options, report)
 
 
 def _content(entry: Entry) -> bytes:
@@ -109,50 +96,32 @@ def _content(entry: Entry) -> bytes:
     return content
 
 
-def _stem(name: str) -> str:
-    folder, slash, base = name.rpartition("/")
-    return folder + slash + (base.partition(".")[0] or base)
-
-
-def _names(found: ArrayFaces, folder: str) -> tuple[str, ...]:
-    """Name faces by their number, within their subject or file if they have one."""
-    if folder and len(found.images) == 1:
-        return (folder,)
-    owners = [folder] * len(found.images)
-    if found.labels is not None and not folder:
+def _names(found: ArrayFaces, file: str) -> list[str]:
+    """Name faces by their number, within their file or subject if they have one."""
+    if file:
+        folder, slash, base = file.rpartition("/")
+        file = folder + slash + (base.partition(".")[0] or base)
+        if len(found.images) == 1:
+            return [file]
+    owners = [file] * len(found.images)
+    if found.labels is not None and not file:
         owners = [harmless(label).replace("/", "_") or "_" for label in found.labels]
     counts: Counter[str] = Counter()
     names = []
     for owner in owners:
         counts[owner] += 1
         names.append(f"{owner}/{counts[owner]}".removeprefix("/"))
-    return tuple(names)
+    return names
 
 
 def _stack(
-    path: str,
-    parts: Sequence[ArrayFaces],
-    names: tuple[str, ...],
-    labels: tuple[str, ...] | None,
-    options: ReadOptions,
-    report: ReadReport | None = None,
+    path: str, files: dict[str, ArrayFaces], options: ReadOptions, report: ReadReport
 ) -> FaceStack:
+    parts = list(files.values())
     shapes = Counter(part.images.shape[1:3] for part in parts)
     shape = options.frame(shapes.most_common(1)[0][0])
     frame = Frame(shape, FLOAT, options.channel, options.resize)
     frame = replace(frame, colour=_are_in_colour(parts, options))
-    n_coloured = sum(len(part.images) for part in parts if part.images.ndim == 4)
-    n_grey = len(names) - n_coloured
-    notes = [note for part in parts for note in part.notes]
-    if n_coloured and not frame.colour:
-        channel = options.channel
-        taken = "luminance" if channel == "luminance" else f"{channel} channel"
-        notes.append(f"In colour: the {taken} is taken.")
-    if frame.colour and n_grey:
-        notes.append(f"{n_grey} of {len(names)} are grey, among colour.")
-    for h, w in shapes:
-        if (h, w) != shape:
-            notes.append(f"Scaled from {w} x {h} to {shape[1]} x {shape[0]} pixels.")
     images = [_brought(part.images, frame, options) for part in parts]
     whole: Any = images[0]
     if len(images) > 1 and all(isinstance(each, np.ndarray) for each in images):
@@ -164,22 +133,35 @@ def _stack(
         whole = concatenate([_dask(each) for each in images])
     lazy = options.lazy or (options.lazy is None and whole.nbytes > options.budget())
     whole = _dask(whole) if lazy else np.array(whole, order="C")
+    notes = [note for part in parts for note in part.notes]
+    n_grey = sum(len(part.images) for part in parts if part.images.ndim == 3)
+    if n_grey < len(whole) and not frame.colour:
+        grey = options.channel == "luminance"
+        notes.append(f"In colour: the {options.channel}{'' if grey else ' channel'} is taken.")
+    if frame.colour and n_grey:
+        notes.append(f"{n_grey} of {len(whole)} are grey, among colour.")
+    for h, w in shapes:
+        if (h, w) != shape:
+            notes.append(f"Scaled from {w} x {h} to {shape[1]} x {shape[0]} pixels.")
     decided = parts[0].decided
     if len(parts) > 1:
         colour = "colour " if whole.ndim == 4 else ""
         size = f"{shape[0]} x {shape[1]} (height x width)"
         decided = f"{len(whole)} {colour}faces of {size} from {len(parts)} files"
     report = replace(
-        report or ReadReport(),
+        report,
         n_read=len(whole),
         notes=tuple(dict.fromkeys(notes)),
         lazy=bool(lazy),
         options=options,
         decided=decided,
     )
-    if options.subjects is not None or not labels:
-        labels = find_subjects(names, options.subjects)
-    return FaceStack(whole, names, labels, report, path)
+    one = len(files) == 1
+    names = tuple(chain(*(_names(found, "" if one else name) for name, found in files.items())))
+    subjects = tuple(label for found in parts for label in found.labels or ())
+    if options.subjects is not None or len(subjects) != len(names):
+        return FaceStack(whole, names, find_subjects(names, options.subjects), report, path)
+    return FaceStack(whole, names, subjects, report, path)
 
 
 def _dask(images: Any) -> Any:
@@ -204,16 +186,12 @@ class _OnDisk:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
+    ndim: int
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         content: Any = np.memmap(self.path, np.uint8, "r")
-        images: NDArray[Any] = np.ndarray(
-            self.shape, self.dtype, content, self.offset, self.strides
-        )
+        place = content, self.offset, self.strides
+        images: NDArray[Any] = np.ndarray(self.shape, self.dtype, *place)
         return np.array(images[key])
 
 
@@ -227,9 +205,9 @@ def _on_disk(images: NDArray[Any]) -> Any:
         base = getattr(base, "base", None)
     if file is None:
         return images
-    start, end = (np.lib.array_utils.byte_bounds(array)[0] for array in (file, images))
-    offset = file.offset + end - start
-    return _OnDisk(str(file.filename), offset, images.dtype, images.shape, images.strides)
+    offset = file.offset + images.ctypes.data - file.ctypes.data
+    how = images.dtype, images.shape, images.strides, images.ndim
+    return _OnDisk(str(file.filename), offset, *how)
 
 
 def _are_in_colour(parts: Sequence[ArrayFaces], options: ReadOptions) -> bool:
