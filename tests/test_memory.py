@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
+from napari_latent_faces import fitting
 from napari_latent_faces.fitting import check_memory, fit, needed
 from napari_latent_faces.params import METHODS, NMFParams, params_of
 from napari_latent_faces.solvers import sklearn as rows
@@ -47,6 +48,7 @@ def free(monkeypatch):
     def say(size):
         memory = types.SimpleNamespace(available=size)
         monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+        monkeypatch.setattr(fitting, "_LITTLE", 0)  # or small stacks would not be asked about
 
     return say
 

@@ -17,6 +17,7 @@ from napari_latent_faces.solvers.blocks import (
     SHARES,
     block_bytes,
     on_one_blas_thread,
+    one_blas_thread,
     processors,
 )
 from napari_latent_faces.solvers.cluster import WorkersLostError, chosen_client
@@ -186,7 +187,8 @@ def fit(images: Any, params: Parameters | None = None, **options: Any) -> Latent
     >>> model.components.shape, model.weights.shape
     ((2, 8, 8), (9, 2))
     """
-    return consume(iter_fit(images, params, **options))
+    with one_blas_thread():  # which takes longer to ask for in each step than some steps do
+        return consume(iter_fit(images, params, **options))
 
 
 def iter_solve(

@@ -136,17 +136,20 @@ static INLINE TARGET void KIND(dots)(ptrdiff_t steps, const float *faces, const 
             out[t][i] = SUM(sums[i][t]);
 }
 
-/* out (k, n) = F (k, p) @ X' (p, n), for columns that fit in the cache, one after the other */
+/* out (k, n) = F (k, p) @ X' (p, n), for columns that fit in the cache, one after the
+   other, whose sums are added up in double precision */
 static TARGET int KIND(cross)(const struct product *of)
 {
     const ptrdiff_t k = of->k, groups = (k + 2) / 3;
     float out[3][FACES];
     float *memory = calloc((size_t)(CHUNK * (FACES + 3 * groups) + 16), sizeof(float));
-    if (memory == NULL)
+    double *sums = calloc((size_t)(k * of->n + 1), sizeof(double));
+    if (memory == NULL || sums == NULL) {
+        free(memory);
+        free(sums);
         return -1;
+    }
     float *tile = (float *)(((uintptr_t)memory + 63) / 64 * 64), *H = tile + CHUNK * FACES;
-    for (ptrdiff_t t = 0; t < k; t++)
-        memset(of->out + t * of->out_stride, 0, sizeof(float) * (size_t)of->n);
     for (ptrdiff_t first = 0; first < of->p; first += CHUNK) {
         ptrdiff_t columns = of->p - first < CHUNK ? of->p - first : CHUNK;
         ptrdiff_t steps = (columns + LANES - 1) / LANES;
@@ -162,11 +165,15 @@ static TARGET int KIND(cross)(const struct product *of)
                 KIND(dots)(steps, tile, H + t * CHUNK, out);
                 for (ptrdiff_t u = t; u < k && u < t + 3; u++)
                     for (ptrdiff_t f = 0; f < faces; f++)
-                        of->out[u * of->out_stride + i + f] += of->gain * out[u - t][f];
+                        sums[u * of->n + i + f] += out[u - t][f];
             }
         }
     }
+    for (ptrdiff_t t = 0; t < k; t++)
+        for (ptrdiff_t i = 0; i < of->n; i++)
+            of->out[t * of->out_stride + i] = (float)(of->gain * sums[t * of->n + i]);
     free(memory);
+    free(sums);
     return 0;
 }
 

@@ -325,7 +325,7 @@ def on_one_blas_thread(steps: Generator[Item, Any, Result]) -> Generator[Item, A
 # -- How far a reconstruction is from the pictures -------------------------------------
 
 _LOSS_BLOCK_VALUES = 2**22  # of the reconstruction held at a time: 16 MB in float32
-_CHUNK_VALUES = 2**17  # of values of the reconstruction held at a time: 1 MB at most
+_CHUNK_VALUES = 2**17  # of float64 values held at a time: 1 MB
 _FEW_COLUMNS = 1024  # whose sum float32 knows to 1e-7, and the mean of many such sums better
 
 
@@ -357,20 +357,19 @@ def face_errors(
     mean: NDArray[Any] | None = None,
     hidden: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the squared error and the squared norm of each face.
+    """Return the squared error and the squared norm of each face, calculated in float64.
 
-    Some pixels of all faces are looked at at a time, in the type of the factors, so that
-    memory stays small however large the pictures are.
+    Some pixels of all faces are looked at at a time, so that memory stays small however
+    large the pictures are.
     """
     m, p = pixels.shape
-    dtype = np.result_type(W, H)
+    wide = W.astype(np.float64)
     lost, size = np.zeros((2, m))
     step = max(1, _CHUNK_VALUES // max(m, len(H)))
     for first in range(0, p, step):
         some = slice(first, first + step)
-        seen = pixels[:, some].astype(dtype)
-        seen /= dtype.type(scale)
-        left = W @ H[:, some]
+        seen = np.divide(pixels[:, some], scale, dtype=np.float64)
+        left = wide @ H[:, some].astype(np.float64)
         if mean is not None:
             left += mean[some]
         np.subtract(seen, left, out=left)
@@ -419,7 +418,7 @@ class Block:
         """The same pixels, as bytes if they came as bytes."""
         if self.blocks.is_bytes:
             return self.raw.reshape(len(self.raw), -1)
-        return np.require(self.as_is, requirements="A")
+        return self.as_is if self.as_is.flags.aligned else self.as_is.copy()
 
     def pixels(self) -> Array:
         """Return the pixels themselves."""

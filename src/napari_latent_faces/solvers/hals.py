@@ -14,7 +14,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -95,8 +95,9 @@ def cross(H: Array, block: Block) -> Array:
         C: Array = np.multiply((block.as_is @ H.T).T, block.gain, order="C")
         return C
     C = np.empty((len(H), len(block.raw)), np.float32)
-    # what came over a network may begin at any byte
-    compiled.cross(C, np.require(H, requirements="A"), block.bytes_or_floats, block.gain)
+    if not H.flags.aligned:  # it came over a network
+        H = H.copy()
+    compiled.cross(C, H, block.bytes_or_floats, block.gain)
     return C
 
 
@@ -348,13 +349,13 @@ def _extrapolate(now: Array, before: Array, beta: float, out: Array) -> Array:
 # wait for one another between the calls.
 _COLUMNS = (3072, 6144)
 _FIRST_SWEEPS = 8  # of both factors, when a level begins
-_MANY = 128  # components
+_SOME, _MANY = 16, 128  # components
 _MANY_SWEEPS = 5  # of many components: fewer products are needed for the same loss
 _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
 _FINE = 1e-3  # a relative error that pixels of 8 bits do not tell from none
-_CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
+CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
 
 
 class Descent:
@@ -384,7 +385,7 @@ class Descent:
         self.norm, self.tol, self.sparsity = norm, tol, sparsity
         self.W = self._W_before = W
         self.H = self._H_before = H
-        self._used = np.ones(len(H), bool)  # components that any face has a weight of
+        self._alive: Any = H.any(axis=1)  # components of which any face has some
         self._cells = cells
         self._columns = cut_columns(backend.p)
         self._guess: Array | None = None  # components to try first
@@ -413,13 +414,13 @@ class Descent:
         self._H_before = self.H  # what was before is not needed again: large pictures take much
         step = _Step(H, G, beta, self.sweeps, self.penalties)
         W, found = yield from self.backend.advance(_update_W, step, self.W, self._W_before)
-        residual, penalty = self._update_H(H, found)
-        if residual < _CANCELLED * self.norm:
+        residual, penalty, HH = self._update_H(H, found)
+        if residual < CANCELLED * self.norm:
             residual = float(self._losses(W, H).sum())
         loss = float(np.sqrt(max(residual + penalty, 0.0)))
         self._judge(W, H, residual, loss, is_guess=guess is not None)
         if self.W is W:
-            self._used = found.WW.diagonal() > 0
+            self._alive = (found.WW.diagonal() > 0) & (HH.diagonal() > 0)
         self.revive()
 
     def _further(self, beta: float, guess: Array | None) -> tuple[Array, NDArray[Any]]:
@@ -430,12 +431,15 @@ class Descent:
             part = H[:, columns]
             if guess is None:
                 _extrapolate(self.H[:, columns], self._H_before[:, columns], beta, part)
-            return part @ part.T
+            return _products(part)
 
-        return H, np.sum(list(self.workers.each(job, self._columns)), axis=0)
+        return H, reduce(np.add, self.workers.each(job, self._columns))
 
-    def _update_H(self, H: Array, found: _Found) -> tuple[float, float]:
-        """Improve the components in place; return the residual, and twice the penalties."""
+    def _update_H(self, H: Array, found: _Found) -> tuple[float, float, NDArray[np.float64]]:
+        """Improve the components in place.
+
+        Return the residual, twice the penalties, and the components' Gram matrix.
+        """
         l1_W, l2_W, l1_H, l2_H = self.penalties
         ridge = _ridge(found.WW.astype(np.float32), l2_H)
 
@@ -456,10 +460,12 @@ class Descent:
 
         if self.sparsity:  # which all pixels of a component decide about together
             self.sparsity.update_H(H, ridge, targets(slice(None)), self.sweeps)
-        cross, HH, size = map(sum, zip(*self.workers.each(job, self._columns), strict=True))
+        crosses, grams, sizes = zip(*self.workers.each(job, self._columns), strict=True)
+        cross, HH, size = sum(crosses), reduce(np.add, grams), sum(sizes)
         l1 = l1_W * found.size + l1_H * size
         l2 = l2_W * np.trace(found.WW) + l2_H * np.trace(HH)
-        return self.norm - 2 * cross + float(np.vdot(found.WW, HH)), float(2 * l1 + l2)
+        residual = self.norm - 2 * cross + float(np.vdot(found.WW, HH))
+        return residual, float(2 * l1 + l2), HH
 
     def _judge(
         self, W: Weights, H: Array, residual: float, loss: float, *, is_guess: bool
@@ -489,9 +495,9 @@ class Descent:
         error falls. Components stay empty where nothing is lacking, and where
         penalties ask for empty ones.
         """
-        dead = np.flatnonzero(~(self._used & self.H.any(axis=1)))
-        if len(dead) == 0 or self.penalties:
+        if self._alive.all() or self.penalties:
             return
+        dead = np.flatnonzero(~self._alive)
         H = self.H.copy()
         worst = np.argsort(-self._losses(self.W, H), kind="stable")
         restarts: dict[int, tuple[int, np.float32]] = {}
@@ -510,7 +516,7 @@ class Descent:
         W = self.W
         if restarts:
             W, _ = consume(self.backend.advance(_restart, restarts, W))
-            self._used[list(restarts)] = True
+            self._alive[list(restarts)] = True
         self.loss = float(np.sqrt(self.residual))
         self.W = self._W_before = W
         self.H = self._H_before = H
@@ -531,13 +537,23 @@ def _ridge(G: NDArray[Any], l2: float) -> NDArray[Any]:
     return G + np.float32(l2) * np.eye(len(G), dtype=np.float32) if l2 else G
 
 
-def _gram(F: NDArray[Any]) -> NDArray[np.float64]:
+def _gram(F: Array) -> NDArray[np.float64]:
     """Multiply the rows of a factor with one another, so that the loss can be told from them.
 
-    In float32, a sum is known to 1e-7, which is more than some iterations gain. Of many
-    components, the errors cancel out: 1e-9 of the loss's sum is left.
+    In float32, a sum is known to 1e-7, which is more than some iterations gain. Of some
+    components, the errors cancel out: 1e-8 of the loss's sum and less is left.
     """
-    if len(F) < _MANY:
-        F = F.astype(np.float64)
-    products: NDArray[np.float64] = (F @ F.T).astype(np.float64, copy=False)
-    return products
+    if len(F) < _SOME:
+        wide = F.astype(np.float64)
+        return wide @ wide.T
+    return _products(F).astype(np.float64)
+
+
+def _products(F: Array) -> Array:
+    """Multiply the rows of a factor with one another: shape (k, k)."""
+    compiled = _compiled()
+    if compiled is None:
+        return F @ F.T
+    G = np.empty((len(F), len(F)), np.float32)
+    compiled.cross(G, F, F, 1)
+    return G
