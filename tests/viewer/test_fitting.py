@@ -522,7 +522,7 @@ def test_mending_changes_neither_focus_nor_fit(viewer, faces, model, box, qtbot)
     results.show_model(model)
     run(qtbot, MendJob(viewer, faces, model, viewer.add_labels(box)))
     assert session_of(viewer).model is model
-    lefts = [each.translate[-1] for each in viewer.layers if each.ndim == 3]
+    lefts = [each.data_to_world((0, 0, 0))[-1] for each in viewer.layers if each.ndim == 3]
     assert len(set(lefts)) == 3
     ResultLayers(viewer, faces, ShowOptions()).show_model(model)
     assert "mended [orl]" in viewer.layers

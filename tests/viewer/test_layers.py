@@ -22,7 +22,6 @@ from napari_latent_faces.viewer.layers import (
     MODEL_KEY,
     ROLE_KEY,
     FacesView,
-    encoded_layers,
     gallery_layer,
     mended_layer,
 )
@@ -241,7 +240,7 @@ class TestColour:
             layers.mixed_layer(images[0], FacesView.of(faces)),
         ):
             assert Layer.create(*layer).contrast_limits == faces.contrast_limits
-        shown = Layer.create(*gallery_layer(model, FacesView.of(faces)))
+        shown = Layer.create(*gallery_layer(model, FacesView()))
         assert shown.contrast_limits == [0, 1]
 
     def test_a_residual_of_nothing_is_grey(self, coloured):
@@ -280,48 +279,27 @@ def test_thumbnails_have_the_colours_of_the_gallery(stack, model):
     assert grey.max() == 255
 
 
-# -- Encoded layers --------------------------------------------------------------------
+# -- Encoded and mended layers ---------------------------------------------------------
 
 
-@pytest.fixture
-def faces():
-    return ViewerModel().add_image(
-        np.zeros((3, 24, 26), np.uint8), scale=(1, 2, 2), translate=(0, 7, -5), name="f"
-    )
-
-
-def test_layers_of_encoded_faces(stack, model, faces):
-    other = model.encoded(stack)
-    found = encoded_layers(stack, other, FacesView.of(faces))
-    for role, name in ((ENCODED, "encoded [f]"), (ENCODED_RESIDUAL, "encoded residual [f]")):
-        layer = Layer.create(*found[role])
-        assert layer.name == name
-        assert layer.metadata[ROLE_KEY] == role
-        assert layer.metadata[MODEL_KEY] is other
-        assert layer.metadata[FACES_KEY] == str(faces.unique_id)
-        assert layer.metadata["names"] == stack.names
-    low, high = found[ENCODED_RESIDUAL][1]["contrast_limits"]
-    assert low == -high < 0
-    rebuilt, left = (np.asarray(found[role][0]) for role in (ENCODED, ENCODED_RESIDUAL))
-    np.testing.assert_allclose(rebuilt + left, stack.images, atol=1e-3)
-
-
-def test_a_single_picture_is_flat(stack, model):
-    one = ViewerModel().add_image(stack.images[0], scale=(2, 3))
-    view = FacesView.of(one)
-    found = encoded_layers(stack[:1], model.encoded(stack[:1]), view, flat=True)
-    for data in found.values():
+def test_a_single_picture_is_flat_and_lies_as_its_faces_do(stack, model):
+    one = ViewerModel().add_image(stack.images[0], scale=(2, 3), translate=(7, -5))
+    view, other = FacesView.of(one), model.encoded(stack[:1])
+    for data in (
+        layers.reconstruction_layer(other, view, ENCODED, flat=True),
+        layers.residual_layer(stack[:1].images, other, view, ENCODED_RESIDUAL, flat=True),
+    ):
         layer = Layer.create(*data)
         assert layer.ndim == 2
-        assert tuple(layer.scale) == (2, 3)
+        assert layer.data_to_world((4, 6)) == pytest.approx(one.data_to_world((4, 6)))
 
 
-def test_mended_faces_have_no_model(stack, model, faces):
+def test_mended_faces_have_no_model(stack, model):
     mask = np.zeros((12, 10), bool)
     mask[2] = True
     mended = consume(iter_mend(model, stack, mask, faces=[3]))
-    layer = Layer.create(*mended_layer(mended, stack, FacesView.of(faces)))
+    layer = Layer.create(*mended_layer(mended, stack, FacesView()))
     assert MODEL_KEY not in layer.metadata
     assert layer.metadata["names"] == stack.names
     assert layer.data is mended
-    assert Layer.create(*mended_layer(mended, stack, FacesView.of(faces), flat=True)).ndim == 2
+    assert Layer.create(*mended_layer(mended, stack, FacesView(), flat=True)).ndim == 2

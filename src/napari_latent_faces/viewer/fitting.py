@@ -19,6 +19,8 @@ from napari_latent_faces.params import NMFParams
 from napari_latent_faces.steps import relayed
 from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
 from napari_latent_faces.viewer.layers import (
+    ENCODED,
+    ENCODED_RESIDUAL,
     FACES_KEY,
     MENDED,
     MODEL_KEY,
@@ -26,7 +28,6 @@ from napari_latent_faces.viewer.layers import (
     SPAN_KEY,
     FacesView,
     components_layer,
-    encoded_layers,
     gallery_layer,
     layer_pixels,
     layer_stack,
@@ -396,7 +397,11 @@ class EncodeJob(LayerJob):
             self.stack = yield from iter_align_to(self.model, self.stack)
         encoding = yield from iter_encode(self.model, self.stack)
         other = encoded_model(self.model, self.stack, encoding)
-        return encoding, encoded_layers(self.stack, other, self._view, flat=self._flat)
+        view, role, flat = self._view, ENCODED_RESIDUAL, self._flat
+        return encoding, {
+            ENCODED: reconstruction_layer(other, view, ENCODED, flat=flat),
+            role: residual_layer(self.stack.images, other, view, role, flat=flat),
+        }
 
     def take_value(self, value: Result) -> str:
         """Add reconstructions and residuals beside the faces."""

@@ -61,37 +61,25 @@ _FLAT_SPAN = 2.0  # faces that a sheet of generated ones is wide
 class FacesView:
     """How a layer of faces is shown, so that its results can be shown alike.
 
-    The transform is that of the axes (face, y, x), or (y, x); `key` tells this layer from
+    `affine`, shape (4, 4), brings (face, y, x) into the viewer; `key` tells this layer from
     others, whatever it is called.
     """
 
     name: str = "faces"
     contrast_limits: tuple[float, float] = (0.0, 1.0)
     colormap: Any = "gray"
-    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
-    translate: tuple[float, ...] = (0.0, 0.0, 0.0)
     key: str = ""
-    rotate: Any = field(default_factory=lambda: np.eye(3))
-    shear: Any = (0.0, 0.0, 0.0)
     affine: Any = field(default_factory=lambda: np.eye(4))
-    units: Any = ("pixel",) * 3
+    units: tuple[Any, ...] = ("pixel",) * 3
 
     @classmethod
     def of(cls, layer: Any) -> FacesView:
         """Return the look of a napari image layer."""
-        low, high = layer.contrast_limits
-        return cls(
-            harmless(layer.name),
-            (float(low), float(high)),
-            layer.colormap.name,
-            tuple(map(float, layer.scale)),
-            tuple(map(float, layer.translate)),
-            str(layer.unique_id),
-            np.array(layer.rotate),
-            np.array(layer.shear),
-            np.array(layer.affine.affine_matrix),
-            tuple(layer.units),
-        )
+        low, high = map(float, layer.contrast_limits)
+        colormap, key = layer.colormap.name, str(layer.unique_id)
+        affine = last_axes(to_world(layer, layer.ndim), 4)
+        units = tuple(layer.units)
+        return cls(harmless(layer.name), (low, high), colormap, key, affine, units)
 
     def at(
         self, ndim: int, zoom: float = 1.0, y: float = 0.0, x: float = 0.0
@@ -102,24 +90,24 @@ class FacesView:
         as large as theirs, and its upper left corner lies `y` and `x` of their pixels below and
         to the right of theirs.
         """
-        own = np.array(self.scale[-2:])
+        place = np.eye(ndim + 1)
+        place[[-3, -2], [-3, -2]] = zoom
         # the origin is the middle of a pixel, the corner lies half a pixel before it
-        step = (np.array([y, x]) + (zoom - 1) / 2) * own
-        step = self.rotate[-2:, -2:] @ np.array([[1, self.shear[-1]], [0, 1]]) @ step
-        scale, translate = _last(self.scale, ndim, 1.0), _last(self.translate, ndim, 0.0)
-        return {
-            "scale": (*scale[:-2], *(own * zoom).tolist()),
-            "translate": (*translate[:-2], *(np.array(translate[-2:]) + step).tolist()),
-            "rotate": last_axes(self.rotate, ndim),
-            "shear": np.array(_last(self.shear, ndim * (ndim - 1) // 2, 0.0)),
-            "affine": last_axes(self.affine, ndim + 1),
-            "units": tuple(_last(self.units, ndim, "pixel")),
-        }
+        place[-3:-1, -1] = np.array([y, x]) + (zoom - 1) / 2
+        units = (*("pixel",) * ndim, *self.units)[-ndim:]
+        return {"affine": last_axes(self.affine, ndim + 1) @ place, "units": units}
 
 
-def _last(values: Any, n: int, missing: Any) -> list[Any]:
-    """Return the last `n` values, with others before them if there are too few."""
-    return [*[missing] * n, *values][-n:] if n else []
+def to_world(layer: Any, n_axes: int) -> NDArray[Any]:
+    """Return the affine matrix from a layer's last axes to the world."""
+    origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
+    columns = [
+        np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)[-n_axes:]
+    ]
+    matrix = np.eye(n_axes + 1)
+    matrix[:-1, :-1] = np.column_stack(columns)[-n_axes:]
+    matrix[:-1, -1] = origin[-n_axes:]
+    return matrix
 
 
 def last_axes(matrix: NDArray[Any], n: int) -> NDArray[Any]:
@@ -134,13 +122,12 @@ def last_axes(matrix: NDArray[Any], n: int) -> NDArray[Any]:
 
 def faces_layer(stack: FaceStack, name: str) -> LayerData:
     """Return a stack of faces as an image layer, in colour if its pictures are."""
-    known = ["names", "subjects", "report", "source"]
-    known += ["white"] if stack.white is not None else []
-    known += ["transforms", "frame"] if stack.transforms is not None else []
+    told = ("names", "subjects", "report", "source", "white", "transforms", "frame")
+    known = {each: getattr(stack, each) for each in told}
     kwargs: dict[str, Any] = {
         "name": harmless(name),
         "axis_labels": AXES,
-        "metadata": {each: getattr(stack, each) for each in known},
+        "metadata": {each: value for each, value in known.items() if value is not None},
         "contrast_limits": _contrast_limits(stack.images),
         **({"rgb": True} if stack.in_colour else {"colormap": "gray"}),
     }
@@ -258,12 +245,17 @@ def result_layer(
     view: FacesView,
     metadata: dict[str, Any],
     axes: tuple[str, ...] = AXES,
+    *,
+    flat: bool = False,
     **colours: Any,
 ) -> LayerData:
     """Return pictures that belong to faces as a layer in their look, or in other colours.
 
-    `name` is without that of the faces; `axes` without that of colour.
+    `name` is without that of the faces; `axes` without that of colour. Of a stack that is
+    `flat`, only the first is shown, wherever the slider is.
     """
+    if flat:
+        data, axes = np.asarray(data[0]), axes[1:]
     look: dict[str, Any] = {"contrast_limits": view.contrast_limits}
     if data.ndim == len(axes):
         look |= {"colormap": view.colormap, **colours}
@@ -286,8 +278,7 @@ class ShownPixels(LazyStack):
         self.source, self.change = source, change
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
-        changed: NDArray[Any] = self.change(self.source[(faces, *inner)])
-        return changed
+        return self.change(self.source[(faces, *inner)])
 
 
 def model_words(model: LatentFaces, file: str = "") -> str:
@@ -325,13 +316,10 @@ def live_gallery(
     if most_pixels is not None:
         step = int(np.ceil(np.sqrt(max(1.0, components.size / most_pixels))))
         components = components[:, ::step, ::step]
-    span = places + (places - 1) * GAP
-    components = shown_components(components, is_signed=is_signed)
-    picture = montage(components, gallery_columns(len(components), span))
-    colours = component_colours(is_signed=is_signed)
-    return result_layer(
-        picture, "latent faces", view, {SPAN_KEY: float(places)}, AXES[1:], **colours
-    )
+    columns = gallery_columns(len(components), places + (places - 1) * GAP)
+    picture = montage(shown_components(components, is_signed=is_signed), columns)
+    metadata, colours = {SPAN_KEY: float(places)}, component_colours(is_signed=is_signed)
+    return result_layer(picture, "latent faces", view, metadata, AXES[1:], **colours)
 
 
 def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
@@ -348,17 +336,25 @@ def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
     return result_layer(data, "latent faces", view, metadata, ("component", *AXES), **colours)
 
 
-def reconstruction_layer(model: LatentFaces, view: FacesView) -> LayerData:
+def reconstruction_layer(
+    model: LatentFaces, view: FacesView, role: str = "reconstruction", *, flat: bool = False
+) -> LayerData:
     """Return the reconstructions, computed when looked at, in the look of the faces."""
     rebuilt: LazyStack = LazyReconstruction(model)
     if len(rebuilt.shape) == 4:  # in colour
         dtype = np.dtype(model.provenance.dtype)
         rebuilt = ShownPixels(rebuilt, lambda pixels: as_pixels(pixels, dtype), dtype)
-    metadata = _metadata(model, view, "reconstruction")
-    return result_layer(rebuilt, "reconstruction", view, metadata)
+    return result_layer(rebuilt, role, view, _metadata(model, view, role), flat=flat)
 
 
-def residual_layer(images: Any, model: LatentFaces, view: FacesView) -> LayerData:
+def residual_layer(
+    images: Any,
+    model: LatentFaces,
+    view: FacesView,
+    role: str = "residual",
+    *,
+    flat: bool = False,
+) -> LayerData:
     """Return faces minus reconstructions, computed when looked at, with 0 in the middle."""
     residual: LazyStack = LazyResidual(images, model)
     limit = _residual_limit(model)
@@ -366,8 +362,8 @@ def residual_layer(images: Any, model: LatentFaces, view: FacesView) -> LayerDat
         grey: Any = lambda pixels: np.clip(0.5 + pixels / (2 * limit), 0, 1)  # noqa: E731
         residual = ShownPixels(residual, grey, residual.dtype)
     colours: dict[str, Any] = {"colormap": DIVERGING, "contrast_limits": (-limit, limit)}
-    metadata = _metadata(model, view, "residual")
-    return result_layer(residual, "residual", view, metadata, **colours)
+    metadata = _metadata(model, view, role)
+    return result_layer(residual, role, view, metadata, flat=flat, **colours)
 
 
 def _residual_limit(model: LatentFaces) -> float:
@@ -395,7 +391,7 @@ def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
     return known | ({LEFT_OUT_KEY: model.left_out} if model.left_out[0] else {})
 
 
-# -- Aligned, encoded, mended and mixed faces ------------------------------------------
+# -- Aligned, mended and mixed faces ---------------------------------------------------
 
 
 def aligned_layer(
@@ -413,40 +409,16 @@ def aligned_layer(
     return images, {**kwargs, **view.at(3)}, kind
 
 
-def encoded_layers(
-    stack: FaceStack, model: LatentFaces, view: FacesView, *, flat: bool = False
-) -> dict[str, LayerData]:
-    """Return reconstructions and residuals of encoded faces and their own model, by role.
-
-    A single picture is `flat`: it is seen wherever the slider is.
-    """
-    layers = {
-        ENCODED: reconstruction_layer(model, view),
-        ENCODED_RESIDUAL: residual_layer(stack.images, model, view),
-    }
-    for role, (_, kwargs, _) in layers.items():
-        kwargs["name"] = f"{role} [{view.name}]"
-        kwargs["metadata"][ROLE_KEY] = role
-    return {role: _flat(layer, view) if flat else layer for role, layer in layers.items()}
-
-
 def mended_layer(
     mended: MendedFaces, stack: FaceStack, view: FacesView, *, flat: bool = False
 ) -> LayerData:
-    """Return mended faces in the look of the faces; `flat` as of `encoded_layers`.
+    """Return mended faces in the look of the faces.
 
     The layer has no model: its pictures can be saved as any others.
     """
     known: dict[str, Any] = {"names": stack.names, "subjects": stack.subjects}
     known |= {ROLE_KEY: MENDED, FACES_KEY: view.key}
-    layer = result_layer(mended, "mended", view, known)
-    return _flat(layer, view) if flat else layer
-
-
-def _flat(layer: LayerData, view: FacesView) -> LayerData:
-    """Return the first picture of a stack's layer."""
-    data, kwargs, kind = layer
-    return np.asarray(data[0]), {**kwargs, "axis_labels": AXES[1:], **view.at(2)}, kind
+    return result_layer(mended, MENDED, view, known, flat=flat)
 
 
 def mixed_layer(pixels: NDArray[Any], view: FacesView) -> LayerData:

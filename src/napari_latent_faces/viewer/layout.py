@@ -48,9 +48,9 @@ _BESIDE = (
 )
 _SHEETS = ("gallery", PREVIEW, "generated", "morph")  # flat: below the row of the faces
 _CAPTION = 0.13  # of a face's height: room for the words below it
-
-
-# -- One stack and its results, in pixels of the faces ---------------------------------
+_LINE = 0.07  # height of a line of words, in heights of the pictures
+_SHARPNESS = 24  # pixels of that height ...
+_LARGEST = 8192  # ... if the whole picture of words is then no larger than textures may be
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,7 @@ class _Block:
 
     def place(self, *, is_grid: bool = False) -> None:
         """Put the results where they belong, in the transform of the anchor."""
-        view = FacesView.of(self.anchor)
-        height, width = picture_size(self.anchor)
+        view, (height, width) = FacesView.of(self.anchor), picture_size(self.anchor)
         items = [
             Item(
                 *picture_size(layer),
@@ -134,15 +133,19 @@ class _Block:
         if is_grid:
             places = [(min(height / each.height, width / each.width), 0, 0) for each in items]
         for layer, place in zip(self.results, places, strict=True):
-            _transform(layer, view.at(layer.ndim, *place))
+            wanted = view.at(layer.ndim, *place)
+            # each setting has napari go through all layers
+            if not np.allclose(layer.affine.affine_matrix, wanted["affine"]):
+                layer.affine = wanted["affine"]
+            if tuple(map(str, layer.units)) != tuple(map(str, wanted["units"])):
+                layer.units = wanted["units"]
 
     def move(self, right: float) -> None:
         """Move faces, and what is painted on them, in the viewer."""
         for layer in (self.anchor, *self.belongings):
-            onto = np.array(layer.affine.affine_matrix)[-3:-1, -3:-1]
-            translate = np.array(layer.translate, float)
-            translate[-2:] += np.linalg.solve(onto, [0.0, right])
-            layer.translate = translate
+            affine = np.array(layer.affine.affine_matrix)
+            affine[-2, -1] += right
+            layer.affine = affine
 
     def box(self) -> NDArray[Any]:
         """Return lowest and highest y and x in the viewer."""
@@ -162,19 +165,7 @@ def arrange(viewer: napari.components.ViewerModel, new: Sequence[Any] = ()) -> N
     """
     is_grid = grid_of(viewer).enabled
     taken: list[NDArray[Any]] = []
-    layers = [*viewer.layers, *new]
-    blocks = _blocks(layers)
-    anchors = [block.anchor for block in blocks]
-    if blocks:  # faces without results that are shown, too
-        blocks += [
-            _Block(layer, [], _belongings(layers, str(layer.unique_id)))
-            for layer in layers
-            if "names" in layer.metadata
-            and ROLE_KEY not in layer.metadata
-            and layer.visible
-            and layer not in anchors
-        ]
-    for block in blocks:
+    for block in _blocks([*viewer.layers, *new], alone=True):
         block.place(is_grid=is_grid)
         box = block.box()
         if not is_grid and any(_overlap(box, other) for other in taken):
@@ -186,33 +177,35 @@ def arrange(viewer: napari.components.ViewerModel, new: Sequence[Any] = ()) -> N
         taken.append(box)
 
 
-def _blocks(layers: Sequence[Any]) -> list[_Block]:
-    """Return all faces with their results, those with the oldest results first."""
+def _blocks(layers: Sequence[Any], *, alone: bool = False) -> list[_Block]:
+    """Return all faces with their results, those with the oldest results first.
+
+    If there are some, also faces `alone` that are shown without results.
+    """
     by_id = {str(layer.unique_id): layer for layer in layers}
     groups: defaultdict[str, list[Any]] = defaultdict(list)
-    for layer in layers:  # aligned faces lie beside those that they were made from
+    for key, layer in by_id.items():  # aligned faces lie beside those that they were made from
         if layer.metadata.get(ALIGNED_KEY) in by_id and ROLE_KEY not in layer.metadata:
-            for key in (layer.metadata[ALIGNED_KEY], str(layer.unique_id)):
-                groups[key] = []
+            groups[layer.metadata[ALIGNED_KEY]], groups[key] = [], []
     for layer in layers:
         if layer.metadata.get(ROLE_KEY) in {*_BESIDE, *_SHEETS}:
             groups[_home(layer, by_id)].append(layer)
+    for key, layer in by_id.items() if alone and groups else ():
+        if "names" in layer.metadata and ROLE_KEY not in layer.metadata and layer.visible:
+            groups.setdefault(key, [])
     blocks = []
     for key, results in groups.items():
         shown = [each for each in results if each.visible or HIDDEN_KEY not in each.metadata]
         shown.sort(key=_order)
+        own = [layer for layer in layers if layer.metadata.get(FACES_KEY) == key]
+        own = [layer for layer in own if layer.metadata.get(ROLE_KEY) in {None, BEFORE}]
         anchor = by_id.get(key)
         if anchor is None:  # the faces are not here: what is left keeps together
             anchor = next((layer for layer in shown if not _is_sheet(layer)), None)
             shown = [layer for layer in shown if layer is not anchor]
         if anchor is not None:
-            blocks.append(_Block(anchor, shown, _belongings(layers, key)))
+            blocks.append(_Block(anchor, shown, own))
     return blocks
-
-
-def _belongings(layers: Sequence[Any], key: str) -> list[Any]:
-    own = (layer for layer in layers if layer.metadata.get(FACES_KEY) == key)
-    return [layer for layer in own if layer.metadata.get(ROLE_KEY) in {None, BEFORE}]
 
 
 def _home(layer: Any, by_id: dict[str, Any]) -> str:
@@ -233,19 +226,6 @@ def _is_sheet(layer: Any) -> bool:
     return layer.ndim == 2 and layer.metadata[ROLE_KEY] in _SHEETS
 
 
-def _transform(layer: Any, wanted: dict[str, Any]) -> None:
-    """Set what differs: each setting has napari go through all layers."""
-    for name, value in wanted.items():
-        own = getattr(layer, name)
-        own = own.affine_matrix if name == "affine" else own
-        if name == "units":
-            same = tuple(map(str, own)) == tuple(map(str, value))
-        else:
-            same = np.shape(own) == np.shape(value) and np.allclose(own, value)
-        if not same:
-            setattr(layer, name, value)
-
-
 def _box(layer: Any) -> NDArray[Any]:
     """Return lowest and highest y and x of a layer's pictures in the viewer."""
     height, width = picture_size(layer)
@@ -261,10 +241,6 @@ def _overlap(box: NDArray[Any], other: NDArray[Any]) -> bool:
 
 
 # -- Words below the pictures, as a layer that the user may hide or remove ---------------
-
-_LINE = 0.07  # height of a line of words, in heights of the pictures
-_SHARPNESS = 24  # pixels of that height ...
-_LARGEST = 8192  # ... if the whole picture of words is then no larger than textures may be
 
 
 @dataclass(frozen=True)

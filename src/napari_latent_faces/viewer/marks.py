@@ -16,6 +16,7 @@ from napari_latent_faces.viewer.layers import (
     last_axes,
     layer_pixels,
     picture_size,
+    to_world,
 )
 
 if TYPE_CHECKING:
@@ -113,18 +114,6 @@ def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
         return FaceMasks(mask, some, n)
 
     return found
-
-
-def to_world(layer: Any, n_axes: int) -> Array:
-    """Return the affine matrix from a layer's last axes to the world."""
-    origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
-    columns = [
-        np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)[-n_axes:]
-    ]
-    matrix = np.eye(n_axes + 1)
-    matrix[:-1, :-1] = np.column_stack(columns)[-n_axes:]
-    matrix[:-1, -1] = origin[-n_axes:]
-    return matrix
 
 
 def belongs_to(marks: Any, faces: Any) -> None:

@@ -26,8 +26,9 @@ from napari_latent_faces.viewer.layers import (
     layer_pixels,
     layer_with,
     stack_of,
+    to_world,
 )
-from napari_latent_faces.viewer.marks import add_own_mask, to_world
+from napari_latent_faces.viewer.marks import add_own_mask
 from napari_latent_faces.viewer.panels.form import Section, button, in_a_row, make_fields
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import Portrait
@@ -325,7 +326,7 @@ class AlignWidget(Panel):
             kwargs["name"] = f"before [{faces.name}]"
             kwargs["metadata"] = {ROLE_KEY: BEFORE, FACES_KEY: view.key}
             shown = show_result(self.viewer, shown, (images, kwargs, kind))
-            shown.translate = aligned.translate
+            shown.affine = view.at(3)["affine"]
             shown.visible = True
             self.viewer.layers.selection.active = aligned
         elif shown is not None:
