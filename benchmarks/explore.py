@@ -108,12 +108,12 @@ def follow(n: int, h: int, w: int, k: int, times: int) -> dict[str, Any]:
     faces = np.random.default_rng(1).integers(n, size=times).tolist()
     found: dict[str, Any] = {"panel": [], "gallery": [], "whole": []}
     for face in faces:
-        galleries.mode = "off"
+        galleries.follow_by("off")
         focus.go_to_face(face)
         QCoreApplication.processEvents()
         found["panel"].append(_timed(panel.update_face))
-        galleries.mode = "off"  # all tiles are painted again
-        found["gallery"].append(_timed(lambda: setattr(galleries, "mode", "brightness")))
+        galleries.follow_by("off")  # all tiles are painted again
+        found["gallery"].append(_timed(lambda: galleries.follow_by("brightness")))
     for face in faces:
         focus.go_to_face(0)
         turn_loop(1)

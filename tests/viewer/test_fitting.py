@@ -271,7 +271,7 @@ def test_a_stack_in_colour_is_fitted_shown_mixed_encoded_and_mended(empty_viewer
         viewer.layers["mixed face [orl]"].data, rebuilt.data[mixer.session.face]
     )
     mixer.keep()
-    session_of(viewer).mode = "border"
+    session_of(viewer).follow_by("border")
     plain = viewer.layers["latent faces [orl]"].data.copy()
     session_of(viewer).select_component(1)
     assert (plain != viewer.layers["latent faces [orl]"].data).any()

@@ -79,7 +79,7 @@ def test_it_is_plain_until_asked_to_follow(viewer, shown, model):
 
 
 def test_brightness_follows_the_weights_of_the_face(viewer, shown, model):
-    session_of(viewer).mode = "brightness"
+    session_of(viewer).follow_by("brightness")
     for face in (0, 7, 20):
         session_of(viewer).go_to_face(face)
         level = prominence(model.weights[face])
@@ -87,12 +87,12 @@ def test_brightness_follows_the_weights_of_the_face(viewer, shown, model):
             seen = tile(shown, model, i)
             np.testing.assert_allclose(seen / seen.max(), model.components[i], atol=1e-6)
             assert seen.max() == pytest.approx(0.06 + 0.94 * level[i], abs=1e-6)
-    session_of(viewer).mode = "off"
+    session_of(viewer).follow_by("off")
     np.testing.assert_array_equal(shown.data, plain(model))
 
 
 def test_a_border_follows_the_weights_of_the_face(viewer, shown, model):
-    session_of(viewer).mode = "border"
+    session_of(viewer).follow_by("border")
     for face in (0, 7):
         session_of(viewer).go_to_face(face)
         level = prominence(model.weights[face])
@@ -103,19 +103,14 @@ def test_a_border_follows_the_weights_of_the_face(viewer, shown, model):
 
 
 def test_the_screen_is_told_only_when_something_has_changed(viewer, shown):
-    session_of(viewer).mode = "brightness"
+    session_of(viewer).follow_by("brightness")
     told = []
     shown.events.set_data.connect(told.append)
     session_of(viewer).go_to_face(2)
     assert len(told) == 1
     session_of(viewer).refresh()
-    session_of(viewer).mode = "brightness"
+    session_of(viewer).follow_by("brightness")
     assert len(told) == 1
-
-
-def test_an_unknown_mode_is_refused(viewer):
-    with pytest.raises(ValueError, match="off, brightness, border, got 'glow'"):
-        session_of(viewer).mode = "glow"
 
 
 def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, model):
@@ -133,7 +128,7 @@ def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, mod
 
 
 def test_the_chosen_tile_keeps_its_mark_when_the_face_changes(viewer, shown, model):
-    session_of(viewer).mode = "brightness"
+    session_of(viewer).follow_by("brightness")
     session_of(viewer).select_component(1)
     session_of(viewer).go_to_face(9)
     assert (tile(shown, model, 1)[0] == 1).all()
@@ -184,7 +179,7 @@ def test_it_says_no_more_when_the_mouse_has_left(viewer, shown, model):
 
 
 def test_a_running_fit_keeps_its_preview(viewer, stack, shown, model):
-    session_of(viewer).mode = "brightness"
+    session_of(viewer).follow_by("brightness")
     session_of(viewer).go_to_face(1)
     before = shown.data.copy()
     results = ResultLayers(viewer, viewer.layers["orl"], ShowOptions())
@@ -202,7 +197,7 @@ def test_a_running_fit_keeps_its_preview(viewer, stack, shown, model):
 
 
 def test_the_next_fit_s_gallery_follows_as_well(viewer, stack, shown):
-    session_of(viewer).mode = "brightness"
+    session_of(viewer).follow_by("brightness")
     session_of(viewer).select_component(1)
     other = fit(stack, n_components=5, max_iter=5, tol=0)
     assert show(viewer, "orl", other) is shown
@@ -215,7 +210,7 @@ def test_the_next_fit_s_gallery_follows_as_well(viewer, stack, shown):
 
 
 def test_of_two_galleries_only_the_one_in_focus_follows(viewer, stack, shown, model):
-    session_of(viewer).mode = "brightness"
+    session_of(viewer).follow_by("brightness")
     viewer.add_layer(Layer.create(*faces_layer(stack, "other")))
     viewer.layers["other"].translate = (0, 0, 100)
     other = fit(stack, n_components=4, max_iter=5, tol=0)
@@ -235,7 +230,7 @@ def test_a_model_from_a_file_is_followed_in_its_own_viewer_only(model):
         for data in model_layers(model, "m"):
             viewer.add_layer(Layer.create(*data))
     first, second = viewers
-    session_of(first).mode = "brightness"
+    session_of(first).follow_by("brightness")
     session_of(first).go_to_face(2)
     gallery = first.layers["latent faces [m]"]
     click(first, place(gallery, model, 0))
@@ -247,7 +242,7 @@ def test_a_model_from_a_file_is_followed_in_its_own_viewer_only(model):
 def test_a_picture_that_the_user_has_put_there_is_left_alone(viewer, shown, model):
     shown.data = np.random.default_rng(0).random(shown.data.shape)
     before = shown.data.copy()
-    session_of(viewer).mode = "border"
+    session_of(viewer).follow_by("border")
     session_of(viewer).select_component(1)
     np.testing.assert_array_equal(shown.data, before)
 

@@ -364,13 +364,6 @@ class TestCaptions:
         viewer.theme = "light"
         qtbot.waitUntil(lambda: self.brightness(viewer) < 50)
 
-    def test_come_while_a_fit_runs(self, viewer, model, qtbot):
-        forming = ResultLayers(viewer, viewer.layers["orl"], ShowOptions())
-        forming.show_step(model.components)
-        self.there(viewer, qtbot, "face", "latent faces")
-        forming.show_model(model)
-        self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
-
     def test_go_with_the_last_result(self, viewer, model, qtbot):
         show(viewer, "orl", model)
         self.there(viewer, qtbot, "face", "reconstruction", "latent faces")

@@ -112,13 +112,13 @@ def test_another_result_takes_the_gallery_in_which_a_fit_forms(viewer, stack, mo
 
 
 def test_a_new_gallery_follows_the_face_at_once(viewer, model):
-    session_of(viewer).mode = "border"
+    session_of(viewer).follow_by("border")
     shown = results(viewer)
     shown.show_step(model.components)
     shown.show_model(model)
     gallery = viewer.layers["latent faces [orl]"]
     found = gallery.data.copy()
-    session_of(viewer).mode = "off"
+    session_of(viewer).follow_by("off")
     assert not np.array_equal(gallery.data, found, equal_nan=True)
 
 

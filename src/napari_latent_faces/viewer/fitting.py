@@ -30,10 +30,10 @@ from napari_latent_faces.viewer.layers import (
     components_layer,
     gallery_layer,
     layer_pixels,
-    layer_stack,
     live_gallery,
     mended_layer,
     method_words,
+    picture_size,
     reconstruction_layer,
     residual_layer,
     stack_of,
@@ -44,7 +44,7 @@ from napari_latent_faces.viewer.session import (
     add_result,
     find_result,
     session_of,
-    show_results,
+    show_result,
     withhold,
 )
 
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
 # -- The result layers of one fit ------------------------------------------------------
 
-_ROLES = ("gallery", "components", "reconstruction", "residual")
+_ROLES = ("gallery", PREVIEW, "components", "reconstruction", "residual")
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
 
@@ -103,8 +103,6 @@ class ResultLayers:
         self._preview: Any = None  # the layer in which this fit forms ...
         self._live: NDArray[Any] | None = None  # ... and its picture there
 
-    # -- while the fit runs ------------------------------------------------------
-
     def show_step(self, components: NDArray[Any]) -> None:
         """Draw the components of a running fit, shape (k, h, w) or (k, h, w, 3)."""
         picture, kwargs, kind = live_gallery(
@@ -123,10 +121,7 @@ class ResultLayers:
             kwargs["metadata"] |= {ROLE_KEY: PREVIEW, FACES_KEY: str(self.faces.unique_id)}
             self._preview = self._add((picture, kwargs, kind))
             self._session.begin_preview(self._preview, is_new=True)
-        elif layer not in self.viewer.layers:
-            return
-        elif self._is_live(picture):
-            self._redraw(picture, thumbnail=False)
+        elif layer not in self.viewer.layers or self._redraw(layer, picture):
             return
         else:
             self._session.begin_preview(layer)
@@ -136,65 +131,9 @@ class ResultLayers:
         self._live = picture
         self._session.results_changed()
 
-    def _is_live(self, picture: NDArray[Any]) -> bool:
-        """Tell whether the gallery shows this fit already, at the size of `picture`."""
-        live = self._live
-        return live is not None and self._preview.data is live and live.shape == picture.shape
-
-    def _redraw(self, picture: NDArray[Any], *, thumbnail: bool) -> None:
-        """Put new pixels into the array: a new one would have napari look at all layers."""
-        assert self._live is not None
-        self._live[...] = picture
-        self._preview.refresh(extent=False, thumbnail=thumbnail)
-
-    def discard(self) -> None:
-        """Take the preview away again; an earlier gallery gets its picture back."""
-        if self._preview in self._session.previews:
-            self._session.drop_preview(self._preview)
-
-    # -- when it is done ---------------------------------------------------------
-
     def show_model(self, model: LatentFaces) -> None:
         """Put the layers of a finished fit in place of the preview."""
-        with self._session.undoable():
-            self._replace(self._wanted(model))
-        self._session.results_changed()
-
-    def _replace(self, wanted: dict[str, LayerData]) -> None:
-        shown = self._earlier()
-        own, earlier = self._preview, shown.get("gallery")
-        if own is not None and own in self.viewer.layers and own is not earlier:
-            if earlier is None:
-                shown["gallery"] = own
-            else:  # another fit was shown meanwhile, in its own layer
-                self.viewer.layers.remove(own)
-        self._session.previews.pop(own, None)
-        if self.options.update:
-            self._hide_other_methods()
-        for role, data in wanted.items():
-            layer = shown.pop(role, None)
-            if layer is None:
-                self._add(data)
-            else:
-                self._update(layer, data, role)
-        for layer in shown.values():  # roles that are no longer asked for
-            self.viewer.layers.remove(layer)
-
-    def _update(self, layer: Any, data: LayerData, role: str) -> None:
-        picture, kwargs, _ = data
-        self._session.previews.pop(layer, None)
-        self._uncover(layer)
-        withhold(layer)
-        if layer is self._preview and self._is_live(picture):
-            self._redraw(picture, thumbnail=True)
-        else:
-            layer.data = picture
-        layer.metadata = kwargs["metadata"]
-        if role == "residual" and "contrast_limits" in kwargs:  # the model's, not the user's
-            layer.contrast_limits = kwargs["contrast_limits"]
-
-    def _wanted(self, model: LatentFaces) -> dict[str, LayerData]:
-        view = self._view()
+        view, session, own = self._view(), self._session, self._preview
         wanted = {"reconstruction": reconstruction_layer(model, view)}
         if self.options.residual:
             wanted["residual"] = residual_layer(layer_pixels(self.faces), model, view)
@@ -202,29 +141,66 @@ class ResultLayers:
             wanted["components"] = components_layer(model, view)
         else:
             wanted["gallery"] = gallery_layer(model, view, self.options.places)
-        return wanted
+        with session.undoable():
+            shown = self._earlier()
+            if own in self.viewer.layers and shown.setdefault("gallery", own) is not own:
+                self.viewer.layers.remove(own)  # another fit was shown in a layer of its own
+            session.previews.pop(own, None)
+            if self.options.update:
+                self._hide_other_methods()
+            for role, data in wanted.items():
+                layer = shown.pop(role, None)
+                if layer is None:
+                    self._add(data)
+                else:
+                    self._update(layer, data)
+            for layer in shown.values():  # roles that are no longer asked for
+                self.viewer.layers.remove(layer)
+        session.results_changed()
 
-    # -- the layers of the last fit, and of other methods ------------------------
+    def discard(self) -> None:
+        """Take the preview away again; an earlier gallery gets its picture back."""
+        if self._preview in self._session.previews:
+            self._session.drop_preview(self._preview)
+
+    def _redraw(self, layer: Any, picture: NDArray[Any]) -> bool:
+        """Put pixels into the array that is shown: a new one has napari look at all layers."""
+        live = self._live
+        if live is None or layer.data is not live or live.shape != picture.shape:
+            return False
+        live[...] = picture
+        layer.refresh(extent=False)
+        return True
+
+    def _update(self, layer: Any, data: LayerData) -> None:
+        picture, kwargs, _ = data
+        self._session.previews.pop(layer, None)
+        self._uncover(layer)
+        withhold(layer)
+        if not self._redraw(layer, picture):
+            layer.data = picture
+        layer.metadata = kwargs["metadata"]
+        if kwargs["metadata"][ROLE_KEY] == "residual":  # the model's limits, not the user's
+            layer.contrast_limits = kwargs["contrast_limits"]
+
+    def _results(self) -> list[tuple[Any, bool]]:
+        """Return all results of these faces, and whether they are of this method."""
+        key = str(self.faces.unique_id)
+        found = [each for each in self.viewer.layers if each.metadata.get(FACES_KEY) == key]
+        found = [each for each in found if each.metadata.get(ROLE_KEY) in _ROLES]
+        models = [(each, each.metadata.get(MODEL_KEY)) for each in found]
+        method = self.method.method
+        return [(each, model.params.method == method) for each, model in models if model]
 
     def _earlier(self) -> dict[str, Any]:
-        """Return the newest result layers of these faces and this method, to be updated."""
-        own = (layer for layer in self._results() if self._is_of_method(layer))
-        return {_role(layer): layer for layer in own} if self.options.update else {}
-
-    def _is_of_method(self, layer: Any) -> bool:
-        return bool(layer.metadata[MODEL_KEY].params.method == self.method.method)
-
-    def _results(self) -> list[Any]:
-        """Return all result layers of these faces, the oldest first."""
-        key = str(self.faces.unique_id)
-        of_faces = (each for each in self.viewer.layers if each.metadata.get(FACES_KEY) == key)
-        return [
-            each for each in of_faces if MODEL_KEY in each.metadata and _role(each) in _ROLES
-        ]
+        """Return the newest results of these faces and this method, to be updated."""
+        own = [each for each, is_own in self._results() if is_own and self.options.update]
+        roles = ({PREVIEW: "gallery"}.get(role, role) for role in map(_role, own))
+        return dict(zip(roles, own, strict=True))
 
     def _hide_other_methods(self) -> None:
-        for layer in self._results():
-            if layer.visible and not self._is_of_method(layer):
+        for layer, is_own in self._results():
+            if layer.visible and not is_own:
                 layer.metadata[HIDDEN_KEY] = True
                 layer.visible = False
 
@@ -249,9 +225,7 @@ class ResultLayers:
 
 
 def _role(layer: Any) -> str:
-    """Return what a layer shows; a gallery in which a fit forms is one."""
-    role = str(layer.metadata.get(ROLE_KEY, ""))
-    return "gallery" if role == PREVIEW else role
+    return str(layer.metadata[ROLE_KEY])
 
 
 # -- Fitting one layer, with live pictures ---------------------------------------------
@@ -284,8 +258,7 @@ class FitSession(LayerJob):
         options: ShowOptions,
         ignore: Any = None,
     ) -> None:
-        stack = stack_of(faces)
-        mask_of = None
+        stack, mask_of = stack_of(faces), None
         if ignore is not None:
             mask_of = fit_mask(ignore, faces, IGNORE)
             belongs_to(ignore, faces)
@@ -315,13 +288,12 @@ class FitSession(LayerJob):
 
     def take_step(self, step: FitStep) -> None:
         """Show a step, unless showing the last one has just cost the window enough."""
-        if self.elapsed < self._next_showing:
-            return
         began = self.elapsed
-        self._results.show_step(step.components)
-        self.stepped.emit(step)
-        took = self.elapsed - began
-        self._next_showing = self.elapsed + max(_PAUSE, took / _SHOWN_SHARE)
+        if began >= self._next_showing:
+            self._results.show_step(step.components)
+            self.stepped.emit(step)
+            now = self.elapsed
+            self._next_showing = now + max(_PAUSE, (now - began) / _SHOWN_SHARE)
 
     def take_value(self, value: LatentFaces) -> str:
         """Show the model; a ValueError says that the faces are not those that were fitted."""
@@ -330,17 +302,11 @@ class FitSession(LayerJob):
         return _summary(value, self.elapsed)
 
     def discard(self) -> None:
-        """Take the components that were forming out of the viewer."""
         self._results.discard()
 
 
 def _summary(model: LatentFaces, seconds: float) -> str:
-    how = {
-        "converged": "Converged after",
-        "max_iter": "Not converged after",
-        "stopped": "Stopped and kept after",
-    }[model.provenance.stop_reason]
-    n_iter = model.provenance.n_iter
+    n_iter, how = model.provenance.n_iter, model.provenance.stop_reason
     told = f"Relative error {model.error:.4f} over all {len(model.weights)} faces"
     count, total = model.left_out
     if count and model.mask is not None:
@@ -349,24 +315,38 @@ def _summary(model: LatentFaces, seconds: float) -> str:
         told += f", without {count} pixels of single faces"
     if count:
         told += f" that were left out ({100 * count / total:.3g} % of all)"
-    if n_iter == 1 and model.provenance.stop_reason == "converged":  # one that needs no steps
+    if n_iter == 1 and how == "converged":  # one that needs no steps
         return f"Done in {seconds:.1f} s. {told}."
-    return f"{how} {n_iter} iteration{'s' * (n_iter != 1)}, {seconds:.1f} s. {told}."
+    words = {"max_iter": "Not converged", "stopped": "Stopped and kept"}.get(how, "Converged")
+    return f"{words} after {n_iter} iteration{'s' * (n_iter != 1)}, {seconds:.1f} s. {told}."
 
 
 # -- Encoding one layer of faces with a model, in a thread -----------------------------
 
 
-class EncodeJob(LayerJob):
+class _ResultJob(LayerJob):
+    """A job that shows its results by their roles beside the faces of a layer."""
+
+    cancelled = NOTHING_CHANGED
+    failure = "That failed"
+
+    def show(self, results: dict[str, LayerData]) -> None:
+        session, layers = session_of(self.viewer), self.viewer.layers
+        with session.undoable():
+            for role, data in results.items():
+                show_result(self.viewer, find_result(self.viewer, self.layer, role), data)
+        if self.layer in layers:  # so that the slider stays theirs
+            layers.selection.active = self.layer
+        session.results_changed()
+
+
+class EncodeJob(_ResultJob):
     """Encodes the pictures of a layer and shows what the model makes of them.
 
     They are a stack or a single one, grey or in colour, of any size, and are brought onto the
     model first if `align` says so and they were not aligned already. `stack` holds them at the
     size of the model, and notes of its report say what was done to them.
     """
-
-    cancelled = NOTHING_CHANGED
-    failure = "That failed"
 
     def __init__(
         self,
@@ -380,19 +360,18 @@ class EncodeJob(LayerJob):
         self.encoding: Encoding | None = None
         self._flat = layer.ndim == 2
         self._aligns = align and layer.metadata.get("transforms") is None
-        pixels, size, frame = layer_pixels(layer), model.size, model.provenance.frame
-        if self._aligns and frame and pixels.shape[layer.ndim - 2 : layer.ndim] != size:
+        size, frame = model.size, model.provenance.frame
+        if self._aligns and frame and picture_size(layer) != size:
             size = frame[2:]  # whole pictures, as those of the model were
         shape = (*size, *model.picture_shape[2:])
         if len(shape) == 3 and not layer.rgb:
-            model.check_pictures(pixels.shape[-2:])  # says that colour is needed
-        self.stack = match_stack(pixels, shape, layer.metadata, rgb=layer.rgb, name=layer.name)
+            model.check_pictures(picture_size(layer))  # says that colour is needed
+        self.stack = _matched(layer, shape)
         self._view = FacesView.of(layer)
         n = len(self.stack)
         super().__init__(viewer, layer, lambda: relayed(self._steps(), lambda done: (done, n)))
 
     def _steps(self) -> Generator[int, None, Result]:
-        """Encode, and prepare the layers."""
         if self._aligns:
             self.stack = yield from iter_align_to(self.model, self.stack)
         encoding = yield from iter_encode(self.model, self.stack)
@@ -406,7 +385,7 @@ class EncodeJob(LayerJob):
     def take_value(self, value: Result) -> str:
         """Add reconstructions and residuals beside the faces."""
         self.encoding, layers = value
-        show_results(self.viewer, self.layer, layers)
+        self.show(layers)
         errors = self.encoding.errors
         told = f"Relative error {errors[0]:.4f}."
         if len(errors) > 1:
@@ -417,31 +396,20 @@ class EncodeJob(LayerJob):
         return "\n".join([told, *self.stack.report.notes])
 
 
-def _same_pictures(layer: Any, shape: tuple[int, ...], model: LatentFaces) -> FaceStack:
-    """Return the pictures of a layer as a stack, if they have this shape or the model's."""
-    pixels, known = layer_pixels(layer), dict(layer.metadata)
-    if layer.ndim == 2:
-        pixels = pixels[None]
-        known.setdefault("names", (layer.name,))
-    if layer.rgb:
-        pixels = pixels[..., :3]  # without transparency
-    if tuple(pixels.shape[1:]) != shape:
-        model.check_pictures(tuple(pixels.shape[1:]))
-    return layer_stack(pixels, known)
+def _matched(layer: Any, shape: tuple[int, ...]) -> FaceStack:
+    pixels, known = layer_pixels(layer), layer.metadata
+    return match_stack(pixels, shape, known, rgb=layer.rgb, name=layer.name)
 
 
 # -- Mending the faces of one layer where another layer marks them, in a thread --------
 
 
-class MendJob(LayerJob):
+class MendJob(_ResultJob):
     """Fills in what a layer of labels or shapes marks, and shows the mended faces.
 
     With two axes it marks all faces, with three single ones. A `face` is mended alone, beside
     those that are mended already.
     """
-
-    cancelled = NOTHING_CHANGED
-    failure = "That failed"
 
     def __init__(
         self,
@@ -453,9 +421,9 @@ class MendJob(LayerJob):
     ) -> None:
         self.model, self._face = model, face
         self._flat = layer.ndim == 2
-        self.stack = _same_pictures(layer, model.picture_shape, model)
-        self._marks = marks_on(marks, layer)
-        self._marks_name = marks.name
+        model.check_pictures((*picture_size(layer), *(3,) * layer.rgb))
+        self.stack = _matched(layer, model.picture_shape)
+        self._marks, self._marks_name = marks_on(marks, layer), marks.name
         belongs_to(marks, layer)
         self._view = FacesView.of(layer)
         earlier = None if face is None else find_result(viewer, layer, MENDED)
@@ -464,15 +432,15 @@ class MendJob(LayerJob):
 
     def _steps(self) -> Generator[tuple[int, int], None, MendedFaces]:
         """Read the marks and encode the marked faces."""
-        marks = self._marks()
-        if self._face is not None:
-            marks = marks.on(self._face)
+        marks, face = self._marks(), self._face
+        if face is not None:
+            marks = marks.on(face)
         if not marks.mask.any():
             what = "these faces" if len(self.stack) > 1 else "this picture"
-            what = what if self._face is None else self.stack.names[self._face]
             raise ValueError(
-                f"{self._marks_name} marks nothing of {what}: paint or draw over what is to be "
-                "replaced."
+                f"{self._marks_name} marks nothing of "
+                f"{what if face is None else self.stack.names[face]}: paint or draw over what "
+                "is to be replaced."
             )
         n = len(self.stack) if marks.faces is None else len(marks.faces)
         steps = iter_mend(self.model, self.stack, marks.mask, marks.faces)
@@ -481,9 +449,8 @@ class MendJob(LayerJob):
 
     def take_value(self, value: MendedFaces) -> str:
         """Add the mended faces beside the faces."""
-        layer = mended_layer(value, self.stack, self._view, flat=self._flat)
         active = self.viewer.layers.selection.active
-        show_results(self.viewer, self.layer, {MENDED: layer})
+        self.show({MENDED: mended_layer(value, self.stack, self._view, flat=self._flat)})
         if active in self.viewer.layers:  # so that one can go on painting
             self.viewer.layers.selection.active = active
         count = len(value.faces)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
@@ -45,11 +45,9 @@ if TYPE_CHECKING:
 
     State = dict[str, Any]  # attributes of a layer
 
-Mode = Literal["off", "brightness", "border"]  # how the tiles of galleries follow the face
 _HEARD = frozenset(
     {"inserted", "removed", "reordered", "name", "visible", "data", "contrast_limits"}
 )
-_CAPTION_PAUSE = 1000  # milliseconds in which a fit may end before captions are written
 _MARGIN = 0.13  # of the canvas: the face's name stands above the pictures, not on them
 
 
@@ -72,6 +70,7 @@ class Session:
     result of these faces; if neither has one, the newest that is shown. `face` is under the
     slider, `component` the one that was chosen last; `mix` are a model and the weights of the
     face that is being mixed, if any; `models` are all that layers carry, the oldest first.
+    `mode` is how the tiles of galleries follow the face: off, by brightness or by a border.
 
     `changed` says that something of this, of the layers or of their selection is not as it
     was. Who shows any of it looks at all of it again, and sets what differs.
@@ -93,30 +92,24 @@ class Session:
         self.mix: tuple[LatentFaces, NDArray[Any]] | None = None
         self.mixes: list[Any] = []
         self.previews: dict[Any, State | None] = {}
-        self._mode: Mode = "off"
+        self.mode = "off"
         self._galleries: WeakKeyDictionary[Any, Gallery] = WeakKeyDictionary()
         self._caption: str | None = None  # of the face under the slider
         self._tile_words = ""  # of the tile under the mouse
         self._undone: dict[Any, tuple[State | None, State | None]] = {}
         self._pending: list[Callable[[], object]] = []
-        self._soon, self._caption_soon = _timer(self._catch_up), _timer(self._write_captions)
+        self._soon = QTimer()
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._catch_up)
         self._is_zoomed_by_hand = self._is_view_due = self._is_held = False
         self._captions = Captions()
-        self._listen(viewer)
-        self.refresh()
-
-    def _listen(self, viewer: napari.components.ViewerModel) -> None:
         viewer.layers.events.removing.connect(lambda: make_canvas_current(viewer))
         viewer.layers.events.connect(self._on_layers)  # those of each layer, too
         viewer.layers.selection.events.active.connect(self.refresh)
         viewer.dims.events.point.connect(self._on_slider)
-        for event in (
-            viewer.events.theme,
-            viewer.dims.events.order,
-            viewer.dims.events.ndisplay,
-        ):
-            event.connect(lambda: self.later(self._tidy))
-            event.connect(self._on_slider)
+        viewer.events.theme.connect(self._on_axes)
+        viewer.dims.events.order.connect(self._on_axes)
+        viewer.dims.events.ndisplay.connect(self._on_axes)
         viewer.events.status.connect(self._complete_status)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
         viewer.mouse_move_callbacks.append(self._on_move)
@@ -133,6 +126,7 @@ class Session:
         for key, act in keys.items():
             with suppress(ValueError):  # it is taken
                 viewer.bind_key(key, lambda _viewer, act=act: act())
+        self.refresh()
 
     # -- what all panels are about -------------------------------------------------
 
@@ -142,23 +136,13 @@ class Session:
         shown = self._result()
         return None if shown is None else owner_of(self._viewer, shown)
 
-    @property
-    def mode(self) -> Mode:
-        """How the tiles of the galleries follow the face under the slider."""
-        return self._mode
-
-    @mode.setter
-    def mode(self, mode: Mode) -> None:
-        if mode not in get_args(Mode):
-            raise ValueError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}.")
-        self._mode = mode
+    def follow_by(self, mode: str) -> None:
+        """Have the tiles of galleries follow the face in another way."""
+        self.mode = mode
         self._tell()
 
     def select_component(self, component: int | None) -> None:
         """Choose a component for all panels, or none."""
-        k = 0 if self.model is None else self.model.n_components
-        if component is not None and not 0 <= component < k:
-            raise ValueError(f"There is no component {component}: the model has {k}.")
         self.component = component
         self._tell()
 
@@ -190,7 +174,7 @@ class Session:
             go_to(self._viewer, layer, next(i for i in others if subjects[i] == subjects[face]))
 
     def refresh(self) -> None:
-        """Look at the viewer again; call it after changing the metadata of a layer."""
+        """Look at the viewer again, as after changing the metadata of a layer."""
         shown = self._result()
         model = None if shown is None else shown.metadata[MODEL_KEY]
         if model is not self.model:
@@ -211,6 +195,10 @@ class Session:
                 gallery.paint(layer, self.mode, weights, self.component)
         self._label()
         self.changed.emit()
+
+    def _on_axes(self) -> None:
+        self._on_slider()
+        self.later(self._tidy)
 
     def _on_slider(self) -> None:
         if self._face_now() != self.face:
@@ -262,8 +250,8 @@ class Session:
 
     def _tile_under(self, position: tuple[float, ...]) -> tuple[Any, Gallery, int] | None:
         found = picture_under(self._viewer, position)
-        gallery = None if found is None else self._galleries.get(found.layer)
-        if found is None or gallery is None or "component" not in found.uses:
+        gallery = found and self._galleries.get(found.layer)
+        if not (found and gallery and "component" in found.uses):
             return None
         is_ours = found.layer.data is gallery.picture
         return (found.layer, gallery, found.uses["component"]) if is_ours else None
@@ -333,7 +321,6 @@ class Session:
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is something to undo."""
         return bool(self._undone)
 
     @contextmanager
@@ -452,13 +439,7 @@ class Session:
 
     def _tidy(self) -> None:
         arrange(self._viewer)
-        if self.previews:  # a short fit need not wait for another layer
-            self._caption_soon.start(_CAPTION_PAUSE)
-        else:
-            self._write_captions()
-
-    def _write_captions(self) -> None:
-        with suppress(ReferenceError):  # the viewer is gone
+        if not self.previews:  # a fit need not wait for another layer
             self._captions.refresh(self._viewer)
             if self._is_view_due:
                 self._is_view_due = False
@@ -481,13 +462,6 @@ class Session:
             self._is_zoomed_by_hand = bool((apart > 0.02 * (high - low)).any())
 
 
-def _timer(slot: Callable[[], object]) -> QTimer:
-    made = QTimer()
-    made.setSingleShot(True)
-    made.timeout.connect(slot)
-    return made
-
-
 def _stack_that_has(viewer: napari.components.ViewerModel, known: str) -> Any:
     """Return a layer on the face slider with these metadata, the active one if it has them."""
     layers = (viewer.layers.selection.active, *viewer.layers)
@@ -504,7 +478,7 @@ def current_caption(viewer: napari.components.ViewerModel) -> str | None:
 
 
 def _state_of(layer: Any) -> State:
-    """Return what makes a layer show what it shows, for `_restore`."""
+    """Return what makes a layer show what it shows."""
     names = ("data", "visible", *["contrast_limits"] * hasattr(layer, "contrast_limits"))
     # napari changes metadata in place
     return {**{name: getattr(layer, name) for name in names}, "metadata": dict(layer.metadata)}
@@ -576,19 +550,6 @@ def show_result(viewer: napari.components.ViewerModel, earlier: Any, data: Layer
     if is_there:
         viewer.layers.remove(earlier)
     return add_result(viewer, data)
-
-
-def show_results(
-    viewer: napari.components.ViewerModel, faces: Any, wanted: dict[str, LayerData]
-) -> None:
-    """Show layers by their roles beside their faces, which are selected for the slider."""
-    session = session_of(viewer)
-    with session.undoable():
-        for role, data in wanted.items():
-            show_result(viewer, find_result(viewer, faces, role), data)
-    if faces in viewer.layers:
-        viewer.layers.selection.active = faces
-    session.results_changed()
 
 
 # one place, and no strong reference to a viewer: a session ends with it

@@ -273,7 +273,7 @@ def test_the_switch_sets_how_the_gallery_follows(ready, viewer, qtbot):
     assert galleries.mode == "brightness" == ready.follow.currentData()
     qtbot.keyClick(ready.follow, Qt.Key.Key_Down)
     assert galleries.mode == "border"
-    galleries.mode = "off"
+    galleries.follow_by("off")
     assert ready.follow.currentData() == "off"
 
 

@@ -184,7 +184,7 @@ class ExplainWidget(Panel):
         self._soon = timer(self, self.update_face)
         self._make_views()
         self._follow_viewer()
-        self.session.mode = "brightness"
+        self.session.follow_by("brightness")
         self._tell(_NO_MODEL)
 
     def _make_views(self) -> None:
@@ -220,7 +220,7 @@ class ExplainWidget(Panel):
 
     def _follow_viewer(self) -> None:
         session = self.session
-        self.at_end(lambda: setattr(session, "mode", "off"))  # its switch is gone
+        self.at_end(lambda: session.follow_by("off"))  # its switch is gone
         self.at_end(self._drop_model)
         self.follow.activated.connect(self._on_mode_chosen)
         for strip in (self.parts, self.sums):
@@ -246,7 +246,7 @@ class ExplainWidget(Panel):
             more["Use in Mix"] = lambda: use_in_mix(self.viewer, face=key)
 
     def _on_mode_chosen(self, row: int) -> None:
-        self.session.mode = self.follow.itemData(row)
+        self.session.follow_by(self.follow.itemData(row))
 
     def synchronize(self) -> None:
         super().synchronize()
