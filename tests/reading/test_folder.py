@@ -4,7 +4,6 @@ import errno
 import os
 import tempfile
 import threading
-import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -39,15 +38,6 @@ GIF, PGM = encoded(face(), "gif"), encoded(face(), "pgm")
 
 class TestLayouts:
     """Each published set's folders and names, as one stack."""
-
-    def test_flat_with_two_numbers(self, tmp_path):
-        files = {f"{i}_{(i + 1) // 2}.jpg": face(seed=i) for i in range(1, 13)}
-        stack = read_faces(make(tmp_path, files))
-        assert stack.images.shape == (12, 12, 10)
-        assert stack.names == tuple(files)
-        assert stack.subjects == tuple(str((i + 1) // 2) for i in range(1, 13))
-        assert stack.source == str(tmp_path)
-        assert stack.report.summary() == "12 faces read"
 
     def test_orl(self, tmp_path):
         people(tmp_path, n_people=11, n_pictures=10)
@@ -88,41 +78,6 @@ class TestLayouts:
             ("index", "no picture, by its content"),
             ("Readme.txt", "no picture (.txt)"),
         )
-
-    def test_extended_yale_b(self, tmp_path):
-        files = {
-            f"yaleB{person}/yaleB{person}_P00A{light}.pgm": face()
-            for person in ("01", "11")
-            for light in ("+000E+00", "-005E-10")
-        }
-        others = {
-            "yaleB01/yaleB01_P00.info": b"yaleB01_P00A+000E+00.pgm",
-            "yaleB11/yaleB11_P00A+050E-40.pgm.bad": PGM,
-            "yaleB11/DEADJOE": b"*** Modified files in JOE ***",
-            "log.log": b"...",
-        }
-        stack = read_faces(make(tmp_path, files | others))
-        assert set(stack.names) == set(files)
-        assert Counter(stack.subjects) == {"yaleB01": 2, "yaleB11": 2}
-        assert stack.report.skipped == (
-            (
-                "yaleB11/yaleB11_P00A+050E-40.pgm.bad",
-                "marked as bad by the makers of the set (.bad)",
-            ),
-        )
-        assert len(stack.report.passed_over) == 3
-
-    def test_jaffe(self, tmp_path):
-        grey = picture("L")
-        palette = grey.convert("P")
-        files = {
-            "KA.AN1.39.tiff": encoded(grey, "tif"),
-            "KA.AN2.40.tiff": encoded(palette, "tif"),
-            "KL.AN1.167.tiff": encoded(grey, "tif"),
-        }
-        stack = read_faces(make(tmp_path, files))
-        assert stack.subjects == ("KA", "KA", "KL")
-        np.testing.assert_array_equal(stack.images, [np.asarray(grey)] * 3)
 
     def test_many_formats_and_spellings(self, tmp_path):
         files = {
@@ -186,11 +141,62 @@ class TestModes:
         np.testing.assert_array_equal(stack.images, [pixels] * 3)
         assert stack.report.notes == ()
 
-    def test_channels(self, tmp_path):
-        make(tmp_path, {"1.png": coloured(), "2.png": face()})
-        stack = read_faces(tmp_path, channel="red")
-        np.testing.assert_array_equal(stack.images, [coloured()[:, :, 0], face()])
-        assert stack.report.notes == ("1 of 2 in colour: the red channel is taken.",)
+
+# -- Colour -----------------------------------------------------------------------------
+
+COLOURS = {f"{i}.png": coloured(seed=i) for i in range(3)}
+GREYS = {f"{i}.png": face(seed=i) for i in range(3, 5)}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_most_in_colour(tmp_path, lazy):
+    stack = read_faces(make(tmp_path, COLOURS | GREYS), lazy=lazy)
+    assert stack.in_colour
+    expected = [*COLOURS.values(), *(np.repeat(g[:, :, None], 3, 2) for g in GREYS.values())]
+    np.testing.assert_array_equal(np.asarray(stack.images), expected)
+    assert stack.report.notes == ("2 of 5 are grey, among colour.",)
+
+
+def test_a_few_in_colour_stay_grey(tmp_path):
+    files = GREYS | {"9.png": coloured(), "8.png": face(seed=8)}
+    stack = read_faces(make(tmp_path, files))
+    assert stack.shape == (4, 12, 10)
+    assert read_faces(tmp_path, colour=True).shape == (4, 12, 10, 3)
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg"])
+def test_three_equal_channels_are_no_colour(tmp_path, extension):
+    grey = np.repeat(face()[:, :, None], 3, axis=2)
+    stack = read_faces(make(tmp_path, {f"1.{extension}": encoded(grey, extension)}))
+    assert stack.shape == (1, 12, 10)
+
+
+def test_who_asks_for_grey_or_a_channel_gets_it(tmp_path):
+    make(tmp_path, COLOURS)
+    assert read_faces(tmp_path, colour=False).shape == (3, 12, 10)
+    red = read_faces(tmp_path, channel="red")
+    np.testing.assert_array_equal(red.images, [c[:, :, 0] for c in COLOURS.values()])
+    with pytest.raises(ValueError, match="channel='red' makes grey pictures"):
+        read_faces(tmp_path, channel="red", colour=True)
+    with pytest.raises(ValueError, match="colour must be True or False or 'auto'"):
+        read_faces(tmp_path, colour="yes")
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+def test_each_channel_is_scaled_as_a_grey_picture_is(tmp_path, resize):
+    make(tmp_path, {"1.png": coloured(31, 20)})
+    stack = read_faces(tmp_path, size=(12, 10), resize=resize)
+    for channel, name in enumerate(("red", "green", "blue")):
+        one = read_faces(tmp_path, size=(12, 10), resize=resize, channel=name)
+        np.testing.assert_array_equal(stack.images[..., channel], one.images)
+
+
+def test_16_bits_in_colour(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 65536, (12, 10, 3), np.uint16)
+    content = b"P6 10 12 65535\n" + pixels.astype(">u2").tobytes()
+    stack = read_faces(make(tmp_path, {"1.ppm": content}))
+    assert stack.dtype == np.uint16
+    np.testing.assert_array_equal(stack.images, [pixels])
 
 
 class TestSizes:
@@ -227,16 +233,6 @@ class TestSizes:
         )
         with pytest.raises(ValueError, match=message):
             read_faces(mixed, resize="error")
-
-    def test_error_names_the_first_only(self, tmp_path):
-        sizes = [(12, 10)] * 2 + [(12, i) for i in range(11, 20)]
-        make(tmp_path, {f"{i}.png": face(*size) for i, size in enumerate(sizes)})
-        with pytest.raises(ValueError, match=r"9 of .* 4.png \(13 x 12\), ...\. Choose"):
-            read_faces(tmp_path, resize="error")
-
-    def test_no_error_where_all_are_alike(self, tmp_path):
-        assert read_faces(people(tmp_path), resize="error").shape == (6, 12, 10)
-        assert read_faces(tmp_path, resize="error", size=6).shape == (6, 6, 5)
 
     @pytest.mark.parametrize(("size", "shape"), [(6, (6, 5)), ((6, 8), (6, 8)), (24, (24, 20))])
     @pytest.mark.parametrize("extension", ["jpg", "png"])
@@ -275,18 +271,6 @@ class TestFaults:
         assert all(reason for _, reason in stack.report.skipped)
         assert stack.report.passed_over == (("8.png", "empty file"), ("9", "empty file"))
         assert stack.report.summary() == "2 faces read, 6 skipped, 2 other files passed over"
-
-    def test_a_picture_with_a_broken_exif_block_is_read(self, tmp_path):
-        tiff = encoded(face(), "tif")
-        cut = tiff[:-2] + b"\xff\xff"  # the table of the next page lies beyond the end
-        make(tmp_path, {"1.png": face(), "2.tif": cut, "3.jpg": self.with_broken_exif()})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stack = read_faces(tmp_path)
-        assert stack.names == ("1.png", "2.tif", "3.jpg")
-
-    def with_broken_exif(self):
-        return encoded(face(), "jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01")
 
 
 class TestErrors:
@@ -338,13 +322,15 @@ class TestErrors:
                 "is a single picture: open the folder",
             ),
             ("a.txt", b"text", NoFacesError, "is neither a folder nor a zip or tar"),
+            ("a.rar", b"Rar!", NoFacesError, ": an archive of a kind that is not read"),
+            ("b.zip", b"PK\x01\x02", ArchiveError, "is damaged"),
             ("a.zip", b"text", ArchiveError, "is damaged: get it again"),
             ("a.tar.gz", b"text", ArchiveError, "is damaged: get it again"),
             ("a.tgz", b"\x1f\x8b text", ArchiveError, r"is damaged \(.*\): get it again"),
         ],
     )
     def test_files_that_are_no_archives(self, tmp_path, name, content, kind, message):
-        with pytest.raises(kind, match=f"{tmp_path / name} {message}"):
+        with pytest.raises(kind, match=f"{tmp_path / name} ?{message}"):
             read_faces(make(tmp_path, {name: content}) / name)
 
     def test_options_are_checked_first(self):
@@ -372,12 +358,6 @@ class TestLazy:
         assert not read_faces(tmp_path, memory_budget=0, lazy=False).is_lazy
         assert read_faces(tmp_path, memory_budget=size, lazy=True).is_lazy
         assert not read_faces(tmp_path, memory_budget=size // 4, size=6).is_lazy
-
-    def test_the_report_says_so(self, tmp_path):
-        stack = read_faces(people(tmp_path), lazy=True)
-        assert stack.report.lazy
-        assert stack.report.summary() == "6 faces read (lazy)"
-        assert not read_faces(tmp_path).report.lazy
 
     def test_nothing_is_decoded(self, tmp_path):
         cut = encoded(face(), "pgm")[:-7]  # told only by its pixels

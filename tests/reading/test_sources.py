@@ -17,9 +17,9 @@ from napari_latent_faces import fit, read_faces
 from napari_latent_faces.export import iter_export
 from napari_latent_faces.reading import NoFacesError, sources
 from napari_latent_faces.reading.naming import MAX_PICTURE_BYTES, Entry, Listing
-from napari_latent_faces.reading.sources import list_sources, read_file
+from napari_latent_faces.reading.sources import list_sources, looks_like_faces, read_file
 from napari_latent_faces.steps import consume
-from tests.pictures import face, make, people
+from tests.pictures import encoded, face, make, oversized_png, people, tarred, zipped
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix file system")
 
@@ -173,14 +173,6 @@ def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch, code, kind):
         listed(tmp_path)
 
 
-def test_a_folder_that_vanishes_is_reported(tmp_path, monkeypatch):
-    people(tmp_path, n_people=2, n_pictures=1)
-    refuse(monkeypatch, tmp_path / "s1", errno.ENOENT)
-    assert listed(tmp_path).skipped == [
-        ("s1/", "folder not readable: No such file or directory")
-    ]
-
-
 def test_a_file_that_vanishes_is_reported(tmp_path, monkeypatch):
     make(tmp_path, {"1.pgm": face()})
 
@@ -197,33 +189,6 @@ def test_a_file_that_vanishes_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(sources.os, "scandir", lambda p: nullcontext([*scandir(p), Vanished()]))
     found = listed(tmp_path)
     assert found.skipped == [("2.pgm", "No such file or directory")]
-
-
-@unix
-def test_names_that_are_no_text_can_be_read_and_printed(tmp_path):
-    make(tmp_path, {"1.pgm": face()})
-    (tmp_path / "1.pgm").rename(tmp_path / os.fsdecode(b"\xff.pgm"))
-    (entry,) = listed(tmp_path).entries
-    assert entry.name == r"\udcff.pgm"
-    assert entry.read(2) == b"P5"
-
-
-@pytest.mark.parametrize("name", ["a b.pgm", "+1.pgm", "-rf.pgm", "Ünï 顔 🙂.pgm", "a'\"b.pgm"])
-def test_unusual_names(tmp_path, name):
-    make(tmp_path, {name: face()})
-    (entry,) = listed(tmp_path).entries
-    assert entry.name == name
-    assert entry.read(2) == b"P5"
-
-
-def test_the_pulse_can_end_the_listing(tmp_path):
-    people(tmp_path)
-
-    def pulse():
-        raise BrokenPipeError("told to stop")
-
-    with pytest.raises(BrokenPipeError, match="told to stop"):
-        list_sources(str(tmp_path), pulse)
 
 
 def test_read_file(tmp_path):
@@ -257,3 +222,103 @@ def test_components_that_a_fit_has_written_are_no_faces(tmp_path, kind):
     Image.fromarray(faces[0]).save(folder / "anna.png")
     stack = read_faces(packed())
     assert stack.names == ("anna.png",)
+
+
+# -- The quick look --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "files"),
+    [
+        (True, {"1_1.jpg": face()}),
+        (True, {"Aaron_Eckhart/Aaron_Eckhart_0001.JPG": face()}),
+        (True, {"sets/orl/1.pgm": face()}),
+        (True, {"subject01.glasses": encoded(face(), "gif")}),
+        (True, {"README.txt": b"Read me", "Thumbs.db": b"...", "1.png": face()}),
+        (True, {"broken.png": b"..."}),
+        (False, {}),
+        (False, {"README": b"Read me", "table.csv": b"1,2", "notes.bad": b"..."}),
+        (False, {"1.png.txt": encoded(face(), "png")}),
+        (False, {".hidden.png": face(), ".git/1.png": face(), "__MACOSX/._1.png": b"..."}),
+        (False, {"a/b/c/too_deep.png": face()}),
+        (False, {"zarr.json": b"{}", "preview.png": face()}),
+        (False, {".zattrs": b"{}", "0/preview.png": face()}),
+    ],
+)
+def test_folders_that_look_like_faces(tmp_path, expected, files):
+    make(tmp_path, files)
+    assert looks_like_faces(tmp_path) == expected
+    assert looks_like_faces(str(tmp_path) + os.sep) == expected
+
+
+def test_what_is_not_ours(tmp_path, monkeypatch):
+    make(tmp_path, {"1.png": face(), "bomb.png": oversized_png(), "model.npz": b"PK\x03\x04"})
+    for name in ("faces.zarr", "faces.ZARR", "faces.n5", "faces.ome.zarr"):
+        people(tmp_path / name)
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "fifo.zip")
+    there = [path.name for path in tmp_path.iterdir()]
+    for name in (*there, "faces.zarr/", "nowhere", "nowhere.zip", "nul\0.zip"):
+        assert not looks_like_faces(f"{tmp_path}/{name}")
+    refuse(monkeypatch, tmp_path)
+    assert not looks_like_faces(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.ZIP", "a.tar", "a.tar.gz", "a.tgz", "a.tar.xz"])
+def test_archives_that_look_like_faces(tmp_path, name):
+    pack = zipped if name.lower().endswith("zip") else tarred
+    for i, (expected, files) in enumerate(
+        [
+            (False, {"README.txt": b"Read me", "README": b"Read me"}),
+            (True, {"subject01.glasses": encoded(face(), "gif")}),
+            (True, {"s1/1.pgm": face()}),
+            (False, {"zarr.json": b"{}", "~.png": face()}),
+        ]
+    ):
+        folder = make(tmp_path / str(i), files)
+        assert looks_like_faces(pack(folder, tmp_path / name)) == expected
+    for content in (b"", b"PK\x03\x04", b"\x1f\x8b\x08\0", b"text" * 999):
+        make(tmp_path, {name: content})
+        assert not looks_like_faces(tmp_path / name)
+
+
+def test_huge_trees_are_not_walked(tmp_path, monkeypatch):
+    taken = []
+
+    class Entry:
+        name = "x"
+
+        def __init__(self, folder):
+            self._folder = folder
+            self.path = f"/nowhere/{len(taken)}"
+
+        def stat(self):
+            return (tmp_path if self._folder else Path(__file__)).stat()
+
+        def is_symlink(self):
+            return False
+
+    class Endless:
+        def __enter__(self):
+            while True:
+                taken.append(1)
+                yield Entry(folder=len(taken) % 2 == 0)
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(sources.os, "scandir", lambda _: Endless())
+    monkeypatch.setattr(sources, "read_file", lambda *_: b"no picture")
+    assert not looks_like_faces(tmp_path)
+    assert len(taken) <= 2 * sources.MAX_STEPS
+
+
+def test_long_folders_leave_some_for_those_in_them(tmp_path):
+    people(tmp_path, n_people=sources.MAX_ENTRIES, n_pictures=1)
+    assert looks_like_faces(tmp_path)
+
+
+def test_archives_of_large_other_files_are_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_STEPS", 20)
+    folder = make(tmp_path / "files", {"a.txt": bytes(500_000), "b.png": face()})
+    assert not looks_like_faces(tarred(folder, tmp_path / "a.tar.gz"))

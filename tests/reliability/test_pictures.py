@@ -92,16 +92,9 @@ def test_every_format_that_pillow_writes(tmp_path):
     """Those that are not allowed are named, whatever they are called."""
     files = hostile.every_format()
     assert len(files) > 15
-    allowed = {
-        "BMP",
-        "GIF",
-        "JPEG",
-        "MPO",
-        "PNG",
-        "PPM",
-        "TIFF",
-        "WEBP",
-    }  # MPO: a JPEG, and more
+    allowed = set(
+        ["BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"]
+    )  # MPO: a JPEG, and more
     stack = read_among_good(tmp_path / "a", files)
     assert {name.split(".")[0] for name in stack.names} - {"good/0"} >= allowed
     assert {n.split(".")[0] for n in stack.names if not n.startswith("good/")} == allowed
@@ -111,20 +104,6 @@ def test_every_format_that_pillow_writes(tmp_path):
     assert {n.split(".")[0] for n, _ in stack.report.skipped} == {
         name.split(".")[0] for name in files
     } - allowed
-
-
-def test_wrong_extensions_do_not_matter(tmp_path):
-    formats = ("png", "gif", "tif", "bmp", "pgm")
-    files = {
-        f"{kind}-as.{name}": encoded(face(seed=i), kind)
-        for i, kind in enumerate(formats)
-        for name in (*formats, "jpg", "webp", "xyz")
-    }
-    stack = read_among_good(tmp_path, files)
-    assert stack.report.skipped == ()
-    for name, image in zip(stack.names, stack.images, strict=True):
-        if not name.startswith("good/"):
-            np.testing.assert_array_equal(image, face(seed=formats.index(name[:3])))
 
 
 @pytest.mark.parametrize("extension", ["gif", "tif", "png", "webp"])
