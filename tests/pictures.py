@@ -115,6 +115,18 @@ def tarred(folder, path, inside="."):
     return Path(path)
 
 
+def packed(folder, path):
+    """Pack a folder into an archive of the kind that its name tells."""
+    return (zipped if Path(path).suffix.lower() == ".zip" else tarred)(folder, path)
+
+
+def zip_of(path, files, **options):
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
 def oversized_png(width=40_000, height=40_000):
     """Return a small PNG file whose header claims a huge picture."""
     import struct

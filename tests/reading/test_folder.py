@@ -26,6 +26,7 @@ from tests.pictures import (
     make,
     needs_real_data,
     oversized_png,
+    packed,
     people,
     picture,
     real_data,
@@ -394,7 +395,7 @@ class TestProgress:
         monkeypatch.setattr(steps, "_PERIOD", 0.0001)
         path = people(tmp_path / "files", 5, 5)
         if kind != "folder":
-            path = (zipped if kind == "zip" else tarred)(path, tmp_path / f"a.{kind}")
+            path = packed(path, tmp_path / f"a.{kind}")
         calls = Counter()
 
         def progress(_, total):

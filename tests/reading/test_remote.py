@@ -26,7 +26,7 @@ from napari_latent_faces.reading import (
 from napari_latent_faces.reading.sources import is_url, masked
 from napari_latent_faces.viewer.layers import faces_layer
 from tests.helpers import PATIENCE
-from tests.pictures import face, make, people, tarred, zipped
+from tests.pictures import face, make, packed, people, tarred, zipped
 
 KINDS = ["zip", "tar", "tar.gz", "tar.xz"]
 
@@ -118,7 +118,7 @@ def test_a_folder_reads_as_on_disk(tmp_path, memory, lazy):
 @pytest.mark.parametrize("kind", KINDS)
 def test_archives_read_as_on_disk(tmp_path, memory, kind):
     path = tmp_path / f"faces.{kind}"
-    (zipped if kind == "zip" else tarred)(everything(tmp_path / "files"), path)
+    packed(everything(tmp_path / "files"), path)
     memory.pipe_file("/some/faces." + kind, path.read_bytes())
     for lazy in (False, True):
         same(read_faces(f"memory://some/faces.{kind}", lazy=lazy), read_faces(path, lazy=lazy))
@@ -137,7 +137,7 @@ def test_a_web_server(tmp_path, web, monkeypatch, kind, knows_ranges):
     monkeypatch.setattr(Ranged, "knows_ranges", knows_ranges)
     path = people(tmp_path / "files", 3, 2)
     if kind != "files":
-        path = (zipped if kind == "zip" else tarred)(path, tmp_path / f"faces.{kind}")
+        path = packed(path, tmp_path / f"faces.{kind}")
     same(read_faces(f"{web.url}/{path.name}"), read_faces(path))
     same(read_faces(f"{web.url}/{path.name}", lazy=True), read_faces(path, lazy=True))
 

@@ -19,7 +19,7 @@ from napari_latent_faces.reading import NoFacesError, sources
 from napari_latent_faces.reading.naming import MAX_PICTURE_BYTES, Entry, Listing
 from napari_latent_faces.reading.sources import list_sources, looks_like_faces, read_file
 from napari_latent_faces.steps import consume
-from tests.pictures import encoded, face, make, oversized_png, people, tarred, zipped
+from tests.pictures import encoded, face, make, oversized_png, packed, people, tarred
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs a Unix file system")
 
@@ -266,7 +266,6 @@ def test_what_is_not_ours(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a.zip", "a.ZIP", "a.tar", "a.tar.gz", "a.tgz", "a.tar.xz"])
 def test_archives_that_look_like_faces(tmp_path, name):
-    pack = zipped if name.lower().endswith("zip") else tarred
     for i, (expected, files) in enumerate(
         [
             (False, {"README.txt": b"Read me", "README": b"Read me"}),
@@ -276,7 +275,7 @@ def test_archives_that_look_like_faces(tmp_path, name):
         ]
     ):
         folder = make(tmp_path / str(i), files)
-        assert looks_like_faces(pack(folder, tmp_path / name)) == expected
+        assert looks_like_faces(packed(folder, tmp_path / name)) == expected
     for content in (b"", b"PK\x03\x04", b"\x1f\x8b\x08\0", b"text" * 999):
         make(tmp_path, {name: content})
         assert not looks_like_faces(tmp_path / name)
