@@ -32,25 +32,9 @@ from tests.reliability.truth import lies, panel_lies
 from tests.viewer.test_layout import overlaps
 
 PLUGIN = "napari-latent-faces"
-PANELS = (
-    "Latent faces",
-    "Align faces",
-    "Mix faces",
-    "What builds this face?",
-    "Map of faces",
-    "New faces",
-    "Mend faces",
-    "Choose k",
-    "Compare models",
-)
-KINDS = (
-    QAbstractButton,
-    QAbstractSlider,
-    QAbstractSpinBox,
-    QComboBox,
-    QLineEdit,
-    QTableView,
-)
+PANELS = ("Latent faces", "Align faces", "Mix faces", "What builds this face?", "Map of faces")
+PANELS += ("New faces", "Mend faces", "Choose k", "Compare models")
+KINDS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QTableView)
 # Small numbers: the work is to stay short.
 TEXTS = ("", "3", "2, 4", "0", "-", "-1", "1e-3", "0.5", "12", "nothing", "2-5")
 MOST_LAYERS = 25
@@ -60,47 +44,30 @@ STACKS = [sample_faces(4 + i, 4, shape=(24, 20)) for i in range(3)]
 
 
 class Monkey:
-    """Does one thing after another with a viewer.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer, shown.
-    rng : numpy.random.Generator
-        Decides.
-    qtbot : tests.jobs.PatientBot
-        Waits.
-    """
+    """Does one thing after another with a viewer that is shown, as a generator decides."""
 
     def __init__(self, viewer, rng, qtbot):
         self.viewer, self.rng, self.qtbot = viewer, rng, qtbot
         self.done: Counter[str] = Counter()
         self.last: list[str] = []
-        self._actions = [
-            (self.touch_a_panel, 40),
-            (self.fit, 6),
-            (self.open_faces, 3),
-            (self.open_panel, 6),
-            (self.close_panel, 3),
-            (self.hide_or_show_panel, 2),
-            (self.remove_layer, 3),
-            (self.rename_layer, 3),
-            (self.select_layers, 4),
-            (self.move_slider, 8),
-            (self.choose_component, 4),
-            (self.undo, 3),
-            (self.hide_or_show_layer, 3),
-            (self.duplicate_layer, 1),
-            (self.turn_axes, 1),
-            (self.wait, 14),
-            (self.start_again, 0.7),
-        ]
+        self._weights = {
+            **dict.fromkeys((self.duplicate_layer, self.turn_axes), 1.0),
+            **dict.fromkeys((self.hide_or_show_panel,), 2.0),
+            **dict.fromkeys((self.open_faces, self.close_panel, self.remove_layer), 3.0),
+            **dict.fromkeys((self.rename_layer, self.undo, self.hide_or_show_layer), 3.0),
+            **dict.fromkeys((self.select_layers, self.choose_component), 4.0),
+            **dict.fromkeys((self.fit, self.open_panel), 6.0),
+            self.move_slider: 8.0,
+            self.wait: 14.0,
+            self.touch_a_panel: 40.0,
+            self.start_again: 0.7,
+        }
 
     def act(self, n=1):
         """Do `n` things; let Qt have its turn after each."""
-        weights = np.array([weight for _, weight in self._actions])
+        actions, weights = list(self._weights), np.array(list(self._weights.values()))
         for i in range(n):
-            action, _ = self._actions[self.rng.choice(len(weights), p=weights / weights.sum())]
+            action = actions[self.rng.choice(len(weights), p=weights / weights.sum())]
             self.note(action.__name__)
             action()
             settle()
@@ -121,13 +88,10 @@ class Monkey:
         self.done[what] += 1
         self.last = [*self.last[-7:], what]
 
-    # -- layers ----------------------------------------------------------------
-
     def open_faces(self):
         session_of(self.viewer)  # as the reader does
         if len(self.viewer.layers) < MOST_LAYERS:
-            stack = STACKS[self.rng.integers(len(STACKS))]
-            self.viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
+            self.viewer.add_layer(Layer.create(*faces_layer(self._any(STACKS), "faces")))
 
     def remove_layer(self):
         if layer := self._any_layer():
@@ -135,9 +99,7 @@ class Monkey:
 
     def rename_layer(self):
         if layer := self._any_layer():
-            layer.name = str(
-                self.rng.choice(["faces", "a", "latent faces [a]", "\N{GRINNING FACE}"])
-            )
+            layer.name = str(self.rng.choice(["faces", "a", "faces [a]", "\N{GRINNING FACE}"]))
 
     def select_layers(self):
         some = [layer for layer in self.viewer.layers if self.rng.random() < 0.3]
@@ -171,11 +133,11 @@ class Monkey:
         self.viewer.layers.clear()
         self.open_faces()
 
-    def _any_layer(self):
-        layers = self.viewer.layers
-        return layers[int(self.rng.integers(len(layers)))] if layers else None
+    def _any(self, things):
+        return things[int(self.rng.integers(len(things)))] if things else None
 
-    # -- the window ------------------------------------------------------------
+    def _any_layer(self):
+        return self._any(self.viewer.layers)
 
     def move_slider(self):
         dims = self.viewer.dims
@@ -200,12 +162,11 @@ class Monkey:
             window.add_plugin_dock_widget(PLUGIN, name)
 
     def close_panel(self):
-        if docks := self._docks():
-            docks[int(self.rng.integers(len(docks)))].destroyOnClose()
+        if dock := self._any(self._docks()):
+            dock.destroyOnClose()
 
     def hide_or_show_panel(self):
-        if docks := self._docks():
-            dock = docks[int(self.rng.integers(len(docks)))]
+        if dock := self._any(self._docks()):
             dock.setVisible(not dock.isVisible())
 
     def wait(self):
@@ -223,22 +184,16 @@ class Monkey:
             if isinstance(widget, FitWidget):
                 widget.start_button.native.click()
 
-    # -- whatever a panel shows --------------------------------------------------
-
     def touch_a_panel(self):
         """Use one of the things that can be used in one of the panels."""
-        docks = self._docks()
-        if not docks:
-            return
-        dock = docks[int(self.rng.integers(len(docks)))]
-        usable = [
+        dock = self._any(self._docks())
+        usable = dock and [
             each
             for kind in KINDS
             for each in inside(dock.widget())
             if isinstance(each, kind) and each.isEnabled() and each.isVisible()
         ]
-        if usable:
-            widget = usable[int(self.rng.integers(len(usable)))]
+        if widget := self._any(usable):
             words = getattr(widget, "text", str)()
             self.note(f"{dock.name}: {type(widget).__name__} {words}")
             self._use(widget)
@@ -268,8 +223,6 @@ class Monkey:
         QTest.keyClick(field, Qt.Key.Key_Delete)
         QTest.keyClicks(field, str(self.rng.choice(TEXTS)))
         QTest.keyClick(field, Qt.Key.Key_Return)
-
-    # -- the end ---------------------------------------------------------------
 
     def tidy_up(self):
         """Close every panel and remove every layer, as a user does before going home."""
@@ -311,24 +264,18 @@ def resident():
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-class _Allocated(ctypes.Structure):
-    """What the C library tells of its memory: `struct mallinfo2`."""
-
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            "arena", "ordblks", "smblks", "hblks", "hblkhd",
-            "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
-        )
-    ]  # fmt: skip
-
-
 def in_use():
     """Return the memory that was asked for and not given back, in MiB.
 
     Unlike what the process holds, it has no gaps between what is in use.
     """
     tell = ctypes.CDLL(None).mallinfo2
-    tell.restype = _Allocated
-    told = tell()
-    return (told.uordblks + told.hblkhd) / 2**20
+    tell.restype = _Numbers
+    told = tell().numbers
+    return (told[7] + told[4]) / 2**20  # uordblks and hblkhd
+
+
+class _Numbers(ctypes.Structure):
+    """What the C library tells of its memory: `struct mallinfo2`."""
+
+    _fields_ = [("numbers", ctypes.c_size_t * 10)]

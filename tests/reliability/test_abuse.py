@@ -6,10 +6,12 @@ import ctypes
 import gc
 import sys
 import threading
+import traceback
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QThreadPool, qInstallMessageHandler
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 from superqt.utils import WorkerBase
 
 from tests.reliability.monkey import PLUGIN, Monkey, in_use, resident, settle
@@ -31,10 +33,8 @@ def faults(monkeypatch):
 
     found = []
     monkeypatch.setattr(sys, "excepthook", lambda *args: found.append(told(args[1])))
-    monkeypatch.setattr(
-        threading, "excepthook", lambda args: found.append(told(args.exc_value))
-    )
-    monkeypatch.setattr(sys, "unraisablehook", lambda args: found.append(told(args.exc_value)))
+    for owner, hook in ((threading, "excepthook"), (sys, "unraisablehook")):
+        monkeypatch.setattr(owner, hook, lambda args: found.append(told(args.exc_value)))
 
     def dispatch(note):
         error = getattr(note, "exception", None)
@@ -53,21 +53,16 @@ def faults(monkeypatch):
 
 
 def told(error):
-    import traceback
-
     return "".join(traceback.format_exception(error))
 
 
 @pytest.fixture
 def no_dialogs(monkeypatch, tmp_path):
     """Answer every question: files go to a folder of the test, and yes, replace them."""
-    from qtpy.QtWidgets import QFileDialog, QMessageBox
-
-    path = str(tmp_path / "file")
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (path, ""))
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (path, ""))
+    path, yes = str(tmp_path / "file"), QMessageBox.StandardButton.Yes
+    for name in ("getSaveFileName", "getOpenFileName"):
+        monkeypatch.setattr(QFileDialog, name, lambda *_: (path, ""))
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "out"))
-    yes = QMessageBox.StandardButton.Yes
     monkeypatch.setattr(QMessageBox, "question", lambda *_: yes)
 
 
