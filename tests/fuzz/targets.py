@@ -22,12 +22,7 @@ import numpy as np
 import scipy.sparse
 from PIL import Image
 
-from napari_latent_faces.model import (
-    LatentFaces,
-    ModelFileError,
-    Provenance,
-    is_model_file,
-)
+from napari_latent_faces.model import LatentFaces, ModelFileError, Provenance, is_model_file
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.reading.arrays import ArraysError, read_arrays
 from napari_latent_faces.reading.formats import DEPTHS, BrokenPictureError
@@ -92,9 +87,7 @@ def a_colour_model() -> LatentFaces:
     """Return a model in colour, with a mask, made without a fit."""
     model, rng = a_model(), np.random.default_rng(2)
     return replace(
-        model,
-        components=rng.random((2, 4, 3, 3), np.float32),
-        mask=rng.random((4, 3)) < 0.2,
+        model, components=rng.random((2, 4, 3, 3), np.float32), mask=rng.random((4, 3)) < 0.2
     )
 
 

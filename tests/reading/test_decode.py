@@ -24,11 +24,7 @@ from napari_latent_faces.reading.formats import (
     BrokenPictureError,
 )
 from napari_latent_faces.reading.naming import Entry
-from napari_latent_faces.reading.pictures import (
-    Frame,
-    NotAPictureError,
-    open_picture,
-)
+from napari_latent_faces.reading.pictures import Frame, NotAPictureError, open_picture
 from tests.helpers import PATIENCE
 from tests.pictures import MODES, coloured, encoded, face, make, oversized_png, picture, turned
 

@@ -17,12 +17,7 @@ import pytest
 
 from napari_latent_faces.cli import main
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.reading import (
-    ArchiveError,
-    NoFacesError,
-    looks_like_faces,
-    read_faces,
-)
+from napari_latent_faces.reading import ArchiveError, NoFacesError, looks_like_faces, read_faces
 from napari_latent_faces.reading.sources import is_url, masked
 from napari_latent_faces.viewer.layers import faces_layer
 from tests.helpers import PATIENCE

@@ -39,10 +39,7 @@ def fitting(viewer, params=SHORT):
     [
         (SHORT, "napari_latent_faces.solvers.multilevel.initial_factors"),
         (METHODS["pca"](n_components=3), "napari_latent_faces.solvers.sklearn.as_matrix"),
-        (
-            METHODS["kmeans"](n_components=3),
-            "napari_latent_faces.solvers.sklearn.batch_error",
-        ),
+        (METHODS["kmeans"](n_components=3), "napari_latent_faces.solvers.sklearn.batch_error"),
     ],
     ids=["nmf", "pca", "kmeans"],
 )

@@ -31,11 +31,7 @@ from napari_latent_faces.reading.formats import (
     BrokenPictureError,
     Picture,
 )
-from napari_latent_faces.reading.matrices import (
-    MAX_ARRAY_BYTES,
-    stack_of_file,
-    stack_of_files,
-)
+from napari_latent_faces.reading.matrices import MAX_ARRAY_BYTES, stack_of_file, stack_of_files
 from napari_latent_faces.reading.pictures import (
     BrokenFaceWarning,
     Frame,
