@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_latent_faces.params import ReadOptions
-from napari_latent_faces.reading import naming
+from napari_latent_faces.reading import naming, sources
 from napari_latent_faces.reading.arrays import (
     AmbiguousArraysError,
     is_array_name,
@@ -23,14 +23,7 @@ from napari_latent_faces.reading.arrays import (
 )
 from napari_latent_faces.reading.arrays.files import ArraysError
 from napari_latent_faces.reading.beside import read_tables, read_transforms
-from napari_latent_faces.reading.formats import (
-    DEPTHS,
-    FLOAT,
-    WHITE,
-    WORD,
-    BrokenPictureError,
-    Picture,
-)
+from napari_latent_faces.reading.formats import FLOAT, WHITE, WORD, BrokenPictureError, Picture
 from napari_latent_faces.reading.matrices import MAX_ARRAY_BYTES, stack_of_file, stack_of_files
 from napari_latent_faces.reading.pictures import (
     BrokenFaceWarning,
@@ -40,21 +33,12 @@ from napari_latent_faces.reading.pictures import (
     open_picture,
     pixels_of,
 )
-from napari_latent_faces.reading.sources import (
-    ArchiveError,
-    NoFacesError,
-    is_url,
-    list_sources,
-    looks_like_faces,
-    read_file,
-    shown,
-    url_is_folder,
-)
+from napari_latent_faces.reading.sources import ArchiveError, NoFacesError, looks_like_faces
 from napari_latent_faces.stack import FaceStack, ReadReport
 from napari_latent_faces.steps import run_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -170,17 +154,17 @@ def _read(path: str, options: ReadOptions, work: Work) -> FaceStack:
     """Read whatever lies at a path: pictures, or files of numbers if there are none."""
     numbers = _file_of_numbers(path)
     if numbers is not None:
-        return stack_of_file(numbers, shown(path), options)
-    found = list_sources(path, work.check)
+        return stack_of_file(numbers, sources.shown(path), options)
+    found = sources.list_sources(path, work.check)
     try:
-        return _Reading(shown(path), found, options, work).stack()
+        return _Reading(sources.shown(path), found, options, work).stack()
     except NoFacesError:
         names = {entry.name for entry in found.arrays}
         if not names:
             raise
         others = [pair for pair in found.passed_over if pair[0] not in names]
         try:
-            return stack_of_files(found.arrays, shown(path), options, work, others)
+            return stack_of_files(found.arrays, sources.shown(path), options, work, others)
         except ArraysError:
             if any(is_array_name(name, text=False) for name in names):
                 raise
@@ -189,15 +173,17 @@ def _read(path: str, options: ReadOptions, work: Work) -> FaceStack:
 
 def _file_of_numbers(path: str) -> str | bytes | None:
     """Return the path of a file of numbers, or its content if it is behind a URL."""
-    if not is_url(path):
+    if not sources.is_url(path):
         if not (is_array_name(path) and Path(path).is_file() and os.access(path, os.R_OK)):
             return None
         return path if is_array_name(path, text=False) or looks_like_arrays(path) else None
-    if not is_array_name(path.partition("?")[0]) or url_is_folder(path):
+    if not is_array_name(path.partition("?")[0]) or sources.url_is_folder(path):
         return None
-    content = read_file(path, MAX_ARRAY_BYTES + 1)
+    content = sources.read_file(path, MAX_ARRAY_BYTES + 1)
     if len(content) > MAX_ARRAY_BYTES:
-        raise ArraysError(f"{shown(path)}: it is too large: download it, and open the file.")
+        raise ArraysError(
+            f"{sources.shown(path)}: it is too large: download it, and open the file."
+        )
     return content
 
 
@@ -242,12 +228,13 @@ class _Reading:
         ]
         subjects, told = self._subjects(own, names)
         sizes = ((file.name, file.picture.shape) for file in files)
+        skipped, passed_over = self._left_out()
         report = ReadReport(
             len(names),
-            tuple(naming.in_natural_order(found.skipped)),
+            skipped,
             tuple(pair for pair in sizes if pair[1] != self.commonest),
-            tuple(naming.in_natural_order(found.passed_over)),
-            (*self._notes(), *self._doubts(), *told),
+            passed_over,
+            (*self._notes(), *told),
             lazy,
             options,
         )
@@ -279,11 +266,14 @@ class _Reading:
                 self.found.skipped.append((entry.name, str(outcome)))
         self._check_any()
 
+    def _left_out(self) -> Iterator[tuple[tuple[str, str], ...]]:
+        pairs = (self.found.skipped, self.found.passed_over)
+        return map(tuple, map(naming.in_natural_order, pairs))
+
     def _check_any(self) -> None:
         if self.files:
             return
-        left_out = map(naming.in_natural_order, (self.found.skipped, self.found.passed_over))
-        skipped, passed_over = map(tuple, left_out)
+        skipped, passed_over = self._left_out()
         report = ReadReport(0, skipped, passed_over=passed_over)
         lines = (report.details().partition("\n")[2] or "  it is empty").splitlines()
         if len(lines) > 12:
@@ -309,7 +299,7 @@ class _Reading:
         depths = {file.picture.depth for file in files}
         self.frame = Frame(
             options.frame(self.commonest),
-            max(depths, key=DEPTHS.index),
+            max(depths, key=list(WHITE).index),
             options.channel,
             options.resize,
             reduce=options.size is not None,
@@ -402,20 +392,17 @@ class _Reading:
     ) -> tuple[tuple[str, ...] | None, list[str]]:
         """Return the subjects, by a table beside the pictures or their names, and a note."""
         tables, rule = self.found.tables, self.options.subjects
+        subjects = naming.find_subjects(names, rule)
         told = read_tables(tables, own) if rule is None and tables else None
-        if told and told.subjects is None:
-            return naming.find_subjects(names), [told.note] * bool(told.note)
-        if (
-            told
-            and told.subjects
-            and (told.is_certain or not naming.are_in_folders_of_people(own))
-        ):
-            pairs = zip(self.files, told.subjects, strict=True)
-            return tuple(who for file, who in pairs for _ in file.pages), [told.note]
-        return naming.find_subjects(names, rule), []
+        if told is None or told.subjects is None:
+            return subjects, [told.note] if told and told.note else []
+        if naming.are_in_folders_of_people(own) and not told.is_certain:
+            return subjects, []
+        pairs = zip(self.files, told.subjects, strict=True)
+        return tuple(who for file, who in pairs for _ in file.pages), [told.note]
 
     def _notes(self) -> list[str]:
-        """Say what was done to the pictures where they are not all alike."""
+        """Say what was done to the pictures, and what a person should look at."""
         notes, n, frame = [], len(self.files), self.frame
         depths = Counter(file.picture.depth.name for file in self.files)
         if len(depths) > 1:
@@ -445,17 +432,21 @@ class _Reading:
                 f"{several[0].name}: {sum(len(file.pages) for file in several)} faces come "
                 "from them."
             )
-        return notes
-
-    def _doubts(self) -> list[str]:
-        """Say what a person should look at."""
-        notes, n = [], len(self.files)
         sized = sum(file.picture.shape == self.commonest for file in self.files)
         if 2 * sized < n:
             notes.append(
                 f"Sizes differ: the commonest, {_in_pixels(self.commonest)} pixels, is that of "
                 f"only {sized} of {n} pictures. Choose one with size=."
             )
+        doubles = self._doubles()
+        if doubles:
+            notes.append(
+                f"{len(doubles)} of {n} files repeat another one byte for byte, such as "
+                f"{doubles[0]}."
+            )
+        return notes
+
+    def _doubles(self) -> list[str]:
         first: dict[bytes, str] = {}
         doubles = []
         for file in self.files:
@@ -464,12 +455,7 @@ class _Reading:
                 name = first.setdefault(hashlib.blake2b(content).digest(), file.name)
                 if name != file.name:
                     doubles.append(f"{file.name}, which is {name} again")
-        if doubles:
-            notes.append(
-                f"{len(doubles)} of {n} files repeat another one byte for byte, such as "
-                f"{doubles[0]}."
-            )
-        return notes
+        return doubles
 
 
 _DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -276,7 +276,14 @@ def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
-    named = _files_beside(path) if path.is_dir() else _in_one_file(path)
+    named: Any
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _BESIDE)
+        named = [(file.relative_to(path).as_posix(), file) for file in files]
+        if not named:
+            raise ValueError(f"{path} holds no files of points ({', '.join(_BESIDE)}).")
+    else:
+        named = _in_one_file(path)
     if isinstance(named, np.ndarray):
         return points_of_faces(named, len(stack))
     faces = _Pictures([_without_extension(name) for name in stack.names])
@@ -317,8 +324,7 @@ def _stacked(found: dict[int, Points], names: Sequence[str]) -> NDArray[np.float
 
 
 def _without_extension(name: str) -> str:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return str(path.with_suffix("")) if path.name else name
+    return re.sub(r"(?<=[^/])\.[^./]*$", "", name.replace("\\", "/"))
 
 
 def points_of_faces(points: Any, n: int) -> NDArray[np.float64]:
@@ -365,10 +371,7 @@ def _pairs(numbers: Sequence[str], count: int) -> Points:
 
 def _of_pts(text: str) -> Points:
     """Parse the format of FG-NET and iBUG: x and y between braces."""
-    inside = re.search(r"\{(.*?)\}", text, re.DOTALL)
-    if inside is None:
-        raise ValueError("there are no braces")
-    numbers = inside[1].split()
+    numbers = text.partition("{")[2].partition("}")[0].split()
     count = re.search(r"n_points:\s*(\d+)", text)
     return _pairs(numbers, int(count[1]) if count else len(numbers) // 2)
 
@@ -388,13 +391,6 @@ def _of_asf(text: str) -> Points:
 
 
 _BESIDE = {".pts": _of_pts, ".tem": _of_tem, ".asf": _of_asf}
-
-
-def _files_beside(folder: Path) -> list[tuple[str, Path]]:
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _BESIDE)
-    if not files:
-        raise ValueError(f"{folder} holds no files of points ({', '.join(_BESIDE)}).")
-    return [(file.relative_to(folder).as_posix(), file) for file in files]
 
 
 def _in_one_file(path: Path) -> list[tuple[str, Points]] | NDArray[np.float64]:

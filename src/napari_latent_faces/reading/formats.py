@@ -119,14 +119,8 @@ class _Page:
     photometric: int  # 0: white is 0, 1: black is 0, 2: RGB; others as in TIFF
     in_colour: bool
     orientation: int  # how it lies, as EXIF numbers it
+    depth: np.dtype[Any]  # that holds its pixels
     start: int | None = None  # first byte of a picture in a stack of ImageJ in one page
-
-    @property
-    def depth(self) -> np.dtype[Any]:
-        """The type that holds its pixels."""
-        if self.values == "unsigned" and self.bits <= 16:
-            return BYTE if self.bits <= 8 else WORD
-        return FLOAT
 
 
 def describe_tiff(content: bytes) -> Picture:
@@ -187,17 +181,17 @@ def _page(place: int, page: Any) -> _Page:
     shape = (int(page.imagelength), int(page.imagewidth))
     has_greys = photometric == 3 and page.colormap is not None
     in_colour = photometric > 1 and not (has_greys and not np.ptp(page.colormap, 0).any())
-    return _Page(place, shape, bits, values, photometric, in_colour, orientation)
+    is_shallow = values == "unsigned" and bits <= 16
+    depth = (BYTE if bits <= 8 else WORD) if is_shallow else FLOAT
+    return _Page(place, shape, bits, values, photometric, in_colour, orientation, depth)
 
 
 def _count_pages(content: bytes) -> int:
     """Count the pages, and refuse a file that would take long only because of its tags."""
     order = "<" if content[:2] == b"II" else ">"
     big = content[2:4] in {b"+\0", b"\0+"}
-    offset, count = (
-        struct.Struct(order + code) for code in (("Q", "Q") if big else ("I", "H"))
-    )
-    tag = struct.Struct(order + ("HHQ8x" if big else "HHI4x"))
+    codes = ("Q", "Q", "HHQ8x") if big else ("I", "H", "HHI4x")
+    offset, count, tag = (struct.Struct(order + code) for code in codes)
     seen: set[int] = set()
     n_tags = 0
     [place] = offset.unpack_from(content, 8 if big else 4)

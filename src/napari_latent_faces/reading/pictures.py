@@ -248,26 +248,25 @@ def decode_for_parent() -> None:
     pickle.dump(answer, sys.stdout.buffer, protocol=5)
 
 
+_REASONS = {
+    "UnidentifiedImageError": "damaged, or no picture of a known format in spite of its name",
+    "FileNotFoundError": "vanished while it was being read",
+    "MemoryError": "too large for the memory that is free",
+}
+
+
 @contextmanager
 def _reasons() -> Iterator[None]:
     """Turn whatever a decoder raises into a `BrokenPictureError` that says why."""
-    from PIL import UnidentifiedImageError
-
     try:
         yield
     except (BrokenPictureError, NotAPictureError):
         raise
-    except UnidentifiedImageError as error:
-        known = "damaged, or no picture of a known format in spite of its name"
-        raise BrokenPictureError(known) from error
-    except FileNotFoundError as error:
-        raise BrokenPictureError("vanished while it was being read") from error
-    except MemoryError as error:
-        raise BrokenPictureError("too large for the memory that is free") from error
     except Exception as error:  # a hostile file can make a decoder raise anything
-        words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason = in_one_line(" ".join(str(words).split())[:200])
-        raise BrokenPictureError(reason) from error
+        kinds = (kind.__name__ for kind in type(error).__mro__)
+        words = next((_REASONS[kind] for kind in kinds if kind in _REASONS), None)
+        words = words or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise BrokenPictureError(in_one_line(" ".join(str(words).split())[:200])) from error
 
 
 # -- What Pillow decodes ---------------------------------------------------------------
