@@ -31,7 +31,6 @@ npe2.PluginManager.instance().discover(include_npe1=False)
 npe2.PluginManager.instance().get_manifest("napari-latent-faces")
 before |= set(sys.modules)
 import napari_latent_faces.samples
-from napari_latent_faces.viewer import reader
 """
 
 

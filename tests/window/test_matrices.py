@@ -7,7 +7,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QDialogButtonBox
 
 from napari_latent_faces.viewer import reader
-from napari_latent_faces.viewer.matrix_dialog import MatrixDialog
+from napari_latent_faces.viewer.reader import MatrixDialog
 from tests.reading.arrays import made
 from tests.window.conftest import PLUGIN
 

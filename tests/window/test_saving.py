@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.viewer.layout import model_layers
-from napari_latent_faces.viewer.matrix_dialog import MatrixDialog
+from napari_latent_faces.viewer.reader import MatrixDialog
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import layers_in
 from tests.window.menus import open_widget

@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces.params import METHODS
+import napari
+import numpy as np
+from napari.layers import Layer
+from napari.utils import cancelable_progress, history, notifications, progress
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_latent_faces.model import ENDING, LatentFaces, is_model_file, model_path
+from napari_latent_faces.params import LARGEST_SIDE, METHODS
+from napari_latent_faces.reading import ArraysError, looks_like_faces, read_faces
+from napari_latent_faces.reading.arrays import candidates
 from napari_latent_faces.samples import read_lfw_subset, read_olivetti, sample_faces
+from napari_latent_faces.stack import ReadReport, harmless, harmless_lines
+from napari_latent_faces.tiles import montage, shrunk
+from napari_latent_faces.viewer import layers
+from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
+from napari_latent_faces.viewer.jobs import Job, LayerJob, QuietJob
+from napari_latent_faces.viewer.layout import CAPTIONS, model_layers
+from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import settings_of, shown_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    import napari
+    from numpy.typing import NDArray
 
     from napari_latent_faces.reading.arrays.files import Variable
     from napari_latent_faces.stack import FaceStack
@@ -48,69 +78,30 @@ def recent_paths() -> list[str]:
     return [path for path in recent.splitlines() if Path(path).exists()]
 
 
-def _remember(path: str) -> None:
-    """Put a path before the others that were opened, where napari keeps settings."""
-    reading = settings_of("reading")
-    if reading is not None and Path(path).exists():  # not a URL
-        path = str(Path(path).resolve())
-        others = [each for each in recent_paths() if each != path]
-        reading.recent = "\n".join([path, *others][:_MOST_RECENT])
-
-
-# -- Readers: a folder or archive of faces, and model files ----------------------------
+# -- Readers: a folder, archive or file of faces, and model files ----------------------
 
 NO_LAYER: Any = (None,)  # npe2's way to say "read, but there is nothing to add"
 
 
 def get_faces_reader(path: str | Sequence[str] | None = None) -> Read | None:
-    """Return a reader for a folder or archive of faces, None for anything else."""
-    from napari_latent_faces.reading.sources import looks_like_faces
+    """Return a reader for a folder or archive of faces, None for anything else.
 
-    return _reader(path, open_folder, read_faces_layers, looks_like_faces)
+    Without a path, as napari's menus and command palette call it, the user chooses one.
+    """
+    if path is None:
+        open_folder(napari.current_viewer())
+        return None
+    one = _single(path)
+    return read_faces_layers if one is not None and looks_like_faces(one) else None
 
 
 def get_model_reader(path: str | Sequence[str] | None = None) -> Read | None:
     """Return a reader for a model file of this package, None for other files."""
-    return _reader(path, open_model, read_model_layers, _is_model)
-
-
-def _reader(
-    path: str | Sequence[str] | None,
-    ask: Callable[[Any], None],
-    read: Read,
-    is_ours: Callable[[str], bool],
-) -> Read | None:
-    """Return a reader for a path that is ours; without a path, let the user choose one.
-
-    napari's menus and its command palette give none.
-    """
     if path is None:
-        ask(_current_viewer())
+        open_model(napari.current_viewer())
         return None
     one = _single(path)
-    return read if one is not None and is_ours(one) else None
-
-
-def _is_model(path: str) -> bool:
-    """Tell whether a file is a model, or is named like one: what is wrong is then told."""
-    from napari_latent_faces.model import ENDING, is_model_file
-
-    return path.lower().endswith(ENDING) or is_model_file(path)
-
-
-def _current_viewer() -> Any:
-    import napari
-
-    return napari.current_viewer()
-
-
-def _name_faces() -> None:
-    """Have the viewer that is opening something name its faces: readers are not told it."""
-    from napari_latent_faces.viewer.session import session_of
-
-    viewer = _current_viewer()
-    if viewer is not None:
-        session_of(viewer)
+    return read_model_layers if one is not None and _is_model(one) else None
 
 
 def _single(path: str | Sequence[str]) -> str | None:
@@ -118,6 +109,18 @@ def _single(path: str | Sequence[str]) -> str | None:
     if isinstance(path, (list, tuple)):
         return str(path[0]) if len(path) == 1 else None
     return str(path)
+
+
+def _is_model(path: str) -> bool:
+    """Tell whether a file is a model, or is named like one: what is wrong is then told."""
+    return path.lower().endswith(ENDING) or is_model_file(path)
+
+
+def _name_faces() -> None:
+    """Have the viewer that is opening something name its faces: readers are not told it."""
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        session_of(viewer)
 
 
 def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
@@ -128,19 +131,20 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
     one = _single(path)
     if one is None:
         raise ValueError("Open one folder of faces at a time.")
-    data = _opened(one, shown_window(_current_viewer()), reading_options())
+    data = _opened(one, shown_window(napari.current_viewer()), reading_options())
     if data is None:
         return [NO_LAYER]
-    _remember(one)
+    reading = settings_of("reading")
+    if reading is not None and Path(one).exists():  # not a URL
+        newest = str(Path(one).resolve())
+        others = [each for each in recent_paths() if each != newest]
+        reading.recent = "\n".join([newest, *others][:_MOST_RECENT])
     _name_faces()
     return [data]
 
 
 def read_model_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Read a model file as a gallery of components and the reconstructions."""
-    from napari_latent_faces.model import LatentFaces
-    from napari_latent_faces.viewer.layout import model_layers
-
     one = _single(path)
     if one is None:
         raise ValueError("Open one model file at a time.")
@@ -148,20 +152,25 @@ def read_model_layers(path: str | Sequence[str]) -> list[LayerData]:
     return model_layers(LatentFaces.load(one), Path(one).stem)
 
 
+class _Cancelled(Exception):  # noqa: N818
+    """The user pressed Cancel."""
+
+
 def _opened(path: str, window: Any, options: dict[str, Any]) -> LayerData | None:
     """Read faces; where a file does not tell how they lie in it, ask in the window."""
-    from napari.utils.notifications import show_info
-
-    from napari_latent_faces.reading import ArraysError, read_faces
-    from napari_latent_faces.stack import harmless
-    from napari_latent_faces.viewer.layers import faces_layer
-
     name = Path(path).name
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if bar.is_canceled:
+            raise _Cancelled
+
     try:
-        with ReadProgress(f"reading {harmless(name)}") as progress:
-            stack = read_faces(path, progress=progress, **options)
-    except Cancelled:
-        show_info("Reading was cancelled; nothing was opened.")
+        with cancelable_progress(total=0, desc=f"reading {harmless(name)}") as bar:
+            stack = read_faces(path, progress=show, **options)
+    except _Cancelled:
+        notifications.show_info("Reading was cancelled; nothing was opened.")
         return None
     except ArraysError as error:
         several = getattr(error, "candidates", ())
@@ -171,72 +180,27 @@ def _opened(path: str, window: Any, options: dict[str, Any]) -> LayerData | None
         why = f"Several variables of {harmless(name)} may be the faces."
         answers = _ask(path, known, why if several else str(error), {}, window)
         if answers is None:
-            show_info("Nothing was opened.")
+            notifications.show_info("Nothing was opened.")
             return None
         return _opened(path, window, {"variable": None, **options, **answers})
     told = [stack.report.summary()]
-    told += [_IF_WRONG] if stack.report.decided else []
-    told += [_IN_COLOUR] if stack.in_colour else []
-    show_info(". ".join(told))
-    return faces_layer(stack, name)
+    if stack.report.decided:
+        told.append("If they look wrong: Layers > Data > Open faces again otherwise")
+    if stack.in_colour:
+        told.append(
+            "In colour: a fit takes about three times as long as in grey, which "
+            "Layers > Data > Make grey of faces in colour makes of it"
+        )
+    notifications.show_info(". ".join(told))
+    return layers.faces_layer(stack, name)
 
 
-_IF_WRONG = "If they look wrong: Layers > Data > Open faces again otherwise"
-_IN_COLOUR = (
-    "In colour: a fit takes about three times as long as in grey, which Layers > Data > Make "
-    "grey of faces in colour makes of it"
-)
-
-
-def _candidates(path: str) -> tuple[Variable, ...]:
+def _candidates(path: str) -> Sequence[Variable]:
     """Return the variables that may be faces, none if it is no file of numbers."""
-    from napari_latent_faces.reading import ArraysError
-    from napari_latent_faces.reading.arrays import candidates
-
     try:
         return candidates(path) if Path(path).is_file() else ()
     except (ArraysError, OSError):
         return ()
-
-
-def _ask(
-    path: str, known: Sequence[Variable], why: str, options: dict[str, Any], window: Any
-) -> dict[str, Any] | None:
-    """Ask how faces lie in a file; None if the user does not want to tell."""
-    from napari_latent_faces.viewer.matrix_dialog import MatrixDialog
-
-    dialog = MatrixDialog(path, known, why, options, window)
-    try:
-        return dialog.options() if dialog.exec() else None
-    finally:
-        dialog.deleteLater()
-
-
-class Cancelled(Exception):  # noqa: N818
-    """The user pressed Cancel."""
-
-
-class ReadProgress:
-    """Passes a read's progress to napari's activity dock, and its Cancel button back."""
-
-    def __init__(self, what: str) -> None:
-        from napari.utils import cancelable_progress
-
-        self._bar: Any = cancelable_progress(total=0, desc=what)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Show how far the read is; raise `Cancelled` once the bar was cancelled."""
-        if self._bar.total != total:
-            self._bar.total = total
-        self._bar.update(done - self._bar.n)
-        if self._bar.is_canceled:
-            raise Cancelled
 
 
 # -- Opening with this plugin, without asking which ------------------------------------
@@ -244,9 +208,8 @@ class ReadProgress:
 
 def open_folder(viewer: napari.components.ViewerModel) -> None:
     """Ask for a folder, and open it as a stack of faces."""
-    open_path(
-        viewer, _chosen("getExistingDirectory", "Open folder of faces"), read_faces_layers
-    )
+    path = _chosen("getExistingDirectory", "Open folder of faces")
+    open_path(viewer, path, read_faces_layers)
 
 
 def open_file(viewer: napari.Viewer) -> None:
@@ -256,8 +219,6 @@ def open_file(viewer: napari.Viewer) -> None:
 
 def open_model(viewer: napari.components.ViewerModel) -> None:
     """Ask for a model file, and open it."""
-    from napari_latent_faces.model import ENDING
-
     kinds = f"Models of latent faces (*{ENDING} *.npz);;All files (*)"
     path = _chosen("getOpenFileName", "Open a model of latent faces", kinds)
     open_path(viewer, path, read_model_layers)
@@ -265,10 +226,7 @@ def open_model(viewer: napari.components.ViewerModel) -> None:
 
 def _chosen(how: str, title: str, *kinds: str) -> str:
     """Ask for a path, beginning where the last one was."""
-    from napari.utils.history import get_open_history
-    from qtpy.QtWidgets import QApplication, QFileDialog
-
-    begin = get_open_history()[0]
+    begin = history.get_open_history()[0]
     found = getattr(QFileDialog, how)(QApplication.activeWindow(), title, begin, *kinds)
     return str(found if isinstance(found, str) else found[0])
 
@@ -280,13 +238,6 @@ def open_path(
 
     Without `read`, which reads the layers, it is found out what it is; "" is no path.
     """
-    from napari.layers import Layer
-    from napari.utils.history import update_open_history
-    from napari.utils.notifications import show_error
-
-    from napari_latent_faces.stack import harmless_lines
-    from napari_latent_faces.viewer.session import session_of
-
     if not path:
         return False
     session_of(viewer)
@@ -295,12 +246,11 @@ def open_path(
     try:
         found = [data for data in read(path) if data is not NO_LAYER]
     except (OSError, ValueError, MemoryError) as error:
-        show_error(
-            harmless_lines(str(error)) or "There is not enough memory to read these faces."
-        )
+        words = harmless_lines(str(error))
+        notifications.show_error(words or "There is not enough memory to read these faces.")
         return False
     if Path(path).exists():  # not a URL
-        update_open_history(path)
+        history.update_open_history(path)
     for data in found:
         viewer.add_layer(Layer.create(*data))
     return bool(found)
@@ -308,52 +258,202 @@ def open_path(
 
 def open_again(viewer: napari.Viewer) -> None:
     """Ask how the chosen layer's faces lie in their file, and open them so in its place."""
-    from napari.utils.notifications import show_info
-
-    from napari_latent_faces.stack import ReadReport
-
     layer = viewer.layers.selection.active
     known = {} if layer is None else layer.metadata
     report, path = known.get("report"), known.get("source", "")
     if not isinstance(report, ReadReport) or not report.decided:
-        show_info("Choose a layer of faces that were read from a file of numbers.")
+        notifications.show_info(
+            "Choose a layer of faces that were read from a file of numbers."
+        )
         return
     read = {} if report.options is None else report.options.changed()
     how = {name: read.pop(name, None) for name in ("variable", "shape", "faces", "order")}
-    why = f"Now: {report.decided}."
-    answers = _ask(path, _candidates(path), why, how, shown_window(viewer))
-    if answers is None:
-        return
+    why, window = f"Now: {report.decided}.", shown_window(viewer)
+    answers = _ask(path, _candidates(path), why, how, window)
 
     def read_again(path: str) -> list[LayerData]:
-        data = _opened(path, None, {"variable": None, **read, **answers})
+        data = _opened(path, None, {"variable": None, **read, **(answers or {})})
         return [NO_LAYER if data is None else data]
 
-    if open_path(viewer, path, read_again):
+    if answers is not None and open_path(viewer, path, read_again):
         viewer.layers.remove(layer)
 
 
 def make_grey(viewer: napari.Viewer) -> None:
     """Add the chosen layer's faces in grey, which a fit takes a third of the time for."""
-    from napari.layers import Layer
-    from napari.utils.notifications import show_info
-
-    from napari_latent_faces.viewer import layers
-    from napari_latent_faces.viewer.jobs import LayerJob
-
     layer: Any = viewer.layers.selection.active
     if layer is None or layers.why_not_faces(layer) or not layer.rgb:
-        show_info("Choose a layer of faces in colour.")
+        notifications.show_info("Choose a layer of faces in colour.")
         return
     view, name = layers.FacesView.of(layer), f"{layer.name} (grey)"
-    job = LayerJob(viewer, layer, layers.stack_of(layer).to_grey)
 
     def add(stack: FaceStack) -> None:
         data, kwargs, kind = layers.faces_layer(stack, name)
         viewer.add_layer(Layer.create(data, kwargs | view.at(3), kind))
 
+    job = LayerJob(viewer, layer, layers.stack_of(layer).to_grey)
     job.returned.connect(add)
     job.start()
+
+
+# -- A dialog that asks where the faces are in a file of numbers, and shows them -------
+
+_ROWS, _COLUMNS = 2, 6
+_PREVIEW = QSize(480, 220)
+_PAUSE = 150  # milliseconds
+_FOUND_OUT: dict[str, Any] = {"found out": None}
+_FACES = _FOUND_OUT | {"rows, or first axis": "rows", "columns, or last axis": "columns"}
+_ORDERS = _FOUND_OUT | {"row by row (C, NumPy)": "C", "column by column (F, MATLAB)": "F"}
+
+
+def _ask(
+    path: str, known: Sequence[Variable], why: str, options: dict[str, Any], window: Any
+) -> dict[str, Any] | None:
+    """Ask how faces lie in a file; None if the user does not want to tell."""
+    dialog = MatrixDialog(path, known, why, options, window)
+    try:
+        return dialog.options() if dialog.exec() else None
+    finally:
+        dialog.deleteLater()
+
+
+class MatrixDialog(QDialog):
+    """Asks for variable, shape, axis and order, with some faces as they come out.
+
+    It begins with `options`, and offers the `known` variables that may hold the faces.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        known: Sequence[Variable],
+        why: str,
+        options: Mapping[str, Any],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"Faces in {harmless(Path(path).name)}")
+        self._path = path
+        self._job: QuietJob | None = None
+        self._chosen: dict[str, Any] | None = None
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._look)
+        variables = {str(each): each.name for each in known if each.name}
+        self.variable = self._choice(variables or _FOUND_OUT, options.get("variable"))
+        self.sides = [self._side(n) for n in options.get("shape") or (0, 0)]
+        self.faces = self._choice(_FACES, options.get("faces"))
+        self.order = self._choice(_ORDERS, options.get("order"))
+        self.preview = QLabel()
+        self.preview.setMinimumSize(_PREVIEW)
+        self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        reason, self.words = _text(why), _text("")
+        self.words.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
+        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        kinds = QDialogButtonBox.StandardButton
+        self.buttons = QDialogButtonBox(kinds.Open | kinds.Cancel)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        self._open: Any = self.buttons.button(kinds.Open)
+
+        sides, form, layout = QHBoxLayout(), QFormLayout(), QVBoxLayout(self)
+        for widget in (self.sides[0], QLabel("x"), self.sides[1]):
+            sides.addWidget(widget)
+        if variables:
+            form.addRow("Variable", self.variable)
+        form.addRow("Height x width", sides)
+        form.addRow("Faces are", self.faces)
+        form.addRow("Pixels come", self.order)
+        layout.addWidget(reason)
+        layout.addLayout(form)
+        layout.addWidget(self.preview, 1)
+        layout.addWidget(self.words)
+        layout.addWidget(self.buttons)
+        self.finished.connect(self._stop)
+        self._on_choice()
+
+    def _choice(self, words: Mapping[str, Any], value: str | None) -> QComboBox:
+        box = QComboBox()
+        for label, each in words.items():
+            box.addItem(label, each)
+        box.setCurrentIndex(max(0, box.findData(value)))
+        box.currentIndexChanged.connect(self._on_choice)
+        return box
+
+    def _side(self, value: int) -> QSpinBox:
+        side = QSpinBox()
+        side.setRange(0, LARGEST_SIDE)
+        side.setSpecialValueText(*_FOUND_OUT)
+        side.setValue(value)
+        side.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        side.valueChanged.connect(self._on_choice)
+        return side
+
+    def options(self) -> dict[str, Any]:
+        """Return what was chosen, as `read_faces` takes it; what is found out is not in it."""
+        shape = tuple(side.value() for side in self.sides)
+        chosen = {
+            "variable": self.variable.currentData(),
+            "shape": shape if any(shape) else None,
+            "faces": self.faces.currentData(),
+            "order": self.order.currentData(),
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    def _on_choice(self) -> None:
+        if self.options() != self._chosen:  # so that Enter in a number opens the faces
+            self._chosen = self.options()
+            self._stop()
+            self._open.setEnabled(False)
+            self.words.setText("Reading ...")
+            self._soon.start(_PAUSE)  # a number is typed digit by digit
+
+    def _look(self) -> None:
+        """Read some faces in a thread, in place of those that were read for other choices."""
+        if 0 in self.options().get("shape", ()):
+            self._tell("Give both height and width, or neither.")
+            return
+        self._job = QuietJob(_some_faces, self._path, self.options())
+        self._job.returned.connect(self._show)
+        self._job.failed.connect(self._tell)
+        self._job.start()
+
+    def _show(self, found: tuple[NDArray[Any], tuple[float, float], str]) -> None:
+        pictures, limits, words = found
+        box = self.preview.size().expandedTo(_PREVIEW)
+        picture = to_fit(to_pixmap(pictures, limits), box, self.devicePixelRatioF())
+        self.preview.setPixmap(picture)
+        self.words.setText(words)
+        self._open.setEnabled(True)
+
+    def _tell(self, why: str) -> None:
+        self.preview.clear()
+        self.words.setText(why)
+
+    def _stop(self) -> None:
+        self._soon.stop()
+        if self._job is not None:
+            self._job.abandon()
+
+
+def _text(words: str) -> QLabel:
+    label = QLabel(words)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    return label
+
+
+def _some_faces(
+    path: str, options: Mapping[str, Any]
+) -> tuple[NDArray[Any], tuple[float, float], str]:
+    """Return some faces beside one another, what is black and white, and what was decided."""
+    stack = read_faces(path, lazy=True, **options)
+    count = min(len(stack), _ROWS * _COLUMNS)
+    chosen = np.linspace(0, len(stack) - 1, count).astype(int)
+    pictures = np.stack([np.asarray(stack.images[int(i)]) for i in chosen])
+    limits = layers.faces_layer(stack, "")[1]["contrast_limits"]
+    small = shrunk(pictures, 160, in_colour=stack.in_colour)
+    return montage(small, min(count, _COLUMNS), limits[0]), limits, f"{stack.report.decided}."
 
 
 # -- File > Open Sample ------------------------------------------------------------------
@@ -376,54 +476,46 @@ def lfw_faces() -> list[LayerData]:
 
 def olivetti_faces() -> list[LayerData]:
     """Return the 400 Olivetti faces as an image layer; the first time they are downloaded."""
-    from napari.utils import progress
-    from napari.utils.notifications import show_info
-
     try:
         stack = read_olivetti(download=False)
     except FileNotFoundError:
-        show_info("Downloading the Olivetti faces (about 4 MB, only this once).")
+        notifications.show_info("Downloading the Olivetti faces (about 4 MB, only this once).")
         with progress(total=0, desc="downloading the Olivetti faces"):
             stack = read_olivetti()
     return _sample(stack, "Olivetti faces")
 
 
 def _sample(stack: FaceStack, name: str) -> list[LayerData]:
-    from napari_latent_faces.viewer.layers import faces_layer
-
     _name_faces()
-    return [faces_layer(stack, name)]
+    return [layers.faces_layer(stack, name)]
 
 
 # -- The model behind a result layer, saved ----------------------------------------------
 
 
 def write_model_layers(
-    path: str | None = None, layers: Sequence[LayerData] = ()
+    path: str | None = None, chosen: Sequence[LayerData] = ()
 ) -> list[str] | None:
     """Write the model that all the layers belong to; ``.latent`` is added where it is missing.
 
     Without a path, as from the command palette, the user is asked for one.
     """
-    from napari_latent_faces.model import model_path
-    from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY
-    from napari_latent_faces.viewer.layout import CAPTIONS
-
     if path is None:
-        save_model(_current_viewer())
+        save_model(napari.current_viewer())
         return None
     models = {}
-    for _data, kwargs, _kind in layers:
+    for _data, kwargs, _kind in chosen:
         known = kwargs.get("metadata", {})
-        if known.get(ROLE_KEY) == CAPTIONS:  # when all are selected
+        if known.get(layers.ROLE_KEY) == CAPTIONS:  # when all are selected
             continue
-        if known.get(MODEL_KEY) is None:
+        model = known.get(layers.MODEL_KEY)
+        if model is None:
             raise ValueError(
                 f"The layer {kwargs.get('name')!r} is no result of a fit: select only latent "
                 "faces, reconstruction or residual to save their model, or choose another type "
                 "of file for pictures."
             )
-        models[id(known[MODEL_KEY])] = known[MODEL_KEY]
+        models[id(model)] = model
     if len(models) != 1:
         raise ValueError("The layers are results of different fits: save one fit at a time.")
     target = model_path(path)
@@ -438,31 +530,23 @@ def save_model(
 
     `tell` shows the user a text; by default, napari does.
     """
-    from napari.utils.history import get_save_history, update_save_history
-    from napari.utils.notifications import show_info
-    from qtpy.QtWidgets import QApplication, QFileDialog
-
-    from napari_latent_faces.model import ENDING, model_path
-    from napari_latent_faces.viewer.jobs import Job
-    from napari_latent_faces.viewer.session import session_of
-
-    tell = tell or show_info
+    say = tell or notifications.show_info
     session = None if viewer is None else session_of(viewer)
     if session is None or session.model is None:
-        tell("There is no model to save yet: fit one first.")
+        say("There is no model to save yet: fit one first.")
         return
     faces, model = session.faces, session.model
     of = Path(faces.name if faces is not None else model.provenance.source or "faces").name
     name = f"{of} {model.params.method} {model.n_components}{ENDING}"
-    chosen, _ = QFileDialog.getSaveFileName(
+    target, _ = QFileDialog.getSaveFileName(
         QApplication.activeWindow(),
         "Save the model",
-        str(Path(get_save_history()[0], name)),
+        str(Path(history.get_save_history()[0], name)),
         f"Model of latent faces (*{ENDING} *.npz)",
     )
-    if chosen:
-        path = model_path(chosen)
-        update_save_history(str(path))
+    if target:
+        path = model_path(target)
+        history.update_save_history(str(path))
         job = Job(model.save, path)
-        job.returned.connect(lambda _: tell(f"Saved {path}."))
+        job.returned.connect(lambda _: say(f"Saved {path}."))
         job.start()
