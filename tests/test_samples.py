@@ -66,11 +66,3 @@ def test_pictures_of_a_person_are_more_alike_than_those_of_others(faces):
 def test_what_there_is_not_is_named(arguments, name):
     with pytest.raises(ValueError, match=name):
         sample_faces(*arguments)
-
-
-def test_their_old_name_still_gives_them():
-    from napari_latent_faces import draw_faces
-
-    with pytest.warns(DeprecationWarning, match="sample_faces"):
-        faces = draw_faces(2, 3, shape=(56, 46), random_state=7)
-    assert faces.shape == (6, 56, 46)

@@ -92,7 +92,7 @@ _HOMES = {
     "DictionaryParams ICAParams KMeansParams MiniBatchNMFParams NMFParams PCAParams",
     "reading": "read_faces",
     "reading.beside": "read_points",
-    "samples": "sample_faces draw_faces",  # the latter is deprecated
+    "samples": "sample_faces",
     "stack": "FaceStack ReadReport",
 }
 

@@ -98,20 +98,18 @@ class KChoice:
     def spread(self) -> NDArray[np.float64]:
         """Standard error of the difference to the lowest held-out error: shape (m,).
 
-        The differences are taken part by part, as the same faces are hard for every k;
-        at the lowest it is 0.
+        The differences are taken part by part, as the same faces are hard for every k.
         """
         differences = self.fold_errors - self.fold_errors[self.lowest]
-        n_folds = self.fold_errors.shape[1]
-        return np.asarray(differences.std(axis=1, ddof=1) / np.sqrt(n_folds))
+        deviations = differences.std(axis=1, ddof=1)
+        return np.asarray(deviations / np.sqrt(differences.shape[1]))
 
     @cached_property
     def as_good(self) -> NDArray[np.bool_]:
         """Whether the held-out error is as good as the lowest: shape (m,).
 
-        That is within one standard error (`spread`), 2 % of it, or 0.0001. Only k next to
-        one another up to the lowest count: with many k, a single one among worse neighbours
-        is good by chance.
+        That is within one standard error (`spread`), 2 % of it, or 0.0001, as that of all k up
+        to the lowest: with many k, a single one among worse neighbours is good by chance.
         """
         rise = self.held_out - self.held_out[self.lowest]
         # 2 % no eye sees, and pixels of 8 bits are rounded to more than 0.0001
@@ -124,11 +122,7 @@ class KChoice:
 
     @cached_property
     def suggested(self) -> int:
-        """The suggested number of components.
-
-        The smallest that is as good as the lowest held-out error (`as_good`), unless one
-        of the larger ones among these is clearly more stable: by a mean cosine of 0.05.
-        """
+        """The smallest k that is `as_good`, or the stablest if by a mean cosine of 0.05."""
         good = np.flatnonzero(self.as_good)
         smallest, stablest = good[0], good[self.stabilities[good].argmax()]
         gain = self.stabilities[stablest] - self.stabilities[smallest]
@@ -193,13 +187,7 @@ class KChoice:
         return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
     def save_csv(self, path: str | PathLike[str]) -> None:
-        """Write the measures as a table with a head, a line for each k.
-
-        Parameters
-        ----------
-        path : path-like
-            The file; an existing one is replaced, whole or not at all.
-        """
+        """Write the measures as a table with a line for each k, whole or not at all."""
         self._check()
         rows = self.rows()
         save_table(path, list(rows[0]), (row.values() for row in rows))
@@ -221,8 +209,7 @@ def face_folds(
 ) -> list[NDArray[np.intp]]:
     """Cut faces into folds of nearly one size, no subject in two of them.
 
-    With some pictures of a person in the fit, the others would not be new to it. Where there
-    are fewer than two subjects a fold, or none are known, single faces are dealt out.
+    Where there are fewer than two subjects a fold, or none are known, single faces are dealt.
     """
     names, owners = np.unique(np.asarray(subjects or ()), return_inverse=True)
     if len(names) < 2 * n_folds:
@@ -257,11 +244,7 @@ def pixel_half(picture_shape: tuple[int, ...], rng: np.random.Generator) -> NDAr
 def held_out_error(
     model: LatentFaces, images: NDArray[Any], halves: Sequence[NDArray[np.bool_]]
 ) -> float:
-    """Return how well each half of the pixels of new faces is predicted from the other half.
-
-    The weights are the non-negative least-squares solution on the pixels of one half; the
-    relative error is that of the other, over all faces, halves and directions.
-    """
+    """Return the relative error of each half of pixels with the best weights of the other."""
     X = images.reshape(len(images), -1) / np.float64(model.scale)
     H = model.components.reshape(model.n_components, -1).astype(np.float64)
     lost = 0.0
@@ -360,8 +343,8 @@ def iter_choose_k(
 
     For each k, all faces are fitted from several starts (relative error, stability), and
     each fold of the faces is left out of a fit once: its weights are found from half of
-    the pixels, and what they say of the other half is compared with the truth (held-out
-    error). Fits run side by side; how many there are changes no result.
+    the pixels, and compared with what the other half shows (held-out error). Fits run side
+    by side; how many there are changes no result.
 
     Parameters
     ----------
@@ -376,9 +359,8 @@ def iter_choose_k(
     params : NMFParams, optional
         Parameters of the fits but for `n_components`; `random_state` is the seed of all.
     preview : bool, default=False
-        Begin with a first look: a few k, with few fits of at most 500 faces at a size of
-        about 50 pixels. Its choice comes with the steps, and is no part of the result.
-        Of small stacks there is none.
+        Begin with a first look at a few k of at most 500 faces of about 50 pixels. Its choice
+        comes with the steps, and is no part of the result. Of small stacks there is none.
     **changes
         Single parameters of `NMFParams` or `ChoiceOptions` by name, such as ``n_folds=10``.
 
@@ -396,8 +378,7 @@ def iter_choose_k(
     Raises
     ------
     TypeError, ValueError
-        For wrong parameters, numbers or pictures, before the first step, and for wrong
-        pixels after it; the message names them.
+        For wrong parameters or pictures, before the first step; for wrong pixels, after it.
 
     References
     ----------
@@ -419,9 +400,7 @@ def choose_k(
     params: NMFParams | None = None,
     **changes: Any,
 ) -> KChoice:
-    """Measure different numbers of components and suggest one.
-
-    Parameters, result and errors are those of `iter_choose_k`.
+    """Measure different numbers of components and suggest one; see `iter_choose_k`.
 
     Examples
     --------
@@ -445,7 +424,7 @@ class _Search:
         options: ChoiceOptions,
         preview: bool = False,
     ) -> None:
-        self.whole, self.params, self.options = stack, params, options
+        self.whole, self.params, self.n_starts = stack, params, options.n_starts
         rng = np.random.default_rng(params.random_state)
         n, n_folds = len(stack), options.n_folds
         # faces of 2**28 pixels are held in memory
@@ -525,10 +504,10 @@ class _Search:
         params = replace(self.params, n_components=k)
         assert params.random_state is not None
         yield self._fit, stack, params
-        for start in range(1, self.options.n_starts):
+        for start in range(1, self.n_starts):
             seed = (params.random_state + start) % 2**32
             yield self._fit, stack, replace(params, init="random", random_state=seed)
-        for fold in range(self.options.n_folds):
+        for fold in range(len(self._folds)):
             yield self._fit, stack, params, fold
 
     def _measure(self, k: int) -> Iterator[KStep]:
@@ -598,19 +577,18 @@ class _Search:
     def _add(self, k: int, found: list[_Fit]) -> None:
         """Add what the fits for one k show to the choice."""
         models = [fit for fit, _ in found if isinstance(fit, LatentFaces)]
-        errors = [fit for fit, _ in found if not isinstance(fit, LatentFaces)]
         best, old = min(models, key=lambda model: model.error), self.choice
         measures: dict[str, Any] = {
             "ks": k,
             "errors": best.error,
-            "fold_errors": errors,
+            "fold_errors": [error for error, _ in found[len(models) :]],
             "stabilities": stability([model.components for model in models]),
             "unconverged": sum(failed for _, failed in found),
         }
         at = np.searchsorted(old.ks, k)
-        grown: dict[str, Any] = {
+        grown = {
             name: np.insert(getattr(old, name), at, value, axis=0)
             for name, value in measures.items()
         }
-        grown["models"] = dict(sorted({**old.models, k: best}.items()))
-        self.choice = replace(old, **grown)
+        models_of = dict(sorted({**old.models, k: best}.items()))
+        self.choice = replace(old, models=models_of, **grown)

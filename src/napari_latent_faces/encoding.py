@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -18,6 +19,7 @@ from napari_latent_faces.solvers.blocks import (
     face_errors,
     on_one_blas_thread,
 )
+from napari_latent_faces.solvers.factors import canonical
 from napari_latent_faces.solvers.nnls import VisibleParts, same_masks
 from napari_latent_faces.stack import (
     as_pixels,
@@ -44,44 +46,27 @@ if TYPE_CHECKING:
 
 
 class LazyStack:
-    """A stack of pictures (n, h, w[, 3]) that computes only the slices that are asked for.
-
-    It has what napari and NumPy ask of an array.
-    """
+    """What napari and NumPy ask of an array (n, h, w[, 3]), computed slice by slice."""
 
     def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        self.shape = shape
-        self.dtype = np.dtype(dtype)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return int(np.prod(self.shape))
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self.ndim, self.size = len(shape), math.prod(shape)
 
     def __len__(self) -> int:
         return self.shape[0]
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        return self._pick(*self._spelled_out(key))
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         """Return some pictures, or one, of which `inner` picks pixels, an index an axis."""
         raise NotImplementedError
 
-    def _spelled_out(self, key: Any) -> list[Any]:
-        """Return an index for each axis."""
+    def __getitem__(self, key: Any) -> NDArray[Any]:
         parts = list(key) if isinstance(key, tuple) else [key]
-        dots = [at for at, part in enumerate(parts) if part is Ellipsis]
-        for at in dots[:1]:
+        if any(part is Ellipsis for part in parts):
+            at = next(at for at, part in enumerate(parts) if part is Ellipsis)
             parts[at : at + 1] = [slice(None)] * (self.ndim + 1 - len(parts))
         if len(parts) > self.ndim:
             raise IndexError(f"The stack has {self.ndim} axes, got {len(parts)} indices.")
-        return parts + [slice(None)] * (self.ndim - len(parts))
+        return self._pick(*parts, *[slice(None)] * (self.ndim - len(parts)))
 
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
@@ -100,11 +85,9 @@ class LazyReconstruction(LazyStack):
     def __init__(self, model: LatentFaces) -> None:
         shape = (len(model.weights), *model.components.shape[1:])
         super().__init__(shape, model.components.dtype)
-        self.model = model
+        self.model, mean = model, model.mean
         self._weights = np.multiply(model.weights, model.scale, dtype=self.dtype)
-        self._mean = None
-        if model.mean is not None:
-            self._mean = np.multiply(model.mean, model.scale, dtype=self.dtype)
+        self._mean = None if mean is None else mean * np.asarray(model.scale, self.dtype)
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         weights = self._weights[faces].astype(self.dtype, copy=False)
@@ -118,11 +101,9 @@ class LazyResidual(LazyStack):
     def __init__(self, images: Any, model: LatentFaces) -> None:
         self.reconstruction = LazyReconstruction(model)
         super().__init__(self.reconstruction.shape, model.components.dtype)
-        if tuple(images.shape) != self.shape:
-            raise ValueError(
-                f"The faces have the shape {tuple(images.shape)}, the model's {self.shape}."
-            )
         self.images = images
+        if (own := tuple(images.shape)) != self.shape:
+            raise ValueError(f"The faces have the shape {own}, the model's {self.shape}.")
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
         seen = np.asarray(crop(self.images[faces], *inner), self.dtype)
@@ -148,17 +129,12 @@ class UndeterminedWarning(UserWarning):
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
-    """What a model makes of some faces.
+    """What a model makes of some faces."""
 
-    `weights` (m, k) build each face; `errors` (m,) are relative, over its visible pixels, 0 for
-    a face without a pixel above 0, and `error` is that of all faces together. `scale` is the
-    pixel value of these faces that counts as 1.
-    """
-
-    weights: NDArray[Any]
-    errors: NDArray[np.float64]
-    error: float
-    scale: float
+    weights: NDArray[Any]  # (m, k)
+    errors: NDArray[np.float64]  # (m,), relative, over visible pixels; 0 for a black face
+    error: float  # of all faces together
+    scale: float  # the pixel value of these faces that counts as 1
 
 
 def iter_encode(
@@ -171,10 +147,7 @@ def iter_encode(
 ) -> Generator[int, None, Encoding]:
     """Find the weights of other faces, and how well they explain each, in steps.
 
-    A stack, what to ignore of it, and `weights` that are only measured are given as to
-    `LatentFaces.errors`; weights alone, without `measure`, are found sooner. The steps tell how
-    many faces are done.
-
+    The arguments are those of `LatentFaces.errors`; the steps tell how many faces are done.
     Each face is a problem of least squares over its visible pixels, solved as the method of
     the model has it: see `napari_latent_faces.solvers.nnls`. The pixels are first projected on
     the components (QR decomposition of the visible rows, shared by faces with the same mask),
@@ -276,20 +249,14 @@ def _warn_of_unknown(
 
 def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float:
     """Return the unit of other pictures: what they declare, or the model's for its type."""
-    if stack.white:
-        return stack.white
-    if stack.dtype.name == model.provenance.dtype:
-        return model.scale
-    if known := stack.known_scale:
+    own = model.scale if stack.dtype.name == model.provenance.dtype else None
+    if known := stack.white or own or stack.known_scale:
         return known
-    largest = (
-        float((block if mask is None else mask.cover(block, faces)).max())
-        for faces, block in pixel_blocks(stack.images)
-    )
-    # an infinite pixel is told of when its face is read
-    return unit_scale(
-        max((each for each in largest if each < np.inf), default=0.0), stack.dtype
-    )
+    largest = 0.0
+    for faces, block in pixel_blocks(stack.images):
+        top = float((block if mask is None else mask.cover(block, faces)).max())
+        largest = max(largest, top if top < np.inf else 0.0)  # told of when its face is read
+    return unit_scale(largest, stack.dtype)
 
 
 def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
@@ -327,21 +294,17 @@ def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> L
 def iter_whole_model(
     model: LatentFaces, images: Any
 ) -> Generator[tuple[int, int], None, LatentFaces]:
-    """Find the weights of all faces of a stack for a model of some; yield how many are done.
-
-    The same components come back in canonical form, with weights, names and error of all.
-    """
+    """Turn a model of some faces of a stack into one of all; yield how many are done."""
     stack = as_stack(images)
     found = yield from relayed(iter_encode(model, stack), lambda done: (done, len(stack)))
-    return model.from_factors(
-        found.weights,
-        model.components.reshape(model.n_components, -1),
-        model.picture_shape,
-        error=found.error,
-        scale=found.scale,
-        params=model.params,
+    whole = encoded_model(model, stack, found)
+    rows = whole.components.reshape(model.n_components, -1)
+    weights, rows = canonical(whole.weights, rows, is_signed=model.is_signed)
+    return replace(
+        whole,
+        weights=weights,
+        components=rows.reshape(model.components.shape),
         provenance=model.provenance.of_other_faces(stack),
-        transforms=stack.transforms,
     )
 
 
@@ -362,9 +325,8 @@ def match_stack(
     """Return pictures as a stack of faces of a given shape: (h, w), or (h, w, 3) for colour.
 
     They are an array (n, h, w) or a single picture (h, w) called `name`, with a last axis of 3
-    or 4 if `rgb`; of these the luminance is taken where grey is needed. They are resized by the
-    rules of `read_faces` when they are looked at, and the notes of the stack's report say how.
-    Of the `metadata`, `names`, `subjects` and `source` are taken where they fit.
+    or 4 if `rgb`. They are made grey and resized as `read_faces` does it when they are looked
+    at; the report says how. `names`, `subjects` and `source` are taken where they fit.
     """
     n_axes = data.ndim - rgb
     if n_axes not in {2, 3}:
@@ -432,9 +394,8 @@ def iter_mend(
 ) -> Generator[int, None, MendedFaces]:
     """Mend faces in steps; only those with a mark are looked at.
 
-    A stack, and what to replace, are given as to `LatentFaces.mend`: one mask for all of
-    `faces` (each once; all by default) or one for each of them. The steps tell how many of
-    them are encoded; the generator's value is a lazy stack of all pictures.
+    Stack and mask are those of `LatentFaces.mend`: one mask for all of `faces` (each once; all
+    by default) or one for each. The steps tell how many of them are encoded.
     """
     stack = as_stack(images)
     model.check_pictures(stack.picture_shape)
@@ -456,19 +417,15 @@ def iter_mend(
 
 
 class MendedFaces(LazyStack):
-    """Faces whose marked pixels are filled in, computed when they are looked at.
-
-    `mask` (h, w) or (j, h, w) marks what is filled in, of all of `faces` or of each, by what
-    the model `expected` of these faces tells.
-    """
+    """Faces whose pixels, marked by one mask or one for each, show what a model expects."""
 
     def __init__(
         self, images: Any, mask: Any, expected: LatentFaces, faces: NDArray[np.intp]
     ) -> None:
         super().__init__(tuple(images.shape), images.dtype)
-        self.images = _below(images, faces)
-        self.expected = expected
-        self.faces = faces
+        self.images, self.expected, self.faces = images, expected, faces
+        while isinstance(self.images, MendedFaces) and np.isin(self.images.faces, faces).all():
+            self.images = self.images.images  # without mendings that are not seen
         self._mask = PixelMask(mask, (len(faces), *self.shape[1:]))
         self._rebuilt = LazyReconstruction(expected)
         self._slots = np.full(len(self), -1)
@@ -487,10 +444,3 @@ class MendedFaces(LazyStack):
                 expected = as_pixels(self._rebuilt[(slot, *inner)], self.dtype)
                 pictures[at] = np.where(marked, expected, pictures[at])
         return pictures
-
-
-def _below(images: Any, faces: NDArray[np.intp]) -> Any:
-    """Return what is seen beside the mended faces, without mendings that are not seen."""
-    while isinstance(images, MendedFaces) and np.isin(images.faces, faces).all():
-        images = images.images
-    return images

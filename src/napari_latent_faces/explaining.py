@@ -44,7 +44,7 @@ class Parts:
 
 
 class Explainer:
-    """Tells what builds the faces of a model; what all faces have in common is kept.
+    """Tells what builds the faces of a model.
 
     `shares` (k,) are those of the reconstruction of all faces that the components carry, and
     `uses` (k,) count the faces that use each, by the rule of `least_share`.
@@ -67,11 +67,7 @@ class Explainer:
             self.uses += np.count_nonzero(is_used & (carried > 0), axis=0)
 
     def parts(self, face: int) -> Parts:
-        """Return what a face of the model is built of; nothing for a black face.
-
-        That are the components with a weight above 0 (of a signed model, any but 0), and their
-        shares of the reconstruction, whose sum is 1.
-        """
+        """Return what a face of the model is built of; nothing for a black face."""
         self._check("face", face, len(self.model.weights))
         weights = self.model.weights[face]
         carried = self._carried(weights)
@@ -81,11 +77,7 @@ class Explainer:
         return Parts(order, weights[order], shares, used)
 
     def users(self, component: int, count: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
-        """Return the faces, `count` at most, that use a component most, and their weights.
-
-        The one that uses it most first, none whose weight is 0. Of a signed model, those
-        whose weights are farthest from 0, to either side.
-        """
+        """Return the faces, `count` at most, that use a component most, and their weights."""
         self._check("component", component, self.model.n_components)
         weights = self.model.weights[:, component]
         used = np.abs(weights) if self.model.is_signed else weights
@@ -115,20 +107,13 @@ class Explainer:
 
 
 def least_share(n_components: int) -> float:
-    """Return the share of a face from which on a component counts as used.
-
-    A tenth of an equal share, with 20 components 0.5 %: some solvers never reach 0, and one
-    bound for all numbers of components would leave none used where there are many.
-    """
-    return 0.1 / n_components
+    """Return the share of a face from which on a component counts as used."""
+    return 0.1 / n_components  # a tenth of an equal share: some solvers never reach 0
 
 
 def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
-    """Return how much of each component a face has, 0 to 1, beside its largest weight.
-
-    The root of their ratio, whatever the signs: small weights, which are most of them, can
-    still be told from none.
-    """
+    """Return how much of each component a face has, 0 to 1, beside its largest weight."""
+    # as the root of their ratio, small weights, which are most of them, are told from none
     amounts = np.abs(np.asarray(weights, np.float64))
     return np.asarray(np.sqrt(amounts / (amounts.max(initial=0) or 1.0)))
 
@@ -138,9 +123,8 @@ def build_up(
 ) -> NDArray[Any]:
     """Return the sums of the first one, two, ... and of all weighted components, in order.
 
-    Picture ``i`` is that of the components (m, h, w[, 3]) up to ``i``, added to `start`: the
-    mean face of models that have one, else black. In the units of the fit: 1 is the model's
-    `scale`. (Figure 1 of Lee & Seung 1999, doi:10.1038/44565, drawn step by step.)
+    They are added to `start`, the mean face of models that have one. 1 is the model's `scale`.
+    (Figure 1 of Lee & Seung 1999, doi:10.1038/44565, drawn step by step.)
     """
     factors = np.asarray(weights, components.dtype)
     scaled = components * factors.reshape(-1, *[1] * (components.ndim - 1))
@@ -150,11 +134,7 @@ def build_up(
 
 
 def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
-    """Return the relative error of the reconstruction of one face of a model.
-
-    Its `pixels` are in the units of the faces of the fit. For a black face it is 0 if the
-    reconstruction is black as well, otherwise infinite.
-    """
+    """Return the relative error of a face of a model, given its picture in its own units."""
     if pixels.shape != model.shape[1:]:
         raise ValueError(
             f"The picture has the shape {pixels.shape}, the model's faces {model.shape[1:]}."
@@ -174,14 +154,11 @@ class NearestFaces:
     """Finds the faces of a model whose reconstructions are nearest to weights.
 
     The distance of weights ``u`` and ``v`` is that of the pictures they build: the root
-    of the mean squared difference of their pixels, in the units of the faces (grey
-    values of 255 for 8-bit faces). Unlike a distance of the bare weights it takes into account
-    how bright and how alike the components are.
-
-    No pixel is needed, since ``|u H - v H|^2 = (u - v) G (u - v)`` with ``G = H H^T``: a search
-    is one product of all weights with one vector. It ranks by a difference of large numbers,
-    so the best of its finds and some spare ones are measured again from the differences of
-    the weights, in float64.
+    of the mean squared difference of their pixels, in the units of the faces. No pixel is
+    needed, since ``|u H - v H|^2 = (u - v) G (u - v)`` with ``G = H H^T``: a search is one
+    product of all weights with one vector. It ranks by a difference of large numbers, so the
+    best of its finds and some spare ones are measured again from the differences of the
+    weights, in float64.
     """
 
     def __init__(self, model: LatentFaces) -> None:
@@ -197,10 +174,9 @@ class NearestFaces:
         count: int,
         exclude: int | Sequence[int] | NDArray[np.integer] | None = None,
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return the nearest faces, the nearest first, and their distances.
+        """Return the nearest faces to weights (k,) or (m, k), and their distances.
 
-        Weights (k,) or (m, k) of one picture or of several give arrays (count,) or
-        (m, count); fewer if there are no more faces but those to `exclude`.
+        Both are (count,) or (m, count), or fewer if there are no more faces but the excluded.
         """
         asked, k = np.asarray(weights, np.float64), self.model.n_components
         if asked.ndim not in (1, 2) or asked.shape[-1] != k:
@@ -293,9 +269,8 @@ class FaceMap:
     def project(self, weights: ArrayLike) -> NDArray[np.float64]:
         """Return where faces with other weights (m, k) or (k,) lie: shape (m, 2) or (2,).
 
-        On the plane of PCA this is exact. t-SNE and MDS have no rule for other faces: they
-        lie at the mean position of the five nearest known ones, weighted by the inverse
-        square of their distance, so that a known face is found where it is.
+        Exactly by PCA. By t-SNE and MDS they lie at the mean position of the five nearest
+        known faces, weighted by the inverse square of their distance.
         """
         asked = np.asarray(weights, np.float64)
         if self.method == "pca":
@@ -305,7 +280,7 @@ class FaceMap:
         return np.asarray((self.positions[faces] * shares).sum(axis=-2))
 
     def save_csv(self, path: str | PathLike[str]) -> None:
-        """Write the places as a table with a head, a line for each face; see `KChoice`."""
+        """Write the places as a table with a line for each face, whole or not at all."""
         origin, nothing = self.model.provenance, [""] * len(self.positions)
         texts = {"name": origin.names or nothing, "subject": origin.subjects or nothing}
         save_table(path, ["x", "y"], self.positions.tolist(), texts)
@@ -455,9 +430,8 @@ def iter_pair_most_alike(
 ) -> Generator[tuple[int, int], None, Pairs]:
     """Pair pictures (k, ...) and (l, ...) so that the sum of their cosines is largest.
 
-    Yields how many pixels of how many are compared. Returns the numbers of the first and of
-    the second in each pair, in the order of the first, and how alike they are: 1 if they differ
-    by a factor only, 0 if they share no pixel. With `is_signed` the sign means nothing.
+    Yields how many pixels of how many are compared; returns the numbers of the first and of
+    the second in each pair, and their cosine, whose sign means nothing if `is_signed`.
     """
     with importing():
         from scipy.optimize import linear_sum_assignment
@@ -519,19 +493,10 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     """Pair the components of two models so that the sum of the similarities is largest.
 
     Similarity is the cosine of the angle between two pictures; its sign does not count
-    where a model is signed, as the sign of such a component means nothing. The pairs are
-    the best assignment (Hungarian method; Kuhn 1955, doi:10.1002/nav.3800020109).
-
-    Parameters
-    ----------
-    a, b : LatentFaces
-        The models, of pictures of one size; the numbers of components can differ.
-
-    Returns
-    -------
-    Matching
-        `pairs` of shape (m, 2) and their `similarity`, most similar first; `unmatched`
-        components of either model.
+    where a model is signed. The pairs are the best assignment (Hungarian method; Kuhn 1955,
+    doi:10.1002/nav.3800020109). The models are of pictures of one size; the numbers of
+    components can differ. The result has `pairs` (m, 2) and their `similarity`, most similar
+    first, and the `unmatched` components of either model.
     """
     return consume(_iter_match(a, b))
 

@@ -72,12 +72,9 @@ def _writing_table(
     heads: Sequence[str],
     rows: Iterable[Iterable[Any]],
 ) -> Generator[int]:
-    """Write columns of texts, where there are any, before rows; yield how many, now and then.
-
-    Texts that a spreadsheet would calculate get an apostrophe before them. Where they are not
-    all ASCII the table begins with a byte order mark, by which Excel knows UTF-8.
-    """
+    """Write columns of texts, if any, before rows; yield how many are written."""
     known = {head: column for head, column in texts.items() if column is not None}
+    # a byte order mark tells Excel of UTF-8
     is_ascii = all(map(str.isascii, chain(*known.values())))
     # a name that is no text (undecodable bytes) must not make the whole table unreadable
     text = io.TextIOWrapper(

@@ -45,8 +45,8 @@ class PixelMask:
     def hidden(self, faces: slice | int) -> NDArray[np.bool_]:
         """Return what is ignored of some faces: shape (m, h, w), or (1, h, w) for all."""
         rows = slice(faces, faces + 1) if isinstance(faces, int) else faces
-        marks = self.mask[None] if self.is_common else self.mask[rows]
-        hidden: NDArray[np.bool_] = np.asarray(marks) != 0
+        marks = np.asarray(self.mask[None] if self.is_common else self.mask[rows])
+        hidden: NDArray[np.bool_] = marks != 0
         return hidden if self._also is None else hidden | self._also
 
     def hidden_values(self, faces: slice | int) -> NDArray[np.bool_]:
@@ -55,15 +55,13 @@ class PixelMask:
 
     def cover(self, block: NDArray[Any], faces: slice) -> NDArray[Any]:
         """Return pictures with 0 in place of what is ignored."""
-        covered: NDArray[Any] = np.where(self.hidden_values(faces), block.dtype.type(0), block)
-        return covered
+        return np.where(self.hidden_values(faces), block.dtype.type(0), block)
 
 
 def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tuple[Any, Any]:
-    """Return pictures without a mask of their own, and all that is to be ignored of them.
+    """Return pictures, and what a `numpy.ma.MaskedArray`, `mask` or `missing` marks of them.
 
-    That is what a `numpy.ma.MaskedArray` marks, `mask`, and with ``missing="nan"`` pixels
-    that are NaN: an array (n, h, w), or (h, w) where it is the same for all faces, or None.
+    That is an array (n, h, w), or (h, w) where it is the same for all faces, or None.
     """
     if missing not in (None, "nan"):
         raise ValueError(f"missing must be 'nan' or None, got {missing!r}.")
@@ -89,10 +87,7 @@ def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tup
 
 
 class FaceMasks:
-    """Masks (n, h, w) of which only those of `faces` (j,), which rise, mark anything.
-
-    It is sliced as an array is, and the others take no memory.
-    """
+    """Masks (n, h, w), to be sliced, of which only those of `faces`, which rise, are kept."""
 
     ndim = 3
     dtype = np.dtype(bool)
@@ -114,10 +109,7 @@ class FaceMasks:
 
 
 def mask_to_text(mask: Any) -> str:
-    """Return a mask as letters and digits, the fewer the simpler it is.
-
-    Of a lazy mask (n, h, w), some faces at a time are read; `mask_from_text` is the way back.
-    """
+    """Return a mask as letters and digits, some faces at a time; see `mask_from_text`."""
     packer, packed = zlib.compressobj(9), []
     for _, block in pixel_blocks(np.asarray(mask)[None] if mask.ndim == 2 else mask):
         # each face begins with a byte of its own
@@ -156,8 +148,7 @@ def stroke_mask(
 ) -> NDArray[np.bool_]:
     """Mark the pixels of a picture (h, w) under a line through some points (m, 2), y and x.
 
-    Marked are those whose centre is no farther from the line than half its `width`, which
-    counts as 1 at least, so that no line is lost.
+    Their centres are within half its `width`, which is 1 at least, so that no line is lost.
     """
     grid = np.moveaxis(np.indices(shape, float), 0, -1)
     marked = np.zeros(shape, bool)

@@ -11,13 +11,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_latent_faces.encoding import LazyReconstruction
-from napari_latent_faces.export import (
-    GENERATED,
-    component_heads,
-    numbers,
-    save_table,
-    write_pictures,
-)
+from napari_latent_faces.export import GENERATED, component_heads, save_table, write_pictures
 from napari_latent_faces.files import writing_folder
 from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.stack import as_pixels
@@ -31,7 +25,9 @@ if TYPE_CHECKING:
     from napari_latent_faces.export import Progress
     from napari_latent_faces.model import LatentFaces
 
-    Face = int | Sequence[float] | NDArray[Any]  # a face of a model, or weights (k,)
+    Weights = Sequence[float] | NDArray[Any]
+    Face = int | Weights  # a face of a model, or weights (k,)
+    Floats = NDArray[np.float64]
 
 # -- Which weights are usual, which matter, and which lie between two faces ------------
 
@@ -39,7 +35,7 @@ _MOST_FACES = 20_000  # that quantiles and correlations are found from
 _FAR = 3.0  # standard deviations that hardly any face goes beyond
 
 
-def as_weights(model: LatentFaces, face: Face) -> NDArray[np.float64]:
+def as_weights(model: LatentFaces, face: Face) -> Floats:
     """Return the weights (k,) of a face of the model, or a checked copy of weights."""
     if isinstance(face, (int, np.integer)):
         n = len(model.weights)
@@ -57,12 +53,11 @@ def as_weights(model: LatentFaces, face: Face) -> NDArray[np.float64]:
     return weights
 
 
-def weight_ranges(model: LatentFaces, quantile: float = 0.99) -> NDArray[np.float64]:
+def weight_ranges(model: LatentFaces, quantile: float = 0.99) -> Floats:
     """Return the lowest and the highest usual weight for each component: shape (k, 2).
 
-    From 0 to a quantile of the weights that are not 0, since a part that few faces have would
-    get no range otherwise; (0, 1) where there are none. Of a signed model, where 0 is the mean
-    face, three `weight_units` to both sides.
+    From 0 to a quantile of the weights that are not 0, or (0, 1) where there are none. Of a
+    signed model, where 0 is the mean face, three `weight_units` to both sides.
     """
     if model.is_signed:
         far = _FAR * weight_units(model)
@@ -71,7 +66,7 @@ def weight_ranges(model: LatentFaces, quantile: float = 0.99) -> NDArray[np.floa
     return np.array([(0.0, np.quantile(each, quantile) if len(each) else 1.0) for each in used])
 
 
-def weight_units(model: LatentFaces) -> NDArray[np.float64]:
+def weight_units(model: LatentFaces) -> Floats:
     """Return in what units weights are best told to people: shape (k,).
 
     For signed models, whose bare weights mean little, the standard deviation around the mean
@@ -81,7 +76,7 @@ def weight_units(model: LatentFaces) -> NDArray[np.float64]:
         return np.ones(model.n_components)
     weights = _some_rows(model.weights).astype(np.float64)
     used = np.maximum(np.count_nonzero(weights, axis=0), 1)
-    units: NDArray[np.float64] = np.sqrt(np.square(weights).sum(axis=0) / used)
+    units: Floats = np.sqrt(np.square(weights).sum(axis=0) / used)
     return np.where(units > 0, units, 1.0)
 
 
@@ -93,21 +88,18 @@ def _some_rows(weights: NDArray[Any]) -> NDArray[Any]:
     return weights[np.sort(np.random.default_rng(0).choice(n, _MOST_FACES, replace=False))]
 
 
-def mean_weights(model: LatentFaces) -> NDArray[np.float64]:
+def mean_weights(model: LatentFaces) -> Floats:
     """Return the weights (k,) of the mean face: 0 where a model adds to a mean face."""
     if model.mean is not None:
         return np.zeros(model.n_components)
-    mean: NDArray[np.float64] = model.weights.mean(axis=0, dtype=np.float64)
+    mean: Floats = model.weights.mean(axis=0, dtype=np.float64)
     return mean
 
 
 def mattering(
     model: LatentFaces, weights: NDArray[Any], share: float = 0.9
 ) -> NDArray[np.intp]:
-    """Return the fewest components that carry most of a mixed face, in their order.
-
-    That is a `share` of its brightness. For a face of nothing, the model's own shares decide.
-    """
+    """Return the fewest components that carry a share of a mixed face, or of the model's."""
     rows = model.components.reshape(model.n_components, -1)
     carried = np.abs(weights) * np.abs(rows).sum(axis=1, dtype=np.float64)
     if not carried.any():
@@ -120,10 +112,7 @@ def mattering(
 def listed(
     model: LatentFaces, weights: NDArray[Any], which: str = "all", numbers: str = ""
 ) -> list[int]:
-    """Return the components that a list shows: those that "matter", are "used", or "all".
-
-    With numbers and ranges such as ``"3, 10-20"``, these and no others, whatever `which` says.
-    """
+    """Return which components "matter", are "used", or "all", or those of ``"3, 10-20"``."""
     every = range(model.n_components)
     if numbers.strip():
         ranges = re.findall(r"(\d+)(?:\s*-\s*(\d+))?", numbers)
@@ -134,7 +123,7 @@ def listed(
     return [i for i in every if which == "all" or weights[i]]
 
 
-def morph(model: LatentFaces, a: Face, b: Face, steps: int) -> NDArray[np.float64]:
+def morph(model: LatentFaces, a: Face, b: Face, steps: int) -> Floats:
     """Return the weights (steps, k) on the way from one face to another, both included.
 
     Faces are those of the model, by number, or weights; ``model.blend`` makes the pictures.
@@ -160,41 +149,30 @@ class Mix:
 
     `pixels` (h, w[, 3]) is the mixed face in the units of the faces, to be looked at only.
     `changed` is emitted after every change, with the component that changed, or None if
-    several may have. Of the steps, `depth` can be undone. IndexError is raised for a component
-    that is not there, ValueError for weights that the model cannot have: not finite, or below
-    0 unless it is signed.
-
-    While one component is changed again and again, what all the others make is kept: a new
-    weight costs one multiplication and one addition a pixel. The picture is always the sum of
-    two, so that no error builds up.
+    several may have. Of the steps, `depth` can be undone. Weights that the model cannot have
+    raise ValueError: not finite, or below 0 unless it is signed.
     """
 
     changed = Signal(object)
 
     def __init__(
-        self,
-        model: LatentFaces,
-        weights: Sequence[float] | NDArray[Any] | None = None,
-        *,
-        depth: int = 200,
+        self, model: LatentFaces, weights: Weights | None = None, *, depth: int = 200
     ) -> None:
-        self.model = model
+        self.model, self._depth = model, depth
         nothing = np.zeros(model.n_components)
         self._start = self._checked(nothing if weights is None else weights)
-        self._depth = depth
         self._states = [self._start]  # that undo and redo go through: never changed in place
-        self._place = 0
-        self._is_dragged = False
+        self._place, self._is_dragged = 0, False
         self._held: int | None  # the component that changes while `_rest` stays
         self._show(self._start)
 
     @property
-    def weights(self) -> NDArray[np.float64]:
+    def weights(self) -> Floats:
         """The weights, a copy of shape (k,)."""
         return self._weights.copy()
 
     @property
-    def start(self) -> NDArray[np.float64]:
+    def start(self) -> Floats:
         """What `reset` goes back to, a copy of shape (k,)."""
         return self._start.copy()
 
@@ -219,6 +197,7 @@ class Mix:
             return
         weights[component] = weight
         self._weights = self._checked(weights)
+        # what all the others make is kept; a sum of two, so that no error builds up
         if component != self._held:
             weights[component] = 0
             self._held, self._rest = component, self.model.blend(weights)
@@ -228,14 +207,14 @@ class Mix:
         self._remember()
         self.changed.emit(component)
 
-    def set_weights(self, weights: Sequence[float] | NDArray[Any]) -> None:
+    def set_weights(self, weights: Weights) -> None:
         """Change all weights (k,): a step, or a part of the one that `begin` began."""
         checked = self._checked(weights)
         if not np.array_equal(checked, self._weights):
             self._show(checked)
             self._remember()
 
-    def start_from(self, weights: Sequence[float] | NDArray[Any]) -> None:
+    def start_from(self, weights: Weights) -> None:
         """Change all weights, and make them what `reset` goes back to."""
         self._start = self._checked(weights)
         self.set_weights(self._start)
@@ -269,20 +248,19 @@ class Mix:
             self._show(self._states[self._place])
 
     def _remember(self) -> None:
-        if not self._is_dragged and not np.array_equal(
-            self._weights, self._states[self._place]
-        ):
+        is_new = not np.array_equal(self._weights, self._states[self._place])
+        if is_new and not self._is_dragged:
             self._states[self._place + 1 :] = [self._weights]
             del self._states[: -self._depth - 1]
             self._place = len(self._states) - 1
 
-    def _show(self, weights: NDArray[np.float64]) -> None:
+    def _show(self, weights: Floats) -> None:
         self._weights = weights
         self._held = None
         self.pixels = self.model.blend(weights)
         self.changed.emit(None)
 
-    def _checked(self, weights: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]:
+    def _checked(self, weights: Weights) -> Floats:
         checked = as_weights(self.model, weights)
         if not self.model.is_signed and (checked < 0).any():
             raise ValueError(
@@ -300,17 +278,15 @@ class WeightSampler:
     """Draws random weights from the distribution of a model's weights.
 
     A Gaussian copula with empirical marginals: every weight keeps its own distribution,
-    zeros included, and the weights keep their rank correlations. A random face is thus
-    as bright, as sparse, and put together in the same way as the fitted ones.
-
-    Gaussian numbers with the correlations of the fitted weights' ranks become uniform by the
-    normal distribution function, and weights by the quantiles of each component (R. B. Nelsen:
-    An Introduction to Copulas, 2006, doi:10.1007/0-387-28678-0). Weights that are 0 share a
-    rank, which weakens the correlations of the scores: those of the numbers that are drawn are
-    raised until the weights made of them have the rank correlations of the fitted ones. Of no
-    more faces than components they are mostly noise, and are shrunk towards 0 by the share
-    that is noise (J. Schaefer, K. Strimmer 2005, doi:10.2202/1544-6115.1175). Of more than
-    20,000 faces a random part of 20,000, always the same, tells both.
+    zeros included, and the weights keep their rank correlations. Gaussian numbers with the
+    correlations of the fitted weights' ranks become uniform by the normal distribution
+    function, and weights by the quantiles of each component (R. B. Nelsen: An Introduction to
+    Copulas, 2006, doi:10.1007/0-387-28678-0). Weights that are 0 share a rank, which weakens
+    the correlations of the scores: those of the numbers that are drawn are raised until the
+    weights made of them have the rank correlations of the fitted ones. Of no more faces than
+    components they are mostly noise, and are shrunk towards 0 by the share that is noise (J.
+    Schaefer, K. Strimmer 2005, doi:10.2202/1544-6115.1175). Of more than 20,000 faces a random
+    part of 20,000, always the same, tells both.
     """
 
     def __init__(self, model: LatentFaces) -> None:
@@ -331,11 +307,10 @@ class WeightSampler:
         near: Face | None = None,
         strength: float = 0.7,
     ) -> NDArray[Any]:
-        """Draw the weights (n, k) of random faces, in the type of the model's weights.
+        """Draw the weights (n, k) of random faces, the same ones for a seed.
 
-        A seed gives the same faces each time, and more of them begin with them. They stay
-        close to the face `near` of the model, or to weights: from `strength` 0, which says
-        nothing, to 1, which is that face. The Gaussian numbers z of a face become
+        They stay close to the face `near` of the model, or to weights: from `strength` 0, which
+        says nothing, to 1, which is that face. The Gaussian numbers z of a face become
         ``s * z + sqrt(1 - s**2) * random``, so that the strength s is their correlation with
         the new ones. Over all faces to stay close to, each weight keeps its distribution.
         """
@@ -346,8 +321,7 @@ class WeightSampler:
         centre = None if near is None else as_weights(self.model, near)
         drawn = np.empty((n, self.model.n_components), self.model.weights.dtype)
         if centre is not None and strength == 1:
-            drawn[:] = centre
-            return drawn
+            return np.full_like(drawn, centre)
         rng = np.random.default_rng(random_state)
         for first in range(0, n, _DRAWN):
             block = drawn[first : first + _DRAWN]
@@ -355,12 +329,8 @@ class WeightSampler:
         return drawn
 
     def _draw(
-        self,
-        n: int,
-        rng: np.random.Generator,
-        centre: NDArray[np.float64] | None,
-        strength: float,
-    ) -> NDArray[np.float64]:
+        self, n: int, rng: np.random.Generator, centre: Floats | None, strength: float
+    ) -> Floats:
         with importing():
             from scipy.special import ndtr, ndtri
 
@@ -385,9 +355,7 @@ class WeightSampler:
         return drawn
 
 
-def _copula_factor(
-    weights: NDArray[np.float64], zeros: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _copula_factor(weights: Floats, zeros: Floats) -> Floats:
     """Return F, (k, k): weights made of ``z @ F.T`` have the rank correlations of these."""
     with importing():
         from scipy.special import ndtr
@@ -419,12 +387,12 @@ def _copula_factor(
     return factor
 
 
-def _correlations(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+def _correlations(columns: Floats) -> Floats:
     """Return the correlations of columns; one that never changes has none with the others."""
     centred = columns - columns.mean(axis=0)
     lengths = np.linalg.norm(centred, axis=0)
     centred /= np.where(lengths > 0, lengths, 1.0)
-    found: NDArray[np.float64] = np.clip(centred.T @ centred, -1.0, 1.0)
+    found: Floats = np.clip(centred.T @ centred, -1.0, 1.0)
     np.fill_diagonal(found, 1.0)
     return found
 
@@ -468,8 +436,9 @@ def save_recipes(path: str | PathLike[str], recipes: Sequence[Recipe]) -> None:
     if len(lengths) > 1:
         raise ValueError("The recipes are of models with different numbers of components.")
     texts = {"name": [each.name for each in recipes], "made": [each.made for each in recipes]}
-    heads = component_heads(max(lengths, default=0))
-    save_table(path, heads, (recipe.weights for recipe in recipes), texts)
+    save_table(
+        path, component_heads(max(lengths, default=0)), (r.weights for r in recipes), texts
+    )
 
 
 def write_generated(
@@ -490,11 +459,11 @@ def write_generated(
     """
     folder = Path(folder)
     in_8_bits = LazyReconstruction(replace(model, weights=weights, scale=255.0))
-    recipes = [
-        Recipe(f"{number}.png", made, tuple(row.tolist()))
-        for number, row in zip(numbers(len(weights)), weights, strict=True)
-    ]
     with writing_folder(folder, GENERATED, force=force) as new:
-        write_pictures(in_8_bits, np.dtype(np.uint8), new / "faces", progress)
-        save_recipes(new / "recipes.csv", recipes)
+        pictures = write_pictures(in_8_bits, np.dtype(np.uint8), new / "faces", progress)
+        names = [picture.removeprefix("faces/") for picture in pictures]
+        texts = {"name": names, "made": [made] * len(names)}
+        save_table(
+            new / "recipes.csv", component_heads(weights.shape[1]), weights.tolist(), texts
+        )
     return folder

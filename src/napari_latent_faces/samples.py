@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from importlib.resources import as_file, files
 from pickle import UnpicklingError
@@ -80,22 +79,6 @@ def sample_call(source: str, names: Sequence[str] | None, shape: tuple[int, ...]
     return f"sample_faces({n_subjects}, {n_pictures}, shape={shape[1:]})"
 
 
-def draw_faces(
-    n_subjects: int = 40,
-    n_pictures: int = 10,
-    *,
-    shape: tuple[int, int] = (112, 92),
-    random_state: int = 42,  # noqa: ARG001
-) -> FaceStack:
-    """Return `sample_faces`, as they were called when they were drawn each time."""
-    warnings.warn(
-        "draw_faces has become sample_faces, whose pictures are always the same.",
-        DeprecationWarning,
-        stacklevel=2,
-    )
-    return sample_faces(min(n_subjects, 40), min(n_pictures, 10), shape=shape)
-
-
 def read_lfw_subset() -> FaceStack:
     """Read the 100 faces of 25 x 25 pixels, floats to 1, that scikit-image has of LFW."""
     import numpy as np
@@ -129,15 +112,12 @@ def read_olivetti(*, download: bool = True) -> FaceStack:
         ) from error
     except OSError as error:
         if not download:
-            raise FileNotFoundError(
-                "The Olivetti faces have not been downloaded yet."
-            ) from error
+            told = "The Olivetti faces have not been downloaded yet."
+            raise FileNotFoundError(told) from error
         raise OSError(
             f"The Olivetti faces could not be downloaded: {error}. {_REMEDY}"
         ) from error
     subjects = tuple(f"s{int(subject) + 1:02}" for subject in bunch.target)
-    names = tuple(
-        f"{subject}/{subjects[: i + 1].count(subject):02}.png"
-        for i, subject in enumerate(subjects)
-    )
+    pictures = [f"{subjects[: i + 1].count(who):02}.png" for i, who in enumerate(subjects)]
+    names = tuple(map("/".join, zip(subjects, pictures, strict=True)))
     return FaceStack(bunch.images, names, subjects, ReadReport(n_read=len(names)), _OLIVETTI)

@@ -27,12 +27,10 @@ def component_colours(*, is_signed: bool) -> dict[str, Any]:
 
 
 def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[Any]:
-    """Return components (k, h, w) or (k, h, w, 3) as they are drawn.
+    """Return components (k, h, w[, 3]) as they are drawn: signed ones in colour around grey.
 
-    Signed ones in colour lie around a middle grey, ``0.5 + value / 2``: each channel has a
-    sign of its own, so that one colour for more and one for less, as of grey components,
-    would hide which. Grey is nothing, a light spot adds light there, a blue one adds blue or
-    takes yellow away. All others are drawn as they are.
+    Each of their channels has a sign of its own, which one colour for more and one for less
+    would hide. Grey is nothing; a blue spot adds blue or takes yellow away.
     """
     if not is_signed or components.ndim == 3:
         return components
@@ -53,9 +51,7 @@ def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uin
 def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> NDArray[Any]:
     """Return smaller pictures (..., h, w), of means over squares of pixels.
 
-    Sides shrink by one whole factor to at most `longest`; what does not fill a square at the
-    right and below is left out. Sums of shrunk pictures are the shrunk sums, so that a face
-    can be built up from small components.
+    Sides shrink by one whole factor to at most `longest`, without what does not fill a square.
     """
     if in_colour:
         return np.moveaxis(shrunk(np.moveaxis(pictures, -1, 0), longest), 0, -1)
@@ -145,11 +141,7 @@ _LOWEST = 44  # pixels of a picture that a number is legible under
 
 
 def numbered(pictures: NDArray[Any], low: float, high: float) -> NDArray[Any]:
-    """Return pictures with their numbers, counted from 0, in a line below each.
-
-    Small ones are enlarged by a whole number, so that the numbers can be read; `low` and `high`
-    are what is shown black and white.
-    """
+    """Return pictures with their numbers below; `low` and `high` are shown black and white."""
     from PIL import Image, ImageDraw, ImageFont
 
     zoom = -(-_LOWEST // min(pictures.shape[1:3]))
@@ -214,15 +206,11 @@ def pictured(
     low: tuple[float, float],
     high: tuple[float, float],
 ) -> NDArray[np.intp]:
-    """Choose faces whose pictures do not overlap, the same ones wherever the window is.
+    """Choose faces at x and y (n, 2) whose pictures, of the size of a cell, do not overlap.
 
-    Positions (n, 2) are x and y, `cell` is the width and height of a picture, `low` and `high`
-    are corners of the window. Earlier faces go first: in a random order, the pictures are a
-    fair sample, and those of a coarse map are mostly there in a finer one, too.
-
-    In each cell of a grid, of half the size of a picture, the first face may have a picture.
-    Of those that would overlap the first gets it, and so on among those that are left. No
-    loop runs over faces, and only cells that are seen are looked at.
+    They are the same ones wherever the window from `low` to `high` is, earlier faces first. In
+    each cell of a grid, of half the size of a picture, the first face may have a picture.
+    Of those that would overlap the first gets it, and so on among those that are left.
     """
     size, margin = np.asarray(cell), 2 * _REACH * (_ROUNDS + 1)
     first = np.floor(np.asarray(low) / size * 2).astype(np.int64) - margin
