@@ -14,12 +14,10 @@ from napari_latent_faces.aligning.learning import (
     AlignStep,
     Learning,
     Work,
-    blocks,
     centred,
     generators,
     grid,
-    in_memory,
-    in_threads,
+    in_blocks,
     reduced,
     unmoved,
     warp,
@@ -36,10 +34,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_latent_faces.aligning.learning import Box, Floats, Mask, Matrices
     from napari_latent_faces.model import LatentFaces
 
-    Matrices = NDArray[np.float64]  # (n, 3, 3), of homogeneous points (y, x, 1)
-    Box = tuple[int, int, int, int]  # top, left, height, width
     Aligning = Generator[AlignStep, None, "Alignment"]
 
 _LEARNT_FROM = 2000  # faces that the model is learnt from; the others are brought onto it
@@ -71,20 +68,17 @@ def align_faces(
         The same two or more points on each face: rows (face, y, x), such as the data of a
         Points layer, or (y, x) for each face, such as `read_points` gives. Faces
         that have none, or NaN, are brought onto a model of those that have.
-    options : AlignOptions, optional
-        How far faces may move, and what to keep of them.
+    options, **changes : AlignOptions, optional
+        How far faces may move, and what to keep of them; or single options by name, such as
+        ``n_components=20`` or ``size=(92, 76)``.
     progress : callable, optional
         Called with each `AlignStep`.
-    **changes
-        Single options by name, such as ``n_components=20`` or ``size=(92, 76)``.
 
     Returns
     -------
     FaceStack
-        With `transforms`, of shape (n, 3, 3): each takes (y, x, 1) of the aligned picture,
-        in pixels of the whole picture before cropping, to (y, x, 1) of the original. Their
-        mean is the identity. Faces that do not look like the others stay where they are;
-        `report` names them.
+        With the `transforms` of an `Alignment`. Faces that do not look like the others stay
+        where they are; `report` names them.
 
     Raises
     ------
@@ -97,8 +91,7 @@ def align_faces(
     model in place of the mean, as in RASL (Peng et al. 2012, doi:10.1109/TPAMI.2011.282). The
     steps are Gauss-Newton's in the inverse compositional form (Baker & Matthews 2004,
     doi:10.1023/B:VISI.0000011205.11775.fd): only the gradient of the reconstruction counts.
-    That of the picture would draw it towards its own smooth parts, which are the easiest to
-    reconstruct.
+    That of the picture would draw it towards its own smooth parts.
 
     Examples
     --------
@@ -113,12 +106,7 @@ def align_faces(
 def iter_align(
     images: Any, points: Any = None, options: AlignOptions | None = None, **changes: Any
 ) -> Aligning:
-    """Align faces step by step; close the generator to cancel.
-
-    Parameters
-    ----------
-    images, points, options, **changes
-        As in `align_faces`.
+    """Align faces as `align_faces` does, step by step; close the generator to cancel.
 
     Yields
     ------
@@ -129,11 +117,6 @@ def iter_align(
     -------
     Alignment
         The value of ``StopIteration``; its `apply` makes the aligned stack.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `align_faces` does, before the first step.
     """
     options = replace(options or AlignOptions(), **changes)
     stack = as_stack(images)
@@ -157,14 +140,13 @@ def align_to(
         The faces: whole pictures, of the size that those of the model had before they were
         cropped, or pictures of the model's own size. Of a model of faces that were not
         aligned, larger pictures are taken, too: their middle part is aligned.
-    options, **changes
-        How far faces may move, as in `align_faces`; the model has its own size and components.
+    options, **changes : AlignOptions, optional
+        How far faces may move; the model has its own size and components.
 
     Returns
     -------
     FaceStack
-        Pictures of the model's size, with `transforms`. `report` names those that do not
-        look like the model's faces and stayed where they were.
+        Pictures of the model's size, as `align_faces` returns them.
 
     Raises
     ------
@@ -198,7 +180,7 @@ def iter_align_to(
     return on_one_blas_thread(_steps_to(model, Work(stack, box, options, model.mask)))
 
 
-def fill_points(points: Any, transforms: NDArray[np.float64]) -> NDArray[np.float64]:
+def fill_points(points: Any, transforms: Matrices) -> Floats:
     """Say where the points of some faces, as for `align_faces`, are on all of them: (n, k, 2).
 
     The faces are aligned by then: where one has no points of its own, they are at their mean.
@@ -208,13 +190,8 @@ def fill_points(points: Any, transforms: NDArray[np.float64]) -> NDArray[np.floa
     return np.where(np.isfinite(spots), spots, _moved(transforms, mean))
 
 
-def oval_mask(shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Mark the corners around an upright oval, which faces seldom reach.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width of the pictures.
+def oval_mask(shape: tuple[int, int]) -> Mask:
+    """Mark the corners around an upright oval in pictures of a shape (h, w).
 
     Returns
     -------
@@ -222,7 +199,7 @@ def oval_mask(shape: tuple[int, int]) -> NDArray[np.bool_]:
         True outside: give it to a fit as its `mask`.
     """
     y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in shape[:2])
-    outside: NDArray[np.bool_] = y[:, None] ** 2 + x**2 > 1
+    outside: Mask = y[:, None] ** 2 + x**2 > 1
     return outside
 
 
@@ -241,7 +218,7 @@ def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
     return (whole[0] - h) // 2, (whole[1] - w) // 2, h, w
 
 
-def _steps(work: Work, spots: NDArray[np.float64] | None, options: AlignOptions) -> Aligning:
+def _steps(work: Work, spots: Floats | None, options: AlignOptions) -> Aligning:
     n, seed, n_components = len(work.stack), options.random_state, options.n_components
     transforms, placed = unmoved(n), np.zeros(n, bool)
     if spots is not None:
@@ -287,8 +264,11 @@ def _measured(
     errors, sharpness = [], []
     for transforms in (unmoved(len(pictures)), learning.transforms[: len(pictures)]):
         inner = level.on_level(transforms)
-        parts = blocks(len(pictures))
-        rows = np.concatenate([warp(pictures[i], inner[i], level.grid)[0] for i in parts])
+
+        def make(part: slice, inner: Matrices = inner) -> NDArray[np.float32]:
+            return warp(pictures[part], inner[part], level.grid)[0]
+
+        rows = np.concatenate(in_blocks(make, len(pictures)))
         faces = rows.reshape(-1, *level.shape)
         sharpness.append(float(np.hypot(*np.gradient(faces.mean(0))).var()))
         if rows.min() < 0 or not rows.any() or k < 1:
@@ -323,9 +303,7 @@ def _steps_to(model: LatentFaces, work: Work) -> Generator[int, None, FaceStack]
     return Alignment(transforms, work.box, misfits).apply(work.stack)
 
 
-def _onto_points(
-    spots: NDArray[np.float64], transform: str
-) -> tuple[Matrices, NDArray[np.bool_]]:
+def _onto_points(spots: Floats, transform: str) -> tuple[Matrices, Mask]:
     """Return transforms from the mean of all points to those of each face that has some.
 
     Procrustes analysis: the mean is that of the points as they lie aligned.
@@ -352,13 +330,10 @@ def _onto_points(
     return transforms, given
 
 
-def _moved(transforms: NDArray[Any], points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _moved(transforms: NDArray[Any], points: Floats) -> Floats:
     """Return points (n, k, 2), or (k, 2) of all faces, as the faces' transforms move them."""
     turned = points @ np.swapaxes(transforms[:, :2, :2], 1, 2)
     return np.asarray(turned + transforms[:, None, :2, 2])
-
-
-# -- What comes of aligning ------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,8 +343,8 @@ class Alignment:
     Parameters
     ----------
     transforms : array of shape (n, 3, 3)
-        Each takes a point (y, x, 1) of the aligned picture, in pixels of the whole picture
-        before cropping, to (y, x, 1) of the original. Their mean is the identity.
+        Each takes (y, x, 1) of the aligned picture, in pixels of the whole picture before
+        cropping, to (y, x, 1) of the original. Their mean is the identity.
     box : (top, left, height, width)
         The part of the whole picture that the aligned pictures show.
     misfits : tuple of int
@@ -392,31 +367,21 @@ class Alignment:
 
     def summary(self) -> str:
         """Return what was reached, in one line."""
-        parts = []
-        if not math.isnan(self.error[0]):
-            before, after = self.error
-            parts.append(
-                f"error of {self.n_components} components {before:.3f} before, {after:.3f} "
-                f"after; mean face {self.sharpness:.1f} times as sharp"
-            )
-        if self.misfits:
-            parts.append(f"{len(self.misfits)} did not look like the others and stayed put")
-        text = "; ".join(parts)
-        return f"{len(self.transforms)} faces aligned" + (f": {text}" if text else "")
+        before, after = self.error
+        measured = (
+            f"error of {self.n_components} components {before:.3f} before, {after:.3f} after; "
+            f"mean face {self.sharpness:.1f} times as sharp"
+        )
+        put = f"{len(self.misfits)} did not look like the others and stayed put"
+        parts = [measured] * (not math.isnan(before)) + [put] * bool(self.misfits)
+        return f"{len(self.transforms)} faces aligned{': ' * bool(parts)}{'; '.join(parts)}"
 
     def apply(self, images: Any) -> FaceStack:
-        """Return a stack with its faces aligned; lazy if it is lazy.
+        """Return the faces that were aligned as a `FaceStack` of them aligned; lazy if lazy.
 
-        Parameters
-        ----------
-        images : FaceStack or array of shape (n, h, w)
-            The faces that were aligned. Pixels between theirs are interpolated linearly;
-            what a picture does not show is filled with the pixels at its edge.
-
-        Returns
-        -------
-        FaceStack
-            With `transforms`; those of a stack that had been aligned before are included.
+        Pixels between theirs are interpolated linearly; what a picture does not show is
+        filled with the pixels at its edge. The `transforms` of the result include those of a
+        stack that had been aligned before.
         """
         stack = as_stack(images)
         if len(stack) != len(self.transforms):
@@ -427,54 +392,45 @@ class Alignment:
             into = np.array([[1.0, 0, -y], [0, 1, -x], [0, 0, 1]])
             transforms = stack.transforms @ np.linalg.inv(into) @ transforms @ into
             frame = (frame[0] + y, frame[1] + x, whole[0], whole[1])
-        warped: Any = _Warped(stack.images, self.transforms, self.box)
+        images, box = stack.images, self.box
         if stack.is_lazy:
             import dask.array
 
-            from_array: Any = dask.array.from_array
-            is_dask = hasattr(stack.images, "dask")
-            chunks = (stack.images.chunks[0] if is_dask else BLOCK, *warped.shape[1:])
-            meta = np.empty((0,) * len(warped.shape), stack.dtype)
-            warped = from_array(warped, chunks, name=False, meta=meta)
+            da: Any = dask.array
+            chunks = (BLOCK, *stack.picture_shape)
+            lazy = (
+                images if hasattr(images, "dask") else da.from_array(images, chunks, name=False)
+            )
+            lazy = lazy.rechunk(dict.fromkeys(range(1, lazy.ndim), -1))
+            each = self.transforms.reshape(-1, 3, 3, *[1] * (lazy.ndim - 3))
+            each = da.from_array(each, (lazy.chunks[0], *each.shape[1:]))
+            shape = (lazy.chunks[0], *box[2:], *lazy.shape[3:])
+            meta = np.empty((0,) * lazy.ndim, stack.dtype)
+            images = da.map_blocks(_warped, lazy, each, box, chunks=shape, meta=meta)
         else:
-            warped = warped[:]
+            images = _warped(images, self.transforms, box)
         notes = [self.summary()]
         if self.misfits:
             some = ", ".join(stack.names[i] for i in self.misfits[:20])
             notes.append("Not aligned: " + some + (", ..." if len(self.misfits) > 20 else ""))
         report = replace(stack.report, notes=(*stack.report.notes, *notes), options=None)
-        return replace(stack, images=warped, transforms=transforms, frame=frame, report=report)
+        return replace(stack, images=images, transforms=transforms, frame=frame, report=report)
 
 
-class _Warped:
-    """Aligned pictures, made when they are asked for; dask slices it like an array."""
+def _warped(images: NDArray[Any], transforms: Matrices, box: Box) -> NDArray[Any]:
+    """Return aligned pictures of faces in memory."""
+    places, transforms = grid(box), transforms.reshape(-1, 3, 3)
+    warped = np.empty((len(images), *box[2:], *images.shape[3:]), images.dtype)
 
-    def __init__(self, images: Any, transforms: Matrices, box: Box) -> None:
-        self._images, self._transforms, self._box = images, transforms, box
-        self.shape = (len(images), *box[2:], *images.shape[3:])
-        self.ndim = len(self.shape)
-        self.dtype = np.dtype(images.dtype)
+    def make(part: slice) -> None:
+        for channel in np.ndindex(images.shape[3:]):
+            plane = np.ascontiguousarray(images[(part, ..., *channel)], np.float32)
+            values, _ = warp(plane, transforms[part], places)
+            pixels = as_pixels(values, images.dtype)
+            warped[(part, ..., *channel)] = pixels.reshape(-1, *box[2:])
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        faces, *inside = key if isinstance(key, tuple) else (key,)
-        wanted = np.arange(len(self._images))[faces]
-        pixels = np.empty((wanted.size, *self.shape[1:]), self.dtype)
-
-        def make(part: slice) -> None:
-            chosen = wanted.reshape(-1)[part]
-            pictures = in_memory(self._images, chosen).astype(np.float32)
-            places = grid(self._box)
-            channels = pictures[..., None] if pictures.ndim == 3 else pictures
-            for c in range(channels.shape[-1]):
-                plane = np.ascontiguousarray(channels[..., c])
-                values, _ = warp(plane, self._transforms[chosen], places)
-                out = pixels[part] if pictures.ndim == 3 else pixels[part, ..., c]
-                out[:] = as_pixels(values, self.dtype).reshape(out.shape)
-
-        in_threads(make, blocks(wanted.size))
-        return pixels.reshape(wanted.shape + self.shape[1:])[
-            (*(slice(None),) * wanted.ndim, *inside)
-        ]
+    in_blocks(make, len(images))
+    return warped
 
 
 def _common_box(transforms: Matrices, size: tuple[int, int]) -> Box:
@@ -492,11 +448,6 @@ def _common_box(transforms: Matrices, size: tuple[int, int]) -> Box:
         return float(beyond.max((0, 1)).clip(0).sum())
 
     while min(y1 - y0, x1 - x0) > min(h, w) // 4 and missing(y0, x0, y1, x1) > 1e-9:
-        cuts = (
-            (y0 + 1, x0, y1, x1),
-            (y0, x0 + 1, y1, x1),
-            (y0, x0, y1 - 1, x1),
-            (y0, x0, y1, x1 - 1),
-        )
-        y0, x0, y1, x1 = min(cuts, key=lambda cut: missing(*cut))
+        cuts = np.array([y0, x0, y1, x1]) + np.diag([1, 1, -1, -1])
+        y0, x0, y1, x1 = min(cuts.tolist(), key=lambda cut: missing(*cut))
     return y0, x0, y1 - y0 + 1, x1 - x0 + 1

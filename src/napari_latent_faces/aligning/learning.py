@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from napari_latent_faces.params import AlignOptions
     from napari_latent_faces.stack import FaceStack
 
+    Floats = NDArray[np.float64]
     Matrices = NDArray[np.float64]  # (n, 3, 3), of homogeneous points (y, x, 1)
     Pixels = NDArray[np.float32]
+    Mask = NDArray[np.bool_]
+    Faces = NDArray[np.intp]
     Box = tuple[int, int, int, int]  # top, left, height, width
-    Rows = list[tuple[Pixels, NDArray[np.bool_] | None]]
+    Rows = list[tuple[Pixels, Mask | None]]
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # -- Transforms, and pictures at transformed places ------------------------------------
@@ -36,7 +38,7 @@ def unmoved(n: int) -> Matrices:
     return np.tile(np.eye(3), (n, 1, 1))
 
 
-def centred(transforms: Matrices, members: NDArray[np.bool_]) -> Matrices:
+def centred(transforms: Matrices, members: Mask) -> Matrices:
     """Change where all lie so that the mean transform is the identity."""
     if not members.any():
         return transforms
@@ -72,9 +74,7 @@ def grid(box: tuple[float, float, int, int]) -> Pixels:
     return np.stack([y.ravel(), x.ravel()]).astype(np.float32)
 
 
-def warp(
-    pictures: Pixels, transforms: Matrices, grid: Pixels
-) -> tuple[Pixels, NDArray[np.bool_] | None]:
+def warp(pictures: Pixels, transforms: Matrices, grid: Pixels) -> tuple[Pixels, Mask | None]:
     """Return the values (m, p) of pictures at transformed places, and which lie outside."""
     m, height, width = pictures.shape
     t = transforms.astype(np.float32)[..., None]
@@ -114,31 +114,11 @@ def reduced(pictures: NDArray[Any], factor: int) -> Pixels:
     return np.ascontiguousarray(cells.mean((2, 4), dtype=np.float32))
 
 
-def in_memory(
-    images: Any, faces: NDArray[np.intp], scheduler: str = "synchronous"
-) -> NDArray[Any]:
-    """Return some faces; those next to one another as one slice, which dask likes best.
-
-    A thread of dask has to ask for them with the synchronous scheduler.
-    """
-    key: Any = faces
-    if len(faces) and faces[-1] - faces[0] == len(faces) - 1 and (np.diff(faces) == 1).all():
-        key = slice(int(faces[0]), int(faces[-1]) + 1)
-    part = images[key]
-    if hasattr(part, "dask"):
-        part = part.compute(scheduler=scheduler)
-    return np.asarray(part)
-
-
-def blocks(n: int) -> list[slice]:
-    """Cut faces into blocks that a thread works on at a time."""
-    return [slice(i, min(i + BLOCK, n)) for i in range(0, n, BLOCK)]
-
-
-def in_threads(job: Callable[[Item], Result], items: list[Item]) -> list[Result]:
-    """Return what a job makes of each item, in their order."""
+def in_blocks(job: Callable[[slice], Result], n: int) -> list[Result]:
+    """Return what a job makes of each block of n faces, in threads, in their order."""
     with Workers() as workers:
-        return list(workers.each(job, items))
+        parts = [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
+        return list(workers.each(job, parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,12 +171,18 @@ def generators(centre: tuple[float, float], radius: float, transform: str) -> Ma
     return found
 
 
+class Basis(NamedTuple):
+    """An orthonormal basis of faces, and what steps need of it."""
+
+    H: Pixels  # (k, p)
+    tangents: Pixels  # (k m, p)
+    gram: Pixels  # of the tangents
+
+
 class Level:
     """The frame at one size: cells of `factor` by `factor` pixels are one."""
 
-    def __init__(
-        self, box: Box, factor: int, transform: str, mask: NDArray[np.bool_] | None
-    ) -> None:
+    def __init__(self, box: Box, factor: int, transform: str, mask: Mask | None) -> None:
         self.factor = factor
         top, left, h, w = box
         self.shape = max(1, round(h / factor)), max(1, round(w / factor))
@@ -225,9 +211,7 @@ class Level:
         """Return transforms of whole pictures as those of this level's pixels."""
         return np.asarray(self._down @ transforms @ self._up)
 
-    def rows(
-        self, pictures: Pixels, transforms: Matrices
-    ) -> tuple[Pixels, NDArray[np.bool_] | None]:
+    def rows(self, pictures: Pixels, transforms: Matrices) -> tuple[Pixels, Mask | None]:
         """Return faces as they lie, with mean 0 and norm 1, and what they do not show."""
         X, outside = warp(pictures, self.on_level(transforms), self.grid)
         self._centre_rows(X)
@@ -245,7 +229,7 @@ class Level:
             X[:, self._hidden] = X[:, ~self._hidden].mean(1, keepdims=True)
         X -= X.mean(1, keepdims=True)
 
-    def unexplained(self, X: Pixels, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+    def unexplained(self, X: Pixels, residual: Floats) -> Floats:
         """Return residuals as a share of the detail of each face, 0 to 1.
 
         Detail is what smooth shading is not, which any model of faces can explain.
@@ -255,18 +239,19 @@ class Level:
         share = np.minimum(1, residual / np.maximum(detail, _LEAST_DETAIL))
         return np.where(X.any(axis=1) & (detail > _LEAST_DETAIL), share, 1.0)
 
-    def tangents(self, H: Pixels) -> Pixels:
-        """Return how a basis (k, p) changes along each generator: shape (k, m, p)."""
+    def basis(self, H: Pixels) -> Basis:
+        """Return an orthonormal basis (k, p) with how it changes along each generator."""
         pictures = H.reshape(-1, *self.shape)
         slopes = np.stack(np.gradient(pictures, axis=(1, 2)), 1).reshape(len(H), 2, -1)
         slopes[..., self._beside] = 0  # the edge of a mask is no edge of a face
         places = np.vstack([self.grid, np.ones_like(self.grid[:1])])
         motions = (self.generators[:, :2] @ places).astype(np.float32)  # (m, 2, p)
-        return np.asarray(np.einsum("kcp,mcp->kmp", slopes, motions))
+        tangents = np.einsum("kcp,mcp->kmp", slopes, motions).reshape(-1, H.shape[1])
+        return Basis(H, tangents, tangents @ tangents.T)
 
     def step(
-        self, X: Pixels, outside: NDArray[np.bool_] | None, basis: Basis, transforms: Matrices
-    ) -> tuple[Matrices, NDArray[np.float64]]:
+        self, X: Pixels, outside: Mask | None, basis: Basis, transforms: Matrices
+    ) -> tuple[Matrices, Floats]:
         """Make a Gauss-Newton step; return transforms and each face's residual, 0 to 1."""
         n, k, m = len(X), len(basis.H), len(self.generators)
         C = X @ basis.H.T
@@ -286,37 +271,22 @@ class Level:
         change = np.eye(3) - np.einsum("nm,mab->nab", d, self.generators)
         return transforms @ self._up @ change @ self._down, residual
 
-    def _moved_by(self, transforms: Matrices) -> NDArray[np.float64]:
+    def _moved_by(self, transforms: Matrices) -> Floats:
         """Return how far faces lie along each generator, in pixels of this level."""
         moved = self.on_level(transforms) - np.eye(3)
         turns = self.generators[:, :2, :2]
         size = np.einsum("mab,mab->m", turns, turns)
         size[:2] = 1
-        along: NDArray[np.float64] = np.einsum("nab,mab->nm", moved[:, :2, :2], turns) / size
+        along: Floats = np.einsum("nab,mab->nm", moved[:, :2, :2], turns) / size
         along[:, :2] = moved[:, :2, :2] @ self._centre + moved[:, :2, 2]
         return along
-
-
-class Basis:
-    """An orthonormal basis of faces (k, p), and what steps need of it."""
-
-    def __init__(self, H: Pixels, level: Level) -> None:
-        tangents = level.tangents(H)
-        k, m, _ = tangents.shape
-        self.H = H
-        self.tangents = tangents.reshape(k * m, -1)
-        self.gram = (self.tangents @ self.tangents.T).reshape(k, m, k, m)
 
 
 class Work:
     """A stack, and the sizes at which it is worked on."""
 
     def __init__(
-        self,
-        stack: FaceStack,
-        box: Box,
-        options: AlignOptions,
-        mask: NDArray[np.bool_] | None = None,
+        self, stack: FaceStack, box: Box, options: AlignOptions, mask: Mask | None = None
     ) -> None:
         self.stack, self.box, self.options = stack, box, options
         factors = [-(-max(box[2:]) // _LONGEST_SIDE)]
@@ -324,13 +294,15 @@ class Work:
             factors.insert(0, 2 * factors[0])
         self.levels = [Level(box, factor, options.transform, mask) for factor in factors]
 
-    def pictures(self, faces: NDArray[np.intp]) -> list[Pixels]:
+    def pictures(self, faces: Faces) -> list[Pixels]:
         """Return faces in grey at the size of each level."""
         step = max(1, _BLOCK_VALUES // math.prod(self.stack.picture_shape))
         parts = []
         for first in range(0, len(faces), step):
-            some = faces[first : first + step]
-            pixels = in_memory(self.stack.images, some, scheduler="threads")
+            some: Any = faces[first : first + step]
+            if some[-1] - some[0] == len(some) - 1:  # a slice, which dask likes best
+                some = slice(int(some[0]), int(some[-1]) + 1)
+            pixels = np.asarray(self.stack.images[some])
             if pixels.ndim == 4:
                 pixels = pixels.mean(-1, dtype=np.float32)
             parts.append(reduced(pixels, self.levels[-1].factor))
@@ -346,22 +318,22 @@ class Work:
         return found
 
     def bring(
-        self, chosen: NDArray[np.intp], bases: list[Pixels]
-    ) -> Iterator[tuple[NDArray[np.intp], Matrices, NDArray[np.float64]]]:
+        self, chosen: Faces, bases: list[Pixels]
+    ) -> Iterator[tuple[Faces, Matrices, Floats]]:
         """Bring faces onto a basis for each level, some at a time.
 
         Yields which, their transforms, and what the coarse basis leaves unexplained.
         """
-        plan = [(0, Basis(bases[0][:rank], self.levels[0]), 8) for rank in (1, 2, 4)]
+        plan = [(0, self.levels[0].basis(bases[0][:rank]), 8) for rank in (1, 2, 4)]
         for i, (H, level) in enumerate(zip(bases, self.levels, strict=True)):
-            plan.append((i, Basis(H, level), _ROUNDS_ONTO[min(i, 2)]))
+            plan.append((i, level.basis(H), _ROUNDS_ONTO[min(i, 2)]))
         for first in range(0, len(chosen), _READ):
             faces = chosen[first : first + _READ]
             pictures = self.pictures(faces)
 
             def bring(
                 part: slice, pictures: list[Pixels] = pictures
-            ) -> tuple[Matrices, NDArray[np.float64]]:
+            ) -> tuple[Matrices, Floats]:
                 transforms = unmoved(len(pictures[0][part]))
                 coarse = np.zeros(len(transforms))
                 for i, basis, rounds in plan:
@@ -374,7 +346,7 @@ class Work:
                         coarse = level.unexplained(X, residual)
                 return transforms, coarse
 
-            moved, residuals = zip(*in_threads(bring, blocks(len(faces))), strict=True)
+            moved, residuals = zip(*in_blocks(bring, len(faces)), strict=True)
             yield faces, np.concatenate(moved), np.concatenate(residuals)
 
 
@@ -384,9 +356,7 @@ class Work:
 class Learning:
     """Faces that move towards the model that is learnt from them."""
 
-    def __init__(
-        self, work: Work, faces: NDArray[np.intp], n_components: int, seed: int | None
-    ) -> None:
+    def __init__(self, work: Work, faces: Faces, n_components: int, seed: int | None) -> None:
         self.work = work
         self.pictures = work.pictures(faces)
         self.transforms = unmoved(len(faces))
@@ -411,7 +381,7 @@ class Learning:
                 self._members = unexplained <= _strange(unexplained)
             yield done / len(plan)
 
-    def learnt(self) -> tuple[list[Pixels], float, NDArray[np.bool_]]:
+    def learnt(self) -> tuple[list[Pixels], float, Mask]:
         """Return a basis for each level, and who is strange to the coarse one.
 
         The number is the share of a face's detail that it may leave unexplained.
@@ -436,9 +406,8 @@ class Learning:
     def _rows(self, i: int) -> Rows:
         """Return the faces as they lie, a block of rows each, at a level."""
         level, pictures = self.work.levels[i], self.pictures[i]
-        return in_threads(
-            lambda part: level.rows(pictures[part], self.transforms[part]),
-            blocks(len(pictures)),
+        return in_blocks(
+            lambda part: level.rows(pictures[part], self.transforms[part]), len(pictures)
         )
 
     def _fit(self, i: int, rank: int) -> Rows:
@@ -460,18 +429,17 @@ class Learning:
         self._H = H
         return rows
 
-    def _turn(self, i: int, rank: int) -> NDArray[np.float64]:
+    def _turn(self, i: int, rank: int) -> Floats:
         """Refit the model and move the faces towards it once; return what it leaves."""
         level, rows = self.work.levels[i], self._fit(i, rank)
-        basis = Basis(self._H, level)
+        basis = level.basis(self._H)
 
-        def move(job: Any) -> tuple[Matrices, NDArray[np.float64]]:
-            (X, outside), part = job
+        def move(part: slice) -> tuple[Matrices, Floats]:
+            X, outside = rows[part.start // BLOCK]
             transforms, residual = level.step(X, outside, basis, self.transforms[part])
             return transforms, level.unexplained(X, residual)
 
-        jobs = list(zip(rows, blocks(len(self.transforms)), strict=True))
-        moved, unexplained = zip(*in_threads(move, jobs), strict=True)
+        moved, unexplained = zip(*in_blocks(move, len(self.transforms)), strict=True)
         transforms = centred(np.concatenate(moved), self._members)
         self.transforms = limited(transforms, self.work.box, self.work.options)
         return np.concatenate(unexplained)
@@ -491,7 +459,7 @@ def _ladder(n_levels: int, k: int) -> list[list[tuple[int, int]]]:
     return steps
 
 
-def _strange(unexplained: NDArray[np.float64]) -> float:
+def _strange(unexplained: Floats) -> float:
     """Return the unexplained share above which a face is not like the others."""
     middle = np.median(unexplained)
     spread = 1.4826 * np.median(np.abs(unexplained - middle))
