@@ -37,12 +37,10 @@ from napari_latent_faces.steps import consume
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from napari_latent_faces.choosing import KChoice, KStep
+    from napari_latent_faces.choosing import KStep
     from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.stack import FaceStack
-
-# -- The command line: what it starts, and how it fails --------------------------------
 
 _ANSWER = 5  # seconds that a scheduler has for its first answer
 _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
@@ -221,10 +219,8 @@ def _model_facts(model: LatentFaces) -> dict[str, Any]:
     }
 
 
-def _size_facts(
-    faces: FaceStack | LatentFaces, subjects: tuple[str, ...] | None
-) -> dict[str, str]:
-    """Return how many faces there are, of whom, and how large."""
+def _size_facts(faces: Any, subjects: tuple[str, ...] | None) -> dict[str, str]:
+    """Return how many faces there are, of whom, and how large, of a stack or a model."""
     n, height, width, *channels = faces.shape
     colour = ", in colour" * len(channels)
     people = f" of {len(set(subjects))} subjects" if subjects else ""
@@ -233,13 +229,13 @@ def _size_facts(
 
 def _fit_facts(model: LatentFaces) -> dict[str, Any]:
     """Return a method other than NMF, components, iterations, error, pixels left out."""
-    method, is_enough = model.params.method, model.provenance.stop_reason == "converged"
-    count, total = model.left_out
+    method, (count, total) = model.params.method, model.left_out
+    how = "converged" if model.provenance.stop_reason == "converged" else "not converged"
     left_out = {"left out": f"{count} of {total} pixels ({100 * count / total:.3g} %)"}
     return {
         **({"method": method} if method != NMFParams.method else {}),
         "components": model.n_components,
-        "iterations": f"{model.provenance.n_iter} ({'' if is_enough else 'not '}converged)",
+        "iterations": f"{model.provenance.n_iter} ({how})",
         "relative error": f"{model.error:.6f}",
         **(left_out if count else {}),
     }
@@ -283,12 +279,6 @@ def _read_for(args: argparse.Namespace, model: LatentFaces, *, align: bool = Fal
         faces = _consume(f"aligning {n} faces", steps, lambda done: (done, n))
     # most faces have one size; only those of others are listed as resized
     return replace(faces, report=replace(faces.report, resized=()))
-
-
-def _read_mask(args: argparse.Namespace, size: tuple[int, int]) -> Any:
-    from napari_latent_faces.export import read_mask
-
-    return None if args.mask is None else read_mask(args.mask, size)
 
 
 def _load(path: str) -> LatentFaces:
@@ -345,7 +335,7 @@ def _write(export: Callable[..., object], *results: Any, args: argparse.Namespac
 
 
 def _fit(args: argparse.Namespace) -> None:
-    from napari_latent_faces.export import FIT, export_model
+    from napari_latent_faces.export import FIT, export_model, read_mask
 
     kind = METHODS[args.method]
     for name in (name for other in METHODS.values() for name in given(other, args)):
@@ -359,7 +349,7 @@ def _fit(args: argparse.Namespace) -> None:
     lost = ""
     with _cluster(args) as client:
         faces = _read(args)
-        mask = _read_mask(args, faces.size)
+        mask = None if args.mask is None else read_mask(args.mask, faces.size)
         with progress(f"fitting {params.n_components} components") as show:
             from napari_latent_faces.fitting import iter_fit
 
@@ -427,6 +417,8 @@ def _align(args: argparse.Namespace) -> None:
 
 
 def _choose_k(args: argparse.Namespace) -> None:
+    from napari_latent_faces.choosing import iter_choose_k
+
     changes: dict[str, Any] = {}
     for kind in (ChoiceOptions, NMFParams):
         chosen(kind, args)
@@ -437,7 +429,19 @@ def _choose_k(args: argparse.Namespace) -> None:
         raise argparse.ArgumentTypeError(f"-{error}") from error
     if args.out:
         _check_table(args)
-    choice = _measured(_read(args), ks, changes)
+    choice: Any = None
+
+    def shown(step: KStep) -> tuple[Any, ...]:
+        nonlocal choice
+        choice = step.choice
+        return step.done, step.total, step.doing
+
+    try:
+        steps = iter_choose_k(_read(args), ks, **changes)
+        choice = _consume("measuring numbers of components", steps, shown)
+    except KeyboardInterrupt:  # what is there is told
+        if not choice:  # the first steps come before the first measure
+            raise
     names = ("relative_error", "held_out_error", "standard_error_to_lowest", "stability")
     _say("".join(f"{head:>11}" for head in ("k", "error", "held-out", "+-", "stability")))
     for row in choice.rows():
@@ -449,33 +453,13 @@ def _choose_k(args: argparse.Namespace) -> None:
         _tell(written_to=args.out)
 
 
-def _measured(faces: FaceStack, ks: list[int] | None, changes: dict[str, Any]) -> KChoice:
-    """Measure with progress; Ctrl-C ends it with what is there, if there is anything."""
-    from napari_latent_faces.choosing import iter_choose_k
-
-    choices: list[KChoice] = []
-
-    def shown(step: KStep) -> tuple[Any, ...]:
-        choices[:] = [step.choice]
-        return step.done, step.total, step.doing
-
-    try:
-        steps = iter_choose_k(faces, ks, **changes)
-        found: KChoice = _consume("measuring numbers of components", steps, shown)
-    except KeyboardInterrupt:
-        if not any(choices):  # the first steps come before the first measure
-            raise
-        return choices[0]
-    return found
-
-
 def _encode(args: argparse.Namespace) -> None:
     from napari_latent_faces.encoding import iter_encode
-    from napari_latent_faces.export import ENCODING, export_encoded
+    from napari_latent_faces.export import ENCODING, export_encoded, read_mask
 
     _check_out(args, ENCODING)
     model = _load(args.model)
-    mask = _read_mask(args, model.size)
+    mask = None if args.mask is None else read_mask(args.mask, model.size)
     align = model.provenance.frame is not None if args.align is None else args.align
     faces = _read_for(args, model, align=align)
     n, steps = len(faces), iter_encode(model, faces, mask)
@@ -494,11 +478,11 @@ def _encode(args: argparse.Namespace) -> None:
 
 def _mend(args: argparse.Namespace) -> None:
     from napari_latent_faces.encoding import iter_mend, relative_errors
-    from napari_latent_faces.export import MENDING, export_mended
+    from napari_latent_faces.export import MENDING, export_mended, read_mask
 
     _check_out(args, MENDING)
     model = _load(args.model)
-    mask = _read_mask(args, model.size)
+    mask = read_mask(args.mask, model.size)
     faces = _read_for(args, model)
     n, steps = len(faces), iter_mend(model, faces, mask)
     mended = _consume(f"mending {n} faces", steps, lambda done: (done, n))

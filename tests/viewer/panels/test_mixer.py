@@ -295,7 +295,7 @@ def test_faces_of_several_sizes_are_fitted_mixed_and_mended_at_the_largest(
 def test_what_matters_is_listed_first_and_a_filter_lists_others(large_panel, large):
     weights = large_panel.mix.weights
     assert large_panel.weights.components == list(mattering(large, weights))
-    assert large_panel.listed.value == f"{len(large_panel.weights.components)} of 12"
+    assert large_panel.listed.text() == f"{len(large_panel.weights.components)} of 12"
     large_panel.which.value = "used"
     assert large_panel.weights.components == list(np.flatnonzero(weights))
     large_panel.which.value = "all"
@@ -544,7 +544,7 @@ def test_a_morph_is_added_as_a_sheet_or_a_stack(panel, viewer, model, qtbot, as_
     click(panel.current_buttons[1])
     viewer.dims.set_point(0, 25)  # beyond the frames
     panel.ends[0].value, panel.frames.value = 2, 11
-    assert panel.between.value == "s1/3.png to s2/4.png"
+    assert panel.between.text() == "s1/3.png to s2/4.png"
     panel.way.setValue(50)
     expected = 0.75 * model.weights[2] + 0.25 * model.weights[8]
     np.testing.assert_allclose(panel.mix.weights, expected, rtol=1e-6)

@@ -7,31 +7,13 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import (
-    CheckBox,
-    ComboBox,
-    Container,
-    FloatSpinBox,
-    Label,
-    LineEdit,
-    SpinBox,
-)
+from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
 
-from napari_latent_faces.mixing import (
-    Mix,
-    WeightSampler,
-    as_weights,
-    listed,
-    mean_weights,
-    morph,
-    save_recipes,
-    to_pixels,
-    weight_ranges,
-    weight_units,
-)
+from napari_latent_faces import mixing
+from napari_latent_faces.mixing import Mix
 from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.mixing import Making, MixLayers, prepare_nearest
@@ -61,11 +43,6 @@ def _row(label: str, *parts: Widget) -> Container[Widget]:
     row = Container(widgets=parts, layout="horizontal", labels=False, label=label)
     row.margins = (0, 0, 0, 0)
     return row
-
-
-def _short(distance: float) -> str:
-    """Return a distance in about three digits, nearly nothing as 0."""
-    return "0" if distance < 1e-4 else f"{distance:.3g}"
 
 
 class NearestPart(QWidget):
@@ -124,19 +101,20 @@ class MixerWidget(Panel):
                 (Mix.reset, "Reset", "Go back to where the mix started."),
             )
         ]
+        lists = {
+            "What matters here": "matter",
+            "What is used here": "used",
+            "All components": "all",
+        }
         self.which = ComboBox(
-            choices=[
-                ("What matters here", "matter"),
-                ("What is used here", "used"),
-                ("All components", "all"),
-            ],
+            choices=list(lists.items()),
             tooltip="What matters: the fewest components that carry nine tenths of the face "
             "that the mix started from.",
         )
         self.numbers = LineEdit(tooltip="List only these components, counted from 0.")
         self.numbers.native.setPlaceholderText("3, 10-20")
         self.numbers.native.setClearButtonEnabled(True)
-        self.listed, self.weights, self.nearest = Label(), WeightList(), NearestPart()
+        self.listed, self.weights, self.nearest = QLabel(), WeightList(), NearestPart()
         self.keep_button = button(
             "Keep", "Add the mixed face to the layer of generated faces.", self.keep
         )
@@ -168,17 +146,14 @@ class MixerWidget(Panel):
         self.add_controls(self.keep_button, self.save_button, self.on_slider)
 
     def _random_part(self) -> QWidget:
+        choices = {"no face": "", "the current face": "face", "the mixed face": "mix"}
         self.near = ComboBox(
             label="Stay close to",
-            choices=[
-                ("no face", ""),
-                ("the current face", "face"),
-                ("the mixed face", "mix"),
-            ],
+            choices=list(choices.items()),
             tooltip="Whose weights the random ones resemble: nobody's, those of the face under "
             "the slider, or those of the mixed face.",
         )
-        tip = "0: any face; 1: that face itself."
+        tip = "How close: 0 is any face, 1 that face itself."
         self.strength = FloatSpinBox(
             label="How close", value=0.7, max=1, step=0.05, tooltip=tip
         )
@@ -203,8 +178,8 @@ class MixerWidget(Panel):
             button("Current", "The face under the slider.", partial(self._set_current, box))
             for box in self.ends
         ]
-        self.between = Label()
-        wrap(self.between.native)
+        self.between = QLabel()  # the names of both
+        wrap(self.between)
         self.way = JumpSlider(Qt.Orientation.Horizontal)
         self.way.setRange(0, _WAY)
         self.way.setToolTip("How far the mix is from the first face to the second.")
@@ -220,8 +195,9 @@ class MixerWidget(Panel):
             )
         )
         frames = _row("Frames", self.frames, self.morph_button)
-        part = form_of([first, last, self.between, frames])
+        part = form_of([first, last, frames])
         form: Any = part.layout()
+        form.insertRow(2, self.between)
         form.insertRow(3, "Mix", self.way)
         return part
 
@@ -279,7 +255,7 @@ class MixerWidget(Panel):
             part.setEnabled(mix is not None)
         self.nearest.setVisible(mix is not None)
         self.strength.enabled = bool(self.near.value)
-        self.between.value = " to ".join(self._name(box.value) for box in self.ends)
+        self.between.setText(" to ".join(self._name(box.value) for box in self.ends))
         if made := self.layers.made():
             with self.on_slider.changed.blocked():
                 self.on_slider.value = made[-1].ndim == 3
@@ -304,11 +280,12 @@ class MixerWidget(Panel):
         else:
             self.mix = self.layers.mix_of(model)
             self.mix.changed.connect(self._draw)
-            self._sampler = cache(partial(WeightSampler, model))  # made in the first thread
+            self._sampler = cache(partial(mixing.WeightSampler, model))  # made in a thread
             self._preparing = Job(prepare_nearest, model)
             self._preparing.returned.connect(self._take_finder)
             self._preparing.start()
-            self.weights.set_model(model.components, weight_ranges(model), weight_units(model))
+            ranges, units = mixing.weight_ranges(model), mixing.weight_units(model)
+            self.weights.set_model(model.components, ranges, units)
             self._list()
             last = len(model.weights) - 1
             with QSignalBlocker(self.way):
@@ -336,9 +313,9 @@ class MixerWidget(Panel):
     def _list(self) -> None:
         if self.mix is not None:
             which, numbers = str(self.which.value), str(self.numbers.value)
-            found = listed(self.mix.model, self.mix.weights, which, numbers)
+            found = mixing.listed(self.mix.model, self.mix.weights, which, numbers)
             self.weights.list_components(found)
-            self.listed.value = f"{len(found)} of {self.mix.model.n_components}"
+            self.listed.setText(f"{len(found)} of {self.mix.model.n_components}")
 
     def _name(self, face: int) -> str:
         """Return what a face of the model is called."""
@@ -366,8 +343,8 @@ class MixerWidget(Panel):
         lines = [
             f"Nearest real face: {self._name(face)}",
             *([f"Subject {subjects[face]}"] if subjects else []),
-            f"{_short(float(distances[0]))} grey values away",
-            *([f"(real faces from each other: {_short(usual)})"] * math.isfinite(usual)),
+            f"{round(distances[0], 4):.3g} grey values away",
+            *([f"(real faces from each other: {round(usual, 4):.3g})"] * math.isfinite(usual)),
         ]
         self.nearest.text.setText("\n".join(lines))
 
@@ -390,7 +367,10 @@ class MixerWidget(Panel):
         """Start from "face" (the one under the slider), "mean" or "nothing"."""
         if self.mix is not None:
             model = self.mix.model
-            weights = {"mean": mean_weights(model), "nothing": np.zeros(model.n_components)}
+            weights = {
+                "mean": mixing.mean_weights(model),
+                "nothing": np.zeros(model.n_components),
+            }
             self.mix.start_from(weights.get(what, self.layers.current_weights(model)))
             self._draw()
 
@@ -405,7 +385,7 @@ class MixerWidget(Panel):
     def _show_morph(self, step: int) -> None:
         """Mix two faces of the model: all of the first at 0, all of the second at the end."""
         if self.mix is not None:
-            one, other = (as_weights(self.mix.model, box.value) for box in self.ends)
+            one, other = (mixing.as_weights(self.mix.model, box.value) for box in self.ends)
             way = step / _WAY
             self.mix.set_weights((1 - way) * one + way * other)
 
@@ -414,7 +394,7 @@ class MixerWidget(Panel):
     def keep(self) -> None:
         """Add the mixed face to the generated ones."""
         if self.mix is not None:
-            pictures = to_pixels(self.mix.pixels, self.mix.model.provenance.dtype)[None]
+            pictures = mixing.to_pixels(self.mix.pixels, self.mix.model.provenance.dtype)[None]
             new = self._add("generated", self.mix.weights[None], pictures, "mixed by hand")
             self.status.value = f"Kept as generated {new[0]}."
 
@@ -457,7 +437,7 @@ class MixerWidget(Panel):
             self._add("morph", weights, pictures, made)
             return f"Added the {made}."
 
-        self._make(lambda: morph(model, a, b, steps), show)
+        self._make(lambda: mixing.morph(model, a, b, steps), show)
 
     def _make_random(self, n: int, show: Show) -> None:
         if self.mix is not None:
@@ -488,7 +468,7 @@ class MixerWidget(Panel):
         )
         if path:
             try:
-                save_recipes(path if path.endswith(".csv") else f"{path}.csv", recipes)
+                mixing.save_recipes(path if path.endswith(".csv") else f"{path}.csv", recipes)
             except (OSError, ValueError) as error:
                 self.complain(f"The recipes were not saved: {error}")
             else:
