@@ -18,6 +18,7 @@ from napari_latent_faces.reading import (
     NoFacesError,
     looks_like_faces,
 )
+from napari_latent_faces.reading.matrices import labels_beside
 from tests.pictures import encoded, face
 from tests.reading.arrays import made
 
@@ -147,6 +148,34 @@ def test_labels_in_a_file_beside(tmp_path, place):
     stack = read_faces(kept(tmp_path, place, files))
     np.testing.assert_array_equal(stack.images, FACES)
     assert stack.subjects == LABELS
+
+
+def test_labels_beside(tmp_path):
+    np.save(tmp_path / "olivetti_faces.npy", FACES)
+    np.save(tmp_path / "olivetti_faces_target.npy", OWNERS)
+    assert read_faces(tmp_path / "olivetti_faces.npy").subjects == LABELS
+    (tmp_path / "faces-idx3-ubyte").write_bytes(made.idx(FACES))
+    (tmp_path / "labels-idx1-ubyte").write_bytes(made.idx(OWNERS))
+    assert read_faces(tmp_path / "faces-idx3-ubyte").subjects == LABELS
+    (tmp_path / "olivetti_faces_target.npy").write_bytes(made.npy(OWNERS)[:-9])
+    assert read_faces(tmp_path / "olivetti_faces.npy").subjects is None
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("olivetti_faces.npy", "olivetti_faces_target.npy"),
+        ("X_train.npy", "y_train.npy"),
+        ("faces.npy", "labels.npy"),
+        ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+        ("faces.csv", "labels.csv"),
+        ("orl_X.mat", "orl_y.mat"),
+        ("faces.npy", None),
+    ],
+)
+def test_names_of_labels(name, beside):
+    others = ["README", name, *([beside] if beside else [])]
+    assert labels_beside(name, others) == beside
 
 
 @PLACES

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +17,6 @@ import numpy as np
 from napari_latent_faces.reading.arrays import (
     ArrayFaces,
     is_array_name,
-    labels_beside,
     read_arrays,
 )
 from napari_latent_faces.reading.arrays.files import ArraysError
@@ -24,7 +26,7 @@ from napari_latent_faces.reading.pictures import Frame
 from napari_latent_faces.stack import FaceStack, ReadReport, harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,9 +40,36 @@ BLOCK_BYTES = 4 * 2**20
 N_LOOKED_AT = 15  # pictures of a matrix that are looked at to see whether there are colours
 
 
+# Words in names of files that lie beside one another, of faces and of their labels
+_OF_FACES = {"x", "images", "image", "faces", "data", "pixels", "idx3"}
+_OF_LABELS = {"target", "targets", "labels", "label", "y", "gnd", "subjects", "ids", "idx1"}
+
+
+def labels_beside(name: str, others: Iterable[str]) -> str | None:
+    """Find the file of labels beside one of faces, such as ``a_target.npy`` for ``a.npy``."""
+
+    def rest(name: str) -> list[str]:
+        return [word for word in words(name) if word not in _OF_FACES | _OF_LABELS]
+
+    def words(name: str) -> list[str]:
+        return re.split(r"[-_. ]+", name.lower())
+
+    if _OF_LABELS.intersection(words(name)):
+        return None
+    told = (other for other in others if _OF_LABELS.intersection(words(other)))
+    return next((other for other in told if rest(other) == rest(name)), None)
+
+
 def stack_of_file(source: str | bytes, name: str, options: ReadOptions) -> FaceStack:
     """Return the faces in a file of numbers, or in its content; its path is `name`."""
-    return _stack(name, {name: read_arrays(source, options, name=name)}, options, ReadReport())
+    labels = None
+    if isinstance(source, str):
+        path = Path(source)
+        with suppress(OSError):
+            near = labels_beside(path.name, (each.name for each in path.parent.iterdir()))
+            labels = path.with_name(near) if near else None
+    found = read_arrays(source, options, name=name, labels=labels)
+    return _stack(name, {name: found}, options, ReadReport())
 
 
 def stack_of_files(

@@ -15,7 +15,6 @@ from napari_latent_faces.reading.arrays import (
     ReadOptions,
     candidates,
     is_array_name,
-    labels_beside,
     read_arrays,
 )
 from tests.reading.arrays import made
@@ -236,34 +235,6 @@ def test_names_of_files_are_no_people():
 def test_counts_of_each_person():
     content = made.mat(faces=made.LAYOUTS["columns F"](FACES), nfaces=np.array([12, 8]))
     assert read_arrays(content, name="a.mat").labels == ("1",) * 12 + ("2",) * 8
-
-
-def test_labels_beside(tmp_path):
-    np.save(tmp_path / "olivetti_faces.npy", FACES)
-    np.save(tmp_path / "olivetti_faces_target.npy", OWNERS)
-    assert_faces(read_arrays(tmp_path / "olivetti_faces.npy"))
-    (tmp_path / "faces-idx3-ubyte").write_bytes(made.idx(FACES))
-    (tmp_path / "labels-idx1-ubyte").write_bytes(made.idx(OWNERS))
-    assert_faces(read_arrays(tmp_path / "faces-idx3-ubyte"))
-    (tmp_path / "olivetti_faces_target.npy").write_bytes(made.npy(OWNERS)[:-9])
-    assert_faces(read_arrays(tmp_path / "olivetti_faces.npy"), None)
-
-
-@pytest.mark.parametrize(
-    ("name", "beside"),
-    [
-        ("olivetti_faces.npy", "olivetti_faces_target.npy"),
-        ("X_train.npy", "y_train.npy"),
-        ("faces.npy", "labels.npy"),
-        ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
-        ("faces.csv", "labels.csv"),
-        ("orl_X.mat", "orl_y.mat"),
-        ("faces.npy", None),
-    ],
-)
-def test_names_of_labels(name, beside):
-    others = ["README", name, *([beside] if beside else [])]
-    assert labels_beside(name, others) == beside
 
 
 # -- other containers ---------------------------------------------------------------------

@@ -22,7 +22,7 @@ from napari_latent_faces.reading.arrays import files, layouts, matlab
 from napari_latent_faces.reading.arrays.files import ArraysError, Container, Variable, times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -149,12 +149,12 @@ def with_views(container: Container) -> Container:
 
 # -- What names of variables tell ------------------------------------------------------
 
-# Names of variables that are known to hold faces, the best known first; see `_part_and_key`.
-_FACES = (
+# Names of variables that are known to hold faces, see `_part_and_key`
+_FACES = {
     *("fea", "faces", "face", "images", "imgs", "ims", "pictures", "image"),
     *("data", "x", "m", "pixels", "dat", "facedat", "facedata", "ff", "olivettifaces"),
     *("yalefaces", "allfaces", "im", "img", "a", "v", "orl", "yale"),
-)
+}
 # What other names of faces end with, and what names hold that are not the faces themselves.
 _ENDS = ("faces", "images", "pictures", "face")
 _OTHERS = re.compile(r"non|mean|average|avg|eigen|recon|noise")
@@ -200,14 +200,11 @@ def _last(variable: Variable) -> str:
     return variable.name.rpartition(".")[2]
 
 
-def _rank(variable: Variable) -> int:
-    """Return how well a name is known to be that of faces; the smallest is the best."""
+def _is_name_of_faces(variable: Variable) -> bool:
     part, key = _part_and_key(variable)
     if part == "test" or _OTHERS.search(variable.name.lower()):
-        return len(_FACES)
-    if key not in _FACES:  # olivetti_faces, lfw_images
-        key = next((word for word in _ENDS if key.endswith(word)), key)
-    return _FACES.index(key) if key in _FACES else len(_FACES)
+        return False
+    return key in _FACES or key.endswith(_ENDS)  # olivetti_faces, lfw_images
 
 
 def _rank_of_labels(variable: Variable) -> int | None:
@@ -251,26 +248,6 @@ class _Labels(NamedTuple):
     name: str
     values: tuple[str, ...]
     are_names: bool = False
-
-
-# Words in names of files that lie beside one another, of faces and of their labels
-_OF_FACES = {"x", "images", "image", "faces", "data", "pixels", "idx3"}
-_OF_LABELS = {"target", "targets", "labels", "label", "y", "gnd", "subjects", "ids", "idx1"}
-
-
-def labels_beside(name: str, others: Iterable[str]) -> str | None:
-    """Find the file of labels beside one of faces, such as ``a_target.npy`` for ``a.npy``."""
-
-    def rest(name: str) -> list[str]:
-        return [word for word in words(name) if word not in _OF_FACES | _OF_LABELS]
-
-    def words(name: str) -> list[str]:
-        return re.split(r"[-_. ]+", name.lower())
-
-    if _OF_LABELS.intersection(words(name)):
-        return None
-    told = (other for other in others if _OF_LABELS.intersection(words(other)))
-    return next((other for other in told if rest(other) == rest(name)), None)
 
 
 def _as_labels(values: NDArray[Any]) -> tuple[str, ...] | None:
@@ -388,39 +365,35 @@ def _listed(variables: Sequence[Variable]) -> str:
 
 def _choose(container: Container, options: ReadOptions) -> Variable:
     """Return the variable that holds the faces, by its name, or as the only one that may."""
+    variables, advice = container.variables, "Name one with variable="
     if options.variable is not None:
         return _named(container, options.variable)
-    variables = container.variables
     if unnamed := [v for v in variables if not v.name]:
         return unnamed[0]
     possible = _without_copies(_possible_faces(container, options))
     seen = [v for v in possible if len(possible) == 1 or _looks_like_pictures(v)]
-    known = sorted((v for v in seen if _rank(v) < len(_FACES)), key=_rank)
-    if len(seen) == 1:
-        return seen[0]
-    if not seen:
-        advice = "Name one with variable=, and its height and width with shape=(h, w)."
-        if not variables:
-            advice = "Save plain arrays of numbers."
-        elif not possible and options.shape is not None:
-            pixels = math.prod(options.shape)
-            advice = f"Check shape=: {times(options.shape)} is {pixels} pixels."
-        there = _listed(possible or variables) or "it holds no arrays of numbers"
-        told = (f"none of its variables looks like faces: {there}.", *container.notes, advice)
-        raise ArraysError(" ".join(told))
-    if known:  # another known name is as good, but for one of a letter
-        is_short = len(_part_and_key(known[0])[1]) == 1
-        rivals = [v for v in known[1:] if is_short or len(_part_and_key(v)[1]) > 1]
-        chosen = [] if rivals else known[:1]
+    lengths = _label_lengths(container) - {1}
+
+    def doubts(v: Variable) -> int:  # names of one letter say little, others less
+        if _is_name_of_faces(v):
+            return len(_part_and_key(v)[1]) == 1
+        return 3 - bool(lengths & {*v.shape})
+
+    best = [v for v in seen if doubts(v) == min(map(doubts, seen))]
+    if len(best) == 1:
+        return best[0]
+    if seen:
+        words = f"several variables may be the faces: {_listed(possible)}. {advice}."
+        raise AmbiguousArraysError(words, possible)
+    if not variables:
+        advice = "Save plain arrays of numbers"
+    elif not possible and options.shape is not None:
+        advice = f"Check shape=: {times(options.shape)} is {math.prod(options.shape)} pixels"
     else:
-        lengths = _label_lengths(container) - {1}
-        chosen = [v for v in seen if lengths & {*v.shape}]
-    if len(chosen) == 1:
-        return chosen[0]
-    raise AmbiguousArraysError(
-        f"several variables may be the faces: {_listed(possible)}. Name one with variable=.",
-        possible,
-    )
+        advice += ", and its height and width with shape=(h, w)"
+    there = _listed(possible or variables) or "it holds no arrays of numbers"
+    told = (f"none of its variables looks like faces: {there}.", *container.notes, advice)
+    raise ArraysError(" ".join(told))
 
 
 def _named(container: Container, wanted: str) -> Variable:
@@ -431,31 +404,28 @@ def _named(container: Container, wanted: str) -> Variable:
     if len(found) == 1:
         return found[0]
     if found:
-        raise AmbiguousArraysError(
-            f"variable={wanted!r} may be any of {_listed(found)}.", found
-        )
+        words = f"variable={wanted!r} may be any of {_listed(found)}."
+        raise AmbiguousArraysError(words, found)
     inner = tuple(v for v in container.variables if v.name.startswith(f"{wanted}."))
     if inner:
         return _choose(replace(container, variables=inner), ReadOptions())
     there = _listed([v for v in container.variables if v.name])
-    raise ArraysError(
-        f"it has no variable {wanted!r}"
-        + (f", but {there}." if there else ": it holds one array without a name.")
-    )
+    there = f", but {there}" if there else ": it holds one array without a name"
+    raise ArraysError(f"it has no variable {wanted!r}{there}")
 
 
 def _without_copies(possible: list[Variable]) -> list[Variable]:
     """Leave out flattened copies, as `data` beside `images`, and tests beside training."""
-
-    def is_copy(flat: Variable) -> bool:
-        return len(flat.shape) == 2 and any(
-            len(v.shape) > 2 and v.size == flat.size and {*flat.shape} & {*v.shape}
-            for v in possible
-        )
-
     trained = {("test", key) for part, key in map(_part_and_key, possible) if part == "train"}
     possible = [v for v in possible if _part_and_key(v) not in trained]
-    return [v for v in possible if not is_copy(v)]
+    whole = [v for v in possible if len(v.shape) > 2]
+    copies = {
+        flat
+        for flat in possible
+        for v in whole
+        if len(flat.shape) == 2 and v.size == flat.size and {*flat.shape} & {*v.shape}
+    }
+    return [v for v in possible if v not in copies]
 
 
 def _looks_like_pictures(variable: Variable) -> bool:
@@ -527,20 +497,14 @@ def read_arrays(
 ) -> ArrayFaces:
     """Read a file of numbers, or its content under a `name`, as faces.
 
-    What `options` do not say is found out. `labels` is a file of labels; by default the one
-    beside a path. Raises `ArraysError`, or `AmbiguousArraysError` if several variables may be
-    the faces.
+    What `options` do not say is found out; `labels` is a file of labels. Raises `ArraysError`,
+    or `AmbiguousArraysError` if several variables may be the faces.
     """
     options = options or ReadOptions()
     container = _opened(source, name)
-    if labels is None and not isinstance(source, bytes):
-        path = Path(os.fspath(source))
-        with suppress(OSError):
-            near = labels_beside(path.name, (each.name for each in path.parent.iterdir()))
-            labels = path.parent / near if near else None
     beside = None
     if labels is not None:  # if it holds none, the faces can be read without
-        with suppress(ArraysError), files.damage_named("labels"):
+        with suppress(ArraysError, OSError), files.damage_named("labels"):
             found = _opened(labels, "labels" if isinstance(labels, bytes) else "")
             lists = [v.values() for v in found.variables if v.is_list]
             beside = lists[0] if len(lists) == 1 else None

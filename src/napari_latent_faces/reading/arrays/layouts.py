@@ -25,16 +25,13 @@ LARGEST_ASPECT = 3.0  # of a picture whose shape is found out
 SMALLEST_SIDE = 6
 SAMPLE = 4_000_000  # pixels looked at to find out axes and orders
 
-# Neighbouring pixels of faces differ by 0.03 to 0.4 of what any two pixels of a picture
-# differ by, and those of the mean of noisy faces as well; those of features and of noise, and
-# of their mean, by 0.56 to 1.
+# Neighbours in faces, and in the mean of noisy ones, differ by 0.03 to 0.4 of what any two
+# pixels of a picture differ by; those of features, of noise and of their mean by 0.56 to 1.
 _NO_PICTURES = 0.5
-
 # Edges lie in the same places in all channels of a picture: the differences of neighbours
 # correlate by 0.7 to 1 between those of photographs, by less than 0.5 between two faces.
 _SAME_EDGES = 0.6
 _LIKELY_EDGES = 0.4  # suffice for (n, 3, h, w), which is mostly meant so
-
 # From number to number of a row, red to green to blue, steps are of different heights; in
 # grey they are all alike.
 _PERIOD = 1.6
@@ -197,12 +194,12 @@ def faces_of_array(array: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], str
 
 def _are_rows(array: NDArray[Any], axis: int, clues: Clues) -> bool:
     """Tell whether three matrices are the channels of pictures, each of which is a row."""
-    layouts = layouts_of(array.take(1, axis), clues) if array.shape[axis] == 3 else []
-    if not layouts or layouts[0].faces == "columns":
+    if array.shape[axis] != 3:
         return False
     green = array.take(1, axis)
-    rough = layouts[0].roughness
-    return not could_be_picture(*green.shape) or rough < 0.8 * _roughness_as_picture(green)
+    best = next(iter(layouts_of(green, clues)), None)
+    least = _roughness_as_picture(green) if could_be_picture(*green.shape) else math.inf
+    return best is not None and best.faces == "rows" and best.roughness < 0.8 * least
 
 
 # -- A matrix: a face a row or a column ------------------------------------------------
@@ -379,7 +376,12 @@ def _faces_on_axes(
         pairs = only(*fits)
     n_pixels = math.prod(array.shape[axis] for axis in axes)
     pairs = only(*(n_pixels // math.prod(sides[pair]) in clues.lengths for pair in pairs))
-    if len(pairs) > 1 and _is_colour_picture(array):
+    could_be_channels = array.ndim == 3 and shape[2] in {3, 4} and min(shape[:2]) >= 16
+    if (
+        len(pairs) > 1
+        and could_be_channels
+        and _are_channels(_edges(array[np.newaxis, :2000, :2000, :3]))
+    ):
         left_out = ", its transparency left out" if shape[2] == 4 else ""
         return array[np.newaxis, :, :, :3], f"from {what}{left_out}"
     pairs = only(*(could_be_picture(*sides[pair], SMALLEST_SIDE) for pair in pairs))
@@ -396,10 +398,8 @@ def _faces_on_axes(
         how = f"along the {ordinals[place]} axis of {what}"
     if options.order is not None:
         on_side = options.order == "F"
-    elif options.shape is not None and sides[y, x] == options.shape[::-1] != options.shape:
-        on_side = True
     elif options.shape is not None and options.shape[0] != options.shape[1]:
-        on_side = False
+        on_side = sides[y, x] != options.shape
     else:  # more evidence is asked for than where only a length is there
         on_side = colour is None and _lie_on_their_side(images, min(len(images), 8))
     return (images.swapaxes(1, 2), f"{how}, transposed") if on_side else (images, how)
@@ -420,24 +420,19 @@ def _colour_axis(array: NDArray[Any], n_known: int) -> int | None:
     return None
 
 
-def _is_colour_picture(array: NDArray[Any]) -> bool:
-    """Tell whether three or four planes are the channels of a picture, not as many faces."""
-    if array.ndim != 3 or array.shape[2] not in {3, 4} or min(array.shape[:2]) < 16:
-        return False
-    return _are_channels(_edges(array[np.newaxis, :2000, :2000, :3]))
-
-
 def _roughness_of_axes(array: NDArray[Any]) -> list[float]:
     """Return how much neighbours differ along each axis, against what lies farther apart.
 
     Pixels that lie far apart differ more than neighbours; faces that lie far apart hardly do,
     if the same person does not come several times in a row.
     """
-    keep = min(1.0, (SAMPLE / array.size) ** (1 / array.ndim))  # the middle of each axis
-    lengths = [min(side, max(8, int(side * keep))) for side in array.shape]
-    starts = [(side - n) // 2 for side, n in zip(array.shape, lengths, strict=True)]
-    parts = [slice(at, at + n) for at, n in zip(starts, lengths, strict=True)]
-    block = _finite(array[tuple(parts)])
+    keep = min(1.0, (SAMPLE / array.size) ** (1 / array.ndim))
+
+    def middle(side: int) -> slice:
+        length = min(side, max(8, int(side * keep)))
+        return slice((side - length) // 2, (side + length) // 2)
+
+    block = _finite(array[tuple(map(middle, array.shape))])
     rough = []
     for axis, side in enumerate(block.shape):
         near, far = _difference(block, axis), _difference(block, axis, max(1, side // 3))
@@ -468,7 +463,10 @@ def faces_of_cells(
     if hint is not None and set(first) != set(hint) and math.prod(hint) not in first:
         clues = replace(clues, hint=None)
     differing = [a for a in range(n_axes) if len({item.shape[a] for item in items}) > 1]
-    if n_axes == 2 and not _are_pictures(items, clues.shape):
+    are_pictures = all(max(item.shape) <= LARGEST_ASPECT * min(item.shape) for item in items)
+    if clues.shape is not None:
+        are_pictures = set(first) == set(clues.shape)
+    if n_axes == 2 and not are_pictures:
         images, how = _unflattened(items, clues)
     elif not 2 <= n_axes <= 4:
         raise ArraysError(f"{what} hold arrays of {times(first)} numbers")
@@ -498,13 +496,6 @@ def leaves(value: Any) -> Iterable[Any]:
             yield from leaves(item)
     else:
         yield value
-
-
-def _are_pictures(items: list[NDArray[Any]], shape: Pair | None) -> bool:
-    """Tell whether each cell is a picture, not a vector of pixels or a matrix of them."""
-    if shape is not None:
-        return set(items[0].shape) == set(shape)
-    return all(max(item.shape) <= LARGEST_ASPECT * min(item.shape) for item in items)
 
 
 def _unflattened(items: list[NDArray[Any]], clues: Clues) -> tuple[NDArray[Any], str]:
