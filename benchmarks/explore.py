@@ -167,25 +167,26 @@ def wander(n: int, h: int, w: int, k: int, times: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     while panel.found is None:
         turn_loop(1)
-    panel.plane.repaint()
+    panel.plane.viewport().repaint()
     found["dots"] = time.perf_counter() - began
     while any(each is None for each in panel.plane.pictures):
         turn_loop(1)
     found["pictures"], found["gap"] = time.perf_counter() - began, clock.stop()
     clock = _LoopClock()
-    found["frames"] = [_timed(lambda i=i: _move(panel.plane, i)) for i in range(times)]
+    port = panel.plane.viewport()
+    found["frames"] = [_timed(lambda i=i: _move(port, i)) for i in range(times)]
     found["moved"] = clock.stop()
     viewer.close()
     return found
 
 
-def _move(plane: Any, i: int) -> None:
+def _move(port: Any, i: int) -> None:
     """Turn the wheel or drag the mouse on the map, and let it be drawn."""
     from qtpy.QtCore import QCoreApplication, QPoint, QPointF, Qt
     from qtpy.QtGui import QWheelEvent
     from qtpy.QtTest import QTest
 
-    middle = plane.rect().center()
+    middle = port.rect().center()
     if i % 2:
         step = QPoint(0, 120 if i % 40 < 20 else -120)
         none = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
@@ -193,12 +194,12 @@ def _move(plane: Any, i: int) -> None:
         event = QWheelEvent(
             QPointF(middle), QPointF(middle), QPoint(), step, *none, phase, False
         )
-        QCoreApplication.sendEvent(plane, event)
+        QCoreApplication.sendEvent(port, event)
     else:
         there = middle + QPoint(8 if i % 8 < 4 else -8, 6)
-        QTest.mousePress(plane, Qt.MouseButton.LeftButton, pos=middle)
-        QTest.mouseMove(plane, there)
-        QTest.mouseRelease(plane, Qt.MouseButton.LeftButton, pos=there)
+        QTest.mousePress(port, Qt.MouseButton.LeftButton, pos=middle)
+        QTest.mouseMove(port, there)
+        QTest.mouseRelease(port, Qt.MouseButton.LeftButton, pos=there)
     QCoreApplication.processEvents()
 
 

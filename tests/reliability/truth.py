@@ -10,12 +10,10 @@ from napari_latent_faces.mixing import to_pixels
 from napari_latent_faces.tiles import Tiles
 from napari_latent_faces.viewer.canvas import Gallery
 from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY
-from napari_latent_faces.viewer.panels.compare import CompareWidget
-from napari_latent_faces.viewer.panels.encode import EncodeWidget
-from napari_latent_faces.viewer.panels.explain import ExplainWidget
-from napari_latent_faces.viewer.panels.mend import MendWidget
+from napari_latent_faces.viewer.panels.encode import EncodeWidget, MendWidget
+from napari_latent_faces.viewer.panels.explain import CompareWidget, ExplainWidget
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
-from napari_latent_faces.viewer.panels.pictures import _BREAK
+from napari_latent_faces.viewer.panels.pictures import BREAK
 from napari_latent_faces.viewer.session import current_caption, session_of
 from napari_latent_faces.viewer.window import text_overlay
 
@@ -87,7 +85,8 @@ def panel_lies(viewer):
         elif isinstance(widget, MixerWidget):
             told += _mixer_lies(widget, focus)
         elif isinstance(widget, CompareWidget):
-            told += _compare_lies(widget, viewer)
+            for side in (widget.left, widget.right):
+                told += _choice_lies(side, viewer)
         elif isinstance(widget, (EncodeWidget, MendWidget)) and not widget.is_working:
             told += _choice_lies(widget.model_choice, viewer)
     return told
@@ -128,10 +127,10 @@ def _explain_lies(panel, focus):
             yield "explain: of another model"
             return
         wanted = known.lines(focus.face)
-        words = panel.portrait.words.text().replace(_BREAK, "")
+        words = panel.portrait.words.text().replace(BREAK, "")
         if not all(line in words for line in wanted):
             yield f"explain: {words!r}, not {wanted}"
-        parts = known.part_items(known.explainer.parts(focus.face), focus.face, (0, 1))
+        _, parts, _ = known.parts(focus.face, (0, 1))
         if [each.key for each in panel.parts.items] != [each.key for each in parts]:
             yield "explain: parts of another face"
 
@@ -156,14 +155,6 @@ def _mixer_lies(panel, focus):
 
 def _models_in(viewer):
     return [each.metadata[MODEL_KEY] for each in viewer.layers if MODEL_KEY in each.metadata]
-
-
-def _compare_lies(panel, viewer):
-    shown = {id(model) for model in _models_in(viewer)}
-    if shown != {id(model) for model in panel._models}:
-        yield "compare: other models than the layers have"
-    if panel.left.count() != len(shown):
-        yield f"compare: {panel.left.count()} models are offered, not {len(shown)}"
 
 
 def _choice_lies(choice, viewer):

@@ -40,7 +40,7 @@ def test_all_panels_work_in_colour(qtbot, viewer, method, notes):
     for strip in (explain.parts, explain.sums, explain.nearest):
         assert all(item.pixels.ndim == 3 for item in strip.items)
         assert is_coloured(strip.items[0].pixmap())
-    assert is_coloured(explain.portrait.built.pixmap())
+    assert is_coloured(explain.portrait.pictures.items[1].pixmap())
     mixer = panel("Mix faces")
     qtbot.waitUntil(lambda: is_coloured(mixer.nearest.picture.pixmap()))
     assert viewer.layers["mixed face [faces]"].rgb
@@ -53,6 +53,9 @@ def test_all_panels_work_in_colour(qtbot, viewer, method, notes):
     mended, marked = viewer.layers["mended [faces]"], mend.marks.value.data > 0
     assert mended.rgb
     np.testing.assert_array_equal(np.asarray(mended.data)[:, ~marked], stack.images[:, ~marked])
+    fit.update_earlier.value = False
+    fit.faces.value = viewer.layers["faces"]
+    run(fit)
     compare = panel("Compare models")
     qtbot.waitUntil(lambda: compare.table.model().rowCount() == 4)
     assert notes == []

@@ -133,7 +133,7 @@ def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
     before = rim(tile_seen(3)).mean()
     qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=point)
     assert focus.component == 3
-    assert panel.users_title.text().startswith("Component 3,")
+    qtbot.waitUntil(lambda: panel.users_title.text().startswith("Component 3,"))
     assert rim(tile_seen(3)).mean() > 1.2 * before  # the line around it
 
     panel.follow.setCurrentIndex(panel.follow.findData("off"))

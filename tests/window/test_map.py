@@ -26,7 +26,7 @@ def turn_wheel(plane, point, notches):
         Qt.ScrollPhase.NoScrollPhase,
         False,
     )
-    QApplication.sendEvent(plane, event)
+    QApplication.sendEvent(plane.viewport(), event)
     QApplication.processEvents()
 
 
@@ -40,7 +40,9 @@ def test_a_click_on_the_map_goes_to_the_face_and_the_wheel_shows_more(viewer, qt
     qtbot.waitUntil(lambda: all(each is not None for each in plane.pictures[:120]))
     qtbot.waitUntil(lambda: len(plane.shown) > 5)
     for face in plane.shown[:3].tolist():
-        qtbot.mouseClick(plane, Qt.MouseButton.LeftButton, pos=plane.place_of(face).toPoint())
+        qtbot.mouseClick(
+            plane.viewport(), Qt.MouseButton.LeftButton, pos=plane.place_of(face).toPoint()
+        )
         assert focus.face == viewer.dims.current_step[0] == face
     before = plane.grab().toImage()
     viewer.dims.set_current_step(0, int(plane.shown[4]))
@@ -62,7 +64,7 @@ def test_a_click_on_the_map_goes_to_the_face_and_the_wheel_shows_more(viewer, qt
         plane.place_of(face).toPoint(),
         plane.mapToGlobal(plane.place_of(face).toPoint()),
     )
-    QApplication.sendEvent(plane, event)
+    QApplication.sendEvent(plane.viewport(), event)
     [menu] = [each for each in plane.window().findChildren(QMenu) if each.isVisible()]
     [copy] = [each for each in menu.actions() if each.text() == f"Copy face {face}"]
     copy.trigger()

@@ -44,14 +44,14 @@ def test_a_stranger_is_seen_through_an_old_model(viewer, faces, model, tmp_path,
     table = widget.table
     assert table.isVisible()
     errors = model.errors(faces)
-    assert table.faces.row_at(0) == errors.argmax()
-    assert {table.faces.row_at(row) for row in range(4)} == {32, 33, 34, 35}
+    assert table.rows.row_at(0) == errors.argmax()
+    assert {table.rows.row_at(row) for row in range(4)} == {32, 33, 34, 35}
     seen = []
     for row in (0, 20):
-        table.scrollTo(table.faces.index(row, 0))
-        place = table.visualRect(table.faces.index(row, 0)).center()
+        table.scrollTo(table.rows.index(row, 0))
+        place = table.visualRect(table.rows.index(row, 0)).center()
         qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
-        face = table.faces.row_at(row)
+        face = table.rows.row_at(row)
         assert viewer.dims.point[0] == face
         assert session_of(viewer).face == face
         seen.append((picture(viewer, layer), picture(viewer, viewer.layers["encoded [drawn]"])))

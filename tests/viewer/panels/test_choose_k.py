@@ -2,45 +2,34 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Layer
 from superqt.utils import WorkerBase
 
 from napari_latent_faces.stack import FaceStack
-from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.layers import MODEL_KEY, ROLE_KEY
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
 from tests.conftest import blobs
 from tests.jobs import layers_in
 
 
 @pytest.fixture
-def faces(viewer):
+def faces(add_faces):
     images = np.round(blobs(n=40)[0] * 255).astype(np.uint8)
-    stack = FaceStack(images, tuple(map(str, range(40))))
-    return viewer.add_layer(Layer.create(*faces_layer(stack, "orl")))
+    return add_faces(FaceStack(images, tuple(map(str, range(40)))), "orl")
 
 
 @pytest.fixture
-def widget(viewer, qtbot):
-    widget = ChooseKWidget(viewer)
-    qtbot.addWidget(widget)
+def widget(make):
+    widget = make(ChooseKWidget)
     widget.ks.value = "2:5"
     widget.effort["n_starts"].value = widget.effort["n_folds"].value = 2
     return widget
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """Collect the errors that are shown."""
-    found = []
-    monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", found.append)
-    monkeypatch.setattr("napari.utils.notifications.show_error", found.append)
-    return found
-
-
-def measure(widget, qtbot):
-    widget.start_button.native.click()
-    qtbot.waitUntil(lambda: not widget.is_working)
+def measured(faces, widget, run):
+    """Return the panel with what was measured."""
+    run(widget)
+    return widget
 
 
 def begin(widget, qtbot, done=2):
@@ -55,50 +44,60 @@ def roles(viewer):
     return sorted(str(layer.metadata.get(ROLE_KEY)) for layer in viewer.layers)
 
 
-def test_without_faces_it_says_where_to_get_some(widget):
+def test_it_draws_the_curves_and_says_which_k_and_why(widget, add_faces, stack, run):
     assert not widget.start_button.enabled
     assert not widget.save_button.enabled
     assert "Open folder of faces" in widget.status.value
-
-
-def test_it_draws_the_curves_and_says_which_k_and_why(faces, widget, qtbot):
-    measure(widget, qtbot)
+    images = np.round(blobs(n=40)[0] * 255).astype(np.uint8)
+    add_faces(FaceStack(images, tuple(map(str, range(40)))))
+    run(widget)
     assert widget.choice.ks.tolist() == [2, 3, 4, 5]
     assert widget.choice.suggested == 4
     assert widget.words.value == widget.choice.reason
     assert widget.plot.point(4).y() > widget.plot.point(2).y()  # lower error, lower point
     assert "Click a point" in widget.status.value
     assert widget.start_button.text == "Start"
+    widget.plot.hovered.emit(3)
+    row = widget.choice.rows()[1]
+    assert f"k = 3: error {row['relative_error']:.4f}" in widget.readout.value
+    assert f"stability {row['stability']:.2f}" in widget.readout.value
+    widget.plot.hovered.emit(None)
+    assert not widget.readout.value
 
 
-def test_a_clicked_point_shows_its_model_and_the_next_updates_it(faces, widget, viewer, qtbot):
-    measure(widget, qtbot)
-    widget.plot.clicked.emit(3)
-    assert roles(viewer) == ["None", "gallery", "reconstruction"]
-    assert viewer.layers[-1].metadata[MODEL_KEY] is widget.choice.models[3]
-    widget.plot.clicked.emit(4)
-    assert len(layers_in(viewer)) == 3
-    assert {layer.metadata.get(MODEL_KEY) for layer in viewer.layers} == {
-        None,
-        widget.choice.models[4],
-    }
-    assert "k = 4" in widget.status.value
-    widget.update_earlier.value = False
-    widget.plot.clicked.emit(2)
+def test_a_clicked_point_shows_its_model_and_the_next_updates_it(
+    measured, faces, viewer, show_model, told
+):
+    models, name = measured.choice.models, "reconstruction [orl]"
+    for k in (3, 4):
+        measured.plot.clicked.emit(k)
+        assert roles(viewer) == ["None", "gallery", "reconstruction"]
+        assert viewer.layers[name].metadata[MODEL_KEY] is models[k]
+        assert f"k = {k}" in measured.status.value
+        assert measured.plot.chosen == k
+    measured.update_earlier.value = False
+    measured.plot.clicked.emit(2)
     assert len(layers_in(viewer)) == 5
+    viewer.layers.selection.active = faces
+    viewer.layers.remove_selected()
+    measured.plot.clicked.emit(2)  # its faces are gone
+    assert not told
 
 
-def test_the_kinds_of_layers_of_an_earlier_fit_are_kept(faces, widget, viewer, model, qtbot):
-    measure(widget, qtbot)
-    options = ShowOptions(slider=True, residual=True)
-    ResultLayers(viewer, faces, options).show_model(widget.choice.models[2])
-    widget.show_model(5)
+def test_the_kinds_of_layers_of_an_earlier_fit_are_kept_and_changed_faces_told(
+    measured, faces, viewer, show_model, told
+):
+    show_model(faces, measured.choice.models[2], slider=True, residual=True)
+    measured.show_model(5)
     assert roles(viewer) == ["None", "components", "reconstruction", "residual"]
+    faces.data = np.ones((5, 4, 4), np.uint8)
+    measured.show_model(4)
+    assert "shape" in told[0]
 
 
-def test_a_sample_is_extended_to_all_faces_when_it_is_shown(faces, widget, viewer, qtbot):
+def test_a_sample_is_extended_to_all_faces_when_it_is_shown(faces, widget, viewer, run, qtbot):
     widget.effort["max_faces"].value = 20
-    measure(widget, qtbot)
+    run(widget)
     assert "sample of 20 of 40" in widget.words.value
     widget.show_model(4)
     qtbot.waitUntil(lambda: not widget.is_working)
@@ -110,16 +109,6 @@ def test_a_sample_is_extended_to_all_faces_when_it_is_shown(faces, widget, viewe
     widget.plot.hovered.emit(4)
     measured = widget.choice.models[4].error
     assert f"error {measured:.4f} of the sample of 20 faces" in widget.readout.value
-
-
-def test_the_point_under_the_mouse_is_read_out(faces, widget, qtbot):
-    measure(widget, qtbot)
-    widget.plot.hovered.emit(3)
-    row = widget.choice.rows()[1]
-    assert f"k = 3: error {row['relative_error']:.4f}" in widget.readout.value
-    assert f"stability {row['stability']:.2f}" in widget.readout.value
-    widget.plot.hovered.emit(None)
-    assert not widget.readout.value
 
 
 def test_stop_keeps_what_is_measured(faces, widget, qtbot):
@@ -134,22 +123,20 @@ def test_stop_keeps_what_is_measured(faces, widget, qtbot):
     assert widget.ks.enabled
 
 
-def test_cancel_ends_at_once(faces, widget, viewer, qtbot):
+@pytest.mark.parametrize("how", ["cancelled", "removed"])
+def test_what_was_measured_stays_when_the_search_ends(how, faces, widget, viewer, qtbot):
     begin(widget, qtbot, done=1)
-    widget.cancel_button.native.click()
-    assert not widget.is_working
-    assert widget.status.value == "Cancelled. What was measured stays."
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
-    assert len(layers_in(viewer)) == 1
-
-
-def test_removing_the_faces_ends_it(faces, widget, viewer, qtbot):
-    begin(widget, qtbot, done=1)
-    viewer.layers.remove(faces)
-    qtbot.waitUntil(lambda: not widget.is_working)
-    assert "The faces were removed" in widget.status.value
-    widget.show_model(int(widget.choice.ks[0]))
-    assert not viewer.layers
+    if how == "cancelled":
+        widget.cancel_button.native.click()
+        assert not widget.is_working
+        assert widget.status.value == "Cancelled. What was measured stays."
+        assert len(layers_in(viewer)) == 1
+    else:
+        viewer.layers.remove(faces)
+        qtbot.waitUntil(lambda: not widget.is_working)
+        assert "The faces were removed" in widget.status.value
+        widget.show_model(int(widget.choice.ks[0]))
+        assert not viewer.layers
     qtbot.waitUntil(lambda: not WorkerBase._worker_set)
 
 
@@ -167,29 +154,19 @@ def test_a_closed_widget_ends_its_search(viewer, faces, qtbot):
 )
 def test_wrong_numbers_are_told(text, words, faces, widget, told, qtbot):
     widget.ks.value = text
-    measure(widget, qtbot)
+    widget.start()
+    qtbot.waitUntil(lambda: not widget.is_working)
     assert len(told) == 1
     assert words in told[0]
     assert widget.choice is None
 
 
-def test_faces_that_changed_since_are_told(faces, widget, told, qtbot):
-    measure(widget, qtbot)
-    ResultLayers(widget.viewer, faces, ShowOptions(residual=True)).show_model(
-        widget.choice.models[2]
-    )
-    faces.data = np.ones((5, 4, 4), np.uint8)
-    widget.show_model(4)
-    assert "shape" in told[0]
-
-
-def test_the_table_is_saved_where_one_says(faces, widget, tmp_path, told, monkeypatch, qtbot):
-    measure(widget, qtbot)
+def test_the_table_is_saved_where_one_says(measured, tmp_path, told, monkeypatch):
     path = tmp_path / "k.csv"
     monkeypatch.setattr(
         "qtpy.QtWidgets.QFileDialog.getSaveFileName", lambda *_: (str(path), "")
     )
-    widget.save_button.native.click()
+    measured.save_button.native.click()
     assert path.read_text().startswith('"k","relative_error","held_out_error",')
-    widget.save(str(tmp_path / "none" / "k.csv"))
+    measured.save(str(tmp_path / "none" / "k.csv"))
     assert "cannot be written" in told[0]

@@ -13,12 +13,10 @@ from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
 from napari_latent_faces.viewer.panels.align import AlignWidget
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
-from napari_latent_faces.viewer.panels.compare import CompareWidget
-from napari_latent_faces.viewer.panels.encode import EncodeWidget
-from napari_latent_faces.viewer.panels.explain import ExplainWidget
+from napari_latent_faces.viewer.panels.encode import EncodeWidget, MendWidget
+from napari_latent_faces.viewer.panels.explain import CompareWidget, ExplainWidget
 from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.panels.map import MapWidget
-from napari_latent_faces.viewer.panels.mend import MendWidget
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
 
 PANELS = [
@@ -100,7 +98,7 @@ def test_new_faces_are_other_ones_and_the_model_is_the_last_that_was_shown(
     names = {
         f"NMF {each.n_components}, error {each.error:.4f}, 30 faces of faces" for each in both
     }
-    for box in (mend.model_choice.combo.native, made(CompareWidget).left):
+    for box in (mend.model_choice.combo.native, made(CompareWidget).left.combo.native):
         assert {box.itemText(row) for row in range(2)} == names
 
 

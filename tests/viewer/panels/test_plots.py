@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPalette
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces.viewer.panels.choose_k import CurvesPlot
+from napari_latent_faces.viewer.panels.plots import CurvesPlot
 from tests.viewer.panels.test_pictures import bits
 
 
@@ -30,7 +30,7 @@ def made_choice(ks=(2, 5, 9, 20), suggested=9):
 
 @pytest.fixture
 def plot(qtbot):
-    plot = CurvesPlot()
+    plot = CurvesPlot("curves")
     qtbot.addWidget(plot)
     plot.resize(400, 360)
     plot.show_choice(made_choice())
@@ -46,16 +46,12 @@ def pixels(plot):
     return np.frombuffer(bits(picture), np.uint8).reshape(picture.height(), -1, 4).copy()
 
 
-def test_lower_values_lie_lower_and_larger_k_to_the_right(plot):
-    choice = made_choice()
+def test_lower_values_lie_lower_and_a_click_chooses_the_nearest(plot, qtbot):
+    choice, chosen = made_choice(), []
     points = [plot.point(k) for k in choice.ks]
     assert np.all(np.diff([point.x() for point in points]) > 0)
     by_height = np.argsort([-point.y() for point in points])
     np.testing.assert_array_equal(by_height, np.argsort(choice.held_out))
-
-
-def test_a_click_chooses_the_nearest_point(plot, qtbot):
-    chosen = []
     plot.clicked.connect(chosen.append)
     place = plot.point(5).toPoint() + QPoint(4, 10)
     qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=place)
@@ -77,7 +73,7 @@ def test_the_mouse_is_followed_until_it_leaves(plot, qtbot):
             Qt.KeyboardModifier.NoModifier,
         )
         QApplication.sendEvent(plot.viewport(), move)
-        return plot.hovered_k == k
+        return plot.under_mouse == k
 
     for k in (2, 20):
         qtbot.waitUntil(lambda k=k: reached(k))
@@ -87,22 +83,19 @@ def test_the_mouse_is_followed_until_it_leaves(plot, qtbot):
 
 def test_what_is_chosen_is_ringed(plot):
     before = pixels(plot)
-    plot.choose(5)
+    plot.show_choice(plot.choice, 5)
     changed = np.argwhere((pixels(plot) != before).any(axis=-1))
     assert len(changed)
     assert np.abs(changed[:, 1] - plot.point(5).x()).max() < 14
-    plot.choose(None)
+    plot.show_choice(plot.choice)
     np.testing.assert_array_equal(pixels(plot), before)
 
 
-def test_a_long_range_is_drawn_in_ratios(plot):
+def test_a_long_range_is_drawn_in_ratios_and_there_may_be_one_point_or_none(plot):
     plot.show_choice(made_choice((2, 4, 8, 64), suggested=None))
     pixels(plot)
     x = [plot.point(k).x() for k in (2, 4, 8)]
     assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=1.5)  # whole pixels
-
-
-def test_curves_may_be_empty_or_a_single_point(plot):
     plot.show_choice(made_choice((7,), suggested=7))
     pixels(plot)
     assert 0 < plot.point(7).x() < 400

@@ -205,8 +205,8 @@ class AlignWidget(Panel):
             visible=False,
         )
         self.before_button.native.setCheckable(True)
-        self.mean = Portrait(_HEIGHT, ("The mean face before.", "The mean face now."))
-        self.mean.show_words(["Mean face", "before, and now"])
+        self.mean = Portrait(("before", "now"), _HEIGHT)
+        self.mean.show_words(["Mean face"])
         self.mean.hide()
         faces = self.choose_faces(
             "The stack to align: an image layer with the axes face, y, x."

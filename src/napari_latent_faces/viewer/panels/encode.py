@@ -1,97 +1,23 @@
-"""The panel that shows what a model makes of new faces."""
+"""The panels that put faces to a model: to build new ones, and to fill in what is marked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox
-from psygnal import Signal
+from magicgui.widgets import CheckBox, ComboBox
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView
 
-from napari_latent_faces.viewer.fitting import EncodeJob
-from napari_latent_faces.viewer.panels.panel import Panel, face_under_slider
-from napari_latent_faces.viewer.panels.pictures import Rows, RowsView
+from napari_latent_faces.viewer.fitting import EncodeJob, MendJob
+from napari_latent_faces.viewer.marks import add_mask
+from napari_latent_faces.viewer.panels.form import button, in_a_row
+from napari_latent_faces.viewer.panels.panel import Panel, face_under_slider, mark_layers
+from napari_latent_faces.viewer.panels.pictures import Column, Table
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-    from qtpy.QtCore import QModelIndex
-
-_ERROR = 2  # the column
-_ROLES = Qt.ItemDataRole
-
-
-class Errors(Rows):
-    """Faces with their names, subjects and errors."""
-
-    heads = "Face", "Subject", "Error"
-    names: Sequence[str] = ()
-    subjects: Sequence[str] | None = None
-    errors: NDArray[np.float64] = np.zeros(0)
-
-    def cell(self, row: int, column: int, role: int) -> Any:
-        if role == _ROLES.TextAlignmentRole and column == _ERROR:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        if role not in {_ROLES.DisplayRole, _ROLES.ToolTipRole}:
-            return None
-        subject = "" if self.subjects is None else self.subjects[row]
-        return str((self.names[row], subject, f"{self.errors[row]:.4f}")[column])
-
-    def keys(self, column: int) -> NDArray[Any]:
-        """Return errors, or places in the stack, whose order is natural."""
-        if column == _ERROR:
-            return self.errors
-        if column == 0 or self.subjects is None:
-            return np.arange(len(self.errors))
-        places: dict[str, int] = {}
-        return np.array([places.setdefault(each, len(places)) for each in self.subjects], int)
-
-
-class ErrorTable(RowsView):
-    """Faces by their errors; a click on a row tells its face."""
-
-    face_chosen = Signal(int)
-
-    def __init__(self) -> None:
-        super().__init__(0)
-        self.faces = Errors()
-        self.setModel(self.faces)
-        heads: Any = self.horizontalHeader()
-        heads.setSortIndicator(_ERROR, Qt.SortOrder.DescendingOrder)
-        heads.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        rows: Any = self.verticalHeader()
-        rows.setDefaultSectionSize(self.fontMetrics().height() + 6)
-        self.setMinimumHeight(8 * rows.defaultSectionSize())
-        self.clicked.connect(self._choose)
-        self.activated.connect(self._choose)
-
-    def show_faces(
-        self,
-        names: Sequence[str],
-        subjects: Sequence[str] | None,
-        errors: NDArray[np.float64],
-    ) -> None:
-        """Show other faces, the worst first."""
-        self.faces.names, self.faces.subjects, self.faces.errors = names, subjects, errors
-        self.faces.put(len(names))
-        self.sortByColumn(_ERROR, Qt.SortOrder.DescendingOrder)
-        self.setColumnHidden(1, subjects is None)
-        self.scrollToTop()
-
-    def select_face(self, face: int | None) -> None:
-        """Mark the row of a face, without choosing it."""
-        if face is None or not 0 <= face < self.faces.rowCount():
-            self.clearSelection()
-            return
-        index = self.faces.index(self.faces.place_of(face), 0)
-        if index.row() != self.currentIndex().row() or not self.selectedIndexes():
-            self.setCurrentIndex(index)
-
-    def _choose(self, index: QModelIndex) -> None:
-        self.face_chosen.emit(self.faces.row_at(index.row()))
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_ALL, _THIS = "all faces", "this face"
 
 
 class EncodeWidget(Panel):
@@ -102,11 +28,10 @@ class EncodeWidget(Panel):
     takes_pictures = True
 
     def _lay_out(self) -> None:
-        self._marked: int | None = None  # the face whose row is selected
         self._listed: Any = None  # the layer whose faces are in the table
         self._aligned_for: Any = None  # the model that the box was set for
-        self.table = ErrorTable()
-        self.table.setToolTip("Click a face to go to it; click a head to sort.")
+        self.table = Table("Click a face to go to it; click a head to sort.")
+        self.table.setMinimumHeight(8 * self.table.fontMetrics().height())
         self.table.hide()
         self.align = CheckBox(
             text="Align them first",
@@ -117,7 +42,7 @@ class EncodeWidget(Panel):
         self.add_form([self.choose_model(), self.choose_faces(tip), self.align])
         self.add_controls()
         self.add(self.table, 1)
-        self.table.face_chosen.connect(self._go_to)
+        self.table.chosen.connect(self._go_to)
 
     def _follow(self) -> None:
         """Be about other faces than those that the model was fitted to."""
@@ -136,12 +61,25 @@ class EncodeWidget(Panel):
         return EncodeJob(self.viewer, self.faces.value, model, align=self.align.value)
 
     def _show_result(self, job: Any) -> None:
-        if isinstance(job, EncodeJob) and job.encoding is not None:
-            self._listed = job.layer
-            self.table.show_faces(job.stack.names, job.stack.subjects, job.encoding.errors)
-            self.table.setVisible(len(job.stack) > 1)
-            if face_under_slider(self.viewer, job.layer) is None:  # it is a shorter stack
-                self._go_to(self.table.faces.row_at(0))
+        """List the faces by their errors, the worst first."""
+        if not isinstance(job, EncodeJob) or job.encoding is None:
+            return
+        names, subjects, errors = job.stack.names, job.stack.subjects, job.encoding.errors
+        columns = [
+            Column(names.__getitem__, "Face", np.arange(len(names)), hint=names.__getitem__),
+            Column(lambda face: f"{errors[face]:.4f}", "Error", errors, side=_RIGHT),
+        ]
+        if subjects is not None:
+            places: dict[str, int] = {}  # in the order of the stack, which is natural
+            keys = np.array([places.setdefault(each, len(places)) for each in subjects])
+            columns.insert(1, Column(subjects.__getitem__, "Subject", keys))
+        self.table.put(len(names), *columns)
+        heads: Any = self.table.horizontalHeader()
+        heads.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._listed = job.layer
+        self.table.setVisible(len(names) > 1)
+        if face_under_slider(self.viewer, job.layer) is None:  # it is a shorter stack
+            self._go_to(self.table.rows.row_at(0))
 
     def synchronize(self) -> None:
         super().synchronize()
@@ -152,15 +90,77 @@ class EncodeWidget(Panel):
         if self._listed is not None and self._listed not in self.viewer.layers:
             self._listed = None
             self.table.hide()
-        if self.session.face != self._marked:
-            self._marked = self.session.face
-            self._mark_row(self._marked)
+        if self._listed is not None and self.session.faces is self._listed:
+            self.table.mark(self.session.face)
 
-    def _go_to(self, face: int) -> None:
+    def _go_to(self, face: int, _column: int = 0) -> None:
         if self._listed is not None:
             self.viewer.layers.selection.active = self._listed
             self.session.go_to_face(face)
 
-    def _mark_row(self, face: int | None) -> None:
-        if self._listed is not None and self.session.faces is self._listed:
-            self.table.select_face(face)
+
+class MendWidget(Panel):
+    """Replaces what a layer of labels or shapes marks by what a model expects."""
+
+    page = "mend-faces"
+    start_words = "Mend", "Replace what is marked by what the model expects there."
+    takes_pictures = True
+
+    def _lay_out(self) -> None:
+        self.marks = ComboBox(
+            label="Marks",
+            choices=lambda _box: mark_layers(self.viewer),
+            tooltip="Labels or shapes over what is to be replaced: with the axes y, x for all "
+            "faces alike; with face, y, x for single ones.",
+        )
+        self.which = ComboBox(
+            label="Mend",
+            choices=[_ALL, _THIS],
+            tooltip="All faces that are marked, or only the one under the slider.",
+        )
+        self.new_button, self.each_button = (
+            button(words, tip, partial(self._add_mask, each=each))
+            for words, tip, each in (
+                (
+                    "New mask",
+                    "An empty layer of labels for all faces alike, with the brush in hand.",
+                    False,
+                ),
+                (
+                    "New mask for each",
+                    "An empty layer of labels in which each face has marks of its own.",
+                    True,
+                ),
+            )
+        )
+        faces = self.choose_faces("A stack of faces of the model's size, or a single one.")
+        self.add_form([self.choose_model(), faces, self.marks, self.which])
+        self.add(in_a_row(self.new_button, self.each_button))
+        self.add_controls()
+
+    def _what_is_missing(self) -> str:
+        missing = super()._what_is_missing()
+        if not missing and self.marks.value is None:
+            return "No marks yet: press New mask and paint over what is to be replaced."
+        return missing
+
+    def synchronize(self) -> None:
+        if not self.is_working:
+            self.marks.reset_choices()
+        super().synchronize()
+        faces = self.faces.value
+        self.new_button.enabled = faces is not None and not self.is_working
+        self.each_button.enabled = self.new_button.enabled and faces.ndim == 3
+
+    def _add_mask(self, *, each: bool) -> None:
+        self.marks.value = add_mask(self.viewer, self.faces.value, each=each)
+
+    def _make_job(self) -> MendJob:
+        assert self.model_choice.model is not None
+        faces, this = self.faces.value, self.which.value == _THIS
+        face = face_under_slider(self.viewer, faces) if this else None
+        if this and face is None:
+            raise ValueError(
+                f"{faces.name} has no face at this place of the slider: move it back."
+            )
+        return MendJob(self.viewer, faces, self.model_choice.model, self.marks.value, face)

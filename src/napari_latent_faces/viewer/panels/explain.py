@@ -1,67 +1,68 @@
-"""The panel that shows what builds the face under the slider."""
+"""The panels of what models know: what builds a face, and two models side by side."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHeaderView, QLabel, QVBoxLayout, QWidget
 
-from napari_latent_faces.explaining import Explainer, NearestFaces, Parts, build_up
+from napari_latent_faces.explaining import (
+    Explainer,
+    NearestFaces,
+    build_up,
+    iter_compare,
+)
 from napari_latent_faces.tiles import shrunk
-from napari_latent_faces.viewer.canvas import use_in_mix
+from napari_latent_faces.viewer.canvas import component_pixmap, use_in_mix
 from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
-from napari_latent_faces.viewer.layers import layer_pixels
+from napari_latent_faces.viewer.layers import MODEL_KEY, layer_pixels
+from napari_latent_faces.viewer.panels.form import ModelChoice, form_of
 from napari_latent_faces.viewer.panels.panel import Panel, timer
 from napari_latent_faces.viewer.panels.pictures import (
+    Column,
     PictureStrip,
     Portrait,
     StripItem,
+    Table,
     limits_of,
 )
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from napari_latent_faces.explaining import Comparison
     from napari_latent_faces.model import LatentFaces
 
-# -- What a model tells of a face, as rows of small pictures ---------------------------
+    Limits = tuple[float, float]
+
+# -- What a model tells of a face, as rows of small pictures -------------------------------
 
 _LONGEST = 96  # pixels of a small picture's side: enough for screens with fine pixels
 MEAN = -1  # stands for the mean face in the rows of components
 _USERS, _NEAREST = 24, 12  # faces that are shown
 
 
-@dataclass(frozen=True, eq=False)
 class Explained:
     """What is prepared once for a model, and asked at every move of the slider."""
 
-    model: LatentFaces
-    explainer: Explainer
-    nearest: NearestFaces
-    components: NDArray[Any]  # (k, h, w) or (k, h, w, 3), in small
-    mean: NDArray[Any] | None  # that they are added to, in small, if the model has one
-
-    @classmethod
-    def of(cls, model: LatentFaces) -> Explained:
-        """Prepare a model; for large ones this takes a second."""
+    def __init__(self, model: LatentFaces) -> None:
         in_colour = model.components.ndim == 4
-        small = shrunk(model.components, _LONGEST, in_colour=in_colour)
         mean = model.mean
-        if mean is not None:
-            mean = shrunk(mean, _LONGEST, in_colour=in_colour)
-        return cls(model, Explainer(model), NearestFaces(model), small, mean)
+        self.model, self.explainer, self.nearest = model, Explainer(model), NearestFaces(model)
+        # in small, (k, h, w) or (k, h, w, 3), and what they are added to
+        self.components = shrunk(model.components, _LONGEST, in_colour=in_colour)
+        self.mean = None if mean is None else shrunk(mean, _LONGEST, in_colour=in_colour)
 
     def built(self, face: int) -> NDArray[Any]:
         """Return the small reconstruction of a face, in its own units."""
-        weights = self.model.weights[face] * self.model.components.dtype.type(self.model.scale)
-        picture: NDArray[Any] = np.tensordot(weights, self.components, 1)
+        picture: NDArray[Any] = np.tensordot(self.model.weights[face], self.components, 1)
         if self.mean is not None:
-            picture += self.mean * picture.dtype.type(self.model.scale)
+            picture += self.mean
+        picture *= self.model.scale
         return picture
 
     def name(self, face: int) -> str:
@@ -74,62 +75,44 @@ class Explained:
         subject = [f"subject {subjects[face]}"] if subjects else []
         return [self.name(face), *subject, f"face {face} (0 to {len(self.model.weights) - 1})"]
 
-    def part_items(
-        self, parts: Parts, face: int, limits: tuple[float, float]
-    ) -> list[StripItem]:
-        """Return weight x picture of each part, all brightened alike, after the mean face."""
-        signed, signs = self.model.is_signed, "+\N{MINUS SIGN}"
-        levels = parts.weights / (np.abs(parts.weights).max(initial=0) or 1)
-        return self._mean_item(limits) + [
-            StripItem(
-                i,
-                self.components[i] * level,
-                (0, 1),
-                f"#{i}\n{signs[int(level < 0)] if signed else ''}{share:.1%}",
-                self.explainer.caption(i, face),
-                signed,
-            )
-            for i, level, share in zip(
-                parts.components.tolist(), levels, parts.shares.tolist(), strict=True
-            )
-        ]
+    def parts(self, face: int, limits: Limits) -> tuple[str, list[StripItem], list[StripItem]]:
+        """Say what builds a face; return its parts, and their sums up to each of them.
 
-    def sum_items(self, parts: Parts, limits: tuple[float, float]) -> list[StripItem]:
-        """Return the sums of the first part, the first two, and so on, from the mean face."""
-        steps = build_up(self.components[parts.components], parts.weights, self.mean)
-        shown = self._of_fit(limits)
-        reached = np.cumsum(parts.shares).tolist()
-        return self._mean_item(limits) + [
-            StripItem(i, step, shown, f"{n}\n{share:.0%}", f"the first {n}: {share:.1%}")
-            for n, (i, step, share) in enumerate(
-                zip(parts.components.tolist(), steps, reached, strict=True), 1
-            )
-        ]
-
-    def _mean_item(self, limits: tuple[float, float]) -> list[StripItem]:
-        """Return what the sums begin with, if it is not black."""
-        if self.mean is None:
-            return []
-        hint = "the mean face, which the components are added to"
-        return [StripItem(MEAN, self.mean, self._of_fit(limits), "mean\nface", hint)]
-
-    def _of_fit(self, limits: tuple[float, float]) -> tuple[float, float]:
-        """Return what is black and white in the units of the fit."""
+        A part is weight x picture, all brightened alike; both begin with the mean face, if
+        there is one, which is not black.
+        """
+        parts, is_signed = self.explainer.parts(face), self.model.is_signed
+        few = len(parts) - parts.used
+        mean = "" if self.mean is None else "the mean face and "
+        traces = f" and traces of {few} more" if few else ""
+        title = f"Made of {mean}{parts.used} components{traces}"
         low, high = limits
-        return low / self.model.scale, high / self.model.scale
+        shown = low / self.model.scale, high / self.model.scale  # in the units of the fit
+        levels = parts.weights / (np.abs(parts.weights).max(initial=0) or 1)
+        sums = build_up(self.components[parts.components], parts.weights, self.mean)
+        hint = "the mean face, which the components are added to"
+        items = [
+            [] if self.mean is None else [StripItem(MEAN, self.mean, shown, "mean\nface", hint)]
+            for _ in range(2)
+        ]
+        reached = np.cumsum(parts.shares)
+        for n, i in enumerate(parts.components.tolist()):
+            sign = ("+", "\N{MINUS SIGN}")[int(levels[n] < 0)] if is_signed else ""
+            words = f"#{i}\n{sign}{parts.shares[n]:.1%}"
+            part, hint = self.components[i] * levels[n], self.explainer.caption(i, face)
+            items[0].append(StripItem(i, part, (0, 1), words, hint, is_signed))
+            words = f"{n + 1}\n{reached[n]:.0%}"
+            hint = f"the first {n + 1}: {reached[n]:.1%}"
+            items[1].append(StripItem(i, sums[n], shown, words, hint))
+        return title, items[0], items[1]
 
-    def face_items(
-        self,
-        faces: Iterable[int],
-        values: Iterable[float],
-        small: Callable[[int], NDArray[Any] | None],
-        limits: tuple[float, float],
-        what: str,
+    def faces(
+        self, found: tuple[Any, Any], pictures: FacePictures, limits: Limits, what: str
     ) -> list[StripItem]:
         """Return faces, each with a number; `what` says what the number is."""
         subjects, items = self.model.provenance.subjects, []
-        for face, value in zip(faces, values, strict=True):
-            seen = small(face)
+        for face, value in zip(*(each.tolist() for each in found), strict=True):
+            seen = pictures.small(face)
             pixels = self.built(face) if seen is None else seen  # until it is known
             who = subjects[face] if subjects else self.name(face).rpartition("/")[2]
             hint = f"{self.name(face)}: {what} {value:.3g}"
@@ -137,9 +120,9 @@ class Explained:
         return items
 
 
-# -- The dock widget that shows what builds the face under the slider ------------------
+# -- The dock widget -----------------------------------------------------------------------
 
-_NO_MODEL = (
+_NONE = (
     "Fit a model first, with Plugins > Latent faces > Latent faces, or open a model file.\n\n"
     "Then this panel shows what the face under the slider is made of, and the tiles of the "
     "gallery follow it."
@@ -148,16 +131,12 @@ _NO_FACE = (
     "None of the model's faces is under the slider: move it to one. If there is no slider, "
     "show the faces or their reconstruction again."
 )
-_PREPARING = "Looking at the model ..."
 _NO_COMPONENT = "Click a part, or a tile of the gallery, to see which faces use it most."
-_COUNTED = (
-    "Weight x picture, all brightened alike, the largest contribution first. A component is "
-    "counted if it contributes at least a tenth of an equal share."
-)
+_COUNTED = " A component is counted if it contributes at least a tenth of an equal share."
+_POSITIVE = f"Weight x picture, all brightened alike, the largest contribution first.{_COUNTED}"
 _SIGNED = (
     "Weight x picture, the largest contribution first: orange adds light to the mean face, "
-    "blue takes it away. The share is that of the squares of all changes. A component is "
-    "counted if it contributes at least a tenth of an equal share."
+    f"blue takes it away. The share is that of the squares of all changes.{_COUNTED}"
 )
 _SUMMED = "The first component, the first two, and so on, up to the whole reconstruction."
 _MEASURED = (
@@ -174,22 +153,12 @@ class ExplainWidget(Panel):
     cancel_tip = ""
 
     def _lay_out(self) -> None:
+        self._model: Any = ""  # that was looked at; at first not even none
         self._seen: Any = None  # what is shown: model, face, component, and how
         self._known: Explained | None = None
-        self._faces: FacePictures | None = None
         self._preparing: QuietJob | None = None
-        self._users_of: int | None = None  # component whose users are known
-        self._users: tuple[list[int], list[float]] = [], []
-        # many moves of a dragged slider become one update: they never queue up
-        self._soon = timer(self, self.update_face)
-        self._make_views()
-        self._follow_viewer()
-        self.session.follow_by("brightness")
-        self._tell(_NO_MODEL)
-
-    def _make_views(self) -> None:
-        self.portrait = Portrait()
-        self.follow = QComboBox()
+        self._pictures: FacePictures | None = None
+        self.portrait, self.follow = Portrait(("face", "built")), QComboBox()
         self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
         narrow = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.follow.setSizeAdjustPolicy(narrow)
@@ -199,32 +168,36 @@ class ExplainWidget(Panel):
         self.sums = PictureStrip("sum of the components, step by step")
         self.nearest = PictureStrip("nearest faces")
         self.users = PictureStrip("faces that use the component most")
-        self.parts_title = _title("", _COUNTED)
-        self.users_title = _title(_NO_COMPONENT)
         self.face_page = QWidget()
         column = QVBoxLayout(self.face_page)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.portrait)
-        for title, strip in (
-            (self.parts_title, self.parts),
-            (_title("Their sum, step by step", _SUMMED), self.sums),
-            (_title("Nearest faces, and how much they differ", _MEASURED), self.nearest),
-            (self.users_title, self.users),
+        self.parts_title, self.users_title = QLabel(), QLabel()
+        for title, hint, strip in (
+            (self.parts_title, "", self.parts),
+            (QLabel("Their sum, step by step"), _SUMMED, self.sums),
+            (QLabel("Nearest faces, and how much they differ"), _MEASURED, self.nearest),
+            (self.users_title, "", self.users),
         ):
+            title.setWordWrap(True)
+            title.setToolTip(hint)
             column.addWidget(title)
             column.addWidget(strip)
         self.add_controls(QLabel("Gallery follows"), self.follow)
         self.add(self.face_page)
+        # many moves of a dragged slider become one update: they never queue up
+        self._soon = timer(self, self.update_face)
 
-    # -- wiring ----------------------------------------------------------------
-
-    def _follow_viewer(self) -> None:
+    def _connect(self) -> None:
+        super()._connect()
         session = self.session
         self.at_end(lambda: session.follow_by("off"))  # its switch is gone
         self.at_end(self._drop_model)
-        self.follow.activated.connect(self._on_mode_chosen)
+        self.follow.activated.connect(lambda row: session.follow_by(self.follow.itemData(row)))
         for strip in (self.parts, self.sums):
-            strip.picked.connect(self._pick_component)
+            strip.picked.connect(
+                lambda key: session.select_component(None if key == MEAN else key)
+            )
             strip.menu_wanted.connect(self._offer_component)
         for strip in (self.users, self.nearest):
             strip.picked.connect(session.go_to_face)
@@ -232,9 +205,8 @@ class ExplainWidget(Panel):
         one, other = self.parts.scroll_bar, self.sums.scroll_bar
         one.valueChanged.connect(other.setValue)  # a part stays above its sum
         other.valueChanged.connect(one.setValue)
-
-    def _pick_component(self, key: int) -> None:
-        self.session.select_component(None if key == MEAN else key)
+        session.follow_by("brightness")
+        self.update_face()
 
     def _offer_component(self, key: int, more: dict[str, Callable[[], object]]) -> None:
         if key != MEAN and can_open_docks(self.viewer):
@@ -245,34 +217,84 @@ class ExplainWidget(Panel):
         if can_open_docks(self.viewer):
             more["Use in Mix"] = lambda: use_in_mix(self.viewer, face=key)
 
-    def _on_mode_chosen(self, row: int) -> None:
-        self.session.follow_by(self.follow.itemData(row))
-
     def synchronize(self) -> None:
         super().synchronize()
-        session, before = self.session, self._seen or (None, None, None, None)
+        session, layer = self.session, self.session.faces
         self.follow.setCurrentIndex(self.follow.findData(session.mode))
-        model, layer = session.model, session.faces
         look = None if layer is None else (id(layer_pixels(layer)), *layer.contrast_limits)
-        self._seen = model, session.face, session.component, look
-        if model is not before[0]:
-            self._on_model(model)
-        elif session.component != before[2]:
-            self._on_component()
-        elif self._seen[1:] != before[1:] and not self._soon.isActive():
-            self._soon.start()  # not again: else it would wait for a slider that never rests
+        seen = id(session.model), session.face, session.component, look
+        if seen != self._seen:
+            self._seen = seen
+            if not self._soon.isActive():  # else it would wait for a slider that never rests
+                self._soon.start()
 
-    # -- the model -------------------------------------------------------------
+    # -- what is shown -----------------------------------------------------------
 
-    def _on_model(self, model: LatentFaces | None) -> None:
-        self._drop_model()
-        self._tell(_NO_MODEL if model is None else _PREPARING)
-        if model is None:
+    def _tell(self, words: str) -> None:
+        """Say why no face is shown, or show one if there is nothing to say."""
+        self.status.value = words
+        self.status.visible = bool(words)
+        self.face_page.setVisible(not words)
+
+    def update_face(self) -> None:
+        """Show the face under the slider, once its model is prepared."""
+        model, face, component = self.session.model, self.session.face, self.session.component
+        if model is not self._model:
+            self._prepare(model)
+        known = self._known
+        if known is None or face is None:
+            if known is not None:
+                self._tell(_NO_FACE)
             return
-        self._preparing = QuietJob(Explained.of, model)
-        self._preparing.returned.connect(self._on_prepared)
-        self._preparing.failed.connect(self._tell)
-        self._preparing.start()
+        self._tell("")
+        limits, pictures = limits_of(self.session.faces, known.model), self._look_for_pictures()
+        near = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
+        users: tuple[Any, Any] = np.arange(0), np.arange(0)
+        words = _NO_COMPONENT
+        if component is not None:
+            users = known.explainer.users(component, _USERS)
+            words = known.explainer.caption(component).replace("  |  ", ", ")
+            words = f"C{words[1:]}, most by:"
+        pictures.want(face, [*near[0].tolist(), *users[0].tolist()])  # in memory: there now
+        self._show_portrait()
+        title, parts, sums = known.parts(face, limits)
+        self.parts_title.setText(title)
+        self.parts_title.setToolTip(_SIGNED if known.model.is_signed else _POSITIVE)
+        self.users_title.setText(words)
+        self.users.setVisible(component is not None)
+        for strip, items, marked in (
+            (self.parts, parts, component),
+            (self.sums, sums, component),
+            (self.nearest, known.faces(near, pictures, limits, "differs by"), None),
+            (self.users, known.faces(users, pictures, limits, "weight"), face),
+        ):
+            strip.put(items)
+            strip.mark(marked)
+
+    def _show_portrait(self) -> None:
+        known, pictures, face = self._known, self._pictures, self.session.face
+        assert known is not None
+        assert pictures is not None
+        assert face is not None
+        limits = limits_of(self.session.faces, known.model)
+        self.portrait.show_pictures(pictures.small(face), known.built(face), limits)
+        error = pictures.error(face)
+        none = "..." if pictures.are_known else "unknown without the faces"
+        words = f"relative error {none if error is None else format(error, '.4f')}"
+        self.portrait.show_words([*known.lines(face), words])
+
+    # -- the model and its faces ---------------------------------------------------
+
+    def _prepare(self, model: LatentFaces | None) -> None:
+        """Look at another model in a thread; for large ones this takes a second."""
+        self._drop_model()
+        self._model = model
+        self._tell(_NONE if model is None else "Looking at the model ...")
+        if model is not None:
+            self._preparing = QuietJob(Explained, model)
+            self._preparing.returned.connect(self._on_prepared)
+            self._preparing.failed.connect(self._tell)
+            self._preparing.start()
 
     def _on_prepared(self, known: Explained) -> None:
         self._known = known
@@ -281,104 +303,173 @@ class ExplainWidget(Panel):
     def _drop_model(self) -> None:
         if self._preparing is not None:
             self._preparing.abandon()
-        if self._faces is not None:
-            self._faces.close()
-        self._known = self._faces = self._preparing = self._users_of = None
+        if self._pictures is not None:
+            self._pictures.close()
+        self._known = self._pictures = self._preparing = None
 
-    def _tell(self, words: str) -> None:
-        """Say why no face is shown, or show one if there is nothing to say."""
-        self.status.value = words
-        self.status.visible = bool(words)
-        self.face_page.setVisible(not words)
-
-    # -- the face --------------------------------------------------------------
-
-    def update_face(self) -> None:
-        known, face = self._known, self.session.face
-        if known is None:
-            return
-        if face is None:
-            self._tell(_NO_FACE)
-            return
-        self._tell("")
-        faces, limits = self._look_for_faces(known), limits_of(self.session.faces, known.model)
-        found, distances = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
-        near = found.tolist(), distances.tolist()
-        self._find_users(known)
-        faces.want(face, [*near[0], *self._users[0]])  # those in memory are there now
-        self._show_portrait(known, faces, face)
-        self._show_parts(known, known.explainer.parts(face), face, limits)
-        self.nearest.put(known.face_items(*near, faces.small, limits, "differs by"))
-        self.users.put(known.face_items(*self._users, faces.small, limits, "weight"))
-        self.parts.mark(self.session.component)
-        self.sums.mark(self.session.component)
-        self.users.mark(face)
-
-    def _show_portrait(self, known: Explained, faces: FacePictures, face: int) -> None:
-        limits = limits_of(self.session.faces, known.model)
-        self.portrait.show_pictures(faces.small(face), known.built(face), limits)
-        error = faces.error(face)
-        none = "..." if faces.are_known else "unknown without the faces"
-        words = f"relative error {none if error is None else format(error, '.4f')}"
-        self.portrait.show_words([*known.lines(face), words])
-
-    def _show_parts(
-        self, known: Explained, parts: Parts, face: int, limits: tuple[float, float]
-    ) -> None:
-        few = len(parts) - parts.used
-        traces = f" and traces of {few} more" if few else ""
-        mean = "" if known.mean is None else "the mean face and "
-        self.parts_title.setText(f"Made of {mean}{parts.used} components{traces}")
-        self.parts_title.setToolTip(_SIGNED if known.model.is_signed else _COUNTED)
-        self.parts.put(known.part_items(parts, face, limits))
-        self.sums.put(known.sum_items(parts, limits))
-
-    def _on_component(self) -> None:
-        if self._known is not None and self.session.face is not None:
-            self.update_face()
-
-    def _find_users(self, known: Explained) -> None:
-        """Find who uses the chosen component most; the face makes no difference."""
-        component = self.session.component
-        self.users.setVisible(component is not None)
-        if component is None:
-            self.users_title.setText(_NO_COMPONENT)
-            self._users = [], []
-        elif component != self._users_of:
-            words = known.explainer.caption(component).replace("  |  ", ", ")
-            self.users_title.setText(f"C{words[1:]}, most by:")
-            faces, weights = known.explainer.users(component, _USERS)
-            self._users = faces.tolist(), weights.tolist()
-        self._users_of = component
-
-    def _look_for_faces(self, known: Explained) -> FacePictures:
+    def _look_for_pictures(self) -> FacePictures:
         """Return the pictures of the faces, new ones if they are in another layer now."""
-        layer = self.session.faces
+        layer, model = self.session.faces, self.session.model
         images = None if layer is None else layer_pixels(layer)
-        if self._faces is None or self._faces.images is not images:
-            if self._faces is not None:
-                self._faces.close()
-            self._faces = FacePictures(known.model, images, _LONGEST)
-            self._faces.arrived.connect(self._on_read)
-            self._faces.failed.connect(self._on_unreadable)
-        return self._faces
+        if self._pictures is None or self._pictures.images is not images:
+            if self._pictures is not None:
+                self._pictures.close()
+            assert model is not None
+            self._pictures = FacePictures(model, images, _LONGEST)
+            self._pictures.arrived.connect(self._on_read)
+            self._pictures.failed.connect(
+                lambda why: self.portrait.show_words(["This face cannot be read:", why])
+            )
+        return self._pictures
 
     def _on_read(self, face: int) -> None:
-        if self._known is None or self._faces is None:
+        if self._known is None or self._pictures is None or self.session.face is None:
             return
-        small = self._faces.small(face)
+        small = self._pictures.small(face)
         if small is not None:
             self.nearest.put_pixels(face, small)
             self.users.put_pixels(face, small)
         if face == self.session.face:
-            self._show_portrait(self._known, self._faces, face)
-
-    def _on_unreadable(self, why: str) -> None:
-        self.portrait.show_words(["This face cannot be read:", why])
+            self._show_portrait()
 
 
-def _title(words: str, hint: str = "") -> QLabel:
-    title = QLabel(words)
-    title.setWordWrap(True)
-    title.setToolTip(hint)
-    return title
+# -- Two models side by side ---------------------------------------------------------------
+
+_NO_MODELS = (
+    "Two models of the same faces are compared here. Fit them with two methods, or with "
+    "Update earlier results off (under Advanced), or open their files."
+)
+_ALONE = -1  # in place of a partner, and of a similarity
+
+
+class _Comparing(QuietJob):
+    cancelled = "Cancelled. Choose a model to compare again."
+    failure = "Nothing to compare"
+
+
+class CompareWidget(Panel):
+    """Shows the components of two models in pairs, the most similar first."""
+
+    page = "compare-models"
+    cancel_tip = "End the comparison (Esc)."
+
+    def _lay_out(self) -> None:
+        self._wanted: tuple[Any, ...] = ()  # models that are compared, or will soon be
+        # models in the table, and the components of either by row
+        self._sides: list[tuple[LatentFaces, NDArray[np.intp]]] = []
+        self._soon = timer(self, self._compare)
+        self.left, self.right = (
+            ModelChoice(self.viewer, self.run, side, follows=False)
+            for side in ("Left", "Right")
+        )
+        self.table = Table("Click a picture to choose this component in all panels.", 72)
+        self.table.hide()
+        self.add(form_of([self.left, self.right]))
+        self.add_controls()
+        self.add(self.table, 1)
+        for side, other in ((self.left, self.right), (self.right, self.left)):
+            side.chosen.connect(lambda _model, other=other: self._tell_apart(other))
+            side.combo.native.activated.connect(self._compare_again)
+        self.table.chosen.connect(self._choose)
+
+    @property
+    def models(self) -> tuple[LatentFaces | None, LatentFaces | None]:
+        return self.left.model, self.right.model
+
+    def _what_is_missing(self) -> str:
+        left, right = self.models
+        return _NO_MODELS if left is right else ""
+
+    def synchronize(self) -> None:
+        self.left.reset_choices()
+        self.right.reset_choices()
+        self._tell_apart(self.right)
+        super().synchronize()
+        self._show_component()
+
+    def _tell_apart(self, side: ModelChoice) -> None:
+        """Have a side offer another model if both have the same, and compare what is new."""
+        left, right = self.models
+        others = [each for each in side.combo.choices if each not in (None, left)]
+        if left is right and others:
+            side.combo.value = others[0]
+        elif [*map(id, self.models)] != [*map(id, self._wanted)]:
+            self._wanted = self.models
+            self._soon.start()  # what opens a file has to end before
+
+    def _compare_again(self) -> None:
+        """Compare models that are chosen anew, after their comparison was cancelled."""
+        if not self.is_working and self.table.isHidden():
+            self._soon.start()
+
+    def _compare(self) -> None:
+        self._abandon()
+        self.table.hide()
+        self._sides = []
+        if not self._what_is_missing():
+            models: Any = self.models
+            job = _Comparing(iter_compare, *models)
+            job.returned.connect(lambda found: self._show_comparison(models, found))
+            self.run(job, "Comparing ...")
+        self.synchronize()
+
+    def _show_step(self, step: Any) -> None:
+        self.show_progress(*step)
+
+    def _show_comparison(
+        self, models: tuple[LatentFaces, LatentFaces], found: Comparison
+    ) -> None:
+        self.status.value = found.summary()
+        pairs, unmatched = found.matching.pairs, found.matching.unmatched
+        alone = [np.full(len(each), _ALONE) for each in unmatched]
+        left = np.concatenate([pairs[:, 0], unmatched[0], alone[1]])
+        right = np.concatenate([pairs[:, 1], alone[0], unmatched[1]])
+        alike = np.concatenate([found.matching.similarity, *alone])
+        self._sides = list(zip(models, (left, right), strict=True))
+        self.table.put(
+            len(alike),
+            _components("Left", *self._sides[0]),
+            _components("Right", *self._sides[1]),
+            Column(lambda row: _or_dash(alike[row], ".3f"), "Similarity", alike),
+        )
+        heads: Any = self.table.horizontalHeader()
+        heads.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.show()
+        self._show_component()
+
+    # -- components --------------------------------------------------------------
+
+    def _choose(self, row: int, column: int) -> None:
+        """Choose the component that was clicked, and its model, in all panels."""
+        is_right = column == 1 or self._sides[0][1][row] == _ALONE
+        model, numbers = self._sides[int(is_right)]
+        component = int(numbers[row])
+        layers = [each for each in self.viewer.layers if each.metadata.get(MODEL_KEY) is model]
+        if component == _ALONE or not layers:
+            return
+        if self.session.model is not model:
+            self.viewer.layers.selection.active = layers[-1]
+        if self.session.model is model:
+            self.session.select_component(component)
+
+    def _show_component(self) -> None:
+        """Mark the row of the component that the panels are about."""
+        rows = [
+            int(np.flatnonzero(numbers == self.session.component)[0])
+            for model, numbers in self._sides
+            if model is self.session.model and self.session.component is not None
+        ]
+        self.table.mark(rows[0] if rows else None)
+
+
+def _components(head: str, model: LatentFaces, numbers: NDArray[np.intp]) -> Column:
+    def picture(row: int) -> Any:
+        if numbers[row] == _ALONE:
+            return None
+        return component_pixmap(model.components[numbers[row]], is_signed=model.is_signed)
+
+    return Column(lambda row: _or_dash(numbers[row], "d"), head, numbers, picture)
+
+
+def _or_dash(number: Any, form: str) -> str:
+    return "\N{EM DASH}" if number == _ALONE else format(number, form)

@@ -357,9 +357,14 @@ class ModelChoice(Container[Widget]):
     chosen = Signal(object)
 
     def __init__(
-        self, viewer: napari.components.ViewerModel, run: Callable[[Job, str], object]
+        self,
+        viewer: napari.components.ViewerModel,
+        run: Callable[[Job, str], object],
+        label: str = "Model",
+        *,
+        follows: bool = True,
     ) -> None:
-        self._viewer, self._run = viewer, run
+        self._viewer, self._run, self._follows = viewer, run, follows
         self._opened: dict[str, LatentFaces] = {}
         self._listed: list[tuple[str, LatentFaces]] = []
         self._followed: LatentFaces | None = None
@@ -372,7 +377,7 @@ class ModelChoice(Container[Widget]):
             widgets=[self.combo, self.open_button],
             layout="horizontal",
             labels=False,
-            label="Model",
+            label=label,
             tooltip=tip,
         )
         self.margins = (0, 0, 0, 0)
@@ -402,7 +407,8 @@ class ModelChoice(Container[Widget]):
         is_gone = not any(model is before for _, model in found)
         if is_gone:
             wanted = next((model for _, model in found if id(model) not in known), about)
-        if wanted is not None and (is_gone or wanted is not self._followed):
+        is_news = self._follows and wanted is not self._followed
+        if wanted is not None and (is_gone or is_news):
             # it is once for all that share its components
             same = (each for _, each in found if each.components is wanted.components)
             self.combo.value = next(same, self.model)

@@ -24,12 +24,13 @@ from napari_latent_faces.viewer.layers import (
     PICTURES_KEY,
     RECIPES_KEY,
     ROLE_KEY,
+    face_caption,
     layer_pixels,
 )
 from napari_latent_faces.viewer.panels.form import button, form_of
 from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
 from napari_latent_faces.viewer.panels.pictures import limits_of
-from napari_latent_faces.viewer.panels.plane import FacePlane, as_image
+from napari_latent_faces.viewer.panels.plots import FacePlane, as_image
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
@@ -40,25 +41,35 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
+    Colour = tuple[int, int, int]
+
 _LONGEST = 64  # pixels of a small picture's side
 _SIZES = {"small": 20, "medium": 32, "large": 64, "very large": 110}  # on the screen
 _METHODS = {"principal components": "pca", "t-SNE": "tsne", "distances (MDS)": "mds"}
 _COLOURS = {"subject": "subject", "chosen component": "component", "nothing": ""}
+_PLAIN = 150, 150, 150
 _MIXED, _MADE, _ENCODED = (255, 140, 0), (40, 190, 120), (70, 150, 255)
 _PAUSE = 0.04  # seconds of reading until pictures are handed over
 _RUN = 64  # pictures read at once
+_HUES = np.array(
+    [
+        hsv_to_rgb(i * 0.618034 % 1, 0.9 - 0.35 * (i % 2), 0.95 - 0.25 * (i % 3 == 2))
+        for i in range(360)
+    ]
+)
+_HUES = np.rint(_HUES * 255).astype(np.uint8)  # neighbours in the list are far apart
 
 
-@dataclass(frozen=True)
-class _Others:
-    """Faces of a layer that the model was not fitted to: generated or encoded ones."""
+@dataclass(frozen=True, eq=False)
+class _Faces:
+    """Faces on the map: those of the model, or generated or encoded ones of a layer."""
 
+    source: Any  # what they come from: it is another one when they change
     layer: Any
-    source: Any  # what the weights come from: it is another one when they change
-    weights: NDArray[Any]
+    weights: Any  # (n, k), or a list of (k,)
     images: Any
     limits: tuple[float, float]
-    colour: tuple[int, int, int]
+    colour: Colour
     what: str
 
 
@@ -69,11 +80,12 @@ class MapWidget(Panel):
 
     def _lay_out(self) -> None:
         self.found: FaceMap | None = None
-        self._seen: tuple[Any, int | None, int | None] = None, None, None
+        self._model: LatentFaces | None = None
         self._known: dict[str, FaceMap] = {}  # by method, of this model
-        self._others: list[_Others] = []
+        self._faces: list[_Faces] = []  # on the map, those of the model first
+        self._painted: Any = None  # what the colours were made from
         self._reading: QuietJob | None = None
-        self._small: tuple[NDArray[Any], NDArray[Any] | None] | None = None
+        self._small: tuple[NDArray[Any], Any] = np.zeros(0), 0  # components and mean
         self.method = ComboBox(
             choices=list(_METHODS.items()),
             label="Place by",
@@ -101,13 +113,12 @@ class MapWidget(Panel):
         self.add(self.plane, 1)
         self.add(self.words)
         self.add_controls(self.whole_button)
-        # many changes at once become one update
-        self._soon = timer(self, self._refresh)
+        self._soon = timer(self, self.update_map)  # many changes at once become one update
 
     def _connect(self) -> None:
         super()._connect()
         self.method.changed.connect(self._place)
-        self.colour.changed.connect(self._paint)
+        self.colour.changed.connect(self.update_map)
         self.picture_size.changed.connect(self._resize)
         self.plane.clicked.connect(self._go_to)
         self.plane.hovered.connect(self._tell)
@@ -119,39 +130,51 @@ class MapWidget(Panel):
 
     def synchronize(self) -> None:
         super().synchronize()
-        session, (model, face, component) = self.session, self._seen
-        self._seen = session.model, session.face, session.component
-        if session.model is not model:
-            self._on_model(session.model)
-        if session.face != face:
-            self.plane.mark(session.face)
-        if session.component != component:
-            self._paint()
+        self.plane.mark(self.session.face)
         self._soon.start()
 
-    # -- places ------------------------------------------------------------------
+    # -- what is on the map --------------------------------------------------------
 
-    def _on_model(self, model: LatentFaces | None) -> None:
+    def update_map(self) -> None:
+        """Look whether there is another model, other faces, colours or another mixed face."""
+        model = self.session.model
+        if model is not self._model:
+            self._take_model(model)
+        if self.found is None or self.is_working:
+            return
+        faces = list(self._find_faces(self.found.model))
+        if [id(each.source) for each in faces] != [id(each.source) for each in self._faces]:
+            self._faces = faces
+            n = len(self.found.positions)
+            del self.plane.pictures[n:]
+            placed = [self.found.project(each.weights) for each in faces[1:]]
+            self.plane.show_places(np.concatenate([self.found.positions, *placed]), n)
+            self._read_pictures()
+        self._paint()
+        self._show_mix()
+
+    def _take_model(self, model: LatentFaces | None) -> None:
         self._stop_reading()
-        self.found, self._known, self._others, self._small = None, {}, [], None
-        self.plane.extra = None
+        self.found, self._known, self._faces, self._model = None, {}, [], model
+        self.plane.extra = self._painted = None
         self.plane.pictures.clear()
-        self.plane.show_places(np.empty((0, 2)))
+        self.plane.show_places(np.empty((0, 2)), 0)
         self.words.value = ""
         if model is not None:
-            h, w = model.size
-            self.plane.set_size(self.picture_size.value, w / h)
-            self._place()
+            mean = 0 if model.mean is None else _shrunk(model.mean, model)
+            self._small = _shrunk(model.components, model), mean
+            self._resize()
+        self._place()
 
     def _place(self) -> None:
         """Place the faces as the field says; the places that are shown stay until then."""
-        model, method = self.session.model, self.method.value
+        model, method = self._model, self.method.value
         self._abandon()
         if model is None:
             self.synchronize()
         elif method in self._known:
             self._show_map(self._known[method])
-            self.synchronize()
+            self._on_end("")
         else:
             job = Job(iter_map_faces, model, method)
             job.returned.connect(self._show_map)
@@ -161,112 +184,72 @@ class MapWidget(Panel):
         done, total, positions = step
         self.show_progress(done, total)
         self.status.value = f"Placing faces: {done} of at most {total} rounds"
-        self.plane.show_places(positions)
+        self.plane.show_places(positions, len(positions))
 
     def _show_map(self, found: FaceMap) -> None:
         self.found = self._known[found.method] = found
         self.plane.show_all()  # the places of another map mean nothing here
-        self._show_others()
-        self.plane.mark(self.session.face)
-        self._show_mix()
         kept = f"The plane keeps {found.kept:.0%} of the variance." if found.kept >= 0 else ""
         self.status.value = kept
 
     def _show_result(self, _job: Any) -> None:
-        """Go back to the map that is shown, if there is no other."""
-        if self.found is not None and self.found.method != self.method.value:
+        """Show the map that was found, or go back to the last one."""
+        if self.found is not None:
             with self.method.changed.blocked():
                 self.method.value = self.found.method
-            self._show_others()
+            self._faces.clear()  # they have other places
+            self._painted = None
+            self.update_map()
 
-    # -- faces of other layers, and the mixed one ----------------------------------
-
-    def _refresh(self) -> None:
-        """Look whether there are other generated, encoded or mixed faces now."""
-        self._show_mix()
-        if self.found is not None and not self.is_working and self._look_for_others():
-            self._show_others()
-
-    def _look_for_others(self) -> bool:
-        """Find generated and encoded faces; tell whether they are others than before."""
-        assert self.found is not None
-        before = [id(each.source) for each in self._others]
-        self._others = list(self._find_others(self.found.model))
-        are_new = before != [id(each.source) for each in self._others]
-        if are_new:
-            del self.plane.pictures[len(self.found.positions) :]
-        return are_new
-
-    def _show_others(self) -> None:
-        """Put generated and encoded faces into the map, and colour all."""
-        found = self.found
-        if found is None:
-            return
-        self._look_for_others()
-        n = len(found.positions)
-        placed = [found.project(each.weights) for each in self._others]
-        places = np.concatenate([found.positions, *placed])
-        self.plane.show_places(places, range(n, len(places)))
-        self._paint()
-        self._read_pictures()
-
-    def _find_others(self, model: LatentFaces) -> Iterator[_Others]:
+    def _find_faces(self, model: LatentFaces) -> Iterator[_Faces]:
+        """Find the faces of the model, and generated and encoded ones."""
+        faces = self.session.faces
+        pixels, own = None if faces is None else layer_pixels(faces), LazyReconstruction(model)
+        pixels = own if pixels is None or tuple(pixels.shape) != own.shape else pixels
+        limits = limits_of(faces, model)
+        yield _Faces(model, faces, model.weights, pixels, limits, _PLAIN, "face")
         for layer in self.viewer.layers:
-            known = layer.metadata
+            known, limits = layer.metadata, limits_of(faces, model)
             encoded = known.get(MODEL_KEY) if known.get(ROLE_KEY) == ENCODED else None
-            recipes = known.get(RECIPES_KEY, ())
-            if encoded is not None and encoded is not model:
-                if encoded.components is model.components:
+            recipes, owner = known.get(RECIPES_KEY, ()), known.get(FACES_KEY)
+            if encoded is not None:
+                if encoded is not model and encoded.components is model.components:
                     images, limits = LazyReconstruction(encoded), limits_of(layer, encoded)
-                    yield _Others(
-                        layer, encoded, encoded.weights, images, limits, _ENCODED, "encoded"
+                    yield _Faces(
+                        encoded, layer, encoded.weights, images, limits, _ENCODED, "encoded"
                     )
             elif {len(each.weights) for each in recipes} == {model.n_components}:
                 images, limits = known[PICTURES_KEY], limits_of(layer, model)
-                if images.shape[1:] == model.picture_shape and self._is_beside(layer):
-                    weights = np.array([each.weights for each in recipes])
-                    yield _Others(
-                        layer, recipes, weights, images, limits, _MADE, known[ROLE_KEY]
+                is_beside = faces is None or owner == str(faces.unique_id)
+                if images.shape[1:] == model.picture_shape and is_beside:
+                    weights = [each.weights for each in recipes]
+                    yield _Faces(
+                        recipes, layer, weights, images, limits, _MADE, known[ROLE_KEY]
                     )
-
-    def _is_beside(self, layer: Any) -> bool:
-        faces = self.session.faces
-        return faces is None or layer.metadata.get(FACES_KEY) == str(faces.unique_id)
 
     def _show_mix(self) -> None:
         """Draw the mixed face where its weights are."""
-        mix, model = self.session.mix, self.session.model
-        if self.found is None or model is None or mix is None or mix[0] is not model:
-            self.plane.extra = None
-        else:
-            if self._small is None:
-                mean = None if model.mean is None else _shrunk(model.mean, model)
-                self._small = _shrunk(model.components, model), mean
+        mix, found = self.session.mix, self.found
+        self.plane.extra = None
+        if found is not None and mix is not None and mix[0] is found.model:
             components, mean = self._small
-            pixels = np.tensordot(mix[1], components, 1) + (0 if mean is None else mean)
-            limits = limits_of(self.session.faces, model)
-            picture = _bytes(pixels * model.scale, limits)
-            place = self.found.project(mix[1])
-            self.plane.extra = place, picture, QColor(*_MIXED)
-        self.plane.update()
+            pixels = np.tensordot(mix[1], components, 1) + mean
+            picture = _bytes(pixels * found.model.scale, limits_of(self.session.faces, mix[0]))
+            self.plane.extra = found.project(mix[1]), picture, QColor(*_MIXED)
+        self.plane.viewport().update()
+
+    def _resize(self) -> None:
+        if self._model is not None:
+            h, w = self._model.size
+            self.plane.set_size(self.picture_size.value, w / h)
 
     # -- pictures ------------------------------------------------------------------
 
     def _read_pictures(self) -> None:
-        found = self.found
-        if found is None:
-            return
         self._stop_reading()
         missing = np.array([each is None for each in self.plane.pictures], bool)
-        if not missing.any():
-            return
-        faces = self.session.faces
-        pixels = None if faces is None else layer_pixels(faces)
-        own = LazyReconstruction(found.model)
-        is_known = pixels is not None and tuple(pixels.shape) == own.shape
-        sources = [(pixels if is_known else own, limits_of(faces, found.model))]
-        sources += [(each.images, each.limits) for each in self._others]
-        self._reading = QuietJob(_reading, sources, missing, found.model)
+        sources = [(each.images, each.limits) for each in self._faces]
+        self._reading = QuietJob(_reading, sources, missing, self._model)
         self._reading.stepped.connect(self._on_read)
         self._reading.failed.connect(self._on_unreadable)
         self._reading.start()
@@ -275,7 +258,7 @@ class MapWidget(Panel):
         for face, picture in step:
             if face < len(self.plane.pictures):
                 self.plane.pictures[face] = picture
-        self.plane.update()
+        self.plane.viewport().update()
         if self.plane.missing and self._reading is not None:
             self._reading.send(self.plane.missing)
 
@@ -287,92 +270,69 @@ class MapWidget(Panel):
             self._reading.abandon()
             self._reading = None
 
-    def _resize(self) -> None:
-        if self.session.model is not None:
-            h, w = self.session.model.size
-            self.plane.set_size(self.picture_size.value, w / h)
-
     # -- colours and words -----------------------------------------------------------
 
     def _paint(self) -> None:
         """Colour the faces by their subjects, or by their weights for a component."""
-        found = self.found
-        if found is None:
+        assert self.found is not None
+        model, by, component = self.found.model, self.colour.value, self.session.component
+        wanted = by, component, [id(each.source) for each in self._faces]
+        if wanted == self._painted:
             return
-        colours = self._colours(found.model)
-        made = [np.full((len(each.weights), 3), each.colour, np.uint8) for each in self._others]
-        if colours is None and made:
-            colours = np.full((len(found.positions), 3), 150, np.uint8)
-        self.plane.colours = None if colours is None else np.concatenate([colours, *made])
-        self.plane.update()
-
-    def _colours(self, model: LatentFaces) -> NDArray[np.uint8] | None:
-        subjects, component = model.provenance.subjects, self.session.component
-        if self.colour.value == "subject" and subjects:
+        self._painted, subjects = wanted, model.provenance.subjects
+        others = [
+            np.full((len(each.weights), 3), each.colour, np.uint8) for each in self._faces
+        ]
+        colours: NDArray[np.uint8] | None = None
+        if by == "subject" and subjects:
             _, numbers = np.unique(subjects, return_inverse=True)
-            hues: NDArray[np.uint8] = _HUES[numbers % len(_HUES)]
-            return hues
-        if self.colour.value == "component" and component is not None:
+            colours = _HUES[numbers % len(_HUES)]
+        elif by == "component" and component is not None:
             weights = model.weights[:, component].astype(np.float64)
             shares = weights / (np.abs(weights).max() or 1.0)
             roots = np.sqrt(np.abs(shares))[:, None]
             ends = np.where(shares[:, None] < 0, _ENCODED, _MIXED)
-            ramp: NDArray[np.uint8] = np.rint(110 + (ends - 110) * roots).astype(np.uint8)
-            return ramp
-        return None
+            colours = np.rint(110 + (ends - 110) * roots).astype(np.uint8)
+        if colours is None and len(others) > 1:
+            colours = others[0]
+        self.plane.colours = None if colours is None else np.concatenate([colours, *others[1:]])
+        self.plane.redraw()
+
+    def _face(self, face: int) -> tuple[_Faces, int]:
+        """Return to which faces of the map one belongs, and its place among them."""
+        ends = np.cumsum([len(each.weights) for each in self._faces])
+        which = int(np.searchsorted(ends, face, side="right"))
+        return self._faces[which], face - int(ends[which - 1] if which else 0)
 
     def _tell(self, face: int | None) -> None:
-        found = self.found
-        if found is None or face is None:
-            self.words.value = ""
-        elif face < len(found.positions):
-            origin = found.model.provenance
-            name = origin.names[face] if origin.names else ""
-            subject = f"subject {origin.subjects[face]}" if origin.subjects else ""
-            self.words.value = "  |  ".join(filter(None, (name, subject, f"face {face}")))
-        else:
-            other, i = self._other(face)
-            self.words.value = f"{other.what} {i}"
+        self.words.value = ""
+        if self._faces and face is not None:
+            faces, i = self._face(face)
+            known = vars(faces.source.provenance) if faces is self._faces[0] else {}
+            self.words.value = face_caption(known, i) or f"{faces.what} {i}"
 
     def _show_menu(self, face: int | None, place: QPoint) -> None:
         pictures, more = {"map of faces": lambda: self.plane.grab().toImage()}, {}
-        if face is not None and self.found is not None:
-            n, picture = len(self.found.positions), self.plane.pictures[face]
-            what: dict[str, Any] = {"face": face}
-            if face >= n:
-                other, i = self._other(face)
-                what = {"weights": other.weights[i].tolist()}
+        if face is not None and self._faces:
+            (faces, i), picture = self._face(face), self.plane.pictures[face]
+            is_own = faces is self._faces[0]
+            what: Any = (
+                {"face": i} if is_own else {"weights": list(map(float, faces.weights[i]))}
+            )
             if picture is not None:
                 pictures = {f"face {face}": lambda: as_image(picture).copy(), **pictures}
             if can_open_docks(self.viewer):
                 more["Use in Mix"] = lambda: use_in_mix(self.viewer, **what)
         show_picture_menu(self, place, pictures, more)
 
-    def _other(self, face: int) -> tuple[_Others, int]:
-        assert self.found is not None
-        i = face - len(self.found.positions)
-        for each in self._others:
-            if i < len(each.weights):
-                return each, i
-            i -= len(each.weights)
-        raise IndexError(face)
-
     def _go_to(self, face: int) -> None:
-        if self.found is None or face < len(self.found.positions):
-            self.session.go_to_face(face)
+        if not self._faces:
             return
-        other, i = self._other(face)
-        if other.layer.ndim >= 3:
-            go_to(self.viewer, other.layer, i)
-
-
-_HUES = np.array(
-    [
-        hsv_to_rgb(i * 0.618034 % 1, 0.9 - 0.35 * (i % 2), 0.95 - 0.25 * (i % 3 == 2))
-        for i in range(360)
-    ]
-)
-_HUES = np.rint(_HUES * 255).astype(np.uint8)  # neighbours in the list are far apart
+        faces, i = self._face(face)
+        if faces is self._faces[0]:
+            self.session.go_to_face(i)
+        elif faces.layer.ndim >= 3:
+            go_to(self.viewer, faces.layer, i)
 
 
 def _reading(

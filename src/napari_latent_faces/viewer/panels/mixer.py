@@ -180,7 +180,7 @@ class MixerWidget(Panel):
         ]
         self.between = QLabel()  # the names of both
         wrap(self.between)
-        self.way = JumpSlider(Qt.Orientation.Horizontal)
+        self.way = JumpSlider()
         self.way.setRange(0, _WAY)
         self.way.setToolTip("How far the mix is from the first face to the second.")
         tip = "How many faces the morph has, both ends included."

@@ -1,16 +1,16 @@
-"""Small pictures in panels, and rows of which only those that are seen are made."""
+"""Small pictures in panels: tables and strips of which only what is seen is made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QGridLayout,
+    QHBoxLayout,
     QHeaderView,
     QLabel,
     QListView,
@@ -35,40 +35,36 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-# -- Rows of words and pictures ----------------------------------------------------------
+# -- Tables --------------------------------------------------------------------------------
 
 _ROLES = Qt.ItemDataRole
 _NOWHERE = QModelIndex()
 
 
+class Column(NamedTuple):
+    """What the cells of a column say and show, by row, and the numbers that it is sorted by."""
+
+    text: Callable[[int], str]
+    head: str = ""
+    keys: NDArray[Any] = np.zeros(0)
+    picture: Callable[[int], QPixmap | None] = lambda _row: None
+    hint: Callable[[int], str | None] = lambda _row: None  # under the mouse
+    side: Qt.AlignmentFlag = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
 class Rows(QAbstractTableModel):
     """Sorted rows, of which Qt asks only those that are seen: 200,000 are as fast as 20."""
 
-    heads: ClassVar[tuple[str, ...]] = ("",)
-
-    def __init__(self, picture_size: QSize | None = None, ratio: float = 1.0) -> None:
+    def __init__(self, picture_size: QSize, ratio: float) -> None:
         super().__init__()
-        self._picture_size, self._ratio = picture_size or QSize(), ratio
+        self._picture_size, self._ratio = picture_size, ratio
+        self._columns: Sequence[Column] = ()
         self._order = np.arange(0)
         self.icons: dict[tuple[int, int], QIcon | None] = {}  # those that were seen
 
-    # -- what a subclass knows of its rows ---------------------------------------
-
-    def cell(self, row: int, column: int, role: int) -> Any:
-        raise NotImplementedError
-
-    def picture(self, row: int, column: int) -> QPixmap | None:  # noqa: ARG002
-        return None
-
-    def keys(self, column: int) -> NDArray[Any]:
-        """Return the numbers that rows are sorted by."""
-        raise NotImplementedError
-
-    # -- what a view asks --------------------------------------------------------
-
-    def put(self, n: int) -> None:
+    def put(self, n: int, *columns: Column) -> None:
         self.beginResetModel()
-        self._order = np.arange(n)
+        self._columns, self._order = columns, np.arange(n)
         self.icons.clear()
         self.endResetModel()
 
@@ -82,30 +78,38 @@ class Rows(QAbstractTableModel):
         return 0 if parent.isValid() else len(self._order)
 
     def columnCount(self, parent: QModelIndex = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(self.heads)
+        return 0 if parent.isValid() else len(self._columns)
 
     def data(self, index: QModelIndex, role: int = _ROLES.DisplayRole) -> Any:
         if not 0 <= index.row() < len(self._order):
             return None
-        key = row, column = self.row_at(index.row()), index.column()
-        if role != _ROLES.DecorationRole:
-            return self.cell(row, column, role)
-        if key not in self.icons:
-            picture = self.picture(row, column)
-            if picture is not None:
-                picture = to_fit(picture, self._picture_size, self._ratio)
-            self.icons[key] = None if picture is None else to_icon(picture)
-        return self.icons[key]
+        key = row, place = self.row_at(index.row()), index.column()
+        column = self._columns[place]
+        if role == _ROLES.DecorationRole:
+            if key not in self.icons:
+                picture = column.picture(row)
+                if picture is not None:
+                    picture = to_fit(picture, self._picture_size, self._ratio)
+                self.icons[key] = None if picture is None else to_icon(picture)
+            return self.icons[key]
+        if role == _ROLES.DisplayRole:
+            return column.text(row)
+        if role == _ROLES.TextAlignmentRole:
+            return int(column.side)
+        is_hint = role in {_ROLES.ToolTipRole, _ROLES.AccessibleTextRole}
+        return column.hint(row) if is_hint else None
 
     def headerData(self, section: int, orientation: Any, role: int = _ROLES.DisplayRole) -> Any:
         is_head = role == _ROLES.DisplayRole and orientation == Qt.Orientation.Horizontal
-        return self.heads[section] if is_head else None
+        return self._columns[section].head if is_head else None
 
     def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:
+        if column >= len(self._columns):
+            return
         self.layoutAboutToBeChanged.emit()
         chosen = self.persistentIndexList()
         rows = [self.row_at(each.row()) for each in chosen]
-        keys = self.keys(column)
+        keys = self._columns[column].keys
         keys = -keys if order == Qt.SortOrder.DescendingOrder else keys
         self._order = np.argsort(keys, kind="stable")
         moved = [
@@ -116,11 +120,18 @@ class Rows(QAbstractTableModel):
         self.layoutChanged.emit()
 
 
-class RowsView(QTableView):
-    """A table of rows of one height, of which one is chosen; a click on a head sorts."""
+class Table(QTableView):
+    """Rows of one height, of which one is marked; a click on a head sorts by the column."""
 
-    def __init__(self, height: int) -> None:
+    chosen = Signal(int, int)  # row and column that were clicked, or entered by the keyboard
+
+    def __init__(self, tooltip: str, picture: int = 0) -> None:
         super().__init__()
+        self.setToolTip(tooltip)
+        size = QSize(picture, picture)
+        self.rows = Rows(size, self.devicePixelRatioF())
+        self.setModel(self.rows)
+        self.setIconSize(size)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
@@ -129,16 +140,30 @@ class RowsView(QTableView):
         self.setTabKeyNavigation(False)
         self.setShowGrid(False)
         self.setWordWrap(False)
-        rows: Any = self.verticalHeader()
-        rows.hide()
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # else Qt asks each row
-        rows.setDefaultSectionSize(height)
+        heads: Any = self.verticalHeader()
+        heads.hide()
+        heads.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # else Qt asks each row
+        heads.setDefaultSectionSize(max(picture + 8, self.fontMetrics().height() + 6))
+        for signal in (self.clicked, self.activated):  # by mouse, and by Enter
+            signal.connect(lambda at: self.chosen.emit(self.rows.row_at(at.row()), at.column()))
+
+    def put(self, n: int, *columns: Column) -> None:
+        """Show other rows, sorted down the last column."""
+        self.rows.put(n, *columns)
+        self.sortByColumn(len(columns) - 1, Qt.SortOrder.DescendingOrder)
+        self.scrollToTop()
+
+    def mark(self, row: int | None) -> None:
+        """Mark a row, without choosing it, or none."""
+        if row is None or not 0 <= row < self.rows.rowCount():
+            self.clearSelection()
+        elif (place := self.rows.place_of(row)) != self.currentIndex().row() or not (
+            self.selectedIndexes()
+        ):
+            self.setCurrentIndex(self.rows.index(place, 0))
 
 
-# -- A row of small pictures with a word below each, of which one can be picked ----------
-
-_HEIGHT = 64  # of a picture, in the screen's own units
-_WIDEST = 96
+# -- A row of small pictures with a word below each, of which one can be picked ------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,23 +183,6 @@ class StripItem:
         return to_pixmap(self.pixels, self.limits)
 
 
-class _Items(Rows):
-    items: Sequence[StripItem] = ()
-
-    def cell(self, row: int, column: int, role: int) -> Any:  # noqa: ARG002
-        item = self.items[row]
-        known = {
-            _ROLES.DisplayRole: item.text,
-            _ROLES.ToolTipRole: item.hint or item.text.replace("\n", ", "),
-            _ROLES.AccessibleTextRole: item.hint or item.text,
-            _ROLES.TextAlignmentRole: int(Qt.AlignmentFlag.AlignHCenter),
-        }
-        return known.get(_ROLES(role))
-
-    def picture(self, row: int, column: int) -> QPixmap:  # noqa: ARG002
-        return self.items[row].pixmap()
-
-
 class PictureStrip(QListView):
     """Small pictures beside one another, to be scrolled sideways and picked from.
 
@@ -184,46 +192,50 @@ class PictureStrip(QListView):
     picked = Signal(int)  # key of the item that was clicked, or entered from the keyboard
     menu_wanted = Signal(int, dict)  # key, and what can be done with it, to be filled in
 
-    def __init__(self, name: str, *, has_bar: bool = True) -> None:
+    def __init__(
+        self, name: str, height: int = 64, *, lines: int = 2, has_bar: bool = True
+    ) -> None:
         super().__init__()
-        self._has_bar = has_bar
+        self.items: list[StripItem] = []
+        self._box = QSize(height * 3 // 2, height)  # of a picture, in the screen's own units
+        self._room = lines * self.fontMetrics().lineSpacing() + 12
+        self._bar_room = self.scroll_bar.sizeHint().height() if has_bar else 0
+        self._rows = Rows(self._box, self.devicePixelRatioF())
         self.setAccessibleName(name)
-        self._model = _Items(QSize(_WIDEST, _HEIGHT), self.devicePixelRatioF())
-        self.setModel(self._model)
+        self.setModel(self._rows)
         self.setViewMode(QListView.ViewMode.IconMode)
-        self.setFlow(QListView.Flow.LeftToRight)
         self.setWrapping(False)
         self.setMovement(QListView.Movement.Static)
-        self.setResizeMode(QListView.ResizeMode.Fixed)
         self.setUniformItemSizes(True)
-        self.setWordWrap(False)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.setIconSize(QSize(_WIDEST, _HEIGHT))
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setIconSize(self._box)
+        off = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+        self.setVerticalScrollBarPolicy(off)
         if not has_bar:
-            self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            self.setHorizontalScrollBarPolicy(off)
         self.setHorizontalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._fit_cells(_WIDEST // 2)
-        self.clicked.connect(self._pick)
-        self.activated.connect(self._pick)
-
-    @property
-    def items(self) -> Sequence[StripItem]:
-        return self._model.items
+        self._fit_cells(0)
+        for signal in (self.clicked, self.activated):
+            signal.connect(lambda at: self.picked.emit(self.items[at.row()].key))
 
     @property
     def scroll_bar(self) -> Any:
         return self.horizontalScrollBar()
 
-    def put(self, items: Sequence[StripItem]) -> None:
+    def put(self, items: list[StripItem]) -> None:
         """Show other items; the row does not scroll."""
         if items:
             h, w = items[0].pixels.shape[:2]
-            self._fit_cells(min(_WIDEST, round(_HEIGHT * w / h)))
-        place = self.scroll_bar.value()
-        self._model.items = list(items)
-        self._model.put(len(items))
+            self._fit_cells(min(self._box.width(), round(self._box.height() * w / h)))
+        place, self.items = self.scroll_bar.value(), items
+        cells = Column(
+            lambda row: items[row].text,
+            picture=lambda row: items[row].pixmap(),
+            hint=lambda row: items[row].hint or items[row].text.replace("\n", ", "),
+            side=Qt.AlignmentFlag.AlignHCenter,
+        )
+        self._rows.put(len(items), cells)
         self.doItemsLayout()  # type: ignore[attr-defined]  # the stubs do not know it
         self.scroll_bar.setValue(place)
 
@@ -231,19 +243,19 @@ class PictureStrip(QListView):
         """Show another picture for what a key stands for, if it is in the strip."""
         for row, item in enumerate(self.items):
             if item.key == key:
-                self._model.items[row] = replace(item, pixels=pixels)  # type: ignore[index]
-                self._model.icons.pop((row, 0), None)
-                here = self._model.index(row, 0)
-                self._model.dataChanged.emit(here, here, [_ROLES.DecorationRole])
+                self.items[row] = replace(item, pixels=pixels)
+                self._rows.icons.pop((row, 0), None)
+                here = self._rows.index(row, 0)
+                self._rows.dataChanged.emit(here, here, [_ROLES.DecorationRole])
 
     def mark(self, key: int | None) -> None:
         """Mark the item with a key as the current one, or none."""
-        rows = [row for row, item in enumerate(self.items) if item.key == key]
         chosen: Any = self.selectionModel()
         chosen.clear()
-        if rows:
-            flags = QItemSelectionModel.SelectionFlag.ClearAndSelect
-            chosen.setCurrentIndex(self._model.index(rows[0], 0), flags)
+        for row, item in enumerate(self.items):
+            if item.key == key:
+                flags = QItemSelectionModel.SelectionFlag.ClearAndSelect
+                chosen.setCurrentIndex(self._rows.index(row, 0), flags)
 
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
@@ -261,18 +273,13 @@ class PictureStrip(QListView):
             self.menu_wanted.emit(item.key, more)
             show_picture_menu(self, event.globalPos(), pictures, more)
 
-    def _pick(self, index: QModelIndex) -> None:
-        self.picked.emit(self.items[index.row()].key)
-
     def _fit_cells(self, width: int) -> None:
-        """Make room for pictures of a width, and for two lines of words below them."""
-        letters = self.fontMetrics()
-        width = max(width, letters.horizontalAdvance("#000 00 %")) + 8
-        size = QSize(width, _HEIGHT + 2 * letters.lineSpacing() + 12)
+        """Make room for pictures of a width, and for the lines of words below them."""
+        width = max(width, self.fontMetrics().horizontalAdvance("#000 00 %")) + 8
+        size = QSize(width, self._box.height() + self._room)
         if size != self.gridSize():
             self.setGridSize(size)
-            bar = self.scroll_bar.sizeHint().height() if self._has_bar else 0
-            self.setFixedHeight(size.height() + bar + 2 * self.frameWidth() + 2)
+            self.setFixedHeight(size.height() + self._bar_room + 2 * self.frameWidth() + 2)
 
 
 def limits_of(layer: Any, model: LatentFaces) -> tuple[float, float]:
@@ -283,58 +290,41 @@ def limits_of(layer: Any, model: LatentFaces) -> tuple[float, float]:
     return float(low), float(high)
 
 
-# -- A face beside its reconstruction, with what is known of it --------------------------
+# -- A face beside its reconstruction, with what is known of it ----------------------------
 
-_BREAK = "\N{ZERO WIDTH SPACE}"  # lets a long file name go on in the next line
+BREAK = "\N{ZERO WIDTH SPACE}"  # lets a long file name go on in the next line
 
 
 class Portrait(QWidget):
-    """Two pictures and a few words."""
+    """Two pictures of these names, and a few words."""
 
-    def __init__(
-        self,
-        height: int = 92,
-        tips: tuple[str, str] = ("The face.", "What the model builds of it."),
-    ) -> None:
+    def __init__(self, names: tuple[str, str], height: int = 92) -> None:
         super().__init__()
-        self._box = QSize(8 * height, height)
-        self.face, self.built, self.words = QLabel(), QLabel(), QLabel()
+        self._names = names
+        self.pictures = PictureStrip(" and ".join(names), height, lines=1, has_bar=False)
+        self.pictures.setSelectionMode(QListView.SelectionMode.NoSelection)
+        self.words = QLabel()
         self.words.setWordWrap(True)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        layout = QGridLayout(self)
+        layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for column, (label, tip) in enumerate(zip((self.face, self.built), tips, strict=True)):
-            label.setToolTip(tip)
-            label.setMinimumHeight(height)
-            layout.addWidget(label, 0, column, Qt.AlignmentFlag.AlignTop)
-        layout.addWidget(self.words, 0, 2)
-        layout.setColumnStretch(2, 1)
+        layout.addWidget(self.pictures)
+        layout.addWidget(self.words, 1)
 
     def show_pictures(
         self, face: NDArray[Any] | None, built: NDArray[Any], limits: tuple[float, float]
     ) -> None:
         """Show a face, if it is known, and its reconstruction, in the same units."""
-        self.face.setVisible(face is not None)
-        for label, pixels in ((self.face, face), (self.built, built)):
-            if pixels is not None:
-                ratio = self.devicePixelRatioF()
-                label.setPixmap(to_fit(to_pixmap(pixels, limits), self._box, ratio))
+        shown = zip((face, built), self._names, strict=True)
+        items = [StripItem(0, each, limits, name) for each, name in shown if each is not None]
+        self.pictures.put(items)
+        width = len(items) * self.pictures.gridSize().width()
+        self.pictures.setFixedWidth(width + 2 * self.pictures.frameWidth())
 
     def show_words(self, lines: list[str]) -> None:
         """Show some lines, the first one as a title."""
         title, *rest = lines
         for mark in "/_-.":
-            title = title.replace(mark, mark + _BREAK)
-        self.words.setTextFormat(Qt.TextFormat.PlainText)
+            title = title.replace(mark, mark + BREAK)
         self.words.setText("\n".join([title, *rest]))
-
-    def contextMenuEvent(self, event: Any) -> None:
-        labels = {"face": self.face, "reconstruction": self.built}
-        pictures = {
-            what: lambda label=label: label.pixmap().toImage()
-            for what, label in labels.items()
-            if not label.isHidden()
-        }
-        show_picture_menu(self, event.globalPos(), pictures, {})

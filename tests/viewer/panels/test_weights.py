@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_latent_faces.viewer.panels.weights import HEIGHT, WeightList
+from napari_latent_faces.viewer.panels.weights import HEIGHT, WeightList, WeightRow
 
 K = 200
 
@@ -42,48 +42,39 @@ def heard(weights):
     return seen
 
 
-def test_few_rows_serve_many_components(weights):
+def test_rows_are_made_when_they_are_seen_and_the_last_can_be_reached(weights):
     assert shown(weights)[:6] == list(range(6))
-    assert len(weights._rows) <= 8
+    assert len(weights.findChildren(WeightRow)) <= 8
     for first in (50, 194, 3):
-        weights._bar.setValue(first)
+        weights.bar.setValue(first * HEIGHT)
         assert shown(weights)[:6] == list(range(first, first + 6))
-    assert len(weights._rows) <= 8
-
-
-def test_the_last_component_can_be_reached(weights):
-    weights._bar.setValue(weights._bar.maximum())
+    weights.bar.setValue(weights.bar.maximum())
     last = row_of(weights, K - 1)
-    assert last.geometry().bottom() <= weights._port.height()
-
-
-def test_some_components_are_listed(weights):
-    weights._bar.setValue(100)
+    assert last.visibleRegion().boundingRect().height() == HEIGHT
+    assert len(weights.findChildren(WeightRow)) <= 32
     weights.list_components([3, 77, 150])
     assert shown(weights) == [3, 77, 150]
-    assert weights._bar.maximum() == 0
+    assert [row.y() for row in weights.rows] == [0, HEIGHT, 2 * HEIGHT]
+    assert weights.bar.maximum() == 0
+    assert not last.isVisible()
 
 
 def test_weights_are_shown_without_telling_of_them(weights):
     seen = heard(weights)
     values = np.linspace(0, 1, K)
     weights.set_weights(values)
-    weights._bar.setValue(120)
+    weights.bar.setValue(120 * HEIGHT)
     for row in weights.rows:
         assert row.field.value() == pytest.approx(values[row.component], abs=5e-4)
-        share = values[row.component] / (1 + row.component)
-        assert row.slider.value() == pytest.approx(1000 * share, abs=1)
+        assert row.slider.value() == pytest.approx(values[row.component])
     assert not seen
 
 
-def test_a_slider_tells_its_weight(weights):
+def test_a_slider_tells_its_weight_and_a_drag_begins_and_ends(weights, qtbot):
     seen = heard(weights)
-    row_of(weights, 4).slider.setValue(500)
+    row_of(weights, 4).slider.setValue(2.5)
     assert seen == [(4, 2.5)]
-
-
-def test_a_drag_begins_and_ends(weights, qtbot):
-    seen = heard(weights)
+    seen.clear()
     slider = row_of(weights, 2).slider
     start = QPoint(slider.height() // 2 - 2, slider.height() // 2)
     qtbot.mousePress(slider, Qt.MouseButton.LeftButton, pos=start)
@@ -141,55 +132,37 @@ def test_the_wheel_over_a_slider_changes_no_weight_and_is_left_to_the_list(weigh
     # Qt passes what is not taken on to the parent, but only of a real mouse
     assert not any(wheel(target) for target in (row.slider, row.field, row))
     assert not seen
-    assert row.parent() is weights.viewport()
+    assert row.parent() is weights.widget()
     wheel(weights.viewport())
-    assert weights._bar.value() > 0
-
-
-def test_while_a_slider_is_dragged_its_row_stays(weights):
-    row = weights.rows[1]
-    row.slider.setSliderDown(True)
-    wheel(weights.viewport())
-    assert weights._bar.value() == 0
-    assert row.component == 1
-    row.slider.setSliderDown(False)
-    wheel(weights.viewport())
-    assert weights._bar.value() > 0
+    assert weights.bar.value() > 0
+    assert row.component == 1  # one that is dragged keeps its component
 
 
 def test_a_chosen_component_is_scrolled_to_and_marked(weights):
-    weights.mark(150)
-    assert row_of(weights, 150)._is_marked
-    assert sum(row._is_marked for row in weights.rows) == 1
-    before = weights._bar.value()
-    weights.mark(shown(weights)[-1])  # seen in part: what is clicked must not run away
-    assert weights._bar.value() == before
-    weights.mark(None)
-    assert not any(row._is_marked for row in weights.rows)
-
-
-def test_a_mark_is_seen(weights):
     plain = weights.grab().toImage()
     weights.mark(2)
     assert weights.grab().toImage() != plain
     weights.mark(None)
     assert weights.grab().toImage() == plain
-
-
-def test_a_component_that_is_not_listed_can_be_chosen(weights):
-    weights.list_components([1, 2])
     weights.mark(150)
+    assert [row.component for row in weights.rows if row.is_marked] == [150]
+    before = weights.bar.value()
+    weights.mark(shown(weights)[-1])  # seen in part: what is clicked must not run away
+    assert weights.bar.value() == before
+    weights.mark(None)
+    assert not any(row.is_marked for row in weights.rows)
+    weights.list_components([1, 2])
+    weights.mark(150)  # it can be chosen all the same
     assert shown(weights) == [1, 2]
 
 
-def test_another_model_takes_the_rows_over(weights):
+def test_another_model_has_other_rows(weights):
     old = weights.rows[0]
     old.slider.setSliderDown(True)
     weights.set_model(np.ones((3, 8, 6)), np.array([[-2.0, 2.0]] * 3))
     assert shown(weights) == [0, 1, 2]
     assert old not in weights.rows
-    row = weights.rows[0]
-    seen = heard(weights)
-    row.slider.setValue(0)
+    row, seen = weights.rows[0], heard(weights)
+    row.slider.setValue(-2.0)
     assert seen == [(0, -2.0)]
     assert row.field.minimum() < -1000
