@@ -17,7 +17,6 @@ from scipy.ndimage import gaussian_filter
 
 from napari_latent_faces.choosing import (
     KChoice,
-    check_ks,
     choose_k,
     face_folds,
     further_ks,
@@ -94,39 +93,29 @@ def choice_of(ks, held_out, *, spread=0.0, stabilities=None, n_faces=50, faces=5
         (" Auto ", None),
         ("7", [7]),
         ("2, 4,8", [2, 4, 8]),
-        ("5:20:5", [5, 10, 15, 20]),
         ("3:5", [3, 4, 5]),
         ("1,10:30:10", [1, 10, 20, 30]),
     ],
 )
 def test_a_text_spells_numbers(text, ks):
     assert parse_ks(text) == ks
-
-
-@pytest.mark.parametrize(
-    "text", ["", "two", "5:", "5:1", "1:9:0", "1:2:3:4", "1:999999999", "2;4"]
-)
-def test_or_is_refused_with_examples(text):
-    with pytest.raises(ValueError, match=r"k must be 'auto', .* '5:60:5', got "):
-        parse_ks(text)
-
-
-def test_numbers_are_taken_in_order_and_once():
-    assert check_ks([8, 2, np.int64(4), 2], most=8, n_folds=5) == [2, 4, 8]
+    for wrong in ["", "two", "5:", "5:1", "1:9:0", "1:2:3:4", "1:999999999", "2;4"]:
+        with pytest.raises(ValueError, match=r"k must be 'auto', .* '5:60:5', got "):
+            parse_ks(wrong)
 
 
 @pytest.mark.parametrize(
     ("ks", "kind", "words"),
     [
         ([], ValueError, "ks is empty"),
-        ([0, 3], ValueError, "k must be from 1 to 8 .*one of 5 parts.* got 0"),
-        ([3, 9], ValueError, "got 9"),
+        ([0, 3], ValueError, "k must be from 1 to 24 .*one of 5 parts.* got 0"),
+        ([3, 29], ValueError, "got 29"),
         ([2.5], TypeError, "whole numbers"),
     ],
 )
-def test_wrong_numbers_are_told(ks, kind, words):
+def test_wrong_numbers_are_told(pictures, ks, kind, words):
     with pytest.raises(kind, match=words):
-        check_ks(ks, most=8, n_folds=5)
+        iter_choose_k(pictures, ks)
 
 
 @settings(deadline=None, max_examples=50)
@@ -216,6 +205,7 @@ def test_of_large_pictures_fewer_are_held_in_memory(side, options, n):
         # what speaks against it
         ([2, 4], [0.5, 0.2], {}, 4, "at the largest k tried: try larger"),
         ([2, 4], [0.2, 0.5], {}, 2, "the smallest k tried: try smaller"),
+        ([1, 2], [0.1, 0.3], {}, 1, "k = 1 has the lowest held-out error, 0.1000."),
         ([7], [0.2], {}, 7, "k = 7 is the only one measured: held-out error 0.2000."),
         ([2, 4, 6], [3, 1, 2], {"stabilities": [0.5] * 3}, 4, "(stability 0.50)"),
         ([2], [1], {"n_faces": 9000}, 2, "a random sample of 50 of 9000 faces"),
@@ -233,10 +223,6 @@ def test_faces_that_are_hard_for_every_k_do_not_blur_the_difference():
     np.testing.assert_allclose(choice.spread, [0.001, 0])
     hard = choice.fold_errors + np.array([-0.1, 0.1])
     np.testing.assert_allclose(replace(choice, fold_errors=hard).spread, choice.spread)
-
-
-def test_one_component_is_as_small_as_can_be():
-    assert "smaller" not in choice_of([1, 2], [0.1, 0.3]).reason
 
 
 def test_the_table_holds_every_measure(tmp_path):
@@ -270,28 +256,21 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.integers(4, 200), st.integers(2, 4), seeds)
-def test_parts_of_the_faces_are_all_of_them_once_and_alike_in_size(n, n_folds, seed):
-    folds = face_folds(n, None, n_folds, np.random.default_rng(seed))
+@given(st.lists(st.integers(1, 6), min_size=6, max_size=30), st.booleans(), seeds)
+def test_parts_are_all_faces_once_and_no_subject_is_in_two(counts, are_known, seed):
+    subjects = [f"s{i}" for i, count in enumerate(counts) for _ in range(count)]
+    n, known = len(subjects), subjects if are_known else None
+    folds = face_folds(n, known, 3, np.random.default_rng(seed))
     assert sorted(np.concatenate(folds)) == list(range(n))
     sizes = [len(fold) for fold in folds]
-    assert max(sizes) - min(sizes) <= 1
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(1, 6), min_size=6, max_size=30), seeds)
-def test_no_subject_is_in_two_parts(counts, seed):
-    subjects = [f"s{i}" for i, count in enumerate(counts) for _ in range(count)]
-    folds = face_folds(len(subjects), subjects, 3, np.random.default_rng(seed))
-    owners = [{subjects[i] for i in fold} for fold in folds]
-    assert sum(map(len, owners)) == len(counts)
-    sizes = [len(fold) for fold in folds]
-    assert max(sizes) - min(sizes) <= max(counts)
+    assert max(sizes) - min(sizes) <= (max(counts) if are_known else 1)
+    if are_known:
+        owners = [{subjects[i] for i in fold} for fold in folds]
+        assert sum(map(len, owners)) == len(counts)
 
 
 def test_too_few_subjects_are_dealt_out_face_by_face():
-    subjects = ["a"] * 10 + ["b"] * 10
-    folds = face_folds(20, subjects, 5, np.random.default_rng(0))
+    folds = face_folds(20, ["a"] * 10 + ["b"] * 10, 5, np.random.default_rng(0))
     assert [len(fold) for fold in folds] == [4] * 5
 
 
@@ -311,25 +290,14 @@ def test_both_halves_have_pixels(height, width, seed):
     half = pixel_half((height, width), np.random.default_rng(seed))
     assert half.shape == (height * width,)
     assert 0 < half.sum() < half.size
-
-
-def test_a_pixel_in_colour_is_in_one_half():
-    half = pixel_half((20, 16, 3), np.random.default_rng(0)).reshape(20, 16, 3)
-    assert (half == half[..., :1]).all()
+    colour = pixel_half((height, width, 3), np.random.default_rng(seed)).reshape(-1, 3)
+    np.testing.assert_array_equal(colour, np.repeat(half[:, None], 3, axis=1))
 
 
 @pytest.fixture
 def halves():
     rng = np.random.default_rng(0)
     return [pixel_half((12, 10), rng) for _ in range(3)]
-
-
-def test_faces_of_the_same_parts_are_predicted(halves):
-    pictures, _, _ = blobs(n=60)
-    model = fit(pictures[:40], n_components=4, tol=1e-7, max_iter=2000)
-    error = held_out_error(model, pictures[40:], halves)
-    assert error < 0.05
-    assert held_out_error(fit(pictures[:40], n_components=2), pictures[40:], halves) > 2 * error
 
 
 def test_it_is_what_one_gets_by_hand(halves, model, stack):
@@ -346,9 +314,6 @@ def test_it_is_what_one_gets_by_hand(halves, model, stack):
                 norm += (face[~seen] ** 2).sum()
     expected = np.sqrt(lost / norm)
     assert held_out_error(model, stack.images[:5], halves) == pytest.approx(expected, rel=1e-6)
-
-
-def test_black_faces_are_predicted_perfectly(halves, model):
     assert held_out_error(model, np.zeros((2, 12, 10), np.uint8), halves) == 0
 
 
@@ -564,7 +529,6 @@ def test_scikit_learns_solvers_can_be_measured(solver, pictures):
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        ({"ks": [29]}, ValueError, "k must be from 1 to 24"),
         ({"n_folds": 16}, ValueError, "n_folds=16 needs at least 32 faces, got 30"),
         ({"n_folds": 1}, ValueError, "n_folds must be from 2 to 100, got 1"),
         ({"n_starts": 2.5}, TypeError, "n_starts must be a whole number"),
@@ -595,14 +559,3 @@ def test_a_model_of_a_sample_becomes_one_of_all_faces(stack):
     weights = part.encode(stack)
     np.testing.assert_allclose(np.sort(whole.weights), np.sort(weights), rtol=1e-5, atol=1e-7)
     assert (np.diff(whole.shares) <= 1e-12).all()
-
-
-def test_orl_says_something_sensible(data):
-    from napari_latent_faces.reading import read_faces
-
-    faces = read_faces(data / "orl", size=(28, 23))
-    choice = choose_k(faces, [2, 8, 20], n_starts=2, n_folds=3, max_faces=200)
-    assert len(choice.faces) == 200
-    assert (np.diff(choice.errors) < 0).all()
-    assert choice.held_out[0] > choice.held_out[1]
-    assert (choice.held_out > choice.errors).all()

@@ -17,7 +17,6 @@ from napari_latent_faces.encoding import (
     LazyReconstruction,
     LazyResidual,
     MatchedPictures,
-    MendedFaces,
     UndeterminedWarning,
     encode,
     encoded_model,
@@ -111,11 +110,10 @@ def test_true_and_any_other_nonzero_label_mean_ignore(stack, model):
     faces, mask = stack.images / 255, np.zeros((12, 10), int)
     bare = encode(model, faces)
     for empty in (mask, np.zeros(stack.shape, np.uint8)):
-        masked = encode(model, faces, empty)
-        np.testing.assert_array_equal(masked.weights, bare.weights)
-        np.testing.assert_array_equal(masked.errors, bare.errors)
+        np.testing.assert_array_equal(encode(model, faces, empty).weights, bare.weights)
     mask[:4] = 7
     expected = model.encode(faces, mask > 0)
+    np.testing.assert_allclose(model.encode(faces[3], mask), expected[3], atol=1e-7)
     assert not np.allclose(expected, bare.weights)
     for value in (1.0, np.nan, -1.0, np.inf):
         faces[:, :4] = value
@@ -124,7 +122,7 @@ def test_true_and_any_other_nonzero_label_mean_ignore(stack, model):
         model.encode(faces)
 
 
-def test_errors_are_those_of_the_reconstructions(stack, model):
+def test_the_weights_of_the_fit_are_measured_as_given(stack, model):
     found = encode(model, stack)
     other = encoded_model(model, stack, found)
     seen = stack.images.astype(float)
@@ -132,10 +130,6 @@ def test_errors_are_those_of_the_reconstructions(stack, model):
     norms = np.linalg.norm(seen.reshape(30, -1), axis=1)
     np.testing.assert_allclose(found.errors, lost / norms, rtol=1e-4)
     assert found.error == pytest.approx(np.sqrt((lost**2).sum() / (norms**2).sum()), rel=1e-4)
-    assert found.errors.dtype == np.float64
-
-
-def test_the_weights_of_the_fit_are_measured_as_given(stack, model):
     fitted = relative_errors(model, stack, model.weights)
     best = relative_errors(model, stack)
     assert (best <= fitted * (1 + 1e-6)).all()
@@ -158,7 +152,7 @@ def test_errors_are_over_the_visible_pixels_and_0_of_a_black_face(stack, model):
     assert relative_errors(model, black, np.ones((1, 3))).tolist() == [np.inf]
 
 
-def test_an_encoded_model_is_in_the_units_of_its_faces(stack, model):
+def test_an_encoded_model_is_in_the_units_of_its_faces(stack, model, tmp_path):
     names = tuple(f"{i}.tif" for i in range(30))
     deep = FaceStack(stack.images.astype(np.uint16) * 257, names, source="elsewhere")
     other = model.encoded(deep)
@@ -176,10 +170,6 @@ def test_an_encoded_model_is_in_the_units_of_its_faces(stack, model):
         deep.images.astype(float)
     )
     assert other.error == pytest.approx(lost, rel=1e-4)
-
-
-def test_an_encoded_model_survives_its_file(stack, model, tmp_path):
-    other = model.encoded(stack[:7])
     assert model.provenance.encoded_from is None
     other.save(tmp_path / "m.npz")
     again = LatentFaces.load(tmp_path / "m.npz")
@@ -187,39 +177,33 @@ def test_an_encoded_model_survives_its_file(stack, model, tmp_path):
     np.testing.assert_array_equal(again.weights, other.weights)
 
 
-class TestUndetermined:
-    def test_fewer_visible_pixels_than_components(self, stack, model):
-        masks = np.zeros(stack.shape, bool)
-        masks[[4, 9]] = True
-        masks[[4, 9], 5, 5:7] = False
-        with pytest.warns(UndeterminedWarning) as told:
-            found = encode(model, stack, masks)
-        [words] = [str(each.message) for each in told if "fewer" in str(each.message)]
-        assert "'s1/5.png' and 1 other face fewer visible pixels" in words
-        assert "(3)" in words
-        assert (found.weights >= 0).all()
-        assert found.errors[[4, 9]].max() <= 1
+def test_fewer_visible_pixels_than_components_are_told(stack, model):
+    masks = np.zeros(stack.shape, bool)
+    masks[[4, 9]] = True
+    masks[[4, 9], 5, 5:7] = False
+    with pytest.warns(UndeterminedWarning) as told:
+        found = encode(model, stack, masks)
+    [words] = [str(each.message) for each in told if "fewer" in str(each.message)]
+    assert "'s1/5.png' and 1 other face fewer visible pixels" in words
+    assert "(3)" in words
+    assert (found.weights >= 0).all()
+    assert found.errors[[4, 9]].max() <= 1
+    masks[6] = True
+    with pytest.raises(ValueError, match=r"hides all of 's2/2.png': leave some"):
+        encode(model, stack, masks)
+    encode(model, stack, random_masks(stack.shape, 0, 0.3))  # warnings are errors
 
-    def test_a_component_that_is_wholly_hidden(self):
-        model = known()
-        components = np.zeros((3, *SIZE))
-        components[0, :4], components[1, 4:8], components[2, 8:] = 1, 1, 1
-        model = replace(model, components=components)
-        faces = model.blend(np.array([[1.0, 2, 3], [4, 5, 6]]))
-        mask = np.zeros(SIZE, bool)
-        mask[4:8] = True
-        with pytest.warns(UndeterminedWarning, match="component 1 wholly in 2 of 2 faces"):
-            found = model.encode(faces, mask)
-        np.testing.assert_allclose(found, [[1, 0, 3], [4, 0, 6]], atol=1e-12)
 
-    def test_a_face_that_is_wholly_hidden_is_named(self, stack, model):
-        masks = np.zeros(stack.shape, bool)
-        masks[6] = True
-        with pytest.raises(ValueError, match=r"hides all of 's2/2.png': leave some"):
-            encode(model, stack, masks)
-
-    def test_enough_visible_pixels_are_no_matter(self, stack, model):
-        encode(model, stack, random_masks(stack.shape, 0, 0.3))  # warnings are errors
+def test_a_component_that_is_wholly_hidden_is_told():
+    components = np.zeros((3, *SIZE))
+    components[0, :4], components[1, 4:8], components[2, 8:] = 1, 1, 1
+    model = replace(known(), components=components)
+    faces = model.blend(np.array([[1.0, 2, 3], [4, 5, 6]]))
+    mask = np.zeros(SIZE, bool)
+    mask[4:8] = True
+    with pytest.warns(UndeterminedWarning, match="component 1 wholly in 2 of 2 faces"):
+        found = model.encode(faces, mask)
+    np.testing.assert_allclose(found, [[1, 0, 3], [4, 0, 6]], atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -235,13 +219,6 @@ def test_a_mask_that_does_not_fit_is_refused(stack, model, mask, error, words):
         model.encode(stack, mask)
 
 
-def test_single_pictures_take_masks(stack, model):
-    mask = random_masks((12, 10), 1)
-    np.testing.assert_allclose(
-        model.encode(stack.images[3], mask), model.encode(stack, mask)[3], atol=1e-7
-    )
-
-
 def test_faces_with_the_same_mask_share_a_factorization(stack, model, monkeypatch):
     taken_apart = []
     original = stack_coder.VisibleParts.of
@@ -255,14 +232,6 @@ def test_faces_with_the_same_mask_share_a_factorization(stack, model, monkeypatc
     assert len(taken_apart) == 2
 
 
-def test_progress_counts_the_faces_and_closing_ends_it(stack, model, monkeypatch):
-    monkeypatch.setattr(blocks, "_BLOCK_FACES", (1, 7))
-    assert list(iter_encode(model, stack)) == [6, 12, 18, 24, 30]
-    steps = iter_encode(model, stack)
-    next(steps)
-    steps.close()
-
-
 def test_blocks_and_lazy_stacks_and_masks_do_not_matter(stack, model, monkeypatch):
     masks = random_masks(stack.shape, 5)
     whole = encode(model, stack, masks)
@@ -271,6 +240,11 @@ def test_blocks_and_lazy_stacks_and_masks_do_not_matter(stack, model, monkeypatc
     part = encode(model, lazy, dask.array.from_array(masks, (5, 12, 10)))
     np.testing.assert_allclose(part.weights, whole.weights, atol=1e-6)
     np.testing.assert_allclose(part.errors, whole.errors, atol=1e-6)
+    monkeypatch.setattr(blocks, "_BLOCK_FACES", (1, 7))
+    assert list(iter_encode(model, stack)) == [6, 12, 18, 24, 30]
+    steps = iter_encode(model, stack)
+    next(steps)
+    steps.close()
     none = encode(model, np.zeros((0, 12, 10)))
     assert none.weights.shape == (0, 3)
     assert none.error == 0
@@ -289,6 +263,9 @@ def test_strangers_are_explained_worse_than_people_of_the_fit():
 
 
 def test_pictures_of_the_right_size_are_passed_on(stack):
+    lazy = dask.array.from_array(np.ones((4, 20, 16), np.uint8), (2, 20, 16))
+    assert match_stack(lazy, (20, 16)).images is lazy
+    assert match_stack(lazy, (10, 8)).is_lazy
     found = match_stack(stack.images, (12, 10), {"names": stack.names, "source": "here"})
     assert found.images is stack.images
     assert found.names == stack.names
@@ -362,13 +339,7 @@ def test_pictures_are_read_one_by_one_when_looked_at():
     assert seen == [3, 1, 2, 4]
 
 
-def test_lazy_stacks_stay_lazy():
-    lazy = dask.array.from_array(np.ones((4, 20, 16), np.uint8), (2, 20, 16))
-    assert match_stack(lazy, (20, 16)).images is lazy
-    assert match_stack(lazy, (10, 8)).is_lazy
-
-
-def test_names_that_do_not_fit_are_left_out():
+def test_names_that_do_not_fit_are_left_out_and_other_shapes_refused():
     found = match_stack(face(24, 20), (12, 10), name="me.jpg")
     assert (found.shape, found.names) == ((1, 12, 10), ("me.jpg",))
     found = match_stack(np.ones((2, 4, 4)), (4, 4), {"names": ("a",), "subjects": ("s",)})
@@ -376,14 +347,9 @@ def test_names_that_do_not_fit_are_left_out():
     assert found.subjects is None
     found = match_stack(np.ones((2, 4, 4)), (4, 4), {"names": "ab", "subjects": ("s",)})
     assert (found.names, found.subjects) == (("a", "b"), None)
-
-
-@pytest.mark.parametrize(
-    ("shape", "rgb"), [((4,), False), ((2, 3, 4, 4), False), ((4, 3), True)]
-)
-def test_other_shapes_are_refused(shape, rgb):
-    with pytest.raises(ValueError, match="A picture"):
-        match_stack(np.ones(shape), (4, 4), rgb=rgb)
+    for shape, rgb in [((4,), False), ((2, 3, 4, 4), False), ((4, 3), True)]:
+        with pytest.raises(ValueError, match="A picture"):
+            match_stack(np.ones(shape), (4, 4), rgb=rgb)
 
 
 # -- Mending ---------------------------------------------------------------------------
@@ -449,7 +415,6 @@ def test_only_faces_with_a_mark_are_looked_at(stack, model, mask):
 def test_a_lazy_stack_is_filled_when_it_is_looked_at(stack, model, mask):
     lazy = FaceStack(dask.array.from_array(stack.images, (7, *SIZE)), stack.names)
     mended = consume(iter_mend(model, lazy, mask))
-    assert isinstance(mended, MendedFaces)
     whole = model.mend(stack, mask)
     for key in (3, slice(2, 9, 3), [1, 5], (4, 3), (slice(1, 4), slice(2, 7), 5), (..., 4)):
         np.testing.assert_array_equal(mended[key], whole[key])
@@ -520,12 +485,8 @@ def test_every_index_gives_what_the_whole_array_gives(index):
     np.testing.assert_allclose(LazyReconstruction(MODEL)[index], WHOLE[index], atol=1e-3)
     expected = PICTURES.astype(float)[index] - WHOLE[index]
     np.testing.assert_allclose(LazyResidual(PICTURES, MODEL)[index], expected, atol=1e-3)
-
-
-@given(st.lists(st.integers(-30, 29), min_size=1, max_size=9))
-def test_faces_can_be_picked_by_number(faces):
-    found = LazyReconstruction(MODEL)[np.array(faces)]
-    np.testing.assert_allclose(found, WHOLE[faces], atol=1e-3)
+    faces = np.array([-30, 3, 29, 3])
+    np.testing.assert_allclose(LazyReconstruction(MODEL)[faces], WHOLE[faces], atol=1e-3)
 
 
 @pytest.mark.parametrize("lazy", [LazyReconstruction(MODEL), LazyResidual(PICTURES, MODEL)])
@@ -543,21 +504,11 @@ def test_it_is_what_napari_and_numpy_ask_of_an_array(lazy):
         np.array(lazy, copy=False)
 
 
-def test_only_the_faces_that_are_looked_at_are_computed(monkeypatch):
+def test_only_the_faces_that_are_looked_at_are_computed():
     """The pictures of 200,000 faces would not fit in memory; one does."""
-    model = LatentFaces(
-        np.ones((2, 500, 500), np.float32),
-        np.ones((200_000, 2), np.float32),
-        0,
-        1.0,
-        None,
-        None,
-    )
-    lazy = LazyReconstruction(model)
+    parts, weights = np.ones((2, 500, 500), np.float32), np.ones((200_000, 2), np.float32)
+    lazy = LazyReconstruction(LatentFaces(parts, weights, 0, 1.0, None, None))
     assert lazy[199_999].shape == (500, 500)
     assert lazy[:, 250, 250].shape == (200_000,)
-
-
-def test_a_residual_needs_the_faces_of_the_model():
     with pytest.raises(ValueError, match="shape"):
         LazyResidual(PICTURES[1:], MODEL)

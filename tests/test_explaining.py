@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise, permutations
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ some_models = st.builds(
 
 
 @given(some_models, st.data())
-def test_the_parts_of_a_face_are_all_of_it_the_largest_first(model, data):
+def test_the_parts_of_a_face_are_all_of_it_the_largest_first_and_build_it_up(model, data):
     face = data.draw(st.integers(0, len(model.weights) - 1))
     parts = Explainer(model).parts(face)
     pictures = model.weights[face][:, None, None] * model.components.astype(float)
@@ -67,24 +67,17 @@ def test_the_parts_of_a_face_are_all_of_it_the_largest_first(model, data):
     assert set(parts.components) == set(np.flatnonzero(sums > 0))
     assert (np.diff(parts.shares) <= 0).all()
     np.testing.assert_array_equal(parts.weights, model.weights[face][parts.components])
-    if len(parts):
-        assert parts.shares.sum() == pytest.approx(1)
-        np.testing.assert_allclose(parts.shares, sums[parts.components] / sums.sum(), 1e-5)
-
-
-@given(some_models, st.data())
-def test_the_last_step_of_the_build_up_is_the_reconstruction(model, data):
-    face = data.draw(st.integers(0, len(model.weights) - 1))
-    parts = Explainer(model).parts(face)
     before = model.components.copy()
     steps = build_up(model.components[parts.components], parts.weights)
     np.testing.assert_array_equal(model.components, before)
     assert steps.dtype == model.components.dtype
+    some = np.zeros(model.n_components)
     for i, step in enumerate(steps):
-        some = np.zeros(model.n_components)
-        some[parts.components[: i + 1]] = parts.weights[: i + 1]
+        some[parts.components[i]] = parts.weights[i]
         np.testing.assert_allclose(step * model.scale, model.blend(some), 1e-4, 1e-3)
     if len(parts):
+        assert parts.shares.sum() == pytest.approx(1)
+        np.testing.assert_allclose(parts.shares, sums[parts.components] / sums.sum(), 1e-5)
         np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(face), 1e-4, 1e-3)
 
 
@@ -99,13 +92,9 @@ def test_uses_count_the_faces_that_list_a_component_as_used(model):
         assert (parts.shares[parts.used :] < least_share(model.n_components)).all()
     np.testing.assert_array_equal(explainer.uses, counts)
     np.testing.assert_allclose(explainer.shares, model.shares)
-
-
-def test_uses_are_counted_the_same_in_blocks(monkeypatch):
-    model = made(100, 7)
-    whole = Explainer(model).uses
-    monkeypatch.setattr(explain, "_BLOCK_VALUES", 50)
-    np.testing.assert_array_equal(Explainer(model).uses, whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explain, "_BLOCK_VALUES", 50)
+        np.testing.assert_array_equal(Explainer(model).uses, counts)
 
 
 @given(some_models, st.integers(1, 50), st.data())
@@ -126,14 +115,6 @@ def test_what_is_not_in_the_model_is_told():
         explainer.users(-1, 2)
 
 
-def test_a_black_face_uses_nothing():
-    model = made(4, 3)
-    model.weights[2] = 0
-    parts = Explainer(model).parts(2)
-    assert len(parts) == parts.used == 0
-    assert 2 not in Explainer(model).users(0, 4)[0]
-
-
 def test_the_errors_of_the_faces_make_up_that_of_the_model(stack):
     model = fit(stack, n_components=3, max_iter=60, tol=0)
     images = stack.images.astype(float)
@@ -142,12 +123,15 @@ def test_the_errors_of_the_faces_make_up_that_of_the_model(stack):
     assert np.sqrt(missed) / np.linalg.norm(images) == pytest.approx(model.error, rel=1e-3)
 
 
-def test_errors_of_black_faces_and_of_wrong_sizes():
+def test_black_faces_and_wrong_sizes():
     model = made(4, 3)
     black = np.zeros(model.shape[1:])
     assert face_error(model, 0, black) == np.inf
     model.weights[0] = 0
     assert face_error(model, 0, black) == 0
+    parts = Explainer(model).parts(0)
+    assert len(parts) == parts.used == 0
+    assert 0 not in Explainer(model).users(0, 4)[0]
     with pytest.raises(ValueError, match=r"shape \(2, 2\), the model's faces \(6, 5\)"):
         face_error(model, 0, np.zeros((2, 2)))
 
@@ -172,44 +156,28 @@ def test_a_component_is_told_in_words():
     assert words.startswith(explainer.caption(1))
 
 
-class TestSigned:
-    """Models whose components add to a mean face, and take from it."""
-
-    @pytest.fixture
-    def model(self):
-        weights = np.random.default_rng(1).normal(size=(12, 5))
-        weights[3] = [0, -4, 0.5, 0, 1]
-        return signed_model(weights)
-
-    def test_what_is_taken_away_counts_as_what_is_added(self, model):
-        parts = Explainer(model).parts(3)
-        added = model.weights[3][:, None, None] * model.components.astype(float)
-        squares = np.square(added).sum(axis=(1, 2))
-        assert parts.components[0] == 1
-        assert parts.weights[0] == -4
-        assert set(parts.components) == {1, 2, 4}
-        np.testing.assert_allclose(
-            parts.shares, squares[parts.components] / squares.sum(), 1e-5
-        )
-
-    def test_the_sum_starts_from_the_mean_face(self, model):
-        parts = Explainer(model).parts(3)
-        steps = build_up(model.components[parts.components], parts.weights, model.mean)
-        np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(3), 1e-4, 1e-3)
-        first = model.mean + parts.weights[0] * model.components[parts.components[0]]
-        np.testing.assert_allclose(steps[0], first, 1e-5, 1e-6)
-
-    def test_users_are_those_farthest_from_the_mean_to_either_side(self, model):
-        faces, weights = Explainer(model).users(1, 4)
-        assert faces[0] == 3
-        assert weights[0] == -4
-        assert (np.diff(np.abs(weights)) <= 0).all()
-
-    def test_a_negative_weight_is_as_prominent_as_a_positive_one(self):
-        np.testing.assert_allclose(prominence(np.array([-4.0, 1.0, 0.0])), [1, 0.5, 0])
-
-    def test_the_caption_speaks_of_variance(self, model):
-        assert "% of the variance" in Explainer(model).caption(0)
+def test_of_signed_models_what_is_taken_away_counts_as_what_is_added():
+    weights = np.random.default_rng(1).normal(size=(12, 5))
+    weights[3] = [0, -4, 0.5, 0, 1]
+    model = signed_model(weights)
+    explainer = Explainer(model)
+    parts = explainer.parts(3)
+    squares = np.square(model.weights[3][:, None, None] * model.components.astype(float))
+    sums = squares.sum(axis=(1, 2))
+    assert (parts.components[0], parts.weights[0]) == (1, -4)
+    assert set(parts.components) == {1, 2, 4}
+    np.testing.assert_allclose(parts.shares, sums[parts.components] / sums.sum(), 1e-5)
+    # the sum starts from the mean face
+    steps = build_up(model.components[parts.components], parts.weights, model.mean)
+    np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(3), 1e-4, 1e-3)
+    first = model.mean + parts.weights[0] * model.components[parts.components[0]]
+    np.testing.assert_allclose(steps[0], first, 1e-5, 1e-6)
+    # users are those farthest from the mean to either side
+    faces, found = explainer.users(1, 4)
+    assert (faces[0], found[0]) == (3, -4)
+    assert (np.diff(np.abs(found)) <= 0).all()
+    assert "% of the variance" in explainer.caption(0)
+    np.testing.assert_allclose(prominence(np.array([-4.0, 1.0, 0.0])), [1, 0.5, 0])
 
 
 # -- The faces that look most like given weights ---------------------------------------
@@ -236,15 +204,9 @@ def test_they_are_those_whose_pictures_differ_least(n, k, count, seed, dtype):
     assert len(set(found)) == len(found) == min(count, n)
     np.testing.assert_allclose(distances, np.sort(apart)[:count], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(distances, apart[found], rtol=1e-3, atol=1e-3)
-
-
-@given(st.integers(2, 60), st.integers(0, 2**16))
-def test_a_face_is_at_no_distance_from_itself(n, seed):
-    model = made(n, 5, seed)
-    face = seed % n
-    found, distances = NearestFaces(model).find(model.weights[face], 3)
+    itself, distances = NearestFaces(model).find(model.weights[seed % n], 3)
     assert distances[0] == 0
-    np.testing.assert_array_equal(model.weights[found[0]], model.weights[face])
+    np.testing.assert_array_equal(model.weights[itself[0]], model.weights[seed % n])
 
 
 def test_who_is_left_out_is_not_found():
@@ -277,14 +239,7 @@ def test_faces_that_differ_by_a_hair_are_still_told_apart():
     model = made(40, 3)
     close = model.weights[:1] * (1 + 1e-4 * np.arange(40, dtype=np.float32)[:, None])
     turned = np.random.default_rng(0).permutation(40)
-    near = LatentFaces(
-        model.components,
-        np.ascontiguousarray(close[turned]),
-        model.error,
-        model.scale,
-        model.params,
-        model.provenance,
-    )
+    near = replace(model, weights=np.ascontiguousarray(close[turned]))
     found, _ = NearestFaces(near).find(close[0], 8)
     np.testing.assert_array_equal(turned[found], np.arange(8))
 
@@ -412,26 +367,24 @@ def test_the_distances_of_mds_are_those_of_the_faces(people):
     assert np.median(apart) == pytest.approx(np.median(distances), rel=0.2)
 
 
-@pytest.mark.parametrize("method", ["pca", "tsne", "mds"])
-@pytest.mark.parametrize(("n", "k"), [(1, 1), (3, 2), (5, 1), (6, 3)])
-def test_few_faces_and_components_have_places_too(method, n, k):
-    found = map_faces(made(n, k), method)
-    assert found.positions.shape == (n, 2)
-    assert np.isfinite(found.positions).all()
+equal = made(20, 3)
+equal.weights[:] = equal.weights[0]
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne", "mds"])
-def test_equal_faces_lie_on_one_another_or_side_by_side(method):
-    model = made(20, 3)
-    model.weights[:] = model.weights[0]
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(made(n, k) for n, k in [(1, 1), (3, 2), (5, 1), (6, 3)]),
+        equal,
+        signed_model(np.random.default_rng(1).normal(size=(12, 5))),
+    ],
+)
+def test_few_equal_and_signed_faces_have_places_too(method, model):
     found = map_faces(model, method)
+    assert found.positions.shape == (len(model.weights), 2)
     assert np.isfinite(found.positions).all()
     assert np.isfinite(found.project(model.weights[0] * 2)).all()
-
-
-def test_signed_models_have_a_map():
-    model = signed_model(np.random.default_rng(1).normal(size=(12, 5)))
-    assert np.isfinite(map_faces(model).positions).all()
 
 
 def test_an_unknown_method_is_refused(people):
@@ -503,20 +456,6 @@ def test_what_cannot_be_compared_is_told(stack, model):
         compare_models(model, fewer)
 
 
-def test_steps_come_to_the_same_as_a_comparison_at_once(stack, model, monkeypatch):
-    pca = fit(stack, PCAParams(n_components=4))
-    whole = compare_models(model, pca)
-    monkeypatch.setattr(explain, "_AT_A_TIME", 1)
-    steps, comparison = consume(iter_compare(model, pca))
-    assert steps == [(done, 120) for done in range(121)]
-    assert comparison.errors == whole.errors
-    assert comparison.is_fair == whole.is_fair
-    np.testing.assert_array_equal(comparison.matching.pairs, whole.matching.pairs)
-    np.testing.assert_allclose(
-        comparison.matching.similarity, whole.matching.similarity, rtol=1e-5
-    )
-
-
 def test_errors_are_compared_at_equal_k_only(stack, model):
     pca = fit(stack, PCAParams(n_components=3))
     comparison = compare_models(model, pca)
@@ -530,66 +469,29 @@ def test_errors_are_compared_at_equal_k_only(stack, model):
     assert compare_models(model, model).summary().endswith("at equal k.")
 
 
-# -- Pairing ---------------------------------------------------------------------------
-
-
-ROUNDING = 20  # last digits of the pictures' type
-
-
-@pytest.fixture
-def at_a_time(monkeypatch):
-    """Return how to say how many pixels of 6 and 8 pictures one step takes."""
-
-    def say(pixels):
-        monkeypatch.setattr(explain, "_AT_A_TIME", pixels * 7 * 9)
-
-    return say
-
-
-def drawn(is_signed, dtype=np.float64):
-    rng = np.random.default_rng(0)
-    draw = rng.standard_normal if is_signed else rng.random
-    return [draw((k, 12, 8)).astype(dtype) for k in (6, 8)]
-
-
-def in_one_product(first, second, is_signed):
-    rows = [each.reshape(len(each), -1) for each in (first, second)]
-    norms = [np.linalg.norm(each, axis=1) for each in rows]
-    cosines = rows[0] @ rows[1].T / np.outer(*norms)
-    cosines = np.abs(cosines) if is_signed else cosines
-    pairs = linear_sum_assignment(cosines, maximize=True)
-    return *pairs, cosines[pairs]
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("is_signed", [False, True])
-@pytest.mark.parametrize("pixels", [1, 5, 96, 1000])
-def test_steps_come_to_the_same_as_one_product(pixels, is_signed, dtype, at_a_time):
-    first, second = drawn(is_signed, dtype)
-    at_a_time(pixels)
-    steps, (of_first, of_second, cosines) = consume(
+@pytest.mark.parametrize("pixels", [0, 1, 5, 1000])
+def test_steps_come_to_the_same_as_one_product(pixels, is_signed, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    draw = rng.standard_normal if is_signed else rng.random
+    first, second = (draw((k, 12, 8)).astype(dtype) for k in (6, 8))
+    # so many pixels a step; one of as many pictures as need more
+    monkeypatch.setattr(explain, "_AT_A_TIME", pixels * 7 * 9)
+    steps, (of_first, of_second, found) = consume(
         iter_pair_most_alike(first, second, is_signed=is_signed)
     )
-    wanted = in_one_product(first, second, is_signed)
-    np.testing.assert_array_equal(of_first, wanted[0])
-    np.testing.assert_array_equal(of_second, wanted[1])
-    rounding = ROUNDING * np.finfo(dtype).eps
-    np.testing.assert_allclose(cosines, wanted[2], rtol=0, atol=rounding)
-    assert {total for _, total in steps} == {96}
-    assert (steps[0][0], steps[-1][0]) == (0, 96)
-    widths = [after - before for (before, _), (after, _) in pairwise(steps)]
-    assert max(widths) == min(pixels, 96)
-    assert min(widths) > 0
+    rows = [each.reshape(len(each), -1) for each in (first, second)]
+    cosines = rows[0] @ rows[1].T / np.outer(*[np.linalg.norm(x, axis=1) for x in rows])
+    cosines = np.abs(cosines) if is_signed else cosines
+    pairs = linear_sum_assignment(cosines, maximize=True)
+    np.testing.assert_array_equal((of_first, of_second), pairs)
+    np.testing.assert_allclose(found, cosines[pairs], rtol=0, atol=20 * np.finfo(dtype).eps)
+    width = min(max(pixels, 1), 96)
+    assert steps == [(start, 96) for start in [*range(0, 96, width), 96]]
 
 
-def test_many_pictures_are_still_compared_a_pixel_at_a_time(monkeypatch):
-    monkeypatch.setattr(explain, "_AT_A_TIME", 1)  # less than the products of one pixel
-    first, second = drawn(is_signed=False)
-    steps, _ = consume(iter_pair_most_alike(first, second))
-    assert [done for done, _ in steps] == list(range(97))
-
-
-def test_only_what_is_asked_for_is_read(at_a_time):
+def test_only_what_is_asked_for_is_read(monkeypatch):
     read = []
 
     class Watched(np.ndarray):
@@ -597,8 +499,8 @@ def test_only_what_is_asked_for_is_read(at_a_time):
             read.append(key[1])
             return super().__getitem__(key)
 
-    at_a_time(5)
-    steps = iter_pair_most_alike(*(each.view(Watched) for each in drawn(is_signed=False)))
+    monkeypatch.setattr(explain, "_AT_A_TIME", 5 * 7 * 9)
+    steps = iter_pair_most_alike(*(np.ones((k, 12, 8)).view(Watched) for k in (6, 8)))
     for _ in range(3):
         next(steps)
     steps.close()

@@ -50,15 +50,12 @@ def test_a_stroke_is_as_wide_as_it_is_drawn(width):
     assert not marked[:, 0].any()
 
 
-def test_a_thin_stroke_is_not_lost_and_has_corners():
+def test_a_thin_stroke_is_not_lost_and_has_corners_and_a_point_is_a_dot():
     path = np.array([[2.0, 2], [2, 12], [12, 12]])
     marked = stroke_mask(path, 0.1, (15, 15))
     assert marked[2, 2:13].all()
     assert marked[2:13, 12].all()
     assert marked.sum() == 21
-
-
-def test_a_point_is_a_dot():
     assert stroke_mask(np.array([[4.0, 4], [4, 4]]), 3, (9, 9)).sum() == 9
 
 
@@ -142,6 +139,10 @@ def test_the_mask_of_a_masked_array_counts_in_a_fit(faces):
     model = fit(masked, PARAMS)
     assert model.left_out == expected.left_out == (20 * 30, 20 * 120)
     np.testing.assert_array_equal(model.weights, expected.weights)
+    hidden = np.random.default_rng(1).random(faces.shape) < 0.1  # of single faces
+    masked = np.ma.masked_array(np.where(hidden, np.nan, faces), hidden)
+    expected = fit(faces, PARAMS, mask=hidden)
+    np.testing.assert_array_equal(fit(masked, PARAMS).weights, expected.weights)
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, da.asarray])
@@ -152,13 +153,6 @@ def test_nan_is_missing_when_asked(faces, wrap):
     assert model.error == pytest.approx(expected.error, rel=1e-6)
     with pytest.raises(ValueError, match=r"mask="):
         fit(covered(faces, np.nan), PARAMS)
-
-
-def test_a_mask_of_single_faces_counts(faces):
-    hidden = np.random.default_rng(1).random(faces.shape) < 0.1
-    expected = fit(faces, PARAMS, mask=hidden)
-    masked = np.ma.masked_array(np.where(hidden, np.nan, faces), hidden)
-    np.testing.assert_array_equal(fit(masked, PARAMS).weights, expected.weights)
 
 
 def test_masked_faces_are_encoded_and_mended_as_with_a_mask(faces):

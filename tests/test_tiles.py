@@ -21,14 +21,6 @@ every_tiles = st.builds(
 )
 
 
-@given(st.integers(1, 30), st.integers(1, 8), st.integers(1, 40), st.integers(1, 40))
-def test_a_montage_shows_every_picture_once(k, columns, h, w):
-    pictures = np.random.default_rng(0).random((k, h, w)) + 1
-    flat = montage(pictures, columns)
-    assert flat.sum() == pytest.approx(pictures.sum())
-    np.testing.assert_array_equal(flat[:h, :w], pictures[0])
-
-
 @given(st.integers(1, 500), st.sampled_from([2, 3]))
 def test_a_gallery_is_neither_a_strip_nor_a_tower(k, places):
     columns = gallery_columns(k, places)
@@ -46,6 +38,10 @@ def test_each_picture_of_a_montage_is_where_its_box_is(tiles):
         place = flat[tiles.box(i)]
         assert place.shape == (tiles.height, tiles.width)
         assert (place == i + 1).all()
+    assert Tiles.found_in(tiles.shape, pictures.shape) == tiles
+    height, width = tiles.shape
+    assert Tiles.found_in((height + 1, width), pictures.shape) is None
+    assert Tiles.found_in((height, width, 3), pictures.shape) is None
 
 
 @given(every_tiles, st.data())
@@ -60,26 +56,17 @@ def test_a_point_is_on_the_picture_that_is_seen_there(tiles, data):
     assert (0 if found is None else found + 1) == seen
 
 
+def test_there_is_no_place_for_what_is_not_there():
+    for tile in (-1, 3):
+        with pytest.raises(IndexError, match=rf"no tile {tile}: there are 3"):
+            Tiles(3, 2, 5, 5).box(tile)
+
+
 @given(every_tiles, st.floats(-0.49, 0.49), st.floats(-0.49, 0.49))
 def test_a_pixel_reaches_half_a_pixel_around_its_centre(tiles, dy, dx):
     rows, columns = tiles.box(tiles.count - 1)
     for y, x in ((rows.start, columns.start), (rows.stop - 1, columns.stop - 1)):
         assert tiles.at(y + dy, x + dx) == tiles.count - 1
-
-
-@given(every_tiles)
-def test_the_places_are_known_from_the_shapes_alone(tiles):
-    pictures = (tiles.count, tiles.height, tiles.width)
-    assert Tiles.found_in(tiles.shape, pictures) == tiles
-    height, width = tiles.shape
-    assert Tiles.found_in((height + 1, width), pictures) is None
-    assert Tiles.found_in((height, width, 3), pictures) is None
-
-
-def test_there_is_no_place_for_what_is_not_there():
-    for tile in (-1, 3):
-        with pytest.raises(IndexError, match=rf"no tile {tile}: there are 3"):
-            Tiles(3, 2, 5, 5).box(tile)
 
 
 def test_a_painted_tile_is_darker_framed_or_chosen():
