@@ -285,12 +285,10 @@ class TestErrors:
         path = make(tmp_path, {"a.zip": b"PK"}) / "a.zip"
 
         def refuse(*_, **__):
-            raise PermissionError(errno.EACCES, "Permission denied")
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
         monkeypatch.setattr(os, what, refuse)
-        with pytest.raises(
-            PermissionError, match=f"{path} may not be read .Permission denied.: ch"
-        ):
+        with pytest.raises(PermissionError, match=r"Permission denied: .*a\.zip"):
             read_faces(path)
 
     def test_empty_folder(self, tmp_path):

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from napari_latent_faces.reading.naming import (
     HEAD_BYTES,
-    Judgement,
     find_subjects,
     judge_name,
     natural_key,
@@ -16,7 +15,8 @@ from napari_latent_faces.reading.naming import (
 )
 from tests.pictures import MODES, encoded, picture
 
-PICTURE, UNKNOWN, SKIP, PASS_OVER = Judgement
+PICTURE, UNKNOWN = (True, False), (False, False)
+SKIP, PASS_OVER = (True, True), (False, True)  # wanted, left out
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ PICTURE, UNKNOWN, SKIP, PASS_OVER = Judgement
 )
 def test_files_by_name(judgement, reason, names):
     for name in names.split():
-        assert judge_name(name)[0] is judgement
-        assert reason in judge_name(name)[1]
-        assert bool(judge_name(name)[1]) == bool(reason)
+        why, is_wanted = judge_name(name)
+        assert (is_wanted, bool(why)) == judgement
+        assert reason in why
 
 
 def test_pictures_by_content():

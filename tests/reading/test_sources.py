@@ -169,7 +169,7 @@ def test_unreadable_folders_inside_are_reported(tmp_path, monkeypatch):
 )
 def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch, code, kind):
     refuse(monkeypatch, tmp_path, code)
-    with pytest.raises(kind, match=f"The folder {tmp_path} cannot be read .*: check"):
+    with pytest.raises(kind, match=str(tmp_path)):
         listed(tmp_path)
 
 

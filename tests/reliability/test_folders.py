@@ -113,8 +113,7 @@ def test_what_may_not_be_read_is_named(open_path):
         ["blind/4.pgm", "Permission denied"],
         ["no/", "folder not readable: Permission denied"],
     ]
-    assert f"{open_path}/no cannot be read" in words
-    assert "check its permissions" in words
+    assert words == f"[Errno 13] Permission denied: '{open_path}/no'"
 
 
 @pytest.mark.parametrize("change", ["vanish", "shrink", "empty", "text", "fifo", "folder"])

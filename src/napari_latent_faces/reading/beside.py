@@ -239,6 +239,7 @@ def _record(line: str) -> dict[str, str]:
 
 # -- Points, from the files of the programs that place them ----------------------------
 
+_NUMBER = re.compile(r"\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?\s*|nan", re.IGNORECASE)
 _NAME_COLUMNS = re.compile("name|file|filename|file_name|image|image_id|picture|path")
 
 
@@ -435,21 +436,14 @@ def _table(text: str) -> list[list[str]]:
         return [["name", *lines[1].split()], *(line.split() for line in lines[2:])]
     separator = max(",;\t", key=lines[0].count)
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    rows[0] = [cell.lower() for cell in rows[0]] if not _is_number(rows[0][-1]) else rows[0]
+    if not _NUMBER.fullmatch(rows[0][-1]):
+        rows[0] = [cell.lower() for cell in rows[0]]
     return rows
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _of_table(path: Path, table: list[list[str]]) -> list[tuple[str, Points]]:
     """Return the points of each picture in a table."""
-    if len(table[0]) > 2 and _is_number(table[0][-1]):  # no titles: a name, then x and y
+    if len(table[0]) > 2 and _NUMBER.fullmatch(table[0][-1]):  # no titles: a name, then x and y
         titles = ["name", *("xy"[i % 2] for i in range(len(table[0]) - 1))]
         rows = table
     else:

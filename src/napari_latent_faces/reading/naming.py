@@ -6,7 +6,6 @@ import posixpath
 import re
 import unicodedata
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal
 
 from napari_latent_faces.files import CONTENTS, read_contents
@@ -63,36 +62,28 @@ _TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 MAX_TABLE_BYTES = 2**25
 
 
-class Judgement(Enum):
-    """What a file's name says about it."""
+def judge_name(name: str) -> tuple[str, bool]:
+    """Judge a file by its name without its folders.
 
-    PICTURE = auto()
-    UNKNOWN = auto()  # its content decides
-    SKIP = auto()  # looks like a picture, but is not read
-    PASS_OVER = auto()  # no picture
-
-
-def judge_name(name: str) -> tuple[Judgement, str]:
-    """Judge a file by its name without its folders; the reason says why it is left out."""
+    Return why it is left out, ``""`` if it is not, and whether it may well hold faces: where
+    that is left out it is missed, and the content of what is neither decides.
+    """
     stem, extension = _split(name)
     if extension in _PACKED and _split(stem)[1] == ".tar":
         extension = ".tar"
-    judgement, reason = Judgement.SKIP, ""
+    reason, is_wanted = "", True
     if is_hidden(name):
-        judgement, reason = Judgement.PASS_OVER, "hidden or system file"
-    elif is_picture_name(name):
-        judgement = Judgement.PICTURE
+        reason, is_wanted = "hidden or system file", False
     elif extension == ".bad" and is_picture_name(stem):
         reason = "marked as bad by the makers of the set (.bad)"
     elif _OTHER_PICTURES.fullmatch(extension):
         reason = f"{extension} pictures are not read: convert them to PNG"
     elif extension in _UNREAD:
         reason = _UNREAD[extension]
-    elif _NO_PICTURES.fullmatch(extension):
-        judgement, reason = Judgement.PASS_OVER, f"no picture ({extension})"
-    else:
-        judgement = Judgement.UNKNOWN
-    return judgement, reason
+    elif not is_picture_name(name):
+        is_known = _NO_PICTURES.fullmatch(extension) is not None
+        reason, is_wanted = f"no picture ({extension})" * is_known, False
+    return reason, is_wanted
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -215,24 +206,23 @@ class Listing:
     def add(self, entry: Entry) -> None:
         """Put a regular file where it belongs, judged by its name and size."""
         base = entry.name.rpartition("/")[2]
-        judgement, reason = judge_name(base)
+        reason, is_wanted = judge_name(base)
         if entry.size and not is_hidden(base):
             if is_table_name(base):
                 self.tables.append(entry)
             if is_array_name(base):
                 self.arrays.append(entry)
-                judgement = Judgement.PASS_OVER
-                reason = reason or "a file of numbers among pictures"
-        if entry.size == 0 and judgement is not Judgement.PASS_OVER:
-            judgement, reason = Judgement.PASS_OVER, "empty file"
+                reason, is_wanted = reason or "a file of numbers among pictures", False
+        if entry.size == 0 and (is_wanted or not reason):
+            reason, is_wanted = "empty file", False
+        elif not reason and entry.size > MAX_PICTURE_BYTES:
+            reason = f"larger than {MAX_PICTURE_BYTES >> 20} MiB"
         if reason:
-            self._leave_out(entry.name, reason, judgement is Judgement.SKIP)
-        elif entry.size > MAX_PICTURE_BYTES:
-            self._leave_out(entry.name, f"larger than {MAX_PICTURE_BYTES >> 20} MiB")
+            self._leave_out(entry.name, reason, is_wanted)
         else:
-            self.entries.append(replace(entry, certain=judgement is Judgement.PICTURE))
+            self.entries.append(replace(entry, certain=is_wanted))
 
-    def _leave_out(self, name: str, reason: str, is_missed: bool | None = None) -> None:
+    def _leave_out(self, name: str, reason: str, is_missed: bool | None) -> None:
         if is_missed is None:
             is_missed = is_picture_name(name.rpartition("/")[2])
         (self.skipped if is_missed else self.passed_over).append((name, reason))

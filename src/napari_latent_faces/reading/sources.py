@@ -31,7 +31,7 @@ from napari_latent_faces.reading.arrays import (
     looks_like_arrays,
     starts_like_array,
 )
-from napari_latent_faces.reading.naming import Entry, Judgement, LeftOut, Listing, judge_name
+from napari_latent_faces.reading.naming import Entry, LeftOut, Listing, judge_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,18 +71,12 @@ def list_sources(path: str, check: Check) -> Listing:
 
 
 def _is_folder(path: str) -> bool:
-    """Tell whether there is a folder or a file, or say why neither can be read."""
+    """Tell whether there is a folder or a file, or say that there is neither."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
-        if stat.S_ISREG(mode):
-            open_regular(path).close()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(
             f"There is no folder or archive {path}: check the name."
-        ) from error
-    except PermissionError as error:
-        raise PermissionError(
-            f"{path} may not be read ({error.strerror}): check its permissions."
         ) from error
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise NoFacesError(f"{path} is neither a folder nor an archive of pictures.")
@@ -108,10 +102,7 @@ def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Ent
                 listed = list(islice(items, most))
         except OSError as error:
             if not prefix:
-                raise type(error)(
-                    f"The folder {path} cannot be read ({error.strerror}): check its "
-                    "permissions."
-                ) from error
+                raise
             yield LeftOut(prefix, f"folder not readable: {error.strerror}", is_missed=True)
             continue
         if identity in seen:
@@ -237,8 +228,8 @@ def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry | LeftOu
         return iter([Entry(os.path.basename(path), size, partial(read_file, path))])  # noqa: PTH119
     if path.lower().endswith(_SUFFIXES):
         raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
-    judgement, reason = judge_name(os.path.basename(path))  # noqa: PTH119
-    if judgement is Judgement.SKIP:
+    reason, is_wanted = judge_name(os.path.basename(path))  # noqa: PTH119
+    if reason and is_wanted:
         raise NoFacesError(f"{shown(path)}: {reason}.")
     raise NoFacesError(
         f"{shown(path)} is neither a folder nor a zip or tar archive of pictures, nor a file "
@@ -361,11 +352,9 @@ def _in_tar(path: str, opener: Open | None, check: Check) -> Iterator[Entry | Le
 
 def _may_be_faces(name: str, size: int) -> bool:
     base = name.rpartition("/")[2]
-    wanted = judge_name(base)[0] in {Judgement.PICTURE, Judgement.UNKNOWN}
-    is_table = (
-        naming.is_table_name(base) or base == CONTENTS
-    ) and size <= naming.MAX_TABLE_BYTES
-    return size <= naming.MAX_PICTURE_BYTES and (wanted or is_table or is_array_name(base))
+    is_table = naming.is_table_name(base) or base == CONTENTS
+    wanted = not judge_name(base)[0] or is_array_name(base)
+    return size <= (naming.MAX_PICTURE_BYTES if wanted else is_table * naming.MAX_TABLE_BYTES)
 
 
 def _start_of(content: bytes, limit: int) -> bytes:
@@ -466,10 +455,10 @@ def _first_of(path: str) -> Iterable[Entry | LeftOut]:
 def _is_face(item: Entry, base: str) -> bool:
     if is_array_name(base, text=False):
         return starts_like_array(item.read(naming.HEAD_BYTES))
-    judgement, _ = judge_name(base)
-    if judgement is Judgement.UNKNOWN:
-        return naming.starts_like_picture(item.read(naming.HEAD_BYTES))
-    return judgement is Judgement.PICTURE
+    reason, is_wanted = judge_name(base)
+    is_unknown = not reason and not is_wanted
+    looks = is_unknown and naming.starts_like_picture(item.read(naming.HEAD_BYTES))
+    return looks or (is_wanted and not reason)
 
 
 # -- URLs, through fsspec --------------------------------------------------------------
