@@ -38,25 +38,20 @@ def write(folder, name, text):
     return file
 
 
-def test_pts_of_fg_net_and_ibug(tmp_path, stack):
-    for name, ((x0, y0), (x1, y1)) in POINTS.items():
-        text = f"version: 1\nn_points:  2\n{{\n{x0} {y0}\n{x1} {y1}\n}}\n"
-        write(tmp_path, name.rsplit(".", 1)[0] + ".pts", text)
-    np.testing.assert_array_equal(read_points(tmp_path, stack), expected())
+BESIDE = {
+    "pts": "version: 1\nn_points:  2\n{{\n{0} {1}\n{2} {3}\n}}\n",  # FG-NET, iBUG
+    "tem": "2\r\n{0}\t{1}\r\n{2}\t{3}\r\n1\r\n0\r\n2\r\n0 1\r\n",  # webmorph, with lines
+    # shares of the size
+    "asf": "# AAM shape\n2\n0 0 {4} {5} 0 0 0\n0 0 {6} {7} 1 0 0\none.jpg\n",
+}
 
 
-def test_tem_of_webmorph_with_its_lines(tmp_path, stack):
-    for name, ((x0, y0), (x1, y1)) in POINTS.items():
-        text = f"2\r\n{x0}\t{y0}\r\n{x1}\t{y1}\r\n1\r\n0\r\n2\r\n0 1\r\n"
-        write(tmp_path, name.rsplit(".", 1)[0] + ".tem", text)
-    np.testing.assert_array_equal(read_points(tmp_path, stack), expected())
-
-
-def test_asf_whose_points_are_shares_of_the_size(tmp_path, stack):
+@pytest.mark.parametrize("extension", BESIDE)
+def test_a_file_for_each_picture(tmp_path, stack, extension):
     for name, points in POINTS.items():
-        rows = [f"0 0 {x / 10} {y / 12} {i} 0 0" for i, (x, y) in enumerate(points)]
-        text = "\n".join(["# AAM shape", "2", *rows, name.rsplit("/", maxsplit=1)[-1]])
-        write(tmp_path, name.rsplit(".", 1)[0] + ".asf", text)
+        numbers = [*np.ravel(points), *np.ravel(points / np.array([10, 12]))]
+        text = BESIDE[extension].format(*numbers)
+        write(tmp_path, f"{name.rsplit('.', 1)[0]}.{extension}", text)
     np.testing.assert_allclose(read_points(tmp_path, stack), expected())
 
 

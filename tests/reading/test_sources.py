@@ -8,6 +8,7 @@ import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,17 +177,12 @@ def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch, code, kind):
 def test_a_file_that_vanishes_is_reported(tmp_path, monkeypatch):
     make(tmp_path, {"1.pgm": face()})
 
-    class Vanished:
-        name = "2.pgm"
+    def stat():
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
 
-        def stat(self):
-            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
-
-        def is_symlink(self):
-            return False
-
+    gone = SimpleNamespace(name="2.pgm", stat=stat, is_symlink=lambda: False)
     scandir = os.scandir
-    monkeypatch.setattr(sources.os, "scandir", lambda p: nullcontext([*scandir(p), Vanished()]))
+    monkeypatch.setattr(sources.os, "scandir", lambda p: nullcontext([*scandir(p), gone]))
     found = listed(tmp_path)
     assert found.skipped == [("2.pgm", "No such file or directory")]
 
@@ -284,29 +280,14 @@ def test_archives_that_look_like_faces(tmp_path, name):
 def test_huge_trees_are_not_walked(tmp_path, monkeypatch):
     taken = []
 
-    class Entry:
-        name = "x"
+    def endless(_):
+        while True:
+            taken.append(1)
+            like = tmp_path if len(taken) % 2 else Path(__file__)
+            path = f"/nowhere/{len(taken)}"
+            yield SimpleNamespace(name="x", path=path, stat=like.stat, is_symlink=lambda: False)
 
-        def __init__(self, folder):
-            self._folder = folder
-            self.path = f"/nowhere/{len(taken)}"
-
-        def stat(self):
-            return (tmp_path if self._folder else Path(__file__)).stat()
-
-        def is_symlink(self):
-            return False
-
-    class Endless:
-        def __enter__(self):
-            while True:
-                taken.append(1)
-                yield Entry(folder=len(taken) % 2 == 0)
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(sources.os, "scandir", lambda _: Endless())
+    monkeypatch.setattr(sources.os, "scandir", lambda _: nullcontext(endless(_)))
     monkeypatch.setattr(sources, "read_file", lambda *_: b"no picture")
     assert not looks_like_faces(tmp_path)
     assert len(taken) <= 2 * sources.MAX_STEPS

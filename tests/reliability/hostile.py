@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, PngImagePlugin
 
-from tests.pictures import MODES, encoded, face, picture
+from tests.pictures import MODES, chunk, encoded, face, picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,13 +96,8 @@ def lying(content: bytes, rng: np.random.Generator, n: int) -> Iterator[bytes]:
 def _png_checksums(content: bytes) -> bytes:
     """Return a PNG whose checksums are right again, so that its lies are believed."""
     made, place = content[:8], 8
-    while place + 12 <= len(content):
-        length = int.from_bytes(content[place : place + 4], "big")
-        end = place + 8 + length
-        if end > len(content):
-            break
-        body = content[place + 4 : end]
-        made += content[place:end] + struct.pack(">I", zlib.crc32(body))
+    while (end := place + 8 + int.from_bytes(content[place : place + 4], "big")) < len(content):
+        made += chunk(content[place + 4 : place + 8], content[place + 8 : end])
         place = end + 4
     return made + content[place:]
 
@@ -141,10 +136,8 @@ def odd_files() -> dict[str, bytes]:
 
 def text_bomb(size: int = 2**28) -> bytes:
     """Return a small PNG with a comment that unpacks to `size` bytes."""
-    comment = b"zTXtComment\0\0" + zlib.compress(bytes(size), 9)
-    chunk = struct.pack(">I", len(comment) - 4) + comment
     png = encoded(face(), "png")
-    return png[:33] + chunk + struct.pack(">I", zlib.crc32(comment)) + png[33:]
+    return png[:33] + chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(size), 9)) + png[33:]
 
 
 def many_texts(n: int = 5000) -> bytes:
