@@ -40,8 +40,9 @@ from napari_latent_faces.reading.sources import (
     looks_like_faces,
 )
 from tests.helpers import peak_memory
-from tests.pictures import MODES, encoded, face, picture
+from tests.pictures import coloured, encoded, face, turned, zip_of
 from tests.reading.arrays import made
+from tests.reliability import hostile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,20 +113,8 @@ def a_picture(content: bytes) -> None:
 
 
 def picture_seeds() -> list[bytes]:
-    made = [encoded(picture(m), ext) for m, extensions in MODES.items() for ext in extensions]
-    made += [
-        encoded(picture("RGB"), ext, quality=80, lossless=False) for ext in ("jpg", "webp")
-    ]
-    made += [encoded(picture("L"), "jpg", progressive=True)]
-    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "group4"):
-        mode = "1" if compression == "group4" else "L"
-        made.append(encoded(picture(mode, 40, 40), "tif", compression=compression))
-    several = {"save_all": True, "append_images": [picture("P", seed=1)]}
-    made += [encoded(picture("P"), ext, **several) for ext in ("gif", "tif", "png")]
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    made += [encoded(picture("RGB"), ext, exif=exif) for ext in ("jpg", "png", "webp", "tif")]
-    return made
+    turned_ones = [turned(coloured(), 6, ext) for ext in ("jpg", "png", "webp", "tif")]
+    return [*hostile.whole_pictures().values(), *turned_ones]
 
 
 # -- archives --------------------------------------------------------------------
@@ -160,19 +149,13 @@ def with_checksums(content: bytes) -> bytes:
 def archive_seeds() -> list[bytes]:
     files = {f"s{i}/{i}.pgm": encoded(face(4, 3, seed=i), "pgm") for i in range(3)}
     files |= {"é面.png": encoded(face(), "png"), "no.txt": b"text" * 40}
-    seeds = [_zip(files, method) for method in (0, 8, 12, 14)]
+    seeds = [
+        zip_of(io.BytesIO(), files, compression=method).getvalue() for method in (0, 8, 12, 14)
+    ]
     seeds += [_tar(files, kind, "w") for kind in (0, 1, 2)]
     seeds += [_tar(files, 1, mode) for mode in ("w:gz", "w:bz2", "w:xz")]
     long = {"d" * 120 + "/" + "n" * 150 + ".pgm": b"P5 1 1 255\n0"}
     return seeds + [_tar(long, kind, "w") for kind in (1, 2)]
-
-
-def _zip(files: dict[str, bytes], method: int) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return file.getvalue()
 
 
 def _tar(files: dict[str, bytes], kind: int, mode: str) -> bytes:
@@ -219,11 +202,9 @@ SEPARATOR = b"\n--next member--\n"
 def members_of_a_model(content: bytes) -> None:
     """As `a_model_file`, with the bytes of the members in a zip file that is sound."""
     parts = content.split(SEPARATOR)
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, part in zip(("header", "components", "weights"), parts, strict=False):
-            archive.writestr(f"{name}.npy", part)
-    a_model_file(file.getvalue())
+    names = ("header.npy", "components.npy", "weights.npy")
+    members = dict(zip(names, parts, strict=False))
+    a_model_file(zip_of(io.BytesIO(), members).getvalue())
 
 
 def model_seeds() -> list[bytes]:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from textwrap import dedent
 
 import numpy as np
@@ -52,13 +51,9 @@ def many_pixels(seed, k=6, n=400):
     parts /= parts.max(axis=(1, 2), keepdims=True)
     model = a_model()
     names = tuple(f"s{seed}/{i}.png" for i in range(n))
-    return replace(
-        model,
-        components=parts,
-        weights=rng.random((n, k), np.float32),
-        params=replace(model.params, n_components=k),
-        provenance=replace(model.provenance, names=names, subjects=None),
-    )
+    origin = replace(model.provenance, names=names, subjects=None)
+    weights, params = rng.random((n, k), np.float32), replace(model.params, n_components=k)
+    return replace(model, components=parts, weights=weights, params=params, provenance=origin)
 
 
 @pytest.fixture(scope="module")
@@ -134,14 +129,9 @@ def test_a_kill_leaves_whole_files(tmp_path, two_models, what, n_kills):
     assert files_of(target) == files_of(fresh)
 
 
-def files_of(folder):
-    if Path(folder).is_file():
-        return Path(folder).read_bytes()
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in Path(folder).rglob("*")
-        if path.is_file()
-    }
+def files_of(place):
+    files = [place, *place.rglob("*")]
+    return {str(path.relative_to(place)): path.read_bytes() for path in files if path.is_file()}
 
 
 # -- a full disk -----------------------------------------------------------------
