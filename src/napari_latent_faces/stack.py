@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.params import ReadOptions
 
 
-# -- What a read found, changed and left out -------------------------------------------
-
-
 @dataclass(frozen=True)
 class ReadReport:
     """What became of each file of a folder of faces.
@@ -60,49 +57,34 @@ class ReadReport:
 
     def summary(self) -> str:
         """Return the report in one line, such as ``398 faces read, 2 skipped``."""
-        counts = {
-            f"{len(self.skipped)} skipped": self.skipped,
-            f"{len(self.resized)} resized": self.resized,
-            f"{_counted(len(self.passed_over), 'other file')} passed over": self.passed_over,
-        }
-        read = in_one_line(self.decided) or f"{_counted(self.n_read, 'face')} read"
-        parts = [read, *(words for words, some in counts.items() if some)]
+        others = f"other file{'s' * (len(self.passed_over) != 1)} passed over"
+        counts = {"skipped": self.skipped, "resized": self.resized, others: self.passed_over}
+        faces = f"{self.n_read} face{'s' * (self.n_read != 1)} read"
+        parts = [in_one_line(self.decided) or faces]
+        parts += [f"{len(some)} {words}" for words, some in counts.items() if some]
         return ", ".join(parts) + " (lazy)" * self.lazy
 
     def details(self) -> str:
         """Return the whole report, one line for each file that is not simply in the stack."""
-        lines = [self.summary()]
-        if self.lazy:
-            lines.append("Lazy: pictures are decoded when they are looked at.")
-        lines += _section("Skipped", (f"{in_one_line(n)}: {why}" for n, why in self.skipped))
-        lines += _section(
-            "Resized",
-            (f"{in_one_line(n)}: from {w} x {h} pixels" for n, (h, w) in self.resized),
-        )
-        lines += _section("Passed over", _grouped(self.passed_over))
-        lines += _section("Notes", (in_one_line(note) for note in self.notes))
+        first = {reason: name for name, reason in reversed(self.passed_over)}
+        others = Counter(reason for _, reason in self.passed_over)
+        lazy = "Lazy: pictures are decoded when they are looked at."
+        sections: dict[str, Iterable[str]] = {
+            "Skipped": [f"{name}: {why}" for name, why in self.skipped],
+            "Resized": [f"{name}: from {w} x {h} pixels" for name, (h, w) in self.resized],
+            "Passed over": [
+                f"{count} files: {reason}, such as {first[reason]}"
+                if count > 1
+                else f"{first[reason]}: {reason}"
+                for reason, count in others.most_common()
+            ],
+            "Notes": self.notes,
+        }
+        lines = [self.summary(), *[lazy] * self.lazy]
+        for title, entries in sections.items():
+            if entries:
+                lines += [f"{title}:", *(f"  {in_one_line(each)}" for each in entries)]
         return "\n".join(lines)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _section(title: str, entries: Iterable[str]) -> list[str]:
-    lines = [f"  {entry}" for entry in entries]
-    return [f"{title}:", *lines] if lines else []
-
-
-def _grouped(passed_over: tuple[tuple[str, str], ...]) -> list[str]:
-    """Count the files for each reason, the commonest first, and name one of each."""
-    first = {reason: name for name, reason in reversed(passed_over)}
-    counts = Counter(reason for _, reason in passed_over)
-    return [
-        f"{_counted(count, 'file')}: {reason}, such as {in_one_line(first[reason])}"
-        if count > 1
-        else f"{in_one_line(first[reason])}: {reason}"
-        for reason, count in counts.most_common()
-    ]
 
 
 def in_one_line(text: str) -> str:
@@ -118,9 +100,8 @@ _UNSEEN = "\N{COMBINING GRAPHEME JOINER}"  # takes no room, and no tag or entity
 def harmless(name: str) -> str:
     """Return a name from a file in a form that can be shown anywhere.
 
-    Qt takes texts with a tag for HTML, and would open the pictures that they name; a
-    terminal obeys control characters. The former get a character that is not seen, the
-    latter are escaped. A harmless name stays as it is.
+    Qt takes texts with a tag for HTML, and would open the pictures that they name: such get a
+    character that is not seen. Control characters, which a terminal obeys, are escaped.
     """
     line = in_one_line(name)
     if "<" not in line and "&" not in line:  # of a hundred thousand names, nearly all
@@ -153,13 +134,11 @@ def as_stack(images: Any) -> FaceStack:
     """
     stack: FaceStack = images
     if not isinstance(images, FaceStack):
-        if not hasattr(images, "ndim"):
-            images = np.asarray(images)
+        images = images if hasattr(images, "ndim") else np.asarray(images)
         _check_shape(images.shape)
+        _warn_of_faces_last(images)
         if images.ndim == 4:
             images = images[..., :3]  # transparency does not count
-        else:
-            _warn_of_faces_last(images)
         stack = FaceStack(images, tuple(f"face {i}" for i in range(len(images))))
     if stack.dtype.kind not in "buif":
         raise TypeError(f"The pixels must be real numbers, got {stack.dtype}.")
@@ -190,41 +169,36 @@ def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
     names, subjects = metadata.get("names"), metadata.get("subjects")
     if names is None or len(names) != len(stack):
         return stack
-    if subjects is not None:
-        subjects = tuple(subjects) if len(subjects) == len(stack) else None
-    known: dict[str, Any] = {"names": tuple(names), "subjects": subjects}
-    known["white"] = metadata.get("white")
+    subjects = tuple(subjects or ()) if len(subjects or ()) == len(stack) else None
+    known: dict[str, Any] = {"subjects": subjects, "white": metadata.get("white")}
     transforms = metadata.get("transforms")
     if transforms is not None and np.shape(transforms) == (len(stack), 3, 3):
         known |= {"transforms": np.asarray(transforms), "frame": metadata.get("frame")}
-    return replace(stack, **known)
+    return replace(stack, names=tuple(names), **known)
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
-    if len(shape) == 4 and shape[-1] not in (3, 4):
-        raise ValueError(
-            f"A stack of shape {shape} has {shape[-1]} channels: colour has 3 (red, green, "
-            "blue), or 4 with transparency. Choose one channel, images[..., i], for grey faces."
-        )
-    # three narrow columns are possible in a stack of grey pictures, but not in large ones
-    if len(shape) == 3 and shape[-1] in (3, 4) and min(shape[:2]) > 16:
-        raise ValueError(
-            f"An array of shape {shape} is one picture in colour: a stack of pictures "
-            "(face, y, x) or (face, y, x, channel) is needed."
-        )
+    fault = "" if len(shape) in (3, 4) else f"{len(shape)} axes"
     if len(shape) == 2:
-        raise ValueError(
-            f"An array of shape {shape} is one picture, or has a face a row: a stack of "
-            "pictures (face, y, x) is needed. Give the height and width of rows with "
-            "shape=(h, w)."
+        fault = "one picture, or a face a row: give their height and width with shape=(h, w)"
+    # three narrow columns are possible in a stack of grey pictures, but not in large ones
+    elif len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 16:
+        fault = "one picture in colour"
+    elif len(shape) == 4 and shape[3] not in (3, 4):
+        fault = (
+            f"pictures of {shape[3]} channels: colour has 3 (red, green, blue), or 4 with "
+            "transparency. Choose one channel, images[..., i], for grey faces"
         )
-    if len(shape) not in (3, 4):
-        raise ValueError(f"A stack of pictures (face, y, x) is needed, got the shape {shape}.")
+    if fault:
+        raise ValueError(
+            "A stack of pictures (face, y, x) or (face, y, x, channel) is needed, got the "
+            f"shape {shape}, {fault}."
+        )
 
 
 def _warn_of_faces_last(images: Any) -> None:
     """Warn if neighbours along the last axis differ much more than along both others."""
-    if not isinstance(images, np.ndarray) or images.dtype.kind not in "uif":
+    if not isinstance(images, np.ndarray) or images.ndim != 3 or images.dtype.kind not in "uif":
         return
     some = np.asarray(images[:32, :32, :32], np.float64)
     if min(some.shape) < 8 or not np.isfinite(some).all():
@@ -260,10 +234,9 @@ def as_declared(images: Any, faces: slice) -> NDArray[Any]:
 
 
 def let_go(images: Any, faces: slice) -> None:
-    """Let the system take back the memory that some faces of a mapped file have come to.
+    """Let the system take back the memory of some faces of a mapped file, changed or not.
 
-    They would count as the program's own until there is no other memory left. What has
-    been changed in a shared map is in the file's cache, and is not lost.
+    It would count as the program's own until there is no other memory left.
     """
     if not isinstance(images, np.memmap) or not hasattr(mmap, "MADV_DONTNEED"):
         return
@@ -350,7 +323,6 @@ def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
             raise ValueError(f"{names[faces[0]]!r}{others} has {what} pixels; {advice}.")
 
 
-_GREY_PIXELS = 2**18
 _LUMINANCE = np.array((19595, 38470, 7471))  # ITU-R BT.601 times 65536, as Pillow has it
 
 
@@ -359,8 +331,8 @@ def luminance(pixels: NDArray[Any]) -> NDArray[Any]:
     is_exact = pixels.dtype.kind in "ui" and pixels.dtype.itemsize <= 4
     colours = pixels.reshape(-1, 3)
     grey = np.empty(len(colours), pixels.dtype)
-    for first in range(0, len(grey), _GREY_PIXELS):  # which take eight times the memory
-        some = slice(first, first + _GREY_PIXELS)
+    for first in range(0, len(grey), 2**18):  # which take eight times the memory
+        some = slice(first, first + 2**18)
         if is_exact:
             grey[some] = (colours[some] @ _LUMINANCE + 32768) >> 16
         else:
@@ -375,9 +347,6 @@ def over_channels(mask: NDArray[Any], picture_shape: tuple[int, ...]) -> NDArray
     return np.broadcast_to(mask[..., None], (*mask.shape, picture_shape[-1]))
 
 
-# -- A stack of faces: pictures of one size with their names and subjects --------------
-
-
 @dataclass(frozen=True, eq=False)
 class FaceStack:
     """Pictures of one size, in grey or in colour, stacked along their first axis.
@@ -389,8 +358,7 @@ class FaceStack:
         read block by block when it is looked at.
     names : tuple of str, length n
         Path of each picture relative to the folder or archive, with ``/`` between parts.
-        What is not printable in names and subjects is escaped, and an invisible character
-        keeps ``<`` and ``&`` from beginning HTML.
+        What is not printable is escaped, and an invisible character keeps HTML from beginning.
     subjects : tuple of str, length n, or None
         Whose face each picture shows, or None where the names do not tell.
     report : ReadReport
@@ -404,13 +372,7 @@ class FaceStack:
         Of aligned faces: the row and column of the whole picture that pixel (0, 0) is at, and
         the height and width of the whole picture.
     white : float or None
-        The pixel value that files declare to be white, such as the maximum of a PGM. It
-        becomes 1 in a fit.
-
-    Raises
-    ------
-    ValueError
-        If `images` has another shape or the lengths differ.
+        The pixel value, which becomes 1, that files declare to be white, as a PGM's maximum.
     """
 
     images: Any
@@ -429,10 +391,10 @@ class FaceStack:
                 f"{tuple(self.images.shape)}."
             )
         n = len(self.images)
-        if len(self.names) != n:
-            raise ValueError(f"{n} pictures but {len(self.names)} names.")
-        if self.subjects is not None and len(self.subjects) != n:
-            raise ValueError(f"{n} pictures but {len(self.subjects)} subjects.")
+        for what in ("names", "subjects"):
+            found = getattr(self, what)
+            if found is not None and len(found) != n:
+                raise ValueError(f"{n} pictures but {len(found)} {what}.")
         if self.transforms is not None and self.transforms.shape != (n, 3, 3):
             raise ValueError(f"{n} pictures but transforms of {self.transforms.shape}.")
         make_names_harmless(self)
@@ -482,10 +444,7 @@ class FaceStack:
         return self.images.reshape(len(self), math.prod(self.picture_shape))
 
     def to_grey(self) -> FaceStack:
-        """Return the stack in grey, by `luminance`; itself if it is grey already.
-
-        It has a third of the numbers: a fit takes a third of the time and memory.
-        """
+        """Return the stack in grey, of which a fit takes a third of the time and memory."""
         if not self.in_colour:
             return self
         if self.is_lazy and hasattr(self.images, "map_blocks"):
@@ -518,7 +477,7 @@ class FaceStack:
         return np.array(self.images, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        h, w = self.picture_shape[:2]
+        h, w = self.size
         kind = "lazy " * self.is_lazy + "colour " * self.in_colour
         return (
             f"FaceStack({len(self)} {kind}faces of {w} x {h} pixels, {self.dtype}, "
