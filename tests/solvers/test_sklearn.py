@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import dask.array as da
@@ -20,6 +21,7 @@ from napari_latent_faces.params import (
     ICAParams,
     KMeansParams,
     MiniBatchNMFParams,
+    NMFParams,
     PCAParams,
     params_of,
 )
@@ -51,8 +53,8 @@ def params(request):
 
 
 class TestEveryMethod:
-    def test_gives_a_model_in_canonical_form(self, stack, params):
-        model = fit(stack, params)
+    def test_steps_lead_to_a_model_in_canonical_form(self, stack, params):
+        steps, model = consume(iter_fit(stack, params))
         assert model.params == params
         assert model.components.shape == (3, 12, 10)
         assert model.weights.shape == (30, 3)
@@ -62,31 +64,8 @@ class TestEveryMethod:
         assert model.shares.sum() == pytest.approx(1)
         assert model.provenance.names == stack.names
         assert model.is_signed == (model.components.min() < 0)
-
-    def test_encodes_its_own_faces_as_it_fitted_them(self, stack, params):
-        model = fit(stack, params)
         np.testing.assert_allclose(model.encode(stack), model.weights, atol=1e-4)
 
-    def test_repeats_itself(self, stack, params):
-        one, two = fit(stack, params), fit(stack, params)
-        np.testing.assert_array_equal(one.components, two.components)
-        np.testing.assert_array_equal(one.weights, two.weights)
-        assert one.error == two.error
-
-    def test_survives_its_file(self, stack, params, tmp_path):
-        model = fit(stack, params)
-        model.save(tmp_path / "m.npz")
-        back = LatentFaces.load(tmp_path / "m.npz")
-        np.testing.assert_array_equal(back.components, model.components)
-        np.testing.assert_array_equal(back.weights, model.weights)
-        assert (back.mean is None) == (model.mean is None)
-        if model.mean is not None:
-            np.testing.assert_array_equal(back.mean, model.mean)
-        for name in ("error", "scale", "params", "provenance", "is_signed"):
-            assert getattr(back, name) == getattr(model, name)
-
-    def test_steps_lead_to_the_model(self, stack, params):
-        steps, model = consume(iter_fit(stack, params))
         assert steps[-1].error == model.error
         assert all(a.iteration <= b.iteration <= b.max_iter for a, b in pairwise(steps))
         for step in steps:
@@ -95,12 +74,19 @@ class TestEveryMethod:
             np.round(c, 4).tobytes() for c in model.components
         }
 
-    def test_stop_keeps_what_was_reached(self, stack, params):
+    def test_repeats_itself_and_survives_its_file(self, stack, params, tmp_path):
+        model = fit(stack, params, random_state=None)
+        model.save(tmp_path / "m.npz")
+        for other in (fit(stack, model.params), LatentFaces.load(tmp_path / "m.npz")):
+            for name in ("components", "weights", "mean"):
+                np.testing.assert_array_equal(getattr(other, name), getattr(model, name))
+            for name in ("error", "scale", "params", "provenance", "is_signed"):
+                assert getattr(other, name) == getattr(model, name)
+
+    def test_stop_keeps_what_was_reached_and_closing_drops_it(self, stack, params):
         _, model = consume(iter_fit(stack, params), stop_after=1)
         assert model.provenance.n_iter <= 1 or params.method == "ica"
         assert model.error == pytest.approx(lost(stack, model), rel=1e-4)
-
-    def test_closing_drops_it(self, stack, params):
         steps = iter_fit(stack, params)
         next(steps)
         steps.close()
@@ -111,7 +97,7 @@ class TestEveryMethod:
     def test_lazy_and_in_memory_is_the_same(self, stack, params, small, monkeypatch):
         if small:
             monkeypatch.setattr(rows, "LARGEST_IN_MEMORY", 100)
-        lazy = replace_images(stack, da.from_array(stack.images, (7, -1, -1)))
+        lazy = replace(stack, images=da.from_array(stack.images, (7, -1, -1)))
         one, two = fit(stack, params), fit(lazy, params)
         assert one.error == pytest.approx(two.error, rel=0.05 if small else 1e-6)
         assert two.error == pytest.approx(lost(stack, two), rel=1e-4)
@@ -130,42 +116,30 @@ class TestEveryMethod:
         with pytest.raises(TypeError, match="beta_loss"):
             iter_fit(stack, params, beta_loss="frobenius")
 
-    def test_draws_a_seed_that_the_model_tells(self, stack, params):
-        model = fit(stack, params, random_state=None)
-        again = fit(stack, model.params)
-        np.testing.assert_array_equal(model.components, again.components)
-
-
-def replace_images(stack, images):
-    return FaceStack(images, stack.names, stack.subjects)
-
 
 class TestPCA:
-    def test_is_the_best_there_is(self, stack):
+    def test_is_the_best_there_is_and_that_of_scikit_learn(self, stack):
+        from sklearn.decomposition import PCA
+
         X = stack.matrix / 255
         spectrum = np.linalg.svd(X - X.mean(axis=0), compute_uv=False)
         best = np.sqrt((spectrum[3:] ** 2).sum()) / np.linalg.norm(X)
+        theirs = PCA(3, svd_solver="full").fit(X)
+        wanted = theirs.explained_variance_ / theirs.explained_variance_.sum()
         for solver in ("auto", "full", "randomized"):
             model = fit(stack, PCAParams(n_components=3, svd_solver=solver))
             assert model.error == pytest.approx(best, rel=1e-3)
-
-    def test_mean_and_shares_are_those_of_scikit_learn(self, stack):
-        from sklearn.decomposition import PCA
-
-        theirs = PCA(3, svd_solver="full").fit(stack.matrix / 255)
-        model = fit(stack, PCAParams(n_components=3))
-        np.testing.assert_allclose(model.mean.reshape(-1), theirs.mean_, atol=1e-6)
-        wanted = theirs.explained_variance_ / theirs.explained_variance_.sum()
-        np.testing.assert_allclose(model.shares, wanted, rtol=1e-4)
-        ours = model.components.reshape(3, -1)
-        ours /= np.linalg.norm(ours, axis=1, keepdims=True)
-        np.testing.assert_allclose(np.abs(np.vecdot(ours, theirs.components_)), 1, rtol=1e-5)
+            np.testing.assert_allclose(model.mean.reshape(-1), theirs.mean_, atol=1e-6)
+            np.testing.assert_allclose(model.shares, wanted, rtol=1e-4)
+            ours = model.components.reshape(3, -1)
+            ours /= np.linalg.norm(ours, axis=1, keepdims=True)
+            alike = np.abs(np.vecdot(ours, theirs.components_))
+            np.testing.assert_allclose(alike, 1, rtol=1e-5)
 
     def test_in_blocks_it_is_nearly_as_good(self, stack):
         exact = fit(stack, PCAParams(n_components=3))
-        steps, model = consume(
-            iter_fit(stack, PCAParams(n_components=3, svd_solver="incremental"))
-        )
+        params = PCAParams(n_components=3, svd_solver="incremental")
+        steps, model = consume(iter_fit(stack, params))
         assert exact.error <= model.error * (1 + 1e-6)
         assert model.error < exact.error * 1.1
         assert len(steps) > 1
@@ -291,7 +265,6 @@ class TestMiniBatches:
 
 def test_errors_on_orl_are_in_this_order(data):
     """The figures in docs/methods.md: PCA is the best, one picture a face the worst."""
-    from napari_latent_faces.params import NMFParams
     from napari_latent_faces.reading import read_faces
 
     stack = read_faces(data / "orl")
@@ -317,62 +290,37 @@ def test_divergence_is_the_one_of_scikit_learn(pictures, beta_loss):
 # -- Rows, in memory or in blocks ---------------------------------------------------------
 
 
-def numbered(n):
-    """Return pictures that tell their number."""
-    images = np.repeat(np.arange(1, n + 1, dtype=np.uint16), 6).reshape(n, 2, 3)
-    return FaceStack(images, ("a",) * n)
-
-
 @pytest.mark.parametrize("largest", [0, 10**9], ids=["in blocks", "in memory"])
 @given(n=st.integers(1, 90), size=st.integers(1, 40), seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)
 def test_a_pass_shows_every_face_once_in_batches_that_are_large_enough(largest, n, size, seed):
     size = min(size, n)
+    images = np.repeat(np.arange(1, n + 1, dtype=np.uint16), 6).reshape(n, 2, 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "LARGEST_IN_MEMORY", largest)
         patch.setattr(blocks, "_BLOCK_FACES", (7, 11))
-        made = rows.Rows(numbered(n))
-        batches = list(made.batches(size, np.random.RandomState(seed)))
+        made = rows.Rows(FaceStack(images, ("a",) * n))
+        plan = made.plan(size)
+        batches = list(made.batches(plan, np.random.RandomState(seed)))
+        X = np.concatenate([block.copy() for _, block in made.blocks()])
         assert (made.X is None) == (largest == 0)
-    assert len(batches) == made.n_batches(size)
+    assert made.scale == n  # the largest pixel
+    np.testing.assert_allclose(X * n, images.reshape(n, -1), rtol=1e-6)
+    np.testing.assert_allclose(made.mean, X.mean(axis=0), rtol=1e-5)
+    assert len(batches) == sum(count for _, count in plan)
     assert min(map(len, batches)) >= size
-    seen = np.rint(np.concatenate(batches)[:, 0] * n).astype(int)  # by the largest pixel
+    seen = np.rint(np.concatenate(batches)[:, 0] * n).astype(int)
     assert sorted(seen) == list(range(1, n + 1))
 
 
-def test_blocks_are_the_faces_in_order_and_the_mean_is_theirs(stack, monkeypatch):
-    whole = rows.Rows(stack)
-    monkeypatch.setattr(rows, "LARGEST_IN_MEMORY", 0)
-    monkeypatch.setattr(blocks, "_BLOCK_FACES", (4, 4))
-    in_blocks = rows.Rows(stack)
-    for made in (whole, in_blocks):
-        X = np.concatenate([block.copy() for _, block in made.blocks()])
-        np.testing.assert_allclose(X, stack.matrix / 255, rtol=1e-6)
-        np.testing.assert_allclose(made.mean(), X.mean(axis=0), rtol=1e-5)
-        assert made.scale == 255
-    assert len(list(in_blocks.blocks())) > 3
-
-
-@pytest.mark.parametrize("largest", [0, 10**9])
-def test_floats_are_scaled_by_their_maximum_and_checked(largest, monkeypatch):
-    monkeypatch.setattr(rows, "LARGEST_IN_MEMORY", largest)
-    images = np.random.default_rng(0).random((5, 3, 3)) * 40
-    made = rows.Rows(FaceStack(images, ("a",) * 5))
-    assert made.scale == images.max()
-    images[3, 1, 1] = -1
-    with pytest.raises(ValueError, match="negative"):
-        rows.Rows(FaceStack(images, ("a",) * 5))
-
-
-def test_the_users_pixels_are_left_alone(monkeypatch):
-    from napari_latent_faces.fitting import fit
-    from napari_latent_faces.params import METHODS
-
+def test_pixels_are_checked_and_left_alone(monkeypatch):
     monkeypatch.setattr(rows, "LARGEST_IN_MEMORY", 0)
     images = np.random.default_rng(0).random((20, 4, 4), np.float32)
     before = images.copy()
-    for name, kind in METHODS.items():
-        if name != "nmf":
-            extra = {} if name == "pca" else {"tol": 0.5}
-            fit(images, kind(n_components=2, **extra))
+    for method in OTHERS:
+        extra = {} if method == "pca" else {"tol": 0.5}
+        fit(images, params_of(method, n_components=2, **extra))
         np.testing.assert_array_equal(images, before)
+    images[3, 1, 1] = -1
+    with pytest.raises(ValueError, match="negative"):
+        rows.Rows(FaceStack(images, ("a",) * 20))
