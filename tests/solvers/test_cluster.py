@@ -80,21 +80,26 @@ def assert_same(one, two, error=1e-5):
     np.testing.assert_allclose(one.weights, two.weights, atol=0.02)
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.float64])
-def test_the_result_is_that_of_a_local_fit(client, images, kind):
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        (np.uint8, {}),
+        (np.float64, {}),
+        (np.uint8, {"alpha_W": 1e-4, "l1_ratio": 0.5}),
+        (np.uint8, {"sparseness": 0.6}),
+    ],
+    ids=str,
+)
+def test_the_result_is_that_of_a_local_fit(client, images, kind, params):
     images = images.astype(kind)
     lazy = da.from_array(images, chunks=(16, -1, -1))
-    assert_same(fit(lazy, client=client, **PARAMS), fit(images, **PARAMS))
+    assert_same(fit(lazy, **PARAMS, **params), fit(images, **PARAMS, **params))
 
 
-def test_penalties_are_the_same_on_a_cluster(client, images, lazy):
-    params = {**PARAMS, "alpha_W": 1e-4, "l1_ratio": 0.5}
-    assert_same(fit(lazy, **params), fit(images, **params))
-
-
-def test_components_are_as_sparse_on_a_cluster(client, images, lazy):
-    params = {**PARAMS, "sparseness": 0.6}
-    assert_same(fit(lazy, **params), fit(images, **params))
+def test_colour_is_fitted_on_a_cluster(client, images):
+    colour = np.stack([images, images[:, ::-1], images[:, :, ::-1]], axis=-1)
+    lazy = da.from_array(colour, chunks=(16, -1, -1, -1))
+    assert_same(fit(lazy, client=client, **PARAMS), fit(colour, **PARAMS))
 
 
 def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images):
@@ -163,24 +168,25 @@ def made(local_cluster):
 @pytest.fixture
 def copied(monkeypatch):
     """Copy weights after every second iteration, and wait for it; the keys copied last."""
-    make, keys = cluster.Copies.make, []
+    copy, keys = cluster.Cluster.copy, []
 
-    def make_now(self, *weights):
-        make(self, *weights)
-        self._work.result(timeout=PATIENCE)
+    def copy_now(self, *weights):
+        copy(self, *weights)
+        self._copying.result(timeout=PATIENCE)
         keys[:] = [future.key for some in weights for future in some]
 
-    monkeypatch.setattr(cluster.Copies, "make", make_now)
+    monkeypatch.setattr(cluster.Cluster, "copy", copy_now)
     monkeypatch.setattr(cluster, "_COPY_EVERY", 2)
     return keys
 
 
-def on_full_pictures(steps, iterations):
+def on_full_pictures(steps, iterations=1):
     """Go on with a fit until so many iterations on the full pictures are made."""
-    while next(steps).factors.level:
+    while (step := next(steps)).factors.level:
         pass
     for _ in range(iterations - 1):
-        next(steps)
+        step = next(steps)
+    return step
 
 
 def test_a_lost_worker_changes_nothing(client, lazy, made, copied, monkeypatch):
@@ -216,15 +222,6 @@ def test_without_copies_weights_are_made_again_from_the_start(client, lazy, made
     assert sum(made.values()) - len(made) > shares
 
 
-def test_the_memory_manager_rests_while_copies_are_kept(client, lazy):
-    assert client.amm.running()
-    steps = iter_fit(lazy, **PARAMS)
-    on_full_pictures(steps, 1)
-    assert not client.amm.running()
-    steps.close()
-    assert client.amm.running()
-
-
 def received(client):
     """Count the sizes of everything that workers had from each other."""
 
@@ -246,8 +243,7 @@ def test_only_small_arrays_cross(client, lazy, monkeypatch):
 
     monkeypatch.setattr(cluster, "_COPY_EVERY", 1000)
     steps = iter_fit(lazy, **PARAMS)
-    while next(steps).factors.level:  # reading, and the sample, are over
-        pass
+    on_full_pictures(steps)  # reading, and the sample, are over
     before = received(client)
     monkeypatch.setattr(cluster.Cluster, "awaited", watched)
     while len(fetched) < 5:
@@ -270,13 +266,16 @@ def test_a_long_iteration_lets_its_caller_look_in(client, lazy, monkeypatch):
     assert max(times) == PARAMS["max_iter"]
 
 
-def test_a_closed_fit_leaves_no_futures(client, lazy):
+def test_a_closed_fit_leaves_no_futures_and_the_memory_manager_as_it_was(client, lazy):
+    assert client.amm.running()
     steps = iter_fit(lazy, **PARAMS)
-    while (step := next(steps)).factors.level:
-        pass
+    step, later = (on_full_pictures(steps), next(steps))
+    assert step.factors.W.shape == (N, 4)
+    assert not client.amm.running()
     steps.close()
+    assert client.amm.running()
     with pytest.raises(RuntimeError, match="fit is over"):  # a step holds nothing back
-        _ = step.factors.W
+        _ = later.factors.W
     for _ in range(10_000):
         if not client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)):
             break
@@ -292,23 +291,12 @@ def test_stop_keeps_what_was_reached(client, lazy, images):
     assert model.error == pytest.approx(lost, rel=1e-4)
 
 
-def test_the_weights_of_a_step_can_be_looked_at(client, lazy):
-    steps = iter_fit(lazy, **PARAMS)
-    while (step := next(steps)).factors.level:
-        pass
-    assert step.factors.W.shape == (N, 4)
-    steps.close()
-
-
-@pytest.mark.parametrize("bad", [np.nan, -1.0])
-def test_a_bad_pixel_is_found_by_a_worker(client, images, bad):
-    images = images.astype(float)
-    images[222, 2, 2] = bad
-    with pytest.raises(ValueError, match="'face 222' has"):
-        fit(da.from_array(images, chunks=(16, -1, -1)), **PARAMS)
-
-
-def test_nothing_but_black_is_refused(client):
+def test_bad_pixels_and_nothing_but_black_are_found_by_workers(client, images):
+    for bad in (np.nan, -1.0):
+        images = images.astype(float)
+        images[222, 2, 2] = bad
+        with pytest.raises(ValueError, match="'face 222' has"):
+            fit(da.from_array(images, chunks=(16, -1, -1)), **PARAMS)
     with pytest.raises(ValueError, match="Every pixel"):
         fit(da.zeros((60, 9, 9), np.uint8, chunks=(16, -1, -1)), **PARAMS)
 
@@ -354,15 +342,11 @@ def test_a_scheduler_that_goes_away_is_named(lazy):
         address = process.stdout.readline().strip()
         with distributed.Client(address, set_as_default=False, timeout=PATIENCE) as client:
             steps = iter_fit(lazy, client=client, **PARAMS)
-            on_full_pictures(steps, 1)
+            on_full_pictures(steps)
             process.kill()
             with pytest.raises(ConnectionError, match=f"{address} is gone"):
                 consume(steps)
     assert dask.config.get("scheduler", None) is None  # nor for other work of the process
-
-
-def test_without_a_client_a_lazy_stack_is_fitted_here(lazy):
-    assert chosen_client("auto", lazy, "multilevel") is None
 
 
 def test_looking_for_a_client_imports_nothing():
@@ -391,7 +375,7 @@ def test_the_command_fits_on_a_cluster(local_cluster, fit_command, tmp_path):
     assert_same(there, LatentFaces.load(tmp_path / "out" / "model.npz"))
 
 
-def test_a_scheduler_that_does_not_answer_is_named(fit_command, monkeypatch, capsys):
+def test_what_a_command_cannot_do_on_a_cluster_is_told(fit_command, monkeypatch, capsys):
     from napari_latent_faces import cli
 
     monkeypatch.setattr(cli, "_ANSWER", 0.5)
@@ -400,17 +384,11 @@ def test_a_scheduler_that_does_not_answer_is_named(fit_command, monkeypatch, cap
         address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
         assert main([*fit_command, "--scheduler", address]) == 1
     assert f"The scheduler {address} does not answer" in capsys.readouterr().err
-
-
-def test_the_extra_is_named_where_it_is_missing(fit_command, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert main([*fit_command, "--scheduler", "tcp://127.0.0.1:8786"]) == 1
+    assert main([*fit_command, "--scheduler", address]) == 1
     assert "napari-latent-faces[cluster]" in capsys.readouterr().err
-
-
-def test_a_cluster_reads_lazily(fit_command, capsys):
     with pytest.raises(SystemExit):
-        main([*fit_command, "--scheduler", "tcp://127.0.0.1:8786", "--no-lazy"])
+        main([*fit_command, "--scheduler", address, "--no-lazy"])
     assert "--no-lazy" in capsys.readouterr().err
 
 
@@ -455,9 +433,3 @@ def test_a_fit_gives_up_when_no_worker_comes_back(own_cluster, images, lazy):
     again = relative_errors(model, images, model.weights)
     assert model.error == pytest.approx(np.sqrt(np.mean(again**2)), rel=0.1)
     assert fit(images, start=model, **PARAMS).error <= model.error * 1.001
-
-
-def test_colour_is_fitted_on_a_cluster(client, images):
-    colour = np.stack([images, images[:, ::-1], images[:, :, ::-1]], axis=-1)
-    lazy = da.from_array(colour, chunks=(16, -1, -1, -1))
-    assert_same(fit(lazy, client=client, **PARAMS), fit(colour, **PARAMS))

@@ -37,8 +37,18 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
     Way = tuple[float, NDArray[np.intp] | None]  # the pixel that becomes 1, those left out
 
+Result = TypeVar("Result")
 
-# -- Whether a fit runs on a cluster of `dask.distributed`, and on which ---------------
+_LOG = logging.getLogger(__name__)
+
+# A task costs the scheduler about a millisecond, a block is some ten milliseconds' work.
+_PARTITIONS = 64  # a stack is cut into so many before partitions grow
+_PARTITION_BLOCKS = 16  # the most blocks of a partition: nobody can interrupt it
+_SUMMANDS = 8  # that one task adds up
+# Passes after which weights are copied to a second worker: a lost worker costs its partition of
+# so many passes, and the copies a small part of the time of one.
+_COPY_EVERY = 5
+_WAIT = 60.0  # seconds for workers to come back
 
 
 def chosen_client(client: Any, images: Any, solver: str) -> Any:
@@ -71,62 +81,25 @@ def _active_client() -> Any:
     with suppress(ValueError):  # in a task: waiting for others would keep them from running
         distributed.get_worker()
         return None
-    try:
+    with suppress(ValueError):  # there is none
         client = distributed.default_client()
-    except ValueError:  # there is none
-        return None
-    return None if client.asynchronous else client
+        return None if client.asynchronous else client
+    return None
 
 
-# -- Copies of weights on a second worker, so that a lost one costs little -------------
+class WorkersLostError(ConnectionError):
+    """No worker has come back in time.
 
-
-class Copies:
-    """Keeps weights of some iterations ago on a second worker.
-
-    dask makes again what was lost from what still exists, the copies, and no further back.
-    Its memory manager would drop copies, and rests as long.
+    `factors` are those of when weights were last fetched; `model` is the same as a model.
     """
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._kept: tuple[Any, ...] = ()  # futures whose copies are there
-        self._coming: tuple[Any, ...] = ()
-        self._work: Future[None] | None = None
-        self.thread = ThreadPoolExecutor(1, "latent-faces-copies")
-        self._managed = client.amm.running()
-        if self._managed:
-            client.amm.stop()
-
-    def make(self, *weights: list[Any]) -> None:
-        """Begin to copy futures, unless that of others is still going on."""
-        if self._work is not None:
-            if not self._work.done():
-                return
-            # without them, a lost worker only costs more: the older copies stay
-            if self._work.exception() is None:
-                self._kept = self._coming
-        self._coming = weights
-        futures = [each for some in weights for each in some]
-        self._work = self.thread.submit(self._client.replicate, futures, n=2)
-
-    def close(self, *, is_lost: bool) -> None:
-        """Let the copies go; without a scheduler, nobody can be asked for anything."""
-        self.thread.shutdown(wait=not is_lost, cancel_futures=True)
-        self._kept = self._coming = ()
-        if self._managed and not is_lost:
-            with suppress(OSError):  # it may go now
-                self._client.amm.start()
+    def __init__(self, message: str, factors: Factors | None) -> None:
+        super().__init__(message)
+        self.factors = factors
+        self.model: Any = None
 
 
-# -- A stack cut into partitions, and the tasks of a cluster that work on them -------------
-
-Result = TypeVar("Result")
-
-# A task costs the scheduler about a millisecond, a block is some ten milliseconds' work.
-_PARTITIONS = 64  # a stack is cut into so many before partitions grow
-_PARTITION_BLOCKS = 16  # the most blocks of a partition: nobody can interrupt it
-_SUMMANDS = 8  # that one task adds up
+# -- What workers do, under names that a dashboard shows --------------------------------
 
 
 @dataclass(frozen=True)
@@ -144,21 +117,6 @@ class _Partition:
         unit, hidden = way
         blocks = FaceBlocks(pixels, unit, rows=self.rows, hidden=hidden)
         return LocalBackend(blocks, None, self.place.start)
-
-
-def _into_partitions(blocks: list[slice]) -> list[_Partition]:
-    """Put blocks together; where partitions begin depends on the stack alone."""
-    length = max(1, min(_PARTITION_BLOCKS, len(blocks) // _PARTITIONS))
-    partitions = []
-    for i in range(0, len(blocks), length):
-        group = blocks[i : i + length]
-        first = group[0].start
-        rows = [slice(each.start - first, each.stop - first) for each in group]
-        partitions.append(_Partition(slice(first, group[-1].stop), rows))
-    return partitions
-
-
-# -- what workers do, under names that a dashboard shows --------------------------------
 
 
 def each_partition(
@@ -190,8 +148,8 @@ def advance_partition(
 def face_of_partition(
     i: int, partition: _Partition, pixels: NDArray[Any], way: Way, W: Array
 ) -> tuple[Array, Array]:
-    """Return the pixels and the weights of a face, counted within its partition."""
-    return partition.backend(pixels, way).face(i, W)
+    """Return the pixels and the weights of a face of the stack."""
+    return partition.backend(pixels, way).face(i - partition.place.start, W)
 
 
 def _sum(parts: list[Any]) -> Any:
@@ -202,9 +160,6 @@ def _sum(parts: list[Any]) -> Any:
     return total
 
 
-# -- how tasks are put ---------------------------------------------------------
-
-
 def _task(job: Any) -> Any:
     """Return the task that makes or does something, always a new one."""
     from dask.delayed import delayed
@@ -212,74 +167,82 @@ def _task(job: Any) -> Any:
     return delayed(job, pure=False, traverse=False)
 
 
-def _added(parts: list[Any]) -> Any:
-    """Add up tasks in a tree, neighbours first: one sum leaves the cluster."""
-    while len(parts) > 1:
-        groups = (parts[i : i + _SUMMANDS] for i in range(0, len(parts), _SUMMANDS))
-        parts = [_task(_sum)(group) for group in groups]
-    return parts[0]
-
-
-# -- Fitting on more than one machine, with `dask.distributed` -------------------------
-
-
-# Passes after which weights are copied to a second worker: a lost worker costs its partition of
-# so many passes, and the copies a small part of the time of one.
-_COPY_EVERY = 5
-_WAIT = 60.0  # seconds for workers to come back
-
-_LOG = logging.getLogger(__name__)
-
-
-class WorkersLostError(ConnectionError):
-    """No worker has come back in time.
-
-    `factors` are those of when weights were last fetched; `model` is the same as a model.
-    """
-
-    def __init__(self, message: str, factors: Factors | None) -> None:
-        super().__init__(message)
-        self.factors = factors
-        self.model: Any = None
+# -- The fit's side ---------------------------------------------------------------------
 
 
 class Cluster:
-    """The pictures of a stack on the workers of a cluster, for the time of a fit."""
+    """The pictures of a stack on the workers of a cluster, for the time of a fit.
+
+    Weights of some iterations ago are kept on a second worker: dask makes again what was lost
+    from what still exists, the copies, and no further back. Its memory manager would drop
+    copies, and rests as long.
+    """
 
     def __init__(self, client: Any, images: Any) -> None:
-        self.client = client
-        self.address = client.scheduler.address
+        self.client, self.address = client, client.scheduler.address
         self.n, self.p = len(images), math.prod(images.shape[1:])
-        self.partitions = _into_partitions(FaceBlocks(images, budget=0).rows)
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
         self._kept: Factors | None = None
+        self._copies: tuple[Any, ...] = ()  # futures that are on two workers
+        self._coming: tuple[Any, ...] = ()
+        self._copying: Future[None] | None = None
         self._fetching: Future[None] | None = None
-        if not self._asked(self.client.nthreads):
+        if not self._asked(client.nthreads):
             raise ConnectionError(
                 f"The scheduler {self.address} has no workers: start some (dask worker)."
             )
-        self.pixels = self._read(images)
-        self.copies = Copies(client)
+        # where partitions begin depends on the stack alone
+        blocks = FaceBlocks(images, budget=0).rows
+        length = max(1, min(_PARTITION_BLOCKS, len(blocks) // _PARTITIONS))
+        self.partitions = []
+        for i in range(0, len(blocks), length):
+            group = blocks[i : i + length]
+            first = group[0].start
+            rows = [slice(each.start - first, each.stop - first) for each in group]
+            self.partitions.append(_Partition(slice(first, group[-1].stop), rows))
+        self.pixels = client.compute([images[each.place] for each in self.partitions])
+        self._live.update(self.pixels)
+        self._thread = ThreadPoolExecutor(1, "latent-faces-copies")
+        self._managed = client.amm.running()
+        if self._managed:
+            client.amm.stop()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        """Let all go; without a scheduler, nobody can be asked for anything."""
         self._is_over = True
-        self.copies.close(is_lost=self._is_lost)
+        self._thread.shutdown(wait=not self._is_lost, cancel_futures=True)
+        self._copies = self._coming = ()
+        if self._managed and not self._is_lost:
+            with suppress(OSError):  # it may go now
+                self.client.amm.start()
         for each in self._live:  # steps that are still held have some
             each.release()
 
     def keep(self, factors: Factors) -> None:
         """Now and then, fetch the weights of factors, for the case that all workers go."""
-        if factors.iteration % _COPY_EVERY:
-            return
-        if self._fetching is None or self._fetching.done():
-            self._fetching = self.copies.thread.submit(self._fetch, factors)
 
-    def _fetch(self, factors: Factors) -> None:
-        self._kept = replace(factors, weights=factors.W)
+        def fetch() -> None:
+            self._kept = replace(factors, weights=factors.W)
+
+        is_free = self._fetching is None or self._fetching.done()
+        if factors.iteration % _COPY_EVERY == 0 and is_free:
+            self._fetching = self._thread.submit(fetch)
+
+    def copy(self, *weights: list[Any]) -> None:
+        """Begin to copy futures to a second worker, unless that of others still goes on."""
+        if self._copying is not None:
+            if not self._copying.done():
+                return
+            # without them, a lost worker only costs more: the older copies stay
+            if self._copying.exception() is None:
+                self._copies = self._coming
+        self._coming = weights
+        futures = [each for some in weights for each in some]
+        self._copying = self._thread.submit(self.client.replicate, futures, n=2)
 
     def peak(self, names: Sequence[str], mask: NDArray[np.bool_] | None = None) -> float:
         """Check all pixels; return the largest, or say which face has a bad one."""
@@ -287,12 +250,6 @@ class Cluster:
             partial(peak, names=tuple(names[each.place]), mask=mask) for each in self.partitions
         ]
         return float(max(self.results(self.start(self.tasks(jobs)))))
-
-    def _read(self, images: Any) -> list[Any]:
-        pictures = [images[partition.place] for partition in self.partitions]
-        futures: list[Any] = self.client.compute(pictures)
-        self._live.update(futures)
-        return futures
 
     def tasks(self, jobs: Sequence[Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
         """Describe a task for each partition, which begins with the partition's pixels.
@@ -343,27 +300,23 @@ class Cluster:
 
         if self._asked(self.client.nthreads):
             return None
-        now = time.monotonic()
         if alone is None:
             _LOG.warning("All workers of %s are lost: waiting for others.", self.address)
-            return now
+            return time.monotonic()
         limit = float(dask.config.get("latent-faces.wait-for-workers", _WAIT))
-        if now - alone > limit:
-            kept = self._kept
-            reached = (
-                f" What {kept.iteration} iterations have reached is the error's model, which "
-                "start= takes."
-                if kept
-                else ""
-            )
-            self._is_lost = True
-            raise WorkersLostError(
-                f"The scheduler {self.address} has had no workers for {limit:g} s: start some "
-                f"(dask worker), and fit again.{reached} The setting "
-                "latent-faces.wait-for-workers of dask is the time to wait in seconds.",
-                kept,
-            )
-        return alone
+        if time.monotonic() - alone <= limit:
+            return alone
+        self._is_lost = True
+        reached = ""
+        if self._kept:
+            n = self._kept.iteration
+            reached = f" What {n} iterations have reached is the error's model: see start=."
+        raise WorkersLostError(
+            f"The scheduler {self.address} has had no workers for {limit:g} s: start some "
+            f"(dask worker), and fit again.{reached} The setting latent-faces.wait-for-workers "
+            "of dask is the time to wait in seconds.",
+            self._kept,
+        )
 
     def _asked(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Ask the scheduler something; say so if it is gone.
@@ -403,7 +356,7 @@ def _wait(futures: Sequence[Any], timeout: float) -> None:
 
 
 class ClusterBackend:
-    """The workers of a cluster; weights are futures, one for each partition."""
+    """The workers of a cluster; weights are futures, one for each partition. See `Backend`."""
 
     def __init__(
         self, cluster: Cluster, unit: float, hidden: NDArray[np.intp] | None = None
@@ -415,35 +368,36 @@ class ClusterBackend:
     def each(
         self, job: Callable[..., Result], shared: Any, *weights: list[Any]
     ) -> Iterator[Result]:
-        """Fetch what all blocks give; see `Backend`."""
+        """Fetch what all blocks give."""
         tasks = self._tasks(each_partition, job, shared, weights)
         for results in self.cluster.results(self.cluster.start(tasks)):
             yield from results
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
-        """Leave the weights where they are made, and fetch the sum; see `Backend`."""
+        """Leave the weights where they are made, and fetch the sum."""
         pairs = self._tasks(advance_partition, job, shared, weights)
-        total, *new = self.cluster.start(
-            [_added([pair[1] for pair in pairs]), *(pair[0] for pair in pairs)]
-        )
+        sums = [pair[1] for pair in pairs]
+        while len(sums) > 1:  # in a tree, neighbours first: one sum leaves the cluster
+            groups = (sums[i : i + _SUMMANDS] for i in range(0, len(sums), _SUMMANDS))
+            sums = [_task(_sum)(group) for group in groups]
+        total, *new = self.cluster.start([*sums, *(pair[0] for pair in pairs)])
         [found] = yield from self.cluster.awaited([total])
         self._passes += 1
         if self._passes % _COPY_EVERY == 0:
-            self.cluster.copies.make(new, weights[0])  # all that the next pass needs
+            self.cluster.copy(new, weights[0])  # all that the next pass needs
         return new, found
 
     def hand_out(self, W: Array) -> list[Any]:
-        """Send weights to the cluster; see `Backend`."""
+        """Send weights to the cluster."""
         parts = (W[:, partition.place] for partition in self.cluster.partitions)
         return self.cluster.start([_task(np.ascontiguousarray)(part) for part in parts])
 
     def repeat(self, column: Array) -> list[Any]:
-        """Make the same weights for each face, on the cluster; see `Backend`."""
-        sizes = (
-            partition.place.stop - partition.place.start
-            for partition in self.cluster.partitions
+        """Make the same weights for each face, on the cluster."""
+        places = (partition.place for partition in self.cluster.partitions)
+        return self.cluster.start(
+            [_task(np.repeat)(column, place.stop - place.start, axis=1) for place in places]
         )
-        return self.cluster.start([_task(np.repeat)(column, n, axis=1) for n in sizes])
 
     def collect(self, weights: list[Any]) -> Array:
         """Fetch weights as one array of shape (k, n)."""
@@ -451,9 +405,9 @@ class ClusterBackend:
 
     def face(self, i: int, weights: list[Any]) -> tuple[Array, Array]:
         """Fetch the pixels and the weights of one face."""
-        at = next(at for at, each in enumerate(self.cluster.partitions) if i < each.place.stop)
-        partition = self.cluster.partitions[at]
-        job = partial(face_of_partition, i - partition.place.start, partition)
+        partitions = self.cluster.partitions
+        at = next(at for at, each in enumerate(partitions) if i < each.place.stop)
+        job = partial(face_of_partition, i, partitions[at])
         asked = _task(job)(self.cluster.pixels[at], self._way, weights[at])
         found: tuple[Array, Array] = self.cluster.results(self.cluster.start([asked]))[0]
         return found
@@ -466,8 +420,7 @@ class ClusterBackend:
         weights: tuple[list[Any], ...],
     ) -> list[Any]:
         """Describe the work on each partition; what they share is a task, to be had again."""
-        partitions = self.cluster.partitions
-        jobs = [partial(work, job, partition) for partition in partitions]
+        jobs = [partial(work, job, partition) for partition in self.cluster.partitions]
         # a copy: the caller's may change before it is sent
-        common = [_task(deepcopy((self._way, shared)))] * len(partitions)
+        common = [_task(deepcopy((self._way, shared)))] * len(jobs)
         return self.cluster.tasks(jobs, common, *weights)

@@ -43,21 +43,22 @@ def iter_missing(
     matrix factorization. SIAM Data Mining (2006), doi:10.1137/1.9781611972764.58.
     """
     faces = _Filled(stack, mask)
+    images = replace(stack, images=faces)
     # from guesses that are rough, half the iterations; from a start, one
     first: dict[str, Any] = {"max_iter": max(1, params.max_iter // 2)}
     if init is not None:
         first = {"max_iter": 1, "tol": 0.0}
-    begin = iter_multilevel(faces.stack, replace(params, **first), init=init, measured=False)
+    begin = iter_multilevel(images, replace(params, **first), init=init, measured=False)
     state, is_stopped = yield from _relayed(begin, 0)
     error, quiet = faces.refill(state), 0
     while state.iteration < params.max_iter and quiet < _QUIET and not is_stopped:
         left = min(_ROUND, params.max_iter - state.iteration)
         few = replace(params, max_iter=left, tol=0.0)
-        steps = iter_multilevel(faces.stack, few, init=faces.factors, measured=False)
+        steps = iter_multilevel(images, few, init=faces.init, measured=False)
         state, is_stopped = yield from _relayed(steps, state.iteration, error)
         before, error = error, faces.refill(state)
         quiet = quiet + 1 if before - error <= _ROUND * params.tol * error else 0
-    return faces.told(state, converged=params.tol > 0 and quiet >= _QUIET)
+    return faces.result(state, converged=params.tol > 0 and quiet >= _QUIET)
 
 
 def _relayed(
@@ -76,98 +77,22 @@ def _relayed(
 
 
 class _Filled:
-    """A stack without gaps, made face by face when it is read; pixels from 0 to about 1."""
+    """Pictures without gaps, made face by face when they are read; from 0 to about 1."""
 
     def __init__(self, stack: FaceStack, mask: Any) -> None:
+        """Check all visible pixels; find their unit, and the mean of each."""
         self.source, self.shape = stack, stack.shape
         self.dtype, self.ndim = np.dtype(np.float32), len(self.shape)
-        self._mask = PixelMask(mask, stack.shape)
-        self._blocks = FaceBlocks(stack.images)
+        self._mask, self._blocks = PixelMask(mask, stack.shape), FaceBlocks(stack.images)
         self._factors: tuple[NDArray[Any], NDArray[Any]] | None = None
-        self._mean = np.zeros(self.shape[1:], np.float32)
-        self._unit, self._peak = 1.0, 0.0
-        self._look()
-
-    @property
-    def stack(self) -> FaceStack:
-        """The filled faces as a stack."""
-        return replace(self.source, images=self)
-
-    @property
-    def factors(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The factors that the faces are filled with, in the unit of a fit of them."""
-        assert self._factors is not None
-        W, H = self._factors
-        return W / max(1.0, self._peak), H
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, faces: slice) -> NDArray[np.float32]:
-        return self._filled(faces, *self._read(faces))
-
-    def _filled(
-        self, faces: slice, block: NDArray[Any], hidden: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        pixels = (block / self._unit).astype(np.float32)
-        return np.where(hidden, self._guess(faces), pixels)
-
-    def _guess(self, faces: slice) -> NDArray[np.float32]:
-        if self._factors is None:
-            return self._mean[None]
-        W, H = self._factors
-        guess: NDArray[np.float32] = (W[faces] @ H).reshape(-1, *self.shape[1:])
-        return guess
-
-    def refill(self, state: Factors) -> float:
-        """Guess from new factors; return their relative error over the visible pixels."""
-        scale = np.float32(state.scale)  # above 1 if a guess was
-        self._factors = state.W.astype(np.float32) * scale, state.H.astype(np.float32)
-        lost = size = self._peak = 0.0
-        for faces, block, hidden in self._all():
-            filled = self._filled(faces, block, hidden)
-            left = (filled - self._guess(faces)).astype(np.float64)  # 0 where it is a guess
-            lost += float(np.vdot(left, left))
-            size += float(np.vdot(seen := block / self._unit, seen))
-            self._peak = max(self._peak, float(filled.max()))
-        return float(np.sqrt(lost / size))
-
-    def told(self, state: Factors, *, converged: bool) -> Factors:
-        """Return factors in the units of the faces as they came, and their exact error."""
-        assert self._factors is not None
-        dtype = matrix_dtype(self.source.dtype)
-        W, H = normalized(*(factor.astype(dtype) for factor in self._factors))
-        p = H.shape[1]
-        error = relative_error(
-            face_errors(
-                block.reshape(-1, p), W[faces], H, self._unit, hidden=hidden.reshape(-1, p)
-            )
-            for faces, block, hidden in self._all()
-        )
-        return replace(
-            state, weights=W, H=H, error=error, converged=converged, scale=self._unit
-        )
-
-    def _read(self, faces: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        hidden = self._mask.hidden_values(faces)
-        block = self._blocks.raw(faces)
-        seen = np.where(hidden, block.dtype.type(0), block)
-        let_go(self.source.images, faces)
-        return seen, hidden
-
-    def _all(self) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.bool_]]]:
-        for faces in self._blocks.rows:
-            yield faces, *self._read(faces)
-
-    def _look(self) -> None:
-        """Check all visible pixels; find their unit, and the mean of each."""
+        self._peak = 0.0
         sums, largest = np.zeros(self.shape[1:]), 0.0
         counts = np.zeros(self.shape[1:], np.intp)
         for faces, block, hidden in self._all():
-            check_pixels(block, self.source.names[faces])
+            check_pixels(block, stack.names[faces])
             is_gone = hidden.reshape(len(hidden), -1).all(axis=1)
             if is_gone.any():
-                name = self.source.names[faces.start + int(is_gone.argmax())]
+                name = stack.names[faces.start + int(is_gone.argmax())]
                 raise ValueError(f"mask hides all of {name!r}: leave some of it to be fitted.")
             sums += block.sum(axis=0, dtype=np.float64)
             counts += (~hidden).sum(axis=0)
@@ -178,5 +103,61 @@ class _Filled:
                 f"mask hides the pixel (y={y}, x={x}) in every face: leave such pixels out "
                 "with a mask of shape (h, w)."
             )
-        self._unit = self.source.known_scale or unit_scale(largest, self.source.dtype)
+        self._unit = stack.known_scale or unit_scale(largest, stack.dtype)
         self._mean = (sums / counts / self._unit).astype(np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, faces: slice) -> NDArray[np.float32]:
+        block, hidden = self._read(faces)
+        return np.where(hidden, self._guess(faces), (block / self._unit).astype(np.float32))
+
+    def _guess(self, faces: slice) -> NDArray[np.float32]:
+        if self._factors is None:
+            return self._mean[None]
+        W, H = self._factors
+        guess: NDArray[np.float32] = (W[faces] @ H).reshape(-1, *self.shape[1:])
+        return guess
+
+    @property
+    def init(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The factors that the faces are filled with, in the unit of a fit of them."""
+        assert self._factors is not None
+        W, H = self._factors
+        return W / max(1.0, self._peak), H
+
+    def refill(self, state: Factors) -> float:
+        """Guess from new factors; return their relative error over the visible pixels."""
+        scale = np.float32(state.scale)  # above 1 if a guess was
+        self._factors = state.W.astype(np.float32) * scale, state.H.astype(np.float32)
+        lost = size = self._peak = 0.0
+        for faces, block, hidden in self._all():
+            seen, guess = block / self._unit, self._guess(faces)
+            filled = np.where(hidden, guess, seen.astype(np.float32))
+            left = (filled - guess).astype(np.float64)  # 0 where it is a guess
+            lost, size = lost + float(np.vdot(left, left)), size + float(np.vdot(seen, seen))
+            self._peak = max(self._peak, float(filled.max()))
+        return float(np.sqrt(lost / size))
+
+    def result(self, state: Factors, *, converged: bool) -> Factors:
+        """Return factors in the units of the faces as they came, and their exact error."""
+        assert self._factors is not None
+        dtype = matrix_dtype(self.source.dtype)
+        W, H = normalized(*(factor.astype(dtype) for factor in self._factors))
+        p, unit = H.shape[1], self._unit
+        error = relative_error(
+            face_errors(block.reshape(-1, p), W[faces], H, unit, hidden=hidden.reshape(-1, p))
+            for faces, block, hidden in self._all()
+        )
+        return replace(state, weights=W, H=H, error=error, converged=converged, scale=unit)
+
+    def _read(self, faces: slice) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        hidden, block = self._mask.hidden_values(faces), self._blocks.raw(faces)
+        seen = np.where(hidden, block.dtype.type(0), block)
+        let_go(self.source.images, faces)
+        return seen, hidden
+
+    def _all(self) -> Iterator[tuple[slice, NDArray[Any], NDArray[np.bool_]]]:
+        for faces in self._blocks.rows:
+            yield faces, *self._read(faces)
