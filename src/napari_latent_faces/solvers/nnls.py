@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     Solver = Callable[[Array, Array], Array]
 
 
-# -- Non-negative least squares for many right-hand sides at once ----------------------
-
 TOLERANCE = 1e-10  # of the norm of a right-hand side
 
 _SWEEPS = 40  # after which nearly all signs are right, for a small part of the time
@@ -75,9 +73,7 @@ def _solve_units(A: Array, B: Array) -> Array:
         from scipy.optimize import nnls
 
     G, C = A.T @ A, B @ A
-    inverse: Array | None = None
-    if np.linalg.cond(G) <= _MAX_CONDITION:
-        inverse = np.asarray(np.linalg.inv(G), np.float64)
+    inverse: Any = np.linalg.inv(G) if np.linalg.cond(G) <= _MAX_CONDITION else None
     guess = np.zeros(C.T.shape, np.float32)
     sweep(guess, G.astype(np.float32), np.ascontiguousarray(C.T, np.float32), _SWEEPS)
     positive = np.ascontiguousarray(guess.T > 0)
@@ -145,13 +141,10 @@ _RCOND = 1e-10  # singular values below this share of the largest count as zero
 
 def solver_of(coding: str, alpha: float = 0.0) -> Solver:
     """Return what finds weights (m, k), given components in columns, and faces in rows."""
-    solvers: dict[str, Solver] = {
-        "non-negative": solve_nnls,
-        "signed": solve_least_squares,
-        "sparse": partial(solve_lasso, alpha=alpha),
-        "one-hot": nearest,
-    }
-    return solvers[coding]
+    if coding == "sparse":
+        return partial(solve_lasso, alpha=alpha)
+    others = {"non-negative": solve_nnls, "signed": solve_least_squares, "one-hot": nearest}
+    return others[coding]
 
 
 def solve_least_squares(R: Array, B: Array) -> Array:
@@ -208,21 +201,18 @@ class VisibleParts:
     n_visible: int
     Q: NDArray[np.float64]
     R: NDArray[np.float64]
-    lost: tuple[int, ...] = ()
+    lost: tuple[int, ...]  # components that are hidden wholly
 
     @classmethod
     def of(cls, parts: NDArray[np.float64], mask: bytes | None) -> Self:
         """Take components apart."""
-        k, p = parts.shape
-        if mask is None:
-            return cls(slice(None), p, *np.linalg.qr(parts.T))
-        bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=p)
-        visible = np.flatnonzero(bits == 0)
-        if len(visible) == 0:
-            return cls(visible, 0, np.zeros((0, 0)), np.zeros((0, k)), tuple(range(k)))
+        visible: Any = slice(None)
+        if mask is not None:
+            bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=parts.shape[1])
+            visible = np.flatnonzero(bits == 0)
         seen = parts[:, visible]
         lost = np.flatnonzero(parts.any(axis=1) & ~seen.any(axis=1))
-        return cls(visible, len(visible), *np.linalg.qr(seen.T), tuple(lost.tolist()))
+        return cls(visible, seen.shape[1], *np.linalg.qr(seen.T), tuple(lost.tolist()))
 
     def reduced(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
         """Return the right-hand sides, shape (m, r), of faces given as rows of all pixels."""
@@ -232,12 +222,12 @@ class VisibleParts:
 
 def same_masks(hidden: NDArray[np.bool_] | None, n: int) -> Iterator[tuple[Any, bytes | None]]:
     """Tell which faces share a mask."""
-    packed = None if hidden is None else np.packbits(hidden, axis=1)
-    if packed is None or len(packed) == 1:
-        yield slice(0, n), None if packed is None else packed[0].tobytes()
+    packed = [] if hidden is None else [row.tobytes() for row in np.packbits(hidden, axis=1)]
+    if len(packed) <= 1:
+        yield slice(0, n), packed[0] if packed else None
         return
     groups: dict[bytes, list[int]] = defaultdict(list)
-    for face, row in enumerate(packed):
-        groups[row.tobytes()].append(face)
+    for face, mask in enumerate(packed):
+        groups[mask].append(face)
     for mask, faces in groups.items():
         yield faces, mask
