@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from napari_latent_faces import read_faces
+from napari_latent_faces import NMFParams, fit, read_faces
 from napari_latent_faces.reading import (
     AmbiguousArraysError,
     ArraysError,
@@ -23,24 +23,28 @@ from tests.pictures import encoded, face
 from tests.reading.arrays import made
 
 FACES = made.faces(20, 40, 32)
+ROWS = FACES.reshape(20, -1)
 OWNERS = made.owners(20)
 LABELS = tuple(map(str, OWNERS))
+FEA = made.mat(fea=made.LAYOUTS["rows F"](FACES), gnd=OWNERS)
+COLOUR = np.stack([FACES, 0.7 * FACES, 255 - 0.5 * FACES], axis=-1).astype(np.uint8)
 
 
 def test_a_file_becomes_a_stack(tmp_path):
     path = tmp_path / "fea.mat"
-    path.write_bytes(made.mat(fea=made.LAYOUTS["rows F"](FACES), gnd=OWNERS))
+    path.write_bytes(FEA)
     stack = read_faces(path)
     np.testing.assert_array_equal(stack.images, FACES)
     assert stack.subjects == LABELS
-    assert stack.names[:2] == ("1/1", "1/2")
-    assert stack.names[-1] == "4/5"
+    assert stack.names[:2] + stack.names[-1:] == ("1/1", "1/2", "4/5")
     assert stack.source == str(path)
     assert stack.report.summary() == (
         "20 faces of 40 x 32 (height x width) from the rows of 'fea', MATLAB order (F)"
     )
     assert "Subjects from 'gnd'." in stack.report.notes
     assert stack.images.flags.c_contiguous
+    assert read_faces(path, subjects=False).subjects is None
+    assert read_faces(path, subjects=r"/(\d)").subjects[:6] == ("1", "2", "3", "4", "5", "1")
 
 
 def test_without_labels_faces_are_numbered(tmp_path):
@@ -52,105 +56,87 @@ def test_without_labels_faces_are_numbered(tmp_path):
 
 def test_options_reach_the_file(tmp_path):
     path = tmp_path / "a.npz"
-    path.write_bytes(made.npz(one=FACES.reshape(20, -1), two=FACES[::-1].reshape(20, -1)))
+    path.write_bytes(made.npz(one=ROWS, two=ROWS[::-1]))
     with pytest.raises(AmbiguousArraysError, match=r"one .*two"):
         read_faces(path)
-    stack = read_faces(path, variable="two", shape=(40, 32), faces="rows", order="C")
+    options = {"variable": "two", "shape": (40, 32), "faces": "rows", "order": "C"}
+    stack = read_faces(path, **options)
     np.testing.assert_array_equal(stack.images, FACES[::-1])
-    assert stack.report.options.changed() == {
-        "variable": "two",
-        "shape": (40, 32),
-        "faces": "rows",
-        "order": "C",
-    }
+    assert stack.report.options.changed() == options
 
 
-def test_subjects_can_be_left_out(tmp_path):
-    (tmp_path / "a.npz").write_bytes(made.npz(images=FACES, labels=OWNERS))
-    assert read_faces(tmp_path / "a.npz", subjects=False).subjects is None
-    rule = read_faces(tmp_path / "a.npz", subjects=r"/(\d)")
-    assert rule.subjects[:6] == ("1", "2", "3", "4", "5", "1")
-
-
-def zipped(files):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
-def tarred(files):
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return file.getvalue()
+# -- Several files, in folders and archives ------------------------------------------------
 
 
 def kept(tmp_path, place, files):
     """Put files into a folder or archive, and return its path."""
     if place == "folder":
-        root = tmp_path / "set"
         for name, content in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes(content)
-        return root
+            path = tmp_path / "set" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return tmp_path / "set"
     path = tmp_path / ("set.zip" if place == "zip" else "set.tar.gz")
-    path.write_bytes(zipped(files) if place == "zip" else tarred(files))
+    if place == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        return path
+    with tarfile.open(path, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
     return path
 
 
-PLACES = pytest.mark.parametrize("place", ["folder", "zip", "tar"])
+PERSONS = ["anna", "bert", "carl", "dora"]
+TABLES = {"faces.csv": made.csv(ROWS), "labels.csv": made.csv(OWNERS[:, np.newaxis])}
+FILES = {  # what is kept, the first name, and the subjects
+    "one file": ({"set/README.txt": b"Faces.\n", "set/a.mat": FEA}, "1/1", LABELS),
+    "a file a person": (
+        {f"{who}.npy": made.npy(FACES[i + 1 == OWNERS]) for i, who in enumerate(PERSONS)},
+        "anna/1",
+        tuple(PERSONS[i - 1] for i in OWNERS),
+    ),
+    "a file a picture": (
+        {f"s{i // 5 + 1}/{i % 5 + 1}.npy": made.npy(each) for i, each in enumerate(FACES)},
+        "s1/1",
+        tuple(f"s{i}" for i in OWNERS),
+    ),
+    "labels beside": (
+        {"olivetti_faces.npy": made.npy(FACES), "olivetti_faces_target.npy": made.npy(OWNERS)},
+        "1/1",
+        LABELS,
+    ),
+    "tables": (TABLES, "1/1", LABELS),
+    "a table": ({"fer2013.csv": made.fer2013(FACES, OWNERS)}, "1/1", LABELS),
+}
 
 
-@PLACES
-def test_one_file_in_a_place(tmp_path, place):
-    content = made.mat(fea=made.LAYOUTS["rows F"](FACES), gnd=OWNERS)
-    path = kept(tmp_path, place, {"set/README.txt": b"Faces.\n", "set/a.mat": content})
+@pytest.mark.parametrize("place", ["folder", "zip", "tar"])
+@pytest.mark.parametrize("case", FILES)
+def test_files_in_a_place(tmp_path, place, case):
+    files, first, subjects = FILES[case]
+    path = kept(tmp_path, place, files)
     stack = read_faces(path)
     np.testing.assert_array_equal(stack.images, FACES)
-    assert stack.subjects == LABELS
-    assert looks_like_faces(path)
+    assert stack.names[0] == first
+    assert stack.subjects == subjects
+    assert looks_like_faces(path) is ("table" not in case)  # text is mostly something else
+    if case == "a file a person":
+        assert "from 4 files" in stack.report.summary()
 
 
-@PLACES
-def test_a_file_a_person(tmp_path, place):
-    files = {
-        f"{name}.npy": made.npy(FACES[i + 1 == OWNERS])
-        for i, name in enumerate(["anna", "bert", "carl", "dora"])
-    }
+@pytest.mark.parametrize("place", ["folder", "zip", "tar"])
+def test_pictures_come_before_numbers(tmp_path, place):
+    files = {"1.pgm": encoded(face(), "pgm"), "faces.npy": made.npy(FACES)}
     stack = read_faces(kept(tmp_path, place, files))
-    np.testing.assert_array_equal(stack.images, FACES)
-    assert stack.names[0] == "anna/1"
-    assert stack.subjects == tuple(name.partition("/")[0] for name in stack.names)
-    assert set(stack.subjects) == {"anna", "bert", "carl", "dora"}
-    assert "from 4 files" in stack.report.summary()
+    assert stack.names == ("1.pgm",)
+    assert "faces.npy" in dict(stack.report.passed_over)
 
 
-@PLACES
-def test_a_file_a_picture(tmp_path, place):
-    files = {f"s{i // 5 + 1}/{i % 5 + 1}.npy": made.npy(f) for i, f in enumerate(FACES)}
-    stack = read_faces(kept(tmp_path, place, files))
-    np.testing.assert_array_equal(stack.images, FACES)
-    assert stack.names[0] == "s1/1"
-    assert set(stack.subjects) == {"s1", "s2", "s3", "s4"}
-
-
-@PLACES
-def test_labels_in_a_file_beside(tmp_path, place):
-    files = {
-        "olivetti_faces.npy": made.npy(FACES),
-        "olivetti_faces_target.npy": made.npy(OWNERS),
-    }
-    stack = read_faces(kept(tmp_path, place, files))
-    np.testing.assert_array_equal(stack.images, FACES)
-    assert stack.subjects == LABELS
-
-
-def test_labels_beside(tmp_path):
+def test_labels_beside_a_file(tmp_path):
     np.save(tmp_path / "olivetti_faces.npy", FACES)
     np.save(tmp_path / "olivetti_faces_target.npy", OWNERS)
     assert read_faces(tmp_path / "olivetti_faces.npy").subjects == LABELS
@@ -174,45 +160,8 @@ def test_labels_beside(tmp_path):
     ],
 )
 def test_names_of_labels(name, beside):
-    others = ["README", name, *([beside] if beside else [])]
+    others = ["README", "test_labels.npy", name, *([beside] if beside else [])]
     assert labels_beside(name, others) == beside
-
-
-@PLACES
-def test_tables_of_pixels_and_of_labels(tmp_path, place):
-    rows, owners = made.csv(FACES.reshape(20, -1)), made.csv(OWNERS[:, np.newaxis])
-    path = kept(tmp_path, place, {"faces.csv": rows, "labels.csv": owners})
-    stack = read_faces(path)
-    np.testing.assert_array_equal(stack.images, FACES)
-    assert stack.subjects == LABELS
-
-
-def test_a_face_a_column_of_text(tmp_path):
-    (tmp_path / "a.txt").write_bytes(made.csv(FACES.reshape(20, -1).T, mark=" "))
-    np.testing.assert_array_equal(read_faces(tmp_path / "a.txt").images, FACES)
-
-
-def test_four_persons_are_no_transparency(tmp_path):
-    persons = np.moveaxis(FACES.reshape(4, 5, 40, 32), (0, 1), (3, 2))
-    (tmp_path / "a.mat").write_bytes(made.mat(X=persons))
-    found = read_faces(tmp_path / "a.mat").images
-    np.testing.assert_array_equal(
-        found, FACES.reshape(4, 5, 40, 32).swapaxes(0, 1).reshape(20, 40, 32)
-    )
-
-
-@PLACES
-def test_a_table_alone(tmp_path, place):
-    stack = read_faces(kept(tmp_path, place, {"fer2013.csv": made.fer2013(FACES, OWNERS)}))
-    np.testing.assert_array_equal(stack.images, FACES)
-
-
-@PLACES
-def test_pictures_come_before_numbers(tmp_path, place):
-    files = {"1.pgm": encoded(face(), "pgm"), "faces.npy": made.npy(FACES)}
-    stack = read_faces(kept(tmp_path, place, files))
-    assert stack.names == ("1.pgm",)
-    assert "faces.npy" in dict(stack.report.passed_over)
 
 
 def test_broken_files_are_skipped_with_their_reason(tmp_path):
@@ -237,6 +186,18 @@ def test_a_readme_is_no_table(tmp_path):
         read_faces(kept(tmp_path, "folder", {"README.txt": b"no faces here\n"}))
 
 
+def test_a_face_a_column_of_text_and_four_persons_of_five_pictures(tmp_path):
+    (tmp_path / "a.txt").write_bytes(made.csv(ROWS.T, mark=" "))
+    np.testing.assert_array_equal(read_faces(tmp_path / "a.txt").images, FACES)
+    people = FACES.reshape(4, 5, 40, 32).swapaxes(0, 1)
+    (tmp_path / "a.mat").write_bytes(made.mat(X=np.moveaxis(people, (0, 1), (2, 3))))
+    found = read_faces(tmp_path / "a.mat").images  # the four are no transparency
+    np.testing.assert_array_equal(found, people.reshape(20, 40, 32))
+
+
+# -- Sizes, lazy stacks, URLs --------------------------------------------------------------
+
+
 def test_scaled_as_pictures_are(tmp_path):
     np.save(tmp_path / "a.npy", FACES)
     stack = read_faces(tmp_path / "a.npy", size=20)
@@ -247,7 +208,7 @@ def test_scaled_as_pictures_are(tmp_path):
 
 
 def test_large_ones_are_read_when_they_are_looked_at(tmp_path):
-    np.save(tmp_path / "a.npy", FACES)
+    np.save(tmp_path / "a.npy", FACES.astype(">i2"))  # of another machine
     stack = read_faces(tmp_path / "a.npy", memory_budget=1000)
     assert stack.is_lazy
     np.testing.assert_array_equal(np.asarray(stack.images[3]), FACES[3])
@@ -261,23 +222,14 @@ def test_large_ones_are_read_when_they_are_looked_at(tmp_path):
 @pytest.mark.parametrize("container", ["npy", "mat", "mat73"])
 def test_lazy_faces_go_to_other_processes_as_their_place(tmp_path, layout, container):
     kept = made.LAYOUTS[layout](FACES)
-    if container == "npy":
-        path, content = tmp_path / "a.npy", made.npy(kept)
-    else:
+    path, content = tmp_path / "a.npy", made.npy(kept)
+    if container != "npy":
         path, content = tmp_path / "a.mat", getattr(made, container)(packed=False, faces=kept)
     path.write_bytes(content)
-    options = {"order": "F" if layout.endswith("F") else "C", "shape": (40, 32)}
-    stack = read_faces(path, lazy=True, **options)
-    pickled = pickle.dumps(stack)
+    order = "F" if layout.endswith("F") else "C"
+    pickled = pickle.dumps(read_faces(path, lazy=True, order=order, shape=(40, 32)))
     assert len(pickled) < FACES.nbytes / 2
     np.testing.assert_array_equal(np.asarray(pickle.loads(pickled).images), FACES)
-
-
-def test_lazy_numbers_of_other_machines(tmp_path):
-    np.save(tmp_path / "a.npy", FACES.astype(">i2"))
-    np.testing.assert_array_equal(
-        np.asarray(read_faces(tmp_path / "a.npy", lazy=True).images), FACES
-    )
 
 
 def test_progress_is_told_and_can_end_the_read(tmp_path):
@@ -303,19 +255,20 @@ def test_behind_a_url(tmp_path):
     np.testing.assert_array_equal(read_faces("memory://numbers").images, FACES)
 
 
-COLOUR = np.stack([FACES, 0.7 * FACES, 255 - 0.5 * FACES], axis=-1).astype(np.uint8)
+# -- Colour --------------------------------------------------------------------------------
+
+PEOPLE = list(COLOUR.reshape(4, 5, 40, 32, 3))
+OPAQUE = np.insert(COLOUR, 3, 255, axis=3)
 IN_COLOUR = {
     "n h w 3": ("a.npy", made.npy(COLOUR)),
     "n 3 h w": ("a.npy", made.npy(np.moveaxis(COLOUR, 3, 1))),
     "h w 3 n": ("a.mat", made.mat(images=np.moveaxis(COLOUR, 0, 3))),
     "h w 3 n, 7.3": ("a.mat", made.mat73(images=np.moveaxis(COLOUR, 0, 3))),
     "npz": ("a.npz", made.npz(images=COLOUR, labels=OWNERS)),
-    "transparent": ("a.npy", made.npy(np.insert(COLOUR, 3, 255, axis=3))),
+    "transparent": ("a.npy", made.npy(OPAQUE)),
     "cells": ("a.mat", made.mat(faces=made.cells(list(COLOUR)))),
-    "cells of persons": (
-        "a.mat",
-        made.mat(faces=made.cells(list(COLOUR.reshape(4, 5, 40, 32, 3)))),
-    ),
+    "transparent cells": ("a.mat", made.mat(faces=made.cells(list(OPAQUE)))),
+    "cells of persons": ("a.mat", made.mat(faces=made.cells(PEOPLE))),
 }
 
 
@@ -353,16 +306,19 @@ def test_grey_files_among_colour(tmp_path):
     assert read_faces(path, colour=False).shape == (20, 40, 32)
 
 
+# -- A quick look, and what becomes of faces -----------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.mat", made.mat(fea=FACES.reshape(20, -1)), True),
+        ("a.mat", made.mat(fea=ROWS), True),
         ("a.mat", made.mat(depth=np.arange(9.0)), False),
         ("a.npy", made.npy(FACES), True),
         ("a.npy", made.npy(np.random.default_rng(0).random((20, 50, 40))), False),
         ("a.npy", made.npy(np.arange(9.0)), False),
         ("a.npz", made.npz(images=FACES), True),
-        ("a.csv", made.csv(FACES.reshape(20, -1)), True),
+        ("a.csv", made.csv(ROWS), True),
         ("a.csv", made.fer2013(FACES, OWNERS), True),
         ("a.csv", b"name,age\nanna,3\n", False),
         ("a.txt", b"Read me.\n", False),
@@ -377,8 +333,6 @@ def test_a_quick_look(tmp_path, name, content, expected):
 
 
 def test_models_are_no_faces(tmp_path):
-    from napari_latent_faces import NMFParams, fit
-
     path = tmp_path / "model.npz"
     fit(FACES, NMFParams(n_components=3, max_iter=5, tol=0)).save(path)
     assert not looks_like_faces(path)
@@ -388,8 +342,6 @@ def test_models_are_no_faces(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "f4", "f8"])
 def test_faces_of_any_type_can_be_fitted(tmp_path, dtype):
-    from napari_latent_faces import NMFParams, fit
-
     np.save(tmp_path / "a.npy", FACES.astype(dtype))
     model = fit(read_faces(tmp_path / "a.npy"), NMFParams(n_components=5, max_iter=50))
     assert 0 < model.error < 0.2

@@ -7,7 +7,6 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QDialogButtonBox
 
 from napari_latent_faces.viewer import reader
-from napari_latent_faces.viewer.reader import MatrixDialog
 from tests.reading.arrays import made
 from tests.window.conftest import PLUGIN
 
@@ -31,7 +30,7 @@ class Answers:
 
     def _on_time(self):
         dialog = QApplication.activeModalWidget()
-        words = dialog.words.text() if isinstance(dialog, MatrixDialog) else "Reading"
+        words = dialog.words.text() if isinstance(dialog, reader.MatrixDialog) else "Reading"
         if words.startswith("Reading"):
             return
         self.seen.append(words)
@@ -48,16 +47,11 @@ class Answers:
             step(dialog)
 
 
-def second(dialog):
-    dialog.variable.setCurrentIndex(1)
+def choose(box, index):
+    return lambda dialog: getattr(dialog, box).setCurrentIndex(index)
 
 
-def in_c_order(dialog):
-    dialog.order.setCurrentIndex(1)
-
-
-def in_f_order(dialog):
-    dialog.order.setCurrentIndex(2)
+second, in_c_order, in_f_order = choose("variable", 1), choose("order", 1), choose("order", 2)
 
 
 def test_the_window_asks(qtbot, viewer, tmp_path, monkeypatch):
@@ -97,21 +91,15 @@ def test_what_is_wrong_is_told_in_the_dialog(qtbot, viewer, tmp_path):
     path = tmp_path / "two.npz"
     path.write_bytes(made.npz(one=FACES.reshape(20, -1), two=OTHERS))
 
-    def half_a_shape(dialog):
-        dialog.sides[0].setValue(40)
-
-    def a_wrong_shape(dialog):
-        dialog.sides[1].setValue(31)
-
-    def the_right_one(dialog):
-        dialog.sides[1].setValue(32)
+    def side(index, pixels):
+        return lambda dialog: dialog.sides[index].setValue(pixels)
 
     def enter(dialog):
         answers.stop()
         qtbot.keyClick(dialog.sides[1], Qt.Key.Key_Return)
         assert not dialog.isVisible()
 
-    answers = Answers(qtbot, half_a_shape, a_wrong_shape, the_right_one, enter)
+    answers = Answers(qtbot, side(0, 40), side(1, 31), side(1, 32), enter)
     reader.open_path(viewer, str(path))
     [layer] = viewer.layers
     np.testing.assert_array_equal(layer.data, FACES)

@@ -31,29 +31,21 @@ def test_layouts_are_found_out(size, layout, n):
     np.testing.assert_array_equal(found.images, faces)
 
 
-@pytest.mark.parametrize("layout", ["rows F", "columns F", "h w n"])
-@pytest.mark.parametrize("container", ["mat", "mat73", "npz"])
-def test_containers_know_their_order(layout, container):
+def test_containers_know_their_order_and_tell_it():
     faces = made.faces(30, 40, 32)
-    content = getattr(made, container)(fea=made.LAYOUTS[layout](faces))
-    found = read(content, "a.npz" if container == "npz" else "a.mat")
-    np.testing.assert_array_equal(found.images, faces)
-
-
-def test_matlab_matrices_of_rows_in_c_order_are_recognized():
-    faces = made.faces(30, 32, 32)
-    found = read(made.mat(fea=made.LAYOUTS["rows C"](faces)), "a.mat")
-    np.testing.assert_array_equal(found.images, faces)
-    assert "row by row (C)" in found.decided
-
-
-def test_the_decision_is_told_in_one_line():
-    faces = made.faces(30, 40, 32)
+    for layout in ("rows F", "columns F", "h w n"):
+        for name, make in (("a.mat", made.mat), ("a.mat", made.mat73), ("a.npz", made.npz)):
+            found = read(make(fea=made.LAYOUTS[layout](faces)), name)
+            np.testing.assert_array_equal(found.images, faces)
     found = read(made.mat(faces=made.LAYOUTS["columns F"](faces)), "a.mat")
     assert found.decided == (
         "30 faces of 40 x 32 (height x width) from the columns of 'faces', MATLAB order (F)"
     )
     assert "shape" in found.notes[0]  # what to say if it is wrong
+    square = made.faces(30, 32, 32)
+    found = read(made.mat(fea=made.LAYOUTS["rows C"](square)), "a.mat")
+    np.testing.assert_array_equal(found.images, square)
+    assert "row by row (C)" in found.decided
 
 
 def test_labels_tell_the_axis_where_both_would_do():
@@ -66,26 +58,20 @@ def test_labels_tell_the_axis_where_both_would_do():
 
 
 @pytest.mark.parametrize(
-    "hint",
+    ("hint", "counts"),
     [
-        {"imSize": np.array([40, 32])},
-        {"height": 40, "width": 32},
-        {"n": 40, "m": 32},
-        {"h": np.int64(40), "w": np.int64(32)},
+        ({"imSize": np.array([40, 32])}, True),
+        ({"height": 40, "width": 32}, True),
+        ({"n": 40, "m": 32}, True),
+        ({"h": np.int64(40), "w": np.int64(32)}, True),
+        ({"n": 12, "m": 7}, False),  # sizes of something else
     ],
 )
-def test_sizes_in_the_file_win(hint):
-    """Noise has no shape of its own, so only the file can tell."""
+def test_sizes_in_the_file(hint, counts):
     faces = made.faces(12, 40, 32)
     found = read(made.mat(faces=made.LAYOUTS["columns F"](faces), **hint), "a.mat")
     np.testing.assert_array_equal(found.images, faces)
-    assert any("The size is that of" in note for note in found.notes)
-
-
-def test_sizes_of_something_else_are_ignored():
-    faces = made.faces(12, 40, 32)
-    found = read(made.mat(faces=made.LAYOUTS["columns F"](faces), n=12, m=7), "a.mat")
-    np.testing.assert_array_equal(found.images, faces)
+    assert any("The size is that of" in note for note in found.notes) is counts
 
 
 @given(
@@ -128,21 +114,25 @@ def test_whatever_is_said_is_done(n, h, w, layout, container, dtype, fortran, se
     seed=st.integers(0, 999),
 )
 def test_drawn_faces_come_back(n, size, layout, packed, seed):
-    faces = made.faces(n, *size, seed=seed)
-    owners = made.owners(n)
-    kept = made.LAYOUTS[layout](faces)
+    faces, owners = made.faces(n, *size, seed=seed), made.owners(n)
+    kept, name = made.LAYOUTS[layout](faces), "a.npz" if layout.endswith("C") else "a.mat"
     content = made.mat(packed=packed, fea=kept, gnd=owners)
-    if layout.endswith("C"):
+    if name == "a.npz":
         content = made.npz(images=kept, labels=owners)
-    found = read(content, "a.npz" if layout.endswith("C") else "a.mat")
+    found = read(content, name)
     np.testing.assert_array_equal(found.images, faces)
     assert found.labels == tuple(map(str, owners))
 
 
+def in_colour(noise=0):
+    grey = made.faces(12, 40, 32).astype(float)
+    grain = np.random.default_rng(0).normal(0, noise, (12, 40, 32, 3))
+    return np.stack([grey, 0.7 * grey, 0.5 * grey], axis=-1) + grain
+
+
 @pytest.mark.parametrize("layout", ["last", "first", "matlab"])
 def test_colour(layout):
-    grey = made.faces(12, 40, 32).astype(float)
-    colour = np.stack([grey, 0.7 * grey, 0.5 * grey], axis=-1).astype(np.uint8)
+    colour = in_colour().astype(np.uint8)
     axes = {"last": (0, 1, 2, 3), "first": (0, 3, 1, 2), "matlab": (1, 2, 3, 0)}[layout]
     found = read(made.npy(colour.transpose(axes)), "a.npy")
     np.testing.assert_array_equal(found.images, colour)
@@ -153,9 +143,7 @@ def test_colour(layout):
 @pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2), (0, 3, 2, 1)])
 def test_flattened_colour(axes, options):
     """Pixel by pixel, plane by plane as CIFAR, and so from MATLAB."""
-    grey = made.faces(12, 40, 32).astype(float)
-    noise = np.random.default_rng(0).normal(0, 4, (12, 40, 32, 3))
-    colour = np.stack([grey, 0.7 * grey, 0.5 * grey], axis=-1) + noise
+    colour = in_colour(noise=4)
     rows = colour.transpose(axes).reshape(12, -1)
     matrices = rows.reshape(12, 3, -1) if axes[1] == 3 else rows.reshape(12, -1, 3)
     for kept in (rows, rows.T, matrices):
@@ -164,11 +152,15 @@ def test_flattened_colour(axes, options):
     assert "colours by " + ("planes" if axes[1] == 3 else "pixels") in found.decided
 
 
-def test_three_pictures_of_each_person_are_no_colours():
-    noise = np.random.default_rng(0).normal(0, 12, (12, 40, 32))
+def test_few_faces_are_no_channels():
+    noise = np.random.default_rng(0).normal(0, 12, (12, 40, 32))  # the drawn ones are too alike
     faces = made.faces(12, 40, 32, people=12) + noise
     found = read(made.npy(faces.reshape(4, 3, 40, 32)), "a.npy")
     np.testing.assert_array_equal(found.images, faces)
+    for n in (3, 4):
+        faces = made.faces(n, 40, 32, people=n) + noise[:n]
+        found = read(made.mat(person=np.moveaxis(faces, 0, 2)), "a.mat")
+        np.testing.assert_array_equal(found.images, faces)
 
 
 def test_one_picture_is_one_face():
@@ -178,14 +170,6 @@ def test_one_picture_is_one_face():
     assert read(made.npy(colour), "a.npy").images.shape == (1, 40, 32, 3)
     flat = read(made.npy(face.ravel()), "a.npy", shape=(40, 32))
     np.testing.assert_array_equal(flat.images, face[np.newaxis])
-
-
-@pytest.mark.parametrize("n", [3, 4])
-def test_few_faces_along_the_last_axis_are_no_channels(n):
-    noise = np.random.default_rng(0).normal(0, 12, (n, 40, 32))  # the drawn ones are too alike
-    faces = made.faces(n, 40, 32, people=n) + noise
-    found = read(made.mat(person=np.moveaxis(faces, 0, 2)), "a.mat")
-    np.testing.assert_array_equal(found.images, faces)
 
 
 def test_channels_with_transparency_are_one_picture():
@@ -219,13 +203,10 @@ def test_persons_by_pictures():
     np.testing.assert_array_equal(found.images, faces)
 
 
-def test_a_wrong_shape_is_told_with_the_numbers():
+def test_shapes_that_cannot_be_are_told():
     content = made.npy(made.LAYOUTS["rows C"](made.faces(20, 40, 32)))
     with pytest.raises(ArraysError, match=r"20 x 1280.*41 x 32 has 1312 pixels"):
         read(content, "a.npy", shape=(41, 32))
-
-
-def test_what_is_no_rectangle_asks_for_a_shape():
     with pytest.raises(ArraysError, match=r"shape=\(h, w\)"):
         read(made.npy(np.ones((20, 1283))), "a.npy")
 

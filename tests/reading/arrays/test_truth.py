@@ -7,23 +7,14 @@ import pytest
 
 from napari_latent_faces.reading.arrays import ArraysError, ReadOptions, read_arrays
 
-KEPT = {
-    "X_l_face.mat": "4",
-    "brunton_allFaces.mat": "4",
-    "dengcai_fea_gnd.mat": "4",
-    "v73_fea_gnd.mat": "4",
-    "umist_cell.mat": "4",
-    "images_labels.npz": "4",
-    "face_data_target.csv": "4",
-    "fer2013.csv": "4",
-    "faces_columns.mat": None,
-    "hwn.mat": None,
-    "hwn_fortran.npy": None,
-    "rows.npy": None,
-    "rows.csv.gz": None,
-    "faces-idx3-ubyte.gz": None,
-    "truth.npy": None,
-}
+WITH_LABELS = [
+    *("X_l_face.mat", "brunton_allFaces.mat", "dengcai_fea_gnd.mat", "v73_fea_gnd.mat"),
+    *("umist_cell.mat", "images_labels.npz", "face_data_target.csv", "fer2013.csv"),
+]
+WITHOUT = [
+    *("faces_columns.mat", "hwn.mat", "hwn_fortran.npy", "rows.npy", "rows.csv.gz"),
+    *("faces-idx3-ubyte.gz", "truth.npy"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +27,15 @@ def truth(containers):
     return np.load(containers / "truth.npy")
 
 
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", WITH_LABELS + WITHOUT)
 def test_every_container_of_the_same_faces(containers, truth, name):
     found = read_arrays(containers / name)
     np.testing.assert_array_equal(found.images, truth)
     assert found.decided.startswith("40 faces of 56 x 46")
-    if KEPT[name]:
-        assert found.labels == tuple(str(i // 10 + 1) for i in range(40))
-    else:
-        assert found.labels is None
-
-
-@pytest.mark.parametrize("name", KEPT)
-def test_every_container_from_its_bytes(containers, truth, name):
-    found = read_arrays((containers / name).read_bytes(), name=name)
-    np.testing.assert_array_equal(found.images, truth)
+    labels = tuple(str(i // 10 + 1) for i in range(40))
+    assert found.labels == (labels if name in WITH_LABELS else None)
+    again = read_arrays((containers / name).read_bytes(), name=name)
+    np.testing.assert_array_equal(again.images, truth)
 
 
 def test_cbcl_keeps_grey_from_0_to_1(containers, truth):
