@@ -103,9 +103,9 @@ class Studio:
 
     def take(self) -> Image.Image:
         """Return the window as it is, without notifications."""
-        from napari_latent_faces.viewer.demo import _close_notifications
+        from napari_latent_faces.viewer.window import close_notifications
 
-        _close_notifications(self.viewer)
+        close_notifications(self.viewer)
         self.wait(_DRAWING)
         return self.snap()
 

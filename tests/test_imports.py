@@ -54,7 +54,7 @@ def loaded_by(code, *arguments):
         (COMMAND, ["--version"], {"numpy", "PIL"}),
         (COMMAND, ["fit", "--help"], {"numpy", "PIL"}),
         (NAPARI_STARTS, [], {"PIL"}),
-        ("import napari_latent_faces.viewer.demo", [], set()),
+        ("import napari_latent_faces.viewer.window", [], set()),
     ],
 )
 def test_a_start_loads_nothing_heavy(code, arguments, more):

@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
-from psygnal import Signal
 
 from napari_latent_faces.cli import main
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer import demo as _demo
 from tests.helpers import PATIENCE
 
 
@@ -85,63 +82,3 @@ class TestBeforeTheWindow:
         with pytest.raises(SystemExit, match="2"):
             main(["demo", "-k", "0"])
         assert "--n-components must be" in capsys.readouterr().err
-
-
-class Session:
-    """Stands in for a fit."""
-
-    ended = Signal(str)
-
-    def __init__(self, faces=None, model=None):
-        self.layer, self.model = SimpleNamespace(data=faces), model
-
-
-class Viewer:
-    """Stands in for a window."""
-
-    def __init__(self):
-        self.closed = False
-        self.dims = SimpleNamespace(set_current_step=lambda *_: None)
-
-    def close(self):
-        self.closed = True
-
-
-@pytest.mark.usefixtures("qapp")
-class TestPhotographer:
-    @pytest.fixture
-    def photographer(self, tmp_path):
-        return _demo._Photographer(Viewer(), Session(), tmp_path / "demo.png")
-
-    def test_closes_after_a_failed_fit_and_says_why(self, photographer):
-        photographer._session.ended.emit("The fit failed: no memory")
-        assert photographer._viewer.closed
-        assert str(photographer.failure) == "The fit failed: no memory"
-
-    def test_does_not_wait_forever(self, qtbot, tmp_path, monkeypatch):
-        monkeypatch.setattr(_demo, "_PATIENCE", 0)
-        photographer = _demo._Photographer(Viewer(), Session(), tmp_path / "demo.png")
-        qtbot.waitUntil(lambda: photographer._viewer.closed)
-        assert "not done after" in str(photographer.failure)
-
-    def test_tells_of_a_picture_that_cannot_be_written(self, photographer, monkeypatch):
-        monkeypatch.setattr(
-            photographer._viewer, "screenshot", lambda **_: np.zeros((2, 2, 4), np.uint8),
-            raising=False,
-        )  # fmt: skip
-        photographer._target = photographer._target / "missing" / "demo.png"
-        photographer._take()
-        assert photographer._viewer.closed
-        assert isinstance(photographer.failure, OSError)
-
-    def test_a_window_closed_before_is_a_failure(self, photographer):
-        assert "closed before" in str(photographer.failure)
-        photographer._timer.stop()
-
-
-def test_the_face_shown_is_built_better_than_most(stack, model):
-    face = _demo._well_built_face(stack.images, model)
-    missed = np.linalg.norm(stack.images - model.reconstruct(), axis=(1, 2))
-    relative = missed / np.linalg.norm(stack.images.astype(float), axis=(1, 2))
-    rank = int((relative < relative[face]).sum())
-    assert rank == len(stack) // 4

@@ -540,7 +540,7 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from napari_latent_faces.viewer.demo import DemoError, run_demo
+    from napari_latent_faces.viewer.window import DemoError, run_demo
 
     chosen(NMFParams, args)
     faces = _read(args) if args.folder else None

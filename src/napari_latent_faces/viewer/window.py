@@ -1,13 +1,18 @@
-"""What napari does in other ways from version to version, or has no public way to."""
+"""The window: what napari does in other ways from version to version, docks, and the demo."""
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QDockWidget, QWidget
+
+    from napari_latent_faces.stack import FaceStack
 
 PLUGIN = "napari-latent-faces"
 """What npe2 calls this plugin."""
@@ -135,3 +140,138 @@ def dock_of(panel: Any) -> QDockWidget | None:
     while part is not None and not isinstance(part, QDockWidget):
         part = part.parent()
     return part
+
+
+# -- The demo: faces, the panel and its fit in a real window ---------------------------
+
+_SAMPLE = "synthetic"  # as the manifest calls it
+_SIZE = (1400, 880)  # of the window
+_PATIENCE = 600  # seconds until a demo that nobody watches gives up
+_DRAWING = 500  # milliseconds that the window has to draw its last change
+
+
+class DemoError(RuntimeError):
+    """The demo cannot be shown."""
+
+
+def run_demo(
+    faces: FaceStack | None = None,
+    screenshot: str | os.PathLike[str] | None = None,
+    *,
+    n_components: int | None = None,
+    max_iter: int | None = None,
+) -> Path | None:
+    """Open napari, fit latent faces with the panel, and stay until the window is closed.
+
+    By default the faces are the drawn ones that come with the plugin, and the fit is what the
+    panel shows (of as many components as there are faces, if they are fewer). For a
+    `screenshot`, a PNG of the window is saved when the fit is done, and the window closed.
+
+    Raises
+    ------
+    DemoError
+        If there is no Qt or no screen; if a picture was asked for, also if the fit
+        fails or takes more than ten minutes, or the window is closed before.
+    OSError
+        If the picture cannot be written.
+    """
+    target = None if screenshot is None else Path(screenshot).resolve()
+    if target is not None and target.is_dir():
+        raise DemoError(f"{target} is a folder: name a file for the picture.")
+    if target is not None and not os.access(target.parent, os.W_OK | os.X_OK):
+        raise DemoError(f"No picture can be written to {target.parent}: choose another folder.")
+    _check_screen()
+    import napari
+    from napari.layers import Layer
+
+    from napari_latent_faces.viewer.layers import faces_layer
+
+    viewer = napari.Viewer()
+    viewer.window.resize(*_SIZE)
+    if faces is None:
+        viewer.open_sample(PLUGIN, _SAMPLE)
+    else:
+        viewer.add_layer(Layer.create(*faces_layer(faces, Path(faces.source).name or "faces")))
+    session = _start_fit(viewer, {"n_components": n_components, "max_iter": max_iter})
+    if target is None:
+        napari.run()
+    else:
+        _photograph(viewer, session, target)
+    return target
+
+
+def _check_screen() -> None:
+    """Find out whether a window can be opened; Qt itself would end the process."""
+    try:
+        from qtpy import QtWidgets  # noqa: F401
+    except ImportError as error:
+        raise DemoError(
+            f'napari\'s window needs Qt: pip install "napari-latent-faces[all]" ({error})'
+        ) from error
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform == "linux" and not any(map(os.environ.get, screens)):
+        raise DemoError(
+            "There is no screen to open a window on. Try a virtual one: "
+            "xvfb-run latent-faces demo --screenshot demo.png"
+        )
+
+
+def _start_fit(viewer: napari.Viewer, changes: dict[str, int | None]) -> Any:
+    """Dock the panel and return its fit, started as a click on Fit does."""
+    from napari.utils.notifications import notification_manager
+
+    _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
+    components = panel.parameters["n_components"]
+    components.value = min(components.value, len(viewer.layers[0].data))
+    for name, value in changes.items():
+        if value is not None:
+            panel.parameters[name].value = value
+    session = panel.fit()
+    if session is None:
+        viewer.close()
+        raise DemoError(str(notification_manager.records[-1].message))
+    return session
+
+
+def _photograph(viewer: napari.Viewer, session: Any, target: Path) -> None:
+    """Wait for a fit, take a picture of the window, and close it."""
+    from PIL import Image
+    from qtpy.QtCore import QEventLoop, QTimer
+    from qtpy.QtWidgets import QApplication
+
+    from napari_latent_faces.files import replacing
+
+    loop, told = QEventLoop(), list[str]()
+
+    def end(words: str) -> None:
+        told.append(words)
+        loop.quit()
+
+    session.ended.connect(end)
+    app: Any = QApplication.instance()
+    app.lastWindowClosed.connect(lambda: end("The window was closed before the picture."))
+    too_long = f"The fit was not done after {_PATIENCE} s: try fewer faces."
+    QTimer.singleShot(_PATIENCE * 1000, lambda: end(too_long))
+    loop.exec()
+    if session.model is not None:
+        viewer.dims.set_current_step(0, len(session.layer.data) // 2)
+        close_notifications(viewer)  # the panel says the same, and hides nothing
+        QTimer.singleShot(_DRAWING, loop.quit)
+        loop.exec()
+    if session.model is None or shown_window(viewer) is None:
+        if shown_window(viewer) is not None:
+            viewer.close()
+        raise DemoError(told[-1])
+    picture = viewer.screenshot(canvas_only=False, flash=False)
+    viewer.close()
+    with replacing(target) as file:
+        Image.fromarray(picture).save(file, "PNG")
+
+
+def close_notifications(viewer: napari.Viewer) -> None:
+    """Close what napari tells in a corner of its window."""
+    from qtpy.QtWidgets import QDialog
+
+    for dialog in shown_window(viewer).findChildren(QDialog):
+        if dialog.isVisible():
+            dialog.close()
