@@ -41,12 +41,9 @@ class _Fault(NamedTuple):
 class Job:
     """Runs a function or a generator in a thread; all else is on the GUI thread.
 
-    Wrong input is shown in napari, a fault of ours with its traceback; warnings are passed
-    on to napari. A subclass changes what is done with steps and value by `take_step`,
-    `take_value` and `discard`.
-
-    What is done, `work` with its arguments, touches neither viewer nor widgets. If it returns
-    a generator, that is run to its end; to its ``yield`` the message of `send` is returned.
+    What is done, `work` with its arguments, touches neither viewer nor widgets; ``yield``
+    returns what is sent to a generator. Wrong input is shown in napari, a fault of ours with
+    its traceback, and warnings. A subclass says what is done with steps and value.
     """
 
     stepped = Signal(object)  # what the generator yields
@@ -63,21 +60,19 @@ class Job:
             try:
                 found = work(*args, **kwargs)
                 return (yield from found) if isinstance(found, Generator) else found
-            except RuntimeError as error:  # with one, a worker would end without a word
+            except Exception as error:  # noqa: BLE001  # a worker drops a RuntimeError
                 return _Fault(error)
 
         self.has_stepped = self._is_deaf = False  # what a deaf one is still sent is not heard
-        self._worker: Any = create_worker(running, _start_thread=False, _ignore_errors=True)
+        self._worker: Any = create_worker(running, _start_thread=False)
         self._worker.yielded.connect(self._on_step)
         self._worker.returned.connect(self._on_value)
-        self._worker.errored.connect(self._on_error)
         self._worker.warned.connect(self._on_warning)
         self._worker.finished.connect(self._on_finished)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of this job will be heard any more."""
-        return self._worker is None
+        return self._worker is None  # nothing will be heard any more
 
     def start(self) -> None:
         """Begin; connect to the signals before."""
@@ -102,8 +97,6 @@ class Job:
             self._worker.quit()
             self._worker = None
 
-    # -- what a subclass does in its own way -------------------------------------
-
     def take_step(self, step: Any) -> None:
         """Use what the generator has yielded."""
         self.stepped.emit(step)
@@ -116,43 +109,33 @@ class Job:
     def discard(self) -> None:
         """Take back what was shown on the way to a value that will not come."""
 
-    # -- the worker's signals ----------------------------------------------------
-
     def _on_step(self, step: Any) -> None:
         if not (self.is_over or self._is_deaf):
             self.has_stepped = True
             self.take_step(step)
 
     def _on_value(self, value: Any) -> None:
-        if isinstance(value, _Fault):
-            self._on_error(value.error)
-        elif not (self.is_over or self._is_deaf):
-            self.abandon()
-            try:
-                words = self.take_value(value)
-            except _WRONG_INPUT as error:
-                self._fail(error)
-            else:
-                self.ended.emit(words)
-
-    def _on_error(self, error: Exception) -> None:
-        if not (self.is_over or self._is_deaf):
-            self.abandon()
-            self._fail(error)
+        if self.is_over or self._is_deaf:
+            return
+        self.abandon()
+        error, words = value.error if isinstance(value, _Fault) else None, ""
+        try:
+            words = words if error else self.take_value(value)
+        except _WRONG_INPUT as wrong:
+            error = wrong
+        self.ended.emit(self._fail(error) if error else words)
 
     def _on_warning(self, warning: tuple[Any, ...]) -> None:
         from napari.utils.notifications import notification_manager
 
         if not self.is_over:
             message, *rest = warning[:4]
-            if isinstance(message, Warning):
-                message = str(message)
-            notification_manager.receive_warning(harmless_lines(message), *rest)
+            notification_manager.receive_warning(harmless_lines(str(message)), *rest)
 
     def _on_finished(self) -> None:
         _running.discard(self)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> str:
         from napari.utils.notifications import notification_manager, show_error
 
         self.discard()
@@ -163,16 +146,13 @@ class Job:
         elif not self.is_quiet:
             show_error(words)
         self.failed.emit(words)
-        self.ended.emit(f"{self.failure}: {words}")
+        return f"{self.failure}: {words}"
 
 
 class QuietJob(Job):
     """A job whose owner listens to `failed` and says itself what is wrong with its input."""
 
     is_quiet = True
-
-
-# -- Work about one layer in a thread: it ends when the layer is removed ---------------
 
 
 class LayerJob(Job):

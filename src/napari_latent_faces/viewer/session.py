@@ -116,16 +116,15 @@ class Session:
         viewer.mouse_drag_callbacks.append(self._on_press)
         grid_of(viewer).events.enabled.connect(self._on_grid)
         camera_of(viewer).events.center.connect(self._on_camera)
-        keys: dict[str, Callable[[], object]] = {
-            "Shift-Right": lambda: self.go_to_same_subject(1),
-            "Shift-Left": lambda: self.go_to_same_subject(-1),
-            "Shift-Down": lambda: self.step_component(1),
-            "Shift-Up": lambda: self.step_component(-1),
-            "Control-Z": self.undo,
-        }
-        for key, act in keys.items():
+        for key, act in {
+            "Shift-Right": lambda _: self.go_to_same_subject(1),
+            "Shift-Left": lambda _: self.go_to_same_subject(-1),
+            "Shift-Down": lambda _: self.step_component(1),
+            "Shift-Up": lambda _: self.step_component(-1),
+            "Control-Z": lambda _: self.undo(),
+        }.items():
             with suppress(ValueError):  # it is taken
-                viewer.bind_key(key, lambda _viewer, act=act: act())
+                viewer.bind_key(key, act)
         self.refresh()
 
     # -- what all panels are about -------------------------------------------------
@@ -187,17 +186,16 @@ class Session:
     def _tell(self) -> None:
         if self._is_held:
             return
-        for layer, gallery in self._each_gallery():
-            if gallery.model is not self.model:
-                gallery.paint(layer)
-            else:
-                weights = None if self.face is None else gallery.model.weights[self.face]
-                gallery.paint(layer, self.mode, weights, self.component)
+        self._paint()
         self._label()
         self.changed.emit()
 
     def _on_axes(self) -> None:
         self._on_slider()
+        self.later(self._tidy)
+
+    def _on_grid(self) -> None:
+        self._is_zoomed_by_hand, self._is_view_due = False, True  # napari has zoomed, too
         self.later(self._tidy)
 
     def _on_slider(self) -> None:
@@ -237,16 +235,22 @@ class Session:
 
     # -- the canvas: galleries that follow the face, its name, and the mouse -----------
 
-    def _each_gallery(self) -> Iterator[tuple[Any, Gallery]]:
-        """Yield the layers that show the components of a model in rows."""
+    def _paint(self) -> None:
+        """Bring the tiles of all galleries in line with model, face and component."""
         for layer in self._viewer.layers:
-            if layer.metadata.get(ROLE_KEY) == "gallery":
-                gallery, model = self._galleries.get(layer), layer.metadata[MODEL_KEY]
-                if gallery is None or gallery.model is not model:
-                    gallery = Gallery.of(layer.data, model)
-                if gallery is not None:
-                    self._galleries[layer] = gallery
-                    yield layer, gallery
+            if layer.metadata.get(ROLE_KEY) != "gallery":
+                continue
+            gallery, model = self._galleries.get(layer), layer.metadata[MODEL_KEY]
+            if gallery is None or gallery.model is not model:
+                gallery = Gallery.of(layer.data, model)
+            if gallery is None:
+                continue
+            self._galleries[layer] = gallery
+            if model is not self.model:
+                gallery.paint(layer)
+            else:
+                weights = None if self.face is None else model.weights[self.face]
+                gallery.paint(layer, self.mode, weights, self.component)
 
     def _tile_under(self, position: tuple[float, ...]) -> tuple[Any, Gallery, int] | None:
         found = picture_under(self._viewer, position)
@@ -333,7 +337,7 @@ class Session:
             self._is_held = False
         after = self._states()
         pairs = {each: (before.get(each), after.get(each)) for each in {**before, **after}}
-        changes = {layer: pair for layer, pair in pairs.items() if not _is_same(*pair)}
+        changes = {each: (a, b) for each, (a, b) in pairs.items() if _seen(a) != _seen(b)}
         self._undone = changes or self._undone
         self.refresh()
 
@@ -368,8 +372,7 @@ class Session:
 
     def begin_preview(self, layer: Any, *, is_new: bool = False) -> None:
         """Let a fit draw into a layer; undoing is about what that showed before."""
-        if layer not in self.previews:
-            self.previews[layer] = None if is_new else _state_of(layer)
+        self.previews.setdefault(layer, None if is_new else _state_of(layer))
         withhold(layer)
 
     def drop_preview(self, layer: Any) -> None:
@@ -415,10 +418,6 @@ class Session:
             self._is_zoomed_by_hand, self._undone = False, {}
         self.refresh()
 
-    def _on_grid(self) -> None:
-        self._is_zoomed_by_hand, self._is_view_due = False, True  # napari has zoomed, too
-        self.later(self._tidy)
-
     # -- where results lie, and what is seen of them ---------------------------
 
     def results_changed(self) -> None:
@@ -430,10 +429,7 @@ class Session:
         self.later(self._tidy)
 
     def show_all(self) -> None:
-        """Bring all layers into view, unless the user has zoomed by hand.
-
-        Home, napari's button, puts an end to that.
-        """
+        """Bring all layers into view, unless the user has zoomed by hand since Home."""
         if not self._is_zoomed_by_hand:
             self._viewer.reset_view(margin=_MARGIN, reset_camera_angle=False)
 
@@ -500,14 +496,11 @@ def withhold(layer: Any) -> None:
         layer.metadata[ROLE_KEY] = PREVIEW
 
 
-def _is_same(one: State | None, other: State | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return (
-        one["data"] is other["data"]
-        and one["visible"] == other["visible"]
-        and one["metadata"].get(MODEL_KEY) is other["metadata"].get(MODEL_KEY)
-    )
+def _seen(state: State | None) -> tuple[int, bool, int] | None:
+    """Return what tells whether two states are the same."""
+    if state is None:
+        return None
+    return id(state["data"]), state["visible"], id(state["metadata"].get(MODEL_KEY))
 
 
 # -- Layers that belong to faces: added once, then updated -----------------------------

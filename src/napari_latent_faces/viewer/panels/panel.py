@@ -97,7 +97,7 @@ def timer(parent: QWidget, slot: Callable[[], object], milliseconds: int = 0) ->
     return made
 
 
-class Panel(QWidget):
+class Panel(QScrollArea):
     """A panel in a dock: fields, buttons, progress, and work that runs in a thread."""
 
     page: ClassVar[str] = ""
@@ -137,15 +137,11 @@ class Panel(QWidget):
         wrap(self.status.native, lines=2)  # so that nothing below jumps
         self._content = QWidget()
         self._column = QVBoxLayout(self._content)
-        self._area = QScrollArea()
-        self._area.setWidgetResizable(True)
-        self._area.setFrameShape(QScrollArea.Shape.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._area.setWidget(self._content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._area)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setWidget(self._content)
         expanding = QSizePolicy.Policy.Expanding
         self.setSizePolicy(expanding, expanding)  # else napari adds as much below it
 
@@ -330,7 +326,7 @@ class Panel(QWidget):
         self.progress.max, self.progress.value = 1, 0  # no animation: it costs much time
         self.status.value = words
         self.synchronize()
-        self._area.ensureWidgetVisible(self.status.native)
+        self.ensureWidgetVisible(self.status.native)
         self._activity.start()
         job.start()
 
@@ -347,10 +343,7 @@ class Panel(QWidget):
         bar.setUpdatesEnabled(True)
 
     def _show_activity(self) -> None:
-        """Tell napari's activity dock how far the work is.
-
-        napari handles other events meanwhile: so this has a timer, and is no part of a step.
-        """
+        """Tell napari's activity dock how far the work is, apart from steps: events go on."""
         if self.job is None:
             self._end_activity()
         elif self._bar is None:
