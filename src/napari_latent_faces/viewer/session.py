@@ -249,7 +249,7 @@ class Session:
             if model is not self.model:
                 gallery.paint(layer)
             else:
-                weights = None if self.face is None else model.weights[self.face]
+                weights = None if self.face is None else gallery.model.weights[self.face]
                 gallery.paint(layer, self.mode, weights, self.component)
 
     def _tile_under(self, position: tuple[float, ...]) -> tuple[Any, Gallery, int] | None:
