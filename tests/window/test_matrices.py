@@ -119,4 +119,4 @@ def test_colour_becomes_grey(qtbot, viewer, tmp_path):
     grey = viewer.layers[1]
     assert np.abs(grey.data - colour @ [0.299, 0.587, 0.114]).max() < 1
     assert grey.metadata["names"] == layer.metadata["names"]
-    assert tuple(grey.scale) == (1, 2, 3)
+    assert np.diag(grey.affine.affine_matrix).tolist() == [1, 2, 3, 1]
