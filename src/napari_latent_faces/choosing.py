@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.fitting import FitStep
 
-    _Fit = tuple[LatentFaces | float, bool]  # a model or an error, and whether it failed
+    _Fit = tuple[Any, bool]  # a model or a held-out error, and whether it did not converge
     Searching = Generator["KStep", Literal["stop"] | None, "KChoice"]
 
 _LOG = logging.getLogger(__name__)
@@ -51,12 +51,11 @@ class KChoice:
     Parameters
     ----------
     ks, errors, stabilities, unconverged : arrays of shape (m,)
-        The numbers of components, rising. For each the relative error of the best fit of all
-        (sampled) faces, 0 to 1; the mean cosine of matched components over pairs of starts;
-        and how many of the fits ended at `max_iter` iterations.
+        The numbers of components; for each the relative error of the best fit of all (sampled)
+        faces, the mean cosine of matched components over pairs of starts, and how many of the
+        fits ended at `max_iter` iterations.
     fold_errors : array of shape (m, n_folds)
-        Relative error of the predictions of held-out pixels of held-out faces, for each
-        part of the faces.
+        Relative error of held-out pixels of held-out faces, for each part of the faces.
     models : dict of int to LatentFaces
         The best fit for each k.
     faces, n_faces : array of int, and int
@@ -207,12 +206,9 @@ class KChoice:
 def face_folds(
     n: int, subjects: Sequence[str] | None, n_folds: int, rng: np.random.Generator
 ) -> list[NDArray[np.intp]]:
-    """Cut faces into folds of nearly one size, no subject in two of them.
-
-    Where there are fewer than two subjects a fold, or none are known, single faces are dealt.
-    """
+    """Cut faces into folds of nearly one size, no subject in two of them."""
     names, owners = np.unique(np.asarray(subjects or ()), return_inverse=True)
-    if len(names) < 2 * n_folds:
+    if len(names) < 2 * n_folds:  # or none are known
         owners = np.arange(n)
     sizes = np.bincount(owners)
     shuffled = rng.permutation(len(sizes))
@@ -224,12 +220,9 @@ def face_folds(
 
 
 def pixel_half(picture_shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Cut a face into tiles and draw half of them: shape (p,), a pixel with all its channels.
-
-    Single pixels would be told by their neighbours, and half faces would hide whole
-    components. Tiles of an eighth of the shorter side are between the two.
-    """
+    """Cut a face into tiles and draw half of them: shape (p,)."""
     size = picture_shape[:2]
+    # single pixels would be told by their neighbours; half faces would hide whole components
     side = max(1, round(min(size) / 8))
     rows, columns = (
         (np.arange(length) + (rng.integers(side) if length > side else 0)) // side
@@ -284,12 +277,11 @@ def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
         raise TypeError(f"ks must be whole numbers of components, got {ks!r}.") from None
     if not numbers:
         raise ValueError("ks is empty: give the numbers of components to measure.")
-    for k in (numbers[0], numbers[-1]):
-        if not 1 <= k <= most:
-            raise ValueError(
-                f"k must be from 1 to {most} (the faces left when one of {n_folds} parts is "
-                f"held out), got {k}."
-            )
+    if wrong := [k for k in numbers if not 1 <= k <= most]:
+        raise ValueError(
+            f"k must be from 1 to {most} (the faces left when one of {n_folds} parts is held "
+            f"out), got {wrong[0]}."
+        )
     return numbers
 
 
@@ -367,18 +359,13 @@ def iter_choose_k(
     Yields
     ------
     KStep
-        After fits, and about ten times a second during them. Send ``"stop"`` to end
-        the search and keep what was measured; close the generator to drop it.
+        About ten times a second. Send ``"stop"`` to end the search and keep what was
+        measured; close the generator to drop it.
 
     Returns
     -------
     KChoice
         Measures, models and a suggestion; empty if it was stopped before any k was measured.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For wrong parameters or pictures, before the first step; for wrong pixels, after it.
 
     References
     ----------
@@ -521,7 +508,23 @@ class _Search:
                 fit.result()  # raises what went wrong
         self._done += self._fits_of_one
         self._work += self._fits_of_one * (k + _OVERHEAD)
-        self._add(k, [fit.result() for fit in self._fits.pop(k)])
+        results, failed = zip(*(fit.result() for fit in self._fits.pop(k)), strict=True)
+        models: tuple[LatentFaces, ...] = results[: self.n_starts]
+        best, old = min(models, key=lambda model: model.error), self.choice
+        measures: dict[str, Any] = {
+            "ks": k,
+            "errors": best.error,
+            "fold_errors": results[self.n_starts :],
+            "stabilities": stability([model.components for model in models]),
+            "unconverged": sum(failed),
+        }
+        at = np.searchsorted(old.ks, k)
+        grown = {
+            name: np.insert(getattr(old, name), at, value, axis=0)
+            for name, value in measures.items()
+        }
+        models_of = dict(sorted({**old.models, k: best}.items()))
+        self.choice = replace(old, models=models_of, **grown)
 
     def _step(self, doing: str) -> KStep:
         """Return where the search stands; a fit takes longer for more k."""
@@ -573,22 +576,3 @@ class _Search:
     def _look_in(self, _: FitStep) -> None:
         if self._is_over.is_set():
             raise CancelledError
-
-    def _add(self, k: int, found: list[_Fit]) -> None:
-        """Add what the fits for one k show to the choice."""
-        models = [fit for fit, _ in found if isinstance(fit, LatentFaces)]
-        best, old = min(models, key=lambda model: model.error), self.choice
-        measures: dict[str, Any] = {
-            "ks": k,
-            "errors": best.error,
-            "fold_errors": [error for error, _ in found[len(models) :]],
-            "stabilities": stability([model.components for model in models]),
-            "unconverged": sum(failed for _, failed in found),
-        }
-        at = np.searchsorted(old.ks, k)
-        grown = {
-            name: np.insert(getattr(old, name), at, value, axis=0)
-            for name, value in measures.items()
-        }
-        models_of = dict(sorted({**old.models, k: best}.items()))
-        self.choice = replace(old, models=models_of, **grown)

@@ -254,13 +254,13 @@ def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float
         return known
     largest = 0.0
     for faces, block in pixel_blocks(stack.images):
-        top = float((block if mask is None else mask.cover(block, faces)).max())
+        top = float(_rows(block, mask, faces)[0].max())
         largest = max(largest, top if top < np.inf else 0.0)  # told of when its face is read
     return unit_scale(largest, stack.dtype)
 
 
 def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
-    """Find the weights of other faces, and how well they explain each; see `iter_encode`."""
+    """Do what `iter_encode` does at once."""
     return consume(iter_encode(model, images, mask))
 
 

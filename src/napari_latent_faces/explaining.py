@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_latent_faces.export import save_table
-from napari_latent_faces.solvers.blocks import importing
+from napari_latent_faces.solvers.blocks import importing, row_squares
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
@@ -54,11 +54,7 @@ class Explainer:
         self.model = model
         self.shares = model.shares
         rows = model.components.reshape(model.n_components, -1)
-        self._sizes: NDArray[np.float64] = (
-            np.einsum("kp,kp->k", rows, rows, dtype=np.float64)
-            if model.is_signed
-            else rows.sum(axis=1, dtype=np.float64)
-        )
+        self._sizes = row_squares(rows) if model.is_signed else rows.sum(1, dtype=np.float64)
         least = least_share(model.n_components)
         self.uses = np.zeros(model.n_components, np.intp)
         for weights in _blocks(model.weights):
@@ -68,7 +64,7 @@ class Explainer:
 
     def parts(self, face: int) -> Parts:
         """Return what a face of the model is built of; nothing for a black face."""
-        self._check("face", face, len(self.model.weights))
+        _check("face", face, len(self.model.weights))
         weights = self.model.weights[face]
         carried = self._carried(weights)
         order = np.argsort(-carried, kind="stable")[: np.count_nonzero(carried > 0)]
@@ -78,7 +74,7 @@ class Explainer:
 
     def users(self, component: int, count: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
         """Return the faces, `count` at most, that use a component most, and their weights."""
-        self._check("component", component, self.model.n_components)
+        _check("component", component, self.model.n_components)
         weights = self.model.weights[:, component]
         used = np.abs(weights) if self.model.is_signed else weights
         faces = np.argsort(-used, kind="stable")[: min(count, np.count_nonzero(used > 0))]
@@ -95,15 +91,15 @@ class Explainer:
             return text
         return f"{text}  |  weight {self.model.weights[face, component]:.3g} in this face"
 
-    @staticmethod
-    def _check(what: str, number: int, count: int) -> None:
-        if not 0 <= number < count:
-            raise IndexError(f"There is no {what} {number}: the model has {count}.")
-
     def _carried(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return how much each component adds to faces, in sums that never cancel."""
         amounts = np.asarray(weights, np.float64)
         return np.asarray(self._sizes * (amounts**2 if self.model.is_signed else amounts))
+
+
+def _check(what: str, number: int, count: int) -> None:
+    if not 0 <= number < count:
+        raise IndexError(f"There is no {what} {number}: the model has {count}.")
 
 
 def least_share(n_components: int) -> float:
@@ -207,17 +203,14 @@ class NearestFaces:
         rough = self._lengths - 2 * (products @ self.model.weights.T)
         rough[:, left_out] = np.inf
         near = min(count + _SPARE, rough.shape[1] - len(left_out))
+        candidates = np.tile(np.arange(near), (len(asked), 1))
         if near < rough.shape[1]:
-            candidates = np.argpartition(rough, near - 1 if near else 0, axis=1)[:, :near]
-        else:
-            candidates = np.tile(np.arange(near), (len(asked), 1))
+            candidates = np.argpartition(rough, max(near - 1, 0), axis=1)[:, :near]
         apart = self.model.weights[candidates] - asked[:, None]
         exact = np.sqrt(np.maximum(self._length(apart), 0.0))
         order = np.argsort(exact, axis=1, kind="stable")[:, :count]
-        return (
-            np.take_along_axis(candidates, order, axis=1),
-            np.take_along_axis(exact, order, axis=1),
-        )
+        rows = np.arange(len(asked))[:, None]
+        return candidates[rows, order], exact[rows, order]
 
     def _length(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return the mean squared pixel, where 1 is the scale, that weights (..., k) build."""
@@ -253,11 +246,9 @@ class FaceMap:
     method : {"pca", "tsne", "mds"}
         How they were placed.
     positions : float64 array of shape (n, 2)
-        x and y of each face. Distances of PCA and MDS are in the units of the faces, as
-        those of `NearestFaces`: root mean squared differences of the pixels.
+        x and y of each face; by PCA and MDS, in the units of distances of `NearestFaces`.
     kept : float
-        Share of the variance of the reconstructions that the plane keeps, 0 to 1; NaN for
-        t-SNE and MDS, which do not project onto a plane.
+        Share of the variance that the plane of PCA keeps, 0 to 1; NaN for other methods.
     """
 
     model: LatentFaces
@@ -295,8 +286,7 @@ def map_faces(
 ) -> FaceMap:
     """Place the faces of a model on a plane, those that look alike close together.
 
-    What is compared are the reconstructions, from weights alone and without a pixel; see
-    `NearestFaces`. The same model and seed give the same map.
+    What is compared are the reconstructions, as by `NearestFaces`.
 
     Parameters
     ----------
@@ -482,18 +472,16 @@ class Comparison:
             return f"{text}, not at equal k: more components always explain more."
         if first == second:
             return f"{text} at equal k."
-        better, worse = sorted(self.errors)
         where = "left" if first < second else "right"
-        return (
-            f"{text} at equal k: the {where} one is {100 * (1 - better / worse):.1f} % lower."
-        )
+        lower = 100 * (1 - min(self.errors) / max(self.errors))
+        return f"{text} at equal k: the {where} one is {lower:.1f} % lower."
 
 
 def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     """Pair the components of two models so that the sum of the similarities is largest.
 
-    Similarity is the cosine of the angle between two pictures; its sign does not count
-    where a model is signed. The pairs are the best assignment (Hungarian method; Kuhn 1955,
+    Similarity is the cosine of the angle between two pictures, without its sign where a model
+    is signed. The pairs are the best assignment (Hungarian method; Kuhn 1955,
     doi:10.1002/nav.3800020109). The models are of pictures of one size; the numbers of
     components can differ. The result has `pairs` (m, 2) and their `similarity`, most similar
     first, and the `unmatched` components of either model.
@@ -502,11 +490,9 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
 
 
 def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], None, Matching]:
-    if a.picture_shape != b.picture_shape:
-        one, other = (
-            f"{w} x {h} pixels{' in colour' * len(channels)}"
-            for h, w, *channels in (a.picture_shape, b.picture_shape)
-        )
+    sizes = (a.picture_shape, b.picture_shape)
+    if sizes[0] != sizes[1]:
+        one, other = (f"{w} x {h} pixels{' in colour' * len(c)}" for h, w, *c in sizes)
         raise ValueError(
             f"The components are {one} and {other}: only models of pictures of one size, grey "
             "or in colour, can be compared."
@@ -515,11 +501,12 @@ def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], No
         a.components, b.components, is_signed=a.is_signed or b.is_signed
     )
     order = np.argsort(-similarity, kind="stable")
-    unmatched = (
-        np.setdiff1d(np.arange(a.n_components), first),
-        np.setdiff1d(np.arange(b.n_components), second),
+    pairs = np.stack([first, second], axis=1)[order]
+    lone = (
+        np.setdiff1d(range(a.n_components), first),
+        np.setdiff1d(range(b.n_components), second),
     )
-    return Matching(np.stack([first, second], axis=1)[order], similarity[order], unmatched)
+    return Matching(pairs, similarity[order], lone)
 
 
 def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:

@@ -126,27 +126,22 @@ def as_python(model: LatentFaces) -> str:
     It reads the faces with the options that they were read with, where they came from
     `read_faces`, or the sample that they are; otherwise a comment says what to put in. Run
     with the same versions of the libraries, which it names, it gives the same model.
-
-    Examples
-    --------
-    >>> from napari_latent_faces import sample_faces, fit
-    >>> print(as_python(fit(sample_faces(4), n_components=3)))  # doctest: +SKIP
     """
     origin, params = model.provenance, model.params
     kind = type(params).__name__
     is_stopped = origin.stop_reason == "stopped"
+    faces, mask = _faces(model), _mask(model)
     names = [kind, "iter_fit" if is_stopped else "fit"]
-    faces, imported = _faces(model)
-    names += ["read_faces"] * (imported == "read_faces")
-    sample = imported if imported != "read_faces" else ""
-    mask = _mask(model)
+    names += ["read_faces"] * (origin.reading is not None)
+    homes = {"": ", ".join(sorted(names, key=lambda name: (name.islower(), name)))}
+    if "mask_from_text" in mask:
+        homes[".masks"] = "mask_from_text"
+    if sample := re.match(r"faces = (?!read_faces\b)(\w+)\(", faces):
+        homes[".samples"] = sample[1]
     made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
     parts = [
         f"# {params.title}, made with {made_by}",
-        "from napari_latent_faces import "
-        + ", ".join(sorted(names, key=lambda name: (name.islower(), name))),
-        *["from napari_latent_faces.masks import mask_from_text"] * ("mask_from_text" in mask),
-        *[f"from napari_latent_faces.samples import {sample}"] * bool(sample),
+        *(f"from napari_latent_faces{home} import {names}" for home, names in homes.items()),
         "",
         faces,
         "",
@@ -173,25 +168,24 @@ def as_python(model: LatentFaces) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _faces(model: LatentFaces) -> tuple[str, str]:
-    """Return the lines that get the faces, and the function that they call, if any."""
+def _faces(model: LatentFaces) -> str:
+    """Return the lines that get the faces."""
     origin = model.provenance
     if origin.reading is not None:
         options = "".join(f", {name}={value!r}" for name, value in origin.reading.items())
-        return f"faces = read_faces({origin.source!r}{options})", "read_faces"
+        return f"faces = read_faces({origin.source!r}{options})"
     sample = sample_call(origin.source, origin.names, model.shape)
     if sample and not (origin.encoded_from or origin.frame):
-        return f"faces = {sample}", sample.partition("(")[0]
+        return f"faces = {sample}"
     n, h, w, *channels = model.shape
     where = f" ({origin.source!r})" if origin.source else ""
     kind = "colour" if channels else "grey"
     done = "aligned (align_faces)" if origin.frame else "not read from a folder as they are"
-    lines = f"""\
+    return f"""\
 # These faces were {done}, so put them in here:
 # {n} {kind} pictures of {w} x {h} pixels{where}, in the order of the fit, as an
 # array of type {origin.dtype} and shape {model.shape}, or as a FaceStack.
 faces = ..."""
-    return lines, ""
 
 
 def _mask(model: LatentFaces) -> str:
@@ -437,13 +431,10 @@ def write_pictures(
 
 def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> Any:
     """Read a picture of a size (h, w) as a mask: what is not black is to be ignored."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("L"))
-    except UnidentifiedImageError as error:
-        raise ValueError(f"The mask {path} is no picture that can be read.") from error
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("L"))
     if pixels.shape != tuple(size):
         (h, w), (own_h, own_w) = pixels.shape, size
         raise ValueError(

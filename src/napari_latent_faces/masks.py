@@ -30,10 +30,10 @@ class PixelMask:
         if not hasattr(mask, "ndim"):
             mask = np.asarray(mask)
         if np.dtype(mask.dtype).kind not in "bui":
-            raise TypeError(
-                f"The mask is of {mask.dtype}: booleans or integers are needed, where True or "
-                "nonzero marks a pixel to ignore."
+            kind = (
+                f"The mask is of {mask.dtype}: booleans or integers are needed, where True or"
             )
+            raise TypeError(f"{kind} nonzero marks a pixel to ignore.")
         self.mask, self._also, self._picture_shape = mask, also, shape[1:]
         self.is_common = tuple(mask.shape) == shape[1:3]
         if not self.is_common and tuple(mask.shape) != shape[:3]:
@@ -53,10 +53,6 @@ class PixelMask:
         """Return what is ignored of some faces in every channel: (m or 1, *picture_shape)."""
         return over_channels(self.hidden(faces), self._picture_shape)
 
-    def cover(self, block: NDArray[Any], faces: slice) -> NDArray[Any]:
-        """Return pictures with 0 in place of what is ignored."""
-        return np.where(self.hidden_values(faces), block.dtype.type(0), block)
-
 
 def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tuple[Any, Any]:
     """Return pictures, and what a `numpy.ma.MaskedArray`, `mask` or `missing` marks of them.
@@ -67,8 +63,7 @@ def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tup
         raise ValueError(f"missing must be 'nan' or None, got {missing!r}.")
     if isinstance(images, FaceStack):
         pictures, mask = split_mask(images.images, mask, missing)
-        is_plain = pictures is images.images
-        return images if is_plain else replace(images, images=pictures), mask
+        return replace(images, images=pictures), mask
     marks = []
     if isinstance(images, np.ndarray) and hasattr(images, "mask"):  # numpy.ma is not light
         marks.append(np.ma.getmaskarray(images))

@@ -30,8 +30,6 @@ def sample_faces(
 ) -> FaceStack:
     """Read the bundled sample faces: drawn people who do not exist.
 
-    Their pictures differ as photographs do: in pose, light, expression, sharpness, glasses.
-
     Parameters
     ----------
     n_subjects, n_pictures : int
@@ -40,12 +38,6 @@ def sample_faces(
         Height and width in pixels that the pictures are scaled to.
     colour : bool, default=False
         Whether they are in colour.
-
-    Returns
-    -------
-    FaceStack
-        Images of type uint8, all pictures of one person after the other, with names such as
-        ``s01/03.jpg``.
 
     Examples
     --------

@@ -10,8 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# -- The colours of components: grey, or two of them where pixels can be negative ------
-
 # dark where nothing is left, and told apart by colour-blind people
 DIVERGING: dict[str, Any] = {
     "name": "blue-black-orange",

@@ -164,7 +164,7 @@ class TestMend:
         [
             ((10, 12), 255, "has 12 x 10 pixels, the faces have 10 x 12"),
             ((12, 10), 0, "is black: white marks"),
-            (None, 0, "is no picture that can be read"),
+            (None, 0, "cannot identify image file"),
         ],
     )
     def test_a_bad_mask_is_told_before_anything_is_read(
