@@ -21,8 +21,8 @@ from napari_latent_faces.solvers.blocks import (
     Workers,
     one_blas_thread,
 )
+from napari_latent_faces.solvers.factors import halve
 from napari_latent_faces.solvers.hals import combine, cross, cut_columns, sweep
-from napari_latent_faces.solvers.levels import halve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

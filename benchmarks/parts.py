@@ -14,7 +14,7 @@ from benchmarks.apart import apart
 from benchmarks.page import milliseconds, table
 from benchmarks.setting import Setting, Skipped
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.solvers.levels import halve
+from napari_latent_faces.solvers.factors import halve
 
 __all__ = ["measure", "part"]
 

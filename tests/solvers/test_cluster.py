@@ -19,7 +19,7 @@ from napari_latent_faces.cli import main
 from napari_latent_faces.encoding import relative_errors
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.solvers import blocks, cluster, levels
+from napari_latent_faces.solvers import blocks, cluster, multilevel
 from napari_latent_faces.solvers.cluster import chosen_client
 from napari_latent_faces.stack import as_stack
 from tests.helpers import PATIENCE, consume
@@ -57,8 +57,8 @@ def client(local_cluster):
 @pytest.fixture(autouse=True)
 def small_partitions(monkeypatch):
     """Sample a few faces only; cut the stack in many blocks, and put three in a partition."""
-    monkeypatch.setattr(levels, "_SAMPLE_FACES", 50)
-    monkeypatch.setattr(levels, "_SAMPLE_VALUES", 1)
+    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
+    monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
     monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
     monkeypatch.setattr(cluster, "_PARTITIONS", 6)
 
@@ -103,7 +103,7 @@ def test_colour_is_fitted_on_a_cluster(client, images):
 
 
 def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images):
-    monkeypatch.setattr(levels, "_SAMPLE_FACES", 1000)
+    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 1000)
     images = faces(90, (47, 37))
     lazy = da.from_array(images, chunks=(16, -1, -1))
     assert_same(fit(lazy, **PARAMS), fit(images, **PARAMS))
@@ -111,7 +111,7 @@ def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images
 
 def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
     from napari_latent_faces.solvers.blocks import FaceBlocks, LocalBackend, Workers
-    from napari_latent_faces.solvers.hals import Descent, Penalties
+    from napari_latent_faces.solvers.hals import Descent, Level, Penalties
 
     rng = np.random.default_rng(0)
     W, H = rng.random((3, N), np.float32), rng.random((3, 37 * 33), np.float32)
@@ -124,10 +124,8 @@ def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
             LocalBackend(FaceBlocks(images, 255), workers),
             cluster.ClusterBackend(there, 255),
         ):
-            cells = np.ones(backend.p, np.float32)
-            descent = Descent(
-                backend, backend.hand_out(W), H, norm, workers, Penalties(), cells, 0
-            )
+            level = Level(backend, norm, 0.0, 0, np.ones(backend.p, np.float32))
+            descent = Descent(level, backend.hand_out(W), H, workers, Penalties(), 0)
             descent.revive()
             found.append((backend.collect(descent.W), descent.H, descent.residual))
     for here, away in zip(*found, strict=True):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_latent_faces.solvers.levels import cell_sizes, enlarge, halve, shapes, smooth
+from napari_latent_faces.solvers.factors import cell_sizes, enlarge, halve, shapes, smooth
 
 full_sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 

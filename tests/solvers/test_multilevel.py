@@ -12,9 +12,9 @@ from sklearn.decomposition import NMF, non_negative_factorization
 
 from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
 from napari_latent_faces.params import NMFParams
-from napari_latent_faces.solvers import blocks, levels
-from napari_latent_faces.solvers.levels import depth
-from napari_latent_faces.solvers.multilevel import initial_factors, iter_multilevel
+from napari_latent_faces.solvers import blocks, multilevel
+from napari_latent_faces.solvers.factors import initial_factors
+from napari_latent_faces.solvers.multilevel import depth, iter_multilevel
 from napari_latent_faces.stack import FaceStack, as_stack
 from tests.conftest import blobs
 from tests.helpers import consume
@@ -400,8 +400,8 @@ def test_a_start_is_the_same_bits_for_a_seed():
 
 
 def test_a_fit_begins_with_few_faces_where_there_are_many(small_samples, monkeypatch):
-    monkeypatch.setattr(levels, "_FIRST_FACES", 20)
-    monkeypatch.setattr(levels, "_FACES_EACH", 5)
+    monkeypatch.setattr(multilevel, "_FIRST_FACES", 20)
+    monkeypatch.setattr(multilevel, "_FACES_EACH", 5)
 
     def counts(k):
         steps, _ = solve(faces(200, (61, 47), k), n_components=k)
@@ -414,8 +414,8 @@ def test_a_fit_begins_with_few_faces_where_there_are_many(small_samples, monkeyp
 
 def test_the_error_of_few_faces_is_theirs(small_samples, monkeypatch):
     """Of faces that are all the same, that is the error of all."""
-    monkeypatch.setattr(levels, "_FIRST_FACES", 20)
-    monkeypatch.setattr(levels, "_FACES_EACH", 1)
+    monkeypatch.setattr(multilevel, "_FIRST_FACES", 20)
+    monkeypatch.setattr(multilevel, "_FACES_EACH", 1)
     images = np.repeat(faces(1, (61, 47)), 200, axis=0)
     steps, end = solve(images, n_components=1)
     at_first = {len(step.W): step.error for step in reversed(steps) if step.level}

@@ -110,7 +110,7 @@ def test_a_method_without_masks_refuses_them(viewer, qtbot, notes):
 
 def test_it_says_whether_an_error_is_that_of_a_sample(viewer, monkeypatch, qtbot):
     for name, value in (("_SAMPLE_FACES", 10), ("_SAMPLE_VALUES", 10)):
-        monkeypatch.setattr(f"napari_latent_faces.solvers.levels.{name}", value)
+        monkeypatch.setattr(f"napari_latent_faces.solvers.multilevel.{name}", value)
     made = session(viewer, NMFParams(n_components=2, max_iter=40, tol=0))
     words = []
     monkeypatch.setattr(made, "take_step", lambda step: words.append(made.words(step)))

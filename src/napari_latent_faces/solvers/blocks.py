@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     Weights = Any
     Advance = Generator[None, None, tuple[Weights, Any]]
 
-
-# -- A stack read as rows of float32 pixels, some faces at a time, by several threads --
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+# -- A stack read as rows of float32 pixels, some faces at a time ----------------------
 
 _BLOCK_VALUES = 2**21  # pixels of a block: 8 MB in float32
 _BLOCK_FACES = (64, 4096)  # fewer waste time between the products, more waste memory
@@ -54,14 +53,14 @@ def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
 
 def block_bytes(n: int, p: int) -> int:
     """Return what a block of a stack in memory takes: `n` faces of `p` pixels, as floats."""
-    least, most = _block_faces(p)
-    return 4 * p * min(n, most, max(least, _BLOCK_VALUES // p))
+    return 4 * p * min(n, _block_faces(p)[1])
 
 
 def _block_faces(p: int) -> tuple[int, int]:
     """Return how many faces of `p` pixels a block has at least and at most."""
     least, most = _BLOCK_FACES
-    return min(least, max(least // 4, _LARGE_VALUES // p)), most
+    least = min(least, max(least // 4, _LARGE_VALUES // p))
+    return least, min(most, max(least, _BLOCK_VALUES // p))
 
 
 class FaceBlocks:
@@ -85,38 +84,27 @@ class FaceBlocks:
         self.images, self.unit, self.hidden = images, unit, hidden
         self._kept: NDArray[Any] | None = None
         self.n, self.p = len(images), math.prod(images.shape[1:])
-        dtype = np.dtype(images.dtype)
-        size = self.n * self.p * dtype.itemsize
-        if not isinstance(images, np.ndarray) and size <= _budget(budget):
+        dtype, in_memory = np.dtype(images.dtype), isinstance(images, np.ndarray)
+        if not in_memory and self.n * self.p * dtype.itemsize <= _budget(budget):
             self._kept = np.empty(images.shape, images.dtype)
             self._is_kept = np.zeros(self.n, bool)
         self.rows = rows or self._cut()
-        self._is_ready = (
-            isinstance(images, np.ndarray)
-            and dtype == np.float32
-            and images.flags.c_contiguous
-            and unit == 1
-            and hidden is None
-        )
+        self.longest = int(self.rows[0].stop - self.rows[0].start)
+        is_plain = in_memory and images.flags.c_contiguous and hidden is None
+        self._is_ready = is_plain and dtype == np.float32 and unit == 1
+        self.is_bytes = dtype == np.uint8 and hidden is None
         # others may leave the range of float32, or of its squares, unless divided first
         self._is_whole = dtype.kind in "iub" and np.can_cast(dtype, np.float32)
-        self.is_bytes = dtype == np.uint8 and hidden is None
         self.gain = np.float32(1 / unit if self._is_whole else 1)
         self._buffers = threading.local()
 
     def _cut(self) -> list[slice]:
         least, most = _block_faces(self.p)
-        most = min(most, max(least, _BLOCK_VALUES // self.p))
         chunk: int = max(getattr(self.images, "chunks", ((1,),))[0], default=1)
         if 1 < chunk <= 4 * most:  # whole chunks: each is then read once
             length = chunk * max(1, most // chunk)
             return [slice(i, min(i + length, self.n)) for i in range(0, self.n, length)]
         return cut(self.n, most, max(least, _SHARE_VALUES // self.p), SHARES)
-
-    @property
-    def longest(self) -> int:
-        """Number of faces of the largest block."""
-        return int(self.rows[0].stop - self.rows[0].start)
 
     def raw(self, rows: slice) -> NDArray[Any]:
         """Return some faces as they are: shape (m, h, w)."""
@@ -127,7 +115,7 @@ class FaceBlocks:
             self._is_kept[rows] = True
         return self._kept[rows]
 
-    def read(self, rows: slice) -> NDArray[np.float32]:
+    def read(self, rows: slice) -> Array:
         """Return some faces as rows in units of `unit`, shape (m, p).
 
         The array is the calling thread's own and is used again for its next block.
@@ -137,20 +125,20 @@ class FaceBlocks:
             pixels *= self.gain
         return pixels
 
-    def read_as_is(self, rows: slice, raw: NDArray[Any] | None = None) -> NDArray[np.float32]:
+    def read_as_is(self, rows: slice, raw: NDArray[Any] | None = None) -> Array:
         """Return some faces like `read`, but in units of `unit` times `gain`.
 
         Whoever multiplies them with matrices can multiply the smaller products by `gain`.
         `raw` is what the method of that name returned for these rows: its caller lets it go.
         """
         if self._is_ready:
-            view: NDArray[np.float32] = self.images[rows].reshape(-1, self.p)
+            view: Array = self.images[rows].reshape(-1, self.p)
             return view
         faces = self.raw(rows) if raw is None else raw
         buffer = getattr(self._buffers, "values", None)
         if buffer is None:
             buffer = self._buffers.values = np.empty((self.longest, self.p), np.float32)
-        block: NDArray[np.float32] = buffer[: len(faces)]
+        block: Array = buffer[: len(faces)]
         pictures = block.reshape(faces.shape)
         if self._is_whole:
             np.copyto(pictures, faces, casting="unsafe")
@@ -170,6 +158,16 @@ def _budget(budget: int | None) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available) // 4
+
+
+# -- Threads, each with a BLAS of one thread -------------------------------------------
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Workers:
@@ -194,11 +192,10 @@ class Workers:
             yield from map(job, items)
             return
         waiting: deque[Future[Result]] = deque()
-        last = len(items) - 1
         try:
             for i, item in enumerate(items):
                 others = sum(not each.done() for each in waiting)
-                if i < last and others < self.threads - 1:
+                if i < len(items) - 1 and others < self.threads - 1:
                     waiting.append(self._pool.submit(job, item))
                     continue
                 own: Future[Result] = Future()
@@ -213,13 +210,6 @@ class Workers:
                 left.cancel()
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 _IMPORT_LOCK = threading.RLock()
 
 
@@ -231,7 +221,7 @@ def importing() -> Iterator[None]:
     """
     with _IMPORT_LOCK:
         yield
-    _BLAS_LIMIT.limit_loaded()
+    _BLAS_LIMIT.count(0)
 
 
 class _BlasLimit:
@@ -244,35 +234,22 @@ class _BlasLimit:
         self._libraries: list[Any] = []
         self._before: dict[str, int] = {}  # threads of each library that is limited
 
-    def enter(self) -> None:
+    def count(self, more: int) -> None:
+        """Count who asks for the limit, and limit what has been loaded since."""
         with self._lock:
-            self._limit()
-            self._users += 1
+            self._users += more
+            if self._users and self._n_modules != len(sys.modules):  # a library may have come
+                from threadpoolctl import ThreadpoolController
 
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                for library in self._libraries:
-                    if library.filepath in self._before:
-                        _set_threads(library, self._before.pop(library.filepath))
-
-    def limit_loaded(self) -> None:
-        """Limit what has been loaded since, if anyone asks for the limit."""
-        with self._lock:
-            if self._users:
-                self._limit()
-
-    def _limit(self) -> None:
-        if self._n_modules != len(sys.modules):  # else no library can have come
-            from threadpoolctl import ThreadpoolController
-
-            self._n_modules = len(sys.modules)
-            self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-        for library in self._libraries:
-            if library.filepath not in self._before:
-                self._before[library.filepath] = library.num_threads
-                _set_threads(library, 1)
+                self._n_modules = len(sys.modules)
+                self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+            for library in self._libraries:
+                is_limited = library.filepath in self._before
+                if self._users and not is_limited:
+                    self._before[library.filepath] = library.num_threads
+                    _set_threads(library, 1)
+                elif is_limited and not self._users:
+                    _set_threads(library, self._before.pop(library.filepath))
 
 
 def _set_threads(library: Any, threads: int) -> None:
@@ -281,12 +258,10 @@ def _set_threads(library: Any, threads: int) -> None:
     threadpoolctl 3.8 ignores all threads but the first that set a limit of OpenBLAS, so that
     they do not fight over it: here a lock and a count see to that.
     """
-    release = getattr(library, "clear_controlling_thread", None)
-    if release is not None:
-        release(force=True)
+    release = getattr(library, "clear_controlling_thread", lambda **_: None)
+    release(force=True)
     library.set_num_threads(threads)
-    if release is not None:
-        release(force=True)
+    release(force=True)
 
 
 _BLAS_LIMIT = _BlasLimit()
@@ -299,11 +274,11 @@ def one_blas_thread() -> Iterator[None]:
     So the sums do not depend on the number of processors. Fits that overlap share the limit,
     whatever threads they run in, so that none lifts it under another.
     """
-    _BLAS_LIMIT.enter()
+    _BLAS_LIMIT.count(1)
     try:
         yield
     finally:
-        _BLAS_LIMIT.leave()
+        _BLAS_LIMIT.count(-1)
 
 
 def on_one_blas_thread(steps: Generator[Item, Any, Result]) -> Generator[Item, Any, Result]:
@@ -405,7 +380,7 @@ class Block:
 
     @property
     def gain(self) -> np.float32:
-        """What the unit of the fit is, in the unit of `as_is`."""
+        """What one is, in the unit of `as_is`, that of the fit."""
         return self.blocks.gain
 
     @cached_property
@@ -420,21 +395,15 @@ class Block:
             return self.raw.reshape(len(self.raw), -1)
         return self.as_is if self.as_is.flags.aligned else self.as_is.copy()
 
-    def pixels(self) -> Array:
-        """Return the pixels themselves."""
-        return self.as_is if self.gain == 1 else self.as_is * self.gain
-
 
 class Backend(Protocol):
-    """Works on the faces of a level, n of p pixels each, block by block."""
+    """Works on the faces of a level, `n` of `p` pixels each, block by block.
 
-    @property
-    def n(self) -> int:
-        """Number of faces."""
+    A `job` takes a block, what is shared by all blocks, and the block's part of weights.
+    """
 
-    @property
-    def p(self) -> int:
-        """Number of pixels of a face."""
+    n: int
+    p: int
 
     def each(
         self, job: Callable[..., Result], shared: Any, *weights: Weights
@@ -444,10 +413,9 @@ class Backend(Protocol):
     def advance(self, job: Callable[..., Any], shared: Any, *weights: Weights) -> Advance:
         """Make new weights of all faces, and what their blocks add up to.
 
-        `job` takes what those of `each` take; it returns the new weights of the block, a
-        component a row, and something that is added up with ``+=``, in an order that the stack
-        alone decides. Weights and sum are returned; None is yielded now and then during a long
-        pass.
+        `job` returns the new weights of the block, a component a row, and something that is
+        added up with ``+=``, in an order that the stack alone decides. Weights and sum are
+        returned; None is yielded now and then during a long pass.
         """
 
     def hand_out(self, W: Array) -> Weights:
@@ -464,7 +432,7 @@ class Backend(Protocol):
 
 
 class LocalBackend:
-    """Threads of this process, or the calling one alone; weights are arrays of shape (k, n).
+    """A `Backend` of threads, or the calling one alone; weights are arrays of shape (k, n).
 
     `first` is the place of the first of these faces in the whole stack.
     """
@@ -476,14 +444,12 @@ class LocalBackend:
     def each(
         self, job: Callable[..., Result], shared: Any, *weights: Array
     ) -> Iterator[Result]:
-        """Work on the blocks side by side; see `Backend`."""
+        """Work on the blocks side by side."""
 
         def work(rows: slice) -> Result:
             place = slice(self.first + rows.start, self.first + rows.stop)
-            raw = self.blocks.raw(rows)
-            result = job(
-                Block(self.blocks, rows, place, raw), shared, *(W[:, rows] for W in weights)
-            )
+            block = Block(self.blocks, rows, place, self.blocks.raw(rows))
+            result = job(block, shared, *(W[:, rows] for W in weights))
             let_go(self.blocks.images, rows)
             return result
 
@@ -491,7 +457,7 @@ class LocalBackend:
         return map(work, rows) if self.workers is None else self.workers.each(work, rows)
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: Array) -> Advance:
-        """Add up in the order of the blocks; see `Backend`."""
+        """Add up in the order of the blocks."""
         W = np.empty_like(weights[0])
 
         def work(block: Block, shared: Any, *parts: Array) -> Any:
@@ -517,7 +483,7 @@ class LocalBackend:
         return W
 
     def repeat(self, column: Array) -> Array:
-        """Return the same weights for each face; see `Backend`."""
+        """Return the same weights for each face."""
         return np.repeat(column, self.n, axis=1)
 
     def collect(self, weights: Array) -> Array:

@@ -37,7 +37,6 @@ _LOG = logging.getLogger(__name__)
 
 SWEEPS = 3
 _DEAD = 1e-12  # of the largest diagonal entry
-_GROUP = 32  # rows of large factors that share one product with all others
 _SWITCH = "LATENT_FACES_BACKEND"
 
 
@@ -57,35 +56,17 @@ def sweep_by_numpy(F: Array, G: Array, C: Array, sweeps: int) -> None:
     """Do in NumPy what the compiled function `sweep` does faster."""
     diagonal = G.diagonal()
     alive = diagonal > _DEAD * diagonal.max(initial=0)
-    inverse = np.zeros((len(G), 1), np.float32)
-    inverse[alive, 0] = 1 / diagonal[alive]
-    A = G * inverse
+    inverse = np.divide(1, diagonal, out=np.zeros_like(diagonal), where=alive)[:, None]
+    A, targets = G * inverse, C * inverse
     np.fill_diagonal(A, np.where(alive, 0, -1))
-    _sweep_rows(F, A, np.multiply(C, inverse, order="C"), sweeps)
-
-
-def _sweep_rows(F: Array, A: Array, targets: Array, sweeps: int) -> None:
-    """Improve a factor in place: ``F[t] = max(targets[t] - A[t] @ F, 0)``, row by row."""
-    k, m = F.shape
     now = np.ascontiguousarray(F)  # faster than rows that lie far apart
-    rest, zeros = np.empty(m, np.float32), np.zeros(m, np.float32)
-    # one product of matrices is faster than many with vectors, unless it is a small one
-    size = _GROUP if k >= 3 * _GROUP else max(k, 1)
-    groups = [slice(t, t + size) for t in range(0, k, size)]
-    outside = A.copy()  # couplings with the rows of other groups, which do not change meanwhile
-    for group in groups:
-        outside[group, group] = 0
+    rest = np.empty(F.shape[1], np.float32)
     for _ in range(sweeps):
-        for group in groups:
-            rows, goals = now[group], targets[group]
-            if len(groups) > 1:
-                goals = goals - outside[group] @ now
-            for couplings, goal, row in zip(A[group, group], goals, rows, strict=True):
-                couplings.dot(rows, rest)
-                np.subtract(goal, rest, out=rest)
-                np.maximum(rest, zeros, out=row)
-    if now is not F:
-        F[:] = now
+        for couplings, target, row in zip(A, targets, now, strict=True):
+            couplings.dot(now, rest)
+            np.subtract(target, rest, out=rest)
+            np.maximum(rest, 0, out=row)
+    F[:] = now
 
 
 def cross(H: Array, block: Block) -> Array:
@@ -94,9 +75,9 @@ def cross(H: Array, block: Block) -> Array:
     if compiled is None:  # this is faster than H @ pixels.T, and the products are small
         C: Array = np.multiply((block.as_is @ H.T).T, block.gain, order="C")
         return C
-    C = np.empty((len(H), len(block.raw)), np.float32)
     if not H.flags.aligned:  # it came over a network
         H = H.copy()
+    C = np.empty((len(H), len(block.raw)), np.float32)
     compiled.cross(C, H, block.bytes_or_floats, block.gain)
     return C
 
@@ -111,6 +92,16 @@ def combine(W: Array, block: Block) -> Array:
     WX = np.empty((len(W), block.blocks.p), np.float32)
     compiled.combine(WX, W, block.bytes_or_floats, block.gain)
     return WX
+
+
+def products(F: Array) -> Array:
+    """Multiply the rows of a factor with one another: shape (k, k)."""
+    compiled = _compiled()
+    if compiled is None:
+        return F @ F.T
+    G = np.empty((len(F), len(F)), np.float32)
+    compiled.cross(G, F, F, 1)
+    return G
 
 
 def backend() -> Literal["c", "numpy"]:
@@ -314,7 +305,7 @@ def _update_W(block: Block, step: _Step, now: Array, before: Array) -> tuple[Arr
 def _squared_errors(block: Block, H: Array, W: Array) -> NDArray[np.float64]:
     """Sum the squared differences of each face of a block."""
     lost = W.T @ H
-    lost -= block.pixels()
+    lost -= block.as_is if block.gain == 1 else block.as_is * block.gain
     return row_squares(lost)
 
 
@@ -358,38 +349,53 @@ _FINE = 1e-3  # a relative error that pixels of 8 bits do not tell from none
 CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
 
 
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The pictures of a level.
+
+    `norm` is their squared norm, `offset` what halving took from it, `level` how often they
+    were halved, `cells` (p,) the square root of the number of visible pixels behind each.
+    """
+
+    backend: Backend
+    norm: float
+    offset: float
+    level: int
+    cells: Array
+
+
 class Descent:
     """A fit of one level: factors that get better with each iteration.
 
     `W`, as the backend keeps weights, and `H` (k, p), float32 in C order, are the best factors
-    so far, never changed in place, and `residual` their squared error ``|X - W'H|^2``; `norm`
-    is that of the pixels. The loss is ``|X - W'H|^2 / 2 + l1 |F|_1 + l2 |F|^2 / 2``; an
-    iteration is quiet if its root falls by less than `tol` of it, of which a thousandth of the
-    pixels is the least. `cells` (p,) are the square roots of how many pixels each pixel of the
-    level stands for.
+    so far, never changed in place, and `residual` their squared error ``|X - W'H|^2``. The
+    loss is ``|X - W'H|^2 / 2 + l1 |F|_1 + l2 |F|^2 / 2``; an iteration is quiet if its root
+    falls by less than `tol` of it, of which a thousandth of the pixels is the least.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        level: Level,
         W: Weights,
         H: Array,
-        norm: float,
         workers: Workers,
         penalties: Penalties,
-        cells: Array,
         tol: float,
         sparsity: Sparsity | None = None,
     ) -> None:
-        self.backend, self.workers, self.penalties = backend, workers, penalties
-        self.norm, self.tol, self.sparsity = norm, tol, sparsity
+        self.level, self.workers, self.penalties = level, workers, penalties
+        self.backend, self.norm, self.tol, self.sparsity = (
+            level.backend,
+            level.norm,
+            tol,
+            sparsity,
+        )
         self.W = self._W_before = W
         self.H = self._H_before = H
         self._alive: Any = H.any(axis=1)  # components of which any face has some
-        self._cells = cells
-        self._columns = cut_columns(backend.p)
+        self._columns = cut_columns(level.backend.p)
         self._guess: Array | None = None  # components to try first
-        self.residual, self.loss = norm, np.inf
+        self.residual, self.loss = level.norm, np.inf
         self.beta, self._bound = _BETA, 1.0
         self._quiet = 0
         self.sweeps = _FIRST_SWEEPS  # of the next iteration
@@ -431,7 +437,7 @@ class Descent:
             part = H[:, columns]
             if guess is None:
                 _extrapolate(self.H[:, columns], self._H_before[:, columns], beta, part)
-            return _products(part)
+            return products(part)
 
         return H, reduce(np.add, self.workers.each(job, self._columns))
 
@@ -442,29 +448,28 @@ class Descent:
         """
         l1_W, l2_W, l1_H, l2_H = self.penalties
         ridge = _ridge(found.WW.astype(np.float32), l2_H)
-
-        def targets(columns: slice) -> Array:  # what components are drawn to
-            products = found.WX[:, columns]
-            return products - np.float32(l1_H) * self._cells[columns] if l1_H else products
+        targets = found.WX  # what components are drawn to
+        if l1_H:
+            targets = targets - np.float32(l1_H) * self.level.cells
 
         def job(columns: slice) -> tuple[float, NDArray[Any], float]:
             part = H[:, columns]
             if not self.sparsity:
-                sweep(part, ridge, targets(columns), self.sweeps)
+                sweep(part, ridge, targets[:, columns], self.sweeps)
             size = 0.0
             if self.penalties:
-                size = float((part @ self._cells[columns]).sum(dtype=np.float64))
+                size = float((part @ self.level.cells[columns]).sum(dtype=np.float64))
             # rows in float32, their sum in float64
             cross = float(np.vecdot(found.WX[:, columns], part).sum(dtype=np.float64))
             return cross, _gram(part), size
 
         if self.sparsity:  # which all pixels of a component decide about together
-            self.sparsity.update_H(H, ridge, targets(slice(None)), self.sweeps)
+            self.sparsity.update_H(H, ridge, targets, self.sweeps)
         crosses, grams, sizes = zip(*self.workers.each(job, self._columns), strict=True)
-        cross, HH, size = sum(crosses), reduce(np.add, grams), sum(sizes)
-        l1 = l1_W * found.size + l1_H * size
+        HH = reduce(np.add, grams)
+        l1 = l1_W * found.size + l1_H * sum(sizes)
         l2 = l2_W * np.trace(found.WW) + l2_H * np.trace(HH)
-        residual = self.norm - 2 * cross + float(np.vdot(found.WW, HH))
+        residual = self.norm - 2 * sum(crosses) + float(np.vdot(found.WW, HH))
         return residual, float(2 * l1 + l2), HH
 
     def _judge(
@@ -546,14 +551,4 @@ def _gram(F: Array) -> NDArray[np.float64]:
     if len(F) < _SOME:
         wide = F.astype(np.float64)
         return wide @ wide.T
-    return _products(F).astype(np.float64)
-
-
-def _products(F: Array) -> Array:
-    """Multiply the rows of a factor with one another: shape (k, k)."""
-    compiled = _compiled()
-    if compiled is None:
-        return F @ F.T
-    G = np.empty((len(F), len(F)), np.float32)
-    compiled.cross(G, F, F, 1)
-    return G
+    return products(F).astype(np.float64)

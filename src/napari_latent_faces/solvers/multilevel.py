@@ -1,8 +1,18 @@
-"""The fast solver: coarse to fine, extrapolated, in blocks of faces."""
+"""The fast solver: coarse to fine, extrapolated, in blocks of faces.
+
+A coarse pixel is the sum of the cell of pixels it stands for, divided by the square
+root of their number. With these weights, fitting the coarse pictures *is* fitting the
+full ones with components that are constant on each cell: the same squared error up to
+a constant, the same penalties. The error never rises on the way to the next level.
+
+N. Gillis, F. Glineur: A multilevel approach for nonnegative matrix factorization. Journal of
+Computational and Applied Mathematics 236 (2012), doi:10.1016/j.cam.2011.10.002.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,18 +26,22 @@ from napari_latent_faces.solvers.blocks import (
     Workers,
     face_errors,
     relative_error,
+    row_squares,
+    squares,
 )
 from napari_latent_faces.solvers.cluster import Cluster, ClusterBackend, WorkersLostError
-from napari_latent_faces.solvers.factors import Factors, Solving, normalized
-from napari_latent_faces.solvers.hals import CANCELLED, Descent, Penalties, Sparsity
-from napari_latent_faces.solvers.levels import (
+from napari_latent_faces.solvers.factors import (
+    Factors,
+    Solving,
     cell_sizes,
     enlarge,
-    read_levels,
-    roots,
+    halve,
+    initial_factors,
+    normalized,
     shapes,
     smooth,
 )
+from napari_latent_faces.solvers.hals import CANCELLED, Descent, Level, Penalties, Sparsity
 from napari_latent_faces.stack import matrix_dtype, over_channels, peak, unit_scale
 
 if TYPE_CHECKING:
@@ -37,106 +51,18 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.params import NMFParams
     from napari_latent_faces.solvers.blocks import Backend, Block, Weights
-    from napari_latent_faces.solvers.levels import Level
     from napari_latent_faces.stack import FaceStack
 
     Array = NDArray[np.float32]
 
 _LOG = logging.getLogger(__name__)
 
-# -- Where a factorization starts: where scikit-learn starts, without importing it -----
-
-_OVERSAMPLES = 10
-_TINY = 1e-6  # smaller entries of the singular vectors count as zero
-
-
-def initial_factors(
-    X: NDArray[Any], params: NMFParams, random_state: int | None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the factors that a fit of `X` starts from.
-
-    C. Boutsidis, E. Gallopoulos: SVD based initialization: a head start for nonnegative matrix
-    factorization. Pattern Recognition 41 (2008), doi:10.1016/j.patcog.2007.09.010.
-    N. Halko, P. G. Martinsson, J. A. Tropp: Finding structure with randomness: probabilistic
-    algorithms for constructing approximate matrix decompositions. SIAM Review 53 (2011),
-    doi:10.1137/090771806.
-    """
-    k, init = params.n_components, params.init
-    if init is None:
-        init = "nndsvda" if k <= min(X.shape) else "random"
-    if init == "random":
-        return _random_factors(X, k, np.random.RandomState(random_state))
-    if k > min(X.shape):
-        raise ValueError(
-            f"init={init!r} needs n_components <= {min(X.shape)} (the number of pixels), "
-            f"got {k}. Choose init='random' or fewer components."
-        )
-    W, H = _nndsvd(X, k, random_state)
-    if init == "nndsvda":
-        mean = X.mean()
-        W[W == 0] = mean
-        H[H == 0] = mean
-    elif init == "nndsvdar":
-        rng = np.random.RandomState(random_state)
-        for factor in (W, H):
-            zeros = factor == 0
-            factor[zeros] = np.abs(X.mean() * rng.standard_normal(zeros.sum()) / 100)
-    return W, H
-
-
-def _random_factors(
-    X: NDArray[Any], k: int, rng: np.random.RandomState
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Draw factors of the size of `X`, from the generator that scikit-learn uses."""
-    level = np.sqrt(X.mean() / k)
-    H = np.abs(level * rng.standard_normal((k, X.shape[1])).astype(X.dtype))
-    W = np.abs(level * rng.standard_normal((X.shape[0], k)).astype(X.dtype))
-    return W, H
-
-
-def _nndsvd(
-    X: NDArray[Any], k: int, random_state: int | None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Take the heavier of the positive and the negative part of each singular pair."""
-    U, S, Vt = _randomized_svd(X, k, np.random.RandomState(random_state))
-    W, H = np.zeros_like(U), np.zeros_like(Vt)
-    W[:, 0] = np.sqrt(S[0]) * np.abs(U[:, 0])
-    H[0] = np.sqrt(S[0]) * np.abs(Vt[0])
-    for j in range(1, k):
-        halves = [(np.maximum(s * U[:, j], 0), np.maximum(s * Vt[j], 0)) for s in (1, -1)]
-        norms = [(np.linalg.norm(u), np.linalg.norm(v)) for u, v in halves]
-        positive = norms[0][0] * norms[0][1] > norms[1][0] * norms[1][1]
-        (u, v), (u_norm, v_norm) = (halves[0], norms[0]) if positive else (halves[1], norms[1])
-        if u_norm * v_norm > 0:  # else the stack has fewer than k directions
-            size = np.sqrt(S[j] * u_norm * v_norm)
-            W[:, j] = size * u / u_norm
-            H[j] = size * v / v_norm
-    W[_TINY > W] = 0
-    H[_TINY > H] = 0
-    return W, H
-
-
-def _randomized_svd(
-    X: NDArray[Any], k: int, rng: np.random.RandomState
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return about the first `k` singular triplets (Halko et al. 2011, algorithms 4.4, 5.1).
-
-    Oversampling, power iterations and random numbers are those of scikit-learn, so that
-    the result is, too, up to rounding.
-    """
-    if X.shape[0] < X.shape[1]:
-        V, S, Ut = _randomized_svd(X.T, k, rng)
-        return Ut.T, S, V.T
-    Q = rng.normal(size=(X.shape[1], k + _OVERSAMPLES)).astype(X.dtype)
-    for _ in range(7 if k < 0.1 * min(X.shape) else 4):
-        Q = np.linalg.qr(X.T @ (X @ Q)).Q
-    Q = np.linalg.qr(X @ Q).Q
-    U, S, Vt = np.linalg.svd(Q.T @ X, full_matrices=False)
-    return (Q @ U)[:, :k], S[:k], Vt[:k]
-
-
-# -- The fast solver: coarse to fine, extrapolated, in blocks of faces -----------------
-
+_FEWEST_PIXELS = 300  # of the coarsest pictures
+_LEAST_SPARSE = 4  # pixels, of one brightness, of a component that is to be sparse
+_SAMPLE_VALUES = 2**22  # pixels of the largest level held in memory: 16 MB in float32
+_SAMPLE_FACES = 4000  # but never fewer faces than this
+_FIRST_FACES = 1000  # that a fit begins with, where there are twice as many or more
+_FACES_EACH = 10  # but never fewer for a component
 _FIRST_TOL = 1e-4  # of the level that a fit begins with, and of those of some faces
 _COARSE_TOL = 2e-4  # of those of all faces between them and the full pictures
 _COARSE_ITERATIONS = 100
@@ -192,7 +118,7 @@ class _Fit:
         self.cluster, self.init, self.mask = cluster, init, mask
         self.hidden = None if mask is None else over_channels(mask, stack.picture_shape)
         self.shape = stack.picture_shape
-        self.cells = roots(self.shape, 0, mask)  # 0 or 1
+        self.cells = self._roots(0)  # 0 or 1
         self.scale, unit = _units(stack, cluster, mask)
         self.gain = unit / self.scale
         hidden = None if self.hidden is None else np.flatnonzero(self.hidden)
@@ -209,32 +135,29 @@ class _Fit:
 
     def run(self) -> Generator[Factors, Literal["stop"] | None, None]:
         """Fit the levels one after the other."""
-        levels = read_levels(
-            self.backend,
-            self.shape,
-            self.params,
-            self.workers,
-            self.mask,
-            only_full=self.init is not None,
-        )
-        W, H = self._start(levels[0].backend)
-        # what a coarse level is spared comes back as iterations on finer ones, which cost more
-        coarse = [
-            _COARSE_TOL if each.backend.n == self.backend.n else _FIRST_TOL for each in levels
-        ]
-        coarse[0] = _FIRST_TOL
-        tols = [*(max(tol, self.params.tol) for tol in coarse[:-1]), self.params.tol]
-        descent = self._descent(levels[0], W, H, tols[0])
+        levels = self._levels()
+        descent: Descent | None = None
         is_stopped = False
-        for tol in [*tols[1:], 0]:
+        while levels:
             level = levels.pop(0)  # its small pictures are gone when the next one is fitted
-            finer = levels[0] if levels else None
+            is_of_all, is_last = level.backend.n == self.backend.n, not levels
+            # what a coarse level is spared comes back as iterations on finer ones, which cost
+            # more
+            tol = _COARSE_TOL if descent and is_of_all else _FIRST_TOL
+            tol = self.params.tol if is_last else max(tol, self.params.tol)
+            if descent is None:
+                descent = self._descent(level, *self._start(level.backend), tol)
+            else:
+                descent = self._refine(descent, level, tol)
             if not is_stopped:
-                is_stopped = yield from self._descend(descent, level, is_last=finer is None)
-            elif level.backend.n == self.backend.n:
-                yield from self._sharpen(descent, level)
-            if finer is not None:
-                descent = self._refine(descent, level, finer, tol)
+                is_stopped = yield from self._descend(descent, is_last=is_last)
+            elif (
+                is_of_all
+            ):  # what was reached is brought to all faces, and to the full pictures
+                for _ in descent.iterate():  # which a stop after as many iterations gives, too
+                    assert self.factors is not None
+                    yield self.factors
+                self._report(descent)
 
     def result(self, *, measured: bool) -> Factors:
         """Return the last factors, if `measured` with the error that a model has.
@@ -273,27 +196,20 @@ class _Fit:
 
     def _descent(self, level: Level, W: Weights, H: Array, tol: float) -> Descent:
         """Return the fit of a level."""
-        sparseness = self.params.sparseness
-        return Descent(
-            level.backend,
-            W,
-            H,
-            level.norm,
-            self.workers,
-            self._penalties(level.backend.n),
-            level.cells,
-            tol,
-            Sparsity(sparseness, level.cells, len(H)) if sparseness else None,
-        )
+        sparse = self.params.sparseness
+        sparsity = Sparsity(sparse, level.cells, len(H)) if sparse else None
+        penalties = self._penalties(level.backend.n)
+        return Descent(level, W, H, self.workers, penalties, tol, sparsity)
 
-    def _refine(self, coarse: Descent, level: Level, finer: Level, tol: float) -> Descent:
+    def _refine(self, coarse: Descent, finer: Level, tol: float) -> Descent:
         """Return the fit of the next level, from where that of the last one stands.
 
         Components that are smooth explain pictures better at once, and are tried first;
         those that are constant where a pixel was explain them exactly as well as before.
         Faces that were not in the sample start with mean weights: one pass finds their own.
         """
-        H = self._enlarged(coarse.H, level, finer, enlarge)
+        level = coarse.level
+        H = self._enlarged(coarse, finer, enlarge)
         if is_new := finer.backend.n > level.backend.n:
             W = finer.backend.repeat(coarse.W.mean(axis=1, keepdims=True))
         else:
@@ -309,67 +225,58 @@ class _Fit:
                 more = level.offset - finer.offset  # by rounding, perhaps below 0
                 residual = max(coarse.residual + more, 0.0)
                 loss = float(np.sqrt(max(coarse.loss**2 + more, 0.0)))
-            descent.attempt(self._enlarged(coarse.H, level, finer, smooth), residual, loss)
+            descent.attempt(self._enlarged(coarse, finer, smooth), residual, loss)
         return descent
 
     def _enlarged(
         self,
-        H: Array,
-        level: Level,
+        coarse: Descent,
         finer: Level,
         how: Callable[[NDArray[Any], tuple[int, ...]], NDArray[Any]],
     ) -> Array:
         """Return components of a level for the next one."""
+        H, level, p = coarse.H, coarse.level, finer.backend.p
         if finer.level == level.level:
             return H
         shape, coarse_shape = (shapes(self.shape, each.level)[-1] for each in (finer, level))
         cells = np.where(level.cells > 0, level.cells, 1)
-        finer_H = np.empty((len(H), finer.backend.p), np.float32)
-        some = max(1, _ENLARGED_VALUES // finer.backend.p)
+        finer_H = np.empty((len(H), p), np.float32)
+        some = max(1, _ENLARGED_VALUES // p)
         for t in range(0, len(H), some):
             pictures = how((H[t : t + some] / cells).reshape(-1, *coarse_shape), shape)
-            np.multiply(
-                pictures.reshape(-1, finer.backend.p), finer.cells, out=finer_H[t : t + some]
-            )
+            np.multiply(pictures.reshape(-1, p), finer.cells, out=finer_H[t : t + some])
         return finer_H
 
     def _descend(
-        self, descent: Descent, level: Level, is_last: bool
+        self, descent: Descent, *, is_last: bool
     ) -> Generator[Factors, Literal["stop"] | None, bool]:
         """Iterate on a level; return whether a stop was asked for."""
         limit = self.params.max_iter
         if not is_last:
             share = (limit - self.iteration) // 3  # of those that are left
             limit = self.iteration + min(_COARSE_ITERATIONS, share)
-        while self.iteration < limit:
+        is_done = False
+        while self.iteration < limit and not is_done:
             for _ in descent.iterate():
                 if self.factors is not None and (yield self.factors) == "stop":
                     return True
             self.iteration += 1
             is_done = descent.tol > 0 and descent.is_quiet
-            if (yield self._report(descent, level, converged=is_done and is_last)) == "stop":
+            if (yield self._report(descent, converged=is_done and is_last)) == "stop":
                 return True
-            if is_done:
-                break
         return False
 
-    def _sharpen(self, descent: Descent, level: Level) -> Generator[Factors, Any, None]:
-        """Bring what was reached when a stop was asked for to a finer level, and to all faces.
-
-        It does not count as an iteration: a stop after as many gives the same again.
-        """
-        for _ in descent.iterate():
-            assert self.factors is not None
-            yield self.factors
-        self._report(descent, level)
-
-    def _report(self, descent: Descent, level: Level, *, converged: bool = False) -> Factors:
+    def _report(self, descent: Descent, *, converged: bool = False) -> Factors:
         """Keep and return where the fit stands."""
+        level, W, H = descent.level, descent.W, descent.H
+        if self.mask is not None and level.level:
+            # for a picture: hidden pixels of a cell are taken for the others' mean
+            full = np.sqrt(cell_sizes(self.shape, level.level)).reshape(-1)
+            H = H * (full / np.where(level.cells > 0, level.cells, 1)).astype(H.dtype)
         lost = max(descent.residual + level.offset, 0.0)
-        W = descent.W
         self.factors = Factors(
             W.T if isinstance(W, np.ndarray) else lambda: level.backend.collect(W).T,
-            self._shown(descent.H, level),
+            H,
             self.shape,
             self.iteration,
             converged,
@@ -378,16 +285,8 @@ class _Fit:
             level.level,
         )
         if self.cluster is not None:
-            self.cluster.keep(replace(self.factors, H=self.factors.H.copy()))
+            self.cluster.keep(replace(self.factors, H=H.copy()))
         return self.factors
-
-    def _shown(self, H: Array, level: Level) -> Array:
-        """Return components for a picture: hidden pixels are taken for the others' mean."""
-        if self.mask is None or not level.level:
-            return H
-        full = np.sqrt(cell_sizes(self.shape, level.level)).reshape(-1)
-        shown: Array = H * (full / np.where(level.cells > 0, level.cells, 1)).astype(H.dtype)
-        return shown
 
     def _penalties(self, n: int) -> Penalties:
         """Return scikit-learn's penalties, for pixels divided by their own unit."""
@@ -397,6 +296,92 @@ class _Fit:
         l1, gain = params.l1_ratio, max(self.gain, _LEAST_GAIN)
         return Penalties(W * l1 / gain, W * (1 - l1), H * l1 / gain**2, H * (1 - l1) / gain**2)
 
+    def _levels(self) -> list[Level]:
+        """Read all faces once; return the levels, the coarsest first.
+
+        It is the full pictures alone if there are factors to start from.
+        """
+        params, shape, n = self.params, self.shape, self.backend.n
+        k, least, is_given = params.n_components, 0.0, self.init is not None
+        if params.sparseness:  # a component has to find room in a few pixels
+            ratio = Sparsity(params.sparseness, self.cells, 0).ratio
+            least = _LEAST_SPARSE * math.prod(shape[:2]) / ratio**2
+        deepest = depth(shape, k, least)
+        top = min(deepest, 1)
+        few = max(_SAMPLE_FACES, _SAMPLE_VALUES // math.prod(shapes(shape, top)[-1]), 4 * k)
+        chosen = np.empty(0, np.intp) if is_given else self._drawn(n, few)
+        norms, pictures = self._survey(chosen, top)
+        whole = float(norms.sum())
+        if whole == 0:
+            raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+        levels = []
+        if top or len(chosen) < n:
+            levels.append(Level(self.backend, whole, 0.0, 0, self.cells))
+        if is_given:
+            return levels
+        norms = norms[chosen]
+        for level in range(top, deepest + 1):
+            coarser = halve(pictures) if level < deepest else pictures
+            cells = self._roots(level)
+            pictures /= np.where(cells > 0, cells, 1).reshape(pictures.shape[1:])
+            levels.append(self._held(pictures, norms, level, cells))
+            pictures = coarser
+        few = max(_FIRST_FACES, _FACES_EACH * k)
+        if len(chosen) >= 2 * few:  # most of what all of them teach, a few teach as well
+            some = self._drawn(len(chosen), few)
+            levels.append(self._held(pictures[some], norms[some], deepest, cells))
+        return levels[::-1]
+
+    def _roots(self, level: int) -> Array:
+        """Return the square roots of the visible pixels behind each of a level, as a row."""
+        cells: Array = np.sqrt(cell_sizes(self.shape, level, self.mask)).reshape(-1)
+        return cells
+
+    def _drawn(self, n: int, few: int) -> NDArray[np.intp]:
+        """Draw a few of `n` faces, in order, for small pictures that are held in memory."""
+        if n <= few:
+            return np.arange(n)
+        _LOG.info("Small pictures of %d of %d faces are fitted first.", few, n)
+        drawn = np.random.RandomState(self.params.random_state).permutation(n)[:few]
+        return np.sort(drawn)
+
+    def _held(self, pictures: Array, norms: NDArray[Any], level: int, cells: Array) -> Level:
+        """Return a level of pictures in memory; `norms` are those of the full ones."""
+        norm = squares(pictures.reshape(len(pictures), -1))
+        backend = LocalBackend(FaceBlocks(pictures), self.workers)
+        return Level(backend, norm, float(norms.sum()) - norm, level, cells)
+
+    def _survey(self, chosen: NDArray[np.intp], top: int) -> tuple[NDArray[Any], Array]:
+        """Return the squared norms of all faces, and the chosen ones halved `top` times."""
+        pictures = np.empty((len(chosen), *shapes(self.shape, top)[-1]), np.float32)
+        norms = np.empty(self.backend.n)
+        face = picture = 0
+        for some_norms, some in self.backend.each(_look, (chosen, self.shape, top)):
+            norms[face : face + len(some_norms)] = some_norms
+            pictures[picture : picture + len(some)] = some
+            face += len(some_norms)
+            picture += len(some)
+        return norms, pictures
+
+
+# -- What is done to a block of faces, here or on a cluster ----------------------------
+
+
+def _look(
+    block: Block, survey: tuple[NDArray[np.intp], tuple[int, ...], int]
+) -> tuple[NDArray[Any], Array]:
+    """Return the squared norms of a block of faces, and pictures of the chosen ones."""
+    chosen, shape, top = survey
+    pixels, place = block.as_is, block.place
+    if block.gain != 1:  # rounded as on the levels, in one way; the array is not used again
+        pixels *= block.gain
+    norms = row_squares(pixels)
+    first, last = np.searchsorted(chosen, (place.start, place.stop))
+    if last - first < len(pixels):
+        pixels = pixels[chosen[first:last] - place.start]
+    pictures = pixels.reshape(-1, *shape)
+    return norms, halve(pictures) if top else pictures.copy()
+
 
 def _measure(
     block: Block, shared: tuple[NDArray[Any], float, NDArray[np.bool_] | None], W: NDArray[Any]
@@ -404,6 +389,18 @@ def _measure(
     """Return the squared errors of a block of faces, and their squared norms."""
     H, scale, hidden = shared
     return face_errors(block.raw.reshape(len(block.raw), -1), W.T, H, scale, hidden=hidden)
+
+
+def depth(shape: tuple[int, ...], n_components: int, least: float = 0) -> int:
+    """Return how often pictures are halved before the coarsest fit, to `least` pixels or more.
+
+    Two pixels and more are kept for each component.
+    """
+    fewest = max(_FEWEST_PIXELS, 2 * n_components, least)
+    levels = 0
+    while math.prod(shapes(shape, levels + 1)[-1][:2]) >= fewest:
+        levels += 1
+    return levels
 
 
 def _units(

@@ -18,8 +18,13 @@ from napari_latent_faces.solvers.blocks import (
     row_blocks,
     squares,
 )
-from napari_latent_faces.solvers.factors import Factors, Solving, normalized, unit_maximum
-from napari_latent_faces.solvers.multilevel import initial_factors
+from napari_latent_faces.solvers.factors import (
+    Factors,
+    Solving,
+    initial_factors,
+    normalized,
+    unit_maximum,
+)
 from napari_latent_faces.solvers.nnls import solver_of
 from napari_latent_faces.stack import (
     as_declared,
