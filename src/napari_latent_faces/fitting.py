@@ -13,6 +13,7 @@ import numpy as np
 from napari_latent_faces.masks import PixelMask, split_mask
 from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.params import METHODS, NMFParams, takers
+from napari_latent_faces.solvers import sklearn as others
 from napari_latent_faces.solvers.blocks import (
     SHARES,
     block_bytes,
@@ -103,10 +104,9 @@ def iter_fit(
     Parameters
     ----------
     images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
-        Pictures with non-negative pixels, numpy or dask, in grey or in colour, whose
-        channels share one weight a component. They are scaled to [0, 1]
-        for the fit: uint8 by 255, other types by their maximum; floats up to 1 stay as
-        they are (unless the largest is below 1/255).
+        Pictures with non-negative pixels, numpy or dask. They are scaled to [0, 1] for the fit:
+        uint8 by 255, other types by their maximum; floats up to 1 stay as they are (unless the
+        largest is below 1/255).
     params : Parameters, optional
         The parameters; their type is the method: `NMFParams` (the default), `PCAParams`,
         `ICAParams`, `DictionaryParams`, `MiniBatchNMFParams` or `KMeansParams`.
@@ -118,18 +118,17 @@ def iter_fit(
         ``"multilevel"`` then works on the full pictures from the first iteration on.
     mask : array of shape (h, w) or (n, h, w), optional
         Of NMF: **true or nonzero marks pixels to leave out**, such as the background; they may
-        hold anything, NaN too. With one mask for all faces, the components are 0 there;
-        with one for each, they are learnt from the faces in which they are visible.
-        The mask of a `numpy.ma.MaskedArray` counts, too.
+        hold anything, NaN too. With one mask for all faces, the components are 0 there; with
+        one for each, they are learnt from the faces in which they are visible. The mask of a
+        `numpy.ma.MaskedArray` counts, too.
     missing : {"nan"}, optional
         Leave out pixels that are NaN, as if a mask marked them.
     shape : (h, w) or (h, w, 3), optional
         Shape of a picture, if `images` has the shape (n, p) with a face a row.
     client : distributed.Client, "auto" or None
-        Whose cluster reads the pictures and works on them: a dask array, fitted by NMF
-        with the solver ``"multilevel"``. ``"auto"`` is the active client if there is one
-        and it can, None the threads of this process. The result is the same but for
-        rounding.
+        Whose cluster reads the pictures and works on them: a dask array, fitted by NMF with the
+        solver ``"multilevel"``. ``"auto"`` is the active client if there is one and it can,
+        None the threads of this process. The result is the same but for rounding.
     threads : int, optional
         How many threads NMF with the solver ``"multilevel"`` uses, by default one for each
         processor. The result does not depend on it.
@@ -151,9 +150,8 @@ def iter_fit(
         For wrong parameters or pictures, or more memory than is free, before the first step.
         The message names the parameter or the face and says what to do.
     ConnectionError
-        If the scheduler of the cluster is lost, or all workers, and none comes back: then
-        what was reached is the error's attribute `model`. The work of a lost worker is done
-        again.
+        If the scheduler of the cluster is lost, or all workers, and none comes back: then what
+        was reached is the error's attribute `model`.
 
     Warns
     -----
@@ -202,7 +200,11 @@ def iter_solve(
     """Do what `iter_fit` does, without a warning where the fit did not converge."""
     if params.random_state is None:  # drawn here, so that the model says which it was
         params = replace(params, random_state=int(np.random.default_rng().integers(2**32)))
-    _check_counts(stack, params)
+    n, k = len(stack), params.n_components
+    if n < 2:
+        raise ValueError(f"{params.title} needs at least two faces, got {n}.")
+    if k > n:
+        raise ValueError(f"n_components must be from 1 to {n} (the number of faces), got {k}.")
     each = None
     solving: Solving
     if not isinstance(params, NMFParams):
@@ -212,9 +214,7 @@ def iter_solve(
             if value is not None:
                 raise ValueError(f"{name} does not apply to {params.title}: only NMF takes it.")
         check_memory(stack, params)
-        from napari_latent_faces.solvers.sklearn import iter_method
-
-        solving = iter_method(stack, params)
+        solving = others.iter_method(stack, params)
     else:
         params, init = _init(start, stack, params)
         mask, each = _masks(mask, stack, params)
@@ -226,9 +226,7 @@ def iter_solve(
         elif params.solver == "multilevel":
             solving = iter_multilevel(stack, params, threads, client, init=init, mask=mask)
         else:
-            from napari_latent_faces.solvers.sklearn import iter_nmf
-
-            solving = iter_nmf(stack, params, init=init, mask=mask)
+            solving = others.iter_nmf(stack, params, init=init, mask=mask)
     return on_one_blas_thread(_steps(stack, params, solving, mask, each))
 
 
@@ -311,24 +309,16 @@ def _check_penalties(state: Factors, params: NMFParams) -> None:
         warn(words, PenaltyWarning)
 
 
-def _check_counts(stack: FaceStack, params: Parameters) -> None:
-    n, k = len(stack), params.n_components
-    if n < 2:
-        raise ValueError(f"{params.title} needs at least two faces, got {n}.")
-    if k > n:
-        raise ValueError(f"n_components must be from 1 to {n} (the number of faces), got {k}.")
-    if getattr(params, "solver", "") == "mu" and getattr(params, "init", "") == "nndsvd":
-        warn(
-            "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
-            "be worse than with init='nndsvda'.",
-        )
-
-
 def _init(
     start: Any, stack: FaceStack, params: NMFParams
 ) -> tuple[NMFParams, tuple[NDArray[Any], NDArray[Any]] | None]:
     """Check what a fit starts from; return weights (n, k) and components (k, p), or None."""
     init: Any = params.init  # its type leaves out "custom", which is for scripts only
+    if params.solver == "mu" and init == "nndsvd":
+        warn(
+            "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
+            "be worse than with init='nndsvda'.",
+        )
     if start is None:
         if init == "custom":
             raise ValueError("init='custom' needs a start: start=(W, H), or a model.")
@@ -377,74 +367,54 @@ def _masks(
 # -- What a fit takes beside the stack, told before it starts --------------------------
 
 _COARSE = 2**27  # bytes of the small pictures of a large stack, with room to spare
-_WIDE = 8  # bytes of float64
-# measured: what scikit-learn makes of the pixels, in copies
-_COPIES = 3  # its solvers of NMF
-_FULL = 5  # an exact decomposition of all of them
-_PART = 6  # a step of the incremental one, of its batch in float64
-_BATCH = 4  # a step of one that learns
+_LITTLE = 2**27  # bytes that are not asked for, which takes longer than some fits
 
 
 def needed(stack: FaceStack, params: Parameters, threads: int | None = None) -> int:
-    """Return about how many bytes a fit takes beside the stack itself."""
+    """Return about how many bytes a fit takes beside the stack itself; copies were counted."""
     n, p, k = len(stack), math.prod(stack.picture_shape), int(params.n_components)
-    size, block = matrix_dtype(stack.dtype).itemsize, block_bytes(n, p)
-    if not isinstance(params, NMFParams):
-        return _needed_by_method(n, p, k, params, size * n * p)
-    if params.solver != "multilevel":
-        return (_COPIES * n * p + 2 * k * (n + p)) * size
-    # there are no more blocks
-    busy = min(threads or processors(), max(SHARES, -(-4 * n * p // block)))
-    working = min(busy * block, 4 * n * p) + busy * 4 * k * p
-    return 4 * 3 * k * (n + p) + working + min(_COARSE, 4 * n * p)
-
-
-def _needed_by_method(n: int, p: int, k: int, params: Any, pixels: int) -> int:
-    """Return what a fit of another method than NMF takes; `pixels` are the bytes of all."""
-    from napari_latent_faces.solvers.sklearn import LARGEST_IN_MEMORY
-
-    in_memory, block = n * p <= LARGEST_IN_MEMORY, block_bytes(n, p)
-    solver = getattr(params, "svd_solver", "auto")
-    if params.method not in {"pca", "ica"}:
-        size = min(n, max(int(params.batch_size), k))
-        working = _BATCH * size * p * _WIDE
-        if not in_memory:  # batches come out of whole blocks
-            working += 2 * (block + 4 * size * p)
+    values, block = params.to_dict(), block_bytes(n, p)
+    size, in_memory = matrix_dtype(stack.dtype).itemsize, n * p <= others.LARGEST_IN_MEMORY
+    pixels = size * n * p
+    if values.get("solver") == "multilevel":
+        # there are no more blocks
+        busy = min(threads or processors(), max(SHARES, -(-4 * n * p // block)))
+        working = min(busy * block, 4 * n * p) + busy * 4 * k * p
+        return 4 * 3 * k * (n + p) + working + min(_COARSE, 4 * n * p)
+    if "solver" in values:
+        return 3 * pixels + 2 * k * (n + p) * size
+    solver = values.get("svd_solver", "auto")
+    if "batch_size" in values:  # batches of a large stack come out of whole blocks
+        batch = min(n, max(values["batch_size"], k)) * p
+        working = 4 * 8 * batch + (0 if in_memory else 2 * (block + 4 * batch))
     elif solver == "incremental" or (solver == "auto" and not in_memory):
-        working = _PART * (2 * min(5 * k, n) + k) * p * _WIDE
+        working = 6 * 8 * (2 * min(5 * k, n) + k) * p
     else:
         # scikit-learn's own choice is the full one for most components, and for small stacks
         is_full = solver == "full" or (solver == "auto" and k >= 0.8 * min(n, p))
-        working = (_FULL if is_full else 2) * pixels
+        working = (5 if is_full else 2) * pixels
     last = 3 * (min(pixels, 2**24) if in_memory else block)  # for the weights of all faces
-    return (pixels if in_memory else block) + max(last, working) + 4 * _WIDE * k * (n + p)
-
-
-_LITTLE = 2**27  # bytes that are not asked for, which takes longer than some fits
+    return (pixels if in_memory else block) + max(last, working) + 4 * 8 * k * (n + p)
 
 
 def check_memory(stack: FaceStack, params: Parameters) -> None:
     """Refuse a fit that does not fit into the memory that is free."""
-    wanted = needed(stack, params)
-    if wanted <= _LITTLE:
-        return
     import psutil
 
-    free = int(psutil.virtual_memory().available)
-    if wanted <= free:
+    wanted = needed(stack, params)
+    if wanted <= _LITTLE or wanted <= (free := int(psutil.virtual_memory().available)):
         return
     n, h, w = stack.shape[:3]
-    what = f"solver={params.solver!r}" if isinstance(params, NMFParams) else params.title
-    ways = "read the faces smaller (size=...), or fewer of them"
-    if not stack.is_lazy:
-        ways += ", or leave them on the disk (lazy=True)"
+    values = params.to_dict()
+    what = f"solver={values['solver']!r}" if "solver" in values else params.title
+    lazily = "" if stack.is_lazy else ", or leave them on the disk (lazy=True)"
     other = "fewer components"
-    if getattr(params, "solver", "multilevel") != "multilevel":
+    if values.get("solver", "multilevel") != "multilevel":
         other = "solver='multilevel', which takes the faces block by block,"
-    elif getattr(params, "svd_solver", "incremental") in {"full", "randomized"}:
+    elif values.get("svd_solver") in {"full", "randomized"}:
         other = "svd_solver='incremental', which takes the faces batch by batch,"
     raise MemoryError(
         f"{what} with n_components={params.n_components} needs about {wanted / 2**30:.1f} GiB "
         f"for {n} faces of {w} x {h} pixels, and {free / 2**30:.1f} GiB of memory are free. "
-        f"Choose {other} or {ways}."
+        f"Choose {other} or read the faces smaller (size=...), or fewer of them{lazily}."
     )
