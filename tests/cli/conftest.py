@@ -1,26 +1,44 @@
-"""What tests of commands share: faces to read, a place to write to, and the commands."""
+"""What tests of commands share: a model's file, a mask, a place to write to, the commands."""
 
 from __future__ import annotations
 
+import csv
+
+import numpy as np
 import pytest
 from PIL import Image
 
 from napari_latent_faces.cli import main
 
+QUICK = ["-k", "3", "--max-iter", "5", "--tol", "0"]
+
 
 @pytest.fixture
-def folder(stack, tmp_path):
-    """Return a folder of 30 pictures of six people."""
-    place = tmp_path / "some faces"
-    for name, image in zip(stack.names, stack.images, strict=True):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(place / name)
-    return place
+def folder(faces_folder):
+    """Return a folder of 30 pictures of six people, whose name has a space."""
+    (faces_folder / "README.txt").unlink()
+    return faces_folder
 
 
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "out"
+
+
+@pytest.fixture
+def file(model, tmp_path):
+    """Return the file of a model."""
+    model.save(tmp_path / "m.npz")
+    return tmp_path / "m.npz"
+
+
+@pytest.fixture
+def mask(tmp_path):
+    """Return a picture of the faces' size in which a box is white."""
+    marked = np.zeros((12, 10), np.uint8)
+    marked[3:6, 2:8] = 255
+    Image.fromarray(marked).save(tmp_path / "mask.png")
+    return tmp_path / "mask.png"
 
 
 @pytest.fixture
@@ -35,3 +53,12 @@ def run(capsys):
         return code, *capsys.readouterr()
 
     return run
+
+
+def table(path):
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import csv
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_latent_faces import LatentFaces, align_faces, fit, read_faces, sample_faces
+from tests.cli.conftest import table
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +23,6 @@ def folder(faces, tmp_path):
     return place
 
 
-def table(out):
-    with (out / "transforms.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_pictures_and_transforms_are_written(run, folder, out, faces):
     code, printed, _ = run("align", folder, "-o", out, "--crop", "92,76", "-k", "8")
     assert code == 0
@@ -36,7 +30,7 @@ def test_pictures_and_transforms_are_written(run, folder, out, faces):
     written = read_faces(out / "faces")
     np.testing.assert_array_equal(written.images, expected.images)
     assert written.subjects == faces.subjects
-    rows = table(out)
+    rows = table(out / "transforms.csv")
     heads = ("y_y", "y_x", "y_0", "x_y", "x_x", "x_0")
     found = [[float(row[head]) for head in heads] for row in rows]
     np.testing.assert_array_equal(found, expected.transforms[:, :2].reshape(-1, 6))
@@ -60,7 +54,7 @@ def test_points_beside_the_pictures_are_used(run, folder, out, faces):
         (folder / name).with_suffix(".tem").write_text(text)
     code, _, _ = run("align", folder, "-o", out, "--points", folder)
     assert code == 0
-    shifts = [float(row["x_0"]) for row in table(out)]
+    shifts = [float(row["x_0"]) for row in table(out / "transforms.csv")]
     expected = np.array([i % 3 for i in range(40)], float)
     np.testing.assert_allclose(shifts, expected - expected.mean(), atol=1e-9)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from PIL import Image
 
-QUICK = ["-k", 3, "--max-iter", 5, "--tol", 0]
+from tests.cli.conftest import QUICK
+
 MORE = {
     "fit": QUICK,
     "align": ["-k", 2],
@@ -22,15 +22,11 @@ def command(request):
 
 
 @pytest.fixture
-def write(run, command, folder, model, tmp_path, monkeypatch):
+def write(run, command, folder, file, mask, monkeypatch):
     """Return how to run a command that writes to a folder."""
-    monkeypatch.chdir(tmp_path)
-    model.save("model.npz")
-    pixels = np.zeros((12, 10), np.uint8)
-    pixels[3:6, 2:8] = 255
-    Image.fromarray(pixels).save("mask.png")
+    monkeypatch.chdir(mask.parent)
 
-    def write(out, *options, model="model.npz", faces=folder):
+    def write(out, *options, model=file, faces=folder):
         models = [model] if command in {"encode", "mend", "generate"} else []
         places = models if command == "generate" else [*models, faces]
         return run(command, *places, "-o", out, *MORE[command], *options)
