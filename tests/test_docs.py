@@ -133,50 +133,46 @@ def test_the_parameters_in_the_docs_are_those_in_the_code():
 # -- The examples run as they are; those that need a window are tested in tests/window
 
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Return a function that runs an example in an empty folder and returns its names."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(name):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # small sets need not converge
-            return runpy.run_path(str(EXAMPLES / f"{name}.py"))
-
-    return run
-
-
-def test_the_blog_post(run, tmp_path):
-    model = run("blog_post")["model"]
-    assert model.components.min() >= 0
-    assert (tmp_path / "model.npz").is_file()
-    assert (tmp_path / "latent" / "components.png").is_file()
-
-
-def test_nmf_leaves_more_of_the_face_alone_than_eigenfaces(run):
-    names = run("nmf_and_eigenfaces")
+def nmf_leaves_more_of_the_face_alone_than_eigenfaces(names, _here):
     assert names["untouched"](names["nmf"]) > 1.5 * names["untouched"](names["pca"])
     assert names["pca"].error < names["nmf"].error
 
 
-def test_choosing_k(run, tmp_path):
-    choice = run("choosing_k")["choice"]
-    assert choice.suggested in choice.ks
-    assert len((tmp_path / "choice.csv").read_text("utf-8").splitlines()) == 5
-
-
-def test_mending_beats_the_mean_face(run):
-    names = run("mending")
+def mending_beats_the_mean_face(names, _here):
     bar, missed = names["bar"], names["missed"]
     assert missed(names["mended"]) < missed(names["known"].images.mean(axis=0))
     np.testing.assert_array_equal(names["mended"][:, ~bar], names["strangers"].images[:, ~bar])
 
 
-def test_new_faces_are_no_copies(run, tmp_path):
-    names = run("new_faces")
+def a_model_and_its_pictures_are_there(names, here):
+    assert names["model"].components.min() >= 0
+    assert (here / "model.npz").is_file()
+    assert (here / "latent" / "components.png").is_file()
+
+
+def a_k_is_suggested(names, here):
+    assert names["choice"].suggested in names["choice"].ks
+    assert len((here / "choice.csv").read_text("utf-8").splitlines()) == 5
+
+
+def new_faces_are_no_copies(names, here):
     assert names["distances"].min() > 1  # grey values
     assert names["frames"].shape == (20, 112, 92)
-    assert len(list((tmp_path / "new" / "faces").glob("*.png"))) == 12
+    assert len(list((here / "new" / "faces").glob("*.png"))) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("blog_post", a_model_and_its_pictures_are_there),
+        ("nmf_and_eigenfaces", nmf_leaves_more_of_the_face_alone_than_eigenfaces),
+        ("choosing_k", a_k_is_suggested),
+        ("mending", mending_beats_the_mean_face),
+        ("new_faces", new_faces_are_no_copies),
+    ],
+)
+def test_an_example(name, check, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # small sets need not converge
+        check(runpy.run_path(str(ROOT / "examples" / f"{name}.py")), tmp_path)

@@ -40,6 +40,9 @@ import napari_latent_faces as faces
 from napari_latent_faces.export import export_model
 
 
+PILLOW = ("LOAD_TRUNCATED_IMAGES", "MAXBLOCK", "SAFEBLOCK")
+
+
 def umask():
     mask = os.umask(0o022)
     os.umask(mask)
@@ -54,14 +57,7 @@ def state():
         "warnings": repr((warnings.showwarning, warnings.formatwarning)),
         "umask": umask(),
         "locale": locale.setlocale(locale.LC_ALL),
-        "Pillow": repr(
-            [
-                Image.MAX_IMAGE_PIXELS,
-                ImageFile.LOAD_TRUNCATED_IMAGES,
-                ImageFile.MAXBLOCK,
-                ImageFile.SAFEBLOCK,
-            ]
-        ),
+        "Pillow": repr([Image.MAX_IMAGE_PIXELS, *map(vars(ImageFile).get, PILLOW)]),
         "NumPy's random numbers": repr([kind, keys.tolist(), rest]),
         "NumPy's errors": repr((np.geterr(), np.geterrcall())),
         "NumPy's printing": repr(np.get_printoptions()),
@@ -99,40 +95,18 @@ for i, (picture, ending) in enumerate(
 (folder / "faces" / "cut.png").write_bytes((folder / "faces" / "0.png").read_bytes()[:200])
 
 done = {}
-
-
-def read():
-    done["stack"] = faces.read_faces(folder / "faces")
-    assert len(done["stack"]) == 12
-
-
-def read_lazily():
-    assert np.asarray(faces.read_faces(folder / "faces", lazy=True).images).any()
-
-
-def fit():
-    done["model"] = faces.fit(done["stack"], n_components=3, max_iter=500)
-
-
-def fit_with_scikit_learn():
-    faces.fit(done["stack"], solver="mu", n_components=3, max_iter=500)
-
-
-def save():
-    done["model"].save(folder / "model.npz")
-    faces.LatentFaces.load(folder / "model.npz")
-
-
-def export():
-    export_model(done["model"], folder / "export")
-
-
-def fit_other():
-    faces.fit(done["stack"], faces.PCAParams(n_components=3))
-
-
+jobs = {
+    "read": lambda: done.update(stack=faces.read_faces(folder / "faces")),
+    "read lazily": lambda: np.asarray(faces.read_faces(folder / "faces", lazy=True).images),
+    "fit": lambda: done.update(model=faces.fit(done["stack"], n_components=3, max_iter=500)),
+    "fit, mu": lambda: faces.fit(done["stack"], solver="mu", n_components=3, max_iter=500),
+    "fit PCA": lambda: faces.fit(done["stack"], faces.PCAParams(n_components=3)),
+    "save": lambda: done["model"].save(folder / "model.npz"),
+    "load": lambda: faces.LatentFaces.load(folder / "model.npz"),
+    "export": lambda: export_model(done["model"], folder / "export"),
+}
 forest()  # what it sets up itself is there
-for job in (read, read_lazily, fit, fit_with_scikit_learn, fit_other, save, export):
+for name, job in jobs.items():
     before, limits = state(), thread_limits()
     job()
     after, limits_after = state(), thread_limits()
@@ -142,7 +116,7 @@ for job in (read, read_lazily, fit, fit_with_scikit_learn, fit_other, save, expo
         for path, limit in limits.items()
         if limits_after[path] != limit
     }
-    assert not changed, f"{job.__name__} changed {changed}"
+    assert not changed, f"{name} changed {changed}"
     forest()
 print("nothing changed")
 '''
@@ -316,19 +290,6 @@ assert threads() == after
 
 def test_the_blas_of_scipy_is_limited_as_soon_as_it_is_loaded():
     subprocess.run([sys.executable, "-c", SCIPY_COMES_LATER], check=True)
-
-
-def test_blas_is_limited_in_every_thread_that_asks_and_as_before_at_the_end():
-    before = blas_threads()
-
-    def asked():
-        with one_blas_thread():
-            return blas_threads()
-
-    assert asked() == {1}
-    assert in_a_thread(asked) == {1}
-    assert asked() == {1}
-    assert blas_threads() == before
 
 
 def test_the_limit_lasts_until_the_last_one_leaves_whichever_thread_that_is():
