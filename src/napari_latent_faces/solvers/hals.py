@@ -47,81 +47,81 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
     of the other factor, and `C` (k, m) its products with the pixels. A component without a
     diagonal entry in `G` stays as it is.
     """
-    compiled = _compiled()
-    by = sweep_by_numpy if compiled is None else compiled.sweep
-    by(F, G.astype(np.float32, copy=False), C, sweeps)
-
-
-def sweep_by_numpy(F: Array, G: Array, C: Array, sweeps: int) -> None:
-    """Do in NumPy what the compiled function `sweep` does faster."""
-    diagonal = G.diagonal()
-    alive = diagonal > _DEAD * diagonal.max(initial=0)
-    inverse = np.divide(1, diagonal, out=np.zeros_like(diagonal), where=alive)[:, None]
-    A, targets = G * inverse, C * inverse
-    np.fill_diagonal(A, np.where(alive, 0, -1))
-    now = np.ascontiguousarray(F)  # faster than rows that lie far apart
-    rest = np.empty(F.shape[1], np.float32)
-    for _ in range(sweeps):
-        for couplings, target, row in zip(A, targets, now, strict=True):
-            couplings.dot(now, rest)
-            np.subtract(target, rest, out=rest)
-            np.maximum(rest, 0, out=row)
-    F[:] = now
+    _kernel().sweep(F, G.astype(np.float32, copy=False), C, sweeps)
 
 
 def cross(H: Array, block: Block) -> Array:
     """Multiply components (k, p) with the faces of a block: shape (k, m)."""
-    compiled = _compiled()
-    if compiled is None:  # this is faster than H @ pixels.T, and the products are small
-        C: Array = np.multiply((block.as_is @ H.T).T, block.gain, order="C")
-        return C
-    if not H.flags.aligned:  # it came over a network
-        H = H.copy()
     C = np.empty((len(H), len(block.raw)), np.float32)
-    compiled.cross(C, H, block.bytes_or_floats, block.gain)
+    # what came over a network may begin at any byte
+    _kernel().cross(C, H if H.flags.aligned else H.copy(), _pixels(block), block.gain)
     return C
 
 
 def combine(W: Array, block: Block) -> Array:
     """Add up the faces of a block with weights (k, m): shape (k, p)."""
-    compiled = _compiled()
-    if compiled is None:
-        WX: Array = W @ block.as_is
-        WX *= block.gain
-        return WX
     WX = np.empty((len(W), block.blocks.p), np.float32)
-    compiled.combine(WX, W, block.bytes_or_floats, block.gain)
+    _kernel().combine(WX, W, _pixels(block), block.gain)
     return WX
 
 
 def products(F: Array) -> Array:
     """Multiply the rows of a factor with one another: shape (k, k)."""
-    compiled = _compiled()
-    if compiled is None:
-        return F @ F.T
     G = np.empty((len(F), len(F)), np.float32)
-    compiled.cross(G, F, F, 1)
+    _kernel().cross(G, F, F, 1)
     return G
+
+
+def _pixels(block: Block) -> NDArray[Any]:
+    return block.as_is if _kernel() is _NumPy else block.bytes_or_floats
+
+
+class _NumPy:
+    """What the compiled module does faster."""
+
+    @staticmethod
+    def sweep(F: Array, G: Array, C: Array, sweeps: int) -> None:
+        diagonal = G.diagonal()
+        alive = diagonal > _DEAD * diagonal.max(initial=0)
+        inverse = np.divide(1, diagonal, out=np.zeros_like(diagonal), where=alive)[:, None]
+        A, targets = G * inverse, C * inverse
+        np.fill_diagonal(A, np.where(alive, 0, -1))
+        now = np.ascontiguousarray(F)  # faster than rows that lie far apart
+        rest = np.empty(F.shape[1], np.float32)
+        for _ in range(sweeps):
+            for couplings, target, row in zip(A, targets, now, strict=True):
+                couplings.dot(now, rest)
+                np.subtract(target, rest, out=rest)
+                np.maximum(rest, 0, out=row)
+        F[:] = now
+
+    @staticmethod
+    def cross(out: Array, F: Array, X: Array, gain: float) -> None:
+        np.multiply((X @ F.T).T, gain, out=out)  # faster than F @ X.T
+
+    @staticmethod
+    def combine(out: Array, F: Array, X: Array, gain: float) -> None:
+        np.matmul(F, X, out=out)
+        out *= gain
 
 
 def backend() -> Literal["c", "numpy"]:
     """Return what does the work; ``LATENT_FACES_BACKEND=numpy`` leaves the compiled code."""
-    return "numpy" if _compiled() is None else "c"
+    return "numpy" if _kernel() is _NumPy else "c"
 
 
 @cache
-def _compiled() -> Any:
-    """Return the compiled module, if there is one that can be used."""
+def _kernel() -> Any:
     if os.environ.get(_SWITCH) == "numpy":
         _LOG.info("NumPy works on the factors: %s asks for it.", _SWITCH)
-        return None
+        return _NumPy
     try:
         from napari_latent_faces.solvers import _sweeps
 
         _check(_sweeps)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, NumPy can do the work
         _LOG.info("NumPy works on the factors: %s.", str(error) or type(error).__name__)
-        return None
+        return _NumPy
     _LOG.info("Compiled code works on the factors.")
     return _sweeps
 
@@ -132,15 +132,15 @@ def _check(compiled: Any) -> None:
     F = np.cos(np.arange(k * m, dtype=np.float32)).reshape(k, m)
     A = np.sin(np.arange(k * k, dtype=np.float32)).reshape(k, k)
     np.fill_diagonal(A, k)
-    expected, found = F.copy(), F.copy()
-    sweep_by_numpy(expected, A, F, 2)
-    compiled.sweep(found, A, F, 2)
-    C, AF = np.empty((k, k), np.float32), np.empty((k, m), np.float32)
-    compiled.cross(C, F, F, 1)
-    compiled.combine(AF, A, F, 1)
-    for one, other in ((found, expected), (C, F @ F.T), (AF, A @ F)):
-        if not np.allclose(one, other, rtol=1e-4, atol=1e-5):
-            raise ArithmeticError("the compiled code gives other results than NumPy")
+    found = []
+    for kernel in (compiled, _NumPy):
+        swept, C, WX = F.copy(), np.empty_like(A), np.empty_like(F)
+        kernel.sweep(swept, A, F, 2)
+        kernel.cross(C, F, F, 0.5)
+        kernel.combine(WX, A, F, 0.5)
+        found.append(np.hstack([swept, C, WX]))
+    if not np.allclose(found[0], found[1], rtol=1e-4, atol=1e-5):
+        raise ArithmeticError("the compiled code gives other results than NumPy")
 
 
 # -- Parts instead of whole faces: components with a least sparseness ------------------
@@ -394,28 +394,21 @@ class Descent:
         self.H = self._H_before = H
         self._alive: Any = H.any(axis=1)  # components of which any face has some
         self._columns = cut_columns(level.backend.p)
-        self._guess: Array | None = None  # components to try first
+        self.guess: Array | None = None  # components to try first, which are taken over
         self.residual, self.loss = level.norm, np.inf
         self.beta, self._bound = _BETA, 1.0
         self._quiet = 0
         self.sweeps = _FIRST_SWEEPS  # of the next iteration
 
-    def attempt(self, H: Array, residual: float, loss: float) -> None:
-        """Let the first iteration start from other components, which are taken over.
-
-        `residual` and `loss` are of the factors given before, which stay unless the loss falls.
-        """
-        self._guess, self.residual, self.loss = H, residual, loss
-
     @property
-    def is_quiet(self) -> bool:
+    def is_done(self) -> bool:
         """Whether the last iterations have improved little."""
-        return self._quiet >= _PATIENCE
+        return self.tol > 0 and self._quiet >= _PATIENCE
 
     def iterate(self) -> Iterator[None]:
         """Make one iteration; yield now and then during a long one."""
         beta = 0.0 if self.W is self._W_before else self.beta
-        guess, self._guess = self._guess, None
+        guess, self.guess = self.guess, None
         H, G = self._further(beta, guess)
         self._H_before = self.H  # what was before is not needed again: large pictures take much
         step = _Step(H, G, beta, self.sweeps, self.penalties)

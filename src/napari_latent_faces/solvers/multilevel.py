@@ -220,12 +220,11 @@ class _Fit:
         else:
             descent.beta = max(descent.beta, coarse.beta)
         if finer.level < level.level:
-            residual = loss = np.inf
-            if not is_new:
+            descent.guess, descent.residual = self._enlarged(coarse, finer, smooth), np.inf
+            if not is_new:  # the factors that stay unless the loss falls have one already
                 more = level.offset - finer.offset  # by rounding, perhaps below 0
-                residual = max(coarse.residual + more, 0.0)
-                loss = float(np.sqrt(max(coarse.loss**2 + more, 0.0)))
-            descent.attempt(self._enlarged(coarse, finer, smooth), residual, loss)
+                descent.residual = max(coarse.residual + more, 0.0)
+                descent.loss = float(np.sqrt(max(coarse.loss**2 + more, 0.0)))
         return descent
 
     def _enlarged(
@@ -261,7 +260,7 @@ class _Fit:
                 if self.factors is not None and (yield self.factors) == "stop":
                     return True
             self.iteration += 1
-            is_done = descent.tol > 0 and descent.is_quiet
+            is_done = descent.is_done
             if (yield self._report(descent, converged=is_done and is_last)) == "stop":
                 return True
         return False
