@@ -48,7 +48,7 @@ class Answers:
 
 
 def choose(box, index):
-    return lambda dialog: getattr(dialog, box).setCurrentIndex(index)
+    return lambda dialog: dialog.inputs[box].native.setCurrentIndex(index)
 
 
 second, in_c_order, in_f_order = choose("variable", 1), choose("order", 1), choose("order", 2)
@@ -91,15 +91,15 @@ def test_what_is_wrong_is_told_in_the_dialog(qtbot, viewer, tmp_path):
     path = tmp_path / "two.npz"
     path.write_bytes(made.npz(one=FACES.reshape(20, -1), two=OTHERS))
 
-    def side(index, pixels):
-        return lambda dialog: dialog.sides[index].setValue(pixels)
+    def shape(text):
+        return lambda dialog: setattr(dialog.inputs["shape"], "value", text)
 
     def enter(dialog):
         answers.stop()
-        qtbot.keyClick(dialog.sides[1], Qt.Key.Key_Return)
+        qtbot.keyClick(dialog.inputs["shape"].native, Qt.Key.Key_Return)
         assert not dialog.isVisible()
 
-    answers = Answers(qtbot, side(0, 40), side(1, 31), side(1, 32), enter)
+    answers = Answers(qtbot, shape("40"), shape("40, 31"), shape("40 x 32"), enter)
     reader.open_path(viewer, str(path))
     [layer] = viewer.layers
     np.testing.assert_array_equal(layer.data, FACES)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
+from magicgui.widgets import ComboBox, LineEdit
 from napari.layers import Layer
 from napari.utils import cancelable_progress, history, notifications, progress
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
-    QSizePolicy,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_latent_faces.model import ENDING, LatentFaces, is_model_file, model_path
-from napari_latent_faces.params import LARGEST_SIDE, METHODS
+from napari_latent_faces.params import METHODS
 from napari_latent_faces.reading import ArraysError, looks_like_faces, read_faces
 from napari_latent_faces.reading.arrays import candidates
 from napari_latent_faces.samples import read_lfw_subset, read_olivetti, sample_faces
@@ -301,9 +299,9 @@ def make_grey(viewer: napari.Viewer) -> None:
 _ROWS, _COLUMNS = 2, 6
 _PREVIEW = QSize(480, 220)
 _PAUSE = 150  # milliseconds
-_FOUND_OUT: dict[str, Any] = {"found out": None}
-_FACES = _FOUND_OUT | {"rows, or first axis": "rows", "columns, or last axis": "columns"}
-_ORDERS = _FOUND_OUT | {"row by row (C, NumPy)": "C", "column by column (F, MATLAB)": "F"}
+_FOUND_OUT: tuple[str, Any] = ("found out", None)
+_FACES = [_FOUND_OUT, ("rows, or first axis", "rows"), ("columns, or last axis", "columns")]
+_ORDERS = [_FOUND_OUT, ("row by row (C, NumPy)", "C"), ("column by column (F, MATLAB)", "F")]
 
 
 def _ask(
@@ -339,15 +337,32 @@ class MatrixDialog(QDialog):
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._look)
-        variables = {str(each): each.name for each in known if each.name}
-        self.variable = self._choice(variables or _FOUND_OUT, options.get("variable"))
-        self.sides = [self._side(n) for n in options.get("shape") or (0, 0)]
-        self.faces = self._choice(_FACES, options.get("faces"))
-        self.order = self._choice(_ORDERS, options.get("order"))
+        names = [(str(each), each.name) for each in known if each.name] or [_FOUND_OUT]
+        inputs = [
+            ComboBox(name="variable", label="Variable", choices=names),
+            LineEdit(name="shape", label="Height x width"),
+            ComboBox(name="faces", label="Faces are", choices=_FACES),
+            ComboBox(name="order", label="Pixels come", choices=_ORDERS),
+        ]
+        self.inputs: dict[str, Any] = {each.name: each for each in inputs}
+        self.inputs["shape"].native.setPlaceholderText(_FOUND_OUT[0])
+        begin = {**options, "shape": " x ".join(map(str, options.get("shape") or ()))}
+        if begin.get("variable") not in dict(names).values():
+            begin.pop("variable", None)
+        form = QFormLayout()
+        for name, each in self.inputs.items():
+            if name in begin:
+                each.value = begin[name]
+            each.changed.connect(self._on_choice)
+            if name != "variable" or names != [_FOUND_OUT]:
+                form.addRow(each.label, each.native)
         self.preview = QLabel()
         self.preview.setMinimumSize(_PREVIEW)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        reason, self.words = _text(why), _text("")
+        reason, self.words = QLabel(why), QLabel()
+        for label in (reason, self.words):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setWordWrap(True)
         self.words.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         kinds = QDialogButtonBox.StandardButton
@@ -355,49 +370,19 @@ class MatrixDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self._open: Any = self.buttons.button(kinds.Open)
-
-        sides, form, layout = QHBoxLayout(), QFormLayout(), QVBoxLayout(self)
-        for widget in (self.sides[0], QLabel("x"), self.sides[1]):
-            sides.addWidget(widget)
-        if variables:
-            form.addRow("Variable", self.variable)
-        form.addRow("Height x width", sides)
-        form.addRow("Faces are", self.faces)
-        form.addRow("Pixels come", self.order)
+        layout = QVBoxLayout(self)
         layout.addWidget(reason)
         layout.addLayout(form)
-        layout.addWidget(self.preview, 1)
+        layout.addWidget(self.preview, stretch=1)
         layout.addWidget(self.words)
         layout.addWidget(self.buttons)
         self.finished.connect(self._stop)
         self._on_choice()
 
-    def _choice(self, words: Mapping[str, Any], value: str | None) -> QComboBox:
-        box = QComboBox()
-        for label, each in words.items():
-            box.addItem(label, each)
-        box.setCurrentIndex(max(0, box.findData(value)))
-        box.currentIndexChanged.connect(self._on_choice)
-        return box
-
-    def _side(self, value: int) -> QSpinBox:
-        side = QSpinBox()
-        side.setRange(0, LARGEST_SIDE)
-        side.setSpecialValueText(*_FOUND_OUT)
-        side.setValue(value)
-        side.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        side.valueChanged.connect(self._on_choice)
-        return side
-
     def options(self) -> dict[str, Any]:
         """Return what was chosen, as `read_faces` takes it; what is found out is not in it."""
-        shape = tuple(side.value() for side in self.sides)
-        chosen = {
-            "variable": self.variable.currentData(),
-            "shape": shape if any(shape) else None,
-            "faces": self.faces.currentData(),
-            "order": self.order.currentData(),
-        }
+        chosen = {name: each.value for name, each in self.inputs.items()}
+        chosen["shape"] = tuple(map(int, re.findall(r"\d+", chosen["shape"]))) or None
         return {name: value for name, value in chosen.items() if value is not None}
 
     def _on_choice(self) -> None:
@@ -410,7 +395,7 @@ class MatrixDialog(QDialog):
 
     def _look(self) -> None:
         """Read some faces in a thread, in place of those that were read for other choices."""
-        if 0 in self.options().get("shape", ()):
+        if len(self.options().get("shape", "hw")) != 2:
             self._tell("Give both height and width, or neither.")
             return
         self._job = QuietJob(_some_faces, self._path, self.options())
@@ -434,13 +419,6 @@ class MatrixDialog(QDialog):
         self._soon.stop()
         if self._job is not None:
             self._job.abandon()
-
-
-def _text(words: str) -> QLabel:
-    label = QLabel(words)
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    return label
 
 
 def _some_faces(
