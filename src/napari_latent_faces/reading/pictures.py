@@ -10,8 +10,7 @@ import sys
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from importlib import import_module
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,9 +100,8 @@ class Frame:
         if pixels.dtype == FLOAT and self.among_integers:
             largest = float(np.nanmax(pixels, initial=0))
             if 1.001 < largest < np.inf:  # white is the least of 255 and 65535 that holds them
-                pixels = pixels / np.float32(
-                    next((w for w in (255, 65535) if largest <= w), largest)
-                )
+                white = next((white for white in (255, 65535) if largest <= white), largest)
+                pixels = pixels / np.float32(white)
         elif pixels.dtype != self.depth and self.depth == FLOAT:
             pixels = pixels / np.float32(formats.WHITE[pixels.dtype])
         elif pixels.dtype != self.depth:
@@ -280,21 +278,11 @@ _ORIENTATION = 0x0112  # the EXIF tag
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    """Load the decoders of the allowed formats, and no others."""
-    plugins = {"BMP": "Bmp", "GIF": "Gif", "JPEG": "Jpeg", "PNG": "Png", "WEBP": "WebP"}
-    for name in plugins.values():
-        import_module(f"PIL.{name}ImagePlugin")
-    from PIL import Image
-
-    return tuple(name for name in naming.FORMATS if name in plugins and name in Image.OPEN)
-
-
 def _open(content: bytes) -> ImageFile:
-    from PIL import Image
+    from PIL import Image, WebPImagePlugin  # noqa: F401 - the one that Pillow does not load
 
-    image = Image.open(io.BytesIO(content), formats=_formats())
+    allowed = [name for name in naming.FORMATS if name not in {"PPM", "TIFF"}]
+    image = Image.open(io.BytesIO(content), formats=allowed)
     formats.check_size((image.height, image.width))
     return image
 
@@ -339,7 +327,8 @@ def _pixels(image: ImageFile, content: bytes, channel: Channel | None) -> Pixels
     data = formats.png_pixels(content) if is_png else content
     interlace = (1,) if image.info.get("interlace") else (0,)
     config = interlace if is_png else image.decoderconfig
-    check = partial(_check_complete, image.mode, image.size, image.tile[:], data, config)
+    header = image.mode, image.size, image.tile[:]
+    check = partial(_check_complete, header, data, config)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         check()
     if is_png and formats.is_deep_png(content):
@@ -356,11 +345,7 @@ def _pixels(image: ImageFile, content: bytes, channel: Channel | None) -> Pixels
 
 
 def _check_complete(
-    mode: str,
-    size: Size,
-    tiles: Sequence[Any],
-    data: bytes | memoryview,
-    config: tuple[Any, ...],
+    header: tuple[str, Size, list[Any]], data: bytes | memoryview, config: tuple[Any, ...]
 ) -> None:
     """Raise for a picture whose end is missing, although `load` does not say so.
 
@@ -371,6 +356,7 @@ def _check_complete(
     """
     from PIL import Image
 
+    mode, size, tiles = header
     for name, extents, offset, options in tiles:
         if name not in {"gif", "jpeg", "raw", "zip"}:
             continue
@@ -452,8 +438,8 @@ def lazy_images(sources: Sequence[tuple[Entry, int]], frame: Frame) -> Any:
     """Return a dask array of pictures, the pages of files, that are decoded when looked at.
 
     Each picture is a block of its own: napari computes whole blocks, on the GUI thread. One
-    that cannot be decoded after all is black, with a warning that names the first such one:
-    the stack's shape and names stand already.
+    that cannot be decoded after all is black, with a warning that names it: the stack's shape
+    and names stand already.
     """
     import dask.array
 
@@ -492,13 +478,12 @@ class _Faces:
             reason = "no picture any more"
         except IndexError:
             reason = "it has fewer pages now"
-        texts = (
-            f"{entry.name} cannot be decoded ({reason}) and is shown black. Remove it, or ",
-            f"More pictures cannot be decoded, such as {entry.name} ({reason}); ",
-        )
-        if face not in self._broken and len(self._broken) < len(texts):
-            advice = "open the folder with lazy=False to leave out all that are broken."
-            text = texts[len(self._broken)] + advice
-            warnings.warn(text, BrokenFaceWarning, stacklevel=2)
+        if face not in self._broken and len(self._broken) < 2:  # the others are as these
+            warnings.warn(
+                f"{entry.name} cannot be decoded ({reason}) and is shown black. Remove it, or "
+                "open the folder with lazy=False to leave out all that are broken.",
+                BrokenFaceWarning,
+                stacklevel=2,
+            )
         self._broken.add(face)
         return np.zeros(self.shape[1:], self.dtype)

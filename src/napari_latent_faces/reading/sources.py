@@ -290,15 +290,11 @@ def _in_zip(path: str, there: int, check: Check) -> Iterator[Entry | LeftOut]:
         infos = [info for info in archive.file.infolist() if info.filename[-1:] != "/"]
     packed = sum(info.compress_size for info in infos)
     n_bytes = sum(info.file_size for info in infos)
-    if packed > there:
+    if packed > there or n_bytes > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
         raise ArchiveError(
-            f"The archive {shown(path)} is damaged or a decompression bomb: its members "
-            f"take {packed} bytes of {there}. Get it again from a source that you trust."
-        )
-    if n_bytes > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
-        raise ArchiveError(
-            f"The archive {shown(path)} is a decompression bomb: {n_bytes} bytes from "
-            f"{there}. If you trust it, unpack it and open the folder."
+            f"The archive {shown(path)} is damaged or a decompression bomb: its members take "
+            f"{packed} bytes of {there}, and unpacked {n_bytes}. If you trust it, unpack it and "
+            "open the folder."
         )
     for info in infos:
         check()
@@ -308,8 +304,7 @@ def _in_zip(path: str, there: int, check: Check) -> Iterator[Entry | LeftOut]:
         elif info.flag_bits & 1:
             yield LeftOut(name, _ENCRYPTED)
         elif size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
-            bomb = f"decompression bomb: {size} bytes from {info.compress_size}"
-            yield LeftOut(name, bomb)
+            yield LeftOut(name, f"decompression bomb: {size} bytes from {info.compress_size}")
         else:
             yield Entry(name, size, partial(archive.read, info))
 
