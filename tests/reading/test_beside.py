@@ -144,7 +144,11 @@ def test_points_follow_pictures_that_were_resized(tmp_path):
             "a/two.jpg has 1 points and others 2",
         ),
         ("a.csv", "who,x,y\none,1,2\n", "column of names"),
-        ("a.csv", "name,x,y\none,1,two\n", "Row 2 of a.csv"),
+        (
+            "a.csv",
+            "name,x,y\none,1,two\n",
+            "a.csv cannot be read: row 2: could not",
+        ),
         ("a.csv", "", "it is empty"),
         ("a.xml", "<dataset><images>", "a.xml cannot be read"),
         ("a.doc", "", "no known file of points"),

@@ -90,7 +90,7 @@ def test_bombs_of_many_members(tmp_path, monkeypatch):
     black = encoded(np.zeros((1000, 1000), np.uint8), "pgm")
     files = {f"{i}.pgm": black for i in range(20)}
     path = zip_of(tmp_path / "a.zip", files, compression=zipfile.ZIP_DEFLATED)
-    with pytest.raises(ArchiveError, match=r"bomb: .* and unpacked 20000340\."):
+    with pytest.raises(ArchiveError, match=r"bomb: .* and 20000340 when they"):
         read_faces(path)
 
 

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from napari_latent_faces.reading.pictures import Frame
 from napari_latent_faces.stack import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     Rows = list[list[str]]
     Owners = dict[int, str]  # by the place of the picture
-    Points = NDArray[np.float64]  # (k, 2), rows (x, y) as in the files
-
-Result = TypeVar("Result")
+    # points (k, 2), rows (x, y) as in the file, under the name of a picture
+    Named = tuple[str | None, NDArray[np.float64]]
 
 
 class _Pictures:
@@ -239,9 +238,6 @@ def _record(line: str) -> dict[str, str]:
 
 # -- Points, from the files of the programs that place them ----------------------------
 
-_NUMBER = re.compile(r"\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?\s*|nan", re.IGNORECASE)
-_NAME_COLUMNS = re.compile("name|file|filename|file_name|image|image_id|picture|path")
-
 
 def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
     """Read points on the faces of a stack.
@@ -277,42 +273,151 @@ def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
-    named: Any
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _BESIDE)
-        named = [(file.relative_to(path).as_posix(), file) for file in files]
-        if not named:
-            raise ValueError(f"{path} holds no files of points ({', '.join(_BESIDE)}).")
-    else:
-        named = _in_one_file(path)
-    if isinstance(named, np.ndarray):
-        return points_of_faces(named, len(stack))
     faces = _Pictures([_without_extension(name) for name in stack.names])
     resized, options = dict(stack.report.resized), stack.report.options
     frame = Frame(stack.size, FLOAT, resize="crop" if options is None else options.resize)
-    placed: dict[int, Points] = {}
-    for name, points in named:
-        face = faces.find(_without_extension(name))
-        if face is not None:
-            is_asf = name.lower().endswith(".asf")  # whose points are shares of the size
-            if isinstance(points, Path):
-                points = _understood(points, _BESIDE[points.suffix.lower()])  # noqa: PLW2901
-            size = resized.get(stack.names[face], stack.size)
-            spots = points[:, ::-1] * (size if is_asf else 1)
-            middle, new_middle = (np.array(each) / 2 - 0.5 for each in (size, stack.size))
-            placed[face] = (spots - middle) * frame.scales(size) + new_middle
+    placed: dict[int, list[NDArray[np.float64]]] = {}
+    for own, file in _files_of_points(path):
+        if own and faces.find(own) is None:
+            continue
+        for name, points in _points_in(file):
+            if name is None:  # a Points layer of napari
+                return points_of_faces(points, len(stack))
+            face = faces.find(own or _without_extension(name))
+            if face is not None:
+                size = resized.get(stack.names[face], stack.size)
+                share = size if file.suffix.lower() == ".asf" else 1
+                middle, new_middle = (np.array(each) / 2 - 0.5 for each in (size, stack.size))
+                spots = (points[:, ::-1] * share - middle) * frame.scales(size) + new_middle
+                placed.setdefault(face, []).append(spots)
     if not placed:
         raise ValueError(
             f"{path} has points for none of the faces, such as {stack.names[0]}: the names "
             "must be the same, but for the extension."
         )
-    return _stacked(placed, [f"{path}: {name}" for name in stack.names])
+    joined = {face: np.concatenate(spots) for face, spots in placed.items()}
+    return _stacked(joined, [f"{path}: {name}" for name in stack.names])
 
 
-def _stacked(found: dict[int, Points], names: Sequence[str]) -> NDArray[np.float64]:
+def _files_of_points(path: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files with the picture that they belong to, ``""`` for one file for all."""
+    ending, beside = path.suffix.lower(), ", ".join(_BESIDE)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _BESIDE)
+        if not files:
+            raise ValueError(f"{path} holds no files of points ({beside}).")
+        for file in files:
+            yield _without_extension(file.relative_to(path).as_posix()), file
+    elif ending in _FOR_ALL:
+        yield "", path
+    elif ending in _BESIDE:
+        raise ValueError(f"{path} belongs to one picture: give the folder that it is in.")
+    else:
+        raise ValueError(
+            f"{path.name} is no known file of points: .csv, .txt (CelebA), .xml (dlib), or a "
+            f"folder with {beside} files."
+        )
+
+
+def _points_in(file: Path) -> list[Named]:
+    """Return the points in a file; a message about what is wrong names it."""
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        return (_BESIDE | _FOR_ALL)[file.suffix.lower()](text)
+    except (ValueError, IndexError, KeyError, SyntaxError) as error:
+        raise ValueError(f"The points in {file} cannot be read: {error}.") from error
+
+
+def _without_extension(name: str) -> str:
+    return re.sub(r"(?<=[^/])\.[^./]*$", "", name.replace("\\", "/"))
+
+
+def _pairs(numbers: Sequence[str], count: int) -> list[Named]:
+    if len(numbers) < 2 * count or count < 1:
+        raise ValueError(f"{count} points are announced, {len(numbers) // 2} are there")
+    return [("", np.array(numbers[: 2 * count], np.float64).reshape(count, 2))]
+
+
+def _of_pts(text: str) -> list[Named]:
+    """Parse the format of FG-NET and iBUG: x and y between braces."""
+    numbers = text.partition("{")[2].partition("}")[0].split()
+    count = re.search(r"n_points:\s*(\d+)", text)
+    return _pairs(numbers, int(count[1]) if count else len(numbers) // 2)
+
+
+def _of_tem(text: str) -> list[Named]:
+    """Parse a template of Psychomorph or webmorph: a number, then x and y; lines follow."""
+    numbers = text.split()
+    return _pairs(numbers[1:], int(numbers[0]))
+
+
+def _of_asf(text: str) -> list[Named]:
+    """Parse the format of the AAM API, whose x and y are shares of width and height."""
+    lines = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    rows = [row[2:4] for row in lines if len(row) >= 7]
+    counts = [int(row[0]) for row in lines if len(row) == 1 and row[0].isdigit()]
+    return _pairs([each for row in rows for each in row], counts[0] if counts else len(rows))
+
+
+def _of_xml(text: str) -> list[Named]:
+    """Parse dlib's XML: the parts of the first box of each image, by their names."""
+    from xml.etree import ElementTree as ET
+
+    named: list[Named] = []
+    for image in ET.fromstring(text).iter("image"):  # noqa: S314 - expat limits expansion
+        parts = image.findall("box[part][1]/part") or image.findall("box/part")
+        ordered = sorted(parts, key=lambda part: part.attrib["name"].zfill(9))
+        points = [[float(part.attrib["x"]), float(part.attrib["y"])] for part in ordered]
+        if points:
+            named.append((image.attrib["file"], np.array(points)))
+    return named
+
+
+def _of_table(text: str) -> list[Named]:
+    """Parse a table; CelebA's starts with a count and has no separators."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError("it is empty")
+    if len(lines) > 2 and lines[0].strip().isdigit() and "," not in lines[1]:
+        titles, rows = ["name", *lines[1].split()], [line.split() for line in lines[2:]]
+    else:
+        separator = max(",;\t", key=lines[0].count)
+        titles, *rows = csv.reader(lines, delimiter=separator)
+    if "axis-0" in titles:  # a Points layer of napari
+        columns = [titles.index(f"axis-{axis}") for axis in range(3)]
+        return [(None, np.array([[float(row[i]) for i in columns] for row in rows]))]
+    if len(titles) > 2 and re.fullmatch(r"\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?\s*", titles[-1]):
+        rows = [titles, *rows]  # no titles: a name, then x and y
+        titles = ["name", *("xy"[i % 2] for i in range(len(titles) - 1))]
+    titles = [title.strip().lower() for title in titles]
+    words = [set(re.split(r"[^a-z]+", title)) for title in titles]
+    xs, ys = ([i for i, word in enumerate(words) if axis in word] for axis in "xy")
+    known = {"name", "file", "filename", "file_name", "image", "image_id", "picture", "path"}
+    names = [i for i, title in enumerate(titles) if title in known]
+    if not names or not xs or len(xs) != len(ys):
+        raise ValueError(
+            "it needs a column of names (such as 'file') and columns of x and y (such as "
+            f"'left_eye_x', 'left_eye_y'); its columns are {', '.join(titles)}"
+        )
+    named: list[Named] = []
+    for number, row in enumerate(rows, len(lines) - len(rows) + 1):
+        try:
+            points = [[float(row[i]) for i in pair] for pair in zip(xs, ys, strict=True)]
+            named.append((row[names[0]].strip(), np.array(points)))
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"row {number}: {error}") from error
+    return named
+
+
+_BESIDE = {".pts": _of_pts, ".tem": _of_tem, ".asf": _of_asf}
+_FOR_ALL = {".xml": _of_xml, **dict.fromkeys((".csv", ".tsv", ".txt"), _of_table)}
+
+
+def _stacked(
+    found: dict[int, NDArray[np.float64]], names: Sequence[str]
+) -> NDArray[np.float64]:
     """Return the points of some faces as (n, k, 2), with NaN for the others."""
-    counts = Counter(map(len, found.values())).most_common(1)
-    usual = counts[0][0] if counts else 0
+    usual = Counter(map(len, found.values())).most_common(1)[0][0] if found else 0
     stacked = np.full((len(names), usual, 2), np.nan)
     for face, points in found.items():
         if len(points) != usual:
@@ -322,10 +427,6 @@ def _stacked(found: dict[int, Points], names: Sequence[str]) -> NDArray[np.float
             )
         stacked[face] = points
     return stacked
-
-
-def _without_extension(name: str) -> str:
-    return re.sub(r"(?<=[^/])\.[^./]*$", "", name.replace("\\", "/"))
 
 
 def points_of_faces(points: Any, n: int) -> NDArray[np.float64]:
@@ -354,116 +455,3 @@ def points_of_faces(points: Any, n: int) -> NDArray[np.float64]:
     if np.isfinite(spots).all((1, 2)).sum() < 2:
         raise ValueError("At least two faces need points.")
     return spots
-
-
-def _understood(path: Path, parse: Callable[[str], Result]) -> Result:
-    """Parse a text file; a message about what is wrong names it."""
-    try:
-        return parse(path.read_text(encoding="utf-8-sig", errors="replace"))
-    except (ValueError, IndexError, KeyError, SyntaxError) as error:
-        raise ValueError(f"The points in {path} cannot be read: {error}.") from error
-
-
-def _pairs(numbers: Sequence[str], count: int) -> Points:
-    if len(numbers) < 2 * count or count < 1:
-        raise ValueError(f"{count} points are announced, {len(numbers) // 2} are there")
-    return np.array(numbers[: 2 * count], np.float64).reshape(count, 2)
-
-
-def _of_pts(text: str) -> Points:
-    """Parse the format of FG-NET and iBUG: x and y between braces."""
-    numbers = text.partition("{")[2].partition("}")[0].split()
-    count = re.search(r"n_points:\s*(\d+)", text)
-    return _pairs(numbers, int(count[1]) if count else len(numbers) // 2)
-
-
-def _of_tem(text: str) -> Points:
-    """Parse a template of Psychomorph or webmorph: a number, then x and y; lines follow."""
-    numbers = text.split()
-    return _pairs(numbers[1:], int(numbers[0]))
-
-
-def _of_asf(text: str) -> Points:
-    """Parse the format of the AAM API, whose x and y are shares of width and height."""
-    lines = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    rows = [row[2:4] for row in lines if len(row) >= 7]
-    counts = [int(row[0]) for row in lines if len(row) == 1 and row[0].isdigit()]
-    return _pairs([each for row in rows for each in row], counts[0] if counts else len(rows))
-
-
-_BESIDE = {".pts": _of_pts, ".tem": _of_tem, ".asf": _of_asf}
-
-
-def _in_one_file(path: Path) -> list[tuple[str, Points]] | NDArray[np.float64]:
-    """Read one file for all: points under names of pictures, or rows (face, y, x)."""
-    ending = path.suffix.lower()
-    if ending in _BESIDE:
-        raise ValueError(f"{path} belongs to one picture: give the folder that it is in.")
-    if ending == ".xml":
-        return _understood(path, _of_xml)
-    if ending not in {".csv", ".tsv", ".txt"}:
-        raise ValueError(
-            f"{path.name} is no known file of points: .csv, .txt (CelebA), .xml (dlib), or a "
-            f"folder with {', '.join(_BESIDE)} files."
-        )
-    table = _understood(path, _table)
-    if "axis-0" in table[0]:  # a Points layer of napari
-        columns = [table[0].index(f"axis-{axis}") for axis in range(3)]
-        return np.array([[float(row[i]) for i in columns] for row in table[1:]])
-    return _of_table(path, table)
-
-
-def _of_xml(text: str) -> list[tuple[str, Points]]:
-    """Parse dlib's XML: the parts of the first box of each image, by their names."""
-    from xml.etree import ElementTree as ET
-
-    named = []
-    for image in ET.fromstring(text).iter("image"):  # noqa: S314 - expat limits expansion
-        parts = image.findall("box[part][1]/part") or image.findall("box/part")
-        if parts:
-            ordered = sorted(parts, key=lambda part: part.attrib["name"].zfill(9))
-            points = np.array([[float(p.attrib["x"]), float(p.attrib["y"])] for p in ordered])
-            named.append((image.attrib["file"], points))
-    return named
-
-
-def _table(text: str) -> list[list[str]]:
-    """Split a table into rows of cells; CelebA's starts with a count and has no separators."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise ValueError("it is empty")
-    if len(lines) > 2 and lines[0].strip().isdigit() and "," not in lines[1]:
-        return [["name", *lines[1].split()], *(line.split() for line in lines[2:])]
-    separator = max(",;\t", key=lines[0].count)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    if not _NUMBER.fullmatch(rows[0][-1]):
-        rows[0] = [cell.lower() for cell in rows[0]]
-    return rows
-
-
-def _of_table(path: Path, table: list[list[str]]) -> list[tuple[str, Points]]:
-    """Return the points of each picture in a table."""
-    if len(table[0]) > 2 and _NUMBER.fullmatch(table[0][-1]):  # no titles: a name, then x and y
-        titles = ["name", *("xy"[i % 2] for i in range(len(table[0]) - 1))]
-        rows = table
-    else:
-        titles, rows = table[0], table[1:]
-    words = [set(re.split(r"[^a-z]+", title.lower())) for title in titles]
-    xs = [i for i, word in enumerate(words) if "x" in word]
-    ys = [i for i, word in enumerate(words) if "y" in word]
-    names = [i for i, title in enumerate(titles) if _NAME_COLUMNS.fullmatch(title.lower())]
-    if not names or not xs or len(xs) != len(ys):
-        raise ValueError(
-            f"{path.name} needs a column of names (such as 'file') and columns of x and y "
-            f"(such as 'left_eye_x', 'left_eye_y'); its columns are {', '.join(titles)}."
-        )
-    found: dict[str, list[Points]] = {}
-    for number, row in enumerate(rows, len(table) - len(rows) + 1):
-        try:
-            points = np.array(
-                [[float(row[i]) for i in pair] for pair in zip(xs, ys, strict=True)]
-            )
-        except (ValueError, IndexError) as error:
-            raise ValueError(f"Row {number} of {path.name}: {error}.") from error
-        found.setdefault(row[names[0]], []).append(points)
-    return [(name, np.concatenate(points)) for name, points in found.items()]

@@ -293,8 +293,8 @@ def _in_zip(path: str, there: int, check: Check) -> Iterator[Entry | LeftOut]:
     if packed > there or n_bytes > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
         raise ArchiveError(
             f"The archive {shown(path)} is damaged or a decompression bomb: its members take "
-            f"{packed} bytes of {there}, and unpacked {n_bytes}. If you trust it, unpack it and "
-            "open the folder."
+            f"{packed} bytes of {there}, and {n_bytes} when they are unpacked. If you trust "
+            "it, unpack it and open the folder."
         )
     for info in infos:
         check()
