@@ -14,7 +14,6 @@ from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers.multilevel import iter_multilevel
-from napari_latent_faces.solvers.nnls import VisibleParts, same_masks, solve_nnls
 from napari_latent_faces.stack import as_stack
 from tests.helpers import consume
 from tests.pictures import needs_real_data, real_data
@@ -118,18 +117,15 @@ def test_a_face_or_a_pixel_that_nobody_sees_is_told(faces, mask):
         fit(faces, n_components=2, mask=hidden)
 
 
-def test_a_visible_bad_pixel_is_told(faces, mask):
+def test_a_visible_bad_pixel_and_another_solver_are_told(faces, mask):
     spoilt = faces.copy()
     y, x = np.argwhere(~mask[7])[0]
     spoilt[7, y, x] = np.nan
     with pytest.raises(ValueError, match="face 7"):
         fit(spoilt, n_components=2, mask=mask)
-
-
-@pytest.mark.parametrize("solver", ["cd", "mu"])
-def test_only_the_own_solver_takes_masks_of_single_faces(faces, mask, solver):
-    with pytest.raises(ValueError, match="choose solver='multilevel'"):
-        fit(faces, n_components=2, mask=mask, solver=solver)
+    for solver in ("cd", "mu"):
+        with pytest.raises(ValueError, match="choose solver='multilevel'"):
+            fit(faces, n_components=2, mask=mask, solver=solver)
 
 
 @needs_real_data
@@ -143,54 +139,6 @@ def test_squares_missing_from_orl_are_closer_than_the_mean_face():
     lost = np.sqrt(np.mean((X - model.reconstruct())[mask] ** 2))
     from_mean = np.sqrt(np.mean((X - X.mean(axis=0))[mask] ** 2))
     assert lost < 0.8 * from_mean
-
-
-# -- Visible ---------------------------------------------------------------------------
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 25))
-@settings(max_examples=40, deadline=None)
-def test_every_face_is_once_in_the_group_of_its_mask(seed, n, p):
-    rng = np.random.default_rng(seed)
-    hidden = (rng.random((3, p)) < 0.5)[rng.integers(0, 3, n)]
-    if n == 1:  # one row would be for all
-        return
-    groups = {mask: faces for faces, mask in same_masks(hidden, n)}
-    assert sorted(face for faces in groups.values() for face in faces) == list(range(n))
-    for mask, faces in groups.items():
-        bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=p).astype(bool)
-        assert (hidden[faces] == bits).all()
-    assert len(groups) == len(np.unique(hidden, axis=0))
-
-
-def test_no_mask_and_a_common_one_are_one_group():
-    assert list(same_masks(None, 5)) == [(slice(0, 5), None)]
-    [(faces, mask)] = same_masks(np.array([[True, False, True]]), 5)
-    assert (faces, mask) == (slice(0, 5), b"\xa0")
-
-
-def test_parts_are_taken_apart_over_what_is_visible():
-    parts = np.random.default_rng(0).random((3, 20))
-    parts[1, 4:] = 0
-    hidden = np.arange(20) < 4
-    [(_, mask)] = same_masks(hidden[None], 1)
-    found = VisibleParts.of(parts, mask)
-    assert (found.n_visible, found.lost) == (16, (1,))
-    np.testing.assert_allclose(found.Q @ found.R, parts[:, ~hidden].T, atol=1e-12)
-    whole = VisibleParts.of(parts, None)
-    assert (whole.n_visible, whole.lost) == (20, ())
-    weights = np.array([[1.0, 2, 3], [0, 0, 5]])
-    np.testing.assert_allclose(
-        solve_nnls(whole.R, whole.reduced(weights @ parts)), weights, atol=1e-9
-    )
-    seen = solve_nnls(found.R, found.reduced(weights @ parts))
-    np.testing.assert_allclose(seen, weights * [1, 0, 1], atol=1e-9)
-
-
-def test_nothing_visible_is_no_crash():
-    [(_, mask)] = same_masks(np.ones((1, 9), bool), 1)
-    found = VisibleParts.of(np.ones((2, 9)), mask)
-    assert (found.n_visible, found.lost) == (0, (0, 1))
 
 
 # -- One mask for all faces; starts ----------------------------------------------------
@@ -251,20 +199,16 @@ def test_masking_is_the_same_as_dropping_the_pixels(drawn):
     assert ours.error == pytest.approx(dropped.error, rel=0.02)
 
 
-def test_encoding_looks_at_what_the_model_knows(drawn, background):
-    masked = fit(drawn, n_components=8, mask=background)
-    spoilt = np.array(drawn.images)
-    spoilt[:, background] = 255
-    np.testing.assert_array_equal(masked.encode(spoilt), masked.encode(drawn))
-    assert masked.errors(spoilt).mean() < 1.1 * masked.error
-
-
-def test_a_masked_model_is_kept_whole(drawn, background, tmp_path):
+def test_a_masked_model_is_kept_whole_and_encodes_what_it_knows(drawn, background, tmp_path):
     masked = fit(drawn, n_components=4, mask=background)
     masked.save(tmp_path / "model.npz")
     np.testing.assert_array_equal(LatentFaces.load(tmp_path / "model.npz").mask, background)
     assert "mask = mask_from_text(" in as_python(masked)
     assert "fit(faces, params, mask=mask)" in as_python(masked)
+    spoilt = np.array(drawn.images)
+    spoilt[:, background] = 255
+    np.testing.assert_array_equal(masked.encode(spoilt), masked.encode(drawn))
+    assert masked.errors(spoilt).mean() < 1.1 * masked.error
 
 
 def test_live_pictures_of_a_masked_fit_are_as_bright_as_the_parts(drawn, background):
@@ -294,15 +238,12 @@ def test_a_wrong_mask_is_told(drawn, mask, error, words):
         fit(drawn, n_components=3, mask=mask)
 
 
-def test_a_mask_for_each_face_may_be_of_lists(drawn):
+def test_masks_may_be_of_lists_and_empty(drawn, model):
     marks = np.zeros(drawn.shape, bool)
     marks[3, 10:20, 5:30] = True
     listed, array = (fit(drawn, n_components=3, mask=each) for each in (marks.tolist(), marks))
     np.testing.assert_array_equal(listed.components, array.components)
     assert listed.mask is None
-
-
-def test_an_empty_mask_is_none(drawn, model):
     unmasked = fit(drawn, n_components=8, mask=np.zeros((56, 46), np.uint8))
     assert unmasked.mask is None
     np.testing.assert_array_equal(unmasked.components, model.components)
@@ -312,11 +253,15 @@ def test_an_empty_mask_is_none(drawn, model):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_start_is_improved(drawn, model, solver):
-    further = fit(drawn, n_components=8, solver=solver, start=model, max_iter=20, tol=0)
+def test_a_start_is_improved_and_stays_as_it_is(drawn, model, solver):
+    W, H = model.weights.copy(), model.components.copy()
+    options = {"n_components": 8, "solver": solver, "max_iter": 20, "tol": 0}
+    further = fit(drawn, start=(W, H), **options)
     assert further.error <= model.error + 1e-6
     assert further.params.init == "custom"
     assert "start=start" in as_python(further)
+    np.testing.assert_array_equal(W, model.weights)
+    np.testing.assert_array_equal(H, model.components)
 
 
 def test_a_good_start_takes_few_iterations(drawn, model):
@@ -336,14 +281,6 @@ def test_any_start_gives_a_sound_model_no_worse_than_itself(seed, k):
     assert model.error <= begin + 1e-5
     assert (model.components >= 0).all()
     assert (model.weights >= 0).all()
-
-
-def test_the_start_stays_as_it_is(drawn, model):
-    W, H = model.weights.copy(), model.components.copy()
-    for solver in SOLVERS:
-        fit(drawn, n_components=8, solver=solver, start=(W, H), max_iter=3, tol=0)
-    np.testing.assert_array_equal(W, model.weights)
-    np.testing.assert_array_equal(H, model.components)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

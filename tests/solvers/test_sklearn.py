@@ -169,12 +169,6 @@ class TestPCA:
 
 
 class TestICA:
-    @pytest.mark.parametrize("independent", ["pictures", "weights"])
-    def test_explains_as_much_as_pca(self, stack, independent):
-        pca = fit(stack, PCAParams(n_components=3, svd_solver="full"))
-        ica = fit(stack, ICAParams(n_components=3, independent=independent, tol=1e-2))
-        assert ica.error == pytest.approx(pca.error, rel=1e-3)
-
     def test_finds_the_spots_that_pictures_are_made_of(self):
         """Spots that do not overlap, with weights of their own, are what it looks for."""
         rng = np.random.default_rng(3)
