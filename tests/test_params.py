@@ -95,6 +95,10 @@ def test_parameters_cannot_be_changed_in_place_but_replaced():
     with pytest.raises(AttributeError):
         KMeansParams().tol = 1.0
     assert replace(PCAParams(), n_components=3).changed() == {"n_components": 3}
+    params = NMFParams(n_components=np.int64(7), tol=np.float32(0.5), alpha_H=0)
+    assert type(params.n_components) is int  # NumPy's numbers become plain ones
+    assert type(params.tol) is float
+    assert params.alpha_H == 0.0
 
 
 def test_shared_defaults_with_scikit_learn():
@@ -119,13 +123,6 @@ def test_defaults_but_the_solver_are_those_of_scikit_learn_and_of_the_blog_post(
     assert ours.pop("sparseness") is None  # which they do not have
     assert ours.pop("solver") == "multilevel"  # many times faster, for the same objective
     assert ours == {name: theirs[name] for name in ours}
-
-
-def test_numpy_numbers_become_plain_ones():
-    params = NMFParams(n_components=np.int64(7), tol=np.float32(0.5), alpha_H=0)
-    assert type(params.n_components) is int
-    assert type(params.tol) is float
-    assert params.alpha_H == 0.0
 
 
 def test_only_mu_minimises_other_losses():

@@ -24,12 +24,10 @@ def test_shape_and_type(stack):
     assert stack.is_lazy == isinstance(stack.images, da.Array)
     np.testing.assert_array_equal(np.asarray(stack), IMAGES)
     np.testing.assert_array_equal(np.asarray(stack, np.float32), IMAGES.astype(np.float32))
-
-
-def test_matrix_has_a_row_for_each_face(stack):
     np.testing.assert_array_equal(np.asarray(stack.matrix), IMAGES.reshape(5, 6))
-    if not stack.is_lazy:
-        assert np.shares_memory(stack.matrix, stack.images)
+    assert stack.is_lazy or np.shares_memory(stack.matrix, stack.images)
+    kind = "lazy " * stack.is_lazy
+    assert repr(stack) == f"FaceStack(5 {kind}faces of 2 x 3 pixels, uint8, 'faces')"
 
 
 @pytest.mark.parametrize(
@@ -55,11 +53,8 @@ def test_some_faces(stack, faces):
     assert some.source == "faces"
 
 
-def test_some_faces_without_subjects():
+def test_some_faces_without_subjects_and_one_that_is_not_there(stack):
     assert FaceStack(IMAGES, NAMES)[1:3].subjects is None
-
-
-def test_a_face_that_is_not_there(stack):
     with pytest.raises(IndexError):
         stack[5]
 
@@ -75,11 +70,6 @@ def test_a_face_that_is_not_there(stack):
 def test_what_does_not_fit_together(images, names, subjects, message):
     with pytest.raises(ValueError, match=message):
         FaceStack(images, tuple(names), subjects)
-
-
-def test_repr(stack):
-    kind = "lazy " if stack.is_lazy else ""
-    assert repr(stack) == f"FaceStack(5 {kind}faces of 2 x 3 pixels, uint8, 'faces')"
 
 
 # -- Pixels ----------------------------------------------------------------------------
@@ -120,12 +110,10 @@ def test_blocks_cover_a_lazy_stack_in_order(monkeypatch):
     np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), images)
 
 
-def test_pictures_without_names_are_numbered():
-    assert pixels.as_stack(np.ones((2, 3, 3))).names == ("face 0", "face 1")
-
-
-def test_three_narrow_columns_are_not_mistaken_for_colour():
-    assert pixels.as_stack(np.ones((5, 8, 3))).shape == (5, 8, 3)
+def test_pictures_without_names_are_numbered_and_narrow_ones_are_not_colour():
+    stack = pixels.as_stack(np.ones((2, 8, 3)))
+    assert stack.names == ("face 0", "face 1")
+    assert stack.shape == (2, 8, 3)
 
 
 def test_all_faces_with_bad_pixels_are_counted():
@@ -192,15 +180,9 @@ def test_details():
     ]
 
 
-def test_details_of_a_plain_read_are_its_summary():
-    assert ReadReport(3).details() == "3 faces read"
-
-
-def test_details_say_what_lazy_means():
-    assert "decoded when they are looked at" in ReadReport(3, lazy=True).details()
-
-
 def test_details_can_be_printed_whatever_the_names():
+    assert ReadReport(3).details() == "3 faces read"
+    assert "decoded when they are looked at" in ReadReport(3, lazy=True).details()
     report = ReadReport(skipped=(("\udcff\u202egpj.\x1b[31m", "broken"),))
     line = report.details().splitlines()[2]
     assert line.isprintable()
