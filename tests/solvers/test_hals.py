@@ -145,52 +145,39 @@ def test_not_a_number_is_not_hidden(way):
     assert np.isfinite(np.delete(F, 3, axis=1)).all()
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"F": np.zeros((3, 5))},
-        {"F": np.zeros((5, 3), np.float32).T},
-        {"F": np.zeros((4, 5), np.float32)},
-        {"G": np.zeros((3, 4), np.float32)},
-        {"C": np.zeros((3, 6), np.float32)},
-        {"C": np.zeros(3, np.float32)},
-        {"C": None},
-    ],
-)
-def test_compiled_sweeps_refuse_what_they_cannot_read(wrong):
-    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps").sweep
-    right = {name: np.zeros((3, 5), np.float32) for name in ("F", "C")}
-    arrays = right | {"G": np.zeros((3, 3), np.float32)} | wrong
-    with pytest.raises((TypeError, ValueError)):
-        compiled(arrays["F"], arrays["G"], arrays["C"], 1)
+def read_only(*shape):
+    array = np.zeros(shape, np.float32)
+    array.setflags(write=False)
+    return array
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("name", "place", "wrong"),
     [
-        {"X": np.zeros((4, 6), np.float32)},
-        {"X": np.zeros((4, 5))},
-        {"X": np.zeros((4, 10), np.uint8)[:, ::2]},
-        {"out": np.zeros((3, 4), np.uint8)},
-        {"out": np.zeros((3, 3), np.float32)},
-        {"F": np.zeros((2, 5), np.float32)},
+        ("sweep", 0, np.zeros((3, 5))),
+        ("sweep", 0, np.zeros((5, 3), np.float32).T),
+        ("sweep", 0, np.zeros((4, 5), np.float32)),
+        ("sweep", 0, read_only(3, 5)),
+        ("sweep", 1, np.zeros((3, 4), np.float32)),
+        ("sweep", 2, np.zeros((3, 6), np.float32)),
+        ("sweep", 2, np.zeros(3, np.float32)),
+        ("sweep", 2, None),
+        ("cross", 0, np.zeros((3, 4), np.uint8)),
+        ("cross", 0, np.zeros((3, 3), np.float32)),
+        ("cross", 1, np.zeros((2, 5), np.float32)),
+        ("cross", 2, np.zeros((4, 6), np.float32)),
+        ("cross", 2, np.zeros((4, 5))),
+        ("cross", 2, np.zeros((4, 10), np.uint8)[:, ::2]),
+        ("combine", 2, np.zeros((4, 5), np.float32)),
     ],
 )
-def test_compiled_products_refuse_what_they_cannot_read(wrong):
+def test_compiled_code_refuses_what_it_cannot_read_or_write(name, place, wrong):
     compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps")
-    shapes = {"out": (3, 4), "F": (3, 5), "X": (4, 5)}
-    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()} | wrong
-    with pytest.raises((TypeError, ValueError)):
-        compiled.cross(arrays["out"], arrays["F"], arrays["X"], 1)
-
-
-def test_compiled_sweeps_write_only_where_they_may():
-    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps").sweep
-    F = np.zeros((3, 5), np.float32)
-    F.setflags(write=False)
-    with pytest.raises((ValueError, BufferError)):
-        compiled(F, np.zeros((3, 3), np.float32), np.ones((3, 5), np.float32), 1)
-    assert not F.any()
+    shapes = {"sweep": ((3, 5), (3, 3), (3, 5)), "cross": ((3, 4), (3, 5), (4, 5))}
+    arrays = [np.zeros(shape, np.float32) for shape in shapes.get(name, shapes["cross"])]
+    arrays[place] = wrong
+    with pytest.raises((TypeError, ValueError, BufferError)):
+        getattr(compiled, name)(*arrays, 1)
 
 
 def test_fits_are_the_same_to_rounding(choose, stack, tmp_path):
@@ -239,38 +226,27 @@ def test_the_choice_is_logged_once():
     backend, [line] = fit_in_a_new_process()
     assert backend == hals.backend()
     assert ("Compiled" in line) == (backend == "c")
-
-
-def test_numpy_can_be_asked_for():
     backend, [line] = fit_in_a_new_process(LATENT_FACES_BACKEND="numpy")
     assert backend == "numpy"
     assert "NumPy" in line
 
 
-BROKEN = {
-    "missing": "sys.modules['napari_latent_faces.solvers._sweeps'] = None",
-    "of another version": """
-import types
-sys.modules['napari_latent_faces.solvers._sweeps'] = types.ModuleType('_sweeps')
-""",
-    "wrong": """
-import types
-wrong = types.ModuleType('_sweeps')
-wrong.sweep = lambda F, G, C, sweeps: None
-sys.modules['napari_latent_faces.solvers._sweeps'] = wrong
-""",
-    "in need of other arguments": """
-import types
-wrong = types.ModuleType('_sweeps')
-wrong.sweep = lambda F: None
-sys.modules['napari_latent_faces.solvers._sweeps'] = wrong
-""",
-}
-
-
-@pytest.mark.parametrize("how", BROKEN)
-def test_where_the_compiled_part_is_of_no_use_numpy_sweeps(how):
-    backend, lines = fit_in_a_new_process(BROKEN[how])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "None",  # missing
+        "SimpleNamespace()",  # of another version
+        # wrong
+        "SimpleNamespace(**dict.fromkeys(('sweep', 'cross', 'combine'), lambda *_: None))",
+        "SimpleNamespace(sweep=lambda F: None)",  # in need of other arguments
+    ],
+)
+def test_where_the_compiled_part_is_of_no_use_numpy_sweeps(module):
+    backend, lines = fit_in_a_new_process(
+        "from types import SimpleNamespace\n"
+        "import napari_latent_faces.solvers as solvers\n"
+        f"solvers._sweeps = sys.modules[solvers.__name__ + '._sweeps'] = {module}\n"
+    )
     assert backend == "numpy"
     assert len(lines) == 1
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import NMF, non_negative_factorization
 
-from napari_latent_faces.fitting import ConvergenceWarning, fit, iter_fit
+from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers import blocks, multilevel
 from napari_latent_faces.solvers.factors import initial_factors
@@ -141,13 +141,6 @@ def test_coarse_levels_come_first_and_give_full_pictures():
         assert each.pictures().shape == (4, 61, 47)
 
 
-@pytest.mark.parametrize("max_iter", [1, 2, 3, 9])
-def test_few_iterations_still_end_with_full_pictures(max_iter):
-    steps, end = solve(faces(size=(61, 47)), n_components=4, max_iter=max_iter)
-    assert (end.iteration, end.level, end.converged) == (max_iter, 0, False)
-    assert len({each.iteration for each in steps}) == max_iter
-
-
 def test_stop_on_a_coarse_level_sharpens_what_was_reached():
     images = faces(size=(61, 47))
     steps, model = consume(iter_fit(images, n_components=4), stop_after=2)
@@ -183,13 +176,13 @@ def test_faces_that_join_are_weighed_well_at_once(small_samples):
 
 
 @pytest.mark.parametrize("k", [1, 4])
-@pytest.mark.parametrize("max_iter", [1, 2, 3, 7])
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 9])
 def test_coarse_levels_leave_iterations_for_the_full_pictures(k, max_iter):
     steps, end = solve(faces(), n_components=k, max_iter=max_iter, tol=0)
-    assert end.iteration == max_iter
+    assert (end.iteration, end.level, end.converged) == (max_iter, 0, False)
+    assert len({step.iteration for step in steps}) == max_iter
     fine = {step.iteration for step in steps if step.level == 0}
     assert len(fine) >= max_iter * (2 / 3) ** depth((46, 37), k)
-    assert end.level == 0
 
 
 @pytest.mark.parametrize("size", [(12, 10), (61, 47)])
@@ -311,21 +304,6 @@ def test_components_that_start_empty_are_revived():
     assert end.error < 0.01
 
 
-def test_blas_gets_its_threads_back():
-    from threadpoolctl import threadpool_info
-
-    def limits():
-        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-
-    before = limits()
-    one, two = (iter_fit(faces(), n_components=3) for _ in range(2))
-    next(one)
-    next(two)
-    one.close()
-    consume(two)
-    assert limits() == before
-
-
 def test_a_step_makes_its_pictures_when_they_are_looked_at(stack):
     step = next(iter_fit(stack, n_components=3))
     assert "components" not in vars(step)
@@ -338,11 +316,6 @@ def test_a_bad_pixel_is_found_in_a_lazy_stack():
     lazy = FaceStack(da.from_array(images, chunks=7), tuple(f"f{i}" for i in range(40)))
     with pytest.raises(ValueError, match="'f33' has NaN"):
         fit(lazy, n_components=2)
-
-
-def test_max_iter_is_reported(stack):
-    with pytest.warns(ConvergenceWarning):
-        assert fit(stack, n_components=3, max_iter=4).provenance.stop_reason == "max_iter"
 
 
 # -- Start -----------------------------------------------------------------------------
@@ -362,14 +335,10 @@ def test_starts_are_those_of_scikit_learn(pictures, init, dtype):
         np.testing.assert_allclose(a, b, rtol=2e-3 if dtype == np.float32 else 1e-9, atol=1e-6)
 
 
-def test_a_stack_of_low_rank_starts_without_nan():
+def test_stacks_of_few_directions_or_pixels_start_or_say_why_not():
     X = np.outer(np.arange(1.0, 7.0), np.arange(1.0, 9.0))
-    W, H = initial_factors(X, NMFParams(n_components=4, init="nndsvd"), 0)
-    assert np.isfinite(W).all()
-    assert np.isfinite(H).all()
-
-
-def test_more_components_than_pixels_start_at_random_or_say_so():
+    for factor in initial_factors(X, NMFParams(n_components=4, init="nndsvd"), 0):
+        assert np.isfinite(factor).all()
     X = np.random.default_rng(0).random((9, 4))
     W, H = initial_factors(X, NMFParams(n_components=6), 0)
     assert (W.shape, H.shape) == ((9, 6), (6, 4))
