@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QPoint, QSize, Qt
-from qtpy.QtGui import QCursor, QIcon, QImage, QPixmap
+from qtpy.QtGui import QAction, QCursor, QIcon, QImage, QPixmap  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from napari_latent_faces.explaining import Explainer, prominence
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     import napari
     from numpy.typing import NDArray
-    from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 
     from napari_latent_faces.model import LatentFaces
 
@@ -71,10 +70,7 @@ def was_click(event: Any) -> Generator[None, None, bool]:
 
 
 class Gallery:
-    """The picture of one gallery layer, whose tiles tell what a face has of them.
-
-    A picture that someone else has put there, as the preview of a fit, is left alone.
-    """
+    """The picture of a gallery, unless another is put there, with tiles that tell of a face."""
 
     def __init__(self, model: LatentFaces, tiles: Tiles, picture: NDArray[Any]) -> None:
         self.model, self.tiles, self.picture = model, tiles, picture
@@ -180,9 +176,9 @@ def _picture_at(layer: Any, pixels: Any, place: tuple[float, ...]) -> Found | No
 def to_image(
     pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0), colormap: Any = None
 ) -> QImage:
-    """Return a picture of numbers, shape (h, w) or (h, w, 3), with a memory of its own.
+    """Return a picture of numbers (h, w) or (h, w, 3), whose `limits` are black and white.
 
-    `limits` are shown black and white, or in the colours at the ends of napari's `colormap`.
+    With napari's `colormap`, they are the colours at its ends.
     """
     low, high = limits
     levels = np.clip((pixels - low) * (255.0 / (high - low or 1.0)), 0, 255)
@@ -207,10 +203,7 @@ def component_pixmap(component: NDArray[Any], *, is_signed: bool) -> QPixmap:
 
 
 def to_fit(picture: QPixmap, box: QSize, ratio: float) -> QPixmap:
-    """Return a picture as large as fits into a box, with all the pixels of the screen.
-
-    `ratio` is how many pixels a unit of the box has: `devicePixelRatioF` of its widget.
-    """
+    """Return a picture that fits into a box, with `ratio` pixels of the screen for a unit."""
     aspect = Qt.AspectRatioMode.KeepAspectRatio
     fitting = picture.scaled(box * ratio, aspect, Qt.TransformationMode.SmoothTransformation)
     fitting.setDevicePixelRatio(ratio)
@@ -227,10 +220,8 @@ def to_icon(picture: QPixmap) -> QIcon:
 # -- Menus: copy pictures and save them, and go on with them -----------------------------
 
 
-def add_picture_actions(
-    menu: QMenu, what: str, picture: Callable[[], QImage], parent: QWidget
-) -> None:
-    """Add entries to a menu of `parent` that copy a picture, called `what`, and save it."""
+def picture_actions(what: str, picture: Callable[[], QImage], parent: QWidget) -> list[QAction]:
+    """Return entries of a menu of `parent` that copy a picture, called `what`, and save it."""
 
     def copy() -> None:
         clipboard = QApplication.clipboard()
@@ -246,20 +237,16 @@ def add_picture_actions(
         if path and not shown.save(path, "PNG"):
             show_error(harmless_lines(f"{path} cannot be written."))
 
-    _add_action(menu, f"Copy {what}", copy)
-    _add_action(menu, f"Save {what} as PNG...", save)
+    return [
+        _action(f"Copy {what}", copy, parent),
+        _action(f"Save {what} as PNG...", save, parent),
+    ]
 
 
-def _add_action(menu: QMenu, words: str, do: Callable[[], object]) -> None:
-    action: Any = menu.addAction(words)
+def _action(words: str, do: Callable[[], object], parent: QWidget) -> QAction:
+    action = QAction(words, parent)
     action.triggered.connect(lambda _checked=False: do())
-
-
-def picture_actions(what: str, picture: Callable[[], QImage], parent: QWidget) -> list[QAction]:
-    """Return the entries of `add_picture_actions`, for a menu of somebody else's."""
-    menu = QMenu(parent)
-    add_picture_actions(menu, what, picture, parent)
-    return list(menu.actions())
+    return action
 
 
 def show_picture_menu(
@@ -271,11 +258,10 @@ def show_picture_menu(
     """Show a menu that copies and saves pictures, by their names, and does more with them."""
     menu = QMenu(parent)
     menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    for words, do in more.items():
-        _add_action(menu, words, do)
+    menu.addActions([_action(words, do, menu) for words, do in more.items()])
     for what, picture in pictures.items():
         menu.addSeparator()
-        add_picture_actions(menu, what, picture, parent)
+        menu.addActions(picture_actions(what, picture, menu))
     menu.popup(at)
     return menu
 

@@ -59,36 +59,29 @@ _FLAT_SPAN = 2.0  # faces that a sheet of generated ones is wide
 
 @dataclass(frozen=True)
 class FacesView:
-    """How a layer of faces is shown, so that its results can be shown alike.
-
-    `affine`, shape (4, 4), brings (face, y, x) into the viewer; `key` tells this layer from
-    others, whatever it is called.
-    """
+    """How a layer of faces is shown; `affine` (4, 4) brings (face, y, x) into the viewer."""
 
     name: str = "faces"
     contrast_limits: tuple[float, float] = (0.0, 1.0)
     colormap: Any = "gray"
-    key: str = ""
+    key: str = ""  # tells this layer from others, whatever it is called
     affine: Any = field(default_factory=lambda: np.eye(4))
     units: tuple[Any, ...] = ("pixel",) * 3
 
     @classmethod
     def of(cls, layer: Any) -> FacesView:
-        """Return the look of a napari image layer."""
         low, high = map(float, layer.contrast_limits)
         colormap, key = layer.colormap.name, str(layer.unique_id)
         affine = last_axes(to_world(layer, layer.ndim), 4)
-        units = tuple(layer.units)
-        return cls(harmless(layer.name), (low, high), colormap, key, affine, units)
+        return cls(harmless(layer.name), (low, high), colormap, key, affine, tuple(layer.units))
 
     def at(
         self, ndim: int, zoom: float = 1.0, y: float = 0.0, x: float = 0.0
     ) -> dict[str, Any]:
-        """Return the transform of a layer of pictures that are shown beside the faces.
+        """Return the transform of a layer whose last axes of `ndim` are those of the faces.
 
-        Of the layer's `ndim` axes, the last are those of the faces. Its pixels are `zoom` times
-        as large as theirs, and its upper left corner lies `y` and `x` of their pixels below and
-        to the right of theirs.
+        Its pixels are `zoom` times as large as theirs, and its upper left corner lies `y` and
+        `x` of their pixels below and to the right of theirs.
         """
         place = np.eye(ndim + 1)
         place[[-3, -2], [-3, -2]] = zoom
@@ -101,13 +94,10 @@ class FacesView:
 def to_world(layer: Any, n_axes: int) -> NDArray[Any]:
     """Return the affine matrix from a layer's last axes to the world."""
     origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
-    columns = [
-        np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)[-n_axes:]
-    ]
-    matrix = np.eye(n_axes + 1)
-    matrix[:-1, :-1] = np.column_stack(columns)[-n_axes:]
-    matrix[:-1, -1] = origin[-n_axes:]
-    return matrix
+    columns = [np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)]
+    matrix = np.eye(layer.ndim + 1)
+    matrix[:-1] = np.column_stack([*columns, origin])
+    return matrix[-n_axes - 1 :, -n_axes - 1 :]
 
 
 def last_axes(matrix: NDArray[Any], n: int) -> NDArray[Any]:
@@ -151,7 +141,7 @@ def owner_of(viewer: napari.components.ViewerModel, layer: Any) -> Any:
 
 
 def layer_with(viewer: napari.components.ViewerModel, key: Any) -> Any:
-    """Return the layer that a key of `FacesView` tells from others, or None."""
+    """Return the layer with a key of `FacesView`, or None."""
     return next((each for each in viewer.layers if str(each.unique_id) == key), None)
 
 
@@ -168,15 +158,13 @@ def why_not_faces(layer: Any) -> str:
         return f"{name} is a single picture: a stack of faces has the axes face, y, x."
     if layer.ndim > 3:
         shape = layer_pixels(layer).shape
-        axes = ", ".join(
-            f"{label} ({n})" for label, n in zip(layer.axis_labels, shape, strict=False)
-        )
-        index = ", ".join([*["0"] * (layer.ndim - 3), ":"])
+        labels = zip(layer.axis_labels, shape, strict=False)
+        axes = ", ".join(f"{each} ({n})" for each, n in labels)
+        index = "0, " * (layer.ndim - 3)
         return (
-            f"{name} has {layer.ndim} axes, {axes}, and a stack of faces has three. Pick which "
-            "of them tells the faces apart, and one place on each other axis: right-click the "
-            "layer > Split Stack parts it along its first axis, and in the console "
-            f"viewer.add_image(viewer.layers[{name!r}].data[{index}]) adds one part."
+            f"{name} has {layer.ndim} axes, {axes}, a stack of faces three. Right-click "
+            "the layer > Split Stack parts it along its first axis, and in the console "
+            f"viewer.add_image(viewer.layers[{name!r}].data[{index}:]) adds one part."
         )
     return ""
 
@@ -186,10 +174,7 @@ def stack_of(layer: Any) -> FaceStack:
     why_not = why_not_faces(layer)
     if why_not:
         raise ValueError(why_not)
-    pixels = layer_pixels(layer)
-    if layer.rgb:
-        pixels = pixels[..., :3]  # without transparency
-    return layer_stack(pixels, layer.metadata)
+    return layer_stack(layer_pixels(layer), layer.metadata)
 
 
 def layer_stack(data: Any, metadata: Mapping[str, Any]) -> FaceStack:
@@ -218,9 +203,8 @@ def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
 def _contrast_limits(images: Any) -> tuple[float, float]:
     """Return what to show black and white, the same for all faces.
 
-    8-bit pictures use the range of their type; others mostly fill little of it. The pixels
-    of some faces tell, of lazy ones those of the first face only, which is shown anyway:
-    others can be brighter, so that there is room up to the next power of two, or to 1.
+    Of lazy ones the first face tells, which is shown anyway: others can be brighter, so that
+    there is room up to the next power of two, or to 1.
     """
     dtype = np.dtype(images.dtype)
     if dtype == np.uint8:
@@ -251,8 +235,8 @@ def result_layer(
 ) -> LayerData:
     """Return pictures that belong to faces as a layer in their look, or in other colours.
 
-    `name` is without that of the faces; `axes` without that of colour. Of a stack that is
-    `flat`, only the first is shown, wherever the slider is.
+    `axes` are without that of colour. Of a `flat` stack only the first picture is shown,
+    wherever the slider is.
     """
     if flat:
         data, axes = np.asarray(data[0]), axes[1:]
@@ -309,10 +293,7 @@ def live_gallery(
     most_pixels: int | None = None,
     is_signed: bool = False,
 ) -> LayerData:
-    """Return components in rows, the first at the top left, `places` faces wide.
-
-    Above `most_pixels`, pixels are left out, so that a preview is drawn at once.
-    """
+    """Return components in rows, `places` faces wide, of about `most_pixels` if not of all."""
     if most_pixels is not None:
         step = int(np.ceil(np.sqrt(max(1.0, components.size / most_pixels))))
         components = components[:, ::step, ::step]
@@ -325,8 +306,7 @@ def live_gallery(
 def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
     """Return the components as a stack (component, face, y, x) with a slider of its own.
 
-    The same component lies behind every face, without a copy, so that the picture does
-    not go blank when the face slider moves.
+    The same component lies behind every face: else it went blank when the face slider moves.
     """
     components = shown_components(model.components, is_signed=model.is_signed)
     shape = (len(components), len(model.weights), *components.shape[1:])
@@ -372,15 +352,11 @@ def _residual_limit(model: LatentFaces) -> float:
     Where a fit has converged, the reconstructions are at right angles to what they leave,
     so the relative error tells the residuals' root mean square from theirs.
     """
-    H = model.components.reshape(model.n_components, -1).astype(np.float64)
-    W = np.asarray(model.weights, np.float64)
-    if model.mean is not None:
-        H = np.concatenate([H, model.mean.reshape(1, -1)])
-        W = np.concatenate([W, np.ones((len(W), 1))], axis=1)
-    power = float(((W.T @ W) * (H @ H.T)).sum()) / (len(W) * H.shape[1])
+    n = len(model.weights)
+    rebuilt = model.reconstruct(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(int))
     error = min(float(model.error), 0.99)
-    rms = model.scale * error * np.sqrt(max(power, 0.0) / (1 - error**2))
-    return float(4 * rms) or 1.0
+    power = float(np.mean(np.square(rebuilt, dtype=np.float64)))
+    return 4 * float(error * np.sqrt(power / (1 - error**2))) or 1.0
 
 
 def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
@@ -397,10 +373,9 @@ def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
 def aligned_layer(
     stack: FaceStack, view: FacesView, box: tuple[int, int, int, int]
 ) -> LayerData:
-    """Return aligned faces in the look of the faces that they were made from.
+    """Return aligned faces, which are no result: they can be fitted as any others.
 
-    They are no result: they can be fitted, and have results of their own around them. `box`
-    is the part of those faces that they show.
+    `box` is the part that they show of the faces that they were made from.
     """
     images, kwargs, kind = faces_layer(stack, f"aligned [{view.name}]")
     kwargs["metadata"] |= {ALIGNED_KEY: view.key, "box": box}
@@ -412,10 +387,7 @@ def aligned_layer(
 def mended_layer(
     mended: MendedFaces, stack: FaceStack, view: FacesView, *, flat: bool = False
 ) -> LayerData:
-    """Return mended faces in the look of the faces.
-
-    The layer has no model: its pictures can be saved as any others.
-    """
+    """Return mended faces, without a model: they can be saved as any other pictures."""
     known: dict[str, Any] = {"names": stack.names, "subjects": stack.subjects}
     known |= {ROLE_KEY: MENDED, FACES_KEY: view.key}
     return result_layer(mended, MENDED, view, known, flat=flat)
@@ -435,11 +407,7 @@ def made_layer(
     *,
     as_stack: bool = False,
 ) -> LayerData:
-    """Return faces that were made, with their recipes, as a flat sheet or as a stack.
-
-    On the sheet all are seen at once, each above its number, wherever the slider is; in a
-    stack they lie on the face slider.
-    """
+    """Return faces that were made on a sheet, each above its number, or as a stack."""
     title = "generated faces" if role == "generated" else role
     metadata: dict[str, Any] = {ROLE_KEY: role, FACES_KEY: view.key}
     metadata |= {RECIPES_KEY: tuple(recipes), PICTURES_KEY: pictures}

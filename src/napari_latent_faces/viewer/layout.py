@@ -66,11 +66,7 @@ class Item:
 
 
 def arranged(size: tuple[int, int], items: Sequence[Item]) -> list[tuple[float, float, float]]:
-    """Return where pictures lie beside and below faces (h, w), without overlap or holes.
-
-    That is the zoom of their pixels, and y and x of the upper left corner, in pixels of the
-    faces whose upper left corner is (0, 0).
-    """
+    """Return zoom, y and x of pictures beside and below faces (h, w), in pixels of these."""
     h, w = size
     gap = GAP * w
     places: dict[int, tuple[float, float, float]] = {}
@@ -95,10 +91,7 @@ def arranged(size: tuple[int, int], items: Sequence[Item]) -> list[tuple[float, 
 
 
 def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
-    """Return gallery and reconstruction of a model without its faces, as from a file.
-
-    The names of the layers have `name` in brackets.
-    """
+    """Return gallery and reconstruction of a model without its faces, as from a file."""
     view = FacesView(harmless(name), (0.0, model.scale))
     gallery = gallery_layer(model, view)
     height, width = gallery[0].shape[:2]
@@ -154,14 +147,10 @@ class _Block:
 
 
 def arrange(viewer: napari.components.ViewerModel, new: Sequence[Any] = ()) -> None:
-    """Put all results of a viewer where they belong, in the transform of their faces.
+    """Put all results of a viewer where they belong, and stacks that lie on others apart.
 
-    Stacks that lie on one another with their results are moved apart, and those without
-    results off the results of others. In napari's grid each layer has a place of its own, so
-    all are drawn where the faces are. No layer is added, removed or reordered.
-
-    So are `new` layers that are about to be added: once they are, each move of one costs
-    napari much.
+    In napari's grid each layer has a place of its own, so all are drawn where the faces are.
+    `new` are about to be added: once they are, each move of one costs napari much.
     """
     is_grid = grid_of(viewer).enabled
     taken: list[NDArray[Any]] = []
@@ -257,8 +246,7 @@ class Caption:
 class Captions:
     """Keeps one layer of a viewer that says below each picture what it is.
 
-    It is a picture of words: a layer of points with text would import pandas, half a second
-    in the middle of the first fit.
+    It is a picture: points with text would import pandas, half a second of the first fit.
     """
 
     def __init__(self) -> None:
@@ -269,14 +257,17 @@ class Captions:
     def refresh(self, viewer: napari.components.ViewerModel) -> None:
         """Write what is to be said now; not from a layers event."""
         wanted, layers = _captions(viewer), viewer.layers
-        written = wanted and (wanted, viewer.theme, _units(viewer))
-        before, self._written = self._written, written or None
+        results = [layer for layer in layers if FACES_KEY in layer.metadata]
+        # napari draws without units if layers differ in them
+        units = tuple(results[0].units[-2:]) if results else ("pixel", "pixel")
+        written = (wanted, viewer.theme, units) if wanted else None
+        before, self._written = self._written, written
         is_there = self._layer is not None and self._layer in layers
-        has_results = any(FACES_KEY in layer.metadata for layer in layers)
-        self._is_refused = has_results and (self._is_refused or (bool(before) and not is_there))
+        is_gone = bool(before) and not is_there
+        self._is_refused = bool(results) and (self._is_refused or is_gone)
         if is_there and not written:
             layers.remove(self._layer)
-        elif is_there and written != before:
+        elif is_there and written and written != before:
             for name, value in _painted(*written).items():
                 setattr(self._layer, name, value)
         elif written and not is_there and not self._is_refused:
@@ -315,12 +306,6 @@ def _words(layer: Any) -> str:
     words = "latent faces" if role in {"gallery", PREVIEW, "components"} else str(role)
     is_plain = model is None or model.params.method == "nmf"
     return words if is_plain else f"{words}, {method_words(model.params)}"
-
-
-def _units(viewer: napari.components.ViewerModel) -> tuple[Any, ...]:
-    """Return the units of the pictures: napari draws without any if layers differ in them."""
-    layer = next((layer for layer in viewer.layers if FACES_KEY in layer.metadata), None)
-    return ("pixel", "pixel") if layer is None else tuple(layer.units[-2:])
 
 
 def _painted(wanted: list[Caption], theme: str, units: tuple[Any, ...]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +27,11 @@ if TYPE_CHECKING:
 
 IGNORE_KEY = "latent_faces_ignore"
 """Key of the metadata of a mask that fits of its faces ignore unless another is chosen."""
-_OPEN = ("line", "path")  # shapes that are strokes, not areas
 
 
 @dataclass(frozen=True, eq=False)
 class Marks:
-    """Which pixels of which faces are marked.
-
-    `mask` is of shape (h, w) for all faces alike, or (j, h, w) for each of `faces`.
-    """
+    """Which pixels are marked: `mask` (h, w) of all faces alike, or (j, h, w) of `faces`."""
 
     mask: Array
     faces: Array | None = None
@@ -45,8 +40,7 @@ class Marks:
         """Return the marks of one face only."""
         if self.faces is None:
             return Marks(self.mask, np.array([face]))
-        at = np.flatnonzero(self.faces == face)
-        mask = self.mask[at] if len(at) else np.zeros((1, *self.mask.shape[1:]), bool)
+        mask = self.mask[self.faces == face].any(axis=0, keepdims=True)
         return Marks(mask, np.array([face]))
 
 
@@ -60,27 +54,26 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
         raise ValueError(
             f"{layer.name} has {layer.ndim} axes: a mask has two (y, x), or three (face, y, x)."
         )
-    size = picture_size(faces)
-    n_axes = min(layer.ndim, faces.ndim)
+    size, n_axes = picture_size(faces), min(layer.ndim, faces.ndim)
     # from pixels of the faces to those of the mask, over the axes that both have
-    back, n_more = np.linalg.inv(to_world(layer, layer.ndim)), layer.ndim + 1
-    onto = back @ last_axes(to_world(faces, n_axes), n_more)
+    back = np.linalg.inv(to_world(layer, layer.ndim))
+    onto = back @ last_axes(to_world(faces, n_axes), layer.ndim + 1)
     if layer.ndim == 3 and (np.abs([*onto[0, 1:3], *onto[1:3, 0]]) > 1e-9).any():
         raise ValueError(
             f"{layer.name} is turned against the faces so that one of its planes crosses "
             "several: turn it back."
         )
     n = len(layer_pixels(faces)) if faces.ndim == 3 else None
-    if hasattr(layer, "shape_type"):
-        return _drawn(layer, np.linalg.inv(onto), n, size)
+    if hasattr(layer, "shape_type"):  # on the GUI thread, as they are few
+        drawn = _drawn(layer, np.linalg.inv(onto), n, size)
+        return lambda: drawn
     data = layer.data
     return lambda: _painted(data, onto, n, size)
 
 
 def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
-    """Return a function that gives the mask of a fit; it may run in a thread.
+    """Return a function that gives the mask of a fit, as `fit` takes it, in a thread.
 
-    The mask is of shape (h, w) for all faces alike, or (n, h, w) for each, as `fit` takes it.
     Messages about too many marks or none begin with `field`, where the layer was chosen.
     """
     words, n = f"{field}: {layer.name}", len(layer_pixels(faces))
@@ -122,14 +115,23 @@ def belongs_to(marks: Any, faces: Any) -> None:
         marks.metadata[FACES_KEY] = str(faces.unique_id)
 
 
+def add_labels(viewer: Any, faces: Any, labels: Array, name: str, **options: Any) -> Any:
+    """Add labels, (y, x) or (face, y, x), as a layer that goes along with the faces."""
+    from napari.layers import Labels
+
+    known = {"name": f"{name} [{faces.name}]", "opacity": 0.6, **options}
+    mask = Labels(labels, affine=to_world(faces, labels.ndim), **known)
+    belongs_to(mask, faces)
+    return viewer.add_layer(mask)
+
+
 def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     """Add an empty layer of labels on the faces, or on each of them, with the brush in hand."""
-    height, width = picture_size(faces)
-    n_axes = 3 if each and faces.ndim == 3 else 2
-    shape = (len(layer_pixels(faces)), height, width)[-n_axes:]
-    mask = add_labels(viewer, faces, np.zeros(shape, np.uint8), f"mask [{faces.name}]")
+    size = picture_size(faces)
+    n = (len(layer_pixels(faces)),) if each and faces.ndim == 3 else ()
+    mask = add_labels(viewer, faces, np.zeros((*n, *size), np.uint8), "mask")
     viewer.layers.selection.active = mask
-    mask.brush_size = max(1, round(width / 10))
+    mask.brush_size = max(1, round(size[1] / 10))
     mask.mode = "paint"
     return mask
 
@@ -146,30 +148,8 @@ def add_own_mask(viewer: Any, faces: Any, mask: Array) -> None:
     earlier = own_mask(viewer, faces)
     if earlier is not None:
         viewer.layers.remove(earlier)
-    labels = mask.astype(np.uint8)
-    add_labels(viewer, faces, labels, f"ignore [{faces.name}]", {IGNORE_KEY: True}, 0.3)
-
-
-def add_labels(
-    viewer: Any,
-    faces: Any,
-    labels: Array,
-    name: str,
-    metadata: dict[str, Any] | None = None,
-    opacity: float = 0.6,
-) -> Any:
-    """Add labels, (y, x) or (face, y, x), as a layer that goes along with the faces."""
-    from napari.layers import Labels
-
-    mask = Labels(
-        labels,
-        name=name,
-        affine=to_world(faces, labels.ndim),
-        opacity=opacity,
-        metadata=metadata,
-    )
-    belongs_to(mask, faces)
-    return viewer.add_layer(mask)
+    labels, known = mask.astype(np.uint8), {IGNORE_KEY: True}
+    add_labels(viewer, faces, labels, "ignore", metadata=known, opacity=0.3)
 
 
 def _painted(data: Any, onto: Array, n: int | None, size: tuple[int, int]) -> Marks:
@@ -185,8 +165,8 @@ def _painted(data: Any, onto: Array, n: int | None, size: tuple[int, int]) -> Ma
     places = np.rint(onto[0, 0] * np.arange(n) + onto[0, 3]).astype(int)
     faces = np.flatnonzero(np.isin(places, marked_faces(data)))
     masks = np.zeros((len(faces), *size), bool)
-    for mask, face in zip(masks, faces, strict=True):
-        mask[:] = _sampled(np.asarray(data[int(places[face])]) != 0, plane, size)
+    for mask, place in zip(masks, places[faces], strict=True):
+        mask[:] = _sampled(np.asarray(data[int(place)]) != 0, plane, size)
     return Marks(masks, faces)
 
 
@@ -205,32 +185,24 @@ def _sampled(marks: Array, onto: Array, size: tuple[int, int]) -> Array:
     return sampled
 
 
-def _drawn(
-    layer: Any, back: Array, n: int | None, size: tuple[int, int]
-) -> Callable[[], Marks]:
-    """Draw shapes on the pixels of `n` faces; on the GUI thread, as they are few."""
-    for_all = layer.ndim == 2 or n is None
-    zoom = float(np.sqrt(abs(np.linalg.det(back[-3:-1, -3:-1]))))
-    on_face: dict[int, Array] = defaultdict(lambda: np.zeros(size, bool))
-    drawn = zip(layer.data, layer.shape_type, layer.edge_width, strict=True)
-    for vertices, kind, width in drawn:
-        points = vertices @ back[:-1, :-1].T + back[:-1, -1]
-        face = 0 if for_all else round(float(points[:, 0].mean()))
-        on_face[face] |= _area(points[:, -2:], kind, width * zoom, size)
-    if for_all:
-        marks = Marks(on_face[0])
-    else:
-        faces = np.array(sorted(face for face in on_face if 0 <= face < (n or 0)), int)
-        masks = [on_face[face] for face in faces]
-        marks = Marks(np.array(masks).reshape(-1, *size), faces)
-    return lambda: marks
-
-
-def _area(points: Array, kind: str, width: float, size: tuple[int, int]) -> Array:
-    """Return the pixels of one shape."""
+def _drawn(layer: Any, back: Array, n: int | None, size: tuple[int, int]) -> Marks:
+    """Draw shapes on the pixels of `n` faces, or of a single picture."""
     from napari.layers import Shapes
 
-    if kind in _OPEN:
-        return stroke_mask(points, width, size)
-    area: Array = Shapes([points], shape_type=kind).to_labels(size) > 0
-    return area
+    for_all = layer.ndim == 2 or n is None
+    zoom = float(np.sqrt(abs(np.linalg.det(back[-3:-1, -3:-1]))))
+    on_face: dict[int, Array] = {}
+    for vertices, kind, width in zip(
+        layer.data, layer.shape_type, layer.edge_width, strict=True
+    ):
+        points = vertices @ back[:-1, :-1].T + back[:-1, -1]
+        face = 0 if for_all else round(float(points[:, 0].mean()))
+        if kind in ("line", "path"):  # strokes, not areas
+            area = stroke_mask(points[:, -2:], width * zoom, size)
+        else:
+            area = Shapes([points[:, -2:]], shape_type=kind).to_labels(size) > 0
+        on_face[face] = on_face.get(face, np.zeros(size, bool)) | area
+    if for_all:
+        return Marks(on_face.get(0, np.zeros(size, bool)))
+    faces = np.array(sorted(face for face in on_face if 0 <= face < (n or 0)), int)
+    return Marks(np.array([on_face[i] for i in faces]).reshape(-1, *size), faces)

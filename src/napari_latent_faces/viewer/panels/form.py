@@ -61,7 +61,6 @@ class NumberEdit(LineEdit):
     """A number typed as text, so that no digit is rounded away."""
 
     def get_value(self) -> Any:
-        """Return the number, or the text as it stands if it is none."""
         text = str(super().get_value()).strip()
         try:
             return float(text)
@@ -69,34 +68,18 @@ class NumberEdit(LineEdit):
             return text
 
 
-class CountBox(SpinBox):
-    """A whole number of 0 or more; only digits can be typed.
-
-    superqt's box lets a minus be typed, and raises when that is all there is.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        line = self.native.lineEdit()
-        line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
-
-
 def make_fields(
     parameters: type[Any], *only: str, shared: dict[str, ValueWidget[Any]] | None = None
 ) -> dict[str, ValueWidget[Any]]:
     """Return an input for each field of a dataclass, or only for some, by their names.
 
-    Fields of several dataclasses that are the same, words and defaults included, have one
-    input if they are given the same dictionary for those that are `shared`.
+    Fields that are alike in all dataclasses with one `shared` dictionary have one input.
     """
-    made: dict[str, ValueWidget[Any]] = {} if shared is None else shared
-    inputs = {}
+    made, inputs = {} if shared is None else shared, {}
     for declared in fields(parameters):
         if not only or declared.name in only:
-            same = repr((declared.name, declared.default, dict(declared.metadata)))
-            if same not in made:
-                made[same] = _make_field(declared)
-            inputs[declared.name] = made[same]
+            alike = repr((declared.name, declared.default, dict(declared.metadata)))
+            made[alike] = inputs[declared.name] = made.get(alike) or _make_field(declared)
     return inputs
 
 
@@ -125,9 +108,12 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
         )
         return slider
     if declared.type.startswith("int"):
-        return CountBox(
-            min=known["min"], max=min(known.get("max", _LARGEST), _LARGEST), **common
-        )
+        most = min(known.get("max", _LARGEST), _LARGEST)
+        count = SpinBox(min=known["min"], max=most, **common)
+        line = count.native.lineEdit()
+        # superqt's box lets a minus be typed, and raises when that is all there is
+        line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
+        return count
     if "min" in known:
         return NumberEdit(**{**common, "value": str(declared.default)})
     choices = [(choice, choice) for choice in known["choices"]]
@@ -142,7 +128,7 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
 def button(
     text: str, tooltip: str, pressed: Callable[[], object] | None = None, **options: Any
 ) -> PushButton:
-    """Return a button that does something."""
+    """Return a button that calls `pressed`."""
     made = PushButton(text=text, tooltip=tooltip, **options)
     made.native.setAutoDefault(True)  # Enter presses it, as in a dialog, not only Space
     if pressed is not None:
@@ -292,7 +278,7 @@ class _LongNames(QObject):
 class FacesChoice(ComboBox):
     """Offers layers of a viewer; others are listed in grey, with the reason in a tooltip.
 
-    `why_not` says in a sentence why a layer is not offered; "" if it is.
+    `why_not` says in a sentence why a layer is not offered, and `why_none` why none is.
     """
 
     def __init__(
@@ -301,18 +287,12 @@ class FacesChoice(ComboBox):
         why_not: Callable[[Layer], str],
         tooltip: str,
     ) -> None:
-        self._viewer, self._why_not = viewer, why_not
+        self._viewer, self._why_not, self.why_none = viewer, why_not, ""
         self._listed: list[tuple[str, Layer, str]] = []
         super().__init__(name="faces", label="Faces", tooltip=tooltip)
 
-    @property
-    def why_none(self) -> str:
-        """Why the first of the layers that are listed is not offered; "" without one."""
-        return next((why for _, _, why in self._listed if why), "")
-
     def follow(self, layer: Layer | None) -> None:
         """Choose the layer that was selected, or the faces that it belongs to, if offered."""
-        self.reset_choices()
         owner = None if layer is None else layer.metadata.get(FACES_KEY)
         for each in self.choices:
             if each is not None and (each is layer or str(each.unique_id) == owner):
@@ -320,15 +300,13 @@ class FacesChoice(ComboBox):
 
     def reset_choices(self, *_: Any) -> None:
         """List the layers, those that are offered first, if there are others than before."""
-        found = [
-            (layer.name, layer, self._why_not(layer))
-            for layer in self._viewer.layers
-            if ROLE_KEY not in layer.metadata
-        ]
+        layers = (each for each in self._viewer.layers if ROLE_KEY not in each.metadata)
+        found = [(layer.name, layer, self._why_not(layer)) for layer in layers]
         found.sort(key=lambda each: bool(each[2]))
         if found == self._listed:
             return
         before, self._listed, box = self.value, found, self.native
+        self.why_none = next((why for _, _, why in found if why), "")
         offered = [layer for _, layer, why in found if not why]
         chosen = before if before in offered else next(iter(offered), None)
         with QSignalBlocker(box):
@@ -394,10 +372,7 @@ class ModelChoice(Container[Widget]):
         return model
 
     def reset_choices(self, *_: Any) -> None:
-        """List the models, if there are others; choose the one that the viewer is about now.
-
-        Where the chosen one is gone, a new one has mostly taken its place, and is chosen.
-        """
+        """List the models, if there are others; choose the one that the viewer is about now."""
         found, before = self._models(), self.model
         wanted = about = session_of(self._viewer).model
         known = {id(model) for _, model in self._listed}
@@ -405,7 +380,7 @@ class ModelChoice(Container[Widget]):
             self._listed = found
             self.combo.choices = found
         is_gone = not any(model is before for _, model in found)
-        if is_gone:
+        if is_gone:  # a new one has mostly taken its place
             wanted = next((model for _, model in found if id(model) not in known), about)
         is_news = self._follows and wanted is not self._followed
         if wanted is not None and (is_gone or is_news):
@@ -416,15 +391,16 @@ class ModelChoice(Container[Widget]):
 
     def open_file(self, path: str) -> Job:
         name = harmless(Path(path).name)
+
+        def take(model: LatentFaces) -> None:
+            self._opened[name] = model
+            self.reset_choices()
+            self.combo.value = model
+
         job = _Opening(LatentFaces.load, path)
-        job.returned.connect(lambda model: self._take(name, model))
+        job.returned.connect(take)
         self._run(job, f"Opening {name} ...")
         return job
-
-    def _take(self, name: str, model: LatentFaces) -> None:
-        self._opened[name] = model
-        self.reset_choices()
-        self.combo.value = model
 
     def _ask(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
@@ -434,25 +410,16 @@ class ModelChoice(Container[Widget]):
             self.open_file(path)
 
     def _models(self) -> list[tuple[str, LatentFaces]]:
-        """Return models with their names, each once: encoded faces share components."""
-        found = [
-            (layer.metadata[MODEL_KEY], "")
-            for layer in reversed(self._viewer.layers)
-            if MODEL_KEY in layer.metadata
-        ]
+        """Return models with names of their own, each once: encoded faces share components."""
+        known = (each.metadata for each in reversed(self._viewer.layers))
+        found = [(each[MODEL_KEY], "") for each in known if MODEL_KEY in each]
         found += [(model, file) for file, model in self._opened.items()]
         # a fit before what was encoded with it
         found.sort(key=lambda each: each[0].provenance.encoded_from is not None)
         once = {id(each[0].components): each for each in reversed(found)}
-        found = list(reversed(once.values()))
-        return list(zip(name_models(found), (model for model, _ in found), strict=True))
-
-
-def name_models(models: Iterable[tuple[LatentFaces, str]]) -> list[str]:
-    """Return a name for each model, with the file that it is from or "", and none twice."""
-    names: list[str] = []
-    for model, file in models:
-        name = model_words(model, file)
-        taken = sum(each == name or each.startswith(f"{name} (") for each in names)
-        names.append(f"{name} ({taken + 1})" if taken else name)
-    return names
+        named: dict[str, LatentFaces] = {}
+        for model, file in reversed(once.values()):
+            name = model_words(model, file)
+            taken = sum(each == name or each.startswith(f"{name} (") for each in named)
+            named[f"{name} ({taken + 1})" if taken else name] = model
+        return list(named.items())
