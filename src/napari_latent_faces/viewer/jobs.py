@@ -214,9 +214,10 @@ class FacePictures:
 
     def want(self, current: int, others: Iterable[int]) -> None:
         """Read the current face, and small pictures of others, in place of earlier wishes."""
-        self._current, self._others = current, list(others)
+        before, asked = (self._current, self._others), list(others)
+        self._current, self._others = current, asked
         wanted = self._wanted()
-        if not (self.are_known and wanted):
+        if not (self.are_known and wanted) or before == (current, asked):
             return
         if isinstance(self.images, np.ndarray) and not isinstance(self.images, np.memmap):
             for face in wanted:

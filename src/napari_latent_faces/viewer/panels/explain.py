@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QHeaderView, QLabel, QVBoxLayout, QWidget
 
-from napari_latent_faces.explaining import (
-    Explainer,
-    NearestFaces,
-    build_up,
-    iter_compare,
-)
+from napari_latent_faces.explaining import Explainer, NearestFaces, build_up, iter_compare
 from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.canvas import component_pixmap, use_in_mix
 from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
@@ -158,6 +153,7 @@ class ExplainWidget(Panel):
         self._known: Explained | None = None
         self._preparing: QuietJob | None = None
         self._pictures: FacePictures | None = None
+        self._why_unread = ""
         self.portrait, self.follow = Portrait(("face", "built")), QComboBox()
         self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
         narrow = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -242,46 +238,36 @@ class ExplainWidget(Panel):
         if model is not self._model:
             self._prepare(model)
         known = self._known
-        if known is None or face is None:
-            if known is not None:
-                self._tell(_NO_FACE)
+        if known is None:
             return
-        self._tell("")
-        limits, pictures = limits_of(self.session.faces, known.model), self._look_for_pictures()
+        self._tell(_NO_FACE if face is None else "")
+        if face is None:
+            return
+        layer, users = self.session.faces, (np.arange(0), np.arange(0))
         near = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
-        users: tuple[Any, Any] = np.arange(0), np.arange(0)
         words = _NO_COMPONENT
         if component is not None:
             users = known.explainer.users(component, _USERS)
             words = known.explainer.caption(component).replace("  |  ", ", ")
             words = f"C{words[1:]}, most by:"
+        pictures, limits = self._look_for_pictures(known.model), limits_of(layer, known.model)
         pictures.want(face, [*near[0].tolist(), *users[0].tolist()])  # in memory: there now
-        self._show_portrait()
+        self.portrait.show_pictures(pictures.small(face), known.built(face), limits)
+        error = pictures.error(face)
+        none = "..." if pictures.are_known else "unknown without the faces"
+        told = f"relative error {none if error is None else format(error, '.4f')}"
+        if error is None and self._why_unread:
+            told = f"This face cannot be read: {self._why_unread}"
+        self.portrait.show_words([*known.lines(face), told])
         title, parts, sums = known.parts(face, limits)
         self.parts_title.setText(title)
         self.parts_title.setToolTip(_SIGNED if known.model.is_signed else _POSITIVE)
         self.users_title.setText(words)
         self.users.setVisible(component is not None)
-        for strip, items, marked in (
-            (self.parts, parts, component),
-            (self.sums, sums, component),
-            (self.nearest, known.faces(near, pictures, limits, "differs by"), None),
-            (self.users, known.faces(users, pictures, limits, "weight"), face),
-        ):
-            strip.put(items)
-            strip.mark(marked)
-
-    def _show_portrait(self) -> None:
-        known, pictures, face = self._known, self._pictures, self.session.face
-        assert known is not None
-        assert pictures is not None
-        assert face is not None
-        limits = limits_of(self.session.faces, known.model)
-        self.portrait.show_pictures(pictures.small(face), known.built(face), limits)
-        error = pictures.error(face)
-        none = "..." if pictures.are_known else "unknown without the faces"
-        words = f"relative error {none if error is None else format(error, '.4f')}"
-        self.portrait.show_words([*known.lines(face), words])
+        self.parts.put(parts, component)
+        self.sums.put(sums, component)
+        self.nearest.put(known.faces(near, pictures, limits, "differs by"))
+        self.users.put(known.faces(users, pictures, limits, "weight"), face)
 
     # -- the model and its faces ---------------------------------------------------
 
@@ -307,30 +293,23 @@ class ExplainWidget(Panel):
             self._pictures.close()
         self._known = self._pictures = self._preparing = None
 
-    def _look_for_pictures(self) -> FacePictures:
+    def _look_for_pictures(self, model: LatentFaces) -> FacePictures:
         """Return the pictures of the faces, new ones if they are in another layer now."""
-        layer, model = self.session.faces, self.session.model
+        layer, before = self.session.faces, self._pictures
         images = None if layer is None else layer_pixels(layer)
-        if self._pictures is None or self._pictures.images is not images:
-            if self._pictures is not None:
-                self._pictures.close()
-            assert model is not None
-            self._pictures = FacePictures(model, images, _LONGEST)
-            self._pictures.arrived.connect(self._on_read)
-            self._pictures.failed.connect(
-                lambda why: self.portrait.show_words(["This face cannot be read:", why])
-            )
-        return self._pictures
+        if before is not None and before.images is images:
+            return before
+        if before is not None:
+            before.close()
+        found = self._pictures = FacePictures(model, images, _LONGEST)
+        self._why_unread = ""
+        found.arrived.connect(lambda _face: self._soon.start())
+        found.failed.connect(self._on_unreadable)
+        return found
 
-    def _on_read(self, face: int) -> None:
-        if self._known is None or self._pictures is None or self.session.face is None:
-            return
-        small = self._pictures.small(face)
-        if small is not None:
-            self.nearest.put_pixels(face, small)
-            self.users.put_pixels(face, small)
-        if face == self.session.face:
-            self._show_portrait()
+    def _on_unreadable(self, why: str) -> None:
+        self._why_unread = why
+        self._soon.start()
 
 
 # -- Two models side by side ---------------------------------------------------------------

@@ -48,7 +48,6 @@ from napari_latent_faces.viewer.window import can_open_docks, open_dock
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
-    from qtpy.QtGui import QAction  # type: ignore[attr-defined]
 
 
 _NEXT = {  # panels that a new user is pointed at after a fit
@@ -78,24 +77,9 @@ class FitWidget(Panel):
     cancel_tip = "End the fit and drop it (Esc)."
 
     def _lay_out(self) -> None:
-        self._add_openers()
-        faces = self.choose_faces(
-            "The stack to factorize: an image layer with the axes face, y, x."
-        )
-        self._make_inputs()
-        self._form = self.add_form([faces, self.method, self.summary, *self._basic])
-        hidden = [*self._rest, self.ignore, self.slider, self.residual, self.update_earlier]
-        self._advanced_form = self.form_of(hidden)
-        self.advanced = Section("Advanced", self._advanced_form)
-        self.add(self.advanced)
-        self.add_controls()
-        self._add_next_steps()
-        self._add_actions()
-        self.method.changed.connect(self._show_method)
-        self._show_method()
-
-    def _add_openers(self) -> None:
         viewer, self.recent = self.viewer, QMenu(self)
+        self.recent.aboutToShow.connect(self._list_recent)
+        self.recent.triggered.connect(lambda action: open_path(viewer, action.data() or ""))
         self.folder_button = button(
             "Open folder...", "Open a folder of faces.", lambda: open_folder(viewer)
         )
@@ -104,22 +88,28 @@ class FitWidget(Panel):
         model = button(
             "Open model...", "Open a model that was saved earlier.", lambda: open_model(viewer)
         )
+        faces = self.choose_faces(
+            "The stack to factorize: an image layer with the axes face, y, x."
+        )
+        self._make_inputs()
         self.add(in_a_row(self.folder_button, recent, model))
-        self.recent.aboutToShow.connect(self._list_recent)
-        self.recent.triggered.connect(self._open_recent)
+        self._form = self.add_form([faces, self.method, self.summary, *self._basic])
+        hidden = [*self._rest, self.ignore, self.slider, self.residual, self.update_earlier]
+        self._advanced_form = self.form_of(hidden)
+        self.advanced = Section("Advanced", self._advanced_form)
+        self.add(self.advanced)
+        self.add_controls()
+        self._add_next_steps()
+        self.method.changed.connect(self._show_method)
+        self._show_method()
 
     def _list_recent(self) -> None:
         self.recent.clear()
         for path in recent_paths():
-            action = self.recent.addAction(path.replace("&", "&&"))
-            assert action is not None
+            action: Any = self.recent.addAction(path.replace("&", "&&"))
             action.setData(path)
         if not self.recent.actions():
             self.recent.addAction("nothing yet")
-
-    def _open_recent(self, action: QAction) -> None:
-        if action.data():
-            open_path(self.viewer, action.data())
 
     def _make_inputs(self) -> None:
         self.method = ComboBox(
@@ -135,18 +125,22 @@ class FitWidget(Panel):
         self._inputs = {
             method: make_fields(kind, shared=shared) for method, kind in METHODS.items()
         }
-        basic: dict[int, ValueWidget[Any]] = {}  # those of several methods once
-        rest: dict[int, ValueWidget[Any]] = {}
-        for method, inputs in self._inputs.items():
-            declared = METHODS[method].__dataclass_fields__
-            for name, each in inputs.items():
-                some = rest if declared[name].metadata.get("advanced") else basic
-                some[id(each)] = each
-        self._basic, self._rest = list(basic.values()), list(rest.values())
+        advanced = {
+            id(each): bool(METHODS[method].__dataclass_fields__[name].metadata.get("advanced"))
+            for method, inputs in self._inputs.items()
+            for name, each in inputs.items()
+        }
+        self._basic, self._rest = (
+            [each for each in shared.values() if advanced[id(each)] is is_advanced]
+            for is_advanced in (False, True)
+        )
         self._own_mask: Any = None  # that of the faces, which is chosen unless another is
         self.ignore = ComboBox(
             label=IGNORE,
-            choices=self._marks,
+            choices=lambda _box: [
+                ("nothing", None),
+                *((layer.name, layer) for layer in mark_layers(self.viewer)),
+            ],
             tooltip="Labels or shapes over pixels that the fit shall not see, such as the "
             "background: with the axes y, x in all faces alike; with face, y, x in single "
             "ones.",
@@ -167,7 +161,7 @@ class FitWidget(Panel):
         )
 
     def _add_next_steps(self) -> None:
-        """Put in what a new user is offered: a sample at first, and links after a fit."""
+        """Put in a sample for new users, links after a fit, and what to do with a model."""
         self.sample_button = button(
             "&Show me",
             "Open 400 drawn faces of people who do not exist, and fit them (Alt+S).",
@@ -183,18 +177,12 @@ class FitWidget(Panel):
         layout.addWidget(QLabel("Next:"))
         layout.addWidget(in_a_row(*self.next_buttons.values()))
         self.links.hide()
-        self.add(self.sample_button)
-        self.add(self.links)
-
-    def _add_actions(self) -> None:
-        """Put in buttons for the model that the viewer is about, below what that is."""
-        viewer, tell = self.viewer, self._tell
         self.about = Label(value="")
         wrap(self.about.native)
         self.save_button = button(
             "Save model...",
             "Write the model to one file that opens here again.",
-            lambda: save_model(viewer, tell),
+            lambda: save_model(self.viewer, self._tell),
         )
         self.export_button = button(
             "Export...",
@@ -210,9 +198,14 @@ class FitWidget(Panel):
             "canvas).",
             self.session.undo,
         )
-        self.add(self.about)
-        self.add(in_a_row(self.save_button, self.export_button))
-        self.add(in_a_row(self.copy_button, self.undo_button))
+        for each in (
+            self.sample_button,
+            self.links,
+            self.about,
+            in_a_row(self.save_button, self.export_button),
+            in_a_row(self.copy_button, self.undo_button),
+        ):
+            self.add(each)
 
     # -- state -----------------------------------------------------------------
 
@@ -223,16 +216,11 @@ class FitWidget(Panel):
 
     def _show_method(self) -> None:
         """Show the fields of the chosen method only; the others keep what was typed."""
-        shown = list(self.parameters.values())
+        method, shown = METHODS[self.method.value], list(self.parameters.values())
         show_rows(self._form, self._basic, shown)
-        method = METHODS[self.method.value]
         shown += [self.ignore] * method.takes_mask
         show_rows(self._advanced_form, [*self._rest, self.ignore], shown)
         self.summary.value = method.summary
-
-    def _marks(self, _widget: Any = None) -> list[tuple[str, Any]]:
-        layers = mark_layers(self.viewer)
-        return [("nothing", None), *((layer.name, layer) for layer in layers)]
 
     def _what_is_missing(self) -> str:
         missing = super()._what_is_missing()
@@ -241,13 +229,12 @@ class FitWidget(Panel):
     def synchronize(self) -> None:
         self.ignore.reset_choices()
         super().synchronize()
-        faces = self.faces.value
+        faces, model = self.faces.value, self.session.model
         own = None if faces is None else own_mask(self.viewer, faces)
         if own is not self._own_mask and self.ignore.value in (None, self._own_mask):
             self.ignore.value = own
         self._own_mask = own
         self.sample_button.visible = faces is None and not self.is_working
-        model = self.session.model
         self.about.visible = model is not None
         self.about.value = "" if model is None else f"{model_words(model)}:"
         self.save_button.enabled = self.copy_button.enabled = model is not None
@@ -256,6 +243,9 @@ class FitWidget(Panel):
 
     def _can_stop(self) -> bool:
         return isinstance(self.job, FitSession) and super()._can_stop()
+
+    def _tell(self, text: str) -> None:
+        self.status.value = text
 
     # -- the fit ---------------------------------------------------------------
 
@@ -290,9 +280,6 @@ class FitWidget(Panel):
         self.faces.value = self.viewer.add_layer(layer)
         self.fit()
 
-    def _tell(self, text: str) -> None:
-        self.status.value = text
-
     # -- what can be done with a model ------------------------------------------
 
     def copy(self) -> None:
@@ -314,11 +301,10 @@ class FitWidget(Panel):
     def _ask_where_to_export(self) -> None:
         words = "Export into this folder: model, pictures and weights"
         chosen = QFileDialog.getExistingDirectory(self, words)
-        if not chosen:
-            return
         question = f"{chosen} holds an earlier export. Replace it?"
-        if (
+        yes = QMessageBox.StandardButton.Yes
+        if chosen and (
             not (Path(chosen) / CONTENTS).is_file()
-            or QMessageBox.question(self, "Export", question) == QMessageBox.StandardButton.Yes
+            or QMessageBox.question(self, "Export", question) == yes
         ):
             self.export(Path(chosen))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,23 +40,20 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-    Colour = tuple[int, int, int]
-
 _LONGEST = 64  # pixels of a small picture's side
 _SIZES = {"small": 20, "medium": 32, "large": 64, "very large": 110}  # on the screen
 _METHODS = {"principal components": "pca", "t-SNE": "tsne", "distances (MDS)": "mds"}
 _COLOURS = {"subject": "subject", "chosen component": "component", "nothing": ""}
 _PLAIN = 150, 150, 150
 _MIXED, _MADE, _ENCODED = (255, 140, 0), (40, 190, 120), (70, 150, 255)
-_PAUSE = 0.04  # seconds of reading until pictures are handed over
 _RUN = 64  # pictures read at once
-_HUES = np.array(
+_HUES = np.array(  # neighbours in the list are far apart
     [
         hsv_to_rgb(i * 0.618034 % 1, 0.9 - 0.35 * (i % 2), 0.95 - 0.25 * (i % 3 == 2))
         for i in range(360)
     ]
 )
-_HUES = np.rint(_HUES * 255).astype(np.uint8)  # neighbours in the list are far apart
+_HUES = np.rint(_HUES * 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +64,7 @@ class _Faces:
     layer: Any
     weights: Any  # (n, k), or a list of (k,)
     images: Any
-    limits: tuple[float, float]
-    colour: Colour
+    colour: tuple[int, int, int]
     what: str
 
 
@@ -161,8 +156,9 @@ class MapWidget(Panel):
         self.plane.show_places(np.empty((0, 2)), 0)
         self.words.value = ""
         if model is not None:
-            mean = 0 if model.mean is None else _shrunk(model.mean, model)
-            self._small = _shrunk(model.components, model), mean
+            in_colour = len(model.picture_shape) == 3
+            mean = 0 if model.mean is None else _shrunk(model.mean, in_colour)
+            self._small = _shrunk(model.components, in_colour), mean
             self._resize()
         self._place()
 
@@ -189,8 +185,8 @@ class MapWidget(Panel):
     def _show_map(self, found: FaceMap) -> None:
         self.found = self._known[found.method] = found
         self.plane.show_all()  # the places of another map mean nothing here
-        kept = f"The plane keeps {found.kept:.0%} of the variance." if found.kept >= 0 else ""
-        self.status.value = kept
+        is_plane = found.kept >= 0
+        self.status.value = f"The plane keeps {found.kept:.0%} of the variance." * is_plane
 
     def _show_result(self, _job: Any) -> None:
         """Show the map that was found, or go back to the last one."""
@@ -203,29 +199,25 @@ class MapWidget(Panel):
 
     def _find_faces(self, model: LatentFaces) -> Iterator[_Faces]:
         """Find the faces of the model, and generated and encoded ones."""
-        faces = self.session.faces
-        pixels, own = None if faces is None else layer_pixels(faces), LazyReconstruction(model)
-        pixels = own if pixels is None or tuple(pixels.shape) != own.shape else pixels
-        limits = limits_of(faces, model)
-        yield _Faces(model, faces, model.weights, pixels, limits, _PLAIN, "face")
+        faces: Any = self.session.faces
+        weights: Any = model.weights
+        pixels: Any = None if faces is None else layer_pixels(faces)
+        if pixels is None or tuple(pixels.shape) != model.shape:
+            pixels = LazyReconstruction(model)
+        yield _Faces(model, faces, weights, pixels, _PLAIN, "face")
         for layer in self.viewer.layers:
-            known, limits = layer.metadata, limits_of(faces, model)
-            encoded = known.get(MODEL_KEY) if known.get(ROLE_KEY) == ENCODED else None
-            recipes, owner = known.get(RECIPES_KEY, ()), known.get(FACES_KEY)
-            if encoded is not None:
-                if encoded is not model and encoded.components is model.components:
-                    images, limits = LazyReconstruction(encoded), limits_of(layer, encoded)
-                    yield _Faces(
-                        encoded, layer, encoded.weights, images, limits, _ENCODED, "encoded"
-                    )
-            elif {len(each.weights) for each in recipes} == {model.n_components}:
-                images, limits = known[PICTURES_KEY], limits_of(layer, model)
-                is_beside = faces is None or owner == str(faces.unique_id)
-                if images.shape[1:] == model.picture_shape and is_beside:
+            known = layer.metadata
+            other, recipes = known.get(MODEL_KEY), known.get(RECIPES_KEY, ())
+            is_beside = faces is None or known.get(FACES_KEY) == str(faces.unique_id)
+            if known.get(ROLE_KEY) == ENCODED and other is not model:
+                if other.components is model.components:
+                    weights, pixels = other.weights, LazyReconstruction(other)
+                    yield _Faces(other, layer, weights, pixels, _ENCODED, "encoded")
+            elif is_beside and {len(each.weights) for each in recipes} == {model.n_components}:
+                pixels, what = known[PICTURES_KEY], known[ROLE_KEY]
+                if pixels.shape[1:] == model.picture_shape:
                     weights = [each.weights for each in recipes]
-                    yield _Faces(
-                        recipes, layer, weights, images, limits, _MADE, known[ROLE_KEY]
-                    )
+                    yield _Faces(recipes, layer, weights, pixels, _MADE, what)
 
     def _show_mix(self) -> None:
         """Draw the mixed face where its weights are."""
@@ -243,27 +235,24 @@ class MapWidget(Panel):
             h, w = self._model.size
             self.plane.set_size(self.picture_size.value, w / h)
 
-    # -- pictures ------------------------------------------------------------------
-
     def _read_pictures(self) -> None:
         self._stop_reading()
-        missing = np.array([each is None for each in self.plane.pictures], bool)
-        sources = [(each.images, each.limits) for each in self._faces]
-        self._reading = QuietJob(_reading, sources, missing, self._model)
+        assert self._model is not None
+        missing = [face for face in self.plane.order if self.plane.pictures[face] is None]
+        limits = [limits_of(each.layer, self._model) for each in self._faces]
+        which = np.array(missing, np.intp)
+        self._reading = QuietJob(_reading, list(self._faces), limits, which)
         self._reading.stepped.connect(self._on_read)
-        self._reading.failed.connect(self._on_unreadable)
+        self._reading.failed.connect(
+            lambda why: setattr(self.status, "value", f"Some faces cannot be read: {why}")
+        )
         self._reading.start()
 
-    def _on_read(self, step: list[tuple[int, NDArray[np.uint8]]]) -> None:
-        for face, picture in step:
+    def _on_read(self, step: tuple[list[int], NDArray[np.uint8]]) -> None:
+        for face, picture in zip(*step, strict=True):
             if face < len(self.plane.pictures):
                 self.plane.pictures[face] = picture
         self.plane.viewport().update()
-        if self.plane.missing and self._reading is not None:
-            self._reading.send(self.plane.missing)
-
-    def _on_unreadable(self, why: str) -> None:
-        self.status.value = f"Some faces cannot be read: {why}"
 
     def _stop_reading(self) -> None:
         if self._reading is not None:
@@ -280,22 +269,21 @@ class MapWidget(Panel):
         if wanted == self._painted:
             return
         self._painted, subjects = wanted, model.provenance.subjects
-        others = [
+        colours = [
             np.full((len(each.weights), 3), each.colour, np.uint8) for each in self._faces
         ]
-        colours: NDArray[np.uint8] | None = None
+        is_plain = len(colours) == 1
         if by == "subject" and subjects:
             _, numbers = np.unique(subjects, return_inverse=True)
-            colours = _HUES[numbers % len(_HUES)]
+            colours[0], is_plain = _HUES[numbers % len(_HUES)], False
         elif by == "component" and component is not None:
             weights = model.weights[:, component].astype(np.float64)
             shares = weights / (np.abs(weights).max() or 1.0)
             roots = np.sqrt(np.abs(shares))[:, None]
             ends = np.where(shares[:, None] < 0, _ENCODED, _MIXED)
-            colours = np.rint(110 + (ends - 110) * roots).astype(np.uint8)
-        if colours is None and len(others) > 1:
-            colours = others[0]
-        self.plane.colours = None if colours is None else np.concatenate([colours, *others[1:]])
+            colours[0] = np.rint(110 + (ends - 110) * roots).astype(np.uint8)
+            is_plain = False
+        self.plane.colours = None if is_plain else np.concatenate(colours)
         self.plane.redraw()
 
     def _face(self, face: int) -> tuple[_Faces, int]:
@@ -315,10 +303,9 @@ class MapWidget(Panel):
         pictures, more = {"map of faces": lambda: self.plane.grab().toImage()}, {}
         if face is not None and self._faces:
             (faces, i), picture = self._face(face), self.plane.pictures[face]
-            is_own = faces is self._faces[0]
-            what: Any = (
-                {"face": i} if is_own else {"weights": list(map(float, faces.weights[i]))}
-            )
+            what: dict[str, Any] = {"weights": np.asarray(faces.weights[i], float).tolist()}
+            if faces is self._faces[0]:
+                what = {"face": i}
             if picture is not None:
                 pictures = {f"face {face}": lambda: as_image(picture).copy(), **pictures}
             if can_open_docks(self.viewer):
@@ -326,43 +313,30 @@ class MapWidget(Panel):
         show_picture_menu(self, place, pictures, more)
 
     def _go_to(self, face: int) -> None:
-        if not self._faces:
-            return
-        faces, i = self._face(face)
-        if faces is self._faces[0]:
-            self.session.go_to_face(i)
-        elif faces.layer.ndim >= 3:
-            go_to(self.viewer, faces.layer, i)
+        if self._faces:
+            faces, i = self._face(face)
+            if faces is self._faces[0]:
+                self.session.go_to_face(i)
+            elif faces.layer.ndim >= 3:
+                go_to(self.viewer, faces.layer, i)
 
 
 def _reading(
-    sources: list[tuple[Any, tuple[float, float]]],
-    missing: NDArray[np.bool_],
-    model: LatentFaces,
-) -> Generator[list[tuple[int, NDArray[np.uint8]]], list[int] | None]:
-    """Yield small pictures in runs, those first that are asked for."""
-    starts = np.cumsum([0, *(len(images) for images, _ in sources)])
-    asked: list[int] | None = None
-    while missing.any():
-        began = time.perf_counter()
-        read: list[tuple[int, NDArray[np.uint8]]] = []
-        wanted = iter(asked or ())
-        while missing.any() and time.perf_counter() - began < _PAUSE:
-            first = next((face for face in wanted if missing[face]), None)
-            is_asked = first is not None
-            first = int(missing.argmax()) if first is None else first
-            which = int(np.searchsorted(starts, first, side="right")) - 1
-            images, limits = sources[which]
-            here = first - int(starts[which])
-            stop = here + 1 if is_asked else min(here + _RUN, len(images))
-            pixels = _bytes(_shrunk(np.asarray(images[here:stop]), model), limits)
-            missing[first : first + stop - here] = False
-            read += enumerate(pixels, first)
-        asked = yield read
+    faces: list[_Faces], limits: list[tuple[float, float]], missing: NDArray[np.intp]
+) -> Generator[tuple[list[int], NDArray[np.uint8]]]:
+    """Yield small pictures in runs, those first that get room first, and whose they are."""
+    ends = np.cumsum([len(each.weights) for each in faces]).tolist()
+    for each, shown, end in reversed(list(zip(faces, limits, ends, strict=True))):
+        first = end - len(each.weights)
+        own = missing[(missing >= first) & (missing < end)] - first
+        for start in range(0, len(own), _RUN):
+            run = np.sort(own[start : start + _RUN])
+            pixels = _shrunk(np.asarray(each.images[run]), each.images.ndim == 4)
+            yield (run + first).tolist(), _bytes(pixels, shown)
 
 
-def _shrunk(pictures: NDArray[Any], model: LatentFaces) -> NDArray[Any]:
-    return shrunk(pictures, _LONGEST, in_colour=len(model.picture_shape) == 3)
+def _shrunk(pictures: NDArray[Any], in_colour: bool) -> NDArray[Any]:
+    return shrunk(pictures, _LONGEST, in_colour=in_colour)
 
 
 def _bytes(pixels: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:

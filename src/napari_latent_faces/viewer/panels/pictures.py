@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QSize, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -223,8 +223,8 @@ class PictureStrip(QListView):
     def scroll_bar(self) -> Any:
         return self.horizontalScrollBar()
 
-    def put(self, items: list[StripItem]) -> None:
-        """Show other items; the row does not scroll."""
+    def put(self, items: list[StripItem], marked: int | None = None) -> None:
+        """Show other items, that with the key `marked` as chosen; the row does not scroll."""
         if items:
             h, w = items[0].pixels.shape[:2]
             self._fit_cells(min(self._box.width(), round(self._box.height() * w / h)))
@@ -237,25 +237,10 @@ class PictureStrip(QListView):
         )
         self._rows.put(len(items), cells)
         self.doItemsLayout()  # type: ignore[attr-defined]  # the stubs do not know it
+        for row, item in enumerate(items):
+            if item.key == marked:
+                self.setCurrentIndex(self._rows.index(row, 0))
         self.scroll_bar.setValue(place)
-
-    def put_pixels(self, key: int, pixels: NDArray[Any]) -> None:
-        """Show another picture for what a key stands for, if it is in the strip."""
-        for row, item in enumerate(self.items):
-            if item.key == key:
-                self.items[row] = replace(item, pixels=pixels)
-                self._rows.icons.pop((row, 0), None)
-                here = self._rows.index(row, 0)
-                self._rows.dataChanged.emit(here, here, [_ROLES.DecorationRole])
-
-    def mark(self, key: int | None) -> None:
-        """Mark the item with a key as the current one, or none."""
-        chosen: Any = self.selectionModel()
-        chosen.clear()
-        for row, item in enumerate(self.items):
-            if item.key == key:
-                flags = QItemSelectionModel.SelectionFlag.ClearAndSelect
-                chosen.setCurrentIndex(self._rows.index(row, 0), flags)
 
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)

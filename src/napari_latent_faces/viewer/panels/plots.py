@@ -127,10 +127,9 @@ class FacePlane(_Plot):
         self.current: int | None = None  # which one is marked
         # one more above all others: place, picture, colour
         self.extra: tuple[NDArray[np.float64], NDArray[np.uint8], QColor] | None = None
-        self.missing: list[int] = []  # that have room, but are not known yet
         self.shown = np.empty(0, np.intp)  # what was drawn as pictures
         self._longest, self._aspect = 40.0, 1.0
-        self._order = np.empty(0, np.intp)  # in which pictures get room
+        self.order = np.empty(0, np.intp)  # in which pictures get room
         self._dots = _Dots(pen=None)
         self._view = pg.ViewBox(lockAspect=True, enableMenu=False, defaultPadding=0)
         self._view.addItem(self._dots)
@@ -141,7 +140,7 @@ class FacePlane(_Plot):
         """Show pictures at other places, those from `first` on get room before all others."""
         n = len(positions)
         shuffled = np.random.default_rng(0).permutation(first)
-        self._order = np.concatenate([np.arange(first, n), shuffled])
+        self.order = np.concatenate([np.arange(first, n), shuffled])
         self.positions = positions
         self.pictures = (self.pictures + [None] * n)[:n]
         if self.colours is not None and len(self.colours) != n:
@@ -229,10 +228,10 @@ class FacePlane(_Plot):
         if not len(self.positions):
             return
         low, high = np.transpose(self._view.viewRange())
-        found = pictured(self.positions[self._order], tuple(self._cell), low, high)
-        chosen = self._order[found]
+        found = pictured(self.positions[self.order], tuple(self._cell), low, high)
+        chosen = self.order[found]
         is_known = np.array([self.pictures[face] is not None for face in chosen], bool)
-        self.missing, self.shown = chosen[~is_known].tolist(), chosen[is_known]
+        self.shown = chosen[is_known]
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         for face in self.shown.tolist():
             frames = []
