@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Layer
+from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QTextBrowser
 
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.layers import ROLE_KEY
 from napari_latent_faces.viewer.panels.align import AlignWidget
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
 from napari_latent_faces.viewer.panels.encode import EncodeWidget, MendWidget
@@ -34,10 +33,10 @@ PANELS = [
 
 @pytest.fixture
 def made(viewer, qtbot):
-    """Return a function that makes a panel."""
+    """Return a function that makes a panel, which gets what napari's menus give it."""
 
     def make(kind):
-        panel = kind(viewer)
+        panel = kind(PublicOnlyProxy(viewer))
         qtbot.addWidget(panel)
         return panel
 
@@ -45,33 +44,31 @@ def made(viewer, qtbot):
 
 
 @pytest.fixture
-def one(viewer, stack):
-    return viewer.add_layer(Layer.create(*faces_layer(stack, "one")))
+def one(add_faces, stack):
+    return add_faces(stack, "one")
 
 
 @pytest.fixture
-def other(viewer, stack, one):
-    return viewer.add_layer(Layer.create(*faces_layer(stack[:20], "other")))
+def other(add_faces, stack, one):
+    return add_faces(stack[:20], "other")
 
 
-def show_fit(viewer, layer, stack, k, **options):
-    model = fit(stack, n_components=k, max_iter=5, tol=0)
-    ResultLayers(viewer, layer, ShowOptions(**options)).show_model(model)
-    return model
+def fitted(stack, k):
+    return fit(stack, n_components=k, max_iter=5, tol=0)
 
 
 @pytest.mark.parametrize("kind", [FitWidget, AlignWidget, ChooseKWidget])
 def test_a_panel_is_about_the_stack_that_is_selected_or_opened(
-    kind, made, viewer, stack, one, other
+    kind, made, viewer, stack, one, other, add_faces, show_model
 ):
     viewer.layers.selection.active = one
     panel = made(kind)
     assert panel.faces.value is one
     viewer.layers.selection.active = other
     assert panel.faces.value is other
-    third = viewer.add_layer(Layer.create(*faces_layer(stack, "third")))
+    third = add_faces(stack, "third")
     assert panel.faces.value is third
-    show_fit(viewer, one, stack, 3)
+    show_model(one, fitted(stack, 3))
     result = next(each for each in viewer.layers if "reconstruction" in each.name)
     viewer.layers.selection.active = result
     assert panel.faces.value is one
@@ -83,14 +80,14 @@ def test_a_panel_is_about_the_stack_that_is_selected_or_opened(
 
 
 def test_new_faces_are_other_ones_and_the_model_is_the_last_that_was_shown(
-    made, viewer, stack, one, other
+    made, viewer, stack, one, other, show_model
 ):
-    first = show_fit(viewer, one, stack, 3)
+    first = show_model(one, fitted(stack, 3))
     viewer.layers.selection.active = one
     new, mend = made(EncodeWidget), made(MendWidget)
     assert new.faces.value is other
     assert new.model_choice.model is first
-    second = show_fit(viewer, one, stack, 4, update=False)
+    second = show_model(one, fitted(stack, 4), update=False)
     shown = next(each for each in reversed(viewer.layers) if "reconstruction" in each.name)
     viewer.layers.selection.active = shown
     assert mend.model_choice.model is second
@@ -102,12 +99,12 @@ def test_new_faces_are_other_ones_and_the_model_is_the_last_that_was_shown(
         assert {box.itemText(row) for row in range(2)} == names
 
 
-def test_layers_that_cannot_be_taken_are_grey_and_say_why(made, viewer, stack):
+def test_layers_that_cannot_be_taken_are_grey_and_say_why(made, viewer, stack, add_faces):
     viewer.add_image(np.zeros((2, 3, 8, 8)), name="four")
     panel = made(FitWidget)
     assert panel.faces.value is None
     assert "four has 4 axes" in panel.status.value
-    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
+    faces = add_faces(stack, "faces")
     viewer.add_labels(np.zeros((8, 8), int), name="marks")
     box = panel.faces.native
     grey = {
@@ -121,9 +118,9 @@ def test_layers_that_cannot_be_taken_are_grey_and_say_why(made, viewer, stack):
 
 
 def test_a_mix_outlives_its_panel_and_a_click_in_the_groove_jumps_there(
-    made, viewer, stack, one, qtbot
+    made, viewer, stack, one, show_model, qtbot
 ):
-    show_fit(viewer, one, stack, 4)
+    show_model(one, fitted(stack, 4))
     panel = made(MixerWidget)
     panel.resize(340, 900)
     panel.show()

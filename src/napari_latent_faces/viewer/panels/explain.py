@@ -185,10 +185,10 @@ class ExplainWidget(Panel):
         self._soon = timer(self, self.update_face)
 
     def _connect(self) -> None:
-        super()._connect()
         session = self.session
-        self.at_end(lambda: session.follow_by("off"))  # its switch is gone
+        self.at_end(lambda: session.follow_by("off"))  # once this panel hears it no more
         self.at_end(self._drop_model)
+        super()._connect()
         self.follow.activated.connect(lambda row: session.follow_by(self.follow.itemData(row)))
         for strip in (self.parts, self.sums):
             strip.picked.connect(
@@ -303,9 +303,12 @@ class ExplainWidget(Panel):
             before.close()
         found = self._pictures = FacePictures(model, images, _LONGEST)
         self._why_unread = ""
-        found.arrived.connect(lambda _face: self._soon.start())
+        found.arrived.connect(self._on_read)
         found.failed.connect(self._on_unreadable)
         return found
+
+    def _on_read(self) -> None:
+        self._soon.start()
 
     def _on_unreadable(self, why: str) -> None:
         self._why_unread = why
@@ -333,7 +336,8 @@ class CompareWidget(Panel):
     cancel_tip = "End the comparison (Esc)."
 
     def _lay_out(self) -> None:
-        self._wanted: tuple[Any, ...] = ()  # models that are compared, or will soon be
+        self._comparing: tuple[Any, ...] = ()  # models
+        self._wanted: tuple[Any, ...] = ()  # those that are compared, or will soon be
         # models in the table, and the components of either by row
         self._sides: list[tuple[LatentFaces, NDArray[np.intp]]] = []
         self._soon = timer(self, self._compare)
@@ -386,25 +390,23 @@ class CompareWidget(Panel):
         self.table.hide()
         self._sides = []
         if not self._what_is_missing():
-            models: Any = self.models
-            job = _Comparing(iter_compare, *models)
-            job.returned.connect(lambda found: self._show_comparison(models, found))
+            self._comparing = self.models
+            job = _Comparing(iter_compare, *self.models)
+            job.returned.connect(self._show_comparison)
             self.run(job, "Comparing ...")
         self.synchronize()
 
     def _show_step(self, step: Any) -> None:
         self.show_progress(*step)
 
-    def _show_comparison(
-        self, models: tuple[LatentFaces, LatentFaces], found: Comparison
-    ) -> None:
+    def _show_comparison(self, found: Comparison) -> None:
         self.status.value = found.summary()
         pairs, unmatched = found.matching.pairs, found.matching.unmatched
         alone = [np.full(len(each), _ALONE) for each in unmatched]
         left = np.concatenate([pairs[:, 0], unmatched[0], alone[1]])
         right = np.concatenate([pairs[:, 1], alone[0], unmatched[1]])
         alike = np.concatenate([found.matching.similarity, *alone])
-        self._sides = list(zip(models, (left, right), strict=True))
+        self._sides = list(zip(self._comparing, (left, right), strict=True))
         self.table.put(
             len(alike),
             _components("Left", *self._sides[0]),

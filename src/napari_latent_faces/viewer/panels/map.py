@@ -243,9 +243,7 @@ class MapWidget(Panel):
         which = np.array(missing, np.intp)
         self._reading = QuietJob(_reading, list(self._faces), limits, which)
         self._reading.stepped.connect(self._on_read)
-        self._reading.failed.connect(
-            lambda why: setattr(self.status, "value", f"Some faces cannot be read: {why}")
-        )
+        self._reading.failed.connect(self._on_unreadable)
         self._reading.start()
 
     def _on_read(self, step: tuple[list[int], NDArray[np.uint8]]) -> None:
@@ -253,6 +251,9 @@ class MapWidget(Panel):
             if face < len(self.plane.pictures):
                 self.plane.pictures[face] = picture
         self.plane.viewport().update()
+
+    def _on_unreadable(self, why: str) -> None:
+        self.status.value = f"Some faces cannot be read: {why}"
 
     def _stop_reading(self) -> None:
         if self._reading is not None:

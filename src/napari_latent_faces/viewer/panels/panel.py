@@ -108,7 +108,8 @@ class Panel(QScrollArea):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.viewer = napari_viewer
+        # napari's menus give a proxy, whose selected layer is no layer of the list
+        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = session_of(napari_viewer)
         self.job: Job | None = None
         self._choices: list[FacesChoice | ModelChoice] = []

@@ -237,10 +237,10 @@ class PictureStrip(QListView):
         )
         self._rows.put(len(items), cells)
         self.doItemsLayout()  # type: ignore[attr-defined]  # the stubs do not know it
+        self.scroll_bar.setValue(place)
         for row, item in enumerate(items):
             if item.key == marked:
                 self.setCurrentIndex(self._rows.index(row, 0))
-        self.scroll_bar.setValue(place)
 
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
@@ -288,6 +288,7 @@ class Portrait(QWidget):
         self._names = names
         self.pictures = PictureStrip(" and ".join(names), height, lines=1, has_bar=False)
         self.pictures.setSelectionMode(QListView.SelectionMode.NoSelection)
+        self.pictures.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.words = QLabel()
         self.words.setWordWrap(True)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -296,6 +297,7 @@ class Portrait(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.pictures)
         layout.addWidget(self.words, 1)
+        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def show_pictures(
         self, face: NDArray[Any] | None, built: NDArray[Any], limits: tuple[float, float]

@@ -163,7 +163,6 @@ class FacePlane(_Plot):
         self._view.enableAutoRange()
 
     def redraw(self) -> None:
-        self._view.setBorder(self.colour("Text", 70))
         self.setBackground(self.colour("Base"))
         brush: Any = pg.mkBrush(self.colour("Text", 150))
         if self.colours is not None:
@@ -225,6 +224,8 @@ class FacePlane(_Plot):
 
     def drawForeground(self, painter: QPainter, _rect: Any) -> None:
         """Draw pictures above the dots, and the marked one above others, with a ring."""
+        painter.setPen(self.colour("Text", 70))
+        painter.drawRect(self.viewport().rect().adjusted(0, 0, -1, -1))
         if not len(self.positions):
             return
         low, high = np.transpose(self._view.viewRange())
