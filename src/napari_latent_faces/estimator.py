@@ -40,12 +40,11 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     Parameters
     ----------
     n_components : int, "auto" or None, default=None
-        How many components, 1 up to the number of samples. None is 20, or the number of
-        samples or features if that is smaller; ``"auto"`` as many as there can be. With
-        ``init="custom"``, both are the number in `H`.
+        How many components, 1 up to the number of samples. None is 20, or fewer if there are
+        fewer samples or features; ``"auto"`` as many as there can be. With ``init="custom"``,
+        both are the number in `H`.
     image_shape : (h, w) or (h, w, 3), optional
-        Shape of the pictures that the rows of `X` are; their number of values is the number
-        of features. By default the rows are pictures one pixel high.
+        Shape of the pictures that the rows of `X` are, by default one pixel high.
     init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, sparseness
         As in `NMFParams`; `init` may be ``"custom"``, and `beta_loss` 2, 1 or 0 for
         ``"frobenius"``, ``"kullback-leibler"`` and ``"itakura-saito"``. Penalties are those of
@@ -59,15 +58,11 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     ----------
     components_ : array of shape (n_components, n_features)
         The components, each with maximum 1, the largest share first.
-    n_components_ : int
-        Their number.
     reconstruction_err_ : float
         Frobenius norm of what is left unexplained by the weights of the fit, or by those that
         `fit_transform` has returned.
-    n_iter_ : int
-        Iterations made.
-    n_features_in_ : int
-        Number of pixels.
+    n_components_, n_iter_, n_features_in_ : int
+        Number of components, of iterations made, and of pixels.
 
     Examples
     --------
@@ -138,7 +133,12 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             If ``max_iter`` iterations were not enough.
         """
         pixels = self._checked(X, reset=True, ensure_min_samples=2)
-        pictures = pixels.reshape(len(pixels), *self._picture_shape(pixels))
+        shape, p = self.image_shape or (1, pixels.shape[1]), pixels.shape[1]
+        if math.prod(shape) != p:
+            raise ValueError(
+                f"image_shape={shape!r} has {math.prod(shape)} pixels, but X has {p} features."
+            )
+        pictures = pixels.reshape(-1, *shape)
         # X = scale * W @ H in a fit; the root of it is put into each factor
         unit = math.sqrt(unit_scale(float(pixels.max()), pixels.dtype))
         params = self._params(pixels, H if self.init == "custom" else None, unit)
@@ -191,25 +191,18 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         check_is_fitted(self)
         pixels = self._checked(X, reset=False)
         with one_blas_thread():
-            H = self.components_.astype(np.float64)
-            Q, R = np.linalg.qr(H.T)
-            B = pixels @ Q
-            if not self.alpha_W:
-                weights: NDArray[Any] = solve_nnls(R, B)
-            else:
-                weights = self._penalized(R * self._sizes, B)
+            Q, R = np.linalg.qr(self.components_.astype(np.float64).T)
+            B, sizes = pixels @ Q, np.ones(len(R.T))
+            if self.alpha_W:  # the same as least squares with another right-hand side
+                R, sizes = R * self._sizes, self._sizes
+                penalty, G = self.alpha_W * self.n_features_in_, R.T @ R
+                # a trace of a ridge, where components depend on each other
+                ridge = penalty * (1 - self.l1_ratio) + 1e-12 * float(np.trace(G)) / len(G)
+                L = np.linalg.cholesky(G + ridge * np.eye(len(G))) if ridge else np.eye(len(G))
+                C = B @ R - penalty * self.l1_ratio
+                R, B = L.T, np.linalg.solve(L, C.T).T
+            weights: NDArray[Any] = solve_nnls(R, B) * sizes
         return weights.astype(pixels.dtype)
-
-    def _penalized(self, R: NDArray[np.float64], B: NDArray[np.float64]) -> NDArray[Any]:
-        """Solve with the penalty on weights, as least squares with another right-hand side."""
-        penalty = self.alpha_W * self.n_features_in_
-        G = R.T @ R
-        # a trace of a ridge, where components depend on each other
-        ridge = penalty * (1 - self.l1_ratio) + 1e-12 * float(np.trace(G)) / len(G)
-        L = np.linalg.cholesky(G + ridge * np.eye(len(G))) if ridge else np.eye(len(G))
-        C = B @ R - penalty * self.l1_ratio
-        weights: NDArray[Any] = solve_nnls(L.T, np.linalg.solve(L, C.T).T) * self._sizes
-        return weights
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Build pictures (n_samples, n_features) from weights (n_samples, n_components)."""
@@ -221,17 +214,6 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         pixels: NDArray[Any] = validate_data(self, X, dtype=[np.float64, np.float32], **options)
         check_non_negative(pixels, "PictureNMF (input X)")
         return pixels
-
-    def _picture_shape(self, pixels: NDArray[Any]) -> tuple[int, ...]:
-        if self.image_shape is None:
-            return 1, pixels.shape[1]
-        p = math.prod(self.image_shape)
-        if p != pixels.shape[1]:
-            raise ValueError(
-                f"image_shape={self.image_shape!r} has {p} pixels, but X has "
-                f"{pixels.shape[1]} features."
-            )
-        return tuple(self.image_shape)
 
     def _start(
         self,

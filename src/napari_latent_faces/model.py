@@ -258,13 +258,9 @@ class LatentFaces:
         Raises
         ------
         ValueError, TypeError
-            If the pictures or the mask have another size or type, visible pixels are
-            negative, NaN or infinite, or a face is hidden wholly.
-
-        Warns
-        -----
-        UndeterminedWarning
-            If a mask leaves fewer pixels than components, or hides one (its weight is 0).
+            If the pictures or the mask have another size or type, visible pixels are negative,
+            NaN or infinite, or a face is hidden wholly. An `UndeterminedWarning` tells of masks
+            that leave fewer pixels than components, or hide one (its weight is 0).
         """
         from napari_latent_faces.aligning import align_to
         from napari_latent_faces.encoding import find_weights

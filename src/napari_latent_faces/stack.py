@@ -29,12 +29,10 @@ class ReadReport:
     ----------
     n_read : int
         How many faces are in the stack.
-    skipped : tuple of (name, reason)
-        Files that look like pictures but could not be read.
+    skipped, passed_over : tuple of (name, reason)
+        Files that look like pictures but could not be read; and that are none (README, ...).
     resized : tuple of (name, (height, width))
         Pictures that had another size, and that size.
-    passed_over : tuple of (name, reason)
-        Files that are no pictures (README, Thumbs.db, ...).
     notes : tuple of str
         What else the reader did to all pictures (bit depth, colour, ...).
     lazy : bool
@@ -270,23 +268,19 @@ def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
     white (`FaceStack.white`). Floats up to 1 stay as they are, unless the largest is below
     1/255: less than one grey level, it is a matter of units.
     """
-    if dtype.kind == "b":
-        return 1.0
     if dtype == np.uint8:
         return 255.0
-    if dtype.kind == "f" and 1 / 255 <= largest <= 1:
-        return 1.0
-    return largest or 1.0
+    is_share = dtype.kind == "f" and 1 / 255 <= largest <= 1
+    return 1.0 if dtype.kind == "b" or is_share else largest or 1.0
 
 
-def as_matrix(stack: FaceStack, scale: float | None = None) -> tuple[NDArray[Any], float]:
+def as_matrix(stack: FaceStack) -> tuple[NDArray[Any], float]:
     """Return the checked pixels as rows (n, p), over the scale (of `unit_scale`), and that."""
     X = np.empty((len(stack), math.prod(stack.picture_shape)), matrix_dtype(stack.dtype))
     for faces, block in pixel_blocks(stack.images):
         check_pixels(block, stack.names[faces])
         X[faces] = block.reshape(len(block), -1)
-    if scale is None:
-        scale = stack.known_scale or unit_scale(float(X.max()), stack.dtype)
+    scale = stack.known_scale or unit_scale(float(X.max()), stack.dtype)
     X /= X.dtype.type(scale)
     return X, scale
 
@@ -369,8 +363,7 @@ class FaceStack:
         Of aligned faces: each takes a point (y, x, 1) of the aligned picture, in pixels of
         the whole picture before cropping, to (y, x, 1) of the original.
     frame : (int, int, int, int), or None
-        Of aligned faces: the row and column of the whole picture that pixel (0, 0) is at, and
-        the height and width of the whole picture.
+        Of aligned faces: where pixel (0, 0) is in the whole picture, and its height and width.
     white : float or None
         The pixel value, which becomes 1, that files declare to be white, as a PGM's maximum.
     """

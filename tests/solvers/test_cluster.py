@@ -96,17 +96,12 @@ def test_the_result_is_that_of_a_local_fit(client, images, kind, params):
     assert_same(fit(lazy, **PARAMS, **params), fit(images, **PARAMS, **params))
 
 
-def test_colour_is_fitted_on_a_cluster(client, images):
+def test_colour_and_levels_of_all_faces_are_fitted_on_a_cluster(client, images, monkeypatch):
     colour = np.stack([images, images[:, ::-1], images[:, :, ::-1]], axis=-1)
-    lazy = da.from_array(colour, chunks=(16, -1, -1, -1))
-    assert_same(fit(lazy, client=client, **PARAMS), fit(colour, **PARAMS))
-
-
-def test_all_faces_start_where_the_coarse_level_ends(client, monkeypatch, images):
-    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 1000)
-    images = faces(90, (47, 37))
-    lazy = da.from_array(images, chunks=(16, -1, -1))
-    assert_same(fit(lazy, **PARAMS), fit(images, **PARAMS))
+    for few, pixels in ((50, colour), (1000, faces(90, (47, 37)))):
+        monkeypatch.setattr(multilevel, "_SAMPLE_FACES", few)
+        lazy = da.from_array(pixels, chunks=(16, *[-1] * (pixels.ndim - 1)))
+        assert_same(fit(lazy, client=client, **PARAMS), fit(pixels, **PARAMS))
 
 
 def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
@@ -204,20 +199,6 @@ def test_a_lost_worker_changes_nothing(client, lazy, made, copied, monkeypatch):
     # the copies are of the iteration before the last: it alone was made again, and the
     # partition that was under way
     assert 0 < sum(made.values()) - len(made) <= 2 * len(copied) / 2
-
-
-def test_without_copies_weights_are_made_again_from_the_start(client, lazy, made, monkeypatch):
-    monkeypatch.setattr(cluster, "HANDOVER", 60)
-    monkeypatch.setattr(cluster, "_COPY_EVERY", 1000)
-    expected = fit(lazy, **PARAMS)
-    made.clear()
-    steps = iter_fit(lazy, **PARAMS)
-    on_full_pictures(steps, 4)
-    shares = len(made) / 4
-    kill_one(client)
-    _, model = consume(steps)
-    np.testing.assert_array_equal(model.weights, expected.weights)
-    assert sum(made.values()) - len(made) > shares
 
 
 def received(client):

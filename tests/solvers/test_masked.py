@@ -225,16 +225,16 @@ def test_live_pictures_of_a_masked_fit_are_as_bright_as_the_parts(drawn, backgro
 
 
 @pytest.mark.parametrize(
-    ("mask", "error", "words"),
+    ("mask", "words"),
     [
-        (np.zeros((3, 3), bool), ValueError, r"mask has the shape \(3, 3\).*\(56, 46\)"),
-        (np.zeros((9, 56, 46), bool), ValueError, "mask has the shape"),
-        (np.ones((56, 46), bool), ValueError, "leave some"),
-        (np.zeros((56, 46)), TypeError, "booleans or integers"),
+        (np.zeros((3, 3), bool), r"mask has the shape \(3, 3\).*\(56, 46\)"),
+        (np.zeros((9, 56, 46), bool), "mask has the shape"),
+        (np.ones((56, 46), bool), "leave some"),
+        (np.zeros((56, 46)), "booleans or integers"),
     ],
 )
-def test_a_wrong_mask_is_told(drawn, mask, error, words):
-    with pytest.raises(error, match=words):
+def test_a_wrong_mask_is_told(drawn, mask, words):
+    with pytest.raises((TypeError, ValueError), match=words):
         fit(drawn, n_components=3, mask=mask)
 
 
@@ -260,13 +260,10 @@ def test_a_start_is_improved_and_stays_as_it_is(drawn, model, solver):
     assert further.error <= model.error + 1e-6
     assert further.params.init == "custom"
     assert "start=start" in as_python(further)
-    np.testing.assert_array_equal(W, model.weights)
-    np.testing.assert_array_equal(H, model.components)
-
-
-def test_a_good_start_takes_few_iterations(drawn, model):
     again = fit(drawn, n_components=8, start=model)
     assert again.provenance.n_iter < model.provenance.n_iter / 3
+    np.testing.assert_array_equal(W, model.weights)
+    np.testing.assert_array_equal(H, model.components)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
@@ -305,8 +302,7 @@ def test_a_wrong_start_is_told(drawn, options, words):
         fit(drawn, n_components=8, **options)
 
 
-@pytest.mark.parametrize("option", ["start", "mask"])
-def test_other_methods_take_neither(drawn, model, background, option):
-    given = {"start": model, "mask": background}
-    with pytest.raises(ValueError, match=f"{option} does not apply"):
-        fit(drawn, PCAParams(n_components=3), **{option: given[option]})
+def test_other_methods_take_neither(drawn, model, background):
+    for name, given_value in {"start": model, "mask": background}.items():
+        with pytest.raises(ValueError, match=f"{name} does not apply"):
+            fit(drawn, PCAParams(n_components=3), **{name: given_value})

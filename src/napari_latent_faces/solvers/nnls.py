@@ -132,7 +132,7 @@ def _solve_masked(G: Array, C: Array, mask: NDArray[np.bool_]) -> Array:
     return solved
 
 
-# -- The weights of faces for given components, in each of the ways that methods have --
+# -- Each of the ways that methods have -------------------------------------------------
 
 _LASSO_SWEEPS = 2000  # of coordinate descent at most; a few dozen are usual
 _STILL = 1e-9  # of the largest weight: smaller changes are none

@@ -157,8 +157,7 @@ def _violation(
 def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss: str) -> float:
     """Return the square root of twice the beta-divergence between `X` and ``W H``.
 
-    That is scikit-learn's ``reconstruction_err_``: for ``"frobenius"`` the norm of the
-    difference.
+    That is scikit-learn's ``reconstruction_err_``, the norm of the difference for Frobenius.
 
     C. Fevotte, J. Idier: Algorithms for nonnegative matrix factorization with the beta-
     divergence. Neural Computation 23 (2011), doi:10.1162/NECO_a_00168.
