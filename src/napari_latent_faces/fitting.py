@@ -399,10 +399,13 @@ def needed(stack: FaceStack, params: Parameters, threads: int | None = None) -> 
 
 def check_memory(stack: FaceStack, params: Parameters) -> None:
     """Refuse a fit that does not fit into the memory that is free."""
+    wanted = needed(stack, params)
+    if wanted <= _LITTLE:
+        return
     import psutil
 
-    wanted = needed(stack, params)
-    if wanted <= _LITTLE or wanted <= (free := int(psutil.virtual_memory().available)):
+    free = int(psutil.virtual_memory().available)
+    if wanted <= free:
         return
     n, h, w = stack.shape[:3]
     values = params.to_dict()
