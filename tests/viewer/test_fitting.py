@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from superqt.utils import WorkerBase
 
 from napari_latent_faces.export import as_python
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.params import NMFParams, PCAParams
+from napari_latent_faces.params import NMFParams
 from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.viewer.fitting import (
     EncodeJob,
@@ -21,7 +20,7 @@ from napari_latent_faces.viewer.fitting import (
     ShowOptions,
 )
 from napari_latent_faces.viewer.layers import LEFT_OUT_KEY, MODEL_KEY, ROLE_KEY, faces_layer
-from napari_latent_faces.viewer.marks import Marks, add_mask
+from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import end_all_work, run
@@ -81,31 +80,12 @@ def test_nothing_left_out_is_not_told(viewer, qtbot):
     assert not any(LEFT_OUT_KEY in layer.metadata for layer in viewer.layers)
 
 
-def test_marks_are_looked_up_in_the_thread(viewer, qtbot, monkeypatch):
-    places = []
-    monkeypatch.setattr(
-        "napari_latent_faces.viewer.marks._painted",
-        lambda *_: places.append(threading.current_thread()) or Marks(np.eye(12, 10) > 0),
-    )
-    marks = marked(viewer, each=False)
-    run(qtbot, FitSession(viewer, viewer.layers["orl"], SHORT, ShowOptions(), marks))
-    assert len(places) == 1
-    assert places[0] is not threading.main_thread()
-
-
 def test_wrong_marks_end_it_with_the_name_of_the_field(viewer, qtbot, notes):
     marks = viewer.add_labels(np.zeros((12, 10), int), name="empty")
     made = FitSession(viewer, viewer.layers["orl"], SHORT, ShowOptions(), marks)
     assert "failed: Ignore: empty marks nothing" in run(qtbot, made)
     assert "Ignore: empty marks nothing" in notes[0]
     assert len(viewer.layers) == 2
-
-
-def test_a_method_without_masks_refuses_them(viewer, qtbot, notes):
-    params, marks = PCAParams(n_components=2), marked(viewer, each=False)
-    made = FitSession(viewer, viewer.layers["orl"], params, ShowOptions(), marks)
-    assert "mask does not apply to PCA" in run(qtbot, made)
-    assert "mask does not apply" in notes[0]
 
 
 def test_it_says_whether_an_error_is_that_of_a_sample(viewer, monkeypatch, qtbot):
@@ -167,13 +147,6 @@ def test_faces_that_change_under_the_fit_end_it_with_a_message(viewer, qtbot, no
     assert "shape" in notes[0]
 
 
-def test_renaming_the_faces_does_not_matter(viewer, qtbot):
-    made = session(viewer, SHORT)
-    viewer.layers["orl"].name = "other"
-    run(qtbot, made)
-    assert "reconstruction [other]" in viewer.layers
-
-
 def test_two_viewers_fit_at_once_as_they_would_alone(viewer, stack, qtbot):
     other = ViewerModel()
     other.add_layer(Layer.create(*faces_layer(stack[:20], "orl")))
@@ -216,23 +189,6 @@ def test_no_convergence_is_shown_with_what_to_do(viewer, qtbot, notes):
     assert "Raise max_iter" in notes[0]
 
 
-def test_a_fault_of_ours_comes_with_its_traceback(viewer, qtbot, monkeypatch):
-    from napari.utils.notifications import notification_manager
-
-    found = []
-    monkeypatch.setattr(
-        notification_manager, "receive_error", lambda *error: found.append(error)
-    )
-    monkeypatch.setattr("napari_latent_faces.viewer.fitting.iter_fit", broken)
-    assert "failed" in run(qtbot, session(viewer, SHORT))
-    assert found[0][0] is ZeroDivisionError
-    assert found[0][2] is not None
-
-
-def broken(*_, **__):
-    yield 1 / 0
-
-
 def test_a_finished_session_is_let_go(viewer, qtbot):
     import weakref
 
@@ -243,14 +199,6 @@ def test_a_finished_session_is_let_go(viewer, qtbot):
     del made
     gc.collect()
     assert gone() is None
-
-
-def test_the_slices_of_a_result_stay_lazy(viewer, qtbot):
-    made = session(viewer, SHORT, residual=True)
-    run(qtbot, made)
-    for layer in viewer.layers:
-        if layer.metadata.get(ROLE_KEY) in {"reconstruction", "residual"}:
-            assert not isinstance(layer.data, np.ndarray)
 
 
 def test_a_stack_in_colour_is_fitted_shown_mixed_encoded_and_mended(empty_viewer, stack, qtbot):
@@ -336,17 +284,6 @@ def test_other_panels_find_the_encoded_faces(viewer, stack, model, qtbot):
     np.testing.assert_allclose(focus.model.weights[17], model.encode(stack.images[17]))
 
 
-def test_a_second_run_takes_the_layers_of_the_first(viewer, stack, model, qtbot):
-    run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
-    first = list(viewer.layers)
-    first[1].colormap = "viridis"
-    other = fit(stack, n_components=5, max_iter=20, tol=0)
-    run(qtbot, EncodeJob(viewer, viewer.layers["orl"], other))
-    assert list(viewer.layers) == first
-    assert first[1].colormap.name == "viridis"
-    assert session_of(viewer).model.n_components == 5
-
-
 def test_a_later_fit_leaves_encoded_faces_alone_and_they_leave_its_layers(
     viewer, stack, model, qtbot
 ):
@@ -382,20 +319,6 @@ def test_a_single_picture_is_seen_wherever_the_slider_is(viewer, model, qtbot, r
     assert (focus.face, focus.model.provenance.names) == (0, ("me",))
 
 
-def test_cancel_and_removal_leave_nothing(viewer, model, qtbot):
-    for end in (lambda job: job.cancel(), lambda _: viewer.layers.remove("orl")):
-        job = EncodeJob(viewer, viewer.layers["orl"], model)
-        told = []
-        job.ended.connect(told.append)
-        job.start()
-        end(job)
-        qtbot.waitUntil(lambda told=told: len(told) == 1)
-        assert job.is_over
-        qtbot.waitUntil(lambda: not WorkerBase._worker_set)
-        assert set(roles(viewer)) <= {None}
-    assert "removed" in told[0]
-
-
 def test_what_is_wrong_is_shown(viewer, model, qtbot, notes):
     bad = viewer.add_image(np.full((3, 12, 10), -1.0), name="bad", contrast_limits=(0, 1))
     assert "failed" in run(qtbot, EncodeJob(viewer, bad, model))
@@ -403,16 +326,6 @@ def test_what_is_wrong_is_shown(viewer, model, qtbot, notes):
     assert "negative" in notes[0]
     with pytest.raises(ValueError, match="A picture"):
         EncodeJob(viewer, viewer.add_image(np.zeros((2, 3, 4, 4))), model)
-
-
-def test_two_viewers_at_once(viewer, stack, model, qtbot):
-    other = ViewerModel()
-    other.add_layer(Layer.create(*faces_layer(stack[:9], "orl")))
-    jobs = [EncodeJob(each, each.layers["orl"], model) for each in (viewer, other)]
-    for job in jobs:
-        job.start()
-    qtbot.waitUntil(lambda: all(job.is_over for job in jobs))
-    assert [len(job.encoding.errors) for job in jobs] == [30, 9]
 
 
 # -- Mend job --------------------------------------------------------------------------
@@ -471,16 +384,6 @@ def test_each_face_has_marks_of_its_own(viewer, faces, stack, model, box, qtbot)
     assert changed(viewer, stack) == [4, 20]
     np.testing.assert_array_equal(
         viewer.layers["mended [orl]"].data[20], model.mend(stack.images[20], masks[20])
-    )
-
-
-def test_shapes_on_a_slice(viewer, faces, stack, model, box, qtbot):
-    corners = np.array([(2.5, 1.5), (2.5, 7.5), (5.5, 7.5), (5.5, 1.5)])
-    shapes = viewer.add_shapes([np.insert(corners, 0, 6, axis=1)], shape_type="rectangle")
-    run(qtbot, MendJob(viewer, faces, model, shapes))
-    assert changed(viewer, stack) == [6]
-    np.testing.assert_array_equal(
-        viewer.layers["mended [orl]"].data[6], model.mend(stack.images[6], box)
     )
 
 

@@ -56,14 +56,6 @@ def test_a_finished_fit_is_the_model_and_the_slider_its_face(
     assert seen.count((models[0], 2)) == 1
 
 
-def test_a_new_model_in_the_same_layers_is_noticed(
-    viewer: ViewerModel, models: list[LatentFaces]
-) -> None:
-    for model in models:
-        show(viewer, viewer.layers["faces"], model)
-        assert session_of(viewer).model is model
-
-
 def test_the_active_layer_decides_between_two_stacks(
     viewer: ViewerModel, faces: FaceStack, models: list[LatentFaces]
 ) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from types import SimpleNamespace
-from weakref import ref
 
 import numpy as np
 import pytest
@@ -127,13 +125,6 @@ def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, mod
     np.testing.assert_array_equal(shown.data, plain(model))
 
 
-def test_the_chosen_tile_keeps_its_mark_when_the_face_changes(viewer, shown, model):
-    session_of(viewer).follow_by("brightness")
-    session_of(viewer).select_component(1)
-    session_of(viewer).go_to_face(9)
-    assert (tile(shown, model, 1)[0] == 1).all()
-
-
 @pytest.mark.parametrize(
     "how", [{"moved": 20}, {"button": 2}, {"modifiers": ("Shift",)}], ids=str
 )
@@ -168,14 +159,6 @@ def test_the_status_bar_tells_what_is_under_the_mouse(viewer, shown, model):
     viewer.status = {"layer_base": "orl", "coordinates": "[4 3 2]: 17"}
     assert "component" not in viewer.status["coordinates"]
     assert "[4 3 2]: 17" in viewer.status["coordinates"]
-
-
-def test_it_says_no_more_when_the_mouse_has_left(viewer, shown, model):
-    mouse_move_callbacks(viewer, mouse("move", place(shown, model, 1)))
-    viewer.status = ""
-    viewer.status = {"coordinates": "[0 0 0]"}
-    assert viewer.status["coordinates"].endswith("  [0 0 0]")
-    assert "component" not in viewer.status["coordinates"]
 
 
 def test_a_running_fit_keeps_its_preview(viewer, stack, shown, model):
@@ -245,13 +228,3 @@ def test_a_picture_that_the_user_has_put_there_is_left_alone(viewer, shown, mode
     session_of(viewer).follow_by("border")
     session_of(viewer).select_component(1)
     np.testing.assert_array_equal(shown.data, before)
-
-
-def test_a_closed_viewer_is_forgotten(model):
-    viewer = ViewerModel()
-    session_of(viewer)
-    viewer.add_layer(Layer.create(*model_layers(model, "m")[0]))
-    gone = ref(viewer)
-    del viewer
-    gc.collect()
-    assert gone() is None

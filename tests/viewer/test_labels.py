@@ -60,13 +60,6 @@ def test_without_faces_the_overlay_is_left_alone(stack):
     assert shown(viewer) == "mine"
 
 
-def test_removing_the_faces_removes_the_caption(stack):
-    viewer = faced(stack)
-    assert shown(viewer)
-    viewer.layers.clear()
-    assert shown(viewer) is None
-
-
 def test_the_active_stack_is_the_one_that_is_named(stack):
     viewer = faced(stack)
     other = stack[10:20]
@@ -76,14 +69,6 @@ def test_the_active_stack_is_the_one_that_is_named(stack):
     assert shown(viewer).startswith("s1/3.png")
     viewer.layers.selection.active = viewer.layers["other"]
     assert shown(viewer).startswith("s3/3.png")
-
-
-def test_no_caption_where_all_faces_are_shown_at_once(stack):
-    viewer = faced(stack)
-    viewer.dims.ndisplay = 3
-    assert shown(viewer) is None
-    viewer.dims.ndisplay = 2
-    assert shown(viewer)
 
 
 def test_a_stack_with_another_step_is_counted_in_its_own_faces(stack):

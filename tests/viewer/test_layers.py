@@ -13,7 +13,6 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import PCAParams
 from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.steps import consume
-from napari_latent_faces.tiles import component_rgb, shown_components
 from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.layers import (
     ENCODED,
@@ -131,12 +130,6 @@ def test_components_as_a_stack_are_the_same_behind_every_face_and_cost_nothing(m
     assert Layer.create(data, kwargs, "image").ndim == 4
 
 
-def test_a_preview_has_fewer_pixels(model):
-    whole, _, _ = layers.live_gallery(model.components, FacesView())
-    small, _, _ = layers.live_gallery(model.components, FacesView(), most_pixels=100)
-    assert small.size < whole.size / 2
-
-
 def test_what_is_no_stack_of_faces_says_why(stack):
     viewer = ViewerModel()
     faces = viewer.add_layer(Layer.create(*layers.faces_layer(stack, "orl")))
@@ -186,17 +179,6 @@ def test_signed_components_have_two_colours_and_black_between(stack, signed):
         assert below[2] > below[0]
         assert above[0] > above[2]
     assert layers.gallery_layer(signed, view)[0].min() < 0
-
-
-def test_reconstructions_and_residuals_know_the_mean_face(stack, signed):
-    rebuilt = layers.reconstruction_layer(signed, FacesView())[0]
-    np.testing.assert_allclose(rebuilt[4], signed.reconstruct(4), rtol=1e-4)
-    np.testing.assert_allclose(np.asarray(rebuilt), signed.reconstruct(), atol=1e-2)
-    np.testing.assert_allclose(
-        rebuilt[2:4, 3, 1:5], signed.reconstruct()[2:4, 3, 1:5], atol=1e-2
-    )
-    residual = layers.residual_layer(stack.images, signed, FacesView())[0]
-    np.testing.assert_allclose(residual[4], stack.images[4] - signed.reconstruct(4), atol=1e-2)
 
 
 def test_a_report_travels_with_the_faces(stack):
@@ -252,31 +234,8 @@ class TestColour:
         below = np.asarray(layers.residual_layer(exact - 1, model, FacesView())[0][4])
         assert ((below < 0.5) & (below >= 0)).all()
 
-    def test_signed_components_lie_around_grey(self, coloured):
-        _, model = coloured
-        components = model.components * np.array([1, 1, -1], np.float32)
-        shown = shown_components(components, is_signed=True)
-        np.testing.assert_allclose(shown[..., 0], 0.5 + components[..., 0] / 2)
-        assert (shown[..., 2] <= 0.5).all()
-        gallery, kwargs, _ = layers.live_gallery(components, FacesView(), is_signed=True)
-        assert kwargs["rgb"]
-        assert gallery.shape[2:] == (3,)
-        assert Layer.create(gallery, kwargs, "image").ndim == 2
-
 
 # -- Colours ---------------------------------------------------------------------------
-
-
-def test_thumbnails_have_the_colours_of_the_gallery(stack, model):
-    signed = fit(stack, PCAParams(n_components=3))
-    layer = Layer.create(*gallery_layer(signed, FacesView()))
-    shown = layer.colormap.map((signed.components[1].ravel() + 1) / 2)[:, :3] * 255
-    rgb = component_rgb(signed.components[1], is_signed=True)
-    assert rgb.shape == (12, 10, 3)
-    np.testing.assert_allclose(rgb.reshape(-1, 3), shown, atol=3)
-    grey = np.stack([component_rgb(each, is_signed=False) for each in model.components])
-    assert (np.ptp(grey, axis=-1) == 0).all()
-    assert grey.max() == 255
 
 
 # -- Encoded and mended layers ---------------------------------------------------------

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils._proxies import ReadOnlyWrapper
 from napari.utils.interactions import mouse_wheel_callbacks
@@ -364,13 +363,6 @@ class TestCaptions:
         viewer.theme = "light"
         qtbot.waitUntil(lambda: self.brightness(viewer) < 50)
 
-    def test_go_with_the_last_result(self, viewer, model, qtbot):
-        show(viewer, "orl", model)
-        self.there(viewer, qtbot, "face", "reconstruction", "latent faces")
-        viewer.layers.remove("latent faces [orl]")
-        viewer.layers.remove("reconstruction [orl]")
-        qtbot.waitUntil(lambda: len(viewer.layers) == 1)
-
     def test_are_away_in_a_grid_and_where_axes_are_turned(self, viewer, model, qtbot):
         show(viewer, "orl", model)
         words = "face", "reconstruction", "latent faces"
@@ -426,10 +418,3 @@ def test_layers_are_never_added_inside_a_layers_event(viewer, model, qtbot):
         viewer.add_layer(Layer.create(*data))
     qtbot.waitUntil(lambda: "captions" in viewer.layers and "mixed face" in str(viewer.layers))
     assert deepest == [1]
-
-
-@pytest.mark.usefixtures("qapp")
-def test_two_viewers_have_sessions_of_their_own():
-    one, other = ViewerModel(), ViewerModel()
-    assert session_of(one) is session_of(one)
-    assert session_of(one) is not session_of(other)

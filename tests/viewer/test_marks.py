@@ -90,11 +90,6 @@ def test_labels_of_another_grid_fall_on_the_pixels_they_cover(viewer, faces):
     assert np.argwhere(marks.mask[0]).tolist() == [[5, 2]]
 
 
-def test_flat_shapes_mark_all_faces(viewer, faces):
-    shapes = viewer.add_shapes([rectangle()], shape_type="rectangle")
-    np.testing.assert_array_equal(marks_on(shapes, faces)().mask, box())
-
-
 def test_shapes_on_slices_mark_their_faces(viewer, faces):
     places = [(1, (3, 6)), (4, (0, 2)), (4, (7, 9)), (7, (0, 2))]  # there is no face 7
     drawn = [np.insert(rectangle(rows), 0, face, axis=1) for face, rows in places]
@@ -180,9 +175,3 @@ def test_too_little_or_too_much_is_told_with_the_field(viewer, faces, case, word
     mask = fit_mask(viewer.add_labels(marked(case), name="painted"), faces, "Ignore")
     with pytest.raises(ValueError, match=words):
         mask()
-
-
-def test_marks_that_cannot_lie_on_faces_are_told_with_the_field(viewer, faces):
-    labels = viewer.add_labels(np.ones((2, 5, H, W), int), name="four")
-    with pytest.raises(ValueError, match="Ignore: four has 4 axes"):
-        fit_mask(labels, faces, "Ignore")

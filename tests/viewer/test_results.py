@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Layer
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
@@ -10,7 +9,6 @@ from napari_latent_faces.viewer.layers import (
     MODEL_KEY,
     ROLE_KEY,
     FacesView,
-    faces_layer,
     gallery_layer,
 )
 from napari_latent_faces.viewer.session import session_of
@@ -134,21 +132,6 @@ def test_what_is_no_longer_asked_for_goes(viewer, model):
     assert roles(viewer) == ["None", "components", "reconstruction"]
 
 
-def test_results_of_other_faces_are_left_alone(viewer, stack, model):
-    viewer.add_layer(Layer.create(*faces_layer(stack, "other")))
-    results(viewer).show_model(model)
-    ResultLayers(viewer, viewer.layers["other"], ShowOptions()).show_model(model)
-    assert len(viewer.layers) == 6
-
-
-def test_a_dropped_first_fit_leaves_nothing(viewer, model):
-    shown = results(viewer)
-    shown.show_step(model.components)
-    shown.discard()
-    assert roles(viewer) == ["None"]
-    shown.discard()
-
-
 def test_a_dropped_second_fit_gives_the_first_picture_back(viewer, stack, model):
     results(viewer).show_model(model)
     gallery = viewer.layers["latent faces [orl]"]
@@ -214,13 +197,6 @@ def test_a_preview_that_the_user_removed_is_not_missed(viewer, model):
     assert len(viewer.layers) == 1
     shown.show_model(model)
     assert roles(viewer) == ["None", "gallery", "reconstruction"]
-
-
-def test_a_renamed_stack_gives_its_new_name_to_its_results(viewer, model):
-    shown = results(viewer)
-    viewer.layers["orl"].name = "renamed"
-    shown.show_model(model)
-    assert "reconstruction [renamed]" in viewer.layers
 
 
 def test_undo_brings_back_what_was_there_and_again_the_result(viewer, stack, model):

@@ -56,10 +56,9 @@ def test_another_window_shows_what_it_showed_whatever_happens_in_the_first(shown
     np.testing.assert_array_equal(seen(other), before)
 
 
-@pytest.mark.parametrize("attach", [session_of])  # any panel; any opening of faces
-def test_what_drew_a_layer_is_deleted_where_it_was_made(shown, attach, monkeypatch):
+def test_what_drew_a_layer_is_deleted_where_it_was_made(shown, monkeypatch):
     viewer, contexts = shown(), []
-    attach(viewer)
+    session_of(viewer)
     delete = glir.GlirProgram.delete
 
     def noted(program):
