@@ -46,10 +46,6 @@ _ANSWER = 5  # seconds that a scheduler has for its first answer
 _FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
 
 
-class CommandError(Exception):
-    """A command cannot do its work; the message is for its user."""
-
-
 def run() -> int:
     """Run a command in a process of its own, as ``latent-faces`` does."""
     # fits keep BLAS at one thread: others would only cost processor time as they start
@@ -78,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with open(os.devnull, "w") as devnull:  # noqa: PTH123 - else Python fails at its end
             os.dup2(devnull.fileno(), sys.stdout.fileno())
         return _BROKEN_PIPE
-    except (OSError, ValueError, TypeError, MemoryError, ImportError, CommandError) as error:
+    except (OSError, ValueError, TypeError, MemoryError, ImportError) as error:
         if os.environ.get(DEBUG):
             raise
         write_line(f"{PROGRAM}: error: {_message(error)}")
@@ -116,8 +112,6 @@ def _warnings_as_lines() -> Iterator[None]:
         warnings.showwarning = show
         yield
 
-
-# -- Progress: a bar on a terminal, now and then a line elsewhere ------------------------
 
 _REDRAWN, _PERIOD = 0.1, 10.0  # seconds between two states of a bar, and between two lines
 _BAR = 20  # characters
@@ -181,9 +175,6 @@ def _consume(
     """Run steps to their end with progress, and return their value."""
     with progress(title) as show:
         return consume(steps, lambda step: show(*shown(step)))
-
-
-# -- What the commands print -----------------------------------------------------------
 
 
 def _say(text: str) -> None:
@@ -271,7 +262,7 @@ def _read_for(args: argparse.Namespace, model: LatentFaces, *, align: bool = Fal
     faces = _read(args, size=size, colour=len(model.picture_shape) == 3)
     n = len(faces)
     if n == 0:
-        raise CommandError(f"There are no faces in {args.folder}.")
+        raise ValueError(f"There are no faces in {args.folder}.")
     if align:
         from napari_latent_faces.aligning import iter_align_to
 
@@ -311,7 +302,7 @@ def _check_out(args: argparse.Namespace, kind: str) -> None:
 
     place = args.folder.removeprefix("file://")
     if Path(args.out).resolve().is_relative_to(Path(place).resolve()):
-        raise CommandError(
+        raise ValueError(
             f"{args.out} lies in {args.folder}, where the components would be read as faces: "
             "choose a folder elsewhere."
         )
@@ -365,7 +356,7 @@ def _fit(args: argparse.Namespace) -> None:
                 model, lost = reached, str(error)
     export_model(model, args.out, force=args.force)
     if lost:
-        raise CommandError(f"{lost} What was reached is written to {args.out}.")
+        raise ValueError(f"{lost} What was reached is written to {args.out}.")
     _say(faces.report.summary())
     _tell(**_fit_facts(model), written_to=args.out)
 
@@ -381,14 +372,14 @@ def _cluster(args: argparse.Namespace) -> Iterator[Any]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise CommandError(
+        raise ValueError(
             "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
         ) from error
     try:
         connect: Any = Client
         client = connect(args.scheduler, timeout=_ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise CommandError(
+        raise ValueError(
             f"The scheduler {args.scheduler} does not answer: check its address, and that it "
             "runs (dask scheduler)."
         ) from error
@@ -548,7 +539,7 @@ def _demo(args: argparse.Namespace) -> None:
         with redirect_stdout(sys.stderr):  # napari tells there what is going on
             saved = run_demo(faces, args.screenshot, **given(NMFParams, args))
     except DemoError as error:
-        raise CommandError(str(error)) from error
+        raise ValueError(str(error)) from error
     if saved is not None:
         _tell(written_to=saved)
 

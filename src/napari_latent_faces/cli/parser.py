@@ -114,23 +114,19 @@ def _read(types: Collection[type], choices: Collection[Any], text: str) -> Any:
         try:
             if kind in types:
                 return parse(text)
-        except ValueError:
+        except (ValueError, argparse.ArgumentTypeError):
             continue
     return text
 
 
 def _pair(text: str) -> tuple[int, int]:
-    first, second = map(int, text.split(","))
-    return first, second
-
-
-def _pair_of_pixels(text: str) -> tuple[int, int]:
     try:
-        return _pair(text)
+        first, second = map(int, text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"must be a height and a width, such as 112,92, got {text!r}"
         ) from None
+    return first, second
 
 
 # -- The commands and their arguments --------------------------------------------------
@@ -244,7 +240,7 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
             "--crop INT,INT",
             "keep a middle part of this height and width (default: what all aligned pictures "
             "cover)",
-            type=_pair_of_pixels,
+            type=_pair,
         ),
         [(AlignOptions, "aligning", ("size",)), _READING],
     ),
