@@ -205,8 +205,7 @@ class AlignWidget(Panel):
             visible=False,
         )
         self.before_button.native.setCheckable(True)
-        self.mean = Portrait(("before", "now"), _HEIGHT)
-        self.mean.show_words(["Mean face"])
+        self.mean = Portrait(("mean before", "mean now"), _HEIGHT)
         self.mean.hide()
         faces = self.choose_faces(
             "The stack to align: an image layer with the axes face, y, x."
