@@ -97,7 +97,7 @@ class Work:
         for thread in threads:
             thread.join()
         if failures:
-            raise failures[0]
+            raise failures.pop()  # which would keep all that it saw alive
         return [results[place] for place in range(len(items))]
 
 
@@ -130,7 +130,7 @@ def run_apart(
     finally:
         work.is_left = True
     if failures:
-        raise failures[0]
+        raise failures.pop()
     report(work.total, work.total)
     return results[0]
 

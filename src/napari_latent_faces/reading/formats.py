@@ -125,42 +125,35 @@ class _Page:
 
 def describe_tiff(content: bytes) -> Picture:
     """Read the tags of all pages that are pictures."""
-    pages = _tiff_pages(content)
-    for page in pages:
-        check_size(page.shape)
-    first = pages[0]
-
-    def decode(place: int, *_: object) -> Pixels:
-        page = pages[place]
-        with in_turn(page.shape):
-            return oriented(_tiff_pixels(content, page), page.orientation)
-
-    return Picture(
-        first.shape[::-1] if first.orientation > 4 else first.shape,
-        max((page.depth for page in pages), key=DEPTHS.index),
-        first.in_colour,
-        decode,
-        len(pages),
-        has_white=all(page.bits < 16 for page in pages),
-    )
-
-
-def _tiff_pages(content: bytes) -> list[_Page]:
     import tifffile
 
     n_pages = _count_pages(content)
     with tifffile.TiffFile(io.BytesIO(content)) as file:
-        pages: Any = enumerate(islice(file.pages, n_pages))
-        found = [_page(i, page) for i, page in pages if not page.subfiletype & _OTHER_PAGES]
-        if not found:
+        own: Any = enumerate(islice(file.pages, n_pages))
+        pages = [_page(i, page) for i, page in own if not page.subfiletype & _OTHER_PAGES]
+        if not pages:
             raise ValueError("it has no page that is a picture")
-        n = (file.imagej_metadata or {}).get("images", 1) if len(found) == 1 else 1
-        first = file.pages.first
-        if isinstance(n, int) and n > 1 and first.compression == 1 and found[0].photometric < 2:
+        n = (file.imagej_metadata or {}).get("images", 1) if len(pages) == 1 else 1
+        first, page = file.pages.first, pages[0]
+        if isinstance(n, int) and n > 1 and first.compression == 1 and page.photometric < 2:
             start, step = first.dataoffsets[0], sum(first.databytecounts)
             if step and start + n * step <= len(content) + step:
-                found = [replace(found[0], place=i, start=start + i * step) for i in range(n)]
-    return found
+                pages = [replace(page, place=i, start=start + i * step) for i in range(n)]
+    for each in pages:
+        check_size(each.shape)
+
+    def decode(place: int, *_: object) -> Pixels:
+        with in_turn(pages[place].shape):
+            return oriented(_tiff_pixels(content, pages[place]), pages[place].orientation)
+
+    return Picture(
+        page.shape[::-1] if page.orientation > 4 else page.shape,
+        max((each.depth for each in pages), key=DEPTHS.index),
+        page.in_colour,
+        decode,
+        len(pages),
+        has_white=all(each.bits < 16 for each in pages),
+    )
 
 
 def _page(place: int, page: Any) -> _Page:

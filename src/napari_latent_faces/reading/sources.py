@@ -148,9 +148,8 @@ def read_file(
     """
     limit = limit if size is None else min(limit, size)
     if is_url(path):
-        with _explained(inside or path):
-            fs, own = _located(path)
-            content: bytes = fs.cat_file(inside or own, start=start, end=start + limit)
+        with _located(path, inside) as (fs, place):
+            content: bytes = fs.cat_file(place, start=start, end=start + limit)
         # a server that cannot send a part sends everything
         return content if len(content) <= limit else content[start : start + limit]
     with open_regular(path, buffering=0) as file:
@@ -494,8 +493,7 @@ def shown(path: str) -> str:
 
 def url_is_folder(url: str) -> bool:
     """Tell whether a URL leads to a folder."""
-    with _explained(url):
-        fs, path = _located(url)
+    with _located(url) as (fs, path):
         fs.invalidate_cache()  # what was listed before may have changed since
         if path.endswith("/"):
             return True
@@ -506,8 +504,7 @@ def url_is_folder(url: str) -> bool:
 
 def _in_url(url: str, check: Check) -> Iterator[Entry]:
     """Walk the folder behind a URL."""
-    with _explained(url):
-        fs, root = _located(url)
+    with _located(url) as (fs, root):
         found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
         unknown = [path for path, info in found.items() if info["size"] is None]
         sizes = dict(zip(unknown, fs.sizes(unknown), strict=True)) if unknown else {}
@@ -531,30 +528,24 @@ def _open_file(path: str) -> IO[bytes]:
 
 def open_url(url: str) -> IO[bytes]:
     """Open the file behind a URL, to read anywhere in it."""
-    with _explained(url):
-        fs, path = _located(url)
+    with _located(url) as (fs, path):
         start = fs.cat_file(path, start=0, end=1)
         if len(start) > 1 or fs.size(path) is None:  # this server cannot send a part
             return io.BytesIO(start if len(start) > 1 else fs.cat_file(path))
         return cast("IO[bytes]", fs.open(path, "rb", block_size=BUFFER_BYTES))
 
 
-def _located(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL and the path in it."""
-    from fsspec.core import url_to_fs
-
-    fs, path = url_to_fs(url)
-    return fs, path
-
-
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """Turn whatever a file system raises into an error that names the URL and says why."""
+def _located(url: str, inside: str | None = None) -> Iterator[tuple[Any, str]]:
+    """Give the file system of a URL and the path in it; errors name it and say why."""
     try:
-        yield
+        from fsspec.core import url_to_fs
+
+        fs, path = url_to_fs(url)
+        yield fs, inside or path
     except Exception as error:  # noqa: BLE001 - each protocol has errors of its own
         # not "from error": that one's words, and its traceback, hold the URL as it is
-        raise _explanation(url, error) from None
+        raise _explanation(inside or url, error) from None
 
 
 def _explanation(url: str, error: Exception) -> Exception:
