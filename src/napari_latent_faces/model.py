@@ -120,10 +120,9 @@ class Provenance:
 class LatentFaces:
     """Components and weights of a stack of faces: ``faces ~ mean + weights x components``.
 
-    The form is canonical, so that two fits compare: each component has the maximum 1
-    (the weights carry the brightness), and the components are sorted by the share of
-    the reconstruction that they carry, the largest first. Where a method gives no sign to
-    a component, its pixel farthest from 0 is positive, so that all are from -1 to 1.
+    The form is canonical, so that two fits compare: each component has the maximum 1 (its pixel
+    farthest from 0 is positive), the weights carry the brightness, and the component with the
+    largest share of the reconstruction comes first.
 
     Parameters
     ----------

@@ -168,8 +168,7 @@ class Parameters(Options):
 class NMFParams(Parameters):
     """Parameters of a non-negative matrix factorization, as in scikit-learn.
 
-    Every name keeps the meaning it has in :class:`sklearn.decomposition.NMF`; the solver
-    ``"multilevel"`` is this package's own.
+    The solver ``"multilevel"`` and `sparseness` are this package's own.
 
     P. O. Hoyer: Non-negative matrix factorization with sparseness constraints. Journal of
     Machine Learning Research 5 (2004), doi:10.5555/1005332.1044709. His measure is
@@ -185,18 +184,16 @@ class NMFParams(Parameters):
         The most iterations to make. Those of ``"multilevel"`` on small pictures count; they
         are at most half.
     tol : float, default=1e-4
-        When to stop earlier; 0 means never. For ``"multilevel"`` the fall of the error (of the
-        root of the loss, with penalties) in an iteration relative to the error, twice in a
-        row; for ``"cd"`` the projected gradient relative to its start, for ``"mu"`` the fall
-        of the loss over ten iterations relative to its start.
+        When to stop earlier; 0 means never. For ``"multilevel"`` the relative fall of the error
+        (of the root of the loss, with penalties), twice in a row; relative to the start, for
+        ``"cd"`` the projected gradient, for ``"mu"`` the fall of the loss in ten iterations.
     init : {None, "nndsvd", "nndsvda", "nndsvdar", "random"}, default=None
         How components and weights start. None is ``"nndsvda"``, from the singular vectors of
         the stack, or ``"random"`` when there are more components than pixels.
     solver : {"multilevel", "cd", "mu"}, default="multilevel"
         ``"multilevel"`` fits small pictures first and then the full ones, block by block: many
-        times faster than the others, to the same or a lower error. ``"cd"`` and ``"mu"`` are
-        scikit-learn's coordinate descent and multiplicative updates (the only one for losses
-        other than ``"frobenius"``).
+        times faster, to the same or a lower error. ``"cd"`` and ``"mu"`` are scikit-learn's
+        coordinate descent and multiplicative updates (the only one for other losses).
     beta_loss : {"frobenius", "kullback-leibler", "itakura-saito"}, default="frobenius"
         What is minimised: squared differences (``"frobenius"``), or a divergence for counts
         (``"kullback-leibler"``) or relative differences (``"itakura-saito"``).
@@ -297,8 +294,8 @@ class ICAParams(Parameters):
         As in `NMFParams`; one component less than there are faces is the most.
     independent : {"pictures", "weights"}, default="pictures"
         What is made independent. ``"pictures"``: the components, pixel by pixel, which makes
-        them local (Bartlett's architecture I). ``"weights"``: the weights, face by face, as
-        :class:`sklearn.decomposition.FastICA` does with faces as samples (architecture II).
+        them local (Bartlett's architecture I). ``"weights"``: the weights, face by face, as in
+        :class:`sklearn.decomposition.FastICA` (architecture II).
     fun : {"logcosh", "exp", "cube"}, default="logcosh"
         The function that measures independence. ``"cube"`` is quick, and misled by outliers.
     max_iter : int, default=400
@@ -451,8 +448,7 @@ class ReadOptions(Options):
         Pictures of another size are cut to fit (crop), get black borders (pad), are pulled out
         of shape (stretch), or stop the read (error).
     subjects : str, optional
-        Regular expression that finds the subject in a picture's name; by default the folder,
-        or what the names show.
+        Regular expression that finds the subject in a name; by default what the names show.
     lazy : bool, optional
         Decode pictures when they are looked at; by default if they exceed the memory budget.
     memory_budget : int, optional
@@ -527,8 +523,7 @@ class AlignOptions(Options):
     n_components : int, default=20
         Components of the model that faces are brought onto.
     size : (int, int), optional
-        Height and width of the middle part to keep, in pixels. By default the faces are
-        cropped to the area that all aligned pictures cover.
+        Height and width of the middle part to keep, by default what all aligned pictures cover.
     transform : {"similarity", "affine"}, default="similarity"
         Shift, rotate and scale a face (similarity), or also shear it and stretch it (affine).
     max_shift : float, default=0.15

@@ -93,8 +93,16 @@ class WorkersLostError(ConnectionError):
     `factors` are those of when weights were last fetched; `model` is the same as a model.
     """
 
-    def __init__(self, message: str, factors: Factors | None) -> None:
-        super().__init__(message)
+    def __init__(self, address: str, limit: float, factors: Factors | None) -> None:
+        reached = ""
+        if factors:
+            n = factors.iteration
+            reached = f" What {n} iterations have reached is the error's model: see start=."
+        super().__init__(
+            f"The scheduler {address} has had no workers for {limit:g} s: start some (dask "
+            f"worker), and fit again.{reached} The setting latent-faces.wait-for-workers of "
+            "dask is the time to wait in seconds."
+        )
         self.factors = factors
         self.model: Any = None
 
@@ -254,8 +262,8 @@ class Cluster:
     def tasks(self, jobs: Sequence[Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
         """Describe a task for each partition, which begins with the partition's pixels.
 
-        The scheduler puts it where the pixels are. It is not bound to that worker: tasks
-        that are would wait for ever once all workers were lost and others have come.
+        It runs where they are, but is not bound to that worker: tasks that are would wait for
+        ever once all workers were lost and others have come.
         """
         all_arguments = zip(self.pixels, *arguments, strict=True)
         return [_task(job)(*each) for job, each in zip(jobs, all_arguments, strict=True)]
@@ -277,46 +285,34 @@ class Cluster:
 
     def awaited(self, futures: list[Any]) -> Generator[None, None, list[Any]]:
         """Wait for results and fetch them; yield now and then."""
+        import dask
+
         if self._is_over:
             raise RuntimeError(
                 "The fit is over, and the weights of its steps are gone: those of the last "
                 "are in its model."
             )
+        limit = float(dask.config.get("latent-faces.wait-for-workers", _WAIT))
         alone = None  # since when there has been no worker
         while True:
             try:
                 self._asked(_wait, futures, timeout=HANDOVER)
             except TimeoutError:
                 self._check_scheduler()
-                alone = self._check_workers(alone)
+                if self._asked(self.client.nthreads):
+                    alone = None
+                elif alone is None:
+                    _LOG.warning(
+                        "All workers of %s are lost: waiting for others.", self.address
+                    )
+                    alone = time.monotonic()
+                elif time.monotonic() - alone > limit:
+                    self._is_lost = True
+                    raise WorkersLostError(self.address, limit, self._kept) from None
                 yield
             else:
                 results: list[Any] = self._asked(self.client.gather, futures)
                 return results
-
-    def _check_workers(self, alone: float | None) -> float | None:
-        """Return since when there has been no worker; say so, and at last give up."""
-        import dask
-
-        if self._asked(self.client.nthreads):
-            return None
-        if alone is None:
-            _LOG.warning("All workers of %s are lost: waiting for others.", self.address)
-            return time.monotonic()
-        limit = float(dask.config.get("latent-faces.wait-for-workers", _WAIT))
-        if time.monotonic() - alone <= limit:
-            return alone
-        self._is_lost = True
-        reached = ""
-        if self._kept:
-            n = self._kept.iteration
-            reached = f" What {n} iterations have reached is the error's model: see start=."
-        raise WorkersLostError(
-            f"The scheduler {self.address} has had no workers for {limit:g} s: start some "
-            f"(dask worker), and fit again.{reached} The setting latent-faces.wait-for-workers "
-            "of dask is the time to wait in seconds.",
-            self._kept,
-        )
 
     def _asked(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Ask the scheduler something; say so if it is gone.
