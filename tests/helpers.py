@@ -30,6 +30,21 @@ def consume(steps, stop_after=None):
         answer = "stop" if len(seen) == stop_after else None
 
 
+class Watched:
+    """Pictures that can be sliced, and note which are `seen`."""
+
+    def __init__(self, images):
+        self.images, self.seen = images, []
+        self.shape, self.ndim, self.dtype = images.shape, images.ndim, images.dtype
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, key):
+        self.seen += np.atleast_1d(np.arange(len(self))[key]).tolist()
+        return self.images[key]
+
+
 def peak_memory(work):
     """Return the most bytes that Python and numpy held at a time during some work."""
     tracemalloc.start()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from scipy.optimize import nnls
 
 from napari_latent_faces.choosing import (
     KChoice,
@@ -31,16 +31,14 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
-from tests.helpers import consume
+from tests.helpers import Watched, consume
 
 
-def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2, blur=0.0):
+def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2):
     """Return 8-bit faces that are sums of `k` non-negative parts, and noise.
 
-    One part is as wide as the face, and in all of them; the others are spots of 2 to 5
-    pixels across, each in half of the faces, one in a cell of a grid: of two at one place
-    nobody could say that they are two. `noise` is in units of the standard
-    deviation of the pixels; with `blur`, neighbours share it.
+    One part is as wide as the face, and in all of them; the others are spots, each in half of
+    the faces, one in a cell of a grid. `noise` is in standard deviations of the pixels.
     """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[: size[0], : size[1]]
@@ -57,7 +55,7 @@ def made_faces(k, seed, *, n=300, size=(24, 24), noise=0.2, blur=0.0):
     weights = rng.exponential(0.5, (n, k)) * (rng.random((n, k)) < 0.5)
     weights[:, 0] = rng.uniform(0.6, 1.4, n)
     clean = np.tensordot(weights, np.concatenate([wide[None], spots]), 1)
-    grain = gaussian_filter(rng.standard_normal(clean.shape), (0, blur, blur))
+    grain = rng.standard_normal(clean.shape)
     noisy = np.maximum(clean + noise * clean.std() * grain / grain.std(), 0)
     return np.round(noisy / noisy.max() * 255).astype(np.uint8)
 
@@ -102,20 +100,6 @@ def test_a_text_spells_numbers(text, ks):
     for wrong in ["", "two", "5:", "5:1", "1:9:0", "1:2:3:4", "1:999999999", "2;4"]:
         with pytest.raises(ValueError, match=r"k must be 'auto', .* '5:60:5', got "):
             parse_ks(wrong)
-
-
-@pytest.mark.parametrize(
-    ("ks", "kind", "words"),
-    [
-        ([], ValueError, "ks is empty"),
-        ([0, 3], ValueError, "k must be from 1 to 24 .*one of 5 parts.* got 0"),
-        ([3, 29], ValueError, "got 29"),
-        ([2.5], TypeError, "whole numbers"),
-    ],
-)
-def test_wrong_numbers_are_told(pictures, ks, kind, words):
-    with pytest.raises(kind, match=words):
-        iter_choose_k(pictures, ks)
 
 
 @settings(deadline=None, max_examples=50)
@@ -267,10 +251,8 @@ def test_parts_are_all_faces_once_and_no_subject_is_in_two(counts, are_known, se
     if are_known:
         owners = [{subjects[i] for i in fold} for fold in folds]
         assert sum(map(len, owners)) == len(counts)
-
-
-def test_too_few_subjects_are_dealt_out_face_by_face():
-    folds = face_folds(20, ["a"] * 10 + ["b"] * 10, 5, np.random.default_rng(0))
+    # too few subjects are dealt out face by face
+    folds = face_folds(20, ["a"] * 10 + ["b"] * 10, 5, np.random.default_rng(seed))
     assert [len(fold) for fold in folds] == [4] * 5
 
 
@@ -294,15 +276,9 @@ def test_both_halves_have_pixels(height, width, seed):
     np.testing.assert_array_equal(colour, np.repeat(half[:, None], 3, axis=1))
 
 
-@pytest.fixture
-def halves():
+def test_the_held_out_error_is_what_one_gets_by_hand(model, stack):
     rng = np.random.default_rng(0)
-    return [pixel_half((12, 10), rng) for _ in range(3)]
-
-
-def test_it_is_what_one_gets_by_hand(halves, model, stack):
-    from scipy.optimize import nnls
-
+    halves = [pixel_half((12, 10), rng) for _ in range(3)]
     X = stack.images[:5].reshape(5, -1) / model.scale
     H = model.components.reshape(3, -1).astype(float)
     lost = norm = 0.0
@@ -340,13 +316,9 @@ def drained(steps, stop_at):
         message = "stop" if step.done >= stop_at else None
 
 
-@pytest.fixture(scope="module")
-def choice():
-    """Return what is measured of pictures of four parts."""
-    return choose_k(blobs(n=60)[0], [2, 3, 4, 5, 6], n_folds=3, n_starts=2)
-
-
-def test_the_number_of_parts_is_found(choice):
+def test_the_number_of_parts_is_found_with_models_of_a_fit_or_better():
+    pictures = blobs(n=60)[0]
+    choice = choose_k(pictures, [2, 3, 4, 5, 6], n_folds=3, n_starts=2)
     assert choice.suggested == 4
     assert choice.ks.tolist() == [2, 3, 4, 5, 6]
     assert (np.diff(choice.errors[:3]) < 0).all()
@@ -354,15 +326,9 @@ def test_the_number_of_parts_is_found(choice):
     assert (choice.held_out > choice.errors).all()
     assert choice.fold_errors.shape == (5, 3)
     assert (choice.stabilities <= 1).all()
-
-
-def test_the_models_are_those_of_a_fit_or_better(choice):
-    pictures = blobs(n=60)[0]
     for k, model in choice.models.items():
-        alone = fit(pictures, n_components=k)
-        assert model.n_components == k
         assert model.shape == (60, 12, 10)
-        assert model.error <= alone.error
+        assert model.error <= fit(pictures, n_components=k).error
         assert (np.diff(model.shares) <= 1e-12).all()
         np.testing.assert_allclose(model.components.max(axis=(1, 2)), 1, rtol=1e-6)
     assert choice.model is choice.models[4]
@@ -375,10 +341,14 @@ def test_known_numbers_of_parts_are_found_under_noise(k, seed):
     assert abs(choice.suggested - k) <= 1
 
 
-def test_a_search_finds_them_by_itself():
-    choice = choose_k(made_faces(5, 0, n=200, size=(16, 16)), n_folds=3, n_starts=2)
+def test_a_search_finds_them_by_itself_with_no_more_fits_than_it_said():
+    faces = made_faces(5, 0, n=200, size=(16, 16))
+    steps, choice = consume(iter_choose_k(faces, n_folds=3, n_starts=2))
     assert abs(choice.suggested - 5) <= 1
     assert {choice.suggested - 1, choice.suggested + 1} <= set(choice.ks.tolist())
+    totals = [step.total for step in steps]
+    assert sorted(totals, reverse=True) == totals
+    assert 5 * len(choice) <= totals[-1]
 
 
 def test_steps_tell_how_far_it_is_and_curves_grow():
@@ -394,14 +364,6 @@ def test_steps_tell_how_far_it_is_and_curves_grow():
     assert sorted(grown) == grown
     assert choice.ks.tolist() == [2, 3, 4]
     assert steps[1].doing.startswith("k = 2, fit ")
-
-
-def test_a_search_for_k_never_needs_more_fits_than_it_said():
-    faces = made_faces(5, 0, n=60, size=(12, 12))
-    steps, choice = consume(iter_choose_k(faces, n_folds=2, n_starts=2, max_iter=20))
-    totals = [step.total for step in steps]
-    assert sorted(totals, reverse=True) == totals
-    assert 4 * len(choice) <= totals[-1]
 
 
 def test_a_first_look_comes_before_the_search_and_changes_nothing_of_it():
@@ -448,38 +410,15 @@ def test_what_is_measured_depends_on_the_seed_and_not_on_processors(stack, monke
     for name in ("fold_errors", "errors", "stabilities"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert (first.fold_errors != other.fold_errors).all()
-
-
-def test_a_lazy_stack_gives_the_same_as_one_in_memory(stack):
-    lazy = FaceStack(
-        da.from_array(stack.images, chunks=(7, -1, -1)), stack.names, stack.subjects
-    )
-    first, second = (choose_k(each, [2, 3], n_starts=2, n_folds=3) for each in (stack, lazy))
-    np.testing.assert_array_equal(first.fold_errors, second.fold_errors)
-
-
-class Huge:
-    """A stack of 200,000 faces that notes which are read."""
-
-    ndim, dtype, shape = 3, np.dtype(np.uint8), (200_000, 12, 10)
-
-    def __init__(self):
-        self.read = set()
-
-    def __len__(self):
-        return self.shape[0]
-
-    def __getitem__(self, faces):
-        wanted = range(self.shape[0])[faces]
-        self.read.update(wanted)
-        pictures = [np.random.default_rng(i).integers(0, 256, (12, 10)) for i in wanted]
-        return np.array(pictures, np.uint8)
+    lazy = replace(stack, images=da.from_array(stack.images, chunks=(7, -1, -1)))
+    again = choose_k(lazy, **effort, random_state=1)
+    np.testing.assert_array_equal(first.fold_errors, again.fold_errors)
 
 
 def test_of_a_huge_stack_only_a_sample_is_read():
-    images = Huge()
+    images = Watched(np.broadcast_to(blobs()[0][0], (200_000, 12, 10)))
     choice = choose_k(images, [1, 2], n_starts=2, n_folds=2, max_faces=40)
-    assert images.read == set(choice.faces.tolist())
+    assert sorted(images.seen) == choice.faces.tolist()
     assert len(choice.faces) == 40
     assert choice.is_sample
     assert "a random sample of 40 of 200000 faces" in choice.reason
@@ -524,11 +463,18 @@ def test_scikit_learns_solvers_can_be_measured(solver, pictures):
     choice = choose_k(pictures, [2, 4], params, n_starts=2, n_folds=2)
     assert choice.suggested == 4
     assert choice.models[4].params.solver == solver
+    pictures[7, 3, 3] = np.nan
+    with pytest.raises(ValueError, match="'face 7' has NaN"):
+        choose_k(pictures, [2], params)
 
 
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
+        ({"ks": []}, ValueError, "ks is empty"),
+        ({"ks": [0, 3]}, ValueError, "k must be from 1 to 24 .*one of 5 parts.* got 0"),
+        ({"ks": [3, 29]}, ValueError, "got 29"),
+        ({"ks": [2.5]}, TypeError, "whole numbers"),
         ({"n_folds": 16}, ValueError, "n_folds=16 needs at least 32 faces, got 30"),
         ({"n_folds": 1}, ValueError, "n_folds must be from 2 to 100, got 1"),
         ({"n_starts": 2.5}, TypeError, "n_starts must be a whole number"),
@@ -540,12 +486,6 @@ def test_scikit_learns_solvers_can_be_measured(solver, pictures):
 def test_what_is_wrong_is_told_before_the_first_step(pictures, arguments, kind, words):
     with pytest.raises(kind, match=words):
         iter_choose_k(pictures, **arguments)
-
-
-def test_a_bad_pixel_is_told_with_the_name_of_its_face(pictures):
-    pictures[7, 3, 3] = np.nan
-    with pytest.raises(ValueError, match="'face 7' has NaN"):
-        choose_k(pictures, [2])
 
 
 def test_a_model_of_a_sample_becomes_one_of_all_faces(stack):

@@ -34,6 +34,7 @@ from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.steps import consume
 from tests.conftest import blobs
+from tests.helpers import Watched
 from tests.pictures import coloured, face, make
 
 SIZE = (12, 10)
@@ -319,24 +320,13 @@ def test_every_type_is_kept(dtype):
 
 
 def test_pictures_are_read_one_by_one_when_looked_at():
-    seen = []
-
-    class Watched:
-        shape, ndim, dtype = (5, 20, 16), 3, np.dtype(np.uint8)
-
-        def __len__(self):
-            return 5
-
-        def __getitem__(self, key):
-            seen.append(key)
-            return np.full((20, 16), key, np.uint8)
-
-    pictures = MatchedPictures(Watched(), (10, 8))
-    assert not seen
+    images = Watched(np.broadcast_to(np.arange(5, dtype=np.uint8)[:, None, None], (5, 20, 16)))
+    pictures = MatchedPictures(images, (10, 8))
+    assert not images.seen
     assert pictures[3].shape == (10, 8)
     assert pictures[1:3, 2, ::2].tolist() == [[1] * 4, [2] * 4]
     assert pictures[4, 0, 0] == 4
-    assert seen == [3, 1, 2, 4]
+    assert images.seen == [3, 1, 2, 4]
 
 
 def test_names_that_do_not_fit_are_left_out_and_other_shapes_refused():
@@ -392,21 +382,10 @@ def test_only_marked_pixels_change_whatever_they_were(stack, model, mask):
 def test_only_faces_with_a_mark_are_looked_at(stack, model, mask):
     masks = np.zeros(stack.shape, np.uint8)
     masks[[3, 20]] = mask
-    seen = []
-
-    class Watched:
-        shape, ndim, dtype = stack.shape, 3, stack.dtype
-
-        def __len__(self):
-            return len(stack)
-
-        def __getitem__(self, key):
-            seen.extend(np.arange(30)[key])
-            return stack.images[key]
-
-    mended = consume(iter_mend(model, Watched(), masks))
+    images = Watched(stack.images)
+    mended = consume(iter_mend(model, images, masks))
     assert mended.faces.tolist() == [3, 20]
-    assert seen == [3, 20]
+    assert images.seen == [3, 20]
     expected = stack.images.copy()
     expected[[3, 20]] = model.mend(stack[[3, 20]], mask)
     np.testing.assert_array_equal(np.asarray(mended), expected)
