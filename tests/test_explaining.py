@@ -107,14 +107,6 @@ def test_the_users_of_a_component_are_those_with_the_largest_weights(model, coun
     np.testing.assert_array_equal(column[faces], weights)
 
 
-def test_what_is_not_in_the_model_is_told():
-    explainer = Explainer(made(5, 3))
-    with pytest.raises(IndexError, match="no face 5: the model has 5"):
-        explainer.parts(5)
-    with pytest.raises(IndexError, match="no component -1: the model has 3"):
-        explainer.users(-1, 2)
-
-
 def test_the_errors_of_the_faces_make_up_that_of_the_model(stack):
     model = fit(stack, n_components=3, max_iter=60, tol=0)
     images = stack.images.astype(float)
@@ -154,6 +146,10 @@ def test_a_component_is_told_in_words():
     assert f"used by {explainer.uses[1]} of 10 faces" in words
     assert words.endswith(f"weight {model.weights[4, 1]:.3g} in this face")
     assert words.startswith(explainer.caption(1))
+    with pytest.raises(IndexError, match="no face 10: the model has 10"):
+        explainer.parts(10)
+    with pytest.raises(IndexError, match="no component -1: the model has 3"):
+        explainer.users(-1, 2)
 
 
 def test_of_signed_models_what_is_taken_away_counts_as_what_is_added():
@@ -207,6 +203,14 @@ def test_they_are_those_whose_pictures_differ_least(n, k, count, seed, dtype):
     itself, distances = NearestFaces(model).find(model.weights[seed % n], 3)
     assert distances[0] == 0
     np.testing.assert_array_equal(model.weights[itself[0]], model.weights[seed % n])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explain, "_BLOCK_VALUES", 2 * n)  # several at once, two in a block
+        several = np.stack([weights, 2 * weights, weights])
+        again_found = NearestFaces(model).find(several, count)
+        for one, again in zip((found, apart[found]), again_found, strict=True):
+            assert again.shape == (3, len(found))
+            np.testing.assert_allclose(again[0], one, rtol=1e-3, atol=1e-3)
+            np.testing.assert_array_equal(again[0], again[2])
 
 
 def test_who_is_left_out_is_not_found():
@@ -219,19 +223,6 @@ def test_who_is_left_out_is_not_found():
         np.testing.assert_array_equal(found, others)
     found, distances = nearest_faces.find(model.weights[3], 2, range(12))
     assert found.shape == distances.shape == (0,)
-
-
-def test_several_at_once_are_found_like_one_by_one(monkeypatch):
-    model = made(50, 6)
-    weights = np.random.default_rng(9).exponential(1, (20, 6))
-    whole = NearestFaces(model).find(weights, 4, exclude=2)
-    monkeypatch.setattr(explain, "_BLOCK_VALUES", 120)  # blocks of two
-    parts = NearestFaces(model)
-    for several, many in zip(parts.find(weights, 4, exclude=2), whole, strict=True):
-        assert several.shape == (20, 4)
-        np.testing.assert_allclose(several, many)
-    for one, indices in zip(weights, whole[0], strict=True):
-        np.testing.assert_array_equal(parts.find(one, 4, exclude=2)[0], indices)
 
 
 def test_faces_that_differ_by_a_hair_are_still_told_apart():
@@ -411,11 +402,9 @@ def test_no_other_explain_is_better(k, other_k, signed, seed):
     rows = [m.components.reshape(len(m.components), -1) for m in (a, b)]
     unit = [r / np.linalg.norm(r, axis=1, keepdims=True) for r in rows]
     cosines = np.abs(unit[0] @ unit[1].T) if signed else unit[0] @ unit[1].T
-    m = min(k, other_k)
-    if k <= other_k:
-        sums = [cosines[range(m), some].sum() for some in permutations(range(other_k), m)]
-    else:
-        sums = [cosines[some, range(m)].sum() for some in permutations(range(k), m)]
+    wide = cosines if k <= other_k else cosines.T
+    m, n = wide.shape
+    sums = [wide[range(m), some].sum() for some in permutations(range(n), m)]
     assert matching.similarity.sum() == pytest.approx(max(sums))
     np.testing.assert_allclose(cosines[tuple(matching.pairs.T)], matching.similarity)
     assert (np.diff(matching.similarity) <= 0).all()
@@ -432,13 +421,10 @@ def test_a_model_is_itself_in_any_order(model):
     assert {tuple(pair) for pair in matching.pairs} == {(2, 0), (0, 1), (1, 2)}
 
 
-def test_the_sign_of_a_signed_component_does_not_count(stack):
+def test_an_empty_component_is_like_nothing_and_a_sign_does_not_count(model, stack):
     pca = fit(stack, PCAParams(n_components=3))
     turned = replace(pca, components=-pca.components, weights=-pca.weights)
     np.testing.assert_allclose(match_components(pca, turned).similarity, 1, rtol=1e-5)
-
-
-def test_an_empty_component_is_like_nothing(model):
     components = model.components.copy()
     components[1] = 0
     matching = match_components(model, replace(model, components=components))
