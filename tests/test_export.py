@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from napari_latent_faces.export import (
+    FIT,
     as_python,
-    check_export,
     export_model,
     iter_export,
     save_table,
 )
-from napari_latent_faces.files import CONTENTS
+from napari_latent_faces.files import CONTENTS, check_folder
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import METHODS, NMFParams, PCAParams, params_of
@@ -197,9 +197,9 @@ class TestPlace:
             out.mkdir()
         monkeypatch.setattr(os, "access", lambda *_: False)
         with pytest.raises(PermissionError, match="may not be written to"):
-            check_export(out, force=force)
+            check_folder(out, FIT, force=force)
         monkeypatch.undo()
-        check_export(out)
+        check_folder(out, FIT)
         assert out.exists() == force
 
     def test_relative_and_unusual_names_work(self, model, tmp_path, monkeypatch):

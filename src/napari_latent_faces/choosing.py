@@ -95,10 +95,7 @@ class KChoice:
 
     @cached_property
     def spread(self) -> NDArray[np.float64]:
-        """Standard error of the difference to the lowest held-out error: shape (m,).
-
-        The differences are taken part by part, as the same faces are hard for every k.
-        """
+        """Standard error of the difference to the lowest held-out error, part by part: (m,)."""
         differences = self.fold_errors - self.fold_errors[self.lowest]
         deviations = differences.std(axis=1, ddof=1)
         return np.asarray(deviations / np.sqrt(differences.shape[1]))

@@ -264,18 +264,6 @@ def encode(model: LatentFaces, images: Any, mask: Any = None) -> Encoding:
     return consume(iter_encode(model, images, mask))
 
 
-def find_weights(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
-    """Find the weights alone, shape (m, k); see `encode`."""
-    return consume(iter_encode(model, images, mask, measure=False)).weights
-
-
-def relative_errors(
-    model: LatentFaces, images: Any, weights: Any = None, mask: Any = None
-) -> NDArray[np.float64]:
-    """Measure how badly each face is explained; see `LatentFaces.errors`."""
-    return consume(iter_encode(model, images, mask, weights)).errors
-
-
 def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> LatentFaces:
     """Return a model of other faces with the same components; see `LatentFaces.encoded`."""
     own = model.provenance
@@ -324,9 +312,8 @@ def match_stack(
 ) -> FaceStack:
     """Return pictures as a stack of faces of a given shape: (h, w), or (h, w, 3) for colour.
 
-    They are an array (n, h, w) or a single picture (h, w) called `name`, with a last axis of 3
-    or 4 if `rgb`. They are made grey and resized as `read_faces` does it when they are looked
-    at; the report says how. `names`, `subjects` and `source` are taken where they fit.
+    They are an array (n, h, w) or a picture (h, w) called `name`, with a last axis of 3 or 4 if
+    `rgb`, and are made grey and resized as `read_faces` does it when they are looked at.
     """
     n_axes = data.ndim - rgb
     if n_axes not in {2, 3}:

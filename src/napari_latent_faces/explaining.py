@@ -44,11 +44,7 @@ class Parts:
 
 
 class Explainer:
-    """Tells what builds the faces of a model.
-
-    `shares` (k,) are those of the reconstruction of all faces that the components carry, and
-    `uses` (k,) count the faces that use each, by the rule of `least_share`.
-    """
+    """Tells what builds the faces of a model, and how many faces use each component."""
 
     def __init__(self, model: LatentFaces) -> None:
         self.model = model
@@ -170,10 +166,7 @@ class NearestFaces:
         count: int,
         exclude: int | Sequence[int] | NDArray[np.integer] | None = None,
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return the nearest faces to weights (k,) or (m, k), and their distances.
-
-        Both are (count,) or (m, count), or fewer if there are no more faces but the excluded.
-        """
+        """Return the faces nearest to weights (k,) or (m, k), and their distances."""
         asked, k = np.asarray(weights, np.float64), self.model.n_components
         if asked.ndim not in (1, 2) or asked.shape[-1] != k:
             raise ValueError(
@@ -420,8 +413,8 @@ def iter_pair_most_alike(
 ) -> Generator[tuple[int, int], None, Pairs]:
     """Pair pictures (k, ...) and (l, ...) so that the sum of their cosines is largest.
 
-    Yields how many pixels of how many are compared; returns the numbers of the first and of
-    the second in each pair, and their cosine, whose sign means nothing if `is_signed`.
+    Yields how many pixels of how many are compared; returns both numbers of each pair, and
+    the cosines.
     """
     with importing():
         from scipy.optimize import linear_sum_assignment
@@ -510,10 +503,7 @@ def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], No
 
 
 def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
-    """Compare two models of the same faces; ValueError is raised if they are of others.
-
-    The result has the components in pairs (`matching`), both `errors`, and a `summary`.
-    """
+    """Compare two models of the same faces: their `matching`, `errors`, and a `summary`."""
     return consume(iter_compare(a, b))
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.encoding import LazyReconstruction, encoded_model
-from napari_latent_faces.files import check_folder, replacing, writing_folder
+from napari_latent_faces.files import replacing, writing_folder
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.reading.beside import TRANSFORM_HEADS, TRANSFORMS
 from napari_latent_faces.samples import sample_call
@@ -244,11 +244,6 @@ def iter_export(
     return folder
 
 
-def check_export(folder: str | PathLike[str], *, force: bool = False) -> None:
-    """Find out, before the work, whether `export_model` may write to `folder`."""
-    check_folder(Path(folder), FIT, force=force)
-
-
 def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
     """Write all files into an empty folder; yield how many pictures and faces are."""
     from PIL import Image
@@ -312,16 +307,7 @@ def export_encoded(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Write what a model makes of faces as files that any program reads.
-
-    ====================  ========================================================
-    ``errors.csv``        a line a face: name, subject if it is known, relative
-                          error, file of the reconstruction
-    ``weights.csv``       a line a face with its weights
-    ``reconstructions/``  a picture a face, in the type of the faces (floats as TIFF)
-    ``model.npz``         the components with these weights, for `LatentFaces.load`
-    ====================  ========================================================
-    """
+    """Write errors, weights and reconstructions of faces, and the model with these weights."""
     folder, other = Path(folder), encoded_model(model, stack, encoding)
     with writing_folder(folder, ENCODING, force=force) as new:
         place = new / "reconstructions"
@@ -342,12 +328,7 @@ def export_mended(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Write mended faces as files that any program reads.
-
-    ``mended/`` holds a picture a face, in the type of the faces (floats as TIFF), and
-    ``mended.csv`` a line a face: name, subject if it is known, relative error over the
-    pixels that were not replaced (`errors`), and the file of the picture.
-    """
+    """Write mended faces, and their errors over the pixels that were not replaced."""
     folder = Path(folder)
     with writing_folder(folder, MENDING, force=force) as new:
         pictures = write_pictures(mended, stack.dtype, new / "mended", progress)
@@ -364,16 +345,7 @@ def export_aligned(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Write aligned faces as files that any program reads.
-
-    ``faces/`` holds a picture a face under its own name, in the type of the faces (floats
-    as TIFF). ``transforms.csv`` has a line a face: name, subject if it is known, the file
-    of the picture, whether it was aligned (1) or stayed where it was (0) as one of the
-    `misfits`, and the first two rows of its transform: y of the original is ``y_y`` times y of
-    the aligned picture plus ``y_x`` times x plus ``y_0``, in pixels of the whole picture, of
-    ``height`` and ``width``, of which the aligned one begins at row ``top`` and column
-    ``left``. `read_faces` of the folder gives the transforms back.
-    """
+    """Write aligned faces under their own names, and their transforms and who stayed apart."""
     if aligned.transforms is None or aligned.frame is None:
         raise ValueError("The faces were not aligned: they have no transforms.")
     folder, apart = Path(folder), set(misfits)

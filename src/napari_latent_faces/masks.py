@@ -141,10 +141,7 @@ def marked_faces(mask: Any) -> NDArray[np.intp]:
 def stroke_mask(
     vertices: NDArray[Any], width: float, shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Mark the pixels of a picture (h, w) under a line through some points (m, 2), y and x.
-
-    Their centres are within half its `width`, which is 1 at least, so that no line is lost.
-    """
+    """Mark the pixels of a picture (h, w) under a line through some points (m, 2), y and x."""
     grid = np.moveaxis(np.indices(shape, float), 0, -1)
     marked = np.zeros(shape, bool)
     for start, end in pairwise(vertices):
@@ -152,5 +149,5 @@ def stroke_mask(
         length = float(along @ along) or 1.0
         share = np.clip((grid - start) @ along / length, 0, 1)
         away = np.linalg.norm(grid - start - share[..., None] * along, axis=-1)
-        marked |= away <= max(width, 1.0) / 2
+        marked |= away <= max(width, 1.0) / 2  # or a thin line would be lost
     return marked

@@ -54,11 +54,7 @@ def as_weights(model: LatentFaces, face: Face) -> Floats:
 
 
 def weight_ranges(model: LatentFaces, quantile: float = 0.99) -> Floats:
-    """Return the lowest and the highest usual weight for each component: shape (k, 2).
-
-    From 0 to a quantile of the weights that are not 0, or (0, 1) where there are none. Of a
-    signed model, where 0 is the mean face, three `weight_units` to both sides.
-    """
+    """Return the lowest and the highest usual weight for each component: shape (k, 2)."""
     if model.is_signed:
         far = _FAR * weight_units(model)
         return np.stack([-far, far], axis=1)
@@ -67,11 +63,7 @@ def weight_ranges(model: LatentFaces, quantile: float = 0.99) -> Floats:
 
 
 def weight_units(model: LatentFaces) -> Floats:
-    """Return in what units weights are best told to people: shape (k,).
-
-    For signed models, whose bare weights mean little, the standard deviation around the mean
-    face over the faces that use the component; else, and where no face uses it, 1.
-    """
+    """Return in what units weights are best told: shape (k,), deviations of signed ones."""
     if not model.is_signed:
         return np.ones(model.n_components)
     weights = _some_rows(model.weights).astype(np.float64)
@@ -124,10 +116,7 @@ def listed(
 
 
 def morph(model: LatentFaces, a: Face, b: Face, steps: int) -> Floats:
-    """Return the weights (steps, k) on the way from one face to another, both included.
-
-    Faces are those of the model, by number, or weights; ``model.blend`` makes the pictures.
-    """
+    """Return the weights (steps, k) on the way from one face, or weights, to another."""
     if steps < 2:
         raise ValueError(f"steps must be 2 or more, both ends included; got {steps}.")
     start, end = as_weights(model, a), as_weights(model, b)
@@ -277,16 +266,13 @@ _DRAWN = 4096  # faces that are drawn at a time
 class WeightSampler:
     """Draws random weights from the distribution of a model's weights.
 
-    A Gaussian copula with empirical marginals: every weight keeps its own distribution,
-    zeros included, and the weights keep their rank correlations. Gaussian numbers with the
-    correlations of the fitted weights' ranks become uniform by the normal distribution
-    function, and weights by the quantiles of each component (R. B. Nelsen: An Introduction to
-    Copulas, 2006, doi:10.1007/0-387-28678-0). Weights that are 0 share a rank, which weakens
-    the correlations of the scores: those of the numbers that are drawn are raised until the
-    weights made of them have the rank correlations of the fitted ones. Of no more faces than
-    components they are mostly noise, and are shrunk towards 0 by the share that is noise (J.
-    Schaefer, K. Strimmer 2005, doi:10.2202/1544-6115.1175). Of more than 20,000 faces a random
-    part of 20,000, always the same, tells both.
+    A Gaussian copula with empirical marginals: every weight keeps its own distribution, zeros
+    included, and the weights keep their rank correlations (R. B. Nelsen: An Introduction to
+    Copulas, 2006, doi:10.1007/0-387-28678-0). Weights of 0 share a rank, which weakens the
+    correlations of the scores: those that are drawn are raised until the weights have the rank
+    correlations of the fitted ones. Of no more faces than components these are mostly noise,
+    and are shrunk towards 0 by its share (J. Schaefer, K. Strimmer 2005,
+    doi:10.2202/1544-6115.1175). Of very many faces a random part tells both.
     """
 
     def __init__(self, model: LatentFaces) -> None:
@@ -450,12 +436,10 @@ def write_generated(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Write mixed faces with weights (m, k) as files that any program reads.
+    """Write mixed faces with weights (m, k) into a folder, which `export_model` explains.
 
     An 8-bit picture a face, ``faces/00.png`` on, where what is 1 in the fit is white, and
-    ``recipes.csv`` with a line a face: the name of its picture, how it was made, and its
-    weights. The folder is made, or with `force` replaced if nothing but earlier ones is in it,
-    when all is written. `progress` is told how many faces are written, of how many.
+    ``recipes.csv`` with the name of each picture, how it was `made`, and its weights.
     """
     folder = Path(folder)
     in_8_bits = LazyReconstruction(replace(model, weights=weights, scale=255.0))

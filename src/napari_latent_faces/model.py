@@ -21,6 +21,7 @@ from napari_latent_faces.params import params_of
 from napari_latent_faces.solvers.factors import amounts, canonical
 from napari_latent_faces.solvers.nnls import solver_of
 from napari_latent_faces.stack import as_stack, make_names_harmless, pixel_blocks
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -262,14 +263,15 @@ class LatentFaces:
             that leave fewer pixels than components, or hide one (its weight is 0).
         """
         from napari_latent_faces.aligning import align_to
-        from napari_latent_faces.encoding import find_weights
+        from napari_latent_faces.encoding import iter_encode
 
         if getattr(images, "ndim", 0) == len(self.picture_shape) and (
             align or images.shape == self.picture_shape
         ):
             weights: NDArray[Any] = self.encode(images[None], mask, align=align)[0]
             return weights
-        return find_weights(self, align_to(self, images) if align else images, mask)
+        stack = align_to(self, images) if align else images
+        return consume(iter_encode(self, stack, mask, measure=False)).weights
 
     def encoded(self, images: Any, mask: Any = None, *, align: bool = False) -> LatentFaces:
         """Return a model of other faces with these components and their own weights.
@@ -289,9 +291,9 @@ class LatentFaces:
         `images` and `mask` are those of `encode`, for a stack; `weights` (m, k) such as those
         of the model for the faces of the fit, by default the best ones.
         """
-        from napari_latent_faces.encoding import relative_errors
+        from napari_latent_faces.encoding import iter_encode
 
-        return relative_errors(self, images, weights, mask)
+        return consume(iter_encode(self, images, mask, weights)).errors
 
     def mend(self, images: Any, mask: Any = None) -> NDArray[Any]:
         """Replace marked pixels of faces by what these components expect there.

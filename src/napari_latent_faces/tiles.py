@@ -25,11 +25,8 @@ def component_colours(*, is_signed: bool) -> dict[str, Any]:
 
 
 def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[Any]:
-    """Return components (k, h, w[, 3]) as they are drawn: signed ones in colour around grey.
-
-    Each of their channels has a sign of its own, which one colour for more and one for less
-    would hide. Grey is nothing; a blue spot adds blue or takes yellow away.
-    """
+    """Return components (k, h, w[, 3]) as they are drawn: signed ones in colour around grey."""
+    # each channel has a sign of its own, which one colour for more and one for less would hide
     if not is_signed or components.ndim == 3:
         return components
     return np.asarray(0.5 + components / 2)
@@ -47,10 +44,7 @@ def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uin
 
 
 def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> NDArray[Any]:
-    """Return smaller pictures (..., h, w), of means over squares of pixels.
-
-    Sides shrink by one whole factor to at most `longest`, without what does not fill a square.
-    """
+    """Return pictures (..., h, w) of means over squares of pixels, `longest` pixels at most."""
     if in_colour:
         return np.moveaxis(shrunk(np.moveaxis(pictures, -1, 0), longest), 0, -1)
     h, w = pictures.shape[-2:]
@@ -165,11 +159,7 @@ def paint_tile(
     frame: float | None = None,
     is_chosen: bool = False,
 ) -> None:
-    """Draw a picture with maximum 1, times `level`, into its place (h, w) in a montage.
-
-    A `frame` of some brightness runs along its edge; a white line around it tells the chosen
-    one from all others.
-    """
+    """Draw a picture, times `level`, into its place (h, w), with a frame of some brightness."""
     place[:] = picture * picture.dtype.type(level)
     line = _gap(place.shape[1])
     inside = place

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from napari_latent_faces.cli import main
-from napari_latent_faces.encoding import relative_errors
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.solvers import blocks, cluster, multilevel
@@ -409,6 +408,6 @@ def test_a_fit_gives_up_when_no_worker_comes_back(own_cluster, images, lazy):
     # what was reached is kept, and can be gone on from
     model = caught.value.model
     assert 5 <= model.provenance.n_iter <= state.iteration + 1
-    again = relative_errors(model, images, model.weights)
+    again = model.errors(images, model.weights)
     assert model.error == pytest.approx(np.sqrt(np.mean(again**2)), rel=0.1)
     assert fit(images, start=model, **PARAMS).error <= model.error * 1.001

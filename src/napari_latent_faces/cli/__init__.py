@@ -468,7 +468,7 @@ def _encode(args: argparse.Namespace) -> None:
 
 
 def _mend(args: argparse.Namespace) -> None:
-    from napari_latent_faces.encoding import iter_mend, relative_errors
+    from napari_latent_faces.encoding import iter_mend
     from napari_latent_faces.export import MENDING, export_mended, read_mask
 
     _check_out(args, MENDING)
@@ -477,7 +477,7 @@ def _mend(args: argparse.Namespace) -> None:
     faces = _read_for(args, model)
     n, steps = len(faces), iter_mend(model, faces, mask)
     mended = _consume(f"mending {n} faces", steps, lambda done: (done, n))
-    errors = relative_errors(model, faces, mended.expected.weights, mask)
+    errors = model.errors(faces, mended.expected.weights, mask)
     _write(export_mended, mended, faces, errors, args=args)
     _report(faces)
     _tell(pixels_replaced=f"{mask.sum()} of {mask.size}", written_to=args.out)

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.export import as_python, check_export, iter_export
-from napari_latent_faces.files import CONTENTS
+from napari_latent_faces.export import FIT, as_python, iter_export
+from napari_latent_faces.files import CONTENTS, check_folder
 from napari_latent_faces.params import METHODS
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.fitting import IGNORE, FitSession, ShowOptions
@@ -292,7 +292,7 @@ class FitWidget(Panel):
         """Write the model to a folder as plain files; what goes wrong is shown in napari."""
         replace = folder.exists()
         try:
-            check_export(folder, force=replace)
+            check_folder(folder, FIT, force=replace)
         except OSError as error:
             self.complain(str(error))
             return
