@@ -89,7 +89,7 @@ class FaceBlocks:
             self._kept = np.empty(images.shape, images.dtype)
             self._is_kept = np.zeros(self.n, bool)
         self.rows = rows or self._cut()
-        self.longest = int(self.rows[0].stop - self.rows[0].start)
+        self.longest = max((each.stop - each.start for each in self.rows), default=0)
         is_plain = in_memory and images.flags.c_contiguous and hidden is None
         self._is_ready = is_plain and dtype == np.float32 and unit == 1
         self.is_bytes = dtype == np.uint8 and hidden is None
