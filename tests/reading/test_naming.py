@@ -96,6 +96,7 @@ def test_natural_order_is_total(names, chance):
     assert in_order(*names) == in_order(*shuffled)
 
 
+SUBJECTS = ["subject01", "subject01", "subject02"]
 YALE_B = ["yaleB01_P00A+000E+00.pgm", "yaleB01_P00A-005E-10.pgm", "yaleB02_P00A+000E+00.pgm"]
 
 
@@ -116,36 +117,24 @@ YALE_B = ["yaleB01_P00A+000E+00.pgm", "yaleB01_P00A-005E-10.pgm", "yaleB02_P00A+
         # names of known sets
         (["AF01ANFL.JPG", "BF01HAS.JPG", "AM01NES.JPG"], ["F01", "F01", "M01"]),
         (
-            ["CFD-WF-001-003-N.jpg", "CFD-WF-001-003-HO.jpg", "CFD-BM-001-004-N.jpg"],
+            [f"CFD-{who}-N.jpg" for who in ("WF-001-003", "WF-001-004", "BM-001-004")],
             ["CFD-WF-001", "CFD-WF-001", "CFD-BM-001"],
         ),
         (
-            ["001_01_01_051_00.png", "001_01_02_051_00.png", "002_01_01_051_00.png"],
-            ["001", "001", "002"],
+            [f"{i}_051_00.png" for i in ("001_01_01", "001_01_02", "002_01_01")],
+            ["001"] * 2 + ["002"],
         ),
-        (
-            ["00001fa001a.pgm", "00001fb001a.pgm", "00002fa001a.pgm"],
-            ["00001", "00001", "00002"],
-        ),
+        ([f"0000{i}001a.pgm" for i in ("1fa", "1fb", "2fa")], ["00001"] * 2 + ["00002"]),
         (["i000qa-fn.jpg", "i000qb-fn.jpg", "i001qa-fn.jpg"], ["i000", "i000", "i001"]),
-        (
-            ["Rafd090_01_a_f.jpg", "Rafd045_01_b_f.jpg", "Rafd090_02_a_f.jpg"],
-            ["01", "01", "02"],
-        ),
+        ([f"Rafd{i}_f.jpg" for i in ("090_01_a", "045_01_b", "090_02_a")], ["01", "01", "02"]),
         # two numbers: the one that is different in every name only counts pictures
         (["1_1.jpg", "2_1.jpg", "3_2.jpg", "4_2.jpg"], ["1", "1", "2", "2"]),
         (["1_1.jpg", "1_2.jpg", "2_3.jpg", "2_4.jpg"], ["1", "1", "2", "2"]),
         (["1_1.jpg", "1_2.jpg", "2_1.jpg", "2_2.jpg"], ["1", "1", "2", "2"]),
         (["01-1.png", "01-2.png", "02-1.png"], ["01", "01", "02"]),
         # letters with a number
-        (
-            ["subject01.glasses", "subject01.sad", "subject02.sad"],
-            ["subject01"] * 2 + ["subject02"],
-        ),
-        (
-            ["subject01.gif", "subject01.sad.gif", "subject02.gif"],
-            ["subject01"] * 2 + ["subject02"],
-        ),
+        ([f"subject{i}" for i in ("01.glasses", "01.sad", "02.sad")], SUBJECTS),
+        ([f"subject{i}.gif" for i in ("01", "01.sad", "02")], SUBJECTS),
         (YALE_B, ["yaleB01", "yaleB01", "yaleB02"]),
         (["s1_01.png", "s1_02.png", "s2_01.png"], ["s1", "s1", "s2"]),
         # before the first dot

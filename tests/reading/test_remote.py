@@ -223,21 +223,18 @@ class TestErrors:
 SECRET = "pa55"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("https://me:pa55@host/a.zip", "https://***@host/a.zip"),
-        ("https://host/a.zip?X-Sig=pa55&x=1", "https://host/a.zip?***"),
-        ("https://host/a.zip?pa55#pa55", "https://host/a.zip?***#***"),
-        ("s3://bucket/faces", "s3://bucket/faces"),
-        ("zip::https://pa55@h/a", "zip::https://***@h/a"),
-        ("403 for url='https://h/a?k=pa55' (no)", "403 for url='https://h/a?***' (no)"),
-        ("a@b and what?", "a@b and what?"),
-        ("C:\\a?b", "C:\\a?b"),
-    ],
-)
-def test_secrets_are_masked(text, expected):
-    assert masked(text) == expected
+def test_secrets_are_masked():
+    for text, expected in {
+        "https://me:pa55@host/a.zip": "https://***@host/a.zip",
+        "https://host/a.zip?X-Sig=pa55&x=1": "https://host/a.zip?***",
+        "https://host/a.zip?pa55#pa55": "https://host/a.zip?***#***",
+        "s3://bucket/faces": "s3://bucket/faces",
+        "zip::https://pa55@h/a": "zip::https://***@h/a",
+        "403 for url='https://h/a?k=pa55' (no)": "403 for url='https://h/a?***' (no)",
+        "a@b and what?": "a@b and what?",
+        "C:\\a?b": "C:\\a?b",
+    }.items():
+        assert masked(text) == expected
 
 
 class TestSecrets:
