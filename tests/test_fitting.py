@@ -5,8 +5,6 @@ import warnings
 import dask.array as da
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.decomposition import NMF
 
 from napari_latent_faces.fitting import ConvergenceWarning, PenaltyWarning, fit, iter_fit
@@ -163,28 +161,6 @@ def test_a_bad_pixel_names_its_face(stack, value, words, solver, lazy):
 def test_mu_with_a_sparse_start_is_warned_about(stack):
     with pytest.warns(UserWarning, match="nndsvda"):
         iter_fit(stack, n_components=2, solver="mu", init="nndsvd")
-
-
-@given(
-    st.integers(2, 9), st.integers(1, 7), st.integers(1, 7), st.data(), st.integers(0, 2**31)
-)
-@settings(max_examples=30, deadline=None)
-def test_any_small_stack_gives_finite_non_negative_factors(n, h, w, data, seed):
-    k = data.draw(st.integers(1, n))
-    images = np.random.default_rng(seed).integers(0, 256, (n, h, w), dtype=np.uint8)
-    images[0, 0, 0] = 255
-    solver = data.draw(st.sampled_from(("multilevel", "cd", "mu")))
-    init = data.draw(st.sampled_from((None, "random")))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = fit(images, n_components=k, max_iter=30, solver=solver, init=init)
-    for factor in (model.components, model.weights):
-        assert np.isfinite(factor).all()
-        assert (factor >= 0).all()
-    assert 0 <= model.error <= 1
-    shares = model.shares
-    assert (np.diff(shares) <= 1e-9).all()
-    assert shares.sum() == pytest.approx(1)
 
 
 def test_the_blog_recipe_is_reached_and_the_raw_one_shows_why_scaling_matters(data):

@@ -12,7 +12,6 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
-from tests.conftest import blobs
 from tests.helpers import peak_memory
 
 
@@ -61,26 +60,6 @@ def test_blend_is_linear_in_the_weights(model):
     np.testing.assert_allclose(one, model.components[0] * 255, rtol=1e-6)
     other = model.blend([0, 1.0, 0])
     np.testing.assert_allclose(model.blend([2.0, 1, 0]), 2 * one + other, rtol=1e-6)
-
-
-def test_encode_finds_known_weights():
-    pictures, parts, weights = blobs(n=20, k=3, seed=4)
-    model = canonical(weights, parts.reshape(3, -1), (12, 10))
-    origin = fit(pictures, n_components=1, tol=0, max_iter=1).provenance
-    model = replace(model, scale=1.0, provenance=origin)
-    found = model.encode(model.reconstruct())
-    np.testing.assert_allclose(found, model.weights, atol=1e-8)
-    np.testing.assert_allclose(model.encode(model.reconstruct(2)), model.weights[2], atol=1e-8)
-
-
-def test_encode_is_the_best_among_neighbours_in_any_units(stack, model):
-    found = model.encode(stack.images[4])
-    best = np.linalg.norm(stack.images[4] - model.blend(found))
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        other = np.maximum(found + rng.normal(0, 0.01, 3), 0)
-        assert best <= np.linalg.norm(stack.images[4] - model.blend(other)) + 1e-3
-    np.testing.assert_allclose(model.encode(stack.images / 255), model.encode(stack), atol=1e-5)
 
 
 def test_encode_survives_equal_and_empty_components(model):

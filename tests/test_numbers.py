@@ -331,9 +331,13 @@ stacks = hnp.arrays(
 
 
 @few
-@given(stacks, st.data())
-def test_encoding_the_faces_is_no_worse_than_the_fit(images, data):
-    model = sound(images, n_components=data.draw(st.integers(1, len(images))))
+@given(stacks, st.sampled_from(SOLVERS), st.sampled_from((None, "random")), st.data())
+def test_encoding_the_faces_is_no_worse_than_the_fit(images, solver, init, data):
+    k = data.draw(st.integers(1, len(images)))
+    model = sound(images, n_components=k, solver=solver, init=init)
+    assert 0 <= model.error <= 1
+    assert (np.diff(model.shares) <= 1e-9).all()
+    assert model.shares.sum() == pytest.approx(1)
     X = images.astype(np.float64)
     own = np.linalg.norm(X - model.reconstruct())
     encoded = np.linalg.norm(X - model.blend(model.encode(images)))
