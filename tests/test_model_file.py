@@ -294,18 +294,13 @@ def test_an_encrypted_one(forge):
     refused(path, "encrypted")
 
 
-def test_cut_anywhere(forge):
-    path = forge()
+def test_cut_anywhere_and_every_flipped_bit_is_found_or_of_no_matter(forge):
+    path, model = forge(), a_model()
     whole = path.read_bytes()
     for end in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:end])
         with pytest.raises(ModelFileError):
             LatentFaces.load(path)
-
-
-def test_every_flipped_bit_is_found_or_of_no_matter(forge):
-    path = forge()
-    whole, model = path.read_bytes(), a_model()
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         assert is_model_file(path) in {True, False}

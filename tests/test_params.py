@@ -48,38 +48,32 @@ def test_all_have_components_and_a_seed(kind):
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "value", "allowed"),
+    ("method", "name", "allowed", "values"),
     [
-        ("nmf", "n_components", 0, "1 or more"),
-        ("nmf", "n_components", 2.5, "whole number"),
-        ("nmf", "n_components", "20", "whole number"),
-        ("nmf", "n_components", None, "whole number"),
-        ("nmf", "n_components", True, "whole number"),
-        ("nmf", "max_iter", -1, "1 or more"),
-        ("nmf", "tol", -1e-9, "0.0 or more"),
-        ("nmf", "tol", float("nan"), "number"),
-        ("nmf", "tol", float("inf"), "0.0 or more"),
-        ("nmf", "init", "best", "'nndsvd' or 'nndsvda'"),
-        ("nmf", "init", ["random"], "'nndsvd' or 'nndsvda'"),
-        ("nmf", "solver", None, "'cd' or 'mu'"),
-        ("nmf", "beta_loss", "huber", "'kullback-leibler'"),
-        ("nmf", "alpha_W", -1, "0.0 or more"),
-        ("nmf", "alpha_H", "other", "'same'"),
-        ("nmf", "l1_ratio", 1.1, "from 0.0 to 1.0"),
-        ("nmf", "random_state", -1, "from 0 to 4294967295 or None"),
-        ("nmf", "random_state", 2**32, "from 0 to 4294967295"),
-        ("pca", "svd_solver", "exact", "'incremental'"),
-        ("ica", "independent", None, "'pictures' or 'weights'"),
-        ("ica", "tol", -1, "0.0 or more"),
-        ("dictionary", "alpha", "much", "a number"),
-        ("minibatch-nmf", "forget_factor", 1.5, "from 0.0 to 1.0"),
-        ("kmeans", "batch_size", 0, "1 or more"),
-        ("kmeans", "n_components", 2.5, "whole number"),
+        ("nmf", "n_components", "1 or more", [0]),
+        ("nmf", "n_components", "whole number", [2.5, "20", None, True]),
+        ("nmf", "max_iter", "1 or more", [-1]),
+        ("nmf", "tol", "0.0 or more", [-1e-9, float("inf")]),
+        ("nmf", "tol", "number", [float("nan")]),
+        ("nmf", "init", "'nndsvd' or 'nndsvda'", ["best", ["random"]]),
+        ("nmf", "solver", "'cd' or 'mu'", [None]),
+        ("nmf", "beta_loss", "'kullback-leibler'", ["huber"]),
+        ("nmf", "alpha_W", "0.0 or more", [-1]),
+        ("nmf", "alpha_H", "'same'", ["other"]),
+        ("nmf", "l1_ratio", "from 0.0 to 1.0", [1.1]),
+        ("nmf", "random_state", "from 0 to 4294967295 or None", [-1, 2**32]),
+        ("pca", "svd_solver", "'incremental'", ["exact"]),
+        ("ica", "independent", "'pictures' or 'weights'", [None]),
+        ("ica", "tol", "0.0 or more", [-1]),
+        ("dictionary", "alpha", "a number", ["much"]),
+        ("minibatch-nmf", "forget_factor", "from 0.0 to 1.0", [1.5]),
+        ("kmeans", "batch_size", "1 or more", [0]),
     ],
 )
-def test_a_wrong_value_names_its_field_and_the_range(method, name, value, allowed):
-    with pytest.raises((ValueError, TypeError), match=f"^{name}.*{re.escape(allowed)}"):
-        params_of(method, **{name: value})
+def test_a_wrong_value_names_its_field_and_the_range(method, name, allowed, values):
+    for value in values:
+        with pytest.raises((ValueError, TypeError), match=f"^{name}.*{re.escape(allowed)}"):
+            params_of(method, **{name: value})
 
 
 def test_what_does_not_apply_is_refused():
