@@ -19,10 +19,11 @@ from napari_latent_faces.solvers.blocks import (
     FaceBlocks,
     LocalBackend,
     Workers,
+    cut,
     one_blas_thread,
 )
 from napari_latent_faces.solvers.factors import halve
-from napari_latent_faces.solvers.hals import combine, cross, cut_columns, sweep
+from napari_latent_faces.solvers.hals import combine, cross, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +161,7 @@ def _alone(backend: LocalBackend, k: int) -> dict[str, float]:
     def sweeps() -> None:
         list(backend.each(sweep_weights, H @ H.T, W))
         paint = partial(sweep_columns, G=W @ W.T)
-        list(backend.workers.each(paint, cut_columns(backend.p)))
+        list(backend.workers.each(paint, cut(backend.p, 6144, 3072, shares=2)))
 
     return {
         "p": backend.p,

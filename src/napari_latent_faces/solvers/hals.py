@@ -37,6 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 SWEEPS = 3
 _DEAD = 1e-12  # of the largest diagonal entry
+_SOME = 16  # components
 _SWITCH = "LATENT_FACES_BACKEND"
 
 
@@ -65,11 +66,18 @@ def combine(W: Array, block: Block) -> Array:
     return WX
 
 
-def products(F: Array) -> Array:
-    """Multiply the rows of a factor with one another: shape (k, k)."""
+def gram(F: Array) -> NDArray[np.float64]:
+    """Multiply the rows of a factor with one another, so that the loss can be told from them.
+
+    In float32, a sum is known to 1e-7, which is more than some iterations gain. Of some
+    components, the errors cancel out: 1e-8 of the loss's sum and less is left.
+    """
+    if len(F) < _SOME:
+        wide = F.astype(np.float64)
+        return wide @ wide.T
     G = np.empty((len(F), len(F)), np.float32)
     _kernel().cross(G, F, F, 1)
-    return G
+    return G.astype(np.float64)
 
 
 def _pixels(block: Block) -> NDArray[Any]:
@@ -299,7 +307,7 @@ def _update_W(block: Block, step: _Step, now: Array, before: Array) -> tuple[Arr
     sweep(part, _ridge(step.G, penalties.l2_W), C, step.sweeps)
     WX = combine(part, block)
     size = float(part.sum(dtype=np.float64)) if penalties else 0.0
-    return part, _Found(WX, _gram(part), size)
+    return part, _Found(WX, gram(part), size)
 
 
 def _squared_errors(block: Block, H: Array, W: Array) -> NDArray[np.float64]:
@@ -340,7 +348,7 @@ def _extrapolate(now: Array, before: Array, beta: float, out: Array) -> Array:
 # wait for one another between the calls.
 _COLUMNS = (3072, 6144)
 _FIRST_SWEEPS = 8  # of both factors, when a level begins
-_SOME, _MANY = 16, 128  # components
+_MANY = 128  # components
 _MANY_SWEEPS = 5  # of many components: fewer products are needed for the same loss
 _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
@@ -393,7 +401,7 @@ class Descent:
         self.W = self._W_before = W
         self.H = self._H_before = H
         self._alive: Any = H.any(axis=1)  # components of which any face has some
-        self._columns = cut_columns(level.backend.p)
+        self._columns = cut(level.backend.p, _COLUMNS[1], _COLUMNS[0], shares=2)
         self.guess: Array | None = None  # components to try first, which are taken over
         self.residual, self.loss = level.norm, np.inf
         self.beta, self._bound = _BETA, 1.0
@@ -430,7 +438,7 @@ class Descent:
             part = H[:, columns]
             if guess is None:
                 _extrapolate(self.H[:, columns], self._H_before[:, columns], beta, part)
-            return products(part)
+            return gram(part)
 
         return H, reduce(np.add, self.workers.each(job, self._columns))
 
@@ -454,7 +462,7 @@ class Descent:
                 size = float((part @ self.level.cells[columns]).sum(dtype=np.float64))
             # rows in float32, their sum in float64
             cross = float(np.vecdot(found.WX[:, columns], part).sum(dtype=np.float64))
-            return cross, _gram(part), size
+            return cross, gram(part), size
 
         if self.sparsity:  # which all pixels of a component decide about together
             self.sparsity.update_H(H, ridge, targets, self.sweeps)
@@ -524,24 +532,6 @@ class Descent:
         return np.concatenate(list(self.backend.each(_squared_errors, H, W)))
 
 
-def cut_columns(p: int) -> list[slice]:
-    """Cut the columns of the components into what a thread sweeps at a time."""
-    least, most = _COLUMNS
-    return cut(p, most, least, shares=2)
-
-
 def _ridge(G: NDArray[Any], l2: float) -> NDArray[Any]:
     """Add `l2` to the diagonal."""
     return G + np.float32(l2) * np.eye(len(G), dtype=np.float32) if l2 else G
-
-
-def _gram(F: Array) -> NDArray[np.float64]:
-    """Multiply the rows of a factor with one another, so that the loss can be told from them.
-
-    In float32, a sum is known to 1e-7, which is more than some iterations gain. Of some
-    components, the errors cancel out: 1e-8 of the loss's sum and less is left.
-    """
-    if len(F) < _SOME:
-        wide = F.astype(np.float64)
-        return wide @ wide.T
-    return products(F).astype(np.float64)

@@ -119,7 +119,13 @@ class _Fit:
         self.hidden = None if mask is None else over_channels(mask, stack.picture_shape)
         self.shape = stack.picture_shape
         self.cells = self._roots(0)  # 0 or 1
-        self.scale, unit = _units(stack, cluster, mask)
+        # 255 for uint8, or what files declare, and else the largest pixel, which keeps the
+        # smallest of them within the range of float32
+        self.scale = unit = stack.known_scale or 0.0
+        if not unit:
+            look = cluster.peak if cluster else partial(peak, stack.images)
+            largest = look(stack.names, mask)  # all pixels are checked, too
+            self.scale, unit = unit_scale(largest, stack.dtype), largest or 1.0
         self.gain = unit / self.scale
         hidden = None if self.hidden is None else np.flatnonzero(self.hidden)
         self.backend: Backend
@@ -400,18 +406,3 @@ def depth(shape: tuple[int, ...], n_components: int, least: float = 0) -> int:
     while math.prod(shapes(shape, levels + 1)[-1][:2]) >= fewest:
         levels += 1
     return levels
-
-
-def _units(
-    stack: FaceStack, cluster: Cluster | None, mask: NDArray[np.bool_] | None
-) -> tuple[float, float]:
-    """Check all pixels; return the scale of the result, and the unit to calculate in.
-
-    The unit is 255 for uint8, or what files declare, and else the largest pixel, which
-    keeps the smallest of them within the range of float32.
-    """
-    if known := stack.known_scale:
-        return known, known
-    look = cluster.peak if cluster else partial(peak, stack.images)
-    largest = look(stack.names, mask)
-    return unit_scale(largest, stack.dtype), largest or 1.0
