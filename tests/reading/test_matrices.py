@@ -47,13 +47,6 @@ def test_a_file_becomes_a_stack(tmp_path):
     assert read_faces(path, subjects=r"/(\d)").subjects[:6] == ("1", "2", "3", "4", "5", "1")
 
 
-def test_without_labels_faces_are_numbered(tmp_path):
-    np.save(tmp_path / "faces.npy", FACES)
-    stack = read_faces(tmp_path / "faces.npy")
-    assert stack.names[:2] == ("1", "2")
-    assert stack.subjects is None
-
-
 def test_options_reach_the_file(tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(made.npz(one=ROWS, two=ROWS[::-1]))
@@ -138,6 +131,9 @@ def test_pictures_come_before_numbers(tmp_path, place):
 
 def test_labels_beside_a_file(tmp_path):
     np.save(tmp_path / "olivetti_faces.npy", FACES)
+    alone = read_faces(tmp_path / "olivetti_faces.npy")
+    assert alone.subjects is None
+    assert alone.names[:2] == ("1", "2")
     np.save(tmp_path / "olivetti_faces_target.npy", OWNERS)
     assert read_faces(tmp_path / "olivetti_faces.npy").subjects == LABELS
     (tmp_path / "faces-idx3-ubyte").write_bytes(made.idx(FACES))
@@ -173,17 +169,14 @@ def test_broken_files_are_skipped_with_their_reason(tmp_path):
     assert "cut off" in reason
 
 
-def test_files_of_several_sizes_are_not_mixed(tmp_path):
+def test_files_of_several_sizes_are_not_mixed_and_a_readme_is_no_table(tmp_path):
+    with pytest.raises(NoFacesError, match="README"):
+        read_faces(kept(tmp_path, "folder", {"README.txt": b"no faces here\n"}))
     files = {"a.npy": made.npy(FACES), "b.npy": made.npy(made.faces(20, 32, 32))}
     path = kept(tmp_path, "folder", files)
     with pytest.raises(ArraysError, match=r"40 x 32 in a.npy, 32 x 32 in b.npy"):
         read_faces(path)
     assert read_faces(path, size=(20, 16)).shape == (40, 20, 16)
-
-
-def test_a_readme_is_no_table(tmp_path):
-    with pytest.raises(NoFacesError, match="README"):
-        read_faces(kept(tmp_path, "folder", {"README.txt": b"no faces here\n"}))
 
 
 def test_a_face_a_column_of_text_and_four_persons_of_five_pictures(tmp_path):
@@ -290,13 +283,7 @@ def test_in_colour(tmp_path, kept_as):
     np.testing.assert_array_equal(np.asarray(small.images), read_faces(path, size=20).images)
 
 
-def test_equal_channels_are_no_colour(tmp_path):
-    np.save(tmp_path / "a.npy", np.repeat(FACES[..., None], 3, axis=3))
-    np.testing.assert_array_equal(read_faces(tmp_path / "a.npy").images, FACES)
-    assert read_faces(tmp_path / "a.npy", colour=True).in_colour
-
-
-def test_grey_files_among_colour(tmp_path):
+def test_grey_files_among_colour_and_equal_channels(tmp_path):
     files = {"a.npy": made.npy(COLOUR[:12]), "b.npy": made.npy(FACES[12:])}
     path = kept(tmp_path, "folder", files)
     stack = read_faces(path)
@@ -304,6 +291,9 @@ def test_grey_files_among_colour(tmp_path):
     np.testing.assert_array_equal(stack.images[12:], np.repeat(FACES[12:, ..., None], 3, 3))
     assert "8 of 20 are grey, among colour." in stack.report.notes
     assert read_faces(path, colour=False).shape == (20, 40, 32)
+    np.save(tmp_path / "equal.npy", np.repeat(FACES[..., None], 3, axis=3))
+    np.testing.assert_array_equal(read_faces(tmp_path / "equal.npy").images, FACES)
+    assert read_faces(tmp_path / "equal.npy", colour=True).in_colour
 
 
 # -- A quick look, and what becomes of faces -----------------------------------------------

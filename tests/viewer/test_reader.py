@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import napari
 import napari.settings
@@ -11,8 +12,10 @@ from napari.utils import cancelable_progress, progress
 from npe2 import PluginManifest
 from PIL import Image
 
+from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import METHODS
-from napari_latent_faces.viewer import reader
+from napari_latent_faces.viewer import layers, reader
+from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.panels.fit import FitWidget
 from napari_latent_faces.viewer.reader import read_faces_layers
 from napari_latent_faces.viewer.window import text_overlay
@@ -120,6 +123,38 @@ def test_settings_are_defaults_where_napari_keeps_none_for_plugins(monkeypatch):
     monkeypatch.delattr(napari.settings, "get_plugin_settings", raising=False)  # before 0.9
     assert reader.reading_options() == {}
     assert reader.default_method() == "nmf"
+
+
+def test_any_result_layer_writes_the_model(stack, model, tmp_path):
+    view = layers.FacesView("orl")
+    for data in (
+        layers.gallery_layer(model, view),
+        layers.components_layer(model, view),
+        layers.reconstruction_layer(model, view),
+        layers.residual_layer(stack.images, model, view),
+    ):
+        [path] = reader.write_model_layers(
+            str(tmp_path / data[1]["metadata"][layers.ROLE_KEY]), [data]
+        )
+        assert path.endswith(".latent")
+        np.testing.assert_array_equal(LatentFaces.load(path).weights, model.weights)
+
+
+def test_all_layers_of_a_fit_write_one_file(model, tmp_path):
+    captions = (np.zeros((3, 3, 4)), {"metadata": {layers.ROLE_KEY: "captions"}}, "image")
+    found = [*model_layers(model, "m"), captions]  # all that are there
+    assert reader.write_model_layers(str(tmp_path / "m.NPZ"), found) == [
+        str(tmp_path / "m.NPZ")
+    ]
+
+
+def test_what_is_no_one_fit_is_refused(model, tmp_path):
+    plain = (np.zeros((3, 3)), {"name": "holiday", "metadata": {}}, "image")
+    two = [*model_layers(model, "a"), *model_layers(replace(model), "b")]
+    for found, why in (([plain], "'holiday' is no result of a fit"), (two, "different fits")):
+        with pytest.raises(ValueError, match=why):
+            reader.write_model_layers(str(tmp_path / "m.npz"), found)
+    assert not list(tmp_path.iterdir())
 
 
 # -- What napari keeps for the plugin, and where it applies ----------------------------
