@@ -83,9 +83,9 @@ def drag(side: int, k: int, times: int) -> dict[str, list[float]]:
     turn_loop(1500)
     slider = widget.weights.rows[0].slider
     steps, frames = [], []
-    for value in np.linspace(0, slider.maximum(), times).astype(int):
+    for value in np.linspace(0, slider.maximum(), times).tolist():
         began = time.perf_counter()
-        slider.setValue(int(value))
+        slider.setValue(value)
         steps.append(time.perf_counter() - began)
         wait_for_frame(viewer)
         frames.append(time.perf_counter() - began)
