@@ -176,10 +176,7 @@ def _picture_at(layer: Any, pixels: Any, place: tuple[float, ...]) -> Found | No
 def to_image(
     pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0), colormap: Any = None
 ) -> QImage:
-    """Return a picture of numbers (h, w) or (h, w, 3), whose `limits` are black and white.
-
-    With napari's `colormap`, they are the colours at its ends.
-    """
+    """Return a picture of numbers, whose `limits` are black and white, or end a `colormap`."""
     low, high = limits
     levels = np.clip((pixels - low) * (255.0 / (high - low or 1.0)), 0, 255)
     shown = np.nan_to_num(levels).astype(np.uint8)
@@ -301,11 +298,7 @@ def use_in_mix(
     component: int | None = None,
     weights: Sequence[float] | None = None,
 ) -> None:
-    """Open the panel that mixes faces, at a component or with a face to start from.
-
-    It mixes from the model of `layer`, or else from the one that the viewer is about;
-    `weights` are those of a face that was mixed before.
-    """
+    """Open the panel that mixes, with the model of `layer`, at a component or from a face."""
     if layer is not None:
         viewer.layers.selection.active = layer
     panel = open_dock(viewer, "Mix faces")

@@ -71,11 +71,9 @@ _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
 @dataclass(frozen=True)
 class ShowOptions:
-    """What to show of a fit.
+    """What to show of a fit: components on a `slider` of their own, and the `residual`, too.
 
-    `slider`: components as a stack with a slider of its own, not as a gallery. `residual`: a
-    layer of faces minus reconstructions, too. `update`: in the layers of the last fit of the
-    same faces by the same method; those of other methods are hidden.
+    `update`: in the layers of the last fit of the same faces by the same method.
     """
 
     slider: bool = False
@@ -240,10 +238,8 @@ _SHOWN_SHARE = 0.15  # of the window's time that showing them may take
 class FitSession(LayerJob):
     """Fits the faces of a layer, and shows the components while they form.
 
-    `stepped` comes with a `FitStep` a few times a second; `ended` says how good the model
-    is, or why there is none. The message "stop" ends the fit after this iteration and keeps
-    what was reached. What the labels or shapes of `ignore` mark is left out: of all faces
-    where they have two axes, with three of single ones.
+    The message "stop" ends the fit after this iteration and keeps what was reached. What the
+    labels or shapes of `ignore` mark is left out.
     """
 
     cancelled = "Cancelled; nothing was kept."
@@ -341,11 +337,10 @@ class _ResultJob(LayerJob):
 
 
 class EncodeJob(_ResultJob):
-    """Encodes the pictures of a layer and shows what the model makes of them.
+    """Encodes a stack or a picture, of any size, and shows what the model makes of it.
 
-    They are a stack or a single one, grey or in colour, of any size, and are brought onto the
-    model first if `align` says so and they were not aligned already. `stack` holds them at the
-    size of the model, and notes of its report say what was done to them.
+    `stack` holds it at the size of the model, onto which it is brought first if `align` says so
+    and it was not aligned already.
     """
 
     def __init__(
@@ -405,11 +400,7 @@ def _matched(layer: Any, shape: tuple[int, ...]) -> FaceStack:
 
 
 class MendJob(_ResultJob):
-    """Fills in what a layer of labels or shapes marks, and shows the mended faces.
-
-    With two axes it marks all faces, with three single ones. A `face` is mended alone, beside
-    those that are mended already.
-    """
+    """Fills in what labels or shapes mark on all faces, or one beside those mended before."""
 
     def __init__(
         self,

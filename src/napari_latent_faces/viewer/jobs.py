@@ -189,10 +189,8 @@ _MOST = 4096  # small pictures that are remembered
 class FacePictures:
     """Reads the faces that a panel shows, without keeping it waiting.
 
-    Faces in memory are there at once. Others, of a lazy stack, are read in a thread when
-    the wishes have come to rest, so that a slider can be dragged over them. `small` gives a
-    face that was read, of at most `longest` pixels a side, `error` its relative error; else
-    None.
+    Those of a lazy stack are read in a thread when the wishes have come to rest. `small` gives
+    a face of at most `longest` pixels a side, `error` its error; None until it was read.
     """
 
     arrived = Signal(int)  # a face that was read in the thread

@@ -80,8 +80,7 @@ class FacesView:
     ) -> dict[str, Any]:
         """Return the transform of a layer whose last axes of `ndim` are those of the faces.
 
-        Its pixels are `zoom` times as large as theirs, and its upper left corner lies `y` and
-        `x` of their pixels below and to the right of theirs.
+        Its corner lies `y` and `x` pixels of the faces below and right of theirs.
         """
         place = np.eye(ndim + 1)
         place[[-3, -2], [-3, -2]] = zoom
@@ -304,10 +303,7 @@ def live_gallery(
 
 
 def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
-    """Return the components as a stack (component, face, y, x) with a slider of its own.
-
-    The same component lies behind every face: else it went blank when the face slider moves.
-    """
+    """Return the components (component, face, y, x), the same for each face without a copy."""
     components = shown_components(model.components, is_signed=model.is_signed)
     shape = (len(components), len(model.weights), *components.shape[1:])
     data = np.broadcast_to(components[:, None], shape)
@@ -373,10 +369,7 @@ def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
 def aligned_layer(
     stack: FaceStack, view: FacesView, box: tuple[int, int, int, int]
 ) -> LayerData:
-    """Return aligned faces, which are no result: they can be fitted as any others.
-
-    `box` is the part that they show of the faces that they were made from.
-    """
+    """Return aligned faces, which show the `box` of others and can be fitted as any."""
     images, kwargs, kind = faces_layer(stack, f"aligned [{view.name}]")
     kwargs["metadata"] |= {ALIGNED_KEY: view.key, "box": box}
     if not stack.in_colour:

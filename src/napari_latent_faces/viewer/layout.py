@@ -55,10 +55,7 @@ _LARGEST = 8192  # ... if the whole picture of words is then no larger than text
 
 @dataclass(frozen=True)
 class Item:
-    """A picture to be placed: in the row of the faces and as tall as they are.
-
-    With a `span`, it is so many faces wide, below that row.
-    """
+    """A picture in the row of the faces, as tall as they, or `span` faces wide below it."""
 
     height: int
     width: int
@@ -167,10 +164,7 @@ def arrange(viewer: napari.components.ViewerModel, new: Sequence[Any] = ()) -> N
 
 
 def _blocks(layers: Sequence[Any], *, alone: bool = False) -> list[_Block]:
-    """Return all faces with their results, those with the oldest results first.
-
-    If there are some, also faces `alone` that are shown without results.
-    """
+    """Return all faces with their results, if there are some, with faces shown `alone`."""
     by_id = {str(layer.unique_id): layer for layer in layers}
     groups: defaultdict[str, list[Any]] = defaultdict(list)
     for key, layer in by_id.items():  # aligned faces lie beside those that they were made from
@@ -282,10 +276,7 @@ class Captions:
 
 
 def _captions(viewer: napari.components.ViewerModel) -> list[Caption]:
-    """Return the captions of all faces with results, and of these.
-
-    There are none where pictures lie elsewhere: in a grid, and turned to other axes.
-    """
+    """Return the captions of faces and results; none where they lie elsewhere, as in a grid."""
     n = viewer.dims.ndim
     if grid_of(viewer).enabled or tuple(viewer.dims.displayed) != (n - 2, n - 1):
         return []

@@ -45,10 +45,9 @@ class Marks:
 
 
 def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
-    """Return a function that gives what a layer marks of faces; it may run in a thread.
+    """Return a function, for a thread, that gives what labels or shapes mark of faces.
 
-    The labels or shapes have two axes for all faces, or three for single ones. Scale,
-    translation, rotation and shear of both layers count: a mark lies where it is seen.
+    They have two axes for all faces, or three for single ones; a mark lies where it is seen.
     """
     if layer.ndim > 3:
         raise ValueError(
@@ -72,10 +71,7 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
 
 
 def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
-    """Return a function that gives the mask of a fit, as `fit` takes it, in a thread.
-
-    Messages about too many marks or none begin with `field`, where the layer was chosen.
-    """
+    """Return a function, for a thread, that gives the mask of a fit; errors name `field`."""
     words, n = f"{field}: {layer.name}", len(layer_pixels(faces))
     try:
         marks_of = marks_on(layer, faces)

@@ -52,11 +52,7 @@ _MARGIN = 0.13  # of the canvas: the face's name stands above the pictures, not 
 
 
 def session_of(viewer: napari.components.ViewerModel) -> Session:
-    """Return the session of a viewer, which begins when it is first asked for.
-
-    From then on the viewer shows the names of faces, its galleries follow the face, and its
-    results are kept in order. It lives as long as the viewer.
-    """
+    """Return the session of a viewer, which begins when it is first asked for."""
     viewer = getattr(viewer, "__wrapped__", viewer)  # plugins get short-lived proxies
     if viewer not in _SESSIONS:
         _SESSIONS[viewer] = Session(viewer)
@@ -388,10 +384,9 @@ class Session:
     # -- changes of layers that have to wait -----------------------------------
 
     def later(self, change: Callable[[], object]) -> None:
-        """Do something once napari is done with what it is doing now.
+        """Do something once napari is done with adding or removing a layer.
 
-        What hears of a layer that is being added or removed must not add, remove or reorder
-        others: napari would list layers that are not there. Asked for twice, it is done once.
+        Adding others meanwhile would have it list layers that are not there.
         """
         if change not in self._pending:
             self._pending.append(change)
@@ -488,10 +483,7 @@ def _restore(layer: Any, state: State) -> None:
 
 
 def withhold(layer: Any) -> None:
-    """Have no one paint on a gallery before its picture and its metadata are of one model.
-
-    A slider that moves does so, and setting a picture may move it.
-    """
+    """Have no one paint on a gallery before its picture and its metadata are of one model."""
     if layer.metadata.get(ROLE_KEY) == "gallery":
         layer.metadata[ROLE_KEY] = PREVIEW
 
@@ -529,10 +521,7 @@ def find_result(viewer: napari.components.ViewerModel, faces: Any, role: str) ->
 
 
 def show_result(viewer: napari.components.ViewerModel, earlier: Any, data: LayerData) -> Any:
-    """Put new contents into an earlier layer, or add a layer where there is none.
-
-    Name, colours and visibility of an earlier layer stay the user's.
-    """
+    """Put new contents into an earlier layer, which keeps its look, or add a layer."""
     pictures, kwargs, _ = data
     is_there = earlier is not None and earlier in viewer.layers
     kind = len(kwargs["axis_labels"]), kwargs.get("rgb", False)

@@ -21,10 +21,7 @@ _DISPLAY_NAME = "Latent faces"  # of the plugin, in the menus
 
 
 def settings_of(group: str) -> Any:
-    """Return a group of the plugin's settings in napari's preferences, None without them.
-
-    napari has them from 0.9 on, and only of plugins that are installed and enabled.
-    """
+    """Return a group of the plugin's settings; None before napari 0.9, which has them."""
     try:
         from napari.settings import get_plugin_settings
     except ImportError:
@@ -62,10 +59,8 @@ def _bare(viewer: Any) -> Any:
 def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
     """Make the OpenGL context of a viewer's canvas the current one, if it has a window.
 
-    napari deletes what drew a layer as soon as that is removed, in whichever context is
-    current: that of another window, which then loses its own drawings of the same numbers,
-    or that in which Qt puts this window together, which ends the process with Mesa's
-    software OpenGL.
+    napari deletes what drew a layer in whichever context is current: in that of another window,
+    which then loses its own drawings, or in Qt's, which ends the process with Mesa's OpenGL.
     """
     with suppress(AttributeError, RuntimeError):  # none, or that of a window that was closed
         canvas_of(viewer).makeCurrent()  # type: ignore[union-attr]
@@ -88,10 +83,7 @@ def shown_window(viewer: napari.components.ViewerModel | None) -> Any:
 
 
 def still_activity(viewer: napari.components.ViewerModel) -> None:
-    """Stop the turning wheel beside napari's activity dock, which still says what goes on.
-
-    Where the processor draws, it takes a third of one: the window is drawn anew each time.
-    """
+    """Stop the wheel beside napari's activity dock: drawing it takes a third of a processor."""
     window = getattr(_bare(viewer), "window", None)
     with suppress(AttributeError, RuntimeError):  # another napari, or a window that was closed
         window._status_bar._activity_item._inProgressIndicator.movie().stop()  # type: ignore[union-attr]  # noqa: SLF001
@@ -163,17 +155,8 @@ def run_demo(
 ) -> Path | None:
     """Open napari, fit latent faces with the panel, and stay until the window is closed.
 
-    By default the faces are the drawn ones that come with the plugin, and the fit is what the
-    panel shows (of as many components as there are faces, if they are fewer). For a
-    `screenshot`, a PNG of the window is saved when the fit is done, and the window closed.
-
-    Raises
-    ------
-    DemoError
-        If there is no Qt or no screen; if a picture was asked for, also if the fit
-        fails or takes more than ten minutes, or the window is closed before.
-    OSError
-        If the picture cannot be written.
+    For a `screenshot`, a PNG of the window is saved when the fit is done, and the window is
+    closed. A DemoError says why it cannot be shown, and an OSError why not written.
     """
     target = None if screenshot is None else Path(screenshot).resolve()
     if target is not None and target.is_dir():

@@ -71,10 +71,7 @@ class NumberEdit(LineEdit):
 def make_fields(
     parameters: type[Any], *only: str, shared: dict[str, ValueWidget[Any]] | None = None
 ) -> dict[str, ValueWidget[Any]]:
-    """Return an input for each field of a dataclass, or only for some, by their names.
-
-    Fields that are alike in all dataclasses with one `shared` dictionary have one input.
-    """
+    """Return inputs for the fields of a dataclass; several may have `shared` those alike."""
     made, inputs = {} if shared is None else shared, {}
     for declared in fields(parameters):
         if not only or declared.name in only:
@@ -233,7 +230,7 @@ def allow_long_names(box: QComboBox) -> None:
 def shortened(box: QComboBox) -> str:
     """Return the chosen name as it is seen: as many parts between commas as fit, and "...".
 
-    Qt's "40..." for 400 faces would tell a lie. A name without parts is cut in the middle.
+    Qt's "40..." for 400 faces would tell a lie.
     """
     option, style = QStyleOptionComboBox(), box.style()
     assert style is not None
@@ -276,10 +273,7 @@ class _LongNames(QObject):
 
 
 class FacesChoice(ComboBox):
-    """Offers layers of a viewer; others are listed in grey, with the reason in a tooltip.
-
-    `why_not` says in a sentence why a layer is not offered, and `why_none` why none is.
-    """
+    """Offers layers; those that `why_not` speaks against are grey, with its sentence."""
 
     def __init__(
         self,

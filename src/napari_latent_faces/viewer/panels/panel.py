@@ -97,7 +97,7 @@ def timer(parent: QWidget, slot: Callable[[], object], milliseconds: int = 0) ->
     return made
 
 
-class Panel(QScrollArea):
+class Panel(QWidget):
     """A panel in a dock: fields, buttons, progress, and work that runs in a thread."""
 
     page: ClassVar[str] = ""
@@ -138,11 +138,15 @@ class Panel(QScrollArea):
         wrap(self.status.native, lines=2)  # so that nothing below jumps
         self._content = QWidget()
         self._column = QVBoxLayout(self._content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setWidget(self._content)
+        self._area = QScrollArea()
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QScrollArea.Shape.NoFrame)
+        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area.setWidget(self._content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._area)
         expanding = QSizePolicy.Policy.Expanding
         self.setSizePolicy(expanding, expanding)  # else napari adds as much below it
 
@@ -327,7 +331,7 @@ class Panel(QScrollArea):
         self.progress.max, self.progress.value = 1, 0  # no animation: it costs much time
         self.status.value = words
         self.synchronize()
-        self.ensureWidgetVisible(self.status.native)
+        self._area.ensureWidgetVisible(self.status.native)
         self._activity.start()
         job.start()
 
@@ -395,14 +399,10 @@ class Panel(QScrollArea):
 
     def minimumSizeHint(self) -> QSize:
         """Return a size at which no word is cut off; what is below is scrolled to."""
-        style, dock = self.style(), dock_of(self)
+        style = self.style()
         assert style is not None
         bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
-        title = None if dock is None else dock.titleBarWidget()
-        layout = None if title is None else title.layout()  # Qt does not look at its words
-        words = 0 if layout is None else layout.totalMinimumSize().width()
-        content = self._content.minimumSizeHint().width() + bar
-        return QSize(max(_NARROWEST, content, words), _LOWEST)
+        return QSize(max(_NARROWEST, self._content.minimumSizeHint().width() + bar), _LOWEST)
 
     def sizeHint(self) -> QSize:
         """Return a size at which all is seen at once."""
@@ -410,10 +410,11 @@ class Panel(QScrollArea):
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
-        dock = dock_of(self)
+        dock: Any = dock_of(self)
         if dock is not None and "(" in dock.windowTitle():  # shown for the first time
-            dock.setWindowTitle(dock.windowTitle().partition(" (")[0])  # what its tab says
-            self.updateGeometry()
+            name = dock.windowTitle().partition(" (")[0]
+            dock.setWindowTitle(name)  # what its tab says
+            dock.titleBarWidget().findChild(QLabel).setText(name)
             self._beside_others.start()
 
     def _put_beside_others(self) -> None:
