@@ -356,7 +356,7 @@ def test_many_components_open_with_few_rows(empty_viewer, opened):
     panel = opened(empty_viewer)
     panel.which.value = "all"
     assert len(panel.weights.components) == 200
-    assert 3 <= len(panel.weights._rows) < 25
+    assert 3 <= len(panel.weights.rows) < 25
 
 
 def test_signed_weights_are_moved_around_the_mean_face_in_deviations(empty_viewer, opened):

@@ -366,7 +366,8 @@ class CompareWidget(Panel):
     def synchronize(self) -> None:
         self.left.reset_choices()
         self.right.reset_choices()
-        self._tell_apart(self.right)
+        is_newest = self.left.model in self.left.combo.choices[:1]
+        self._tell_apart(self.left if is_newest else self.right)
         super().synchronize()
         self._show_component()
 

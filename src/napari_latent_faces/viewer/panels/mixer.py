@@ -199,13 +199,14 @@ class MixerWidget(Panel):
         form: Any = part.layout()
         form.insertRow(2, self.between)
         form.insertRow(3, "Mix", self.way)
+        QWidget.setTabOrder(self.current_buttons[-1].native, self.way)
         return part
 
     def _connect(self) -> None:
         super()._connect()
         self.at_end(self._leave_mix)
         self.weights.moved.connect(self._set_weight)
-        self.weights.clicked.connect(self.session.select_component)
+        self.weights.chosen.connect(self.session.select_component)
         for began, ended in (
             (self.weights.began, self.weights.ended),
             (self.way.sliderPressed, self.way.sliderReleased),

@@ -1,6 +1,6 @@
 """The frame that all panels share.
 
-A panel is a subclass of `Panel` in a file of its own in this folder:
+A panel is a subclass of `Panel` in this folder:
 
 - `start_words` are the words and the tooltip of its button, and `stop_words` what that says
   while the work runs, if it can be stopped and kept; `page` names its page of help,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QScrollArea, QWidget
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QWidget,
+)
 from superqt import QDoubleSlider
 
 from napari_latent_faces.viewer.canvas import component_pixmap, to_fit, to_pixmap
@@ -55,14 +61,9 @@ class WeightRow(QWidget):
     clicked = Signal(int)
 
     def __init__(
-        self,
-        parent: QWidget,
-        component: int,
-        pixels: NDArray[Any],
-        limits: tuple[float, float],
-        unit: float,
+        self, component: int, pixels: NDArray[Any], limits: tuple[float, float], unit: float
     ) -> None:
-        super().__init__(parent)
+        super().__init__()
         self.component, self._unit, self.is_marked = component, unit, False
         low, high = (limit / unit for limit in limits)
         is_signed = low < 0
@@ -136,37 +137,35 @@ class WeightRow(QWidget):
             QPainter(self).fillRect(0, 2, _MARK, self.height() - 4, QColor(_MARK_COLOUR))
 
 
-class WeightList(QScrollArea):
+class WeightList(QListWidget):
     """Rows of sliders; a row is made when its component is first seen."""
 
     began = Signal()  # a drag
     moved = Signal(int, float)  # component, weight
     ended = Signal()
-    clicked = Signal(int)  # component
-    bar: Any
-    port: Any
+    chosen = Signal(int)  # component whose row was clicked
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: dict[int, WeightRow] = {}
         self.components: list[int] = []
         self._pictures: NDArray[Any] = np.empty((0, 1, 1))
         self._ranges: NDArray[np.float64] = np.empty((0, 2))
         self._units: NDArray[np.float64] = np.empty(0)
         self._weights: NDArray[np.float64] = np.empty(0)
         self._marked: int | None = None
-        self.bar, self.port = self.verticalScrollBar(), self.viewport()
-        self.bar.setSingleStep(HEIGHT)
-        self._page = QWidget()
-        self.setWidget(self._page)
+        self.bar: Any = self.verticalScrollBar()
+        self.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
+        self.setSelectionMode(QListWidget.SelectionMode.NoSelection)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(3 * HEIGHT)
 
     @property
     def rows(self) -> list[WeightRow]:
         """The rows that are seen, from the top."""
-        first, last = self.bar.value() // HEIGHT, (self.bar.value() + self._room) // HEIGHT
-        return [self._row(each) for each in self.components[first : last + 1]]
+        first = self.bar.value() // HEIGHT
+        last = (self.bar.value() + self.height()) // HEIGHT
+        return [self._row(place) for place in range(first, min(last + 1, self.count()))]
 
     def set_model(
         self,
@@ -179,18 +178,16 @@ class WeightList(QScrollArea):
         self._units = np.ones(len(pictures)) if units is None else units
         self._weights = np.zeros(len(pictures))
         self._marked = None
-        for row in self._rows.values():  # a drag of one must not go on
-            row.hide()
-            row.deleteLater()
-        self._rows.clear()
         self.list_components(range(len(pictures)))
 
     def list_components(self, components: Sequence[int] | range) -> None:
         """List some of the components, from the top."""
         self.components = list(components)
-        for row in self._rows.values():
-            row.hide()
-        self._stretch()
+        self.clear()
+        for _ in self.components:
+            item = QListWidgetItem(self)
+            item.setSizeHint(QSize(0, HEIGHT))
+        self.doItemsLayout()
         self.bar.setValue(0)
         self._fill()
 
@@ -204,49 +201,39 @@ class WeightList(QScrollArea):
         # a row that is being clicked must stay under the mouse
         is_seen = component in {row.component for row in self.rows}
         if component in self.components and not is_seen:
-            middle = self.components.index(component) * HEIGHT - self._room // 2
-            self.bar.setValue(middle)
+            at = self.item(self.components.index(component))
+            self.scrollToItem(at, QListWidget.ScrollHint.PositionAtCenter)
         self._fill()
-
-    @property
-    def _room(self) -> int:
-        return int(self.port.height())
 
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
-        self._stretch()
         self.mark(self._marked)
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
         super().scrollContentsBy(dx, dy)
         self._fill()
 
-    def _stretch(self) -> None:
-        self._page.resize(self.port.width(), len(self.components) * HEIGHT)
-
     def _fill(self) -> None:
-        """Put the rows that are seen into their places, with what they show."""
-        rows = self.rows
-        for row in rows:
-            place = self.components.index(row.component)
-            row.setGeometry(0, place * HEIGHT, self.port.width(), HEIGHT)
+        """Show the weights of the rows that are seen, and let Tab go from one to the next."""
+        before: QWidget = self
+        for row in self.rows:
+            QWidget.setTabOrder(before, row.slider)
+            QWidget.setTabOrder(row.slider, row.field)
+            before = row.field
             is_marked = row.component == self._marked
             row.show_weight(float(self._weights[row.component]), is_marked=is_marked)
-            row.show()
-        for above, row in pairwise(rows):
-            QWidget.setTabOrder(above.field, row.slider)
 
-    def _row(self, component: int) -> WeightRow:
-        if component not in self._rows:
+    def _row(self, place: int) -> WeightRow:
+        item, component = self.item(place), self.components[place]
+        row: Any = self.itemWidget(item)
+        if row is None:
             low, high = self._ranges[component].tolist()
-            row = self._rows[component] = WeightRow(
-                self._page,
-                component,
-                self._pictures[component],
-                (low, high),
-                float(self._units[component]),
-            )
-            QWidget.setTabOrder(row.slider, row.field)
-            for name in ("began", "moved", "ended", "clicked"):
-                getattr(row, name).connect(getattr(self, name))
-        return self._rows[component]
+            pixels, unit = self._pictures[component], float(self._units[component])
+            row = WeightRow(component, pixels, (low, high), unit)
+            row.began.connect(self.began)
+            row.moved.connect(self.moved)
+            row.ended.connect(self.ended)
+            row.clicked.connect(self.chosen)
+            self.setItemWidget(item, row)
+        found: WeightRow = row
+        return found
