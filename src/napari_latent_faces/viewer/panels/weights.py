@@ -187,7 +187,7 @@ class WeightList(QListWidget):
         for _ in self.components:
             item = QListWidgetItem(self)
             item.setSizeHint(QSize(0, HEIGHT))
-        self.doItemsLayout()
+        self.doItemsLayout()  # type: ignore[attr-defined]  # the stubs do not know it
         self.bar.setValue(0)
         self._fill()
 
