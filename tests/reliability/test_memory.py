@@ -72,7 +72,7 @@ def test_in_a_read(viewer, faces_folder, notes, monkeypatch, bare):
         no_memory()
 
     with monkeypatch.context() as patched:
-        patched.setattr("napari_latent_faces.reading.list_sources", fail)
+        patched.setattr("napari_latent_faces.reading.sources.list_sources", fail)
         open_path(viewer, str(faces_folder))
     [note] = notes
     assert note.startswith("error: ")
