@@ -192,8 +192,8 @@ class NMFParams(Parameters):
         the stack, or ``"random"`` when there are more components than pixels.
     solver : {"multilevel", "cd", "mu"}, default="multilevel"
         ``"multilevel"`` fits small pictures first and then the full ones, block by block: many
-        times faster, to the same or a lower error. ``"cd"`` and ``"mu"`` are scikit-learn's
-        coordinate descent and multiplicative updates (the only one for other losses).
+        times faster, to the same or a lower error. ``"cd"`` and ``"mu"`` are coordinate descent
+        and multiplicative updates (the only one for other losses) of scikit-learn.
     beta_loss : {"frobenius", "kullback-leibler", "itakura-saito"}, default="frobenius"
         What is minimised: squared differences (``"frobenius"``), or a divergence for counts
         (``"kullback-leibler"``) or relative differences (``"itakura-saito"``).
