@@ -127,13 +127,10 @@ def test_transparency_does_not_count_and_other_channels_are_refused(faces):
         fit(np.ones((30, 20, 3)), n_components=2)
 
 
-def test_rows_may_be_those_of_colour_pictures(faces):
-    model = fit(faces.matrix, n_components=3, shape=(12, 10, 3))
-    np.testing.assert_array_equal(model.components, fit(faces, n_components=3).components)
-
-
-def test_faces_are_built_up_step_by_step(faces):
+def test_rows_may_be_those_of_colour_pictures_which_are_built_up(faces):
     model = fit(faces, n_components=4)
+    rows = fit(faces.matrix, n_components=4, shape=(12, 10, 3))
+    np.testing.assert_array_equal(model.components, rows.components)
     parts = Explainer(model).parts(7)
     steps = build_up(model.components[parts.components], parts.weights)
     np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(7), 1e-4, 1e-2)

@@ -17,6 +17,7 @@ from napari_latent_faces.masks import (
     stroke_mask,
 )
 from napari_latent_faces.params import NMFParams
+from tests.conftest import blobs
 
 
 def test_nonzero_is_hidden():
@@ -112,9 +113,6 @@ def test_a_text_that_is_no_mask_is_told(text, shape, words):
         mask_from_text(text, shape)
 
 
-# -- Arrays that say themselves which pixels count, and how they are laid out ----------
-
-
 HIDDEN = np.zeros((12, 10), bool)
 HIDDEN[3:6] = True
 PARAMS = NMFParams(n_components=3, random_state=0, max_iter=300)
@@ -122,11 +120,7 @@ PARAMS = NMFParams(n_components=3, random_state=0, max_iter=300)
 
 @pytest.fixture
 def faces():
-    y, x = np.mgrid[:12, :10] / 10
-    rng = np.random.default_rng(0)
-    centres = rng.random((3, 2))
-    parts = np.array([np.exp(-((y - a) ** 2 + (x - b) ** 2) * 9) for a, b in centres])
-    return np.tensordot(rng.random((20, 3)) + 0.1, parts, 1)
+    return blobs(n=20, k=3)[0] + 0.01
 
 
 def covered(faces, value):

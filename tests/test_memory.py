@@ -70,10 +70,7 @@ def few_steps(stack, params):
 
 @pytest.mark.parametrize("solver", ["multilevel", "cd", "mu"])
 def test_a_fit_takes_no_more_than_it_says_and_not_much_less(stack, solver, monkeypatch):
-    for module in (
-        "solvers.blocks",
-        "fitting",
-    ):  # many: less than said
+    for module in ("solvers.blocks", "fitting"):  # many: less than said
         monkeypatch.setattr(f"napari_latent_faces.{module}.processors", lambda: 2)
     params = NMFParams(n_components=12, solver=solver, max_iter=20)
     peak, said = taken(lambda: few_steps(stack, params)), needed(stack, params)
@@ -106,11 +103,7 @@ def test_pixels_count_for_scikit_learns_solvers_only(stack):
 @pytest.mark.parametrize(
     ("method", "options", "words"),
     [
-        (
-            "nmf",
-            {"solver": "cd"},
-            r"n_components=3 needs .* GiB for 30 faces of 10 x 12 pixels",
-        ),
+        ("nmf", {"solver": "cd"}, r"=3 needs .* GiB for 30 faces of 10 x 12 pixels"),
         ("nmf", {"solver": "cd"}, "solver='multilevel'"),
         ("nmf", {}, "fewer components"),
         ("pca", {}, r"fewer components or read the faces smaller .*lazy=True"),

@@ -96,9 +96,6 @@ def test_pictures_of_a_few_pixels_can_be_painted(h, w, is_chosen):
     assert place.max() == (1 if is_chosen or min(h, w) > 2 else 0.5)
 
 
-# -- Smaller pictures, and pictures at places of their own -----------------------------
-
-
 @given(
     st.integers(1, 5),
     st.integers(1, 40),

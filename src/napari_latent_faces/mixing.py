@@ -136,10 +136,11 @@ def to_pixels(faces: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
 class Mix:
     """The weights of a mixed face, which begin with nothing or with what is given, and undo.
 
-    `pixels` (h, w[, 3]) is the mixed face in the units of the faces, to be looked at only.
-    `changed` is emitted after every change, with the component that changed, or None if
-    several may have. Of the steps, `depth` can be undone. Weights that the model cannot have
-    raise ValueError: not finite, or below 0 unless it is signed.
+    `weights`, those that `reset` goes back to (`start`), and `pixels`, the mixed face in the
+    units of the faces, are to be looked at only. `changed` is emitted after every change, with
+    the component that changed, or None if several may have. Of the steps, `depth` can be
+    undone. Weights that the model cannot have raise ValueError: not finite, or below 0 unless
+    it is signed.
     """
 
     changed = Signal(object)
@@ -149,21 +150,13 @@ class Mix:
     ) -> None:
         self.model, self._depth = model, depth
         nothing = np.zeros(model.n_components)
-        self._start = self._checked(nothing if weights is None else weights)
-        self._states = [self._start]  # that undo and redo go through: never changed in place
+        self.start = self._checked(nothing if weights is None else weights)
+        self._states = [self.start]  # that undo and redo go through
         self._place, self._is_dragged = 0, False
+        self.weights: Floats
+        self.pixels: NDArray[Any]
         self._held: int | None  # the component that changes while `_rest` stays
-        self._show(self._start)
-
-    @property
-    def weights(self) -> Floats:
-        """The weights, a copy of shape (k,)."""
-        return self._weights.copy()
-
-    @property
-    def start(self) -> Floats:
-        """What `reset` goes back to, a copy of shape (k,)."""
-        return self._start.copy()
+        self._show(self.start)
 
     @property
     def can_undo(self) -> bool:
@@ -181,11 +174,11 @@ class Mix:
             raise IndexError(
                 f"There is no component {component}: the model has {self.model.n_components}."
             )
-        weights = self.weights
-        if weights[component] == weight:
+        if self.weights[component] == weight:
             return
+        weights = self.weights.copy()
         weights[component] = weight
-        self._weights = self._checked(weights)
+        self.weights = self._checked(weights)
         # what all the others make is kept; a sum of two, so that no error builds up
         if component != self._held:
             weights[component] = 0
@@ -199,18 +192,18 @@ class Mix:
     def set_weights(self, weights: Weights) -> None:
         """Change all weights (k,): a step, or a part of the one that `begin` began."""
         checked = self._checked(weights)
-        if not np.array_equal(checked, self._weights):
+        if not np.array_equal(checked, self.weights):
             self._show(checked)
             self._remember()
 
     def start_from(self, weights: Weights) -> None:
         """Change all weights, and make them what `reset` goes back to."""
-        self._start = self._checked(weights)
-        self.set_weights(self._start)
+        self.start = self._checked(weights)
+        self.set_weights(self.start)
 
     def reset(self) -> None:
         """Go back to the start: a step that can be undone."""
-        self.set_weights(self._start)
+        self.set_weights(self.start)
 
     def begin(self) -> None:
         """Begin a step of many changes, such as the drag of a slider."""
@@ -237,14 +230,14 @@ class Mix:
             self._show(self._states[self._place])
 
     def _remember(self) -> None:
-        is_new = not np.array_equal(self._weights, self._states[self._place])
+        is_new = not np.array_equal(self.weights, self._states[self._place])
         if is_new and not self._is_dragged:
-            self._states[self._place + 1 :] = [self._weights]
+            self._states[self._place + 1 :] = [self.weights]
             del self._states[: -self._depth - 1]
             self._place = len(self._states) - 1
 
     def _show(self, weights: Floats) -> None:
-        self._weights = weights
+        self.weights = weights
         self._held = None
         self.pixels = self.model.blend(weights)
         self.changed.emit(None)
@@ -255,6 +248,7 @@ class Mix:
             raise ValueError(
                 "Weights must be 0 or more: the components of this model are only added."
             )
+        checked.flags.writeable = False
         return checked
 
 

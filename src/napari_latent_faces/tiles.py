@@ -60,8 +60,6 @@ def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> 
     return means
 
 
-# -- Pictures in rows: where they lie, and how one of them is set off from the others --
-
 GAP = 0.04  # between pictures that lie side by side, as a share of their width
 
 
@@ -180,9 +178,7 @@ def _gap(width: int) -> int:
     return max(1, round(width * GAP))
 
 
-# -- Pictures at places of their own, as on a map: which of them can be drawn ----------
-
-_REACH = 2  # cells to a face that could overlap
+_REACH = 2  # cells of a map to a face that could overlap
 _ROUNDS = 4
 _AROUND = np.argwhere(np.ones((2 * _REACH + 1, 2 * _REACH + 1))) - _REACH
 _AROUND = _AROUND[_AROUND.any(axis=1)]  # the cells of the reach but the one in the middle
