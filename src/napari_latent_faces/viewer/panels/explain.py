@@ -366,7 +366,7 @@ class CompareWidget(Panel):
     def synchronize(self) -> None:
         self.left.reset_choices()
         self.right.reset_choices()
-        is_newest = self.left.model in self.left.combo.choices[:1]
+        is_newest = self.left.model in self.left.combo.choices[-1:]
         self._tell_apart(self.left if is_newest else self.right)
         super().synchronize()
         self._show_component()
@@ -376,7 +376,7 @@ class CompareWidget(Panel):
         left, right = self.models
         others = [each for each in side.combo.choices if each not in (None, left)]
         if left is right and others:
-            side.combo.value = others[0]
+            side.combo.value = others[-1]
         elif [*map(id, self.models)] != [*map(id, self._wanted)]:
             self._wanted = self.models
             self._soon.start()  # what opens a file has to end before
