@@ -86,27 +86,25 @@ def get_faces_reader(path: str | Sequence[str] | None = None) -> Read | None:
 
     Without a path, as napari's menus and command palette call it, the user chooses one.
     """
-    if path is None:
-        open_folder(napari.current_viewer())
-        return None
-    one = _single(path)
-    return read_faces_layers if one is not None and looks_like_faces(one) else None
+    return _reader(path, open_folder, looks_like_faces, read_faces_layers)
 
 
 def get_model_reader(path: str | Sequence[str] | None = None) -> Read | None:
     """Return a reader for a model file of this package, None for other files."""
+    return _reader(path, open_model, _is_model, read_model_layers)
+
+
+def _reader(
+    path: str | Sequence[str] | None,
+    ask: Callable[[Any], None],
+    is_ours: Callable[[str], bool],
+    read: Read,
+) -> Read | None:
     if path is None:
-        open_model(napari.current_viewer())
+        ask(napari.current_viewer())
         return None
-    one = _single(path)
-    return read_model_layers if one is not None and _is_model(one) else None
-
-
-def _single(path: str | Sequence[str]) -> str | None:
-    """Return the one path of a call, None if there are several."""
-    if isinstance(path, (list, tuple)):
-        return str(path[0]) if len(path) == 1 else None
-    return str(path)
+    paths = [path] if isinstance(path, str) else path
+    return read if len(paths) == 1 and is_ours(paths[0]) else None
 
 
 def _is_model(path: str) -> bool:
@@ -126,9 +124,7 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
 
     The window stays alive and shows a progress bar that can be cancelled.
     """
-    one = _single(path)
-    if one is None:
-        raise ValueError("Open one folder of faces at a time.")
+    one = path if isinstance(path, str) else path[0]
     data = _opened(one, shown_window(napari.current_viewer()), reading_options())
     if data is None:
         return [NO_LAYER]
@@ -143,9 +139,7 @@ def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
 
 def read_model_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Read a model file as a gallery of components and the reconstructions."""
-    one = _single(path)
-    if one is None:
-        raise ValueError("Open one model file at a time.")
+    one = path if isinstance(path, str) else path[0]
     _name_faces()
     return model_layers(LatentFaces.load(one), Path(one).stem)
 

@@ -449,11 +449,9 @@ _IF_WRONG = (
 
 @dataclass(frozen=True, eq=False)
 class ArrayFaces:
-    """Faces (n, h, w) or (n, h, w, 3) that were kept as numbers, in their own type.
+    """Faces (n, h, w) or (n, h, w, 3) in their own type, often mapped into memory.
 
-    Often a view of a file that is mapped into memory. `labels` says whose they are, where the
-    file tells; `decided` what was read as what, in one line; `notes` what else a user should
-    know.
+    `labels` says whose they are; `decided` what was read as what, in one line.
     """
 
     images: NDArray[Any]

@@ -247,15 +247,12 @@ _INDICES = {"", "unnamed: 0", "index", "idx"}
 
 def starts_like_table(head: bytes) -> bool:
     """Tell whether a text that starts so holds rows of many numbers, or many rows of some."""
-    if b"\0" in head:
+    rows = head.decode("utf-8", "replace").splitlines()[: LEAST_PIXELS + 2]
+    try:
+        n, p = read_table(_lines(rows[:-1] or rows))[0].shape
+    except (ArraysError, ValueError):
         return False
-    rows = head.decode("utf-8", "replace").splitlines()
-    counts = [len(re.findall(r"(?<![\w.])[-+]?\d[\w.+-]*", row)) for row in rows[:4]]
-    if max(counts, default=0) >= LEAST_PIXELS:
-        return True
-    columns = {len(re.split(r"[,;\s]+", row.strip())) for row in rows[:LEAST_PIXELS]}
-    only_numbers = not re.search(r"[^-+.,;\s\deE]", "\n".join(rows[:LEAST_PIXELS]))
-    return len(rows) > LEAST_PIXELS and only_numbers and len(columns) == 1 and max(columns) > 9
+    return p >= LEAST_PIXELS or (n > LEAST_PIXELS and p > 9)
 
 
 def read_text(source: str | bytes, name: str) -> Container:
@@ -264,12 +261,14 @@ def read_text(source: str | bytes, name: str) -> Container:
         io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
         io.TextIOWrapper(file, "utf-8-sig", errors="replace") as text,
     ):
-        lines = (
-            (number, line.strip("\r\n"))
-            for number, line in enumerate(text, 1)
-            if line.strip() and not line.lstrip().startswith(("#", "%"))
-        )
-        return Container(name, tuple(read_table(lines)))
+        return Container(name, tuple(read_table(_lines(text))))
+
+
+def _lines(text: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield lines with their numbers, without empty ones and comments."""
+    for number, line in enumerate(text, 1):
+        if line.strip() and not line.lstrip().startswith(("#", "%")):
+            yield number, line.strip("\r\n")
 
 
 def read_table(  # noqa: C901 - from top to bottom
