@@ -78,18 +78,3 @@ def test_strangers_are_brought_onto_a_model_of_aligned_faces(run, folder, out, t
         "encode", tmp_path / "model.npz", place, "-o", out, "--no-align", "--force"
     )
     assert LatentFaces.load(out / "model.npz").error > 1.3 * found.error
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--max-scale", "9"), "--max-scale must be from 1 to 4"),
-        (("--crop", "big"), "must be a height and a width, such as 112,92"),
-        (("--transform", "warp"), "--transform must be 'similarity' or 'affine'"),
-    ],
-)
-def test_wrong_options_are_told(run, folder, out, options, message):
-    code, _, errors = run("align", folder, "-o", out, *options)
-    assert code == 2
-    assert message in errors
-    assert not out.exists()

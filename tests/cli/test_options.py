@@ -32,7 +32,9 @@ def is_told(declared, words):
     """Tell whether a help explains a field and its default."""
     told = declared.metadata["help"].removeprefix(f"{declared.name}: ").replace("None", "none")
     default = "none" if declared.default is None else declared.default
-    return f"{option(declared.name)} " in words and f"{told} (default: {default})" in words
+    # lines are broken at hyphens, too
+    told = f"{told} (default: {default})".replace(" ", "")
+    return f"{option(declared.name)} " in words and told in words.replace(" ", "")
 
 
 @pytest.mark.parametrize("kind", [NMFParams, ReadOptions])
@@ -105,10 +107,14 @@ def test_they_take_what_the_field_takes(kind, argv, name, value):
         (["--method", "svd"], "--method"),
         (["--method"], "--method"),
         (["--ma", "3"], "unrecognized arguments: --ma 3"),
+        (["align", "--max-scale", "9"], "--max-scale must be from 1 to 4"),
+        (["align", "--crop", "big"], "must be a height and a width, such as 112,92"),
+        (["align", "--transform", "warp"], "--transform must be 'similarity' or 'affine'"),
     ],
 )
 def test_they_refuse_what_the_field_refuses(run, folder, out, argv, words):
-    code, printed, errors = run("fit", folder, "-o", out, *argv)
+    command, *options = argv if argv[0] == "align" else ["fit", *argv]
+    code, printed, errors = run(command, folder, "-o", out, *options)
     assert (code, printed) == (2, "")
     assert words in errors
     assert errors.startswith("usage: latent-faces")
