@@ -84,6 +84,8 @@ def _finite(array: NDArray[Any]) -> NDArray[np.float32]:
     """Return numbers as float32, with 0 where they are infinite or none."""
     with np.errstate(over="ignore"):
         numbers = np.asarray(array).astype(np.float32)
+    if array.dtype.kind != "f":
+        return numbers
     return np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0, copy=False)
 
 
