@@ -126,10 +126,7 @@ _BLOCK_VALUES = 2**24  # pixels looked at in one go
 
 
 def as_stack(images: Any) -> FaceStack:
-    """Return pictures (n, h, w[, 3 or 4]) as a `FaceStack`, after a look at shape and type.
-
-    They are numpy, dask, or anything with `shape`, `dtype` and `ndim`.
-    """
+    """Return pictures (n, h, w[, 3 or 4]) as a `FaceStack`, after a look at shape and type."""
     stack: FaceStack = images
     if not isinstance(images, FaceStack):
         images = images if hasattr(images, "ndim") else np.asarray(images)
@@ -160,10 +157,7 @@ def as_pictures(images: Any, shape: tuple[int, ...]) -> Any:
 
 
 def named(stack: FaceStack, metadata: Mapping[str, Any]) -> FaceStack:
-    """Return a stack with the names, subjects and transforms of a layer, as far as they fit.
-
-    Without names that fit, the stack stays as it is.
-    """
+    """Return a stack with names, subjects and transforms of a layer, if the names fit."""
     names, subjects = metadata.get("names"), metadata.get("subjects")
     if names is None or len(names) != len(stack):
         return stack

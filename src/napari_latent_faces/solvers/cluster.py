@@ -107,9 +107,6 @@ class WorkersLostError(ConnectionError):
         self.model: Any = None
 
 
-# -- What workers do, under names that a dashboard shows --------------------------------
-
-
 @dataclass(frozen=True)
 class _Partition:
     """Some blocks that follow one another.
@@ -173,9 +170,6 @@ def _task(job: Any) -> Any:
     from dask.delayed import delayed
 
     return delayed(job, pure=False, traverse=False)
-
-
-# -- The fit's side ---------------------------------------------------------------------
 
 
 class Cluster:

@@ -36,11 +36,10 @@ _RIDGE = 1e-14  # of a diagonal of 1: lets equal columns share, changes nothing 
 def solve_nnls(R: Array, B: Array) -> Array:
     """Minimise ``|R w - b|`` over ``w >= 0`` for each row `b` of `B`.
 
-    Coordinate descent in float32 guesses which entries are positive; for these the
-    normal equations are solved in float64, in one call for many rows, and entries whose
-    sign or gradient is wrong change sides until none is. Rows for which that ends
-    nowhere, or that miss the tolerance, go to `scipy.optimize.nnls` one by one: with
-    well-conditioned columns there are none.
+    Coordinate descent in float32 guesses which entries are positive; for these the normal
+    equations are solved in float64, in one call for many rows, and entries whose sign or
+    gradient is wrong change sides until none is. Rows that miss the tolerance then, of badly
+    conditioned columns, go to `scipy.optimize.nnls` one by one.
 
     J. Kim, H. Park: Fast nonnegative matrix factorization: an active-set-like method and
     comparisons. SIAM Journal on Scientific Computing 33 (2011), doi:10.1137/110821172.
@@ -132,8 +131,6 @@ def _solve_masked(G: Array, C: Array, mask: NDArray[np.bool_]) -> Array:
     return solved
 
 
-# -- Each of the ways that methods have -------------------------------------------------
-
 _LASSO_SWEEPS = 2000  # of coordinate descent at most; a few dozen are usual
 _STILL = 1e-9  # of the largest weight: smaller changes are none
 _RCOND = 1e-10  # singular values below this share of the largest count as zero
@@ -188,9 +185,6 @@ def nearest(R: Array, B: Array) -> Array:
     found = np.zeros(distances.shape)
     found[np.arange(len(B)), distances.argmin(axis=1)] = 1
     return found
-
-
-# -- Components over the pixels of faces that a mask leaves visible --------------------
 
 
 @dataclass(frozen=True, eq=False)
