@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 from napari_latent_faces.cli.parser import command_parser
 from napari_latent_faces.params import METHODS, NMFParams
@@ -13,9 +14,9 @@ PAGE = Path(__file__).parent / "reference" / "command-line.md"
 WIDTH = "96"  # columns
 
 
+@patch.dict(os.environ, COLUMNS=WIDTH)
 def reference() -> str:
     """Return the page."""
-    os.environ["COLUMNS"] = WIDTH
     parser = command_parser()
     parts = ["# Command line", "Written from `latent-faces --help`.", _help(parser)]
     for name, command in _commands(parser).items():

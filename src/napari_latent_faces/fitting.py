@@ -170,12 +170,23 @@ def iter_fit(
     return _warned(iter_solve(as_stack(images), params, start, mask, client, threads))
 
 
-def fit(images: Any, params: Parameters | None = None, **options: Any) -> LatentFaces:
+def fit(
+    images: Any,
+    params: Parameters | None = None,
+    *,
+    start: Any = None,
+    mask: Any = None,
+    missing: str | None = None,
+    shape: tuple[int, ...] | None = None,
+    client: Any = "auto",
+    threads: int | None = None,
+    **changes: Any,
+) -> LatentFaces:
     """Factorize a stack of pictures, and return the model.
 
     Parameters
     ----------
-    images, params, **options
+    images, params, start, mask, missing, shape, client, threads, **changes
         As in `iter_fit`, which tells of the errors, too.
 
     Examples
@@ -186,7 +197,10 @@ def fit(images: Any, params: Parameters | None = None, **options: Any) -> Latent
     ((2, 8, 8), (9, 2))
     """
     with one_blas_thread():  # which takes longer to ask for in each step than some steps do
-        return consume(iter_fit(images, params, **options))
+        options = {"start": start, "mask": mask, "missing": missing, "shape": shape}
+        return consume(
+            iter_fit(images, params, client=client, threads=threads, **options, **changes)
+        )
 
 
 def iter_solve(
