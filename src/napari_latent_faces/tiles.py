@@ -49,13 +49,17 @@ def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> 
         return np.moveaxis(shrunk(np.moveaxis(pictures, -1, 0), longest), 0, -1)
     h, w = pictures.shape[-2:]
     factor = -(-max(h, w) // longest)
-    if factor == 1 or factor > min(h, w):
-        return pictures
+    is_small = factor == 1 or factor > min(h, w)
+    return pictures if is_small else reduced(pictures, factor, np.result_type(pictures, "f4"))
+
+
+def reduced(pictures: NDArray[Any], factor: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """Return the means of squares of pixels of pictures (..., h, w), of whole ones only."""
+    h, w = pictures.shape[-2] // factor, pictures.shape[-1] // factor
+    means = np.zeros((*pictures.shape[:-2], h, w), dtype)
     # one strided sum for each pixel of a square: faster than a mean over two short axes
-    shape = (*pictures.shape[:-2], h // factor, w // factor)
-    means = np.zeros(shape, np.result_type(pictures, np.float32))
     for y, x in np.ndindex(factor, factor):
-        means += pictures[..., y::factor, x::factor][..., : shape[-2], : shape[-1]]
+        means += pictures[..., y::factor, x::factor][..., :h, :w]
     means /= factor**2
     return means
 

@@ -18,7 +18,6 @@ from napari_latent_faces.aligning.learning import (
     generators,
     grid,
     in_blocks,
-    reduced,
     unmoved,
     warp,
 )
@@ -28,6 +27,7 @@ from napari_latent_faces.solvers.blocks import on_one_blas_thread
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import FaceStack, as_pixels, as_stack
 from napari_latent_faces.steps import consume
+from napari_latent_faces.tiles import reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

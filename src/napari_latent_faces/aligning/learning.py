@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from napari_latent_faces.solvers.blocks import Workers
+from napari_latent_faces.tiles import reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,15 +104,6 @@ def warp(pictures: Pixels, transforms: Matrices, grid: Pixels) -> tuple[Pixels, 
     below *= y
     above += below
     return above, outside
-
-
-def reduced(pictures: NDArray[Any], factor: int) -> Pixels:
-    """Return pictures (m, h, w) with the means of cells of pixels, in float32."""
-    m, h, w = pictures.shape
-    height, width = max(1, h // factor), max(1, w // factor)
-    cells = pictures[:, : height * factor, : width * factor]
-    cells = cells.reshape(m, height, factor, width, factor)
-    return np.ascontiguousarray(cells.mean((2, 4), dtype=np.float32))
 
 
 def in_blocks(job: Callable[[slice], Result], n: int) -> list[Result]:
