@@ -243,7 +243,7 @@ class FacePictures:
         images, wanted = self.images, self._wanted()
         self._job = QuietJob(lambda: ((face, np.asarray(images[face])) for face in wanted))
         self._job.stepped.connect(self._on_read)
-        self._job.failed.connect(self.failed)
+        self._job.failed.connect(self.failed.emit)
         self._job.start()
 
     def _on_read(self, found: tuple[int, NDArray[Any]]) -> None:

@@ -358,7 +358,8 @@ class ModelChoice(Container[Widget]):
         policy = QSizePolicy.Policy
         self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
         self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
-        self.combo.changed.connect(self.chosen)
+        # by `emit`: psygnal keeps a signal that is connected itself, and its panel, for ever
+        self.combo.changed.connect(self.chosen.emit)
 
     @property
     def model(self) -> LatentFaces | None:
