@@ -263,11 +263,8 @@ class Session:
         if self._caption is not None and self._caption != before:
             overlay.position = "top_left"  # notifications cover what is below
             overlay.text, overlay.visible = self._caption, True
-            active = self._viewer.layers.selection.active
-            name = "" if active is None else active.name
-            others = {"source_type": "", "plugin": ""}  # the form that napari uses for layers
-            words = {"layer_base": name, **others, "coordinates": self._caption}
-            self._viewer.status = words
+            form = dict.fromkeys(("layer_base", "source_type", "plugin"), "")  # napari's
+            self._viewer.status = {**form, "coordinates": self._caption}
         elif self._caption is None and before is not None and overlay.text == before:
             overlay.text, overlay.visible = "", False
 
