@@ -350,8 +350,9 @@ class CompareWidget(Panel):
         self.add(form_of([self.left, self.right]))
         self.add_controls()
         self.add(self.table, 1)
-        for side, other in ((self.left, self.right), (self.right, self.left)):
-            side.chosen.connect(lambda _model, other=other: self._tell_apart(other))
+        self.left.chosen.connect(self._on_left)
+        self.right.chosen.connect(self._on_right)
+        for side in (self.left, self.right):
             side.combo.native.activated.connect(self._compare_again)
         self.table.chosen.connect(self._choose)
 
@@ -370,6 +371,12 @@ class CompareWidget(Panel):
         self._tell_apart(self.left if is_newest else self.right)
         super().synchronize()
         self._show_component()
+
+    def _on_left(self) -> None:
+        self._tell_apart(self.right)
+
+    def _on_right(self) -> None:
+        self._tell_apart(self.left)
 
     def _tell_apart(self, side: ModelChoice) -> None:
         """Have a side offer another model if both have the same, and compare what is new."""
