@@ -184,7 +184,7 @@ def test_few_large_pictures_show_their_own_error(n, size):
         )
     images -= rng.integers(0, 9, images.shape, np.uint8)
     model = fitted(images, n_components=2, max_iter=5)
-    assert model.error == pytest.approx(true_error(images, model), rel=1e-5)
+    assert model.error == pytest.approx(true_error(images, model), rel=1e-6)
 
 
 @settings(max_examples=30, deadline=None)

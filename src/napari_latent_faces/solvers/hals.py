@@ -354,7 +354,7 @@ _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
 _FINE = 1e-3  # a relative error that pixels of 8 bits do not tell from none
-CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
+_CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -422,7 +422,7 @@ class Descent:
         step = _Step(H, G, beta, self.sweeps, self.penalties)
         W, found = yield from self.backend.advance(_update_W, step, self.W, self._W_before)
         residual, penalty, HH = self._update_H(H, found)
-        if residual < CANCELLED * self.norm:
+        if residual < _CANCELLED * self.norm:
             residual = float(self._losses(W, H).sum())
         loss = float(np.sqrt(max(residual + penalty, 0.0)))
         self._judge(W, H, residual, loss, is_guess=guess is not None)

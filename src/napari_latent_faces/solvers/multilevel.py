@@ -41,7 +41,7 @@ from napari_latent_faces.solvers.factors import (
     shapes,
     smooth,
 )
-from napari_latent_faces.solvers.hals import CANCELLED, Descent, Level, Penalties, Sparsity
+from napari_latent_faces.solvers.hals import Descent, Level, Penalties, Sparsity
 from napari_latent_faces.stack import matrix_dtype, over_channels, peak, unit_scale
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ _COARSE_ITERATIONS = 100
 _NEW_SWEEPS = 30  # where most faces are new, whose weights are only guessed
 _ENLARGED_VALUES = 2**20  # of the components that are enlarged at a time: copies are made
 _LEAST_GAIN = 1e-15
-_MANY_PIXELS = 2**18
 
 
 def iter_multilevel(
@@ -166,15 +165,10 @@ class _Fit:
                 self._report(descent)
 
     def result(self, *, measured: bool) -> Factors:
-        """Return the last factors, if `measured` with the error that a model has.
-
-        The sums of the last iteration tell it to 1e-5 of it, unless it is small: of many
-        pixels, the errors of rounding cancel out.
-        """
+        """Return the last factors, if `measured` with the error that a model has."""
         assert self.factors is not None
         last = self.in_units(self.factors)
-        is_told = last.level == 0 and last.error**2 > CANCELLED
-        if not measured or (is_told and self.backend.n * self.backend.p > _MANY_PIXELS):
+        if not measured:
             return last
         W, H = normalized(last.W, last.pictures().reshape(self.params.n_components, -1))
         hidden = None if self.hidden is None else self.hidden.reshape(1, -1)
