@@ -104,16 +104,16 @@ def follow(n: int, h: int, w: int, k: int, times: int) -> dict[str, Any]:
     from napari_latent_faces.viewer.session import session_of
 
     viewer, panel, ready = _explored(random_model(n, h, w, k))
-    focus = galleries = session_of(viewer)
+    focus = session_of(viewer)
     faces = np.random.default_rng(1).integers(n, size=times).tolist()
     found: dict[str, Any] = {"panel": [], "gallery": [], "whole": []}
     for face in faces:
-        galleries.follow_by("off")
+        focus.follow_by("off")
         focus.go_to_face(face)
         QCoreApplication.processEvents()
         found["panel"].append(_timed(panel.update_face))
-        galleries.follow_by("off")  # all tiles are painted again
-        found["gallery"].append(_timed(lambda: galleries.follow_by("brightness")))
+        focus.follow_by("off")  # all tiles are painted again
+        found["gallery"].append(_timed(lambda: focus.follow_by("brightness")))
     for face in faces:
         focus.go_to_face(0)
         turn_loop(1)
