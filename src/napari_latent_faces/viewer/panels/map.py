@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
+from math import prod
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +48,8 @@ _METHODS = {"principal components": "pca", "t-SNE": "tsne", "distances (MDS)": "
 _COLOURS = {"subject": "subject", "chosen component": "component", "nothing": ""}
 _PLAIN = 150, 150, 150
 _MIXED, _MADE, _ENCODED = (255, 140, 0), (40, 190, 120), (70, 150, 255)
-_RUN = 64  # pictures read at once
+_AT_ONCE = 2**18  # values that are read at once: they fit into a cache
+_PAUSE = 0.04  # seconds of reading until pictures are handed over
 _HUES = np.array(  # neighbours in the list are far apart
     [
         hsv_to_rgb(i * 0.618034 % 1, 0.9 - 0.35 * (i % 2), 0.95 - 0.25 * (i % 3 == 2))
@@ -246,8 +249,8 @@ class MapWidget(Panel):
         self._reading.failed.connect(self._on_unreadable)
         self._reading.start()
 
-    def _on_read(self, step: tuple[list[int], NDArray[np.uint8]]) -> None:
-        for face, picture in zip(*step, strict=True):
+    def _on_read(self, step: list[tuple[int, NDArray[np.uint8]]]) -> None:
+        for face, picture in step:
             if face < len(self.plane.pictures):
                 self.plane.pictures[face] = picture
         self.plane.viewport().update()
@@ -324,16 +327,23 @@ class MapWidget(Panel):
 
 def _reading(
     faces: list[_Faces], limits: list[tuple[float, float]], missing: NDArray[np.intp]
-) -> Generator[tuple[list[int], NDArray[np.uint8]]]:
-    """Yield small pictures in runs, those first that get room first, and whose they are."""
+) -> Generator[list[tuple[int, NDArray[np.uint8]]]]:
+    """Yield small pictures and whose they are, those first that get room first."""
     ends = np.cumsum([len(each.weights) for each in faces]).tolist()
+    read: list[tuple[int, NDArray[np.uint8]]] = []
+    began = perf_counter()
     for each, shown, end in reversed(list(zip(faces, limits, ends, strict=True))):
         first = end - len(each.weights)
         own = missing[(missing >= first) & (missing < end)] - first
-        for start in range(0, len(own), _RUN):
-            run = np.sort(own[start : start + _RUN])
+        n = _AT_ONCE // prod(each.images.shape[1:]) + 1
+        for start in range(0, len(own), n):
+            run = np.sort(own[start : start + n])
             pixels = _shrunk(np.asarray(each.images[run]), each.images.ndim == 4)
-            yield (run + first).tolist(), _bytes(pixels, shown)
+            read += zip((run + first).tolist(), _bytes(pixels, shown), strict=True)
+            if perf_counter() - began > _PAUSE:
+                yield read
+                read, began = [], perf_counter()
+    yield read
 
 
 def _shrunk(pictures: NDArray[Any], in_colour: bool) -> NDArray[Any]:

@@ -128,7 +128,7 @@ class FacePlane(_Plot):
         # one more above all others: place, picture, colour
         self.extra: tuple[NDArray[np.float64], NDArray[np.uint8], QColor] | None = None
         self.shown = np.empty(0, np.intp)  # what was drawn as pictures
-        self._longest, self._aspect = 40.0, 1.0
+        self._longest, self._aspect, self._is_stale = 40.0, 1.0, False
         self.order = np.empty(0, np.intp)  # in which pictures get room
         self._dots = _Dots(pen=None)
         self._view = pg.ViewBox(lockAspect=True, enableMenu=False, defaultPadding=0)
@@ -164,14 +164,27 @@ class FacePlane(_Plot):
 
     def redraw(self) -> None:
         self.setBackground(self.colour("Base"))
-        brush: Any = pg.mkBrush(self.colour("Text", 150))
-        if self.colours is not None:
-            several, which = np.unique(self._seen(self.colours), axis=0, return_inverse=True)
-            brushes = np.array([pg.mkBrush(*each) for each in several.tolist()], object)
-            brush = brushes[which.ravel()]
-        size = 5 if len(self.positions) < 2000 else 3
-        self._dots.setData(pos=self.positions, brush=brush, size=size)
+        self._is_stale = True  # until all changes are made
         self.viewport().update()
+
+    def paintEvent(self, event: Any) -> None:
+        self._settle()
+        super().paintEvent(event)
+
+    def _settle(self) -> None:
+        """Bring the dots and what is seen of them in line with the places."""
+        if self._is_stale:
+            self._is_stale = False
+            brush: Any = pg.mkBrush(self.colour("Text", 150))
+            if self.colours is not None:
+                several, which = np.unique(
+                    self._seen(self.colours), axis=0, return_inverse=True
+                )
+                brushes = np.array([pg.mkBrush(*each) for each in several.tolist()], object)
+                brush = brushes[which.ravel()]
+            size = 5 if len(self.positions) < 2000 else 3
+            self._dots.setData(pos=self.positions, brush=brush, size=size)
+        self._view.prepareForPaint()
 
     def place_of(self, face: int) -> QPointF:
         return QPointF(*self._to_screen(self.positions[face]).tolist())
@@ -191,7 +204,7 @@ class FacePlane(_Plot):
         return nearest if np.hypot(*apart[nearest]) <= _REACH else None
 
     def _to_screen(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        self._view.prepareForPaint()  # it may have to show all of other places
+        self._settle()
         (left, _), (_, top) = self._view.viewRange()
         points: NDArray[np.float64] = (places - (left, top)) * (self._scale, -self._scale)
         return points
