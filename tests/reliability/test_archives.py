@@ -28,26 +28,26 @@ from napari_latent_faces.reading import (
 from tests.fuzz.targets import with_checksums
 from tests.helpers import nothing_left_open
 from tests.pictures import encoded, face, packed, people, tarred, zip_of
+from tests.reliability.hostile import flipped, truncated
 
 PGM = encoded(face(), "pgm")
 KINDS = ["a.zip", "a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"]
 
 
-def write_zeros(path, name, *others):
-    """Write a tar.gz with a member of 2**28 zeros, and others that are empty."""
+def write_zeros(path, name):
+    """Write a tar.gz with a member of 2**28 zeros, and one that is empty."""
     info = tarfile.TarInfo(name)
     info.size = 2**28
     with gzip.open(path, "wb", 1) as file:
         file.write(info.tobuf())
         for _ in range(16):
             file.write(bytes(2**24))
-        for other in others:
-            file.write(other.tobuf())
+        file.write(tarfile.TarInfo("end").tobuf())
 
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("n", [25, pytest.param(600, id="stress", marks=pytest.mark.stress)])
-@pytest.mark.parametrize("way", ["cut", "flip"])
+@pytest.mark.parametrize("way", [truncated, flipped], ids=["cut", "flip"])
 def test_damaged_archives(tmp_path, name, n, way):
     """Every one is an error that names it, or a stack in which every face is exact."""
     faces = read_faces(people(tmp_path / "files", 3, 3))
@@ -55,12 +55,7 @@ def test_damaged_archives(tmp_path, name, n, way):
     path = packed(tmp_path / "files", tmp_path / name)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     for _ in range(n):
-        if way == "cut":
-            path.write_bytes(whole[: rng.integers(1, len(whole))])
-        else:
-            damaged = bytearray(whole)
-            damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
-            path.write_bytes(damaged)
+        path.write_bytes(next(way(whole, rng, 1)))
         assert looks_like_faces(path) in {True, False}
         with suppress(ArchiveError, NoFacesError):
             stack = read_faces(path)
@@ -68,7 +63,7 @@ def test_damaged_archives(tmp_path, name, n, way):
                 assert {image.tobytes() for image in stack.images} <= expected
 
 
-def test_nothing_is_ever_unpacked_to_disk(tmp_path):
+def test_nothing_is_unpacked_to_disk_or_left_open(tmp_path):
     written = []
 
     def hook(event, args):
@@ -79,9 +74,13 @@ def test_nothing_is_ever_unpacked_to_disk(tmp_path):
     paths = [packed(folder, tmp_path / name) for name in KINDS]
     sys.addaudithook(hook)
     for path in paths:
-        written.clear()
-        read_faces(path)
-        assert [name for name in written if str(tmp_path) in name or name.startswith("/")] == []
+        with nothing_left_open():
+            written.clear()
+            read_faces(path)
+            assert not [name for name in written if name.startswith("/")]
+            path.write_bytes(path.read_bytes()[:-700])
+            with suppress(ValueError):
+                read_faces(path)
 
 
 def test_bombs_of_many_members(tmp_path, monkeypatch):
@@ -110,13 +109,16 @@ def test_bombs_of_overlapping_members(tmp_path):
 
 def test_zips_of_all_kinds(tmp_path):
     files = {f"{i}.pgm": encoded(face(seed=i), "pgm") for i in range(3)}
-    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED, None):
-        path = zip_of(tmp_path / "a.zip", files, compression=method or 0)
-        if method is None:
-            with zipfile.ZipFile(path, "w") as archive:
-                for name, content in files.items():
-                    with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as file:
-                        file.write(content)
+    paths = [
+        zip_of(tmp_path / f"{method}.zip", files, compression=method)
+        for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED)
+    ]
+    paths.append(tmp_path / "64.zip")
+    with zipfile.ZipFile(paths[-1], "w") as archive:
+        for name, content in files.items():
+            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as file:
+                file.write(content)
+    for path in paths:
         np.testing.assert_array_equal(read_faces(path).images, [face(seed=i) for i in range(3)])
 
 
@@ -214,11 +216,12 @@ class TestTar:
     def test_a_long_way_can_be_cancelled(self, tmp_path):
         """A quarter of a gigabyte of zeros, in a small file."""
         path = tmp_path / "a.tar.gz"
-        write_zeros(path, "zeros.txt", tarfile.TarInfo("end"))
-        pulses = iter(range(10**6))
+        write_zeros(path, "zeros.txt")
+        pulses = []
 
-        def progress(done, total):
-            if next(pulses) >= 1:  # how many come depends on the machine
+        def progress(*_):
+            pulses.append(1)
+            if len(pulses) > 1:  # how many come depends on the machine
                 raise KeyError("enough")
 
         with pytest.raises(KeyError, match="enough"):
@@ -264,14 +267,3 @@ def test_memory_of_bombs_is_bounded(tmp_path, kind):
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer == 4 if kind == "zip" else str(path) in answer
-
-
-def test_files_are_closed(tmp_path):
-    faces = people(tmp_path / "files", 2, 2)
-    for name in KINDS:
-        path = packed(faces, tmp_path / name)
-        with nothing_left_open():
-            read_faces(path)
-            path.write_bytes(path.read_bytes()[:-700])
-            with suppress(ValueError):
-                read_faces(path)

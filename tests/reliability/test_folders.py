@@ -27,29 +27,21 @@ ODD_NAMES += [
     "ﬁ.pgm",
     "😀👩\u200d🦰.pgm",
     "وجه\u202e.pgm",
-    "two\nlines.pgm",
-    "a b.pgm",
-    " .pgm",
+    "\udcff\udc80.pgm",
+    "面" * 83 + ".pgm",
 ]
-ODD_NAMES += [
-    "back\rto\tand\x1b[31mred.pgm",
-    "--help.pgm",
-    "-rf.pgm",
-    "$(reboot).pgm",
-    "a'\"b.pgm",
-]
-ODD_NAMES += ["Case.pgm", "case.pgm", "*?[].pgm", "\\back.pgm", "n" * 251 + ".pgm"]
-ODD_NAMES += ["\udcff\udc80.pgm", "面" * 83 + ".pgm"]
+ODD_NAMES += ["two\nlines.pgm", "a b.pgm", " .pgm", "back\rto\tand\x1b[31mred.pgm"]
+ODD_NAMES += ["--help.pgm", "-rf.pgm", "$(reboot).pgm", "a'\"b.pgm", "*?[].pgm", "\\back.pgm"]
+ODD_NAMES += ["Case.pgm", "case.pgm", "n" * 251 + ".pgm"]
 
 
 def test_names_of_any_kind(tmp_path):
-    for i, name in enumerate(ODD_NAMES):
-        (tmp_path / name).write_bytes(encoded(face(seed=i), "pgm"))
+    make(tmp_path, {name: face(seed=i) for i, name in enumerate(ODD_NAMES)})
     stack = read_faces(tmp_path)
     assert len(stack) == len(ODD_NAMES)
-    shown = stack.report.details() + "\n".join(stack.names)
-    shown.encode()  # every name can be written
-    assert "\x1b" not in stack.report.details()
+    details = stack.report.details()
+    "\n".join([details, *stack.names]).encode()  # every name can be written
+    assert "\x1b" not in details
     expected = {face(seed=i).tobytes() for i in range(len(ODD_NAMES))}
     assert {image.tobytes() for image in stack.images} == expected
     lazy = read_faces(tmp_path, lazy=True)
@@ -65,16 +57,14 @@ PARTS = st.text(LETTERS, min_size=1, max_size=20).map(
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(PARTS, min_size=1, max_size=4), min_size=1, max_size=5))
 def test_trees_of_any_names(tmp_path_factory, trees):
-    root = tmp_path_factory.mktemp("tree")
-    wanted = set()
+    root, files = tmp_path_factory.mktemp("tree"), {}
     for i, parts in enumerate(trees):
-        path = root.joinpath(*(f"{i}{part}"[:60] for part in parts)).with_name(f"{i}.pgm")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(face(seed=i), "pgm"))
-        wanted.add(face(seed=i).tobytes())
+        folders = [f"{i}{part}"[:60] for part in parts]
+        files["/".join([*folders[:-1], f"{i}.pgm"])] = face(seed=i)
+    make(root, files)
     stack = read_faces(root)
-    assert {image.tobytes() for image in stack.images} == wanted
-    assert len(stack) == len(trees)
+    assert len(stack) == len(files)
+    assert {image.tobytes() for image in stack.images} == {*map(bytes, files.values())}
 
 
 AS_NOBODY = """
@@ -96,16 +86,14 @@ except PermissionError as error: print(json.dumps([skipped, str(error)]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="drops the rights of root")
 def test_what_may_not_be_read_is_named(open_path):
-    make(
-        open_path, {"1.pgm": face(), "2.pgm": face(), "no/3.pgm": face(), "blind/4.pgm": face()}
-    )
-    (open_path / "2.pgm").chmod(0)
-    (open_path / "no").chmod(0)
-    (open_path / "blind").chmod(0o444)  # its names can be seen, its files not
+    make(open_path, dict.fromkeys(["1.pgm", "2.pgm", "no/3.pgm", "blind/4.pgm"], PGM))
+    # of the one folder, names can be seen, but no files
+    for name, rights in (("2.pgm", 0), ("no", 0), ("blind", 0o444)):
+        (open_path / name).chmod(rights)
     command = [sys.executable, "-c", AS_NOBODY, str(open_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    (open_path / "no").chmod(0o755)
-    (open_path / "blind").chmod(0o755)
+    for name in ("no", "blind"):
+        (open_path / name).chmod(0o755)
     assert done.returncode == 0, done.stderr
     report, words = json.loads(done.stdout)
     assert report == [
@@ -136,10 +124,9 @@ def test_files_that_change_while_they_are_read(tmp_path, change, lazy):
 
     stack = read_faces(tmp_path, lazy=lazy, progress=progress)
     assert changed
-    told = nullcontext()
-    if lazy and "7.pgm" in stack.names:
-        told = pytest.warns(UserWarning, match=r"7.pgm cannot be decoded .* shown black")
-    with told:
+    is_told = lazy and "7.pgm" in stack.names
+    words = r"7.pgm cannot be decoded .* shown black"
+    with pytest.warns(UserWarning, match=words) if is_told else nullcontext():
         images = np.asarray(stack.images)
     for name, image in zip(stack.names, images, strict=True):
         if name != "7.pgm":
@@ -181,8 +168,7 @@ def test_files_that_are_rewritten_all_the_time(tmp_path):
 )
 @pytest.mark.parametrize("way", ["now", "lazy"])
 def test_many_files_in_one_folder(tmp_path, n, way, capsys):
-    for i in range(n):
-        (tmp_path / f"{i}.pgm").write_bytes(PGM)
+    make(tmp_path, {f"{i}.pgm": PGM for i in range(n)})
     read, seconds, mebibytes = measured(
         "from napari_latent_faces import read_faces",
         "result = len(read_faces(sys.argv[1], lazy=sys.argv[2] == 'lazy'))",
