@@ -104,8 +104,6 @@ def test_two_fits_in_two_viewers_at_once_find_what_they_find_alone(qtbot):
         np.testing.assert_array_equal(session.model.components, expected.components)
         np.testing.assert_array_equal(session.model.weights, expected.weights)
         assert session.model.error == expected.error
-        shown = [
-            layer.metadata[MODEL_KEY] for layer in viewer.layers if MODEL_KEY in layer.metadata
-        ]
-        assert all(each is session.model for each in shown)
+        shown = [each.metadata.get(MODEL_KEY) for each in layers_in(viewer)]
+        assert shown == [None, session.model, session.model]
     end_all_work()

@@ -62,24 +62,18 @@ def two_models():
     return many_pixels(1, k=6), many_pixels(2, k=8)
 
 
-def is_one_of(path, models):
-    back = LatentFaces.load(path)
-    factors = [(model.components, model.weights) for model in (back, *models)]
-    return any(all(map(np.array_equal, factors[0], other)) for other in factors[1:])
-
-
 def check_whole(what, target, models):
     """See that every file is there, whole, and that of one of the models."""
+    back = LatentFaces.load(target if what == "model" else target / "model.npz")
+    factors = [(model.components, model.weights) for model in (back, *models)]
+    assert any(all(map(np.array_equal, factors[0], other)) for other in factors[1:])
     if what == "model":
-        assert is_one_of(target, models)
         return
-    assert is_one_of(target / "model.npz", models)
     with (target / "weights.csv").open(newline="") as file:
         head, *rows = csv.reader(file)
     ks = {model.n_components for model in models}
-    assert len(rows) == 400
     assert len(head) - 1 in ks
-    assert all(len(row) == len(head) for row in rows)
+    assert [len(row) for row in rows] == [len(head)] * 400
     pictures = sorted((target / "components").glob("*.png"))
     assert min(ks) <= len(pictures) <= max(ks)
     for path in (target / "components.png", *pictures):
@@ -87,12 +81,10 @@ def check_whole(what, target, models):
             picture.load()
 
 
-def kill_while_writing(what, target, sources, rng):
+def kill_while_writing(*arguments, rng):
     """Start a writer and kill it at a random moment of a turn."""
-    writer = subprocess.Popen(
-        [sys.executable, "-c", dedent(WRITER), what, str(target), *map(str, sources)],
-        stdout=subprocess.PIPE,
-    )
+    command = [sys.executable, "-c", dedent(WRITER), *map(str, arguments)]
+    writer = subprocess.Popen(command, stdout=subprocess.PIPE)
     with writer.stdout as said:
         turn = float(said.readline())
         # it writes again and again: it does not end before it is killed
@@ -108,14 +100,13 @@ def test_a_kill_leaves_whole_files(tmp_path, two_models, what, n_kills):
     sources = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for path, model in zip(sources, two_models, strict=True):
         model.save(path)
-    target = tmp_path / ("target.npz" if what == "model" else "target")
-    writing(what, two_models[0], target)
+    target = writing(what, two_models[0], tmp_path / "target")
     rng = np.random.default_rng(n_kills)
     parts = []
     for kill in range(10 * n_kills):
         if kill >= n_kills and parts:
             break
-        kill_while_writing(what, target, sources, rng)
+        kill_while_writing(what, target, *sources, rng=rng)
         check_whole(what, target, two_models)
         parts = list(tmp_path.rglob("*.part"))
     assert parts  # it was killed in the middle of a file
@@ -124,14 +115,21 @@ def test_a_kill_leaves_whole_files(tmp_path, two_models, what, n_kills):
         os.utime(left, (1, 1))
     writing(what, two_models[1], target)
     assert not list(tmp_path.rglob("*.part"))
-    fresh = tmp_path / "fresh"
-    writing(what, two_models[1], fresh)
+    fresh = writing(what, two_models[1], tmp_path / "fresh")
     assert files_of(target) == files_of(fresh)
 
 
 def files_of(place):
     files = [place, *place.rglob("*")]
     return {str(path.relative_to(place)): path.read_bytes() for path in files if path.is_file()}
+
+
+def writing(what, model, target):
+    if what == "model":
+        model.save(target)
+    else:
+        export_model(model, target, force=True)
+    return target
 
 
 # -- a full disk -----------------------------------------------------------------
@@ -142,7 +140,7 @@ def small_disk(tmp_path):
     """Return a folder on a disk of 1 MiB, where such can be mounted."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = [shutil.which("mount") or "false", *["-t", "tmpfs", "-o", "size=1m", "tmpfs"], disk]
+    mount = [shutil.which("mount") or "false", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("no disk can be mounted here")
     yield disk
@@ -164,17 +162,10 @@ def in_child(work, report):
     return report.read_text()
 
 
-def writing(what, model, target):
-    if what == "model":
-        model.save(target)
-    else:
-        export_model(model, target, force=True)
-
-
 @pytest.mark.parametrize("what", ["model", "export"])
 @pytest.mark.parametrize("there", [False, True])
 def test_a_full_disk(small_disk, what, there):
-    target = small_disk / ("m.npz" if what == "model" else "out")
+    target = small_disk / "target"
     if there:
         writing(what, a_model(), target)
     before = files_of(small_disk)
@@ -195,8 +186,7 @@ def test_a_limit_of_the_system(open_path, two_models, what, limit):
     folder.mkdir()
     report.touch()
     report.chmod(0o666)
-    target = folder / ("m.npz" if what == "model" else "out")
-    writing(what, a_model(), target)
+    target = writing(what, a_model(), folder / "target")
     before = files_of(folder)
 
     def work():
