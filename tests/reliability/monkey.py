@@ -50,24 +50,20 @@ class Monkey:
         self.viewer, self.rng, self.qtbot = viewer, rng, qtbot
         self.done: Counter[str] = Counter()
         self.last: list[str] = []
-        self._weights = {
-            **dict.fromkeys((self.duplicate_layer, self.turn_axes), 1.0),
-            **dict.fromkeys((self.hide_or_show_panel,), 2.0),
-            **dict.fromkeys((self.open_faces, self.close_panel, self.remove_layer), 3.0),
-            **dict.fromkeys((self.rename_layer, self.undo, self.hide_or_show_layer), 3.0),
-            **dict.fromkeys((self.select_layers, self.choose_component), 4.0),
-            **dict.fromkeys((self.fit, self.open_panel), 6.0),
-            self.move_slider: 8.0,
-            self.wait: 14.0,
-            self.touch_a_panel: 40.0,
-            self.start_again: 0.7,
-        }
+        self._weights = [
+            (1, self.duplicate_layer), (1, self.turn_axes), (2, self.hide_or_show_panel),
+            (3, self.open_faces), (3, self.close_panel), (3, self.remove_layer),
+            (3, self.rename_layer), (3, self.undo), (3, self.hide_or_show_layer),
+            (4, self.select_layers), (4, self.choose_component), (6, self.fit),
+            (6, self.open_panel), (8, self.move_slider), (14, self.wait),
+            (40, self.touch_a_panel), (0.7, self.start_again),
+        ]  # fmt: skip
 
     def act(self, n=1):
         """Do `n` things; let Qt have its turn after each."""
-        actions, weights = list(self._weights), np.array(list(self._weights.values()))
+        weights = np.array([weight for weight, _ in self._weights])
         for i in range(n):
-            action = actions[self.rng.choice(len(weights), p=weights / weights.sum())]
+            _, action = self._weights[self.rng.choice(len(weights), p=weights / weights.sum())]
             self.note(action.__name__)
             action()
             settle()
@@ -203,15 +199,12 @@ class Monkey:
         if isinstance(widget, QAbstractButton):
             widget.click()
         elif isinstance(widget, QComboBox):
-            items = [widget.model().item(row) for row in range(widget.count())]
-            rows = [row for row, item in enumerate(items) if item.isEnabled()]
-            if rows:
+            items = widget.model()
+            if rows := [row for row in range(widget.count()) if items.item(row).isEnabled()]:
                 widget.setCurrentIndex(int(rng.choice(rows)))
         elif isinstance(widget, QAbstractSlider):
             widget.setValue(int(rng.integers(widget.minimum(), widget.maximum() + 1)))
-        elif isinstance(widget, QAbstractSpinBox):
-            self._type(widget)
-        elif isinstance(widget, QLineEdit):
+        elif isinstance(widget, (QAbstractSpinBox, QLineEdit)):
             if not isinstance(widget.parent(), QAbstractSpinBox):
                 self._type(widget)
         elif isinstance(widget, QTableView) and widget.model().rowCount():

@@ -146,21 +146,16 @@ def _mixer_lies(panel, focus):
             yield from filter(None, [_unlike(mixed, mixed.data, wanted)])
         for row in panel.weights.rows:
             field = row.field
-            wanted = np.clip(
-                mix.weights[row.component] / row._unit, field.minimum(), field.maximum()
-            )
+            wanted = mix.weights[row.component] / row._unit
+            wanted = np.clip(wanted, field.minimum(), field.maximum())
             if abs(field.value() - wanted) > 10.0 ** -field.decimals():
                 yield f"mixer: {field.value()} of component {row.component}, not {wanted}"
 
 
-def _models_in(viewer):
-    return [each.metadata[MODEL_KEY] for each in viewer.layers if MODEL_KEY in each.metadata]
-
-
 def _choice_lies(choice, viewer):
-    shown = [model.components for model in (*_models_in(viewer), *choice._opened.values())]
-    offered = [model.components for model in choice.combo.choices]
-    if {id(each) for each in shown} != {id(each) for each in offered}:
+    shown = [x.metadata[MODEL_KEY] for x in viewer.layers if MODEL_KEY in x.metadata]
+    shown, offered = [*shown, *choice._opened.values()], choice.combo.choices
+    if {id(each.components) for each in shown} != {id(each.components) for each in offered}:
         yield f"models: {len(offered)} are offered, other ones than the layers have"
     if choice.combo.native.count() != len(offered):
         yield "models: names without models"

@@ -1,8 +1,13 @@
-"""The window's real menus, worked with the mouse."""
+"""The window's real menus and buttons, worked with the mouse, and what is shown in it."""
 
 from __future__ import annotations
 
+from napari.layers import Layer
 from qtpy.QtCore import Qt
+
+from napari_latent_faces.fitting import fit
+from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
+from napari_latent_faces.viewer.layers import faces_layer
 
 PLUGIN = "Latent faces"  # as people read it
 
@@ -32,6 +37,24 @@ def open_widget(qtbot, window, name):
     widget = window.dock_widgets[dock]
     qtbot.waitUntil(getattr(widget, "native", widget).isVisible)
     return widget
+
+
+def show_faces(viewer, stack, name="drawn"):
+    return viewer.add_layer(Layer.create(*faces_layer(stack, name)))
+
+
+def show_fit(viewer, stack, name="drawn", times=1, **params):
+    """Show faces and a model of them, as a fit leaves it, or several; return the last one."""
+    layer, model = show_faces(viewer, stack, name), None
+    for _ in range(times):
+        model = fit(stack, **params)
+        ResultLayers(viewer, layer, ShowOptions(update=times == 1)).show_model(model)
+    return model
+
+
+def click(qtbot, button):
+    """Click the middle of a button, of magicgui, with the mouse."""
+    qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
 
 
 def _action(menu, words):

@@ -5,20 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
 from napari_latent_faces.aligning import align_faces
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.layers import faces_layer
 from tests.test_aligning import moved, similarities
-from tests.window.menus import open_widget
+from tests.window.menus import click, open_widget, show_faces
 from tests.window.test_fitting import distance, picture
-
-
-def click(qtbot, button):
-    qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
 
 
 def click_on(viewer, qtbot, layer, y, x):
@@ -39,7 +33,7 @@ def test_eyes_are_clicked_and_faces_lie_on_one_another(viewer, qtbot):
     still = moved(drawn.images, align_faces(drawn, size=(92, 76)).transforms)
     known = similarities(40, seed=3)
     stack = replace(drawn, images=moved(still, known))
-    layer = viewer.add_layer(Layer.create(*faces_layer(stack, "moved")))
+    layer = show_faces(viewer, stack, "moved")
     widget = open_widget(qtbot, viewer.window, "Align faces")
     viewer.dims.set_point(0, 5)
     QApplication.processEvents()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from napari.layers import Layer
 from qtpy.QtCore import Qt
 
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
+from napari_latent_faces.viewer.layers import MODEL_KEY
 from tests.jobs import layers_in
-from tests.window.menus import open_widget
+from tests.window.menus import click, open_widget, show_faces
 
 PLUGIN = "napari-latent-faces"
 
@@ -25,7 +24,7 @@ def test_curves_are_measured_and_a_click_shows_a_model(viewer, faces_folder, qtb
     widget.ks.value = "2,4,6"
     widget.effort["n_starts"].value = widget.effort["n_folds"].value = 2
     empty, before = widget.plot.grab().toImage(), shown(viewer)
-    qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, widget.start_button)
     qtbot.waitUntil(lambda: widget.choice is not None and not widget.is_working)
     assert widget.choice.suggested == 4
     assert widget.plot.grab().toImage() != empty
@@ -34,11 +33,8 @@ def test_curves_are_measured_and_a_click_shows_a_model(viewer, faces_folder, qtb
     name = "reconstruction [" + faces.name + "]"
     pictures = {}
     for k in (2, 6, 2):
-        qtbot.mouseClick(
-            widget.plot.viewport(),
-            Qt.MouseButton.LeftButton,
-            pos=widget.plot.point(k).toPoint(),
-        )
+        point = widget.plot.point(k).toPoint()
+        qtbot.mouseClick(widget.plot.viewport(), Qt.MouseButton.LeftButton, pos=point)
         assert viewer.layers[name].metadata[MODEL_KEY] is widget.choice.models[k]
         assert len(layers_in(viewer)) == 3
         picture = shown(viewer)
@@ -48,14 +44,14 @@ def test_curves_are_measured_and_a_click_shows_a_model(viewer, faces_folder, qtb
         pictures[k] = picture
     assert not np.array_equal(pictures[2], pictures[6])
 
-    qtbot.mouseClick(widget.use_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, widget.use_button)
     fit = viewer.window.dock_widgets["Latent faces (Latent faces)"]
     assert fit.parameters["n_components"].value == 4
     assert fit.faces.value is faces
 
 
 def test_a_first_look_suggests_a_k_that_can_be_used_while_the_search_goes_on(viewer, qtbot):
-    viewer.add_layer(Layer.create(*faces_layer(sample_faces(5, 10), "drawn")))
+    show_faces(viewer, sample_faces(5, 10))
     widget = open_widget(qtbot, viewer.window, "Choose k")
     widget.ks.value = "2:8:2"
     widget.effort["n_starts"].value = widget.effort["n_folds"].value = 3
@@ -75,7 +71,7 @@ def test_a_first_look_suggests_a_k_that_can_be_used_while_the_search_goes_on(vie
     assert "first look" in widget.words.value
     suggested = widget.plot.choice.suggested
     assert widget.use_button.text == f"Use this k: {suggested}"
-    qtbot.mouseClick(widget.use_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, widget.use_button)
     fit = viewer.window.dock_widgets["Latent faces (Latent faces)"]
     assert fit.parameters["n_components"].value == suggested
     widget.plot.clicked.emit(suggested)  # there is no model of it yet

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from napari.layers import Layer
 
 from napari_latent_faces import FaceStack, PCAParams
-from napari_latent_faces.viewer.layers import faces_layer
 from tests.conftest import blobs
 from tests.window.conftest import PLUGIN
+from tests.window.menus import show_faces
 
 
 def is_coloured(pixmap):
@@ -28,7 +27,7 @@ def test_all_panels_work_in_colour(qtbot, viewer, notes):
     images, *_ = blobs(size=(30, 24))
     images = np.round(images[..., None] * np.array([1, 0.6, 0.3]) * 255 / images.max())
     stack = FaceStack(images.astype(np.uint8), tuple(f"s{i % 3}/{i}.png" for i in range(30)))
-    viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
+    show_faces(viewer, stack, "faces")
     fit = panel("Latent faces")
     fit.method.value = PCAParams.method
     fit.parameters["n_components"].value = 4

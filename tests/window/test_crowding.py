@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QTabBar
 
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer.jobs import _running
-from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.window import dock_of
-from tests.window.menus import open_widget
+from tests.window.menus import open_widget, show_faces
 from tests.window.test_panels import NAMES
 
 SMALL = 1024, 700
@@ -26,7 +24,7 @@ def test_the_window_stays_as_it_is_and_panels_are_in_front(viewer, qtbot):
         qtbot.waitUntil(lambda: not docks[-1].visibleRegion().isEmpty())
         qtbot.waitUntil(lambda panel=panel: not panel._beside_others.isActive())
         assert (window.width(), window.height()) == SMALL
-    viewer.add_layer(Layer.create(*faces_layer(sample_faces(6, 3), "faces")))
+    show_faces(viewer, sample_faces(6, 3))
     fit = viewer.window.dock_widgets[f"{NAMES[0]} (Latent faces)"]
     docks[0].raise_()
     fit.parameters["n_components"].value = 6

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Layer
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QContextMenuEvent, QMouseEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QOpenGLWidget
 
 from napari_latent_faces.explaining import prominence
-from napari_latent_faces.fitting import fit
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.tiles import Tiles
-from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import dock_of
-from tests.window.menus import open_widget
+from tests.window.menus import open_widget, show_fit
 
 NAME = "What builds this face?"
 
 
-@pytest.fixture(scope="module")
-def faces():
-    return sample_faces(6, 4)
-
-
-@pytest.fixture(scope="module")
-def model(faces):
-    return fit(faces, n_components=8, max_iter=60, tol=0)
+@pytest.fixture
+def model(viewer):
+    return show_fit(viewer, sample_faces(6, 4), n_components=8, max_iter=60, tol=0)
 
 
 @pytest.fixture
-def panel(viewer, faces, model, qtbot):
-    layer = viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
-    ResultLayers(viewer, layer, ShowOptions()).show_model(model)
+def panel(viewer, model, qtbot):
     panel = open_widget(qtbot, viewer.window, NAME)
     qtbot.waitUntil(lambda: not panel.face_page.isHidden())
     return panel
@@ -88,32 +77,22 @@ def tile_seen(viewer, canvas, model):
     return look
 
 
-@pytest.fixture
-def brightness(tile_seen):
-    """Return a function that tells how bright the canvas is where a tile is."""
-    return lambda tile: tile_seen(tile).mean()
-
-
 def rim(picture):
     """Return the pixels next to the edges of a picture."""
     return np.concatenate([picture[1], picture[-2], picture[:, 1], picture[:, -2]])
 
 
-def most_and_least(model, component):
-    weights = [prominence(face)[component] for face in model.weights]
-    return int(np.argmax(weights)), int(np.argmin(weights))
-
-
 def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
-    viewer, panel, canvas, brightness, tile_seen, model, qtbot
+    viewer, panel, canvas, tile_seen, model, qtbot
 ):
     gallery, focus = viewer.layers["latent faces [drawn]"], session_of(viewer)
-    most, least = most_and_least(model, 3)
+    weights = [prominence(face)[3] for face in model.weights]
+    most, least = int(np.argmax(weights)), int(np.argmin(weights))
     seen, drawn = {}, {}
     for face in (most, least, most):
         focus.go_to_face(face)
         qtbot.waitUntil(lambda i=face: f"face {i} (0 to 23)" in panel.portrait.words.text())
-        again = brightness(3)
+        again = tile_seen(3).mean()
         assert seen.setdefault(face, again) == pytest.approx(again, abs=0.5)
         picture = panel.grab().toImage()
         assert drawn.setdefault(face, picture) == picture
@@ -139,7 +118,7 @@ def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
     panel.follow.setCurrentIndex(panel.follow.findData("off"))
     panel.follow.activated.emit(panel.follow.currentIndex())
     focus.go_to_face(least)
-    assert brightness(3) > 1.2 * seen[least]
+    assert tile_seen(3).mean() > 1.2 * seen[least]
 
 
 def choose_in_menu(words):

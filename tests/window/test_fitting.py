@@ -15,7 +15,7 @@ from napari_latent_faces.viewer.layers import MODEL_KEY
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import text_overlay
 from tests.jobs import layers_in, wait_for_model
-from tests.window.menus import click_menu, open_widget
+from tests.window.menus import click, click_menu, open_widget
 
 PLUGIN = "napari-latent-faces"
 
@@ -55,7 +55,7 @@ def test_a_folder_of_faces_becomes_latent_faces(viewer, data, qtbot):
     assert widget.faces.value is faces
     widget.parameters["max_iter"].value = 60
 
-    qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, widget.start_button)
     session = widget.job
     ended, forming = [], []
     session.ended.connect(ended.append)
@@ -163,25 +163,21 @@ def test_closing_the_viewer_in_the_middle_of_a_fit(viewer, faces_folder, qtbot):
 # -- A new user's first minute: Show me, then the panels that it points at -----------
 
 
-def press(qtbot, button):
-    qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
-
-
 def test_show_me_leads_to_the_other_panels(viewer, qtbot):
     widget = open_widget(qtbot, viewer.window, "Latent faces")
     assert not widget.links.isVisible()
-    press(qtbot, widget.sample_button)
+    click(qtbot, widget.sample_button)
     qtbot.waitUntil(widget.links.isVisible)
     assert session_of(viewer).model is not None
 
     for name, button in widget.next_buttons.items():
         viewer.window.dock_widgets["Latent faces (Latent faces)"].parent().raise_()
-        press(qtbot, button)
+        click(qtbot, button)
         title = f"{name} (Latent faces)"  # the menu's: it will close what this has opened
         panel = viewer.window.dock_widgets[title]
         qtbot.waitUntil(panel.isVisible)
         docks = len(viewer.window.dock_widgets)
-        press(qtbot, button)
+        click(qtbot, button)
         assert len(viewer.window.dock_widgets) == docks
 
 
@@ -198,7 +194,7 @@ def choose(qtbot, box, words):
 
 
 def fit_with_the_mouse(qtbot, widget):
-    qtbot.mouseClick(widget.start_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, widget.start_button)
     qtbot.waitUntil(lambda: not widget.is_working)
 
 
@@ -238,7 +234,7 @@ def test_pca_is_chosen_fitted_and_compared_with_nmf(viewer, data, qtbot):
     mean = np.linalg.norm(face - model.blend(np.zeros(20)))
     assert np.linalg.norm(face - model.reconstruct(133)) < 0.8 * mean
 
-    qtbot.mouseClick(widget.copy_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, widget.copy_button)
     assert f"read_faces({str(data / 'orl')!r})" in QApplication.clipboard().text()
 
     compare = open_widget(qtbot, viewer.window, "Compare models")

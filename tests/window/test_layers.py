@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Layer
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import glir
 
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
+from napari_latent_faces.viewer.layers import ROLE_KEY
 from napari_latent_faces.viewer.session import session_of
 from tests.window.conftest import PLUGIN
-from tests.window.menus import open_widget
+from tests.window.menus import open_widget, show_faces
 from tests.window.test_panels import NAMES
 
 
@@ -23,8 +22,7 @@ def shown(make_napari_viewer):
 
     def make():
         viewer = make_napari_viewer(show=True)
-        faces = sample_faces(2, 2, shape=(24, 20))
-        viewer.add_layer(Layer.create(*faces_layer(faces, "faces")))
+        show_faces(viewer, sample_faces(2, 2, shape=(24, 20)))
         viewer.add_image(np.linspace(0, 1, 480).reshape(24, 20), translate=(0, 20))
         viewer.reset_view()
         seen(viewer)
@@ -82,15 +80,10 @@ def settle():
         QApplication.processEvents()
 
 
-def shown_names(viewer):
-    """Return the names of the rows of the list, the topmost first."""
-    model = viewer.window._qt_viewer.layers.model()
-    return [model.data(model.index(row, 0)) for row in range(model.rowCount())]
-
-
 def assert_list_is_right(viewer):
     names = [layer.name for layer in reversed(viewer.layers)]
-    assert shown_names(viewer) == names
+    rows = viewer.window._qt_viewer.layers.model()
+    assert [rows.data(rows.index(row, 0)) for row in range(rows.rowCount())] == names
     assert len(set(names)) == len(names)
 
 
@@ -116,19 +109,16 @@ def test_list_is_that_of_the_viewer_when_a_model_is_opened(viewer, qtbot, model,
 
 
 def test_list_is_right_when_faces_are_removed_during_their_fit(viewer, qtbot, stack):
-    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "faces")))
+    faces = show_faces(viewer, stack)
     panel = open_widget(qtbot, viewer.window, "Latent faces")
     panel.parameters["n_components"].value = 3
     panel.parameters["max_iter"].value = 10**6
     panel.parameters["tol"].value = 0
     panel.fit()
-    qtbot.waitUntil(
-        lambda: any(layer.metadata.get(ROLE_KEY) == "preview" for layer in viewer.layers),
-        timeout=60_000,
-    )
+    qtbot.waitUntil(lambda: "preview" in [x.metadata.get(ROLE_KEY) for x in viewer.layers])
     with qtbot.captureExceptions() as exceptions:
         viewer.layers.remove(faces)
-        qtbot.waitUntil(lambda: not panel.is_working, timeout=60_000)
+        qtbot.waitUntil(lambda: not panel.is_working)
         settle()
     assert exceptions == []
     assert list(viewer.layers) == []

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from napari.layers import Layer
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QContextMenuEvent, QWheelEvent
 from qtpy.QtWidgets import QApplication, QMenu
 
-from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import session_of
-from tests.window.menus import open_widget
+from tests.window.menus import click, open_widget, show_fit
 
 
 def turn_wheel(plane, point, notches):
-    none = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
-    event = QWheelEvent(
+    places = (
         QPointF(point),
         QPointF(plane.mapToGlobal(point)),
         QPoint(),
         QPoint(0, 120 * notches),
-        *none,
-        Qt.ScrollPhase.NoScrollPhase,
-        False,
     )
+    none = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase
+    event = QWheelEvent(*places, *none, False)
     QApplication.sendEvent(plane.viewport(), event)
     QApplication.processEvents()
 
 
 def test_a_click_on_the_map_goes_to_the_face_and_the_wheel_shows_more(viewer, qtbot):
     faces = sample_faces(20, 6, shape=(56, 46))
-    model = fit(faces, n_components=8, max_iter=30, tol=0)
-    layer = viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
-    ResultLayers(viewer, layer, ShowOptions()).show_model(model)
+    show_fit(viewer, faces, n_components=8, max_iter=30, tol=0)
     panel = open_widget(qtbot, viewer.window, "Map of faces")
     plane, focus = panel.plane, session_of(viewer)
     qtbot.waitUntil(lambda: all(each is not None for each in plane.pictures[:120]))
@@ -59,11 +51,9 @@ def test_a_click_on_the_map_goes_to_the_face_and_the_wheel_shows_more(viewer, qt
     assert plane.size() == size
     assert set(plane.shown.tolist()) == seen
 
-    event = QContextMenuEvent(
-        QContextMenuEvent.Reason.Mouse,
-        plane.place_of(face).toPoint(),
-        plane.mapToGlobal(plane.place_of(face).toPoint()),
-    )
+    point = plane.place_of(face).toPoint()
+    by_mouse = QContextMenuEvent.Reason.Mouse
+    event = QContextMenuEvent(by_mouse, point, plane.mapToGlobal(point))
     QApplication.sendEvent(plane.viewport(), event)
     [menu] = [each for each in plane.window().findChildren(QMenu) if each.isVisible()]
     [copy] = [each for each in menu.actions() if each.text() == f"Copy face {face}"]
@@ -72,6 +62,6 @@ def test_a_click_on_the_map_goes_to_the_face_and_the_wheel_shows_more(viewer, qt
     menu.close()
 
     panel.method.value = "tsne"
-    qtbot.mouseClick(panel.cancel_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, panel.cancel_button)
     assert not panel.is_working
     assert panel.method.value == "pca"

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 
-from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
-from napari_latent_faces.viewer.layers import ROLE_KEY, faces_layer
-from tests.window.menus import open_widget
+from napari_latent_faces.viewer.layers import ROLE_KEY
+from tests.window.menus import click, open_widget, show_fit
 from tests.window.test_fitting import distance, picture
 
 
 @pytest.fixture
 def mixer(viewer, qtbot):
     """Return the panel, opened from the menu beside a fit of drawn faces."""
-    stack = sample_faces(6, 3)
-    faces = viewer.add_layer(Layer.create(*faces_layer(stack, "drawn")))
-    model = fit(stack, n_components=8, tol=1e-3)
-    ResultLayers(viewer, faces, ShowOptions()).show_model(model)
+    show_fit(viewer, sample_faces(6, 3), n_components=8, tol=1e-3)
     viewer.dims.set_point(0, 7)
     return open_widget(qtbot, viewer.window, "Mix faces")
 
@@ -53,7 +47,7 @@ def test_a_dragged_slider_changes_the_face_on_the_canvas_and_undo_brings_it_back
     assert row.slider.value() > 0.7 * row.slider.maximum()
     changed = picture(viewer, mixed(viewer))
     assert distance(changed, before) > 2
-    qtbot.mouseClick(mixer.steps[0].native, Qt.MouseButton.LeftButton)
+    click(qtbot, mixer.steps[0])
     assert not mixer.steps[0].enabled  # the drag was one step
     assert distance(picture(viewer, mixed(viewer)), before) < 0.5
 
@@ -67,9 +61,9 @@ def test_faces_are_generated_saved_as_pictures_and_as_recipes(
     mixer.count.value = 4
     mixer.generate_button.native.click()
     qtbot.waitUntil(lambda: not mixer.is_working)
-    qtbot.mouseClick(mixer.keep_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, mixer.keep_button)
     assert viewer.layers["generated faces [drawn]"].ndim == 2  # all at once
-    qtbot.mouseClick(mixer.on_slider.native, Qt.MouseButton.LeftButton)
+    click(qtbot, mixer.on_slider)
     generated = viewer.layers["generated faces [drawn]"]
     assert len(generated.data) == 5
     viewer.dims.set_point(0, 2)
@@ -84,12 +78,10 @@ def test_faces_are_generated_saved_as_pictures_and_as_recipes(
     np.testing.assert_array_equal(imread(tmp_path / "faces.tif"), generated.data)
     asked = str(tmp_path / "recipes.csv")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (asked, ""))
-    qtbot.mouseClick(mixer.save_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, mixer.save_button)
     assert len((tmp_path / "recipes.csv").read_text("utf-8-sig").splitlines()) == 6
 
-
-def test_closing_the_viewer_in_the_middle_of_making_faces(mixer, viewer):
-    mixer.count.value = 5000
+    mixer.count.value = 5000  # and the window is closed in the middle of that
     mixer.generate_button.native.click()
     assert mixer.is_working
     viewer.close()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari.layers import Layer
 from qtpy.QtCore import Qt
 
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import wait_for_model
-from tests.window.menus import open_widget
+from tests.window.menus import click, open_widget, show_faces
 from tests.window.test_fitting import distance, picture
 
 
@@ -26,13 +24,9 @@ def model(faces):
     return fit(faces[:32], n_components=16, tol=1e-3)
 
 
-def click(qtbot, button):
-    qtbot.mouseClick(button.native, Qt.MouseButton.LeftButton)
-
-
 def test_a_stranger_is_seen_through_an_old_model(viewer, faces, model, tmp_path, qtbot):
     model.save(tmp_path / "m.npz")
-    layer = viewer.add_layer(Layer.create(*faces_layer(faces, "drawn")))
+    layer = show_faces(viewer, faces)
     widget = open_widget(qtbot, viewer.window, "New faces")
     assert not widget.start_button.enabled
     widget.model_choice.open_file(str(tmp_path / "m.npz"))

@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from napari.layers import Layer
 from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtGui import QHelpEvent, QMovie, QShortcut
 from qtpy.QtTest import QTest
@@ -28,34 +27,17 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_latent_faces.fitting import fit
 from napari_latent_faces.samples import sample_faces
-from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.jobs import Job
-from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.panels.form import Section, shortened
 from napari_latent_faces.viewer.window import PLUGIN, canvas_of, dock_of, still_activity
 from tests.helpers import PATIENCE
-from tests.window.menus import open_widget
+from tests.window.menus import open_widget, show_fit
 
-NAMES = (
-    "Latent faces",
-    "Align faces",
-    "What builds this face?",
-    "Map of faces",
-    "Mix faces",
-    "Choose k",
-    "Compare models",
-    "New faces",
-    "Mend faces",
-)
-WITH_STACKS = (  # offered by name
-    "Latent faces",
-    "Align faces",
-    "Choose k",
-    "New faces",
-    "Mend faces",
-)
+NAMES = ("Latent faces", "Align faces", "What builds this face?", "Map of faces", "Mix faces")
+NAMES += ("Choose k", "Compare models", "New faces", "Mend faces")
+# in which stacks are offered by name
+WITH_STACKS = ("Latent faces", "Align faces", "Choose k", "New faces", "Mend faces")
 LONG = "photographs of forty people taken at the laboratory in 1994"
 KEYS = Path(__file__).parents[2] / "docs" / "reference" / "keys.md"
 INPUTS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit)
@@ -64,11 +46,7 @@ INPUTS = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEd
 @pytest.fixture
 def open_narrow(viewer, qtbot):
     """Return a function that opens a panel beside two models, as narrow as it gets."""
-    stack = sample_faces(6, 3)
-    layer = viewer.add_layer(Layer.create(*faces_layer(stack, LONG)))
-    for options in (ShowOptions(), ShowOptions(update=False)):
-        model = fit(stack, n_components=8, max_iter=5, tol=1)
-        ResultLayers(viewer, layer, options).show_model(model)
+    show_fit(viewer, sample_faces(6, 3), LONG, times=2, n_components=8, max_iter=5, tol=1)
 
     def open_it(name):
         panel = open_widget(qtbot, viewer.window, name)

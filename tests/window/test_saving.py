@@ -18,7 +18,7 @@ from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.reader import MatrixDialog
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import layers_in
-from tests.window.menus import open_widget
+from tests.window.menus import click, open_widget
 
 PLUGIN = "napari-latent-faces"
 
@@ -33,18 +33,6 @@ def builtins(npe2pm):
     """Let npe2 see napari's own readers and writers, too."""
     with npe2pm.tmp_plugin(package="napari"):
         yield
-
-
-@pytest.fixture
-def notes(monkeypatch):
-    """Return what napari tells while the test runs."""
-    from napari.utils.notifications import notification_manager
-
-    told = []
-    monkeypatch.setattr(
-        notification_manager, "dispatch", lambda note: told.append(note.message)
-    )
-    return told
 
 
 def save_selected(viewer, monkeypatch, path, kind):
@@ -195,13 +183,13 @@ def test_the_panel_opens_fits_undoes_and_saves(
         seen.append(session_of(viewer).model)
         assert f" {k}, error {seen[-1].error:.4f}, 30 faces" in panel.about.value
 
-    qtbot.mouseClick(panel.undo_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, panel.undo_button)
     assert session_of(viewer).model is seen[0]
     assert "NMF 3," in panel.about.value
 
     path = tmp_path / "kept"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-    qtbot.mouseClick(panel.save_button.native, Qt.MouseButton.LeftButton)
+    click(qtbot, panel.save_button)
     qtbot.waitUntil(lambda: panel.status.value == f"Saved {path}.latent.")
     viewer.layers.clear()
     drop(panel, f"{path}.latent")
