@@ -130,18 +130,17 @@ def test_every_command_of_the_palette_works(
 
 
 def drop(widget, *paths):
-    """Drop files onto a widget."""
-    data, where = QMimeData(), QPointF(9, 9)
+    """Drop files onto a widget, as a file manager does: it tells their paths as text, too."""
+    data, window, where = QMimeData(), widget.window(), widget.rect().center()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    copy, left, none = (
-        Qt.DropAction.CopyAction,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    entering = QDragEnterEvent(where.toPoint(), copy, data, left, none)
-    QApplication.sendEvent(widget, entering)
+    data.setText("\n".join(map(str, paths)))
+    where = widget.mapTo(window, where)
+    how = Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton
+    none = Qt.KeyboardModifier.NoModifier
+    entering = QDragEnterEvent(where, *how, none)
+    QApplication.sendEvent(window.windowHandle(), entering)
     assert entering.isAccepted()
-    QApplication.sendEvent(widget, QDropEvent(where, copy, data, left, none))
+    QApplication.sendEvent(window.windowHandle(), QDropEvent(QPointF(where), *how, none))
 
 
 def test_the_panel_opens_fits_undoes_and_saves(
@@ -192,7 +191,11 @@ def test_the_panel_opens_fits_undoes_and_saves(
     click(qtbot, panel.save_button)
     qtbot.waitUntil(lambda: panel.status.value == f"Saved {path}.latent.")
     viewer.layers.clear()
-    drop(panel, f"{path}.latent")
+    panel.advanced.unfold()
+    number = panel.parameters["tol"].native
+    panel._area.ensureWidgetVisible(number)
+    qtbot.waitUntil(lambda: not number.visibleRegion().isEmpty())
+    drop(number, f"{path}.latent")
     assert "NMF 3," in panel.about.value
     np.testing.assert_array_equal(session_of(viewer).model.weights, seen[0].weights)
 

@@ -31,6 +31,7 @@ from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QDialog,
     QLabel,
+    QLineEdit,
     QScrollArea,
     QSizePolicy,
     QStyle,
@@ -126,6 +127,8 @@ class Panel(QWidget):
         self._column.addStretch(0)
         for label in self.findChildren(QLabel):  # names of files are no HTML
             label.setTextFormat(Qt.TextFormat.PlainText)
+        for line in self.findChildren(QLineEdit):  # else it takes the path of a dropped file
+            line.setAcceptDrops(False)
         self._connect()
         self.synchronize()
 
