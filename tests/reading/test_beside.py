@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tarfile
-import zipfile
 from itertools import product
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from napari_latent_faces import FaceStack, ReadReport, read_faces
 from napari_latent_faces.reading.beside import read_points
+from tests.pictures import face, make, packed
 
 POINTS = {  # x, y as files have them
     "a/one.jpg": [[3, 5], [7.5, 6]],
@@ -62,67 +60,47 @@ def test_a_face_without_a_file_has_no_points(tmp_path, stack):
     np.testing.assert_array_equal(read_points(tmp_path, stack), expected(2))
 
 
-def test_celeba(tmp_path, stack):
-    rows = [f"{name} {' '.join(str(v) for p in ps for v in p)}" for name, ps in POINTS.items()]
-    text = "3\nlefteye_x lefteye_y righteye_x righteye_y \n" + "\n".join(rows)
-    file = write(tmp_path, "list_landmarks_align_celeba.txt", text)
-    np.testing.assert_array_equal(read_points(file, stack), expected())
+ROWS = [(name, [v for point in points for v in point]) for name, points in POINTS.items()]
 
 
-def test_dlib(tmp_path, stack):
-    images = [
-        f"<image file='pictures/{name}'><box top='1' left='1' width='5' height='5'>"
-        + "".join(
-            f"<part name='{i:02}' x='{x}' y='{y}'/>"
-            for i, (x, y) in reversed(list(enumerate(ps)))
-        )
-        + "</box></image>"
-        for name, ps in POINTS.items()
-    ]
-    text = "<?xml version='1.0'?><dataset><images>" + "".join(images) + "</images></dataset>"
-    file = write(tmp_path, "training.xml", text)
-    np.testing.assert_array_equal(read_points(file, stack), expected())
+def table(*heads, mark=",", rows=ROWS):
+    """Return lines of a name and its numbers each, below others."""
+    return "\n".join([*heads, *(mark.join(map(str, [name, *row])) for name, row in rows)])
+
+
+IN_COLUMNS = [(name, [0.9, row[0], row[2], row[1], row[3]]) for name, row in ROWS]  # x before y
+A_POINT_A_ROW = [(name, [y, x]) for name, points in POINTS.items() for x, y in points]
+OF_NAPARI = [
+    (f"{i}.0", [f"{face}.0", y, x])
+    for i, (face, x, y) in enumerate(
+        (i, *p) for i, ps in enumerate(POINTS.values()) for p in ps
+    )
+    if face != 1
+]
+PARTS = "".join(
+    f"<image file='pictures/{name}'><box top='1' left='1' width='5' height='5'>"
+    f"<part name='01' x='{x1}' y='{y1}'/><part name='00' x='{x0}' y='{y0}'/></box></image>"
+    for name, (x0, y0, x1, y1) in ROWS
+)
+CELEBA = "3\nlefteye_x lefteye_y righteye_x righteye_y "
 
 
 @pytest.mark.parametrize(
-    "header",
-    ["file,left_x,left_y,right_x,right_y", "Filename;leftX_x;leftX_y;right_x;right_y", None],
+    ("name", "text", "missing"),
+    [
+        ("list_landmarks_align_celeba.txt", table(CELEBA, mark=" "), []),
+        ("training.xml", f"<dataset><images>{PARTS}</images></dataset>", []),  # of dlib
+        ("p.csv", table("file,left_x,left_y,right_x,right_y"), []),
+        ("p.csv", table("Filename;leftX_x;leftX_y;right_x;right_y", mark=";"), []),
+        ("p.csv", table(), []),
+        ("p.csv", table("name,sure,x_0,x_1,y_0,y_1", rows=IN_COLUMNS), []),
+        ("p.csv", table("image,y,x", rows=A_POINT_A_ROW[:4]), [2]),
+        ("Points.csv", table("index,axis-0,axis-1,axis-2", rows=OF_NAPARI), [1]),
+    ],
 )
-def test_csv_with_a_picture_a_row(tmp_path, stack, header):
-    separator = ";" if header and ";" in header else ","
-    rows = [
-        separator.join([name, *(str(v) for p in points for v in p)])
-        for name, points in POINTS.items()
-    ]
-    file = write(tmp_path, "points.csv", "\n".join([header, *rows] if header else rows))
-    np.testing.assert_array_equal(read_points(file, stack), expected())
-
-
-def test_csv_with_all_x_before_all_y(tmp_path, stack):
-    rows = [
-        ",".join(map(str, [name, 0.9, *(x for x, _ in ps), *(y for _, y in ps)]))
-        for name, ps in POINTS.items()
-    ]
-    file = write(tmp_path, "points.csv", "\n".join(["name,sure,x_0,x_1,y_0,y_1", *rows]))
-    np.testing.assert_array_equal(read_points(file, stack), expected())
-
-
-def test_csv_with_a_point_a_row(tmp_path, stack):
-    rows = [f"{name},{y},{x}" for name, points in POINTS.items() for x, y in points]
-    file = write(tmp_path, "points.csv", "\n".join(["image,y,x", *rows[:4]]))
-    np.testing.assert_array_equal(read_points(file, stack), expected(2))
-
-
-def test_a_points_layer_that_napari_saved(tmp_path, stack):
-    rows = [
-        f"{face}.0,{y},{x}"
-        for face, points in enumerate(POINTS.values())
-        for x, y in points
-        if face != 1
-    ]
-    lines = ["index,axis-0,axis-1,axis-2", *(f"{i}.0,{row}" for i, row in enumerate(rows))]
-    file = write(tmp_path, "Points.csv", "\n".join(lines))
-    np.testing.assert_array_equal(read_points(file, stack), expected(1))
+def test_one_file_for_all_pictures(tmp_path, stack, name, text, missing):
+    points = read_points(write(tmp_path, name, text), stack)
+    np.testing.assert_array_equal(points, expected(*missing))
 
 
 def test_points_follow_pictures_that_were_resized(tmp_path):
@@ -138,17 +116,9 @@ def test_points_follow_pictures_that_were_resized(tmp_path):
     ("name", "text", "message"),
     [
         ("a.csv", "name,x,y\nelsewhere,1,2\n", "for none of the faces, such as a/one.jpg"),
-        (
-            "a.csv",
-            "name,x,y\none,1,2\none,3,4\ntwo,1,2\n",
-            "a/two.jpg has 1 points and others 2",
-        ),
+        ("a.csv", "name,x,y\none,1,2\none,3,4\ntwo,1,2\n", "two.jpg has 1 points and others 2"),
         ("a.csv", "who,x,y\none,1,2\n", "column of names"),
-        (
-            "a.csv",
-            "name,x,y\none,1,two\n",
-            "a.csv cannot be read: row 2: could not",
-        ),
+        ("a.csv", "name,x,y\none,1,two\n", "a.csv cannot be read: row 2: could not"),
         ("a.csv", "", "it is empty"),
         ("a.xml", "<dataset><images>", "a.xml cannot be read"),
         ("a.doc", "", "no known file of points"),
@@ -177,21 +147,13 @@ SIGNS = ["-1" if i % 3 else "1" for i in range(12)]
 
 
 def rows(values, delimiter, *heads, path="{}"):
-    lines = [delimiter.join(heads)] if heads else []
-    return "\n".join(
-        lines
-        + [path.format(n) + delimiter + v for n, v in zip(NAMES, values, strict=True)]
-        + [""]
-    )
+    lines = [path.format(n) + delimiter + v for n, v in zip(NAMES, values, strict=True)]
+    return "\n".join([delimiter.join(heads)] * bool(heads) + lines + [""])
 
 
 @pytest.fixture(name="folder")
 def pictures_with_running_numbers(tmp_path):
-    folder = tmp_path / "faces"
-    folder.mkdir()
-    for i, name in enumerate(NAMES):
-        Image.effect_noise((9, 8), 20 + i).save(folder / name)
-    return folder
+    return make(tmp_path / "faces", {name: face(seed=i) for i, name in enumerate(NAMES)})
 
 
 TELLING = {
@@ -233,15 +195,10 @@ def test_a_table_tells_subjects(folder, name):
 @pytest.mark.parametrize("name", ["identity_CelebA.txt", "metadata.jsonl"])
 def test_it_does_in_archives(folder, tmp_path, kind, name):
     (folder / name).write_text(TELLING[name])
-    path = tmp_path / f"faces.{kind}"
-    if kind == "zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            for file in folder.iterdir():
-                where = "" if file.name == name else "img/"
-                archive.write(file, f"set/{where}{file.name}")
-    else:
-        with tarfile.open(path, "w:gz" if kind[-1] == "z" else "w") as archive:
-            archive.add(folder, "set")
+    (folder / "img").mkdir()
+    for picture in folder.glob("*.png"):
+        picture.rename(folder / "img" / picture.name)
+    path = packed(folder, tmp_path / f"faces.{kind}")
     assert read_faces(path).subjects == tuple(PEOPLE)
 
 
@@ -251,7 +208,6 @@ HARDLY = {
     "list_eval_partition.txt": rows(["0", "1", "2"] * 4, " "),
     "list_landmarks_align_celeba.txt": rows(LABELS, " 69 109 "),
     "gender.csv": rows(["0", "1", "0", "1"] * 3, ";"),
-    "plain.csv": rows(["0", "1", "0", "1"] * 3, ";"),
     "labels.csv": rows(["happy", "sad", "neutral"] * 4, ",", "file", "label"),
     "all_ratings.txt": rows(["3.5", "2.5", "3.5", "1.5"] * 3, " "),
     "splits.csv": rows(["train", "train", "val", "test"] * 3, ",", "file", "label"),
@@ -277,22 +233,17 @@ def test_the_report_says_that_a_table_hardly_tells_people(folder):
 
 
 def test_folders_of_people_count_more_than_labels_but_less_than_subjects(tmp_path):
-    for i, who in enumerate("aabbcc"):
-        (tmp_path / who).mkdir(exist_ok=True)
-        Image.effect_noise((9, 8), 20 + i).save(tmp_path / who / f"{i}.png")
-    lines = [f"{who}/{i}.png,{i % 3}" for i, who in enumerate("aabbcc")]
-    table = tmp_path / "table.csv"
+    names = [f"{who}/{i}.png" for i, who in enumerate("aabbcc")]
+    make(tmp_path, {name: face(seed=i) for i, name in enumerate(names)})
+    lines = [f"{name},{i % 3}" for i, name in enumerate(names)]
     for head, subjects in (("label", "aabbcc"), ("subject", "012012")):
-        table.write_text("\n".join([f"file,{head}", *lines]))
+        write(tmp_path, "table.csv", "\n".join([f"file,{head}", *lines]))
         assert read_faces(tmp_path).subjects == tuple(subjects)
 
 
 def test_tables_of_several_folders_are_taken_together(tmp_path):
-    for part, who in (("train", "xyxy"), ("test", "yx")):
-        (tmp_path / part).mkdir()
-        lines = ["file_name,subject"]
-        for i, subject in enumerate(who):
-            Image.effect_noise((9, 8), 20 + i).save(tmp_path / part / f"{i}.png")
-            lines.append(f"{i}.png,{subject}")
-        (tmp_path / part / "metadata.csv").write_text("\n".join(lines))
+    for part, people in (("train", "xyxy"), ("test", "yx")):
+        lines = [f"{i}.png,{who}" for i, who in enumerate(people)]
+        write(tmp_path, f"{part}/metadata.csv", "\n".join(["file_name,subject", *lines]))
+        make(tmp_path / part, {f"{i}.png": face(seed=i) for i in range(len(people))})
     assert read_faces(tmp_path).subjects == ("y", "x", "x", "y", "x", "y")

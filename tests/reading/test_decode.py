@@ -54,7 +54,7 @@ def pixels_of(content, **options):
 
 
 @pytest.mark.parametrize(("mode", "extension"), ALL_FILES)
-def test_every_mode_of_every_format(mode, extension):
+def test_every_mode_of_every_format(mode, extension, monkeypatch):
     image = picture(mode)
     content = encoded(image, extension)
     header = open_picture(entry(content))
@@ -62,11 +62,13 @@ def test_every_mode_of_every_format(mode, extension):
     assert header.shape == (12, 10)
     assert header.depth == depth
     assert header.in_colour == (mode in {"P", "RGB", "RGBA", "CMYK"})
-    pixels = pixels_of(content)
-    assert pixels.dtype == depth
     expected = Image.open(BytesIO(content)) if extension == "gif" else image
     expected = expected if expected.mode == grey_mode else expected.convert(grey_mode)
-    np.testing.assert_array_equal(pixels, expected)
+    for filled_up in (False, True):  # what others may ask of Pillow, for the whole process
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", filled_up)
+        pixels = pixels_of(content)
+        assert pixels.dtype == depth
+        np.testing.assert_array_equal(pixels, expected)
 
 
 @pytest.mark.parametrize("extension", ["gif", "bmp", "png", "tif"])
@@ -115,7 +117,7 @@ def test_transparency_is_ignored_and_not_warned_about(mode):
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "tif", "webp"])
-@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("orientation", [*range(10), 77])  # upright unless from 2 to 8
 def test_exif_orientation(extension, orientation):
     content = turned(face(12, 10), orientation, extension)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(content))).convert("L"))
@@ -123,30 +125,19 @@ def test_exif_orientation(extension, orientation):
     np.testing.assert_array_equal(pixels_of(content), expected)
 
 
-def test_orientations_that_do_not_exist_are_upright():
-    for orientation in (0, 9, 77):
-        np.testing.assert_array_equal(pixels_of(turned(face(), orientation)), face())
-
-
 def test_headers_are_read_from_the_start_of_large_files():
     content = encoded(face(300, 300), "bmp")
     assert len(content) > START_BYTES
     asked = []
-
-    def read(limit):
-        asked.append(limit)
-        return content[:limit]
-
-    large = Entry("face.bmp", len(content), read)
+    large = Entry("a.bmp", len(content), lambda limit: asked.append(limit) or content[:limit])
     assert open_picture(large).shape == (300, 300)
     assert asked == [START_BYTES]
 
 
 @pytest.mark.parametrize("extension", ["tif", "webp", "png", "jpg"])
 def test_headers_that_do_not_stand_at_the_start(extension):
-    rng = np.random.default_rng(0)
     options = {"exif": bytes(60_000)} if extension == "jpg" else {}
-    content = encoded(rng.integers(0, 256, (300, 300), np.uint8), extension, **options)
+    content = encoded(face(300, 300), extension, **options)
     if extension == "png":  # a chunk that is larger than what is read at first
         content = content[:33] + chunk(b"juNk", bytes(70_000)) + content[33:]
     assert len(content) > START_BYTES
@@ -155,10 +146,7 @@ def test_headers_that_do_not_stand_at_the_start(extension):
 
 def test_reduced_jpegs_are_close_to_whole_ones():
     y, x = np.mgrid[:320, :240]
-    pixels = np.uint8(
-        127 + 60 * np.sin(x / 20)[..., None] + 60 * np.cos(y / [15, 25, 35][0])[..., None]
-    )
-    content = encoded(np.repeat(pixels, 3, axis=2), "jpg", quality=95)
+    content = encoded(np.uint8(127 + 60 * np.sin(x / 20) + 60 * np.cos(y / 15)), "jpg")
     whole = pixels_of(content, shape=(40, 30))
     reduced = pixels_of(content, shape=(40, 30), reduce=True)
     assert np.abs(whole.astype(int) - reduced).mean() < 2
@@ -350,13 +338,6 @@ class TestWhenPillowIsToFillUpPictures:
                 pixels_of(cut)
         assert pixels_of(content).shape == (40, 30)
         assert ImageFile.LOAD_TRUNCATED_IMAGES
-
-    @pytest.mark.parametrize(("mode", "extension"), ALL_FILES)
-    def test_a_whole_picture_is_read(self, mode, extension, monkeypatch):
-        content = encoded(picture(mode), extension)
-        pixels = pixels_of(content)
-        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
-        np.testing.assert_array_equal(pixels, pixels_of(content))
 
     def test_a_jpeg_that_is_decoded_smaller_is_read(self):
         content = encoded(picture("RGB", 400, 300), "jpg")

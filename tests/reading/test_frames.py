@@ -30,14 +30,6 @@ def test_pixels_that_fit_are_left_alone(depth):
     assert Frame((12, 10), depth).take(pixels) is pixels
 
 
-def test_deeper_types_keep_black_and_white():
-    values = np.array([[0, 51, 255]], BYTE)
-    for start, end in ((BYTE, WORD), (BYTE, FLOAT), (WORD, FLOAT)):
-        deep = Frame((1, 3), end).take(as_depth(values, start))
-        assert deep.dtype == end
-        np.testing.assert_allclose(deep, as_depth(values, end), rtol=1e-6)
-
-
 @pytest.mark.parametrize(("start", "end"), [(WORD, BYTE), (FLOAT, BYTE), (FLOAT, WORD)])
 def test_shallower_types_are_refused(start, end):
     with pytest.raises(ValueError, match="changed while it was being read"):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import io
 import pickle
-import tarfile
-import zipfile
 
 import numpy as np
 import pytest
@@ -18,8 +15,7 @@ from napari_latent_faces.reading import (
     NoFacesError,
     looks_like_faces,
 )
-from napari_latent_faces.reading.matrices import labels_beside
-from tests.pictures import encoded, face
+from tests.pictures import encoded, face, make, packed
 from tests.reading.arrays import made
 
 FACES = made.faces(20, 40, 32)
@@ -31,8 +27,7 @@ COLOUR = np.stack([FACES, 0.7 * FACES, 255 - 0.5 * FACES], axis=-1).astype(np.ui
 
 
 def test_a_file_becomes_a_stack(tmp_path):
-    path = tmp_path / "fea.mat"
-    path.write_bytes(FEA)
+    path = make(tmp_path, {"fea.mat": FEA}) / "fea.mat"
     stack = read_faces(path)
     np.testing.assert_array_equal(stack.images, FACES)
     assert stack.subjects == LABELS
@@ -48,8 +43,7 @@ def test_a_file_becomes_a_stack(tmp_path):
 
 
 def test_options_reach_the_file(tmp_path):
-    path = tmp_path / "a.npz"
-    path.write_bytes(made.npz(one=ROWS, two=ROWS[::-1]))
+    path = make(tmp_path, {"a.npz": made.npz(one=ROWS, two=ROWS[::-1])}) / "a.npz"
     with pytest.raises(AmbiguousArraysError, match=r"one .*two"):
         read_faces(path)
     options = {"variable": "two", "shape": (40, 32), "faces": "rows", "order": "C"}
@@ -63,24 +57,8 @@ def test_options_reach_the_file(tmp_path):
 
 def kept(tmp_path, place, files):
     """Put files into a folder or archive, and return its path."""
-    if place == "folder":
-        for name, content in files.items():
-            path = tmp_path / "set" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return tmp_path / "set"
-    path = tmp_path / ("set.zip" if place == "zip" else "set.tar.gz")
-    if place == "zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in files.items():
-                archive.writestr(name, content)
-        return path
-    with tarfile.open(path, mode="w:gz") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return path
+    folder = make(tmp_path / "set", files)
+    return folder if place == "folder" else packed(folder, tmp_path / f"set.{place}")
 
 
 PERSONS = ["anna", "bert", "carl", "dora"]
@@ -107,7 +85,7 @@ FILES = {  # what is kept, the first name, and the subjects
 }
 
 
-@pytest.mark.parametrize("place", ["folder", "zip", "tar"])
+@pytest.mark.parametrize("place", ["folder", "zip", "tar.gz"])
 @pytest.mark.parametrize("case", FILES)
 def test_files_in_a_place(tmp_path, place, case):
     files, first, subjects = FILES[case]
@@ -121,7 +99,7 @@ def test_files_in_a_place(tmp_path, place, case):
         assert "from 4 files" in stack.report.summary()
 
 
-@pytest.mark.parametrize("place", ["folder", "zip", "tar"])
+@pytest.mark.parametrize("place", ["folder", "zip", "tar.gz"])
 def test_pictures_come_before_numbers(tmp_path, place):
     files = {"1.pgm": encoded(face(), "pgm"), "faces.npy": made.npy(FACES)}
     stack = read_faces(kept(tmp_path, place, files))
@@ -129,18 +107,14 @@ def test_pictures_come_before_numbers(tmp_path, place):
     assert "faces.npy" in dict(stack.report.passed_over)
 
 
-def test_labels_beside_a_file(tmp_path):
-    np.save(tmp_path / "olivetti_faces.npy", FACES)
-    alone = read_faces(tmp_path / "olivetti_faces.npy")
-    assert alone.subjects is None
-    assert alone.names[:2] == ("1", "2")
-    np.save(tmp_path / "olivetti_faces_target.npy", OWNERS)
-    assert read_faces(tmp_path / "olivetti_faces.npy").subjects == LABELS
-    (tmp_path / "faces-idx3-ubyte").write_bytes(made.idx(FACES))
-    (tmp_path / "labels-idx1-ubyte").write_bytes(made.idx(OWNERS))
-    assert read_faces(tmp_path / "faces-idx3-ubyte").subjects == LABELS
-    (tmp_path / "olivetti_faces_target.npy").write_bytes(made.npy(OWNERS)[:-9])
-    assert read_faces(tmp_path / "olivetti_faces.npy").subjects is None
+WRITTEN = {
+    "npy": made.npy,
+    "csv": lambda array: made.csv(array.reshape(20, -1)),
+    "mat": lambda array: made.mat(X=array),
+    "gz": lambda array: gzip.compress(made.idx(array)),
+    "idx3-ubyte": made.idx,
+    "idx1-ubyte": made.idx,
+}
 
 
 @pytest.mark.parametrize(
@@ -149,15 +123,22 @@ def test_labels_beside_a_file(tmp_path):
         ("olivetti_faces.npy", "olivetti_faces_target.npy"),
         ("X_train.npy", "y_train.npy"),
         ("faces.npy", "labels.npy"),
+        ("faces.idx3-ubyte", "labels.idx1-ubyte"),
         ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
         ("faces.csv", "labels.csv"),
         ("orl_X.mat", "orl_y.mat"),
-        ("faces.npy", None),
     ],
 )
-def test_names_of_labels(name, beside):
-    others = ["README", "test_labels.npy", name, *([beside] if beside else [])]
-    assert labels_beside(name, others) == beside
+def test_labels_beside_a_file(tmp_path, name, beside):
+    write = WRITTEN[name.rsplit(".")[-1]]
+    make(tmp_path, {name: write(FACES), "test_labels.npy": made.npy(OWNERS), "README": b"..."})
+    alone = read_faces(tmp_path / name)
+    assert alone.subjects is None
+    assert alone.names[:2] == ("1", "2")
+    make(tmp_path, {beside: write(OWNERS)})
+    assert read_faces(tmp_path / name).subjects == LABELS
+    make(tmp_path, {beside: write(OWNERS)[:-9]})
+    assert read_faces(tmp_path / name).subjects is None
 
 
 def test_broken_files_are_skipped_with_their_reason(tmp_path):
@@ -228,7 +209,7 @@ def test_lazy_faces_go_to_other_processes_as_their_place(tmp_path, layout, conta
 def test_progress_is_told_and_can_end_the_read(tmp_path):
     np.save(tmp_path / "a.npy", FACES)
     steps = []
-    read_faces(tmp_path / "a.npy", progress=lambda done, total: steps.append((done, total)))
+    read_faces(tmp_path / "a.npy", progress=lambda *step: steps.append(step))
     assert steps[-1][0] == steps[-1][1]
 
     def cancel(done, total):
@@ -268,8 +249,7 @@ IN_COLOUR = {
 @pytest.mark.parametrize("kept_as", IN_COLOUR)
 def test_in_colour(tmp_path, kept_as):
     name, content = IN_COLOUR[kept_as]
-    path = tmp_path / name
-    path.write_bytes(content)
+    path = make(tmp_path, {name: content}) / name
     stack = read_faces(path)
     np.testing.assert_array_equal(stack.images, COLOUR)
     assert "20 colour faces of 40 x 32" in stack.report.summary()

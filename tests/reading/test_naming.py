@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import random
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,15 +41,7 @@ def test_pictures_by_content():
     for mode, extensions in (*MODES.items(), ("L", ["jpg"]), ("RGB", ["webp"])):
         for extension in extensions:
             assert starts_like_picture(encoded(picture(mode), extension)[:HEAD_BYTES])
-    for head in (
-        b"",
-        b"BM",
-        b"BMI of a table of patients",
-        b"P5",
-        b"P.S. hi",
-        b"PK\3\4",
-        b"GIF",
-    ):
+    for head in (b"", b"BM", b"BMI of a table", b"P5", b"P.S. hi", b"PK\3\4", b"GIF"):
         assert not starts_like_picture(head)
 
 
@@ -71,25 +61,15 @@ def in_order(*names):
         ["x1y2.png", "x1y10.png", "x2y1.png"],
         ["x-1.png", "x-02.png", "x-3.png"],
         ["0" * 5000 + "1", "9" * 5000],
+        ["f", "\u00e9mile2", "e\u0301mile10"],  # one letter in two normal forms
     ],
 )
 def test_natural_order(names):
     assert in_order(*reversed(names)) == names
 
 
-def test_names_that_differ_in_case_or_zeros_only_keep_one_order():
-    names = ["A1.png", "a1.png", "a01.png", "a001.png"]
-    orders = {tuple(in_order(*random.sample(names, 4))) for _ in range(20)}
-    assert len(orders) == 1
-
-
-def test_unicode_normal_forms_sort_together():
-    composed, decomposed = "\u00e9mile2", "e\u0301mile10"
-    assert in_order(decomposed, "f", composed) == ["f", composed, decomposed]
-
-
 @settings(deadline=None)
-@given(st.lists(st.text(st.sampled_from("aB1٣0²/. _-é\n"), max_size=8)), st.randoms())
+@given(st.lists(st.text(st.sampled_from("aAB1٣0²/. _-é\n"), max_size=8)), st.randoms())
 def test_natural_order_is_total(names, chance):
     shuffled = names.copy()
     chance.shuffle(shuffled)

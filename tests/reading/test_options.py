@@ -3,7 +3,6 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 
-import numpy as np
 import pytest
 
 from napari_latent_faces.params import ReadOptions
@@ -42,24 +41,3 @@ def test_options_that_are_not_allowed(option, allowed, values):
     for value in values:
         with pytest.raises((TypeError, ValueError), match=f"{option} must be {allowed}"):
             ReadOptions(**{option: value})
-
-
-@pytest.mark.parametrize(
-    ("size", "commonest", "shape"),
-    [
-        (None, (112, 92), (112, 92)),
-        (56, (112, 92), (56, 46)),
-        (np.int64(56), (112, 92), (56, 46)),
-        ([10, 20], (112, 92), (10, 20)),
-        (1, (112, 92), (1, 1)),
-        (100, (1, 5000), (100, 16384)),
-        (100, (5000, 1), (100, 1)),
-    ],
-)
-def test_frame(size, commonest, shape):
-    assert ReadOptions(size=size).frame(commonest) == shape
-
-
-def test_budget():
-    assert ReadOptions(memory_budget=7).budget() == 7
-    assert 0 < ReadOptions().budget() <= 512 * 2**20

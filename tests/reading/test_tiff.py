@@ -93,13 +93,6 @@ def test_one_file_of_many_faces(tmp_path, kind, lazy):
         assert stack.report.notes[0].startswith("1 of 1 files hold several pictures")
 
 
-def test_a_single_picture_is_no_stack(tmp_path):
-    for name in ("a.png", "a.tif"):
-        path = make(tmp_path, {name: face()}) / name
-        with pytest.raises(NoFacesError, match=f"{path} is a single picture: open the folder"):
-            read_faces(path)
-
-
 def test_white_that_is_0_is_white_in_compressed_ones_too(tmp_path):
     """Which Pillow decodes: it must not be inverted twice."""
     content = bytearray(encoded(255 - BYTES, "tif", compression="tiff_lzw"))
