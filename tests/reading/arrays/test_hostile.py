@@ -16,6 +16,7 @@ import pytest
 
 from napari_latent_faces.reading.arrays import ArraysError, read_arrays
 from tests.helpers import peak_memory
+from tests.pictures import zip_of
 from tests.reading.arrays import made
 
 FACES = made.faces(20, 40, 32)
@@ -64,8 +65,7 @@ def large():
 
 def large_npz():
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("faces.npy", large())
+    zip_of(file, {"faces.npy": large()}, compression=zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
