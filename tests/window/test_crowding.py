@@ -14,8 +14,18 @@ from tests.window.test_panels import NAMES
 SMALL = 1024, 700
 
 
-def test_the_window_stays_as_it_is_and_panels_are_in_front(viewer, qtbot):
+def test_panels_share_tabs_in_front_and_the_window_stays_as_it_is(viewer, qtbot):
     window, docks = viewer.window._qt_window, []
+    # one that floats stays where it is
+    one, other = (dock_of(open_widget(qtbot, viewer.window, each)) for each in NAMES[-2:])
+    qtbot.waitUntil(lambda: window.tabifiedDockWidgets(one) == [other])
+    other.setFloating(True)
+    third = dock_of(open_widget(qtbot, viewer.window, "Mix faces"))
+    qtbot.waitUntil(lambda: window.tabifiedDockWidgets(third) == [one])
+    assert other.isFloating()
+    for dock in (one, other, third):
+        dock.destroyOnClose()
+
     window.resize(*SMALL)
     qtbot.waitUntil(lambda: (window.width(), window.height()) == SMALL)
     for name in NAMES:
@@ -38,13 +48,3 @@ def test_the_window_stays_as_it_is_and_panels_are_in_front(viewer, qtbot):
             assert bar.tabText(tab) in NAMES
             least = bar.fontMetrics().horizontalAdvance(bar.tabText(tab))
             assert bar.tabRect(tab).width() >= least
-
-
-def test_panels_share_tabs_and_one_that_floats_stays_where_it_is(viewer, qtbot):
-    window, names = viewer.window._qt_window, ("New faces", "Mend faces", "Mix faces")
-    one, other = (dock_of(open_widget(qtbot, viewer.window, name)) for name in names[:2])
-    qtbot.waitUntil(lambda: window.tabifiedDockWidgets(one) == [other])
-    other.setFloating(True)
-    third = dock_of(open_widget(qtbot, viewer.window, names[2]))
-    qtbot.waitUntil(lambda: window.tabifiedDockWidgets(third) == [one])
-    assert other.isFloating()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import glir
@@ -16,19 +15,14 @@ from tests.window.menus import open_widget, show_faces
 from tests.window.test_panels import NAMES
 
 
-@pytest.fixture
-def shown(make_napari_viewer):
-    """Return how to make a window that shows faces, and another picture above them."""
-
-    def make():
-        viewer = make_napari_viewer(show=True)
-        show_faces(viewer, sample_faces(2, 2, shape=(24, 20)))
-        viewer.add_image(np.linspace(0, 1, 480).reshape(24, 20), translate=(0, 20))
-        viewer.reset_view()
-        seen(viewer)
-        return viewer
-
-    return make
+def shown(make_viewer):
+    """Make a window that shows faces, and another picture above them."""
+    viewer = make_viewer(show=True)
+    show_faces(viewer, sample_faces(2, 2, shape=(24, 20)))
+    viewer.add_image(np.linspace(0, 1, 480).reshape(24, 20), translate=(0, 20))
+    viewer.reset_view()
+    seen(viewer)
+    return viewer
 
 
 def canvas_of(viewer):
@@ -42,34 +36,33 @@ def seen(viewer):
     return viewer.screenshot(flash=False)
 
 
-def test_another_window_shows_what_it_showed_whatever_happens_in_the_first(shown):
-    one, other = shown(), shown()
+def test_another_window_shows_what_it_showed_whatever_happens_in_the_first(
+    make_napari_viewer, monkeypatch
+):
+    one, other = shown(make_napari_viewer), shown(make_napari_viewer)
     session_of(one)
     before = seen(other)
-    one.layers.pop()
-    np.testing.assert_array_equal(seen(other), before)
-    assert not np.array_equal(seen(one), before)
-    one.close()
-    one.layers.events.removing(index=0)  # somebody still has the viewer
-    np.testing.assert_array_equal(seen(other), before)
-
-
-def test_what_drew_a_layer_is_deleted_where_it_was_made(shown, monkeypatch):
-    viewer, contexts = shown(), []
-    session_of(viewer)
-    delete = glir.GlirProgram.delete
+    # what drew a layer is deleted where it was made
+    contexts, delete = [], glir.GlirProgram.delete
 
     def noted(program):
         contexts.append(QOpenGLContext.currentContext())
         delete(program)
 
     monkeypatch.setattr(glir.GlirProgram, "delete", noted)
-    viewer.layers.pop()
-    assert contexts == [canvas_of(viewer).context()]
-    # the layer below goes in a viewer that has no current context of its own
-    canvas_of(viewer).doneCurrent()
-    viewer.layers.clear()
-    assert contexts == 2 * [canvas_of(viewer).context()]
+    one.layers.pop()
+    assert contexts == [canvas_of(one).context()]
+    np.testing.assert_array_equal(seen(other), before)
+    assert not np.array_equal(seen(one), before)
+    # the layer below goes while the window has no current context of its own
+    canvas_of(one).doneCurrent()
+    one.layers.clear()
+    assert contexts == 2 * [canvas_of(one).context()]
+    np.testing.assert_array_equal(seen(other), before)
+    one.add_image(np.zeros((24, 20)))
+    one.close()
+    one.layers.events.removing(index=0)  # somebody still has the viewer
+    np.testing.assert_array_equal(seen(other), before)
 
 
 # -- The list of layers beside each panel: napari's, and what Qt shows of it ---------

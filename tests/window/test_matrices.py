@@ -87,7 +87,7 @@ def test_the_window_asks(qtbot, viewer, tmp_path, monkeypatch):
     assert told[-1].startswith("Choose a layer of faces that were read from a file of numbers")
 
 
-def test_what_is_wrong_is_told_in_the_dialog(qtbot, viewer, tmp_path):
+def test_what_is_wrong_is_told_and_colour_becomes_grey(qtbot, viewer, tmp_path):
     path = tmp_path / "two.npz"
     path.write_bytes(made.npz(one=FACES.reshape(20, -1), two=OTHERS))
 
@@ -107,8 +107,7 @@ def test_what_is_wrong_is_told_in_the_dialog(qtbot, viewer, tmp_path):
     assert "a face of 40 x 31 has 1240 pixels" in answers.seen[2]
     assert answers.pictures[1] is answers.pictures[2] is None
 
-
-def test_colour_becomes_grey(qtbot, viewer, tmp_path):
+    viewer.layers.clear()  # and what has colours can be made grey
     colour = np.stack([FACES, FACES // 2, 255 - FACES], axis=-1)
     np.save(tmp_path / "a.npy", colour)
     [layer] = viewer.open(tmp_path / "a.npy", plugin=PLUGIN)
