@@ -116,48 +116,40 @@ def test_faces_are_opened_from_the_menus(viewer, faces_folder, monkeypatch, tmp_
     assert caption(viewer)
 
 
-def fill(viewer, folder):
-    """Open faces and panels, one with an opened model; return how work in each is begun."""
-    viewer.open(folder, plugin=PLUGIN)
-    fit, choose, encode = (
-        viewer.window.add_plugin_dock_widget(PLUGIN, name)
-        for name in ("Latent faces", "Choose k", "New faces")
-    )
-    fit[1].parameters["n_components"].value = 3
-    fit[1].parameters["max_iter"].value = 10**6
-    fit[1].parameters["tol"].value = "0"
-    choose[1].ks.value = "2:20"
-    choose[1].effort["n_starts"].value = 50
-    return fit, choose, encode
-
-
-def test_closing_a_dock_in_the_middle_of_its_work_drops_it(
+def test_closing_a_dock_or_the_window_in_the_middle_of_its_work_drops_it(
     viewer, faces_folder, model, tmp_path, qtbot
 ):
+    viewer.open(faces_folder, plugin=PLUGIN)
     model.save(tmp_path / "m.npz")
-    docks = fill(viewer, faces_folder)
-    docks[2][1].model_choice.open_file(str(tmp_path / "m.npz"))
-    wait_for_model(docks[2][1], qtbot)
-    for dock, widget in docks:
-        widget.start()
-        job = widget.job
-        if widget is not docks[2][1]:
-            qtbot.waitUntil(lambda job=job: job.has_stepped)
-        dock.destroyOnClose()
-        qtbot.waitUntil(lambda job=job: job.is_over)
+
+    def begin(name):
+        dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        if name == "New faces":
+            widget.model_choice.open_file(str(tmp_path / "m.npz"))
+            wait_for_model(widget, qtbot)
+        elif name == "Choose k":
+            widget.ks.value, widget.effort["n_starts"].value = "2:20", 50
+        else:
+            for field, value in (("n_components", 3), ("max_iter", 10**6), ("tol", "0")):
+                widget.parameters[field].value = value
+        job = widget.start()
+        qtbot.waitUntil(lambda: name == "New faces" or job.has_stepped)
+        return dock, job
+
+    def wait_for_the_end(job):
+        qtbot.waitUntil(lambda: job.is_over)
         qtbot.waitUntil(lambda: not WorkerBase._worker_set)
+
+    for name in ("Latent faces", "Choose k", "New faces"):
+        dock, job = begin(name)
+        dock.destroyOnClose()
+        wait_for_the_end(job)
         assert len(layers_in(viewer)) == 1
     viewer.dims.set_point(0, 3)
     assert caption(viewer).endswith("face 3")
-
-
-def test_closing_the_viewer_in_the_middle_of_a_fit(viewer, faces_folder, qtbot):
-    (_, widget), *_ = fill(viewer, faces_folder)
-    session = widget.fit()
-    qtbot.waitUntil(lambda: session.has_stepped)
+    _, job = begin("Latent faces")
     viewer.close()
-    qtbot.waitUntil(lambda: session.is_over)
-    qtbot.waitUntil(lambda: not WorkerBase._worker_set)
+    wait_for_the_end(job)
 
 
 # -- A new user's first minute: Show me, then the panels that it points at -----------
