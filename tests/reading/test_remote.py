@@ -20,7 +20,7 @@ from napari_latent_faces.fitting import fit
 from napari_latent_faces.reading import ArchiveError, NoFacesError, looks_like_faces, read_faces
 from napari_latent_faces.reading.sources import is_url, masked
 from napari_latent_faces.viewer.layers import faces_layer
-from tests.pictures import face, make, packed, people, tarred, zipped
+from tests.pictures import encoded, face, make, packed, people, tarred, zipped
 
 KINDS = ["files", "zip", "tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"]
 
@@ -250,14 +250,8 @@ def test_napari_is_told_no_at_once():
     assert not looks_like_faces("https://host.invalid/faces.zip")
 
 
-def test_the_command_line_takes_urls(tmp_path, memory, stack, capsys):
-    make(tmp_path / "faces", dict(zip(stack.names, stack.images, strict=True)))
-    memory.put(f"{tmp_path}/faces/", "/faces", recursive=True)
+def test_the_command_line_takes_urls(memory, capsys):
+    for s, i in ((1, 1), (1, 2), (2, 1)):
+        memory.pipe_file(f"/faces/s{s}/{i}.pgm", encoded(face(), "pgm"))
     assert main(["info", "memory://faces"]) == 0
-    assert "source: memory://faces\nfaces: 30 of 6 subjects" in capsys.readouterr().out
-    quick = ["-k", "2", "--max-iter", "3", "--tol", "0", "-o", str(tmp_path / "out")]
-    assert main(["fit", "memory://faces", *quick]) == 0
-    assert (tmp_path / "out" / "model.npz").exists()
-    capsys.readouterr()
-    assert main(["info", "nosuch://faces"]) == 1
-    assert "error: nosuch://faces cannot be read" in capsys.readouterr().err
+    assert "source: memory://faces\nfaces: 3 of 2 subjects" in capsys.readouterr().out

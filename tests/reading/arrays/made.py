@@ -147,3 +147,17 @@ def cells(items) -> np.ndarray:
     for i, item in enumerate(items):
         array[0, i] = item
     return array
+
+
+def files(faces) -> dict[str, bytes]:
+    """Return files of every kind that keep faces, in numbers that are not packed."""
+    columns = LAYOUTS["columns F"](faces)
+    return {
+        "a.npy": npy(faces),
+        "a.mat": mat(packed=False, faces=columns),
+        "a73.mat": mat73(packed=False, faces=columns),
+        "a.h5": hdf5(faces=faces),
+        "a-idx3-ubyte": idx(faces),
+        "a.npz": npz(faces=faces),
+        "a.csv": csv(faces.reshape(len(faces), -1)),
+    }

@@ -95,13 +95,7 @@ UNEVEN = CELLS([np.moveaxis(p, 0, 2) for p in (FACES[:3], FACES[3:10], FACES[10:
 ONE_ALONE = CELLS([np.moveaxis(FACES[:19], 0, 2), FACES[19]])
 TEXT = np.column_stack([NAMES, ROWS.astype(str)])
 MOST_BLACK = np.where(ROWS < 60, 0, ROWS)
-PACKED = {
-    "a.npy": made.npy(FACES),
-    "a.mat": made.mat(faces=made.LAYOUTS["h w n"](FACES)),
-    "a-idx3-ubyte": made.idx(FACES),
-    "a.npz": made.npz(faces=FACES),
-    "a.csv": made.csv(ROWS),
-}
+FILES = made.files(FACES)
 IN_C = {"order": "C"}
 CASES = {  # file, its content, whose faces, and options
     "scikit-learn's": ("a.npz", made.npz(images=FACES, data=ROWS, target=OWNERS), LABELS),
@@ -123,6 +117,8 @@ CASES = {  # file, its content, whose faces, and options
     "labels too few": ("a.npz", made.npz(faces=ROWS, label=OWNERS[1:]), None),
     "no labels": ("a.npz", made.npz(faces=ROWS, y=np.linspace(0, 1, 20)), None),
     "running numbers": ("a.npz", made.npz(arr_0=ROWS, arr_1=np.arange(20)), None),
+    "numbers without a name": ("a.npz", made.npz(arr_0=ROWS, arr_1=OWNERS), LABELS),
+    "words without a name": ("a.npz", made.npz(arr_0=ROWS, arr_1=NAMES), tuple(NAMES)),
     "two may be labels": ("a.npz", made.npz(arr_0=ROWS, arr_1=OWNERS, arr_2=OWNERS % 2), None),
     "files' names": ("a.npz", made.npz(faces=ROWS, names=np.arange(20).astype("U")), None),
     "counts": ("a.mat", made.mat(faces=COLUMNS_F, nfaces=[12, 8]), ("1",) * 12 + ("2",) * 8),
@@ -146,7 +142,7 @@ for _title in ("label", "target", None):
             np.insert(ROWS.astype(int), _place, OWNERS, axis=1), _titles if _title else None
         )
         CASES[f"{_title} at {_place}"] = ("a.csv", _table, LABELS)
-for _name, _content in PACKED.items():
+for _name, _content in FILES.items():
     CASES[f"{_name}.gz"] = (f"{_name}.gz", gzip.compress(_content), None)
     CASES[f"{_name}.bz2"] = (f"{_name}.bz2", bz2.compress(_content), None)
 for _kind, _items in {
@@ -190,14 +186,6 @@ def test_labels_of_the_same_part():
     assert other.labels == tuple(map(str, test))
 
 
-def test_labels_without_a_name():
-    """As numpy.savez(path, faces, labels) keeps them."""
-    for labels in (OWNERS, NAMES):
-        found = read_arrays(made.npz(arr_0=ROWS, arr_1=labels), name="a.npz")
-        assert_faces(found, tuple(map(str, labels)))
-        assert "Subjects from 'arr_1'." in found.notes
-
-
 def test_several_that_fit_are_listed():
     content = made.npz(first=ROWS, second=ROWS[::-1], label=np.arange(3))
     with pytest.raises(AmbiguousArraysError, match=r"a.npz.*first \(20 x 1280 uint8\)") as told:
@@ -218,18 +206,8 @@ def matlab_object():
 @pytest.mark.parametrize(
     ("name", "content", "options", "match"),
     [
-        (
-            "a.npz",
-            made.npz(fea=ROWS),
-            {"variable": "fae"},
-            "no variable 'fae', but fea (20 x 1",
-        ),
-        (
-            "a.mat",
-            made.mat(depth=np.arange(99.0)),
-            {},
-            "none of its variables looks like faces",
-        ),
+        ("a.npz", made.npz(fea=ROWS), {"variable": "fae"}, "no variable 'fae', but fea (20 x"),
+        ("a.mat", made.mat(depth=np.arange(99.0)), {}, "none of its variables looks like face"),
         ("a.npz", made.npz(fea=ROWS, gnd=OWNERS), {"shape": (30, 30)}, "30 x 30 is 900 pixels"),
         ("a.mat", made.mat(f=CELLS([FACES[0], FACES[1, 1:]])), {}, "several sizes"),
         ("a.mat", matlab_object(), {}, "thing"),
@@ -281,18 +259,9 @@ def test_odd_values_are_told_and_negative_zeros_of_rounding_are_none():
     assert not any("centred" in note for note in rounded.notes)
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.npy", made.npy(FACES)),
-        ("a.mat", made.mat(packed=False, faces=COLUMNS_F)),
-        ("a73.mat", made.mat73(packed=False, faces=COLUMNS_F)),
-        ("a.h5", made.hdf5(faces=FACES)),
-        ("a-idx3-ubyte", made.idx(FACES)),
-    ],
-)
-def test_large_arrays_stay_on_disk(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
+@pytest.mark.parametrize("name", ["a.npy", "a.mat", "a73.mat", "a.h5", "a-idx3-ubyte"])
+def test_large_arrays_stay_on_disk(tmp_path, name):
+    (tmp_path / name).write_bytes(FILES[name])
     found = read_arrays(tmp_path / name)
     assert_faces(found, None)
     base = found.images
