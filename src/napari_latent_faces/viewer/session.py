@@ -408,6 +408,7 @@ class Session:
                 self.later(self.show_all)  # it may have been moved aside
         if not self._viewer.layers:
             self._is_zoomed_by_hand, self._undone = False, {}
+            self.mix, self.mixes = None, []  # which would keep their models
         self.refresh()
 
     # -- where results lie, and what is seen of them ---------------------------

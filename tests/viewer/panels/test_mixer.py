@@ -257,8 +257,11 @@ def test_a_closed_panel_follows_no_more(panel, viewer, stack, qtbot, qapp):
     qtbot.waitUntil(lambda: again.mix is None)
     session_of(viewer).select_component(1)
     viewer.dims.set_point(0, 3)
+    assert session_of(viewer).mixes
     viewer.layers.clear()
     qapp.processEvents()
+    assert not session_of(viewer).mixes  # they would keep their models
+    assert session_of(viewer).mix is None
 
 
 def test_the_face_shown_for_a_number_is_the_real_one(viewer, stack, model):
