@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 from superqt.utils import create_worker
 
-from napari_latent_faces.explaining import face_error
 from napari_latent_faces.stack import harmless_lines
-from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     import napari
-    from numpy.typing import NDArray
 
-    from napari_latent_faces.model import LatentFaces
 
 # What can be wrong with what the user gave; any other error is a fault of ours.
 _WRONG_INPUT = (TypeError, ValueError, MemoryError, OSError)
@@ -178,79 +172,3 @@ class LayerJob(Job):
             self._is_deaf = True
             # what was shown goes, too, but not while napari still removes this layer
             session_of(self.viewer).later(lambda: self.cancel(self.removed))
-
-
-# -- Small pictures of the faces behind a model, read when there is time for it --------
-
-_QUIET = 150  # milliseconds without another wish until faces are read from a disk
-_MOST = 4096  # small pictures that are remembered
-
-
-class FacePictures:
-    """Reads the faces that a panel shows, without keeping it waiting.
-
-    Those of a lazy stack are read in a thread when the wishes have come to rest. `small` gives
-    a face of at most `longest` pixels a side, `error` its error; None until it was read.
-    """
-
-    arrived = Signal(int)  # a face that was read in the thread
-    failed = Signal(str)
-
-    def __init__(self, model: LatentFaces, images: Any, longest: int) -> None:
-        self.images = images
-        self.are_known = images is not None and tuple(images.shape) == model.shape
-        self._small: dict[int, NDArray[Any]] = {}
-        self._errors: dict[int, float] = {}
-        self.small, self.error = self._small.get, self._errors.get
-        self._model, self._longest = model, longest
-        self._current, self._others = -1, list[int]()
-        self._job: QuietJob | None = None
-        self._quiet = QTimer()
-        self._quiet.setSingleShot(True)
-        self._quiet.setInterval(_QUIET)
-        self._quiet.timeout.connect(self._read_in_thread)
-
-    def want(self, current: int, others: Iterable[int]) -> None:
-        """Read the current face, and small pictures of others, in place of earlier wishes."""
-        before, asked = (self._current, self._others), list(others)
-        self._current, self._others = current, asked
-        wanted = self._wanted()
-        if not (self.are_known and wanted) or before == (current, asked):
-            return
-        if isinstance(self.images, np.ndarray) and not isinstance(self.images, np.memmap):
-            for face in wanted:
-                self._take(face, self.images[face])
-        else:
-            self._quiet.start()
-
-    def close(self) -> None:
-        """Read nothing any more."""
-        self._quiet.stop()
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-
-    def _wanted(self) -> list[int]:
-        """Return the faces to read, the current one first."""
-        if len(self._small) > _MOST:
-            self._small.clear()
-        missing = [] if self._current in self._errors else [self._current]
-        missing += [face for face in self._others if face not in self._small]
-        return list(dict.fromkeys(missing))
-
-    def _read_in_thread(self) -> None:
-        self.close()
-        images, wanted = self.images, self._wanted()
-        self._job = QuietJob(lambda: ((face, np.asarray(images[face])) for face in wanted))
-        self._job.stepped.connect(self._on_read)
-        self._job.failed.connect(self.failed.emit)
-        self._job.start()
-
-    def _on_read(self, found: tuple[int, NDArray[Any]]) -> None:
-        self._take(*found)
-        self.arrived.emit(found[0])
-
-    def _take(self, face: int, pixels: NDArray[Any]) -> None:
-        self._small[face] = shrunk(pixels, self._longest, in_colour=pixels.ndim == 3)
-        if face == self._current:  # of the others nobody asks, and it costs some time
-            self._errors[face] = face_error(self._model, face, pixels)

@@ -448,7 +448,7 @@ def test_kept_faces_come_onto_a_sheet_with_their_recipes(panel, viewer, tmp_path
     told = []
     monkeypatch.setattr("napari_latent_faces.viewer.panels.panel.show_error", told.append)
     click(panel.save_button)
-    assert "not saved" in told[0]
+    assert "cannot be written" in told[0]
 
 
 def test_undo_takes_back_a_kept_face_and_on_the_slider(panel, viewer):

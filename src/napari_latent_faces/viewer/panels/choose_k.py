@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, Label, LineEdit
-from qtpy.QtWidgets import QFileDialog
 
 from napari_latent_faces.choosing import iter_choose_k
 from napari_latent_faces.encoding import iter_whole_model
@@ -61,9 +60,8 @@ class ChooseKWidget(Panel):
             self.use_suggested,
             visible=False,
         )
-        self.save_button = button(
-            "Save table...", "Write the measures as a CSV file.", self._ask_where_to_save
-        )
+        tip = "Write the measures as a CSV file."
+        self.save_button = button("Save table...", tip, self._save)
         self.plot = CurvesPlot("Curves over the number of components")
         self.readout, self.words = Label(value=""), Label(value="")
         wrap(self.readout.native, lines=2)
@@ -209,23 +207,9 @@ class ChooseKWidget(Panel):
             f"{len(model.weights)} faces. {_CLICK}"
         )
 
-    def _ask_where_to_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the measures", "choice.csv", "Table (*.csv)"
-        )
-        if path:
-            self.save(path)
-
-    def save(self, path: str) -> None:
-        """Write the measures to a CSV file; what goes wrong is shown in napari."""
-        if self.choice is None:
-            return
-        try:
-            self.choice.save_csv(path)
-        except OSError as error:
-            self.complain(f"{path} cannot be written: {error.strerror or error}.")
-            return
-        self.status.value = f"Saved {path}."
+    def _save(self) -> None:
+        if self.choice is not None:
+            self.save_table("Save the measures", "choice.csv", self.choice.save_csv)
 
 
 def _about(seconds: float) -> str:

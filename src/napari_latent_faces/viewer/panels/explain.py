@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QHeaderView, QLabel, QVBoxLayout, QWidget
 
-from napari_latent_faces.explaining import Explainer, NearestFaces, build_up, iter_compare
+from napari_latent_faces.explaining import (
+    Explainer,
+    NearestFaces,
+    build_up,
+    face_error,
+    iter_compare,
+)
 from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.canvas import component_pixmap, use_in_mix
-from napari_latent_faces.viewer.jobs import FacePictures, QuietJob
+from napari_latent_faces.viewer.jobs import QuietJob
 from napari_latent_faces.viewer.layers import MODEL_KEY, layer_pixels
 from napari_latent_faces.viewer.panels.form import ModelChoice, form_of
 from napari_latent_faces.viewer.panels.panel import Panel, timer
@@ -25,7 +31,7 @@ from napari_latent_faces.viewer.panels.pictures import (
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -39,6 +45,46 @@ if TYPE_CHECKING:
 _LONGEST = 96  # pixels of a small picture's side: enough for screens with fine pixels
 MEAN = -1  # stands for the mean face in the rows of components
 _USERS, _NEAREST = 24, 12  # faces that are shown
+_QUIET = 150  # milliseconds without another wish until faces are read from a disk
+_MOST = 4096  # small pictures that are remembered
+
+
+class FacePictures:
+    """Small pictures of the faces behind a model, and errors; None until one was read."""
+
+    def __init__(self, model: LatentFaces, images: Any) -> None:
+        self.images = images
+        self.are_known = images is not None and tuple(images.shape) == model.shape
+        self._small: dict[int, NDArray[Any]] = {}
+        self._errors: dict[int, float] = {}
+        self.small, self.error = self._small.get, self._errors.get
+        self._model, self._wanted = model, list[int]()
+
+    def want(self, wanted: list[int]) -> bool:
+        """Ask for other faces, the current one first; tell whether they wait for `read`."""
+        is_new, self._wanted = wanted != self._wanted, wanted
+        if isinstance(self.images, np.ndarray) and not isinstance(self.images, np.memmap):
+            for found in self.read():
+                self.take(*found)
+        return is_new and bool(self._missing())
+
+    def read(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        for face in self._missing():
+            yield face, np.asarray(self.images[face])
+
+    def take(self, face: int, pixels: NDArray[Any]) -> None:
+        self._small[face] = shrunk(pixels, _LONGEST, in_colour=pixels.ndim == 3)
+        if face == self._wanted[0]:  # of the others nobody asks, and it costs some time
+            self._errors[face] = face_error(self._model, face, pixels)
+
+    def _missing(self) -> list[int]:
+        if not self.are_known:
+            return []
+        if len(self._small) > _MOST:
+            self._small.clear()
+        current, *others = self._wanted
+        missing = [] if current in self._errors else [current]
+        return list(dict.fromkeys(missing + [f for f in others if f not in self._small]))
 
 
 class Explained:
@@ -152,6 +198,7 @@ class ExplainWidget(Panel):
         self._seen: Any = None  # what is shown: model, face, component, and how
         self._known: Explained | None = None
         self._preparing: QuietJob | None = None
+        self._reading: QuietJob | None = None  # pictures, when the slider has come to rest
         self._pictures: FacePictures | None = None
         self._why_unread = ""
         self.portrait, self.follow = Portrait(("face", "built")), QComboBox()
@@ -183,6 +230,7 @@ class ExplainWidget(Panel):
         self.add(self.face_page)
         # many moves of a dragged slider become one update: they never queue up
         self._soon = timer(self, self.update_face)
+        self._quiet = timer(self, self._read_pictures, _QUIET)
 
     def _connect(self) -> None:
         session = self.session
@@ -251,7 +299,8 @@ class ExplainWidget(Panel):
             words = known.explainer.caption(component).replace("  |  ", ", ")
             words = f"C{words[1:]}, most by:"
         pictures, limits = self._look_for_pictures(known.model), limits_of(layer, known.model)
-        pictures.want(face, [*near[0].tolist(), *users[0].tolist()])  # in memory: there now
+        if pictures.want([face, *near[0].tolist(), *users[0].tolist()]):
+            self._quiet.start()
         self.portrait.show_pictures(pictures.small(face), known.built(face), limits)
         error = pictures.error(face)
         none = "..." if pictures.are_known else "unknown without the faces"
@@ -289,9 +338,10 @@ class ExplainWidget(Panel):
     def _drop_model(self) -> None:
         if self._preparing is not None:
             self._preparing.abandon()
-        if self._pictures is not None:
-            self._pictures.close()
+        self._stop_reading()
         self._known = self._pictures = self._preparing = None
+
+    # -- pictures of the faces, read in a thread if they are not in memory -----------
 
     def _look_for_pictures(self, model: LatentFaces) -> FacePictures:
         """Return the pictures of the faces, new ones if they are in another layer now."""
@@ -299,16 +349,30 @@ class ExplainWidget(Panel):
         images = None if layer is None else layer_pixels(layer)
         if before is not None and before.images is images:
             return before
-        if before is not None:
-            before.close()
-        found = self._pictures = FacePictures(model, images, _LONGEST)
+        self._stop_reading()
         self._why_unread = ""
-        found.arrived.connect(self._on_read)
-        found.failed.connect(self._on_unreadable)
+        found = self._pictures = FacePictures(model, images)
         return found
 
-    def _on_read(self) -> None:
-        self._soon.start()
+    def _read_pictures(self) -> None:
+        pictures = self._pictures
+        self._stop_reading()
+        if pictures is not None:
+            self._reading = QuietJob(pictures.read)
+            self._reading.stepped.connect(self._on_read)
+            self._reading.failed.connect(self._on_unreadable)
+            self._reading.start()
+
+    def _stop_reading(self) -> None:
+        self._quiet.stop()
+        if self._reading is not None:
+            self._reading.abandon()
+            self._reading = None
+
+    def _on_read(self, found: tuple[int, NDArray[Any]]) -> None:
+        if self._pictures is not None:
+            self._pictures.take(*found)
+            self._soon.start()
 
     def _on_unreadable(self, why: str) -> None:
         self._why_unread = why

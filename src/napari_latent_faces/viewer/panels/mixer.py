@@ -10,7 +10,7 @@ import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_latent_faces import mixing
 from napari_latent_faces.mixing import Mix
@@ -464,13 +464,6 @@ class MixerWidget(Panel):
         if not recipes:
             self.status.value = "There are no generated faces yet: press Keep or Generate."
             return
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save recipes", "recipes.csv", "Tables (*.csv)"
-        )
-        if path:
-            try:
-                mixing.save_recipes(path if path.endswith(".csv") else f"{path}.csv", recipes)
-            except (OSError, ValueError) as error:
-                self.complain(f"The recipes were not saved: {error}")
-            else:
-                self.status.value = f"Saved {len(recipes)} recipe{'s' * (len(recipes) != 1)}."
+        told = f"Saved {len(recipes)} recipe{'s' * (len(recipes) != 1)}."
+        write = partial(mixing.save_recipes, recipes=recipes)
+        self.save_table("Save recipes", "recipes.csv", write, told)

@@ -30,6 +30,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QDialog,
+    QFileDialog,
     QLabel,
     QLineEdit,
     QScrollArea,
@@ -324,6 +325,22 @@ class Panel(QWidget):
         """Say in napari and in the panel what is wrong."""
         show_error(harmless_lines(words))
         self.status.value = words
+
+    def save_table(
+        self, title: str, name: str, write: Callable[[str], object], told: str = ""
+    ) -> None:
+        """Ask where to write a CSV file and do it; `told` is told then, else the path."""
+        path, _ = QFileDialog.getSaveFileName(self, title, name, "Table (*.csv)")
+        if not path:
+            return
+        path = path if path.lower().endswith(".csv") else f"{path}.csv"
+        try:
+            write(path)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            self.complain(f"{path} cannot be written: {why}")
+        else:
+            self.status.value = told or f"Saved {path}."
 
     def run(self, job: Job, words: str = "Preparing ...") -> None:
         """Run a job to its end, in place of another; `words` are shown until its first step."""
