@@ -348,8 +348,9 @@ def iter_choose_k(
     params : NMFParams, optional
         Parameters of the fits but for `n_components`; `random_state` is the seed of all.
     preview : bool, default=False
-        Begin with a first look at a few k of at most 500 faces of about 50 pixels. Its choice
-        comes with the steps, and is no part of the result. Of small stacks there is none.
+        Begin with a first look at a few k of at most 500 faces, made smaller by a whole factor
+        until the longer side has at most 80 pixels. Its choice comes with the steps, and is no
+        part of the result. Of small stacks there is none.
     **changes
         Single parameters of `NMFParams` or `ChoiceOptions` by name, such as ``n_folds=10``.
 
