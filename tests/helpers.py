@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -20,18 +22,45 @@ PATIENCE = 300  # seconds: a limit is for what hangs, never for what is slow
 
 
 def consume(steps, stop_after=None):
-    """Return all steps and the value; after a number of steps, ask to stop."""
+    """Return all steps and the value; ask to stop after so many, or from one that is told."""
     seen, answer = [], None
     while True:
         try:
             seen.append(steps.send(answer))
         except StopIteration as end:
             return seen, end.value
-        answer = "stop" if len(seen) == stop_after else None
+        is_last = stop_after(seen[-1]) if callable(stop_after) else len(seen) == stop_after
+        answer = "stop" if is_last else None
+
+
+def rows_in(path):
+    """Return the rows of a CSV file."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.reader(file))
+
+
+def lost(images, model):
+    """Return the relative error of a model, calculated from its reconstructions."""
+    images = np.asarray(images, float)
+    return np.linalg.norm(images - model.reconstruct()) / np.linalg.norm(images)
+
+
+def run_python(code, *arguments, cwd=None, **environment):
+    """Run code in a fresh process and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 class Watched:
-    """Pictures that can be sliced, and note which are `seen`."""
+    """Pictures that are made when they are sliced, and note which are `seen`."""
 
     def __init__(self, images):
         self.images, self.seen = images, []
@@ -41,8 +70,9 @@ class Watched:
         return len(self.images)
 
     def __getitem__(self, key):
-        self.seen += np.atleast_1d(np.arange(len(self))[key]).tolist()
-        return self.images[key]
+        faces = key[0] if isinstance(key, tuple) else key
+        self.seen += np.atleast_1d(np.arange(len(self))[faces]).tolist()
+        return np.array(self.images[key])
 
 
 def peak_memory(work):
@@ -106,12 +136,5 @@ print(json.dumps([result, seconds, (_kib("VmHWM") - before) / 1024]))
 def measured(setup: str, work: str, *arguments: object) -> tuple[Any, float, float]:
     """Return the `result` that a piece of work sets, its seconds and the MiB it added."""
     program = _PROGRAM.format(setup=dedent(setup), work=dedent(work))
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result, seconds, mebibytes = json.loads(done.stdout)
+    result, seconds, mebibytes = json.loads(run_python(program, *arguments))
     return result, seconds, mebibytes

@@ -10,6 +10,12 @@ from napari_latent_faces.model import LatentFaces, Provenance
 from napari_latent_faces.params import NMFParams, PCAParams
 
 
+def canonical(W, H, size):
+    """Return the model of two factors."""
+    about = {"error": 0.1, "scale": 255.0, "params": None, "provenance": None}
+    return LatentFaces.from_factors(W, H, size, **about)
+
+
 def made_model(weights, size=(6, 5), *, dtype="uint8", seed=0, names=None):
     """Return a model with given weights (n, k) and random components with maximum 1."""
     weights = np.asarray(weights, np.float32)

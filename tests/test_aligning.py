@@ -11,12 +11,14 @@ from scipy import ndimage
 from napari_latent_faces import FaceStack, LatentFaces, fit, read_faces, sample_faces
 from napari_latent_faces.aligning import align_faces, align_to, iter_align, oval_mask
 from napari_latent_faces.export import as_python
-from napari_latent_faces.params import PCAParams
+from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.samples import read_lfw_subset
 from napari_latent_faces.steps import consume
+from tests.helpers import Watched
 
 SIZE = (92, 76)
 TOP, LEFT = 10, 8
+CROP = np.s_[:, TOP : TOP + 92, LEFT : LEFT + 76]
 
 
 def similarities(n: int, seed: int, shift: float = 3, turn: float = 0.08, scale: float = 0.06):
@@ -26,7 +28,7 @@ def similarities(n: int, seed: int, shift: float = 3, turn: float = 0.08, scale:
     p = (rng.standard_normal((n, 4)) * spread).clip(-2 * spread, 2 * spread)
     p -= p.mean(0)
     s, a = np.exp(p[:, 2]), p[:, 3]
-    T = np.tile(np.eye(3), (n, 1, 1))
+    T = identities(n)
     T[:, 0, 0] = T[:, 1, 1] = s * np.cos(a)
     T[:, 1, 0] = s * np.sin(a)
     T[:, 0, 1] = -T[:, 1, 0]
@@ -72,6 +74,15 @@ def aligned(faces, found):
     return moved(faces.images, found.transforms)
 
 
+def seen_at(picture, place):
+    """Return the interpolated pixel of a picture at a homogeneous place."""
+    return ndimage.map_coordinates(picture.astype(float), place[:2, None], order=1)[0]
+
+
+def identities(n):
+    return np.tile(np.eye(3), (n, 1, 1))
+
+
 def sharpness(images):
     return np.hypot(*np.gradient(np.asarray(images, float).mean(0))).var()
 
@@ -88,7 +99,7 @@ def test_known_transforms_are_undone(faces, found):
 
 def test_aligned_faces_stay_where_they_are(aligned):
     found = consume(iter_align(aligned, size=SIZE))
-    assert np.median(apart(found.transforms, np.tile(np.eye(3), (len(aligned), 1, 1)))) < 0.5
+    assert np.median(apart(found.transforms, identities(len(aligned)))) < 0.5
 
 
 def test_faces_that_are_all_alike_do_not_move():
@@ -100,18 +111,18 @@ def test_faces_that_are_all_alike_do_not_move():
 
 
 def test_fewer_components_explain_more_and_the_mean_face_is_sharper(faces, result):
-    before = faces.images[:, TOP : TOP + 92, LEFT : LEFT + 76]
+    before = faces.images[CROP]
     assert fit(result, n_components=20).error < 0.8 * fit(before, n_components=20).error
     assert sharpness(result) > 2 * sharpness(before)
 
 
 def test_orl_comes_to_the_error_of_twice_as_many_components(data):
     orl = read_faces(data / "orl", lazy=False)
-    plain = fit(orl.images[:, TOP : TOP + 92, LEFT : LEFT + 76], n_components=20)
+    plain = fit(orl.images[CROP], n_components=20)
     aligned = align_faces(orl, size=SIZE)
     assert plain.error == pytest.approx(0.1568, abs=0.001)
     assert fit(aligned, n_components=20).error < 0.121  # 0.120 but for rounding elsewhere
-    assert sharpness(aligned) > 2 * sharpness(orl.images[:, TOP : TOP + 92, LEFT : LEFT + 76])
+    assert sharpness(aligned) > 2 * sharpness(orl.images[CROP])
 
 
 def test_photographs_of_all_kinds_get_sharper():
@@ -133,19 +144,13 @@ def test_the_mean_transform_is_the_identity_and_limits_hold(result):
     np.testing.assert_allclose(T[:, 0, 1], -T[:, 1, 0])
 
 
-def test_transforms_say_where_each_pixel_comes_from(faces, result):
+def test_transforms_say_where_each_pixel_comes_from_and_stay_with_their_faces(faces, result):
     assert result.frame[:2] == (TOP, LEFT)
     assert result.shape == (200, *SIZE)
     y, x = 30, 50
     for face in (0, 77, 199):
-        place = result.transforms[face] @ [y + TOP, x + LEFT, 1]
-        value = ndimage.map_coordinates(
-            faces.images[face].astype(float), place[:2, None], order=1
-        )
-        assert result.images[face, y, x] == pytest.approx(value[0], abs=0.6)
-
-
-def test_names_subjects_and_transforms_stay_with_their_faces(faces, result):
+        value = seen_at(faces.images[face], result.transforms[face] @ [y + TOP, x + LEFT, 1])
+        assert result.images[face, y, x] == pytest.approx(value, abs=0.6)
     part = result[[3, 150]]
     assert part.names == (faces.names[3], faces.names[150])
     assert part.subjects == (faces.subjects[3], faces.subjects[150])
@@ -157,9 +162,8 @@ def test_names_subjects_and_transforms_stay_with_their_faces(faces, result):
 def test_by_default_no_picture_is_stretched_at_its_edge(faces):
     result = align_faces(faces)
     (top, left), (h, w) = result.frame[:2], result.size
-    corners = [[top, left, 1], [top + h - 1, left, 1], [top, left + w - 1, 1]]
-    corners.append([top + h - 1, left + w - 1, 1])
-    places = (result.transforms @ np.array(corners, float).T)[:, :2]
+    corners = [(y, x, 1.0) for y in (top, top + h - 1) for x in (left, left + w - 1)]
+    places = (result.transforms @ np.array(corners).T)[:, :2]
     assert places.min() >= -0.5
     assert (places <= np.array([111.5, 91.5])[:, None]).all()
     assert h * w > 0.3 * 112 * 92
@@ -168,21 +172,13 @@ def test_by_default_no_picture_is_stretched_at_its_edge(faces):
 def test_pictures_that_do_not_belong_stay_put_and_are_named(faces):
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:112, :92]
-    strange = np.stack(
-        [
-            np.zeros((112, 92)),
-            rng.integers(0, 255, (112, 92)),
-            127 + 120 * np.sin(y / 3 + x / 9),
-            2 * y,
-        ]
-    ).astype("u1")
+    noise, waves = rng.integers(0, 255, (112, 92)), 127 + 120 * np.sin(y / 3 + x / 9)
+    strange = np.stack([0 * y, noise, waves, 2 * y]).astype("u1")
     images = np.concatenate([faces.images, strange])
     names = (*faces.names, "black", "noise", "waves", "dusk")
     result = align_faces(FaceStack(images, names), size=SIZE)
-    np.testing.assert_array_equal(result.transforms[-4:], np.tile(np.eye(3), (4, 1, 1)))
-    np.testing.assert_array_equal(
-        result.images[-4:], strange[:, TOP : TOP + 92, LEFT : LEFT + 76]
-    )
+    np.testing.assert_array_equal(result.transforms[-4:], identities(4))
+    np.testing.assert_array_equal(result.images[-4:], strange[CROP])
     (told,) = (note for note in result.report.notes if note.startswith("Not aligned: "))
     assert {"black", "noise", "waves", "dusk"} <= set(told[13:].split(", "))
     assert len(told.split(", ")) < 4 + 0.03 * len(faces)
@@ -204,27 +200,14 @@ def test_a_lazy_stack_stays_lazy_and_gives_the_same_faces(faces, result):
     read.clear()
     one = np.asarray(lazy.images[33])
     assert sum(read) <= 20
-    expected = result
-    np.testing.assert_array_equal(one, expected.images[33])
-    np.testing.assert_array_equal(np.asarray(lazy[60:70].images), expected.images[60:70])
-    np.testing.assert_array_equal(
-        np.asarray(lazy.images[5:9, 4:20, 7]), expected.images[5:9, 4:20, 7]
-    )
-
-
-def test_pictures_that_only_slice_are_enough(faces, result):
-    class Sliced:
-        shape, dtype, ndim = faces.images.shape, faces.images.dtype, 3
-
-        def __len__(self):
-            return len(faces.images)
-
-        def __getitem__(self, key):
-            return faces.images[key]
-
-    moved = align_faces(FaceStack(Sliced(), faces.names), size=SIZE)
-    assert moved.is_lazy
-    np.testing.assert_array_equal(np.asarray(moved.images[150]), result.images[150])
+    np.testing.assert_array_equal(one, result.images[33])
+    np.testing.assert_array_equal(np.asarray(lazy[60:70].images), result.images[60:70])
+    some = np.s_[5:9, 4:20, 7]
+    np.testing.assert_array_equal(np.asarray(lazy.images[some]), result.images[some])
+    # pictures that only slice are enough
+    sliced = align_faces(FaceStack(Watched(faces.images), faces.names), size=SIZE)
+    assert sliced.is_lazy
+    np.testing.assert_array_equal(np.asarray(sliced.images[150]), result.images[150])
 
 
 def test_colour_is_moved_as_grey_is(faces, result):
@@ -241,14 +224,12 @@ def test_aligning_twice_tells_the_way_back_to_the_first_pictures(faces):
     twice = align_faces(once, size=(once.size[0] - 8, once.size[1] - 8))
     y, x, face = 30, 25, 60
     place = twice.transforms[face] @ [y + twice.frame[0], x + twice.frame[1], 1]
-    value = ndimage.map_coordinates(faces.images[face].astype(float), place[:2, None], order=1)
-    assert twice.images[face, y, x] == pytest.approx(value[0], abs=12)  # interpolated twice
+    value = seen_at(faces.images[face], place)
+    assert twice.images[face, y, x] == pytest.approx(value, abs=12)  # interpolated twice
 
 
 def test_many_faces_are_learnt_from_a_sample(faces, result, monkeypatch):
-    from napari_latent_faces import aligning
-
-    monkeypatch.setattr(aligning, "_LEARNT_FROM", 120)
+    monkeypatch.setattr("napari_latent_faces.aligning._LEARNT_FROM", 120)
     part = align_faces(faces, size=SIZE)
     assert np.median(apart(part.transforms, result.transforms)) < 1
     np.testing.assert_allclose(part.transforms.mean(0), np.eye(3), atol=1e-9)
@@ -256,7 +237,7 @@ def test_many_faces_are_learnt_from_a_sample(faces, result, monkeypatch):
 
 def test_affine_transforms_undo_shear(aligned):
     rng = np.random.default_rng(3)
-    known = np.tile(np.eye(3), (len(aligned), 1, 1))
+    known = identities(len(aligned))
     known[:, :2, :2] += rng.normal(0, 0.05, (len(aligned), 2, 2))
     known[:, :2, 2] = np.array([55.5, 45.5]) - known[:, :2, :2] @ [55.5, 45.5]
     images = moved(aligned, known)
@@ -335,9 +316,10 @@ def test_points_that_do_not_fit_are_refused(faces, points, message):
 # -- strangers ---------------------------------------------------------------------
 
 
-def test_strangers_are_brought_onto_a_model(aligned):
+@pytest.mark.parametrize("params", [NMFParams(n_components=30), PCAParams(n_components=10)])
+def test_strangers_are_brought_onto_a_model(aligned, params):
     known = similarities(20, seed=7)
-    model = fit(aligned[:-20, TOP : TOP + 92, LEFT : LEFT + 76], n_components=30)
+    model = fit(aligned[:-20][CROP], params)
     strangers = moved(aligned[-20:], known)
     result = align_to(model, strangers)
     assert result.size == SIZE
@@ -357,7 +339,7 @@ def test_a_moved_stranger_is_explained_as_well_as_an_aligned_one(aligned, hides_
     strangers = aligned[-20:]
     still = model.encoded(strangers, align=True).error
     moved_ones = moved(strangers, similarities(20, seed=7, shift=5, turn=0.12))
-    cropped = moved_ones[:, TOP : TOP + 92, LEFT : LEFT + 76]
+    cropped = moved_ones[CROP]
     assert model.encoded(moved_ones, align=True).error < 1.08 * still
     assert model.encoded(cropped).error > 1.3 * still
     one = model.encode(moved_ones[3], align=True)
@@ -384,14 +366,6 @@ def test_a_model_and_its_file_know_how_the_faces_were_aligned(faces, tmp_path):
         align_to(model, np.zeros((1, 60, 50)))
 
 
-def test_a_model_of_pca_brings_strangers_to_its_mean_face(aligned):
-    crop = aligned[:, TOP : TOP + 92, LEFT : LEFT + 76]
-    model = fit(crop, PCAParams(n_components=10))
-    known = similarities(20, seed=3)
-    result = align_to(model, moved(aligned[:20], known))
-    assert np.median(apart(result.transforms, np.linalg.inv(known), alike=False)) < 1
-
-
 # -- what is refused, and the mask ---------------------------------------------------
 
 
@@ -408,9 +382,6 @@ def test_bad_parameters_are_refused_at_once(faces, change, message):
         iter_align(faces, **change)
     with pytest.raises(ValueError, match="at least two faces"):
         iter_align(faces[:1])
-
-
-def test_a_picture_with_nan_is_named(faces):
     images = faces.images[:6].astype(float)
     images[4, 3, 3] = np.nan
     with pytest.raises(ValueError, match=r"s01/05.*NaN"):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -13,34 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import run_python
+
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = shutil.ignore_patterns(
-    ".git",
-    ".venv*",
-    ".*cache",
-    ".hypothesis",
-    "__pycache__",
-    "*.png",
-    "*.so",
-    "*.pyd",
-    "build",
-    "*.egg-info",
-)
+LEFT_OUT = ".git .venv* .*cache .hypothesis __pycache__ *.png *.so *.pyd build *.egg-info"
+LEFT_OUT = shutil.ignore_patterns(*LEFT_OUT.split())
 COMPILED = {".so", ".pyd"}
 
 
 def build(source, kind, to, **environment):
     """Build a distribution with the declared backend, without the network."""
     code = f"from setuptools.build_meta import *; print(build_{kind}({str(to)!r}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=source,
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-    )
-    return to / done.stdout.splitlines()[-1]
+    return to / run_python(code, cwd=source, **environment).splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -66,22 +48,29 @@ def members(wheel):
         return archive.namelist()
 
 
-def test_the_wheel_holds_the_package_and_its_manifest_only(wheel):
+def text_in(wheel, ending):
+    """Return the text of the one file with such a name."""
+    [name] = [each for each in members(wheel) if each.endswith(ending)]
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(name).decode()
+
+
+def test_the_wheel_holds_the_package_only_and_points_napari_to_its_manifest(wheel):
     names = members(wheel)
-    assert {"napari_latent_faces/napari.yaml", "napari_latent_faces/py.typed"} <= set(names)
+    assert "napari_latent_faces/py.typed" in names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"napari_latent_faces"}
-
-
-def test_a_compiled_wheel_is_for_all_pythons_of_a_platform(wheel):
-    compiled = [name for name in members(wheel) if Path(name).suffix in COMPILED]
-    if not compiled:
-        pytest.skip("there is no compiler here")
-    assert [Path(name).parent.name for name in compiled] == ["solvers"]
+    entries = text_in(wheel, "entry_points.txt")
+    assert "[napari.manifest]\nnapari-latent-faces = napari_latent_faces:napari.yaml" in entries
+    manifest = text_in(wheel, "napari_latent_faces/napari.yaml")
+    assert manifest.startswith("name: napari-latent-faces\n")
+    # a compiled wheel is for all Pythons of a platform; there need be no compiler here
+    assert not [name for name in names if name.endswith((".c", ".h"))]
+    compiled = [Path(name).parent.name for name in names if Path(name).suffix in COMPILED]
+    assert compiled == ["solvers"] * len(compiled)
     tag = wheel.name.removesuffix(".whl").split("-", 2)[2]
-    assert tag.startswith("cp311-abi3-")
-    assert not tag.endswith("-any")
-    assert not [name for name in members(wheel) if name.endswith((".c", ".h"))]
+    assert tag.startswith("cp311-abi3-") == bool(compiled)
+    assert tag.endswith("-any") == (not compiled)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="compilers are not named by CC there")
@@ -98,25 +87,10 @@ from napari_latent_faces import fit, sample_faces
 model = fit(sample_faces(2), n_components=2, max_iter=300, tol=1e-3)
 print(model.provenance.backend, round(model.error, 1))
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
-    )
-    backend, error = done.stdout.split()
+    here = {"PYTHONPATH": str(tmp_path / "installed"), "PYTHONWARNINGS": "error"}
+    backend, error = run_python(code, **here).split()
     assert backend == "numpy"
     assert 0 < float(error) < 1
-
-
-def test_the_wheel_points_napari_to_its_manifest(wheel):
-    with zipfile.ZipFile(wheel) as archive:
-        [name] = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
-        text = archive.read(name).decode()
-        manifest = archive.read("napari_latent_faces/napari.yaml").decode()
-    assert "[napari.manifest]\nnapari-latent-faces = napari_latent_faces:napari.yaml" in text
-    assert manifest.startswith("name: napari-latent-faces\n")
 
 
 def test_a_wheel_built_from_the_source_distribution_is_the_same(clone, wheel, tmp_path):
@@ -129,16 +103,13 @@ def test_a_wheel_built_from_the_source_distribution_is_the_same(clone, wheel, tm
     assert sorted(members(build(unpacked, "wheel", tmp_path))) == sorted(members(wheel))
 
 
-def readme(wheel):
-    with zipfile.ZipFile(wheel) as archive:
-        [name] = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
-        return archive.read(name).decode().partition("\n\n")[2]
-
-
 RELATIVE = re.compile(r"\]\((?!https?:|#)[^)]*\)")
 
 
 def test_links_of_the_readme_are_absolute_once_there_is_a_home(clone, wheel):
+    def readme(wheel):
+        return text_in(wheel, ".dist-info/METADATA").partition("\n\n")[2]
+
     original = (ROOT / "README.md").read_text("utf-8")
     assert readme(wheel).strip() == original.strip()
     assert RELATIVE.search(original)
@@ -146,10 +117,9 @@ def test_links_of_the_readme_are_absolute_once_there_is_a_home(clone, wheel):
     before = pyproject.read_text("utf-8")
     home = "https://example.org/ours/napari-latent-faces"
     try:
+        scripts = "[project.scripts]"
         pyproject.write_text(
-            before.replace(
-                "[project.scripts]", f"[project.urls]\nSource = '{home}'\n\n[project.scripts]"
-            )
+            before.replace(scripts, f"[project.urls]\nSource = '{home}'\n\n{scripts}")
         )
         text = readme(build(clone, "wheel", clone / "dist-home"))
     finally:

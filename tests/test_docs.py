@@ -8,11 +8,17 @@ import shlex
 import shutil
 import subprocess
 import sys
-import warnings
+from dataclasses import fields
+from importlib.metadata import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+import napari_latent_faces as package
+from napari_latent_faces.cli import main
+from napari_latent_faces.files import CONTENTS
+from napari_latent_faces.params import NMFParams, ReadOptions
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -47,21 +53,15 @@ def here(faces_folder, monkeypatch):
 
 @pytest.mark.parametrize("code", CODE)
 @pytest.mark.usefixtures("here")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # small sets need not converge
 def test_python_examples_run(code):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # small sets need not converge
-        exec(compile(code, "example", "exec"), {})
+    exec(compile(code, "example", "exec"), {})
 
 
 def test_shell_commands_of_the_readme_run(here):
-    from napari_latent_faces.cli import main
-    from napari_latent_faces.files import CONTENTS
-
-    ours = [
-        shlex.split(command)[1:] for command in COMMANDS if command.startswith("latent-faces")
-    ]
+    ours = [shlex.split(each) for each in COMMANDS if each.startswith("latent-faces")]
     assert len(ours) == 2
-    for arguments in ours:
+    for _, *arguments in ours:
         assert main(arguments) == 0
     assert {"model.npz", "components.png", "weights.csv", "components", CONTENTS} == {
         path.name for path in (here / "latent").iterdir()
@@ -80,8 +80,6 @@ def test_make_commands_of_the_readme_exist():
 
 
 def test_the_package_is_installed_under_the_name_in_the_readme():
-    from importlib.metadata import metadata
-
     [command] = [command for command in COMMANDS if command.startswith("pip")]
     name, extra = re.search(r'"(.*)\[(.*)\]"', command).groups()
     assert metadata(name)["Name"] == name
@@ -104,8 +102,6 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch)
 
 
 def test_every_public_name_is_in_the_reference():
-    import napari_latent_faces as package
-
     text = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
     documented = set(re.findall(r"^::: .*\.(\w+)$", text, re.MULTILINE))
     assert set(package.__all__) - {"__version__"} <= documented
@@ -120,10 +116,6 @@ def test_the_site_builds_without_a_warning(tmp_path):
 
 
 def test_the_parameters_in_the_docs_are_those_in_the_code():
-    from dataclasses import fields
-
-    from napari_latent_faces.params import NMFParams, ReadOptions
-
     for page, kind in (("fitting.md", NMFParams), ("reading.md", ReadOptions)):
         text = (ROOT / "docs" / page).read_text("utf-8")
         for declared in fields(kind):
@@ -133,46 +125,38 @@ def test_the_parameters_in_the_docs_are_those_in_the_code():
 # -- The examples run as they are; those that need a window are tested in tests/window
 
 
-def nmf_leaves_more_of_the_face_alone_than_eigenfaces(names, _here):
+def nmf_and_eigenfaces(names, _here):
     assert names["untouched"](names["nmf"]) > 1.5 * names["untouched"](names["pca"])
     assert names["pca"].error < names["nmf"].error
 
 
-def mending_beats_the_mean_face(names, _here):
+def mending(names, _here):
     bar, missed = names["bar"], names["missed"]
     assert missed(names["mended"]) < missed(names["known"].images.mean(axis=0))
     np.testing.assert_array_equal(names["mended"][:, ~bar], names["strangers"].images[:, ~bar])
 
 
-def a_model_and_its_pictures_are_there(names, here):
+def blog_post(names, here):
     assert names["model"].components.min() >= 0
     assert (here / "model.npz").is_file()
     assert (here / "latent" / "components.png").is_file()
 
 
-def a_k_is_suggested(names, here):
+def choosing_k(names, here):
     assert names["choice"].suggested in names["choice"].ks
     assert len((here / "choice.csv").read_text("utf-8").splitlines()) == 5
 
 
-def new_faces_are_no_copies(names, here):
+def new_faces(names, here):
     assert names["distances"].min() > 1  # grey values
     assert names["frames"].shape == (20, 112, 92)
     assert len(list((here / "new" / "faces").glob("*.png"))) == 12
 
 
 @pytest.mark.parametrize(
-    ("name", "check"),
-    [
-        ("blog_post", a_model_and_its_pictures_are_there),
-        ("nmf_and_eigenfaces", nmf_leaves_more_of_the_face_alone_than_eigenfaces),
-        ("choosing_k", a_k_is_suggested),
-        ("mending", mending_beats_the_mean_face),
-        ("new_faces", new_faces_are_no_copies),
-    ],
+    "check", [blog_post, nmf_and_eigenfaces, choosing_k, mending, new_faces]
 )
-def test_an_example(name, check, tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_example(check, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # small sets need not converge
-        check(runpy.run_path(str(ROOT / "examples" / f"{name}.py")), tmp_path)
+    check(runpy.run_path(str(ROOT / "examples" / f"{check.__name__}.py")), tmp_path)

@@ -32,25 +32,27 @@ from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.steps import consume
 from tests.conftest import blobs
-from tests.helpers import Watched
+from tests.helpers import Watched, lost
 from tests.pictures import coloured, face, make
 
 SIZE = (12, 10)
 seeds = st.integers(0, 2**32 - 1)
 
 
+def random_masks(shape, seed, share=0.4):
+    return np.random.default_rng(seed).random(shape) < share
+
+
+def spoiled(images, mask, value=0):
+    return np.where(mask, np.asarray(value, images.dtype), images)
+
+
 def known(n=20, k=3, seed=0, *, size=SIZE, dtype="float64"):
     """Return a model with known factors, of faces that are exactly their product."""
     _, parts, weights = blobs(n, k, size, seed)
     origin = Provenance(tuple(map(str, range(n))), None, "made", dtype, 1, "converged")
-    return LatentFaces.from_factors(
-        weights, parts.reshape(k, -1), size, error=0.0, scale=1.0, params=None,
-        provenance=origin,
-    )  # fmt: skip
-
-
-def random_masks(shape, seed, share=0.4):
-    return np.random.default_rng(seed).random(shape) < share
+    about = {"error": 0.0, "scale": 1.0, "params": None, "provenance": origin}
+    return LatentFaces.from_factors(weights, parts.reshape(k, -1), size, **about)
 
 
 @given(seeds, st.integers(1, 9))
@@ -100,11 +102,10 @@ def test_true_and_any_other_nonzero_label_mean_ignore(stack, model):
 def test_the_weights_of_the_fit_are_measured_as_given(stack, model):
     found = encode(model, stack)
     other = encoded_model(model, stack, found)
-    seen = stack.images.astype(float)
-    lost = np.linalg.norm((seen - other.reconstruct()).reshape(30, -1), axis=1)
-    norms = np.linalg.norm(seen.reshape(30, -1), axis=1)
-    np.testing.assert_allclose(found.errors, lost / norms, rtol=1e-4)
-    assert found.error == pytest.approx(np.sqrt((lost**2).sum() / (norms**2).sum()), rel=1e-4)
+    left = np.linalg.norm(stack.images - other.reconstruct(), axis=(1, 2))
+    norms = np.linalg.norm(stack.images.astype(float), axis=(1, 2))
+    np.testing.assert_allclose(found.errors, left / norms, rtol=1e-4)
+    assert found.error == pytest.approx(lost(stack, other), rel=1e-4)
     fitted = model.errors(stack, model.weights)
     best = model.errors(stack)
     assert (best <= fitted * (1 + 1e-6)).all()
@@ -116,11 +117,9 @@ def test_the_weights_of_the_fit_are_measured_as_given(stack, model):
 def test_errors_are_over_the_visible_pixels_and_0_of_a_black_face(stack, model):
     mask = np.zeros((12, 10), bool)
     mask[:, 5:] = True
-    spoiled = np.where(mask, 0, stack.images)
-    np.testing.assert_array_equal(
-        model.errors(spoiled, model.weights, mask),
-        model.errors(stack, model.weights, mask),
-    )
+    hidden, seen = spoiled(stack.images, mask), stack.images
+    errors = [model.errors(each, model.weights, mask) for each in (hidden, seen)]
+    np.testing.assert_array_equal(*errors)
     black = np.zeros((1, 12, 10), np.uint8)
     assert model.errors(black).tolist() == [0.0]
     assert model.errors(black, np.ones((1, 3))).tolist() == [np.inf]
@@ -140,10 +139,7 @@ def test_an_encoded_model_is_in_the_units_of_its_faces(stack, model, tmp_path):
     np.testing.assert_allclose(
         other.reconstruct(), model.encoded(stack).reconstruct() * 257, rtol=1e-4, atol=1
     )
-    lost = np.linalg.norm(deep.images - other.reconstruct()) / np.linalg.norm(
-        deep.images.astype(float)
-    )
-    assert other.error == pytest.approx(lost, rel=1e-4)
+    assert other.error == pytest.approx(lost(deep, other), rel=1e-4)
     assert model.provenance.encoded_from is None
     other.save(tmp_path / "m.npz")
     again = LatentFaces.load(tmp_path / "m.npz")
@@ -216,9 +212,6 @@ def test_blocks_and_lazy_stacks_and_masks_do_not_matter(stack, model, monkeypatc
     np.testing.assert_allclose(part.errors, whole.errors, atol=1e-6)
     monkeypatch.setattr(blocks, "_BLOCK_FACES", (1, 7))
     assert list(iter_encode(model, stack)) == [6, 12, 18, 24, 30]
-    steps = iter_encode(model, stack)
-    next(steps)
-    steps.close()
     none = encode(model, np.zeros((0, 12, 10)))
     assert none.weights.shape == (0, 3)
     assert none.error == 0
@@ -258,10 +251,9 @@ def test_pictures_are_resized_as_the_reader_does_it(tmp_path, resize, size):
 
 
 def test_the_note_says_what_was_done():
-    [note] = match_stack(np.ones((2, 24, 20)), (6, 5)).report.notes
-    assert note == "Scaled from 20 x 24 to the model's 5 x 6 pixels."
-    [note] = match_stack(np.ones((2, 24, 20)), (6, 9)).report.notes
-    assert note.endswith("cut at the middle to fit.")
+    [scaled], [cut] = (match_stack(np.ones((2, 24, 20)), (6, w)).report.notes for w in (5, 9))
+    assert scaled == "Scaled from 20 x 24 to the model's 5 x 6 pixels."
+    assert cut.endswith("cut at the middle to fit.")
     colour, _ = match_stack(np.ones((2, 24, 20, 3)), (6, 9), rgb=True).report.notes
     assert colour == "In colour: the luminance is taken."
 
@@ -269,12 +261,11 @@ def test_the_note_says_what_was_done():
 def test_colour_becomes_luminance_as_the_reader_takes_it():
     pixels = coloured(12, 10)
     expected = np.asarray(Image.fromarray(pixels).convert("L"), int)
-    found = match_stack(pixels, (12, 10), rgb=True)
-    assert found.images.dtype == np.uint8
-    assert np.abs(np.asarray(found.images)[0] - expected).max() <= 1
     with_alpha = np.dstack([pixels, np.zeros((12, 10), np.uint8)])
-    again = match_stack(with_alpha, (12, 10), rgb=True)
-    np.testing.assert_array_equal(np.asarray(again.images), np.asarray(found.images))
+    for each in (pixels, with_alpha):
+        found = np.asarray(match_stack(each, (12, 10), rgb=True).images)
+        assert found.dtype == np.uint8
+        assert np.abs(found[0] - expected).max() <= 1
     kept = match_stack(with_alpha, (12, 10, 3), rgb=True)
     np.testing.assert_array_equal(kept.images, pixels[None])
     small = match_stack(pixels, (6, 5, 3), rgb=True)
@@ -303,11 +294,9 @@ def test_pictures_are_read_one_by_one_when_looked_at():
 def test_names_that_do_not_fit_are_left_out_and_other_shapes_refused():
     found = match_stack(face(24, 20), (12, 10), name="me.jpg")
     assert (found.shape, found.names) == ((1, 12, 10), ("me.jpg",))
-    found = match_stack(np.ones((2, 4, 4)), (4, 4), {"names": ("a",), "subjects": ("s",)})
-    assert found.names == ("face 0", "face 1")
-    assert found.subjects is None
-    found = match_stack(np.ones((2, 4, 4)), (4, 4), {"names": "ab", "subjects": ("s",)})
-    assert (found.names, found.subjects) == (("a", "b"), None)
+    for names, expected in (("a", ("face 0", "face 1")), ("ab", ("a", "b"))):
+        found = match_stack(np.ones((2, 4, 4)), (4, 4), {"names": names, "subjects": ("s",)})
+        assert (found.names, found.subjects) == (expected, None)
     for shape, rgb in [((4,), False), ((2, 3, 4, 4), False), ((4, 3), True)]:
         with pytest.raises(ValueError, match="A picture"):
             match_stack(np.ones(shape), (4, 4), rgb=rgb)
@@ -321,10 +310,6 @@ def mask():
     marks = np.zeros(SIZE, bool)
     marks[3:6, 2:8] = True
     return marks
-
-
-def spoiled(images, mask, value=0):
-    return np.where(mask, np.asarray(value, images.dtype), images)
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
@@ -403,24 +388,6 @@ def test_a_mask_without_a_mark_and_another_size_are_told(stack, model, mask):
         model.mend(stack, mask.T)
 
 
-def rmse(a, b):
-    return float(np.sqrt(np.mean((np.asarray(a, float) - b) ** 2)))
-
-
-def test_a_bar_over_the_eyes_is_filled_better_than_by_the_mean_face(data):
-    faces = read_faces(data / "orl")
-    at = np.arange(400)  # ten pictures of each of forty people
-    new = at >= 360
-    model = fit(faces[at[~new]], n_components=60)
-    bar = np.zeros(faces.shape[1:], bool)
-    bar[38:58, 10:82] = True
-    truth = faces.images[new][:, bar].astype(float)
-    hidden = spoiled(faces.images[new], bar)
-    filled = rmse(model.mend(hidden, bar)[:, bar], truth)
-    assert filled < 0.8 * rmse(faces.images[~new].mean(axis=0)[bar], truth)
-    assert filled < 0.6 * rmse(model.encoded(hidden).reconstruct()[:, bar], truth)
-
-
 # -- Pictures that are computed when they are looked at
 
 PICTURES = np.round(blobs()[0] * 255).astype(np.uint8)
@@ -445,10 +412,9 @@ def test_it_is_what_napari_and_numpy_ask_of_an_array(lazy):
     assert (whole.shape, whole.dtype) == (lazy.shape, lazy.dtype)
     assert np.asarray(lazy, np.float64).dtype == np.float64
     assert "30" in repr(lazy)
-    with pytest.raises(IndexError):
-        lazy[0, 0, 0, 0]
-    with pytest.raises(IndexError):
-        lazy[30]
+    for index in (30, (0, 0, 0, 0)):
+        with pytest.raises(IndexError):
+            lazy[index]
     with pytest.raises(ValueError, match="copy"):
         np.array(lazy, copy=False)
 

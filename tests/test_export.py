@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import math
 import os
@@ -27,6 +26,7 @@ from napari_latent_faces.params import METHODS, NMFParams, PCAParams, params_of
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.samples import read_lfw_subset, sample_faces
 from napari_latent_faces.viewer.layers import faces_layer, layer_stack
+from tests.helpers import consume, rows_in
 
 
 def files(folder: Path) -> dict[str, bytes | None]:
@@ -37,19 +37,13 @@ def files(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def table(folder: Path) -> list[list[str]]:
-    with (folder / "weights.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
-
-
 def with_components(model: LatentFaces, components: np.ndarray) -> LatentFaces:
-    return replace(
-        model, components=components, weights=np.ones((len(model.weights), len(components)))
-    )
+    weights = np.ones((len(model.weights), len(components)))
+    return replace(model, components=components, weights=weights)
 
 
-def with_names(model: LatentFaces, names: tuple[str, ...], subjects=None) -> LatentFaces:
-    return replace(model, provenance=replace(model.provenance, names=names, subjects=subjects))
+def without_names(model: LatentFaces) -> LatentFaces:
+    return replace(model, provenance=replace(model.provenance, names=(), subjects=None))
 
 
 @pytest.fixture
@@ -67,23 +61,10 @@ def test_steps_tell_how_much_is_written(model, out):
     steps = list(iter_export(model, out))
     total = model.n_components + len(model.weights)
     assert {of for _, of in steps} == {total}
-    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert steps == sorted(steps)
     assert steps[0][0] == 0
     assert steps[-1][0] < total
     assert LatentFaces.load(out / "model.npz").error == model.error
-
-
-@pytest.mark.parametrize("after", [1, 2, 3])
-@pytest.mark.parametrize("is_there", [False, True])
-def test_closed_steps_leave_all_as_it_was(model, smaller, out, after, is_there):
-    if is_there:
-        export_model(model, out)
-    before = files(out.parent)
-    steps = iter_export(smaller, out, force=True)
-    for _ in range(after):
-        next(steps)
-    steps.close()
-    assert files(out.parent) == before
 
 
 class TestFiles:
@@ -114,7 +95,7 @@ class TestFiles:
         names = sorted(path.name for path in (out / "components").iterdir())
         assert len(names) == k
         assert (names[0], names[-1]) == (f"{first}.png", f"{last}.png")
-        assert table(out)[0][-1] == f"component_{last}"
+        assert rows_in(out / "weights.csv")[0][-1] == f"component_{last}"
 
     @pytest.mark.parametrize(("k", "columns"), [(1, 1), (4, 2), (7, 4), (20, 5), (49, 7)])
     def test_contact_sheet_shows_all_in_order(self, model, out, k, columns):
@@ -134,34 +115,19 @@ class TestFiles:
             with Image.open(out / "components.png") as picture:
                 assert min(picture.size) >= 1
 
-
-class TestWeights:
-    def test_read_back_are_exactly_the_weights(self, model, out):
+    def test_weights_read_back_are_exactly_the_weights(self, model, out):
         assert model.weights.dtype == np.float32
         export_model(model, out)
-        head, *rows = table(out)
+        head, *rows = rows_in(out / "weights.csv")
         assert head == ["name", "subject", "component_00", "component_01", "component_02"]
         assert tuple(row[0] for row in rows) == model.provenance.names
         assert tuple(row[1] for row in rows) == model.provenance.subjects
-        np.testing.assert_array_equal(
-            [list(map(float, row[2:])) for row in rows], model.weights
-        )
-
-        export_model(with_names(model, ()), out, force=True)  # without names and subjects
-        head, first, *_ = table(out)
+        found = np.array([row[2:] for row in rows], float)
+        np.testing.assert_array_equal(found, model.weights)
+        export_model(without_names(model), out, force=True)
+        head, first, *_ = rows_in(out / "weights.csv")
         assert head[:2] == ["name", "component_00"]
         assert (first[0], len(first)) == ("face 0", 4)
-
-    def test_names_of_any_kind_stay_in_their_cell(self, model, out):
-        odd = ("a,b.png", 'the "one".png', "two\nlines", "back\rto", "é/面 1.jpg", "'", "")
-        odd = (*odd, "\udcff.png")
-        names = (*odd, *map(str, range(30 - len(odd))))
-        export_model(with_names(model, names, names), out)
-        rows = table(out)[1:]
-        escapes = {"\n": r"\n", "\r": r"\r", "\udcff": r"\udcff"}
-        escaped = tuple(name.translate(str.maketrans(escapes)) for name in names)
-        assert tuple(row[0] for row in rows) == escaped
-        assert tuple(row[1] for row in rows) == escaped
 
 
 class TestPlace:
@@ -178,9 +144,15 @@ class TestPlace:
         store = out.with_name("store")
         store.mkdir()
         out.symlink_to(store)
-        export_model(model, out)
+        umask = os.umask(0o022)
+        try:
+            export_model(model, out)
+        finally:
+            os.umask(umask)
         assert out.is_symlink()
         assert (store / "model.npz").is_file()
+        for path in (store, *store.rglob("*")):  # others may read it
+            assert path.stat().st_mode & 0o044 == 0o044
 
     def test_a_missing_parent_is_not_made_and_a_file_never_replaced(self, model, out):
         with pytest.raises(FileNotFoundError, match=r"no folder .*out to write deep into"):
@@ -208,15 +180,6 @@ class TestPlace:
             export_model(model, name)
             assert (tmp_path / name / "model.npz").is_file()
 
-    def test_others_may_read_what_is_written(self, model, out):
-        umask = os.umask(0o022)
-        try:
-            export_model(model, out)
-        finally:
-            os.umask(umask)
-        for path in (out, *out.rglob("*")):
-            assert path.stat().st_mode & 0o044 == 0o044
-
 
 class TestForce:
     def test_replaces_an_earlier_export_completely(self, model, smaller, out):
@@ -231,18 +194,14 @@ class TestForce:
     @pytest.mark.parametrize(
         ("name", "contents", "words"),
         [
-            *(
-                (name, b"mine", f"holds {name}, which was not written")
-                for name in ("notes.txt", "components/.DS_Store", "mine/weights.csv")
-            ),
-            *(
-                (name, b"mine", f"{name} was changed")
-                for name in ("weights.csv", "components/00.png", "model.npz")
-            ),
-            *(
-                (CONTENTS, contents, "other files")
-                for contents in (b"", b"{", b"[1]", b"[" * 100_000, b'{"a": 1}')
-            ),
+            ("notes.txt", b"mine", "holds notes.txt, which was not written"),
+            ("components/.DS_Store", b"mine", "holds components/.DS_Store, which was not"),
+            ("mine/weights.csv", b"mine", "holds mine/weights.csv, which was not written"),
+            ("weights.csv", b"mine", "weights.csv was changed"),
+            ("components/00.png", b"mine", "components/00.png was changed"),
+            ("model.npz", b"mine", "model.npz was changed"),
+            *((CONTENTS, bad, "other files") for bad in (b"", b"{", b"[1]", b'{"a": 1}')),
+            (CONTENTS, b"[" * 100_000, "other files"),
         ],
     )
     def test_refuses_whatever_is_not_ours(self, model, out, name, contents, words):
@@ -264,11 +223,20 @@ class TestForce:
         assert mine.is_file()
 
 
+@pytest.mark.parametrize("exists", [False, True])
 class TestFailure:
-    @pytest.mark.parametrize(
-        "error", [OSError(28, "No space left on device"), KeyboardInterrupt()]
-    )
-    @pytest.mark.parametrize("exists", [False, True])
+    @pytest.mark.parametrize("after", [1, 2, 3])
+    def test_closed_steps_leave_all_as_it_was(self, model, smaller, out, after, exists):
+        if exists:
+            export_model(model, out)
+        before = files(out.parent)
+        steps = iter_export(smaller, out, force=True)
+        for _ in range(after):
+            next(steps)
+        steps.close()
+        assert files(out.parent) == before
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])
     def test_while_writing_leaves_all_as_it_was(
         self, model, smaller, out, monkeypatch, error, exists
     ):
@@ -284,14 +252,13 @@ class TestFailure:
             export_model(model, out, force=True)
         assert files(out.parent) == before
 
-    @pytest.mark.parametrize("earlier", [True, False])
-    def test_while_moving_leaves_all_as_it_was(self, model, smaller, out, monkeypatch, earlier):
+    def test_while_moving_leaves_all_as_it_was(self, model, smaller, out, monkeypatch, exists):
         """An interrupt strikes just before or, but for the last, after any of the moves."""
-        if earlier:
+        if exists:
             export_model(smaller, out)
         before = files(out)
         rename = Path.rename
-        for strike in range(1 + 2 * earlier):
+        for strike in range(1 + 2 * exists):
             calls = iter(range(1000))
 
             def striking(path, target, calls=calls, strike=strike):
@@ -306,7 +273,7 @@ class TestFailure:
                 export_model(model, out, force=True)
             assert files(out) == before
             monkeypatch.undo()
-        assert [path.name for path in out.parent.iterdir()] == ["out"] * earlier
+        assert [path.name for path in out.parent.iterdir()] == ["out"] * exists
 
 
 def test_zero_is_grey_and_the_mean_face_is_a_picture(stack, model, out):
@@ -325,14 +292,20 @@ def test_zero_is_grey_and_the_mean_face_is_a_picture(stack, model, out):
 # -- Script ----------------------------------------------------------------------------
 
 
-def run(code, monkeypatch, folder):
-    """Run a script in a folder; return its names and what it printed."""
-    monkeypatch.chdir(folder)
-    names, printed = {}, io.StringIO()
-    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        exec(compile(code, "script", "exec"), names)
-    return names, printed.getvalue()
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return what runs the script of a model, in a folder of its own, and tells its names."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(model):
+        names, printed = {}, io.StringIO()
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            exec(compile(as_python(model), "script", "exec"), names)
+        assert printed.getvalue().strip() == repr(names["model"].error)
+        return names
+
+    return run
 
 
 def assert_same(one, other):
@@ -342,45 +315,35 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_running_it_gives_the_same_model(method, faces_folder, tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_running_it_gives_the_same_model(method, faces_folder, tmp_path, run):
     changes = {} if method == "pca" else {"max_iter": 7, "tol": 0.01}
     params = params_of(method, n_components=4, random_state=3, **changes)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        model = fit(read_faces(faces_folder, size=(10, 9), channel="red"), params)
-    names, printed = run(as_python(model), monkeypatch, tmp_path)
-    assert_same(names["model"], model)
-    assert printed.strip() == repr(model.error)
+    model = fit(read_faces(faces_folder, size=(10, 9), channel="red"), params)
+    assert_same(run(model)["model"], model)
     loaded = LatentFaces.load(tmp_path / "model.npz")
     assert_same(loaded, model)
     assert as_python(loaded) == as_python(model)
     assert "size=(10, 9)" in as_python(model)
 
 
-def test_samples_are_read_again(tmp_path, monkeypatch):
+def test_samples_are_read_again(run):
     for faces in (sample_faces(3, 2, shape=(28, 23)), read_lfw_subset()):
         model = fit(faces, n_components=3, max_iter=5, tol=0)
-        names, _ = run(as_python(model), monkeypatch, tmp_path)
-        assert_same(names["model"], model)
+        assert_same(run(model)["model"], model)
     some = fit(sample_faces(3, 2)[1:], n_components=2, max_iter=5, tol=0)
     assert "faces = ..." in as_python(some)  # not all pictures of each
 
 
 @pytest.mark.parametrize("solver", ["multilevel", "cd"])
-def test_a_fit_that_was_stopped_stops_again(solver, faces_folder, tmp_path, monkeypatch):
+def test_a_fit_that_was_stopped_stops_again(solver, faces_folder, run):
     params = NMFParams(n_components=3, max_iter=500, tol=0, solver=solver)
-    steps, answer, model = iter_fit(read_faces(faces_folder), params), None, None
-    while model is None:
-        try:
-            step = steps.send(answer)
-        except StopIteration as end:
-            model = end.value
-        else:
-            answer = "stop" if step.iteration >= 20 else None
+    steps = iter_fit(read_faces(faces_folder), params)
+    _, model = consume(steps, lambda step: step.iteration >= 20)
     assert model.provenance.stop_reason == "stopped"
-    names, _ = run(as_python(model), monkeypatch, tmp_path)
-    if names["model"].provenance.n_iter == model.provenance.n_iter:
-        assert_same(names["model"], model)
+    again = run(model)["model"]
+    if again.provenance.n_iter == model.provenance.n_iter:
+        assert_same(again, model)
     else:  # scikit-learn's solvers take several iterations at a time, by the clock
         assert solver == "cd"
 
@@ -394,13 +357,11 @@ def masks(shape):
 
 
 @pytest.mark.parametrize("which", ["common", "each"])
-def test_a_fit_that_left_pixels_out_leaves_them_out_again(
-    which, faces_folder, tmp_path, monkeypatch
-):
+def test_a_fit_that_left_pixels_out_leaves_them_out_again(which, faces_folder, tmp_path, run):
     faces = read_faces(faces_folder)
     mask = masks(faces.shape)[which]
     model = fit(faces, n_components=3, mask=mask, max_iter=40, tol=0)
-    names, _ = run(as_python(model), monkeypatch, tmp_path)
+    names = run(model)
     np.testing.assert_array_equal(names["mask"], mask)
     assert_same(names["model"], model)
     assert model.error != fit(faces, n_components=3, max_iter=40, tol=0).error
@@ -461,22 +422,32 @@ def test_odd_names_are_quoted_and_line_breaks_stay_in_comments(model):
 # -- Tables ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
-def test_what_a_spreadsheet_would_calculate_stays_text(text, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        *(
+            (formula, f"'{formula}")
+            for formula in ("=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx")
+        ),
+        *(
+            (text, text)
+            for text in ("s1/1.pgm", "", "'=", 'the "one", b', "é/面.png", "two\nlines")
+        ),
+        ("\udcff.png", r"\udcff.png"),
+    ],
+)
+def test_texts_of_any_kind_stay_in_their_cell_and_are_no_formulas(text, found, tmp_path):
     path = tmp_path / "table.csv"
-    texts = {"name": [text, "s1/1.pgm", "", "'="], "none": None}
-    save_table(path, ["weight"], [[-0.5], [2], [3.0], [4]], texts)
-    with path.open(encoding="utf-8", newline="") as file:
-        head, *rows = csv.reader(file)
-    assert head == ["name", "weight"]
-    assert [row[0] for row in rows] == [f"'{text}", "s1/1.pgm", "", "'="]
-    assert [row[1] for row in rows] == ["-0.5", "2", "3.0", "4"]
+    numbers = [[-0.5], [2], [3.0]]
+    save_table(path, ["weight"], numbers, {"name": [text, "a", text], "none": None})
+    assert rows_in(path) == [["name", "weight"], [found, "-0.5"], ["a", "2"], [found, "3.0"]]
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf") == (not text.isascii())
 
 
 def test_a_long_one_tells_how_far_it_is(model, out):
     n = 1000
     long = replace(model, weights=np.ones((n, 3)))
-    done = [done for done, _ in iter_export(with_names(long, ()), out)]
+    done = [done for done, _ in iter_export(without_names(long), out)]
     assert done == sorted(set(done))
     assert n / 2 < done[-1] < n + 3
-    assert len(table(out)) == n + 1
+    assert len(rows_in(out / "weights.csv")) == n + 1

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.helpers import run_python
 
 WINDOW = {"napari", "qtpy", "PyQt6", "PySide6", "superqt", "magicgui", "pyqtgraph", "vispy"}
 HEAVY = WINDOW | {
@@ -38,13 +37,8 @@ def loaded_by(code, *arguments):
     """Run code in a fresh process; return the packages that it has loaded."""
     start = f"import sys\nbefore = set()\n{code}\n"
     told = 'print("loaded:", *{name.partition(".")[0] for name in set(sys.modules) - before})'
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", start + told, *map(str, arguments)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return set(done.stdout.splitlines()[-1].split()[1:])
+    printed = run_python(start + told, *arguments, PYTHONWARNINGS="error")
+    return set(printed.splitlines()[-1].split()[1:])
 
 
 @pytest.mark.parametrize(
@@ -95,15 +89,10 @@ sys.exit(main(sys.argv[1:]))
 def test_the_command_line_works_where_no_qt_is_installed(faces_folder, tmp_path):
     """napari is there, as the package requires it, but no binding for its window."""
 
-    def run(*arguments):
-        command = [sys.executable, "-W", "error", "-c", WITHOUT_QT, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    fitted = run("fit", faces_folder, "-k", 3, "--out", tmp_path / "out")
-    assert fitted.returncode == 0, fitted.stderr
-    told = run("info", tmp_path / "out" / "model.npz")
-    assert told.returncode == 0, told.stderr
-    assert "30" in told.stdout
+    fit = ["fit", faces_folder, "-k", 3, "--out", tmp_path / "out"]
+    run_python(WITHOUT_QT, *fit, PYTHONWARNINGS="error")
+    info = run_python(WITHOUT_QT, "info", tmp_path / "out", PYTHONWARNINGS="error")
+    assert "30" in info
 
 
 # -- Imports go in one direction, and only the viewer knows napari and Qt: see pyproject.toml
@@ -117,14 +106,5 @@ LINT = (
 
 
 def test_imports_keep_to_the_rooms():
-    there = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "100"}
-    done = subprocess.run(
-        [sys.executable, "-c", LINT],
-        cwd=ROOT,
-        env=there,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 kept, 0 broken" in done.stdout
+    told = run_python(LINT, cwd=ROOT, PYTHONPATH=str(ROOT / "src"), COLUMNS="100")
+    assert "3 kept, 0 broken" in told

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -11,6 +9,9 @@ import npe2
 import numpy as np
 import pytest
 from PIL import Image
+
+import napari_latent_faces
+from napari_latent_faces.viewer.layout import model_layers
 
 PLUGIN = "napari-latent-faces"
 
@@ -35,53 +36,27 @@ def test_the_manifest_at_the_top_is_the_one_in_the_package():
 
 def test_every_command_is_used_by_a_contribution(manifest):
     contributions = manifest.contributions
-    used = {
-        contribution.command
-        for kind in ("readers", "writers", "widgets", "sample_data")
-        for contribution in getattr(contributions, kind)
-    }
-    used |= {item.command for menu in contributions.menus.values() for item in menu}
+    kinds = ("readers", "writers", "widgets", "sample_data")
+    uses = [*contributions.menus.values(), *(getattr(contributions, kind) for kind in kinds)]
+    used = {use.command for each in uses for use in each}
     assert used == {command.id for command in contributions.commands}
 
 
-def test_the_manifest_validates_as_npe2_does_it():
-    manifest = Path(__file__).parents[1] / "src" / "napari_latent_faces" / "napari.yaml"
-    command = [sys.executable, "-m", "npe2", "validate", str(manifest)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture
-def installed(npe2pm):
-    """Let npe2 see our plugin; its test fixture hides all that are installed."""
-    with npe2pm.tmp_plugin(package=PLUGIN) as plugin:
-        yield plugin
-
-
-@pytest.mark.usefixtures("installed")
-def test_npe2_reads_a_folder_with_our_reader(tmp_path):
+def test_npe2_reads_and_writes_with_ours(npe2pm, model, tmp_path):
     pixels = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8)
     for i, picture in enumerate(pixels):
         Image.fromarray(picture).save(tmp_path / f"{i}.png")
-    [(data, kwargs, _)] = npe2.read([str(tmp_path)], stack=False, plugin_name=PLUGIN)
+    path = str(tmp_path / "m.npz")
+    with npe2pm.tmp_plugin(package=PLUGIN):  # npe2's fixture hides all that are installed
+        [(data, kwargs, _)] = npe2.read([str(tmp_path)], stack=False, plugin_name=PLUGIN)
+        assert npe2.write(path, model_layers(model, "m"), plugin_name=PLUGIN) == [path]
+        found = npe2.read([path], stack=False, plugin_name=PLUGIN)
     np.testing.assert_array_equal(data, pixels)
     assert kwargs["axis_labels"] == ("face", "y", "x")
-
-
-@pytest.mark.usefixtures("installed")
-def test_npe2_writes_and_reads_a_model(model, tmp_path):
-    from napari_latent_faces.viewer.layout import model_layers
-
-    layers = model_layers(model, "m")
-    path = str(tmp_path / "m.npz")
-    assert npe2.write(path, layers, plugin_name=PLUGIN) == [path]
-    found = npe2.read([path], stack=False, plugin_name=PLUGIN)
     assert [kind for _, _, kind in found] == ["image", "image"]
 
 
 def test_every_public_name_is_there():
-    import napari_latent_faces
-
     for name in napari_latent_faces.__all__:
         assert getattr(napari_latent_faces, name) is not None
     with pytest.raises(AttributeError, match="nothing_like_this"):

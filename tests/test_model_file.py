@@ -160,21 +160,6 @@ def test_a_file_of_an_older_release_is_read(forge):
     assert_equal(LatentFaces.load(forge(header=raw(json.dumps(header)))), a_model())
 
 
-@pytest.mark.parametrize(
-    ("members", "words"),
-    [
-        ({"mean": np.ones((3, 9))}, r"mean of shape \(3, 9\)"),
-        ({"mean": np.full((4, 3), np.inf)}, "mean are not all finite"),
-        ({"mean": np.ones((4, 3), int)}, "mean are of type int"),
-        ({"weights": np.full((3, 2), np.nan)}, "weights are not all finite"),
-        ({"mask": np.ones((4, 3))}, "mask is of type float64, not of booleans"),
-    ],
-)
-def test_an_unsound_signed_model_says_what_is_wrong(forge, members, words):
-    members = {name: npy(array) for name, array in members.items()}
-    refused(forge(model=a_signed_model(), **members), words)
-
-
 # -- Model files of anybody's: a sound model or a clear error, never code, never more memory
 
 
@@ -217,9 +202,16 @@ MEMBERS = {
     "an unknown version": ({"weights": b"\x93NUMPY\7\0v\0{}"}, r"\(7, 0\) are not read"),
 }
 
-NESTED = "[" * 100_000
+SIGNED = [
+    ({"mean": npy(np.ones((3, 9)))}, r"mean of shape \(3, 9\)"),
+    ({"mean": npy(np.full((4, 3), np.inf))}, "mean are not all finite"),
+    ({"mean": npy(np.ones((4, 3), int))}, "mean are of type int"),
+    ({"weights": npy(np.full((3, 2), np.nan))}, "weights are not all finite"),
+    ({"mask": npy(np.ones((4, 3)))}, "mask is of type float64, not of booleans"),
+]
+
 HEADERS = {
-    "deep": (raw(NESTED), "nested too deeply"),
+    "deep": (raw("[" * 100_000), "nested too deeply"),
     "deep objects": (raw('{"a":' * 100_000), "nested too deeply"),
     "a long number": (raw('{"format_version": ' + "9" * 5000 + "}"), "damaged"),
     "no text": (npy(np.frombuffer(b"\xff\xfe{}", np.uint8)), "damaged"),
@@ -256,24 +248,23 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("case", MEMBERS)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        *(pytest.param(*case, id=name) for name, case in MEMBERS.items()),
+        *(
+            pytest.param({"header": text}, words, id=name)
+            for name, (text, words) in HEADERS.items()
+        ),
+        *(({"changes": [(name, value)]}, words) for name, value, words in CHANGES),
+        *(({"model": a_signed_model(), **case}, words) for case, words in SIGNED),
+    ],
+)
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_arrays(forge, monkeypatch, tmp_path, case, compression):
+def test_what_is_unsound_is_refused(forge, monkeypatch, tmp_path, options, words, compression):
     monkeypatch.chdir(tmp_path)
-    members, words = MEMBERS[case]
-    refused(forge(compression, **members), words)
+    refused(forge(compression, **options), words)
     assert not Path("evil").exists()
-
-
-@pytest.mark.parametrize("case", HEADERS)
-def test_headers(forge, case):
-    text, words = HEADERS[case]
-    refused(forge(header=text), words)
-
-
-@pytest.mark.parametrize(("name", "value", "words"), CHANGES)
-def test_values_in_the_header(forge, name, value, words):
-    refused(forge(changes=[(name, value)]), words)
 
 
 def test_bombs(forge, monkeypatch):
@@ -299,8 +290,7 @@ def test_cut_anywhere_and_every_flipped_bit_is_found_or_of_no_matter(forge):
     whole = path.read_bytes()
     for end in range(0, len(whole) - 1, 7):
         path.write_bytes(whole[:end])
-        with pytest.raises(ModelFileError):
-            LatentFaces.load(path)
+        refused(path, "model.npz")
     for place in range(len(whole)):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
         assert is_model_file(path) in {True, False}
@@ -348,9 +338,7 @@ def test_memory_is_that_of_the_file(forge, case):
         """,
         path,
     )
-    added = mebibytes * 2**20
-    most = 64 * 2**20 + 40 * path.stat().st_size if case == "names" else 64 * 2**20
-    assert added < most
+    assert mebibytes < 64 + (40 * path.stat().st_size / 2**20 if case == "names" else 0)
 
 
 @pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +19,12 @@ from napari_latent_faces import (
     choose_k,
     fit,
     iter_fit,
+    sample_faces,
 )
 from napari_latent_faces.choosing import iter_choose_k
 from napari_latent_faces.encoding import encode, iter_encode, iter_mend
 from napari_latent_faces.solvers.blocks import one_blas_thread
+from tests.helpers import run_python
 
 JOB = '''
 import gc, json, locale, logging, os, signal, sys, tempfile, threading, warnings
@@ -107,15 +108,10 @@ jobs = {
 }
 forest()  # what it sets up itself is there
 for name, job in jobs.items():
-    before, limits = state(), thread_limits()
+    before = state() | thread_limits()
     job()
-    after, limits_after = state(), thread_limits()
-    changed = {name: (old, after[name]) for name, old in before.items() if after[name] != old}
-    changed |= {
-        path: (limit, limits_after[path])
-        for path, limit in limits.items()
-        if limits_after[path] != limit
-    }
+    after = state() | thread_limits()
+    changed = {key: (old, after[key]) for key, old in before.items() if after[key] != old}
     assert not changed, f"{name} changed {changed}"
     forest()
 print("nothing changed")
@@ -126,11 +122,8 @@ print("nothing changed")
 def test_nothing_of_the_process_is_changed(tmp_path):
     """Read, fit, save and export; scikit-learn still works in parallel after each."""
     script = tmp_path / "job.py"
-    script.write_text(JOB)
-    ran = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert ran.stdout == "nothing changed\n", ran.stderr
+    script.write_text(JOB)  # processes of scikit-learn read it again
+    assert run_python(f"import runpy; runpy.run_path({str(script)!r})") == "nothing changed\n"
 
 
 # -- Fits in several threads: the same result in each, and no clash of first imports ---
@@ -148,8 +141,6 @@ METHODS = [
 
 @pytest.fixture(scope="module")
 def faces():
-    from napari_latent_faces import sample_faces
-
     return sample_faces(10, shape=(56, 46))
 
 
@@ -159,30 +150,20 @@ def blas_threads():
     return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
 
 
-def in_a_thread(work):
-    """Return what `work` returns in a thread of its own."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()
-
-
 @pytest.mark.parametrize(
     "params", METHODS, ids=lambda params: f"{params.title} {vars(params).get('solver', '')}"
 )
 @pytest.mark.filterwarnings("ignore:Not converged:UserWarning")
 def test_a_fit_is_the_same_in_any_thread_and_beside_others(faces, params):
-    def components():
-        return fit(faces, params).components
-
-    alone = components()
-    with ThreadPoolExecutor(2) as pool:
-        beside = [pool.submit(components) for _ in range(2)]
-        results = [in_a_thread(components), *(each.result() for each in beside)]
-    for other in results:
-        np.testing.assert_array_equal(other, alone)
+    alone = _components(faces, params)
+    for n in (1, 2):
+        with ThreadPoolExecutor(n) as pool:
+            for other in pool.map(_components, [faces] * n, [params] * n):
+                np.testing.assert_array_equal(other, alone)
 
 
-def _components(faces):
-    return fit(faces, n_components=4).components
+def _components(faces, params=METHODS[0]):
+    return fit(faces, params).components
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
@@ -195,30 +176,27 @@ def test_a_fit_is_the_same_under_joblib(faces, backend):
 
 
 ENTRIES = {
-    "fit": lambda faces, _model: fit(faces, n_components=4),
-    "fit by scikit-learn": lambda faces, _model: fit(faces, n_components=4, solver="cd"),
-    "choose_k": lambda faces, _model: choose_k(faces, [2, 3]),
+    "fit": lambda faces, _: fit(faces, n_components=4),
+    "fit by scikit-learn": lambda faces, _: fit(faces, n_components=4, solver="cd"),
+    "choose_k": lambda faces, _: choose_k(faces, [2, 3]),
     "encode": lambda faces, model: encode(model, faces),
-    "PictureNMF": lambda faces, _model: PictureNMF(4).fit(rows_of(faces)),
-    "PictureNMF.transform": lambda faces, _model: _estimator(faces).transform(rows_of(faces)),
+    "PictureNMF": lambda faces, _: PictureNMF(4).fit(faces.matrix),
+    "its transform": lambda faces, _: PictureNMF(4).fit(faces.matrix).transform(faces.matrix),
 }
 
 
-def rows_of(faces):
-    return np.asarray(faces.images, np.float32).reshape(len(faces), -1) / 255
-
-
-def _estimator(faces):
-    return PictureNMF(4).fit(rows_of(faces))
+@pytest.fixture(scope="module")
+def model(faces):
+    return fit(faces, n_components=4)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.filterwarnings("ignore:Not converged:UserWarning")
-def test_whatever_multiplies_does_so_on_one_thread_of_blas(faces, entry, monkeypatch):
+def test_whatever_multiplies_does_so_on_one_thread_of_blas(faces, model, entry, monkeypatch):
     """In a thread, while the main thread holds a limit of its own."""
     from threadpoolctl import threadpool_limits
 
-    model, before, seen = fit(faces, n_components=4), blas_threads(), []
+    before, seen = blas_threads(), []
     qr = np.linalg.qr
 
     def watched(*args, **kwargs):
@@ -227,7 +205,8 @@ def test_whatever_multiplies_does_so_on_one_thread_of_blas(faces, entry, monkeyp
 
     monkeypatch.setattr(np.linalg, "qr", watched)
     with threadpool_limits(2, user_api="blas"):
-        in_a_thread(lambda: ENTRIES[entry](faces, model))
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(ENTRIES[entry], faces, model).result()
         assert blas_threads() == {2}
     assert seen
     assert all(each == {1} for each in seen)
@@ -235,17 +214,17 @@ def test_whatever_multiplies_does_so_on_one_thread_of_blas(faces, entry, monkeyp
 
 
 GENERATORS = {
-    "fit": lambda faces, _model: iter_fit(faces, n_components=4),
-    "another method": lambda faces, _model: iter_fit(faces, MiniBatchNMFParams(n_components=4)),
-    "choose_k": lambda faces, _model: iter_choose_k(faces, [2, 3]),
+    "fit": lambda faces, _: iter_fit(faces, n_components=4),
+    "another method": lambda faces, _: iter_fit(faces, MiniBatchNMFParams(n_components=4)),
+    "choose_k": lambda faces, _: iter_choose_k(faces, [2, 3]),
     "encode": lambda faces, model: iter_encode(model, faces),
     "mend": lambda faces, model: iter_mend(model, faces, np.eye(56, 46, dtype=bool)),
 }
 
 
 @pytest.mark.parametrize("entry", GENERATORS)
-def test_work_that_waits_or_is_left_limits_nothing(faces, entry):
-    model, before = fit(faces, n_components=4), blas_threads()
+def test_work_that_waits_or_is_left_limits_nothing(faces, model, entry):
+    before = blas_threads()
     steps = GENERATORS[entry](faces, model)
     next(steps)
     if entry != "choose_k":  # its fits go on in threads of their own
@@ -254,8 +233,8 @@ def test_work_that_waits_or_is_left_limits_nothing(faces, entry):
     assert blas_threads() == before
 
 
-def test_work_that_fails_limits_nothing_afterwards(faces):
-    model, before = fit(faces, n_components=4), blas_threads()
+def test_work_that_fails_limits_nothing_afterwards(faces, model):
+    before = blas_threads()
     pixels = np.asarray(faces.images, np.float64)
     pixels[3] = np.nan
     for work in (lambda: fit(pixels, n_components=4), lambda: encode(model, pixels)):
@@ -289,7 +268,7 @@ assert threads() == after
 
 
 def test_the_blas_of_scipy_is_limited_as_soon_as_it_is_loaded():
-    subprocess.run([sys.executable, "-c", SCIPY_COMES_LATER], check=True)
+    run_python(SCIPY_COMES_LATER)
 
 
 def test_the_limit_lasts_until_the_last_one_leaves_whichever_thread_that_is():
@@ -328,7 +307,4 @@ print(len(models))
 
 def test_the_first_fits_of_a_process_may_begin_together():
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", FIRST_FITS], capture_output=True, text=True, check=False
-        )
-        assert done.stdout.strip() == "4", done.stderr
+        assert run_python(FIRST_FITS) == "4\n"
