@@ -9,23 +9,49 @@ from superqt.utils import WorkerBase
 
 from napari_latent_faces.viewer.jobs import Job, QuietJob, _running
 from tests.helpers import PATIENCE
+from tests.jobs import run
 
 pytestmark = pytest.mark.usefixtures("qapp")
+
+
+@pytest.fixture(autouse=True)
+def _all_ends(qtbot):
+    yield
+    qtbot.waitUntil(finished)
 
 
 def finished():
     return not WorkerBase._worker_set and not _running
 
 
+def failing(error):
+    """Return a function that raises an error, and a generator that does so later."""
+
+    def fail():
+        raise error
+
+    def fail_later():
+        yield 1
+        raise error
+
+    return fail, fail_later
+
+
+def heard_of(job, *names):
+    """Return a list of what a job's signals will tell."""
+    heard = []
+    for name in names:
+        getattr(job, name).connect(heard.append)
+    return heard
+
+
 def test_works_in_a_thread_and_tells_here(qtbot):
     threads, results = [], []
     job = Job(lambda a, b: (threads.append(threading.get_ident()), a + b)[1], 1, b=2)
     job.returned.connect(lambda result: results.append((result, threading.get_ident())))
-    job.start()
-    qtbot.waitUntil(lambda: bool(results))
+    assert run(qtbot, job) == ""
     assert results == [(3, threading.get_ident())]
     assert threads != [threading.get_ident()]
-    qtbot.waitUntil(finished)
 
 
 @pytest.mark.parametrize(
@@ -33,44 +59,24 @@ def test_works_in_a_thread_and_tells_here(qtbot):
 )
 @pytest.mark.parametrize("in_steps", [False, True])
 def test_an_error_is_shown_and_told(kind, in_steps, qtbot, notes):
-    def fail():
-        raise kind("no luck")
-
-    def fail_later():
-        yield 1
-        fail()
-
-    failed, ended = [], []
-    job = Job(fail_later if in_steps else fail)
-    job.failed.connect(failed.append)
-    job.ended.connect(ended.append)
-    job.start()
-    qtbot.waitUntil(lambda: bool(ended))
+    job = Job(failing(kind("no luck"))[in_steps])
+    failed = heard_of(job, "failed")
+    assert run(qtbot, job) == "Failed: no luck"
     assert failed == ["no luck"]
-    assert ended == ["Failed: no luck"]
     assert "no luck" in notes[0]
-    qtbot.waitUntil(finished)
 
 
-@pytest.mark.parametrize("kind", [MemoryError, OSError])
-def test_an_error_without_words_gets_some(kind, qtbot, notes):
-    def fail():
-        raise kind
-
-    failed = []
-    job = Job(fail)
-    job.failed.connect(failed.append)
-    job.start()
-    qtbot.waitUntil(lambda: bool(failed))
-    [words] = failed
-    assert words == "OSError" if kind is OSError else words.startswith("There is not enough")
+@pytest.mark.parametrize(
+    ("kind", "words"), [(MemoryError, "There is not enough"), (OSError, "OSError")]
+)
+def test_an_error_without_words_gets_some(kind, words, qtbot, notes):
+    assert run(qtbot, Job(failing(kind())[0])).startswith(f"Failed: {words}")
     assert words in notes[0]
-    qtbot.waitUntil(finished)
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, notes):
-    heard, go = [], threading.Event()
+    go = threading.Event()
 
     def work():
         go.wait(PATIENCE)
@@ -78,8 +84,7 @@ def test_an_abandoned_one_is_heard_of_no_more(fails, qtbot, notes):
             raise OSError("too late")
 
     job = Job(work)
-    job.returned.connect(heard.append)
-    job.failed.connect(heard.append)
+    heard = heard_of(job, "returned", "failed")
     job.start()
     job.abandon()
     go.set()
@@ -94,19 +99,13 @@ def test_a_generator_hears_what_is_sent(qtbot):
             pass
         return heard
 
-    steps, returned, ended = [], [], []
     job = Job(listening)
+    steps, returned = heard_of(job, "stepped"), heard_of(job, "returned")
     job.send("too early")  # a generator that has not begun takes none
-    job.stepped.connect(lambda step: (steps.append(step), job.send("enough")))
-    job.returned.connect(returned.append)
-    job.ended.connect(ended.append)
-    job.start()
-    qtbot.waitUntil(lambda: bool(ended))
-    assert steps[0] == "waiting"
-    assert returned == ["enough"]
-    assert ended == [""]
+    job.stepped.connect(lambda _: job.send("enough"))
+    assert run(qtbot, job) == ""
+    assert (steps[0], returned) == ("waiting", ["enough"])
     assert job.is_over
-    qtbot.waitUntil(finished)
 
 
 def test_a_cancelled_one_ends_once_and_closes_its_generator(qtbot):
@@ -119,9 +118,8 @@ def test_a_cancelled_one_ends_once_and_closes_its_generator(qtbot):
         finally:
             closed.set()
 
-    ended = []
     job = Job(endless)
-    job.ended.connect(ended.append)
+    ended = heard_of(job, "ended")
     job.stepped.connect(lambda _: job.cancel())
     job.start()
     qtbot.waitUntil(lambda: bool(ended) and finished())
@@ -132,24 +130,16 @@ def test_a_cancelled_one_ends_once_and_closes_its_generator(qtbot):
 
 
 def test_warnings_are_passed_on(qtbot, notes):
-    job, ended = Job(warnings.warn, "look out", stacklevel=1), []
-    job.ended.connect(ended.append)
-    job.start()
-    qtbot.waitUntil(lambda: bool(ended))
-    assert len(notes) == 1
-    assert "look out" in notes[0]
-    qtbot.waitUntil(finished)
+    run(qtbot, Job(warnings.warn, "look out", stacklevel=1))
+    [note] = notes
+    assert "look out" in note
 
 
 @pytest.mark.parametrize(("kind", "shown"), [(OSError, 0), (ZeroDivisionError, 1)])
 def test_a_quiet_one_leaves_wrong_input_to_its_owner(kind, shown, qtbot, notes):
-    def fail():
-        raise kind("no luck")
-
-    job, failed = QuietJob(fail), []
-    job.failed.connect(failed.append)
-    job.start()
-    qtbot.waitUntil(lambda: bool(failed) and finished())
+    job = QuietJob(failing(kind("no luck"))[0])
+    failed = heard_of(job, "failed")
+    run(qtbot, job)
     assert failed == ["no luck"]
     assert len(notes) == shown
 
@@ -159,9 +149,5 @@ def test_a_value_that_does_not_fit_any_more_is_an_error(qtbot, notes):
         def take_value(self, value):
             raise ValueError(f"{value} is of no use")
 
-    job, ended = Late(lambda: "This"), []
-    job.ended.connect(ended.append)
-    job.start()
-    qtbot.waitUntil(lambda: bool(ended) and finished())
-    assert ended == ["Failed: This is of no use"]
+    assert run(qtbot, Late(lambda: "This")) == "Failed: This is of no use"
     assert len(notes) == 1
