@@ -51,16 +51,9 @@ def place(layer, model, i):
 
 
 def mouse(kind, position, pos=(0, 0), button=1, modifiers=(), is_dragging=False):
-    return ReadOnlyWrapper(
-        SimpleNamespace(
-            type=f"mouse_{kind}",
-            position=position,
-            pos=pos,
-            button=button,
-            modifiers=modifiers,
-            is_dragging=is_dragging,
-        )
-    )
+    known = {"position": position, "pos": pos, "button": button, "modifiers": modifiers}
+    event = SimpleNamespace(type=f"mouse_{kind}", is_dragging=is_dragging, **known)
+    return ReadOnlyWrapper(event)
 
 
 def click(viewer, position, moved=0, **kwargs):
@@ -71,33 +64,23 @@ def click(viewer, position, moved=0, **kwargs):
     mouse_release_callbacks(viewer, mouse("release", position, **kwargs))
 
 
-def test_it_is_plain_until_asked_to_follow(viewer, shown, model):
+@pytest.mark.parametrize("mode", ["brightness", "border"])
+def test_tiles_follow_the_weights_of_the_face(viewer, shown, model, mode):
     session_of(viewer).go_to_face(3)
-    np.testing.assert_array_equal(shown.data, plain(model))
-
-
-def test_brightness_follows_the_weights_of_the_face(viewer, shown, model):
-    session_of(viewer).follow_by("brightness")
+    np.testing.assert_array_equal(shown.data, plain(model))  # until it is asked to follow
+    session_of(viewer).follow_by(mode)
     for face in (0, 7, 20):
         session_of(viewer).go_to_face(face)
-        level = prominence(model.weights[face])
-        for i in range(model.n_components):
-            seen = tile(shown, model, i)
-            np.testing.assert_allclose(seen / seen.max(), model.components[i], atol=1e-6)
-            assert seen.max() == pytest.approx(0.06 + 0.94 * level[i], abs=1e-6)
+        for i, level in enumerate(prominence(model.weights[face])):
+            seen, component = tile(shown, model, i), model.components[i]
+            if mode == "brightness":
+                np.testing.assert_allclose(seen / seen.max(), component, atol=1e-6)
+                assert seen.max() == pytest.approx(0.06 + 0.94 * level, abs=1e-6)
+            else:
+                np.testing.assert_allclose(seen[0], level, atol=1e-6)
+                np.testing.assert_array_equal(seen[1:-1, 1:-1], component[1:-1, 1:-1])
     session_of(viewer).follow_by("off")
     np.testing.assert_array_equal(shown.data, plain(model))
-
-
-def test_a_border_follows_the_weights_of_the_face(viewer, shown, model):
-    session_of(viewer).follow_by("border")
-    for face in (0, 7):
-        session_of(viewer).go_to_face(face)
-        level = prominence(model.weights[face])
-        for i in range(model.n_components):
-            seen = tile(shown, model, i)
-            np.testing.assert_allclose(seen[0], level[i], atol=1e-6)
-            np.testing.assert_array_equal(seen[1:-1, 1:-1], model.components[i][1:-1, 1:-1])
 
 
 def test_the_screen_is_told_only_when_something_has_changed(viewer, shown):
@@ -113,13 +96,11 @@ def test_the_screen_is_told_only_when_something_has_changed(viewer, shown):
 
 def test_a_click_chooses_a_component_and_a_second_one_lets_go(viewer, shown, model):
     focus = session_of(viewer)
-    click(viewer, place(shown, model, 2))
-    assert focus.component == 2
-    assert (tile(shown, model, 2)[0] == 1).all()
-    np.testing.assert_array_equal(tile(shown, model, 1), model.components[1])
-    click(viewer, place(shown, model, 1))
-    assert focus.component == 1
-    np.testing.assert_array_equal(tile(shown, model, 2), model.components[2])
+    for chosen, other in ((2, 1), (1, 2)):
+        click(viewer, place(shown, model, chosen))
+        assert focus.component == chosen
+        assert (tile(shown, model, chosen)[0] == 1).all()
+        np.testing.assert_array_equal(tile(shown, model, other), model.components[other])
     click(viewer, place(shown, model, 1))
     assert focus.component is None
     np.testing.assert_array_equal(shown.data, plain(model))
@@ -145,15 +126,13 @@ def test_beside_the_tiles_hidden_or_while_drawing_nothing_is_chosen(viewer, show
 
 
 def test_the_status_bar_tells_what_is_under_the_mouse(viewer, shown, model):
-    session_of(viewer)
     session_of(viewer).go_to_face(4)
     mouse_move_callbacks(viewer, mouse("move", place(shown, model, 1)))
     viewer.status = {"layer_base": "orl", "coordinates": "[4 3 2]: 17"}
     told = viewer.status["coordinates"]
     assert told.startswith("s1/5.png  |  subject s1")
-    assert "component 1  |" in told
-    assert "% of the reconstruction" in told
-    assert "of 30 faces" in told
+    for words in ("component 1  |", "% of the reconstruction", "of 30 faces"):
+        assert words in told
     assert "[4 3 2]" not in told
     mouse_move_callbacks(viewer, mouse("move", (0.0, 3.0, 3.0)))
     viewer.status = {"layer_base": "orl", "coordinates": "[4 3 2]: 17"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_latent_faces import samples
-from napari_latent_faces.viewer import reader as _sample_data
+from napari_latent_faces.viewer import reader
 
 OFFLINE = URLError("Name or service not known")
 
@@ -48,34 +48,31 @@ def only_layer(layers):
     return data, settings
 
 
-class TestSynthetic:
-    def test_opens_forty_people_of_ten_pictures(self):
-        data, settings = only_layer(_sample_data.drawn_faces())
-        assert data.shape == (400, 112, 92)
-        assert settings["name"] == "drawn faces"
+@pytest.mark.parametrize(
+    ("open_sample", "shape", "name"),
+    [
+        (reader.drawn_faces, (400, 112, 92), "drawn faces"),
+        (reader.drawn_faces_in_colour, (400, 112, 92, 3), "drawn faces in colour"),
+        (reader.lfw_faces, (100, 25, 25), "LFW faces"),
+    ],
+)
+def test_each_opens_as_one_layer(open_sample, shape, name):
+    data, settings = only_layer(open_sample())
+    assert data.shape == shape
+    assert settings["name"] == name
+    assert settings.get("rgb", False) == (len(shape) == 4)
+    if name.startswith("drawn"):
         assert settings["metadata"]["subjects"][-1] == "s40"
-
-    def test_opens_them_in_colour(self):
-        data, settings = only_layer(_sample_data.drawn_faces_in_colour())
-        assert data.shape == (400, 112, 92, 3)
-        assert settings["rgb"]
 
 
 class TestLfw:
-    def test_opens_the_hundred_faces(self):
-        data, settings = only_layer(_sample_data.lfw_faces())
-        assert data.shape == (100, 25, 25)
-        assert settings["name"] == "LFW faces"
-
     def test_pixels_are_those_of_scikit_image(self):
         from skimage.data import lfw_subset
 
         stack = samples.read_lfw_subset()
         np.testing.assert_allclose(stack.images, lfw_subset()[:100], rtol=1e-6)
-        assert stack.dtype == np.float32
-        assert stack.subjects is None
-        assert stack.names[0] == "001.png"
-        assert stack.names[-1] == "100.png"
+        assert (stack.dtype, stack.subjects) == (np.float32, None)
+        assert stack.names[::99] == ("001.png", "100.png")
 
     @pytest.mark.parametrize(
         "reason", [ConnectionError("no internet"), ModuleNotFoundError("pooch")]
@@ -85,9 +82,8 @@ class TestLfw:
             raise reason
 
         monkeypatch.setattr("skimage.data.lfw_subset", fetch)
-        with pytest.raises(
-            OSError, match=r"LFW faces .* could not be read.*Open folder of faces"
-        ):
+        words = r"LFW faces .* could not be read.*Open folder of faces"
+        with pytest.raises(OSError, match=words):
             samples.read_lfw_subset()
 
 
@@ -102,24 +98,21 @@ class TestOlivetti:
 
     @pytest.mark.usefixtures("olivetti")
     def test_download_is_announced_once(self, shown):
-        data, settings = only_layer(_sample_data.olivetti_faces())
+        data, settings = only_layer(reader.olivetti_faces())
         assert data.shape == (6, 64, 64)
         assert settings["name"] == "Olivetti faces"
+        reader.olivetti_faces()
         [note] = shown
         assert "Olivetti" in note
         assert "MB" in note
-        _sample_data.olivetti_faces()
-        assert len(shown) == 1
 
     @pytest.mark.usefixtures("shown")
     def test_offline_says_what_failed_and_what_to_do(self, olivetti):
         olivetti["online"] = False
         with pytest.raises(OSError, match="could not be downloaded") as caught:
-            _sample_data.olivetti_faces()
-        message = str(caught.value)
-        assert "Name or service not known" in message
-        assert "network" in message
-        assert "Open folder of faces" in message
+            reader.olivetti_faces()
+        for words in ("Name or service not known", "network", "Open folder of faces"):
+            assert words in str(caught.value)
 
     def test_without_download_nothing_is_fetched(self, olivetti):
         with pytest.raises(FileNotFoundError, match="not been downloaded"):
