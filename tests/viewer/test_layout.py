@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise, product, starmap
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,7 +31,7 @@ def box(layer):
     """Return lowest and highest y and x of a layer in the viewer, edges of pixels included."""
     h, w = (layer.data[0] if layer.multiscale else layer.data).shape[-2:]
     front = [0.0] * (layer.ndim - 2)
-    corners = [(y, x) for y in (-0.5, h - 0.5) for x in (-0.5, w - 0.5)]
+    corners = product((-0.5, h - 0.5), (-0.5, w - 0.5))
     found = [layer.data_to_world((*front, *corner))[-2:] for corner in corners]
     return np.array([np.min(found, axis=0), np.max(found, axis=0)])
 
@@ -48,8 +48,7 @@ def overlaps(viewer):
     shown += [layer for layer in viewer.layers if str(layer.unique_id) in keys - {""}]
     return [
         (one.name, other.name)
-        for i, one in enumerate(shown)
-        for other in shown[:i]
+        for one, other in combinations(shown, 2)
         if one is not other and lie_on_one_another(box(one), box(other))
     ]
 
@@ -69,8 +68,7 @@ def test_pictures_never_overlap_and_leave_no_holes(size, items):
         assert (boxes[-1][0] >= 0).all()
         if each.span is None:  # as tall as the faces, level with them
             assert (boxes[-1][:, 0] == pytest.approx([0, h]), y) == (True, 0)
-    for i, one in enumerate(boxes):
-        assert not any(lie_on_one_another(one, other) for other in boxes[:i])
+    assert not any(starmap(lie_on_one_another, combinations(boxes, 2)))
     row = [boxes[0], *(b for b, each in zip(boxes[1:], items, strict=True) if not each.span)]
     for one, other in pairwise(row):
         assert other[0, 1] - one[1, 1] == pytest.approx(0.04 * w)
@@ -80,6 +78,11 @@ def show(viewer, name, model, method=None, **options):
     args = () if method is None else (method,)
     layer = viewer.layers[name]
     ResultLayers(viewer, layer, ShowOptions(**options), *args).show_model(model)
+
+
+def open_model(viewer, model, name):
+    for data in model_layers(model, name):
+        viewer.add_layer(Layer.create(*data))
 
 
 def by_role(viewer, role):
@@ -114,11 +117,9 @@ def test_everything_at_once_lies_apart_and_close(viewer, stack, model, pca, qtbo
     assert overlaps(viewer) == []
     assert by_role(viewer, "generated").ndim == 3
     # no hole: what is beside the faces stands next to its neighbour
-    row = sorted(
-        (box(each)[:, 1].tolist() for each in viewer.layers
-         if each.visible and box(each)[0, 0] == pytest.approx(box(faces)[0, 0])
-         and each is not mask),
-    )  # fmt: skip
+    top, seen = box(faces)[0, 0], [each for each in viewer.layers if each.visible]
+    boxes = [box(each) for each in seen if each is not mask]
+    row = sorted(each[:, 1].tolist() for each in boxes if each[0, 0] == pytest.approx(top))
     assert len(row) == 9
     gaps = [after[0] - before[1] for before, after in pairwise(row)]
     assert gaps == pytest.approx([0.04 * 10 * 3] * len(gaps))
@@ -142,9 +143,6 @@ def test_results_follow_a_transform_of_the_faces_that_is_made_later(
     faces = viewer.layers["orl"]
     for name, value in transform.items():
         setattr(faces, name, value)
-    if "units" in transform:
-        for layer in list(viewer.layers)[1:]:
-            assert layer.units != faces.units
     show(viewer, "orl", model, residual=True)
     rebuilt = viewer.layers["reconstruction [orl]"]
     across = [np.diff([layer.data_to_world((0, 0, 0)), layer.data_to_world((1, 5, 7))], axis=0)
@@ -192,10 +190,8 @@ def test_pictures_of_another_size_are_as_tall_as_their_faces(viewer, model, qtbo
 def test_models_opened_from_files_lie_beside_each_other(model, empty_viewer):
     session = session_of(empty_viewer)
     for name in "ab":
-        for data in model_layers(
-            fit(model.reconstruct(), n_components=2, tol=0, max_iter=3), name
-        ):
-            empty_viewer.add_layer(Layer.create(*data))
+        made = fit(model.reconstruct(), n_components=2, tol=0, max_iter=3)
+        open_model(empty_viewer, made, name)
     assert overlaps(empty_viewer)
     session.results_changed()
     assert overlaps(empty_viewer) == []
@@ -212,8 +208,7 @@ def test_faces_without_results_lie_on_no_results_of_others(
         return viewer.add_layer(Layer.create(*faces_layer(stack, "others")))
 
     faces = opened() if is_first else None
-    for each in model_layers(model, "m"):
-        viewer.add_layer(Layer.create(*each))
+    open_model(viewer, model, "m")
     faces = faces or opened()
     mask = add_mask(viewer, faces)
     results = [by_role(viewer, role) for role in ("reconstruction", "gallery")]
@@ -296,12 +291,11 @@ class TestView:
         return np.allclose(centre, camera.center) and 0.7 < zoom / camera.zoom < 1.01
 
     def test_a_result_and_a_refit_bring_everything_into_view(self, viewer, stack, model):
-        camera_of(viewer).zoom = 1e-3
-        show(viewer, "orl", model)
-        assert self.is_in_view(viewer)
-        camera_of(viewer).zoom = 1e-3
-        show(viewer, "orl", fit(stack, n_components=12, max_iter=3, tol=0), residual=True)
-        assert self.is_in_view(viewer)
+        larger = fit(stack, n_components=12, max_iter=3, tol=0)
+        for each, has_residual in ((model, False), (larger, True)):
+            camera_of(viewer).zoom = 1e-3
+            show(viewer, "orl", each, residual=has_residual)
+            assert self.is_in_view(viewer)
         assert viewer.layers.selection.active is viewer.layers["orl"]
 
     def test_not_while_the_user_has_zoomed_by_hand(self, viewer, model):
@@ -414,7 +408,6 @@ def test_layers_are_never_added_inside_a_layers_event(viewer, model, qtbot):
     viewer.layers.__class__ = Watched
     mixer = MixerWidget(viewer)
     qtbot.addWidget(mixer)
-    for data in model_layers(model, "file"):
-        viewer.add_layer(Layer.create(*data))
+    open_model(viewer, model, "file")
     qtbot.waitUntil(lambda: "captions" in viewer.layers and "mixed face" in str(viewer.layers))
     assert deepest == [1]

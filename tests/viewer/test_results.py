@@ -22,6 +22,18 @@ def roles(viewer):
     return sorted(str(layer.metadata.get(ROLE_KEY)) for layer in viewer.layers)
 
 
+def assert_shown(viewer, model):
+    """Assert that the whole results of one model are shown, or none at all."""
+    assert roles(viewer) == (["None", "gallery", "reconstruction"] if model else ["None"])
+    assert all(layer.metadata[MODEL_KEY] is model for layer in list(viewer.layers)[1:])
+    if model:
+        picture, _, _ = gallery_layer(model, FacesView.of(viewer.layers["orl"]), 2)
+        found = (
+            each.data for each in viewer.layers if each.metadata.get(ROLE_KEY) == "gallery"
+        )
+        np.testing.assert_array_equal(next(found), picture)
+
+
 def test_the_parts_form_in_one_layer(viewer, model):
     shown = results(viewer)
     shown.show_step(model.components)
@@ -37,8 +49,7 @@ def test_the_parts_form_in_one_layer(viewer, model):
     shown.show_model(model)
     assert np.array_equal(gallery.data, first, equal_nan=True)
     assert gallery in viewer.layers
-    assert gallery.metadata[MODEL_KEY] is model
-    assert roles(viewer) == ["None", "gallery", "reconstruction"]
+    assert_shown(viewer, model)
 
 
 def test_pictures_of_another_kind_are_drawn_as_well(viewer, stack, model):
@@ -90,10 +101,9 @@ def test_a_slider_that_moves_shows_nothing_of_the_first_fit(
     # as a slider does whose range follows the layers
     gallery.events.data.connect(lambda: viewer.dims.set_current_step(0, 3))
     second.show_model(other)
-    picture, _, _ = gallery_layer(other, FacesView.of(viewer.layers["orl"]), 2)
-    assert np.array_equal(gallery.data, picture, equal_nan=True)
+    assert_shown(viewer, other)
     viewer.dims.set_current_step(0, 2)
-    assert np.array_equal(gallery.data, picture, equal_nan=True)
+    assert_shown(viewer, other)
 
 
 def test_another_result_takes_the_gallery_in_which_a_fit_forms(viewer, stack, model):
@@ -105,8 +115,7 @@ def test_another_result_takes_the_gallery_in_which_a_fit_forms(viewer, stack, mo
     assert roles(viewer) == ["None", "gallery", "reconstruction"]
     forming.show_step(model.components)
     forming.show_model(model)
-    assert roles(viewer) == ["None", "gallery", "reconstruction"]
-    assert all(layer.metadata[MODEL_KEY] is model for layer in list(viewer.layers)[1:])
+    assert_shown(viewer, model)
 
 
 def test_a_new_gallery_follows_the_face_at_once(viewer, model):
@@ -132,38 +141,20 @@ def test_what_is_no_longer_asked_for_goes(viewer, model):
     assert roles(viewer) == ["None", "components", "reconstruction"]
 
 
-def test_a_dropped_second_fit_gives_the_first_picture_back(viewer, stack, model):
-    results(viewer).show_model(model)
-    gallery = viewer.layers["latent faces [orl]"]
-    before = (gallery.data.copy(), tuple(gallery.scale), gallery.metadata[MODEL_KEY])
-    shown = results(viewer)
-    shown.show_step(fit(stack, n_components=7, max_iter=2, tol=0).components)
-    assert gallery.data.shape != before[0].shape
-    shown.discard()
-    np.testing.assert_array_equal(gallery.data, before[0])
-    assert (tuple(gallery.scale), gallery.metadata[MODEL_KEY]) == before[1:]
-
-
 @pytest.mark.parametrize("n_earlier", [1, 2])
 def test_undo_during_a_fit_is_what_cancelling_that_leaves(viewer, stack, model, n_earlier):
     others = [fit(stack, n_components=k, max_iter=2, tol=0) for k in (5, 7)]
-    for each in [model, others[0]][:n_earlier]:
+    earlier = [model, others[0]][:n_earlier]
+    for each in earlier:
         results(viewer).show_model(each)
     forming = results(viewer)
     forming.show_step(others[1].components)
     session_of(viewer).undo()
     forming.show_step(others[1].components)
     forming.discard()
-    assert roles(viewer) == (
-        ["None"] if n_earlier == 1 else ["None", "gallery", "reconstruction"]
-    )
-    assert all(layer.metadata[MODEL_KEY] is model for layer in list(viewer.layers)[1:])
+    assert_shown(viewer, model if n_earlier == 2 else None)
     session_of(viewer).undo()  # again what was undone
-    last = [model, others[0]][n_earlier - 1]
-    assert len(viewer.layers) == 3
-    assert all(layer.metadata[MODEL_KEY] is last for layer in list(viewer.layers)[1:])
-    picture, _, _ = gallery_layer(last, FacesView.of(viewer.layers["orl"]), 2)
-    np.testing.assert_array_equal(viewer.layers["latent faces [orl]"].data, picture)
+    assert_shown(viewer, earlier[-1])
 
 
 @pytest.mark.parametrize("has_earlier", [False, True])
@@ -185,8 +176,7 @@ def test_two_fits_at_once_leave_no_preview(
             shown.show_model(found)
         else:
             shown.discard()
-    assert roles(viewer) == (["None", "gallery", "reconstruction"] if last else ["None"])
-    assert all(layer.metadata[MODEL_KEY] is last for layer in list(viewer.layers)[1:])
+    assert_shown(viewer, last)
 
 
 def test_a_preview_that_the_user_removed_is_not_missed(viewer, model):
@@ -196,7 +186,7 @@ def test_a_preview_that_the_user_removed_is_not_missed(viewer, model):
     shown.show_step(model.components)
     assert len(viewer.layers) == 1
     shown.show_model(model)
-    assert roles(viewer) == ["None", "gallery", "reconstruction"]
+    assert_shown(viewer, model)
 
 
 def test_undo_brings_back_what_was_there_and_again_the_result(viewer, stack, model):
