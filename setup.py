@@ -1,4 +1,4 @@
-"""Build the compiled sweeps where there is a compiler, and the README for the index."""
+"""Build the compiled kernel where there is a compiler, and the README for the index."""
 
 import re
 import sysconfig
@@ -10,10 +10,10 @@ from setuptools.command.bdist_wheel import bdist_wheel
 
 PACKAGE = "src/napari_latent_faces"
 FOLDER = f"{PACKAGE}/solvers"
-SWEEPS = Extension(
-    "napari_latent_faces.solvers._sweeps",
-    [f"{FOLDER}/_sweeps.c"],
-    depends=[f"{FOLDER}/_sweeps.h"],
+KERNEL = Extension(
+    "napari_latent_faces.solvers._kernel",
+    [f"{FOLDER}/_kernel.c"],
+    depends=[f"{FOLDER}/_kernel.h"],
     py_limited_api=True,
     optional=True,  # without it, NumPy does the work
 )
@@ -54,7 +54,7 @@ is_stable = not sysconfig.get_config_var("Py_GIL_DISABLED")
 setup(
     long_description=description(),
     long_description_content_type="text/markdown",
-    ext_modules=[SWEEPS] if is_stable else [],
+    ext_modules=[KERNEL] if is_stable else [],
     cmdclass={"bdist_wheel": Wheel},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if is_stable else {},
 )

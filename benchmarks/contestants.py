@@ -24,10 +24,10 @@ __all__ = [
     "YARDSTICK",
     "fit_once",
     "is_installed",
-    "without_compiled_sweeps",
+    "without_kernel",
 ]
 
-OURS = ("this package, compiled sweeps", "this package, NumPy alone")
+OURS = ("this package, compiled", "this package, NumPy alone")
 YARDSTICK = "scikit-learn cd, float64"
 _FORGIVEN = 1e-4  # peers that end so little above the yardstick's error have reached it
 _WHITE = 255  # all stacks are of 8 bits
@@ -103,13 +103,13 @@ def is_installed(name: str) -> bool:
 # -- the contestants ---------------------------------------------------------------
 
 
-def without_compiled_sweeps() -> None:
-    """Let this process sweep factors as it would where nothing could be compiled."""
+def without_kernel() -> None:
+    """Let this process work as it would where nothing could be compiled."""
     os.environ["LATENT_FACES_BACKEND"] = "numpy"
 
 
 def _by_numpy(images: np.ndarray, k: int, state: int, target: float) -> Outcome:
-    without_compiled_sweeps()
+    without_kernel()
     return _multilevel(images, k, state, target)
 
 
@@ -174,7 +174,7 @@ def _torch_hals(images: np.ndarray, k: int, state: int, _: float) -> Outcome:
 
 CONTESTANTS = {  # with the module that each needs
     YARDSTICK: (_coordinate_descent(np.float64), "sklearn"),
-    OURS[0]: (_multilevel, "napari_latent_faces.solvers._sweeps"),
+    OURS[0]: (_multilevel, "napari_latent_faces.solvers._kernel"),
     OURS[1]: (_by_numpy, "napari_latent_faces"),
     "scikit-learn cd, float32": (_coordinate_descent(np.float32), "sklearn"),
     "scikit-learn MiniBatchNMF, float32": (_mini_batch, "sklearn"),

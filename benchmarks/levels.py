@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks import stacks
 from benchmarks.apart import apart
-from benchmarks.contestants import OURS, is_installed, without_compiled_sweeps
+from benchmarks.contestants import OURS, is_installed, without_kernel
 from benchmarks.page import milliseconds, table
 from benchmarks.setting import Skipped
 from napari_latent_faces.fitting import iter_fit
@@ -114,7 +114,7 @@ def measure(path: str, k: int, state: int, is_compiled: bool) -> dict[int, dict[
         its pixels `p`, and the seconds of one iteration's `products` and `sweeps`.
     """
     if not is_compiled:
-        without_compiled_sweeps()
+        without_kernel()
     images = np.load(path)
     _fitted(images, k, state)  # the imports
     found = _fitted(images, k, state)

@@ -20,7 +20,7 @@ esac
 
 stamp=.venv/.ready
 place=$PWD
-contents=$(cat pyproject.toml setup.py src/napari_latent_faces/solvers/_sweeps.[ch] | cksum)
+contents=$(cat pyproject.toml setup.py src/napari_latent_faces/solvers/_kernel.[ch] | cksum)
 describe='import sys; print(sys.version_info[:3], sys.base_prefix)'
 
 # Is .venv whole, where it was made, and of the Python that is asked for?

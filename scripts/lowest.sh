@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 place=.venv-lowest
 stamp=$place/.ready
-contents=$(cat pyproject.toml setup.py src/napari_latent_faces/solvers/_sweeps.[ch] | cksum)
+contents=$(cat pyproject.toml setup.py src/napari_latent_faces/solvers/_kernel.[ch] | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$contents" ]; then
     say "Making $place with the lowest versions; a minute or two ..."
     rm -rf "$place"

@@ -34,12 +34,12 @@ def choose(monkeypatch):
 
     def anew(name):
         monkeypatch.setenv("LATENT_FACES_BACKEND", name)
-        hals._kernel.cache_clear()
+        hals._chosen.cache_clear()
         if hals.backend() != name:
             pytest.skip("nothing could be compiled here")
 
     yield anew
-    hals._kernel.cache_clear()
+    hals._chosen.cache_clear()
 
 
 def problem(k, m, seed):
@@ -172,7 +172,7 @@ def read_only(*shape):
     ],
 )
 def test_compiled_code_refuses_what_it_cannot_read_or_write(name, place, wrong):
-    compiled = pytest.importorskip("napari_latent_faces.solvers._sweeps")
+    compiled = pytest.importorskip("napari_latent_faces.solvers._kernel")
     shapes = {"sweep": ((3, 5), (3, 3), (3, 5)), "cross": ((3, 4), (3, 5), (4, 5))}
     arrays = [np.zeros(shape, np.float32) for shape in shapes.get(name, shapes["cross"])]
     arrays[place] = wrong
@@ -241,11 +241,11 @@ def test_the_choice_is_logged_once():
         "SimpleNamespace(sweep=lambda F: None)",  # in need of other arguments
     ],
 )
-def test_where_the_compiled_part_is_of_no_use_numpy_sweeps(module):
+def test_where_the_compiled_part_is_of_no_use_numpy_works(module):
     backend, lines = fit_in_a_new_process(
         "from types import SimpleNamespace\n"
         "import napari_latent_faces.solvers as solvers\n"
-        f"solvers._sweeps = sys.modules[solvers.__name__ + '._sweeps'] = {module}\n"
+        f"solvers._kernel = sys.modules[solvers.__name__ + '._kernel'] = {module}\n"
     )
     assert backend == "numpy"
     assert len(lines) == 1
@@ -260,8 +260,8 @@ def test_a_damaged_file_of_the_compiled_part_means_numpy(tmp_path, content):
         copy,
         ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd"),
     )
-    (copy / "solvers" / f"_sweeps{suffix}").write_bytes(content)
+    (copy / "solvers" / f"_kernel{suffix}").write_bytes(content)
     backend, lines = fit_in_a_new_process(PYTHONPATH=str(tmp_path))
     assert backend == "numpy"
-    assert "_sweeps" in lines[0]
+    assert "_kernel" in lines[0]
     assert len(lines) == 1

@@ -48,21 +48,21 @@ def sweep(F: Array, G: NDArray[Any], C: Array, sweeps: int = SWEEPS) -> None:
     of the other factor, and `C` (k, m) its products with the pixels. A component without a
     diagonal entry in `G` stays as it is.
     """
-    _kernel().sweep(F, G.astype(np.float32, copy=False), C, sweeps)
+    _chosen().sweep(F, G.astype(np.float32, copy=False), C, sweeps)
 
 
 def cross(H: Array, block: Block) -> Array:
     """Multiply components (k, p) with the faces of a block: shape (k, m)."""
     C = np.empty((len(H), len(block.raw)), np.float32)
     # what came over a network may begin at any byte
-    _kernel().cross(C, H if H.flags.aligned else H.copy(), _pixels(block), block.gain)
+    _chosen().cross(C, H if H.flags.aligned else H.copy(), _pixels(block), block.gain)
     return C
 
 
 def combine(W: Array, block: Block) -> Array:
     """Add up the faces of a block with weights (k, m): shape (k, p)."""
     WX = np.empty((len(W), block.blocks.p), np.float32)
-    _kernel().combine(WX, W, _pixels(block), block.gain)
+    _chosen().combine(WX, W, _pixels(block), block.gain)
     return WX
 
 
@@ -76,12 +76,12 @@ def gram(F: Array) -> NDArray[np.float64]:
         wide = F.astype(np.float64)
         return wide @ wide.T
     G = np.empty((len(F), len(F)), np.float32)
-    _kernel().cross(G, F, F, 1)
+    _chosen().cross(G, F, F, 1)
     return G.astype(np.float64)
 
 
 def _pixels(block: Block) -> NDArray[Any]:
-    return block.as_is if _kernel() is _NumPy else block.bytes_or_floats
+    return block.as_is if _chosen() is _NumPy else block.bytes_or_floats
 
 
 class _NumPy:
@@ -115,23 +115,23 @@ class _NumPy:
 
 def backend() -> Literal["c", "numpy"]:
     """Return what does the work; ``LATENT_FACES_BACKEND=numpy`` leaves the compiled code."""
-    return "numpy" if _kernel() is _NumPy else "c"
+    return "numpy" if _chosen() is _NumPy else "c"
 
 
 @cache
-def _kernel() -> Any:
+def _chosen() -> Any:
     if os.environ.get(_SWITCH) == "numpy":
         _LOG.info("NumPy works on the factors: %s asks for it.", _SWITCH)
         return _NumPy
     try:
-        from napari_latent_faces.solvers import _sweeps
+        from napari_latent_faces.solvers import _kernel
 
-        _check(_sweeps)
+        _check(_kernel)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, NumPy can do the work
         _LOG.info("NumPy works on the factors: %s.", str(error) or type(error).__name__)
         return _NumPy
     _LOG.info("Compiled code works on the factors.")
-    return _sweeps
+    return _kernel
 
 
 def _check(compiled: Any) -> None:

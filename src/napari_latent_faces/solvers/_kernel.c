@@ -1,6 +1,5 @@
-/* The sweeps of a factor and its products with pixels, for x86-64 with AVX2 or AVX-512 and for arm64; see hals.py.
-
-   Where this cannot be built or loaded, NumPy does the same. */
+/* The sweeps of a factor and its products with pixels, for x86-64 with AVX2 or AVX-512 and for
+   arm64; see hals.py. Where this cannot be built or loaded, NumPy does the same. */
 
 #define Py_LIMITED_API 0x030B0000 /* one build for Python 3.11 and all that follow */
 #include <Python.h>
@@ -17,33 +16,23 @@
 #define UNROLL
 #endif
 
-struct problem { /* <F, G F> / 2 - <C, F>, to be lowered row by row; strides in floats */
-    float *F;
-    const float *G, *C;
-    ptrdiff_t F_stride, G_stride, C_stride, k, m, sweeps;
-};
-
-#define DEAD 1e-12f /* of the largest diagonal entry; see hals.py */
-
-struct product { /* of a factor and pixels, float32 or uint8, times `gain`; see _sweeps.h */
-    float *out;
-    const float *F;
-    const char *X;
-    ptrdiff_t out_stride, F_stride, X_step; /* the last one in bytes */
-    ptrdiff_t n, p, k;
-    int is_bytes;
-    float gain;
-};
+/* Writes to the first of three matrices, given a number; -1 where memory is short. */
+typedef int job(const Py_buffer *of, double number);
 
 struct kernel {
-    int (*sweep)(const struct problem *);
-    int (*cross)(const struct product *);
-    int (*combine)(const struct product *);
+    job *sweep, *cross, *combine;
 };
 
+/* How far rows of float32 are apart, in numbers. */
+static ptrdiff_t stride(const Py_buffer *view)
+{
+    return view->strides[0] / (ptrdiff_t)sizeof(float);
+}
+
+#define DEAD 1e-12f /* of the largest diagonal entry; see hals.py */
 #define CHUNK 1024 /* columns of rows that are multiplied with one another at a time */
 #define SOME 128   /* faces that are added up at a time */
-#define ROWS 4 /* components that are improved together, so that values are loaded once */
+#define ROWS 4     /* components that are improved together, so that values are loaded once */
 #define GROUP(left) ((left) >= ROWS ? ROWS : (left) >= 2 ? 2 : 1)
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -75,7 +64,7 @@ struct kernel {
 #else
 #define TARGET
 #endif
-#include "_sweeps.h"
+#include "_kernel.h"
 
 #define KIND(name) name##_avx2
 #define VECTOR __m256
@@ -103,7 +92,7 @@ static INLINE TARGET float sum_avx2(__m256 x)
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
-#include "_sweeps.h"
+#include "_kernel.h"
 
 #if defined(__GNUC__)
 #define HAS_AVX512 __builtin_cpu_supports("avx512f")
@@ -148,7 +137,7 @@ static INLINE float32x4_t bytes_neon(const uint8_t *bytes)
 #define LESS(r, a, x) vfmsq_f32(r, a, x)
 #define MORE(r, a, x) vfmaq_f32(r, a, x)
 #define SUM vaddvq_f32
-#include "_sweeps.h"
+#include "_kernel.h"
 
 static const struct kernel *choose(void)
 {
@@ -176,105 +165,56 @@ static int get(PyObject *of, Py_buffer *view, int flags, const char *types)
     return -1;
 }
 
-/* How far rows of float32 are apart, in numbers. */
-static ptrdiff_t stride(const Py_buffer *view)
+/* Do a job with arguments from Python: float32, the third matrix of one of the `types`.
+   Each letter of `shapes`, rows and columns of the matrices in turn, is one number. */
+static PyObject *call(PyObject *args, const char *shapes, const char *types, job *work)
 {
-    return view->strides[0] / (ptrdiff_t)sizeof(float);
-}
-
-/* Work on three matrices, the first of which is written to: 0, or -1 and an exception. */
-static int work(PyObject *objects[3], const char *types, int (*job)(Py_buffer *, void *),
-                void *more)
-{
+    PyObject *objects[3];
     Py_buffer views[3];
-    int got = 0, status = -1;
+    double number;
+    int got = 0, status = 0;
+    if (!PyArg_ParseTuple(args, "OOOd", objects, objects + 1, objects + 2, &number))
+        return NULL;
     while (got < 3 &&
            get(objects[got], views + got, got ? 0 : PyBUF_WRITABLE, got == 2 ? types : "f") == 0)
         got++;
-    if (got == 3)
-        status = job(views, more);
-    while (got > 0)
-        PyBuffer_Release(views + --got);
-    return status;
-}
-
-static int refuse(void)
-{
-    PyErr_SetString(PyExc_ValueError, "the shapes do not fit together");
-    return -1;
-}
-
-static int sweep_views(Py_buffer *views, void *sweeps)
-{
-    const Py_buffer *F = views, *G = views + 1, *C = views + 2;
-    struct problem of = {F->buf,    G->buf,      C->buf,      stride(F),           stride(G),
-                         stride(C), F->shape[0], F->shape[1], *(Py_ssize_t *)sweeps};
-    int status;
-    if (G->shape[0] != of.k || G->shape[1] != of.k || C->shape[0] != of.k ||
-        C->shape[1] != of.m)
-        return refuse();
-    Py_BEGIN_ALLOW_THREADS
-    status = chosen->sweep(&of);
-    Py_END_ALLOW_THREADS
-    if (status < 0)
-        PyErr_NoMemory();
-    return status;
-}
-
-struct order {
-    int is_cross;
-    float gain;
-};
-
-static int multiply_views(Py_buffer *views, void *given)
-{
-    const Py_buffer *out = views, *F = views + 1, *X = views + 2;
-    const struct order *order = given;
-    struct product of = {out->buf, F->buf, X->buf, stride(out), stride(F), X->strides[0],
-                         X->shape[0], X->shape[1], F->shape[0], *X->format == 'B', order->gain};
-    int status;
-    if (out->shape[0] != of.k || out->shape[1] != (order->is_cross ? of.n : of.p) ||
-        F->shape[1] != (order->is_cross ? of.p : of.n))
-        return refuse();
-    Py_BEGIN_ALLOW_THREADS
-    status = (order->is_cross ? chosen->cross : chosen->combine)(&of);
-    Py_END_ALLOW_THREADS
-    if (status < 0)
-        PyErr_NoMemory();
-    return status;
+    if (got == 3) {
+        for (int i = 0; i < 6; i++)
+            for (int j = 0; j < i; j++)
+                if (shapes[i] == shapes[j] &&
+                    views[i / 2].shape[i % 2] != views[j / 2].shape[j % 2])
+                    status = -1;
+        if (status < 0) {
+            PyErr_SetString(PyExc_ValueError, "the shapes do not fit together");
+        } else {
+            Py_BEGIN_ALLOW_THREADS
+            status = work(views, number);
+            Py_END_ALLOW_THREADS
+            if (status < 0)
+                PyErr_NoMemory();
+        }
+    }
+    for (int i = 0; i < got; i++)
+        PyBuffer_Release(views + i);
+    return got < 3 || status < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *sweep(PyObject *module, PyObject *args)
 {
-    PyObject *objects[3];
-    Py_ssize_t sweeps;
     (void)module;
-    if (!PyArg_ParseTuple(args, "OOOn", objects, objects + 1, objects + 2, &sweeps) ||
-        work(objects, "f", sweep_views, &sweeps) < 0)
-        return NULL;
-    return Py_NewRef(Py_None);
-}
-
-static PyObject *multiply(PyObject *args, int is_cross)
-{
-    PyObject *objects[3];
-    struct order order = {is_cross, 1};
-    if (!PyArg_ParseTuple(args, "OOOf", objects, objects + 1, objects + 2, &order.gain) ||
-        work(objects, "fB", multiply_views, &order) < 0)
-        return NULL;
-    return Py_NewRef(Py_None);
+    return call(args, "kmkkkm", "f", chosen->sweep);
 }
 
 static PyObject *cross(PyObject *module, PyObject *args)
 {
     (void)module;
-    return multiply(args, 1);
+    return call(args, "knkpnp", "fB", chosen->cross);
 }
 
 static PyObject *combine(PyObject *module, PyObject *args)
 {
     (void)module;
-    return multiply(args, 0);
+    return call(args, "kpknnp", "fB", chosen->combine);
 }
 
 static PyMethodDef methods[] = {
@@ -285,10 +225,10 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_sweeps", NULL, 0, methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_kernel", NULL, 0, methods, NULL, NULL, NULL, NULL,
 };
 
-PyMODINIT_FUNC PyInit__sweeps(void)
+PyMODINIT_FUNC PyInit__kernel(void)
 {
     chosen = choose();
     if (chosen == NULL) {

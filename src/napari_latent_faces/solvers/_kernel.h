@@ -1,4 +1,4 @@
-/* The sweeps for one kind of vectors: _sweeps.c includes this once for each.
+/* The kernel for one kind of vectors: _kernel.c includes this once for each.
 
    Before that it defines, and this undefines again:
    KIND(name)   the name for this kind            TARGET   what compilers need for it
@@ -43,9 +43,12 @@ static INLINE TARGET void KIND(group)(int rows, ptrdiff_t k, ptrdiff_t t, const 
     }
 }
 
-static TARGET int KIND(sweep)(const struct problem *of)
+/* Lower <F, G F> / 2 - <C, F> row by row, for as many `sweeps`, in F (k, m) >= 0; G (k, k). */
+static TARGET int KIND(sweep)(const Py_buffer *of, double sweeps)
 {
-    const ptrdiff_t k = of->k;
+    const ptrdiff_t k = of->shape[0], m = of->shape[1];
+    const float *G = of[1].buf, *C = of[2].buf;
+    float *F = of->buf;
     float *memory = malloc(sizeof(float) * (size_t)(k * (k + 1 + ROWS + 2 * WIDTH) + 16));
     if (memory == NULL)
         return -1;
@@ -53,7 +56,7 @@ static TARGET int KIND(sweep)(const struct problem *of)
     float *upper = goal + k * WIDTH, *lower = upper + k * k, *inverse = lower + k * ROWS;
     float largest = 0;
     for (ptrdiff_t t = 0; t < k; t++) {
-        inverse[t] = of->G[t * (of->G_stride + 1)];
+        inverse[t] = G[t * (stride(of + 1) + 1)];
         largest = inverse[t] > largest ? inverse[t] : largest;
     }
     for (ptrdiff_t t = 0; t < k; t++)
@@ -65,7 +68,7 @@ static TARGET int KIND(sweep)(const struct problem *of)
     for (ptrdiff_t t = 0, rows; t < k; t += rows) {
         rows = GROUP(k - t);
         for (ptrdiff_t i = 0; i < rows; i++) {
-            const float *g = of->G + (t + i) * of->G_stride, by = inverse[t + i];
+            const float *g = G + (t + i) * stride(of + 1), by = inverse[t + i];
             for (ptrdiff_t u = 0; u < k; u++)
                 upper[t * k + u * rows + i] = t <= u && u < t + i ? 0 : by * g[u];
             upper[t * k + (t + i) * rows + i] = by > 0 ? 0 : -1;
@@ -73,16 +76,16 @@ static TARGET int KIND(sweep)(const struct problem *of)
                 lower[t * ROWS + i * rows + l] = by * g[t + l];
         }
     }
-    for (ptrdiff_t first = 0; first < of->m; first += WIDTH) {
-        ptrdiff_t columns = of->m - first < WIDTH ? of->m - first : WIDTH;
+    for (ptrdiff_t first = 0; first < m; first += WIDTH) {
+        ptrdiff_t columns = m - first < WIDTH ? m - first : WIDTH;
         size_t some = sizeof(float) * (size_t)columns;
         for (ptrdiff_t t = 0; t < k; t++) {
-            const float *c = of->C + t * of->C_stride + first;
-            memcpy(now + t * WIDTH, of->F + t * of->F_stride + first, some);
+            const float *c = C + t * stride(of + 2) + first;
+            memcpy(now + t * WIDTH, F + t * stride(of) + first, some);
             for (ptrdiff_t j = 0; j < columns; j++)
                 goal[t * WIDTH + j] = inverse[t] * c[j];
         }
-        for (ptrdiff_t visit = 0; visit < of->sweeps; visit++)
+        for (ptrdiff_t visit = 0; visit < (ptrdiff_t)sweeps; visit++)
             for (ptrdiff_t t = 0, rows; t < k; t += rows) {
                 rows = GROUP(k - t);
 #define CASE(n)                                                                             \
@@ -95,7 +98,7 @@ static TARGET int KIND(sweep)(const struct problem *of)
 #undef CASE
             }
         for (ptrdiff_t t = 0; t < k; t++)
-            memcpy(of->F + t * of->F_stride + first, now + t * WIDTH, some);
+            memcpy(F + t * stride(of) + first, now + t * WIDTH, some);
     }
     free(memory);
     return 0;
@@ -136,42 +139,47 @@ static INLINE TARGET void KIND(dots)(ptrdiff_t steps, const float *faces, const 
             out[t][i] = SUM(sums[i][t]);
 }
 
-/* out (k, n) = F (k, p) @ X' (p, n), for columns that fit in the cache, one after the
+/* products (k, n) = F (k, p) @ X' (p, n), for columns that fit in the cache, one after the
    other, whose sums are added up in double precision */
-static TARGET int KIND(cross)(const struct product *of)
+static TARGET int KIND(cross)(const Py_buffer *of, double gain)
 {
-    const ptrdiff_t k = of->k, groups = (k + 2) / 3;
+    const ptrdiff_t k = of->shape[0], n = of->shape[1], p = of[1].shape[1];
+    const ptrdiff_t groups = (k + 2) / 3;
+    const int is_bytes = *of[2].format == 'B';
+    const float *F = of[1].buf;
+    const char *X = of[2].buf;
+    float *products = of->buf;
     float out[3][FACES];
     float *memory = calloc((size_t)(CHUNK * (FACES + 3 * groups) + 16), sizeof(float));
-    double *sums = calloc((size_t)(k * of->n + 1), sizeof(double));
+    double *sums = calloc((size_t)(k * n + 1), sizeof(double));
     if (memory == NULL || sums == NULL) {
         free(memory);
         free(sums);
         return -1;
     }
     float *tile = (float *)(((uintptr_t)memory + 63) / 64 * 64), *H = tile + CHUNK * FACES;
-    for (ptrdiff_t first = 0; first < of->p; first += CHUNK) {
-        ptrdiff_t columns = of->p - first < CHUNK ? of->p - first : CHUNK;
+    for (ptrdiff_t first = 0; first < p; first += CHUNK) {
+        ptrdiff_t columns = p - first < CHUNK ? p - first : CHUNK;
         ptrdiff_t steps = (columns + LANES - 1) / LANES;
         for (ptrdiff_t t = 0; t < k; t++)
-            KIND(fill)(of->F + t * of->F_stride, 0, first, columns,
+            KIND(fill)(F + t * stride(of + 1), 0, first, columns,
                        H + t / 3 * 3 * CHUNK + t % 3 * LANES, 3 * LANES);
-        for (ptrdiff_t i = 0; i < of->n; i += FACES) {
-            ptrdiff_t faces = of->n - i < FACES ? of->n - i : FACES;
+        for (ptrdiff_t i = 0; i < n; i += FACES) {
+            ptrdiff_t faces = n - i < FACES ? n - i : FACES;
             for (ptrdiff_t f = 0; f < faces; f++)
-                KIND(fill)(of->X + (i + f) * of->X_step, of->is_bytes, first, columns,
+                KIND(fill)(X + (i + f) * of[2].strides[0], is_bytes, first, columns,
                            tile + f * LANES, FACES * LANES);
             for (ptrdiff_t t = 0; t < k; t += 3) {
                 KIND(dots)(steps, tile, H + t * CHUNK, out);
                 for (ptrdiff_t u = t; u < k && u < t + 3; u++)
                     for (ptrdiff_t f = 0; f < faces; f++)
-                        sums[u * of->n + i + f] += out[u - t][f];
+                        sums[u * n + i + f] += out[u - t][f];
             }
         }
     }
     for (ptrdiff_t t = 0; t < k; t++)
-        for (ptrdiff_t i = 0; i < of->n; i++)
-            of->out[t * of->out_stride + i] = (float)(of->gain * sums[t * of->n + i]);
+        for (ptrdiff_t i = 0; i < n; i++)
+            products[t * stride(of) + i] = (float)((float)gain * sums[t * n + i]);
     free(memory);
     free(sums);
     return 0;
@@ -199,34 +207,39 @@ static INLINE TARGET void KIND(mix)(int rows, ptrdiff_t faces, const float *tile
     }
 }
 
-/* out (k, p) = F (k, n) @ X (n, p), for faces that fit in the cache, one after the other */
-static TARGET int KIND(combine)(const struct product *of)
+/* sums (k, p) = F (k, n) @ X (n, p), for faces that fit in the cache, one after the other */
+static TARGET int KIND(combine)(const Py_buffer *of, double gain)
 {
-    const ptrdiff_t k = of->k, width = 2 * LANES;
+    const ptrdiff_t k = of->shape[0], p = of->shape[1], n = of[1].shape[1];
+    const ptrdiff_t width = 2 * LANES, sums_stride = stride(of);
+    const int is_bytes = *of[2].format == 'B';
+    const float *F = of[1].buf;
+    const char *X = of[2].buf;
+    float *sums = of->buf;
     float *memory = malloc(sizeof(float) * (size_t)(SOME * (width + k) + MIXED * width + 16));
     if (memory == NULL)
         return -1;
     float *tile = (float *)(((uintptr_t)memory + 63) / 64 * 64), *edge = tile + SOME * width;
     float *W = edge + MIXED * width;
     for (ptrdiff_t t = 0; t < k; t++)
-        memset(of->out + t * of->out_stride, 0, sizeof(float) * (size_t)of->p);
-    for (ptrdiff_t i = 0; i < of->n; i += SOME) {
-        ptrdiff_t faces = of->n - i < SOME ? of->n - i : SOME;
+        memset(sums + t * sums_stride, 0, sizeof(float) * (size_t)p);
+    for (ptrdiff_t i = 0; i < n; i += SOME) {
+        ptrdiff_t faces = n - i < SOME ? n - i : SOME;
         for (ptrdiff_t t = 0; t < k; t++)
             for (ptrdiff_t f = 0; f < faces; f++)
-                W[f * k + t] = of->F[t * of->F_stride + i + f];
-        for (ptrdiff_t first = 0; first < of->p; first += width) {
-            ptrdiff_t columns = of->p - first < width ? of->p - first : width, rows;
+                W[f * k + t] = F[t * stride(of + 1) + i + f];
+        for (ptrdiff_t first = 0; first < p; first += width) {
+            ptrdiff_t columns = p - first < width ? p - first : width, rows;
             for (ptrdiff_t f = 0; f < faces; f++)
                 if (columns == width) /* which compilers should know */
-                    KIND(fill)(of->X + (i + f) * of->X_step, of->is_bytes, first, width,
+                    KIND(fill)(X + (i + f) * of[2].strides[0], is_bytes, first, width,
                                tile + f * width, LANES);
                 else
-                    KIND(fill)(of->X + (i + f) * of->X_step, of->is_bytes, first, columns,
+                    KIND(fill)(X + (i + f) * of[2].strides[0], is_bytes, first, columns,
                                tile + f * width, LANES);
             for (ptrdiff_t t = 0; t < k; t += rows) {
-                ptrdiff_t groups = (k - t + MIXED - 1) / MIXED, stride = of->out_stride;
-                float *out = of->out + t * stride + first;
+                ptrdiff_t groups = (k - t + MIXED - 1) / MIXED, stride = sums_stride;
+                float *out = sums + t * stride + first;
                 rows = (k - t + groups - 1) / groups; /* about as many in each group */
                 if (columns < width) {
                     memset(edge, 0, sizeof(float) * MIXED * 2 * LANES);
@@ -234,7 +247,7 @@ static TARGET int KIND(combine)(const struct product *of)
                 }
 #define CASE(n)                                                                             \
     case n:                                                                                 \
-        KIND(mix)(n, faces, tile, W + t, k, of->gain, out, stride);                         \
+        KIND(mix)(n, faces, tile, W + t, k, (float)gain, out, stride);                  \
         break;
                 switch (rows) {
                     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
@@ -246,7 +259,7 @@ static TARGET int KIND(combine)(const struct product *of)
                 if (columns < width)
                     for (ptrdiff_t u = 0; u < rows; u++)
                         for (ptrdiff_t j = 0; j < columns; j++)
-                            of->out[(t + u) * of->out_stride + first + j] += edge[u * width + j];
+                            sums[(t + u) * sums_stride + first + j] += edge[u * width + j];
             }
         }
     }
