@@ -17,7 +17,6 @@ from napari_latent_faces.solvers.blocks import (
     Workers,
     face_errors,
     relative_error,
-    row_blocks,
 )
 from tests.helpers import PATIENCE
 
@@ -156,11 +155,3 @@ def test_float32_pixels_lose_no_more_than_their_rounding():
     rounded = [each.astype(np.float32) for each in (X, W, H)]
     found = relative_error([face_errors(*rounded)])
     assert found == pytest.approx(expected, rel=1e-6)
-
-
-@given(st.integers(0, 10**6), st.integers(0, 10**7))
-@settings(deadline=None)
-def test_row_blocks_cover_every_row_once(n, p):
-    blocks = list(row_blocks(min(n, 5000), p))
-    covered = [i for rows in blocks for i in range(rows.start, rows.stop)]
-    assert covered == list(range(min(n, 5000)))

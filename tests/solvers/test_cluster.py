@@ -18,11 +18,11 @@ import pytest
 from napari_latent_faces.cli import main
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.solvers import blocks, cluster, multilevel
+from napari_latent_faces.solvers import cluster, multilevel
 from napari_latent_faces.solvers.cluster import chosen_client
 from napari_latent_faces.stack import as_stack
 from tests.helpers import PATIENCE, consume
-from tests.solvers.test_multilevel import faces
+from tests.solvers.conftest import faces, lost
 
 distributed = pytest.importorskip("distributed")
 SchedulerPlugin = distributed.SchedulerPlugin
@@ -54,11 +54,8 @@ def client(local_cluster):
 
 
 @pytest.fixture(autouse=True)
-def small_partitions(monkeypatch):
-    """Sample a few faces only; cut the stack in many blocks, and put three in a partition."""
-    monkeypatch.setattr(multilevel, "_SAMPLE_FACES", 50)
-    monkeypatch.setattr(multilevel, "_SAMPLE_VALUES", 1)
-    monkeypatch.setattr(blocks, "_BLOCK_FACES", (8, 16))
+def small_partitions(small_samples, monkeypatch):
+    """Put three blocks in a partition."""
     monkeypatch.setattr(cluster, "_PARTITIONS", 6)
 
 
@@ -265,8 +262,7 @@ def test_stop_keeps_what_was_reached(client, lazy, images):
     _, model = consume(iter_fit(lazy, **PARAMS), stop_after=3)
     assert model.provenance.stop_reason == "stopped"
     assert model.weights.shape == (N, 4)
-    lost = np.linalg.norm(images - model.reconstruct()) / np.linalg.norm(images.astype(float))
-    assert model.error == pytest.approx(lost, rel=1e-4)
+    assert model.error == pytest.approx(lost(images, model), rel=1e-6)
 
 
 def test_bad_pixels_and_nothing_but_black_are_found_by_workers(client, images):
@@ -325,16 +321,6 @@ def test_a_scheduler_that_goes_away_is_named(lazy):
             with pytest.raises(ConnectionError, match=f"{address} is gone"):
                 consume(steps)
     assert dask.config.get("scheduler", None) is None  # nor for other work of the process
-
-
-def test_looking_for_a_client_imports_nothing():
-    code = (
-        "import sys, dask.array as da\n"
-        "from napari_latent_faces.solvers.cluster import chosen_client\n"
-        "assert chosen_client('auto', da.ones((9, 8, 8)), 'multilevel') is None\n"
-        "assert 'distributed' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -- the command line ----------------------------------------------------------

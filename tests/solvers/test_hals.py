@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +47,7 @@ def problem(k, m, seed):
     other = rng.random((k, 3 * k + 5), np.float32)
     truth = np.maximum(rng.normal(size=(k, m)), 0).astype(np.float32)
     G = other @ other.T
-    return rng.random((k, m), np.float32), G, G @ truth, truth
+    return rng.random((k, m), np.float32), G, G @ truth
 
 
 def loss(F, G, C):
@@ -56,22 +55,8 @@ def loss(F, G, C):
     return np.vdot(F, G @ F) / 2 - np.vdot(C, F)
 
 
-@pytest.mark.parametrize(("k", "m"), [(1, 1), (2, 300), (5, 17), (20, 129), (49, 400)])
-def test_each_sweep_lowers_the_loss_until_the_minimum_is_found(way, k, m):
-    F, G, C, truth = problem(k, m, seed=k)
-    losses = [loss(F, G, C)]
-    for _ in range(4):
-        hals.sweep(F, G, C, 1)
-        assert (F >= 0).all()
-        losses.append(loss(F, G, C))
-    assert all(b <= a + 1e-6 * abs(a) for a, b in pairwise(losses))
-    assert loss(truth, G, C) <= losses[-1] + 1e-6 * abs(losses[-1])
-    hals.sweep(F, G, C, 3000)
-    np.testing.assert_allclose(F, truth, atol=0.02)
-
-
 def test_components_without_a_diagonal_entry_stay(way):
-    F, G, C, _ = problem(6, 40, seed=0)
+    F, G, C = problem(6, 40, seed=0)
     dead = [0, 4]
     G[dead] = G[:, dead] = 0
     before, lower = F.copy(), loss(F, G, C)
@@ -84,20 +69,20 @@ def test_components_without_a_diagonal_entry_stay(way):
 
 @given(
     k=st.one_of(st.integers(1, 13), st.integers(95, 103)),
-    m=st.integers(1, 300),
+    m=st.integers(0, 300),
     count=st.integers(1, 9),
     seed=st.integers(0, 99),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_row_goes_where_the_others_leave_it(way, k, m, count, seed):
-    F, G, C, _ = problem(k, m, seed)
+    F, G, C = problem(k, m, seed)
     G += np.eye(k, dtype=np.float32) * k  # else rounding decides
     expected = F.astype(np.float64)
     for _ in range(count):
         for t in range(k):
             step = (C[t] - G[t] @ expected) / G[t, t]
             expected[t] = np.maximum(expected[t] + step, 0)
-    size = max(1.0, np.abs(expected).max())
+    size = expected.max(initial=1)
     hals.sweep(F, G, C, count)
     np.testing.assert_allclose(F, expected, atol=2e-4 * size)
 
@@ -128,7 +113,7 @@ def test_products_with_pixels_are_those_of_their_definition(way, dtype, n, shape
 
 @pytest.mark.parametrize("m", [1, 30, 64, 65, 100])
 def test_columns_of_a_larger_factor_are_swept_in_place(way, m):
-    F, G, C, _ = problem(6, 200, seed=1)
+    F, G, C = problem(6, 200, seed=1)
     expected, whole = F[:, 7 : 7 + m].copy(), F.copy()
     hals.sweep(expected, G, C[:, 7 : 7 + m])
     hals.sweep(whole[:, 7 : 7 + m], G, C[:, 7 : 7 + m])
@@ -138,7 +123,7 @@ def test_columns_of_a_larger_factor_are_swept_in_place(way, m):
 
 
 def test_not_a_number_is_not_hidden(way):
-    F, G, C, _ = problem(6, 40, seed=0)
+    F, G, C = problem(6, 40, seed=0)
     C[2, 3] = np.nan
     hals.sweep(F, G, C)
     assert np.isnan(F[:, 3]).all()
@@ -190,10 +175,6 @@ def test_fits_are_the_same_to_rounding(choose, stack, tmp_path):
     fast, slow = models.values()
     assert fast.error == pytest.approx(slow.error, rel=1e-4)
     np.testing.assert_allclose(fast.components, slow.components, atol=0.02)
-
-
-def test_an_empty_factor_is_left_alone(way):
-    hals.sweep(np.empty((3, 0), np.float32), np.eye(3, dtype="f4"), np.empty((3, 0), "f4"))
 
 
 _FITS = """

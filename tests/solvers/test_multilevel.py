@@ -16,8 +16,8 @@ from napari_latent_faces.solvers import blocks, multilevel
 from napari_latent_faces.solvers.factors import initial_factors
 from napari_latent_faces.solvers.multilevel import depth, iter_multilevel
 from napari_latent_faces.stack import FaceStack, as_stack
-from tests.conftest import blobs
 from tests.helpers import consume
+from tests.solvers.conftest import faces
 
 STARTS = [None, "nndsvd", "nndsvda", "nndsvdar", "random"]
 
@@ -33,13 +33,6 @@ def lost(images, factors):
     X = np.asarray(images, float).reshape(len(images), -1) / factors.scale
     H = factors.pictures().reshape(factors.W.shape[1], -1)
     return np.linalg.norm(X - factors.W.astype(float) @ H) / np.linalg.norm(X)
-
-
-def faces(n=40, size=(46, 37), k=6, seed=0):
-    """Return pictures with enough pixels for coarse levels, with some noise."""
-    pictures, _, _ = blobs(n, k, size, seed)
-    noise = 0.05 * np.random.default_rng(seed).random(pictures.shape)
-    return ((pictures + noise) / 1.05).astype(np.float32)
 
 
 @given(
@@ -165,6 +158,10 @@ def test_a_sample_of_the_faces_starts_the_fit_of_all(small_samples, size):
     assert end.error == pytest.approx(lost(images, end), rel=1e-4)
     _, plain = solve(images, n_components=4, init="random")
     assert end.error <= plain.error * 1.01
+    solving = iter_multilevel(as_stack(images), NMFParams(n_components=4))
+    steps, end = consume(solving, stop_after=2)  # all faces are weighed all the same
+    assert (len(end.W), end.level, end.iteration) == (200, 0, steps[-1].iteration)
+    assert end.error == pytest.approx(lost(images, end), rel=1e-4)
 
 
 def test_faces_that_join_are_weighed_well_at_once(small_samples):
@@ -185,16 +182,29 @@ def test_coarse_levels_leave_iterations_for_the_full_pictures(k, max_iter):
     assert len(fine) >= max_iter * (2 / 3) ** depth((46, 37), k)
 
 
-@pytest.mark.parametrize("size", [(12, 10), (61, 47)])
-def test_stop_on_a_sample_still_weighs_all_faces(small_samples, size):
-    images = faces(200, size)
-    steps, end = consume(
-        iter_multilevel(as_stack(images), NMFParams(n_components=4)), stop_after=2
-    )
-    assert end.W.shape == (200, 4)
-    assert end.level == 0
-    assert end.iteration == steps[-1].iteration
-    assert end.error == pytest.approx(lost(images, end), rel=1e-4)
+@pytest.mark.usefixtures("small_samples")
+def test_a_lazy_stack_is_read_once_or_beyond_memory_once_an_iteration(monkeypatch):
+    images = np.round(faces(90, (24, 20)) * 255).astype(np.uint8)
+    counted = []
+
+    def load(block):
+        counted.append(len(block))
+        return block
+
+    lazy = da.from_array(images, chunks=(20, -1, -1)).map_blocks(load, meta=images[:0])
+    solve(lazy, n_components=3, max_iter=30, tol=0)
+    assert sum(counted) == 90
+    monkeypatch.setattr(blocks, "_budget", lambda _: 0)
+    reads = []
+    for max_iter in (30, 37):
+        counted.clear()
+        states, _ = solve(lazy, n_components=3, max_iter=max_iter, tol=0)
+        # a long iteration yields the state before it again
+        fine = len({state.iteration for state in states if state.level == 0})
+        reads.append((sum(counted), fine))
+        assert set(counted) == {20, 10}  # whole chunks
+    (few, fine), (many, more) = reads
+    assert many - few == 90 * (more - fine) > 0
 
 
 def layouts(images, folder):
@@ -222,42 +232,6 @@ def test_neither_layout_nor_threads_change_the_result(small_samples, tmp_path, t
         else:
             np.testing.assert_array_equal(end.W, expected.W, name)
             np.testing.assert_array_equal(end.H, expected.H, name)
-
-
-def counted_stack(images):
-    """Return a lazy stack in chunks of 20 faces, and the chunks that are read of it."""
-    counted = []
-
-    def load(block):
-        counted.append(len(block))
-        return block
-
-    return da.from_array(images, chunks=(20, -1, -1)).map_blocks(load, meta=images[:0]), counted
-
-
-@pytest.mark.usefixtures("small_samples")
-def test_a_lazy_stack_is_read_once_where_memory_is_ample():
-    images = np.round(faces(90, (24, 20)) * 255).astype(np.uint8)
-    lazy, counted = counted_stack(images)
-    solve(lazy, n_components=3, max_iter=30, tol=0)
-    assert sum(counted) == 90
-
-
-@pytest.mark.usefixtures("small_samples")
-def test_a_stack_beyond_memory_is_read_in_whole_chunks_once_an_iteration(monkeypatch):
-    monkeypatch.setattr(blocks, "_budget", lambda _: 0)
-    images = np.round(faces(90, (24, 20)) * 255).astype(np.uint8)
-    lazy, counted = counted_stack(images)
-    reads = []
-    for max_iter in (30, 37):
-        counted.clear()
-        states, _ = solve(lazy, n_components=3, max_iter=max_iter, tol=0)
-        # a long iteration yields the state before it again
-        fine = len({state.iteration for state in states if state.level == 0})
-        reads.append((sum(counted), fine))
-        assert set(counted) == {20, 10}
-    (few, fine), (many, more) = reads
-    assert many - few == 90 * (more - fine) > 0
 
 
 @pytest.mark.parametrize(
@@ -302,12 +276,6 @@ def test_components_that_start_empty_are_revived():
     assert end.W.any(axis=0).all()
     assert end.H.any(axis=1).all()
     assert end.error < 0.01
-
-
-def test_a_step_makes_its_pictures_when_they_are_looked_at(stack):
-    step = next(iter_fit(stack, n_components=3))
-    assert "components" not in vars(step)
-    assert step.components is step.components
 
 
 def test_a_bad_pixel_is_found_in_a_lazy_stack():

@@ -9,10 +9,10 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float32]
-    Weights = Any
-    Advance = Generator[None, None, tuple[Weights, Any]]
+    Sums = tuple[NDArray[Any], ...]
+    Advance = Generator[None, None, tuple[Any, Any]]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -116,20 +116,18 @@ class FaceBlocks:
         return self._kept[rows]
 
     def read(self, rows: slice) -> Array:
-        """Return some faces as rows in units of `unit`, shape (m, p).
-
-        The array is the calling thread's own and is used again for its next block.
-        """
+        """Return some faces as rows in units of `unit`, shape (m, p); see `read_as_is`."""
         pixels = self.read_as_is(rows)
         if self.gain != 1:
             pixels *= self.gain
         return pixels
 
     def read_as_is(self, rows: slice, raw: NDArray[Any] | None = None) -> Array:
-        """Return some faces like `read`, but in units of `unit` times `gain`.
+        """Return some faces as rows, shape (m, p); what one is, in `unit`, is `gain`.
 
         Whoever multiplies them with matrices can multiply the smaller products by `gain`.
-        `raw` is what the method of that name returned for these rows: its caller lets it go.
+        The array is the calling thread's own and is used again for its next block. `raw` is
+        what the method of that name returned for these rows: its caller lets it go.
         """
         if self._is_ready:
             view: Array = self.images[rows].reshape(-1, self.p)
@@ -153,11 +151,9 @@ class FaceBlocks:
 
 
 def _budget(budget: int | None) -> int:
-    if budget is not None:
-        return budget
     import psutil
 
-    return int(psutil.virtual_memory().available) // 4
+    return int(psutil.virtual_memory().available) // 4 if budget is None else budget
 
 
 # -- Threads, each with a BLAS of one thread -------------------------------------------
@@ -235,7 +231,11 @@ class _BlasLimit:
         self._before: dict[str, int] = {}  # threads of each library that is limited
 
     def count(self, more: int) -> None:
-        """Count who asks for the limit, and limit what has been loaded since."""
+        """Count who asks for the limit, and limit what has been loaded since.
+
+        threadpoolctl 3.8 ignores all threads but the first that set a limit of OpenBLAS, so
+        that they do not fight over it: here a lock and a count see to that.
+        """
         with self._lock:
             self._users += more
             if self._users and self._n_modules != len(sys.modules):  # a library may have come
@@ -245,23 +245,16 @@ class _BlasLimit:
                 self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
             for library in self._libraries:
                 is_limited = library.filepath in self._before
-                if self._users and not is_limited:
+                if bool(self._users) == is_limited:
+                    continue
+                if not is_limited:
                     self._before[library.filepath] = library.num_threads
-                    _set_threads(library, 1)
-                elif is_limited and not self._users:
-                    _set_threads(library, self._before.pop(library.filepath))
-
-
-def _set_threads(library: Any, threads: int) -> None:
-    """Set the threads of a BLAS, whichever thread asks.
-
-    threadpoolctl 3.8 ignores all threads but the first that set a limit of OpenBLAS, so that
-    they do not fight over it: here a lock and a count see to that.
-    """
-    release = getattr(library, "clear_controlling_thread", lambda **_: None)
-    release(force=True)
-    library.set_num_threads(threads)
-    release(force=True)
+                release = getattr(library, "clear_controlling_thread", lambda **_: None)
+                release(force=True)
+                library.set_num_threads(
+                    1 if self._users else self._before.pop(library.filepath)
+                )
+                release(force=True)
 
 
 _BLAS_LIMIT = _BlasLimit()
@@ -284,7 +277,7 @@ def one_blas_thread() -> Iterator[None]:
 def on_one_blas_thread(steps: Generator[Item, Any, Result]) -> Generator[Item, Any, Result]:
     """Run a generator with `one_blas_thread` while it works, not while it waits."""
     sent = None
-    try:
+    with closing(steps):
         while True:
             with one_blas_thread():
                 try:
@@ -293,8 +286,6 @@ def on_one_blas_thread(steps: Generator[Item, Any, Result]) -> Generator[Item, A
                     result: Result = end.value
                     return result
             sent = yield item
-    finally:
-        steps.close()
 
 
 # -- How far a reconstruction is from the pictures -------------------------------------
@@ -304,10 +295,10 @@ _CHUNK_VALUES = 2**17  # of float64 values held at a time: 1 MB
 _FEW_COLUMNS = 1024  # whose sum float32 knows to 1e-7, and the mean of many such sums better
 
 
-def row_blocks(n: int, p: int) -> Iterator[slice]:
+def row_blocks(n: int, p: int) -> list[slice]:
     """Cut `n` rows of `p` values into blocks that fit in a few megabytes."""
     rows = max(1, _LOSS_BLOCK_VALUES // max(p, 1))
-    return (slice(first, min(first + rows, n)) for first in range(0, n, rows))
+    return [slice(first, min(first + rows, n)) for first in range(0, n, rows)]
 
 
 def squares(values: NDArray[Any]) -> float:
@@ -396,45 +387,12 @@ class Block:
         return self.as_is if self.as_is.flags.aligned else self.as_is.copy()
 
 
-class Backend(Protocol):
-    """Works on the faces of a level, `n` of `p` pixels each, block by block.
-
-    A `job` takes a block, what is shared by all blocks, and the block's part of weights.
-    """
-
-    n: int
-    p: int
-
-    def each(
-        self, job: Callable[..., Result], shared: Any, *weights: Weights
-    ) -> Iterator[Result]:
-        """Yield ``job(block, shared, *parts)`` for each block, in order."""
-
-    def advance(self, job: Callable[..., Any], shared: Any, *weights: Weights) -> Advance:
-        """Make new weights of all faces, and what their blocks add up to.
-
-        `job` returns the new weights of the block, a component a row, and something that is
-        added up with ``+=``, in an order that the stack alone decides. Weights and sum are
-        returned; None is yielded now and then during a long pass.
-        """
-
-    def hand_out(self, W: Array) -> Weights:
-        """Return the weights in `W`, a component a row, where the backend wants them."""
-
-    def repeat(self, column: Array) -> Weights:
-        """Return the same weights, shape (k, 1), for each face."""
-
-    def collect(self, weights: Weights) -> Array:
-        """Return weights as one array of shape (k, n)."""
-
-    def face(self, i: int, weights: Weights) -> tuple[Array, Array]:
-        """Return the pixels and the weights of one face."""
-
-
 class LocalBackend:
-    """A `Backend` of threads, or the calling one alone; weights are arrays of shape (k, n).
+    """Threads, or the calling one alone, that work on the faces of a level block by block.
 
-    `first` is the place of the first of these faces in the whole stack.
+    There are `n` faces of `p` pixels. A `job` takes a block, what is shared by all blocks, and
+    the block's part of weights, which are arrays of shape (k, n). `first` is the place of the
+    first of these faces in the whole stack. `ClusterBackend` does the same.
     """
 
     def __init__(self, blocks: FaceBlocks, workers: Workers | None, first: int = 0) -> None:
@@ -444,7 +402,7 @@ class LocalBackend:
     def each(
         self, job: Callable[..., Result], shared: Any, *weights: Array
     ) -> Iterator[Result]:
-        """Work on the blocks side by side."""
+        """Yield ``job(block, shared, *parts)`` for each block, in order."""
 
         def work(rows: slice) -> Result:
             place = slice(self.first + rows.start, self.first + rows.stop)
@@ -457,7 +415,12 @@ class LocalBackend:
         return map(work, rows) if self.workers is None else self.workers.each(work, rows)
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: Array) -> Advance:
-        """Add up in the order of the blocks."""
+        """Make new weights of all faces, and what their blocks add up to.
+
+        `job` returns the new weights of the block, a component a row, and arrays that are
+        added up, in an order that the stack alone decides. Weights and sums are returned; None
+        is yielded now and then during a long pass.
+        """
         W = np.empty_like(weights[0])
 
         def work(block: Block, shared: Any, *parts: Array) -> Any:
@@ -468,10 +431,7 @@ class LocalBackend:
         total = None
         seen = time.monotonic()
         for sums in self.each(work, shared, *weights):
-            if total is None:
-                total = sums
-            else:
-                total += sums
+            total = sums if total is None else add(total, sums)
             del sums  # of large pictures they take much, and the next come before
             if time.monotonic() - seen > HANDOVER:
                 yield
@@ -479,17 +439,24 @@ class LocalBackend:
         return W, total
 
     def hand_out(self, W: Array) -> Array:
-        """Return `W` itself."""
+        """Return the weights in `W`, a component a row, where the backend wants them."""
         return W
 
     def repeat(self, column: Array) -> Array:
-        """Return the same weights for each face."""
+        """Return the same weights, shape (k, 1), for each face."""
         return np.repeat(column, self.n, axis=1)
 
     def collect(self, weights: Array) -> Array:
-        """Return `weights` themselves."""
+        """Return weights as one array of shape (k, n)."""
         return weights
 
     def face(self, i: int, weights: Array) -> tuple[Array, Array]:
         """Return the pixels and the weights of one face."""
         return self.blocks.read(slice(i, i + 1))[0].copy(), weights[:, i].copy()
+
+
+def add(total: Sums, more: Sums) -> Sums:
+    """Add arrays to those that have the same place in `total`, and return it."""
+    for one, other in zip(total, more, strict=True):
+        np.add(one, other, out=one)
+    return total

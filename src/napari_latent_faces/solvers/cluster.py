@@ -10,8 +10,8 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -20,6 +20,7 @@ from napari_latent_faces.solvers.blocks import (
     HANDOVER,
     FaceBlocks,
     LocalBackend,
+    add,
     one_blas_thread,
 )
 from napari_latent_faces.stack import peak
@@ -131,7 +132,7 @@ def each_partition(
     common: tuple[Way, Any],
     *parts: Array,
 ) -> list[Result]:
-    """Do a job on each block of a partition; see `Backend.each`."""
+    """Do a job on each block of a partition; see `LocalBackend.each`."""
     way, shared = common
     with one_blas_thread():
         return list(partition.backend(pixels, way).each(job, shared, *parts))
@@ -144,7 +145,7 @@ def advance_partition(
     common: tuple[Way, Any],
     *parts: Array,
 ) -> tuple[Array, Any]:
-    """Return new weights of a partition, and the sum over its blocks; see `Backend.advance`."""
+    """Return new weights of a partition, and sums over its blocks: `LocalBackend.advance`."""
     way, shared = common
     with one_blas_thread():
         return consume(partition.backend(pixels, way).advance(job, shared, *parts))
@@ -159,10 +160,7 @@ def face_of_partition(
 
 def _sum(parts: list[Any]) -> Any:
     """Add up in order, and leave the parts as they are: another task may need them."""
-    total = deepcopy(parts[0])
-    for part in parts[1:]:
-        total += part
-    return total
+    return reduce(add, parts[1:], deepcopy(parts[0]))
 
 
 def _task(job: Any) -> Any:
@@ -346,7 +344,7 @@ def _wait(futures: Sequence[Any], timeout: float) -> None:
 
 
 class ClusterBackend:
-    """The workers of a cluster; weights are futures, one for each partition. See `Backend`."""
+    """A `LocalBackend` of workers of a cluster; weights are futures, one for each partition."""
 
     def __init__(
         self, cluster: Cluster, unit: float, hidden: NDArray[np.intp] | None = None
@@ -375,7 +373,8 @@ class ClusterBackend:
         self._passes += 1
         if self._passes % _COPY_EVERY == 0:
             self.cluster.copy(new, weights[0])  # all that the next pass needs
-        return new, found
+        # what came over a network may begin at any byte
+        return new, tuple(np.require(each, requirements="A") for each in found)
 
     def hand_out(self, W: Array) -> list[Any]:
         """Send weights to the cluster."""
@@ -414,3 +413,6 @@ class ClusterBackend:
         # a copy: the caller's may change before it is sent
         common = [_task(deepcopy((self._way, shared)))] * len(jobs)
         return self.cluster.tasks(jobs, common, *weights)
+
+
+Backend: TypeAlias = LocalBackend | ClusterBackend

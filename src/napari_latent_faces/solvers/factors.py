@@ -54,9 +54,6 @@ Solving: TypeAlias = "Generator[Factors, Literal['stop'] | None, Factors]"
 """A solver at work: yields where it stands, takes ``"stop"``, returns the last factors."""
 
 
-# -- The form in which two factorizations compare --------------------------------------
-
-
 def canonical(W: NDArray[Any], H: NDArray[Any], *, is_signed: bool) -> Pair:
     """Return `normalized` factors, the component with the largest of the `amounts` first."""
     weights, components = normalized(W, H)
@@ -81,8 +78,8 @@ def amounts(
         squares = np.einsum("kp,kp->k", components, components, dtype=np.float64)
         varied: NDArray[np.float64] = weights.var(axis=0, dtype=np.float64) * squares
         return varied
-    sums = components.sum(axis=1, dtype=np.float64)
-    carried: NDArray[np.float64] = weights.sum(axis=0, dtype=np.float64) * sums
+    carried: NDArray[np.float64] = weights.sum(axis=0, dtype=np.float64)
+    carried *= components.sum(axis=1, dtype=np.float64)
     return carried
 
 
@@ -104,9 +101,6 @@ def _peaks(rows: NDArray[Any]) -> NDArray[Any]:
     return peaks
 
 
-# -- Pictures at half the size, and back -----------------------------------------------
-
-
 def shapes(shape: tuple[int, ...], level: int) -> list[tuple[int, ...]]:
     """Return the shapes of a full picture and of each level down to `level`.
 
@@ -120,18 +114,13 @@ def shapes(shape: tuple[int, ...], level: int) -> list[tuple[int, ...]]:
 
 
 def halve(pictures: NDArray[Any]) -> NDArray[Any]:
-    """Sum cells of two by two pixels of pictures (m, h, w, ...)."""
-    return _halve(_halve(pictures, 1), 2)
-
-
-def _halve(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Sum pairs of lines along an axis; the last one may be alone."""
-    lines = np.moveaxis(pictures, axis, 0)
-    sums = np.empty_like(lines[::2])
-    pairs = len(lines) // 2
-    np.add(lines[: 2 * pairs : 2], lines[1::2], out=sums[:pairs])
-    sums[pairs:] = lines[2 * pairs :]
-    return np.moveaxis(sums, 0, axis)
+    """Sum cells of two by two pixels of pictures (m, h, w, ...); odd lines stay alone."""
+    for axis in (1, 2):
+        lines = np.moveaxis(pictures, axis, 0)
+        sums = np.array(lines[::2])
+        sums[: len(lines) // 2] += lines[1::2]
+        pictures = np.moveaxis(sums, 0, axis)
+    return pictures
 
 
 def cell_sizes(
@@ -156,28 +145,26 @@ def enlarge(pictures: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def smooth(pictures: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Enlarge pictures like `enlarge`, interpolating linearly between their pixels."""
-    return _between(_between(pictures, 1)[:, : shape[0]], 2)[:, :, : shape[1]]
+    """Enlarge pictures like `enlarge`, interpolating linearly between their pixels.
 
+    Each new pixel takes a quarter of the neighbour that it is next to: at the edges, itself.
+    """
+    for axis in (1, 2):
+        lines = np.moveaxis(pictures, axis, 0)
+        doubled = np.repeat(0.75 * lines, 2, axis=0)
+        doubled[2::2] += 0.25 * lines[:-1]
+        doubled[1:-1:2] += 0.25 * lines[1:]
+        doubled[[0, -1]] += 0.25 * lines[[0, -1]]
+        pictures = np.moveaxis(doubled[: shape[axis - 1]], 0, axis)
+    return pictures
 
-def _between(pictures: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Double an axis; each new pixel takes a quarter of the neighbour that it is next to."""
-    lines = np.moveaxis(pictures, axis, 0)
-    doubled = np.repeat(0.75 * lines, 2, axis=0)
-    doubled[2::2] += 0.25 * lines[:-1]
-    doubled[1:-1:2] += 0.25 * lines[1:]
-    doubled[[0, -1]] += 0.25 * lines[[0, -1]]  # at the edges, the pixel is its own neighbour
-    return np.moveaxis(doubled, 0, axis)
-
-
-# -- Where a factorization starts: where scikit-learn starts, without importing it -----
 
 _OVERSAMPLES = 10
 _TINY = 1e-6  # smaller entries of the singular vectors count as zero
 
 
 def initial_factors(X: NDArray[Any], params: NMFParams, random_state: int | None) -> Pair:
-    """Return the factors that a fit of `X` starts from.
+    """Return the factors that a fit of `X` starts from, those of scikit-learn, without it.
 
     C. Boutsidis, E. Gallopoulos: SVD based initialization: a head start for nonnegative matrix
     factorization. Pattern Recognition 41 (2008), doi:10.1016/j.patcog.2007.09.010.

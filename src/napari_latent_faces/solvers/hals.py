@@ -5,7 +5,8 @@ hierarchical ALS algorithms for nonnegative matrix factorization. Neural Computa
 doi:10.1162/NECO_a_00256: each factor is swept several times for a product with the pixels,
 which costs more. `Descent` extrapolates both factors, and goes back where the error rises: A.
 M. S. Ang, N. Gillis: Accelerating nonnegative matrix factorization algorithms using
-extrapolation. Neural Computation 31 (2019), doi:10.1162/neco_a_01157.
+extrapolation. Neural Computation 31 (2019), doi:10.1162/neco_a_01157, algorithm 3: `beta` and
+its bound rise by gamma and gamma-bar, and fall by eta.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import math
 import os
 from dataclasses import dataclass
 from functools import cache, reduce
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from napari_latent_faces.solvers.blocks import cut, row_squares
+from napari_latent_faces.solvers.blocks import add, cut, row_squares
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.solvers.blocks import Backend, Block, Weights, Workers
+    from napari_latent_faces.solvers.blocks import Block, Sums, Workers
+    from napari_latent_faces.solvers.cluster import Backend
 
+    Weights = Any  # as the backend keeps them
     Array = NDArray[np.float32]
 
 _LOG = logging.getLogger(__name__)
@@ -188,10 +191,6 @@ class Sparsity:
                     best, self.cells, self.ratio, self._thresholds[t]
                 )
 
-    def nearest(self, row: Array) -> Array:
-        """Return the sparse component nearest to a row."""
-        return nearest_sparse(row, self.cells, self.ratio)[0]
-
 
 def nearest_sparse(
     row: NDArray[Any], cells: NDArray[Any], ratio: float, threshold: float = 0.0
@@ -247,9 +246,6 @@ def _any_of_the_largest(row: NDArray[Any], cells: NDArray[Any], ratio: float) ->
     return chosen.astype(row.dtype)
 
 
-# -- What is done to a block of faces, here or on a cluster ----------------------------
-
-
 class Penalties(NamedTuple):
     """Weights of the L1 and squared L2 norms of both factors, in the loss of a level."""
 
@@ -262,8 +258,7 @@ class Penalties(NamedTuple):
         return any(self)
 
 
-@dataclass(frozen=True, eq=False)
-class _Step:
+class _Step(NamedTuple):
     """What finds the weights of a block of faces: components and their Gram matrix.
 
     Weights first move on by `beta` times their last change.
@@ -275,39 +270,17 @@ class _Step:
     sweeps: int
     penalties: Penalties
 
-    def __sizeof__(self) -> int:  # by which a cluster decides where to work
-        return self.H.nbytes + self.G.nbytes
 
-
-@dataclass(eq=False)
-class _Found:
-    """What blocks of faces add to an iteration: products, and the weights' L1 norm."""
-
-    WX: Array
-    WW: NDArray[np.float64]
-    size: float
-
-    def __sizeof__(self) -> int:
-        return self.WX.nbytes + self.WW.nbytes
-
-    def __iadd__(self, other: Self) -> Self:
-        self.WX += other.WX
-        self.WW += other.WW
-        self.size += other.size
-        return self
-
-
-def _update_W(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array, _Found]:
-    """Find the weights of a block of faces, and what they add to the sums."""
-    penalties = step.penalties
-    part = _extrapolate(now, before, step.beta, np.empty(now.shape, np.float32))
-    C = cross(step.H, block)
+def _update_W(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array, Sums]:
+    """Find the weights W of a block; return also W X, W W' and the sum of W, to be added up."""
+    H, G, beta, sweeps, penalties = step
+    W = _extrapolate(now, before, beta, np.empty(now.shape, np.float32))
+    C = cross(H, block)
     if penalties.l1_W:
         C -= np.float32(penalties.l1_W)
-    sweep(part, _ridge(step.G, penalties.l2_W), C, step.sweeps)
-    WX = combine(part, block)
-    size = float(part.sum(dtype=np.float64)) if penalties else 0.0
-    return part, _Found(WX, gram(part), size)
+    sweep(W, _ridge(G, penalties.l2_W), C, sweeps)
+    size = W.sum(dtype=np.float64, keepdims=True) if penalties else np.zeros((1, 1))
+    return W, (combine(W, block), gram(W), size)
 
 
 def _squared_errors(block: Block, H: Array, W: Array) -> NDArray[np.float64]:
@@ -319,29 +292,24 @@ def _squared_errors(block: Block, H: Array, W: Array) -> NDArray[np.float64]:
 
 def _restart(
     block: Block, restarts: dict[int, tuple[int, np.float32]], W: Array
-) -> tuple[Array, int]:
+) -> tuple[Array, Sums]:
     """Give components one face each, with a weight: ``{component: (face, weight)}``."""
     W = W.copy()
     for t, (i, weight) in restarts.items():
         W[t] = 0
         if block.place.start <= i < block.place.stop:
             W[t, i - block.place.start] = weight
-    return W, 0
+    return W, ()
 
 
 def _extrapolate(now: Array, before: Array, beta: float, out: Array) -> Array:
     """Write a part of a factor to `out`, moved on in the direction of its last change."""
-    if not beta:
-        out[:] = now
-        return out
     np.subtract(now, before, out=out)
     out *= np.float32(beta)
     out += now
     np.maximum(out, 0, out=out)
     return out
 
-
-# -- A level ---------------------------------------------------------------------------
 
 # Columns of a factor that are swept at a time, at most, and fewer for the sake of a second
 # thread. Shorter rows cost more in calls than they gain in the cache, and threads would
@@ -352,6 +320,7 @@ _MANY = 128  # components
 _MANY_SWEEPS = 5  # of many components: fewer products are needed for the same loss
 _PATIENCE = 2  # iterations with little improvement
 _BETA = 0.5  # the first extrapolation, as a share of the last change
+_GAMMA, _GAMMA_BOUND, _ETA = 1.05, 1.01, 1.5  # by which it and its bound rise, and it falls
 _NOTHING = 1e-10  # of the squared norm: a lack that rounding explains
 _FINE = 1e-3  # a relative error that pixels of 8 bits do not tell from none
 _CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
@@ -392,12 +361,8 @@ class Descent:
         sparsity: Sparsity | None = None,
     ) -> None:
         self.level, self.workers, self.penalties = level, workers, penalties
-        self.backend, self.norm, self.tol, self.sparsity = (
-            level.backend,
-            level.norm,
-            tol,
-            sparsity,
-        )
+        self.tol, self.sparsity = tol, sparsity
+        self.backend, self.norm = level.backend, level.norm
         self.W = self._W_before = W
         self.H = self._H_before = H
         self._alive: Any = H.any(axis=1)  # components of which any face has some
@@ -420,15 +385,36 @@ class Descent:
         H, G = self._further(beta, guess)
         self._H_before = self.H  # what was before is not needed again: large pictures take much
         step = _Step(H, G, beta, self.sweeps, self.penalties)
-        W, found = yield from self.backend.advance(_update_W, step, self.W, self._W_before)
-        residual, penalty, HH = self._update_H(H, found)
+        W, sums = yield from self.backend.advance(_update_W, step, self.W, self._W_before)
+        HH, residual, penalty = self._update_H(H, *sums)
         if residual < _CANCELLED * self.norm:
             residual = float(self._losses(W, H).sum())
         loss = float(np.sqrt(max(residual + penalty, 0.0)))
-        self._judge(W, H, residual, loss, is_guess=guess is not None)
-        if self.W is W:
-            self._alive = (found.WW.diagonal() > 0) & (HH.diagonal() > 0)
+        falls = loss <= self.loss
+        if falls or guess is None:
+            self._judge(W, H, residual, loss, falls=falls)
+        else:
+            self.loss = np.inf  # known to rounding only: the next step is judged by itself
+        if falls:
+            self._alive = (sums[1].diagonal() > 0) & (HH.diagonal() > 0)
         self.revive()
+
+    def _judge(
+        self, W: Weights, H: Array, residual: float, loss: float, *, falls: bool
+    ) -> None:
+        """Accept the new factors if the loss fell, else go back and extrapolate less."""
+        self.sweeps = SWEEPS if len(H) < _MANY else _MANY_SWEEPS
+        if falls or self.W is self._W_before:  # a plain step rises by rounding only
+            # towards an error of 0, each loss may be but a part of the one before for ever
+            little = self.loss - loss <= self.tol * max(loss, _FINE * self.norm**0.5)
+            self._quiet = self._quiet + 1 if little else 0
+        self._W_before = self.W
+        if not falls:
+            self._bound, self.beta = self.beta, self.beta / _ETA
+            return
+        self.beta = min(self._bound, _GAMMA * self.beta)
+        self._bound = min(1.0, _GAMMA_BOUND * self._bound)
+        self.W, self.H, self.loss, self.residual = W, H, loss, residual
 
     def _further(self, beta: float, guess: Array | None) -> tuple[Array, NDArray[Any]]:
         """Return a guess, or else extrapolated components, with their Gram matrix."""
@@ -442,57 +428,29 @@ class Descent:
 
         return H, reduce(np.add, self.workers.each(job, self._columns))
 
-    def _update_H(self, H: Array, found: _Found) -> tuple[float, float, NDArray[np.float64]]:
-        """Improve the components in place.
-
-        Return the residual, twice the penalties, and the components' Gram matrix.
-        """
+    def _update_H(
+        self, H: Array, WX: Array, WW: NDArray[np.float64], W_size: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], float, float]:
+        """Improve components in place; return H H', the residual, and twice the penalties."""
         l1_W, l2_W, l1_H, l2_H = self.penalties
-        ridge = _ridge(found.WW.astype(np.float32), l2_H)
-        targets = found.WX  # what components are drawn to
-        if l1_H:
-            targets = targets - np.float32(l1_H) * self.level.cells
+        cells, ridge = self.level.cells, _ridge(WW.astype(np.float32), l2_H)
+        C = WX - np.float32(l1_H) * cells if l1_H else WX
 
-        def job(columns: slice) -> tuple[float, NDArray[Any], float]:
+        def job(columns: slice) -> Sums:
             part = H[:, columns]
             if not self.sparsity:
-                sweep(part, ridge, targets[:, columns], self.sweeps)
-            size = 0.0
-            if self.penalties:
-                size = float((part @ self.level.cells[columns]).sum(dtype=np.float64))
+                sweep(part, ridge, C[:, columns], self.sweeps)
             # rows in float32, their sum in float64
-            cross = float(np.vecdot(found.WX[:, columns], part).sum(dtype=np.float64))
-            return cross, gram(part), size
+            common = np.vecdot(WX[:, columns], part).sum(dtype=np.float64, keepdims=True)
+            weighed = part @ cells[columns] if self.penalties else np.zeros(1)
+            return common, gram(part), weighed.sum(dtype=np.float64, keepdims=True)
 
         if self.sparsity:  # which all pixels of a component decide about together
-            self.sparsity.update_H(H, ridge, targets, self.sweeps)
-        crosses, grams, sizes = zip(*self.workers.each(job, self._columns), strict=True)
-        HH = reduce(np.add, grams)
-        l1 = l1_W * found.size + l1_H * sum(sizes)
-        l2 = l2_W * np.trace(found.WW) + l2_H * np.trace(HH)
-        residual = self.norm - 2 * sum(crosses) + float(np.vdot(found.WW, HH))
-        return residual, float(2 * l1 + l2), HH
-
-    def _judge(
-        self, W: Weights, H: Array, residual: float, loss: float, *, is_guess: bool
-    ) -> None:
-        """Accept the new factors if the loss fell, else go back and extrapolate less."""
-        falls = loss <= self.loss
-        if is_guess and not falls:
-            self.loss = np.inf  # known to rounding only: the next step is judged by itself
-            return
-        self.sweeps = SWEEPS if len(self.H) < _MANY else _MANY_SWEEPS
-        if falls or self.W is self._W_before:  # a plain step rises by rounding only
-            # towards an error of 0, each loss may be but a part of the one before for ever
-            little = self.loss - loss <= self.tol * max(loss, _FINE * self.norm**0.5)
-            self._quiet = self._quiet + 1 if little else 0
-        self._W_before, self._H_before = self.W, self.H
-        if not falls:
-            self._bound, self.beta = self.beta, self.beta / 1.5
-            return
-        self.beta = min(self._bound, 1.05 * self.beta)
-        self._bound = min(1.0, 1.01 * self._bound)
-        self.W, self.H, self.loss, self.residual = W, H, loss, residual
+            self.sparsity.update_H(H, ridge, C, self.sweeps)
+        [common], HH, [H_size] = reduce(add, self.workers.each(job, self._columns))
+        l1 = l1_W * W_size.item() + l1_H * H_size
+        l2 = l2_W * np.trace(WW) + l2_H * np.trace(HH)
+        return HH, float(self.norm - 2 * common + np.vdot(WW, HH)), float(2 * l1 + l2)
 
     def revive(self) -> None:
         """Restart components that no face uses from the faces that are explained worst.
@@ -512,7 +470,7 @@ class Descent:
             weights[list(restarts)] = 0
             lack = np.maximum(face - weights @ H, 0)
             if self.sparsity:
-                lack = self.sparsity.nearest(lack)
+                lack, _ = nearest_sparse(lack, self.sparsity.cells, self.sparsity.ratio)
             size = float(np.sqrt(lack @ lack))
             if size**2 <= _NOTHING * self.norm:
                 break

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.params import NMFParams
-    from napari_latent_faces.solvers.blocks import Backend, Block, Weights
+    from napari_latent_faces.solvers.blocks import Block
+    from napari_latent_faces.solvers.cluster import Backend
+    from napari_latent_faces.solvers.hals import Weights
     from napari_latent_faces.stack import FaceStack
 
     Array = NDArray[np.float32]
@@ -89,9 +91,8 @@ def iter_multilevel(
     floats: beside it, memory holds 3 k (n + p) floats for n faces of p pixels and k
     components, a block and k p floats for each thread, and the small pictures.
     """
-    with ExitStack() as exits:
-        workers = exits.enter_context(Workers(threads))
-        cluster = client and exits.enter_context(Cluster(client, stack.images))
+    there = Cluster(client, stack.images) if client else nullcontext()
+    with Workers(threads) as workers, there as cluster:
         fit = _Fit(stack, params, workers, cluster, init, mask)
         try:
             yield from fit.run()
@@ -156,9 +157,7 @@ class _Fit:
                 descent = self._refine(descent, level, tol)
             if not is_stopped:
                 is_stopped = yield from self._descend(descent, is_last=is_last)
-            elif (
-                is_of_all
-            ):  # what was reached is brought to all faces, and to the full pictures
+            elif is_of_all:  # what was reached is brought to them, and to the full pictures
                 for _ in descent.iterate():  # which a stop after as many iterations gives, too
                     assert self.factors is not None
                     yield self.factors
@@ -172,7 +171,7 @@ class _Fit:
             return last
         W, H = normalized(last.W, last.pictures().reshape(self.params.n_components, -1))
         hidden = None if self.hidden is None else self.hidden.reshape(1, -1)
-        weights = self.backend.hand_out(np.ascontiguousarray(W.T))
+        weights: Weights = self.backend.hand_out(np.ascontiguousarray(W.T))
         errors = self.backend.each(_measure, (H, self.scale, hidden), weights)
         return replace(last, error=relative_error(errors))
 
@@ -196,9 +195,17 @@ class _Fit:
 
     def _descent(self, level: Level, W: Weights, H: Array, tol: float) -> Descent:
         """Return the fit of a level."""
-        sparse = self.params.sparseness
+        sparse, l1 = self.params.sparseness, self.params.l1_ratio
         sparsity = Sparsity(sparse, level.cells, len(H)) if sparse else None
-        penalties = self._penalties(level.backend.n)
+        # scikit-learn's penalties, for pixels divided by their own unit
+        alpha_W = alpha_H = self.params.alpha_W
+        if self.params.alpha_H != "same":
+            alpha_H = float(self.params.alpha_H)
+        on_W, on_H = alpha_W * int(self.cells.sum()), alpha_H * level.backend.n
+        gain = max(self.gain, _LEAST_GAIN)
+        penalties = Penalties(
+            on_W * l1 / gain, on_W * (1 - l1), on_H * l1 / gain**2, on_H * (1 - l1) / gain**2
+        )
         return Descent(level, W, H, self.workers, penalties, tol, sparsity)
 
     def _refine(self, coarse: Descent, finer: Level, tol: float) -> Descent:
@@ -286,14 +293,6 @@ class _Fit:
         if self.cluster is not None:
             self.cluster.keep(replace(self.factors, H=H.copy()))
         return self.factors
-
-    def _penalties(self, n: int) -> Penalties:
-        """Return scikit-learn's penalties, for pixels divided by their own unit."""
-        params, p = self.params, int(self.cells.sum())
-        alpha_H = params.alpha_W if params.alpha_H == "same" else params.alpha_H
-        W, H = params.alpha_W * p, float(alpha_H) * n
-        l1, gain = params.l1_ratio, max(self.gain, _LEAST_GAIN)
-        return Penalties(W * l1 / gain, W * (1 - l1), H * l1 / gain**2, H * (1 - l1) / gain**2)
 
     def _levels(self) -> list[Level]:
         """Read all faces once; return the levels, the coarsest first.
