@@ -83,11 +83,15 @@ def assert_same(one, two, error=1e-5):
         (np.float64, {}),
         (np.uint8, {"alpha_W": 1e-4, "l1_ratio": 0.5}),
         (np.uint8, {"sparseness": 0.6}),
+        (np.uint8, {"start": "one component empty"}),
     ],
     ids=str,
 )
 def test_the_result_is_that_of_a_local_fit(client, images, kind, params):
     images = images.astype(kind)
+    if "start" in params:  # it is given the worst face
+        H = images[:4] / 255 * np.array([1, 0, 1, 1])[:, None, None]
+        params = {"start": (np.full((N, 4), 0.3), H)}
     lazy = da.from_array(images, chunks=(16, -1, -1))
     assert_same(fit(lazy, **PARAMS, **params), fit(images, **PARAMS, **params))
 
@@ -98,31 +102,6 @@ def test_colour_and_levels_of_all_faces_are_fitted_on_a_cluster(client, images, 
         monkeypatch.setattr(multilevel, "_SAMPLE_FACES", few)
         lazy = da.from_array(pixels, chunks=(16, *[-1] * (pixels.ndim - 1)))
         assert_same(fit(lazy, client=client, **PARAMS), fit(pixels, **PARAMS))
-
-
-def test_a_dead_component_is_given_the_worst_face(client, lazy, images):
-    from napari_latent_faces.solvers.blocks import FaceBlocks, LocalBackend, Workers
-    from napari_latent_faces.solvers.hals import Descent, Level, Penalties
-
-    rng = np.random.default_rng(0)
-    W, H = rng.random((3, N), np.float32), rng.random((3, 37 * 33), np.float32)
-    W /= 30
-    H[1] = 0
-    norm = float(np.square(images / 255).sum())
-    found = []
-    with Workers(2) as workers, cluster.Cluster(client, lazy) as there:
-        for backend in (
-            LocalBackend(FaceBlocks(images, 255), workers),
-            cluster.ClusterBackend(there, 255),
-        ):
-            level = Level(backend, norm, 0.0, 0, np.ones(backend.p, np.float32))
-            descent = Descent(level, backend.hand_out(W), H, workers, Penalties(), 0)
-            descent.revive()
-            found.append((backend.collect(descent.W), descent.H, descent.residual))
-    for here, away in zip(*found, strict=True):
-        np.testing.assert_array_equal(here, away)
-    assert np.count_nonzero(found[0][0][1]) == 1
-    assert found[0][1][1].any()
 
 
 def kill_one(client):

@@ -47,6 +47,7 @@ static INLINE TARGET void KIND(group)(int rows, ptrdiff_t k, ptrdiff_t t, const 
 static TARGET int KIND(sweep)(const Py_buffer *of, double sweeps)
 {
     const ptrdiff_t k = of->shape[0], m = of->shape[1];
+    const ptrdiff_t F_stride = stride(of), G_stride = stride(of + 1), C_stride = stride(of + 2);
     const float *G = of[1].buf, *C = of[2].buf;
     float *F = of->buf;
     float *memory = malloc(sizeof(float) * (size_t)(k * (k + 1 + ROWS + 2 * WIDTH) + 16));
@@ -56,7 +57,7 @@ static TARGET int KIND(sweep)(const Py_buffer *of, double sweeps)
     float *upper = goal + k * WIDTH, *lower = upper + k * k, *inverse = lower + k * ROWS;
     float largest = 0;
     for (ptrdiff_t t = 0; t < k; t++) {
-        inverse[t] = G[t * (stride(of + 1) + 1)];
+        inverse[t] = G[t * (G_stride + 1)];
         largest = inverse[t] > largest ? inverse[t] : largest;
     }
     for (ptrdiff_t t = 0; t < k; t++)
@@ -68,7 +69,7 @@ static TARGET int KIND(sweep)(const Py_buffer *of, double sweeps)
     for (ptrdiff_t t = 0, rows; t < k; t += rows) {
         rows = GROUP(k - t);
         for (ptrdiff_t i = 0; i < rows; i++) {
-            const float *g = G + (t + i) * stride(of + 1), by = inverse[t + i];
+            const float *g = G + (t + i) * G_stride, by = inverse[t + i];
             for (ptrdiff_t u = 0; u < k; u++)
                 upper[t * k + u * rows + i] = t <= u && u < t + i ? 0 : by * g[u];
             upper[t * k + (t + i) * rows + i] = by > 0 ? 0 : -1;
@@ -80,8 +81,8 @@ static TARGET int KIND(sweep)(const Py_buffer *of, double sweeps)
         ptrdiff_t columns = m - first < WIDTH ? m - first : WIDTH;
         size_t some = sizeof(float) * (size_t)columns;
         for (ptrdiff_t t = 0; t < k; t++) {
-            const float *c = C + t * stride(of + 2) + first;
-            memcpy(now + t * WIDTH, F + t * stride(of) + first, some);
+            const float *c = C + t * C_stride + first;
+            memcpy(now + t * WIDTH, F + t * F_stride + first, some);
             for (ptrdiff_t j = 0; j < columns; j++)
                 goal[t * WIDTH + j] = inverse[t] * c[j];
         }
@@ -98,7 +99,7 @@ static TARGET int KIND(sweep)(const Py_buffer *of, double sweeps)
 #undef CASE
             }
         for (ptrdiff_t t = 0; t < k; t++)
-            memcpy(F + t * stride(of) + first, now + t * WIDTH, some);
+            memcpy(F + t * F_stride + first, now + t * WIDTH, some);
     }
     free(memory);
     return 0;
@@ -145,6 +146,7 @@ static TARGET int KIND(cross)(const Py_buffer *of, double gain)
 {
     const ptrdiff_t k = of->shape[0], n = of->shape[1], p = of[1].shape[1];
     const ptrdiff_t groups = (k + 2) / 3;
+    const ptrdiff_t out_stride = stride(of), F_stride = stride(of + 1), X_step = of[2].strides[0];
     const int is_bytes = *of[2].format == 'B';
     const float *F = of[1].buf;
     const char *X = of[2].buf;
@@ -162,12 +164,12 @@ static TARGET int KIND(cross)(const Py_buffer *of, double gain)
         ptrdiff_t columns = p - first < CHUNK ? p - first : CHUNK;
         ptrdiff_t steps = (columns + LANES - 1) / LANES;
         for (ptrdiff_t t = 0; t < k; t++)
-            KIND(fill)(F + t * stride(of + 1), 0, first, columns,
+            KIND(fill)(F + t * F_stride, 0, first, columns,
                        H + t / 3 * 3 * CHUNK + t % 3 * LANES, 3 * LANES);
         for (ptrdiff_t i = 0; i < n; i += FACES) {
             ptrdiff_t faces = n - i < FACES ? n - i : FACES;
             for (ptrdiff_t f = 0; f < faces; f++)
-                KIND(fill)(X + (i + f) * of[2].strides[0], is_bytes, first, columns,
+                KIND(fill)(X + (i + f) * X_step, is_bytes, first, columns,
                            tile + f * LANES, FACES * LANES);
             for (ptrdiff_t t = 0; t < k; t += 3) {
                 KIND(dots)(steps, tile, H + t * CHUNK, out);
@@ -179,7 +181,7 @@ static TARGET int KIND(cross)(const Py_buffer *of, double gain)
     }
     for (ptrdiff_t t = 0; t < k; t++)
         for (ptrdiff_t i = 0; i < n; i++)
-            products[t * stride(of) + i] = (float)((float)gain * sums[t * n + i]);
+            products[t * out_stride + i] = (float)((float)gain * sums[t * n + i]);
     free(memory);
     free(sums);
     return 0;
@@ -211,7 +213,8 @@ static INLINE TARGET void KIND(mix)(int rows, ptrdiff_t faces, const float *tile
 static TARGET int KIND(combine)(const Py_buffer *of, double gain)
 {
     const ptrdiff_t k = of->shape[0], p = of->shape[1], n = of[1].shape[1];
-    const ptrdiff_t width = 2 * LANES, sums_stride = stride(of);
+    const ptrdiff_t width = 2 * LANES;
+    const ptrdiff_t out_stride = stride(of), F_stride = stride(of + 1), X_step = of[2].strides[0];
     const int is_bytes = *of[2].format == 'B';
     const float *F = of[1].buf;
     const char *X = of[2].buf;
@@ -222,23 +225,23 @@ static TARGET int KIND(combine)(const Py_buffer *of, double gain)
     float *tile = (float *)(((uintptr_t)memory + 63) / 64 * 64), *edge = tile + SOME * width;
     float *W = edge + MIXED * width;
     for (ptrdiff_t t = 0; t < k; t++)
-        memset(sums + t * sums_stride, 0, sizeof(float) * (size_t)p);
+        memset(sums + t * out_stride, 0, sizeof(float) * (size_t)p);
     for (ptrdiff_t i = 0; i < n; i += SOME) {
         ptrdiff_t faces = n - i < SOME ? n - i : SOME;
         for (ptrdiff_t t = 0; t < k; t++)
             for (ptrdiff_t f = 0; f < faces; f++)
-                W[f * k + t] = F[t * stride(of + 1) + i + f];
+                W[f * k + t] = F[t * F_stride + i + f];
         for (ptrdiff_t first = 0; first < p; first += width) {
             ptrdiff_t columns = p - first < width ? p - first : width, rows;
             for (ptrdiff_t f = 0; f < faces; f++)
                 if (columns == width) /* which compilers should know */
-                    KIND(fill)(X + (i + f) * of[2].strides[0], is_bytes, first, width,
+                    KIND(fill)(X + (i + f) * X_step, is_bytes, first, width,
                                tile + f * width, LANES);
                 else
-                    KIND(fill)(X + (i + f) * of[2].strides[0], is_bytes, first, columns,
+                    KIND(fill)(X + (i + f) * X_step, is_bytes, first, columns,
                                tile + f * width, LANES);
             for (ptrdiff_t t = 0; t < k; t += rows) {
-                ptrdiff_t groups = (k - t + MIXED - 1) / MIXED, stride = sums_stride;
+                ptrdiff_t groups = (k - t + MIXED - 1) / MIXED, stride = out_stride;
                 float *out = sums + t * stride + first;
                 rows = (k - t + groups - 1) / groups; /* about as many in each group */
                 if (columns < width) {
@@ -259,7 +262,7 @@ static TARGET int KIND(combine)(const Py_buffer *of, double gain)
                 if (columns < width)
                     for (ptrdiff_t u = 0; u < rows; u++)
                         for (ptrdiff_t j = 0; j < columns; j++)
-                            sums[(t + u) * sums_stride + first + j] += edge[u * width + j];
+                            sums[(t + u) * out_stride + first + j] += edge[u * width + j];
             }
         }
     }
