@@ -145,9 +145,10 @@ LABELS = ["4", "1", "1", "4", "7", "7", "1", "7", "4", "7", "1", "1"]
 SIGNS = ["-1" if i % 3 else "1" for i in range(12)]
 
 
-def rows(values, delimiter, *heads, path="{}"):
-    lines = [path.format(n) + delimiter + v for n, v in zip(NAMES, values, strict=True)]
-    return "\n".join([delimiter.join(heads)] * bool(heads) + lines + [""])
+def lines(template, values, *head):
+    """Return a line for each picture, of its name, its value and a letter."""
+    filled = map(template.format, NAMES, values, "aabb" * 3)
+    return "\n".join([*head, *filled, ""])
 
 
 @pytest.fixture(name="folder")
@@ -156,26 +157,15 @@ def pictures_with_running_numbers(tmp_path):
 
 
 TELLING = {
-    "identity_CelebA.txt": rows(PEOPLE, " "),
-    "identity_CelebA.csv": rows(PEOPLE, ",", "image_id", "identity"),
-    "metadata.csv": "".join(
-        f"{split},{line}\n"
-        for split, line in zip(
-            ["split", *"aabb" * 3],
-            rows(PEOPLE, ",", "file_name", "subject").split(),
-            strict=True,
-        )
-    ),
-    "metadata.jsonl": "".join(
-        f'{{"file_name": "{name}", "age": 3, "person_id": {who}}}\n'
-        for name, who in zip(NAMES, PEOPLE, strict=True)
-    ),
-    "labels.csv": "label,filename\n"
-    + "".join(f'"{who}","{name}"\n' for name, who in zip(NAMES, PEOPLE, strict=True)),
-    "list.txt": rows(LABELS, " ", path="train/{}"),
-    "faces.csv": rows(LABELS, ";", path="/home/philipp/at/s1/{}"),
-    "windows.txt": rows(LABELS, "\t", path="C:\\faces\\{}"),
-    "bom.csv": "\ufeff" + rows(PEOPLE, ",", "image", "Person"),
+    "identity_CelebA.txt": lines("{} {}", PEOPLE),
+    "identity_CelebA.csv": lines("{},{}", PEOPLE, "image_id,identity"),
+    "metadata.csv": lines("{2},{0},{1}", PEOPLE, "split,file_name,subject"),
+    "metadata.jsonl": lines('{{"file_name": "{}", "age": 3, "person_id": {}}}', PEOPLE),
+    "labels.csv": lines('"{1}","{0}"', PEOPLE, "label,filename"),
+    "list.txt": lines("train/{} {}", LABELS),
+    "faces.csv": lines("/home/philipp/at/s1/{};{}", LABELS),
+    "windows.txt": lines("C:\\faces\\{}\t{}", LABELS),
+    "bom.csv": "\ufeff" + lines("{},{}", PEOPLE, "image,Person"),
 }
 
 
@@ -202,17 +192,17 @@ def test_it_does_in_archives(folder, tmp_path, kind, name):
 
 
 HARDLY = {
-    "list_attr_celeba.txt": "12\nBald Young\n" + rows(SIGNS, "  1 "),
-    "list_attr_celeba.csv": rows(SIGNS, ",", "image_id", "Bald"),
-    "list_eval_partition.txt": rows(["0", "1", "2"] * 4, " "),
-    "list_landmarks_align_celeba.txt": rows(LABELS, " 69 109 "),
-    "gender.csv": rows(["0", "1", "0", "1"] * 3, ";"),
-    "labels.csv": rows(["happy", "sad", "neutral"] * 4, ",", "file", "label"),
-    "all_ratings.txt": rows(["3.5", "2.5", "3.5", "1.5"] * 3, " "),
-    "splits.csv": rows(["train", "train", "val", "test"] * 3, ",", "file", "label"),
+    "list_attr_celeba.txt": lines("{}  1 {}", SIGNS, "12", "Bald Young"),
+    "list_attr_celeba.csv": lines("{},{}", SIGNS, "image_id,Bald"),
+    "list_eval_partition.txt": lines("{} {}", "012" * 4),
+    "list_landmarks_align_celeba.txt": lines("{} 69 109 {}", LABELS),
+    "gender.csv": lines("{};{}", "0101" * 3),
+    "labels.csv": lines("{},{}", ["happy", "sad", "neutral"] * 4, "file,label"),
+    "all_ratings.txt": lines("{} {}", ["3.5", "2.5", "3.5", "1.5"] * 3),
+    "splits.csv": lines("{},{}", ["train", "train", "val", "test"] * 3, "file,label"),
     "points.txt": "\n".join(f"{i % 12} {i % 4}" for i in range(24)),
     "pairs.txt": "\n".join(f"{a} {b}" for a, b in product(NAMES[:4], NAMES[4:8])),
-    "one_each.csv": rows(NAMES, ",", "file", "subject"),
+    "one_each.csv": lines("{},{}", NAMES, "file,subject"),
     "few.csv": "file,subject\n000001.png,a\n000002.png,a\n000003.png,b\n",
     "other.csv": "file,subject\nx.png,a\ny.png,a\nz.png,b\n",
     "broken.jsonl": '{"file_name": 3\n[1]\n',
@@ -232,15 +222,15 @@ def test_no_subject_is_invented(folder, name):
 def test_folders_of_people_count_more_than_labels_but_less_than_subjects(tmp_path):
     names = [f"{who}/{i}.png" for i, who in enumerate("aabbcc")]
     make(tmp_path, {name: face(seed=i) for i, name in enumerate(names)})
-    lines = [f"{name},{i % 3}" for i, name in enumerate(names)]
+    labels = [f"{name},{i % 3}" for i, name in enumerate(names)]
     for head, subjects in (("label", "aabbcc"), ("subject", "012012")):
-        write(tmp_path, "table.csv", "\n".join([f"file,{head}", *lines]))
+        write(tmp_path, "table.csv", "\n".join([f"file,{head}", *labels]))
         assert read_faces(tmp_path).subjects == tuple(subjects)
 
 
 def test_tables_of_several_folders_are_taken_together(tmp_path):
     for part, people in (("train", "xyxy"), ("test", "yx")):
-        lines = [f"{i}.png,{who}" for i, who in enumerate(people)]
-        write(tmp_path, f"{part}/metadata.csv", "\n".join(["file_name,subject", *lines]))
+        owners = [f"{i}.png,{who}" for i, who in enumerate(people)]
+        write(tmp_path, f"{part}/metadata.csv", "\n".join(["file_name,subject", *owners]))
         make(tmp_path / part, {f"{i}.png": face(seed=i) for i in range(len(people))})
     assert read_faces(tmp_path).subjects == ("y", "x", "x", "y", "x", "y")

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -247,15 +248,13 @@ class TestErrors:
             with pytest.raises(FileNotFoundError, match=f"no folder or archive {path}: check"):
                 read_faces(path)
 
-    @pytest.mark.parametrize("what", ["stat", "open"])
-    def test_unreadable(self, tmp_path, monkeypatch, what):
-        path = make(tmp_path, {"a.zip": b"PK"}) / "a.zip"
-
-        def refuse(*_, **__):
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-
-        monkeypatch.setattr(os, what, refuse)
-        with pytest.raises(PermissionError, match=r"Permission denied: .*a\.zip"):
+    @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+    @pytest.mark.parametrize("what", ["stat", "open", "scandir"])
+    def test_unreadable(self, tmp_path, monkeypatch, what, code):
+        path = tmp_path if what == "scandir" else make(tmp_path, {"a.zip": b"PK"}) / "a.zip"
+        error = OSError(code, os.strerror(code), str(path))
+        monkeypatch.setattr(os, what, Mock(side_effect=error))
+        with pytest.raises(type(error), match=f"{os.strerror(code)}: .*{path.name}"):
             read_faces(path)
 
     @pytest.mark.parametrize(

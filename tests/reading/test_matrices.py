@@ -306,10 +306,3 @@ def test_models_are_no_faces(tmp_path):
     assert not looks_like_faces(path)
     with pytest.raises(ArraysError, match=r"LatentFaces\.load"):
         read_faces(path)
-
-
-@pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "f4", "f8"])
-def test_faces_of_any_type_can_be_fitted(tmp_path, dtype):
-    np.save(tmp_path / "a.npy", FACES.astype(dtype))
-    model = fit(read_faces(tmp_path / "a.npy"), NMFParams(n_components=5, max_iter=50))
-    assert 0 < model.error < 0.2

@@ -426,7 +426,8 @@ def looks_like_faces(path: str | PathLike[str]) -> bool:
             *folders, base = item.name.split("/")
             if base in _ZARR_FILES or len(folders) >= MAX_DEPTH:
                 return False
-            if isinstance(item, Entry) and not naming.is_hidden(base) and _is_face(item, base):
+            is_hidden = any(map(naming.is_hidden, (*folders, base)))
+            if isinstance(item, Entry) and not is_hidden and _is_face(item, base):
                 return True
     return False
 
