@@ -184,9 +184,6 @@ class Workers:
 
     def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield the result of `job` for each item, in order, with few waiting at a time."""
-        if self.threads == 1 or len(items) == 1:
-            yield from map(job, items)
-            return
         waiting: deque[Future[Result]] = deque()
         try:
             for i, item in enumerate(items):

@@ -341,6 +341,7 @@ class Level:
     cells: Array
 
 
+@dataclass(eq=False)
 class Descent:
     """A fit of one level: factors that get better with each iteration.
 
@@ -350,28 +351,26 @@ class Descent:
     falls by less than `tol` of it, of which a thousandth of the pixels is the least.
     """
 
-    def __init__(
-        self,
-        level: Level,
-        W: Weights,
-        H: Array,
-        workers: Workers,
-        penalties: Penalties,
-        tol: float,
-        sparsity: Sparsity | None = None,
-    ) -> None:
-        self.level, self.workers, self.penalties = level, workers, penalties
-        self.tol, self.sparsity = tol, sparsity
-        self.backend, self.norm = level.backend, level.norm
-        self.W = self._W_before = W
-        self.H = self._H_before = H
-        self._alive: Any = H.any(axis=1)  # components of which any face has some
-        self._columns = cut(level.backend.p, _COLUMNS[1], _COLUMNS[0], shares=2)
-        self.guess: Array | None = None  # components to try first, which are taken over
-        self.residual, self.loss = level.norm, np.inf
-        self.beta, self._bound = _BETA, 1.0
-        self._quiet = 0
-        self.sweeps = _FIRST_SWEEPS  # of the next iteration
+    level: Level
+    W: Weights
+    H: Array
+    workers: Workers
+    penalties: Penalties
+    tol: float
+    sparsity: Sparsity | None = None
+    guess: Array | None = None  # components to try first, which are taken over
+    loss: float = np.inf
+    beta: float = _BETA
+    sweeps: int = _FIRST_SWEEPS  # of the next iteration
+    _bound: float = 1.0
+    _quiet: int = 0
+
+    def __post_init__(self) -> None:
+        self.backend, self.norm = self.level.backend, self.level.norm
+        self.residual = self.norm
+        self._W_before, self._H_before = self.W, self.H
+        self._alive: Any = self.H.any(axis=1)  # components of which any face has some
+        self._columns = cut(self.backend.p, _COLUMNS[1], _COLUMNS[0], shares=2)
 
     @property
     def is_done(self) -> bool:

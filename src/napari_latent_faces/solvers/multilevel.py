@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,20 +102,21 @@ def iter_multilevel(
             raise
 
 
+@dataclass(eq=False)
 class _Fit:
     """One run of the solver."""
 
-    def __init__(
-        self,
-        stack: FaceStack,
-        params: NMFParams,
-        workers: Workers,
-        cluster: Cluster | None,
-        init: tuple[NDArray[Any], NDArray[Any]] | None,
-        mask: NDArray[np.bool_] | None,
-    ) -> None:
-        self.stack, self.params, self.workers = stack, params, workers
-        self.cluster, self.init, self.mask = cluster, init, mask
+    stack: FaceStack
+    params: NMFParams
+    workers: Workers
+    cluster: Cluster | None
+    init: tuple[NDArray[Any], NDArray[Any]] | None
+    mask: NDArray[np.bool_] | None
+    iteration = 0
+    factors: Factors | None = None
+
+    def __post_init__(self) -> None:
+        stack, mask, cluster = self.stack, self.mask, self.cluster
         self.hidden = None if mask is None else over_channels(mask, stack.picture_shape)
         self.shape = stack.picture_shape
         self.cells = self._roots(0)  # 0 or 1
@@ -130,13 +131,12 @@ class _Fit:
         hidden = None if self.hidden is None else np.flatnonzero(self.hidden)
         self.backend: Backend
         if cluster is None:
-            self.backend = LocalBackend(FaceBlocks(stack.images, unit, hidden=hidden), workers)
-            where = f"{workers.threads} threads"
+            blocks = FaceBlocks(stack.images, unit, hidden=hidden)
+            self.backend = LocalBackend(blocks, self.workers)
+            where = f"{self.workers.threads} threads"
         else:
             self.backend = ClusterBackend(cluster, unit, hidden)
             where = f"cluster {cluster.address}"
-        self.iteration = 0
-        self.factors: Factors | None = None
         _LOG.info("%d faces are fitted by the %s.", len(stack), where)
 
     def run(self) -> Generator[Factors, Literal["stop"] | None, None]:
