@@ -63,6 +63,12 @@ def test_sizes_in_the_file(hint, counts):
     assert any("The size is that of" in note for note in found.notes) is counts
 
 
+def said_of(layout, shape):
+    """Return all that options can say of a layout."""
+    faces = "columns" if layout.startswith(("columns", "h w")) else "rows"
+    return {"shape": shape, "faces": faces, "order": "F" if layout.endswith("F") else "C"}
+
+
 @given(
     n=st.integers(1, 9),
     h=st.integers(1, 12),
@@ -88,10 +94,7 @@ def test_whatever_is_said_is_done(n, h, w, layout, container, dtype, fortran, se
     else:
         name = {"mat": "a.mat", "mat73": "a.mat", "npz": "a.npz", "hdf5": "a.h5"}[container]
         content = getattr(made, container)(v=kept)
-    options = {"shape": (h, w)}
-    options["faces"] = "columns" if layout.startswith(("columns", "h w")) else "rows"
-    options["order"] = "F" if layout.endswith("F") else "C"
-    read(content, name, **options, images=pictures)
+    read(content, name, **said_of(layout, (h, w)), images=pictures)
 
 
 @given(
@@ -101,15 +104,19 @@ def test_whatever_is_said_is_done(n, h, w, layout, container, dtype, fortran, se
     kind=st.sampled_from(["npz", "mat", "mat73"]),
     packed=st.booleans(),
     labelled=st.booleans(),
+    said=st.sets(st.sampled_from(["shape", "faces", "order"])),
     seed=st.integers(0, 999),
 )
-def test_drawn_faces_come_back(n, size, layout, kind, packed, labelled, seed):
+def test_drawn_faces_come_back(n, size, layout, kind, packed, labelled, said, seed):
+    """Whatever is said of them or not."""
     faces, owners = made.faces(n, *size, seed=seed), made.owners(n)
     variables = {"fea": made.LAYOUTS[layout](faces)} | ({"gnd": owners} if labelled else {})
+    options = {option: said_of(layout, size)[option] for option in said}
     if kind == "npz":
-        found = read(made.npz(**variables), "a.npz", images=faces)
+        found = read(made.npz(**variables), "a.npz", faces, **options)
     else:
-        found = read(getattr(made, kind)(packed=packed, **variables), "a.mat", images=faces)
+        content = getattr(made, kind)(packed=packed, **variables)
+        found = read(content, "a.mat", faces, **options)
     assert found.labels == (tuple(map(str, owners)) if labelled else None)
 
 
@@ -164,6 +171,11 @@ def test_centred_faces_stand_upright(layout):
     found = read(made.npy(made.LAYOUTS[layout](faces)), "a.npy")
     np.testing.assert_allclose(found.images, faces)
     assert any("centred" in note for note in found.notes)
+
+
+def test_a_shape_alone_tells_the_sides():
+    faces = made.faces(20, 40, 32)
+    read(made.npy(faces.swapaxes(1, 2)), "a.npy", faces, shape=(40, 32))
 
 
 def test_shapes_that_cannot_be_are_told():

@@ -55,23 +55,6 @@ def test_other_containers(containers, truth):
         read_arrays(containers / "train-00000-of-00001.parquet")
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("rows.npy", {"shape": (56, 46), "faces": "rows", "order": "C"}),
-        ("rows.npy", {"shape": (56, 46)}),
-        ("faces_columns.mat", {"shape": (56, 46), "faces": "columns", "order": "F"}),
-        ("faces_columns.mat", {"variable": "faces", "faces": "columns"}),
-        ("X_l_face.mat", {"variable": "x"}),
-        ("hwn.mat", {"faces": "columns", "order": "C"}),
-        ("truth.npy", {"faces": "rows", "shape": (56, 46)}),
-    ],
-)
-def test_options_that_say_what_is_so(containers, truth, name, options):
-    found = read_arrays(containers / name, ReadOptions(**options))
-    np.testing.assert_array_equal(found.images, truth)
-
-
 def test_options_win_over_what_is_likely(containers, truth):
     wrong = ReadOptions(shape=(46, 56), faces="rows", order="C")
     found = read_arrays(containers / "rows.npy", wrong)

@@ -168,21 +168,16 @@ def test_faces_come_back_with_whose_they_are(case):
         assert found.images.dtype == np.uint16
 
 
-def test_training_faces_before_others():
-    content = made.npz(train_faces=ROWS, test_faces=ROWS[:9], train_nonfaces=ROWS[::-1])
-    found = read_arrays(content, name="a.npz")
-    assert_faces(found, None)
-    assert any("test_faces, train_nonfaces" in note for note in found.notes)
-    other = read_arrays(content, ReadOptions(variable="test_faces"), name="a.npz")
-    np.testing.assert_array_equal(other.images, FACES[:9])
-
-
-def test_labels_of_the_same_part():
+def test_parts_of_a_set():
+    """Training faces come before others, each with the labels of its part."""
     test = made.owners(9)
     parts = {"y_test": test, "X_test": ROWS[:9], "y_train": OWNERS, "X_train": ROWS}
-    content = made.npz(**parts, y_all=np.arange(20))
-    assert_faces(read_arrays(content, name="a.npz"))
+    content = made.npz(**parts, y_all=np.arange(20), train_nonfaces=ROWS[::-1])
+    found = read_arrays(content, name="a.npz")
+    assert_faces(found)
+    assert any("X_test, train_nonfaces" in note for note in found.notes)
     other = read_arrays(content, ReadOptions(variable="X_test"), name="a.npz")
+    np.testing.assert_array_equal(other.images, FACES[:9])
     assert other.labels == tuple(map(str, test))
 
 
