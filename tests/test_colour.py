@@ -73,29 +73,41 @@ def test_masks_are_those_of_pixels_in_all_channels(faces):
     assert not model.components[:, mask].any()
     assert model.mask.shape == (12, 10)
     assert model.left_out == (30 * 15, 30 * 120)
-
-
-def test_masks_of_single_faces_leave_their_pixels_out(faces):
-    mask = np.zeros(faces.shape[:3], bool)
-    mask[:5, 4:8, 4:8] = True
-    spoiled = np.where(mask[..., None], np.uint8(255), faces.images)
-    model = fit(FaceStack(spoiled, faces.names), n_components=4, mask=mask, max_iter=500)
-    rebuilt, true = model.reconstruct()[mask], faces.images[mask]
+    some = np.zeros(faces.shape[:3], bool)
+    some[:5, 4:8, 4:8] = True
+    spoiled = np.where(some[..., None], np.uint8(255), faces.images)
+    model = fit(FaceStack(spoiled, faces.names), n_components=4, mask=some, max_iter=500)
+    rebuilt, true = model.reconstruct()[some], faces.images[some]
     assert np.abs(rebuilt - true).mean() < np.abs(255.0 - true).mean() / 5
-
-
-def test_strangers_are_encoded_and_mended(faces):
+    # strangers are encoded and mended
     model = fit(faces[:20], n_components=4, max_iter=1000, tol=1e-6)
     strangers = faces[20:]
     weights = model.encode(strangers)
     assert model.errors(strangers, weights).max() < 0.1
     np.testing.assert_allclose(model.encode(strangers.images[0]), weights[0])
-    mask = np.zeros((12, 10), bool)
-    mask[4:7, 3:6] = True
     mended = model.mend(strangers, mask)
     assert mended.shape == strangers.shape
     np.testing.assert_array_equal(mended[:, ~mask], strangers.images[:, ~mask])
     assert np.abs(mended.astype(float) - strangers.images).max() < 60
+
+
+def test_rows_and_transparent_pictures_are_fitted_too_and_others_refused(faces):
+    model = fit(faces, n_components=4)
+    opaque = np.concatenate([faces.images, np.full((30, 12, 10, 1), 7, np.uint8)], axis=-1)
+    for again in (
+        fit(opaque, n_components=4),
+        fit(faces.matrix, n_components=4, shape=(12, 10, 3)),
+    ):
+        np.testing.assert_array_equal(model.components, again.components)
+    parts = Explainer(model).parts(7)
+    steps = build_up(model.components[parts.components], parts.weights)
+    np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(7), 1e-4, 1e-2)
+    for shape, words in (
+        ((6, 20, 20, 5), "5 channels"),
+        ((30, 20, 3), "one picture in colour"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fit(np.ones(shape), n_components=2)
 
 
 def test_grey_and_colour_do_not_mix(faces, stack):
@@ -107,22 +119,3 @@ def test_grey_and_colour_do_not_mix(faces, stack):
     grey = fit(stack, n_components=3, max_iter=20, tol=0)
     with pytest.raises(ValueError, match="10 x 12 pixels in colour and 10 x 12 pixels: only"):
         match_components(model, grey)
-
-
-def test_transparency_does_not_count_and_other_channels_are_refused(faces):
-    opaque = np.concatenate([faces.images, np.full((30, 12, 10, 1), 7, np.uint8)], axis=-1)
-    model = fit(opaque, n_components=3)
-    np.testing.assert_array_equal(model.components, fit(faces, n_components=3).components)
-    with pytest.raises(ValueError, match="5 channels"):
-        fit(np.ones((6, 20, 20, 5)), n_components=2)
-    with pytest.raises(ValueError, match="one picture in colour"):
-        fit(np.ones((30, 20, 3)), n_components=2)
-
-
-def test_rows_may_be_those_of_colour_pictures_which_are_built_up(faces):
-    model = fit(faces, n_components=4)
-    rows = fit(faces.matrix, n_components=4, shape=(12, 10, 3))
-    np.testing.assert_array_equal(model.components, rows.components)
-    parts = Explainer(model).parts(7)
-    steps = build_up(model.components[parts.components], parts.weights)
-    np.testing.assert_allclose(steps[-1] * model.scale, model.reconstruct(7), 1e-4, 1e-2)

@@ -79,18 +79,6 @@ def test_make_commands_of_the_readme_exist():
         assert done.returncode == 0, done.stderr
 
 
-def test_the_package_is_installed_under_the_name_in_the_readme():
-    [command] = [command for command in COMMANDS if command.startswith("pip")]
-    name, extra = re.search(r'"(.*)\[(.*)\]"', command).groups()
-    assert metadata(name)["Name"] == name
-    assert extra in metadata(name).get_all("Provides-Extra")
-
-
-def test_links_of_the_readme_lead_somewhere():
-    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", README.read_text("utf-8")):
-        assert link.startswith(("http://", "https://")) or (ROOT / link).exists(), link
-
-
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python 3.13 spells options shorter")
 def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
@@ -101,12 +89,6 @@ def test_the_reference_of_the_command_line_is_what_the_commands_say(monkeypatch)
     )
 
 
-def test_every_public_name_is_in_the_reference():
-    text = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
-    documented = set(re.findall(r"^::: .*\.(\w+)$", text, re.MULTILINE))
-    assert set(package.__all__) - {"__version__"} <= documented
-
-
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs", reason="the site needs the dependency group 'docs'")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
@@ -115,7 +97,16 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert (tmp_path / "reference" / "python" / "index.html").is_file()
 
 
-def test_the_parameters_in_the_docs_are_those_in_the_code():
+def test_names_and_links_in_the_docs_are_those_that_are_there():
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", README.read_text("utf-8")):
+        assert link.startswith(("http://", "https://")) or (ROOT / link).exists(), link
+    [command] = [command for command in COMMANDS if command.startswith("pip")]
+    name, extra = re.search(r'"(.*)\[(.*)\]"', command).groups()
+    assert metadata(name)["Name"] == name
+    assert extra in metadata(name).get_all("Provides-Extra")
+    text = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
+    documented = set(re.findall(r"^::: .*\.(\w+)$", text, re.MULTILINE))
+    assert set(package.__all__) - {"__version__"} <= documented
     for page, kind in (("fitting.md", NMFParams), ("reading.md", ReadOptions)):
         text = (ROOT / "docs" / page).read_text("utf-8")
         for declared in fields(kind):

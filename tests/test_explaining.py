@@ -111,7 +111,7 @@ def test_the_errors_of_the_faces_make_up_that_of_the_model(stack):
     assert np.sqrt(missed) / np.linalg.norm(images) == pytest.approx(model.error, rel=1e-3)
 
 
-def test_black_faces_and_wrong_sizes():
+def test_black_faces_captions_and_what_is_not_there():
     model = made(4, 3)
     black = np.zeros(model.shape[1:])
     assert face_error(model, 0, black) == np.inf
@@ -122,6 +122,16 @@ def test_black_faces_and_wrong_sizes():
     assert 0 not in Explainer(model).users(0, 4)[0]
     with pytest.raises(ValueError, match=r"shape \(2, 2\), the model's faces \(6, 5\)"):
         face_error(model, 0, np.zeros((2, 2)))
+    explainer = Explainer(model)
+    words = explainer.caption(1, face=3)
+    assert words.startswith(f"component 1  |  {100 * model.shares[1]:.1f} % of the")
+    assert f"used by {explainer.uses[1]} of 4 faces" in words
+    assert words.endswith(f"weight {model.weights[3, 1]:.3g} in this face")
+    assert words.startswith(explainer.caption(1))
+    with pytest.raises(IndexError, match="no face 4: the model has 4"):
+        explainer.parts(4)
+    with pytest.raises(IndexError, match="no component -1: the model has 3"):
+        explainer.users(-1, 2)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=9))
@@ -132,20 +142,6 @@ def test_prominence_grows_with_the_weight_from_none_to_the_most(weights):
     assert (np.diff(found[order]) >= 0).all()
     assert (found[np.equal(weights, 0)] == 0).all()
     assert found.max() == (1 if max(weights) > 0 else 0)
-
-
-def test_a_component_is_told_in_words():
-    model = made(10, 3)
-    explainer = Explainer(model)
-    words = explainer.caption(1, face=4)
-    assert words.startswith(f"component 1  |  {100 * model.shares[1]:.1f} % of the")
-    assert f"used by {explainer.uses[1]} of 10 faces" in words
-    assert words.endswith(f"weight {model.weights[4, 1]:.3g} in this face")
-    assert words.startswith(explainer.caption(1))
-    with pytest.raises(IndexError, match="no face 10: the model has 10"):
-        explainer.parts(10)
-    with pytest.raises(IndexError, match="no component -1: the model has 3"):
-        explainer.users(-1, 2)
 
 
 def test_of_signed_models_what_is_taken_away_counts_as_what_is_added():
@@ -203,18 +199,6 @@ def test_they_are_those_whose_pictures_differ_least(model, count, seed):
             np.testing.assert_array_equal(again[0], again[2])
 
 
-def test_who_is_left_out_is_not_found():
-    model = made(12, 4)
-    nearest_faces = NearestFaces(model)
-    everyone, _ = nearest_faces.find(model.weights[3], 12)
-    for exclude in (3, [3, 3, 7], np.array([0, 3])):
-        others = [each for each in everyone if each not in np.atleast_1d(exclude)]
-        found, _ = nearest_faces.find(model.weights[3], 12, exclude)
-        np.testing.assert_array_equal(found, others)
-    found, distances = nearest_faces.find(model.weights[3], 2, range(12))
-    assert found.shape == distances.shape == (0,)
-
-
 def test_faces_that_differ_by_a_hair_are_still_told_apart():
     """The squares alone would be lost in float32: 1e-4 beside 1."""
     model = made(40, 3)
@@ -237,18 +221,23 @@ def test_units_may_be_as_small_or_large_as_floats_are(scale):
     assert face_error(far, 0, pixels) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("weights", "count", "words"),
-    [
+def test_who_is_left_out_is_not_found_and_what_cannot_be_looked_for_is_told():
+    model = made(12, 3)
+    nearest_faces = NearestFaces(model)
+    everyone, _ = nearest_faces.find(model.weights[3], 12)
+    for exclude in (3, [3, 3, 7], np.array([0, 3]), range(12)):
+        others = [each for each in everyone if each not in np.atleast_1d(exclude)]
+        found, distances = nearest_faces.find(model.weights[3], 12, exclude)
+        np.testing.assert_array_equal(found, others)
+        assert found.shape == distances.shape
+    for weights, count, words in (
         (np.ones(4), 1, r"\(3,\) or \(m, 3\); got the shape \(4,\)"),
         (np.ones((1, 1, 3)), 1, "got the shape"),
         ([1, np.nan, 1], 1, "finite"),
         (np.ones(3), 0, "count must be 1 or more, got 0"),
-    ],
-)
-def test_what_cannot_be_looked_for_is_told(weights, count, words):
-    with pytest.raises(ValueError, match=words):
-        NearestFaces(made(5, 3)).find(weights, count)
+    ):
+        with pytest.raises(ValueError, match=words):
+            nearest_faces.find(weights, count)
 
 
 # -- All faces on a plane --------------------------------------------------------------
@@ -401,33 +390,26 @@ def test_no_other_explain_is_better(k, other_k, signed, seed):
         assert sorted(everyone) == list(range(each))
 
 
-def test_a_model_is_itself_in_any_order(model):
+def test_neither_order_nor_sign_counts_and_an_empty_component_is_like_nothing(model, stack):
     order = [2, 0, 1]
     other = replace(model, components=model.components[order], weights=model.weights[:, order])
     matching = match_components(model, other)
     np.testing.assert_allclose(matching.similarity, 1, rtol=1e-5)
     assert {tuple(pair) for pair in matching.pairs} == {(2, 0), (0, 1), (1, 2)}
-
-
-def test_an_empty_component_is_like_nothing_and_a_sign_does_not_count(model, stack):
     pca = fit(stack, PCAParams(n_components=3))
     turned = replace(pca, components=-pca.components, weights=-pca.weights)
     np.testing.assert_allclose(match_components(pca, turned).similarity, 1, rtol=1e-5)
-    components = model.components.copy()
-    components[1] = 0
-    matching = match_components(model, replace(model, components=components))
-    assert matching.similarity[-1] == 0
+    other.components[1] = 0
+    assert match_components(model, other).similarity[-1] == 0
 
 
 def test_what_cannot_be_compared_is_told(stack, model):
     other = fit(stack.images[:, :10], n_components=2, max_iter=3, tol=0)
     with pytest.raises(ValueError, match="10 x 12 pixels and 10 x 10 pixels"):
         match_components(model, other)
-    with pytest.raises(ValueError, match="different faces"):
-        next(iter_compare(model, other))
-    fewer = fit(stack[:20], n_components=2, max_iter=3, tol=0)
-    with pytest.raises(ValueError, match="different faces"):
-        compare_models(model, fewer)
+    for each in (other, fit(stack[:20], n_components=2, max_iter=3, tol=0)):
+        with pytest.raises(ValueError, match="different faces"):
+            next(iter_compare(model, each))
 
 
 def test_errors_are_compared_at_equal_k_only(stack, model):
@@ -468,13 +450,13 @@ def test_steps_come_to_the_same_as_one_product(pixels, is_signed, dtype, monkeyp
 def test_only_what_is_asked_for_is_read(monkeypatch):
     read = []
 
-    class Watched(np.ndarray):
+    class Noted(np.ndarray):
         def __getitem__(self, key):
             read.append(key[1])
             return super().__getitem__(key)
 
     monkeypatch.setattr(explain, "_AT_A_TIME", 5 * 7 * 9)
-    steps = iter_pair_most_alike(*(np.ones((k, 12, 8)).view(Watched) for k in (6, 8)))
+    steps = iter_pair_most_alike(*(np.ones((k, 12, 8)).view(Noted) for k in (6, 8)))
     for _ in range(3):
         next(steps)
     steps.close()

@@ -18,23 +18,16 @@ def fail_half_way(target, error):
         raise error
 
 
-def test_the_file_is_there_only_when_the_block_ends(tmp_path):
-    target = tmp_path / ("n" * 255)  # as long as a name may be
-    with replacing(target) as file:
-        file.write(b"whole")
-        assert not target.exists()
-    assert target.read_bytes() == b"whole"
-    assert listing(tmp_path) == [target.name]
-
-
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_error_leaves_the_old_file_and_no_rubbish(tmp_path, error):
-    target = tmp_path / "model.npz"
-    target.write_bytes(b"old")
+    target = tmp_path / ("n" * 255)  # as long as a name may be
+    with replacing(target) as file:
+        file.write(b"old")
+        assert not target.exists()  # but when the block ends
     with pytest.raises(error):
         fail_half_way(target, error)
     assert target.read_bytes() == b"old"
-    assert listing(tmp_path) == ["model.npz"]
+    assert listing(tmp_path) == [target.name]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="FIFOs")
@@ -57,17 +50,13 @@ def test_errors_name_the_file_and_not_a_temporary_one(tmp_path):
 
 
 def test_leftovers_of_a_killed_process_go_with_the_next_file(tmp_path):
-    target = tmp_path / "m.npz"
-    left, young, other = (
-        tmp_path / f".{n}.part" for n in ("m.npz.12345678", "m.npz.abcdefgh", "x")
-    )
-    for path in (left, young, other):
-        path.write_bytes(b"half")
-    os.utime(left, (1, 1))
-    os.utime(other, (1, 1))
-    with replacing(target) as file:
+    for name in ("m.npz.12345678", "m.npz.abcdefgh", "x"):
+        (tmp_path / f".{name}.part").write_bytes(b"half")
+    for name in ("m.npz.12345678", "x"):
+        os.utime(tmp_path / f".{name}.part", (1, 1))
+    with replacing(tmp_path / "m.npz") as file:
         file.write(b"whole")
-    assert sorted(listing(tmp_path)) == sorted([young.name, other.name, "m.npz"])
+    assert sorted(listing(tmp_path)) == [".m.npz.abcdefgh.part", ".x.part", "m.npz"]
 
 
 def test_a_link_stays_and_its_target_is_written(tmp_path):

@@ -46,13 +46,10 @@ def test_no_name_is_html(qapp, name):
     assert harmless(harmless(name)) == harmless(name)
 
 
-def test_control_characters_are_escaped():
+def test_control_characters_are_escaped_and_other_names_stay_as_they_are():
     assert harmless("\x1b]0;PWNED\x07\n.png") == r"\x1b]0;PWNED\x07\n.png"
-
-
-@pytest.mark.parametrize("name", ["s1/1.pgm", "Zoë & Co.png", "姓名.png", "a>b"])
-def test_other_names_stay_as_they_are(name):
-    assert harmless(name) == name
+    for name in ("s1/1.pgm", "Zoë & Co.png", "姓名.png", "a>b"):
+        assert harmless(name) == name
 
 
 def evil_model(model):

@@ -12,7 +12,6 @@ from PIL import Image
 from scipy.stats import ks_2samp, spearmanr
 
 from napari_latent_faces.files import CONTENTS
-from napari_latent_faces.fitting import fit
 from napari_latent_faces.mixing import (
     Mix,
     Recipe,
@@ -30,7 +29,6 @@ from napari_latent_faces.mixing import (
     weight_units,
     write_generated,
 )
-from napari_latent_faces.reading import read_faces
 from tests.helpers import rows_in
 from tests.made import correlated_weights, made_model, signed_model
 
@@ -78,7 +76,12 @@ def test_undo_and_redo_walk_along_what_was_done(steps):
 
 
 def test_a_drag_is_one_step_and_back_to_where_it_was_none():
-    mix = Mix(MODEL)
+    mix, seen = Mix(MODEL), []
+    mix.changed.connect(seen.append)
+    mix.set_weight(2, 0.0)
+    mix.set_weights(np.zeros(4))
+    mix.undo()
+    assert not seen  # of what changes nothing
     mix.begin()
     for weight in (0.1, 0.5, 0.9):
         mix.set_weight(1, weight)
@@ -96,9 +99,9 @@ def test_a_drag_is_one_step_and_back_to_where_it_was_none():
     mix.undo()  # in the middle of it
     assert mix.weights[1] == 0.9
     assert mix.can_redo
-
-
-def test_it_can_be_taken_back_only_so_often_and_a_reset_too():
+    mix.set_weights(np.ones(4))
+    assert seen == [1] * 5 + [None, None, 1, None, None]
+    # it can be taken back only so often, and a reset, too
     mix = Mix(MODEL, depth=3)
     mix.start_from(MODEL.weights[1])
     for i in range(1, 6):
@@ -111,19 +114,12 @@ def test_it_can_be_taken_back_only_so_often_and_a_reset_too():
     while mix.can_undo:
         mix.undo()
     assert mix.weights[0] == 3
-
-
-def test_changes_are_told_and_only_changes():
-    mix, seen = Mix(MODEL), []
-    mix.changed.connect(seen.append)
-    mix.set_weight(2, 0.0)
-    mix.set_weights(np.zeros(4))
-    mix.undo()
-    assert not seen
-    mix.set_weight(2, 1.0)
-    mix.set_weights(np.ones(4))
-    mix.undo()
-    assert seen == [2, None, None]
+    # no error builds up over a long one
+    mix, rng = Mix(MODEL, MODEL.weights[0]), np.random.default_rng(0)
+    start = mix.pixels.copy()
+    for weight in [*rng.uniform(0, 1e4, 5000), MODEL.weights[0, 2]]:
+        mix.set_weight(2, float(weight))
+    np.testing.assert_allclose(mix.pixels, start, rtol=1e-5)
 
 
 def test_weights_that_the_model_cannot_have_are_refused_and_change_nothing():
@@ -142,15 +138,6 @@ def test_weights_that_the_model_cannot_have_are_refused_and_change_nothing():
     assert signed.weights[1] == -2
 
 
-def test_no_error_builds_up_over_a_long_drag():
-    mix = Mix(MODEL, MODEL.weights[0])
-    start = mix.pixels.copy()
-    for weight in np.random.default_rng(0).uniform(0, 1e4, 5000):
-        mix.set_weight(2, weight)
-    mix.set_weight(2, float(MODEL.weights[0, 2]))
-    np.testing.assert_allclose(mix.pixels, start, rtol=1e-5)
-
-
 # -- Amounts ---------------------------------------------------------------------------
 
 
@@ -167,14 +154,10 @@ def test_ranges_reach_from_nothing_to_nearly_the_most(model):
     for column, top in zip(model.weights.T, high, strict=True):
         used = column[column > 0]
         assert 0 < (used > top).mean() < 0.03
-
-
-def test_a_component_that_few_faces_use_has_a_range_too():
-    weights = np.zeros((1000, 3))
-    weights[:4, 1] = 5  # fewer than one in a hundred
-    weights[:, 2] = 1
-    ranges = weight_ranges(made_model(weights))
-    np.testing.assert_array_equal(ranges, [[0, 1], [0, 5], [0, 1]])
+    few = np.zeros((1000, 3))  # a component that few faces use has a range, too
+    few[:4, 1] = 5  # fewer than one in a hundred
+    few[:, 2] = 1
+    np.testing.assert_array_equal(weight_ranges(made_model(few)), [[0, 1], [0, 5], [0, 1]])
 
 
 def test_signed_weights_reach_three_deviations_to_both_sides():
@@ -218,10 +201,7 @@ def test_a_morph_goes_straight_from_one_to_the_other(model):
     np.testing.assert_array_equal(morph(model, np.zeros(8), np.ones(8), 2), [[0] * 8, [1] * 8])
     with pytest.raises(ValueError, match="2 or more, both ends included; got 1"):
         morph(model, 0, 1, 1)
-
-
-def test_weights_are_a_copy_and_checked(model):
-    as_weights(model, 3)[:] = -1
+    as_weights(model, 3)[:] = -1  # of a copy
     assert (model.weights >= 0).all()
     for wrong in ([1.0], np.ones((1, 8)), [np.inf] * 8):
         with pytest.raises(ValueError, match="eights"):
@@ -248,19 +228,15 @@ def test_components_are_listed_by_what_they_do_or_by_number(model, which, number
     assert listed(model, weights, which, numbers) == found
 
 
-@pytest.mark.parametrize(
-    ("dtype", "expected"),
-    [
-        ("uint8", [0, 0, 3, 255]),
-        ("uint16", [0, 0, 3, 300]),
-        ("float32", [-4, 0.4, 2.6, 300]),
-        ("bool", [-4, 0.4, 2.6, 300]),
-    ],
-)
-def test_pixels_are_rounded_and_cut_to_their_type(dtype, expected):
-    found = to_pixels(np.array([-4, 0.4, 2.6, 300], np.float32), dtype)
-    assert found.dtype == ("float32" if dtype == "bool" else dtype)
-    np.testing.assert_allclose(found, np.array(expected, np.float32))
+def test_pixels_are_rounded_and_cut_to_their_type():
+    values = np.array([-4, 0.4, 2.6, 300], np.float32)
+    for dtype, expected in (("u1", [0, 0, 3, 255]), ("u2", [0, 0, 3, 300])):
+        found = to_pixels(values, dtype)
+        assert found.dtype == dtype
+        assert found.tolist() == expected
+    for dtype in ("float32", "bool"):
+        assert to_pixels(values, dtype).dtype == np.float32
+        np.testing.assert_array_equal(to_pixels(values, dtype), values)
 
 
 # -- Random weights --------------------------------------------------------------------
@@ -289,27 +265,14 @@ def test_rank_correlations_are_kept(many, drawn):
     own, new = (spearmanr(each).statistic for each in (many.weights, drawn))
     assert np.abs(own[np.triu_indices(6, 1)]).max() > 0.5
     np.testing.assert_allclose(new, own, atol=0.06)
-
-
-def test_they_are_kept_for_weights_that_are_mostly_zero_together():
-    """Independent random ranks for the ties would halve this correlation."""
+    # random ranks for the ties of weights that are mostly 0 together would halve theirs
     rng = np.random.default_rng(0)
     both = np.where(rng.random((3000, 1)) < 0.7, 0, rng.random((3000, 2)) + 1)
-    own = spearmanr(both).statistic
+    own, new = (
+        spearmanr(w).statistic for w in (both, sample_weights(made_model(both), 5000, 0))
+    )
     assert own > 0.9
-    new = spearmanr(sample_weights(made_model(both), 5000, 0)).statistic
     assert new == pytest.approx(own, abs=0.03)
-
-
-def test_so_they_are_of_real_faces(data):
-    stack = read_faces(data / "orl")
-    model = fit(stack, n_components=25, max_iter=60)
-    drawn = sample_weights(model, 20_000, random_state=0)
-    above = np.triu_indices(25, 1)
-    own, new = (spearmanr(each).statistic[above] for each in (model.weights, drawn))
-    assert np.polyfit(own, new, 1)[0] == pytest.approx(1, abs=0.05)
-    assert np.abs(own - new).max() < 0.06
-    assert alike(model.weights, drawn, 0.02)
 
 
 def test_a_seed_gives_the_same_faces_and_more_begin_with_them(many):
@@ -322,18 +285,14 @@ def test_a_seed_gives_the_same_faces_and_more_begin_with_them(many):
 
 def test_all_the_way_to_a_face_is_that_face_and_not_at_all_any(many):
     drawn = sample_weights(many, 3, 0, near=7, strength=1)
-    np.testing.assert_array_equal(drawn, np.tile(many.weights[7], (3, 1)))
+    np.testing.assert_array_equal(drawn, many.weights[[7] * 3])
     assert alike(many.weights, sample_weights(many, 4000, 0, near=7, strength=0))
 
 
 def test_closer_is_more_like_it(many):
     spread = np.maximum(many.weights.std(axis=0), 1e-6)
-    apart = [
-        np.abs(
-            (sample_weights(many, 300, 0, near=7, strength=each) - many.weights[7]) / spread
-        ).mean()
-        for each in (0, 0.5, 0.9, 0.99)
-    ]
+    drawn = (sample_weights(many, 300, 0, near=7, strength=s) for s in (0, 0.5, 0.9, 0.99))
+    apart = [np.abs((each - many.weights[7]) / spread).mean() for each in drawn]
     assert apart == sorted(apart, reverse=True)
     assert apart[-1] < 0.3 * apart[0]
     bright = np.full(6, 1e3)  # brighter than any face
@@ -392,15 +351,11 @@ def test_very_many_faces_are_looked_at_in_part_and_signed_ones_are_drawn_too():
     weights = rng.exponential(size=(60_000, 4)) * (rng.random((60_000, 4)) < 0.7)
     drawn = sample_weights(made_model(weights, (1, 2), names=()), 5000, 0)
     assert alike(weights, drawn, 0.03)
-
-
-def test_from_few_faces_noise_is_taken_for_noise():
-    """Ten faces and thirty independent components: the correlations found are all chance."""
-    weights = np.random.default_rng(0).exponential(size=(10, 30))
-    above = np.triu_indices(30, 1)
+    # ten faces and thirty independent components: the correlations found are all chance
+    few = rng.exponential(size=(10, 30))
     seen, kept = (
-        np.abs(spearmanr(each).statistic[above]).mean()
-        for each in (weights, sample_weights(made_model(weights), 4000, 0))
+        np.abs(spearmanr(each).statistic[np.triu_indices(30, 1)]).mean()
+        for each in (few, sample_weights(made_model(few), 4000, 0))
     )
     assert kept < 0.25 * seen
 
@@ -446,11 +401,8 @@ def test_pictures_and_recipes_belong_together(tmp_path):
     write_generated(few, few.weights[:3], out, force=True)
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert files == {*(f"faces/0{i}.png" for i in range(3)), "recipes.csv", CONTENTS}
-
-
-def test_faces_of_other_units_are_8_bit_pictures_too(tmp_path):
-    few = made_model(np.full((1, 3), 0.2), dtype="uint16")
-    few = replace(few, scale=65535.0)
-    write_generated(few, few.weights, tmp_path / "out")
-    seen = np.asarray(Image.open(tmp_path / "out/faces/00.png"))
-    np.testing.assert_allclose(seen, few.reconstruct(0) * 255 / 65535, atol=0.51)
+    # faces of other units are 8-bit pictures, too
+    deep = replace(made_model(np.full((1, 3), 0.2), dtype="uint16"), scale=65535.0)
+    write_generated(deep, deep.weights, out, force=True)
+    pixels = np.asarray(Image.open(out / "faces/00.png"))
+    np.testing.assert_allclose(pixels, deep.reconstruct(0) * 255 / 65535, atol=0.51)

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import pickle
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from napari_latent_faces.model import FORMAT_VERSION, LatentFaces, ModelFileError, is_model_file
 from tests.fuzz.targets import a_colour_model, a_model, a_signed_model, assert_sound
-from tests.helpers import measured
+from tests.helpers import peak_memory
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -78,12 +77,10 @@ def refused(path, words):
 
 
 def assert_equal(back, model):
-    for name in ("components", "weights", "mean", "mask", "transforms"):
-        ours, theirs = getattr(model, name), getattr(back, name)
-        np.testing.assert_array_equal(ours, theirs)
-        assert ours is None or ours.dtype == theirs.dtype
-    for name in ("error", "scale", "params", "provenance"):
-        assert getattr(back, name) == getattr(model, name)
+    for name, ours in vars(model).items():
+        theirs = getattr(back, name)
+        np.testing.assert_equal(theirs, ours)
+        assert not isinstance(ours, np.ndarray) or ours.dtype == theirs.dtype
 
 
 @pytest.mark.parametrize(
@@ -114,28 +111,17 @@ def test_names_of_any_kind_survive(model, tmp_path):
     assert LatentFaces.load(tmp_path / "m.npz").provenance.names == shown
 
 
-def test_a_failed_save_leaves_the_old_file(forge, monkeypatch):
-    path = forge()
-    before = path.read_bytes()
-
-    def full(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("numpy.lib.format.write_array", full)
-    with pytest.raises(OSError, match="No space left"):
-        a_model().save(path)
-    assert path.read_bytes() == before
-    assert [each.name for each in path.parent.iterdir()] == ["model.npz"]
-
-
 def test_other_files_are_not_ours(tmp_path):
     np.savez(tmp_path / "other.npz", components=np.ones(3), weights=np.ones(3))
     (tmp_path / "text.npz").write_text("no zip at all")
-    for name in ("other.npz", "text.npz", "missing.npz", "."):
+    if hasattr(os, "mkfifo"):  # which is not waited for
+        os.mkfifo(tmp_path / "fifo.npz")
+    for name in ("other.npz", "text.npz", "missing.npz", "fifo.npz", "."):
         assert not is_model_file(tmp_path / name)
     refused(tmp_path / "other.npz", r"other.npz is not a model file")
-    with pytest.raises(FileNotFoundError, match="missing"):
-        LatentFaces.load(tmp_path / "missing.npz")
+    for name in ("missing.npz", "fifo.npz"):
+        with pytest.raises(FileNotFoundError, match=name):
+            LatentFaces.load(tmp_path / name)
 
 
 def test_how_faces_were_aligned_is_kept_where_older_releases_do_not_look(forge):
@@ -267,17 +253,15 @@ def test_what_is_unsound_is_refused(forge, monkeypatch, tmp_path, options, words
     assert not Path("evil").exists()
 
 
-def test_bombs(forge, monkeypatch):
+def test_bombs_and_an_encrypted_one(forge, monkeypatch):
     bomb = npy(np.zeros((3, 2**21), np.float32))
     refused(forge(zipfile.ZIP_DEFLATED, weights=bomb), "weights are a decompression bomb")
     text = raw(" " * 2**23)
     refused(forge(zipfile.ZIP_DEFLATED, header=text), "header are a decompression bomb")
     monkeypatch.setattr("napari_latent_faces.model.MAX_HEADER_BYTES", 1000)
     refused(forge(header=raw(" " * 1100)), "its header is larger than")
-
-
-def test_an_encrypted_one(forge):
-    path = forge()
+    monkeypatch.undo()
+    path = forge()  # an encrypted one
     content = bytearray(path.read_bytes())
     for start in (content.index(b"PK\1\2") + 8, 6):
         content[start] |= 1
@@ -312,15 +296,6 @@ def test_other_orders_and_layouts_load_equal(forge):
     assert_sound(back)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs and limits of POSIX")
-def test_a_fifo_is_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "model.npz")
-    assert not is_model_file(tmp_path / "model.npz")
-    with pytest.raises(FileNotFoundError, match=r"model\.npz"):
-        LatentFaces.load(tmp_path / "model.npz")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="measures of Linux")
 @pytest.mark.parametrize("case", ["a huge array", "an overflow", "bomb", "names"])
 def test_memory_is_that_of_the_file(forge, case):
     """Loading takes less than 64 MiB more than the file has, whatever it declares."""
@@ -330,15 +305,8 @@ def test_memory_is_that_of_the_file(forge, case):
         path = forge(header=raw('{"format_version": [' + "[]," * 10**6))
     else:
         path = forge(**MEMBERS[case][0])
-    _, _, mebibytes = measured(
-        "from napari_latent_faces import LatentFaces",
-        """
-        try: LatentFaces.load(sys.argv[1])
-        except ValueError: result = "refused"
-        """,
-        path,
-    )
-    assert mebibytes < 64 + (40 * path.stat().st_size / 2**20 if case == "names" else 0)
+    most = 2**26 + (40 * path.stat().st_size if case == "names" else 0)
+    assert peak_memory(lambda: refused(path, "model.npz")) < most
 
 
 @pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))

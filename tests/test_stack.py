@@ -144,11 +144,8 @@ FULL = ReadReport(
         (FULL, "398 faces read, 2 skipped, 1 resized, 3 other files passed over"),
     ],
 )
-def test_summary(report, summary):
+def test_summary_and_details(report, summary):
     assert report.summary() == summary
-
-
-def test_details():
     assert FULL.details().splitlines() == [
         FULL.summary(),
         "Skipped:",

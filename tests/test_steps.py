@@ -17,16 +17,12 @@ def counting(n):
 
 
 @pytest.mark.parametrize("n", [0, 3])
-def test_draining_shows_every_step_and_returns_the_value(n):
-    seen = []
+def test_draining_and_relaying_show_every_step_and_return_the_value(n):
+    seen, changed = [], []
     assert consume(counting(n)) == consume(counting(n), seen.append) == "done"
     assert seen == list(range(n))
-
-
-def test_relaying_changes_the_steps_and_keeps_the_value():
-    seen = []
-    assert consume(relayed(counting(3), lambda step: (step, 3)), seen.append) == "done"
-    assert seen == [(0, 3), (1, 3), (2, 3)]
+    assert consume(relayed(counting(n), lambda step: (step, n)), changed.append) == "done"
+    assert changed == [(step, n) for step in seen]
 
 
 def test_an_error_while_showing_is_not_taken_for_the_end():
@@ -65,13 +61,6 @@ class EnoughError(Exception):
     pass
 
 
-@pytest.mark.parametrize("n", [0, 1, 3, 1000])
-def test_results_are_in_order(n):
-    assert run_apart(lambda work: work.each(lambda i: i * i, range(n))) == [
-        i * i for i in range(n)
-    ]
-
-
 def test_work_is_done_elsewhere_and_progress_told_here():
     here, seen, told = threading.get_ident(), set(), []
     go_on = threading.Event()
@@ -90,6 +79,9 @@ def test_work_is_done_elsewhere_and_progress_told_here():
         if total:
             go_on.set()
 
+    for n in (0, 1, 3, 1000):
+        found = run_apart(lambda work, n=n: work.each(str, range(n)))
+        assert found == [str(i) for i in range(n)]  # in order
     run_apart(work_on, progress)
     assert here not in seen
     assert told == sorted(told)
