@@ -93,8 +93,13 @@ def test_true_and_any_other_nonzero_label_mean_ignore(stack, model):
     for value in (1.0, np.nan, -1.0, np.inf):
         faces[:, :4] = value
         np.testing.assert_array_equal(model.encode(faces, mask), expected)
-    with pytest.raises(ValueError, match="has NaN or infinite pixels"):
-        model.encode(faces)
+    for bad, words in (
+        (faces, "has NaN or infinite pixels"),
+        (stack.images - 1.0, "negative"),
+        (np.ones((2, 13, 10)), r"10 x 13 pixels, the model's faces 10 x 12.*size="),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.encode(bad)
 
 
 def test_the_weights_of_the_fit_are_measured_as_given(stack, model):
@@ -208,9 +213,7 @@ def test_pictures_of_the_right_size_are_passed_on(stack):
     assert match_stack(lazy, (10, 8)).is_lazy
     found = match_stack(stack.images, (12, 10), {"names": stack.names, "source": "here"})
     assert found.images is stack.images
-    assert found.names == stack.names
-    assert found.source == "here"
-    assert found.report.notes == ()
+    assert (found.names, found.source, found.report.notes) == (stack.names, "here", ())
 
 
 @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])

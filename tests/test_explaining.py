@@ -103,14 +103,6 @@ def test_the_users_of_a_component_are_those_with_the_largest_weights(model, coun
     np.testing.assert_array_equal(column[faces], weights)
 
 
-def test_the_errors_of_the_faces_make_up_that_of_the_model(stack):
-    model = fit(stack, n_components=3, max_iter=60, tol=0)
-    images = stack.images.astype(float)
-    errors = [face_error(model, i, stack.images[i]) for i in range(len(stack))]
-    missed = sum((e * np.linalg.norm(x)) ** 2 for e, x in zip(errors, images, strict=True))
-    assert np.sqrt(missed) / np.linalg.norm(images) == pytest.approx(model.error, rel=1e-3)
-
-
 def test_black_faces_captions_and_what_is_not_there():
     model = made(4, 3)
     black = np.zeros(model.shape[1:])
@@ -403,6 +395,27 @@ def test_neither_order_nor_sign_counts_and_an_empty_component_is_like_nothing(mo
     assert match_components(model, other).similarity[-1] == 0
 
 
+def test_errors_are_compared_at_equal_k_only_and_are_made_up_by_those_of_the_faces(
+    stack, model
+):
+    images = stack.images.astype(float)
+    missed = [face_error(model, i, x) * np.linalg.norm(x) for i, x in enumerate(images)]
+    error = np.linalg.norm(missed) / np.linalg.norm(images)
+    assert error == pytest.approx(model.error, rel=1e-3)
+    pca, more = (fit(stack, PCAParams(n_components=k)) for k in (3, 5))
+    comparison = compare_models(model, pca)
+    assert comparison.errors == (model.error, pca.error)
+    assert comparison.is_fair
+    assert not compare_models(model, more).is_fair
+    for first, second, words in (
+        (model, pca, "the right one is"),
+        (pca, model, "the left one is"),
+        (model, more, "not at equal k"),
+        (model, model, "at equal k."),
+    ):
+        assert words in compare_models(first, second).summary()
+
+
 def test_what_cannot_be_compared_is_told(stack, model):
     other = fit(stack.images[:, :10], n_components=2, max_iter=3, tol=0)
     with pytest.raises(ValueError, match="10 x 12 pixels and 10 x 10 pixels"):
@@ -410,19 +423,6 @@ def test_what_cannot_be_compared_is_told(stack, model):
     for each in (other, fit(stack[:20], n_components=2, max_iter=3, tol=0)):
         with pytest.raises(ValueError, match="different faces"):
             next(iter_compare(model, each))
-
-
-def test_errors_are_compared_at_equal_k_only(stack, model):
-    pca = fit(stack, PCAParams(n_components=3))
-    comparison = compare_models(model, pca)
-    assert comparison.errors == (model.error, pca.error)
-    assert comparison.is_fair
-    assert "the right one is" in comparison.summary()
-    assert "the left one is" in compare_models(pca, model).summary()
-    more = fit(stack, PCAParams(n_components=5))
-    assert not compare_models(model, more).is_fair
-    assert "not at equal k" in compare_models(model, more).summary()
-    assert compare_models(model, model).summary().endswith("at equal k.")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -349,16 +349,19 @@ def test_a_fit_that_left_pixels_out_leaves_them_out_again(
     assert model.error != fit(faces, n_components=3, max_iter=40, tol=0).error
     loaded = LatentFaces.load(tmp_path / "model.npz")
     assert as_python(loaded) == as_python(model)
-    monkeypatch.setattr("napari_latent_faces.model._LONGEST", 0)  # one without end is asked for
+    left_out = mask.sum() * (30 if which == "common" else 1)
+    assert loaded.left_out == (left_out, faces.images.size)
+    assert (model.encoded(faces).left_out[0] == 0) == (which == "each")
+    monkeypatch.setattr(
+        "napari_latent_faces.model._LONGEST", 10
+    )  # one without end is asked for
+    mask = masks(faces.shape)["each"]
     code = as_python(fit(faces, n_components=3, mask=mask, max_iter=9, tol=0))
     assert f"{mask.sum()} of {mask.size} pixels" in code
     assert f"a mask of shape {mask.shape} that has to be put in" in code
     assert "mask = ...\n" in code
     assert "fit(faces, params, mask=mask)" in code
     assert "mask_from_text" not in code
-    left_out = mask.sum() * (30 if which == "common" else 1)
-    assert loaded.left_out == (left_out, faces.images.size)
-    assert (model.encoded(faces).left_out[0] == 0) == (which == "each")
 
 
 def test_a_layer_remembers_how_it_was_read_and_other_faces_are_asked_for(stack, faces_folder):

@@ -37,8 +37,12 @@ def test_chunks_add_up_to_one_run_of_scikit_learn(pictures, options):
     np.testing.assert_allclose(model.weights, expected.weights, atol=1e-8)
 
 
-def test_steps_tell_progress_error_and_components(stack):
-    steps, model = consume(iter_fit(stack, n_components=3, max_iter=60, tol=0))
+def test_steps_tell_progress_error_and_components_and_the_log_who_fits(stack, caplog):
+    with caplog.at_level("INFO", "napari_latent_faces"):
+        fitting = iter_fit(stack, n_components=3, max_iter=60, tol=0, threads=2)
+        steps, model = consume(fitting)
+    assert "30 faces are fitted by the 2 threads." in caplog.text
+    assert "NMF: " in caplog.text
     iterations = [step.iteration for step in steps]
     assert iterations == sorted(set(iterations))
     assert iterations[-1] == 60
@@ -74,6 +78,8 @@ def test_a_smaller_tolerance_takes_longer_and_gets_closer(pictures, solver):
     assert loose.provenance.n_iter < tight.provenance.n_iter
     assert tight.error < loose.error
     assert tight.provenance.stop_reason == "converged"  # without a warning
+    with pytest.warns(UserWarning, match="nndsvda"):
+        iter_fit(pictures, n_components=2, solver="mu", init="nndsvd")
     with pytest.warns(ConvergenceWarning, match=r"after 2 iterations .* Raise max_iter"):
         model = fit(pictures.astype(np.float32), n_components=3, max_iter=2, solver=solver)
     assert model.provenance.stop_reason == "max_iter"
@@ -137,11 +143,6 @@ def test_a_bad_pixel_names_its_face(stack, value, words, solver, lazy):
         fit(FaceStack(images, stack.names), n_components=2, solver=solver)
 
 
-def test_mu_with_a_sparse_start_is_warned_about(stack):
-    with pytest.warns(UserWarning, match="nndsvda"):
-        iter_fit(stack, n_components=2, solver="mu", init="nndsvd")
-
-
 def test_the_blog_recipe_is_reached_and_the_raw_one_shows_why_scaling_matters(data):
     """Scaled pixels run 200 iterations; 0..255 ones stop scikit-learn after two."""
     stack = read_faces(data / "archive")
@@ -188,11 +189,3 @@ def test_an_empty_model_is_a_result_with_a_warning(pictures, solver):
         assert model.error == 1
     assert np.isfinite(model.error)
     assert fit(pictures, n_components=3, alpha_W=1e-5, l1_ratio=1.0, max_iter=500).error < 1
-
-
-def test_the_log_says_who_fits(caplog):
-    images = np.random.default_rng(0).random((6, 8, 8))
-    with caplog.at_level("INFO", "napari_latent_faces"):
-        consume(iter_fit(images, n_components=2, threads=2, tol=0, max_iter=3))
-    assert "6 faces are fitted by the 2 threads." in caplog.text
-    assert "NMF: " in caplog.text

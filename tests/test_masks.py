@@ -109,26 +109,23 @@ def covered(faces, value):
     return np.where(HIDDEN, value, faces)
 
 
-def test_the_mask_of_a_masked_array_counts_in_a_fit(faces):
+def test_the_mask_of_a_masked_array_counts_in_a_fit_as_nan_does_when_asked(faces):
     expected = fit(faces, PARAMS, mask=HIDDEN)
     masked = np.ma.masked_array(covered(faces, 9.0), np.broadcast_to(HIDDEN, faces.shape))
     model = fit(masked, PARAMS)
     assert model.left_out == expected.left_out == (20 * 30, 20 * 120)
     np.testing.assert_array_equal(model.weights, expected.weights)
+    bad = covered(faces, np.nan)  # which is missing when asked
+    for images in (bad, da.asarray(bad)):
+        model = fit(images, PARAMS, missing="nan")
+        assert model.left_out == expected.left_out
+        assert model.error == pytest.approx(expected.error, rel=1e-6)
+    with pytest.raises(ValueError, match=r"mask="):
+        fit(bad, PARAMS)
     hidden = np.random.default_rng(1).random(faces.shape) < 0.1  # of single faces
     masked = np.ma.masked_array(np.where(hidden, np.nan, faces), hidden)
     expected = fit(faces, PARAMS, mask=hidden)
     np.testing.assert_array_equal(fit(masked, PARAMS).weights, expected.weights)
-
-
-@pytest.mark.parametrize("wrap", [np.asarray, da.asarray])
-def test_nan_is_missing_when_asked(faces, wrap):
-    expected = fit(faces, PARAMS, mask=HIDDEN)
-    model = fit(wrap(covered(faces, np.nan)), PARAMS, missing="nan")
-    assert model.left_out == expected.left_out
-    assert model.error == pytest.approx(expected.error, rel=1e-6)
-    with pytest.raises(ValueError, match=r"mask="):
-        fit(covered(faces, np.nan), PARAMS)
 
 
 def test_masked_faces_are_encoded_and_mended_as_with_a_mask(faces):

@@ -124,7 +124,7 @@ def test_other_files_are_not_ours(tmp_path):
             LatentFaces.load(tmp_path / name)
 
 
-def test_how_faces_were_aligned_is_kept_where_older_releases_do_not_look(forge):
+def test_how_faces_were_aligned_is_kept_beside_what_older_releases_read_and_wrote(forge):
     transforms = np.tile(np.eye(3), (3, 1, 1))
     origin = replace(a_model().provenance, frame=(2, 1, 9, 8))
     aligned = replace(a_model(), transforms=transforms, provenance=origin)
@@ -136,12 +136,8 @@ def test_how_faces_were_aligned_is_kept_where_older_releases_do_not_look(forge):
     path = forge(model=aligned, changes=[("provenance__frame", [2, 1, 5, 8])])
     refused(path, r"3 x 4, do not fit its frame \(2, 1, 5, 8\)")
     refused(forge(changes=[("provenance__frame", [1])]), "its frame must be four numbers")
-
-
-def test_a_file_of_an_older_release_is_read(forge):
-    """It names neither the method nor how the faces were read."""
-    path = forge()
-    header = header_of(path)
+    # older releases name neither the method nor how the faces were read
+    header = header_of(forge())
     del header["method"], header["provenance"]["reading"]
     assert_equal(LatentFaces.load(forge(header=raw(json.dumps(header)))), a_model())
 

@@ -65,11 +65,9 @@ def test_a_painted_tile_is_darker_framed_or_chosen():
     for level in (1, 0.5):
         paint_tile(place, picture, level=level)
         np.testing.assert_array_equal(place, picture * level)
-
     paint_tile(place, picture, frame=0.8)
     assert (place[0] == np.float32(0.8)).all()
     assert (place[1:-1, 1:-1] == 0.5).all()
-
     paint_tile(place, picture, frame=0.8, is_chosen=True)
     middle = place[10]
     np.testing.assert_allclose(middle[:4], [1, 0, 0.8, 0.5])
