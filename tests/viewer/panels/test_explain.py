@@ -26,7 +26,7 @@ from napari_latent_faces.viewer.layers import MODEL_KEY, faces_layer
 from napari_latent_faces.viewer.panels import explain
 from napari_latent_faces.viewer.panels.explain import MEAN, CompareWidget, ExplainWidget
 from napari_latent_faces.viewer.session import session_of
-from tests.jobs import HeldWork, end_all_work
+from tests.jobs import HeldWork
 
 
 @pytest.fixture
@@ -286,10 +286,11 @@ def test_lazy_faces_are_read_when_the_slider_rests(
     qtbot.waitUntil(lambda: "..." not in words(panel))
     wanted = {11, *keys(panel.nearest)}
     qtbot.waitUntil(lambda: wanted <= set(asked))
-    end_all_work()
-    QApplication.processEvents()
-    for item in panel.nearest.items:
-        np.testing.assert_array_equal(item.pixels, stack.images[item.key])
+    qtbot.waitUntil(
+        lambda: all(
+            np.array_equal(item.pixels, stack.images[item.key]) for item in panel.nearest.items
+        )
+    )
     error = face_error(model, 11, stack.images[11])
     assert f"relative error {error:.4f}" in words(panel)
 

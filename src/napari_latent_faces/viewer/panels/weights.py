@@ -155,10 +155,13 @@ class WeightList(QListWidget):
         self._marked: int | None = None
         self.bar: Any = self.verticalScrollBar()
         self.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
+        self.setResizeMode(QListWidget.ResizeMode.Adjust)  # rows are as wide as the list
         self.setSelectionMode(QListWidget.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(3 * HEIGHT)
+        # as the panel: on a list's own ground, the fields of numbers are not seen
+        self.setStyleSheet("WeightList, WeightList::item { background: transparent; }")
 
     @property
     def rows(self) -> list[WeightRow]:
