@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import pickle
 import subprocess
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[Any]
     Size = tuple[int, int]
+
+_LOG = logging.getLogger(__name__)
 
 _CHANNELS = {"red": 0, "green": 1, "blue": 2}
 
@@ -179,8 +182,8 @@ def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
                 return replace(_described(head), decode=partial(_decode_again, entry))
             except (BrokenPictureError, MemoryError):
                 raise
-            except Exception:  # noqa: BLE001, S110 - whatever half a header makes
-                pass  # all of it will tell
+            except Exception as error:  # noqa: BLE001 - whatever half a header makes
+                _LOG.debug("%s is read whole, not its start: %s", entry.name, error)
         content = unpacked(head if is_whole else entry.read(naming.MAX_PICTURE_BYTES))
         picture = _described(content)
         return replace(picture, content=content) if keep else picture
