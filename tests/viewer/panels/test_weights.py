@@ -59,6 +59,13 @@ def test_rows_are_made_when_they_are_seen_and_the_last_can_be_reached(weights):
     assert not last.isVisible()
 
 
+def test_rows_are_as_wide_as_the_list(weights, qtbot):
+    for width in (320, 270, 400):
+        weights.resize(width, weights.height())
+        inside = weights.viewport().width()
+        qtbot.waitUntil(lambda n=inside: {row.width() for row in weights.rows} == {n})
+
+
 def test_weights_are_shown_without_telling_of_them(weights):
     seen = heard(weights)
     values = np.linspace(0, 1, K)

@@ -155,7 +155,6 @@ class WeightList(QListWidget):
         self._marked: int | None = None
         self.bar: Any = self.verticalScrollBar()
         self.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
-        self.setResizeMode(QListWidget.ResizeMode.Adjust)  # rows are as wide as the list
         self.setSelectionMode(QListWidget.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -210,6 +209,7 @@ class WeightList(QListWidget):
 
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
+        self.updateEditorGeometries()  # Qt leaves rows as wide as they were
         self.mark(self._marked)
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
