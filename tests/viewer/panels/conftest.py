@@ -17,6 +17,11 @@ def viewer(empty_viewer):
 
 
 @pytest.fixture
+def faces(add_faces, stack):
+    return add_faces(stack, "orl")
+
+
+@pytest.fixture
 def told(monkeypatch):
     """Collect the errors that are shown."""
     found = []

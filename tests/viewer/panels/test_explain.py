@@ -35,11 +35,6 @@ def panel(make):
 
 
 @pytest.fixture
-def faces(add_faces, stack):
-    return add_faces(stack, "orl")
-
-
-@pytest.fixture
 def ready(panel, faces, model, show_model, qtbot):
     """Show faces and model; return the panel at the first face."""
     show_model(faces, model)

@@ -28,11 +28,6 @@ def widget(make):
 
 
 @pytest.fixture
-def faces(add_faces, stack):
-    return add_faces(stack, "orl")
-
-
-@pytest.fixture
 def ready(widget, faces):
     """Return the panel with faces, and fields for a short fit of three components."""
     widget.parameters["n_components"].value = 3

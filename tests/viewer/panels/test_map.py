@@ -29,11 +29,6 @@ def plane(panel, faces, model, show_model, qtbot):
     return ready(panel, qtbot)
 
 
-@pytest.fixture
-def faces(add_faces, stack):
-    return add_faces(stack, "orl")
-
-
 def ready(panel, qtbot):
     qtbot.waitUntil(lambda: panel.found is not None and not panel.is_working)
     qtbot.waitUntil(lambda: all(each is not None for each in panel.plane.pictures))
