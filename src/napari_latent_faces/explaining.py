@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from napari_latent_faces.export import save_table
 from napari_latent_faces.solvers.blocks import importing, row_squares
 from napari_latent_faces.steps import consume
+from napari_latent_faces.tiles import shrunk
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -108,6 +109,14 @@ def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
     # as the root of their ratio, small weights, which are most of them, are told from none
     amounts = np.abs(np.asarray(weights, np.float64))
     return np.asarray(np.sqrt(amounts / (amounts.max(initial=0) or 1.0)))
+
+
+def small_model(model: LatentFaces, longest: int) -> LatentFaces:
+    """Return a model whose pictures are as small as `tiles.shrunk` makes them."""
+    in_colour = len(model.picture_shape) == 3
+    shrink = partial(shrunk, longest=longest, in_colour=in_colour)
+    mean = None if model.mean is None else shrink(model.mean)
+    return replace(model, components=shrink(model.components), mean=mean)
 
 
 def build_up(

@@ -149,6 +149,25 @@ class QuietJob(Job):
     is_quiet = True
 
 
+class Latest:
+    """Runs one quiet job at a time: the next one takes its place. `slots` hear its signals."""
+
+    def __init__(self, **slots: Callable[[Any], object]) -> None:
+        self._slots = slots
+        self._job: QuietJob | None = None
+
+    def start(self, work: Callable[..., Any], *args: Any) -> None:
+        self.stop()
+        self._job = job = QuietJob(work, *args)
+        for signal, slot in self._slots.items():
+            getattr(job, signal).connect(slot)
+        job.start()
+
+    def stop(self) -> None:
+        if self._job is not None:
+            self._job.abandon()
+
+
 class LayerJob(Job):
     """A job about the pictures of a layer, that is cancelled when the layer is removed."""
 

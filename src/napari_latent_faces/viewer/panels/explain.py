@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from napari_latent_faces.explaining import (
     build_up,
     face_error,
     iter_compare,
+    small_model,
 )
 from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.canvas import component_pixmap, use_in_mix
-from napari_latent_faces.viewer.jobs import QuietJob
+from napari_latent_faces.viewer.jobs import Latest, QuietJob
 from napari_latent_faces.viewer.layers import MODEL_KEY, layer_pixels
 from napari_latent_faces.viewer.panels.form import ModelChoice, form_of
 from napari_latent_faces.viewer.panels.panel import Panel, timer
@@ -31,7 +33,7 @@ from napari_latent_faces.viewer.panels.pictures import (
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -39,131 +41,14 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
 
     Limits = tuple[float, float]
+    Read = tuple[int, NDArray[Any], float | None]  # a face, its small picture, its error
 
-# -- What a model tells of a face, as rows of small pictures -------------------------------
-
-_LONGEST = 96  # pixels of a small picture's side: enough for screens with fine pixels
 MEAN = -1  # stands for the mean face in the rows of components
+_LONGEST = 96  # pixels of a small picture's side: enough for screens with fine pixels
 _USERS, _NEAREST = 24, 12  # faces that are shown
 _QUIET = 150  # milliseconds without another wish until faces are read from a disk
 _MOST = 4096  # small pictures that are remembered
-
-
-class FacePictures:
-    """Small pictures of the faces behind a model, and errors; None until one was read."""
-
-    def __init__(self, model: LatentFaces, images: Any) -> None:
-        self.images = images
-        self.are_known = images is not None and tuple(images.shape) == model.shape
-        self._small: dict[int, NDArray[Any]] = {}
-        self._errors: dict[int, float] = {}
-        self.small, self.error = self._small.get, self._errors.get
-        self._model, self._wanted = model, list[int]()
-
-    def want(self, wanted: list[int]) -> bool:
-        """Ask for other faces, the current one first; tell whether they wait for `read`."""
-        is_new, self._wanted = wanted != self._wanted, wanted
-        if isinstance(self.images, np.ndarray) and not isinstance(self.images, np.memmap):
-            for found in self.read():
-                self.take(*found)
-        return is_new and bool(self._missing())
-
-    def read(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        for face in self._missing():
-            yield face, np.asarray(self.images[face])
-
-    def take(self, face: int, pixels: NDArray[Any]) -> None:
-        self._small[face] = shrunk(pixels, _LONGEST, in_colour=pixels.ndim == 3)
-        if face == self._wanted[0]:  # of the others nobody asks, and it costs some time
-            self._errors[face] = face_error(self._model, face, pixels)
-
-    def _missing(self) -> list[int]:
-        if not self.are_known:
-            return []
-        if len(self._small) > _MOST:
-            self._small.clear()
-        current, *others = self._wanted
-        missing = [] if current in self._errors else [current]
-        return list(dict.fromkeys(missing + [f for f in others if f not in self._small]))
-
-
-class Explained:
-    """What is prepared once for a model, and asked at every move of the slider."""
-
-    def __init__(self, model: LatentFaces) -> None:
-        in_colour = model.components.ndim == 4
-        mean = model.mean
-        self.model, self.explainer, self.nearest = model, Explainer(model), NearestFaces(model)
-        # in small, (k, h, w) or (k, h, w, 3), and what they are added to
-        self.components = shrunk(model.components, _LONGEST, in_colour=in_colour)
-        self.mean = None if mean is None else shrunk(mean, _LONGEST, in_colour=in_colour)
-
-    def built(self, face: int) -> NDArray[Any]:
-        """Return the small reconstruction of a face, in its own units."""
-        picture: NDArray[Any] = np.tensordot(self.model.weights[face], self.components, 1)
-        if self.mean is not None:
-            picture += self.mean
-        picture *= self.model.scale
-        return picture
-
-    def name(self, face: int) -> str:
-        """Return the name of a face, else its number."""
-        names = self.model.provenance.names
-        return names[face] if names else f"face {face}"
-
-    def lines(self, face: int) -> list[str]:
-        subjects = self.model.provenance.subjects
-        subject = [f"subject {subjects[face]}"] if subjects else []
-        return [self.name(face), *subject, f"face {face} (0 to {len(self.model.weights) - 1})"]
-
-    def parts(self, face: int, limits: Limits) -> tuple[str, list[StripItem], list[StripItem]]:
-        """Say what builds a face; return its parts, and their sums up to each of them.
-
-        A part is weight x picture, all brightened alike; both begin with the mean face, if
-        there is one, which is not black.
-        """
-        parts, is_signed = self.explainer.parts(face), self.model.is_signed
-        few = len(parts) - parts.used
-        mean = "" if self.mean is None else "the mean face and "
-        traces = f" and traces of {few} more" if few else ""
-        title = f"Made of {mean}{parts.used} components{traces}"
-        low, high = limits
-        shown = low / self.model.scale, high / self.model.scale  # in the units of the fit
-        levels = parts.weights / (np.abs(parts.weights).max(initial=0) or 1)
-        sums = build_up(self.components[parts.components], parts.weights, self.mean)
-        hint = "the mean face, which the components are added to"
-        items = [
-            [] if self.mean is None else [StripItem(MEAN, self.mean, shown, "mean\nface", hint)]
-            for _ in range(2)
-        ]
-        reached = np.cumsum(parts.shares)
-        for n, i in enumerate(parts.components.tolist()):
-            sign = ("+", "\N{MINUS SIGN}")[int(levels[n] < 0)] if is_signed else ""
-            words = f"#{i}\n{sign}{parts.shares[n]:.1%}"
-            part, hint = self.components[i] * levels[n], self.explainer.caption(i, face)
-            items[0].append(StripItem(i, part, (0, 1), words, hint, is_signed))
-            words = f"{n + 1}\n{reached[n]:.0%}"
-            hint = f"the first {n + 1}: {reached[n]:.1%}"
-            items[1].append(StripItem(i, sums[n], shown, words, hint))
-        return title, items[0], items[1]
-
-    def faces(
-        self, found: tuple[Any, Any], pictures: FacePictures, limits: Limits, what: str
-    ) -> list[StripItem]:
-        """Return faces, each with a number; `what` says what the number is."""
-        subjects, items = self.model.provenance.subjects, []
-        for face, value in zip(*(each.tolist() for each in found), strict=True):
-            seen = pictures.small(face)
-            pixels = self.built(face) if seen is None else seen  # until it is known
-            who = subjects[face] if subjects else self.name(face).rpartition("/")[2]
-            hint = f"{self.name(face)}: {what} {value:.3g}"
-            items.append(StripItem(face, pixels, limits, f"{who}\n{value:.3g}", hint))
-        return items
-
-
-# -- The dock widget -----------------------------------------------------------------------
-
-_NONE = (
+_NO_MODEL = (
     "Fit a model first, with Plugins > Latent faces > Latent faces, or open a model file.\n\n"
     "Then this panel shows what the face under the slider is made of, and the tiles of the "
     "gallery follow it."
@@ -187,6 +72,52 @@ _MEASURED = (
 _MODES = {"off": "off", "brightness": "by brightness", "border": "by a border"}
 
 
+class Explained:
+    """What is prepared once for a model, and asked at every move of the slider."""
+
+    def __init__(self, model: LatentFaces) -> None:
+        self.model, self.small = model, small_model(model, _LONGEST)
+        self.explainer, self.nearest = Explainer(model), NearestFaces(model)
+
+    def name(self, face: int) -> str:
+        """Return the name of a face, else its number."""
+        names = self.model.provenance.names
+        return names[face] if names else f"face {face}"
+
+    def lines(self, face: int) -> list[str]:
+        subjects = self.model.provenance.subjects
+        subject = [f"subject {subjects[face]}"] if subjects else []
+        return [self.name(face), *subject, f"face {face} (0 to {len(self.model.weights) - 1})"]
+
+    def parts(self, face: int, limits: Limits) -> tuple[str, list[StripItem], list[StripItem]]:
+        """Say what builds a face; return its parts, and their sums up to each of them.
+
+        A part is weight x picture, all brightened alike; both begin with the mean face, if
+        there is one, which is not black.
+        """
+        parts, mean = self.explainer.parts(face), self.small.mean
+        few, is_signed = len(parts) - parts.used, self.model.is_signed
+        shown = limits[0] / self.model.scale, limits[1] / self.model.scale
+        title, hint = "Made of ", "the mean face, which the components are added to"
+        items: tuple[list[StripItem], list[StripItem]] = [], []
+        if mean is not None:
+            title += "the mean face and "
+            for each in items:
+                each.append(StripItem(MEAN, mean, shown, "mean\nface", hint))
+        title += f"{parts.used} components" + (f" and traces of {few} more" if few else "")
+        levels = parts.weights / (np.abs(parts.weights).max(initial=0) or 1)
+        pictures, reached = self.small.components[parts.components], np.cumsum(parts.shares)
+        sums = build_up(pictures, parts.weights, mean)
+        for n, i in enumerate(parts.components.tolist()):
+            sign = ("\N{MINUS SIGN}" if levels[n] < 0 else "+") * is_signed
+            words, hint = f"#{i}\n{sign}{parts.shares[n]:.1%}", self.explainer.caption(i, face)
+            part = pictures[n] * levels[n]
+            items[0].append(StripItem(i, part, (0, 1), words, hint, is_signed))
+            words, hint = f"{n + 1}\n{reached[n]:.0%}", f"the first {n + 1}: {reached[n]:.1%}"
+            items[1].append(StripItem(i, sums[n], shown, words, hint))
+        return title, *items
+
+
 class ExplainWidget(Panel):
     """Shows what builds the face under the slider, who else uses it, and who is like it."""
 
@@ -194,13 +125,13 @@ class ExplainWidget(Panel):
     cancel_tip = ""
 
     def _lay_out(self) -> None:
-        self._model: Any = ""  # that was looked at; at first not even none
         self._seen: Any = None  # what is shown: model, face, component, and how
         self._known: Explained | None = None
-        self._preparing: QuietJob | None = None
-        self._reading: QuietJob | None = None  # pictures, when the slider has come to rest
-        self._pictures: FacePictures | None = None
-        self._why_unread = ""
+        self._images: Any = None  # pictures of faces, of which these are wanted, or known:
+        self._wanted: list[int] = []
+        self._small: dict[int, NDArray[Any]] = {}
+        self._errors: dict[int, float] = {}
+        self._why = ""  # something cannot be read
         self.portrait, self.follow = Portrait(("face", "built")), QComboBox()
         self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
         narrow = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -228,14 +159,17 @@ class ExplainWidget(Panel):
             column.addWidget(strip)
         self.add_controls(QLabel("Gallery follows"), self.follow)
         self.add(self.face_page)
+        self._preparing = Latest(returned=self._take_model, failed=self._complain)
+        self._reading = Latest(stepped=self._on_read, failed=self._complain)
         # many moves of a dragged slider become one update: they never queue up
         self._soon = timer(self, self.update_face)
-        self._quiet = timer(self, self._read_pictures, _QUIET)
+        self._quiet = timer(self, lambda: self._reading.start(self._read), _QUIET)
 
     def _connect(self) -> None:
         session = self.session
         self.at_end(lambda: session.follow_by("off"))  # once this panel hears it no more
-        self.at_end(self._drop_model)
+        self.at_end(self._preparing.stop)
+        self.at_end(self._reading.stop)
         super()._connect()
         self.follow.activated.connect(lambda row: session.follow_by(self.follow.itemData(row)))
         for strip in (self.parts, self.sums):
@@ -250,7 +184,6 @@ class ExplainWidget(Panel):
         one.valueChanged.connect(other.setValue)  # a part stays above its sum
         other.valueChanged.connect(one.setValue)
         session.follow_by("brightness")
-        self.update_face()
 
     def _offer_component(self, key: int, more: dict[str, Callable[[], object]]) -> None:
         if key != MEAN and can_open_docks(self.viewer):
@@ -261,125 +194,133 @@ class ExplainWidget(Panel):
         if can_open_docks(self.viewer):
             more["Use in Mix"] = lambda: use_in_mix(self.viewer, face=key)
 
+    def _what_is_missing(self) -> str:
+        if self.session.model is None:
+            return _NO_MODEL
+        if self._known is None:
+            return self._why or "Looking at the model ..."
+        return _NO_FACE if self.session.face is None else ""
+
     def synchronize(self) -> None:
-        super().synchronize()
-        session, layer = self.session, self.session.faces
-        self.follow.setCurrentIndex(self.follow.findData(session.mode))
+        session, layer, before = self.session, self.session.faces, self._seen
         look = None if layer is None else (id(layer_pixels(layer)), *layer.contrast_limits)
-        seen = id(session.model), session.face, session.component, look
-        if seen != self._seen:
-            self._seen = seen
-            if not self._soon.isActive():  # else it would wait for a slider that never rests
-                self._soon.start()
+        self._seen = session.model, session.face, session.component, look
+        if before is None or before[0] is not session.model:
+            self._known = None
+            self._forget_pictures()
+            self._preparing.stop()
+            if session.model is not None:
+                self._preparing.start(Explained, session.model)  # of a large one, a second
+        super().synchronize()
+        missing = self._what_is_missing()
+        self.status.visible = bool(missing)
+        self.face_page.setVisible(not missing)
+        self.follow.setCurrentIndex(self.follow.findData(session.mode))
+        if self._seen != before and not self._soon.isActive():
+            self._soon.start()  # anew, it would wait for a slider that never rests
 
-    # -- what is shown -----------------------------------------------------------
+    def _take_model(self, known: Explained) -> None:
+        self._known = known
+        self.update_face()
+        self.synchronize()
 
-    def _tell(self, words: str) -> None:
-        """Say why no face is shown, or show one if there is nothing to say."""
-        self.status.value = words
-        self.status.visible = bool(words)
-        self.face_page.setVisible(not words)
+    def _complain(self, why: str) -> None:
+        self._why = why
+        self.synchronize()
+        self._soon.start()
 
     def update_face(self) -> None:
         """Show the face under the slider, once its model is prepared."""
-        model, face, component = self.session.model, self.session.face, self.session.component
-        if model is not self._model:
-            self._prepare(model)
-        known = self._known
-        if known is None:
+        known, face, component = self._known, self.session.face, self.session.component
+        if known is None or face is None:
             return
-        self._tell(_NO_FACE if face is None else "")
-        if face is None:
-            return
-        layer, users = self.session.faces, (np.arange(0), np.arange(0))
-        near = known.nearest.find(known.model.weights[face], _NEAREST, exclude=face)
-        words = _NO_COMPONENT
+        model, users, words = known.model, (np.arange(0), np.arange(0)), _NO_COMPONENT
+        near = known.nearest.find(model.weights[face], _NEAREST, exclude=face)
         if component is not None:
             users = known.explainer.users(component, _USERS)
             words = known.explainer.caption(component).replace("  |  ", ", ")
             words = f"C{words[1:]}, most by:"
-        pictures, limits = self._look_for_pictures(known.model), limits_of(layer, known.model)
-        if pictures.want([face, *near[0].tolist(), *users[0].tolist()]):
-            self._quiet.start()
-        self.portrait.show_pictures(pictures.small(face), known.built(face), limits)
-        error = pictures.error(face)
-        none = "..." if pictures.are_known else "unknown without the faces"
-        told = f"relative error {none if error is None else format(error, '.4f')}"
-        if error is None and self._why_unread:
-            told = f"This face cannot be read: {self._why_unread}"
+        are_there = self._look_for([face, *near[0].tolist(), *users[0].tolist()], model)
+        limits, error = limits_of(self.session.faces, model), self._errors.get(face)
+        told = "relative error ..." if are_there else "relative error unknown without the faces"
+        if error is not None:
+            told = f"relative error {error:.4f}"
+        elif self._why:
+            told = f"This face cannot be read: {self._why}"
+        built = known.small.reconstruct(face)
+        self.portrait.show_pictures(self._small.get(face), built, limits)
         self.portrait.show_words([*known.lines(face), told])
         title, parts, sums = known.parts(face, limits)
         self.parts_title.setText(title)
-        self.parts_title.setToolTip(_SIGNED if known.model.is_signed else _POSITIVE)
+        self.parts_title.setToolTip(_SIGNED if model.is_signed else _POSITIVE)
         self.users_title.setText(words)
         self.users.setVisible(component is not None)
         self.parts.put(parts, component)
         self.sums.put(sums, component)
-        self.nearest.put(known.faces(near, pictures, limits, "differs by"))
-        self.users.put(known.faces(users, pictures, limits, "weight"), face)
+        self.nearest.put(self._faces(known, near, limits, "differs by"))
+        self.users.put(self._faces(known, users, limits, "weight"), face)
 
-    # -- the model and its faces ---------------------------------------------------
+    def _faces(
+        self, known: Explained, found: tuple[Any, Any], limits: Limits, what: str
+    ) -> list[StripItem]:
+        """Return faces, each with a number; `what` says what the number is."""
+        subjects, items = known.model.provenance.subjects, []
+        for face, value in zip(*(each.tolist() for each in found), strict=True):
+            pixels = self._small.get(face)
+            if pixels is None:
+                pixels = known.small.reconstruct(face)  # until it is read
+            who = subjects[face] if subjects else known.name(face).rpartition("/")[2]
+            hint = f"{known.name(face)}: {what} {value:.3g}"
+            items.append(StripItem(face, pixels, limits, f"{who}\n{value:.3g}", hint))
+        return items
 
-    def _prepare(self, model: LatentFaces | None) -> None:
-        """Look at another model in a thread; for large ones this takes a second."""
-        self._drop_model()
-        self._model = model
-        self._tell(_NONE if model is None else "Looking at the model ...")
-        if model is not None:
-            self._preparing = QuietJob(Explained, model)
-            self._preparing.returned.connect(self._on_prepared)
-            self._preparing.failed.connect(self._tell)
-            self._preparing.start()
-
-    def _on_prepared(self, known: Explained) -> None:
-        self._known = known
-        self.update_face()
-
-    def _drop_model(self) -> None:
-        if self._preparing is not None:
-            self._preparing.abandon()
-        self._stop_reading()
-        self._known = self._pictures = self._preparing = None
-
-    # -- pictures of the faces, read in a thread if they are not in memory -----------
-
-    def _look_for_pictures(self, model: LatentFaces) -> FacePictures:
-        """Return the pictures of the faces, new ones if they are in another layer now."""
-        layer, before = self.session.faces, self._pictures
+    def _look_for(self, faces: list[int], model: LatentFaces) -> bool:
+        """Have faces read, at once or when the slider rests; tell whether they are there."""
+        layer = self.session.faces
         images = None if layer is None else layer_pixels(layer)
-        if before is not None and before.images is images:
-            return before
-        self._stop_reading()
-        self._why_unread = ""
-        found = self._pictures = FacePictures(model, images)
-        return found
+        if images is not self._images:
+            self._forget_pictures()
+            self._images = images
+        if images is None or tuple(images.shape) != model.shape:
+            return False
+        is_new, self._wanted = faces != self._wanted, faces
+        current, *others = dict.fromkeys(faces)
+        missing = [current] * (current not in self._errors)
+        missing += [face for face in others if face not in self._small]
+        read = partial(_read, model, images, missing, current)
+        if isinstance(images, np.ndarray) and not isinstance(images, np.memmap):
+            self._take_pictures(read())
+        elif is_new and missing:
+            self._read = read
+            self._quiet.start()
+        return True
 
-    def _read_pictures(self) -> None:
-        pictures = self._pictures
-        self._stop_reading()
-        if pictures is not None:
-            self._reading = QuietJob(pictures.read)
-            self._reading.stepped.connect(self._on_read)
-            self._reading.failed.connect(self._on_unreadable)
-            self._reading.start()
+    def _take_pictures(self, found: Iterable[Read]) -> None:
+        if len(self._small) > _MOST:
+            self._small, self._errors = {}, {}
+        for face, picture, error in found:
+            self._small[face] = picture
+            if error is not None:
+                self._errors[face] = error
 
-    def _stop_reading(self) -> None:
-        self._quiet.stop()
-        if self._reading is not None:
-            self._reading.abandon()
-            self._reading = None
-
-    def _on_read(self, found: tuple[int, NDArray[Any]]) -> None:
-        if self._pictures is not None:
-            self._pictures.take(*found)
-            self._soon.start()
-
-    def _on_unreadable(self, why: str) -> None:
-        self._why_unread = why
+    def _on_read(self, found: Read) -> None:
+        self._take_pictures([found])
         self._soon.start()
 
+    def _forget_pictures(self) -> None:
+        self._quiet.stop()
+        self._reading.stop()
+        self._images, self._why = None, ""
+        self._small, self._errors, self._wanted = {}, {}, []
 
-# -- Two models side by side ---------------------------------------------------------------
+
+def _read(model: LatentFaces, images: Any, faces: list[int], current: int) -> Iterator[Read]:
+    """Yield small pictures of faces; of the current one its error, too, which takes time."""
+    for face in faces:
+        pixels = np.asarray(images[face])
+        error = face_error(model, face, pixels) if face == current else None
+        yield face, shrunk(pixels, _LONGEST, in_colour=pixels.ndim == 3), error
+
 
 _NO_MODELS = (
     "Two models of the same faces are compared here. Fit them with two methods, or with "
@@ -400,9 +341,8 @@ class CompareWidget(Panel):
     cancel_tip = "End the comparison (Esc)."
 
     def _lay_out(self) -> None:
-        self._comparing: tuple[Any, ...] = ()  # models
-        self._wanted: tuple[Any, ...] = ()  # those that are compared, or will soon be
-        # models in the table, and the components of either by row
+        self._wanted: tuple[Any, ...] = ()  # models that are compared, or will soon be
+        # those in the table, and the components of either by row
         self._sides: list[tuple[LatentFaces, NDArray[np.intp]]] = []
         self._soon = timer(self, self._compare)
         self.left, self.right = (
@@ -414,9 +354,8 @@ class CompareWidget(Panel):
         self.add(form_of([self.left, self.right]))
         self.add_controls()
         self.add(self.table, 1)
-        self.left.chosen.connect(self._on_left)
-        self.right.chosen.connect(self._on_right)
-        for side in (self.left, self.right):
+        for side, other in ((self.left, self.right), (self.right, self.left)):
+            side.chosen.connect(partial(self._tell_apart, other))
             side.combo.native.activated.connect(self._compare_again)
         self.table.chosen.connect(self._choose)
 
@@ -434,13 +373,12 @@ class CompareWidget(Panel):
         is_newest = self.left.model in self.left.combo.choices[-1:]
         self._tell_apart(self.left if is_newest else self.right)
         super().synchronize()
-        self._show_component()
-
-    def _on_left(self) -> None:
-        self._tell_apart(self.right)
-
-    def _on_right(self) -> None:
-        self._tell_apart(self.left)
+        rows = [
+            int(np.flatnonzero(numbers == self.session.component)[0])
+            for model, numbers in self._sides
+            if model is self.session.model and self.session.component is not None
+        ]
+        self.table.mark(rows[0] if rows else None)
 
     def _tell_apart(self, side: ModelChoice) -> None:
         """Have a side offer another model if both have the same, and compare what is new."""
@@ -448,7 +386,7 @@ class CompareWidget(Panel):
         others = [each for each in side.combo.choices if each not in (None, left)]
         if left is right and others:
             side.combo.value = others[-1]
-        elif [*map(id, self.models)] != [*map(id, self._wanted)]:
+        elif self.models != self._wanted:
             self._wanted = self.models
             self._soon.start()  # what opens a file has to end before
 
@@ -462,35 +400,31 @@ class CompareWidget(Panel):
         self.table.hide()
         self._sides = []
         if not self._what_is_missing():
-            self._comparing = self.models
             job = _Comparing(iter_compare, *self.models)
-            job.returned.connect(self._show_comparison)
+            job.returned.connect(partial(self._show_comparison, self.models))
             self.run(job, "Comparing ...")
         self.synchronize()
 
     def _show_step(self, step: Any) -> None:
         self.show_progress(*step)
 
-    def _show_comparison(self, found: Comparison) -> None:
+    def _show_comparison(self, models: tuple[Any, Any], found: Comparison) -> None:
         self.status.value = found.summary()
         pairs, unmatched = found.matching.pairs, found.matching.unmatched
         alone = [np.full(len(each), _ALONE) for each in unmatched]
         left = np.concatenate([pairs[:, 0], unmatched[0], alone[1]])
         right = np.concatenate([pairs[:, 1], alone[0], unmatched[1]])
         alike = np.concatenate([found.matching.similarity, *alone])
-        self._sides = list(zip(self._comparing, (left, right), strict=True))
+        self._sides = list(zip(models, (left, right), strict=True))
         self.table.put(
             len(alike),
-            _components("Left", *self._sides[0]),
-            _components("Right", *self._sides[1]),
+            _components("Left", models[0], left),
+            _components("Right", models[1], right),
             Column(lambda row: _or_dash(alike[row], ".3f"), "Similarity", alike),
         )
         heads: Any = self.table.horizontalHeader()
         heads.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.table.show()
-        self._show_component()
-
-    # -- components --------------------------------------------------------------
+        self.table.show()  # the component is marked when the job ends
 
     def _choose(self, row: int, column: int) -> None:
         """Choose the component that was clicked, and its model, in all panels."""
@@ -504,15 +438,6 @@ class CompareWidget(Panel):
             self.viewer.layers.selection.active = layers[-1]
         if self.session.model is model:
             self.session.select_component(component)
-
-    def _show_component(self) -> None:
-        """Mark the row of the component that the panels are about."""
-        rows = [
-            int(np.flatnonzero(numbers == self.session.component)[0])
-            for model, numbers in self._sides
-            if model is self.session.model and self.session.component is not None
-        ]
-        self.table.mark(rows[0] if rows else None)
 
 
 def _components(head: str, model: LatentFaces, numbers: NDArray[np.intp]) -> Column:
