@@ -173,13 +173,18 @@ def _picture_at(layer: Any, pixels: Any, place: tuple[float, ...]) -> Found | No
 # -- Numbers as pictures of Qt -----------------------------------------------------------
 
 
+def to_bytes(pixels: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return a picture of numbers, whose `limits` are black and white."""
+    low, high = limits
+    levels = np.clip((pixels - low) * (255.0 / (high - low or 1.0)), 0, 255)
+    return np.nan_to_num(levels).astype(np.uint8, order="C")
+
+
 def to_image(
     pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0), colormap: Any = None
 ) -> QImage:
     """Return a picture of numbers, whose `limits` are black and white, or end a `colormap`."""
-    low, high = limits
-    levels = np.clip((pixels - low) * (255.0 / (high - low or 1.0)), 0, 255)
-    shown = np.nan_to_num(levels).astype(np.uint8)
+    shown = to_bytes(pixels, limits)
     form = QImage.Format.Format_RGB888 if shown.ndim == 3 else QImage.Format.Format_Grayscale8
     if colormap is not None and shown.ndim == 2:
         form = QImage.Format.Format_RGBA8888

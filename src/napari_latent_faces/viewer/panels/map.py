@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from colorsys import hsv_to_rgb
-from dataclasses import dataclass
 from math import prod
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from magicgui.widgets import ComboBox, Label
@@ -14,20 +13,11 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces.encoding import LazyReconstruction
-from napari_latent_faces.explaining import FaceMap, iter_map_faces
+from napari_latent_faces.explaining import FaceMap, iter_map_faces, small_model
 from napari_latent_faces.tiles import shrunk
-from napari_latent_faces.viewer.canvas import go_to, show_picture_menu, use_in_mix
-from napari_latent_faces.viewer.jobs import Job, QuietJob
-from napari_latent_faces.viewer.layers import (
-    ENCODED,
-    FACES_KEY,
-    MODEL_KEY,
-    PICTURES_KEY,
-    RECIPES_KEY,
-    ROLE_KEY,
-    face_caption,
-    layer_pixels,
-)
+from napari_latent_faces.viewer import layers
+from napari_latent_faces.viewer.canvas import go_to, show_picture_menu, to_bytes, use_in_mix
+from napari_latent_faces.viewer.jobs import Job, Latest
 from napari_latent_faces.viewer.panels.form import button, form_of
 from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
 from napari_latent_faces.viewer.panels.pictures import limits_of
@@ -35,32 +25,47 @@ from napari_latent_faces.viewer.panels.plots import FacePlane, as_image
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
     from qtpy.QtCore import QPoint
 
     from napari_latent_faces.model import LatentFaces
 
+    Read = list[tuple[int, NDArray[np.uint8]]]  # faces, and small pictures of them
+    # images, what is black and white in them, which faces are wanted, and the first of all
+    Part = tuple[Any, tuple[float, float], NDArray[np.intp], int]
+
 _LONGEST = 64  # pixels of a small picture's side
-_SIZES = {"small": 20, "medium": 32, "large": 64, "very large": 110}  # on the screen
-_METHODS = {"principal components": "pca", "t-SNE": "tsne", "distances (MDS)": "mds"}
-_COLOURS = {"subject": "subject", "chosen component": "component", "nothing": ""}
+_MEDIUM = 32
+_FIELDS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    (
+        "Place by",
+        {"principal components": "pca", "t-SNE": "tsne", "distances (MDS)": "mds"},
+        "At once by principal components; t-SNE keeps neighbours together, MDS distances.",
+    ),
+    (
+        "Colour by",
+        {"subject": "subject", "chosen component": "component", "nothing": ""},
+        "What the colours of frames and dots tell.",
+    ),
+    (
+        "Pictures",  # pixels on the screen
+        {"small": 20, "medium": _MEDIUM, "large": 64, "very large": 110},
+        "How large the pictures are: larger ones leave more faces as dots.",
+    ),
+)
 _PLAIN = 150, 150, 150
 _MIXED, _MADE, _ENCODED = (255, 140, 0), (40, 190, 120), (70, 150, 255)
 _AT_ONCE = 2**18  # values that are read at once: they fit into a cache
 _PAUSE = 0.04  # seconds of reading until pictures are handed over
-_HUES = np.array(  # neighbours in the list are far apart
-    [
-        hsv_to_rgb(i * 0.618034 % 1, 0.9 - 0.35 * (i % 2), 0.95 - 0.25 * (i % 3 == 2))
-        for i in range(360)
-    ]
-)
-_HUES = np.rint(_HUES * 255).astype(np.uint8)
+_HUES = [  # neighbours in the list are far apart
+    hsv_to_rgb(i * 0.618034 % 1, 0.9 - 0.35 * (i % 2), 0.95 - 0.25 * (i % 3 == 2))
+    for i in range(360)
+]
 
 
-@dataclass(frozen=True, eq=False)
-class _Faces:
+class _Faces(NamedTuple):
     """Faces on the map: those of the model, or generated or encoded ones of a layer."""
 
     source: Any  # what they come from: it is another one when they change
@@ -79,38 +84,26 @@ class MapWidget(Panel):
     def _lay_out(self) -> None:
         self.found: FaceMap | None = None
         self._model: LatentFaces | None = None
+        self._small: LatentFaces | None = None
         self._known: dict[str, FaceMap] = {}  # by method, of this model
-        self._faces: list[_Faces] = []  # on the map, those of the model first
-        self._painted: Any = None  # what the colours were made from
-        self._reading: QuietJob | None = None
-        self._small: tuple[NDArray[Any], Any] = np.zeros(0), 0  # components and mean
-        self.method = ComboBox(
-            choices=list(_METHODS.items()),
-            label="Place by",
-            tooltip="Principal components are there at once; t-SNE keeps those that look "
-            "alike together, MDS keeps distances, and both take their time.",
+        self._faces: list[_Faces] = []  # those of the model first
+        self._shown: list[int] = []  # what is on the map ...
+        self._look: Any = None  # ... and in which colours
+        self.method, self.colour, self.picture_size = (
+            ComboBox(label=label, choices=list(choices.items()), tooltip=tip)
+            for label, choices, tip in _FIELDS
         )
-        self.colour = ComboBox(
-            choices=list(_COLOURS.items()),
-            label="Colour by",
-            tooltip="What the colours of frames and dots tell.",
-        )
-        self.picture_size = ComboBox(
-            choices=list(_SIZES.items()),
-            value=_SIZES["medium"],
-            label="Pictures",
-            tooltip="How large the pictures are: larger ones leave more faces as dots.",
-        )
-        self.plane = FacePlane("Map of faces")
+        self.picture_size.value = _MEDIUM
+        self.plane, self.words = FacePlane("Map of faces"), Label(value="")
         whole = self.plane.show_all
         self.whole_button = button("Show all", "Show the whole map (Home).", whole)
-        self.words = Label(value="")
         line = self.words.native  # of one height, so that the map does not jump
         line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.add(form_of([self.method, self.colour, self.picture_size]))
         self.add(self.plane, 1)
         self.add(self.words)
         self.add_controls(self.whole_button)
+        self._reading = Latest(stepped=self._take_pictures, failed=self._complain)
         self._soon = timer(self, self.update_map)  # many changes at once become one update
 
     def _connect(self) -> None:
@@ -121,7 +114,7 @@ class MapWidget(Panel):
         self.plane.clicked.connect(self._go_to)
         self.plane.hovered.connect(self._tell)
         self.plane.menu_wanted.connect(self._show_menu)
-        self.at_end(self._stop_reading)
+        self.at_end(self._reading.stop)
 
     def _what_is_missing(self) -> str:
         return NO_MODEL if self.session.model is None else ""
@@ -131,38 +124,36 @@ class MapWidget(Panel):
         self.plane.mark(self.session.face)
         self._soon.start()
 
-    # -- what is on the map --------------------------------------------------------
-
     def update_map(self) -> None:
         """Look whether there is another model, other faces, colours or another mixed face."""
-        model = self.session.model
-        if model is not self._model:
-            self._take_model(model)
-        if self.found is None or self.is_working:
+        if self.session.model is not self._model:
+            self._take_model(self.session.model)
+        found = self.found
+        if found is None or self.is_working:
             return
-        faces = list(self._find_faces(self.found.model))
-        if [id(each.source) for each in faces] != [id(each.source) for each in self._faces]:
-            self._faces = faces
-            n = len(self.found.positions)
+        faces = list(self._find_faces(found.model))
+        shown = [id(each.source) for each in faces]
+        if shown != self._shown:
+            self._faces, self._shown, n = faces, shown, len(found.positions)
             del self.plane.pictures[n:]
-            placed = [self.found.project(each.weights) for each in faces[1:]]
-            self.plane.show_places(np.concatenate([self.found.positions, *placed]), n)
-            self._read_pictures()
-        self._paint()
+            placed = [found.project(each.weights) for each in faces[1:]]
+            self.plane.show_places(np.concatenate([found.positions, *placed]), n)
+            self._read_pictures(found.model)
+        look = shown, self.colour.value, self.session.component
+        if look != self._look:
+            self._look = look
+            self.plane.colours = self._colours(found.model)
+            self.plane.redraw()
         self._show_mix()
 
     def _take_model(self, model: LatentFaces | None) -> None:
-        self._stop_reading()
+        self._reading.stop()
         self.found, self._known, self._faces, self._model = None, {}, [], model
-        self.plane.extra = self._painted = None
+        self._small = None if model is None else small_model(model, _LONGEST)
+        self._shown, self._look, self.plane.extra, self.words.value = [], None, None, ""
         self.plane.pictures.clear()
         self.plane.show_places(np.empty((0, 2)), 0)
-        self.words.value = ""
-        if model is not None:
-            in_colour = len(model.picture_shape) == 3
-            mean = 0 if model.mean is None else _shrunk(model.mean, in_colour)
-            self._small = _shrunk(model.components, in_colour), mean
-            self._resize()
+        self._resize()
         self._place()
 
     def _place(self) -> None:
@@ -196,40 +187,40 @@ class MapWidget(Panel):
         if self.found is not None:
             with self.method.changed.blocked():
                 self.method.value = self.found.method
-            self._faces.clear()  # they have other places
-            self._painted = None
+            self._shown, self._look = [], None  # all have other places
             self.update_map()
 
     def _find_faces(self, model: LatentFaces) -> Iterator[_Faces]:
         """Find the faces of the model, and generated and encoded ones."""
         faces: Any = self.session.faces
-        weights: Any = model.weights
-        pixels: Any = None if faces is None else layer_pixels(faces)
+        pixels: Any = None if faces is None else layers.layer_pixels(faces)
         if pixels is None or tuple(pixels.shape) != model.shape:
             pixels = LazyReconstruction(model)
-        yield _Faces(model, faces, weights, pixels, _PLAIN, "face")
+        yield _Faces(model, faces, model.weights, pixels, _PLAIN, "face")
         for layer in self.viewer.layers:
             known = layer.metadata
-            other, recipes = known.get(MODEL_KEY), known.get(RECIPES_KEY, ())
-            is_beside = faces is None or known.get(FACES_KEY) == str(faces.unique_id)
-            if known.get(ROLE_KEY) == ENCODED and other is not model:
+            other, recipes = known.get(layers.MODEL_KEY), known.get(layers.RECIPES_KEY, ())
+            key, role = known.get(layers.FACES_KEY), known.get(layers.ROLE_KEY)
+            if role == layers.ENCODED and other is not model:
                 if other.components is model.components:
-                    weights, pixels = other.weights, LazyReconstruction(other)
-                    yield _Faces(other, layer, weights, pixels, _ENCODED, "encoded")
-            elif is_beside and {len(each.weights) for each in recipes} == {model.n_components}:
-                pixels, what = known[PICTURES_KEY], known[ROLE_KEY]
-                if pixels.shape[1:] == model.picture_shape:
-                    weights = [each.weights for each in recipes]
-                    yield _Faces(recipes, layer, weights, pixels, _MADE, what)
+                    pixels = LazyReconstruction(other)
+                    yield _Faces(other, layer, other.weights, pixels, _ENCODED, "encoded")
+            elif faces is None or key == str(faces.unique_id):
+                weights, pixels = (
+                    [each.weights for each in recipes],
+                    known.get(layers.PICTURES_KEY),
+                )
+                fits = {len(each) for each in weights} == {model.n_components}
+                if fits and pixels.shape[1:] == model.picture_shape:
+                    yield _Faces(recipes, layer, weights, pixels, _MADE, role)
 
     def _show_mix(self) -> None:
         """Draw the mixed face where its weights are."""
         mix, found = self.session.mix, self.found
         self.plane.extra = None
-        if found is not None and mix is not None and mix[0] is found.model:
-            components, mean = self._small
-            pixels = np.tensordot(mix[1], components, 1) + mean
-            picture = _bytes(pixels * found.model.scale, limits_of(self.session.faces, mix[0]))
+        if found is not None and self._small is not None and mix and mix[0] is found.model:
+            limits = limits_of(self.session.faces, found.model)
+            picture = to_bytes(self._small.blend(mix[1]), limits)
             self.plane.extra = found.project(mix[1]), picture, QColor(*_MIXED)
         self.plane.viewport().update()
 
@@ -238,70 +229,59 @@ class MapWidget(Panel):
             h, w = self._model.size
             self.plane.set_size(self.picture_size.value, w / h)
 
-    def _read_pictures(self) -> None:
-        self._stop_reading()
-        assert self._model is not None
-        missing = [face for face in self.plane.order if self.plane.pictures[face] is None]
-        limits = [limits_of(each.layer, self._model) for each in self._faces]
-        which = np.array(missing, np.intp)
-        self._reading = QuietJob(_reading, list(self._faces), limits, which)
-        self._reading.stepped.connect(self._on_read)
-        self._reading.failed.connect(self._on_unreadable)
-        self._reading.start()
+    def _read_pictures(self, model: LatentFaces) -> None:
+        """Read the pictures that are missing, those first that get room first."""
+        pictures = self.plane.pictures
+        missing = np.array([i for i in self.plane.order if pictures[i] is None], np.intp)
+        parts: list[Part] = []
+        first = 0
+        for each in self._faces:
+            last = first + len(each.weights)
+            own = missing[(missing >= first) & (missing < last)]
+            parts.insert(0, (each.images, limits_of(each.layer, model), own, first))
+            first = last
+        self._reading.start(_read, parts)
 
-    def _on_read(self, step: list[tuple[int, NDArray[np.uint8]]]) -> None:
-        for face, picture in step:
+    def _take_pictures(self, read: Read) -> None:
+        for face, picture in read:
             if face < len(self.plane.pictures):
                 self.plane.pictures[face] = picture
         self.plane.viewport().update()
 
-    def _on_unreadable(self, why: str) -> None:
+    def _complain(self, why: str) -> None:
         self.status.value = f"Some faces cannot be read: {why}"
 
-    def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.abandon()
-            self._reading = None
-
-    # -- colours and words -----------------------------------------------------------
-
-    def _paint(self) -> None:
-        """Colour the faces by their subjects, or by their weights for a component."""
-        assert self.found is not None
-        model, by, component = self.found.model, self.colour.value, self.session.component
-        wanted = by, component, [id(each.source) for each in self._faces]
-        if wanted == self._painted:
-            return
-        self._painted, subjects = wanted, model.provenance.subjects
-        colours = [
-            np.full((len(each.weights), 3), each.colour, np.uint8) for each in self._faces
+    def _colours(self, model: LatentFaces) -> NDArray[np.uint8] | None:
+        """Return colours by subjects, or by weights for a component; None if all are alike."""
+        by, component = self.colour.value, self.session.component
+        colours: list[Any] = [
+            np.tile(each.colour, (len(each.weights), 1)) for each in self._faces
         ]
-        is_plain = len(colours) == 1
+        is_plain, subjects = len(colours) == 1, model.provenance.subjects
         if by == "subject" and subjects:
             _, numbers = np.unique(subjects, return_inverse=True)
-            colours[0], is_plain = _HUES[numbers % len(_HUES)], False
+            colours[0], is_plain = 255 * np.array(_HUES)[numbers % len(_HUES)], False
         elif by == "component" and component is not None:
-            weights = model.weights[:, component].astype(np.float64)
+            weights = model.weights[:, component, None].astype(np.float64)
             shares = weights / (np.abs(weights).max() or 1.0)
-            roots = np.sqrt(np.abs(shares))[:, None]
-            ends = np.where(shares[:, None] < 0, _ENCODED, _MIXED)
-            colours[0] = np.rint(110 + (ends - 110) * roots).astype(np.uint8)
-            is_plain = False
-        self.plane.colours = None if is_plain else np.concatenate(colours)
-        self.plane.redraw()
+            ends = np.where(shares < 0, _ENCODED, _MIXED)
+            colours[0], is_plain = 110 + (ends - 110) * np.sqrt(np.abs(shares)), False
+        return None if is_plain else np.rint(np.concatenate(colours)).astype(np.uint8)
 
     def _face(self, face: int) -> tuple[_Faces, int]:
         """Return to which faces of the map one belongs, and its place among them."""
-        ends = np.cumsum([len(each.weights) for each in self._faces])
-        which = int(np.searchsorted(ends, face, side="right"))
-        return self._faces[which], face - int(ends[which - 1] if which else 0)
+        for each in self._faces[:-1]:
+            if face < len(each.weights):
+                return each, face
+            face -= len(each.weights)
+        return self._faces[-1], face
 
     def _tell(self, face: int | None) -> None:
         self.words.value = ""
         if self._faces and face is not None:
             faces, i = self._face(face)
             known = vars(faces.source.provenance) if faces is self._faces[0] else {}
-            self.words.value = face_caption(known, i) or f"{faces.what} {i}"
+            self.words.value = layers.face_caption(known, i) or f"{faces.what} {i}"
 
     def _show_menu(self, face: int | None, place: QPoint) -> None:
         pictures, more = {"map of faces": lambda: self.plane.grab().toImage()}, {}
@@ -325,32 +305,17 @@ class MapWidget(Panel):
                 go_to(self.viewer, faces.layer, i)
 
 
-def _reading(
-    faces: list[_Faces], limits: list[tuple[float, float]], missing: NDArray[np.intp]
-) -> Generator[list[tuple[int, NDArray[np.uint8]]]]:
-    """Yield small pictures and whose they are, those first that get room first."""
-    ends = np.cumsum([len(each.weights) for each in faces]).tolist()
-    read: list[tuple[int, NDArray[np.uint8]]] = []
+def _read(parts: list[Part]) -> Iterator[Read]:
+    read: Read = []
     began = perf_counter()
-    for each, shown, end in reversed(list(zip(faces, limits, ends, strict=True))):
-        first = end - len(each.weights)
-        own = missing[(missing >= first) & (missing < end)] - first
-        n = _AT_ONCE // prod(each.images.shape[1:]) + 1
-        for start in range(0, len(own), n):
-            run = np.sort(own[start : start + n])
-            pixels = _shrunk(np.asarray(each.images[run]), each.images.ndim == 4)
-            read += zip((run + first).tolist(), _bytes(pixels, shown), strict=True)
+    for images, limits, faces, first in parts:
+        n = _AT_ONCE // prod(images.shape[1:]) + 1
+        for start in range(0, len(faces), n):
+            run = np.sort(faces[start : start + n])
+            pixels = np.asarray(images[run - first])
+            small = shrunk(pixels, _LONGEST, in_colour=pixels.ndim == 4)
+            read += zip(run.tolist(), to_bytes(small, limits), strict=True)
             if perf_counter() - began > _PAUSE:
                 yield read
                 read, began = [], perf_counter()
     yield read
-
-
-def _shrunk(pictures: NDArray[Any], in_colour: bool) -> NDArray[Any]:
-    return shrunk(pictures, _LONGEST, in_colour=in_colour)
-
-
-def _bytes(pixels: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
-    low, high = limits
-    levels = np.clip((pixels - low) * (255.0 / (high - low or 1.0)), 0, 255)
-    return np.ascontiguousarray(np.nan_to_num(levels).astype(np.uint8))
