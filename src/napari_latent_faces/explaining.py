@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from napari_latent_faces.export import save_table
-from napari_latent_faces.solvers.blocks import importing, row_squares
+from napari_latent_faces.solvers.blocks import importing, row_blocks, row_squares
 from napari_latent_faces.steps import consume
 from napari_latent_faces.tiles import shrunk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
     Pairs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]
     Placed = tuple[int, int, NDArray[np.float64]]  # stages done, at most, and places by now
-
-# -- What builds a face: the components it uses, their sum step by step, and who else does
-
-_BLOCK_VALUES = 2**22  # numbers held at a time, beside model and result
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +50,13 @@ class Explainer:
         self._sizes = row_squares(rows) if model.is_signed else rows.sum(1, dtype=np.float64)
         least = least_share(model.n_components)
         self.uses = np.zeros(model.n_components, np.intp)
-        for weights in _blocks(model.weights):
-            carried = self._carried(weights)
+        for faces in row_blocks(*model.weights.shape):
+            carried = self._carried(model.weights[faces])
             is_used = carried >= least * carried.sum(axis=1, keepdims=True)
             self.uses += np.count_nonzero(is_used & (carried > 0), axis=0)
 
     def parts(self, face: int) -> Parts:
         """Return what a face of the model is built of; nothing for a black face."""
-        _check("face", face, len(self.model.weights))
         weights = self.model.weights[face]
         carried = self._carried(weights)
         order = np.argsort(-carried, kind="stable")[: np.count_nonzero(carried > 0)]
@@ -71,7 +66,6 @@ class Explainer:
 
     def users(self, component: int, count: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
         """Return the faces, `count` at most, that use a component most, and their weights."""
-        _check("component", component, self.model.n_components)
         weights = self.model.weights[:, component]
         used = np.abs(weights) if self.model.is_signed else weights
         faces = np.argsort(-used, kind="stable")[: min(count, np.count_nonzero(used > 0))]
@@ -84,19 +78,14 @@ class Explainer:
             f"component {component}  |  {100 * self.shares[component]:.1f} % of the {whole}"
             f"  |  used by {self.uses[component]} of {len(self.model.weights)} faces"
         )
-        if face is None:
-            return text
-        return f"{text}  |  weight {self.model.weights[face, component]:.3g} in this face"
+        if face is not None:
+            text += f"  |  weight {self.model.weights[face, component]:.3g} in this face"
+        return text
 
     def _carried(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return how much each component adds to faces, in sums that never cancel."""
         amounts = np.asarray(weights, np.float64)
         return np.asarray(self._sizes * (amounts**2 if self.model.is_signed else amounts))
-
-
-def _check(what: str, number: int, count: int) -> None:
-    if not 0 <= number < count:
-        raise IndexError(f"There is no {what} {number}: the model has {count}.")
 
 
 def least_share(n_components: int) -> float:
@@ -146,8 +135,6 @@ def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
     return missed / whole if whole else float("inf") if missed else 0.0
 
 
-# -- The faces of a model that look most like given weights ----------------------------
-
 _SPARE = 32  # faces beyond those asked for whose distance is computed exactly
 
 
@@ -166,8 +153,9 @@ class NearestFaces:
         self.model = model
         rows = model.components.reshape(model.n_components, -1).astype(np.float64)
         self._gram = rows @ rows.T / rows.shape[1]
-        lengths = [self._length(block) for block in _blocks(model.weights)]
-        self._lengths = np.concatenate([np.empty(0), *lengths])
+        self._lengths = np.empty(len(model.weights))
+        for faces in row_blocks(*model.weights.shape):
+            self._lengths[faces] = self._length(model.weights[faces])
 
     def find(
         self,
@@ -176,56 +164,37 @@ class NearestFaces:
         exclude: int | Sequence[int] | NDArray[np.integer] | None = None,
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return the faces nearest to weights (k,) or (m, k), and their distances."""
-        asked, k = np.asarray(weights, np.float64), self.model.n_components
-        if asked.ndim not in (1, 2) or asked.shape[-1] != k:
+        asked, known = np.asarray(weights, np.float64), self.model.weights
+        n, k = known.shape
+        if asked.shape[-1:] != (k,) or asked.ndim > 2 or not np.isfinite(asked).all():
             raise ValueError(
-                f"The weights of {k} components are needed, in the shape ({k},) or (m, {k}); "
-                f"got the shape {asked.shape}."
+                f"{k} finite weights are needed, in the shape ({k},) or (m, {k}); got the "
+                f"shape {asked.shape}."
             )
-        if not np.isfinite(asked).all():
-            raise ValueError("The weights must be finite numbers.")
-        if count < 1:
-            raise ValueError(f"count must be 1 or more, got {count}.")
         left_out = np.unique(np.asarray([] if exclude is None else exclude, int))
-        count = min(count, len(self._lengths) - len(left_out))
-        shape = (*asked.shape[:-1], count)
-        asked = asked.reshape(-1, k)
-        faces, distances = np.empty((len(asked), count), np.intp), np.empty((len(asked), count))
-        for rows in _blocks(np.arange(len(asked)), len(self._lengths)):
-            faces[rows], distances[rows] = self._search(asked[rows], count, left_out)
+        count = min(count, n - len(left_out))
+        near = min(count + _SPARE, n - len(left_out))
+        rows = asked.reshape(-1, k)
+        faces, distances = np.empty((len(rows), count), np.intp), np.empty((len(rows), count))
+        for part in row_blocks(len(rows), n):
+            products = (rows[part] @ self._gram).astype(known.dtype)
+            # squared distances but for the length of what is asked for, which ranks nothing
+            rough = self._lengths - 2 * (products @ known.T)
+            rough[:, left_out] = np.inf
+            candidates = np.sort(np.argpartition(rough, near - 1, axis=1)[:, :near], axis=1)
+            apart = self._length(known[candidates] - rows[part][:, None])
+            exact = np.sqrt(np.maximum(apart, 0.0))
+            order = np.argsort(exact, axis=1, kind="stable")[:, :count]
+            faces[part] = np.take_along_axis(candidates, order, axis=1)
+            distances[part] = np.take_along_axis(exact, order, axis=1)
         # only now in the units of the faces: their squares may be beyond any float
+        shape = (*asked.shape[:-1], count)
         return faces.reshape(shape), distances.reshape(shape) * self.model.scale
-
-    def _search(
-        self, asked: NDArray[np.float64], count: int, left_out: NDArray[np.intp]
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Do what `find` does for weights (m, k), all in memory."""
-        products = (asked @ self._gram).astype(self.model.weights.dtype)
-        # squared distances but for the length of what is asked for, which ranks nothing
-        rough = self._lengths - 2 * (products @ self.model.weights.T)
-        rough[:, left_out] = np.inf
-        near = min(count + _SPARE, rough.shape[1] - len(left_out))
-        candidates = np.tile(np.arange(near), (len(asked), 1))
-        if near < rough.shape[1]:
-            candidates = np.argpartition(rough, max(near - 1, 0), axis=1)[:, :near]
-        apart = self.model.weights[candidates] - asked[:, None]
-        exact = np.sqrt(np.maximum(self._length(apart), 0.0))
-        order = np.argsort(exact, axis=1, kind="stable")[:, :count]
-        rows = np.arange(len(asked))[:, None]
-        return candidates[rows, order], exact[rows, order]
 
     def _length(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return the mean squared pixel, where 1 is the scale, that weights (..., k) build."""
         return np.asarray(((weights @ self._gram) * weights).sum(axis=-1))
 
-
-def _blocks(rows: NDArray[Any], width: int = 0) -> Iterator[NDArray[Any]]:
-    """Cut rows into blocks that need little memory, at `width` or as many numbers a row."""
-    step = max(1, _BLOCK_VALUES // max(1, width or rows.shape[1]))
-    return (rows[first : first + step] for first in range(0, len(rows), step))
-
-
-# -- All faces on a plane, those that look alike close together ------------------------
 
 MapMethod = Literal["pca", "tsne", "mds"]
 
@@ -329,17 +298,19 @@ def iter_map_faces(
     points = (model.weights @ A.astype(model.weights.dtype)).astype(np.float32)
     placed = flat.positions
     if method == "tsne":
-        for step in _tsne(points, placed / (np.abs(placed).max() or 1.0), random_state):
-            yield step
-            placed = step[2]
-        return FaceMap(model, method, placed)
-    rng = np.random.default_rng(random_state)
-    some = np.sort(rng.permutation(len(points))[:_MOST_MDS])
-    nearest = NearestFaces(replace(model, weights=model.weights[some]))
-    faces, shares = _neighbours(nearest, model.weights)
-    for done, total, known in _mds(points[some], placed[some] / model.scale):
-        placed = (model.scale * known[faces] * shares).sum(axis=1)
-        yield done, total, placed
+        steps = _tsne(points, placed / (np.abs(placed).max() or 1.0), random_state)
+    else:
+        rng = np.random.default_rng(random_state)
+        some = np.sort(rng.permutation(len(points))[:_MOST_MDS])
+        nearest = NearestFaces(replace(model, weights=model.weights[some]))
+        faces, shares = _neighbours(nearest, model.weights)
+        steps = (
+            (done, total, (model.scale * known[faces] * shares).sum(axis=1))
+            for done, total, known in _mds(points[some], placed[some] / model.scale)
+        )
+    for step in steps:
+        yield step
+        placed = step[2]
     return FaceMap(model, method, placed)
 
 
@@ -411,8 +382,6 @@ def _neighbours(
     shares /= shares.sum(axis=-1, keepdims=True)
     return faces, shares[..., None]
 
-
-# -- Two models of one stack: which components are the same, and how good each is ------
 
 _AT_A_TIME = 2**29  # multiplications of one step: 0.01 to 0.1 s
 
@@ -504,11 +473,9 @@ def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], No
     )
     order = np.argsort(-similarity, kind="stable")
     pairs = np.stack([first, second], axis=1)[order]
-    lone = (
-        np.setdiff1d(range(a.n_components), first),
-        np.setdiff1d(range(b.n_components), second),
-    )
-    return Matching(pairs, similarity[order], lone)
+    lone_first = np.setdiff1d(range(a.n_components), first)
+    lone_second = np.setdiff1d(range(b.n_components), second)
+    return Matching(pairs, similarity[order], (lone_first, lone_second))
 
 
 def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:

@@ -24,15 +24,7 @@ from napari_latent_faces.steps import consume
 from napari_latent_faces.tiles import montage
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Callable,
-        Collection,
-        Generator,
-        Iterable,
-        Iterator,
-        Mapping,
-        Sequence,
-    )
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -48,8 +40,6 @@ if TYPE_CHECKING:
 FIT, ALIGNMENT, ENCODING, MENDING = "a fit", "an alignment", "an encoding", "a mending"
 GENERATED = "generated faces"
 
-# -- Tables of faces and components as comma-separated values --------------------------
-
 _LINES = 256  # between two steps of a long table
 # what makes a spreadsheet calculate a cell, full-width signs included
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
@@ -57,8 +47,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  #
 
 def numbers(k: int) -> list[str]:
     """Return 0 to k - 1 as text of one length, two digits at least."""
-    digits = max(2, len(str(k - 1)))
-    return [f"{i:0{digits}}" for i in range(k)]
+    return [str(i).zfill(max(2, len(str(k - 1)))) for i in range(k)]
 
 
 def component_heads(k: int) -> list[str]:
@@ -104,8 +93,6 @@ def save_table(
             pass
 
 
-# -- A model as a Python script that makes it again ------------------------------------
-
 _WIDTH = 90  # letters of a line
 _STOPPED = """\
 # The fit was stopped by hand after {n_iter} iterations: it is here, too.
@@ -134,8 +121,7 @@ def as_python(model: LatentFaces) -> str:
     names = [kind, "iter_fit" if is_stopped else "fit"]
     names += ["read_faces"] * (origin.reading is not None)
     homes = {"": ", ".join(sorted(names, key=lambda name: (name.islower(), name)))}
-    if "mask_from_text" in mask:
-        homes[".masks"] = "mask_from_text"
+    homes |= {".masks": "mask_from_text"} if "mask_from_text" in mask else {}
     if sample := re.match(r"faces = (?!read_faces\b)(\w+)\(", faces):
         homes[".samples"] = sample[1]
     made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
@@ -169,7 +155,6 @@ def as_python(model: LatentFaces) -> str:
 
 
 def _faces(model: LatentFaces) -> str:
-    """Return the lines that get the faces."""
     origin = model.provenance
     if origin.reading is not None:
         options = "".join(f", {name}={value!r}" for name, value in origin.reading.items())
@@ -200,12 +185,8 @@ def _mask(model: LatentFaces) -> str:
     told = f"# what the fit left out: {left_out} of {total} pixels"
     if not text:  # there is no end of it
         return f"{told}, as a mask of shape {shape} that has to be put in here\nmask = ..."
-    parts = [repr(text[i : i + _WIDTH]) for i in range(0, len(text), _WIDTH)]
-    lines = "\n    ".join(parts)
+    lines = "\n    ".join(repr(text[i : i + _WIDTH]) for i in range(0, len(text), _WIDTH))
     return f"{told}\nmask = mask_from_text(\n    {lines},\n    {shape},\n)"
-
-
-# -- A model as a folder of plain files: pictures, a table, and the model itself -------
 
 
 def export_model(
@@ -236,39 +217,31 @@ def iter_export(
 
     Close the generator to end the export: `folder` is then as it was.
     """
-    folder = Path(folder)
-    total = model.n_components + len(model.weights)
-    with writing_folder(folder, FIT, force=force) as new:
-        for done in _written(model, new):
-            yield done, total
-    return folder
-
-
-def _written(model: LatentFaces, folder: Path) -> Iterator[int]:
-    """Write all files into an empty folder; yield how many pictures and faces are."""
     from PIL import Image
 
-    model.save(folder / "model.npz")
-    pictures = unit_maximum(model.components)
-    if model.is_signed:
-        pictures = (pictures + 1 + 1 / 255) / 2  # 0 becomes 128, 1 is 255, -1 at least 1
-    pictures = _as_8_bit(pictures)
-    (folder / "components").mkdir()
-    for i, (number, picture) in enumerate(zip(numbers(len(pictures)), pictures, strict=True)):
-        yield i
-        Image.fromarray(picture).save(folder / "components" / f"{number}.png")
-    Image.fromarray(_contact_sheet(pictures)).save(folder / "components.png")
-    if model.mean is not None:
-        Image.fromarray(_as_8_bit(model.mean)).save(folder / "mean.png")
-    origin = model.provenance
-    names = origin.names or tuple(f"face {i}" for i in range(len(model.weights)))
-    texts = {"name": names, "subject": origin.subjects}
-    with (
-        (folder / "weights.csv").open("wb") as file,
-        closing(_writing_table(file, texts, *_weights(model))) as steps,
-    ):
-        for faces in steps:
-            yield len(pictures) + faces
+    origin, n, k = model.provenance, len(model.weights), model.n_components
+    with writing_folder(Path(folder), FIT, force=force) as new:
+        model.save(new / "model.npz")
+        pictures = unit_maximum(model.components)
+        if model.is_signed:
+            pictures = (pictures + 1 + 1 / 255) / 2  # 0 becomes 128, 1 is 255, -1 at least 1
+        pictures = _as_8_bit(pictures)
+        (new / "components").mkdir()
+        for i, number in enumerate(numbers(k)):
+            yield i, k + n
+            Image.fromarray(pictures[i]).save(new / "components" / f"{number}.png")
+        Image.fromarray(_contact_sheet(pictures)).save(new / "components.png")
+        if model.mean is not None:
+            Image.fromarray(_as_8_bit(model.mean)).save(new / "mean.png")
+        names = origin.names or [f"face {i}" for i in range(n)]
+        texts = {"name": names, "subject": origin.subjects}
+        with (
+            (new / "weights.csv").open("wb") as file,
+            closing(_writing_table(file, texts, *_weights(model))) as steps,
+        ):
+            for faces in steps:
+                yield k + faces, k + n
+    return Path(folder)
 
 
 def _weights(model: LatentFaces) -> tuple[list[str], Iterator[list[float]]]:
@@ -285,17 +258,13 @@ def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
     """Return pictures in one, about square and with few empty places."""
     k, h, w = pictures.shape[:3]
     square = math.sqrt(k * h / w)
-    fewest, most = math.ceil(0.75 * square), math.ceil(1.25 * square)
-
-    def empty_then_slender(columns: int) -> tuple[int, float]:
-        return -k % columns, abs(columns - square)
-
-    columns = min(range(min(fewest, k), min(most, k) + 1), key=empty_then_slender)
-    return montage(pictures, columns)
+    fewest, most = (min(k, math.ceil(share * square)) for share in (0.75, 1.25))
+    columns = range(fewest, most + 1)
+    return montage(pictures, min(columns, key=lambda c: (-k % c, abs(c - square))))
 
 
-# -- Encoded, mended and aligned faces as folders of plain files -----------------------
-# `force` replaces earlier ones, `progress` is told how many pictures are written of how many
+# Other results as folders of plain files: `force` replaces earlier ones, `progress` is told
+# how many pictures are written of how many.
 
 
 def export_encoded(
@@ -306,17 +275,16 @@ def export_encoded(
     *,
     force: bool = False,
     progress: Progress | None = None,
-) -> Path:
+) -> None:
     """Write errors, weights and reconstructions of faces, and the model with these weights."""
-    folder, other = Path(folder), encoded_model(model, stack, encoding)
-    with writing_folder(folder, ENCODING, force=force) as new:
+    other = encoded_model(model, stack, encoding)
+    with writing_folder(Path(folder), ENCODING, force=force) as new:
         place = new / "reconstructions"
         pictures = write_pictures(LazyReconstruction(other), stack.dtype, place, progress)
         errors = zip(encoding.errors.tolist(), pictures, strict=True)
         _write_table(new / "errors.csv", stack, ("error", "picture"), errors)
         _write_table(new / "weights.csv", stack, *_weights(other))
         other.save(new / "model.npz")
-    return folder
 
 
 def export_mended(
@@ -327,29 +295,27 @@ def export_mended(
     *,
     force: bool = False,
     progress: Progress | None = None,
-) -> Path:
+) -> None:
     """Write mended faces, and their errors over the pixels that were not replaced."""
-    folder = Path(folder)
-    with writing_folder(folder, MENDING, force=force) as new:
+    with writing_folder(Path(folder), MENDING, force=force) as new:
         pictures = write_pictures(mended, stack.dtype, new / "mended", progress)
         rows = zip(np.asarray(errors).tolist(), pictures, strict=True)
         _write_table(new / "mended.csv", stack, ("error of the rest", "picture"), rows)
-    return folder
 
 
 def export_aligned(
     aligned: FaceStack,
-    misfits: Collection[int],
+    misfits: Iterable[int],
     folder: str | PathLike[str],
     *,
     force: bool = False,
     progress: Progress | None = None,
-) -> Path:
+) -> None:
     """Write aligned faces under their own names, and their transforms and who stayed apart."""
     if aligned.transforms is None or aligned.frame is None:
         raise ValueError("The faces were not aligned: they have no transforms.")
-    folder, apart = Path(folder), set(misfits)
-    with writing_folder(folder, ALIGNMENT, force=force) as new:
+    apart = set(misfits)
+    with writing_folder(Path(folder), ALIGNMENT, force=force) as new:
         stems, place = _file_names(aligned.names), new / "faces"
         pictures = write_pictures(aligned.images, aligned.dtype, place, progress, stems)
         moved = aligned.transforms[:, :2].reshape(-1, 6).tolist()
@@ -358,7 +324,6 @@ def export_aligned(
             for i, (picture, transform) in enumerate(zip(pictures, moved, strict=True))
         )
         _write_table(new / TRANSFORMS, aligned, TRANSFORM_HEADS, rows)
-    return folder
 
 
 def _write_table(

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     Face = int | Weights  # a face of a model, or weights (k,)
     Floats = NDArray[np.float64]
 
-# -- Which weights are usual, which matter, and which lie between two faces ------------
-
 _MOST_FACES = 20_000  # that quantiles and correlations are found from
 _FAR = 3.0  # standard deviations that hardly any face goes beyond
 
@@ -82,10 +80,8 @@ def _some_rows(weights: NDArray[Any]) -> NDArray[Any]:
 
 def mean_weights(model: LatentFaces) -> Floats:
     """Return the weights (k,) of the mean face: 0 where a model adds to a mean face."""
-    if model.mean is not None:
-        return np.zeros(model.n_components)
     mean: Floats = model.weights.mean(axis=0, dtype=np.float64)
-    return mean
+    return mean if model.mean is None else np.zeros_like(mean)
 
 
 def mattering(
@@ -119,18 +115,13 @@ def morph(model: LatentFaces, a: Face, b: Face, steps: int) -> Floats:
     """Return the weights (steps, k) on the way from one face, or weights, to another."""
     if steps < 2:
         raise ValueError(f"steps must be 2 or more, both ends included; got {steps}.")
-    start, end = as_weights(model, a), as_weights(model, b)
-    way = np.linspace(0.0, 1.0, steps)[:, None]
-    return (1 - way) * start + way * end
+    return np.linspace(as_weights(model, a), as_weights(model, b), steps)
 
 
 def to_pixels(faces: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """Return floats in the units of the faces as pixels of a type; of booleans, as floats."""
     dtype = np.dtype(dtype)
     return faces.copy() if dtype.kind == "b" else as_pixels(faces, dtype)
-
-
-# -- By hand: the weights of one face, its picture, and the way back -------------------
 
 
 class Mix:
@@ -144,6 +135,9 @@ class Mix:
     """
 
     changed = Signal(object)
+    weights: Floats
+    pixels: NDArray[Any]
+    _held: int | None  # the component that changes while `_rest` stays
 
     def __init__(
         self, model: LatentFaces, weights: Weights | None = None, *, depth: int = 200
@@ -153,9 +147,6 @@ class Mix:
         self.start = self._checked(nothing if weights is None else weights)
         self._states = [self.start]  # that undo and redo go through
         self._place, self._is_dragged = 0, False
-        self.weights: Floats
-        self.pixels: NDArray[Any]
-        self._held: int | None  # the component that changes while `_rest` stays
         self._show(self.start)
 
     @property
@@ -170,10 +161,6 @@ class Mix:
 
     def set_weight(self, component: int, weight: float) -> None:
         """Change one weight: a step, or a part of the one that `begin` began."""
-        if not 0 <= component < self.model.n_components:
-            raise IndexError(
-                f"There is no component {component}: the model has {self.model.n_components}."
-            )
         if self.weights[component] == weight:
             return
         weights = self.weights.copy()
@@ -237,9 +224,8 @@ class Mix:
             self._place = len(self._states) - 1
 
     def _show(self, weights: Floats) -> None:
-        self.weights = weights
+        self.weights, self.pixels = weights, self.model.blend(weights)
         self._held = None
-        self.pixels = self.model.blend(weights)
         self.changed.emit(None)
 
     def _checked(self, weights: Weights) -> Floats:
@@ -250,11 +236,6 @@ class Mix:
             )
         checked.flags.writeable = False
         return checked
-
-
-# -- By chance: weights that are distributed as those of the fitted faces --------------
-
-_DRAWN = 4096  # faces that are drawn at a time
 
 
 class WeightSampler:
@@ -298,25 +279,16 @@ class WeightSampler:
             raise ValueError(f"The number of faces must be 0 or more, got {n}.")
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must be from 0 to 1, got {strength}.")
-        centre = None if near is None else as_weights(self.model, near)
-        drawn = np.empty((n, self.model.n_components), self.model.weights.dtype)
-        if centre is not None and strength == 1:
-            return np.full_like(drawn, centre)
-        rng = np.random.default_rng(random_state)
-        for first in range(0, n, _DRAWN):
-            block = drawn[first : first + _DRAWN]
-            block[:] = self._draw(len(block), rng, centre, strength)
-        return drawn
-
-    def _draw(
-        self, n: int, rng: np.random.Generator, centre: Floats | None, strength: float
-    ) -> Floats:
         with importing():
             from scipy.special import ndtr, ndtri
 
+        rng, dtype = np.random.default_rng(random_state), self.model.weights.dtype
         z = rng.standard_normal((n, len(self._used))) @ self._factor.T
         columns = list(zip(self._zeros, self._used, strict=True))
-        if centre is not None:
+        if near is not None:
+            centre = as_weights(self.model, near)
+            if strength == 1:
+                return np.tile(centre, (n, 1)).astype(dtype)
             # the share of faces below each weight, a zero at a random place of zeros
             grades = rng.random(z.shape) * self._zeros
             for j, (zeros, used) in enumerate(columns):
@@ -326,7 +298,7 @@ class WeightSampler:
             scores = ndtri(np.clip(grades, 1e-12, 1 - 1e-12))
             z = strength * scores + np.sqrt(1 - strength**2) * z
         grades = np.asarray(ndtr(z), np.float64)
-        drawn = np.zeros_like(grades)
+        drawn = np.zeros(z.shape, dtype)
         for j, (zeros, used) in enumerate(columns):
             if m := len(used):
                 place = (grades[:, j] - zeros) / (1 - zeros) * m - 0.5
@@ -388,9 +360,6 @@ def sample_weights(
     return WeightSampler(model).draw(n, random_state, near=near, strength=strength)
 
 
-# -- Written down: how each face was made, in a table and in a folder with its picture -
-
-
 @dataclass(frozen=True)
 class Recipe:
     """What a generated face is called, how it was made in words, and its k weights."""
@@ -415,10 +384,9 @@ def save_recipes(path: str | PathLike[str], recipes: Sequence[Recipe]) -> None:
     lengths = {len(recipe.weights) for recipe in recipes}
     if len(lengths) > 1:
         raise ValueError("The recipes are of models with different numbers of components.")
-    texts = {"name": [each.name for each in recipes], "made": [each.made for each in recipes]}
-    save_table(
-        path, component_heads(max(lengths, default=0)), (r.weights for r in recipes), texts
-    )
+    heads = component_heads(max(lengths, default=0))
+    texts = {name: [getattr(each, name) for each in recipes] for name in ("name", "made")}
+    save_table(path, heads, (each.weights for each in recipes), texts)
 
 
 def write_generated(
@@ -439,9 +407,7 @@ def write_generated(
     in_8_bits = LazyReconstruction(replace(model, weights=weights, scale=255.0))
     with writing_folder(folder, GENERATED, force=force) as new:
         pictures = write_pictures(in_8_bits, np.dtype(np.uint8), new / "faces", progress)
-        names = [picture.removeprefix("faces/") for picture in pictures]
-        texts = {"name": names, "made": [made] * len(names)}
-        save_table(
-            new / "recipes.csv", component_heads(weights.shape[1]), weights.tolist(), texts
-        )
+        named = zip(pictures, weights.tolist(), strict=True)
+        recipes = [Recipe(Path(name).name, made, tuple(row)) for name, row in named]
+        save_recipes(new / "recipes.csv", recipes)
     return folder

@@ -19,9 +19,8 @@ DIVERGING: dict[str, Any] = {
 
 def component_colours(*, is_signed: bool) -> dict[str, Any]:
     """Return colormap and limits of a layer of components: 0 is black, with less or not."""
-    if is_signed:
-        return {"colormap": DIVERGING, "contrast_limits": (-1.0, 1.0)}
-    return {"colormap": "gray", "contrast_limits": (0.0, 1.0)}
+    colormap = DIVERGING if is_signed else "gray"
+    return {"colormap": colormap, "contrast_limits": (-1.0 if is_signed else 0.0, 1.0)}
 
 
 def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[Any]:
@@ -80,20 +79,20 @@ class Tiles:
     def found_in(cls, shape: tuple[int, ...], pictures: tuple[int, ...]) -> Tiles | None:
         """Return the places of pictures in a montage; None if it is not theirs."""
         k, h, w, *channels = pictures
-        tiles = cls(k, max(1, (shape[1] + _gap(w)) // (w + _gap(w))), h, w)
+        gap = cls(k, 1, h, w).gap
+        tiles = cls(k, max(1, (shape[1] + gap) // (w + gap)), h, w)
         return tiles if (*tiles.shape, *channels) == tuple(shape) else None
 
     @property
     def gap(self) -> int:
         """Pixels between two pictures."""
-        return _gap(self.width)
+        return max(1, round(self.width * GAP))
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of the whole."""
-        rows = -(-self.count // self.columns)
-        h, w = rows * (self.height + self.gap), self.columns * (self.width + self.gap)
-        return h - self.gap, w - self.gap
+        rows, gap = -(-self.count // self.columns), self.gap
+        return rows * (self.height + gap) - gap, self.columns * (self.width + gap) - gap
 
     def box(self, tile: int) -> tuple[slice, slice]:
         """Return the rows and columns of pixels of a picture."""
@@ -114,11 +113,8 @@ class Tiles:
 
 def gallery_columns(k: int, span: float) -> int:
     """Return in how many columns k tiles, `span` faces wide, are about as tall as one face."""
-
-    def height(columns: int) -> float:
-        return -(-k // columns) * span / columns
-
-    return min(range(max(2, int(span)), k + 2), key=lambda c: abs(height(c) - 1.1), default=2)
+    columns = range(max(2, int(span)), k + 2)
+    return min(columns, key=lambda c: abs(-(-k // c) * span / c - 1.1), default=2)
 
 
 def montage(pictures: NDArray[Any], columns: int, fill: float = 0) -> NDArray[Any]:
@@ -157,29 +153,16 @@ def paint_tile(
     place: NDArray[Any],
     picture: NDArray[Any],
     *,
-    level: float = 1.0,
     frame: float | None = None,
     is_chosen: bool = False,
 ) -> None:
-    """Draw a picture, times `level`, into its place (h, w), with a frame of some brightness."""
-    place[:] = picture * picture.dtype.type(level)
-    line = _gap(place.shape[1])
-    inside = place
-    if is_chosen:
-        _frame(inside, line, 1.0)
-        _frame(inside[line:-line, line:-line], line, 0.0)
-        inside = inside[2 * line : -2 * line, 2 * line : -2 * line]
-    if frame is not None:
-        _frame(inside, line, frame)
-
-
-def _frame(place: NDArray[Any], line: int, value: float) -> None:
-    place[:line] = place[-line:] = value
-    place[:, :line] = place[:, -line:] = value
-
-
-def _gap(width: int) -> int:
-    return max(1, round(width * GAP))
+    """Draw a picture into its place (h, w), with a frame of some brightness."""
+    place[:] = picture
+    line = Tiles(1, 1, *place.shape[:2]).gap
+    for value in [1.0, 0.0] * is_chosen + [frame] * (frame is not None):
+        place[:line] = place[-line:] = value
+        place[:, :line] = place[:, -line:] = value
+        place = place[line:-line, line:-line]
 
 
 _REACH = 2  # cells of a map to a face that could overlap
