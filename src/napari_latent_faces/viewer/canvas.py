@@ -29,6 +29,7 @@ from napari_latent_faces.viewer.layers import (
     RECIPES_KEY,
     ROLE_KEY,
     layer_pixels,
+    results_of,
 )
 from napari_latent_faces.viewer.window import can_open_docks, canvas_of, open_dock
 
@@ -284,11 +285,8 @@ def show_menu(viewer: Any, position: tuple[float, ...]) -> None:
     pictures = {found.name: lambda: drawn(found.pixels())}
     if layer.ndim == 2 and found.uses:
         pictures["all of them"] = lambda: drawn(layer.data)
-    key = str(layer.unique_id)
-    of_model = MODEL_KEY in layer.metadata or any(
-        each.metadata.get(FACES_KEY) == key and MODEL_KEY in each.metadata
-        for each in viewer.layers
-    )
+    about = (layer, *results_of(viewer, layer))
+    of_model = any(MODEL_KEY in each.metadata for each in about)
     more: dict[str, Callable[[], object]] = {}
     if found.uses and can_open_docks(viewer) and (of_model or "weights" in found.uses):
         more["Use in Mix"] = lambda: use_in_mix(viewer, layer, **found.uses)

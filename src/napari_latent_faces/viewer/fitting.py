@@ -36,6 +36,7 @@ from napari_latent_faces.viewer.layers import (
     picture_size,
     reconstruction_layer,
     residual_layer,
+    results_of,
     stack_of,
 )
 from napari_latent_faces.viewer.layout import HIDDEN_KEY, PREVIEW
@@ -49,7 +50,7 @@ from napari_latent_faces.viewer.session import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     import napari
     from numpy.typing import NDArray
@@ -58,15 +59,18 @@ if TYPE_CHECKING:
     from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.params import Parameters
-    from napari_latent_faces.stack import FaceStack
     from napari_latent_faces.viewer.layers import LayerData
 
     Result = tuple[Encoding, dict[str, LayerData]]
 
-# -- The result layers of one fit ------------------------------------------------------
-
 _ROLES = ("gallery", PREVIEW, "components", "reconstruction", "residual")
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
+
+IGNORE = "Ignore"
+"""Name of the field that says which layer marks what a fit leaves out."""
+
+_PAUSE = 0.1  # seconds at least between two steps that are shown
+_SHOWN_SHARE = 0.15  # of the window's time that showing them may take
 
 
 @dataclass(frozen=True)
@@ -110,23 +114,20 @@ class ResultLayers:
             most_pixels=_PREVIEW_PIXELS,
             is_signed=self.method.is_signed,
         )
-        if self._preview is None:
-            earlier = self._earlier().get("gallery")
-            is_free = earlier is not None and earlier not in self._session.previews
-            self._preview = earlier if is_free else None
-        layer = self._preview
-        if layer is None:
+        layer = self._preview or self._earlier().get("gallery")
+        is_of_another = layer is not self._preview and layer in self._session.previews
+        if layer is None or is_of_another:
             kwargs["metadata"] |= {ROLE_KEY: PREVIEW, FACES_KEY: str(self.faces.unique_id)}
-            self._preview = self._add((picture, kwargs, kind))
-            self._session.begin_preview(self._preview, is_new=True)
+            layer = self._add((picture, kwargs, kind))
+            self._session.begin_preview(layer)
         elif layer not in self.viewer.layers or self._redraw(layer, picture):
             return
         else:
             self._session.begin_preview(layer)
-            self._uncover(layer)
+            _uncover(layer)
             layer.metadata[SPAN_KEY] = kwargs["metadata"][SPAN_KEY]
             layer.data = picture
-        self._live = picture
+        self._preview, self._live = layer, picture
         self._session.results_changed()
 
     def show_model(self, model: LatentFaces) -> None:
@@ -144,8 +145,10 @@ class ResultLayers:
             if own in self.viewer.layers and shown.setdefault("gallery", own) is not own:
                 self.viewer.layers.remove(own)  # another fit was shown in a layer of its own
             session.previews.pop(own, None)
-            if self.options.update:
-                self._hide_other_methods()
+            for layer in self._results(is_own=False) if self.options.update else ():
+                if layer.visible:
+                    layer.metadata[HIDDEN_KEY] = True
+                    layer.visible = False
             for role, data in wanted.items():
                 layer = shown.pop(role, None)
                 if layer is None:
@@ -173,7 +176,7 @@ class ResultLayers:
     def _update(self, layer: Any, data: LayerData) -> None:
         picture, kwargs, _ = data
         self._session.previews.pop(layer, None)
-        self._uncover(layer)
+        _uncover(layer)
         withhold(layer)
         if not self._redraw(layer, picture):
             layer.data = picture
@@ -181,31 +184,17 @@ class ResultLayers:
         if kwargs["metadata"][ROLE_KEY] == "residual":  # the model's limits, not the user's
             layer.contrast_limits = kwargs["contrast_limits"]
 
-    def _results(self) -> list[tuple[Any, bool]]:
-        """Return all results of these faces, and whether they are of this method."""
-        key = str(self.faces.unique_id)
-        found = [each for each in self.viewer.layers if each.metadata.get(FACES_KEY) == key]
-        found = [each for each in found if each.metadata.get(ROLE_KEY) in _ROLES]
-        models = [(each, each.metadata.get(MODEL_KEY)) for each in found]
+    def _results(self, *, is_own: bool) -> list[Any]:
+        """Return the results of these faces that are of this method, or of others."""
+        found = results_of(self.viewer, self.faces, *_ROLES)
+        models = [(layer, layer.metadata.get(MODEL_KEY)) for layer in reversed(found)]
         method = self.method.method
-        return [(each, model.params.method == method) for each, model in models if model]
+        return [each for each, of in models if of and (of.params.method == method) is is_own]
 
     def _earlier(self) -> dict[str, Any]:
         """Return the newest results of these faces and this method, to be updated."""
-        own = [each for each, is_own in self._results() if is_own and self.options.update]
-        roles = ({PREVIEW: "gallery"}.get(role, role) for role in map(_role, own))
-        return dict(zip(roles, own, strict=True))
-
-    def _hide_other_methods(self) -> None:
-        for layer, is_own in self._results():
-            if layer.visible and not is_own:
-                layer.metadata[HIDDEN_KEY] = True
-                layer.visible = False
-
-    def _uncover(self, layer: Any) -> None:
-        """Show a layer again that was hidden for another method, not by the user."""
-        if layer.metadata.pop(HIDDEN_KEY, False):
-            layer.visible = True
+        own = self._results(is_own=True) if self.options.update else []
+        return {each.metadata[ROLE_KEY].replace(PREVIEW, "gallery"): each for each in own}
 
     def _view(self) -> FacesView:
         """Return the look of the faces; results of other methods than NMF name theirs."""
@@ -222,17 +211,10 @@ class ResultLayers:
         return layer
 
 
-def _role(layer: Any) -> str:
-    return str(layer.metadata[ROLE_KEY])
-
-
-# -- Fitting one layer, with live pictures ---------------------------------------------
-
-IGNORE = "Ignore"
-"""Name of the field that says which layer marks what a fit leaves out."""
-
-_PAUSE = 0.1  # seconds at least between two steps that are shown
-_SHOWN_SHARE = 0.15  # of the window's time that showing them may take
+def _uncover(layer: Any) -> None:
+    """Show a layer again that was hidden for another method, not by the user."""
+    if layer.metadata.pop(HIDDEN_KEY, False):
+        layer.visible = True
 
 
 class FitSession(LayerJob):
@@ -305,26 +287,34 @@ def _summary(model: LatentFaces, seconds: float) -> str:
     n_iter, how = model.provenance.n_iter, model.provenance.stop_reason
     told = f"Relative error {model.error:.4f} over all {len(model.weights)} faces"
     count, total = model.left_out
-    if count and model.mask is not None:
-        told += f", without the {model.mask.sum()} pixels of each"
-    elif count:
-        told += f", without {count} pixels of single faces"
     if count:
-        told += f" that were left out ({100 * count / total:.3g} % of all)"
+        some = f"{count} pixels of single faces"
+        what = some if model.mask is None else f"the {model.mask.sum()} pixels of each"
+        told += f", without {what} that were left out ({100 * count / total:.3g} % of all)"
     if n_iter == 1 and how == "converged":  # one that needs no steps
         return f"Done in {seconds:.1f} s. {told}."
     words = {"max_iter": "Not converged", "stopped": "Stopped and kept"}.get(how, "Converged")
     return f"{words} after {n_iter} iteration{'s' * (n_iter != 1)}, {seconds:.1f} s. {told}."
 
 
-# -- Encoding one layer of faces with a model, in a thread -----------------------------
-
-
 class _ResultJob(LayerJob):
-    """A job that shows its results by their roles beside the faces of a layer."""
+    """A job that brings pictures to the form of a model, and shows results beside them."""
 
     cancelled = NOTHING_CHANGED
     failure = "That failed"
+
+    def __init__(
+        self,
+        viewer: napari.components.ViewerModel,
+        layer: Any,
+        model: LatentFaces,
+        shape: tuple[int, ...],
+        work: Callable[[], Generator[Any, Any, Any]],
+    ) -> None:
+        pixels, known = layer_pixels(layer), layer.metadata
+        self.stack = match_stack(pixels, shape, known, rgb=layer.rgb, name=layer.name)
+        self.model, self._view, self._flat = model, FacesView.of(layer), layer.ndim == 2
+        super().__init__(viewer, layer, work)
 
     def show(self, results: dict[str, LayerData]) -> None:
         session, layers = session_of(self.viewer), self.viewer.layers
@@ -351,9 +341,7 @@ class EncodeJob(_ResultJob):
         *,
         align: bool = False,
     ) -> None:
-        self.model = model
         self.encoding: Encoding | None = None
-        self._flat = layer.ndim == 2
         self._aligns = align and layer.metadata.get("transforms") is None
         size, frame = model.size, model.provenance.frame
         if self._aligns and frame and picture_size(layer) != size:
@@ -361,10 +349,12 @@ class EncodeJob(_ResultJob):
         shape = (*size, *model.picture_shape[2:])
         if len(shape) == 3 and not layer.rgb:
             model.check_pictures(picture_size(layer))  # says that colour is needed
-        self.stack = _matched(layer, shape)
-        self._view = FacesView.of(layer)
-        n = len(self.stack)
-        super().__init__(viewer, layer, lambda: relayed(self._steps(), lambda done: (done, n)))
+
+        def work() -> Generator[tuple[int, int], None, Result]:
+            n = len(self.stack)
+            return (yield from relayed(self._steps(), lambda done: (done, n)))
+
+        super().__init__(viewer, layer, model, shape, work)
 
     def _steps(self) -> Generator[int, None, Result]:
         if self._aligns:
@@ -379,8 +369,8 @@ class EncodeJob(_ResultJob):
 
     def take_value(self, value: Result) -> str:
         """Add reconstructions and residuals beside the faces."""
-        self.encoding, layers = value
-        self.show(layers)
+        self.encoding, results = value
+        self.show(results)
         errors = self.encoding.errors
         told = f"Relative error {errors[0]:.4f}."
         if len(errors) > 1:
@@ -389,14 +379,6 @@ class EncodeJob(_ResultJob):
                 f"(from {errors.min():.4f} to {errors.max():.4f})."
             )
         return "\n".join([told, *self.stack.report.notes])
-
-
-def _matched(layer: Any, shape: tuple[int, ...]) -> FaceStack:
-    pixels, known = layer_pixels(layer), layer.metadata
-    return match_stack(pixels, shape, known, rgb=layer.rgb, name=layer.name)
-
-
-# -- Mending the faces of one layer where another layer marks them, in a thread --------
 
 
 class MendJob(_ResultJob):
@@ -410,16 +392,12 @@ class MendJob(_ResultJob):
         marks: Any,
         face: int | None = None,
     ) -> None:
-        self.model, self._face = model, face
-        self._flat = layer.ndim == 2
         model.check_pictures((*picture_size(layer), *(3,) * layer.rgb))
-        self.stack = _matched(layer, model.picture_shape)
-        self._marks, self._marks_name = marks_on(marks, layer), marks.name
+        super().__init__(viewer, layer, model, model.picture_shape, self._steps)
+        self._face, self._marks, self._marks_name = face, marks_on(marks, layer), marks.name
         belongs_to(marks, layer)
-        self._view = FacesView.of(layer)
         earlier = None if face is None else find_result(viewer, layer, MENDED)
         self._earlier = getattr(earlier, "data", None)
-        super().__init__(viewer, layer, self._steps)
 
     def _steps(self) -> Generator[tuple[int, int], None, MendedFaces]:
         """Read the marks and encode the marked faces."""

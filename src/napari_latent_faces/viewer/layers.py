@@ -134,14 +134,28 @@ def picture_size(layer: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def owner_of(viewer: napari.components.ViewerModel, layer: Any) -> Any:
-    """Return the layer of the faces that a layer belongs to, None if it is not there."""
-    return layer_with(viewer, layer.metadata.get(FACES_KEY))
-
-
 def layer_with(viewer: napari.components.ViewerModel, key: Any) -> Any:
     """Return the layer with a key of `FacesView`, or None."""
     return next((each for each in viewer.layers if str(each.unique_id) == key), None)
+
+
+def results_of(
+    viewer: napari.components.ViewerModel, faces: Any = None, *roles: str, model: Any = None
+) -> list[Any]:
+    """Return the layers that belong to any faces, or to a layer or key of some, newest first.
+
+    With `roles`, those that have one of them; with a `model`, those that show it.
+    """
+    is_any = faces is None
+    key = faces if is_any or isinstance(faces, str) else str(faces.unique_id)
+    return [
+        layer
+        for layer in reversed(viewer.layers)
+        if FACES_KEY in layer.metadata
+        and (is_any or layer.metadata[FACES_KEY] == key)
+        and (not roles or layer.metadata.get(ROLE_KEY) in roles)
+        and (model is None or layer.metadata.get(MODEL_KEY) is model)
+    ]
 
 
 def why_not_faces(layer: Any) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from qtpy.QtCore import QPointF
@@ -41,20 +41,17 @@ PREVIEW = "preview"  # role of the gallery of a running fit
 CAPTIONS = "captions"  # role and name of the layer of words
 HIDDEN_KEY = "latent_faces_hidden"  # of a layer that was hidden for another, not by the user
 
-# in the order in which they lie: one picture a face, to the right of it
-_BESIDE = (
+_ORDER = (  # in which they lie: one picture a face to the right of it, sheets below
     *("reconstruction", "residual", "components", "encoded", "encoded residual", "mended"),
-    *("mixed", "generated", "morph"),
+    *("mixed", "gallery", PREVIEW, "generated", "morph"),
 )
-_SHEETS = ("gallery", PREVIEW, "generated", "morph")  # flat: below the row of the faces
 _CAPTION = 0.13  # of a face's height: room for the words below it
 _LINE = 0.07  # height of a line of words, in heights of the pictures
 _SHARPNESS = 24  # pixels of that height ...
 _LARGEST = 8192  # ... if the whole picture of words is then no larger than textures may be
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """A picture in the row of the faces, as tall as they, or `span` faces wide below it."""
 
     height: int
@@ -98,51 +95,6 @@ def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
     return [gallery, reconstruction_layer(model, view)]
 
 
-# -- All results of a viewer -----------------------------------------------------------
-
-
-@dataclass
-class _Block:
-    """A layer, mostly of faces, with the results around it in their order."""
-
-    anchor: Any
-    results: list[Any]
-    belongings: list[Any]  # what else moves with the faces: masks
-
-    def place(self, *, is_grid: bool = False) -> None:
-        """Put the results where they belong, in the transform of the anchor."""
-        view, (height, width) = FacesView.of(self.anchor), picture_size(self.anchor)
-        items = [
-            Item(
-                *picture_size(layer),
-                layer.metadata.get(SPAN_KEY, 2.0) if _is_sheet(layer) else None,
-            )
-            for layer in self.results
-        ]
-        places = arranged((height, width), items)
-        if is_grid:
-            places = [(min(height / each.height, width / each.width), 0, 0) for each in items]
-        for layer, place in zip(self.results, places, strict=True):
-            wanted = view.at(layer.ndim, *place)
-            # each setting has napari go through all layers
-            if not np.allclose(layer.affine.affine_matrix, wanted["affine"]):
-                layer.affine = wanted["affine"]
-            if tuple(map(str, layer.units)) != tuple(map(str, wanted["units"])):
-                layer.units = wanted["units"]
-
-    def move(self, right: float) -> None:
-        """Move faces, and what is painted on them, in the viewer."""
-        for layer in (self.anchor, *self.belongings):
-            affine = np.array(layer.affine.affine_matrix)
-            affine[-2, -1] += right
-            layer.affine = affine
-
-    def box(self) -> NDArray[Any]:
-        """Return lowest and highest y and x in the viewer."""
-        boxes = [_box(layer) for layer in (self.anchor, *self.results)]
-        return np.array([np.min(boxes, axis=(0, 1)), np.max(boxes, axis=(0, 1))])
-
-
 def arrange(viewer: napari.components.ViewerModel, new: Sequence[Any] = ()) -> None:
     """Put all results of a viewer where they belong, and stacks that lie on others apart.
 
@@ -151,71 +103,85 @@ def arrange(viewer: napari.components.ViewerModel, new: Sequence[Any] = ()) -> N
     """
     is_grid = grid_of(viewer).enabled
     taken: list[NDArray[Any]] = []
-    for block in _blocks([*viewer.layers, *new], alone=True):
-        block.place(is_grid=is_grid)
-        box = block.box()
+    layers = [*viewer.layers, *new]
+    for key, (anchor, results) in _blocks(layers, alone=True).items():
+        _place(anchor, results, is_grid=is_grid)
+        box = _box(anchor, *results)
         if not is_grid and any(_overlap(box, other) for other in taken):
-            right = max(other[1, 1] for other in taken)
-            gap = 3 * GAP * (box[1, 1] - box[0, 1]) / max(1, len(block.results))
-            block.move(right + gap - box[0, 1])
-            block.place()
-            box = block.box()
+            gap = 3 * GAP * (box[1, 1] - box[0, 1]) / max(1, len(results))
+            right = max(other[1, 1] for other in taken) + gap - box[0, 1]
+            for layer in layers:  # what is painted on faces moves with them
+                is_on_them = layer.metadata.get(ROLE_KEY) in {None, BEFORE}
+                if layer is anchor or (is_on_them and layer.metadata.get(FACES_KEY) == key):
+                    affine = np.array(layer.affine.affine_matrix)
+                    affine[-2, -1] += right
+                    layer.affine = affine
+            _place(anchor, results)
+            box = _box(anchor, *results)
         taken.append(box)
 
 
-def _blocks(layers: Sequence[Any], *, alone: bool = False) -> list[_Block]:
-    """Return all faces with their results, if there are some, with faces shown `alone`."""
-    by_id = {str(layer.unique_id): layer for layer in layers}
+def _blocks(layers: Sequence[Any], *, alone: bool = False) -> dict[str, tuple[Any, list[Any]]]:
+    """Return by keys all faces with their results, if there are some, with faces shown `alone`.
+
+    Where the faces are not there, what is left keeps together around the first of it.
+    """
+    by_key = {str(layer.unique_id): layer for layer in layers}
     groups: defaultdict[str, list[Any]] = defaultdict(list)
-    for key, layer in by_id.items():  # aligned faces lie beside those that they were made from
-        if layer.metadata.get(ALIGNED_KEY) in by_id and ROLE_KEY not in layer.metadata:
+    for key, layer in by_key.items():  # aligned faces lie beside those that they were made from
+        if layer.metadata.get(ALIGNED_KEY) in by_key:
             groups[layer.metadata[ALIGNED_KEY]], groups[key] = [], []
     for layer in layers:
-        if layer.metadata.get(ROLE_KEY) in {*_BESIDE, *_SHEETS}:
-            groups[_home(layer, by_id)].append(layer)
-    for key, layer in by_id.items() if alone and groups else ():
+        if layer.metadata.get(ROLE_KEY) in _ORDER:
+            groups[_home(layer, by_key)].append(layer)
+    for key, layer in by_key.items() if alone and groups else ():
         if "names" in layer.metadata and ROLE_KEY not in layer.metadata and layer.visible:
             groups.setdefault(key, [])
-    blocks = []
+    blocks = {}
     for key, results in groups.items():
         shown = [each for each in results if each.visible or HIDDEN_KEY not in each.metadata]
-        shown.sort(key=_order)
-        own = [layer for layer in layers if layer.metadata.get(FACES_KEY) == key]
-        own = [layer for layer in own if layer.metadata.get(ROLE_KEY) in {None, BEFORE}]
-        anchor = by_id.get(key)
-        if anchor is None:  # the faces are not here: what is left keeps together
-            anchor = next((layer for layer in shown if not _is_sheet(layer)), None)
-            shown = [layer for layer in shown if layer is not anchor]
+        shown.sort(key=lambda layer: _ORDER.index(layer.metadata[ROLE_KEY]))
+        stacks = (layer for layer in shown if SPAN_KEY not in layer.metadata)
+        anchor = by_key.get(key) or next(stacks, None)
         if anchor is not None:
-            blocks.append(_Block(anchor, shown, own))
+            blocks[key] = anchor, [layer for layer in shown if layer is not anchor]
     return blocks
 
 
-def _home(layer: Any, by_id: dict[str, Any]) -> str:
+def _home(layer: Any, by_key: dict[str, Any]) -> str:
     """Return a key that is the same for all results that lie around one layer."""
     key = str(layer.metadata.get(FACES_KEY, ""))
     if not key:
         return f"model {id(layer.metadata.get(MODEL_KEY))}"
-    owner = by_id.get(key)
+    owner = by_key.get(key)
     # what is made from a model that was opened without its faces lies beside its results
-    return key if owner is None or ROLE_KEY not in owner.metadata else _home(owner, by_id)
+    return key if owner is None or ROLE_KEY not in owner.metadata else _home(owner, by_key)
 
 
-def _order(layer: Any) -> int:
-    return (_SHEETS if _is_sheet(layer) else _BESIDE).index(layer.metadata[ROLE_KEY])
+def _place(anchor: Any, results: Sequence[Any], *, is_grid: bool = False) -> None:
+    """Put results around a layer, in its transform."""
+    view, (height, width) = FacesView.of(anchor), picture_size(anchor)
+    items = [Item(*picture_size(each), each.metadata.get(SPAN_KEY)) for each in results]
+    places = arranged((height, width), items)
+    if is_grid:
+        places = [(min(height / each.height, width / each.width), 0, 0) for each in items]
+    for layer, place in zip(results, places, strict=True):
+        wanted = view.at(layer.ndim, *place)
+        # each setting has napari go through all layers
+        if not np.allclose(layer.affine.affine_matrix, wanted["affine"]):
+            layer.affine = wanted["affine"]
+        if tuple(map(str, layer.units)) != tuple(map(str, wanted["units"])):
+            layer.units = wanted["units"]
 
 
-def _is_sheet(layer: Any) -> bool:
-    return layer.ndim == 2 and layer.metadata[ROLE_KEY] in _SHEETS
-
-
-def _box(layer: Any) -> NDArray[Any]:
-    """Return lowest and highest y and x of a layer's pictures in the viewer."""
-    height, width = picture_size(layer)
-    corners = np.zeros((4, layer.ndim))
-    corners[:, -2:] = np.array([(0, 0), (0, width), (height, 0), (height, width)]) - 0.5
-    placed = np.array([layer.data_to_world(corner)[-2:] for corner in corners])
-    return np.array([placed.min(axis=0), placed.max(axis=0)])
+def _box(*layers: Any) -> NDArray[Any]:
+    """Return lowest and highest y and x of the pictures of layers in the viewer."""
+    placed = [
+        layer.data_to_world((*[0.0] * (layer.ndim - 2), *corner))[-2:]
+        for layer in layers
+        for corner in product(*((-0.5, n - 0.5) for n in picture_size(layer)))
+    ]
+    return np.array([np.min(placed, axis=0), np.max(placed, axis=0)])
 
 
 def _overlap(box: NDArray[Any], other: NDArray[Any]) -> bool:
@@ -223,11 +189,7 @@ def _overlap(box: NDArray[Any], other: NDArray[Any]) -> bool:
     return bool((high - low > 1e-6 * np.abs(other[1] - other[0])).all())
 
 
-# -- Words below the pictures, as a layer that the user may hide or remove ---------------
-
-
-@dataclass(frozen=True)
-class Caption:
+class Caption(NamedTuple):
     """Words below a picture, with its lower left corner and its size in the viewer."""
 
     y: float
@@ -245,58 +207,56 @@ class Captions:
 
     def __init__(self) -> None:
         self._layer: Any = None
-        self._written: Any = None  # None while there is nothing to say
-        self._is_refused = False  # whether the user has removed it
+        self._written: Any = None
+        self._is_shown = False  # where it is not there any more, the user has removed it
 
     def refresh(self, viewer: napari.components.ViewerModel) -> None:
-        """Write what is to be said now; not from a layers event."""
-        wanted, layers = _captions(viewer), viewer.layers
-        results = [layer for layer in layers if FACES_KEY in layer.metadata]
-        # napari draws without units if layers differ in them
-        units = tuple(results[0].units[-2:]) if results else ("pixel", "pixel")
-        written = (wanted, viewer.theme, units) if wanted else None
-        before, self._written = self._written, written
+        """Write what is to be said now, nothing in a grid; not from a layers event."""
+        layers, n = viewer.layers, viewer.dims.ndim
+        blocks = list(_blocks(layers).values())
+        is_flat = tuple(viewer.dims.displayed) == (n - 2, n - 1)
+        wanted = [
+            _caption(layer)
+            for anchor, results in (blocks if is_flat and not grid_of(viewer).enabled else ())
+            for layer in (anchor, *results)
+            if layer.visible
+        ]
         is_there = self._layer is not None and self._layer in layers
-        is_gone = bool(before) and not is_there
-        self._is_refused = bool(results) and (self._is_refused or is_gone)
-        if is_there and not written:
-            layers.remove(self._layer)
-        elif is_there and written and written != before:
-            for name, value in _painted(*written).items():
-                setattr(self._layer, name, value)
-        elif written and not is_there and not self._is_refused:
+        if blocks and self._is_shown and not is_there:
+            return
+        self._is_shown = bool(wanted)
+        if not wanted:
+            if is_there:
+                layers.remove(self._layer)
+            return
+        # napari draws without units if layers differ in them
+        written = wanted, viewer.theme, tuple(blocks[0][0].units[-2:])
+        if self._layer is None:
             from napari.layers import Image
 
-            active = layers.selection.active
-            is_shown = self._layer is None or self._layer.visible
             look = {"name": CAPTIONS, "rgb": True, "interpolation2d": "linear"}
-            self._layer = Image(**_painted(*written), **look, visible=is_shown)
+            self._layer = Image(**_painted(*written), **look)
+        elif written != self._written:
+            for name, value in _painted(*written).items():
+                setattr(self._layer, name, value)
+        self._written = written
+        if not is_there:
+            active = layers.selection.active
             viewer.add_layer(self._layer)
             layers.selection.active = active
 
 
-def _captions(viewer: napari.components.ViewerModel) -> list[Caption]:
-    """Return the captions of faces and results; none where they lie elsewhere, as in a grid."""
-    n = viewer.dims.ndim
-    if grid_of(viewer).enabled or tuple(viewer.dims.displayed) != (n - 2, n - 1):
-        return []
-    found = []
-    for block in _blocks(viewer.layers):
-        for layer in (block.anchor, *block.results):
-            if layer.visible and layer.ndim >= 2:
-                (top, left), (bottom, right) = _box(layer).tolist()
-                found.append(Caption(bottom, left, bottom - top, right - left, _words(layer)))
-    return found
-
-
-def _words(layer: Any) -> str:
+def _caption(layer: Any) -> Caption:
+    (top, left), (bottom, right) = _box(layer).tolist()
     role, model = layer.metadata.get(ROLE_KEY), layer.metadata.get(MODEL_KEY)
     if role is None:
         plain = "face" if layer.ndim > 2 else "picture"
-        return "aligned face" if ALIGNED_KEY in layer.metadata else plain
-    words = "latent faces" if role in {"gallery", PREVIEW, "components"} else str(role)
-    is_plain = model is None or model.params.method == "nmf"
-    return words if is_plain else f"{words}, {method_words(model.params)}"
+        words = "aligned face" if ALIGNED_KEY in layer.metadata else plain
+    else:
+        words = "latent faces" if role in {"gallery", PREVIEW, "components"} else str(role)
+    if model is not None and model.params.method != "nmf":
+        words += f", {method_words(model.params)}"
+    return Caption(bottom, left, bottom - top, right - left, words)
 
 
 def _painted(wanted: list[Caption], theme: str, units: tuple[Any, ...]) -> dict[str, Any]:

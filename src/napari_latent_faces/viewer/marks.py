@@ -15,6 +15,7 @@ from napari_latent_faces.viewer.layers import (
     last_axes,
     layer_pixels,
     picture_size,
+    results_of,
     to_world,
 )
 
@@ -134,9 +135,8 @@ def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
 
 def own_mask(viewer: Any, faces: Any) -> Any:
     """Return the mask that a fit of these faces ignores unless another is chosen, or None."""
-    key = str(faces.unique_id)
-    masks = (each for each in reversed(viewer.layers) if IGNORE_KEY in each.metadata)
-    return next((each for each in masks if each.metadata.get(FACES_KEY) == key), None)
+    masks = (each for each in results_of(viewer, faces) if IGNORE_KEY in each.metadata)
+    return next(masks, None)
 
 
 def add_own_mask(viewer: Any, faces: Any, mask: Array) -> None:

@@ -19,9 +19,10 @@ from napari_latent_faces.viewer.layers import (
     ROLE_KEY,
     FacesView,
     layer_pixels,
+    layer_with,
     made_layer,
     mixed_layer,
-    owner_of,
+    results_of,
 )
 from napari_latent_faces.viewer.session import add_result, session_of, show_result
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.viewer.layers import LayerData
 
     Show = Callable[[NDArray[Any], NDArray[Any]], str]  # weights and their pictures
-
-# -- Work in threads ---------------------------------------------------------------------
 
 _BLOCK_FACES = 16  # between two looks at whether to go on
 _ASKED = 200  # faces whose nearest others tell what is usual
@@ -83,9 +82,6 @@ def prepare_nearest(model: LatentFaces) -> tuple[NearestFaces, float]:
     return faces, median(float(find(model.weights[i], 1, exclude=int(i))[1][0]) for i in some)
 
 
-# -- The layers of mixed and generated faces -----------------------------------------------
-
-
 class MixLayers:
     """The layers of one viewer that show mixed, generated and morphed faces.
 
@@ -98,7 +94,7 @@ class MixLayers:
 
     def mix_of(self, model: LatentFaces) -> Mix:
         """Return the mix of a model, which outlives the panel, or a new one."""
-        shown = {id(each) for each in self._session.models}
+        shown = {id(each.metadata.get(MODEL_KEY)) for each in results_of(self._viewer)}
         mixes = self._session.mixes
         mixes[:] = [mix for mix in mixes if id(mix.model) in shown]
         found: Mix | None = next((mix for mix in mixes if mix.model is model), None)
@@ -163,15 +159,15 @@ class MixLayers:
 
     def made(self) -> list[Any]:
         """Return the layers of generated faces and of morphs."""
-        roles = ("generated", "morph")
-        return [each for each in self._viewer.layers if each.metadata.get(ROLE_KEY) in roles]
+        return results_of(self._viewer, None, "generated", "morph")[::-1]
 
     def show_as_stacks(self, as_stack: bool) -> None:
         """Show faces that were made on the face slider, or all at once on a sheet."""
         with self._session.undoable():
             for layer in self.made():
-                known, owner = layer.metadata, owner_of(self._viewer, layer)
-                view = FacesView(key=known[FACES_KEY]) if owner is None else FacesView.of(owner)
+                known, key = layer.metadata, layer.metadata[FACES_KEY]
+                owner = layer_with(self._viewer, key)
+                view = FacesView(key=key) if owner is None else FacesView.of(owner)
                 if (layer.ndim == 3) != as_stack:
                     made = known[PICTURES_KEY], known[RECIPES_KEY], view, known[ROLE_KEY]
                     self._show_made(layer, made_layer(*made, as_stack=as_stack))
@@ -187,15 +183,12 @@ class MixLayers:
 
     def find(self, model: LatentFaces, role: str) -> Any:
         """Return the layer of this role beside these faces that fits the model."""
-        key, shape = self._view(model).key, model.components.shape[1:]
-        for layer in reversed(self._viewer.layers):
-            known = layer.metadata
-            if known.get(ROLE_KEY) != role or known.get(FACES_KEY) != key:
-                continue
-            if role == "mixed" and layer.data.shape == shape:
+        shape = model.components.shape
+        for layer in results_of(self._viewer, self._view(model).key, role):
+            if role == "mixed" and layer.data.shape == shape[1:]:
                 return layer
-            lengths = {len(recipe.weights) for recipe in known.get(RECIPES_KEY, ())}
-            if lengths == {model.n_components} and known[PICTURES_KEY].shape[1:] == shape:
+            lengths = {len(recipe.weights) for recipe in layer.metadata.get(RECIPES_KEY, ())}
+            if lengths == {shape[0]} and layer.metadata[PICTURES_KEY].shape[1:] == shape[1:]:
                 return layer
         return None
 
@@ -208,7 +201,6 @@ class MixLayers:
 
     def _view(self, model: LatentFaces) -> FacesView:
         """Return the look of the faces, or of their reconstructions where these are alone."""
-        layers = self._viewer.layers
-        results = (each for each in layers if each.metadata.get(MODEL_KEY) is model)
+        results = results_of(self._viewer, model=model)
         shown = self._session.faces or next((each for each in results if each.ndim == 3), None)
         return FacesView() if shown is None else FacesView.of(shown)

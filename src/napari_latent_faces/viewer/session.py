@@ -24,7 +24,8 @@ from napari_latent_faces.viewer.layers import (
     ROLE_KEY,
     face_caption,
     layer_pixels,
-    owner_of,
+    layer_with,
+    results_of,
 )
 from napari_latent_faces.viewer.layout import PREVIEW, Captions, arrange
 from napari_latent_faces.viewer.window import (
@@ -65,8 +66,8 @@ class Session:
     `model` is that of the active layer: its own, if it is a result, else that of the newest
     result of these faces; if neither has one, the newest that is shown. `face` is under the
     slider, `component` the one that was chosen last; `mix` are a model and the weights of the
-    face that is being mixed, if any; `models` are all that layers carry, the oldest first.
-    `mode` is how the tiles of galleries follow the face: off, by brightness or by a border.
+    face that is being mixed, if any. `mode` is how the tiles of galleries follow the face: off,
+    by brightness or by a border.
 
     `changed` says that something of this, of the layers or of their selection is not as it
     was. Who shows any of it looks at all of it again, and sets what differs.
@@ -82,7 +83,6 @@ class Session:
         # the viewer is the key of the session: a strong reference would keep it alive
         self._viewer: napari.components.ViewerModel = proxy(viewer)
         self.model: LatentFaces | None = None
-        self.models: list[LatentFaces] = []
         self.face: int | None = None
         self.component: int | None = None
         self.mix: tuple[LatentFaces, NDArray[Any]] | None = None
@@ -94,18 +94,20 @@ class Session:
         self._tile_words = ""  # of the tile under the mouse
         self._undone: dict[Any, tuple[State | None, State | None]] = {}
         self._pending: list[Callable[[], object]] = []
-        self._soon = QTimer()
-        self._soon.setSingleShot(True)
-        self._soon.timeout.connect(self._catch_up)
-        self._is_zoomed_by_hand = self._is_view_due = self._is_held = False
+        self._is_zoomed_by_hand = False
         self._captions = Captions()
+        self.changed.connect(self._paint)
+        self.changed.connect(self._label)
         viewer.layers.events.removing.connect(lambda: make_canvas_current(viewer))
         viewer.layers.events.connect(self._on_layers)  # those of each layer, too
         viewer.layers.selection.events.active.connect(self.refresh)
-        viewer.dims.events.point.connect(self._on_slider)
-        viewer.events.theme.connect(self._on_axes)
-        viewer.dims.events.order.connect(self._on_axes)
-        viewer.dims.events.ndisplay.connect(self._on_axes)
+        viewer.dims.events.point.connect(self.refresh)
+        for event in (
+            viewer.events.theme,
+            viewer.dims.events.order,
+            viewer.dims.events.ndisplay,
+        ):
+            event.connect(self._on_axes)
         viewer.events.status.connect(self._complete_status)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
         viewer.mouse_move_callbacks.append(self._on_move)
@@ -123,23 +125,21 @@ class Session:
                 viewer.bind_key(key, act)
         self.refresh()
 
-    # -- what all panels are about -------------------------------------------------
-
     @property
     def faces(self) -> Any:
         """The layer of the faces that the model was fitted to, or None if it is not shown."""
         shown = self._result()
-        return None if shown is None else owner_of(self._viewer, shown)
+        return shown and layer_with(self._viewer, shown.metadata.get(FACES_KEY))
 
     def follow_by(self, mode: str) -> None:
         """Have the tiles of galleries follow the face in another way."""
         self.mode = mode
-        self._tell()
+        self.changed.emit()
 
     def select_component(self, component: int | None) -> None:
         """Choose a component for all panels, or none."""
         self.component = component
-        self._tell()
+        self.changed.emit()
 
     def step_component(self, step: int) -> None:
         """Choose the next component for all panels, or the one before."""
@@ -151,7 +151,7 @@ class Session:
     def show_mix(self, model: LatentFaces, weights: NDArray[Any]) -> None:
         """Tell all panels which face is being mixed."""
         self.mix = model, weights
-        self._tell()
+        self.changed.emit()
 
     def go_to_face(self, face: int) -> None:
         """Move the face slider to a face."""
@@ -175,48 +175,23 @@ class Session:
         if model is not self.model:
             self.model, self.component = model, None
         self.face = self._face_now()
-        found = (each.metadata.get(MODEL_KEY) for each in self._viewer.layers)
-        self.models = list({id(each): each for each in found if each is not None}.values())
-        self._tell()
-
-    def _tell(self) -> None:
-        if self._is_held:
-            return
-        self._paint()
-        self._label()
         self.changed.emit()
-
-    def _on_axes(self) -> None:
-        self._on_slider()
-        self.later(self._tidy)
-
-    def _on_grid(self) -> None:
-        self._is_zoomed_by_hand, self._is_view_due = False, True  # napari has zoomed, too
-        self.later(self._tidy)
-
-    def _on_slider(self) -> None:
-        if self._face_now() != self.face:
-            self.refresh()
-        else:
-            self._label()
 
     def _result(self) -> Any:
         """Return the layer whose model it is."""
-        layers = self._viewer.layers
-        active = layers.selection.active
-        results = [each for each in reversed(layers) if MODEL_KEY in each.metadata]
-        results.sort(key=lambda each: not each.visible)  # those that are seen come first
-        if active is None or active in results:
-            return active or next(iter(results), None)
+        active = self._viewer.layers.selection.active
         # a face that was made from a model belongs to the faces it lies beside
-        key = active.metadata.get(FACES_KEY) or str(active.unique_id)
-        own = [each for each in results if each.metadata.get(FACES_KEY) == key]
-        return next(iter(own or results), None)
+        key = active and (active.metadata.get(FACES_KEY) or str(active.unique_id))
+
+        def is_second(layer: Any) -> tuple[bool, ...]:
+            return layer is not active, layer.metadata.get(FACES_KEY) != key, not layer.visible
+
+        results = [each for each in results_of(self._viewer) if MODEL_KEY in each.metadata]
+        return min(results, key=is_second, default=None)
 
     def _stacked(self) -> Any:
         """Return a layer with the model's faces along its slider."""
-        layers = self._viewer.layers
-        results = (each for each in layers if each.metadata.get(MODEL_KEY) is self.model)
+        results = results_of(self._viewer, model=self.model)
         return self.faces or next((each for each in results if each.ndim >= 3), None)
 
     def _face_now(self) -> int | None:
@@ -229,13 +204,9 @@ class Session:
         face = face_under(self._viewer, layer)
         return face if 0 <= face < n else None
 
-    # -- the canvas: galleries that follow the face, its name, and the mouse -----------
-
     def _paint(self) -> None:
         """Bring the tiles of all galleries in line with model, face and component."""
-        for layer in self._viewer.layers:
-            if layer.metadata.get(ROLE_KEY) != "gallery":
-                continue
+        for layer in results_of(self._viewer, None, "gallery"):
             gallery, model = self._galleries.get(layer), layer.metadata[MODEL_KEY]
             if gallery is None or gallery.model is not model:
                 gallery = Gallery.of(layer.data, model)
@@ -314,8 +285,6 @@ class Session:
         if "Control" not in event.modifiers:  # with it, the wheel moves the slider
             self._is_zoomed_by_hand = True
 
-    # -- the last result, taken back ---------------------------------------------
-
     @property
     def can_undo(self) -> bool:
         return bool(self._undone)
@@ -323,72 +292,69 @@ class Session:
     @contextmanager
     def undoable(self) -> Iterator[None]:
         """Remember what is done to results meanwhile, for `undo`; all is told of at the end."""
-        before, self._is_held = self._states(), True
-        try:
+        before = self._states()
+        with self.changed.blocked():
             yield
-        finally:
-            self._is_held = False
         after = self._states()
-        pairs = {each: (before.get(each), after.get(each)) for each in {**before, **after}}
+        pairs = {each: (before.get(each), after.get(each)) for each in before | after}
         changes = {each: (a, b) for each, (a, b) in pairs.items() if _seen(a) != _seen(b)}
         self._undone = changes or self._undone
         self.refresh()
 
     def undo(self) -> None:
         """Show what was there before the last result; asked again, that result."""
-        layers = self._viewer.layers
+        layers, active = self._viewer.layers, self._viewer.layers.selection.active
         if not self._undone:
             return
-        active = layers.selection.active
-        owners = {str(layer.unique_id) for layer in layers}
         for layer, (was, _) in self._undone.items():
-            is_there = layer in layers
-            if is_there and layer in self.previews:
+            if layer in layers and layer in self.previews:
                 self.previews[layer] = was  # what shows when the fit is cancelled
-            elif was is None:
-                if is_there:
-                    layers.remove(layer)
-            elif is_there or was["metadata"].get(FACES_KEY) in owners:
-                if not is_there:
-                    self._viewer.add_layer(layer)
-                _restore(layer, was)
+            else:
+                self._put_back(layer, was)
         self._undone = {layer: (now, was) for layer, (was, now) in self._undone.items()}
         if active in layers:
             layers.selection.active = active
         self.results_changed()
 
-    def _states(self) -> dict[Any, State | None]:
-        layers = [layer for layer in self._viewer.layers if FACES_KEY in layer.metadata]
-        return {layer: _state_of(layer) for layer in layers} | self.previews
-
-    # -- layers into which a running fit draws -------------------------------------
-
-    def begin_preview(self, layer: Any, *, is_new: bool = False) -> None:
+    def begin_preview(self, layer: Any) -> None:
         """Let a fit draw into a layer; undoing is about what that showed before."""
-        self.previews.setdefault(layer, None if is_new else _state_of(layer))
+        was = _state_of(layer) if MODEL_KEY in layer.metadata else None
+        self.previews.setdefault(layer, was)
         withhold(layer)
 
     def drop_preview(self, layer: Any) -> None:
         """Show what a layer showed before a fit drew into it."""
         was = self.previews.pop(layer, None)
         if layer in self._viewer.layers:
-            if was is None:
-                self._viewer.layers.remove(layer)
-            else:
-                _restore(layer, was)
+            self._put_back(layer, was)
             self.results_changed()  # the slider may have been moved meanwhile
 
-    # -- changes of layers that have to wait -----------------------------------
+    def _states(self) -> dict[Any, State | None]:
+        return {each: _state_of(each) for each in results_of(self._viewer)} | self.previews
+
+    def _put_back(self, layer: Any, was: State | None) -> None:
+        """Have a layer show again what it showed, unless its faces are gone."""
+        layers = self._viewer.layers
+        if was is None:
+            if layer in layers:
+                layers.remove(layer)
+        elif layer in layers or layer_with(self._viewer, was["metadata"].get(FACES_KEY)):
+            if layer not in layers:
+                self._viewer.add_layer(layer)
+            withhold(layer)
+            for name, value in was.items():  # the metadata are the last
+                setattr(layer, name, value)
 
     def later(self, change: Callable[[], object]) -> None:
         """Do something once napari is done with adding or removing a layer.
 
         Adding others meanwhile would have it list layers that are not there.
         """
-        if change not in self._pending:
+        # without an application, nothing is ever drawn
+        if change not in self._pending and QCoreApplication.instance() is not None:
+            if not self._pending:
+                QTimer.singleShot(0, self._catch_up)
             self._pending.append(change)
-        if QCoreApplication.instance() is not None:  # without one, nothing is ever drawn
-            self._soon.start(0)
 
     def _catch_up(self) -> None:
         pending, self._pending = self._pending, []
@@ -411,15 +377,22 @@ class Session:
             self.mix, self.mixes = None, []  # which would keep their models
         self.refresh()
 
-    # -- where results lie, and what is seen of them ---------------------------
+    def _on_axes(self) -> None:
+        self.refresh()
+        self.later(self._tidy)
+
+    def _on_grid(self) -> None:
+        self._is_zoomed_by_hand = False  # napari has zoomed, too
+        self.later(self._tidy)
+        self.later(self.show_all)
 
     def results_changed(self) -> None:
         """Put results in order, tell the panels, and show all; not from a layers event."""
         arrange(self._viewer)
         self.refresh()
         self.show_all()
-        self._is_view_due = True  # once captions have found their places
         self.later(self._tidy)
+        self.later(self.show_all)  # once captions have found their places
 
     def show_all(self) -> None:
         """Bring all layers into view, unless the user has zoomed by hand since Home."""
@@ -430,9 +403,6 @@ class Session:
         arrange(self._viewer)
         if not self.previews:  # a fit need not wait for another layer
             self._captions.refresh(self._viewer)
-            if self._is_view_due:
-                self._is_view_due = False
-                self.show_all()
 
     def _reach(self, layer: Any) -> None:
         """Move the face slider to the last face of a stack that ends before it."""
@@ -473,27 +443,15 @@ def _state_of(layer: Any) -> State:
     return {**{name: getattr(layer, name) for name in names}, "metadata": dict(layer.metadata)}
 
 
-def _restore(layer: Any, state: State) -> None:
-    """Have a layer show again what it showed."""
-    withhold(layer)
-    for name, value in state.items():  # the metadata are the last
-        setattr(layer, name, value)
+def _seen(state: State | None) -> Any:
+    """Return what tells whether two states are the same."""
+    return state and (id(state["data"]), state["visible"], id(state["metadata"].get(MODEL_KEY)))
 
 
 def withhold(layer: Any) -> None:
     """Have no one paint on a gallery before its picture and its metadata are of one model."""
     if layer.metadata.get(ROLE_KEY) == "gallery":
         layer.metadata[ROLE_KEY] = PREVIEW
-
-
-def _seen(state: State | None) -> tuple[int, bool, int] | None:
-    """Return what tells whether two states are the same."""
-    if state is None:
-        return None
-    return id(state["data"]), state["visible"], id(state["metadata"].get(MODEL_KEY))
-
-
-# -- Layers that belong to faces: added once, then updated -----------------------------
 
 
 def add_result(viewer: napari.components.ViewerModel, data: LayerData) -> Any:
@@ -511,11 +469,7 @@ def add_result(viewer: napari.components.ViewerModel, data: LayerData) -> Any:
 
 def find_result(viewer: napari.components.ViewerModel, faces: Any, role: str) -> Any:
     """Return the newest layer of these faces with a role, or None."""
-    wanted = (str(faces.unique_id), role)
-    for layer in reversed(viewer.layers):
-        if (layer.metadata.get(FACES_KEY), layer.metadata.get(ROLE_KEY)) == wanted:
-            return layer
-    return None
+    return next(iter(results_of(viewer, faces, role)), None)
 
 
 def show_result(viewer: napari.components.ViewerModel, earlier: Any, data: LayerData) -> Any:
