@@ -13,21 +13,10 @@ from napari.layers import Points
 from napari_latent_faces.aligning import fill_points, iter_align, oval_mask
 from napari_latent_faces.params import AlignOptions
 from napari_latent_faces.stack import harmless
+from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.canvas import face_under, go_to
 from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
-from napari_latent_faces.viewer.layers import (
-    ALIGNED_KEY,
-    AXES,
-    BEFORE,
-    FACES_KEY,
-    ROLE_KEY,
-    FacesView,
-    aligned_layer,
-    layer_pixels,
-    layer_with,
-    stack_of,
-    to_world,
-)
+from napari_latent_faces.viewer.layers import FacesView
 from napari_latent_faces.viewer.marks import add_own_mask
 from napari_latent_faces.viewer.panels.form import Section, button, in_a_row, make_fields
 from napari_latent_faces.viewer.panels.panel import Panel
@@ -47,33 +36,12 @@ if TYPE_CHECKING:
 _BASIC = ("n_components", "transform")
 _REST = ("max_shift", "max_rotation", "max_scale", "random_state")
 _HEIGHT = 130  # of the mean face
+_CLICK = ("Click the eye on the left.", "Now the eye on the right.", "This face is done.")
 
 
-class AlignJob(LayerJob):
-    """Aligns the faces of a layer; `make` goes on with that in the thread, `take` shows it."""
-
+class _AlignJob(LayerJob):
     cancelled = NOTHING_CHANGED
     failure = "Aligning failed"
-
-    def __init__(
-        self,
-        viewer: Any,
-        layer: Any,
-        points: Any,
-        options: AlignOptions,
-        make: Callable[[Alignment, FaceStack], Any],
-        take: Callable[[Any], str],
-    ) -> None:
-        stack = stack_of(layer)
-
-        def work() -> Generator[AlignStep, None, Any]:
-            return make((yield from iter_align(stack, points, options)), stack)
-
-        super().__init__(viewer, layer, work)
-        self._take = take
-
-    def take_value(self, value: Any) -> str:
-        return self._take(value)
 
 
 class EyePoints:
@@ -84,24 +52,23 @@ class EyePoints:
         view = FacesView.of(faces)
         kwargs = {
             "name": f"eyes [{view.name}]",
-            "axis_labels": AXES,
-            "size": max(1.0, layer_pixels(faces).shape[2] / 20),
+            "axis_labels": layers.AXES,
+            "size": max(1.0, layers.layer_pixels(faces).shape[2] / 20),
             "face_color": "yellow",
             "border_color": "black",
-            "metadata": {FACES_KEY: view.key},
+            "metadata": {layers.FACES_KEY: view.key},
             **view.at(3),
         }
         self.layer = add_result(viewer, (np.empty((0, 3)), kwargs, "points"))
         viewer.layers.selection.active = self.layer
         self.layer.mode = "add"
         self.layer.events.data.connect(self._on_data)
-        self._count = 0
         self.go_on()
 
     @property
     def counts(self) -> NDArray[np.intp]:
         """How many points each face has."""
-        n = len(layer_pixels(self.faces))
+        n = len(layers.layer_pixels(self.faces))
         faces = np.rint(self.layer.data[:, 0]).astype(int)
         return np.bincount(faces[(faces >= 0) & (faces < n)], minlength=n)
 
@@ -116,16 +83,15 @@ class EyePoints:
         done = int((counts >= 2).sum())
         if done == len(counts):
             return f"All {done} faces have their points: press Align."
-        at = counts[face] if 0 <= face < len(counts) else 2
-        what = ("Click the eye on the left.", "Now the eye on the right.", "This face is done.")
-        return f"Face {face}: {what[min(at, 2)]} {done} of {len(counts)} faces are done."
+        at = min(counts[face], 2) if 0 <= face < len(counts) else 2
+        return f"Face {face}: {_CLICK[at]} {done} of {len(counts)} faces are done."
 
     def go_on(self) -> None:
         """Go to the next face that lacks points, from the one under the slider on."""
         missing = np.flatnonzero(self.counts < 2)
         if len(missing):
             later = missing[missing >= self.face]
-            go_to(self.viewer, self.faces, int(later[0] if len(later) else missing[0]))
+            go_to(self.viewer, self.faces, int((later if len(later) else missing)[0]))
 
     def undo(self) -> None:
         """Take the last point back, and go to its face."""
@@ -134,15 +100,14 @@ class EyePoints:
             self.layer.data = self.layer.data[:-1]
             go_to(self.viewer, self.faces, face)
 
-    def fill(self, points: NDArray[np.float64]) -> str:
+    def fill(self, points: NDArray[np.float64]) -> None:
         """Put points (n, 2, 2) on the faces that lack some."""
         missing = np.flatnonzero(self.counts < 2)
+        kept = self.layer.data[~np.isin(np.rint(self.layer.data[:, 0]), missing)]
         faces = np.repeat(missing, 2)[:, None]
-        kept = ~np.isin(np.rint(self.layer.data[:, 0]), missing)
         rows = np.hstack([faces, points[missing].reshape(-1, 2)])
-        self.layer.data = np.concatenate([self.layer.data[kept], rows])
+        self.layer.data = np.concatenate([kept, rows])
         self.layer.selected_data = set()
-        return self.words()
 
     def close(self) -> None:
         """Let go of the layer, which stays."""
@@ -150,9 +115,8 @@ class EyePoints:
         if self.layer in self.viewer.layers and self.layer.mode == "add":
             self.layer.mode = "pan_zoom"
 
-    def _on_data(self) -> None:
-        before, self._count = self._count, len(self.layer.data)
-        if self._count > before and (self.counts[self.face : self.face + 1] == 2).any():
+    def _on_data(self, event: Any) -> None:
+        if event.action == "added" and (self.counts[self.face : self.face + 1] == 2).any():
             session_of(self.viewer).later(self.go_on)  # napari is still adding the point
 
 
@@ -169,47 +133,28 @@ class AlignWidget(Panel):
         self._first: Any = None  # the mean face at the first step
         self.options = make_fields(AlignOptions, *_BASIC, *_REST)
         self.n_components, self.transform = (self.options[name] for name in _BASIC)
-        self.by = ComboBox(
-            label="Align",
-            choices=self._ways,
-            tooltip="To a model of all faces, which needs nothing but the pictures; or by the "
-            "points of a layer, two or more on each face or on some of them.",
+        tip = (
+            "To a model of all faces, which needs their pictures only; or by a layer of points."
         )
-        self.crop = LineEdit(
-            label="Size",
-            tooltip="Height and width of the middle part to keep, in pixels, such as 92, 76; "
-            "empty: what all aligned pictures cover.",
-        )
+        self.by = ComboBox(label="Align", choices=self._ways, tooltip=tip)
+        tip = "Height and width of the middle part to keep, in pixels, such as 92, 76."
+        self.crop = LineEdit(label="Size", tooltip=tip)
         self.crop.native.setPlaceholderText("what all pictures cover")
-        self.oval = CheckBox(
-            text="Oval mask",
-            tooltip="Add a mask of the corners around an oval, which fits of the aligned faces "
-            "ignore.",
+        tip = (
+            "Add a mask of the corners around an oval, which fits of the aligned faces ignore."
         )
-        self.click_button = button(
-            "Click points",
-            "Click both eyes on face after face, to align by them.",
-            self._click_points,
-        )
+        self.oval = CheckBox(text="Oval mask", tooltip=tip)
+        tip = "Click both eyes on face after face, to align by them."
+        self.click_button = button("Click points", tip, self._click_points)
         self.undo_button = button("Undo", "Take the last point back.", self._undo)
-        self.fill_button = button(
-            "Fill in the rest",
-            "Find the points of all other faces by a model of those that have some; a few "
-            "dozen are enough. Wrong ones can be dragged.",
-            self._fill,
-        )
-        self.before_button = button(
-            "Before",
-            "Show the same part of the pictures as they were, in the same place.",
-            self._compare,
-            visible=False,
-        )
+        tip = "Find the points of all other faces by a model of those that have some."
+        self.fill_button = button("Fill in the rest", tip, self._fill)
+        tip = "Show the same part of the pictures as they were, in the same place."
+        self.before_button = button("Before", tip, self._compare)
         self.before_button.native.setCheckable(True)
         self.mean = Portrait(("mean before", "mean now"), _HEIGHT)
         self.mean.hide()
-        faces = self.choose_faces(
-            "The stack to align: an image layer with the axes face, y, x."
-        )
+        faces = self.choose_faces("The stack to align, with the axes face, y, x.")
         self.add_form([faces, self.by, self.n_components, self.crop, self.transform, self.oval])
         rest = self.form_of([self.options[name] for name in _REST])
         self.add(Section("Advanced", rest))
@@ -220,29 +165,31 @@ class AlignWidget(Panel):
         self.listen(self.viewer.dims.events.point, self.synchronize)  # what to click now
 
     def _why_not(self, layer: Layer) -> str:
-        if ALIGNED_KEY in layer.metadata:
+        if layers.ALIGNED_KEY in layer.metadata:
             return f"{harmless(layer.name)} is aligned: choose the faces as they were."
         return super()._why_not(layer)
 
     def _ways(self, _widget: Any = None) -> list[tuple[str, Any]]:
-        layers = (each for each in reversed(self.viewer.layers) if isinstance(each, Points))
-        points = [each for each in layers if ROLE_KEY not in each.metadata and each.ndim == 3]
-        return [
-            ("to a model of them all", None),
-            *((f"by {each.name}", each) for each in points),
+        points = [
+            (f"by {each.name}", each)
+            for each in reversed(self.viewer.layers)
+            if isinstance(each, Points)
+            and layers.ROLE_KEY not in each.metadata
+            and each.ndim == 3
         ]
+        return [("to a model of them all", None), *points]
 
     def synchronize(self) -> None:
         if self.eyes is not None and self.eyes.layer not in self.viewer.layers:
             self._leave_points()
-        is_free, eyes = not self.is_working, self.eyes
+        is_free, eyes, before = not self.is_working, self.eyes, self.before_button
         if is_free:
             self.by.reset_choices()
         super().synchronize()
         is_there = self._aligned is not None and self._aligned in self.viewer.layers
-        self.before_button.visible = is_there and is_free
-        if self.before_button.native.isChecked() and not is_there:
-            self.before_button.native.setChecked(False)
+        before.visible = is_there and is_free
+        if before.native.isChecked() and not is_there:
+            before.native.setChecked(False)
             self.session.later(self._compare)  # napari is still removing the aligned faces
         self.click_button.enabled = self.faces.value is not None and is_free and eyes is None
         self.undo_button.visible = self.fill_button.visible = eyes is not None and is_free
@@ -253,11 +200,26 @@ class AlignWidget(Panel):
             if words != self._said:
                 self.status.value = self._said = words
 
-    # -- the work ----------------------------------------------------------------
+    def _make_job(self) -> _AlignJob:
+        faces, points = self.faces.value, self.by.value
+        job = self._job(
+            faces,
+            None if points is None else self._rows(points),
+            lambda found, stack: (found, found.apply(stack)),
+            partial(self._take_aligned, faces, self.oval.value),
+        )
+        self._show_after()
+        return job
 
-    def _options(self) -> AlignOptions:
-        text = str(self.crop.value or "").strip()
-        size = None
+    def _job(
+        self,
+        faces: Any,
+        rows: NDArray[np.float64] | None,
+        make: Callable[[Alignment, FaceStack], Any],
+        take: Callable[[Any], object],
+    ) -> _AlignJob:
+        """Return a job: `make` goes on with an alignment in the thread, `take` shows that."""
+        text, size, stack = str(self.crop.value or "").strip(), None, layers.stack_of(faces)
         if text:
             try:
                 h, w = (int(part) for part in text.replace("x", ",").split(","))
@@ -267,63 +229,59 @@ class AlignWidget(Panel):
                 ) from None
             size = h, w
         values = {name: each.value for name, each in self.options.items()}
-        return AlignOptions(size=size, **values)
+        options = AlignOptions(size=size, **values)
+
+        def work() -> Generator[AlignStep, None, Any]:
+            return make((yield from iter_align(stack, rows, options)), stack)
+
+        self._first = None
+        job = _AlignJob(self.viewer, faces, work)
+        job.returned.connect(take)
+        return job
 
     def _rows(self, points: Any) -> NDArray[np.float64]:
         """Return the points of a Points layer as rows (face, y, x) in pixels of the faces."""
-        onto = np.linalg.inv(to_world(self.faces.value, 3)) @ to_world(points, 3)
+        onto = np.linalg.inv(layers.to_world(self.faces.value, 3)) @ layers.to_world(points, 3)
         rows: NDArray[np.float64] = np.asarray(points.data) @ onto[:3, :3].T + onto[:3, 3]
         return rows
-
-    def _make_job(self) -> AlignJob:
-        faces, points, options = self.faces.value, self.by.value, self._options()
-        rows = None if points is None else self._rows(points)
-        self._show_after()
-        self._first = None
-        take = partial(self._take_aligned, faces, self.oval.value)
-        return AlignJob(
-            self.viewer, faces, rows, options, lambda found, s: (found, found.apply(s)), take
-        )
 
     def _show_step(self, step: AlignStep) -> None:
         self.show_progress(round(1000 * step.done), 1000)
         self.status.value = f"{step.task} ..."
         if self._first is None:
             self._first = step.mean
-        before, now = _from_0_to_1(self._first), _from_0_to_1(step.mean)
+        before, now = ((p - p.min()) / (np.ptp(p) or 1) for p in (self._first, step.mean))
         self.mean.show_pictures(before, now, (0.0, 1.0))
         self.mean.show()
 
-    def _take_aligned(self, faces: Any, oval: bool, value: tuple[Alignment, FaceStack]) -> str:
+    def _take_aligned(self, faces: Any, oval: bool, value: tuple[Alignment, FaceStack]) -> None:
         """Add the aligned faces, or put them into the layer of an earlier run."""
         found, stack = value
-        key, layers = str(faces.unique_id), self.viewer.layers
-        used = {layer.metadata.get(FACES_KEY) for layer in layers}
-        free = (each for each in reversed(layers) if str(each.unique_id) not in used)
-        earlier = next((each for each in free if each.metadata.get(ALIGNED_KEY) == key), None)
-        data = aligned_layer(stack, FacesView.of(faces), found.box)
-        self._aligned = show_result(self.viewer, earlier, data)
+        key, shown = str(faces.unique_id), self.viewer.layers
+        used = {layer.metadata.get(layers.FACES_KEY) for layer in shown}
+        free = (each for each in reversed(shown) if str(each.unique_id) not in used)
+        same = (each for each in free if each.metadata.get(layers.ALIGNED_KEY) == key)
+        data = layers.aligned_layer(stack, FacesView.of(faces), found.box)
+        self._aligned = show_result(self.viewer, next(same, None), data)
         if oval:
             add_own_mask(self.viewer, self._aligned, oval_mask(stack.size))
         self._leave_points()
-        layers.selection.active = self._aligned
+        shown.selection.active = self._aligned
         self.session.results_changed()
-        return "\n".join(stack.report.notes[-1 - bool(found.misfits) :])
-
-    # -- before and after ----------------------------------------------------------
+        self.status.value = "\n".join(stack.report.notes[-1 - bool(found.misfits) :])
 
     def _compare(self) -> None:
         """Show the same part of the pictures as they were, or the aligned faces again."""
         aligned, is_before = self._aligned, self.before_button.native.isChecked()
-        faces = layer_with(self.viewer, aligned.metadata[ALIGNED_KEY])
-        shown = find_result(self.viewer, aligned, BEFORE)
+        faces = layers.layer_with(self.viewer, aligned.metadata[layers.ALIGNED_KEY])
+        shown = find_result(self.viewer, aligned, layers.BEFORE)
         if is_before and faces is not None:
             top, left, h, w = box = aligned.metadata["box"]
-            stack, view = stack_of(faces), FacesView.of(aligned)
+            stack, view = layers.stack_of(faces), FacesView.of(aligned)
             part = replace(stack, images=stack.images[:, top : top + h, left : left + w])
-            images, kwargs, kind = aligned_layer(part, view, box)
+            images, kwargs, kind = layers.aligned_layer(part, view, box)
             kwargs["name"] = f"before [{faces.name}]"
-            kwargs["metadata"] = {ROLE_KEY: BEFORE, FACES_KEY: view.key}
+            kwargs["metadata"] = {layers.ROLE_KEY: layers.BEFORE, layers.FACES_KEY: view.key}
             shown = show_result(self.viewer, shown, (images, kwargs, kind))
             shown.affine = view.at(3)["affine"]
             shown.visible = True
@@ -340,8 +298,6 @@ class AlignWidget(Panel):
     def _leave(self) -> None:
         super()._leave()
         self._show_after()
-
-    # -- points ------------------------------------------------------------------
 
     def _click_points(self) -> None:
         self.eyes, self._said = EyePoints(self.viewer, self.faces.value), ""
@@ -360,19 +316,10 @@ class AlignWidget(Panel):
     def _fill(self) -> None:
         if self.eyes is None or self.is_working:
             return
-        eyes, self._first = self.eyes, None
-        rows = self._rows(eyes.layer)
+        eyes, rows = self.eyes, self._rows(self.eyes.layer)
         rows = rows[np.isin(np.rint(rows[:, 0]), np.flatnonzero(eyes.counts == 2))]
 
         def make(found: Alignment, _: FaceStack) -> NDArray[np.float64]:
             return fill_points(rows, found.transforms)
 
-        self.attempt(
-            lambda: AlignJob(self.viewer, eyes.faces, rows, self._options(), make, eyes.fill)
-        )
-
-
-def _from_0_to_1(picture: NDArray[Any]) -> NDArray[Any]:
-    low, high = picture.min(), picture.max()
-    scaled: NDArray[Any] = (picture - low) / ((high - low) or 1)
-    return scaled
+        self.attempt(lambda: self._job(eyes.faces, rows, make, eyes.fill))
