@@ -12,7 +12,7 @@ from napari_latent_faces.params import NMFParams, PCAParams
 
 def canonical(W, H, size):
     """Return the model of two factors."""
-    about = {"error": 0.1, "scale": 255.0, "params": None, "provenance": None}
+    about = {"error": 0.1, "scale": 255.0, "params": NMFParams(), "provenance": None}
     return LatentFaces.from_factors(W, H, size, **about)
 
 

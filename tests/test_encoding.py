@@ -25,6 +25,7 @@ from napari_latent_faces.encoding import (
 )
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces, Provenance
+from napari_latent_faces.params import NMFParams
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.solvers import blocks
 from napari_latent_faces.stack import FaceStack
@@ -49,7 +50,7 @@ def known(n=20, k=3, seed=0, *, size=SIZE, dtype="float64"):
     """Return a model with known factors, of faces that are exactly their product."""
     _, parts, weights = blobs(n, k, size, seed)
     origin = Provenance(tuple(map(str, range(n))), None, "made", dtype, 1, "converged")
-    about = {"error": 0.0, "scale": 1.0, "params": None, "provenance": origin}
+    about = {"error": 0.0, "scale": 1.0, "params": NMFParams(), "provenance": origin}
     return LatentFaces.from_factors(weights, parts.reshape(k, -1), size, **about)
 
 

@@ -29,7 +29,7 @@ from napari_latent_faces.explaining import (
 )
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.params import PCAParams
+from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers import blocks
 from napari_latent_faces.steps import consume as run
@@ -353,7 +353,7 @@ def test_few_equal_and_signed_faces_have_places_too(method, model):
 # -- Two models side by side -----------------------------------------------------------
 
 
-def bare(components, params=None):
+def bare(components, params):
     k = len(components)
     return LatentFaces(components, np.ones((2, k)), 0.5, 1.0, params, None)
 
@@ -363,7 +363,7 @@ def bare(components, params=None):
 def test_no_other_explain_is_better(k, other_k, signed, seed):
     rng = np.random.default_rng(seed)
     draw = rng.standard_normal if signed else rng.random
-    params = PCAParams() if signed else None
+    params = PCAParams() if signed else NMFParams()
     a, b = (bare(draw((each, 3, 4)), params) for each in (k, other_k))
     matching = match_components(a, b)
     rows = [m.components.reshape(len(m.components), -1) for m in (a, b)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import reprlib
 import sys
 import zipfile
 from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from types import NoneType
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.lib import format as npy
@@ -20,11 +23,11 @@ from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.params import params_of
 from napari_latent_faces.solvers.factors import amounts, canonical
 from napari_latent_faces.solvers.nnls import solver_of
-from napari_latent_faces.stack import as_stack, make_names_harmless, pixel_blocks
+from napari_latent_faces.stack import as_stack, in_pixels, make_names_harmless, pixel_blocks
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -163,8 +166,7 @@ class LatentFaces:
         cls, W: NDArray[Any], H: NDArray[Any], picture_shape: tuple[int, ...], **attributes: Any
     ) -> LatentFaces:
         """Return the canonical form of weights (n, k) and components (k, p), with the rest."""
-        is_signed = getattr(attributes["params"], "is_signed", False)
-        weights, rows = canonical(W, H, is_signed=is_signed)
+        weights, rows = canonical(W, H, is_signed=attributes["params"].is_signed)
         return cls(rows.reshape(-1, *picture_shape), weights, **attributes)
 
     @property
@@ -191,7 +193,7 @@ class LatentFaces:
     @property
     def is_signed(self) -> bool:
         """Whether components and weights can be negative, as those of PCA."""
-        return getattr(self.params, "is_signed", False)
+        return self.params.is_signed
 
     @property
     def left_out(self) -> tuple[int, int]:
@@ -309,10 +311,8 @@ class LatentFaces:
 
     def coder(self) -> Solver:
         """Return the function that finds weights, as `solvers.nnls.solver_of` does."""
-        # a model made by hand need not have parameters
-        coding = getattr(self.params, "coding", "non-negative")
-        solve = solver_of(coding, getattr(self.params, "alpha", 0.0))
-        if coding != "one-hot":
+        solve = solver_of(self.params.coding, getattr(self.params, "alpha", 0.0))
+        if self.params.coding != "one-hot":
             return solve
         lengths = self.weights.max(axis=0)  # of the means of groups, which all are unequal
         return lambda R, B: solve(R * lengths, B) * lengths
@@ -320,7 +320,7 @@ class LatentFaces:
     def check_pictures(self, picture_shape: tuple[int, ...]) -> None:
         """Refuse pictures of another shape, and say how to read them."""
         if picture_shape != self.picture_shape:
-            there, ours = map(_in_pixels, (picture_shape, self.picture_shape))
+            there, ours = map(in_pixels, (picture_shape, self.picture_shape))
             raise ValueError(
                 f"The pictures are {there}, the model's faces {ours}: read them with "
                 f"size={self.size}, colour={len(self.picture_shape) == 3}."
@@ -377,46 +377,33 @@ class LatentFaces:
             raise ModelFileError(f"{words}.")
         try:
             with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-                header = _header(archive)
-                known = {"components", "weights", *_OPTIONAL} & {*members}
-                return _model(header, {name: _read_array(archive, name) for name in known})
-        except ModelFileError as error:
-            raise ModelFileError(f"{path} cannot be used: {error}") from error
+                known = {name: _read_array(archive, name) for name in _ARRAYS & {*members}}
+            return _model(known)
         except Exception as error:  # a hostile file can make a decoder raise anything
-            raise ModelFileError(
-                f"{path} is damaged or not a model file: {_in_words(error)}"
-            ) from error
+            reason = str(error) if type(error) is ModelFileError else repr(error)
+            words = " ".join(reason.split())[:300]
+            raise ModelFileError(f"{path} is damaged, or no model: {words}") from error
 
     def __repr__(self) -> str:
         return (
-            f"LatentFaces({self.n_components} components of {_in_pixels(self.picture_shape)}, "
+            f"LatentFaces({self.n_components} components of {in_pixels(self.picture_shape)}, "
             f"{len(self.weights)} faces, relative error {self.error:.4f})"
         )
 
 
-def _in_pixels(picture_shape: tuple[int, ...]) -> str:
-    h, w, *channels = picture_shape
-    return f"{w} x {h} pixels{' in colour' if channels else ''}"
-
-
-# -- The model file: arrays and a JSON header in one .npz, never pickled ---------------
-
-ENDING = ".latent"  # of model files: napari writes plain arrays into .npz
+# The model file holds arrays and a JSON header as an .npz does, never pickled.
+ENDING = ".latent"  # napari writes plain arrays into .npz
 FORMAT_VERSION = 3  # 3 has colour, 2 other methods and masks; older releases read 1
-MAX_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
 
 _NEEDED, _OPTIONAL = {"header", "components", "weights"}, ("mean", "mask", "transforms")
+_ARRAYS = _NEEDED.union(_OPTIONAL)
 # what a member may be compressed to before it counts as a bomb; noise does not shrink so far
 _BOMB_BYTES, _BOMB_RATIO = 2**20, 200
+_MOST_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
 
 
 class ModelFileError(ValueError):
     """A file is not a sound model of latent faces."""
-
-
-def _need(is_sound: object, fault: str) -> None:
-    if not is_sound:
-        raise ModelFileError(fault)
 
 
 def write_arrays(file: IO[bytes], arrays: dict[str, NDArray[Any]]) -> None:
@@ -446,150 +433,98 @@ def _members(path: str | PathLike[str]) -> list[str]:
     return []
 
 
+def _need(is_sound: object, fault: str) -> None:
+    if not is_sound:
+        raise ModelFileError(fault)
+
+
 def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Read one array, if the file really holds as many bytes as it declares.
+    """Read one array, of which no more is believed than that its bytes are there.
 
     `numpy.load` makes room for whatever size an array declares, and unpacks whatever is
     compressed, before it knows what is there.
     """
     info = archive.getinfo(f"{name}.npy")
-    size, packed = info.file_size, info.compress_size
-    is_bomb = size > max(_BOMB_BYTES, _BOMB_RATIO * packed)
-    _need(not is_bomb, f"its {name} are a decompression bomb, {size} bytes from {packed}.")
-    with archive.open(info) as file:
-        version = npy.read_magic(file)
-        _need(version == (1, 0), f"arrays of version {version} are not read.")
-        shape, _, dtype = npy.read_array_header_1_0(file)
-        words = f"its {name} are pickled Python objects, which are never loaded."
-        _need(not dtype.hasobject, words)
-        declared, there = math.prod(shape) * dtype.itemsize, size - file.tell()
-        _need(
-            min(shape, default=0) >= 0 and declared == there,
-            f"its {name} declare {' x '.join(map(str, shape)) or 1} numbers of type {dtype}, "
-            f"but {there} bytes are there instead of {declared}.",
-        )
-    with archive.open(info) as file:
-        array = npy.read_array(file, allow_pickle=False)
-        file.read()  # to the end, where the checksum is looked at
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    most = max(_BOMB_BYTES, _BOMB_RATIO * info.compress_size)
+    _need(info.file_size <= most, f"its {name} are a decompression bomb.")
+    file = io.BytesIO(archive.read(info))
+    try:
+        npy.read_magic(file)
+        shape, is_fortran, dtype = npy.read_array_header_1_0(file)
+        numbers = np.frombuffer(file.getbuffer(), dtype, math.prod(shape), file.tell())
+        array = numbers.reshape(shape, order="F" if is_fortran else "C")
+        return array.astype(dtype.newbyteorder("="))
+    except Exception as error:
+        raise ModelFileError(f"its {name}: {error}") from error
 
 
-def _in_words(error: Exception) -> str:
-    """Say in one line what is wrong with a file."""
-    words = f"its header lacks {error}" if isinstance(error, KeyError) else str(error)
-    if isinstance(error, RecursionError):
-        words = "its header is nested too deeply"
-    return " ".join((words or type(error).__name__).split())[:300].rstrip(".") + "."
-
-
-def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
-    size = archive.getinfo("header.npy").file_size
-    _need(size <= MAX_HEADER_BYTES, f"its header is larger than {MAX_HEADER_BYTES >> 20} MiB.")
-    raw = _read_array(archive, "header")
+def _model(arrays: dict[str, NDArray[Any]]) -> LatentFaces:
+    """Make a model of what a file holds, or say what does not fit together."""
+    raw = arrays.pop("header")
+    _need(raw.nbytes <= _MOST_HEADER_BYTES, "its header is too large.")
     header = json.loads(raw.tobytes().decode("utf-8", "surrogatepass"))
-    version = _sound("int", header["format_version"], "format version")
+    version = _made(int, header["format_version"], "format version")
     _need(
         version <= FORMAT_VERSION,
-        f"it has format version {_short(version)}, this package reads up to {FORMAT_VERSION}; "
-        "update napari-latent-faces.",
+        f"it has format version {version}, this package reads up to {FORMAT_VERSION}; update "
+        "napari-latent-faces.",
     )
-    return dict(header)
-
-
-def _model(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> LatentFaces:
-    """Make a model of what a file holds, or say what does not fit together."""
     # files of format version 1 need not name their method
     params = params_of(header.get("method", "nmf"), **header["params"])
-    components, weights = arrays["components"], arrays["weights"]
-    is_picture = components.ndim == 3 or components.shape[3:] == (3,)
-    _need(
-        is_picture and weights.ndim == 2 and components.shape[0] == weights.shape[1],
-        f"components of shape {components.shape} and weights of shape {weights.shape} do not "
-        "belong together.",
+    origin = header["provenance"]
+    hints = {name: hint for name, hint in get_type_hints(Provenance).items() if name in origin}
+    provenance = Provenance(
+        **{name: _made(hint, origin[name], name) for name, hint in hints.items()}
     )
-    for name in arrays.keys() - {"mask"}:
-        array, is_signed = arrays[name], params.is_signed or name == "transforms"
-        _need(array.dtype.kind == "f", f"its {name} are of type {array.dtype}, not floats.")
-        _need(array.size, f"its {name} are empty, of shape {array.shape}.")
+    known = {name: _made(float, header[name], name) for name in ("error", "scale")}
+    components, weights, k = arrays["components"], arrays["weights"], params.n_components
+    is_picture = components.ndim == 3 or components.shape[3:] == (3,)
+    _need(is_picture, f"its components of shape {components.shape} are no pictures.")
+    (h, w, *colour), n = components.shape[1:], len(np.atleast_1d(weights))
+    shapes = {
+        "components": (k, h, w, *colour),
+        "weights": (n, k),
+        "mean": (h, w, *colour),
+        "mask": (h, w),
+        "transforms": (n, 3, 3),
+    }
+    for name, array in arrays.items():
+        found, shape = array.shape, shapes[name]
+        _need(found == shape, f"its {name} of shape {found} should have the shape {shape}.")
+        _need(array.size, f"its {name} are empty, of shape {found}.")
+        kind, kinds = ("b", "booleans") if name == "mask" else ("f", "floats")
+        _need(array.dtype.kind == kind, f"its {name} are of type {array.dtype}, not {kinds}.")
+        is_signed = params.is_signed or name == "transforms"
         wanted = "finite" if is_signed else "finite and non-negative"
         is_fine = np.isfinite(array) & (is_signed | (array >= 0))
         _need(is_fine.all(), f"its {name} are not all {wanted}.")
-    origin = header["provenance"]
-    provenance = Provenance(
-        **{
-            each.name: _sound(str(each.type), origin[each.name], each.name)
-            for each in fields(Provenance)
-            if each.default is MISSING or each.name in origin  # else it is of an older release
-        }
-    )
-    known = {name: _sound("float", header[name], name) for name in ("error", "scale")}
-    model = LatentFaces(**{**arrays, **known}, params=params, provenance=provenance)
-    (n, h, w, *_), k, frame = model.shape, model.n_components, provenance.frame
-    shapes = {"mean": model.picture_shape, "mask": (h, w), "transforms": (n, 3, 3)}
-    for name in shapes.keys() & arrays.keys():
-        found, shape = arrays[name].shape, shapes[name]
-        _need(found == shape, f"its {name} of shape {found} should have the shape {shape}.")
-    kind = np.asarray(arrays.get("mask", True)).dtype
-    _need(kind.kind == "b", f"its mask is of type {kind}, not of booleans.")
+    frame = provenance.frame
     _need(
         frame is None or (frame[0] + h <= frame[2] and frame[1] + w <= frame[3]),
         f"its faces, {w} x {h}, do not fit its frame {frame}.",
     )
     for what in filter(None, (provenance.names, provenance.subjects)):
         _need(len(what) == n, f"it names {len(what)} faces but has weights for {n}.")
-    told = params.n_components
-    _need(told == k, f"its parameters say {told} components, but it holds {k}.")
-    _need(model.scale, "its scale is 0: no pixel would be seen.")
-    return model
+    _need(known["scale"], "its scale is 0: no pixel would be seen.")
+    return LatentFaces(**{**arrays, **known}, params=params, provenance=provenance)
 
 
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 <= value <= sys.float_info.max
-
-
-def _are_texts(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(each, str) for each in values)
-
-
-# of each type: what a value in JSON must be, whether it is, and what is made of it
-_SOUND: dict[str, tuple[str, Callable[[Any], object], Callable[[Any], Any]]] = {
-    "float": ("a number from 0 on", _is_number, float),
-    "int": ("a number from 0 on", _is_number, int),
-    "str": ("a text", lambda value: isinstance(value, str), str),
-    "tuple[str, ...]": ("a list of texts", _are_texts, tuple),
-    "tuple[int, int, int, int]": (
-        "four numbers from 0 on",
-        lambda value: isinstance(value, list) and [*map(_is_number, value)] == [True] * 4,
-        lambda value: tuple(map(int, value)),
-    ),
-    "dict[str, str]": (
-        "a table of texts",
-        lambda value: isinstance(value, dict) and _are_texts([*value.values()]),
-        dict,
-    ),
-    "dict[str, Any]": (
-        "a table of options",
-        lambda value: isinstance(value, dict),
-        lambda value: {k: tuple(x) if isinstance(x, list) else x for k, x in value.items()},
-    ),
-}
-
-
-def _sound(hint: str, value: Any, what: str) -> Any:
+def _made(hint: Any, value: Any, what: str) -> Any:
     """Return what JSON has made of a value of some type as that again, if it is sound."""
-    hint, _, or_none = hint.partition(" | ")
-    if value is None and or_none:
-        return None
-    wanted, is_sound, make = _SOUND.get(hint, _SOUND["str"])
-    _need(is_sound(value), f"its {what} must be {wanted}, got {_short(value)}.")
-    return make(value)
-
-
-def _short(value: Any) -> str:
-    """Return how a value is written, its start if that is long."""
-    try:
-        words = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a deep list
-        return "too large"
-    return words if len(words) <= 60 else f"{words[:60]}..."
+    kind, parts = get_origin(hint), get_args(hint)
+    if NoneType in parts:
+        return None if value is None else _made(parts[0], value, what)
+    if hint in (int, float):
+        if type(value) in (int, float) and 0 <= value <= sys.float_info.max:
+            return hint(value)
+    elif hint is Any:
+        return tuple(value) if isinstance(value, list) else value
+    elif kind is dict and isinstance(value, dict):
+        return {key: _made(parts[1], each, what) for key, each in value.items()}
+    elif kind is tuple and isinstance(value, list):
+        hints = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        if len(hints) == len(value):
+            return tuple(_made(*pair, what) for pair in zip(hints, value, strict=True))
+    elif kind in (None, Literal) and isinstance(value, str):
+        return value
+    raise ModelFileError(f"its {what} cannot be {reprlib.repr(value)}.")

@@ -85,6 +85,12 @@ class ReadReport:
         return "\n".join(lines)
 
 
+def in_pixels(picture_shape: tuple[int, ...]) -> str:
+    """Return a height and width, and whether there are colours, as words."""
+    h, w, *channels = picture_shape
+    return f"{w} x {h} pixels{' in colour' * len(channels)}"
+
+
 def in_one_line(text: str) -> str:
     """Return a text on one line: what cannot be printed is escaped."""
     if text.isprintable():

@@ -212,10 +212,10 @@ def _model_facts(model: LatentFaces) -> dict[str, Any]:
 
 def _size_facts(faces: Any, subjects: tuple[str, ...] | None) -> dict[str, str]:
     """Return how many faces there are, of whom, and how large, of a stack or a model."""
-    n, height, width, *channels = faces.shape
-    colour = ", in colour" * len(channels)
+    from napari_latent_faces.stack import in_pixels
+
     people = f" of {len(set(subjects))} subjects" if subjects else ""
-    return {"faces": f"{n}{people}", "size": f"{width} x {height} pixels{colour}"}
+    return {"faces": f"{faces.shape[0]}{people}", "size": in_pixels(faces.shape[1:])}
 
 
 def _fit_facts(model: LatentFaces) -> dict[str, Any]:
