@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from types import MappingProxyType, NoneType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -21,14 +22,17 @@ LARGEST_SIDE = 16384  # pixels; a face has fewer
 _EXPLAINED = re.compile(r"^( *)(\w+) : .*\n((?:\1    .*\n)+)", re.MULTILINE)
 
 
-def parameter(default: Any, label: str, **limits: Any) -> Any:
-    """Declare a field with its default, label and limits.
+def parameter(default: Any, label: str = "", **limits: Any) -> Any:
+    """Declare a field with its default, its label in a form, and limits.
 
     Limits are ``min`` and ``max`` (inclusive), ``advanced`` (out of sight until asked for),
     ``slider`` (how a form asks), ``unlisted`` (choices that are for scripts only), ``text``
-    (what a text is) and ``off`` (what False means).
+    (what is asked for) and ``off`` (what False means).
     """
     return field(default=default, metadata={"label": label, **limits})
+
+
+advanced = partial(parameter, advanced=True)
 
 
 def described(kind: Kind) -> Kind:
@@ -59,13 +63,10 @@ def described(kind: Kind) -> Kind:
 
 def _alternatives(hint: Any) -> list[Any]:
     """Return the plain types and the single values that a type hint allows."""
-    if get_origin(hint) is Literal:
-        return list(get_args(hint))
-    if hint is bool:
-        return [bool, True, False]
-    if not get_args(hint) or get_origin(hint) is tuple:
-        return [get_origin(hint) or hint]
-    return [each for part in get_args(hint) for each in _alternatives(part)]  # of a union
+    if get_origin(hint) in (Literal, tuple):
+        return list(get_args(hint)) if get_origin(hint) is Literal else [tuple]
+    parts = [each for part in get_args(hint) for each in _alternatives(part)]  # of a union
+    return parts or ([bool, True, False] if hint is bool else [hint])
 
 
 @dataclass(frozen=True)
@@ -90,57 +91,34 @@ class Options:
 
 def _checked(name: str, known: Any, value: Any) -> Any:
     """Return a value as a plain one, or say what is wrong with it."""
-    types = known["types"]
-    if value in (*known["choices"], *known.get("unlisted", ())):
+    types, is_text = known["types"], isinstance(value, str)
+    is_listed = value in (*known["choices"], *known.get("unlisted", ()))
+    if is_listed or (value is None and known["optional"]) or (is_text and str in types):
         return value
-    if (value is None and known["optional"]) or (str in types and isinstance(value, str)):
-        return value
-    if tuple in types:
-        return _checked_sides(name, known, value)
-    if "min" not in known:
-        raise ValueError(f"{name} must be {_range(known)}, got {value!r}.")
-    kind, words = (int, "a whole number") if int in types else (float, "a number")
+    is_pair = tuple in types and isinstance(value, (tuple, list)) and len(value) == 2
+    kind, words = (float, "a number") if float in types else (int, "a whole number")
+    parts = tuple(value) if is_pair else (value,)
     try:
-        number = kind(value)
-        fits = number == value and not isinstance(value, (bool, str))
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise TypeError(f"{name} must be {words} ({_range(known)}), got {value!r}.")
-    if not known["min"] <= number <= known.get("max", sys.float_info.max):
-        raise ValueError(f"{name} must be {_range(known)}, got {value!r}.")
-    return number
-
-
-def _checked_sides(name: str, known: Any, size: Any) -> Any:
-    """Return (height, width), or a height if that is allowed, as plain numbers."""
-    takes_height = int in known["types"]
-    sides = size if isinstance(size, (tuple, list)) else [size] * takes_height
-    try:
-        numbers = [int(side) for side in sides if not isinstance(side, (bool, str))]
+        numbers = tuple(kind(part) for part in parts if not isinstance(part, (bool, str)))
     except (TypeError, ValueError, OverflowError):
-        numbers = []
-    if numbers == list(sides) and all(1 <= n <= LARGEST_SIDE for n in numbers):
-        if len(numbers) == 2:
-            return tuple(numbers)
-        if len(numbers) == 1 and takes_height:
-            return numbers[0]
-    raise ValueError(
-        f"{name} must be {'a height or ' * takes_height}(height, width) from 1 to "
-        f"{LARGEST_SIDE} pixels, or None, got {size!r}."
-    )
+        numbers = ()
+    limits = _range(known)
+    if is_pair or kind in types:
+        if numbers == parts:
+            most = known.get("max", sys.float_info.max)
+            if all(known["min"] <= number <= most for number in numbers):
+                return numbers if is_pair else numbers[0]
+        elif tuple not in types:
+            raise TypeError(f"{name} must be {words} ({limits}), got {value!r}.")
+    raise ValueError(f"{name} must be {limits}, got {value!r}.")
 
 
 def _range(known: Any) -> str:
     """Say which values a field takes."""
-    words = [repr(choice) for choice in known["choices"]]
-    if "text" in known:
-        words.insert(0, known["text"])
-    if "max" in known:
-        words.insert(0, f"from {known['min']} to {known['max']}")
-    elif "min" in known:
-        words.insert(0, f"{known['min']} or more")
-    return " or ".join([*words, *["None"] * known["optional"]])
+    limits = "from {min} to {max}" if "max" in known else "{min} or more" * ("min" in known)
+    words = [f"{known.get('text', '')} {limits.format_map(known)}".strip()]
+    words += [repr(choice) for choice in known["choices"]] + ["None"] * known["optional"]
+    return " or ".join(filter(None, words))
 
 
 @dataclass(frozen=True)
@@ -209,20 +187,18 @@ class NMFParams(Parameters):
         of 0.3 or so. At 0.5 and more they are parts of faces.
     """
 
-    max_iter: int = parameter(200, "Max. iterations", min=1, advanced=True)
-    tol: float = parameter(1e-4, "Tolerance", min=0.0, advanced=True)
-    init: Literal["nndsvd", "nndsvda", "nndsvdar", "random"] | None = parameter(
-        None, "Start", unlisted=("custom",), advanced=True
+    max_iter: int = advanced(200, "Max. iterations", min=1)
+    tol: float = advanced(1e-4, "Tolerance", min=0.0)
+    init: Literal["nndsvd", "nndsvda", "nndsvdar", "random"] | None = advanced(
+        None, "Start", unlisted=("custom",)
     )
-    solver: Literal["multilevel", "cd", "mu"] = parameter("multilevel", "Solver", advanced=True)
-    beta_loss: Literal["frobenius", "kullback-leibler", "itakura-saito"] = parameter(
-        "frobenius", "Loss", advanced=True
+    solver: Literal["multilevel", "cd", "mu"] = advanced("multilevel", "Solver")
+    beta_loss: Literal["frobenius", "kullback-leibler", "itakura-saito"] = advanced(
+        "frobenius", "Loss"
     )
-    alpha_W: float = parameter(0.0, "Penalty on weights", min=0.0, advanced=True)
-    alpha_H: float | Literal["same"] = parameter(
-        "same", "Penalty on components", min=0.0, advanced=True
-    )
-    l1_ratio: float = parameter(0.0, "L1 ratio", min=0.0, max=1.0, advanced=True)
+    alpha_W: float = advanced(0.0, "Penalty on weights", min=0.0)
+    alpha_H: float | Literal["same"] = advanced("same", "Penalty on components", min=0.0)
+    l1_ratio: float = advanced(0.0, "L1 ratio", min=0.0, max=1.0)
     sparseness: float | None = parameter(
         None, "Whole faces - Parts", min=0.0, max=0.95, slider=True
     )
@@ -274,8 +250,8 @@ class PCAParams(Parameters):
     coding = "signed"
     is_signed = True
 
-    svd_solver: Literal["auto", "full", "randomized", "incremental"] = parameter(
-        "auto", "Solver", advanced=True
+    svd_solver: Literal["auto", "full", "randomized", "incremental"] = advanced(
+        "auto", "Solver"
     )
 
 
@@ -311,18 +287,18 @@ class ICAParams(Parameters):
     is_signed = True
 
     independent: Literal["pictures", "weights"] = parameter("pictures", "Independent")
-    fun: Literal["logcosh", "exp", "cube"] = parameter("logcosh", "Contrast", advanced=True)
-    max_iter: int = parameter(400, "Max. iterations", min=1, advanced=True)
-    tol: float = parameter(1e-4, "Tolerance", min=0.0, advanced=True)
+    fun: Literal["logcosh", "exp", "cube"] = advanced("logcosh", "Contrast")
+    max_iter: int = advanced(400, "Max. iterations", min=1)
+    tol: float = advanced(1e-4, "Tolerance", min=0.0)
 
 
 @dataclass(frozen=True)
 class _BatchParams(Parameters):
     """What the parameters of methods have that learn from some faces at a time."""
 
-    batch_size: int = parameter(128, "Batch size", min=1, advanced=True)
-    max_iter: int = parameter(20, "Max. passes", min=1, advanced=True)
-    tol: float = parameter(1e-3, "Tolerance", min=0.0, advanced=True)
+    batch_size: int = advanced(128, "Batch size", min=1)
+    max_iter: int = advanced(20, "Max. passes", min=1)
+    tol: float = advanced(1e-3, "Tolerance", min=0.0)
 
 
 @described
@@ -352,7 +328,7 @@ class MiniBatchNMFParams(_BatchParams):
     summary = "scikit-learn's NMF for many faces: learned from a part of them at a time."
     coding = "non-negative"
 
-    forget_factor: float = parameter(0.7, "Memory", min=0.0, max=1.0, advanced=True)
+    forget_factor: float = advanced(0.7, "Memory", min=0.0, max=1.0)
 
 
 @described
@@ -378,7 +354,7 @@ class DictionaryParams(_BatchParams):
     coding = "sparse"
     is_signed = True
 
-    batch_size: int = parameter(64, "Batch size", min=1, advanced=True)
+    batch_size: int = advanced(64, "Batch size", min=1)
     alpha: float = parameter(1.0, "Sparsity", min=0.0)
 
 
@@ -400,8 +376,8 @@ class KMeansParams(_BatchParams):
     summary = "Mean faces of groups: every face is shown as that of its group."
     coding = "one-hot"
 
-    batch_size: int = parameter(256, "Batch size", min=1, advanced=True)
-    max_iter: int = parameter(50, "Max. passes", min=1, advanced=True)
+    batch_size: int = advanced(256, "Batch size", min=1)
+    max_iter: int = advanced(50, "Max. passes", min=1)
 
 
 _KINDS = (NMFParams, PCAParams, ICAParams, DictionaryParams, MiniBatchNMFParams, KMeansParams)
@@ -467,23 +443,23 @@ class ReadOptions(Options):
         Keep the colours of the pictures; by default if most of them have any (auto).
     """
 
-    channel: Channel = parameter("luminance", "Channel")
-    size: int | tuple[int, int] | None = parameter(None, "Size")
-    resize: Resize = parameter("crop", "Other sizes")
+    channel: Channel = "luminance"
+    size: int | tuple[int, int] | None = parameter(
+        None, min=1, max=LARGEST_SIDE, text="a height or (height, width)"
+    )
+    resize: Resize = "crop"
     subjects: str | Literal[False] | None = parameter(
-        None, "Subjects", text="a regular expression", off="Leave out whose faces they are."
+        None, text="a regular expression", off="Leave out whose faces they are."
     )
-    lazy: bool | None = parameter(None, "Lazy", off="Decode all pictures first.", advanced=True)
-    memory_budget: int | None = parameter(None, "Memory budget", min=0, advanced=True)
-    variable: str | None = parameter(
-        None, "Variable", text="the name of a variable", advanced=True
+    lazy: bool | None = parameter(None, off="Decode all pictures first.")
+    memory_budget: int | None = parameter(None, min=0)
+    variable: str | None = parameter(None, text="the name of a variable")
+    shape: tuple[int, int] | None = parameter(
+        None, min=1, max=LARGEST_SIDE, text="(height, width)"
     )
-    shape: tuple[int, int] | None = parameter(None, "Shape in the file", advanced=True)
-    faces: Rows | None = parameter(None, "Faces are", advanced=True)
-    order: Order | None = parameter(None, "Order of pixels", advanced=True)
-    colour: bool | Literal["auto"] = parameter(
-        "auto", "In colour", off="Make all pictures grey."
-    )
+    faces: Rows | None = None
+    order: Order | None = None
+    colour: bool | Literal["auto"] = parameter("auto", off="Make all pictures grey.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -537,12 +513,14 @@ class AlignOptions(Options):
     """
 
     n_components: int = parameter(20, "Components", min=1, max=1000)
-    size: tuple[int, int] | None = parameter(None, "Size")
+    size: tuple[int, int] | None = parameter(
+        None, min=1, max=LARGEST_SIDE, text="(height, width)"
+    )
     transform: Literal["similarity", "affine"] = parameter("similarity", "Transform")
-    max_shift: float = parameter(0.15, "Farthest shift", min=0, max=0.5, advanced=True)
-    max_rotation: float = parameter(20.0, "Largest rotation", min=0, max=90, advanced=True)
-    max_scale: float = parameter(1.25, "Largest scale", min=1, max=4, advanced=True)
-    random_state: int | None = parameter(42, "Seed", min=0, advanced=True)
+    max_shift: float = advanced(0.15, "Farthest shift", min=0, max=0.5)
+    max_rotation: float = advanced(20.0, "Largest rotation", min=0, max=90)
+    max_scale: float = advanced(1.25, "Largest scale", min=1, max=4)
+    random_state: int | None = advanced(42, "Seed", min=0)
 
 
 @described

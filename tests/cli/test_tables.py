@@ -67,7 +67,11 @@ class TestGenerate:
             (["--near", "30"], 1, "a number from 0 to 29"),
             (["--strength", "0.5"], 2, "--strength is for --near"),
             (["--near", "1", "--strength", "2"], 2, "--strength must be from 0 to 1, got 2.0"),
-            (["--near", "1", "--strength", "nan"], 2, "--strength must be a number (from 0"),
+            (
+                ["--near", "1", "--strength", "nan"],
+                2,
+                "--strength must be from 0 to 1, got nan",
+            ),
             (["--count", "0"], 2, "--count must be 1 or more, got 0"),
             (["--random-state", "-1"], 2, "--random-state"),
         ],
