@@ -121,19 +121,19 @@ _BAR = 20  # characters
 def progress(title: str) -> Iterator[Callable[..., None]]:
     """Show on stderr how far the block is, by a function of steps, total (or 0) and note."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    period = _REDRAWN if is_terminal else _PERIOD
     last = time.monotonic() - _REDRAWN * is_terminal
 
     def show(done: int, total: int, note: str = "") -> None:
         nonlocal last
-        now = time.monotonic()
-        if now - last < (_REDRAWN if is_terminal else _PERIOD):
+        if time.monotonic() - last < period:
             return
+        last = time.monotonic()
         if is_terminal:
             bar = f"{'#' * (_BAR * done // total):{_BAR}} {done}/{total}" if total else ""
             _draw("  ".join(filter(None, (title, bar, note))))
         elif total:
             write_line(f"{title}: {done} of {total}{', ' * bool(note)}{note}")
-        last = now
 
     if not is_terminal:
         write_line(f"{title} ...")
@@ -159,12 +159,10 @@ def write_line(text: str) -> None:
 
 def _draw(line: str) -> None:
     """Write over the line of a terminal that the cursor is in."""
-    try:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (OSError, ValueError):  # a stream that only says that it is a terminal
-        columns = 80
-    blank = f"\r{' ' * (columns - 1)}\r"
-    print(f"{blank}{line[: columns - 1]}", end="", file=sys.stderr, flush=True)
+    from shutil import get_terminal_size
+
+    width = get_terminal_size().columns - 1
+    print(f"\r{' ' * width}\r{line[:width]}", end="", file=sys.stderr, flush=True)
 
 
 def _consume(
@@ -182,9 +180,10 @@ def _say(text: str) -> None:
 
 
 def _tell(**facts: Any) -> None:
-    """Print facts by their names, a line each."""
+    """Print facts by their names, a line each, but those that are None."""
     for name, value in facts.items():
-        _say(f"{name.replace('_', ' ')}: {_printable(value)}")
+        if value is not None:
+            _say(f"{name.replace('_', ' ')}: {_printable(value)}")
 
 
 def _report(faces: FaceStack, first: int = 0) -> None:
@@ -192,22 +191,6 @@ def _report(faces: FaceStack, first: int = 0) -> None:
     _say(faces.report.summary())
     for note in faces.report.notes[first:]:
         _say(_message(note))
-
-
-def _model_facts(model: LatentFaces) -> dict[str, Any]:
-    """Return all that ``info`` tells of a model."""
-    origin, fitted = model.provenance, model.provenance.encoded_from
-    return {
-        "source": origin.source,
-        **_size_facts(model, origin.subjects),
-        "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
-        **_fit_facts(model),
-        **({} if fitted is None else {"encoded with components of": fitted or "other faces"}),
-        "parameters": _listed(model.params.to_dict()),
-        "versions": _listed(origin.versions),
-        **({"backend": origin.backend} if origin.backend else {}),
-        "shares": " ".join(f"{share:.4f}" for share in model.shares),
-    }
 
 
 def _size_facts(faces: Any, subjects: tuple[str, ...] | None) -> dict[str, str]:
@@ -222,13 +205,14 @@ def _fit_facts(model: LatentFaces) -> dict[str, Any]:
     """Return a method other than NMF, components, iterations, error, pixels left out."""
     method, (count, total) = model.params.method, model.left_out
     how = "converged" if model.provenance.stop_reason == "converged" else "not converged"
-    left_out = {"left out": f"{count} of {total} pixels ({100 * count / total:.3g} %)"}
     return {
-        **({"method": method} if method != NMFParams.method else {}),
+        "method": None if method == NMFParams.method else method,
         "components": model.n_components,
         "iterations": f"{model.provenance.n_iter} ({how})",
         "relative error": f"{model.error:.6f}",
-        **(left_out if count else {}),
+        "left out": f"{count} of {total} pixels ({100 * count / total:.3g} %)"
+        if count
+        else None,
     }
 
 
@@ -236,21 +220,17 @@ def _listed(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
-# -- Faces and models that the command line names, and where results go ------------------
-
-
-def _read(args: argparse.Namespace, path: str | None = None, **changes: Any) -> FaceStack:
+def _read(args: argparse.Namespace, **changes: Any) -> FaceStack:
     """Read a folder of faces as the options say, with progress."""
-    path = args.folder if path is None else path
     options = asdict(chosen(ReadOptions, args, **changes))
-    with progress(f"reading {_printable(path)}") as show:
+    with progress(f"reading {_printable(args.folder)}") as show:
         from napari_latent_faces.reading import read_faces
 
-        faces = read_faces(path, **options, progress=show)
+        faces = read_faces(args.folder, **options, progress=show)
     if (skipped := len(faces.report.skipped)) and args.command != "info":
         import shlex
 
-        where = f"{PROGRAM} info {shlex.quote(_printable(path))}"
+        where = f"{PROGRAM} info {shlex.quote(_printable(args.folder))}"
         write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
     return faces
 
@@ -260,13 +240,10 @@ def _read_for(args: argparse.Namespace, model: LatentFaces, *, align: bool = Fal
     frame = model.provenance.frame
     size = frame[2:] if align and frame else model.size
     faces = _read(args, size=size, colour=len(model.picture_shape) == 3)
-    n = len(faces)
-    if n == 0:
-        raise ValueError(f"There are no faces in {args.folder}.")
     if align:
         from napari_latent_faces.aligning import iter_align_to
 
-        steps = iter_align_to(model, faces)
+        n, steps = len(faces), iter_align_to(model, faces)
         faces = _consume(f"aligning {n} faces", steps, lambda done: (done, n))
     # most faces have one size; only those of others are listed as resized
     return replace(faces, report=replace(faces.report, resized=()))
@@ -300,13 +277,15 @@ def _check_out(args: argparse.Namespace, kind: str) -> None:
     """Refuse, before the work, to write where other things or the faces themselves are."""
     from napari_latent_faces.files import check_folder
 
-    place = args.folder.removeprefix("file://")
-    if Path(args.out).resolve().is_relative_to(Path(place).resolve()):
-        raise ValueError(
-            f"{args.out} lies in {args.folder}, where the components would be read as faces: "
-            "choose a folder elsewhere."
-        )
-    check_folder(Path(args.out), kind, force=args.force)
+    out = Path(args.out)
+    if "folder" in args:
+        place = Path(args.folder.removeprefix("file://"))
+        if out.resolve().is_relative_to(place.resolve()):
+            raise ValueError(
+                f"{out} lies in {args.folder}, where the components would be read as faces: "
+                "choose a folder elsewhere."
+            )
+    check_folder(out, kind, force=args.force)
 
 
 def _check_table(args: argparse.Namespace) -> None:
@@ -320,9 +299,6 @@ def _check_table(args: argparse.Namespace) -> None:
 def _write(export: Callable[..., object], *results: Any, args: argparse.Namespace) -> None:
     with progress("writing") as show:
         export(*results, args.out, force=args.force, progress=show)
-
-
-# -- The commands ------------------------------------------------------------------------
 
 
 def _fit(args: argparse.Namespace) -> None:
@@ -485,13 +461,12 @@ def _mend(args: argparse.Namespace) -> None:
 
 def _generate(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import GENERATED
-    from napari_latent_faces.files import check_folder
     from napari_latent_faces.mixing import sample_weights, write_generated
 
     if "strength" in args and args.near is None:
         raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
     wanted = chosen(Generation, args)
-    check_folder(Path(args.out), GENERATED, force=args.force)
+    _check_out(args, GENERATED)
     model = _load(args.model)
     face = None if args.near is None else find_face(model, args.near)
     close = "" if face is None else f", {wanted.strength:g} close to {args.near}"
@@ -511,20 +486,34 @@ def _map(args: argparse.Namespace) -> None:
     steps = iter_map_faces(model, args.method, random_state=seed)
     found = _consume(f"placing {len(model.weights)} faces", steps, lambda step: step[:2])
     found.save_csv(args.out)
-    kept = {"variance kept": f"{found.kept:.1%}"} if found.kept >= 0 else {}
-    _tell(faces=len(found.positions), **kept, written_to=args.out)
+    kept = f"{found.kept:.1%}" if found.kept >= 0 else None
+    _tell(faces=len(found.positions), variance_kept=kept, written_to=args.out)
 
 
 def _info(args: argparse.Namespace) -> None:
     from napari_latent_faces.model import LatentFaces, is_model_file
 
-    for path in (Path(args.path), Path(args.path, "model.npz")):
+    for path in (Path(args.folder), Path(args.folder, "model.npz")):
         if is_model_file(path):
             for name in given(ReadOptions, args):
                 raise argparse.ArgumentTypeError(f"{option(name)} is for folders of faces.")
-            _tell(model=path, **_model_facts(LatentFaces.load(path)))
+            model = LatentFaces.load(path)
+            origin, fitted = model.provenance, model.provenance.encoded_from
+            facts = {
+                "model": path,
+                "source": origin.source,
+                **_size_facts(model, origin.subjects),
+                "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
+                **_fit_facts(model),
+                "encoded with components of": "other faces" if fitted == "" else fitted,
+                "parameters": _listed(model.params.to_dict()),
+                "versions": _listed(origin.versions),
+                "backend": origin.backend or None,
+                "shares": " ".join(f"{share:.4f}" for share in model.shares),
+            }
+            _tell(**facts)
             return
-    faces = _read(args, args.path)
+    faces = _read(args)
     _tell(source=faces.source, **_size_facts(faces, faces.subjects), pixels=faces.dtype)
     notes = tuple(map(_message, faces.report.notes))
     _say(replace(faces.report, notes=notes).details())

@@ -24,8 +24,6 @@ from napari_latent_faces.params import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-# -- Command-line options made from the fields of a frozen dataclass of parameters --------
-
 _SHORT = {"n_components": "-k"}
 _KINDS = {int: "INT", float: "FLOAT", str: "TEXT", tuple: "INT,INT", NoneType: "none"}
 
@@ -128,8 +126,6 @@ def _pair(text: str) -> tuple[int, int]:
         ) from None
     return first, second
 
-
-# -- The commands and their arguments --------------------------------------------------
 
 PROGRAM = "latent-faces"
 DEBUG = "LATENT_FACES_DEBUG"
@@ -314,7 +310,7 @@ _COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
     "info": (
         "tell what is in a folder of faces or a model",
         _argument(
-            "path FOLDER|MODEL",
+            "folder FOLDER|MODEL",
             "folder or archive of pictures, URL of one, model file, or folder that fit wrote",
         ),
         [(ReadOptions, "reading (of a folder)")],
@@ -362,13 +358,8 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 def _add_methods(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Add the options of the method that a command line names; those of others are hidden."""
-    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    peek.add_argument("--method")
-    try:
-        method = peek.parse_known_args(argv)[0].method
-    except argparse.ArgumentError:  # the real parser says what is wrong
-        method = None
-    kind = METHODS.get(method, NMFParams)
+    named = re.search(r"--method[ =](\S+)", " ".join(argv))
+    kind = METHODS.get(named[1] if named else "", NMFParams)
     add_options(parser, kind, f"factorization ({kind.title})")
     known = set(kind.names())
     for other in METHODS.values():  # taken, so that it can be said that they do not apply
