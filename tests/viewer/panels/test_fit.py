@@ -283,9 +283,6 @@ def test_what_the_user_hid_stays_hidden(ready, viewer, fit_by):
     assert not viewer.layers["reconstruction [orl, PCA]"].visible
 
 
-# -- what can be done with a model ---------------------------------------------------------
-
-
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
     """Return the folder that is chosen where one is asked for."""
@@ -369,6 +366,7 @@ def test_files_in_the_way_and_a_full_disk_are_told(shown, folder, qtbot, monkeyp
     folder.mkdir()
     (folder / "weights.csv").write_text("mine")
     shown.export_button.native.click()
+    qtbot.waitUntil(lambda: not shown.is_working)
     assert "holds other files" in told[0]
     assert (folder / "weights.csv").read_text() == "mine"
     monkeypatch.setattr("napari_latent_faces.export._written", full)

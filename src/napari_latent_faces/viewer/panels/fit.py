@@ -8,47 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Label
 from napari.layers import Layer
-from qtpy.QtWidgets import (
-    QApplication,
-    QFileDialog,
-    QLabel,
-    QMenu,
-    QMessageBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QMessageBox
 
-from napari_latent_faces.export import FIT, as_python, iter_export
-from napari_latent_faces.files import CONTENTS, check_folder
+from napari_latent_faces.export import as_python, iter_export
+from napari_latent_faces.files import CONTENTS
 from napari_latent_faces.params import METHODS
 from napari_latent_faces.samples import sample_faces
+from napari_latent_faces.viewer import reader
 from napari_latent_faces.viewer.fitting import IGNORE, FitSession, ShowOptions
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import faces_layer, model_words
 from napari_latent_faces.viewer.marks import own_mask
-from napari_latent_faces.viewer.panels.form import (
-    Section,
-    button,
-    in_a_row,
-    make_fields,
-    read_fields,
-    show_rows,
-    wrap,
-)
+from napari_latent_faces.viewer.panels import form
+from napari_latent_faces.viewer.panels.form import button, in_a_row
 from napari_latent_faces.viewer.panels.panel import Panel, mark_layers
-from napari_latent_faces.viewer.reader import (
-    default_method,
-    open_folder,
-    open_model,
-    open_path,
-    recent_paths,
-    save_model,
-)
 from napari_latent_faces.viewer.window import can_open_docks, open_dock
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
-
 
 _NEXT = {  # panels that a new user is pointed at after a fit
     "What builds this face?": "Show which components make the face under the slider, and who "
@@ -79,61 +56,61 @@ class FitWidget(Panel):
     def _lay_out(self) -> None:
         viewer, self.recent = self.viewer, QMenu(self)
         self.recent.aboutToShow.connect(self._list_recent)
-        self.recent.triggered.connect(lambda action: open_path(viewer, action.data() or ""))
-        self.folder_button = button(
-            "Open folder...", "Open a folder of faces.", lambda: open_folder(viewer)
+        self.recent.triggered.connect(
+            lambda action: reader.open_path(viewer, action.data() or "")
         )
+        open_folder, open_model = (
+            partial(reader.open_folder, viewer),
+            partial(reader.open_model, viewer),
+        )
+        self.folder_button = button("Open folder...", "Open a folder of faces.", open_folder)
         recent = button("Recent", "Open what was opened last again.")
         recent.native.setMenu(self.recent)
-        model = button(
-            "Open model...", "Open a model that was saved earlier.", lambda: open_model(viewer)
-        )
-        faces = self.choose_faces(
-            "The stack to factorize: an image layer with the axes face, y, x."
-        )
-        self._make_inputs()
+        model = button("Open model...", "Open a model that was saved earlier.", open_model)
         self.add(in_a_row(self.folder_button, recent, model))
-        self._form = self.add_form([faces, self.method, self.summary, *self._basic])
-        hidden = [*self._rest, self.ignore, self.slider, self.residual, self.update_earlier]
-        self._advanced_form = self.form_of(hidden)
-        self.advanced = Section("Advanced", self._advanced_form)
-        self.add(self.advanced)
+        self._add_fields()
         self.add_controls()
-        self._add_next_steps()
-        self.method.changed.connect(self._show_method)
+        tip = "Open 400 drawn faces of people who do not exist, and fit them (Alt+S)."
+        self.sample_button = button("&Show me", tip, self._fit_sample)
+        self.next_buttons = {
+            name: button(name, tip, partial(open_dock, viewer, name))
+            for name, tip in _NEXT.items()
+        }
+        self.links = in_a_row(QLabel("Next:"), *self.next_buttons.values())
+        self.links.hide()
+        self.about = Label(value="")
+        form.wrap(self.about.native)
+        tip = "Write the model to one file that opens here again."
+        save = partial(reader.save_model, viewer, self._tell)
+        self.save_button = button("Save model...", tip, save)
+        tip = "The model, pictures of the components and weights as files."
+        self.export_button = button("Export...", tip, self._ask_where_to_export)
+        tip = "A script that makes this result again."
+        self.copy_button = button("Copy as Python", tip, self.copy)
+        tip = "Show what was there before the last result; again, that result (Ctrl+Z)."
+        self.undo_button = button("Undo", tip, self.session.undo)
+        self.add(self.sample_button)
+        self.add(self.links)
+        self.add(self.about)
+        self.add(in_a_row(self.save_button, self.export_button))
+        self.add(in_a_row(self.copy_button, self.undo_button))
         self._show_method()
 
-    def _list_recent(self) -> None:
-        self.recent.clear()
-        for path in recent_paths():
-            action: Any = self.recent.addAction(path.replace("&", "&&"))
-            action.setData(path)
-        if not self.recent.actions():
-            self.recent.addAction("nothing yet")
-
-    def _make_inputs(self) -> None:
+    def _add_fields(self) -> None:
+        faces = self.choose_faces("The stack to factorize, with the axes face, y, x.")
         self.method = ComboBox(
-            value=default_method(),
+            value=reader.default_method(),
             label="Method",
             choices=[(kind.title, name) for name, kind in METHODS.items()],
             tooltip="How the faces are taken apart. Only NMF and mini-batch NMF find parts "
             "that add up; the others are there for comparison.",
         )
         self.summary = Label(value="")
-        wrap(self.summary.native)
+        form.wrap(self.summary.native)
         shared: dict[str, ValueWidget[Any]] = {}  # what is typed there counts for all methods
         self._inputs = {
-            method: make_fields(kind, shared=shared) for method, kind in METHODS.items()
+            method: form.make_fields(kind, shared=shared) for method, kind in METHODS.items()
         }
-        advanced = {
-            id(each): bool(METHODS[method].__dataclass_fields__[name].metadata.get("advanced"))
-            for method, inputs in self._inputs.items()
-            for name, each in inputs.items()
-        }
-        self._basic, self._rest = (
-            [each for each in shared.values() if advanced[id(each)] is is_advanced]
-            for is_advanced in (False, True)
-        )
         self._own_mask: Any = None  # that of the faces, which is chosen unless another is
         self.ignore = ComboBox(
             label=IGNORE,
@@ -145,69 +122,38 @@ class FitWidget(Panel):
             "background: with the axes y, x in all faces alike; with face, y, x in single "
             "ones.",
         )
-        self.slider = CheckBox(
-            text="Components with a slider of their own",
-            tooltip="One component at a time, as a stack, instead of all in one picture.",
-        )
-        self.residual = CheckBox(
-            text="Add the residual",
-            tooltip="A layer of faces minus reconstructions: what the parts do not explain.",
-        )
+        tip = "One component at a time, as a stack, instead of all in one picture."
+        self.slider = CheckBox(text="Components with a slider of their own", tooltip=tip)
+        tip = "A layer of faces minus reconstructions: what the parts do not explain."
+        self.residual = CheckBox(text="Add the residual", tooltip=tip)
         self.update_earlier = CheckBox(
             value=True,
             text="Update earlier results",
             tooltip="Put the results into the layers of the last fit of the same faces by the "
             "same method, and hide those of other methods. Off: add new layers each time.",
         )
-
-    def _add_next_steps(self) -> None:
-        """Put in a sample for new users, links after a fit, and what to do with a model."""
-        self.sample_button = button(
-            "&Show me",
-            "Open 400 drawn faces of people who do not exist, and fit them (Alt+S).",
-            self._fit_sample,
-        )
-        self.next_buttons = {
-            name: button(name, tip, partial(open_dock, self.viewer, name))
-            for name, tip in _NEXT.items()
+        advanced = {
+            name
+            for kind in METHODS.values()
+            for name, field in kind.__dataclass_fields__.items()
+            if field.metadata.get("advanced")
         }
-        self.links = QWidget()
-        layout = QVBoxLayout(self.links)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(QLabel("Next:"))
-        layout.addWidget(in_a_row(*self.next_buttons.values()))
-        self.links.hide()
-        self.about = Label(value="")
-        wrap(self.about.native)
-        self.save_button = button(
-            "Save model...",
-            "Write the model to one file that opens here again.",
-            lambda: save_model(self.viewer, self._tell),
-        )
-        self.export_button = button(
-            "Export...",
-            "The model, pictures of the components and weights as files.",
-            self._ask_where_to_export,
-        )
-        self.copy_button = button(
-            "Copy as Python", "A script that makes this result again.", self.copy
-        )
-        self.undo_button = button(
-            "Undo",
-            "Show what was there before the last result; again, that result (Ctrl+Z on the "
-            "canvas).",
-            self.session.undo,
-        )
-        for each in (
-            self.sample_button,
-            self.links,
-            self.about,
-            in_a_row(self.save_button, self.export_button),
-            in_a_row(self.copy_button, self.undo_button),
-        ):
-            self.add(each)
+        self._basic = [each for each in shared.values() if each.name not in advanced]
+        self._rest = [each for each in shared.values() if each.name in advanced]
+        self._form = self.add_form([faces, self.method, self.summary, *self._basic])
+        hidden = [*self._rest, self.ignore, self.slider, self.residual, self.update_earlier]
+        self._advanced_form = self.form_of(hidden)
+        self.advanced = form.Section("Advanced", self._advanced_form)
+        self.add(self.advanced)
+        self.method.changed.connect(self._show_method)
 
-    # -- state -----------------------------------------------------------------
+    def _list_recent(self) -> None:
+        self.recent.clear()
+        for path in reader.recent_paths():
+            action: Any = self.recent.addAction(path.replace("&", "&&"))
+            action.setData(path)
+        if not self.recent.actions():
+            self.recent.addAction("nothing yet")
 
     @property
     def parameters(self) -> dict[str, ValueWidget[Any]]:
@@ -217,9 +163,9 @@ class FitWidget(Panel):
     def _show_method(self) -> None:
         """Show the fields of the chosen method only; the others keep what was typed."""
         method, shown = METHODS[self.method.value], list(self.parameters.values())
-        show_rows(self._form, self._basic, shown)
         shown += [self.ignore] * method.takes_mask
-        show_rows(self._advanced_form, [*self._rest, self.ignore], shown)
+        form.show_rows(self._form, self._basic, shown)
+        form.show_rows(self._advanced_form, [*self._rest, self.ignore], shown)
         self.summary.value = method.summary
 
     def _what_is_missing(self) -> str:
@@ -247,8 +193,6 @@ class FitWidget(Panel):
     def _tell(self, text: str) -> None:
         self.status.value = text
 
-    # -- the fit ---------------------------------------------------------------
-
     def fit(self) -> FitSession | None:
         """Start a fit of the chosen faces and return it; see `start`."""
         session: FitSession | None = self.start()
@@ -256,19 +200,18 @@ class FitWidget(Panel):
 
     def _make_job(self) -> FitSession:
         options = ShowOptions(self.slider.value, self.residual.value, self.update_earlier.value)
-        params = read_fields(METHODS[self.method.value], self.parameters)
+        params = form.read_fields(METHODS[self.method.value], self.parameters)
         ignore = self.ignore.value if params.takes_mask else None  # else it is hidden
         return FitSession(self.viewer, self.faces.value, params, options, ignore)
 
     def _show_step(self, step: Any) -> None:
-        if not isinstance(self.job, FitSession):
-            done, total = step
-            self.show_progress(done, total)
-            self._tell(f"Writing: {done / total:.0%} ...")
-            return
-        self.show_progress(step.iteration, step.max_iter)
-        sharpening = "Stopping, and sharpening what was reached to full size ..."
-        self._tell(sharpening if self._is_stopping else self.job.words(step))
+        if isinstance(self.job, FitSession):
+            self.show_progress(step.iteration, step.max_iter)
+            sharpening = "Stopping, and sharpening what was reached to full size ..."
+            self._tell(sharpening if self._is_stopping else self.job.words(step))
+        else:
+            self.show_progress(*step)
+            self._tell(f"Writing: {step[0] / step[1]:.0%} ...")
 
     def _show_result(self, job: Any) -> None:
         if isinstance(job, FitSession) and job.model is not None:
@@ -280,8 +223,6 @@ class FitWidget(Panel):
         self.faces.value = self.viewer.add_layer(layer)
         self.fit()
 
-    # -- what can be done with a model ------------------------------------------
-
     def copy(self) -> None:
         model, clipboard = self.session.model, QApplication.clipboard()
         if model is not None and clipboard is not None:
@@ -290,13 +231,8 @@ class FitWidget(Panel):
 
     def export(self, folder: Path) -> None:
         """Write the model to a folder as plain files; what goes wrong is shown in napari."""
-        replace = folder.exists()
-        try:
-            check_folder(folder, FIT, force=replace)
-        except OSError as error:
-            self.complain(str(error))
-            return
-        self.run(_Export(iter_export, self.session.model, folder, force=replace), "Writing ...")
+        job = _Export(iter_export, self.session.model, folder, force=folder.exists())
+        self.run(job, "Writing ...")
 
     def _ask_where_to_export(self) -> None:
         words = "Export into this folder: model, pictures and weights"
