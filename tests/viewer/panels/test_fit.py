@@ -369,7 +369,7 @@ def test_files_in_the_way_and_a_full_disk_are_told(shown, folder, qtbot, monkeyp
     qtbot.waitUntil(lambda: not shown.is_working)
     assert "holds other files" in told[0]
     assert (folder / "weights.csv").read_text() == "mine"
-    monkeypatch.setattr("napari_latent_faces.export._written", full)
+    monkeypatch.setattr("PIL.Image.Image.save", full)
     shown.export(folder.with_name("other"))
     qtbot.waitUntil(lambda: not shown.is_working)
     assert "No space left" in told[1]
