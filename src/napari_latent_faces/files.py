@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
 import shutil
 import stat
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from napari_latent_faces.stack import harmless
+from napari_latent_faces.stack import harmless, in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from os import PathLike
 
 
 CONTENTS = ".latent-faces.json"
 """The file of a folder of results that says what was written there."""
+
+# How files that are packed by themselves, such as 1.pgm.gz, end and start, and are opened.
+PACKED: dict[str, tuple[bytes, Callable[[IO[bytes]], Any]]] = {
+    ".gz": (b"\x1f\x8b", gzip.open),
+    ".bz2": (b"BZh", bz2.open),
+    ".xz": (b"\xfd7zXZ\0", lzma.open),
+}
 
 _LEFT_SECONDS = 3600.0  # no file takes so long to write
 
@@ -36,6 +47,52 @@ def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
         file.close()
         raise OSError("no regular file")
     return file
+
+
+def opener_of(head: bytes) -> Callable[[IO[bytes]], Any] | None:
+    """Return what unpacks a file that starts so, if it is packed by itself."""
+    return next((opener for start, opener in PACKED.values() if head.startswith(start)), None)
+
+
+def unpacked_name(name: str) -> str:
+    """Return the name that a packed file has when it is unpacked."""
+    stem, dot, end = name.rpartition(".")
+    return stem if stem and dot + end.lower() in PACKED else name
+
+
+def most_unpacked(packed: int, free: int = 2**26) -> int:
+    """Return to how many bytes so many may unpack: zeros shrink a thousandfold, faces do not.
+
+    `free` are allowed in any case, since a black picture is no bomb.
+    """
+    return max(free, 200 * packed)
+
+
+def unpacked(source: str | bytes, most: int) -> bytes | None:
+    """Return what is in a packed file of a path or content, None if it is not packed.
+
+    What holds more than `most` bytes is a ValueError.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
+        opener = opener_of(file.read(8))
+        if opener is None:
+            return None
+        file.seek(0)
+        content = bytearray()
+        with opener(file) as stream:
+            while piece := stream.read(2**20):  # not all at once: room is made for that
+                content += piece
+                if len(content) > most:
+                    raise ValueError(f"a bomb, larger than {most >> 20} MiB when unpacked")
+    return bytes(content)
+
+
+def in_words(error: BaseException) -> str:
+    """Say in one line what a library raises, on the bytes of anybody's file."""
+    if isinstance(error, MemoryError):
+        return "too large for the memory that is free"
+    words = str(getattr(error, "strerror", None) or error) or type(error).__name__
+    return in_one_line(" ".join(words.split())[:200].rstrip("."))
 
 
 @contextmanager

@@ -6,9 +6,9 @@ import posixpath
 import re
 import unicodedata
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from napari_latent_faces.files import CONTENTS, read_contents
+from napari_latent_faces.files import CONTENTS, PACKED, read_contents, unpacked_name
 from napari_latent_faces.reading.arrays import is_array_name
 from napari_latent_faces.stack import harmless
 
@@ -35,11 +35,6 @@ _MAGIC = re.compile(
     re.DOTALL,
 )
 
-# Pictures of other formats: not read, but not passed over in silence either.
-_OTHER_PICTURES = re.compile(
-    r"\.(avif|heic|heif|ico|j2k|jp2|jxl|pcx|ras|tga|cr2|dng|eps|exr|hdr|nef|psd|svg|xcf)"
-)
-
 # Files that lie about beside pictures and are never opened.
 _NO_PICTURES = re.compile(
     r"\.(cfg|conf|html?|info|ini|log|md|rst|tex|txt|csv|dat|db|jsonl?|ndjson|pts|sql|sqlite|toml"
@@ -47,15 +42,22 @@ _NO_PICTURES = re.compile(
     r"|sh|so|lnk|lock|url|docx?|odt|pdf|rtf|xlsx?|avi|mkv|mov|mp3|mp4|mpg|srt|wav|bz2|gz|xz)"
 )
 
-_PACKED = (".gz", ".bz2", ".xz")  # of one file, such as 1.pgm.gz
-
 # Files that may well hold faces, but are not looked into.
+_OTHER_PICTURES = (
+    "avif heic heif ico j2k jp2 jxl pcx ras tga cr2 dng eps exr hdr nef psd svg xcf"
+)
 _UNREAD = {
+    **{
+        f".{kind}": f".{kind} pictures are not read: convert them to PNG"
+        for kind in _OTHER_PICTURES.split()
+    },
     **dict.fromkeys((".7z", ".rar"), "an archive of a kind that is not read: unpack it first"),
     **dict.fromkeys((".tar", ".tgz", ".zip"), "an archive: open it by itself"),
     ".z": "compressed by compress (.Z), which is not read: unpack it first",
     ".rda": "a file of R, which is not read: save its faces as pictures, .npy or .csv first",
 }
+
+_HIDDEN_FOLDER = re.compile(r"(?:[^/]*/)*?(?:\.[^/]*|__MACOSX|\$RECYCLE\.BIN)/")
 
 # Files that may list pictures and say whose they are.
 _TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
@@ -69,21 +71,16 @@ def judge_name(name: str) -> tuple[str, bool]:
     that is left out it is missed, and the content of what is neither decides.
     """
     stem, extension = _split(name)
-    if extension in _PACKED and _split(stem)[1] == ".tar":
-        extension = ".tar"
-    reason, is_wanted = "", True
     if is_hidden(name):
-        reason, is_wanted = "hidden or system file", False
-    elif extension == ".bad" and is_picture_name(stem):
-        reason = "marked as bad by the makers of the set (.bad)"
-    elif _OTHER_PICTURES.fullmatch(extension):
-        reason = f"{extension} pictures are not read: convert them to PNG"
-    elif extension in _UNREAD:
-        reason = _UNREAD[extension]
-    elif not is_picture_name(name):
-        is_known = _NO_PICTURES.fullmatch(extension) is not None
-        reason, is_wanted = f"no picture ({extension})" * is_known, False
-    return reason, is_wanted
+        return "hidden or system file", False
+    if extension in PACKED and _split(stem)[1] == ".tar":
+        extension = ".tar"
+    if extension == ".bad" and is_picture_name(stem):
+        return "marked as bad by the makers of the set (.bad)", True
+    if extension in _UNREAD:
+        return _UNREAD[extension], True
+    is_known = _NO_PICTURES.fullmatch(extension) and not is_picture_name(name)
+    return f"no picture ({extension})" if is_known else "", is_picture_name(name)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -92,14 +89,9 @@ def _split(name: str) -> tuple[str, str]:
     return (stem, f".{end.lower()}") if dot and stem else (name, "")
 
 
-def _unpacked(name: str) -> str:
-    stem, extension = _split(name)
-    return stem if extension in _PACKED else name
-
-
 def is_picture_name(name: str) -> bool:
     """Tell whether a file's name ends like that of a picture, maybe of a compressed one."""
-    return _split(_unpacked(name))[1] in _PICTURES
+    return _split(unpacked_name(name))[1] in _PICTURES
 
 
 def is_table_name(name: str) -> bool:
@@ -108,8 +100,8 @@ def is_table_name(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder of that name is the system's own."""
-    return name.startswith(".") or name in {"__MACOSX", "$RECYCLE.BIN"}
+    """Tell whether a file is the system's own, or a path leads through such a folder."""
+    return _HIDDEN_FOLDER.match(f"{name}/") is not None
 
 
 def starts_like_picture(head: bytes) -> bool:
@@ -153,8 +145,7 @@ class Entry:
     certain: bool = True  # by its name; else its content decides whether it is a picture
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """What is not read, and why."""
 
     name: str
@@ -173,23 +164,24 @@ class Listing:
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     is_one_file: bool = False  # no folder or archive, but a picture of several pages
 
-    def gather(self, items: Iterable[Entry | LeftOut]) -> None:
-        """Put everything where it belongs; of several files of one name, the last counts."""
+    def gather(self, items: Iterable[Entry | LeftOut], *, common_folder: bool) -> None:
+        """Put everything where it belongs; of several files of one name, the last counts.
+
+        With `common_folder` the folders that all pictures lie in are no part of the names.
+        """
         files: dict[str, Entry] = {}
-        hidden: set[str] = set()
+        hidden: dict[str, None] = {}
         for item in items:
-            folders = item.name.split("/")[:-1]
-            place = next((i for i, folder in enumerate(folders, 1) if is_hidden(folder)), 0)
-            if place:
-                hidden.add("/".join(folders[:place]) + "/")
+            if inside := _HIDDEN_FOLDER.match(item.name):
+                hidden[inside[0]] = None
             elif not item.name:
                 self.passed_over.append(("(no name)", "it has no name"))
             elif isinstance(item, LeftOut):
-                self._leave_out(item.name, item.reason, item.is_missed)
+                self._leave_out(*item)
             else:
                 if item.name in files:
-                    replaced = "replaced by a later file of that name"
-                    self.passed_over.append((item.name, replaced))
+                    why = "replaced by a later file of that name"
+                    self.passed_over.append((item.name, why))
                 files[item.name] = item
         for name in [name for name in files if name.rpartition("/")[2] == CONTENTS]:
             # pictures of components are no faces, though they look alike
@@ -202,6 +194,24 @@ class Listing:
         for entry in files.values():
             self.add(entry)
         self.passed_over += [(name, "hidden or system folder") for name in hidden]
+        self._sort(common_folder=common_folder)
+
+    def _sort(self, *, common_folder: bool) -> None:
+        """Sort everything naturally, and make all names printable."""
+        prefix = "/"  # of no name
+        if common_folder and (pictures := self.entries or self.arrays):
+            # with the slash that commonpath takes away for one folder and for none
+            folders = {f"/{entry.name}".rpartition("/")[0] + "/" for entry in pictures}
+            prefix = posixpath.commonpath(folders).strip("/") + "/"
+
+        def renamed(name: str) -> str:
+            return harmless(name.removeprefix(prefix) or name)
+
+        for entries in (self.entries, self.arrays, self.tables):
+            entries[:] = [replace(entry, name=renamed(entry.name)) for entry in entries]
+            entries.sort(key=lambda entry: natural_key(entry.name))
+        for pairs in (self.skipped, self.passed_over):
+            pairs[:] = in_natural_order((renamed(name), why) for name, why in pairs)
 
     def add(self, entry: Entry) -> None:
         """Put a regular file where it belongs, judged by its name and size."""
@@ -227,28 +237,6 @@ class Listing:
             is_missed = is_picture_name(name.rpartition("/")[2])
         (self.skipped if is_missed else self.passed_over).append((name, reason))
 
-    def finish(self, *, common_folder: bool) -> None:
-        """Sort everything naturally, and make all names printable.
-
-        With `common_folder` the folders that all pictures lie in are no part of the names.
-        """
-        prefix = "/"  # of no name
-        if common_folder and (files := self.entries or self.arrays):
-            # with the slash that commonpath takes away for one folder and for none
-            folders = {f"/{entry.name}".rpartition("/")[0] + "/" for entry in files}
-            prefix = posixpath.commonpath(folders).strip("/") + "/"
-
-        def renamed(name: str) -> str:
-            return harmless(name.removeprefix(prefix) or name)
-
-        for entries in (self.entries, self.arrays, self.tables):
-            entries[:] = [replace(entry, name=renamed(entry.name)) for entry in entries]
-            entries.sort(key=lambda entry: natural_key(entry.name))
-        for pairs in (self.skipped, self.passed_over):
-            pairs[:] = in_natural_order((renamed(name), why) for name, why in pairs)
-
-
-# -- Whose faces they are --------------------------------------------------------------
 
 _PAIR = re.compile(r"([0-9]+)[\s._-]+([0-9]+)")
 
@@ -336,7 +324,7 @@ def _if_people(folders: Sequence[str], names: Sequence[str]) -> tuple[str, ...] 
 
 def _stems(names: Sequence[str]) -> list[str]:
     bases = [name.rpartition("/")[2] for name in names]
-    return [_unpacked(b).rpartition(".")[0] if is_picture_name(b) else b for b in bases]
+    return [unpacked_name(b).rpartition(".")[0] if is_picture_name(b) else b for b in bases]
 
 
 def _by_stem(stems: Sequence[str]) -> tuple[str, ...] | None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.files import in_words, unpacked
 from napari_latent_faces.reading import formats, naming
 from napari_latent_faces.reading.formats import BYTE, FLOAT, WORD, BrokenPictureError, Picture
-from napari_latent_faces.reading.sources import unpacked
-from napari_latent_faces.stack import in_one_line, luminance
+from napari_latent_faces.stack import luminance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_CHANNELS = {"red": 0, "green": 1, "blue": 2}
+_CHANNELS = ("red", "green", "blue")
 
 # A picture of more pixels or bytes is decoded in a process of its own: Pillow and tifffile let
 # no other thread work while they make room for one, so that nobody could leave it.
@@ -50,9 +50,6 @@ class NotAPictureError(Exception):
 
 class BrokenFaceWarning(UserWarning):
     """A picture of a lazy stack cannot be decoded and is shown black."""
-
-
-# -- What every picture of a stack is brought to ---------------------------------------
 
 
 @dataclass(frozen=True)
@@ -95,18 +92,18 @@ class Frame:
         """
         if pixels.ndim == 3 and not self.colour:
             grey = self.channel not in _CHANNELS
-            pixels = luminance(pixels) if grey else pixels[:, :, _CHANNELS[self.channel]]
+            pixels = luminance(pixels) if grey else pixels[:, :, _CHANNELS.index(self.channel)]
         if pixels.shape[:2] != self.shape:
             pixels = self._fitted(pixels)
         if formats.DEPTHS.index(pixels.dtype) > formats.DEPTHS.index(self.depth):
             raise ValueError("changed while it was being read")
+        white: float = formats.WHITE[pixels.dtype]
         if pixels.dtype == FLOAT and self.among_integers:
             largest = float(np.nanmax(pixels, initial=0))
             if 1.001 < largest < np.inf:  # white is the least of 255 and 65535 that holds them
                 white = next((white for white in (255, 65535) if largest <= white), largest)
-                pixels = pixels / np.float32(white)
-        elif pixels.dtype != self.depth and self.depth == FLOAT:
-            pixels = pixels / np.float32(formats.WHITE[pixels.dtype])
+        if self.depth == FLOAT and white != 1:
+            pixels = pixels / np.float32(white)
         elif pixels.dtype != self.depth:
             pixels = pixels * np.uint16(257)
         if self.colour and pixels.ndim == 2:
@@ -114,30 +111,31 @@ class Frame:
         return pixels
 
     def _fitted(self, pixels: Pixels) -> Pixels:
-        """Scale pixels to the frame's size: cut, padded or out of shape."""
-        height, width = pixels.shape[:2]
-        scales = self.scales((height, width))
-        if self.resize == "pad":
-            h, w = max(1, round(height * scales[0])), max(1, round(width * scales[1]))
-            top, left = (self.shape[0] - h) // 2, (self.shape[1] - w) // 2
-            padded = np.zeros((*self.shape, *pixels.shape[2:]), pixels.dtype)
-            padded[top : top + h, left : left + w] = _resampled(pixels, (h, w), (height, width))
-            return padded
-        seen = min(height, self.shape[0] / scales[0]), min(width, self.shape[1] / scales[1])
-        return _resampled(pixels, self.shape, seen)
+        """Scale pixels to the frame's size: their middle part, or all of them amid black."""
+        most, there = np.array(self.shape), np.array(pixels.shape[:2])
+        scales = np.array(self.scales(pixels.shape[:2]))
+        shape = np.minimum(most, np.maximum(1, np.rint(there * scales).astype(int)))
+        resized = _resampled(pixels, shape, np.minimum(there, most / scales))
+        if resized.shape[:2] == self.shape:
+            return resized
+        (top, left), (h, w) = (most - shape) // 2, shape
+        padded = np.zeros((*self.shape, *pixels.shape[2:]), pixels.dtype)
+        padded[top : top + h, left : left + w] = resized
+        return padded
 
 
-def _resampled(pixels: Pixels, shape: tuple[int, int], seen: tuple[float, float]) -> Pixels:
+def _resampled(pixels: Pixels, shape: NDArray[Any], seen: NDArray[Any]) -> Pixels:
     """Scale the middle part of height and width `seen` to `shape`."""
     from PIL import Image
 
-    height, width = pixels.shape[:2]
-    top, left = (height - seen[0]) / 2, (width - seen[1]) / 2
-    box = left, top, min(left + seen[1], width), min(top + seen[0], height)
+    there = np.array(pixels.shape[:2])
+    start = (there - seen) / 2
+    box = (*start[::-1], *np.minimum(start + seen, there)[::-1])
 
     def resize(plane: Pixels) -> Pixels:
         image = Image.fromarray(plane if plane.dtype == BYTE else plane.astype(FLOAT))
-        return np.asarray(image.resize(shape[::-1], Image.Resampling.LANCZOS, box))
+        size = int(shape[1]), int(shape[0])
+        return np.asarray(image.resize(size, Image.Resampling.LANCZOS, box))
 
     if pixels.ndim == 3 and pixels.dtype != BYTE:  # Pillow has one channel of those
         resized = np.stack([resize(plane) for plane in np.moveaxis(pixels, 2, 0)], axis=2)
@@ -150,9 +148,6 @@ def _resampled(pixels: Pixels, shape: tuple[int, int], seen: tuple[float, float]
     if pixels.dtype == WORD:
         resized = np.rint(resized)
     return resized.astype(pixels.dtype, copy=False)
-
-
-# -- From a file to its header and its pixels ------------------------------------------
 
 
 def pixels_of(picture: Picture, frame: Frame, page: int = 0) -> Pixels:
@@ -184,13 +179,17 @@ def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever half a header makes
                 _LOG.debug("%s is read whole, not its start: %s", entry.name, error)
-        content = unpacked(head if is_whole else entry.read(naming.MAX_PICTURE_BYTES))
+        content = _unpacked(head if is_whole else entry.read(naming.MAX_PICTURE_BYTES))
         picture = _described(content)
         return replace(picture, content=content) if keep else picture
 
 
+def _unpacked(content: bytes) -> bytes:
+    return unpacked(content, naming.MAX_PICTURE_BYTES) or content
+
+
 def _decode_again(entry: Entry, *how: Any) -> Pixels:
-    return _described(unpacked(entry.read(naming.MAX_PICTURE_BYTES))).decode(*how)
+    return _described(_unpacked(entry.read(naming.MAX_PICTURE_BYTES))).decode(*how)
 
 
 def _described(content: bytes, *, apart: bool = True) -> Picture:
@@ -249,13 +248,6 @@ def decode_for_parent() -> None:
     pickle.dump(answer, sys.stdout.buffer, protocol=5)
 
 
-_REASONS = {
-    "UnidentifiedImageError": "damaged, or no picture of a known format in spite of its name",
-    "FileNotFoundError": "vanished while it was being read",
-    "MemoryError": "too large for the memory that is free",
-}
-
-
 @contextmanager
 def _reasons() -> Iterator[None]:
     """Turn whatever a decoder raises into a `BrokenPictureError` that says why."""
@@ -264,13 +256,13 @@ def _reasons() -> Iterator[None]:
     except (BrokenPictureError, NotAPictureError):
         raise
     except Exception as error:  # a hostile file can make a decoder raise anything
-        kinds = (kind.__name__ for kind in type(error).__mro__)
-        words = next((_REASONS[kind] for kind in kinds if kind in _REASONS), None)
-        words = words or getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise BrokenPictureError(in_one_line(" ".join(str(words).split())[:200])) from error
+        words = in_words(error)
+        if isinstance(error, FileNotFoundError):
+            words = "vanished while it was being read"
+        elif type(error).__name__ == "UnidentifiedImageError":
+            words = "damaged, or no picture of a known format in spite of its name"
+        raise BrokenPictureError(words) from error
 
-
-# -- What Pillow decodes ---------------------------------------------------------------
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
 
@@ -429,12 +421,9 @@ def _converted(image: Image, channel: Channel | None) -> Pixels:
         elif channel in {None, "luminance"} or image.mode in _GREY_MODES:
             image = image.convert("L")
         else:
-            image = image.convert("RGB").getchannel(_CHANNELS[channel])
+            image = image.convert("RGB").getchannel(_CHANNELS.index(channel))
     pixels = np.asarray(image)
     return pixels.astype(WORD if pixels.dtype.itemsize > 1 else BYTE, copy=False)
-
-
-# -- Stacks of pictures that are decoded when they are looked at -----------------------
 
 
 def lazy_images(sources: Sequence[tuple[Entry, int]], frame: Frame) -> Any:
@@ -464,12 +453,9 @@ class _Faces:
     def __getitem__(self, key: tuple[Any, ...]) -> Pixels:
         faces, *inside = key
         wanted = np.arange(len(self._sources))[faces]
-        pixels = np.empty((wanted.size, *self.shape[1:]), self.dtype)
-        for place, face in enumerate(wanted.flat):
-            pixels[place] = self._decoded(int(face))
+        pixels = np.array([self._decoded(int(face)) for face in wanted.flat], self.dtype)
         pixels = pixels.reshape(*wanted.shape, *self.shape[1:])
-        whole = (slice(None),) * wanted.ndim
-        return np.asarray(pixels[(*whole, *inside)])
+        return np.asarray(pixels[(*(slice(None),) * wanted.ndim, *inside)])
 
     def _decoded(self, face: int) -> Pixels:
         entry, page = self._sources[face]

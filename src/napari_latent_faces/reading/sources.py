@@ -5,8 +5,8 @@ Folders, archives and URLs are each walked by a generator of files; a `Listing` 
 
 from __future__ import annotations
 
-import bz2
 import gzip
+import heapq
 import io
 import lzma
 import os
@@ -16,7 +16,6 @@ import tarfile
 import threading
 import zipfile
 import zlib
-from collections import deque
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from itertools import islice
@@ -24,7 +23,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 from urllib.parse import unquote
 
-from napari_latent_faces.files import CONTENTS, open_regular
+from napari_latent_faces.files import (
+    CONTENTS,
+    in_words,
+    most_unpacked,
+    open_regular,
+    opener_of,
+)
 from napari_latent_faces.reading import naming
 from napari_latent_faces.reading.arrays import (
     is_array_name,
@@ -34,11 +39,11 @@ from napari_latent_faces.reading.arrays import (
 from napari_latent_faces.reading.naming import Entry, LeftOut, Listing, judge_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from os import PathLike
 
-    Check = Callable[[], None]
-    Open = Callable[[IO[bytes]], IO[bytes]]
+    Check = Callable[[], object]
+    Items = Iterator[Entry | LeftOut]
 
 
 class NoFacesError(ValueError):
@@ -54,13 +59,13 @@ def list_sources(path: str, check: Check) -> Listing:
 
     `check` is called for every file; what it raises ends the listing.
     """
-    is_folder = url_is_folder(path) if is_url(path) else _is_folder(path)
     found = Listing()
-    if not is_folder:
-        found.gather(_in_file(path, found, check))
+    is_folder = url_is_folder(path) if is_url(path) else _is_folder(path)
+    if is_folder:
+        items: Items = (_in_url if is_url(path) else _in_folder)(path, check)
     else:
-        found.gather((_in_url if is_url(path) else _in_folder)(path, check))
-    found.finish(common_folder=not is_folder)
+        items = _in_file(path, found, check)
+    found.gather(items, common_folder=not is_folder)
     reasons = {reason for _, reason in (*found.skipped, *found.passed_over)}
     if not found.entries and _ENCRYPTED in reasons:
         raise ArchiveError(
@@ -83,19 +88,16 @@ def _is_folder(path: str) -> bool:
     return stat.S_ISDIR(mode)
 
 
-def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Entry | LeftOut]:
+def _in_folder(root: str, check: Check, most: int | None = None) -> Items:
     """Walk a folder, the upper folders first, and `most` files of each.
 
     Links to folders are followed once each, after the real folders, and never to a folder
     above `root`.
     """
-    folders, links = deque([(root, "")]), list[tuple[str, str]]()
     seen = {_identity(folder) for folder in Path(os.path.realpath(root)).parents}
-    while folders or links:
-        if not folders:
-            links.sort(key=lambda link: naming.natural_key(link[1]))
-            folders.append(links.pop(0))
-        path, prefix = folders.popleft()
+    folders = [(False, 0, ("", ""), root, "")]  # a heap: what comes first, path, name
+    while folders:
+        *_, path, prefix = heapq.heappop(folders)
         try:
             identity = _identity(path)
             with os.scandir(path) as items:
@@ -111,26 +113,22 @@ def _in_folder(root: str, check: Check, most: int | None = None) -> Iterator[Ent
         seen.add(identity)
         for item in listed:
             check()
-            found = _of_folder(item, prefix + item.name)
-            if found is not None:
-                yield found
+            name, is_link = prefix + item.name, item.is_symlink()
+            try:
+                info = item.stat()
+            except OSError as error:
+                broken = "broken link" if is_link else error.strerror
+                yield LeftOut(name, broken or "not readable")
+                continue
+            if stat.S_ISREG(info.st_mode):
+                yield Entry(name, info.st_size, partial(read_file, item.path))
+            elif not stat.S_ISDIR(info.st_mode):
+                yield LeftOut(name, "no regular file", is_missed=False)
+            elif naming.is_hidden(item.name):
+                yield LeftOut(f"{name}/", "")
             else:
-                rest = links if item.is_symlink() else folders
-                rest.append((item.path, f"{prefix}{item.name}/"))
-
-
-def _of_folder(item: os.DirEntry[str], name: str) -> Entry | LeftOut | None:
-    """Return what is no folder, or None for one that is to be looked into."""
-    try:
-        info = item.stat()
-    except OSError as error:
-        broken = "broken link" if item.is_symlink() else error.strerror
-        return LeftOut(name, broken or "not readable")
-    if stat.S_ISREG(info.st_mode):
-        return Entry(name, info.st_size, partial(read_file, item.path))
-    if not stat.S_ISDIR(info.st_mode):
-        return LeftOut(name, "no regular file", is_missed=False)
-    return LeftOut(f"{name}/", "") if naming.is_hidden(item.name) else None
+                rank = is_link, 0 if is_link else name.count("/"), naming.natural_key(name)
+                heapq.heappush(folders, (*rank, item.path, f"{name}/"))
 
 
 def _identity(path: str | Path) -> tuple[int, int]:
@@ -159,19 +157,12 @@ def read_file(
         return file.read(max(0, min(limit, left))) or b""
 
 
-# -- Archives: nothing is unpacked to disk ---------------------------------------------
+# Archives: nothing is unpacked to disk.
 
-_UNPACK = {
-    b"\x1f\x8b": cast("Open", gzip.open),
-    b"BZh": cast("Open", bz2.open),
-    b"\xfd7zXZ\0": cast("Open", lzma.open),
-}
 _SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
-# A black picture shrinks a thousandfold as well, but it does not fill this much memory.
+# What a member, and a whole archive, may unpack to without being taken for a bomb.
 BOMB_BYTES = 16 * 2**20
-BOMB_RATIO = 200
-# Many black pictures are no bomb either, before they fill this much.
 BOMB_TOTAL_BYTES = 4 * 2**30
 # A compressed tar can only be read from its start, so its pictures stay in memory, as
 # compressed as they are themselves.
@@ -185,49 +176,37 @@ _LINK = "link or device in the archive"
 
 _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile),
-    *(EOFError, ValueError, NotImplementedError),
+    *(EOFError, MemoryError, NotImplementedError, ValueError),
 )
 
 
-def unpacked(content: bytes, limit: int = naming.MAX_PICTURE_BYTES) -> bytes:
-    """Return what a compressed file holds, if not too much; anything else stays as it is."""
-    if opener := _opener(content):
-        with opener(io.BytesIO(content)) as file:
-            content = file.read(limit + 1)
-        if len(content) > limit:
-            raise ValueError(f"larger than {limit >> 20} MiB when it is unpacked")
-    return content
-
-
-def _opener(head: bytes) -> Open | None:
-    return next((opener for magic, opener in _UNPACK.items() if head.startswith(magic)), None)
-
-
-def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry | LeftOut]:
+def _in_file(path: str, found: Listing, check: Check) -> Items:
     """Walk an archive, told by its content, or say what else the file is."""
-    head = read_file(path, 512)
-    opener, is_zip, is_tar = _opener(head), False, False
+    is_zip = is_tar = False
     with _open_file(path) as file, _damage_named(path):
-        if opener is not None:
-            with opener(file) as packed:
-                head = packed.read(512)
+        head = file.read(512)
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        if opener := opener_of(head):
+            with opener(file) as stream:
+                head = stream.read(512)
         # a tar may well end in a stored zip, so that it looks like one
         elif head[257:262] != b"ustar":
             is_zip = head.startswith(b"PK\3\4") or zipfile.is_zipfile(file)
             file.seek(0)
             is_tar = not is_zip and tarfile.is_tarfile(file)
-        size = file.seek(0, io.SEEK_END)
     is_picture = naming.starts_like_picture(head[: naming.HEAD_BYTES])
     if is_zip:
         return _in_zip(path, size, check)
     if is_tar or (opener and not is_picture) or head[257:262] == b"ustar":
         return _in_tar(path, opener, check)
-    if naming.is_picture_name(path) or is_picture:
+    base = os.path.basename(path)  # noqa: PTH119 - of URLs, too
+    if is_picture or naming.is_picture_name(base):
         found.is_one_file = True
-        return iter([Entry(os.path.basename(path), size, partial(read_file, path))])  # noqa: PTH119
+        return iter([Entry(base, size, partial(read_file, path))])
     if path.lower().endswith(_SUFFIXES):
         raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
-    reason, is_wanted = judge_name(os.path.basename(path))  # noqa: PTH119
+    reason, is_wanted = judge_name(base)
     if reason and is_wanted:
         raise NoFacesError(f"{shown(path)}: {reason}.")
     raise NoFacesError(
@@ -243,18 +222,12 @@ def _damage_named(path: str) -> Iterator[None]:
         yield
     except (ArchiveError, ConnectionError):
         raise
-    except MemoryError as error:
-        raise ArchiveError(
-            f"The archive {shown(path)} asks for more memory than is free: unpack it and open "
-            "the folder."
-        ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything
         if is_url(path) and not isinstance(error, _DAMAGE):
             raise _explanation(path, error) from None  # the way to it broke, not the archive
-        words = " ".join(str(error).split())[:200] or type(error).__name__
         raise ArchiveError(
-            f"The archive {shown(path)} is damaged ({words}): get it again, or unpack what is "
-            "left of it and open the folder."
+            f"The archive {shown(path)} is damaged ({in_words(error)}): get it again, or "
+            "unpack what is left of it and open the folder."
         ) from error
 
 
@@ -282,14 +255,14 @@ class _Zip:
             return file.read(limit)
 
 
-def _in_zip(path: str, there: int, check: Check) -> Iterator[Entry | LeftOut]:
+def _in_zip(path: str, there: int, check: Check) -> Items:
     """Walk a zip; one that is small only as its members overlap or hold nothing is refused."""
     archive = _Zip(path)
     with _damage_named(path):
         infos = [info for info in archive.file.infolist() if info.filename[-1:] != "/"]
     packed = sum(info.compress_size for info in infos)
     n_bytes = sum(info.file_size for info in infos)
-    if packed > there or n_bytes > max(BOMB_TOTAL_BYTES, BOMB_RATIO * there):
+    if packed > there or n_bytes > most_unpacked(there, BOMB_TOTAL_BYTES):
         raise ArchiveError(
             f"The archive {shown(path)} is damaged or a decompression bomb: its members take "
             f"{packed} bytes of {there}, and {n_bytes} when they are unpacked. If you trust "
@@ -302,22 +275,19 @@ def _in_zip(path: str, there: int, check: Check) -> Iterator[Entry | LeftOut]:
             yield LeftOut(name, _LINK)
         elif info.flag_bits & 1:
             yield LeftOut(name, _ENCRYPTED)
-        elif size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
+        elif size > most_unpacked(info.compress_size, BOMB_BYTES):
             yield LeftOut(name, f"decompression bomb: {size} bytes from {info.compress_size}")
         else:
             yield Entry(name, size, partial(archive.read, info))
 
 
-def _in_tar(path: str, opener: Open | None, check: Check) -> Iterator[Entry | LeftOut]:
+def _in_tar(path: str, opener: Callable[[IO[bytes]], Any] | None, check: Check) -> Items:
     """Walk a tar archive; the pictures of a compressed one are kept in memory."""
     left, last = MAX_KEPT_BYTES, -1
     with _open_file(path) as file, _damage_named(path):
-        stream = _Stream(opener(file), path, check) if opener else None
-        tar = tarfile.open(  # noqa: SIM115
-            fileobj=cast("IO[bytes]", stream or file),
-            mode="r|" if stream else "r:",
-            tarinfo=_Member,
-        )
+        stream: Any = _Stream(opener(file), path, check) if opener else None
+        mode: Any = "r|" if stream else "r:"
+        tar = tarfile.open(fileobj=stream or file, mode=mode, tarinfo=_Member)  # noqa: SIM115
         while (info := tar.next()) is not None:
             check()
             if info.size < 0 or tar.offset <= last:
@@ -346,9 +316,9 @@ def _in_tar(path: str, opener: Open | None, check: Check) -> Iterator[Entry | Le
 
 def _may_be_faces(name: str, size: int) -> bool:
     base = name.rpartition("/")[2]
-    is_table = naming.is_table_name(base) or base == CONTENTS
-    wanted = not judge_name(base)[0] or is_array_name(base)
-    return size <= (naming.MAX_PICTURE_BYTES if wanted else is_table * naming.MAX_TABLE_BYTES)
+    if is_array_name(base) or not judge_name(base)[0]:
+        return size <= naming.MAX_PICTURE_BYTES
+    return size <= naming.MAX_TABLE_BYTES and (naming.is_table_name(base) or base == CONTENTS)
 
 
 def _start_of(content: bytes, limit: int) -> bytes:
@@ -402,9 +372,8 @@ class _Member(tarfile.TarInfo):
         return info
 
 
-# -- A quick look at whether a folder or archive holds pictures ------------------------
-
-MAX_ENTRIES = 400  # looked at in each folder, and of pictures and other files in all
+# A quick look, however large a folder or archive is, at so many
+MAX_ENTRIES = 400  # files of each folder, and pictures and other files in all
 MAX_STEPS = 2000  # files, folders, and pieces of a compressed archive
 MAX_DEPTH = 3
 
@@ -418,45 +387,40 @@ def looks_like_faces(path: str | PathLike[str]) -> bool:
     folders at most three deep. Folders of chunked arrays (zarr, n5) are not ours, nor is what
     is missing or cannot be read.
     """
-    path = os.fspath(path)
+    path, items = os.fspath(path), cast("Items", iter(()))
+    check = ([None] * MAX_STEPS).pop  # which fails when they are used up
     with suppress(Exception):  # whatever it is, it is not for us
-        if is_array_name(path) and os.path.isfile(path):  # noqa: PTH113
+        if os.path.isdir(path):  # noqa: PTH112 - also for names that Path refuses
+            is_zarr = path.rstrip("/\\").lower().endswith((".zarr", ".n5"))
+            if not is_zarr and not any(Path(path, name).exists() for name in _ZARR_FILES):
+                items = _in_folder(path, check, MAX_ENTRIES)
+        elif not os.path.isfile(path):  # noqa: PTH113
+            return False
+        elif is_array_name(path):
             return looks_like_arrays(path)
-        for item in islice(_first_of(path), MAX_ENTRIES):
+        elif path.lower().endswith(_SUFFIXES):
+            items = _in_file(path, Listing(), check)
+        for item in islice(items, MAX_ENTRIES):
             *folders, base = item.name.split("/")
             if base in _ZARR_FILES or len(folders) >= MAX_DEPTH:
                 return False
-            is_hidden = any(map(naming.is_hidden, (*folders, base)))
-            if isinstance(item, Entry) and not is_hidden and _is_face(item, base):
+            if isinstance(item, Entry) and _is_face(item, base):
                 return True
     return False
 
 
-def _first_of(path: str) -> Iterable[Entry | LeftOut]:
-    steps = iter(range(MAX_STEPS))
-
-    def check() -> None:
-        if next(steps, None) is None:
-            raise NoFacesError("there is none among the first files")
-
-    if os.path.isdir(path):  # noqa: PTH112 - also for names that Path refuses
-        chunked = any((Path(path) / name).exists() for name in _ZARR_FILES)
-        is_zarr = chunked or path.rstrip("/\\").lower().endswith((".zarr", ".n5"))
-        return () if is_zarr else _in_folder(path, check, MAX_ENTRIES)
-    is_archive = path.lower().endswith(_SUFFIXES) and os.path.isfile(path)  # noqa: PTH113
-    return _in_file(path, Listing(), check) if is_archive else ()
-
-
 def _is_face(item: Entry, base: str) -> bool:
+    if naming.is_hidden(item.name):
+        return False
     if is_array_name(base, text=False):
         return starts_like_array(item.read(naming.HEAD_BYTES))
     reason, is_wanted = judge_name(base)
-    is_unknown = not reason and not is_wanted
-    looks = is_unknown and naming.starts_like_picture(item.read(naming.HEAD_BYTES))
-    return looks or (is_wanted and not reason)
+    if reason or is_wanted:
+        return not reason
+    return naming.starts_like_picture(item.read(naming.HEAD_BYTES))
 
 
-# -- URLs, through fsspec --------------------------------------------------------------
+# Places behind URLs are those that fsspec knows.
 
 # "C:" is a drive; chains like "simplecache::s3://bucket/faces" are fsspec's
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -503,7 +467,7 @@ def url_is_folder(url: str) -> bool:
     return bool(info["type"] == "directory" or info.get("mimetype") == "text/html")
 
 
-def _in_url(url: str, check: Check) -> Iterator[Entry]:
+def _in_url(url: str, check: Check) -> Items:
     """Walk the folder behind a URL."""
     with _located(url) as (fs, root):
         found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
@@ -555,10 +519,10 @@ def _explanation(url: str, error: Exception) -> Exception:
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
     kinds = " ".join(type(cause).__name__ for cause in causes)
+    status = {getattr(cause, "status", None) for cause in causes}
     last = error if isinstance(error, ImportError) else causes[-1]
-    late = "no answer in time" if "Timeout" in kinds else "no reason given"
-    words = str(last).strip() or late
-    reason = " ".join(masked(words).split())[:200].rstrip(".")
+    words = masked(str(last)).strip() or type(last).__name__
+    reason = " ".join(words.split())[:200].rstrip(".")
     if isinstance(error, ImportError):
         return ModuleNotFoundError(
             f"{url} cannot be read: {reason}. For s3:// and https:// pip install "
@@ -566,7 +530,6 @@ def _explanation(url: str, error: Exception) -> Exception:
         )
     if reason.startswith("Protocol not known"):
         return ValueError(f"{url} cannot be read: no such protocol is known.")
-    status = {getattr(cause, "status", None) for cause in causes}
     if status & {401, 403} or "Credential" in kinds or "PermissionError" in kinds:
         return PermissionError(f"{url} may not be read ({reason}): check the credentials.")
     is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
