@@ -350,7 +350,7 @@ def test_a_stop_keeps_what_is_measured_and_closing_ends_a_long_fit(tmp_path):
     steps, nothing = consume(iter_choose_k(pictures, [2, 3]), stop_after=1)
     assert not nothing
     assert len(steps) == 1
-    assert steps[0].choice.rows() == []
+    assert not steps[0].choice
     for ask in (lambda: nothing.suggested, lambda: nothing.save_csv(tmp_path / "c.csv")):
         with pytest.raises(ValueError, match="No number of components"):
             ask()
@@ -411,10 +411,10 @@ def test_people_are_held_out_as_a_whole():
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        ({"ks": []}, ValueError, "ks is empty"),
-        ({"ks": [0, 3]}, ValueError, "k must be from 1 to 24 .*one of 5 parts.* got 0"),
-        ({"ks": [3, 29]}, ValueError, "got 29"),
-        ({"ks": [2.5]}, TypeError, "whole numbers"),
+        ({"ks": []}, ValueError, r"k must be from 1 to 24 .*, got \[\]"),
+        ({"ks": [3, 0]}, ValueError, r"one of 5 parts is held out\), got \[0, 3\]"),
+        ({"ks": [3, 29]}, ValueError, r"got \[3, 29\]"),
+        ({"ks": [2.5]}, TypeError, "integer"),
         ({"n_folds": 16}, ValueError, "n_folds=16 needs at least 32 faces, got 30"),
         ({"n_folds": 1}, ValueError, "n_folds must be from 2 to 100, got 1"),
         ({"n_starts": 2.5}, TypeError, "n_starts must be a whole number"),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import operator
-import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,12 +17,11 @@ import numpy as np
 from napari_latent_faces.explaining import iter_pair_most_alike
 from napari_latent_faces.export import save_table
 from napari_latent_faces.fitting import iter_solve, needed
-from napari_latent_faces.model import LatentFaces
 from napari_latent_faces.params import ChoiceOptions, NMFParams
 from napari_latent_faces.solvers.blocks import on_one_blas_thread, one_blas_thread, processors
 from napari_latent_faces.solvers.nnls import solve_nnls
 from napari_latent_faces.stack import FaceStack, as_stack, over_channels
-from napari_latent_faces.steps import consume
+from napari_latent_faces.steps import consume, relayed
 from napari_latent_faces.tiles import shrunk
 
 if TYPE_CHECKING:
@@ -35,13 +32,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.fitting import FitStep
+    from napari_latent_faces.model import LatentFaces
 
     _Fit = tuple[Any, bool]  # a model or a held-out error, and whether it did not converge
     Searching = Generator["KStep", Literal["stop"] | None, "KChoice"]
-
-_LOG = logging.getLogger(__name__)
-
-# -- What was measured, and what it speaks for -----------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +84,8 @@ class KChoice:
     @cached_property
     def lowest(self) -> int:
         """Where in `ks` the held-out error is lowest."""
-        self._check()
+        if not len(self):
+            raise ValueError("No number of components was measured to the end.")
         return int(self.held_out.argmin())
 
     @cached_property
@@ -167,8 +162,6 @@ class KChoice:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the measures of each k as a dictionary of plain numbers."""
-        if not len(self):
-            return []
         columns = {
             "k": self.ks,
             "relative_error": self.errors,
@@ -179,25 +172,17 @@ class KChoice:
             "suggested": (self.ks == self.suggested).astype(int),
             **{f"held_out_error_{i}": each for i, each in enumerate(self.fold_errors.T, 1)},
         }
-        values = (column.tolist() for column in columns.values())
-        return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+        values = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in values]
 
     def save_csv(self, path: str | PathLike[str]) -> None:
         """Write the measures as a table with a line for each k, whole or not at all."""
-        self._check()
         rows = self.rows()
         save_table(path, list(rows[0]), (row.values() for row in rows))
-
-    def _check(self) -> None:
-        if not len(self):
-            raise ValueError("No number of components was measured to the end.")
 
     def __repr__(self) -> str:
         suggested = f"k={self.suggested} suggested" if len(self) else "nothing"
         return f"KChoice({suggested} of {self.ks.tolist()})"
-
-
-# -- What is measured for one number of components: held-out error and stability -------
 
 
 def face_folds(
@@ -251,11 +236,10 @@ def held_out_error(
 def stability(fits: Sequence[NDArray[Any]]) -> float:
     """Return the mean cosine of matched components (k, ...) over all pairs of fits."""
     exact = [fit.astype(np.float64) for fit in fits]
-    pairs = [(a, b) for i, a in enumerate(exact) for b in exact[:i]]
-    return float(np.mean([consume(iter_pair_most_alike(a, b))[2] for a, b in pairs]))
+    return float(
+        np.mean([consume(iter_pair_most_alike(*pair))[2] for pair in combinations(exact, 2)])
+    )
 
-
-# -- Which numbers of components to measure, and in which order ------------------------
 
 _LARGEST_K = 128  # that a search looks at by itself
 _FURTHER = 12  # numbers of components that a search looks at beyond its first ones
@@ -264,22 +248,6 @@ _OVERHEAD = 8  # a fit takes about as long as that of so many components more wo
 # The first look of a window: so many k up to so large, faces, pixels of the longer side
 _FEW_KS, _MOST_FEW, _FEW_FACES, _SMALL = 5, 32, 500, 80
 _LITTLE_EFFORT = ChoiceOptions(n_starts=2, n_folds=3)
-
-
-def check_ks(ks: Iterable[int], most: int, n_folds: int) -> list[int]:
-    """Return the numbers in order, each once, or say what is wrong with them."""
-    try:
-        numbers = sorted({operator.index(k) for k in ks})
-    except TypeError:
-        raise TypeError(f"ks must be whole numbers of components, got {ks!r}.") from None
-    if not numbers:
-        raise ValueError("ks is empty: give the numbers of components to measure.")
-    if wrong := [k for k in numbers if not 1 <= k <= most]:
-        raise ValueError(
-            f"k must be from 1 to {most} (the faces left when one of {n_folds} parts is held "
-            f"out), got {wrong[0]}."
-        )
-    return numbers
 
 
 def spread_out(ks: list[int]) -> list[int]:
@@ -303,9 +271,6 @@ def further_ks(choice: KChoice, most: int) -> list[int]:
     fine = max(1, choice.suggested // 20)  # nearer neighbours are not told apart
     middles = [(low + high) // 2 for low, high in pairwise(near) if high - low > fine]
     return [k for k in dict.fromkeys([*first, *middles]) if k not in ks]
-
-
-# -- The search ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -428,10 +393,17 @@ class _Search:
         shape = stack.picture_shape
         self._halves = [[pixel_half(shape, rng) for _ in range(4)] for _ in self._folds]
         self._most_k = n - max(map(len, self._folds))
-        self._first = [k for k in (2, 4, 8, 16, 32, 64) if k <= self._most_k]
-        self._further = _FURTHER if ks is None else 0
-        if ks is not None:
-            self._first = spread_out(check_ks(ks, self._most_k, n_folds))
+        if ks is None:
+            self._first = [k for k in (2, 4, 8, 16, 32, 64) if k <= self._most_k]
+            self._further = _FURTHER
+        else:
+            wanted = sorted({operator.index(k) for k in ks})
+            if not wanted or wanted[0] < 1 or wanted[-1] > self._most_k:
+                raise ValueError(
+                    f"k must be from 1 to {self._most_k} (the faces left when one of "
+                    f"{n_folds} parts is held out), got {wanted}."
+                )
+            self._first, self._further = spread_out(wanted), 0
         self._fits_of_one = options.n_starts + n_folds
         self.total = self._fits_of_one * (len(self._first) + self._further)
         self._few: list[int] = []  # the k of a first look, unless pictures are small as it is
@@ -440,11 +412,10 @@ class _Search:
             self._few = spread_out(sorted(k for k in self._first if k <= largest))[:_FEW_KS]
             self.total += (_LITTLE_EFFORT.n_starts + _LITTLE_EFFORT.n_folds) * len(self._few)
         none, folds, counts = np.empty(0), np.empty((0, n_folds)), np.empty(0, int)
-        measures = counts, none, folds, none, counts, dict[int, LatentFaces]()
+        measures = counts, none, folds, none, counts, dict[int, Any]()
         self.choice = KChoice(*measures, chosen, len(stack), options)
-        self._fits: dict[int, list[Future[_Fit]]] = {}
-        self._done, self._work, self._began = 0, 0, 0.0
-        self._is_over = threading.Event()
+        self._fits: dict[int, list[Future[_Fit]]] = {}  # of k that are not in `choice` yet
+        self._looked, self._began, self._is_over = 0, 0.0, False
 
     def run(self) -> Searching:
         """Measure one k after the other until it is over, or enough; return what was found."""
@@ -468,35 +439,28 @@ class _Search:
         stack = replace(whole, images=images, names=names, subjects=subjects, transforms=None)
         if self._few:
             yield from self._look(stack)
-        self._began = time.monotonic()
+        self._began, seed = time.monotonic(), self.params.random_state or 0
         pool = ThreadPoolExecutor(self._side_by_side(stack), "choose-k")
         try:
             ks = self._first
             while ks:
-                self._fits |= {
-                    k: [pool.submit(*fit) for fit in self._planned(stack, k)] for k in ks
-                }
+                for k in ks:
+                    params = replace(self.params, n_components=k)
+                    seeds = ((seed + start) % 2**32 for start in range(1, self.n_starts))
+                    others = [replace(params, init="random", random_state=s) for s in seeds]
+                    jobs: list[Any] = [(each, None) for each in (params, *others)]
+                    jobs += [(params, fold) for fold in range(len(self._folds))]
+                    self._fits[k] = [pool.submit(self._fit, stack, *job) for job in jobs]
                 for k in ks:
                     yield from self._measure(k)
                 ks = further_ks(self.choice, self._most_k)[: self._further]
                 self._further -= len(ks)
         finally:
-            self._is_over.set()
+            self._is_over = True
             pool.shutdown(cancel_futures=True)
 
-    def _planned(self, stack: FaceStack, k: int) -> Iterator[tuple[Any, ...]]:
-        """Yield the fits for one k: all faces from several starts, then without each fold."""
-        params = replace(self.params, n_components=k)
-        assert params.random_state is not None
-        yield self._fit, stack, params
-        for start in range(1, self.n_starts):
-            seed = (params.random_state + start) % 2**32
-            yield self._fit, stack, replace(params, init="random", random_state=seed)
-        for fold in range(len(self._folds)):
-            yield self._fit, stack, params, fold
-
     def _measure(self, k: int) -> Iterator[KStep]:
-        """Wait for the fits for one k, and add what they show to the choice."""
+        """Wait for the fits for one k, and measure what they show."""
         left: Iterable[Future[_Fit]] = self._fits[k]
         while left:
             number = sum(fit.done() for fit in self._fits[k]) + 1
@@ -504,36 +468,29 @@ class _Search:
             made, left = wait(left, timeout=0.1, return_when=FIRST_COMPLETED)
             for fit in made:
                 fit.result()  # raises what went wrong
-        self._done += self._fits_of_one
-        self._work += self._fits_of_one * (k + _OVERHEAD)
         results, failed = zip(*(fit.result() for fit in self._fits.pop(k)), strict=True)
-        models: tuple[LatentFaces, ...] = results[: self.n_starts]
-        best, old = min(models, key=lambda model: model.error), self.choice
-        measures: dict[str, Any] = {
-            "ks": k,
-            "errors": best.error,
-            "fold_errors": results[self.n_starts :],
-            "stabilities": stability([model.components for model in models]),
-            "unconverged": sum(failed),
-        }
+        models, old = results[: self.n_starts], self.choice
+        best = min(models, key=lambda model: model.error)
+        stable = stability([model.components for model in models])
+        found = [k, best.error, results[self.n_starts :], stable, sum(failed)]
+        known = [old.ks, old.errors, old.fold_errors, old.stabilities, old.unconverged]
         at = np.searchsorted(old.ks, k)
-        grown = {
-            name: np.insert(getattr(old, name), at, value, axis=0)
-            for name, value in measures.items()
-        }
-        models_of = dict(sorted({**old.models, k: best}.items()))
-        self.choice = replace(old, models=models_of, **grown)
+        grown: list[Any] = [np.insert(known[i], at, found[i], axis=0) for i in range(5)]
+        grown += [old.models | {k: best}, old.faces, old.n_faces, old.options]
+        self.choice = KChoice(*grown)
 
     def _step(self, doing: str) -> KStep:
         """Return where the search stands; a fit takes longer for more k."""
+        choice, each = self.choice, self._fits_of_one
         fits = [(k + _OVERHEAD, fit.done()) for k in self._fits for fit in self._fits[k]]
-        work = self._work + sum(size for size, is_done in fits if is_done)
-        guess = self.choice.suggested if self.choice else _LARGEST_K // 4
-        more = self._further * self._fits_of_one * (guess + _OVERHEAD)
+        work = sum(size for size, is_done in fits if is_done)
+        work += each * int((choice.ks + _OVERHEAD).sum())
+        guess = choice.suggested if choice else _LARGEST_K // 4
+        more = self._further * each * (guess + _OVERHEAD)
         more += sum(size for size, is_done in fits if not is_done)
         left = more * (time.monotonic() - self._began) / work if work else None
-        done = self._done + sum(is_done for _, is_done in fits)
-        return KStep(done, self.total, doing, self.choice, seconds_left=left)
+        done = self._looked + each * len(choice) + sum(is_done for _, is_done in fits)
+        return KStep(done, self.total, doing, choice, seconds_left=left)
 
     def _look(self, stack: FaceStack) -> Iterator[KStep]:
         """Tell what small pictures of some faces say of a few k."""
@@ -542,11 +499,11 @@ class _Search:
         small = shrunk(some.images, _SMALL, in_colour=some.in_colour)
         pictures = FaceStack(small, some.names, some.subjects)
         search = _Search(pictures, self._few, self.params, _LITTLE_EFFORT)
-        with closing(search.run()) as steps:
-            for step in steps:
-                yield replace(step, total=self.total, is_preview=True)
-        self._done = search.total
-        yield KStep(self._done, self.total, "refining", search.choice, is_preview=True)
+        choice = yield from relayed(
+            search.run(), lambda step: replace(step, total=self.total, is_preview=True)
+        )
+        self._looked = search.total
+        yield KStep(self._looked, self.total, "refining", choice, is_preview=True)
 
     def _side_by_side(self, stack: FaceStack) -> int:
         """Return how many fits run at a time: one a processor, as far as memory goes."""
@@ -556,11 +513,9 @@ class _Search:
 
         largest = replace(self.params, n_components=min(self._most_k, _LARGEST_K))
         size = needed(stack, largest, threads=1) + stack.images.nbytes
-        found = max(1, min(processors(), int(psutil.virtual_memory().available / size)))
-        _LOG.info("%d fits run at a time.", found)
-        return found
+        return max(1, min(processors(), int(psutil.virtual_memory().available / size)))
 
-    def _fit(self, stack: FaceStack, params: NMFParams, fold: int | None = None) -> _Fit:
+    def _fit(self, stack: FaceStack, params: NMFParams, fold: int | None) -> _Fit:
         """Fit all faces, or all but a fold, whose pixels are then predicted."""
         faces = np.empty(0, int) if fold is None else self._folds[fold]
         some = stack if fold is None else stack[np.setdiff1d(np.arange(len(stack)), faces)]
@@ -572,5 +527,5 @@ class _Search:
         return held_out_error(model, stack.images[faces], self._halves[fold]), failed
 
     def _look_in(self, _: FitStep) -> None:
-        if self._is_over.is_set():
+        if self._is_over:
             raise CancelledError
