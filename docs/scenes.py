@@ -153,7 +153,7 @@ def mixer() -> Image.Image:
         studio.fit()
         studio.look_at(_FACE)
         panel = studio.open("Mix faces")
-        studio.until(lambda: not panel.nearest.picture.pixmap().isNull())
+        studio.until(lambda: panel.nearest.pictures.items)
         for row, share in zip(panel.weights.rows[:3], (0.1, 0.9, 0.6), strict=True):
             for _ in _dragging(studio, row.slider, share):
                 pass
@@ -256,7 +256,7 @@ def _fitting(studio: Studio, widget: Any) -> list[Image.Image]:
 def _mixing(studio: Studio) -> list[tuple[Image.Image, int]]:
     """Return what is seen while weights are dragged, and random faces are asked for."""
     panel = studio.open("Mix faces")
-    studio.until(lambda: not panel.nearest.picture.pixmap().isNull())
+    studio.until(lambda: panel.nearest.pictures.items)
     frames = [(studio.take(), 900)]
     for row, share in ((1, 0.8), (2, 0.6), (3, 0.9), (0, 0.4)):
         for _ in _dragging(studio, panel.weights.rows[row].slider, share):

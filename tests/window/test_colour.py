@@ -39,7 +39,8 @@ def test_all_panels_work_in_colour(qtbot, viewer, notes):
         assert is_coloured(strip.items[0].pixmap())
     assert is_coloured(explain.portrait.pictures.items[1].pixmap())
     mixer = panel("Mix faces")
-    qtbot.waitUntil(lambda: is_coloured(mixer.nearest.picture.pixmap()))
+    nearest = mixer.nearest.pictures
+    qtbot.waitUntil(lambda: bool(nearest.items) and is_coloured(nearest.items[0].pixmap()))
     assert viewer.layers["mixed face [faces]"].rgb
     run(panel("New faces"))
     assert viewer.layers["encoded [faces]"].rgb

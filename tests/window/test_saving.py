@@ -193,7 +193,7 @@ def test_the_panel_opens_fits_undoes_and_saves(
     viewer.layers.clear()
     panel.advanced.unfold()
     number = panel.parameters["tol"].native
-    panel._area.ensureWidgetVisible(number)
+    panel.ensureWidgetVisible(number)
     qtbot.waitUntil(lambda: not number.visibleRegion().isEmpty())
     drop(number, f"{path}.latent")
     assert "NMF 3," in panel.about.value

@@ -33,6 +33,7 @@ from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.mixing import MixLayers, prepare_nearest
 from napari_latent_faces.viewer.panels.mixer import MixerWidget
+from napari_latent_faces.viewer.panels.pictures import BREAK
 from napari_latent_faces.viewer.session import session_of
 from tests.jobs import run
 from tests.made import correlated_weights, made_model, signed_model
@@ -347,7 +348,7 @@ def test_a_drag_is_one_step(large_panel, large, is_morph):
 
 def test_a_component_is_chosen_here_and_elsewhere(large_panel):
     large_panel.which.value = "all"
-    large_panel.weights.rows[1].clicked.emit(1)
+    large_panel.weights.chosen.emit(1)
     assert large_panel.session.component == 1
     large_panel.session.select_component(11)
     [marked] = [row.component for row in large_panel.weights.rows if row.is_marked]
@@ -389,11 +390,13 @@ def test_the_nearest_real_face_is_named_and_a_click_goes_there(large_panel, qtbo
     viewer, nearest = large_panel.viewer, large_panel.nearest
     viewer.dims.set_point(0, 5)
     click(large_panel.starts[0])
-    qtbot.waitUntil(lambda: "s5/1.png" in nearest.text.text())
-    assert "Subject s5\n0 grey values" in nearest.text.text()
-    assert not nearest.picture.pixmap().isNull()
+    qtbot.waitUntil(lambda: "Subject s5\n0 grey values" in nearest.words.text())
+    assert "s5/1.png" in nearest.words.text().replace(BREAK, "")
+    [item] = nearest.pictures.items
+    assert not item.pixmap().isNull()
     viewer.dims.set_point(0, 9)
-    qtbot.mouseClick(nearest, Qt.MouseButton.LeftButton)
+    place = nearest.pictures.visualRect(nearest.pictures.model().index(0, 0)).center()
+    qtbot.mouseClick(nearest.pictures.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert large_panel.session.face == 5
 
 

@@ -251,7 +251,7 @@ class AlignWidget(Panel):
         if self._first is None:
             self._first = step.mean
         before, now = ((p - p.min()) / (np.ptp(p) or 1) for p in (self._first, step.mean))
-        self.mean.show_pictures(before, now, (0.0, 1.0))
+        self.mean.show_pictures((0.0, 1.0), before, now)
         self.mean.show()
 
     def _take_aligned(self, faces: Any, oval: bool, value: tuple[Alignment, FaceStack]) -> None:

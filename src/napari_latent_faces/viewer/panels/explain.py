@@ -248,7 +248,7 @@ class ExplainWidget(Panel):
         elif self._why:
             told = f"This face cannot be read: {self._why}"
         built = known.small.reconstruct(face)
-        self.portrait.show_pictures(self._small.get(face), built, limits)
+        self.portrait.show_pictures(limits, self._small.get(face), built)
         self.portrait.show_words([*known.lines(face), told])
         title, parts, sums = known.parts(face, limits)
         self.parts_title.setText(title)

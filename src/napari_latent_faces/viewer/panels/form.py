@@ -1,4 +1,4 @@
-"""Form fields made from parameters, and choices of faces and models."""
+"""Form fields made from parameters, choices of faces and models, and how parts are placed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from magicgui.widgets import (
     SpinBox,
 )
 from magicgui.widgets.bases import Widget
-from psygnal import Signal
-from qtpy.QtCore import QEvent, QObject, QRegularExpression, QSignalBlocker, Qt
-from qtpy.QtGui import QRegularExpressionValidator
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
+from qtpy.QtGui import QIntValidator
 from qtpy.QtWidgets import (
+    QBoxLayout,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
@@ -52,9 +51,16 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.layers import Layer
 
-# -- Form fields made from the fields of a frozen dataclass of parameters --------------
+Part = Widget | QWidget  # of a panel: of magicgui, or of Qt
 
-_LARGEST = 2**31 - 1  # of Qt's spin boxes
+NO_FACES = (
+    "No faces yet. Open some with File > IO Utilities > Open folder of faces..., or a sample "
+    "with File > Open Sample > Latent faces."
+)
+NO_MODEL = "No model yet: fit one with Plugins > Latent faces, or open a file."
+
+_LARGEST = 2**31 - 1  # of Qt's numbers
+_LEAST = 8  # letters of a name that are always seen
 
 
 class NumberEdit(LineEdit):
@@ -86,40 +92,30 @@ def read_fields(parameters: type[Any], inputs: Mapping[str, ValueWidget[Any]]) -
 
 
 def _make_field(declared: Any) -> ValueWidget[Any]:
-    known = declared.metadata
-    common = {
-        "name": declared.name,
-        "label": known["label"],
-        "tooltip": fill(known["help"], 72),
-        "value": declared.default,
-    }
-    if declared.type == "bool":
-        return CheckBox(text=common.pop("label"), **common)
+    known, default = declared.metadata, declared.default
+    told: dict[str, Any] = {"label": known["label"], "tooltip": fill(known["help"], 72)}
+    if bool in known["types"]:
+        return CheckBox(value=default, text=told.pop("label"), **told)
     if known.get("slider"):
-        common["value"] = declared.default or known["min"]
-        slider = FloatSlider(min=known["min"], max=known["max"], step=0.01, **common)
+        limits = {"min": known["min"], "max": known["max"], "step": 0.01}
+        slider = FloatSlider(value=default or known["min"], **limits, **told)
         number = slider.native.findChild(QDoubleSpinBox)
         # else napari's style gives the number more room than the slider
-        number.setStyleSheet(
-            f"{number.styleSheet()} min-width: 2.5em; max-width: 2.5em; padding: 0;"
-        )
+        width = "min-width: 2.5em; max-width: 2.5em; padding: 0;"
+        number.setStyleSheet(f"{number.styleSheet()} {width}")
         return slider
-    if declared.type.startswith("int"):
+    if int in known["types"]:
         most = min(known.get("max", _LARGEST), _LARGEST)
-        count = SpinBox(min=known["min"], max=most, **common)
+        count = SpinBox(value=default, min=known["min"], max=most, **told)
         line = count.native.lineEdit()
         # superqt's box lets a minus be typed, and raises when that is all there is
-        line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
+        line.setValidator(QIntValidator(0, _LARGEST, line))
         return count
     if "min" in known:
-        return NumberEdit(**{**common, "value": str(declared.default)})
-    choices = [(choice, choice) for choice in known["choices"]]
-    if known.get("optional"):
-        choices.insert(0, ("automatic", None))
-    return ComboBox(choices=choices, **common)
-
-
-# -- Parts of panels, beside and below one another -------------------------------------
+        return NumberEdit(value=str(default), **told)
+    choices = [("automatic", None)] * bool(known.get("optional"))
+    choices += [(choice, choice) for choice in known["choices"]]
+    return ComboBox(value=default, choices=choices, **told)
 
 
 def button(
@@ -131,6 +127,26 @@ def button(
     if pressed is not None:
         made.changed.connect(pressed)
     return made
+
+
+def native(part: Part) -> QWidget:
+    """Return the Qt widget that a part of a panel is."""
+    found: QWidget = part.native if isinstance(part, Widget) else part
+    return found
+
+
+def put(layout: QBoxLayout, *parts: Part, stretched: Part | None = None) -> None:
+    """Put parts into a layout without margins; one of them takes the room that is left."""
+    layout.setContentsMargins(0, 0, 0, 0)
+    for each in parts:
+        layout.addWidget(native(each), int(each is stretched))
+
+
+def in_a_row(*parts: Part, stretched: Part | None = None) -> QWidget:
+    """Return a Qt widget with parts beside one another."""
+    row = QWidget()
+    put(QHBoxLayout(row), *parts, stretched=stretched)
+    return row
 
 
 def form_of(inputs: Iterable[Widget]) -> QWidget:
@@ -154,25 +170,21 @@ def form_of(inputs: Iterable[Widget]) -> QWidget:
 
 
 def show_rows(
-    form: QWidget,
-    inputs: Iterable[ValueWidget[Any]],
-    shown: Collection[ValueWidget[Any]],
+    form: QWidget, inputs: Iterable[Widget], shown: Collection[ValueWidget[Any]]
 ) -> None:
     """Show those of the inputs of a form that are among `shown`, and hide the others."""
-    layout = form.layout()
-    assert isinstance(layout, QFormLayout)
+    layout: Any = form.layout()
     for each in inputs:
-        layout.setRowVisible(each.native, any(each is other for other in shown))
+        layout.setRowVisible(each.native, each in shown)
 
 
-def in_a_row(*parts: Widget | QWidget, stretched: Widget | QWidget | None = None) -> QWidget:
-    """Return a Qt widget with parts, of magicgui or Qt, beside one another."""
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for each in parts:
-        layout.addWidget(native(each), int(each is stretched))
-    return row
+class Beside(Container[Widget]):
+    """Parts beside one another, as one field of a form."""
+
+    def __init__(self, label: str, *parts: Widget, tooltip: str = "") -> None:
+        options: Any = {"layout": "horizontal", "labels": False}
+        super().__init__(widgets=parts, label=label, tooltip=tooltip, **options)
+        self.margins = (0, 0, 0, 0)
 
 
 class Section(QWidget):
@@ -181,30 +193,17 @@ class Section(QWidget):
     def __init__(self, title: str, part: QWidget) -> None:
         super().__init__()
         self._title, self._part = title, part
-        self.head = QPushButton()
-        self.head.setCheckable(True)
-        self.head.setAutoDefault(True)
-        self.head.setStyleSheet("text-align: left; border: none; background: none;")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.head)
-        layout.addWidget(part)
-        self.head.toggled.connect(self.unfold)
+        self._head = button("", "", lambda: self.unfold(part.isHidden()))
+        self._head.native.setStyleSheet("text-align: left; border: none; background: none;")
+        put(QVBoxLayout(self), self._head, part)
         self.unfold(False)
 
     def unfold(self, is_open: bool = True) -> None:
         right, down = (
             "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
         )
-        self.head.setChecked(is_open)
-        self.head.setText(f"{down if is_open else right} {self._title}")
+        self._head.text = f"{down if is_open else right} {self._title}"
         self._part.setVisible(is_open)
-
-
-def native(part: Widget | QWidget) -> QWidget:
-    """Return the Qt widget that a part of a panel is."""
-    found: QWidget = part.native if isinstance(part, Widget) else part
-    return found
 
 
 def wrap(label: QLabel, lines: int = 0) -> None:
@@ -213,11 +212,6 @@ def wrap(label: QLabel, lines: int = 0) -> None:
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     label.setWordWrap(True)  # last: a new policy would forget that the width decides the height
     label.setMinimumHeight(lines * (label.fontMetrics().lineSpacing() + 2))
-
-
-# -- Boxes of names that may be longer than the panel is wide --------------------------
-
-_LEAST = 8  # letters that are always seen
 
 
 def allow_long_names(box: QComboBox) -> None:
@@ -256,8 +250,7 @@ class _LongNames(QObject):
         if seen == name:
             return False
         if kind == QEvent.Type.ToolTip:
-            words = "\n\n".join(filter(None, (name, box.toolTip())))
-            QToolTip.showText(event.globalPos(), words, box)
+            QToolTip.showText(event.globalPos(), f"{name}\n\n{box.toolTip()}", box)
             return True
         option = QStyleOptionComboBox()
         box.initStyleOption(option)
@@ -269,9 +262,6 @@ class _LongNames(QObject):
         return True
 
 
-# -- A field that chooses faces among the layers ---------------------------------------
-
-
 class FacesChoice(ComboBox):
     """Offers layers; those that `why_not` speaks against are grey, with its sentence."""
 
@@ -281,9 +271,15 @@ class FacesChoice(ComboBox):
         why_not: Callable[[Layer], str],
         tooltip: str,
     ) -> None:
-        self._viewer, self._why_not, self.why_none = viewer, why_not, ""
+        self._viewer, self._why_not = viewer, why_not
         self._listed: list[tuple[str, Layer, str]] = []
-        super().__init__(name="faces", label="Faces", tooltip=tooltip)
+        super().__init__(label="Faces", tooltip=tooltip)
+
+    @property
+    def missing(self) -> str:
+        """Why there are no faces; nothing if there are."""
+        whys = (why for _, _, why in self._listed if why)
+        return next(whys, NO_FACES) if self.value is None else ""
 
     def follow(self, layer: Layer | None) -> None:
         """Choose the layer that was selected, or the faces that it belongs to, if offered."""
@@ -300,7 +296,6 @@ class FacesChoice(ComboBox):
         if found == self._listed:
             return
         before, self._listed, box = self.value, found, self.native
-        self.why_none = next((why for _, _, why in found if why), "")
         offered = [layer for _, layer, why in found if not why]
         chosen = before if before in offered else next(iter(offered), None)
         with QSignalBlocker(box):
@@ -308,25 +303,19 @@ class FacesChoice(ComboBox):
             for row, (name, layer, why) in enumerate(found):
                 # magicgui does not count separators as choices
                 box.addItem(name, Separator if why else layer)
-                if why:
-                    box.model().item(row).setEnabled(False)
-                    box.setItemData(row, why, Qt.ItemDataRole.ToolTipRole)
+                box.model().item(row).setEnabled(not why)
+                box.setItemData(row, why, Qt.ItemDataRole.ToolTipRole)
             box.setCurrentIndex(offered.index(chosen) if chosen is not None else -1)
         if chosen is not None and chosen is not before:
             self.changed.emit(chosen)
-
-
-# -- A field that chooses a model: of a layer, or from a file --------------------------
 
 
 class _Opening(Job):
     cancelled = ""  # the panel says what is missing again
 
 
-class ModelChoice(Container[Widget]):
+class ModelChoice(Beside):
     """Offers the models that layers of a viewer carry, and opens others."""
-
-    chosen = Signal(object)
 
     def __init__(
         self,
@@ -337,52 +326,47 @@ class ModelChoice(Container[Widget]):
         follows: bool = True,
     ) -> None:
         self._viewer, self._run, self._follows = viewer, run, follows
-        self._opened: dict[str, LatentFaces] = {}
-        self._listed: list[tuple[str, LatentFaces]] = []
-        self._followed: LatentFaces | None = None
+        self._opened: dict[str, LatentFaces] = {}  # by the names of their files
+        self._about: LatentFaces | None = None  # the model that was followed last
         tip = "The model: of a layer that shows one, or opened from a file."
-        self.combo = ComboBox(choices=(), nullable=False, tooltip=tip)
-        self.open_button = button(
-            "Open...", "Open a model file that was saved earlier.", self._ask
-        )
-        super().__init__(
-            widgets=[self.combo, self.open_button],
-            layout="horizontal",
-            labels=False,
-            label=label,
-            tooltip=tip,
-        )
-        self.margins = (0, 0, 0, 0)
+        self.combo, tip_of_file = ComboBox(tooltip=tip), "Open a model file that was saved."
+        self.open_button = button("Open...", tip_of_file, self._ask)
+        super().__init__(label, self.combo, self.open_button, tooltip=tip)
+        self.chosen = self.combo.changed
         # the names of models need the room
         allow_long_names(self.combo.native)
         policy = QSizePolicy.Policy
         self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
         self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
-        # by `emit`: psygnal keeps a signal that is connected itself, and its panel, for ever
-        self.combo.changed.connect(self.chosen.emit)
 
     @property
     def model(self) -> LatentFaces | None:
         model: LatentFaces | None = self.combo.value
         return model
 
+    @property
+    def missing(self) -> str:
+        """Why there is no model; nothing if there is."""
+        return NO_MODEL if self.model is None else ""
+
+    def follow(self, _layer: Layer | None) -> None:
+        """Stay: `reset_choices` follows the session, which tells the model of a layer."""
+
     def reset_choices(self, *_: Any) -> None:
-        """List the models, if there are others; choose the one that the viewer is about now."""
-        found, before = self._models(), self.model
+        """List the models; choose a new one, or the one that the viewer is about now."""
+        found, known, before = self._models(), self.combo.choices, self.model
         wanted = about = session_of(self._viewer).model
-        known = {id(model) for _, model in self._listed}
-        if [id(model) for _, model in found] != [id(model) for _, model in self._listed]:
-            self._listed = found
-            self.combo.choices = found
-        is_gone = not any(model is before for _, model in found)
+        self.combo.choices = found
+        is_gone = all(model is not before for _, model in found)
         if is_gone:  # a new one has mostly taken its place
-            wanted = next((model for _, model in found if id(model) not in known), about)
-        is_news = self._follows and wanted is not self._followed
+            others = (model for _, model in found if all(model is not each for each in known))
+            wanted = next(others, about)
+        is_news = self._follows and about is not self._about
         if wanted is not None and (is_gone or is_news):
             # it is once for all that share its components
             same = (each for _, each in found if each.components is wanted.components)
             self.combo.value = next(same, self.model)
-        self._followed = about
+        self._about = about
 
     def open_file(self, path: str) -> Job:
         name = harmless(Path(path).name)
@@ -411,9 +395,11 @@ class ModelChoice(Container[Widget]):
         found += [(model, file) for file, model in self._opened.items()]
         # a fit before what was encoded with it
         found.sort(key=lambda each: each[0].provenance.encoded_from is not None)
-        once = {id(each[0].components): each for each in reversed(found)}
+        once: dict[int, tuple[LatentFaces, str]] = {}
+        for model, file in found:
+            once.setdefault(id(model.components), (model, file))
         named: dict[str, LatentFaces] = {}
-        for model, file in reversed(once.values()):
+        for model, file in once.values():
             name = model_words(model, file)
             taken = sum(each == name or each.startswith(f"{name} (") for each in named)
             named[f"{name} ({taken + 1})" if taken else name] = model

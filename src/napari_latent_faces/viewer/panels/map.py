@@ -18,8 +18,8 @@ from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.canvas import go_to, show_picture_menu, to_bytes, use_in_mix
 from napari_latent_faces.viewer.jobs import Job, Latest
-from napari_latent_faces.viewer.panels.form import button, form_of
-from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
+from napari_latent_faces.viewer.panels.form import NO_MODEL, button, form_of
+from napari_latent_faces.viewer.panels.panel import Panel, timer
 from napari_latent_faces.viewer.panels.pictures import limits_of
 from napari_latent_faces.viewer.panels.plots import FacePlane, as_image
 from napari_latent_faces.viewer.window import can_open_docks

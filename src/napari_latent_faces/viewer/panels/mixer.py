@@ -7,67 +7,35 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox
-from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
+from superqt import QDoubleSlider
 
 from napari_latent_faces import mixing
 from napari_latent_faces.mixing import Mix
-from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
 from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.mixing import Making, MixLayers, prepare_nearest
-from napari_latent_faces.viewer.panels.form import Section, button, form_of, in_a_row, wrap
-from napari_latent_faces.viewer.panels.panel import NO_MODEL, Panel, timer
-from napari_latent_faces.viewer.panels.weights import JumpSlider, WeightList
+from napari_latent_faces.viewer.panels import form
+from napari_latent_faces.viewer.panels.form import Beside, button
+from napari_latent_faces.viewer.panels.panel import Panel, timer
+from napari_latent_faces.viewer.panels.pictures import Portrait
+from napari_latent_faces.viewer.panels.weights import WeightList
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from magicgui.widgets.bases import Widget
     from numpy.typing import NDArray
 
     from napari_latent_faces.explaining import NearestFaces
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.viewer.mixing import Show
 
-_PICTURE = 64  # pixels
 _LARGEST = 2**31 - 1
 _MOST_FACES = 10_000
 _WAY = 200  # steps of the morph's slider
 _PAUSE = 60  # milliseconds without a change before the nearest face is looked for
-
-
-def _row(label: str, *parts: Widget) -> Container[Widget]:
-    """Return parts beside one another as a field of a form."""
-    row = Container(widgets=parts, layout="horizontal", labels=False, label=label)
-    row.margins = (0, 0, 0, 0)
-    return row
-
-
-class NearestPart(QWidget):
-    """Shows the real face that is nearest to the mixed one, and how near it is."""
-
-    clicked = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.picture, self.text = QLabel(), QLabel()
-        self.picture.setFixedSize(_PICTURE, _PICTURE)
-        self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.text.setWordWrap(True)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.picture)
-        layout.addWidget(self.text, 1)
-        self.setToolTip(
-            "The face of the model whose reconstruction differs least from the mixed face: "
-            "root of the mean squared difference of their pixels. Click to go to it."
-        )
-
-    def mousePressEvent(self, event: Any) -> None:
-        super().mousePressEvent(event)
-        self.clicked.emit()
 
 
 class MixerWidget(Panel):
@@ -81,9 +49,7 @@ class MixerWidget(Panel):
         self.layers = MixLayers(self.viewer)
         self._preparing: Job | None = None  # what finds the nearest face ...
         self._finder: tuple[NearestFaces, float] | None = None  # ... and that, with the usual
-        self._nearest_face: int | None = None  # which is shown
         self._marked: int | None = None  # the component that is set off
-        self._was_shown = False
         self._look_soon = timer(self, self._show_nearest, _PAUSE)
         self.starts = [
             button(words, tip, partial(self.start_from, what))
@@ -101,20 +67,24 @@ class MixerWidget(Panel):
                 (Mix.reset, "Reset", "Go back to where the mix started."),
             )
         ]
-        lists = {
-            "What matters here": "matter",
-            "What is used here": "used",
-            "All components": "all",
-        }
         self.which = ComboBox(
-            choices=list(lists.items()),
+            choices=[
+                ("What matters here", "matter"),
+                ("What is used here", "used"),
+                ("All components", "all"),
+            ],
             tooltip="What matters: the fewest components that carry nine tenths of the face "
             "that the mix started from.",
         )
         self.numbers = LineEdit(tooltip="List only these components, counted from 0.")
         self.numbers.native.setPlaceholderText("3, 10-20")
         self.numbers.native.setClearButtonEnabled(True)
-        self.listed, self.weights, self.nearest = QLabel(), WeightList(), NearestPart()
+        self.listed, self.weights = QLabel(), WeightList()
+        self.nearest = Portrait(("nearest",), 64)
+        self.nearest.setToolTip(
+            "The face of the model whose reconstruction differs least from the mixed face: "
+            "root of the mean squared difference of their pixels. Click it to go there."
+        )
         self.keep_button = button(
             "Keep", "Add the mixed face to the layer of generated faces.", self.keep
         )
@@ -130,26 +100,25 @@ class MixerWidget(Panel):
             "not all at once on a sheet.",
         )
         self.sections = [
-            Section("Random faces", self._random_part()),
-            Section("Morph", self._morph_part()),
+            form.Section("Random faces", self._random_part()),
+            form.Section("Morph", self._morph_part()),
         ]
         only = QLabel("Only numbers")
         only.setBuddy(self.numbers.native)
         self.add(QLabel("Start from"))
-        self.add(in_a_row(*self.starts))
-        self.add(in_a_row(*self.steps))
-        self.add(in_a_row(self.which, self.listed, stretched=self.which))
-        self.add(in_a_row(only, self.numbers))
+        self.add(form.in_a_row(*self.starts))
+        self.add(form.in_a_row(*self.steps))
+        self.add(form.in_a_row(self.which, self.listed, stretched=self.which))
+        self.add(form.in_a_row(only, self.numbers))
         self.add(self.weights, 1)
         for each in (self.nearest, *self.sections):
             self.add(each)
         self.add_controls(self.keep_button, self.save_button, self.on_slider)
 
     def _random_part(self) -> QWidget:
-        choices = {"no face": "", "the current face": "face", "the mixed face": "mix"}
         self.near = ComboBox(
             label="Stay close to",
-            choices=list(choices.items()),
+            choices=[("no face", ""), ("the current face", "face"), ("the mixed face", "mix")],
             tooltip="Whose weights the random ones resemble: nobody's, those of the face under "
             "the slider, or those of the mixed face.",
         )
@@ -167,20 +136,20 @@ class MixerWidget(Panel):
         self.generate_button = button(
             "Generate", "Add so many random faces to the generated ones.", self.generate
         )
-        seed = _row("Seed", self.seed, self.random_button)
-        count = _row("Faces", self.count, self.generate_button)
-        return form_of([self.near, self.strength, seed, count])
+        seed = Beside("Seed", self.seed, self.random_button)
+        count = Beside("Faces", self.count, self.generate_button)
+        return form.form_of([self.near, self.strength, seed, count])
 
     def _morph_part(self) -> QWidget:
         tip = "Number of the face on the face slider."
-        self.ends = [SpinBox(max=0, tooltip=tip), SpinBox(max=0, tooltip=tip)]
+        self.ends = [SpinBox(max=0, tooltip=tip) for _ in range(2)]
         self.current_buttons = [
             button("Current", "The face under the slider.", partial(self._set_current, box))
             for box in self.ends
         ]
         self.between = QLabel()  # the names of both
-        wrap(self.between)
-        self.way = JumpSlider()
+        form.wrap(self.between)
+        self.way = QDoubleSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
         self.way.setRange(0, _WAY)
         self.way.setToolTip("How far the mix is from the first face to the second.")
         tip = "How many faces the morph has, both ends included."
@@ -188,17 +157,12 @@ class MixerWidget(Panel):
         self.morph_button = button(
             "Add frames", "Add the faces between the two as a layer.", self.add_morph
         )
-        first, last = (
-            _row(label, box, current)
-            for label, box, current in zip(
-                ("From", "To"), self.ends, self.current_buttons, strict=True
-            )
-        )
-        frames = _row("Frames", self.frames, self.morph_button)
-        part = form_of([first, last, frames])
-        form: Any = part.layout()
-        form.insertRow(2, self.between)
-        form.insertRow(3, "Mix", self.way)
+        rows = zip(("From", "To"), self.ends, self.current_buttons, strict=True)
+        frames = Beside("Frames", self.frames, self.morph_button)
+        part = form.form_of([*(Beside(*each) for each in rows), frames])
+        layout: Any = part.layout()
+        layout.insertRow(2, self.between)
+        layout.insertRow(3, "Mix", self.way)
         QWidget.setTabOrder(self.current_buttons[-1].native, self.way)
         return part
 
@@ -214,33 +178,27 @@ class MixerWidget(Panel):
             began.connect(self._on_mix(Mix.begin))
             ended.connect(self._on_mix(Mix.end))
             ended.connect(self.synchronize)  # now there is something to undo
-        self.nearest.clicked.connect(self._go_to_nearest)
-        self.which.changed.connect(self._list)
-        self.numbers.changed.connect(self._list)
-        self.near.changed.connect(self.synchronize)
-        for box in self.ends:
-            box.changed.connect(self.synchronize)
+        self.nearest.pictures.picked.connect(self.session.go_to_face)
+        for listing in (self.which, self.numbers):
+            listing.changed.connect(self._list)
+        for each in (self.near, *self.ends):
+            each.changed.connect(self.synchronize)
         self.way.valueChanged.connect(self._show_morph)
         self.on_slider.changed.connect(self.layers.show_as_stacks)
         self.on_key(QKeySequence.StandardKey.Undo, self._on_mix(Mix.undo))
         self.on_key(QKeySequence.StandardKey.Redo, self._on_mix(Mix.redo))
 
-    def showEvent(self, event: Any) -> None:
-        super().showEvent(event)
-        if not self._was_shown:  # all faces into view, once it has its part of the window
-            self._was_shown = True
-            if self.mix is not None:
-                timer(self, self.session.show_all).start()
+    def _put_beside_others(self) -> None:
+        super()._put_beside_others()
+        self.session.show_all()  # now that the panel has its part of the window
 
     def _what_is_missing(self) -> str:
-        return NO_MODEL if self.mix is None else ""
+        return form.NO_MODEL if self.mix is None else ""
 
     @property
     def model(self) -> LatentFaces | None:
         """The model that is mixed from."""
         return None if self.mix is None else self.mix.model
-
-    # -- following -------------------------------------------------------------
 
     def synchronize(self) -> None:
         """Show the mix of the model that the viewer is about, and what can be done with it."""
@@ -274,7 +232,8 @@ class MixerWidget(Panel):
     def _take_model(self) -> None:
         """Go on with the mix of another model, or with none."""
         self._leave_mix()
-        self.nearest.text.setText("Nearest real face: ...")
+        self.nearest.pictures.put([])
+        self.nearest.show_words(["Nearest real face: ..."])
         model, job = self.session.model, self.job
         if model is None:
             self.weights.set_model(np.empty((0, 1, 1)), np.empty((0, 2)))
@@ -304,7 +263,7 @@ class MixerWidget(Panel):
             self._preparing.abandon()
         if self.mix is not None:
             self.mix.changed.disconnect(self._draw)
-        self.mix = self._preparing = self._finder = self._nearest_face = self._marked = None
+        self.mix = self._preparing = self._finder = self._marked = None
 
     def _draw(self) -> None:
         """Draw the mixed face; the session tells all panels of it, this one, too."""
@@ -323,8 +282,6 @@ class MixerWidget(Panel):
         names = () if self.mix is None else self.mix.model.provenance.names
         return names[face] if 0 <= face < len(names) else f"face {face}"
 
-    # -- the nearest real face ---------------------------------------------------
-
     def _take_finder(self, found: tuple[NearestFaces, float]) -> None:
         self._finder = found
         self._show_nearest()
@@ -335,11 +292,9 @@ class MixerWidget(Panel):
         finder, usual = self._finder
         faces, distances = finder.find(self.mix.weights, 1)
         face = int(faces[0])
-        if face != self._nearest_face:
-            self._nearest_face = face
-            picture = to_pixmap(*self.layers.face_picture(face))
-            box, ratio = self.nearest.picture.size(), self.devicePixelRatioF()
-            self.nearest.picture.setPixmap(to_fit(picture, box, ratio))
+        if face not in [each.key for each in self.nearest.pictures.items]:
+            picture, limits = self.layers.face_picture(face)
+            self.nearest.show_pictures(limits, picture, key=face, hint="Click to go to it.")
         subjects = self.mix.model.provenance.subjects
         lines = [
             f"Nearest real face: {self._name(face)}",
@@ -347,13 +302,7 @@ class MixerWidget(Panel):
             f"{round(distances[0], 4):.3g} grey values away",
             *([f"(real faces from each other: {round(usual, 4):.3g})"] * math.isfinite(usual)),
         ]
-        self.nearest.text.setText("\n".join(lines))
-
-    def _go_to_nearest(self) -> None:
-        if self._nearest_face is not None:
-            self.session.go_to_face(self._nearest_face)
-
-    # -- the mix -------------------------------------------------------------------
+        self.nearest.show_words(lines)
 
     def _on_mix(self, action: Callable[[Mix], object]) -> Callable[[], None]:
         """Return what does something with the mix, if there is one."""
@@ -389,8 +338,6 @@ class MixerWidget(Panel):
             one, other = (mixing.as_weights(self.mix.model, box.value) for box in self.ends)
             way = step / _WAY
             self.mix.set_weights((1 - way) * one + way * other)
-
-    # -- faces that are made and kept ------------------------------------------------
 
     def keep(self) -> None:
         """Add the mixed face to the generated ones."""
@@ -428,29 +375,25 @@ class MixerWidget(Panel):
 
     def add_morph(self) -> None:
         """Add the faces on the way from one to another, once a thread has made them."""
-        model, steps = self.model, self.frames.value
-        if model is None:
-            return
-        a, b = (box.value for box in self.ends)
+        (a, b), steps = (box.value for box in self.ends), self.frames.value
         made = f"morph from {self._name(a)} to {self._name(b)}"
 
         def show(weights: NDArray[Any], pictures: NDArray[Any]) -> str:
             self._add("morph", weights, pictures, made)
             return f"Added the {made}."
 
-        self._make(lambda: mixing.morph(model, a, b, steps), show)
+        self._make(lambda model: mixing.morph(model, a, b, steps), show)
 
     def _make_random(self, n: int, show: Show) -> None:
-        if self.mix is not None:
-            centres = {"mix": self.mix.weights, "face": self.session.face}
-            near, strength = centres.get(self.near.value), self.strength.value
-            sampler, seed = self._sampler, self.seed.value
-            self._make(lambda: sampler().draw(n, seed, near=near, strength=strength), show)
+        if self.mix is None:
+            return
+        near = {"mix": self.mix.weights, "face": self.session.face}.get(self.near.value)
+        sampler, seed, strength = self._sampler, self.seed.value, self.strength.value
+        self._make(lambda _: sampler().draw(n, seed, near=near, strength=strength), show)
 
-    def _make(self, draw: Callable[[], NDArray[Any]], show: Show) -> None:
-        model = self.model
-        if model is not None and not self.is_working:
-            self.attempt(lambda: Making(model, draw, show), "Making faces ...")
+    def _make(self, draw: Callable[[LatentFaces], NDArray[Any]], show: Show) -> None:
+        if self.model is not None and not self.is_working:
+            self.run(Making(self.model, partial(draw, self.model), show), "Making faces ...")
 
     def _show_step(self, step: Any) -> None:
         self.show_progress(*step)

@@ -34,8 +34,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QScrollArea,
-    QSizePolicy,
-    QStyle,
     QTabBar,
     QTextBrowser,
     QVBoxLayout,
@@ -44,15 +42,7 @@ from qtpy.QtWidgets import (
 
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.layers import ROLE_KEY, layer_pixels, why_not_faces
-from napari_latent_faces.viewer.panels.form import (
-    FacesChoice,
-    ModelChoice,
-    button,
-    form_of,
-    in_a_row,
-    native,
-    wrap,
-)
+from napari_latent_faces.viewer.panels import form
 from napari_latent_faces.viewer.reader import open_path
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import dock_of, docked, still_activity
@@ -64,12 +54,6 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
     from napari_latent_faces.viewer.jobs import Job
-
-NO_FACES = (
-    "No faces yet. Open some with File > IO Utilities > Open folder of faces..., or a sample "
-    "with File > Open Sample > Latent faces."
-)
-NO_MODEL = "No model yet: fit one with Plugins > Latent faces, or open a file."
 
 _ACTIVITY = 1000  # milliseconds from one look of napari's activity dock to the next
 _NARROWEST = 340  # pixels: all words fit in
@@ -99,7 +83,7 @@ def timer(parent: QWidget, slot: Callable[[], object], milliseconds: int = 0) ->
     return made
 
 
-class Panel(QWidget):
+class Panel(QScrollArea):
     """A panel in a dock: fields, buttons, progress, and work that runs in a thread."""
 
     page: ClassVar[str] = ""
@@ -114,16 +98,28 @@ class Panel(QWidget):
         self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = session_of(napari_viewer)
         self.job: Job | None = None
-        self._choices: list[FacesChoice | ModelChoice] = []
-        self._fields: list[Widget] = []  # they cannot be changed during the work
+        self._choices: list[form.FacesChoice | form.ModelChoice] = []
+        self._forms: list[QWidget] = []  # they cannot be changed during the work
         self._followed: Any = self  # the layer that was selected; none of them yet
         self._missing = self._first_words = ""
         self._is_stopping = False
         self._bar: Any = None  # in napari's activity dock
         self._ending = ExitStack()  # none of Qt's objects, since it outlives them
         self.at_end = self._ending.callback  # what is to be done when the panel closes
+        self.start_button = form.button(*self.start_words, self._start_or_stop)
+        self.cancel_button = form.button("Cancel", self.cancel_tip, self.cancel, visible=False)
+        self.help_button = form.button("?", "What is this? (F1)", self.show_help)
+        self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
+        self.status = Label(value="")
+        form.wrap(self.status.native, lines=2)  # so that nothing below jumps
+        self._content = QWidget()
+        self._column = QVBoxLayout(self._content)
+        self.setWidget(self._content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAcceptDrops(True)
-        self._make_frame()
         self._lay_out()
         self._column.addStretch(0)
         for label in self.findChildren(QLabel):  # names of files are no HTML
@@ -133,67 +129,44 @@ class Panel(QWidget):
         self._connect()
         self.synchronize()
 
-    def _make_frame(self) -> None:
-        self.start_button = button(*self.start_words, self._start_or_stop)
-        self.cancel_button = button("Cancel", self.cancel_tip, self.cancel, visible=False)
-        self.help_button = button("?", "What is this? (F1)", self.show_help)
-        self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
-        self.status = Label(value="")
-        wrap(self.status.native, lines=2)  # so that nothing below jumps
-        self._content = QWidget()
-        self._column = QVBoxLayout(self._content)
-        self._area = QScrollArea()
-        self._area.setWidgetResizable(True)
-        self._area.setFrameShape(QScrollArea.Shape.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._area.setWidget(self._content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._area)
-        expanding = QSizePolicy.Policy.Expanding
-        self.setSizePolicy(expanding, expanding)  # else napari adds as much below it
-
-    # -- what a panel is made of -------------------------------------------------
-
     def _lay_out(self) -> None:
         raise NotImplementedError
 
-    def add(self, part: Widget | QWidget, stretch: int = 0) -> None:
-        """Put a part, of magicgui or Qt, below the others; `stretch` is its share of height."""
-        self._column.addWidget(native(part), stretch)
+    def add(self, part: form.Part, stretch: int = 0) -> None:
+        """Put a part below the others; `stretch` is its share of the height."""
+        self._column.addWidget(form.native(part), stretch)
 
     def add_form(self, fields: Sequence[Widget]) -> QWidget:
         """Put fields below the others, which cannot be changed during the work."""
-        form = self.form_of(fields)
-        self.add(form)
-        return form
+        made = self.form_of(fields)
+        self.add(made)
+        return made
 
     def form_of(self, fields: Sequence[Widget]) -> QWidget:
         """Return fields below one another, which cannot be changed during the work."""
-        self._fields += [each for each in fields if not isinstance(each, Label)]
-        return form_of(fields)
+        self._forms.append(form.form_of(fields))
+        return self._forms[-1]
 
-    def add_controls(self, *parts: Widget | QWidget) -> None:
+    def add_controls(self, *parts: form.Part) -> None:
         """Put in the buttons, with `parts` among them, the progress and the status."""
         self.help_button.native.setFixedWidth(self.help_button.native.sizeHint().height())
         start = [self.start_button] if self.start_words[0] else []
-        left: list[Widget | QWidget] = [*start, *parts]
-        below: list[Widget | QWidget] = [self.progress]
+        left: list[form.Part] = [*start, *parts]
+        below: list[form.Part] = [self.progress]
         (below if left else left).append(self.status)  # no row for the last button alone
-        row = in_a_row(*left, self.cancel_button, self.help_button, stretched=self.status)
-        for each in (row, *below):
+        left += [self.cancel_button, self.help_button]
+        for each in (form.in_a_row(*left, stretched=self.status), *below):
             self.add(each)
 
-    def choose_faces(self, tooltip: str) -> FacesChoice:
+    def choose_faces(self, tooltip: str) -> form.FacesChoice:
         """Return a field for the faces; `_why_not` says which layers it offers."""
-        self.faces = FacesChoice(self.viewer, self._why_not, tooltip)
+        self.faces = form.FacesChoice(self.viewer, self._why_not, tooltip)
         self.faces.changed.connect(self.synchronize)
-        self._choices.append(self.faces)
+        self._choices.insert(0, self.faces)  # what is missing is said of them first
         return self.faces
 
-    def choose_model(self) -> ModelChoice:
-        self.model_choice = ModelChoice(self.viewer, self.run)
+    def choose_model(self) -> form.ModelChoice:
+        self.model_choice = form.ModelChoice(self.viewer, self.run)
         self.model_choice.chosen.connect(self.synchronize)
         self._choices.append(self.model_choice)
         return self.model_choice
@@ -212,20 +185,18 @@ class Panel(QWidget):
         shortcut.activated.connect(action)
 
     def _connect(self) -> None:
-        self.listen(self.session.changed, self.synchronize)
-        self.at_end(self._abandon)
-        self.destroyed.connect(self._ending.close)  # none of Qt's objects: it is still there
-        if self.cancel_tip:
-            self.on_key("Esc", self.cancel)
-        self.on_key("F1", self.show_help)
         # docks cannot be moved while one of them is being shown
         self._beside_others = timer(self, self._put_beside_others)
         self._activity = QTimer(self)
         self._activity.setInterval(_ACTIVITY)
         self._activity.timeout.connect(self._show_activity)
-        self.at_end(self._end_activity)
-
-    # -- what a panel does in its own way ----------------------------------------
+        self.listen(self.session.changed, self.synchronize)
+        self.at_end(self._show_activity)  # that there is none, once the job is abandoned
+        self.at_end(self._abandon)
+        self.destroyed.connect(self._ending.close)  # none of Qt's objects: it is still there
+        if self.cancel_tip:
+            self.on_key("Esc", self.cancel)
+        self.on_key("F1", self.show_help)
 
     def _why_not(self, layer: Layer) -> str:
         """Say in a sentence why a layer is not offered as faces; "" if it is."""
@@ -236,17 +207,12 @@ class Panel(QWidget):
 
     def _what_is_missing(self) -> str:
         """Say what must be there before the work can begin; nothing if all is."""
-        for choice in self._choices:
-            if isinstance(choice, FacesChoice) and choice.value is None:
-                return choice.why_none or NO_FACES
-        has_model = all(not isinstance(c, ModelChoice) or c.model for c in self._choices)
-        return "" if has_model else NO_MODEL
+        return next((each.missing for each in self._choices if each.missing), "")
 
     def _follow(self) -> None:
         """Be about the faces that are selected, or that the selected result belongs to."""
         for choice in self._choices:
-            if isinstance(choice, FacesChoice):
-                choice.follow(self.viewer.layers.selection.active)
+            choice.follow(self.viewer.layers.selection.active)
 
     def _make_job(self) -> Job:
         """Return the job that the fields spell; it is not started yet."""
@@ -276,21 +242,17 @@ class Panel(QWidget):
             if not is_working:
                 self._follow()
         missing = self._what_is_missing()
-        if is_working and self.stop_words is not None:
-            self.start_button.text, self.start_button.tooltip = self.stop_words
-            self.start_button.enabled = self._can_stop() and not self._is_stopping
-        else:
-            self.start_button.text, self.start_button.tooltip = self.start_words
-            self.start_button.enabled = not (is_working or missing)
+        words = self.stop_words if is_working else None
+        self.start_button.text, self.start_button.tooltip = words or self.start_words
+        can_stop = bool(words) and self._can_stop() and not self._is_stopping
+        self.start_button.enabled = can_stop or not (is_working or missing)
         self.cancel_button.visible = self.progress.visible = is_working
-        for each in self._fields:
-            each.enabled = not is_working
+        for each in self._forms:
+            each.setEnabled(not is_working)
         is_news = missing != self._missing and not is_working  # else the last words stay
         if is_news and (missing or self.status.value == self._missing):
             self.status.value = missing
         self._missing = missing
-
-    # -- the work ----------------------------------------------------------------
 
     @property
     def is_working(self) -> bool:
@@ -351,7 +313,7 @@ class Panel(QWidget):
         self.progress.max, self.progress.value = 1, 0  # no animation: it costs much time
         self.status.value = words
         self.synchronize()
-        self._area.ensureWidgetVisible(self.status.native)
+        self.ensureWidgetVisible(self.status.native)
         self._activity.start()
         job.start()
 
@@ -370,20 +332,17 @@ class Panel(QWidget):
     def _show_activity(self) -> None:
         """Tell napari's activity dock how far the work is, apart from steps: events go on."""
         if self.job is None:
-            self._end_activity()
-        elif self._bar is None:
+            self._activity.stop()
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+            return
+        if self._bar is None:
             words = self.page.replace("-", " ").capitalize()
             self._bar = progress(total=self.progress.max, desc=words)
             still_activity(self.viewer)
-        else:
-            self._bar.total = self.progress.max
-            self._bar.update(self.progress.value - self._bar.n)
-
-    def _end_activity(self) -> None:
-        self._activity.stop()
-        bar, self._bar = self._bar, None
-        if bar is not None:
-            bar.close()
+        self._bar.total = self.progress.max
+        self._bar.update(self.progress.value - self._bar.n)
 
     def _on_step(self, step: Any) -> None:
         self._show_step(step)
@@ -404,8 +363,6 @@ class Panel(QWidget):
             self.job.abandon()
             self.job = None
 
-    # -- dock and window ---------------------------------------------------------
-
     def changeEvent(self, event: Any) -> None:
         super().changeEvent(event)
         # napari takes a panel out of its window to close it
@@ -419,10 +376,9 @@ class Panel(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         """Return a size at which no word is cut off; what is below is scrolled to."""
-        style = self.style()
-        assert style is not None
-        bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
-        return QSize(max(_NARROWEST, self._content.minimumSizeHint().width() + bar), _LOWEST)
+        bar: Any = self.verticalScrollBar()
+        width = self._content.minimumSizeHint().width() + bar.sizeHint().width()
+        return QSize(max(_NARROWEST, width), _LOWEST)
 
     def sizeHint(self) -> QSize:
         """Return a size at which all is seen at once."""
@@ -439,16 +395,18 @@ class Panel(QWidget):
 
     def _put_beside_others(self) -> None:
         """Put this panel behind one tab bar with another: below it, both were cut short."""
-        dock = dock_of(self)
-        window: Any = None if dock is None else dock.window()
-        if dock is None or dock.isFloating() or window is dock:
+        dock: Any = dock_of(self)
+        if dock is None or dock.window() is dock:  # it floats
             return
+        window = dock.window()
         # not by Qt's lists of widgets: what PySide makes of them keeps closed panels alive, or
         # is followed to widgets that are gone
-        others = [each for each in docked(self.viewer) if isinstance(each, Panel)]
-        for other in map(dock_of, others):
-            is_free = other in (None, dock) or other.isFloating() or other.isHidden()
-            if not is_free and window.dockWidgetArea(other) == window.dockWidgetArea(dock):
+        others: list[Any] = [dock_of(e) for e in docked(self.viewer) if isinstance(e, Panel)]
+        for other in others:
+            is_seen = other not in (None, dock) and other.window() is window
+            if not is_seen or other.isHidden():
+                continue
+            if window.dockWidgetArea(other) == window.dockWidgetArea(dock):
                 window.tabifyDockWidget(other, dock)
                 dock.raise_()
                 break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,6 +25,7 @@ from napari_latent_faces.viewer.canvas import (
     to_icon,
     to_pixmap,
 )
+from napari_latent_faces.viewer.panels.form import put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
-# -- Tables --------------------------------------------------------------------------------
-
+BREAK = "\N{ZERO WIDTH SPACE}"  # lets a long file name go on in the next line
 _ROLES = Qt.ItemDataRole
 _NOWHERE = QModelIndex()
 
@@ -87,15 +86,15 @@ class Rows(QAbstractTableModel):
         column = self._columns[place]
         if role == _ROLES.DecorationRole:
             if key not in self.icons:
-                picture = column.picture(row)
-                if picture is not None:
-                    picture = to_fit(picture, self._picture_size, self._ratio)
-                self.icons[key] = None if picture is None else to_icon(picture)
+                seen, box = column.picture(row), self._picture_size
+                self.icons[key] = (
+                    seen if seen is None else to_icon(to_fit(seen, box, self._ratio))
+                )
             return self.icons[key]
-        if role == _ROLES.DisplayRole:
-            return column.text(row)
         if role == _ROLES.TextAlignmentRole:
             return int(column.side)
+        if role == _ROLES.DisplayRole:
+            return column.text(row)
         is_hint = role in {_ROLES.ToolTipRole, _ROLES.AccessibleTextRole}
         return column.hint(row) if is_hint else None
 
@@ -107,16 +106,13 @@ class Rows(QAbstractTableModel):
         if column >= len(self._columns):
             return
         self.layoutAboutToBeChanged.emit()
-        chosen = self.persistentIndexList()
-        rows = [self.row_at(each.row()) for each in chosen]
-        keys = self._columns[column].keys
-        keys = -keys if order == Qt.SortOrder.DescendingOrder else keys
-        self._order = np.argsort(keys, kind="stable")
-        moved = [
-            self.index(self.place_of(row), each.column())
-            for row, each in zip(rows, chosen, strict=True)
-        ]
-        self.changePersistentIndexList(chosen, moved)
+        before, keys = self.persistentIndexList(), self._columns[column].keys
+        rows = [self.row_at(each.row()) for each in before]
+        is_falling = order == Qt.SortOrder.DescendingOrder
+        self._order = np.argsort(-keys if is_falling else keys, kind="stable")
+        places = [self.place_of(row) for row in rows]
+        after = [self.index(at, each.column()) for at, each in zip(places, before, strict=True)]
+        self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 
 
@@ -163,11 +159,7 @@ class Table(QTableView):
             self.setCurrentIndex(self.rows.index(place, 0))
 
 
-# -- A row of small pictures with a word below each, of which one can be picked ------------
-
-
-@dataclass(frozen=True, eq=False)
-class StripItem:
+class StripItem(NamedTuple):
     """One picture of a strip."""
 
     key: int  # what it stands for: a face or a component
@@ -275,15 +267,10 @@ def limits_of(layer: Any, model: LatentFaces) -> tuple[float, float]:
     return float(low), float(high)
 
 
-# -- A face beside its reconstruction, with what is known of it ----------------------------
-
-BREAK = "\N{ZERO WIDTH SPACE}"  # lets a long file name go on in the next line
-
-
 class Portrait(QWidget):
-    """Two pictures of these names, and a few words."""
+    """Pictures of these names, and a few words."""
 
-    def __init__(self, names: tuple[str, str], height: int = 92) -> None:
+    def __init__(self, names: tuple[str, ...], height: int = 92) -> None:
         super().__init__()
         self._names = names
         self.pictures = PictureStrip(" and ".join(names), height, lines=1, has_bar=False)
@@ -293,18 +280,22 @@ class Portrait(QWidget):
         self.words.setWordWrap(True)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.pictures)
-        layout.addWidget(self.words, 1)
         self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        put(QHBoxLayout(self), self.pictures, self.words, stretched=self.words)
 
     def show_pictures(
-        self, face: NDArray[Any] | None, built: NDArray[Any], limits: tuple[float, float]
+        self,
+        limits: tuple[float, float],
+        *pictures: NDArray[Any] | None,
+        key: int = 0,
+        hint: str = "",
     ) -> None:
-        """Show a face, if it is known, and its reconstruction, in the same units."""
-        shown = zip((face, built), self._names, strict=True)
-        items = [StripItem(0, each, limits, name) for each, name in shown if each is not None]
+        """Show the pictures that are known, in the same units; `key` is what they stand for."""
+        items = [
+            StripItem(key, each, limits, name, hint)
+            for each, name in zip(pictures, self._names, strict=True)
+            if each is not None
+        ]
         self.pictures.put(items)
         width = len(items) * self.pictures.gridSize().width()
         self.pictures.setFixedWidth(width + 2 * self.pictures.frameWidth())

@@ -17,15 +17,16 @@ from qtpy.QtWidgets import (
 )
 from superqt import QDoubleSlider
 
-from napari_latent_faces.viewer.canvas import component_pixmap, to_fit, to_pixmap
+from napari_latent_faces.viewer.canvas import component_pixmap, to_fit
+from napari_latent_faces.viewer.panels.form import put
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
 HEIGHT = 44  # of a row
-_PICTURE = 38  # pixels
+_PICTURE = QSize(38, 38)
 _NO_BUTTONS = (  # Qt 6.12 leaves no room for the number where they are turned off
     "QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0px; }"
     "QAbstractSpinBox::up-arrow, QAbstractSpinBox::down-arrow { image: none; }"
@@ -35,56 +36,40 @@ _MARK = 4  # width of the bar at a chosen component
 _MARK_COLOUR = "#f59e0b"  # seen on light and dark themes
 
 
-class JumpSlider(QDoubleSlider):
-    """A slider whose handle jumps to where its groove is clicked, and can be dragged on."""
-
-    def __init__(self) -> None:
-        super().__init__(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
-
-    def mousePressEvent(self, event: Any) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:
-            self.setSliderDown(True)  # so that the jump is part of the drag
-        super().mousePressEvent(event)
-
-
 class WeightRow(QWidget):
     """Shows and changes the weight of one component: number, picture, slider, number field.
 
     `limits` are its lowest and highest usual weight. The field shows the weight `unit` as 1:
-    of signed ones, a standard deviation. The signals tell of what the user does, never of
-    what the program sets.
+    of signed ones, a standard deviation. The signals of `owner` tell of what the user does,
+    never of what the program sets.
     """
 
-    began = Signal()  # a drag
-    moved = Signal(int, float)  # component, weight
-    ended = Signal()
-    clicked = Signal(int)
-
     def __init__(
-        self, component: int, pixels: NDArray[Any], limits: tuple[float, float], unit: float
+        self,
+        owner: WeightList,
+        component: int,
+        pixels: NDArray[Any],
+        limits: tuple[float, float],
+        unit: float,
     ) -> None:
         super().__init__()
-        self.component, self._unit, self.is_marked = component, unit, False
+        self.component, self.is_marked = component, False
+        self._owner, self._unit = owner, unit
         low, high = (limit / unit for limit in limits)
         is_signed = low < 0
         number, self.picture = QLabel(str(component)), QLabel()
         number.setFixedWidth(self.fontMetrics().horizontalAdvance("0000"))
         number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.picture.setFixedSize(_PICTURE, _PICTURE)
+        self.picture.setFixedSize(_PICTURE)
         self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        largest = float(np.abs(pixels).max()) or 1.0
-        pixmap = (
-            component_pixmap(pixels / largest, is_signed=True)
-            if is_signed
-            else to_pixmap(pixels, (0.0, largest))
-        )
-        box = QSize(_PICTURE, _PICTURE)
-        self.picture.setPixmap(to_fit(pixmap, box, self.devicePixelRatioF()))
-        self.slider, self.field = JumpSlider(), QDoubleSpinBox()
+        pixmap = component_pixmap(pixels / (np.abs(pixels).max() or 1.0), is_signed=is_signed)
+        self.picture.setPixmap(to_fit(pixmap, _PICTURE, self.devicePixelRatioF()))
+        self.slider = QDoubleSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
         self.slider.setRange(*limits)
         self.slider.setPageStep((limits[1] - limits[0]) / 10)
         self.slider.setSingleStep((limits[1] - limits[0]) / 100)
         self.slider.setAccessibleName(f"weight of component {component}")
+        self.field = QDoubleSpinBox()
         self.field.setDecimals(2 if is_signed else 4)
         self.field.setSuffix(" sd" if is_signed else "")
         self.field.setRange(-_LARGEST if is_signed else 0.0, _LARGEST)
@@ -97,17 +82,16 @@ class WeightRow(QWidget):
         self.setToolTip(tip)
         self.field.setToolTip(f"{tip} Type any weight.")
         layout = QHBoxLayout(self)
+        put(layout, number, self.picture, self.slider, self.field)
         layout.setContentsMargins(_MARK + 4, 2, 4, 2)
         layout.setSpacing(6)
-        for each in (number, self.picture, self.slider, self.field):
-            layout.addWidget(each)
         for each in (self.slider, self.field):  # the wheel scrolls the list
             each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             each.installEventFilter(self)
-        self.slider.sliderPressed.connect(self.began)
-        self.slider.sliderReleased.connect(self.ended)
-        self.slider.valueChanged.connect(lambda weight: self.moved.emit(component, weight))
-        self.field.valueChanged.connect(lambda shown: self.moved.emit(component, shown * unit))
+        self.slider.sliderPressed.connect(owner.began)
+        self.slider.sliderReleased.connect(owner.ended)
+        self.slider.valueChanged.connect(lambda weight: owner.moved.emit(component, weight))
+        self.field.valueChanged.connect(lambda n: owner.moved.emit(component, n * unit))
 
     def show_weight(self, weight: float, *, is_marked: bool) -> None:
         """Show a weight; the slider ends where usual weights end."""
@@ -118,10 +102,12 @@ class WeightRow(QWidget):
         self.is_marked = is_marked
         self.update()
 
-    def eventFilter(self, _: Any, event: Any) -> bool:
+    def eventFilter(self, part: Any, event: Any) -> bool:
         """Leave the wheel to the list, and notice clicks on slider and field."""
         if event.type() == QEvent.Type.MouseButtonPress:
-            self.clicked.emit(self.component)
+            self._owner.chosen.emit(self.component)
+            if part is self.slider and event.button() == Qt.MouseButton.LeftButton:
+                self.slider.setSliderDown(True)  # so that its jump there is part of the drag
         if event.type() == QEvent.Type.Wheel:
             event.ignore()
             return True
@@ -129,7 +115,7 @@ class WeightRow(QWidget):
 
     def mousePressEvent(self, event: Any) -> None:
         super().mousePressEvent(event)
-        self.clicked.emit(self.component)
+        self._owner.chosen.emit(self.component)
 
     def paintEvent(self, event: Any) -> None:
         super().paintEvent(event)
@@ -148,9 +134,7 @@ class WeightList(QListWidget):
     def __init__(self) -> None:
         super().__init__()
         self.components: list[int] = []
-        self._pictures: NDArray[Any] = np.empty((0, 1, 1))
-        self._ranges: NDArray[np.float64] = np.empty((0, 2))
-        self._units: NDArray[np.float64] = np.empty(0)
+        self._make_row: Callable[[int], WeightRow]
         self._weights: NDArray[np.float64] = np.empty(0)
         self._marked: int | None = None
         self.bar: Any = self.verticalScrollBar()
@@ -165,9 +149,13 @@ class WeightList(QListWidget):
     @property
     def rows(self) -> list[WeightRow]:
         """The rows that are seen, from the top."""
-        first = self.bar.value() // HEIGHT
-        last = (self.bar.value() + self.height()) // HEIGHT
-        return [self._row(place) for place in range(first, min(last + 1, self.count()))]
+        first, end = self.bar.value() // HEIGHT, (self.bar.value() + self.height()) // HEIGHT
+        items = [self.item(place) for place in range(first, min(end + 1, self.count()))]
+        for item, component in zip(items, self.components[first:], strict=False):
+            if self.itemWidget(item) is None:
+                self.setItemWidget(item, self._make_row(component))
+        found: list[Any] = [self.itemWidget(item) for item in items]
+        return found
 
     def set_model(
         self,
@@ -176,19 +164,22 @@ class WeightList(QListWidget):
         units: NDArray[np.float64] | None = None,
     ) -> None:
         """Take other components (k, h, w), their usual weights (k, 2), and `units` (k,)."""
-        self._pictures, self._ranges = pictures, ranges
-        self._units = np.ones(len(pictures)) if units is None else units
-        self._weights = np.zeros(len(pictures))
-        self._marked = None
+
+        def make_row(i: int) -> WeightRow:
+            low, high = ranges[i].tolist()
+            unit = 1.0 if units is None else float(units[i])
+            return WeightRow(self, i, pictures[i], (low, high), unit)
+
+        self._make_row = make_row
+        self._weights, self._marked = np.zeros(len(pictures)), None
         self.list_components(range(len(pictures)))
 
-    def list_components(self, components: Sequence[int] | range) -> None:
+    def list_components(self, components: Iterable[int]) -> None:
         """List some of the components, from the top."""
         self.components = list(components)
         self.clear()
         for _ in self.components:
-            item = QListWidgetItem(self)
-            item.setSizeHint(QSize(0, HEIGHT))
+            QListWidgetItem(self).setSizeHint(QSize(0, HEIGHT))
         self.doItemsLayout()  # type: ignore[attr-defined]  # the stubs do not know it
         self.bar.setValue(0)
         self._fill()
@@ -225,18 +216,3 @@ class WeightList(QListWidget):
             before = row.field
             is_marked = row.component == self._marked
             row.show_weight(float(self._weights[row.component]), is_marked=is_marked)
-
-    def _row(self, place: int) -> WeightRow:
-        item, component = self.item(place), self.components[place]
-        row: Any = self.itemWidget(item)
-        if row is None:
-            low, high = self._ranges[component].tolist()
-            pixels, unit = self._pictures[component], float(self._units[component])
-            row = WeightRow(component, pixels, (low, high), unit)
-            row.began.connect(self.began)
-            row.moved.connect(self.moved)
-            row.ended.connect(self.ended)
-            row.clicked.connect(self.chosen)
-            self.setItemWidget(item, row)
-        found: WeightRow = row
-        return found
