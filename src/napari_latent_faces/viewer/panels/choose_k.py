@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, Label, LineEdit
@@ -12,7 +12,7 @@ from napari_latent_faces.encoding import iter_whole_model
 from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
 from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.jobs import LayerJob
-from napari_latent_faces.viewer.layers import FACES_KEY, ROLE_KEY, stack_of
+from napari_latent_faces.viewer.layers import ROLE_KEY, results_of, stack_of
 from napari_latent_faces.viewer.panels.form import button, make_fields, read_fields, wrap
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.plots import CurvesPlot
@@ -37,29 +37,15 @@ class ChooseKWidget(Panel):
         self.choice: KChoice | None = None
         self.first_look: KChoice | None = None  # at smaller pictures, until more is known
         self._measured: Any = None  # the layer that the choice is about
-        faces = self.choose_faces(
-            "The stack to look at: an image layer with the axes face, y, x."
-        )
-        self.ks = LineEdit(
-            label="Components",
-            value="auto",
-            tooltip="Which numbers of components to measure: auto (a search), a range such as "
-            "5:60:5 (from, to, step), or numbers such as 2,4,8.",
-        )
+        faces = self.choose_faces("The stack to look at, with the axes face, y, x.")
+        tip = "Which to measure: auto (a search), 5:60:5 (from, to, step), or such as 2,4,8."
+        self.ks = LineEdit(label="Components", value="auto", tooltip=tip)
         self.effort = make_fields(ChoiceOptions)
         self.random_state = make_fields(NMFParams, "random_state")["random_state"]
-        self.update_earlier = CheckBox(
-            value=True,
-            text="Update earlier results",
-            tooltip="Show a model in the layers of the last one of the same faces. Off: add "
-            "new layers each time.",
-        )
-        self.use_button = button(
-            "Use this k",
-            "Put the suggested number of components into the panel Latent faces.",
-            self.use_suggested,
-            visible=False,
-        )
+        tip = "Show models in the layers of the last one of the same faces, not in new ones."
+        self.update_earlier = CheckBox(value=True, text="Update earlier results", tooltip=tip)
+        tip = "Put the suggested number of components into the panel Latent faces."
+        self.use_button = button("Use this k", tip, self.use_suggested)
         tip = "Write the measures as a CSV file."
         self.save_button = button("Save table...", tip, self._save)
         self.plot = CurvesPlot("Curves over the number of components")
@@ -74,8 +60,6 @@ class ChooseKWidget(Panel):
             self.add(each)
         self.plot.clicked.connect(self.show_model)
         self.plot.hovered.connect(self._read_out)
-
-    # -- the search --------------------------------------------------------------
 
     def _can_stop(self) -> bool:
         return bool(self.choice)
@@ -98,12 +82,9 @@ class ChooseKWidget(Panel):
         self.status.value = f"Fit {step.done + 1} of {step.total}: {step.doing}"
         if step.seconds_left is not None:
             self.status.value += f", {_about(step.seconds_left)} left at most"
-        known = self.first_look if step.is_preview else self.choice
-        if step.choice and len(known or ()) != len(step.choice):
-            if step.is_preview:
-                self.first_look = step.choice
-            else:
-                self.choice = step.choice
+        known = "first_look" if step.is_preview else "choice"
+        if step.choice and len(getattr(self, known) or ()) != len(step.choice):
+            setattr(self, known, step.choice)
             self.synchronize()
 
     def _keep(self, choice: KChoice) -> None:
@@ -116,40 +97,32 @@ class ChooseKWidget(Panel):
         kept = " What was measured stays." if self.choice and words else ""
         super()._on_end(words + kept)
 
-    # -- what was found ------------------------------------------------------------
-
     def synchronize(self) -> None:
         """Draw what is known best, and say which k it suggests and why.
 
         That is the first look, until as many k are measured in full.
         """
         super().synchronize()
-        self.save_button.enabled = bool(self.choice)
-        first, shown = self.first_look, self.choice
-        words = shown.reason if shown else ""
-        if first is not None and len(shown or ()) < len(first):
-            shown, words = (
-                first,
-                (
-                    f"A first look, at few k and smaller pictures: k = {first.suggested}. The "
-                    "search goes on."
-                ),
-            )
+        shown, words = self.choice, self.choice.reason if self.choice else ""
+        if self.first_look is not None and len(shown or ()) < len(self.first_look):
+            shown = self.first_look
+            words = f"A first look, at few k and smaller pictures: k = {shown.suggested}. "
+            words += "The search goes on."
         self.words.value = words
         if shown is not self.plot.choice:
             self.plot.show_choice(shown)
+        self.save_button.enabled = bool(self.choice)
         self.use_button.visible = shown is not None and can_open_docks(self.viewer)
         if shown is not None:
             self.use_button.text = f"Use this k: {shown.suggested}"
 
     def use_suggested(self) -> None:
         """Put the suggested number of components into the panel that fits."""
-        shown = self.plot.choice
-        if shown is None:
+        if self.plot.choice is None:
             return
         panel = open_dock(self.viewer, "Latent faces")
         panel.method.value = NMFParams.method
-        panel.parameters["n_components"].value = shown.suggested
+        panel.parameters["n_components"].value = self.plot.choice.suggested
         if self._measured in panel.faces.choices:  # it may be gone
             panel.faces.value = self._measured
 
@@ -186,26 +159,18 @@ class ChooseKWidget(Panel):
         self.attempt(make_job, f"Finding the weights of all faces for k = {k} ...")
 
     def _show_layers(self, model: LatentFaces) -> None:
-        key = str(self._measured.unique_id)
-        roles = {
-            each.metadata[ROLE_KEY]
-            for each in self.viewer.layers
-            if each.metadata.get(FACES_KEY) == key
-        }
-        options = ShowOptions(
-            slider="components" in roles,
-            residual="residual" in roles,
-            update=self.update_earlier.value,
-        )
+        shown = {each.metadata[ROLE_KEY] for each in results_of(self.viewer, self._measured)}
+        kinds = "components" in shown, "residual" in shown  # as they were
+        options = ShowOptions(*kinds, update=self.update_earlier.value)
         try:
             ResultLayers(self.viewer, self._measured, options).show_model(model)
         except ValueError as error:  # the faces are no longer those that were measured
             self.complain(str(error))
-            return
-        self.status.value = (
-            f"Shown: k = {model.n_components}, relative error {model.error:.4f} over all "
-            f"{len(model.weights)} faces. {_CLICK}"
-        )
+        else:
+            self.status.value = (
+                f"Shown: k = {model.n_components}, relative error {model.error:.4f} over all "
+                f"{len(model.weights)} faces. {_CLICK}"
+            )
 
     def _save(self) -> None:
         if self.choice is not None:
@@ -214,6 +179,6 @@ class ChooseKWidget(Panel):
 
 def _about(seconds: float) -> str:
     """Return a time as one would say it."""
-    if seconds > 90:
-        return f"{math.ceil(seconds / 60)} min"
-    return f"{10 * math.ceil(max(seconds, 1) / 10)} s"
+    return (
+        f"{ceil(seconds / 60)} min" if seconds > 90 else f"{10 * (ceil(seconds / 10) or 1)} s"
+    )

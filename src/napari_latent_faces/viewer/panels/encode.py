@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox
@@ -15,6 +15,9 @@ from napari_latent_faces.viewer.marks import add_mask
 from napari_latent_faces.viewer.panels.form import button, in_a_row
 from napari_latent_faces.viewer.panels.panel import Panel, face_under_slider, mark_layers
 from napari_latent_faces.viewer.panels.pictures import Column, Table
+
+if TYPE_CHECKING:
+    from napari_latent_faces.model import LatentFaces
 
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _ALL, _THIS = "all faces", "this face"
@@ -29,20 +32,17 @@ class EncodeWidget(Panel):
 
     def _lay_out(self) -> None:
         self._listed: Any = None  # the layer whose faces are in the table
-        self._aligned_for: Any = None  # the model that the box was set for
         self.table = Table("Click a face to go to it; click a head to sort.")
         self.table.setMinimumHeight(8 * self.table.fontMetrics().height())
         self.table.hide()
-        self.align = CheckBox(
-            text="Align them first",
-            tooltip="Bring the faces onto the model before they are encoded, which matters "
-            "where the faces of the model were aligned. Faces that were aligned already stay.",
-        )
+        tip = "Bring faces that are not aligned yet onto the model before they are encoded."
+        self.align = CheckBox(text="Align them first", tooltip=tip)
         tip = "A stack of pictures or a single one, of any size, grey or in colour."
         self.add_form([self.choose_model(), self.choose_faces(tip), self.align])
         self.add_controls()
         self.add(self.table, 1)
         self.table.chosen.connect(self._go_to)
+        self.model_choice.chosen.connect(self._take_model)
 
     def _follow(self) -> None:
         """Be about other faces than those that the model was fitted to."""
@@ -83,15 +83,15 @@ class EncodeWidget(Panel):
 
     def synchronize(self) -> None:
         super().synchronize()
-        model = self.model_choice.model
-        if model is not None and model is not self._aligned_for:
-            self._aligned_for = model
-            self.align.value = model.provenance.frame is not None
-        if self._listed is not None and self._listed not in self.viewer.layers:
+        if self._listed not in self.viewer.layers:
             self._listed = None
             self.table.hide()
-        if self._listed is not None and self.session.faces is self._listed:
+        elif self.session.faces is self._listed:
             self.table.mark(self.session.face)
+
+    def _take_model(self, model: LatentFaces | None) -> None:
+        """Have faces aligned if those of the model were."""
+        self.align.value = model is not None and model.provenance.frame is not None
 
     def _go_to(self, face: int, _column: int = 0) -> None:
         if self._listed is not None:
@@ -113,26 +113,12 @@ class MendWidget(Panel):
             tooltip="Labels or shapes over what is to be replaced: with the axes y, x for all "
             "faces alike; with face, y, x for single ones.",
         )
-        self.which = ComboBox(
-            label="Mend",
-            choices=[_ALL, _THIS],
-            tooltip="All faces that are marked, or only the one under the slider.",
-        )
-        self.new_button, self.each_button = (
-            button(words, tip, partial(self._add_mask, each=each))
-            for words, tip, each in (
-                (
-                    "New mask",
-                    "An empty layer of labels for all faces alike, with the brush in hand.",
-                    False,
-                ),
-                (
-                    "New mask for each",
-                    "An empty layer of labels in which each face has marks of its own.",
-                    True,
-                ),
-            )
-        )
+        tip = "All faces that are marked, or only the one under the slider."
+        self.which = ComboBox(label="Mend", choices=[_ALL, _THIS], tooltip=tip)
+        tip, add = "An empty layer of labels for all faces alike.", self._add_mask
+        self.new_button = button("New mask", tip, partial(add, each=False))
+        tip = "An empty layer of labels in which each face has marks of its own."
+        self.each_button = button("New mask for each", tip, partial(add, each=True))
         faces = self.choose_faces("A stack of faces of the model's size, or a single one.")
         self.add_form([self.choose_model(), faces, self.marks, self.which])
         self.add(in_a_row(self.new_button, self.each_button))
@@ -140,9 +126,8 @@ class MendWidget(Panel):
 
     def _what_is_missing(self) -> str:
         missing = super()._what_is_missing()
-        if not missing and self.marks.value is None:
-            return "No marks yet: press New mask and paint over what is to be replaced."
-        return missing
+        painting = "No marks yet: press New mask and paint over what is to be replaced."
+        return missing or (painting if self.marks.value is None else "")
 
     def synchronize(self) -> None:
         if not self.is_working:
@@ -157,10 +142,10 @@ class MendWidget(Panel):
 
     def _make_job(self) -> MendJob:
         assert self.model_choice.model is not None
-        faces, this = self.faces.value, self.which.value == _THIS
-        face = face_under_slider(self.viewer, faces) if this else None
-        if this and face is None:
-            raise ValueError(
-                f"{faces.name} has no face at this place of the slider: move it back."
-            )
+        faces, face = self.faces.value, None
+        if self.which.value == _THIS:
+            face = face_under_slider(self.viewer, faces)
+            if face is None:
+                why = "has no face at this place of the slider: move it back."
+                raise ValueError(f"{faces.name} {why}")
         return MendJob(self.viewer, faces, self.model_choice.model, self.marks.value, face)
