@@ -14,11 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.reading.arrays import (
-    ArrayFaces,
-    is_array_name,
-    read_arrays,
-)
+from napari_latent_faces.reading.arrays import ArrayFaces, is_array_name, read_arrays
 from napari_latent_faces.reading.arrays.files import ArraysError
 from napari_latent_faces.reading.formats import DEPTHS, FLOAT
 from napari_latent_faces.reading.naming import find_subjects
@@ -39,7 +35,6 @@ MAX_ARRAY_BYTES = 2**30  # of a file that is not on disk: it is read into memory
 BLOCK_BYTES = 4 * 2**20
 N_LOOKED_AT = 15  # pictures of a matrix that are looked at to see whether there are colours
 
-
 # Words in names of files that lie beside one another, of faces and of their labels
 _OF_FACES = {"x", "images", "image", "faces", "data", "pixels", "idx3"}
 _OF_LABELS = {"target", "targets", "labels", "label", "y", "gnd", "subjects", "ids", "idx1"}
@@ -48,16 +43,14 @@ _OF_LABELS = {"target", "targets", "labels", "label", "y", "gnd", "subjects", "i
 def labels_beside(name: str, others: Iterable[str]) -> str | None:
     """Find the file of labels beside one of faces, such as ``a_target.npy`` for ``a.npy``."""
 
-    def rest(name: str) -> list[str]:
-        return [word for word in words(name) if word not in _OF_FACES | _OF_LABELS]
+    def split(name: str) -> tuple[bool, list[str]]:
+        words = re.split(r"[-_. ]+", name.lower())
+        rest = [word for word in words if word not in _OF_FACES | _OF_LABELS]
+        return not _OF_LABELS.isdisjoint(words), rest
 
-    def words(name: str) -> list[str]:
-        return re.split(r"[-_. ]+", name.lower())
-
-    if _OF_LABELS.intersection(words(name)):
-        return None
-    told = (other for other in others if _OF_LABELS.intersection(words(other)))
-    return next((other for other in told if rest(other) == rest(name)), None)
+    is_labels, rest = split(name)
+    found = (other for other in others if not is_labels and split(other) == (True, rest))
+    return next(found, None)
 
 
 def stack_of_file(source: str | bytes, name: str, options: ReadOptions) -> FaceStack:
@@ -187,9 +180,9 @@ def _stack(
     )
     one = len(files) == 1
     names = tuple(chain(*(_names(found, "" if one else name) for name, found in files.items())))
-    subjects = tuple(label for found in parts for label in found.labels or ())
+    subjects: Any = tuple(label for found in parts for label in found.labels or ())
     if options.subjects is not None or len(subjects) != len(names):
-        return FaceStack(whole, names, find_subjects(names, options.subjects), report, path)
+        subjects = find_subjects(names, options.subjects)
     return FaceStack(whole, names, subjects, report, path)
 
 
@@ -226,13 +219,10 @@ class _OnDisk:
 
 def _on_disk(images: NDArray[Any]) -> Any:
     """Return what stands for a view of a file that is mapped into memory, else the array."""
-    base: Any = images
-    file: Any = None
-    while base is not None:
-        if isinstance(base, np.memmap) and base.filename:  # no copy of one
-            file = base
-        base = getattr(base, "base", None)
-    if file is None:
+    file: Any = images
+    while isinstance(file.base, np.ndarray):
+        file = file.base
+    if not isinstance(file, np.memmap) or not file.filename:  # a copy of one
         return images
     offset = file.offset + images.ctypes.data - file.ctypes.data
     how = images.dtype, images.shape, images.strides, images.ndim
@@ -254,12 +244,11 @@ def _brought(images: NDArray[Any], frame: Frame, options: ReadOptions) -> Any:
     """Return pictures of a frame's size and colours; large ones are computed when looked at."""
     if images.shape[1:] == frame.picture_shape:
         return images
-    changed = partial(_changed, frame=frame)
     if len(images) * math.prod(frame.picture_shape) * images.itemsize <= options.budget():
-        return changed(images)
+        return _changed(images, frame)
     blocks = _dask(images)
     return blocks.map_blocks(
-        changed,
+        partial(_changed, frame=frame),
         dtype=images.dtype,
         chunks=(blocks.chunks[0], *((side,) for side in frame.picture_shape)),
         drop_axis=[3] if images.ndim == 4 and not frame.colour else None,

@@ -127,6 +127,7 @@ def test_files_that_were_cut_off(name, content):
         (b"name,age\nanna,3\nbert,4\n", "a.csv", "."),
         (b"1,2,3\n\n4,5\n", "a.csv", "line 3 has 2 values, but the first row has 3: mend"),
         (b"1 2 3\n# more\n4 5 a\n", "a.csv", "line 3 has 'a' where a number should be: mend"),
+        (b"a 2 3\n4 5 6\n7 8 9\n", "a.csv", "line 1 has 'a' where a number should be: mend"),
         (b"one two three\nfour five six\n", "a.csv", "no numbers"),
         (b"alone", "a.csv", "no rows"),
         (b"emotion,pixels,Usage\n", "a.csv", "no rows"),

@@ -11,9 +11,8 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,23 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# -- What kind of file it is -----------------------------------------------------------
-
-_PICKLE = (
-    "it is a pickle, which can run any program when it is loaded, so it never is. Load it "
-    "where you trust it, and save the arrays with numpy.savez"
-)
-_PARQUET = (
-    "it is a Parquet table, which is not read. With pandas and pyarrow its pictures become "
-    "files, mostly so: for i, row in pandas.read_parquet(path).iterrows(): "
-    "open(f'faces/{row['label']}_{i}.png', 'wb').write(row['image']['bytes']); then open that "
-    "folder"
-)
-_OF_R = (
-    "it is a file of R, which is not read. Convert it in R: load it, then "
-    "write.csv(faces, 'faces.csv', row.names=FALSE), or R.matlab::writeMat"
-)
-
 _BINARY = (".mat", ".npy", ".npz", ".h5", ".hdf5", ".idx")
 _TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".normgrey")
 _IDX = re.compile(r"[-.]idx\d[-.]u?(byte|int|short|float|double)$")
@@ -51,11 +33,63 @@ _PACKED: dict[str, tuple[Any, bytes]] = {  # how they are opened, and start
     ".bz2": (bz2.open, b"BZh"),
     ".xz": (lzma.open, b"\xfd7zXZ\0"),
 }
-_REFUSED = {  # how they are named and start, and what to do
-    (".pkl", ".pickle", ".pkz", ".p", ".joblib"): (rb"\x80[\x02-\x05]", _PICKLE),
-    (".parquet",): (rb"PAR1", _PARQUET),
-    (".rda", ".rdata", ".rds"): (rb"RD[XAB]", _OF_R),
+_REFUSED = {  # how they start and are named, and what to do
+    (rb"\x80[\x02-\x05]", (".pkl", ".pickle", ".pkz", ".p", ".joblib")): (
+        "it is a pickle, which can run any program when it is loaded, so it never is. Load it "
+        "where you trust it, and save the arrays with numpy.savez"
+    ),
+    (rb"PAR1", (".parquet",)): (
+        "it is a Parquet table, which is not read. With pandas and pyarrow its pictures become "
+        "files, mostly so: for i, row in pandas.read_parquet(path).iterrows(): "
+        "open(f'faces/{row['label']}_{i}.png', 'wb').write(row['image']['bytes']); then open "
+        "that folder"
+    ),
+    (rb"RD[XAB]", (".rda", ".rdata", ".rds")): (
+        "it is a file of R, which is not read. Convert it in R: load it, then "
+        "write.csv(faces, 'faces.csv', row.names=FALSE), or R.matlab::writeMat"
+    ),
 }
+
+# Names of variables that hold how many faces each person has, and the height and width of all
+# faces, in one variable or in two
+_COUNTS = ("nfaces", "n_faces", "faces_per_person", "nimages", "counts")
+_SIZES = re.compile(r"(im|img|image)?_?(size|shape)|dims?|sz|siz")
+_SIDES = (
+    *(("height", "width"), ("h", "w"), ("imheight", "imwidth"), ("im_h", "im_w")),
+    *(("n", "m"), ("rows", "cols"), ("nrows", "ncols"), ("row", "col"), ("irow", "icol")),
+    *(("nrow", "ncol"), ("r", "c"), ("ny", "nx")),
+)
+
+_WIDER = {"bool": "uint8", "float16": "float32"}
+_IF_WRONG = (
+    "If they look wrong, say how they lie in the file: variable='name', shape=(height, width), "
+    "faces='rows' or 'columns', order='C' or 'F'."
+)
+_IF_NOISE = (
+    "Neighbouring pixels differ as much as distant ones: the shape may be wrong, or these are "
+    "no pictures."
+)
+
+
+class AmbiguousArraysError(ArraysError):
+    """Several variables may be the faces; `candidates` lists them."""
+
+    def __init__(self, message: str, candidates: Sequence[Variable] = ()) -> None:
+        super().__init__(message)
+        self.candidates = tuple(candidates)
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayFaces:
+    """Faces (n, h, w) or (n, h, w, 3) in their own type, often mapped into memory.
+
+    `labels` says whose they are; `decided` what was read as what, in one line.
+    """
+
+    images: NDArray[Any]
+    labels: tuple[str, ...] | None
+    decided: str
+    notes: tuple[str, ...] = ()
 
 
 def is_array_name(name: str, *, text: bool = True) -> bool:
@@ -65,13 +99,70 @@ def is_array_name(name: str, *, text: bool = True) -> bool:
     says whether it counts.
     """
     lower = _unpacked_name(name.lower())
-    endings = (*_BINARY, *itertools.chain(*_REFUSED), *(_TEXT if text else ()))
-    return lower.endswith(endings) or _IDX.search(lower) is not None
+    refused = itertools.chain.from_iterable(endings for _, endings in _REFUSED)
+    return (
+        lower.endswith((*_BINARY, *refused, *(_TEXT if text else ())))
+        or _IDX.search(lower) is not None
+    )
 
 
 def starts_like_array(head: bytes) -> bool:
     """Tell whether a file that starts with these bytes is a binary file of numbers."""
     return head.startswith((b"\x93NUMPY", b"MATLAB 5", b"MATLAB 7", b"\x89HDF", b"PK\3\4"))
+
+
+def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
+    """Tell quickly whether a file of numbers may hold faces, and is not refused or damaged."""
+    path = os.fspath(path)
+    lower = path.lower()
+    if lower.endswith(tuple(_PACKED)):
+        return True  # a second look would unpack it all
+    try:
+        if not is_array_name(lower, text=False):
+            with Path(path).open("rb") as file:
+                return files.starts_like_table(file.read(2**16))
+        if lower.endswith(".npy"):  # any stack has such a shape
+            return len(read_arrays(path).images) > 0
+        return bool(candidates(path))
+    except (ArraysError, OSError):
+        return False
+
+
+def candidates(
+    source: str | os.PathLike[str] | bytes, *, name: str = ""
+) -> tuple[Variable, ...]:
+    """List the variables of a file that may hold faces, without reading large ones."""
+    container = _opened(source, name)
+    with files.damage_named(container.name):
+        return tuple(_possible_faces(container, ReadOptions()))
+
+
+def read_arrays(
+    source: str | os.PathLike[str] | bytes,
+    options: ReadOptions | None = None,
+    *,
+    name: str = "",
+    labels: str | os.PathLike[str] | bytes | None = None,
+) -> ArrayFaces:
+    """Read a file of numbers, or its content under a `name`, as faces.
+
+    What `options` do not say is found out; `labels` is a file of labels. Raises `ArraysError`,
+    or `AmbiguousArraysError` if several variables may be the faces.
+    """
+    options = options or ReadOptions()
+    container = _opened(source, name)
+    beside: list[NDArray[Any]] = []
+    if labels is not None:  # if it holds none, the faces can be read without
+        with suppress(ArraysError, OSError), files.damage_named("labels"):
+            found = _opened(labels, "labels" if isinstance(labels, bytes) else "")
+            beside = [v.values() for v in found.variables if v.is_list]
+    with files.damage_named(container.name):
+        variable = _choose(container, options)
+        lists = _label_lists(container, variable)
+        if len(beside) == 1:
+            known = files.held("", beside[0])
+            lists = {"the file of labels beside it": known} if known.labels else {}
+        return _faces_of(container, variable, options, lists)
 
 
 def _unpacked_name(name: str) -> str:
@@ -96,7 +187,7 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str = "") -> Container
                 source, name = files.unpack(source, packing), _unpacked_name(name)
                 head = source[:1024]
                 break
-        return with_views(_reader(head, name.lower())(source, name))
+        return _with_views(_reader(head, name.lower())(source, name))
 
 
 def _reader(  # noqa: C901, PLR0911 - a list of kinds
@@ -111,7 +202,7 @@ def _reader(  # noqa: C901, PLR0911 - a list of kinds
         return matlab.read_mat
     if head.startswith(b"PK") and name.endswith((".npz", ".npy")):
         return files.read_npz
-    for endings, (start, advice) in _REFUSED.items():
+    for (start, endings), advice in _REFUSED.items():
         if re.match(start, head) or name.endswith(endings):
             raise ArraysError(advice)
     if files.is_idx(head) and (_IDX.search(name) or not name.endswith(_TEXT)):
@@ -128,211 +219,29 @@ def _reader(  # noqa: C901, PLR0911 - a list of kinds
     return files.read_text
 
 
-def with_views(container: Container) -> Container:
+def _with_views(container: Container) -> Container:
     """List cells one by one that hold the same faces in several ways ("views")."""
     lengths = _label_lengths(container)
-    variables: list[Variable] = []
-    for v in container.variables:
+
+    def views(v: Variable) -> list[Variable]:
         cells = v.load() if v.dtype is None and 1 < v.size <= 20 else []
-        matrices = [c for c in cells if isinstance(c, np.ndarray) and c.ndim == 2]
-        shared = [a for a in (0, 1) if len({c.shape[a] for c in matrices}) == 1]
-        views = len(matrices) == len(cells) > 1 == len(shared)
-        if views and matrices[0].shape[shared[0]] in lengths:
-            variables += [
-                Variable(f"{v.name}{{{i}}}", c.shape, c.dtype, partial(np.asarray, c))
-                for i, c in enumerate(matrices, 1)
-            ]
-        else:
-            variables.append(v)
-    return replace(container, variables=tuple(variables))
+        shapes = [c.shape for c in cells if isinstance(c, np.ndarray) and c.ndim == 2]
+        shared = [set(sides) for sides in zip(*shapes, strict=True) if len(set(sides)) == 1]
+        if len(shapes) == len(cells) > 1 == len(shared) and shared[0] <= lengths:
+            return [files.held(f"{v.name}{{{i}}}", c) for i, c in enumerate(cells, 1)]
+        return [v]
 
-
-# -- What names of variables tell ------------------------------------------------------
-
-# Names of variables that are known to hold faces, see `_part_and_key`
-_FACES = {
-    *("fea", "faces", "face", "images", "imgs", "ims", "pictures", "image"),
-    *("data", "x", "m", "pixels", "dat", "facedat", "facedata", "ff", "olivettifaces"),
-    *("yalefaces", "allfaces", "im", "img", "a", "v", "orl", "yale"),
-}
-# What other names of faces end with, and what names hold that are not the faces themselves.
-_ENDS = ("faces", "images", "pictures", "face")
-_OTHERS = re.compile(r"non|mean|average|avg|eigen|recon|noise")
-_OF_A_MODEL = {"header", "components", "weights"}
-_LABELS = (
-    *("gnd", "label", "labels", "lab", "l", "y", "target", "targets", "subject", "subjects"),
-    *("person", "persons", "people", "identity", "identities", "id", "ids", "emotion"),
-    *("class", "classes", "gt", "groundtruth", "person_id", "subject_id", "ls"),
-    *("name", "names"),
-)
-_COUNTS = ("nfaces", "n_faces", "faces_per_person", "nimages", "counts")
-# ... of what holds the height and width of all faces, in one variable or in two
-_SIZES = re.compile(r"(im|img|image)?_?(size|shape)|dims?|sz|siz")
-_SIDES = (
-    *(("height", "width"), ("h", "w"), ("imheight", "imwidth"), ("im_h", "im_w")),
-    *(("n", "m"), ("rows", "cols"), ("nrows", "ncols"), ("row", "col"), ("irow", "icol")),
-    *(("nrow", "ncol"), ("r", "c"), ("ny", "nx")),
-)
-# What tells the training part of a set from the rest, in a name of words and underscores
-_PART = re.compile(
-    r"training|train|trn|(?<![a-z])(?:testing|test|tst)|(?<![a-z])(?:tr|tt|te|ts)(?![a-z])"
-)
-_AFFIX = re.compile(r"^(?:all|raw|new)[_ ]?(?=[a-z])|(?<=[a-z])[_ ]?(?:all|raw|set|mat)$")
-
-
-def _part_and_key(variable: Variable) -> tuple[str, str]:
-    """Split a variable's name into the part of a set ("train", "test", "") and what it is.
-
-    ``fea_Train``, ``xTr`` and ``trainlabels`` are of the training part: a ``fea``, an ``x``
-    and ``labels``.
-    """
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", _last(variable)).lower()
-    spaced = re.sub(r"^([xya])(?=(?:train|trn|tr|test|tst|te)$)", r"\1_", spaced)
-    part, rest = "", spaced
-    if found := _PART.search(spaced):
-        part = "train" if found[0].startswith("tr") else "test"
-        rest = spaced[: found.start()] + "_" + spaced[found.end() :]
-    key = re.sub(r"^[_.\- ]+|[_.\- \d]+$", "", re.sub(r"[_.\- ]+", "_", rest))
-    return part, _AFFIX.sub("", key) or key or spaced
-
-
-def _last(variable: Variable) -> str:
-    return variable.name.rpartition(".")[2]
-
-
-def _is_name_of_faces(variable: Variable) -> bool:
-    part, key = _part_and_key(variable)
-    if part == "test" or _OTHERS.search(variable.name.lower()):
-        return False
-    return key in _FACES or key.endswith(_ENDS)  # olivetti_faces, lfw_images
-
-
-def _rank_of_labels(variable: Variable) -> int | None:
-    """Return how well a list is known by its name to be labels, 0 is best."""
-    key = _part_and_key(variable)[1]
-    words = [key]
-    if key not in _LABELS:
-        words = [w for w in re.split(r"[_.\- ]", variable.name.lower()) if len(w) > 1]
-        words += [w for w in ("label", "labels", "target", "gnd") if w in key]
-    known = (_LABELS.index(word) for word in words if word in _LABELS)
-    return min(known, default=None) if variable.is_list else None
+    found = itertools.chain.from_iterable(map(views, container.variables))
+    return replace(container, variables=tuple(found))
 
 
 def _label_lengths(container: Container) -> set[int]:
-    return {v.size for v in container.variables if _rank_of_labels(v) is not None}
-
-
-def _size_hint(container: Container, faces: Variable) -> tuple[tuple[int, int] | None, str]:
-    """Return height and width as the file tells them, and the names it does that by."""
-    told: dict[str, list[int]] = {}
-    for v in container.variables:
-        if v.kind in files.NUMBERS and v.size <= 3 and v is not faces:
-            values = v.values().astype(float)
-            if all(x.is_integer() and 1 < x < 1e5 for x in values):
-                told[_last(v).lower()] = [int(x) for x in values]
-    for name, numbers in told.items():
-        if _SIZES.fullmatch(name) and len(numbers) > 1 and max(numbers[2:], default=0) <= 4:
-            return (numbers[0], numbers[1]), f"'{name}'"
-    for high, wide in _SIDES:
-        if len(told.get(high, ())) == len(told.get(wide, ())) == 1:
-            return (told[high][0], told[wide][0]), f"'{high}' and '{wide}'"
-    return None, ""
-
-
-# -- Labels ----------------------------------------------------------------------------
-
-
-class _Labels(NamedTuple):
-    """What may be the labels, and where they come from."""
-
-    name: str
-    values: tuple[str, ...]
-    are_names: bool = False
-
-
-def _as_labels(values: NDArray[Any]) -> tuple[str, ...] | None:
-    """Return labels as they are written, or None for numbers that are none."""
-    if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "replace")
-    if values.dtype.kind == "U":
-        text = tuple(str(value).strip() for value in values)
-        return text if any(text) else None
-    if not (np.isfinite(values) & (values == np.floor(values))).all():
-        return None
-    return tuple(str(int(value)) for value in values)
-
-
-def _label_lists(
-    container: Container, faces: Variable, beside: NDArray[Any] | None
-) -> list[_Labels]:
-    """Return what may be labels, the best first."""
-    if beside is not None:
-        found = [("the file of labels beside it", beside, False)]
-    else:
-        others = [v for v in container.variables if v is not faces]
-
-        def rank(v: Variable) -> tuple[int, int]:  # fields of one struct, x_train and y_train
-            same_place = v.name.rpartition(".")[0] == faces.name.rpartition(".")[0]
-            same_part = _part_and_key(v)[0] == _part_and_key(faces)[0]
-            return -same_place - same_part, _rank_of_labels(v) or 0
-
-        known = sorted((v for v in others if _rank_of_labels(v) is not None), key=rank)
-        # numpy.savez(path, faces, labels) gives them no names, nor do tables without titles
-        unnamed = [v for v in others if re.fullmatch(r"arr_\d+|column \d+", v.name)]
-        unnamed = [v for v in unnamed if v.is_list and v.size in faces.shape and _repeat(v)]
-        names = {"name", "names", "id", "ids"}
-        found = [
-            (f"'{v.name}'", v.values(), _part_and_key(v)[1] in names)
-            for v in [*known, *(unnamed if len(unnamed) == 1 else ())]
-        ]
-    told = ((name, _as_labels(values), are_names) for name, values, are_names in found)
-    return [_Labels(name, labels, are) for name, labels, are in told if labels is not None]
-
-
-def _repeat(variable: Variable) -> bool:
-    """Tell whether values are plainly labels: whole numbers or words that come repeatedly."""
-    different = len(set(_as_labels(variable.values()) or ()))
-    return 1 < different <= variable.size / 2
-
-
-def _labels_for(
-    n: int, lists: list[_Labels], container: Container, of_persons: Sequence[int] | None
-) -> tuple[tuple[str, ...] | None, str]:
-    """Return the labels of `n` faces, and where they come from."""
-    for name, labels, are_names in lists:
-        different = len(set(labels))
-        # neither the names of the files, nor "is a face" of CBCL
-        tells = n == 1 or (different > 1 and not (are_names and different == n))
-        if len(labels) == n and tells:
-            return labels, f"Subjects from {name}."
-    if of_persons is not None:
-        for name, labels, _ in lists:
-            if len(labels) == len(set(of_persons)) > 1:
-                return tuple(labels[i] for i in of_persons), f"Subjects from {name}."
-        return tuple(str(i + 1) for i in of_persons), "A subject for each cell."
-    for v in container.variables:
-        if _last(v).lower() in _COUNTS and v.is_list and v.kind in files.NUMBERS:
-            counts = v.values()
-            if len(counts) > 1 and (counts >= 0).all() and counts.sum() == n:
-                persons = np.repeat(np.arange(1, len(counts) + 1), counts.astype(np.intp))
-                return tuple(map(str, persons)), f"Subjects from the counts in '{v.name}'."
-    return None, ""
-
-
-# -- Which variable holds the faces ----------------------------------------------------
-
-
-class AmbiguousArraysError(ArraysError):
-    """Several variables may be the faces; `candidates` lists them."""
-
-    def __init__(self, message: str, candidates: Sequence[Variable] = ()) -> None:
-        super().__init__(message)
-        self.candidates = tuple(candidates)
+    return {v.size for v in container.variables if v.rank_of_labels is not None}
 
 
 def _possible_faces(container: Container, options: ReadOptions) -> list[Variable]:
     """Return the variables that may hold faces by their shape."""
-    if {v.name for v in container.variables} >= _OF_A_MODEL:
+    if {v.name for v in container.variables} >= {"header", "components", "weights"}:
         raise ArraysError(
             "it is a model that was saved here, not faces: open it with LatentFaces.load"
         )
@@ -342,10 +251,8 @@ def _possible_faces(container: Container, options: ReadOptions) -> list[Variable
 def _may_be_faces(variable: Variable, wanted: tuple[int, int] | None) -> bool:
     shape = [side for side in variable.shape if side != 1]
     if variable.dtype is None:
-        cells = (
-            cell for cell in layouts.leaves(variable.load()) if isinstance(cell, np.ndarray)
-        )
-        return any(cell.size >= files.LEAST_PIXELS for cell in cells)
+        cells = layouts.leaves(variable.load())
+        return any(c.size >= files.LEAST_PIXELS for c in cells if isinstance(c, np.ndarray))
     if variable.kind in "US":
         return len(shape) == 2 and shape[1] > files.LEAST_PIXELS
     if wanted is not None and len(variable.shape) > 2:
@@ -354,18 +261,13 @@ def _may_be_faces(variable: Variable, wanted: tuple[int, int] | None) -> bool:
         pixels = math.prod(wanted)
         return pixels in shape or 3 * pixels in shape or sorted(shape) == sorted(wanted)
     if len(shape) == 2:
-        return layouts.could_be_picture(*shape) or any(layouts.grids_of(side) for side in shape)
+        return layouts.could_be_picture(*shape) or any(map(layouts.grids_of, shape))
     return 3 <= len(shape) <= 5 and sorted(shape)[-2] >= layouts.SMALLEST_SIDE
-
-
-def _listed(variables: Sequence[Variable]) -> str:
-    shown = ", ".join(map(str, variables[:12]))
-    return shown + (f" and {len(variables) - 12} more" if len(variables) > 12 else "")
 
 
 def _choose(container: Container, options: ReadOptions) -> Variable:
     """Return the variable that holds the faces, by its name, or as the only one that may."""
-    variables, advice = container.variables, "Name one with variable="
+    variables = container.variables
     if options.variable is not None:
         return _named(container, options.variable)
     if unnamed := [v for v in variables if not v.name]:
@@ -375,146 +277,137 @@ def _choose(container: Container, options: ReadOptions) -> Variable:
     lengths = _label_lengths(container) - {1}
 
     def doubts(v: Variable) -> int:  # names of one letter say little, others less
-        if _is_name_of_faces(v):
-            return len(_part_and_key(v)[1]) == 1
+        if v.is_named_faces:
+            return len(v.part_and_key[1]) == 1
         return 3 - bool(lengths & {*v.shape})
 
     best = [v for v in seen if doubts(v) == min(map(doubts, seen))]
     if len(best) == 1:
         return best[0]
     if seen:
-        words = f"several variables may be the faces: {_listed(possible)}. {advice}."
-        raise AmbiguousArraysError(words, possible)
+        listed = f"several variables may be the faces: {_listed(possible)}"
+        raise AmbiguousArraysError(f"{listed}. Name one with variable=.", possible)
+    advice = "Name one with variable=, and its height and width with shape=(h, w)"
     if not variables:
         advice = "Save plain arrays of numbers"
     elif not possible and options.shape is not None:
         advice = f"Check shape=: {times(options.shape)} is {math.prod(options.shape)} pixels"
-    else:
-        advice += ", and its height and width with shape=(h, w)"
     there = _listed(possible or variables) or "it holds no arrays of numbers"
     told = (f"none of its variables looks like faces: {there}.", *container.notes, advice)
     raise ArraysError(" ".join(told))
 
 
 def _named(container: Container, wanted: str) -> Variable:
-    lower = wanted.lower()
-    found = [v for v in container.variables if v.name == wanted] or [
-        v for v in container.variables if lower in {v.name.lower(), _last(v).lower()}
+    variables, lower = container.variables, wanted.lower()
+    found = [v for v in variables if v.name == wanted] or [
+        v for v in variables if lower in {v.name.lower(), v.last.lower()}
     ]
     if len(found) == 1:
         return found[0]
     if found:
         words = f"variable={wanted!r} may be any of {_listed(found)}."
         raise AmbiguousArraysError(words, found)
-    inner = tuple(v for v in container.variables if v.name.startswith(f"{wanted}."))
-    if inner:
+    if inner := tuple(v for v in variables if v.name.startswith(f"{wanted}.")):
         return _choose(replace(container, variables=inner), ReadOptions())
-    there = _listed([v for v in container.variables if v.name])
-    there = f", but {there}" if there else ": it holds one array without a name"
-    raise ArraysError(f"it has no variable {wanted!r}{there}")
+    there = _listed([v for v in variables if v.name]) or "one array without a name"
+    raise ArraysError(f"it has no variable {wanted!r}, but {there}")
+
+
+def _listed(variables: Sequence[Variable]) -> str:
+    shown = ", ".join(map(str, variables[:12]))
+    return shown + (f" and {len(variables) - 12} more" if len(variables) > 12 else "")
 
 
 def _without_copies(possible: list[Variable]) -> list[Variable]:
     """Leave out flattened copies, as `data` beside `images`, and tests beside training."""
-    trained = {("test", key) for part, key in map(_part_and_key, possible) if part == "train"}
-    possible = [v for v in possible if _part_and_key(v) not in trained]
-    whole = [v for v in possible if len(v.shape) > 2]
-    copies = {
-        flat
-        for flat in possible
-        for v in whole
-        if len(flat.shape) == 2 and v.size == flat.size and {*flat.shape} & {*v.shape}
-    }
-    return [v for v in possible if v not in copies]
+    parts = {v.part_and_key for v in possible}
+    trained = {("test", key) for part, key in parts if part == "train"}
+    possible = [v for v in possible if v.part_and_key not in trained]
+
+    def is_copy(flat: Variable) -> bool:
+        whole = (v for v in possible if len(v.shape) > 2 == len(flat.shape))
+        return any(v.size == flat.size and {*flat.shape} & {*v.shape} for v in whole)
+
+    return [v for v in possible if not is_copy(v)]
 
 
 def _looks_like_pictures(variable: Variable) -> bool:
     if variable.dtype is None or len(variable.shape) != 2:
         return True
-    array = np.asarray(variable.load())
-    if array.dtype.kind not in files.NUMBERS:
+    if variable.kind not in files.NUMBERS:
         return False
+    array = np.asarray(variable.load())
     ways = layouts.layouts_of(array, layouts.Clues())
     return not layouts.is_noise(ways[0].images if ways else array[np.newaxis])
 
 
-# -- What is in it becomes faces -------------------------------------------------------
+def _label_lists(container: Container, faces: Variable) -> dict[str, Variable]:
+    """Return what may be labels, the best first, and how it is called."""
+    others = [v for v in container.variables if v is not faces]
 
-_WIDER = {"bool": "uint8", "float16": "float32"}
-_IF_WRONG = (
-    "If they look wrong, say how they lie in the file: variable='name', shape=(height, width), "
-    "faces='rows' or 'columns', order='C' or 'F'."
-)
+    def rank(v: Variable) -> tuple[int, int]:  # fields of one struct, x_train and y_train
+        same_place = v.name.rpartition(".")[0] == faces.name.rpartition(".")[0]
+        same_part = v.part_and_key[0] == faces.part_and_key[0]
+        return -same_place - same_part, v.rank_of_labels or 0
 
-
-@dataclass(frozen=True, eq=False)
-class ArrayFaces:
-    """Faces (n, h, w) or (n, h, w, 3) in their own type, often mapped into memory.
-
-    `labels` says whose they are; `decided` what was read as what, in one line.
-    """
-
-    images: NDArray[Any]
-    labels: tuple[str, ...] | None
-    decided: str
-    notes: tuple[str, ...] = ()
-
-
-def candidates(
-    source: str | os.PathLike[str] | bytes, *, name: str = ""
-) -> tuple[Variable, ...]:
-    """List the variables of a file that may hold faces, without reading large ones."""
-    container = _opened(source, name)
-    with files.damage_named(container.name):
-        return tuple(_possible_faces(container, ReadOptions()))
+    lists = sorted((v for v in others if v.rank_of_labels is not None), key=rank)
+    # numpy.savez(path, faces, labels) gives them no names, nor do tables without titles
+    unnamed = [v for v in others if re.fullmatch(r"arr_\d+|column \d+", v.name)]
+    unnamed = [
+        v  # whole numbers or words that come repeatedly
+        for v in unnamed
+        if v.is_list and v.size in faces.shape and 1 < len(set(v.labels)) <= v.size / 2
+    ]
+    lists += unnamed if len(unnamed) == 1 else []
+    return {f"'{v.name}'": v for v in lists if v.labels}
 
 
-def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
-    """Tell quickly whether a file of numbers may hold faces, and is not refused or damaged."""
-    path = os.fspath(path)
-    lower = path.lower()
-    if lower.endswith(tuple(_PACKED)):
-        return True  # a second look would files.unpack it all
-    try:
-        if not is_array_name(lower, text=False):
-            with Path(path).open("rb") as file:
-                return files.starts_like_table(file.read(2**16))
-        if lower.endswith(".npy"):  # any stack has such a shape
-            return len(read_arrays(path).images) > 0
-        return bool(candidates(path))
-    except (ArraysError, OSError):
-        return False
+def _labels_for(
+    n: int,
+    lists: dict[str, Variable],
+    container: Container,
+    of_persons: Sequence[int] | None,
+) -> tuple[tuple[str, ...] | None, str]:
+    """Return the labels of `n` faces, and where they come from."""
+    for name, v in lists.items():
+        different = len(set(v.labels))
+        is_name = v.part_and_key[1] in {"name", "names", "id", "ids"} and different == n
+        # neither the names of the files, nor "is a face" of CBCL
+        if len(v.labels) == n and (n == 1 or (different > 1 and not is_name)):
+            return v.labels, f"Subjects from {name}."
+    if of_persons is not None:
+        for name, v in lists.items():
+            if len(v.labels) == len(set(of_persons)) > 1:
+                return tuple(v.labels[i] for i in of_persons), f"Subjects from {name}."
+        return tuple(str(i + 1) for i in of_persons), "A subject for each cell."
+    for v in container.variables:
+        if v.last.lower() in _COUNTS and v.is_list and v.kind in files.NUMBERS:
+            counts = v.values()
+            if len(counts) > 1 and (counts >= 0).all() and counts.sum() == n:
+                persons = np.repeat(np.arange(1, len(counts) + 1), counts.astype(np.intp))
+                return tuple(map(str, persons)), f"Subjects from the counts in '{v.name}'."
+    return None, ""
 
 
-def read_arrays(
-    source: str | os.PathLike[str] | bytes,
-    options: ReadOptions | None = None,
-    *,
-    name: str = "",
-    labels: str | os.PathLike[str] | bytes | None = None,
-) -> ArrayFaces:
-    """Read a file of numbers, or its content under a `name`, as faces.
-
-    What `options` do not say is found out; `labels` is a file of labels. Raises `ArraysError`,
-    or `AmbiguousArraysError` if several variables may be the faces.
-    """
-    options = options or ReadOptions()
-    container = _opened(source, name)
-    beside = None
-    if labels is not None:  # if it holds none, the faces can be read without
-        with suppress(ArraysError, OSError), files.damage_named("labels"):
-            found = _opened(labels, "labels" if isinstance(labels, bytes) else "")
-            lists = [v.values() for v in found.variables if v.is_list]
-            beside = lists[0] if len(lists) == 1 else None
-    with files.damage_named(container.name):
-        variable = _choose(container, options)
-        return _faces_of(
-            container, variable, options, _label_lists(container, variable, beside)
-        )
+def _size_hint(container: Container, faces: Variable) -> tuple[tuple[int, int] | None, str]:
+    """Return height and width as the file tells them, and the names it does that by."""
+    told: dict[str, list[int]] = {}
+    for v in container.variables:
+        if v.kind in files.NUMBERS and v.size <= 3 and v is not faces:
+            values = v.values().astype(float)
+            if all(x.is_integer() and 1 < x < 1e5 for x in values):
+                told[v.last.lower()] = [int(x) for x in values]
+    for name, numbers in told.items():
+        if _SIZES.fullmatch(name) and len(numbers) > 1 and max(numbers[2:], default=0) <= 4:
+            return (numbers[0], numbers[1]), f"'{name}'"
+    for high, wide in _SIDES:
+        if len(told.get(high, ())) == len(told.get(wide, ())) == 1:
+            return (told[high][0], told[wide][0]), f"'{high}' and '{wide}'"
+    return None, ""
 
 
 def _faces_of(
-    container: Container, variable: Variable, options: ReadOptions, lists: list[_Labels]
+    container: Container, variable: Variable, options: ReadOptions, lists: dict[str, Variable]
 ) -> ArrayFaces:
     hint, hint_names = _size_hint(container, variable)
     what = variable.name or re.split(r"[/\\]", container.name)[-1]
@@ -528,14 +421,14 @@ def _faces_of(
             rows = ("\t".join(row) for row in array.astype(str))
             table = Container("", tuple(files.read_table(enumerate(rows, 1))))
             array = table.variables[0].load()
-            lists = lists or _label_lists(table, table.variables[0], None)
+            lists = lists or _label_lists(table, table.variables[0])
         if array.dtype.kind not in files.NUMBERS:
             raise ArraysError(f"'{what}' holds {array.dtype.name} numbers, which are no pixels")
-        if array.ndim == 2 and not lists:
-            array, column, which = layouts.without_labels(array, options)
-            if column is not None:
-                lists = [_Labels(f"its {which} column", _as_labels(column) or ())]
-        lengths = frozenset(len(each.values) for each in lists)
+        if array.ndim == 2 and not lists and (at := layouts.column_of_labels(array, options)):
+            last = at == "last"
+            lists = {f"its {at} column": files.held("", array[:, -1 if last else 0])}
+            array = array[:, :-1] if last else array[:, 1:]
+        lengths = frozenset(len(v.labels) for v in lists.values())
         images, how = layouts.faces_of_array(array, replace(clues, lengths=lengths))
     native = images.dtype.newbyteorder("=")
     images = images.astype(_WIDER.get(native.name, native), copy=False)
@@ -549,23 +442,20 @@ def _faces_of(
     labels, told = _labels_for(len(images), lists, container, of_persons)
     images, about_values = _about_values(images)
     n, (h, w) = len(images), images.shape[1:3]
-    notes = [told]
-    if hint in {(h, w), (w, h)}:
-        notes.append(f"The size is that of {hint_names} in the file.")
-    notes += [_IF_WRONG, *container.notes]
-    if doubtful:
-        notes.append(
-            "Neighbouring pixels differ as much as distant ones: the shape may be wrong, or "
-            "these are no pictures."
-        )
-    others = [v.name for v in _possible_faces(container, options) if v.name]
-    others = [name for name in others if name != variable.name]
-    if options.variable is None and others:
-        notes.append(f"Also in the file, read with variable=: {', '.join(others[:9])}.")
+    others = [v.name for v in _possible_faces(container, options) if v is not variable]
+    named = ", ".join([name for name in others if name and options.variable is None][:9])
+    notes = (
+        told,
+        f"The size is that of {hint_names} in the file." * (hint in {(h, w), (w, h)}),
+        _IF_WRONG,
+        *container.notes,
+        _IF_NOISE * doubtful,
+        f"Also in the file, read with variable=: {named}." * bool(named),
+        *about_values,
+    )
     kind = ("colour " if images.ndim == 4 else "") + ("face" if n == 1 else "faces")
     size = f"{h} x {w}" + (" (height x width)" if h != w else "")
-    notes = [note for note in (*notes, *about_values) if note]
-    return ArrayFaces(images, labels, f"{n} {kind} of {size} {how}", tuple(notes))
+    return ArrayFaces(images, labels, f"{n} {kind} of {size} {how}", tuple(filter(None, notes)))
 
 
 def _about_values(images: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:

@@ -10,7 +10,7 @@ import struct
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +32,27 @@ _PIECE = 2**20
 _LONGEST_LIST = 10_000_000
 NUMBERS = "buif"  # kinds of NumPy types that can be pixels
 LEAST_PIXELS = 64
+
+# Names of variables that are known to hold faces
+_FACES = {
+    *("fea", "faces", "face", "images", "imgs", "ims", "pictures", "image"),
+    *("data", "x", "m", "pixels", "dat", "facedat", "facedata", "ff", "olivettifaces"),
+    *("yalefaces", "allfaces", "im", "img", "a", "v", "orl", "yale"),
+}
+# What other names of faces end with, and what names hold that are not the faces themselves.
+_ENDS = ("faces", "images", "pictures", "face")
+_OTHERS = re.compile(r"non|mean|average|avg|eigen|recon|noise")
+_LABELS = (
+    *("gnd", "label", "labels", "lab", "l", "y", "target", "targets", "subject", "subjects"),
+    *("person", "persons", "people", "identity", "identities", "id", "ids", "emotion"),
+    *("class", "classes", "gt", "groundtruth", "person_id", "subject_id", "ls"),
+    *("name", "names"),
+)
+# What tells the training part of a set from the rest, in a name of words and underscores
+_PART = re.compile(
+    r"training|train|trn|(?<![a-z])(?:testing|test|tst)|(?<![a-z])(?:tr|tt|te|ts)(?![a-z])"
+)
+_AFFIX = re.compile(r"^(?:all|raw|new)[_ ]?(?=[a-z])|(?<=[a-z])[_ ]?(?:all|raw|set|mat)$")
 
 
 class ArraysError(ValueError):
@@ -76,6 +97,58 @@ class Variable:
         """Return the numbers or words of a list."""
         return np.asarray(self.load()).ravel()
 
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Its values as labels are written; nothing if they are numbers that are none."""
+        values = self.values()
+        if values.dtype.kind == "S":
+            values = np.char.decode(values, "utf-8", "replace")
+        if values.dtype.kind == "U":
+            text = tuple(str(value).strip() for value in values)
+            return text if any(text) else ()
+        if not (np.isfinite(values) & (values == np.floor(values))).all():
+            return ()
+        return tuple(str(int(value)) for value in values)
+
+    @property
+    def last(self) -> str:
+        """The last part of its name."""
+        return self.name.rpartition(".")[2]
+
+    @cached_property
+    def part_and_key(self) -> tuple[str, str]:
+        """The part of a set ("train", "test", "") that its name tells, and what it is.
+
+        ``fea_Train``, ``xTr`` and ``trainlabels`` are of the training part: a ``fea``, an
+        ``x`` and ``labels``.
+        """
+        spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.last).lower()
+        spaced = re.sub(r"^([xya])(?=(?:train|trn|tr|test|tst|te)$)", r"\1_", spaced)
+        part, rest = "", spaced
+        if found := _PART.search(spaced):
+            part = "train" if found[0].startswith("tr") else "test"
+            rest = spaced[: found.start()] + "_" + spaced[found.end() :]
+        key = re.sub(r"^[_.\- ]+|[_.\- \d]+$", "", re.sub(r"[_.\- ]+", "_", rest))
+        return part, _AFFIX.sub("", key) or key or spaced
+
+    @property
+    def is_named_faces(self) -> bool:
+        """Whether it is known by its name to hold faces: ``olivetti_faces``, ``fea``."""
+        part, key = self.part_and_key
+        if part == "test" or _OTHERS.search(self.name.lower()):
+            return False
+        return key in _FACES or key.endswith(_ENDS)
+
+    @property
+    def rank_of_labels(self) -> int | None:
+        """How well it is known by its name to be labels, 0 is best."""
+        words = [key := self.part_and_key[1]]
+        if key not in _LABELS:
+            words = [w for w in re.split(r"[_.\- ]", self.name.lower()) if len(w) > 1]
+            words += [w for w in ("label", "labels", "target", "gnd") if w in key]
+        known = (_LABELS.index(word) for word in words if word in _LABELS)
+        return min(known, default=None) if self.is_list else None
+
 
 @dataclass(frozen=True)
 class Container:
@@ -93,6 +166,11 @@ class Container:
 def held(name: str, array: NDArray[Any]) -> Variable:
     """Return an array that is in memory as a variable."""
     return Variable(name, array.shape, array.dtype, lambda: array)
+
+
+def times(shape: Iterable[int]) -> str:
+    """Return a shape as a reader writes it."""
+    return " x ".join(map(str, shape)) or "1"
 
 
 @contextmanager
@@ -153,14 +231,6 @@ def check_bomb(packed: int, unpacked: int, message: str = "") -> None:
         raise ArraysError(message or too_many)
 
 
-def times(shape: Iterable[int]) -> str:
-    """Return a shape as a reader writes it."""
-    return " x ".join(map(str, shape)) or "1"
-
-
-# -- Packed files, NumPy and idx -------------------------------------------------------
-
-
 def unpack(source: str | bytes, packing: Any) -> bytes:
     """Return what is in a packed file, unless it is a bomb."""
     packed, unpacked = len(content_of(source)), bytearray()
@@ -172,6 +242,7 @@ def unpack(source: str | bytes, packing: Any) -> bytes:
 
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def _npy_variable(name: str, source: str | bytes, load: Callable[[], Any] | None) -> Variable:
@@ -223,9 +294,6 @@ def read_npz(source: str | bytes, name: str) -> Container:
     return Container(name, tuple(variables), notes=tuple(notes))
 
 
-_IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-
-
 def is_idx(head: bytes) -> bool:
     """Tell whether a file starts as an idx file does."""
     return len(head) >= 8 and head[:2] == b"\0\0" and head[2] in _IDX_TYPES and 0 < head[3] < 5
@@ -238,11 +306,6 @@ def read_idx(source: str | bytes, name: str) -> Container:
     shape = struct.unpack(f">{content[3]}I", content[4:start].tobytes())
     array = array_in(content[start:], np.dtype(_IDX_TYPES[int(content[2])]), shape)
     return Container(name, (held("", array),))
-
-
-# -- Tables in text files --------------------------------------------------------------
-
-_INDICES = {"", "unnamed: 0", "index", "idx"}
 
 
 def starts_like_table(head: bytes) -> bool:
@@ -271,18 +334,23 @@ def _lines(text: Iterable[str]) -> Iterator[tuple[int, str]]:
             yield number, line.strip("\r\n")
 
 
-def read_table(  # noqa: C901 - from top to bottom
+def read_table(  # noqa: C901, PLR0912, PLR0915 - from top to bottom
     lines: Iterator[tuple[int, str]],
 ) -> list[Variable]:
     """Read numbered lines of text: the pixels come first, then the other columns."""
-    start = list(itertools.islice(lines, 3))
-    if not start:
+    begin = list(itertools.islice(lines, 3))
+    if not begin:
         raise ArraysError("it is empty")
-    head = [line for _, line in start]
-    lines = itertools.chain(start, lines)
+    head = [line for _, line in begin]
     counts = [line.strip().isdecimal() for line in head]
-    if counts == [True, True, False] and len(head[2].split()) > 1:
-        return _cbcl(head[1], itertools.islice(lines, 2, None))
+    if counts == [True, True, False] and len(head[2].split()) > 1:  # CBCL's
+        whole, *texts_too = read_table(itertools.chain(begin[2:], lines))
+        n, (_, p) = int(head[1][:9]), whole.shape
+        if texts_too or p not in {n, n + 1}:
+            raise ArraysError(f"its second line promises {n} pixels, but its rows hold {p}")
+        table = whole.load()
+        return [held("", table[:, :n]), *(held("label", column) for column in table[:, n:].T)]
+    lines = itertools.chain(begin, lines)
     split = _splitter(head[0])
     titles: list[str] = []
     cells, second = (split(line) for line in (*head, "")[:2])
@@ -290,8 +358,8 @@ def read_table(  # noqa: C901 - from top to bottom
         titles, cells = [title.strip() for title in cells], second
         next(lines)
     n = len(cells)
-    if len(titles) == n + 1 and not titles[-1]:
-        del titles[-1]
+    if not any(titles[n:]):
+        del titles[n:]
     if titles and len(titles) != n:
         raise ArraysError(f"{len(titles)} titles, but {n} values in the first row")
     texts = [i for i, cell in enumerate(cells) if _number(cell) is None]
@@ -301,46 +369,39 @@ def read_table(  # noqa: C901 - from top to bottom
     others = [i for i in range(n) if i not in set(pixels)]
     if not pixels:
         raise ArraysError("its rows are no numbers" if len(head) > 1 else "it has no rows")
+    found: list[NDArray[Any]] = []
     beside: list[list[str]] = []
-
-    def rows() -> Iterator[tuple[int, str]]:
-        for number, line in lines:
-            row = split(line)
-            if len(row) != n:
-                raise _ragged(number, len(row), n)
+    for number, line in lines:
+        row = split(line)
+        length, expected = len(row), n
+        if length == n:
             beside.append([row[i].strip() for i in others])
-            if listed:
-                yield number, row[pixels[0]].strip("[] ").replace(",", " ")
-            else:
-                yield number, " ".join([row[i] or "nan" for i in pixels])
-
-    table = _numbers(rows())
+            text = " ".join([row[i] or "nan" for i in pixels])
+            text = text.strip("[] ").replace(",", " ") if listed else text
+            found.append(_row(number, text))
+            length, expected = found[-1].size, found[0].size
+        if length != expected:
+            raise ArraysError(
+                f"line {number} has {length} values, but the first row has {expected}: mend "
+                "that line, or save the table again with as many values in each row"
+            )
+    table = np.stack(found)
     names = titles or [f"column {i + 1}" for i in range(n)]
     columns = [
-        held(names[i], np.array([row[j] for row in beside])) for j, i in enumerate(others)
+        held(names[i], np.array([kept[j] for kept in beside])) for j, i in enumerate(others)
     ]
+    for variable in columns:
+        first, *rest = variable.values()
+        if rest and _number(first) is None and None not in map(_number, rest):
+            raise _odd(begin[bool(titles)][0], first)
     if listed:
         return [held(names[pixels[0]], table), *columns]
     if titles:
-        named = [(j, names[i]) for j, i in enumerate(pixels)]
-        apart = {j: name for j, name in named if _stands_apart(name, table[:, j])}
+        apart = [j for j, i in enumerate(pixels) if _stands_apart(names[i], table[:, j])]
         if apart and 2 * len(apart) <= len(pixels):
-            told = {j: name for j, name in apart.items() if name.lower() not in _INDICES}
-            columns = [*(held(name, table[:, j]) for j, name in told.items()), *columns]
-            table = _smallest(np.delete(table, list(apart), axis=1))
+            columns = [*(held(names[pixels[j]], table[:, j]) for j in apart), *columns]
+            table = _smallest(np.delete(table, apart, axis=1))
     return [held("", table), *columns]
-
-
-def _cbcl(count: str, lines: Iterator[tuple[int, str]]) -> list[Variable]:
-    """Read what follows two lines of counts: pixels, and whether it is a face."""
-    table = _numbers(lines)
-    n = int(count[:9])
-    if table.shape[1] not in {n, n + 1}:
-        raise ArraysError(
-            f"its second line promises {n} pixels, but its rows hold {table.shape[1]}"
-        )
-    labels = [held("label", column) for column in table[:, n:].T]
-    return [held("", table[:, :n]), *labels]
 
 
 def _splitter(line: str) -> Callable[[str], list[str]]:
@@ -365,50 +426,42 @@ def _number(text: str) -> float | None:
 
 
 def _are_titles(first: Sequence[str], second: Sequence[str]) -> bool:
-    numbers = [_number(cell) for cell in first]
-    if None not in numbers:  # pandas writes the numbers of the columns: 0, 1, 2 ...
-        return len(numbers) > 2 and numbers == list(range(len(numbers)))
-    if any(len(cell.split()) > 8 for cell in second):
-        return True
-    n_numbers = sum(number is not None for number in numbers)
-    return sum(_number(cell) is not None for cell in second) > n_numbers
+    numbers = [number for number in map(_number, first) if number is not None]
+    n, begin = len(numbers), next(iter(numbers), 0)
+    are_counted = n > 2 and all(number == begin + i for i, number in enumerate(numbers))
+    if n == len(first):  # pandas writes the numbers of the columns: 0, 1, 2 ...
+        return are_counted and begin == 0
+    n_below = sum(_number(cell) is not None for cell in second)
+    are_words = n_below > n and (are_counted or 2 * n <= len(first))
+    return are_words or any(len(cell.split()) > 8 for cell in second)
 
 
 def _stands_apart(title: str, column: NDArray[Any]) -> bool:
     """Tell whether a column of a table is something else than a pixel, by its title."""
     lower = title.lower()
-    if lower in _INDICES:
+    if lower in {"", "unnamed: 0", "index", "idx"}:
         return bool(np.array_equal(column, np.arange(len(column))))
     return re.fullmatch(r"[a-z]{0,8}[ _.\-]?\d+([ _.\-x]\d+)?", lower) is None
 
 
-def _numbers(rows: Iterable[tuple[int, str]]) -> NDArray[Any]:
-    """Return numbered rows of text as a matrix of the smallest type that holds its numbers."""
-    found: list[NDArray[Any]] = []
-    for number, text in rows:
-        try:
-            found.append(_smallest(np.loadtxt([text or "-"], ndmin=1, comments=None)))
-        except ValueError:
-            odd = next((cell for cell in text.split() if _number(cell) is None), text)
-            raise ArraysError(
-                f"line {number} has {odd[:40]!r} where a number should be: mend that line, "
-                "or take it out"
-            ) from None
-        if found[-1].size != found[0].size:
-            raise _ragged(number, found[-1].size, found[0].size)
-    if not found:
-        raise ArraysError("it has no rows of numbers")
-    return np.stack(found)
+def _row(number: int, text: str) -> NDArray[Any]:
+    try:
+        return _smallest(np.loadtxt([text or "-"], ndmin=1, comments=None))
+    except ValueError:
+        raise _odd(
+            number, next((c for c in text.split() if _number(c) is None), text)
+        ) from None
 
 
-def _ragged(line: int, there: int, expected: int) -> ArraysError:
+def _odd(number: int, cell: str) -> ArraysError:
     return ArraysError(
-        f"line {line} has {there} values, but the first row has {expected}: mend that line, or "
-        "save the table again with as many values in each row"
+        f"line {number} has {cell[:40]!r} where a number should be: mend that line, or take "
+        "it out"
     )
 
 
 def _smallest(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers in the smallest type that holds them."""
     if not numbers.size or numbers.dtype == np.uint8:
         return numbers
     low, high = numbers.min(), numbers.max()

@@ -13,7 +13,7 @@ from napari_latent_faces.params import ReadOptions
 from napari_latent_faces.reading.arrays.files import LEAST_PIXELS, ArraysError, times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -60,9 +60,7 @@ class Clues:
     def are_said(self) -> bool:
         """Whether a user said something of how the file is laid out."""
         said = self.options
-        return any(
-            each is not None for each in (said.variable, said.shape, said.faces, said.order)
-        )
+        return (said.variable, said.shape, said.faces, said.order) != (None,) * 4
 
 
 def could_be_picture(h: int, w: int, smallest: int = 16) -> bool:
@@ -77,15 +75,10 @@ def grids_of(p: int) -> list[Pair]:
     return list(dict.fromkeys([*pairs, *((b, a) for a, b in pairs)]))
 
 
-# -- What pixels tell ------------------------------------------------------------------
-
-
 def _finite(array: NDArray[Any]) -> NDArray[np.float32]:
     """Return numbers as float32, with 0 where they are infinite or none."""
     with np.errstate(over="ignore"):
         numbers = np.asarray(array).astype(np.float32)
-    if array.dtype.kind != "f":
-        return numbers
     return np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0, copy=False)
 
 
@@ -109,17 +102,16 @@ def _roughness(pictures: NDArray[Any]) -> float:
     return 0.5 * (_difference(pictures, 1) + _difference(pictures, 2))
 
 
-def _any_difference(pictures: NDArray[Any]) -> float:
-    """Return the mean difference of two pixels anywhere in the same picture."""
+def _relative_roughness(pictures: NDArray[Any]) -> float:
+    """Return the same against the mean difference of two pixels anywhere in a picture."""
     rows = pictures.reshape(len(pictures), -1)
     shuffled = np.random.default_rng(0).permutation(rows.shape[1])
-    difference = float(np.abs(rows - rows[:, shuffled]).mean(dtype=np.float64))
-    return difference if 0 < difference < math.inf else 1.0
+    anywhere = float(np.abs(rows - rows[:, shuffled]).mean(dtype=np.float64))
+    return _roughness(pictures) / (anywhere if 0 < anywhere < math.inf else 1.0)
 
 
 def _roughness_as_picture(matrix: NDArray[Any]) -> float:
-    picture = _finite(matrix[np.newaxis, :2000, :2000])
-    return _roughness(picture) / _any_difference(picture)
+    return _relative_roughness(_finite(matrix[np.newaxis, :2000, :2000]))
 
 
 def is_noise(images: NDArray[Any]) -> bool:
@@ -130,9 +122,8 @@ def is_noise(images: NDArray[Any]) -> bool:
     if pictures.ndim == 4:
         pictures = pictures.mean(axis=-1)
     mean = pictures.mean(axis=0, keepdims=True)
-    return bool(np.ptp(pictures)) and all(
-        _roughness(each) > _NO_PICTURES * _any_difference(each) for each in (pictures, mean)
-    )
+    rough = (_relative_roughness(each) > _NO_PICTURES for each in (pictures, mean))
+    return bool(np.ptp(pictures)) and all(rough)
 
 
 def _are_channels(steps: NDArray[np.float32], least: float = _SAME_EDGES) -> bool:
@@ -153,11 +144,20 @@ def _edges(pictures: NDArray[Any]) -> NDArray[np.float32]:
     return np.concatenate([np.diff(planes, axis=axis).reshape(-1, 3) for axis in (1, 2)])
 
 
-def _lie_on_their_side(images: NDArray[Any], evidence: int, likely: bool = False) -> bool:
-    """Tell whether the mean of faces is its own mirror image only if it is transposed.
+def _are_transposed(
+    images: NDArray[Any], shape: Pair | None, clues: Clues, evidence: int, likely: bool = False
+) -> bool:
+    """Tell whether pictures lie on their side: as is said, or by the mean of all.
 
-    Where the evidence is weak, as in the mean of few faces, `likely` decides.
+    That of faces is its own mirror image only upright. Where the evidence is weak, as in the
+    mean of few faces, `likely` decides.
     """
+    if clues.options.order is not None:
+        return clues.options.order == "F"
+    if shape is not None and shape[0] != shape[1]:
+        return images.shape[1:3] != shape
+    if not evidence:
+        return likely
     pixels = _some(images, 16, len(images), 4 * SAMPLE)
     if pixels.min() < 0:  # centred: their mean is empty, how far they reach is not
         pixels = np.abs(pixels)
@@ -167,9 +167,6 @@ def _lie_on_their_side(images: NDArray[Any], evidence: int, likely: bool = False
     if max(mirrored, upside_down) <= (1 + evidence**-0.5) * min(mirrored, upside_down):
         return likely
     return upside_down < mirrored
-
-
-# -- Arrays become faces ---------------------------------------------------------------
 
 
 def faces_of_array(array: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], str]:
@@ -189,8 +186,8 @@ def faces_of_array(array: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], str
     if 3 <= array.ndim <= 5:
         return _faces_on_axes(array, clues)
     raise ArraysError(
-        f"{clues.what} has the shape {times(array.shape)}; faces are a matrix, or (face, y, x)."
-        + (" Give the height and width with shape=(h, w)." if array.ndim == 1 else "")
+        f"{clues.what} has the shape {times(array.shape)}; faces are a matrix, or (face, y, "
+        "x). Give their height and width with shape=(h, w)"
     )
 
 
@@ -203,8 +200,6 @@ def _are_rows(array: NDArray[Any], axis: int, clues: Clues) -> bool:
     least = _roughness_as_picture(green) if could_be_picture(*green.shape) else math.inf
     return best is not None and best.faces == "rows" and best.roughness < 0.8 * least
 
-
-# -- A matrix: a face a row or a column ------------------------------------------------
 
 _COLOURS = {"": "", "last": ", colours by pixels", "first": ", colours by planes"}
 
@@ -229,33 +224,27 @@ def layouts_of(matrix: NDArray[Any], clues: Clues) -> list[Layout]:
 def _best_layout(matrix: NDArray[Any], faces: Rows, clues: Clues) -> Layout | None:
     """Return the layout in which neighbours are most alike."""
     rows = matrix if faces == "rows" else matrix.T
-    p, shape, order = rows.shape[1], clues.shape, clues.options.order
+    p, shape = rows.shape[1], clues.shape
 
     def grids(p: int) -> list[Pair]:
         if shape is None:
             return grids_of(p)
-        both = {None: (shape, shape[::-1]), "C": (shape,), "F": (shape[::-1],)}[order]
-        return list(dict.fromkeys(both)) if p == math.prod(shape) else []
+        both = {"C": (shape,), "F": (shape[::-1],)}
+        known = both.get(clues.options.order or "", (shape, shape[::-1]))
+        return list(dict.fromkeys(known)) if p == math.prod(shape) else []
 
-    grey, colour = grids(p), [] if p % 3 else grids(p // 3)
-    if not grey and not colour:
-        return None
     some = _some(rows, 4, 64, SAMPLE)
-    ways = [("", grid) for grid in grey]
-    for by in () if not colour else ("last", "first") if shape else _channels(some):
-        ways += [(by, grid) for grid in colour]
+    ways = [("", grid) for grid in grids(p)]
+    if p % 3 == 0 and (in_colour := grids(p // 3)):
+        channels = ("last", "first") if shape else _channels(some)
+        ways += [(by, grid) for by in channels for grid in in_colour]
     if not ways:
         return None
     rough = [_roughness(_pictures(some, *way)) * (1 if way[0] else _AS_SMOOTH) for way in ways]
     by, grid = ways[int(np.argmin(rough))]
     images = _pictures(rows, by, grid)
-    if shape is not None and shape[0] != shape[1]:
-        transposed = grid != shape
-    elif order is not None:
-        transposed = order == "F"
-    else:
-        transposed = _lie_on_their_side(images, len(rows), clues.columns_first)
-    roughness = _roughness(_pictures(some, by, grid)) / _any_difference(some)
+    transposed = _are_transposed(images, shape, clues, len(rows), clues.columns_first)
+    roughness = _relative_roughness(_pictures(some, by, grid))
     if transposed:
         images = images.swapaxes(1, 2)
     how = ("MATLAB order (F)" if transposed else "row by row (C)") + _COLOURS[by]
@@ -305,44 +294,41 @@ def _faces_of_matrix(matrix: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], 
     sides = {"rows": matrix.shape[1:], "columns": matrix.shape[:1], None: matrix.shape}[said]
     numbers = " or ".join(map(str, sides))
     if shape is not None:
-        raise ArraysError(
-            f"{what} is {times(matrix.shape)}, but a face of {times(shape)} has "
-            f"{math.prod(shape)} pixels, not {numbers}. Check shape=(h, w) and faces=."
+        why = (
+            f"but a face of {times(shape)} has {math.prod(shape)} pixels, not {numbers}. Check "
+            "shape=(h, w) and faces=."
         )
-    raise ArraysError(
-        f"{what} is {times(matrix.shape)}, and {numbers} pixels are no rectangle that a face "
-        "may have. Give its height and width with shape=(h, w); pictures cut to an oval, or "
-        "features that are no pixels, cannot be read."
-    )
+    else:
+        why = (
+            f"and {numbers} pixels are no rectangle that a face may have. Give its height and "
+            "width with shape=(h, w); pictures cut to an oval, or features that are no pixels, "
+            "cannot be read."
+        )
+    raise ArraysError(f"{what} is {times(matrix.shape)}, {why}")
 
 
-def without_labels(
-    table: NDArray[Any], options: ReadOptions
-) -> tuple[NDArray[Any], NDArray[Any] | None, str]:
-    """Take a column of labels off a table without titles: its first or its last one."""
+def column_of_labels(table: NDArray[Any], options: ReadOptions) -> str:
+    """Tell which column of a table without titles is labels: "first", "last" or ""."""
     n, p = table.shape
     if options.shape is not None:
         likely = math.prod(options.shape) == p - 1 != n
     else:
         likely = bool(grids_of(p - 1)) and not could_be_picture(n, p)
-    if not likely or options.faces == "columns" or n < 2:
-        return table, None, ""
     found = []
-    for which, at, beside in (("last", p - 1, p - 2), ("first", 0, 1)):
+    for which, at, beside in (("last", -1, -2), ("first", 0, 1)):
+        if not likely or options.faces == "columns" or n < 2:
+            continue
         column = np.asarray(table[:, at])
         if (column == np.floor(column)).all() and 1 < len(np.unique(column)) <= max(2, n // 2):
             unlike = np.abs(column.astype(float) - table[:, beside]).mean()
-            found.append((unlike, table[:, :-1] if at else table[:, 1:], column, which))
-    if found:
-        _, rest, column, which = max(found, key=lambda entry: entry[0])  # least like a pixel
-        whole = layouts_of(table, Clues(hint=options.shape))
-        (without,) = layouts_of(rest, Clues("", ReadOptions(faces="rows"), options.shape))
-        if not whole or without.roughness < 0.8 * whole[0].roughness:
-            return rest, column, which
-    return table, None, ""
-
-
-# -- Three to five axes: those of pictures, of faces, and of colour --------------------
+            found.append((unlike, which))
+    if not found:
+        return ""
+    _, which = max(found)  # least like a pixel
+    rest = table[:, 1:] if which == "first" else table[:, :-1]
+    whole = layouts_of(table, Clues(hint=options.shape))
+    (without,) = layouts_of(rest, Clues("", ReadOptions(faces="rows"), options.shape))
+    return which if not whole or without.roughness < 0.8 * whole[0].roughness else ""
 
 
 def _faces_on_axes(
@@ -358,35 +344,34 @@ def _faces_on_axes(
     if colour is not None:
         array = np.moveaxis(array, colour, -1)[..., :3]
     axes = range(array.ndim - (colour is not None))
-    pairs = list(combinations(axes[n_known:], 2))[::-1]
-    sides = {(y, x): (array.shape[y], array.shape[x]) for y, x in pairs}
+    n_pixels = math.prod(array.shape[: len(axes)])
 
-    def only(*wanted: bool) -> list[Pair]:
+    def sides(pair: Pair) -> Pair:
+        return array.shape[pair[0]], array.shape[pair[1]]
+
+    def only(is_wanted: Callable[[Pair], bool]) -> list[Pair]:
         """Return the pairs for which it is so, or all if it is so for none."""
-        return [pair for pair, so in zip(pairs, wanted, strict=True) if so] or pairs
+        return list(filter(is_wanted, pairs)) or pairs
 
+    pairs = list(combinations(axes[n_known:], 2))[::-1]
     of_faces = {"rows": axes[n_known], "columns": axes[-1], None: -1}[options.faces]
-    pairs = only(*(of_faces not in pair for pair in pairs))
+    pairs = only(lambda pair: of_faces not in pair)
     if clues.shape is not None:
-        fits = [sorted(sides[pair]) == sorted(clues.shape) for pair in pairs]
-        if not any(fits) and options.shape is not None:
+        wanted = sorted(clues.shape)
+        if options.shape is not None and all(sorted(sides(pair)) != wanted for pair in pairs):
             along = f"along its {options.faces}" if options.faces else "in it"
             raise ArraysError(
                 f"{what} is {times(shape[n_known:])}: no pictures of the shape "
                 f"{times(options.shape)} are {along}"
             )
-        pairs = only(*fits)
-    n_pixels = math.prod(array.shape[axis] for axis in axes)
-    pairs = only(*(n_pixels // math.prod(sides[pair]) in clues.lengths for pair in pairs))
-    could_be_channels = array.ndim == 3 and shape[2] in {3, 4} and min(shape[:2]) >= 16
-    if (
-        len(pairs) > 1
-        and could_be_channels
-        and _are_channels(_edges(array[np.newaxis, :2000, :2000, :3]))
-    ):
-        left_out = ", its transparency left out" if shape[2] == 4 else ""
-        return array[np.newaxis, :, :, :3], f"from {what}{left_out}"
-    pairs = only(*(could_be_picture(*sides[pair], SMALLEST_SIDE) for pair in pairs))
+        pairs = only(lambda pair: sorted(sides(pair)) == wanted)
+    pairs = only(lambda pair: n_pixels // math.prod(sides(pair)) in clues.lengths)
+    if len(pairs) > 1 and array.ndim == 3 and shape[2] in {3, 4} and min(shape[:2]) >= 16:
+        picture = array[np.newaxis, :, :, :3]
+        if _are_channels(_edges(picture[:, :2000, :2000])):
+            left_out = ", its transparency left out" if shape[2] == 4 else ""
+            return picture, f"from {what}{left_out}"
+    pairs = only(lambda pair: could_be_picture(*sides(pair), SMALLEST_SIDE))
     rough = _roughness_of_axes(array if colour is None else array[..., 1])
     y, x = min(pairs, key=lambda pair: rough[pair[0]] + rough[pair[1]])
 
@@ -396,15 +381,13 @@ def _faces_on_axes(
     how = f"along {len(others)} axes of {what} ({times(shape)})"
     if len(others) == 1:
         place = others[0] + (colour is not None and colour <= others[0])
-        ordinals = [*("first", "second", "third", "fourth")[: array.ndim - 1], "last"]
-        how = f"along the {ordinals[place]} axis of {what}"
-    if options.order is not None:
-        on_side = options.order == "F"
-    elif options.shape is not None and options.shape[0] != options.shape[1]:
-        on_side = sides[y, x] != options.shape
-    else:  # more evidence is asked for than where only a length is there
-        on_side = colour is None and _lie_on_their_side(images, min(len(images), 8))
-    return (images.swapaxes(1, 2), f"{how}, transposed") if on_side else (images, how)
+        ordinals = "last", "first", "second", "third", "fourth"
+        how = f"along the {ordinals[(place + 1) % len(shape)]} axis of {what}"
+    # more evidence is asked for than where only a length is there
+    evidence = min(len(images), 8) if colour is None else 0
+    if _are_transposed(images, options.shape, clues, evidence):
+        return images.swapaxes(1, 2), f"{how}, transposed"
+    return images, how
 
 
 def _colour_axis(array: NDArray[Any], n_known: int) -> int | None:
@@ -430,19 +413,14 @@ def _roughness_of_axes(array: NDArray[Any]) -> list[float]:
     """
     keep = min(1.0, (SAMPLE / array.size) ** (1 / array.ndim))
 
-    def middle(side: int) -> slice:
-        length = min(side, max(8, int(side * keep)))
-        return slice((side - length) // 2, (side + length) // 2)
-
-    block = _finite(array[tuple(map(middle, array.shape))])
+    lengths = [min(side, max(8, int(side * keep))) for side in array.shape]
+    pairs = zip(array.shape, lengths, strict=True)
+    block = _finite(array[tuple(slice((s - n) // 2, (s + n) // 2) for s, n in pairs)])
     rough = []
     for axis, side in enumerate(block.shape):
         near, far = _difference(block, axis), _difference(block, axis, max(1, side // 3))
         rough.append(near * near / far if far else 0.0)
     return rough
-
-
-# -- Cells and fields: one picture in each, or all pictures of a person ----------------
 
 
 def faces_of_cells(
@@ -461,29 +439,37 @@ def faces_of_cells(
     items, n_axes = [item for item, _ in owned], max(item.ndim for item, _ in owned)
     # MATLAB drops last axes of one
     items = [item.reshape(*item.shape, *[1] * (n_axes - item.ndim)) for item in items]
-    first, hint, what = items[0].shape, clues.hint, f"the cells of {clues.what}"
+    first, hint = items[0].shape, clues.hint
     if hint is not None and set(first) != set(hint) and math.prod(hint) not in first:
         clues = replace(clues, hint=None)
     differing = [a for a in range(n_axes) if len({item.shape[a] for item in items}) > 1]
     are_pictures = all(max(item.shape) <= LARGEST_ASPECT * min(item.shape) for item in items)
-    if clues.shape is not None:
-        are_pictures = set(first) == set(clues.shape)
-    if n_axes == 2 and not are_pictures:
-        images, how = _unflattened(items, clues)
-    elif not 2 <= n_axes <= 4:
-        raise ArraysError(f"{what} hold arrays of {times(first)} numbers")
-    elif len(differing) > n_axes - 2:
-        sizes = sorted({item.shape for item in items})
+    shape = clues.shape
+    if shape is not None:
+        are_pictures = set(first) == set(shape)
+    shared = [a for a in range(n_axes) if a not in differing]
+    is_flat = n_axes == 2 and not are_pictures  # those of a person are its rows or columns
+    if is_flat and shape is not None:
+        shared = [a for a in shared if first[a] == math.prod(shape)]
+    if not 2 <= n_axes <= 4 or len(shared) < 2 - is_flat:
+        sizes = ", ".join(map(times, sorted({item.shape for item in items})[:2]))
         raise ArraysError(
-            f"the pictures in {clues.what} have several sizes ({times(sizes[0])}, "
-            f"{times(sizes[1])} ...): save them as picture files to have them cut or scaled"
+            f"the pictures in {clues.what} have several sizes, or axes that are no pictures' "
+            f"({sizes} ...): give their height and width with shape=(h, w), or save them as "
+            "picture files to have them cut or scaled"
         )
+    if is_flat:
+        axis = max(shared, key=lambda a: first[a])
+        rows = np.concatenate([item.T if axis == 0 else item for item in items])
+        by_rows = replace(clues, options=replace(clues.options, faces="rows"))
+        images, how = _faces_of_matrix(rows, by_rows)
+        how = how.removeprefix(f"from the rows of {clues.what}")
     else:
         if differing:
             items = [np.moveaxis(item, differing[0], 0) for item in items]
         joined = np.concatenate(items) if differing else np.stack(items)
-        images, along = _faces_on_axes(joined, clues, n_known=1)
-        how = along[along.find(", transposed") :] if ", transposed" in along else ""
+        images, how = _faces_on_axes(joined, clues, n_known=1)
+        how = ", transposed" * how.endswith(", transposed")
     how = f"from the {len(cells)} cells of {clues.what}{how}"
     if not by_row and len(images) == len(items) and not any(isinstance(c, list) for c in cells):
         return images, how, None
@@ -498,20 +484,3 @@ def leaves(value: Any) -> Iterable[Any]:
             yield from leaves(item)
     else:
         yield value
-
-
-def _unflattened(items: list[NDArray[Any]], clues: Clues) -> tuple[NDArray[Any], str]:
-    """Return the pictures of cells that hold those of one person as rows or columns."""
-    first, shape = items[0].shape, clues.shape
-    wanted = (math.prod(shape),) * 2 if shape else first
-    axes = [a for a in (0, 1) if all(item.shape[a] == wanted[a] for item in items)]
-    if not axes:
-        raise ArraysError(
-            f"the cells of {clues.what} ({times(first)}, {times(items[-1].shape)} ...) share "
-            "no number of pixels. Give the height and width with shape=(h, w)"
-        )
-    axis = max(axes, key=lambda a: first[a])
-    rows = np.concatenate([item.T if axis == 0 else item for item in items])
-    clues = replace(clues, options=replace(clues.options, faces="rows"))
-    images, how = _faces_of_matrix(rows, clues)
-    return images, how.removeprefix(f"from the rows of {clues.what}")

@@ -1,8 +1,9 @@
 """MATLAB files of every version become named variables.
 
 Files up to version 7 are read here rather than by `scipy.io`, which (1.17) crashes on one of
-forty damaged files, makes room for whatever they declare, and cannot map large ones into
-memory. The format is that of "MAT-File Format", The MathWorks, R2024b.
+forty damaged files, on some of them although all types and sizes in them are sound, makes room
+for whatever they declare, and cannot map large ones into memory. The format is that of
+"MAT-File Format", The MathWorks, R2024b.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ _MOST_DEPTH = 4
 # Types of stored data, and classes of arrays
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"}
 _TYPES |= {12: "i8", 13: "u8"}
-_TEXTS = {16: "utf-8", 4: "utf-16", 17: "utf-16", 18: "utf-32"}  # else Latin
 _MATRIX, _PACKED = 14, 15
 _CELL, _STRUCT, _CHAR, _SPARSE, _OPAQUE = 1, 2, 4, 5, 17
 _LOGICAL, _COMPLEX = 0x200, 0x800
@@ -53,44 +53,36 @@ _NUMBERS |= {14: "i8", 15: "u8"}
 _HEADER_BYTES = 2**14  # of a packed variable, unpacked to know what it is
 
 
-# -- Structs and cells, one in another, become named variables -------------------------
-
-
-def _flattened(name: str, value: Any, depth: int = 0) -> Iterator[Variable]:
+def _flattened(  # noqa: C901 - a list of kinds
+    name: str, value: Any, depth: int = 0
+) -> Iterator[Variable]:
     """Yield the variables in an array, in cells (an array of objects) or a struct (a dict).
 
     A struct has the values of each field in cells, several if it is an array of structs.
     """
-    if depth > _MOST_DEPTH:
+    if value is None or depth > _MOST_DEPTH:
         return
     if isinstance(value, dict):
         for key, field in value.items():
             yield from _flattened(f"{name}.{key}", field, depth + 1)
-    elif not isinstance(value, np.ndarray):
-        return
-    elif value.dtype == object and value.size == 1:
+    elif value.dtype != object:
+        if value.dtype.kind in NUMBERS + "US":
+            yield held(name, value)
+    elif value.size == 1:
         yield from _flattened(name, value.flat[0], depth)
-    elif value.dtype == object:
-        yield from _of_cells(name, value, depth)
-    elif value.dtype.kind in NUMBERS + "US":
-        yield held(name, value)
-
-
-def _of_cells(name: str, cells: NDArray[Any], depth: int) -> Iterator[Variable]:
-    """Yield what several cells hold: one variable, or one for each field of their structs."""
-    if cells.size and all(isinstance(item, dict) for item in cells.flat):
-        for key in cells.flat[0]:
-            fields = (item.get(key, np.empty(0, object)) for item in cells.flat)
+    elif value.size and all(isinstance(item, dict) for item in value.flat):
+        for key in value.flat[0]:
+            fields = (item.get(key, np.empty(0, object)) for item in value.flat)
             inner = (field.flat[0] if field.size == 1 else field for field in fields)
-            yield from _flattened(f"{name}.{key}", _cells(inner, cells.shape), depth + 1)
-        return
-    values = [_plain(item) for item in cells.flat]
-    if all(isinstance(value, np.ndarray) and value.size == 1 for value in values):
-        values = [value.flat[0] for value in values]
-    if values and all(isinstance(value, (str, np.generic)) for value in values):
-        yield held(name, np.array(values).reshape(cells.shape))
-    elif any(value is not None for value in values):
-        yield Variable(name, cells.shape, None, lambda: values)
+            yield from _flattened(f"{name}.{key}", _cells(inner, value.shape), depth + 1)
+    else:
+        items = [_plain(item) for item in value.flat]
+        if all(isinstance(item, np.ndarray) and item.size == 1 for item in items):
+            items = [item.flat[0] for item in items]
+        if items and all(isinstance(item, (str, np.generic)) for item in items):
+            yield held(name, np.array(items).reshape(value.shape))
+        elif any(item is not None for item in items):
+            yield Variable(name, value.shape, None, lambda: items)
 
 
 def _plain(item: Any) -> Any:
@@ -105,14 +97,7 @@ def _plain(item: Any) -> Any:
 
 
 def _cells(items: Iterable[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return items in an array, whatever they are."""
-    cells = np.empty(math.prod(shape), object)
-    for i, item in enumerate(items):
-        cells[i] = item
-    return cells.reshape(shape)
-
-
-# -- Versions 5 to 7: elements of a type, a size and bytes -----------------------------
+    return np.fromiter(items, object).reshape(shape)
 
 
 def read_mat(source: str | bytes, name: str) -> Container:
@@ -131,13 +116,13 @@ def read_mat(source: str | bytes, name: str) -> Container:
             raise ArraysError("it is damaged: there is no variable where one should begin")
         if not len(element):
             continue
-        packed = kind == _PACKED
-        start = element[:_HEADER_BYTES]
-        start = _unpacked(start, order, _HEADER_BYTES) if packed else element
+        start, load = element, partial(_value, element, order)
+        if kind == _PACKED:
+            start = _unpacked(element[:_HEADER_BYTES], order, _HEADER_BYTES)
+            load = partial(_packed_value, element, order)
         kind, flags, shape, key, _ = _begun(start, order)
         if not key or key.startswith("__"):
             continue  # what functions need
-        load = partial(_value, element, order, packed=packed)
         if kind in {*_NUMBERS, _SPARSE} and not flags & _COMPLEX:
             variables.append(Variable(key, shape, np.dtype(_NUMBERS.get(kind, "f8")), load))
         elif found := list(_flattened(key, load())):
@@ -202,9 +187,12 @@ def _begun(content: Bytes, order: str) -> tuple[int, int, tuple[int, ...], str, 
     return kind, flags, shape, next(parts)[1].tobytes().decode("utf-8", "replace"), parts
 
 
-def _value(content: Bytes, order: str, depth: int = 0, *, packed: bool = False) -> Any:
+def _packed_value(packed: Bytes, order: str) -> Any:
+    return _value(_unpacked(packed, order), order)
+
+
+def _value(content: Bytes, order: str, depth: int = 0) -> Any:
     """Return the array, text, cells or struct that `_flattened` takes; None for all else."""
-    content = _unpacked(content, order) if packed else content
     if not len(content) or depth > _MOST_DEPTH:
         return None
     kind, flags, shape, _, parts = _begun(content, order)
@@ -212,16 +200,20 @@ def _value(content: Bytes, order: str, depth: int = 0, *, packed: bool = False) 
         return None
     if kind in _NUMBERS:
         return _array(*next(parts), order).reshape(shape, order="F")
-    if kind == _CHAR:
-        return _text(*next(parts), shape, order)
     if kind == _SPARSE:
         return _dense(parts, shape, order, is_logical=bool(flags & _LOGICAL))
+    if kind == _CHAR:  # one text for each row of a matrix of characters
+        stored, data = next(parts)
+        wide = "utf-16-le" if order == "<" else "utf-16-be"
+        coding = {16: "utf-8", 4: wide, 17: wide}.get(stored, "latin1")
+        text = data.tobytes().decode(coding, "replace")
+        rows = shape[0] if shape[0] and len(text) % shape[0] == 0 else 1
+        return np.array([text[row::rows] for row in range(rows)], dtype=str)
     names = [""] * (kind == _CELL)
     if kind == _STRUCT:
         width = max(1, *_words(next(parts)[1], order))
-        text = next(parts)[1].tobytes()
-        fields = (text[i : i + width] for i in range(0, len(text), width))
-        names = [field.partition(b"\0")[0].decode("utf-8", "replace") for field in fields]
+        text = next(parts)[1].tobytes().decode("latin1")
+        names = [text[i : i + width].partition("\0")[0] for i in range(0, len(text), width)]
     count = math.prod(shape) * len(names)
     if count > min(len(content) // 8, _MOST_NODES):
         raise ArraysError(f"it declares {count} cells, more than are there")
@@ -239,16 +231,6 @@ def _array(kind: int, data: Bytes, order: str) -> NDArray[Any]:
     return data.view(f"{order}{_TYPES[kind]}")
 
 
-def _text(kind: int, data: Bytes, shape: tuple[int, ...], order: str) -> NDArray[Any]:
-    """Return one text for each row of a matrix of characters."""
-    coding = _TEXTS.get(kind, "latin1")
-    if coding in {"utf-16", "utf-32"}:
-        coding += "-le" if order == "<" else "-be"
-    text = data.tobytes().decode(coding, "replace")
-    rows = shape[0] if shape[0] and len(text) % shape[0] == 0 else 1
-    return np.array([text[row::rows] for row in range(rows)], dtype=str)
-
-
 def _dense(parts: _Parts, shape: tuple[int, ...], order: str, *, is_logical: bool) -> Any:
     """Return a sparse matrix with its zeros."""
     from scipy.sparse import csc_array
@@ -264,9 +246,6 @@ def _dense(parts: _Parts, shape: tuple[int, ...], order: str, *, is_logical: boo
     return found.toarray()
 
 
-# -- HDF5 files, which MATLAB writes since version 7.3 ---------------------------------
-
-
 def read_hdf5(source: str | bytes, name: str) -> Container:
     """List the datasets of an HDF5 file, which MATLAB writes since version 7.3."""
     try:
@@ -276,32 +255,28 @@ def read_hdf5(source: str | bytes, name: str) -> Container:
             "it is an HDF5 file (MATLAB's version 7.3), which needs h5py: "
             'pip install "napari-latent-faces[hdf5]", or save it in MATLAB with -v7.'
         ) from error
-    items: list[tuple[str, Any]] = []
+    items: dict[str, Any] = {}
 
     def found(path: str, item: Any) -> bool | None:  # only what is in this file
-        if (
-            _kind(item)
-            and not path.startswith("#")
-            and "MATLAB_sparse" not in item.parent.attrs
-        ):
-            items.append((path, item))
-        return True if len(items) == _MOST_NODES else None
+        if _kind(item) and not path.startswith("#"):
+            items[path] = item
+        return len(items) == _MOST_NODES or None
 
     with h5py.File(openable(source), "r") as file:
         file.visititems(found)
-        matlab = name.lower().endswith(".mat") or any(
-            "MATLAB_class" in item.attrs for _, item in items[:50]
+        is_matlab = name.lower().endswith(".mat") or any(
+            "MATLAB_class" in item.attrs for item in itertools.islice(items.values(), 50)
         )
         variables: list[Variable] = []
-        for path, item in items:
+        for path, item in items.items():
             key = path.replace("/", ".")
             if _kind(item) in NUMBERS:
-                load = partial(_hdf5_array, source, item.name, matlab)
-                shape = item.shape[:: -1 if matlab else 1]
+                load = partial(_hdf5_array, source, path, is_matlab)
+                shape = item.shape[:: -1 if is_matlab else 1]
                 variables.append(Variable(key, shape, item.dtype, load))
             else:
                 variables += _flattened(key, _hdf5_value(item))
-    return Container(name, tuple(variables), columns_first=matlab)
+    return Container(name, tuple(variables), columns_first=is_matlab)
 
 
 def _kind(item: Any) -> str:
@@ -318,21 +293,20 @@ def _kind(item: Any) -> str:
     return item.dtype.kind if item.dtype.kind in NUMBERS else ""
 
 
-def _hdf5_value(dataset: Any, depth: int = 0) -> NDArray[Any]:
+def _hdf5_value(dataset: Any, depth: int = 0) -> Any:
     """Return text, numbers, or the cells of MATLAB with what they point at, turned round."""
+    kind = _kind(dataset)
     _check_dataset(dataset)
-    if _kind(dataset) == "O":
-        cells = np.empty(dataset.shape, object)
-        if depth <= _MOST_DEPTH and dataset.size <= _MOST_NODES:
-            items = (dataset.file[r] if r else None for r in dataset[()].flat)
-            inner = (_hdf5_value(item, depth + 1) if _kind(item) else None for item in items)
-            cells = _cells(inner, dataset.shape)
-        return cells.T
+    if kind == "O":
+        if depth > _MOST_DEPTH or dataset.size > _MOST_NODES:
+            return None
+        items = (dataset.file[r] if r else None for r in dataset[()].flat)
+        inner = (_hdf5_value(item, depth + 1) if _kind(item) else None for item in items)
+        return _cells(inner, dataset.shape).T
     if dataset.dtype.kind not in NUMBERS:
         return np.atleast_1d(np.array(dataset.asstr(errors="replace")[()], dtype=str))
     numbers = np.asarray(dataset[()]).T
-    is_text = _kind(dataset) == "U"
-    return np.array(["".join(map(chr, numbers.flat))]) if is_text else numbers
+    return np.array(["".join(map(chr, numbers.flat))]) if kind == "U" else numbers
 
 
 def _check_dataset(dataset: Any) -> None:
@@ -348,7 +322,7 @@ def _check_dataset(dataset: Any) -> None:
     )
 
 
-def _hdf5_array(source: str | bytes, path: str, matlab: bool) -> NDArray[Any]:
+def _hdf5_array(source: str | bytes, path: str, is_matlab: bool) -> NDArray[Any]:
     import h5py
 
     with h5py.File(openable(source), "r") as file:
@@ -359,4 +333,4 @@ def _hdf5_array(source: str | bytes, path: str, matlab: bool) -> NDArray[Any]:
             array = np.asarray(dataset[()])
         else:  # in one piece: mapped into memory as an .npy file is
             array = array_in(content_of(source)[offset:], dataset.dtype, dataset.shape)
-    return array.T if matlab else array
+    return array.T if is_matlab else array
