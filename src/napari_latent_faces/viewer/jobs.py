@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from psygnal import Signal
 from superqt.utils import create_worker
@@ -67,6 +67,11 @@ class Job:
     @property
     def is_over(self) -> bool:
         return self._worker is None  # nothing will be heard any more
+
+    def then(self, take: Callable[[Any], object]) -> Self:
+        """Have something done with what is returned; return this job."""
+        self.returned.connect(take)
+        return self
 
     def start(self) -> None:
         """Begin; connect to the signals before."""

@@ -235,9 +235,7 @@ class AlignWidget(Panel):
             return make((yield from iter_align(stack, rows, options)), stack)
 
         self._first = None
-        job = _AlignJob(self.viewer, faces, work)
-        job.returned.connect(take)
-        return job
+        return _AlignJob(self.viewer, faces, work).then(take)
 
     def _rows(self, points: Any) -> NDArray[np.float64]:
         """Return the points of a Points layer as rows (face, y, x) in pixels of the faces."""

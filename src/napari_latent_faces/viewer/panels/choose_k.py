@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,9 @@ class ChooseKWidget(Panel):
         layer, ks = self.faces.value, parse_ks(self.ks.value)
         options, stack = read_fields(ChoiceOptions, self.effort), stack_of(layer)
         changes = {**vars(options), "random_state": self.random_state.value, "preview": True}
-        job = LayerJob(self.viewer, layer, lambda: iter_choose_k(stack, ks, **changes))
-        job.returned.connect(self._keep)
         self._measured, self.choice, self.first_look = layer, None, None
-        return job
+        work = partial(iter_choose_k, stack, ks, **changes)
+        return LayerJob(self.viewer, layer, work).then(self._keep)
 
     def _show_step(self, step: KStep | tuple[int, int]) -> None:
         if isinstance(step, tuple):  # the weights of all faces are found
@@ -151,10 +151,8 @@ class ChooseKWidget(Panel):
             return
 
         def make_job() -> LayerJob:
-            stack = stack_of(layer)
-            job = LayerJob(self.viewer, layer, lambda: iter_whole_model(model, stack))
-            job.returned.connect(self._show_layers)
-            return job
+            work = partial(iter_whole_model, model, stack_of(layer))
+            return LayerJob(self.viewer, layer, work).then(self._show_layers)
 
         self.attempt(make_job, f"Finding the weights of all faces for k = {k} ...")
 

@@ -159,11 +159,11 @@ class ExplainWidget(Panel):
             column.addWidget(strip)
         self.add_controls(QLabel("Gallery follows"), self.follow)
         self.add(self.face_page)
-        self._preparing = Latest(returned=self._take_model, failed=self._complain)
-        self._reading = Latest(stepped=self._on_read, failed=self._complain)
+        self._preparing = Latest(returned=self._take_model, failed=self._on_failure)
+        self._reading = Latest(stepped=self._on_read, failed=self._on_failure)
         # many moves of a dragged slider become one update: they never queue up
         self._soon = timer(self, self.update_face)
-        self._quiet = timer(self, lambda: self._reading.start(self._read), _QUIET)
+        self._quiet = timer(self, self._read_pictures, _QUIET)
 
     def _connect(self) -> None:
         session = self.session
@@ -176,23 +176,21 @@ class ExplainWidget(Panel):
             strip.picked.connect(
                 lambda key: session.select_component(None if key == MEAN else key)
             )
-            strip.menu_wanted.connect(self._offer_component)
+            strip.menu_wanted.connect(partial(self._offer, "component"))
         for strip in (self.users, self.nearest):
             strip.picked.connect(session.go_to_face)
-            strip.menu_wanted.connect(self._offer_face)
+            strip.menu_wanted.connect(partial(self._offer, "face"))
         one, other = self.parts.scroll_bar, self.sums.scroll_bar
         one.valueChanged.connect(other.setValue)  # a part stays above its sum
         other.valueChanged.connect(one.setValue)
         session.follow_by("brightness")
 
-    def _offer_component(self, key: int, more: dict[str, Callable[[], object]]) -> None:
+    def _offer(self, what: str, key: int, more: dict[str, Callable[[], object]]) -> None:
+        if what == "face":
+            more["Go to this face"] = lambda: self.session.go_to_face(key)
         if key != MEAN and can_open_docks(self.viewer):
-            more["Use in Mix"] = lambda: use_in_mix(self.viewer, component=key)
-
-    def _offer_face(self, key: int, more: dict[str, Callable[[], object]]) -> None:
-        more["Go to this face"] = lambda: self.session.go_to_face(key)
-        if can_open_docks(self.viewer):
-            more["Use in Mix"] = lambda: use_in_mix(self.viewer, face=key)
+            use: dict[str, Any] = {what: key}
+            more["Use in Mix"] = partial(use_in_mix, self.viewer, **use)
 
     def _what_is_missing(self) -> str:
         if self.session.model is None:
@@ -224,7 +222,7 @@ class ExplainWidget(Panel):
         self.update_face()
         self.synchronize()
 
-    def _complain(self, why: str) -> None:
+    def _on_failure(self, why: str) -> None:
         self._why = why
         self.synchronize()
         self._soon.start()
@@ -284,16 +282,22 @@ class ExplainWidget(Panel):
         if images is None or tuple(images.shape) != model.shape:
             return False
         is_new, self._wanted = faces != self._wanted, faces
-        current, *others = dict.fromkeys(faces)
-        missing = [current] * (current not in self._errors)
-        missing += [face for face in others if face not in self._small]
-        read = partial(_read, model, images, missing, current)
         if isinstance(images, np.ndarray) and not isinstance(images, np.memmap):
-            self._take_pictures(read())
-        elif is_new and missing:
-            self._read = read
+            self._take_pictures(self._unread(model)())
+        elif is_new:
             self._quiet.start()
         return True
+
+    def _unread(self, model: LatentFaces) -> Callable[[], Iterator[Read]]:
+        """Return what reads the pictures that are wanted and not known."""
+        current, *others = dict.fromkeys(self._wanted)
+        missing = [current] * (current not in self._errors)
+        missing += [face for face in others if face not in self._small]
+        return partial(_read, model, self._images, missing, current)
+
+    def _read_pictures(self) -> None:
+        if self._known is not None:
+            self._reading.start(self._unread(self._known.model))
 
     def _take_pictures(self, found: Iterable[Read]) -> None:
         if len(self._small) > _MOST:
@@ -400,9 +404,8 @@ class CompareWidget(Panel):
         self.table.hide()
         self._sides = []
         if not self._what_is_missing():
-            job = _Comparing(iter_compare, *self.models)
-            job.returned.connect(partial(self._show_comparison, self.models))
-            self.run(job, "Comparing ...")
+            show = partial(self._show_comparison, self.models)
+            self.run(_Comparing(iter_compare, *self.models).then(show), "Comparing ...")
         self.synchronize()
 
     def _show_step(self, step: Any) -> None:

@@ -166,8 +166,7 @@ class MapWidget(Panel):
             self._show_map(self._known[method])
             self._on_end("")
         else:
-            job = Job(iter_map_faces, model, method)
-            job.returned.connect(self._show_map)
+            job = Job(iter_map_faces, model, method).then(self._show_map)
             self.run(job, "Placing faces ...")
 
     def _show_step(self, step: tuple[int, int, NDArray[np.float64]]) -> None:
