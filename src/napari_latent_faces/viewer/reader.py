@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
     Read = Callable[[str], list[LayerData]]
 
-# -- What the user has set in napari's preferences for this plugin, which napari keeps -
-
 _MEBIBYTE = 2**20
 _MOST_RECENT = 8  # paths that are remembered
 
@@ -75,8 +73,6 @@ def recent_paths() -> list[str]:
     recent = str(getattr(settings_of("reading"), "recent", ""))
     return [path for path in recent.splitlines() if Path(path).exists()]
 
-
-# -- Readers: a folder, archive or file of faces, and model files ----------------------
 
 NO_LAYER: Any = (None,)  # npe2's way to say "read, but there is nothing to add"
 
@@ -195,9 +191,6 @@ def _candidates(path: str) -> Sequence[Variable]:
         return ()
 
 
-# -- Opening with this plugin, without asking which ------------------------------------
-
-
 def open_folder(viewer: napari.components.ViewerModel) -> None:
     """Ask for a folder, and open it as a stack of faces."""
     path = _chosen("getExistingDirectory", "Open folder of faces")
@@ -288,8 +281,6 @@ def make_grey(viewer: napari.Viewer) -> None:
     job.start()
 
 
-# -- A dialog that asks where the faces are in a file of numbers, and shows them -------
-
 _ROWS, _COLUMNS = 2, 6
 _PREVIEW = QSize(480, 220)
 _PAUSE = 150  # milliseconds
@@ -332,31 +323,27 @@ class MatrixDialog(QDialog):
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._look)
         names = [(str(each), each.name) for each in known if each.name] or [_FOUND_OUT]
-        inputs = [
+        fields: list[Any] = [
             ComboBox(name="variable", label="Variable", choices=names),
             LineEdit(name="shape", label="Height x width"),
             ComboBox(name="faces", label="Faces are", choices=_FACES),
             ComboBox(name="order", label="Pixels come", choices=_ORDERS),
         ]
-        self.inputs: dict[str, Any] = {each.name: each for each in inputs}
-        self.inputs["shape"].native.setPlaceholderText(_FOUND_OUT[0])
+        fields[1].native.setPlaceholderText(_FOUND_OUT[0])
+        self.inputs = {each.name: each for each in fields}
         begin = {**options, "shape": " x ".join(map(str, options.get("shape") or ()))}
-        if begin.get("variable") not in dict(names).values():
+        if begin.get("variable") not in fields[0].choices:
             begin.pop("variable", None)
         form = QFormLayout()
         for name, each in self.inputs.items():
             if name in begin:
                 each.value = begin[name]
             each.changed.connect(self._on_choice)
-            if name != "variable" or names != [_FOUND_OUT]:
+            if each is not fields[0] or names != [_FOUND_OUT]:
                 form.addRow(each.label, each.native)
-        self.preview = QLabel()
+        self.preview, self.words = QLabel(), QLabel()
         self.preview.setMinimumSize(_PREVIEW)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        reason, self.words = QLabel(why), QLabel()
-        for label in (reason, self.words):
-            label.setTextFormat(Qt.TextFormat.PlainText)
-            label.setWordWrap(True)
         self.words.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         kinds = QDialogButtonBox.StandardButton
@@ -364,13 +351,16 @@ class MatrixDialog(QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self._open: Any = self.buttons.button(kinds.Open)
-        layout = QVBoxLayout(self)
+        self.finished.connect(self._stop)
+        reason, layout = QLabel(why), QVBoxLayout(self)
+        for label in (reason, self.words):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setWordWrap(True)
         layout.addWidget(reason)
         layout.addLayout(form)
         layout.addWidget(self.preview, stretch=1)
         layout.addWidget(self.words)
         layout.addWidget(self.buttons)
-        self.finished.connect(self._stop)
         self._on_choice()
 
     def options(self) -> dict[str, Any]:
@@ -428,9 +418,6 @@ def _some_faces(
     return montage(small, min(count, _COLUMNS), limits[0]), limits, f"{stack.report.decided}."
 
 
-# -- File > Open Sample ------------------------------------------------------------------
-
-
 def drawn_faces() -> list[LayerData]:
     """Return 400 drawn faces of 40 people as an image layer."""
     return _sample(sample_faces(), "drawn faces")
@@ -460,9 +447,6 @@ def olivetti_faces() -> list[LayerData]:
 def _sample(stack: FaceStack, name: str) -> list[LayerData]:
     _name_faces()
     return [layers.faces_layer(stack, name)]
-
-
-# -- The model behind a result layer, saved ----------------------------------------------
 
 
 def write_model_layers(

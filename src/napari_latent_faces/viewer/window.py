@@ -18,6 +18,10 @@ PLUGIN = "napari-latent-faces"
 """What npe2 calls this plugin."""
 
 _DISPLAY_NAME = "Latent faces"  # of the plugin, in the menus
+_SAMPLE = "synthetic"  # as the manifest calls it
+_SIZE = (1400, 880)  # of the demo's window
+_PATIENCE = 600  # seconds until a demo that nobody watches gives up
+_DRAWING = 500  # milliseconds that the window has to draw its last change
 
 
 def settings_of(group: str) -> Any:
@@ -89,9 +93,6 @@ def still_activity(viewer: napari.components.ViewerModel) -> None:
         window._status_bar._activity_item._inProgressIndicator.movie().stop()  # type: ignore[union-attr]  # noqa: SLF001
 
 
-# -- Docks of the plugin ---------------------------------------------------------------
-
-
 def can_open_docks(viewer: napari.components.ViewerModel) -> bool:
     """Tell whether `viewer` has a window."""
     return getattr(viewer, "window", None) is not None
@@ -134,14 +135,6 @@ def dock_of(panel: Any) -> QDockWidget | None:
     return part
 
 
-# -- The demo: faces, the panel and its fit in a real window ---------------------------
-
-_SAMPLE = "synthetic"  # as the manifest calls it
-_SIZE = (1400, 880)  # of the window
-_PATIENCE = 600  # seconds until a demo that nobody watches gives up
-_DRAWING = 500  # milliseconds that the window has to draw its last change
-
-
 class DemoError(RuntimeError):
     """The demo cannot be shown."""
 
@@ -166,6 +159,7 @@ def run_demo(
     _check_screen()
     import napari
     from napari.layers import Layer
+    from napari.utils.notifications import notification_manager
 
     from napari_latent_faces.viewer.layers import faces_layer
 
@@ -175,11 +169,19 @@ def run_demo(
         viewer.open_sample(PLUGIN, _SAMPLE)
     else:
         viewer.add_layer(Layer.create(*faces_layer(faces, Path(faces.source).name or "faces")))
-    session = _start_fit(viewer, {"n_components": n_components, "max_iter": max_iter})
+    panel: Any = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")[1]
+    count = min(panel.parameters["n_components"].value, len(viewer.layers[0].data))
+    panel.parameters["n_components"].value = n_components or count
+    if max_iter is not None:
+        panel.parameters["max_iter"].value = max_iter
+    job = panel.fit()
+    if job is None:
+        viewer.close()
+        raise DemoError(str(notification_manager.records[-1].message))
     if target is None:
         napari.run()
     else:
-        _photograph(viewer, session, target)
+        _photograph(viewer, job, target)
     return target
 
 
@@ -199,56 +201,37 @@ def _check_screen() -> None:
         )
 
 
-def _start_fit(viewer: napari.Viewer, changes: dict[str, int | None]) -> Any:
-    """Dock the panel and return its fit, started as a click on Fit does."""
-    from napari.utils.notifications import notification_manager
-
-    _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")
-    components = panel.parameters["n_components"]
-    components.value = min(components.value, len(viewer.layers[0].data))
-    for name, value in changes.items():
-        if value is not None:
-            panel.parameters[name].value = value
-    session = panel.fit()
-    if session is None:
-        viewer.close()
-        raise DemoError(str(notification_manager.records[-1].message))
-    return session
-
-
-def _photograph(viewer: napari.Viewer, session: Any, target: Path) -> None:
+def _photograph(viewer: napari.Viewer, job: Any, target: Path) -> None:
     """Wait for a fit, take a picture of the window, and close it."""
+    import napari
     from PIL import Image
-    from qtpy.QtCore import QEventLoop, QTimer
-    from qtpy.QtWidgets import QApplication
+    from qtpy.QtCore import QTimer
 
     from napari_latent_faces.files import replacing
 
-    loop, told = QEventLoop(), list[str]()
+    why, pictures = ["The window was closed before the picture."], list[Any]()
 
     def end(words: str) -> None:
-        told.append(words)
-        loop.quit()
-
-    session.ended.connect(end)
-    app: Any = QApplication.instance()
-    app.lastWindowClosed.connect(lambda: end("The window was closed before the picture."))
-    too_long = f"The fit was not done after {_PATIENCE} s: try fewer faces."
-    QTimer.singleShot(_PATIENCE * 1000, lambda: end(too_long))
-    loop.exec()
-    if session.model is not None:
-        viewer.dims.set_current_step(0, len(session.layer.data) // 2)
-        close_notifications(viewer)  # the panel says the same, and hides nothing
-        QTimer.singleShot(_DRAWING, loop.quit)
-        loop.exec()
-    if session.model is None or shown_window(viewer) is None:
-        if shown_window(viewer) is not None:
+        if job.model is None:
+            why.append(words)
             viewer.close()
-        raise DemoError(told[-1])
-    picture = viewer.screenshot(canvas_only=False, flash=False)
-    viewer.close()
+        else:
+            viewer.dims.set_current_step(0, len(job.layer.data) // 2)
+            close_notifications(viewer)  # the panel says the same, and hides nothing
+            QTimer.singleShot(_DRAWING, take)
+
+    def take() -> None:
+        pictures.append(viewer.screenshot(canvas_only=False, flash=False))
+        viewer.close()
+
+    job.ended.connect(end)
+    too_long = f"The fit was not done after {_PATIENCE} s: try fewer faces."
+    QTimer.singleShot(_PATIENCE * 1000, lambda: job.cancel(too_long))
+    napari.run()
+    if not pictures:
+        raise DemoError(why[-1])
     with replacing(target) as file:
-        Image.fromarray(picture).save(file, "PNG")
+        Image.fromarray(pictures[0]).save(file, "PNG")
 
 
 def close_notifications(viewer: napari.Viewer) -> None:
