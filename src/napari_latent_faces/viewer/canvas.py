@@ -22,15 +22,7 @@ from napari_latent_faces.tiles import (
     paint_tile,
     shown_components,
 )
-from napari_latent_faces.viewer.layers import (
-    FACES_KEY,
-    MODEL_KEY,
-    PICTURES_KEY,
-    RECIPES_KEY,
-    ROLE_KEY,
-    layer_pixels,
-    results_of,
-)
+from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.window import can_open_docks, canvas_of, open_dock
 
 if TYPE_CHECKING:
@@ -65,9 +57,6 @@ def was_click(event: Any) -> Generator[None, None, bool]:
         moved = max(moved, dist(began, event.pos))
         yield
     return moved <= _STILL
-
-
-# -- What is painted into the picture of a gallery -------------------------------------
 
 
 class Gallery:
@@ -119,9 +108,6 @@ class Gallery:
             layer.refresh(extent=False, highlight=False, thumbnail=False)
 
 
-# -- What is under the mouse -----------------------------------------------------------
-
-
 class Found(NamedTuple):
     """A picture under the mouse, and what of a mix it is: a face, a component, weights."""
 
@@ -137,10 +123,10 @@ def picture_under(viewer: Any, position: tuple[float, ...]) -> Found | None:
     if set(viewer.dims.displayed) != {n - 2, n - 1}:
         return None  # in three dimensions, or along other axes
     for layer in reversed(viewer.layers):
-        is_ours = FACES_KEY in layer.metadata or "names" in layer.metadata
+        is_ours = layers.FACES_KEY in layer.metadata or "names" in layer.metadata
         if not (layer.visible and is_ours and isinstance(layer, Image)):
             continue
-        pixels, place = layer_pixels(layer), layer.world_to_data(position)
+        pixels, place = layers.layer_pixels(layer), layer.world_to_data(position)
         size = pixels.shape[: layer.ndim]
         if all(-0.5 <= at <= last - 0.5 for at, last in zip(place, size, strict=True)):
             found = _picture_at(layer, pixels, place)
@@ -150,12 +136,12 @@ def picture_under(viewer: Any, position: tuple[float, ...]) -> Found | None:
 
 
 def _picture_at(layer: Any, pixels: Any, place: tuple[float, ...]) -> Found | None:
-    known, made = layer.metadata, layer.metadata.get(PICTURES_KEY)
+    known, made = layer.metadata, layer.metadata.get(layers.PICTURES_KEY)
     if layer.ndim == 3:
         face = round(place[0])
         return Found(layer, lambda: pixels[face], f"face {face}", {"face": face})
-    if known.get(ROLE_KEY) == "gallery":
-        shape = known[MODEL_KEY].components.shape
+    if known.get(layers.ROLE_KEY) == "gallery":
+        shape = known[layers.MODEL_KEY].components.shape
     elif made is not None:
         shape = len(made), *numbered(made[:1], 0.0, 1.0).shape[1:]
     else:
@@ -165,13 +151,10 @@ def _picture_at(layer: Any, pixels: Any, place: tuple[float, ...]) -> Found | No
     if tiles is None or tile is None:
         return None
     if made is not None:
-        recipe = known[RECIPES_KEY][tile]
+        recipe = known[layers.RECIPES_KEY][tile]
         return Found(layer, lambda: made[tile], recipe.name, {"weights": recipe.weights})
     box = tiles.box(tile)
     return Found(layer, lambda: pixels[box], f"component {tile}", {"component": tile})
-
-
-# -- Numbers as pictures of Qt -----------------------------------------------------------
 
 
 def to_bytes(pixels: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
@@ -186,13 +169,18 @@ def to_image(
 ) -> QImage:
     """Return a picture of numbers, whose `limits` are black and white, or end a `colormap`."""
     shown = to_bytes(pixels, limits)
-    form = QImage.Format.Format_RGB888 if shown.ndim == 3 else QImage.Format.Format_Grayscale8
-    if colormap is not None and shown.ndim == 2:
-        form = QImage.Format.Format_RGBA8888
-        shown = np.round(colormap.map(np.linspace(0, 1, 256)) * 255).astype(np.uint8)[shown]
-    h, w, *rest = shown.shape
-    # the format wants rows of whole words, unless it is told their length
-    return QImage(shown.tobytes(), w, h, w * (rest or [1])[0], form).copy()
+    if colormap is not None:
+        shown = to_bytes(colormap.map(np.linspace(0, 1, 256)), (0, 1))[shown]
+    return as_image(shown)
+
+
+def as_image(picture: NDArray[np.uint8]) -> QImage:
+    """Return a picture of bytes for Qt: (h, w), (h, w, 3), or (h, w, 4) with opacity."""
+    h, w, *channels = picture.shape
+    n, forms = (*channels, 1)[0], QImage.Format
+    form = {1: forms.Format_Grayscale8, 3: forms.Format_RGB888}.get(n, forms.Format_RGBA8888)
+    # rows are whole words, unless their length is told
+    return QImage(picture.tobytes(), w, h, w * n, form).copy()
 
 
 def to_pixmap(pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0)) -> QPixmap:
@@ -218,9 +206,6 @@ def to_icon(picture: QPixmap) -> QIcon:
     icon = QIcon(picture)
     icon.addPixmap(picture, QIcon.Mode.Selected)  # else the style tints it
     return icon
-
-
-# -- Menus: copy pictures and save them, and go on with them -----------------------------
 
 
 def picture_actions(what: str, picture: Callable[[], QImage], parent: QWidget) -> list[QAction]:
@@ -285,8 +270,8 @@ def show_menu(viewer: Any, position: tuple[float, ...]) -> None:
     pictures = {found.name: lambda: drawn(found.pixels())}
     if layer.ndim == 2 and found.uses:
         pictures["all of them"] = lambda: drawn(layer.data)
-    about = (layer, *results_of(viewer, layer))
-    of_model = any(MODEL_KEY in each.metadata for each in about)
+    about = (layer, *layers.results_of(viewer, layer))
+    of_model = any(layers.MODEL_KEY in each.metadata for each in about)
     more: dict[str, Callable[[], object]] = {}
     if found.uses and can_open_docks(viewer) and (of_model or "weights" in found.uses):
         more["Use in Mix"] = lambda: use_in_mix(viewer, layer, **found.uses)

@@ -17,42 +17,20 @@ from napari_latent_faces.encoding import (
 from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.steps import relayed
+from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
-from napari_latent_faces.viewer.layers import (
-    ENCODED,
-    ENCODED_RESIDUAL,
-    FACES_KEY,
-    MENDED,
-    MODEL_KEY,
-    ROLE_KEY,
-    SPAN_KEY,
-    FacesView,
-    components_layer,
-    gallery_layer,
-    layer_pixels,
-    live_gallery,
-    mended_layer,
-    method_words,
-    picture_size,
-    reconstruction_layer,
-    residual_layer,
-    results_of,
-    stack_of,
-)
-from napari_latent_faces.viewer.layout import HIDDEN_KEY, PREVIEW
 from napari_latent_faces.viewer.marks import belongs_to, fit_mask, marks_on
 from napari_latent_faces.viewer.session import (
     add_result,
     find_result,
     session_of,
     show_result,
-    withhold,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    import napari
+    from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     from napari_latent_faces.encoding import Encoding
@@ -63,7 +41,7 @@ if TYPE_CHECKING:
 
     Result = tuple[Encoding, dict[str, LayerData]]
 
-_ROLES = ("gallery", PREVIEW, "components", "reconstruction", "residual")
+_ROLES = ("gallery", layers.PREVIEW, "components", "reconstruction", "residual")
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
 IGNORE = "Ignore"
@@ -95,7 +73,7 @@ class ResultLayers:
 
     def __init__(
         self,
-        viewer: napari.components.ViewerModel,
+        viewer: ViewerModel,
         faces: Any,
         options: ShowOptions,
         method: type[Parameters] = NMFParams,
@@ -107,39 +85,42 @@ class ResultLayers:
 
     def show_step(self, components: NDArray[Any]) -> None:
         """Draw the components of a running fit, shape (k, h, w) or (k, h, w, 3)."""
-        picture, kwargs, kind = live_gallery(
-            components,
-            self._view(),
-            self.options.places,
-            most_pixels=_PREVIEW_PIXELS,
-            is_signed=self.method.is_signed,
+        signed, view, most = self.method.is_signed, self._view(), _PREVIEW_PIXELS
+        places = self.options.places
+        data = layers.live_gallery(components, view, places, signed, most_pixels=most)
+        picture, live, layer = (
+            data[0],
+            self._live,
+            self._preview or self._earlier().get("gallery"),
         )
-        layer = self._preview or self._earlier().get("gallery")
         is_of_another = layer is not self._preview and layer in self._session.previews
         if layer is None or is_of_another:
-            kwargs["metadata"] |= {ROLE_KEY: PREVIEW, FACES_KEY: str(self.faces.unique_id)}
-            layer = self._add((picture, kwargs, kind))
+            layer = add_result(self.viewer, data)
             self._session.begin_preview(layer)
-        elif layer not in self.viewer.layers or self._redraw(layer, picture):
+        elif layer not in self.viewer.layers:
+            return
+        elif live is not None and layer.data is live and live.shape == picture.shape:
+            live[...] = picture  # a new array would have napari look at all layers
+            layer.refresh(extent=False)
             return
         else:
             self._session.begin_preview(layer)
-            _uncover(layer)
-            layer.metadata[SPAN_KEY] = kwargs["metadata"][SPAN_KEY]
+            layer.metadata[layers.SPAN_KEY] = data[1]["metadata"][layers.SPAN_KEY]
             layer.data = picture
         self._preview, self._live = layer, picture
-        self._session.results_changed()
+        self._session.results_changed(self.faces)
 
     def show_model(self, model: LatentFaces) -> None:
         """Put the layers of a finished fit in place of the preview."""
         view, session, own = self._view(), self._session, self._preview
-        wanted = {"reconstruction": reconstruction_layer(model, view)}
+        wanted = {"reconstruction": layers.reconstruction_layer(model, view)}
         if self.options.residual:
-            wanted["residual"] = residual_layer(layer_pixels(self.faces), model, view)
+            images = layers.layer_pixels(self.faces)
+            wanted["residual"] = layers.residual_layer(images, model, view)
         if self.options.slider:
-            wanted["components"] = components_layer(model, view)
+            wanted["components"] = layers.components_layer(model, view)
         else:
-            wanted["gallery"] = gallery_layer(model, view, self.options.places)
+            wanted["gallery"] = layers.gallery_layer(model, view, self.options.places)
         with session.undoable():
             shown = self._earlier()
             if own in self.viewer.layers and shown.setdefault("gallery", own) is not own:
@@ -147,74 +128,40 @@ class ResultLayers:
             session.previews.pop(own, None)
             for layer in self._results(is_own=False) if self.options.update else ():
                 if layer.visible:
-                    layer.metadata[HIDDEN_KEY] = True
+                    layer.metadata[layers.HIDDEN_KEY] = True
                     layer.visible = False
             for role, data in wanted.items():
-                layer = shown.pop(role, None)
-                if layer is None:
-                    self._add(data)
-                else:
-                    self._update(layer, data)
+                layer = show_result(self.viewer, shown.pop(role, None), data)
+                if role == "residual":  # the model's limits, not the user's
+                    layer.contrast_limits = data[1]["contrast_limits"]
             for layer in shown.values():  # roles that are no longer asked for
                 self.viewer.layers.remove(layer)
-        session.results_changed()
+        session.results_changed(self.faces)
 
     def discard(self) -> None:
         """Take the preview away again; an earlier gallery gets its picture back."""
         if self._preview in self._session.previews:
             self._session.drop_preview(self._preview)
 
-    def _redraw(self, layer: Any, picture: NDArray[Any]) -> bool:
-        """Put pixels into the array that is shown: a new one has napari look at all layers."""
-        live = self._live
-        if live is None or layer.data is not live or live.shape != picture.shape:
-            return False
-        live[...] = picture
-        layer.refresh(extent=False)
-        return True
-
-    def _update(self, layer: Any, data: LayerData) -> None:
-        picture, kwargs, _ = data
-        self._session.previews.pop(layer, None)
-        _uncover(layer)
-        withhold(layer)
-        if not self._redraw(layer, picture):
-            layer.data = picture
-        layer.metadata = kwargs["metadata"]
-        if kwargs["metadata"][ROLE_KEY] == "residual":  # the model's limits, not the user's
-            layer.contrast_limits = kwargs["contrast_limits"]
-
     def _results(self, *, is_own: bool) -> list[Any]:
         """Return the results of these faces that are of this method, or of others."""
-        found = results_of(self.viewer, self.faces, *_ROLES)
-        models = [(layer, layer.metadata.get(MODEL_KEY)) for layer in reversed(found)]
+        found = layers.results_of(self.viewer, self.faces, *_ROLES)
+        models = [(layer, layer.metadata.get(layers.MODEL_KEY)) for layer in reversed(found)]
         method = self.method.method
         return [each for each, of in models if of and (of.params.method == method) is is_own]
 
     def _earlier(self) -> dict[str, Any]:
         """Return the newest results of these faces and this method, to be updated."""
         own = self._results(is_own=True) if self.options.update else []
-        return {each.metadata[ROLE_KEY].replace(PREVIEW, "gallery"): each for each in own}
+        key, names = layers.ROLE_KEY, {layers.PREVIEW: "gallery"}
+        return {names.get(each.metadata[key], each.metadata[key]): each for each in own}
 
-    def _view(self) -> FacesView:
+    def _view(self) -> layers.FacesView:
         """Return the look of the faces; results of other methods than NMF name theirs."""
-        view = FacesView.of(self.faces)
+        view = layers.FacesView.of(self.faces)
         if self.method is NMFParams:
             return view
-        return replace(view, name=f"{view.name}, {method_words(self.method)}")
-
-    def _add(self, data: LayerData) -> Any:
-        """Add a layer, and select the faces so that the slider stays theirs."""
-        layer = add_result(self.viewer, data)
-        if self.faces in self.viewer.layers:
-            self.viewer.layers.selection.active = self.faces
-        return layer
-
-
-def _uncover(layer: Any) -> None:
-    """Show a layer again that was hidden for another method, not by the user."""
-    if layer.metadata.pop(HIDDEN_KEY, False):
-        layer.visible = True
+        return replace(view, name=f"{view.name}, {layers.method_words(self.method)}")
 
 
 class FitSession(LayerJob):
@@ -230,13 +177,13 @@ class FitSession(LayerJob):
 
     def __init__(
         self,
-        viewer: napari.components.ViewerModel,
+        viewer: ViewerModel,
         faces: Any,
         params: Parameters,
         options: ShowOptions,
         ignore: Any = None,
     ) -> None:
-        stack, mask_of = stack_of(faces), None
+        stack, mask_of = layers.stack_of(faces), None
         if ignore is not None:
             mask_of = fit_mask(ignore, faces, IGNORE)
             belongs_to(ignore, faces)
@@ -305,25 +252,23 @@ class _ResultJob(LayerJob):
 
     def __init__(
         self,
-        viewer: napari.components.ViewerModel,
+        viewer: ViewerModel,
         layer: Any,
         model: LatentFaces,
         shape: tuple[int, ...],
         work: Callable[[], Generator[Any, Any, Any]],
     ) -> None:
-        pixels, known = layer_pixels(layer), layer.metadata
+        pixels, known = layers.layer_pixels(layer), layer.metadata
         self.stack = match_stack(pixels, shape, known, rgb=layer.rgb, name=layer.name)
-        self.model, self._view, self._flat = model, FacesView.of(layer), layer.ndim == 2
+        self.model, self._view, self._flat = model, layers.FacesView.of(layer), layer.ndim == 2
         super().__init__(viewer, layer, work)
 
     def show(self, results: dict[str, LayerData]) -> None:
-        session, layers = session_of(self.viewer), self.viewer.layers
+        session = session_of(self.viewer)
         with session.undoable():
             for role, data in results.items():
                 show_result(self.viewer, find_result(self.viewer, self.layer, role), data)
-        if self.layer in layers:  # so that the slider stays theirs
-            layers.selection.active = self.layer
-        session.results_changed()
+        session.results_changed(self.layer)
 
 
 class EncodeJob(_ResultJob):
@@ -334,21 +279,16 @@ class EncodeJob(_ResultJob):
     """
 
     def __init__(
-        self,
-        viewer: napari.components.ViewerModel,
-        layer: Any,
-        model: LatentFaces,
-        *,
-        align: bool = False,
+        self, viewer: ViewerModel, layer: Any, model: LatentFaces, *, align: bool = False
     ) -> None:
         self.encoding: Encoding | None = None
         self._aligns = align and layer.metadata.get("transforms") is None
         size, frame = model.size, model.provenance.frame
-        if self._aligns and frame and picture_size(layer) != size:
+        if self._aligns and frame and layers.picture_size(layer) != size:
             size = frame[2:]  # whole pictures, as those of the model were
         shape = (*size, *model.picture_shape[2:])
         if len(shape) == 3 and not layer.rgb:
-            model.check_pictures(picture_size(layer))  # says that colour is needed
+            model.check_pictures(layers.picture_size(layer))  # says that colour is needed
 
         def work() -> Generator[tuple[int, int], None, Result]:
             n = len(self.stack)
@@ -361,10 +301,10 @@ class EncodeJob(_ResultJob):
             self.stack = yield from iter_align_to(self.model, self.stack)
         encoding = yield from iter_encode(self.model, self.stack)
         other = encoded_model(self.model, self.stack, encoding)
-        view, role, flat = self._view, ENCODED_RESIDUAL, self._flat
+        view, role, flat = self._view, layers.ENCODED_RESIDUAL, self._flat
         return encoding, {
-            ENCODED: reconstruction_layer(other, view, ENCODED, flat=flat),
-            role: residual_layer(self.stack.images, other, view, role, flat=flat),
+            layers.ENCODED: layers.reconstruction_layer(other, view, layers.ENCODED, flat=flat),
+            role: layers.residual_layer(self.stack.images, other, view, role, flat=flat),
         }
 
     def take_value(self, value: Result) -> str:
@@ -386,17 +326,17 @@ class MendJob(_ResultJob):
 
     def __init__(
         self,
-        viewer: napari.components.ViewerModel,
+        viewer: ViewerModel,
         layer: Any,
         model: LatentFaces,
         marks: Any,
         face: int | None = None,
     ) -> None:
-        model.check_pictures((*picture_size(layer), *(3,) * layer.rgb))
+        model.check_pictures((*layers.picture_size(layer), *(3,) * layer.rgb))
         super().__init__(viewer, layer, model, model.picture_shape, self._steps)
         self._face, self._marks, self._marks_name = face, marks_on(marks, layer), marks.name
         belongs_to(marks, layer)
-        earlier = None if face is None else find_result(viewer, layer, MENDED)
+        earlier = None if face is None else find_result(viewer, layer, layers.MENDED)
         self._earlier = getattr(earlier, "data", None)
 
     def _steps(self) -> Generator[tuple[int, int], None, MendedFaces]:
@@ -418,10 +358,8 @@ class MendJob(_ResultJob):
 
     def take_value(self, value: MendedFaces) -> str:
         """Add the mended faces beside the faces."""
-        active = self.viewer.layers.selection.active
-        self.show({MENDED: mended_layer(value, self.stack, self._view, flat=self._flat)})
-        if active in self.viewer.layers:  # so that one can go on painting
-            self.viewer.layers.selection.active = active
+        mended = layers.mended_layer(value, self.stack, self._view, flat=self._flat)
+        self.show({layers.MENDED: mended})
         count = len(value.faces)
         what = "1 face is" if count == 1 else f"{count} faces are"
         return f"{what} mended. Ctrl+Z on the canvas takes that back."

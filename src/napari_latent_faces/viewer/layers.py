@@ -23,7 +23,7 @@ from napari_latent_faces.tiles import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import napari
+    from napari.components import ViewerModel
     from numpy.typing import DTypeLike, NDArray
 
     from napari_latent_faces.encoding import MendedFaces
@@ -45,16 +45,21 @@ RECIPES_KEY = "latent_faces_recipes"  # a `Recipe` for each generated face
 PICTURES_KEY = "latent_faces_pictures"  # the generated faces that are shown, (m, h, w)
 SPAN_KEY = "latent_faces_span"  # how many faces wide a flat sheet is shown
 ALIGNED_KEY = "latent_faces_aligned_from"  # which layer holds aligned faces as they were
+HIDDEN_KEY = "latent_faces_hidden"  # of a layer that was hidden for another, not by the user
+IGNORE_KEY = "latent_faces_ignore"  # of a mask that fits of its faces ignore by themselves
 
-ENCODED, ENCODED_RESIDUAL, MENDED = "encoded", "encoded residual", "mended"
-BEFORE = "before"
-"""Roles of the layers: not those of a fit, which a later fit of the faces would replace."""
+# roles
+PREVIEW = "preview"  # the gallery of a running fit
+ENCODED, ENCODED_RESIDUAL, MENDED = "encoded", "encoded residual", "mended"  # of no fit
+BEFORE, CAPTIONS = "before", "captions"
+_NAMES = {
+    **dict.fromkeys(("gallery", PREVIEW, "components"), "latent faces"),
+    "mixed": "mixed face",
+    "generated": "generated faces",
+}
 
 _SAMPLE = 32  # faces looked at to find limits for all
 _FLAT_SPAN = 2.0  # faces that a sheet of generated ones is wide
-
-
-# -- How a stack of faces is shown, so that its results can be shown alike beside it ---
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,7 @@ class FacesView:
         affine = last_axes(to_world(layer, layer.ndim), 4)
         return cls(harmless(layer.name), (low, high), colormap, key, affine, tuple(layer.units))
 
-    def at(
-        self, ndim: int, zoom: float = 1.0, y: float = 0.0, x: float = 0.0
-    ) -> dict[str, Any]:
+    def at(self, ndim: int, zoom: float = 1, y: float = 0, x: float = 0) -> dict[str, Any]:
         """Return the transform of a layer whose last axes of `ndim` are those of the faces.
 
         Its corner lies `y` and `x` pixels of the faces below and right of theirs.
@@ -106,14 +109,11 @@ def last_axes(matrix: NDArray[Any], n: int) -> NDArray[Any]:
     return found
 
 
-# -- Layers that a user has, as stacks of faces ----------------------------------------
-
-
 def faces_layer(stack: FaceStack, name: str) -> LayerData:
     """Return a stack of faces as an image layer, in colour if its pictures are."""
     told = ("names", "subjects", "report", "source", "white", "transforms", "frame")
     known = {each: getattr(stack, each) for each in told}
-    kwargs: dict[str, Any] = {
+    kwargs = {
         "name": harmless(name),
         "axis_labels": AXES,
         "metadata": {each: value for each, value in known.items() if value is not None},
@@ -134,13 +134,13 @@ def picture_size(layer: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def layer_with(viewer: napari.components.ViewerModel, key: Any) -> Any:
+def layer_with(viewer: ViewerModel, key: Any) -> Any:
     """Return the layer with a key of `FacesView`, or None."""
     return next((each for each in viewer.layers if str(each.unique_id) == key), None)
 
 
 def results_of(
-    viewer: napari.components.ViewerModel, faces: Any = None, *roles: str, model: Any = None
+    viewer: ViewerModel, faces: Any = None, *roles: str, model: Any = None
 ) -> list[Any]:
     """Return the layers that belong to any faces, or to a layer or key of some, newest first.
 
@@ -170,10 +170,8 @@ def why_not_faces(layer: Any) -> str:
     if layer.ndim < 3:
         return f"{name} is a single picture: a stack of faces has the axes face, y, x."
     if layer.ndim > 3:
-        shape = layer_pixels(layer).shape
-        labels = zip(layer.axis_labels, shape, strict=False)
-        axes = ", ".join(f"{each} ({n})" for each, n in labels)
-        index = "0, " * (layer.ndim - 3)
+        labels = zip(layer.axis_labels, layer_pixels(layer).shape, strict=False)
+        axes, index = ", ".join(f"{each} ({n})" for each, n in labels), "0, " * (layer.ndim - 3)
         return (
             f"{name} has {layer.ndim} axes, {axes}, a stack of faces three. Right-click "
             "the layer > Split Stack parts it along its first axis, and in the console "
@@ -233,24 +231,27 @@ def _contrast_limits(images: Any) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-# -- Results of a fit ------------------------------------------------------------------
-
-
 def result_layer(
     data: Any,
-    name: str,
+    role: str,
     view: FacesView,
-    metadata: dict[str, Any],
     axes: tuple[str, ...] = AXES,
     *,
+    model: LatentFaces | None = None,
     flat: bool = False,
+    known: Mapping[str, Any] | None = None,
     **colours: Any,
 ) -> LayerData:
     """Return pictures that belong to faces as a layer in their look, or in other colours.
 
     `axes` are without that of colour. Of a `flat` stack only the first picture is shown,
-    wherever the slider is.
+    wherever the slider is. `known` is more of the metadata.
     """
+    metadata = {ROLE_KEY: role, FACES_KEY: view.key, **(known or {})}
+    if model is not None:
+        of = model.provenance
+        metadata |= {MODEL_KEY: model, "names": of.names, "subjects": of.subjects}
+        metadata |= {LEFT_OUT_KEY: model.left_out} if model.left_out[0] else {}
     if flat:
         data, axes = np.asarray(data[0]), axes[1:]
     look: dict[str, Any] = {"contrast_limits": view.contrast_limits}
@@ -258,8 +259,8 @@ def result_layer(
         look |= {"colormap": view.colormap, **colours}
     else:  # pixels drawn around a middle grey lie between 0 and 1 already
         look |= {"rgb": True, **({"contrast_limits": (0.0, 1.0)} if colours else {})}
-    known = {"name": f"{name} [{view.name}]", "axis_labels": axes, "metadata": metadata}
-    return data, known | view.at(len(axes)) | look, "image"
+    look |= {"name": f"{_NAMES.get(role, role)} [{view.name}]", "axis_labels": axes}
+    return data, {**look, **view.at(len(axes)), "metadata": metadata}, "image"
 
 
 class ShownPixels(LazyStack):
@@ -293,18 +294,17 @@ def method_words(params: Parameters | type[Parameters]) -> str:
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:
     """Return all components in one flat picture, `places` faces wide, whatever face is seen."""
-    layer = live_gallery(model.components, view, places, is_signed=model.is_signed)
-    layer[1]["metadata"] |= _metadata(model, view, "gallery")
-    return layer
+    return live_gallery(model.components, view, places, model.is_signed, model=model)
 
 
 def live_gallery(
     components: NDArray[Any],
     view: FacesView,
-    places: int = 2,
+    places: int,
+    is_signed: bool,
     *,
     most_pixels: int | None = None,
-    is_signed: bool = False,
+    model: LatentFaces | None = None,
 ) -> LayerData:
     """Return components in rows, `places` faces wide, of about `most_pixels` if not of all."""
     if most_pixels is not None:
@@ -312,8 +312,9 @@ def live_gallery(
         components = components[:, ::step, ::step]
     columns = gallery_columns(len(components), places + (places - 1) * GAP)
     picture = montage(shown_components(components, is_signed=is_signed), columns)
-    metadata, colours = {SPAN_KEY: float(places)}, component_colours(is_signed=is_signed)
-    return result_layer(picture, "latent faces", view, metadata, AXES[1:], **colours)
+    role, known = PREVIEW if model is None else "gallery", {SPAN_KEY: float(places)}
+    colours = component_colours(is_signed=is_signed)
+    return result_layer(picture, role, view, AXES[1:], model=model, known=known, **colours)
 
 
 def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
@@ -322,8 +323,7 @@ def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
     shape = (len(components), len(model.weights), *components.shape[1:])
     data = np.broadcast_to(components[:, None], shape)
     colours = component_colours(is_signed=model.is_signed)
-    metadata = _metadata(model, view, "components")
-    return result_layer(data, "latent faces", view, metadata, ("component", *AXES), **colours)
+    return result_layer(data, "components", view, ("component", *AXES), model=model, **colours)
 
 
 def reconstruction_layer(
@@ -334,7 +334,7 @@ def reconstruction_layer(
     if len(rebuilt.shape) == 4:  # in colour
         dtype = np.dtype(model.provenance.dtype)
         rebuilt = ShownPixels(rebuilt, lambda pixels: as_pixels(pixels, dtype), dtype)
-    return result_layer(rebuilt, role, view, _metadata(model, view, role), flat=flat)
+    return result_layer(rebuilt, role, view, model=model, flat=flat)
 
 
 def residual_layer(
@@ -349,11 +349,11 @@ def residual_layer(
     residual: LazyStack = LazyResidual(images, model)
     limit = _residual_limit(model)
     if len(residual.shape) == 4:  # in colour: around a middle grey, as `shown_components`
-        grey: Any = lambda pixels: np.clip(0.5 + pixels / (2 * limit), 0, 1)  # noqa: E731
-        residual = ShownPixels(residual, grey, residual.dtype)
+        residual = ShownPixels(
+            residual, lambda pixels: np.clip(0.5 + pixels / (2 * limit), 0, 1), residual.dtype
+        )
     colours: dict[str, Any] = {"colormap": DIVERGING, "contrast_limits": (-limit, limit)}
-    metadata = _metadata(model, view, role)
-    return result_layer(residual, role, view, metadata, flat=flat, **colours)
+    return result_layer(residual, role, view, model=model, flat=flat, **colours)
 
 
 def _residual_limit(model: LatentFaces) -> float:
@@ -367,17 +367,6 @@ def _residual_limit(model: LatentFaces) -> float:
     error = min(float(model.error), 0.99)
     power = float(np.mean(np.square(rebuilt, dtype=np.float64)))
     return 4 * float(error * np.sqrt(power / (1 - error**2))) or 1.0
-
-
-def _metadata(model: LatentFaces, view: FacesView, role: str) -> dict[str, Any]:
-    """Return what a result layer knows: its model, its role, and the faces' names."""
-    faces = model.provenance
-    known = {MODEL_KEY: model, ROLE_KEY: role, FACES_KEY: view.key}
-    known |= {"names": faces.names, "subjects": faces.subjects}
-    return known | ({LEFT_OUT_KEY: model.left_out} if model.left_out[0] else {})
-
-
-# -- Aligned, mended and mixed faces ---------------------------------------------------
 
 
 def aligned_layer(
@@ -395,15 +384,13 @@ def mended_layer(
     mended: MendedFaces, stack: FaceStack, view: FacesView, *, flat: bool = False
 ) -> LayerData:
     """Return mended faces, without a model: they can be saved as any other pictures."""
-    known: dict[str, Any] = {"names": stack.names, "subjects": stack.subjects}
-    known |= {ROLE_KEY: MENDED, FACES_KEY: view.key}
-    return result_layer(mended, MENDED, view, known, flat=flat)
+    known = {"names": stack.names, "subjects": stack.subjects}
+    return result_layer(mended, MENDED, view, flat=flat, known=known)
 
 
 def mixed_layer(pixels: NDArray[Any], view: FacesView) -> LayerData:
     """Return a mixed face as a flat picture, which stays when the face slider moves."""
-    metadata = {ROLE_KEY: "mixed", FACES_KEY: view.key}
-    return result_layer(pixels, "mixed face", view, metadata, AXES[1:])
+    return result_layer(pixels, "mixed", view, AXES[1:])
 
 
 def made_layer(
@@ -415,14 +402,12 @@ def made_layer(
     as_stack: bool = False,
 ) -> LayerData:
     """Return faces that were made on a sheet, each above its number, or as a stack."""
-    title = "generated faces" if role == "generated" else role
-    metadata: dict[str, Any] = {ROLE_KEY: role, FACES_KEY: view.key}
-    metadata |= {RECIPES_KEY: tuple(recipes), PICTURES_KEY: pictures}
+    known: dict[str, Any] = {RECIPES_KEY: tuple(recipes), PICTURES_KEY: pictures}
     if as_stack:
-        metadata |= {"names": tuple(recipe.name for recipe in recipes), "subjects": None}
-        return result_layer(pictures, title, view, metadata)
+        known |= {"names": tuple(recipe.name for recipe in recipes), "subjects": None}
+        return result_layer(pictures, role, view, known=known)
     low, high = view.contrast_limits
     tiles = numbered(pictures, low, high)
     sheet = montage(tiles, gallery_columns(len(tiles), _FLAT_SPAN), fill=low)
-    metadata[SPAN_KEY] = _FLAT_SPAN
-    return result_layer(sheet, title, view, metadata, AXES[1:])
+    known[SPAN_KEY] = _FLAT_SPAN
+    return result_layer(sheet, role, view, AXES[1:], known=known)

@@ -16,8 +16,11 @@ from napari_latent_faces.tiles import GAP
 from napari_latent_faces.viewer.layers import (
     ALIGNED_KEY,
     BEFORE,
+    CAPTIONS,
     FACES_KEY,
+    HIDDEN_KEY,
     MODEL_KEY,
+    PREVIEW,
     ROLE_KEY,
     SPAN_KEY,
     FacesView,
@@ -36,10 +39,6 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.viewer.layers import LayerData
-
-PREVIEW = "preview"  # role of the gallery of a running fit
-CAPTIONS = "captions"  # role and name of the layer of words
-HIDDEN_KEY = "latent_faces_hidden"  # of a layer that was hidden for another, not by the user
 
 _ORDER = (  # in which they lie: one picture a face to the right of it, sheets below
     *("reconstruction", "residual", "components", "encoded", "encoded residual", "mended"),

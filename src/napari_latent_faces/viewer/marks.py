@@ -9,15 +9,7 @@ import numpy as np
 
 from napari_latent_faces.masks import FaceMasks, marked_faces, stroke_mask
 from napari_latent_faces.stack import pixel_blocks
-from napari_latent_faces.viewer.layers import (
-    FACES_KEY,
-    ROLE_KEY,
-    last_axes,
-    layer_pixels,
-    picture_size,
-    results_of,
-    to_world,
-)
+from napari_latent_faces.viewer import layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-IGNORE_KEY = "latent_faces_ignore"
-"""Key of the metadata of a mask that fits of its faces ignore unless another is chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +43,16 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
         raise ValueError(
             f"{layer.name} has {layer.ndim} axes: a mask has two (y, x), or three (face, y, x)."
         )
-    size, n_axes = picture_size(faces), min(layer.ndim, faces.ndim)
+    size, n_axes = layers.picture_size(faces), min(layer.ndim, faces.ndim)
     # from pixels of the faces to those of the mask, over the axes that both have
-    back = np.linalg.inv(to_world(layer, layer.ndim))
-    onto = back @ last_axes(to_world(faces, n_axes), layer.ndim + 1)
+    back = np.linalg.inv(layers.to_world(layer, layer.ndim))
+    onto = back @ layers.last_axes(layers.to_world(faces, n_axes), layer.ndim + 1)
     if layer.ndim == 3 and (np.abs([*onto[0, 1:3], *onto[1:3, 0]]) > 1e-9).any():
         raise ValueError(
             f"{layer.name} is turned against the faces so that one of its planes crosses "
             "several: turn it back."
         )
-    n = len(layer_pixels(faces)) if faces.ndim == 3 else None
+    n = len(layers.layer_pixels(faces)) if faces.ndim == 3 else None
     if hasattr(layer, "shape_type"):  # on the GUI thread, as they are few
         drawn = _drawn(layer, np.linalg.inv(onto), n, size)
         return lambda: drawn
@@ -73,7 +62,7 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
 
 def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
     """Return a function, for a thread, that gives the mask of a fit; errors name `field`."""
-    words, n = f"{field}: {layer.name}", len(layer_pixels(faces))
+    words, n = f"{field}: {layer.name}", len(layers.layer_pixels(faces))
     try:
         marks_of = marks_on(layer, faces)
     except ValueError as error:
@@ -108,8 +97,8 @@ def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
 
 def belongs_to(marks: Any, faces: Any) -> None:
     """Note which faces a layer marks: where these are moved, it goes along."""
-    if ROLE_KEY not in marks.metadata:
-        marks.metadata[FACES_KEY] = str(faces.unique_id)
+    if layers.ROLE_KEY not in marks.metadata:
+        marks.metadata[layers.FACES_KEY] = str(faces.unique_id)
 
 
 def add_labels(viewer: Any, faces: Any, labels: Array, name: str, **options: Any) -> Any:
@@ -117,15 +106,15 @@ def add_labels(viewer: Any, faces: Any, labels: Array, name: str, **options: Any
     from napari.layers import Labels
 
     known = {"name": f"{name} [{faces.name}]", "opacity": 0.6, **options}
-    mask = Labels(labels, affine=to_world(faces, labels.ndim), **known)
+    mask = Labels(labels, affine=layers.to_world(faces, labels.ndim), **known)
     belongs_to(mask, faces)
     return viewer.add_layer(mask)
 
 
 def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     """Add an empty layer of labels on the faces, or on each of them, with the brush in hand."""
-    size = picture_size(faces)
-    n = (len(layer_pixels(faces)),) if each and faces.ndim == 3 else ()
+    size = layers.picture_size(faces)
+    n = (len(layers.layer_pixels(faces)),) if each and faces.ndim == 3 else ()
     mask = add_labels(viewer, faces, np.zeros((*n, *size), np.uint8), "mask")
     viewer.layers.selection.active = mask
     mask.brush_size = max(1, round(size[1] / 10))
@@ -135,8 +124,8 @@ def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
 
 def own_mask(viewer: Any, faces: Any) -> Any:
     """Return the mask that a fit of these faces ignores unless another is chosen, or None."""
-    masks = (each for each in results_of(viewer, faces) if IGNORE_KEY in each.metadata)
-    return next(masks, None)
+    masks = layers.results_of(viewer, faces)
+    return next((each for each in masks if layers.IGNORE_KEY in each.metadata), None)
 
 
 def add_own_mask(viewer: Any, faces: Any, mask: Array) -> None:
@@ -144,7 +133,7 @@ def add_own_mask(viewer: Any, faces: Any, mask: Array) -> None:
     earlier = own_mask(viewer, faces)
     if earlier is not None:
         viewer.layers.remove(earlier)
-    labels, known = mask.astype(np.uint8), {IGNORE_KEY: True}
+    labels, known = mask.astype(np.uint8), {layers.IGNORE_KEY: True}
     add_labels(viewer, faces, labels, "ignore", metadata=known, opacity=0.3)
 
 

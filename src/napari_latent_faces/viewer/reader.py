@@ -33,7 +33,7 @@ from napari_latent_faces.tiles import montage, shrunk
 from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
 from napari_latent_faces.viewer.jobs import Job, LayerJob, QuietJob
-from napari_latent_faces.viewer.layout import CAPTIONS, model_layers
+from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import settings_of, shown_window
 
@@ -462,7 +462,7 @@ def write_model_layers(
     models = {}
     for _data, kwargs, _kind in chosen:
         known = kwargs.get("metadata", {})
-        if known.get(layers.ROLE_KEY) == CAPTIONS:  # when all are selected
+        if known.get(layers.ROLE_KEY) == layers.CAPTIONS:  # when all are selected
             continue
         model = known.get(layers.MODEL_KEY)
         if model is None:

@@ -10,6 +10,7 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QTimer
 
+from napari_latent_faces.viewer import window
 from napari_latent_faces.viewer.canvas import (
     Gallery,
     face_under,
@@ -20,25 +21,21 @@ from napari_latent_faces.viewer.canvas import (
 )
 from napari_latent_faces.viewer.layers import (
     FACES_KEY,
+    HIDDEN_KEY,
     MODEL_KEY,
+    PREVIEW,
     ROLE_KEY,
     face_caption,
     layer_pixels,
     layer_with,
     results_of,
 )
-from napari_latent_faces.viewer.layout import PREVIEW, Captions, arrange
-from napari_latent_faces.viewer.window import (
-    camera_of,
-    grid_of,
-    make_canvas_current,
-    text_overlay,
-)
+from napari_latent_faces.viewer.layout import Captions, arrange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    import napari
+    from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
@@ -52,7 +49,7 @@ _HEARD = frozenset(
 _MARGIN = 0.13  # of the canvas: the face's name stands above the pictures, not on them
 
 
-def session_of(viewer: napari.components.ViewerModel) -> Session:
+def session_of(viewer: ViewerModel) -> Session:
     """Return the session of a viewer, which begins when it is first asked for."""
     viewer = getattr(viewer, "__wrapped__", viewer)  # plugins get short-lived proxies
     if viewer not in _SESSIONS:
@@ -79,9 +76,9 @@ class Session:
 
     changed = Signal()
 
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         # the viewer is the key of the session: a strong reference would keep it alive
-        self._viewer: napari.components.ViewerModel = proxy(viewer)
+        self._viewer: ViewerModel = proxy(viewer)
         self.model: LatentFaces | None = None
         self.face: int | None = None
         self.component: int | None = None
@@ -98,7 +95,7 @@ class Session:
         self._captions = Captions()
         self.changed.connect(self._paint)
         self.changed.connect(self._label)
-        viewer.layers.events.removing.connect(lambda: make_canvas_current(viewer))
+        viewer.layers.events.removing.connect(lambda: window.make_canvas_current(viewer))
         viewer.layers.events.connect(self._on_layers)  # those of each layer, too
         viewer.layers.selection.events.active.connect(self.refresh)
         viewer.dims.events.point.connect(self.refresh)
@@ -112,8 +109,8 @@ class Session:
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_drag_callbacks.append(self._on_press)
-        grid_of(viewer).events.enabled.connect(self._on_grid)
-        camera_of(viewer).events.center.connect(self._on_camera)
+        window.grid_of(viewer).events.enabled.connect(self._on_grid)
+        window.camera_of(viewer).events.center.connect(self._on_camera)
         for key, act in {
             "Shift-Right": lambda _: self.go_to_same_subject(1),
             "Shift-Left": lambda _: self.go_to_same_subject(-1),
@@ -230,7 +227,7 @@ class Session:
     def _label(self) -> None:
         """Tell the name of the face under the slider in the canvas and in the status bar."""
         before, self._caption = self._caption, current_caption(self._viewer)
-        overlay = text_overlay(self._viewer)
+        overlay = window.text_overlay(self._viewer)
         if self._caption is not None and self._caption != before:
             overlay.position = "top_left"  # notifications cover what is below
             overlay.text, overlay.visible = self._caption, True
@@ -264,11 +261,12 @@ class Session:
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None]:
         """Choose the component that is clicked, open a menu, or notice a move by hand."""
-        before, button, has_keys = camera_of(viewer).center, event.button, bool(event.modifiers)
+        before = window.camera_of(viewer).center
+        button, has_keys = event.button, bool(event.modifiers)
         active, position = viewer.layers.selection.active, event.position
         is_drawing = str(getattr(active, "mode", "pan_zoom")) != "pan_zoom"
         is_click = yield from was_click(event)
-        if not np.allclose(before, camera_of(viewer).center):
+        if not np.allclose(before, window.camera_of(viewer).center):
             self._is_zoomed_by_hand = True
         if has_keys or not is_click:
             return
@@ -320,7 +318,7 @@ class Session:
         """Let a fit draw into a layer; undoing is about what that showed before."""
         was = _state_of(layer) if MODEL_KEY in layer.metadata else None
         self.previews.setdefault(layer, was)
-        withhold(layer)
+        _withhold(layer)
 
     def drop_preview(self, layer: Any) -> None:
         """Show what a layer showed before a fit drew into it."""
@@ -341,7 +339,7 @@ class Session:
         elif layer in layers or layer_with(self._viewer, was["metadata"].get(FACES_KEY)):
             if layer not in layers:
                 self._viewer.add_layer(layer)
-            withhold(layer)
+            _withhold(layer)
             for name, value in was.items():  # the metadata are the last
                 setattr(layer, name, value)
 
@@ -386,9 +384,16 @@ class Session:
         self.later(self._tidy)
         self.later(self.show_all)
 
-    def results_changed(self) -> None:
-        """Put results in order, tell the panels, and show all; not from a layers event."""
-        arrange(self._viewer)
+    def results_changed(self, faces: Any = None) -> None:
+        """Put results in order, tell the panels, and show all; not from a layers event.
+
+        It is about `faces` then: they are selected, unless a mask on them is.
+        """
+        viewer, active = self._viewer, self._viewer.layers.selection.active
+        masks = [each for each in results_of(viewer, faces) if ROLE_KEY not in each.metadata]
+        if faces is not None and faces in viewer.layers and active not in masks:
+            viewer.layers.selection.active = faces
+        arrange(viewer)
         self.refresh()
         self.show_all()
         self.later(self._tidy)
@@ -416,19 +421,19 @@ class Session:
         viewer = self._viewer
         if self._is_zoomed_by_hand and viewer.layers:
             low, high = viewer.layers.extent.world[:, list(viewer.dims.displayed[-2:])]
-            apart = np.abs(np.array(camera_of(viewer).center[-2:]) - (low + high) / 2)
+            apart = np.abs(np.array(window.camera_of(viewer).center[-2:]) - (low + high) / 2)
             # the extent ends in the middle of pixels
             self._is_zoomed_by_hand = bool((apart > 0.02 * (high - low)).any())
 
 
-def _stack_that_has(viewer: napari.components.ViewerModel, known: str) -> Any:
+def _stack_that_has(viewer: ViewerModel, known: str) -> Any:
     """Return a layer on the face slider with these metadata, the active one if it has them."""
     layers = (viewer.layers.selection.active, *viewer.layers)
     found = (each for each in layers if each is not None and each.metadata.get(known))
     return next((each for each in found if each.ndim >= 3), None)
 
 
-def current_caption(viewer: napari.components.ViewerModel) -> str | None:
+def current_caption(viewer: ViewerModel) -> str | None:
     """Return the caption of the face under the slider, of the active stack if it has one."""
     layer = _stack_that_has(viewer, "names")
     if layer is None or viewer.dims.ndim - 3 in viewer.dims.displayed:
@@ -448,13 +453,18 @@ def _seen(state: State | None) -> Any:
     return state and (id(state["data"]), state["visible"], id(state["metadata"].get(MODEL_KEY)))
 
 
-def withhold(layer: Any) -> None:
-    """Have no one paint on a gallery before its picture and its metadata are of one model."""
+def _withhold(layer: Any) -> None:
+    """Have no one paint on a gallery before its picture and its metadata are of one model.
+
+    It is seen again if it was hidden for another method, not by the user.
+    """
     if layer.metadata.get(ROLE_KEY) == "gallery":
         layer.metadata[ROLE_KEY] = PREVIEW
+    if layer.metadata.pop(HIDDEN_KEY, False):
+        layer.visible = True
 
 
-def add_result(viewer: napari.components.ViewerModel, data: LayerData) -> Any:
+def add_result(viewer: ViewerModel, data: LayerData) -> Any:
     """Add a layer, and leave what was selected so that the slider stays its."""
     from napari.layers import Layer
 
@@ -467,17 +477,19 @@ def add_result(viewer: napari.components.ViewerModel, data: LayerData) -> Any:
     return layer
 
 
-def find_result(viewer: napari.components.ViewerModel, faces: Any, role: str) -> Any:
+def find_result(viewer: ViewerModel, faces: Any, role: str) -> Any:
     """Return the newest layer of these faces with a role, or None."""
     return next(iter(results_of(viewer, faces, role)), None)
 
 
-def show_result(viewer: napari.components.ViewerModel, earlier: Any, data: LayerData) -> Any:
+def show_result(viewer: ViewerModel, earlier: Any, data: LayerData) -> Any:
     """Put new contents into an earlier layer, which keeps its look, or add a layer."""
     pictures, kwargs, _ = data
     is_there = earlier is not None and earlier in viewer.layers
     kind = len(kwargs["axis_labels"]), kwargs.get("rgb", False)
     if is_there and (earlier.ndim, earlier.rgb) == kind:
+        session_of(viewer).previews.pop(earlier, None)
+        _withhold(earlier)
         earlier.data = pictures
         earlier.metadata = kwargs["metadata"]
         return earlier

@@ -119,12 +119,6 @@ def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
     return panel
 
 
-def docked(viewer: napari.components.ViewerModel) -> list[Any]:
-    """Return the widgets in the docks of a viewer's window, if it has one."""
-    window = getattr(_bare(viewer), "window", None)
-    return [] if window is None else list(window.dock_widgets.values())
-
-
 def dock_of(panel: Any) -> QDockWidget | None:
     """Return the dock that holds a panel, of Qt or magicgui; None if there is none."""
     from qtpy.QtWidgets import QDockWidget

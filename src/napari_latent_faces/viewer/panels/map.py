@@ -16,12 +16,18 @@ from napari_latent_faces.encoding import LazyReconstruction
 from napari_latent_faces.explaining import FaceMap, iter_map_faces, small_model
 from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer import layers
-from napari_latent_faces.viewer.canvas import go_to, show_picture_menu, to_bytes, use_in_mix
+from napari_latent_faces.viewer.canvas import (
+    as_image,
+    go_to,
+    show_picture_menu,
+    to_bytes,
+    use_in_mix,
+)
 from napari_latent_faces.viewer.jobs import Job, Latest
 from napari_latent_faces.viewer.panels.form import NO_MODEL, button, form_of
 from napari_latent_faces.viewer.panels.panel import Panel, timer
 from napari_latent_faces.viewer.panels.pictures import limits_of
-from napari_latent_faces.viewer.panels.plots import FacePlane, as_image
+from napari_latent_faces.viewer.panels.plots import FacePlane
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
@@ -290,7 +296,7 @@ class MapWidget(Panel):
             if faces is self._faces[0]:
                 what = {"face": i}
             if picture is not None:
-                pictures = {f"face {face}": lambda: as_image(picture).copy(), **pictures}
+                pictures = {f"face {face}": lambda: as_image(picture), **pictures}
             if can_open_docks(self.viewer):
                 more["Use in Mix"] = lambda: use_in_mix(self.viewer, **what)
         show_picture_menu(self, place, pictures, more)

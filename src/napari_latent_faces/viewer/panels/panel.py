@@ -45,7 +45,7 @@ from napari_latent_faces.viewer.layers import ROLE_KEY, layer_pixels, why_not_fa
 from napari_latent_faces.viewer.panels import form
 from napari_latent_faces.viewer.reader import open_path
 from napari_latent_faces.viewer.session import session_of
-from napari_latent_faces.viewer.window import dock_of, docked, still_activity
+from napari_latent_faces.viewer.window import dock_of, still_activity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -401,7 +401,8 @@ class Panel(QScrollArea):
         window = dock.window()
         # not by Qt's lists of widgets: what PySide makes of them keeps closed panels alive, or
         # is followed to widgets that are gone
-        others: list[Any] = [dock_of(e) for e in docked(self.viewer) if isinstance(e, Panel)]
+        docks = self.viewer.window.dock_widgets.values()
+        others: list[Any] = [dock_of(each) for each in docks if isinstance(each, Panel)]
         for other in others:
             is_seen = other not in (None, dock) and other.window() is window
             if not is_seen or other.isHidden():

@@ -9,11 +9,11 @@ import numpy as np
 import pyqtgraph as pg
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPalette
+from qtpy.QtGui import QColor, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces.tiles import pictured
-from napari_latent_faces.viewer.canvas import picture_actions
+from napari_latent_faces.viewer.canvas import as_image, picture_actions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,13 +94,6 @@ _ARROWS = {
     Qt.Key.Key_Up: (0, 1),
     Qt.Key.Key_Down: (0, -1),
 }
-
-
-def as_image(picture: NDArray[np.uint8]) -> QImage:
-    """Return a picture (h, w) or (h, w, 3) for Qt, without a copy."""
-    form = QImage.Format.Format_RGB888 if picture.ndim == 3 else QImage.Format.Format_Grayscale8
-    image: QImage = pg.functions.ndarray_to_qimage(picture, form)
-    return image
 
 
 class _Dots(pg.ScatterPlotItem):  # type: ignore[misc]
