@@ -14,12 +14,17 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from zipfile import ZipFile
+
+import numpy as np
 
 from napari_latent_faces.stack import harmless, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
+
+    from numpy.typing import NDArray
 
 
 CONTENTS = ".latent-faces.json"
@@ -47,6 +52,21 @@ def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
         file.close()
         raise OSError("no regular file")
     return file
+
+
+@contextmanager
+def open_archive(path: str | PathLike[str]) -> Iterator[ZipFile]:
+    """Open a zip archive to read, in the same way."""
+    with open_regular(path) as file, ZipFile(file) as archive:
+        yield archive
+
+
+def write_arrays(file: IO[bytes], arrays: dict[str, NDArray[Any]]) -> None:
+    """Write arrays as `numpy.savez` does, which in NumPy 2.0 need not close its archive."""
+    with ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def opener_of(head: bytes) -> Callable[[IO[bytes]], Any] | None:

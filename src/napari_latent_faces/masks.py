@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -105,6 +102,9 @@ class FaceMasks:
 
 def mask_to_text(mask: Any) -> str:
     """Return a mask as letters and digits, some faces at a time; see `mask_from_text`."""
+    import base64
+    import zlib
+
     packer, packed = zlib.compressobj(9), []
     for _, block in pixel_blocks(np.asarray(mask)[None] if mask.ndim == 2 else mask):
         # each face begins with a byte of its own
@@ -115,13 +115,16 @@ def mask_to_text(mask: Any) -> str:
 
 def mask_from_text(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return the mask of a shape, (h, w) or (n, h, w), that `mask_to_text` has written."""
+    import base64
+    import zlib
+
     n_pixels = shape[-2] * shape[-1]
     rows = int(np.prod(shape[:-2], dtype=int))
     wanted = rows * -(-n_pixels // 8)  # bytes: each face has its own
     unpacker = zlib.decompressobj()
     try:
         packed = unpacker.decompress(base64.b64decode(text, validate=True), wanted + 1)
-    except (binascii.Error, zlib.error) as error:
+    except (ValueError, zlib.error) as error:
         raise ValueError("The text of the mask is damaged: copy it whole.") from error
     if len(packed) != wanted:
         raise ValueError(f"The text is not that of a mask of shape {tuple(shape)}.")

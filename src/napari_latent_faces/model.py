@@ -7,18 +7,15 @@ import json
 import math
 import reprlib
 import sys
-import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from types import NoneType
-from typing import IO, TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.lib import format as npy
 
 from napari_latent_faces import __version__
-from napari_latent_faces.files import open_regular, replacing
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.params import params_of
 from napari_latent_faces.solvers.factors import amounts, canonical
@@ -29,6 +26,8 @@ from napari_latent_faces.steps import consume
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
+    from pathlib import Path
+    from zipfile import ZipFile
 
     from numpy.typing import NDArray
 
@@ -331,6 +330,8 @@ class LatentFaces:
 
         A file that was there is replaced, and stays as it was if this raises an OSError.
         """
+        from napari_latent_faces.files import replacing, write_arrays
+
         also = {name: getattr(self, name) for name in _OPTIONAL}
         is_plain = self.params.method == "nmf" and self.mean is None and self.mask is None
         header = {
@@ -363,6 +364,10 @@ class LatentFaces:
         FileNotFoundError, ModelFileError
             If there is no such file, or it is not a whole and sound model.
         """
+        from pathlib import Path
+
+        from napari_latent_faces.files import open_archive
+
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"There is no model file {str(path)!r}.")
@@ -376,7 +381,7 @@ class LatentFaces:
                 )
             raise ModelFileError(f"{words}.")
         try:
-            with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            with open_archive(path) as archive:
                 known = {name: _read_array(archive, name) for name in _ARRAYS & {*members}}
             return _model(known)
         except Exception as error:  # a hostile file can make a decoder raise anything
@@ -406,16 +411,10 @@ class ModelFileError(ValueError):
     """A file is not a sound model of latent faces."""
 
 
-def write_arrays(file: IO[bytes], arrays: dict[str, NDArray[Any]]) -> None:
-    """Write arrays as `numpy.savez` does, which in NumPy 2.0 need not close its archive."""
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                npy.write_array(member, np.asanyarray(array), allow_pickle=False)
-
-
 def model_path(path: str | PathLike[str]) -> Path:
     """Return `path`, with the ending of model files if it has neither that nor ``.npz``."""
+    from pathlib import Path
+
     path = Path(path)
     return path if path.suffix.lower() in (ENDING, ".npz") else Path(f"{path}{ENDING}")
 
@@ -427,8 +426,10 @@ def is_model_file(path: str | PathLike[str]) -> bool:
 
 def _members(path: str | PathLike[str]) -> list[str]:
     """Return what the arrays of a file are called, nothing if it is no archive."""
+    from napari_latent_faces.files import open_archive
+
     # a hostile file can make a decoder raise anything
-    with suppress(Exception), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+    with suppress(Exception), open_archive(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
     return []
 
@@ -438,7 +439,7 @@ def _need(is_sound: object, fault: str) -> None:
         raise ModelFileError(fault)
 
 
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
     """Read one array, of which no more is believed than that its bytes are there.
 
     `numpy.load` makes room for whatever size an array declares, and unpacks whatever is

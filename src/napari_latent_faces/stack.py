@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -236,11 +235,14 @@ def let_go(images: Any, faces: slice) -> None:
 
     It would count as the program's own until there is no other memory left.
     """
-    if not isinstance(images, np.memmap) or not hasattr(mmap, "MADV_DONTNEED"):
+    if not isinstance(images, np.memmap):
         return
+    import mmap
+
     seen: Any = images[faces]
     pages = getattr(seen, "_mmap", None)
-    if pages is None or seen.mode == "c" or not seen.flags.c_contiguous:
+    is_in_one = seen.flags.c_contiguous and hasattr(mmap, "MADV_DONTNEED")
+    if pages is None or seen.mode == "c" or not is_in_one:
         return
     origin = np.frombuffer(pages, np.uint8).ctypes.data
     start = -(-(seen.ctypes.data - origin) // mmap.PAGESIZE) * mmap.PAGESIZE

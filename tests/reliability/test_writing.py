@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from napari_latent_faces.export import export_model
-from napari_latent_faces.model import LatentFaces, write_arrays
+from napari_latent_faces.files import write_arrays
+from napari_latent_faces.model import LatentFaces
 from tests.fuzz.targets import a_model
 from tests.helpers import PATIENCE
 

@@ -21,7 +21,7 @@ from napari_latent_faces.stack import as_declared, let_go
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     Array = NDArray[np.float32]
     Sums = tuple[NDArray[Any], ...]
@@ -127,12 +127,11 @@ class FaceBlocks:
 
         Whoever multiplies them with matrices can multiply the smaller products by `gain`.
         The array is the calling thread's own and is used again for its next block. `raw` is
-        what the method of that name returned for these rows: its caller lets it go.
+        what the method of that name returned for these rows, or a part: its caller lets it go.
         """
-        if self._is_ready:
-            view: Array = self.images[rows].reshape(-1, self.p)
-            return view
         faces = self.raw(rows) if raw is None else raw
+        if self._is_ready:
+            return faces.reshape(-1, self.p)
         buffer = getattr(self._buffers, "values", None)
         if buffer is None:
             buffer = self._buffers.values = np.empty((self.longest, self.p), np.float32)
@@ -188,13 +187,13 @@ class Workers:
         try:
             for i, item in enumerate(items):
                 others = sum(not each.done() for each in waiting)
-                if i < len(items) - 1 and others < self.threads - 1:
+                if i < len(items) - 1 and others < 2 * (self.threads - 1):
                     waiting.append(self._pool.submit(job, item))
                     continue
                 own: Future[Result] = Future()
                 own.set_result(job(item))
                 waiting.append(own)
-                while len(waiting) > self.threads or (waiting and waiting[0].done()):
+                while len(waiting) > 2 * self.threads or (waiting and waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -305,11 +304,12 @@ def squares(values: NDArray[Any]) -> float:
 
 def row_squares(values: NDArray[Any]) -> NDArray[np.float64]:
     """Sum the squares of each row: of some columns in their own type, all in float64."""
-    sums = np.zeros(len(values))
-    for first in range(0, values.shape[1], _FEW_COLUMNS):
-        some = values[:, first : first + _FEW_COLUMNS]
-        sums += np.vecdot(some, some)
-    return sums
+    m, p = values.shape
+    whole = p // _FEW_COLUMNS * _FEW_COLUMNS
+    most = values[:, :whole].reshape(m, whole // _FEW_COLUMNS, _FEW_COLUMNS)
+    rest = values[:, whole:]
+    sums: NDArray[np.float64] = np.vecdot(most, most).sum(axis=1, dtype=np.float64)
+    return sums + np.vecdot(rest, rest)
 
 
 def face_errors(
@@ -319,20 +319,21 @@ def face_errors(
     scale: float = 1.0,
     mean: NDArray[Any] | None = None,
     hidden: NDArray[np.bool_] | None = None,
+    dtype: DTypeLike = np.float64,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the squared error and the squared norm of each face, calculated in float64.
+    """Return the squared error and the squared norm of each face, calculated in `dtype`.
 
     Some pixels of all faces are looked at at a time, so that memory stays small however
     large the pictures are.
     """
     m, p = pixels.shape
-    wide = W.astype(np.float64)
+    W = W.astype(dtype)
     lost, size = np.zeros((2, m))
     step = max(1, _CHUNK_VALUES // max(m, len(H)))
     for first in range(0, p, step):
         some = slice(first, first + step)
-        seen = np.divide(pixels[:, some], scale, dtype=np.float64)
-        left = wide @ H[:, some].astype(np.float64)
+        seen = np.divide(pixels[:, some], scale, dtype=dtype)
+        left = W @ H[:, some].astype(dtype)
         if mean is not None:
             left += mean[some]
         np.subtract(seen, left, out=left)

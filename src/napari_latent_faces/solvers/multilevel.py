@@ -24,6 +24,7 @@ from napari_latent_faces.solvers.blocks import (
     FaceBlocks,
     LocalBackend,
     Workers,
+    cut,
     face_errors,
     relative_error,
     row_squares,
@@ -70,6 +71,8 @@ _COARSE_TOL = 2e-4  # of those of all faces between them and the full pictures
 _COARSE_ITERATIONS = 100
 _NEW_SWEEPS = 30  # where most faces are new, whose weights are only guessed
 _ENLARGED_VALUES = 2**20  # of the components that are enlarged at a time: copies are made
+_CACHED_VALUES = 2**18  # that are halved at a time
+_SMALL = 0.01  # a relative error that is measured in float64
 _LEAST_GAIN = 1e-15
 
 
@@ -172,7 +175,10 @@ class _Fit:
         W, H = normalized(last.W, last.pictures().reshape(self.params.n_components, -1))
         hidden = None if self.hidden is None else self.hidden.reshape(1, -1)
         weights: Weights = self.backend.hand_out(np.ascontiguousarray(W.T))
-        errors = self.backend.each(_measure, (H, self.scale, hidden), weights)
+        # rounded in float32, residuals that are not small are wrong in both directions alike
+        dtype = H.dtype if last.error > _SMALL else np.float64
+        shared = {"H": H, "scale": self.scale, "hidden": hidden, "dtype": dtype}
+        errors = self.backend.each(_measure, shared, weights)
         return replace(last, error=relative_error(errors))
 
     def in_units(self, factors: Factors) -> Factors:
@@ -370,23 +376,31 @@ def _look(
 ) -> tuple[NDArray[Any], Array]:
     """Return the squared norms of a block of faces, and pictures of the chosen ones."""
     chosen, shape, top = survey
-    pixels, place = block.as_is, block.place
-    if block.gain != 1:  # rounded as on the levels, in one way; the array is not used again
-        pixels *= block.gain
-    norms = row_squares(pixels)
+    place, n, p = block.place, len(block.raw), block.blocks.p
     first, last = np.searchsorted(chosen, (place.start, place.stop))
-    if last - first < len(pixels):
-        pixels = pixels[chosen[first:last] - place.start]
-    pictures = pixels.reshape(-1, *shape)
-    return norms, halve(pictures) if top else pictures.copy()
+    norms = np.empty(n)
+    pictures = np.empty((last - first, *shapes(shape, top)[-1]), np.float32)
+    done = 0
+    for some in cut(n, max(1, _CACHED_VALUES // p)):
+        pixels = block.blocks.read_as_is(block.rows, block.raw[some])
+        if block.gain != 1:  # rounded as on the levels, in one way; the array is not used again
+            pixels *= block.gain
+        norms[some] = row_squares(pixels)
+        seen = chosen[first + done : last] - place.start - some.start
+        seen = seen[seen < len(pixels)]
+        if len(seen) < len(pixels):
+            pixels = pixels[seen]
+        faces = pixels.reshape(-1, *shape)
+        pictures[done : done + len(seen)] = halve(faces) if top else faces
+        done += len(seen)
+    return norms, pictures
 
 
 def _measure(
-    block: Block, shared: tuple[NDArray[Any], float, NDArray[np.bool_] | None], W: NDArray[Any]
+    block: Block, shared: dict[str, Any], W: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the squared errors of a block of faces, and their squared norms."""
-    H, scale, hidden = shared
-    return face_errors(block.raw.reshape(len(block.raw), -1), W.T, H, scale, hidden=hidden)
+    return face_errors(block.raw.reshape(len(block.raw), -1), W.T, **shared)
 
 
 def depth(shape: tuple[int, ...], n_components: int, least: float = 0) -> int:
