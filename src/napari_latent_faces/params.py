@@ -4,8 +4,6 @@ What a parameter is for stands in the docstring of its class, what it takes in i
 its label and limits beside its default.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from dataclasses import asdict, dataclass, field, fields
@@ -69,7 +67,7 @@ def _alternatives(hint: Any) -> list[Any]:
     return parts or ([bool, True, False] if hint is bool else [hint])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Options:
     """Base of frozen values that are checked when they are made."""
 
@@ -121,7 +119,7 @@ def _range(known: Any) -> str:
     return " or ".join(filter(None, words))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Parameters(Options):
     """What the parameters of all methods have."""
 
@@ -292,7 +290,7 @@ class ICAParams(Parameters):
     tol: float = advanced(1e-4, "Tolerance", min=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class _BatchParams(Parameters):
     """What the parameters of methods have that learn from some faces at a time."""
 

@@ -33,6 +33,7 @@ static ptrdiff_t stride(const Py_buffer *view)
 #define CHUNK 1024 /* columns of rows that are multiplied with one another at a time */
 #define SOME 128   /* faces that are added up at a time */
 #define ROWS 4     /* components that are improved together, so that values are loaded once */
+#define CEIL(a, b) (((a) + (b) - 1) / (b))
 #define GROUP(left) ((left) >= ROWS ? ROWS : (left) >= 2 ? 2 : 1)
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -58,12 +59,28 @@ static ptrdiff_t stride(const Py_buffer *view)
 #define MAX _mm512_max_ps
 #define LESS(r, a, x) _mm512_fnmadd_ps(a, x, r)
 #define MORE(r, a, x) _mm512_fmadd_ps(a, x, r)
-#define SUM _mm512_reduce_add_ps
+#define SUMS sums_avx512
 #if defined(__GNUC__)
 #define TARGET __attribute__((target("avx512f,fma")))
 #else
 #define TARGET
 #endif
+/* of FACES vectors: each step adds up halves, and leaves half as many vectors */
+static INLINE TARGET void sums_avx512(__m512 *x, float *sums)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+    UNROLL for (int i = 0; i < 4; i++)
+        x[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0x44),
+                             _mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0xEE));
+    UNROLL for (int i = 0; i < 2; i++)
+        x[i] = _mm512_add_ps(_mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0x88),
+                             _mm512_shuffle_f32x4(x[2 * i], x[2 * i + 1], 0xDD));
+    x[0] = _mm512_add_ps(_mm512_shuffle_ps(x[0], x[1], 0x44),
+                         _mm512_shuffle_ps(x[0], x[1], 0xEE));
+    x[0] = _mm512_add_ps(x[0], _mm512_shuffle_ps(x[0], x[0], 0xB1));
+    x[0] = _mm512_permutexvar_ps(order, x[0]);
+    _mm256_storeu_ps(sums, _mm512_castps512_ps256(x[0]));
+}
 #include "_kernel.h"
 
 #define KIND(name) name##_avx2
@@ -80,17 +97,22 @@ static ptrdiff_t stride(const Py_buffer *view)
 #define MAX _mm256_max_ps
 #define LESS(r, a, x) _mm256_fnmadd_ps(a, x, r)
 #define MORE(r, a, x) _mm256_fmadd_ps(a, x, r)
-#define SUM sum_avx2
+#define SUMS sums_avx2
 #if defined(__GNUC__)
 #define TARGET __attribute__((target("avx2,fma")))
 #else
 #define TARGET
 #endif
-static INLINE TARGET float sum_avx2(__m256 x)
+static INLINE TARGET void sums_avx2(__m256 *x, float *sums)
 {
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+    const __m256i order = _mm256_setr_epi32(0, 4, 2, 6, 0, 0, 0, 0);
+    UNROLL for (int i = 0; i < 2; i++)
+        x[i] = _mm256_add_ps(_mm256_permute2f128_ps(x[2 * i], x[2 * i + 1], 0x20),
+                             _mm256_permute2f128_ps(x[2 * i], x[2 * i + 1], 0x31));
+    x[0] = _mm256_add_ps(_mm256_shuffle_ps(x[0], x[1], 0x44),
+                         _mm256_shuffle_ps(x[0], x[1], 0xEE));
+    x[0] = _mm256_add_ps(x[0], _mm256_shuffle_ps(x[0], x[0], 0xB1));
+    _mm_storeu_ps(sums, _mm256_castps256_ps128(_mm256_permutevar8x32_ps(x[0], order)));
 }
 #include "_kernel.h"
 
@@ -136,7 +158,12 @@ static INLINE float32x4_t bytes_neon(const uint8_t *bytes)
 #define MAX vmaxq_f32
 #define LESS(r, a, x) vfmsq_f32(r, a, x)
 #define MORE(r, a, x) vfmaq_f32(r, a, x)
-#define SUM vaddvq_f32
+#define SUMS sums_neon
+static INLINE void sums_neon(const float32x4_t *x, float *sums)
+{
+    UNROLL for (int i = 0; i < 8; i++)
+        sums[i] = vaddvq_f32(x[i]);
+}
 #include "_kernel.h"
 
 static const struct kernel *choose(void)

@@ -9,8 +9,10 @@
    MIXED        components of which two vectors each fill them
    BYTES        reads so many bytes as floats
    ZERO, LOAD, STORE, ALL (a number in all lanes), MAX, LESS (r - a * x),
-   MORE (r + a * x) and SUM (of all lanes) */
+   MORE (r + a * x) and SUMS (of all lanes of each of FACES vectors) */
 
+/* components of the next group, each of which has about as many */
+#define SIDE_BY_SIDE(left) CEIL(left, CEIL(left, MIXED))
 #define WIDTH (LANES * PARTS) /* columns worked on at a time; they stay in the cache */
 
 /* Improve `rows` components from `t` on, each seeing what those before it have become. */
@@ -121,10 +123,10 @@ static INLINE TARGET void KIND(fill)(const void *row, int is_bytes, ptrdiff_t fi
 static INLINE TARGET void KIND(dots)(ptrdiff_t steps, const float *faces, const float *H,
                                      float out[3][FACES])
 {
-    VECTOR sums[FACES][3], h[3];
+    VECTOR sums[3][FACES], h[3];
     UNROLL for (int i = 0; i < FACES; i++)
         UNROLL for (int t = 0; t < 3; t++)
-            sums[i][t] = ZERO;
+            sums[t][i] = ZERO;
     for (ptrdiff_t j = 0; j < steps; j++, H += 3 * LANES, faces += FACES * LANES) {
         UNROLL for (int t = 0; t < 3; t++)
             h[t] = LOAD(H + t * LANES);
@@ -132,22 +134,21 @@ static INLINE TARGET void KIND(dots)(ptrdiff_t steps, const float *faces, const 
             VECTOR x = LOAD(faces + i * LANES);
             IN_REGISTER(x);
             UNROLL for (int t = 0; t < 3; t++)
-                sums[i][t] = MORE(sums[i][t], h[t], x);
+                sums[t][i] = MORE(sums[t][i], h[t], x);
         }
     }
     UNROLL for (int t = 0; t < 3; t++)
-        UNROLL for (int i = 0; i < FACES; i++)
-            out[t][i] = SUM(sums[i][t]);
+        SUMS(sums[t], out[t]);
 }
 
 /* products (k, n) = F (k, p) @ X' (p, n), for columns that fit in the cache, one after the
-   other, whose sums are added up in double precision */
+   other, whose sums are added up in double precision; of F with itself, but half of them */
 static TARGET int KIND(cross)(const Py_buffer *of, double gain)
 {
     const ptrdiff_t k = of->shape[0], n = of->shape[1], p = of[1].shape[1];
     const ptrdiff_t groups = (k + 2) / 3;
     const ptrdiff_t out_stride = stride(of), F_stride = stride(of + 1), X_step = of[2].strides[0];
-    const int is_bytes = *of[2].format == 'B';
+    const int is_bytes = *of[2].format == 'B', is_gram = of[1].buf == of[2].buf;
     const float *F = of[1].buf;
     const char *X = of[2].buf;
     float *products = of->buf;
@@ -171,7 +172,7 @@ static TARGET int KIND(cross)(const Py_buffer *of, double gain)
             for (ptrdiff_t f = 0; f < faces; f++)
                 KIND(fill)(X + (i + f) * X_step, is_bytes, first, columns,
                            tile + f * LANES, FACES * LANES);
-            for (ptrdiff_t t = 0; t < k; t += 3) {
+            for (ptrdiff_t t = 0; t < k && !(is_gram && t >= i + FACES); t += 3) {
                 KIND(dots)(steps, tile, H + t * CHUNK, out);
                 for (ptrdiff_t u = t; u < k && u < t + 3; u++)
                     for (ptrdiff_t f = 0; f < faces; f++)
@@ -181,7 +182,8 @@ static TARGET int KIND(cross)(const Py_buffer *of, double gain)
     }
     for (ptrdiff_t t = 0; t < k; t++)
         for (ptrdiff_t i = 0; i < n; i++)
-            products[t * out_stride + i] = (float)((float)gain * sums[t * n + i]);
+            products[t * out_stride + i] =
+                (float)((float)gain * sums[is_gram && t > i ? i * n + t : t * n + i]);
     free(memory);
     free(sums);
     return 0;
@@ -189,13 +191,12 @@ static TARGET int KIND(cross)(const Py_buffer *of, double gain)
 
 /* Add up faces, two vectors of each, with the weights of some components. */
 static INLINE TARGET void KIND(mix)(int rows, ptrdiff_t faces, const float *tile,
-                                    const float *W, ptrdiff_t k, float gain, float *out,
-                                    ptrdiff_t stride)
+                                    const float *W, float gain, float *out, ptrdiff_t stride)
 {
     VECTOR sums[MIXED][2];
     UNROLL for (int t = 0; t < rows; t++)
         sums[t][0] = sums[t][1] = ZERO;
-    for (ptrdiff_t i = 0; i < faces; i++, tile += 2 * LANES, W += k) {
+    for (ptrdiff_t i = 0; i < faces; i++, tile += 2 * LANES, W += rows) {
         VECTOR x = LOAD(tile), y = LOAD(tile + LANES);
         UNROLL for (int t = 0; t < rows; t++) {
             VECTOR w = ALL(W[t]);
@@ -228,9 +229,12 @@ static TARGET int KIND(combine)(const Py_buffer *of, double gain)
         memset(sums + t * out_stride, 0, sizeof(float) * (size_t)p);
     for (ptrdiff_t i = 0; i < n; i += SOME) {
         ptrdiff_t faces = n - i < SOME ? n - i : SOME;
-        for (ptrdiff_t t = 0; t < k; t++)
-            for (ptrdiff_t f = 0; f < faces; f++)
-                W[f * k + t] = F[t * F_stride + i + f];
+        for (ptrdiff_t t = 0, rows; t < k; t += rows) {
+            rows = SIDE_BY_SIDE(k - t);
+            for (ptrdiff_t u = 0; u < rows; u++)
+                for (ptrdiff_t f = 0; f < faces; f++)
+                    W[t * faces + f * rows + u] = F[(t + u) * F_stride + i + f];
+        }
         for (ptrdiff_t first = 0; first < p; first += width) {
             ptrdiff_t columns = p - first < width ? p - first : width, rows;
             for (ptrdiff_t f = 0; f < faces; f++)
@@ -241,16 +245,16 @@ static TARGET int KIND(combine)(const Py_buffer *of, double gain)
                     KIND(fill)(X + (i + f) * X_step, is_bytes, first, columns,
                                tile + f * width, LANES);
             for (ptrdiff_t t = 0; t < k; t += rows) {
-                ptrdiff_t groups = (k - t + MIXED - 1) / MIXED, stride = out_stride;
+                ptrdiff_t stride = out_stride;
                 float *out = sums + t * stride + first;
-                rows = (k - t + groups - 1) / groups; /* about as many in each group */
+                rows = SIDE_BY_SIDE(k - t);
                 if (columns < width) {
                     memset(edge, 0, sizeof(float) * MIXED * 2 * LANES);
                     out = edge, stride = width;
                 }
 #define CASE(n)                                                                             \
     case n:                                                                                 \
-        KIND(mix)(n, faces, tile, W + t, k, (float)gain, out, stride);                  \
+        KIND(mix)(n, faces, tile, W + t * faces, (float)gain, out, stride);             \
         break;
                 switch (rows) {
                     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
@@ -288,4 +292,5 @@ static const struct kernel KIND(kernel) = {KIND(sweep), KIND(cross), KIND(combin
 #undef MAX
 #undef LESS
 #undef MORE
-#undef SUM
+#undef SUMS
+#undef SIDE_BY_SIDE

@@ -183,6 +183,9 @@ class Workers:
 
     def each(self, job: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """Yield the result of `job` for each item, in order, with few waiting at a time."""
+        if len(items) == 1:  # as of small pictures, which are soon done
+            yield job(items[0])
+            return
         waiting: deque[Future[Result]] = deque()
         try:
             for i, item in enumerate(items):
