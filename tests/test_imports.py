@@ -66,10 +66,12 @@ def folder(tmp_path):
     return place
 
 
-def test_a_fit_loads_nothing_heavy_and_its_model_is_told_without_pictures(folder, tmp_path):
+def test_a_fit_and_its_use_load_nothing_heavy_and_it_is_told_without_pictures(folder, tmp_path):
     fit = ["fit", folder, "-k", 3, "--max-iter", 500, "-o", tmp_path / "out"]
     assert not HEAVY & loaded_by(COMMAND, *fit)
     assert len(list((tmp_path / "out" / "components").iterdir())) == 3
+    encode = ["encode", tmp_path / "out", folder, "-o", tmp_path / "encoded"]
+    assert not HEAVY & loaded_by(COMMAND, *encode)
     info = loaded_by(COMMAND, "info", tmp_path / "out")
     assert not (HEAVY | {"PIL", "psutil"}) & info
 

@@ -312,7 +312,8 @@ def row_squares(values: NDArray[Any]) -> NDArray[np.float64]:
     most = values[:, :whole].reshape(m, whole // _FEW_COLUMNS, _FEW_COLUMNS)
     rest = values[:, whole:]
     sums: NDArray[np.float64] = np.vecdot(most, most).sum(axis=1, dtype=np.float64)
-    return sums + np.vecdot(rest, rest)
+    sums += np.vecdot(rest, rest)
+    return sums
 
 
 def face_errors(

@@ -68,9 +68,6 @@ def kkt_violations(R: Array, B: Array, W: Array) -> Array:
 
 def _solve_units(A: Array, B: Array) -> Array:
     """Solve for unit columns and unit right-hand sides."""
-    with importing():
-        from scipy.optimize import nnls
-
     G, C = A.T @ A, B @ A
     inverse: Any = np.linalg.inv(G) if np.linalg.cond(G) <= _MAX_CONDITION else None
     guess = np.zeros(C.T.shape, np.float32)
@@ -81,8 +78,11 @@ def _solve_units(A: Array, B: Array) -> Array:
     for some in cut(len(C), max(1, _SYSTEM_VALUES // G.size), shares=_SHARES):
         rows = order[some]
         W[rows] = _exchange(G, inverse, C[rows], positive[rows])
-    for row in np.flatnonzero(kkt_violations(A, B, W) > TOLERANCE):
-        W[row] = nnls(A, B[row])[0]
+    if (missed := np.flatnonzero(kkt_violations(A, B, W) > TOLERANCE)).size:
+        with importing():
+            from scipy.optimize import nnls
+        for row in missed:
+            W[row] = nnls(A, B[row])[0]
     return W
 
 
