@@ -19,7 +19,6 @@ from napari_latent_faces import __version__
 from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.params import params_of
 from napari_latent_faces.solvers.factors import amounts, canonical
-from napari_latent_faces.solvers.nnls import solver_of
 from napari_latent_faces.stack import as_stack, in_pixels, make_names_harmless, pixel_blocks
 from napari_latent_faces.steps import consume
 
@@ -310,6 +309,8 @@ class LatentFaces:
 
     def coder(self) -> Solver:
         """Return the function that finds weights, as `solvers.nnls.solver_of` does."""
+        from napari_latent_faces.solvers.nnls import solver_of
+
         solve = solver_of(self.params.coding, getattr(self.params, "alpha", 0.0))
         if self.params.coding != "one-hot":
             return solve
