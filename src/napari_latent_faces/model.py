@@ -383,7 +383,8 @@ class LatentFaces:
             raise ModelFileError(f"{words}.")
         try:
             with open_archive(path) as archive:
-                known = {name: _read_array(archive, name) for name in _ARRAYS & {*members}}
+                wanted = [name for name in members if name in _ARRAYS]
+                known = {name: _read_array(archive, name) for name in wanted}
             return _model(known)
         except Exception as error:  # a hostile file can make a decoder raise anything
             reason = str(error) if type(error) is ModelFileError else repr(error)
