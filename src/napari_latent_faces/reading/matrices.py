@@ -195,8 +195,15 @@ def _dask(images: Any) -> Any:
     count = max(1, BLOCK_BYTES // max(1, images[0].nbytes))
     meta = np.empty((0,) * images.ndim, images.dtype)
     from_array: Any = dask.array.from_array
-    chunks = (count, *images.shape[1:])
-    return from_array(_on_disk(images), chunks, name=False, meta=meta)
+    file: Any = images  # what it is a view of
+    while isinstance(file.base, np.ndarray):
+        file = file.base
+    source: Any = images
+    if getattr(file, "filename", None):  # mapped into memory, no copy of that
+        offset = file.offset + images.ctypes.data - file.ctypes.data
+        place = images.dtype, images.shape, images.strides, images.ndim
+        source = _OnDisk(str(file.filename), offset, *place)
+    return from_array(source, (count, *images.shape[1:]), name=False, meta=meta)
 
 
 @dataclass(frozen=True)
@@ -212,21 +219,8 @@ class _OnDisk:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         content: Any = np.memmap(self.path, np.uint8, "r")
-        place = content, self.offset, self.strides
-        images: NDArray[Any] = np.ndarray(self.shape, self.dtype, *place)
+        images: Any = np.ndarray(self.shape, self.dtype, content, self.offset, self.strides)
         return np.array(images[key])
-
-
-def _on_disk(images: NDArray[Any]) -> Any:
-    """Return what stands for a view of a file that is mapped into memory, else the array."""
-    file: Any = images
-    while isinstance(file.base, np.ndarray):
-        file = file.base
-    if not isinstance(file, np.memmap) or not file.filename:  # a copy of one
-        return images
-    offset = file.offset + images.ctypes.data - file.ctypes.data
-    how = images.dtype, images.shape, images.strides, images.ndim
-    return _OnDisk(str(file.filename), offset, *how)
 
 
 def _are_in_colour(parts: Sequence[ArrayFaces], options: ReadOptions) -> bool:

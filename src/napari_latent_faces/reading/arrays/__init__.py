@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import itertools
-import lzma
 import math
 import os
 import re
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.files import most_unpacked, unpacked, unpacked_name
 from napari_latent_faces.params import ReadOptions
 from napari_latent_faces.reading.arrays import files, layouts, matlab
 from napari_latent_faces.reading.arrays.files import ArraysError, Container, Variable, times
@@ -28,11 +26,6 @@ if TYPE_CHECKING:
 _BINARY = (".mat", ".npy", ".npz", ".h5", ".hdf5", ".idx")
 _TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".normgrey")
 _IDX = re.compile(r"[-.]idx\d[-.]u?(byte|int|short|float|double)$")
-_PACKED: dict[str, tuple[Any, bytes]] = {  # how they are opened, and start
-    ".gz": (gzip.open, b"\x1f\x8b"),
-    ".bz2": (bz2.open, b"BZh"),
-    ".xz": (lzma.open, b"\xfd7zXZ\0"),
-}
 _REFUSED = {  # how they start and are named, and what to do
     (rb"\x80[\x02-\x05]", (".pkl", ".pickle", ".pkz", ".p", ".joblib")): (
         "it is a pickle, which can run any program when it is loaded, so it never is. Load it "
@@ -98,7 +91,7 @@ def is_array_name(name: str, *, text: bool = True) -> bool:
     Text (``.csv``, ``.txt`` ...) often lies beside pictures and holds something else: `text`
     says whether it counts.
     """
-    lower = _unpacked_name(name.lower())
+    lower = unpacked_name(name.lower())
     refused = itertools.chain.from_iterable(endings for _, endings in _REFUSED)
     return (
         lower.endswith((*_BINARY, *refused, *(_TEXT if text else ())))
@@ -115,7 +108,7 @@ def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
     """Tell quickly whether a file of numbers may hold faces, and is not refused or damaged."""
     path = os.fspath(path)
     lower = path.lower()
-    if lower.endswith(tuple(_PACKED)):
+    if unpacked_name(path) != path:
         return True  # a second look would unpack it all
     try:
         if not is_array_name(lower, text=False):
@@ -165,10 +158,6 @@ def read_arrays(
         return _faces_of(container, variable, options, lists)
 
 
-def _unpacked_name(name: str) -> str:
-    return next((name[: -len(end)] for end in _PACKED if name.lower().endswith(end)), name)
-
-
 def _opened(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:
     """Look into a file of numbers, or its content under a `name`, without reading large arrays.
 
@@ -181,12 +170,10 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str = "") -> Container
             raise ArraysError(f"{name or source}: it is no file.")
     name = name or (source if isinstance(source, str) else "the file")
     with files.damage_named(name):
+        content = unpacked(source, most_unpacked(len(files.content_of(source))))
+        if content is not None:
+            source, name = content, unpacked_name(name)
         head = files.content_of(source)[:1024].tobytes()
-        for packing, start in _PACKED.values():
-            if head.startswith(start):
-                source, name = files.unpack(source, packing), _unpacked_name(name)
-                head = source[:1024]
-                break
         return _with_views(_reader(head, name.lower())(source, name))
 
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.lib import format as npy
 
+from napari_latent_faces.files import in_words, most_unpacked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -24,11 +26,6 @@ if TYPE_CHECKING:
 
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
-# What is compressed may unpack to this many bytes, or to this many times its size: zeros
-# shrink a thousandfold, pictures do not.
-FREE_BYTES = 64 * 2**20
-BOMB_RATIO = 200
-_PIECE = 2**20
 _LONGEST_LIST = 10_000_000
 NUMBERS = "buif"  # kinds of NumPy types that can be pixels
 LEAST_PIXELS = 64
@@ -185,13 +182,11 @@ def damage_named(name: str) -> Iterator[None]:
         if not str(error).startswith(f"{name}: "):
             error.args = (f"{name}: {str(error).rstrip('.')}.", *error.args[1:])
         raise
-    except MemoryError as error:
-        raise ArraysError(f"{name}: it does not fit into memory.") from error
     except Exception as error:  # h5py, NumPy and zlib raise nearly any kind
         if isinstance(error, OSError) and error.filename is not None:
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ArraysError(f"{name}: it is damaged, or no such file ({reason}).") from error
+        damage = f"{name}: it is damaged, or no such file ({in_words(error)})."
+        raise ArraysError(damage) from error
 
 
 def openable(source: str | bytes) -> Any:
@@ -226,19 +221,8 @@ def array_in(
 
 def check_bomb(packed: int, unpacked: int, message: str = "") -> None:
     """Refuse what cannot have come from so few bytes honestly."""
-    if unpacked > FREE_BYTES and unpacked > BOMB_RATIO * packed:
-        too_many = f"{packed} bytes unpack to more than {BOMB_RATIO} times as many: a bomb"
-        raise ArraysError(message or too_many)
-
-
-def unpack(source: str | bytes, packing: Any) -> bytes:
-    """Return what is in a packed file, unless it is a bomb."""
-    packed, unpacked = len(content_of(source)), bytearray()
-    with packing(openable(source), "rb") as stream:
-        while piece := stream.read(_PIECE):
-            unpacked += piece
-            check_bomb(packed, len(unpacked))
-    return bytes(unpacked)
+    if unpacked > most_unpacked(packed):
+        raise ArraysError(message or f"{packed} bytes that unpack to {unpacked} are a bomb")
 
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
