@@ -7,10 +7,11 @@ import logging
 import math
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from napari_latent_faces.reading.arrays import (
     looks_like_arrays,
 )
 from napari_latent_faces.reading.arrays.files import ArraysError
-from napari_latent_faces.reading.beside import read_tables, read_transforms
+from napari_latent_faces.reading.beside import Told, read_tables, read_transforms
 from napari_latent_faces.reading.formats import FLOAT, WHITE, WORD, BrokenPictureError, Picture
 from napari_latent_faces.reading.matrices import MAX_ARRAY_BYTES, stack_of_file, stack_of_files
 from napari_latent_faces.reading.pictures import (
@@ -38,7 +39,7 @@ from napari_latent_faces.stack import FaceStack, ReadReport
 from napari_latent_faces.steps import run_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -156,15 +157,16 @@ def _read(path: str, options: ReadOptions, work: Work) -> FaceStack:
     if numbers is not None:
         return stack_of_file(numbers, sources.shown(path), options)
     found = sources.list_sources(path, work.check)
+    path = sources.shown(path)
     try:
-        return _Reading(sources.shown(path), found, options, work).stack()
+        return _stack_of_pictures(path, found, options, work)
     except NoFacesError:
         names = {entry.name for entry in found.arrays}
         if not names:
             raise
         others = [pair for pair in found.passed_over if pair[0] not in names]
         try:
-            return stack_of_files(found.arrays, sources.shown(path), options, work, others)
+            return stack_of_files(found.arrays, path, options, work, others)
         except ArraysError:
             if any(is_array_name(name, text=False) for name in names):
                 raise
@@ -191,276 +193,257 @@ def _file_of_numbers(path: str) -> str | bytes | None:
 class _File:
     """A file with one picture or more, and which of its pages could be read so far."""
 
-    name: str
     entry: Entry
     picture: Picture
     pages: list[int]
 
+    @property
+    def name(self) -> str:
+        return self.entry.name
 
-class _Reading:
-    """From a listing of files to a stack: open all, choose a frame, decode, report."""
+    @property
+    def shape(self) -> Size:
+        return self.picture.shape
 
-    def __init__(self, path: str, found: Listing, options: ReadOptions, work: Work) -> None:
-        self.path, self.found, self.options, self.work = path, found, options, work
-        self.files: list[_File] = []
 
-    def stack(self) -> FaceStack:
-        """Return the stack, or raise `NoFacesError`."""
-        path, found, options, work = self.path, self.found, self.options, self.work
-        work.total = len(found.entries) * (1 if options.lazy else 2)
-        self._open_all()
-        if found.is_one_file and sum(len(file.pages) for file in self.files) == 1:
-            raise NoFacesError(f"{path} is a single picture: open the folder that holds it.")
-        self._choose_frame()
-        lazy = self._is_lazy()
-        if lazy:
-            pages = [(file.entry, page) for file in self.files for page in file.pages]
-            images = lazy_images(pages, self.frame)
+def _stack_of_pictures(
+    path: str, found: Listing, options: ReadOptions, work: Work
+) -> FaceStack:
+    """Open all, choose a frame, decode, and report; or raise `NoFacesError`."""
+    work.total = len(found.entries) * (1 if options.lazy else 2)
+    files = _opened(found, options, work)
+    _check_any(files, found, path)
+    if found.is_one_file and sum(len(file.pages) for file in files) == 1:
+        raise NoFacesError(f"{path} is a single picture: open the folder that holds it.")
+    sizes = Counter(file.shape for file in files for _ in file.pages)
+    commonest = sizes.most_common(1)[0][0]
+    frame = _frame_of(files, commonest, options, path)
+    shape = (sum(len(file.pages) for file in files), *frame.picture_shape)
+    lazy = _is_lazy(shape, frame, options, path)
+    if lazy:
+        pages = [(file.entry, page) for file in files for page in file.pages]
+        images = lazy_images(pages, frame)
+    else:
+        work.total = work.done + len(files)
+        images = _decoded(files, np.empty(shape, frame.depth), frame, found, work)
+        files = [file for file in files if file.pages]
+        _check_any(files, found, path)
+    names = [
+        file.name if file.picture.n_pages == 1 else f"{file.name}/{page + 1}"
+        for file in files
+        for page in file.pages
+    ]
+    subjects, told = _subjects(files, names, found, options)
+    resized = tuple((file.name, file.shape) for file in files if file.shape != commonest)
+    notes = (*_notes(files, frame, commonest), *told)
+    report = replace(
+        _left_out(found),
+        n_read=len(names),
+        resized=resized,
+        notes=notes,
+        lazy=lazy,
+        options=options,
+    )
+    has_white = frame.depth == WORD and all(file.picture.has_white for file in files)
+    white = float(WHITE[WORD]) if has_white else None
+    transforms = place = None
+    if options.size is None and not resized and len(names) == len(files):
+        transforms, place = read_transforms(found.tables, names) or (None, None)
+    return FaceStack(images, tuple(names), subjects, report, path, transforms, place, white)
+
+
+def _opened(found: Listing, options: ReadOptions, work: Work) -> list[_File]:
+    """Read all headers, and all content as well where that is not too much."""
+    keep = not options.lazy and sum(entry.size for entry in found.entries) <= KEPT_BYTES
+
+    def opened(entry: Entry) -> _File | None:
+        try:
+            picture = open_picture(entry, keep=keep)
+        except NotAPictureError:
+            found.passed_over.append((entry.name, "no picture, by its content"))
+        except BrokenPictureError as error:
+            found.skipped.append((entry.name, str(error)))
         else:
-            work.total = work.done + len(self.files)
-            images = self._decoded()
-        files = self.files
-        own = [file.name for file in files]
-        names = [
-            file.name if file.picture.n_pages == 1 else f"{file.name}/{page + 1}"
-            for file in files
-            for page in file.pages
-        ]
-        subjects, told = self._subjects(own, names)
-        sizes = ((file.name, file.picture.shape) for file in files)
-        skipped, passed_over = self._left_out()
-        report = ReadReport(
-            len(names),
-            skipped,
-            tuple(pair for pair in sizes if pair[1] != self.commonest),
-            passed_over,
-            (*self._notes(), *told),
-            lazy,
-            options,
-        )
-        has_white = self.frame.depth == WORD and all(file.picture.has_white for file in files)
-        white = float(WHITE[WORD]) if has_white else None
-        transforms = place = None
-        if options.size is None and not report.resized and len(names) == len(files):
-            transforms, place = read_transforms(found.tables, own) or (None, None)
-        return FaceStack(images, tuple(names), subjects, report, path, transforms, place, white)
+            return _File(entry, picture, list(range(picture.n_pages)))
+        return None
 
-    def _open_all(self) -> None:
-        """Read all headers, and all content as well where that is not too much."""
-        entries = self.found.entries
-        keep = not self.options.lazy and sum(entry.size for entry in entries) <= KEPT_BYTES
+    return [file for file in work.each(opened, found.entries) if file]
 
-        def opened(entry: Entry) -> Picture | BrokenPictureError | NotAPictureError:
-            try:
-                return open_picture(entry, keep=keep)
-            except (BrokenPictureError, NotAPictureError) as error:
-                return error
 
-        for entry, outcome in zip(entries, self.work.each(opened, entries), strict=True):
-            if isinstance(outcome, Picture):
-                pages = list(range(outcome.n_pages))
-                self.files.append(_File(entry.name, entry, outcome, pages))
-            elif isinstance(outcome, NotAPictureError):
-                self.found.passed_over.append((entry.name, "no picture, by its content"))
-            else:
-                self.found.skipped.append((entry.name, str(outcome)))
-        self._check_any()
+def _left_out(found: Listing) -> ReadReport:
+    pairs = map(naming.in_natural_order, (found.skipped, found.passed_over))
+    skipped, passed_over = map(tuple, pairs)
+    return ReadReport(skipped=skipped, passed_over=passed_over)
 
-    def _left_out(self) -> Iterator[tuple[tuple[str, str], ...]]:
-        pairs = (self.found.skipped, self.found.passed_over)
-        return map(tuple, map(naming.in_natural_order, pairs))
 
-    def _check_any(self) -> None:
-        if self.files:
-            return
-        skipped, passed_over = self._left_out()
-        report = ReadReport(0, skipped, passed_over=passed_over)
-        lines = (report.details().partition("\n")[2] or "  it is empty").splitlines()
-        if len(lines) > 12:
-            lines = [*lines[:12], "  ..."]
-        message = f"There is no picture that can be read in {self.path}. Found:"
+def _check_any(files: Sequence[_File], found: Listing, path: str) -> None:
+    if not files:
+        lines = _left_out(found).details().splitlines()[1:] or ["  it is empty"]
+        lines[12:] = ["  ..."] * (len(lines) > 12)
+        message = f"There is no picture that can be read in {path}. Found:"
         raise NoFacesError("\n".join([message, *lines]))
 
-    def _choose_frame(self) -> None:
-        options, files = self.options, self.files
-        sizes: Counter[Size] = Counter()
-        for file in files:
-            sizes[file.picture.shape] += len(file.pages)
-        self.commonest = sizes.most_common(1)[0][0]
-        others = [file for file in files if file.picture.shape != self.commonest]
-        if others and options.resize == "error":
-            named = [f"{file.name} ({_in_pixels(file.picture.shape)})" for file in others[:3]]
-            raise ValueError(
-                f"{len(others)} of the {len(files)} pictures in {self.path} have another size "
-                f"than most ({_in_pixels(self.commonest)}): "
-                f"{', '.join(named + ['...'] * (len(others) > 3))}. "
-                "Choose resize='crop', 'pad' or 'stretch', or take them away."
-            )
-        depths = {file.picture.depth for file in files}
-        self.frame = Frame(
-            options.frame(self.commonest),
-            max(depths, key=list(WHITE).index),
-            options.channel,
-            options.resize,
-            reduce=options.size is not None,
-            colour=True,
-            among_integers=len(depths) > 1,
-        )
-        in_colour = options.colour
-        if in_colour == "auto":
-            in_colour = options.channel == "luminance" and self._are_in_colour()
-        self.frame = replace(self.frame, colour=in_colour)
 
-    def _are_in_colour(self) -> bool:
-        """Tell whether most pictures have colours, not only three equal channels."""
-        coloured = [file for file in self.files if file.picture.in_colour]
-        if 2 * len(coloured) <= len(self.files):
-            return False
-        answers = []
-        for file in coloured[:: max(1, len(coloured) // N_LOOKED_AT)]:
-            try:
-                pixels = pixels_of(file.picture, self.frame)
-            except BrokenPictureError:
-                continue
+def _frame_of(
+    files: Sequence[_File], commonest: Size, options: ReadOptions, path: str
+) -> Frame:
+    """Choose what all pictures are brought to."""
+    others = [file for file in files if file.shape != commonest]
+    if others and options.resize == "error":
+        named = [f"{file.name} ({_size(file.shape)})" for file in others[:3]]
+        raise ValueError(
+            f"{len(others)} of the {len(files)} pictures in {path} have another size than most "
+            f"({_size(commonest)}): {', '.join(named + ['...'] * (len(others) > 3))}. Choose "
+            "resize='crop', 'pad' or 'stretch', or take them away."
+        )
+    depths = {file.picture.depth for file in files}
+    frame = Frame(
+        options.frame(commonest),
+        max(depths, key=list(WHITE).index),
+        options.channel,
+        options.resize,
+        reduce=options.size is not None,
+        colour=True,
+        among_integers=len(depths) > 1,
+    )
+    in_colour = options.colour
+    if in_colour == "auto":
+        in_colour = options.channel == "luminance" and _are_in_colour(files, frame)
+    return replace(frame, colour=in_colour)
+
+
+def _are_in_colour(files: Sequence[_File], frame: Frame) -> bool:
+    """Tell whether most pictures have colours, not only three equal channels."""
+    coloured = [file.picture for file in files if file.picture.in_colour]
+    if 2 * len(coloured) <= len(files):
+        return False
+    answers = []
+    for picture in coloured[:: max(1, len(coloured) // N_LOOKED_AT)]:
+        with suppress(BrokenPictureError):
+            pixels = pixels_of(picture, frame)
             answers.append(bool((pixels[..., :1] != pixels).any()))
-        share = sum(answers) / max(1, len(answers))
-        return 2 * share * len(coloured) > len(self.files)
+    share = sum(answers) / max(1, len(answers))
+    return 2 * share * len(coloured) > len(files)
 
-    def _is_lazy(self) -> bool:
-        options, size = self.options, math.prod(self._shape()) * self.frame.depth.itemsize
-        if options.lazy is None:
-            if lazy := size > options.budget():
-                _logger.info("%s takes %d MiB: it is read lazily.", self.path, size >> 20)
-            return lazy
-        if not options.lazy:
-            import psutil
 
-            if size > psutil.virtual_memory().available:
-                raise self._too_large()
-        return options.lazy
+def _is_lazy(shape: tuple[int, ...], frame: Frame, options: ReadOptions, path: str) -> bool:
+    size = math.prod(shape) * frame.depth.itemsize
+    if options.lazy is None:
+        if lazy := size > options.budget():
+            _logger.info("%s takes %d MiB: it is read lazily.", path, size >> 20)
+        return lazy
+    if not options.lazy:
+        import psutil
 
-    def _shape(self) -> tuple[int, ...]:
-        return (sum(len(file.pages) for file in self.files), *self.frame.picture_shape)
+        if size > psutil.virtual_memory().available:
+            raise MemoryError(
+                f"The {shape[0]} pictures of {path} take {size / 2**20:.0f} MiB, more than is "
+                "free: read them with lazy=True, or smaller with size=."
+            )
+    return options.lazy
 
-    def _too_large(self) -> MemoryError:
-        shape = self._shape()
-        size = math.prod(shape) * self.frame.depth.itemsize
-        return MemoryError(
-            f"The {shape[0]} pictures of {self.path} take {size / 2**20:.0f} MiB, more than is "
-            "free: read them with lazy=True, or smaller with size=."
+
+def _decoded(
+    files: Sequence[_File], images: NDArray[Any], frame: Frame, found: Listing, work: Work
+) -> NDArray[Any]:
+    """Decode all pictures into an array, and leave out what cannot be."""
+    starts = np.cumsum([0, *(len(file.pages) for file in files)])
+
+    def decode(place: int) -> None:
+        """Decode the pages of a file into their places."""
+        file, reason, n = files[place], "", files[place].picture.n_pages
+        for page in range(n):
+            try:
+                images[starts[place] + page] = pixels_of(file.picture, frame, page)
+            except BrokenPictureError as error:
+                file.pages.remove(page)
+                reason = reason or str(error)
+        if reason:
+            of_pages = f" ({n - len(file.pages)} of its {n} pictures)" * bool(file.pages)
+            found.skipped.append((file.name, reason + of_pages))
+
+    work.each(decode, range(len(files)))
+    pages = zip(files, starts, strict=False)
+    good = [start + page for file, start in pages for page in file.pages]
+    if len(good) < len(images):
+        for row, place in enumerate(good):  # without a second stack
+            images[row] = images[place]
+        images.resize((len(good), *images.shape[1:]), refcheck=False)
+    return images
+
+
+def _subjects(
+    files: Sequence[_File], names: Sequence[str], found: Listing, options: ReadOptions
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Return the subjects, by a table beside the pictures or their names, and a note."""
+    own, rule = [file.name for file in files], options.subjects
+    subjects = naming.find_subjects(names, rule)
+    told = read_tables(found.tables, own) if rule is None else Told()
+    if told.subjects is None:
+        return subjects, [told.note] * bool(told.note)
+    if naming.are_in_folders_of_people(own) and not told.is_certain:
+        return subjects, []
+    pairs = zip(files, told.subjects, strict=True)
+    return tuple(who for file, who in pairs for _ in file.pages), [told.note]
+
+
+def _notes(files: Sequence[_File], frame: Frame, commonest: Size) -> list[str]:
+    """Say what was done to the pictures, and what a person should look at."""
+    notes, n = [], len(files)
+    depths = Counter(file.picture.depth.name for file in files)
+    if len(depths) > 1:
+        named = ", ".join(f"{depths[k]} {w}" for k, w in _DEPTH_WORDS.items() if depths[k])
+        notes.append(
+            f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, "
+            f"{WHITE[frame.depth]} is white."
         )
-
-    def _decoded(self) -> NDArray[np.generic]:
-        """Decode all pictures, and leave out what cannot be."""
-        files, frame = self.files, self.frame
-        starts = np.cumsum([0, *(len(file.pages) for file in files)])
-        try:
-            images = np.empty(self._shape(), frame.depth)
-        except MemoryError as error:
-            raise self._too_large() from error
-
-        def decode(place: int) -> str:
-            """Decode the pages of a file into their places; return why one could not be."""
-            file, reason = files[place], ""
-            for page in range(file.picture.n_pages):
-                try:
-                    images[starts[place] + page] = pixels_of(file.picture, frame, page)
-                except BrokenPictureError as error:
-                    file.pages.remove(page)
-                    reason = reason or str(error)
-            return reason
-
-        reasons = self.work.each(decode, range(len(files)))
-        good: list[int] = []
-        for file, reason, start in zip(files, reasons, starts, strict=False):
-            good += [start + page for page in file.pages]
-            if reason:
-                n = file.picture.n_pages
-                of_pages = f" ({n - len(file.pages)} of its {n} pictures)" * bool(file.pages)
-                self.found.skipped.append((file.name, reason + of_pages))
-        if len(good) < len(images):
-            for row, place in enumerate(good):  # without a second stack
-                if row != place:
-                    images[row] = images[place]
-            images.resize((len(good), *images.shape[1:]), refcheck=False)
-        self.files = [file for file in files if file.pages]
-        self._check_any()
-        return images
-
-    def _subjects(
-        self, own: Sequence[str], names: Sequence[str]
-    ) -> tuple[tuple[str, ...] | None, list[str]]:
-        """Return the subjects, by a table beside the pictures or their names, and a note."""
-        tables, rule = self.found.tables, self.options.subjects
-        subjects = naming.find_subjects(names, rule)
-        told = read_tables(tables, own) if rule is None and tables else None
-        if told is None or told.subjects is None:
-            return subjects, [told.note] if told and told.note else []
-        if naming.are_in_folders_of_people(own) and not told.is_certain:
-            return subjects, []
-        pairs = zip(self.files, told.subjects, strict=True)
-        return tuple(who for file, who in pairs for _ in file.pages), [told.note]
-
-    def _notes(self) -> list[str]:
-        """Say what was done to the pictures, and what a person should look at."""
-        notes, n, frame = [], len(self.files), self.frame
-        depths = Counter(file.picture.depth.name for file in self.files)
-        if len(depths) > 1:
-            named = ", ".join(f"{depths[k]} {w}" for k, w in _DEPTH_WORDS.items() if depths[k])
+        if frame.depth == FLOAT:
             notes.append(
-                f"Depths differ ({named}): all are {_DEPTH_WORDS[frame.depth.name]} now, "
-                f"{WHITE[frame.depth]} is white."
+                "Pictures of floats with pixels above 1 are divided by 255, by 65535, or by "
+                "their largest pixel: the first of these that makes them no larger than 1."
             )
-            if frame.depth == FLOAT:
-                notes.append(
-                    "Pictures of floats with pixels above 1 are divided by 255, by 65535, or "
-                    "by their largest pixel: the first of these that makes them no larger "
-                    "than 1."
-                )
-        coloured = sum(file.picture.in_colour for file in self.files)
-        if frame.colour and coloured < n:
-            notes.append(f"{n - coloured} of {n} are grey, among colour.")
-        if coloured and not frame.colour:
-            taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
-            notes.append(f"{coloured} of {n} in colour: the {taken} is taken.")
-        if frame.shape != self.commonest:
-            sizes = map(_in_pixels, (self.commonest, frame.shape))
-            notes.append(f"Scaled from {' to '.join(sizes)} pixels.")
-        if several := [file for file in self.files if file.picture.n_pages > 1]:
-            notes.append(
-                f"{len(several)} of {n} files hold several pictures, such as "
-                f"{several[0].name}: {sum(len(file.pages) for file in several)} faces come "
-                "from them."
-            )
-        sized = sum(file.picture.shape == self.commonest for file in self.files)
-        if 2 * sized < n:
-            notes.append(
-                f"Sizes differ: the commonest, {_in_pixels(self.commonest)} pixels, is that of "
-                f"only {sized} of {n} pictures. Choose one with size=."
-            )
-        doubles = self._doubles()
-        if doubles:
-            notes.append(
-                f"{len(doubles)} of {n} files repeat another one byte for byte, such as "
-                f"{doubles[0]}."
-            )
-        return notes
+    coloured = sum(file.picture.in_colour for file in files)
+    if frame.colour and coloured < n:
+        notes.append(f"{n - coloured} of {n} are grey, among colour.")
+    if coloured and not frame.colour:
+        taken = "luminance" if frame.channel == "luminance" else f"{frame.channel} channel"
+        notes.append(f"{coloured} of {n} in colour: the {taken} is taken.")
+    if frame.shape != commonest:
+        notes.append(f"Scaled from {_size(commonest)} to {_size(frame.shape)} pixels.")
+    if several := [file for file in files if file.picture.n_pages > 1]:
+        notes.append(
+            f"{len(several)} of {n} files hold several pictures, such as {several[0].name}: "
+            f"{sum(len(file.pages) for file in several)} faces come from them."
+        )
+    sized = sum(file.shape == commonest for file in files)
+    if 2 * sized < n:
+        notes.append(
+            f"Sizes differ: the commonest, {_size(commonest)} pixels, is that of only {sized} "
+            f"of {n} pictures. Choose one with size=."
+        )
+    if doubles := _doubles(files):
+        notes.append(
+            f"{len(doubles)} of {n} files repeat another one byte for byte, such as "
+            f"{doubles[0]}."
+        )
+    return notes
 
-    def _doubles(self) -> list[str]:
-        first: dict[bytes, str] = {}
-        doubles = []
-        for file in self.files:
-            if content := file.picture.content:
-                # unlike hash(), it lets other threads work meanwhile
-                name = first.setdefault(hashlib.blake2b(content).digest(), file.name)
-                if name != file.name:
-                    doubles.append(f"{file.name}, which is {name} again")
-        return doubles
+
+def _doubles(files: Sequence[_File]) -> list[str]:
+    first: dict[bytes, str] = {}
+    doubles = []
+    for file in files:
+        if content := file.picture.content:
+            # unlike hash(), it lets other threads work meanwhile
+            name = first.setdefault(hashlib.blake2b(content).digest(), file.name)
+            if name != file.name:
+                doubles.append(f"{file.name}, which is {name} again")
+    return doubles
 
 
 _DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}
 
 
-def _in_pixels(shape: Size) -> str:
+def _size(shape: Size) -> str:
     """Spell a size out as width x height."""
     return f"{shape[1]} x {shape[0]}"

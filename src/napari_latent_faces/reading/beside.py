@@ -18,39 +18,41 @@ from napari_latent_faces.reading.pictures import Frame
 from napari_latent_faces.stack import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_latent_faces.reading.naming import Entry
     from napari_latent_faces.stack import FaceStack
 
+    Find = Callable[..., int | None]  # by a path, and the folder that it may start from
     Rows = list[list[str]]
     Owners = dict[int, str]  # by the place of the picture
+    Points = NDArray[np.float64]
     # points (k, 2), rows (x, y) as in the file, under the name of a picture
-    Named = tuple[str | None, NDArray[np.float64]]
+    Named = list[tuple[str, Points]]
 
 
-class _Pictures:
-    """Finds the picture that a path in a table means, whatever folder that starts from."""
+def _finder(names: Sequence[str]) -> Find:
+    """Return what finds the picture that a path means, whatever folder it starts from."""
+    whole = {name.lower(): i for i, name in enumerate(names)}
+    by_end: dict[str, int | None] = {}
+    for name, i in whole.items():
+        stem = name.rpartition("/")[2].rpartition(".")[0]
+        # a stem that is a number could be meant by any number
+        for end in _ends(name) + [stem] * (not stem.isdecimal()):
+            # an end that several pictures have means none of them
+            by_end[end] = None if end in by_end else i
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._whole = {name.lower(): i for i, name in enumerate(names)}
-        self._ends: dict[str, int | None] = {}
-        for name, i in self._whole.items():
-            stem = name.rpartition("/")[2].rpartition(".")[0]
-            # a stem that is a number could be meant by any number
-            for end in _ends(name) + [stem] * (not stem.isdecimal()):
-                # an end that several pictures have means none of them
-                self._ends[end] = None if end in self._ends else i
-
-    def find(self, cell: str, folder: str = "") -> int | None:
+    def find(cell: str, folder: str = "") -> int | None:
         path = cell.strip().replace("\\", "/").removeprefix("./").lower()
         if not 0 < len(path) < 4096:
             return None
-        if folder + path in self._whole:
-            return self._whole[folder + path]
-        return next((self._ends[end] for end in _ends(path) if end in self._ends), None)
+        if folder + path in whole:
+            return whole[folder + path]
+        return next((by_end[end] for end in _ends(path) if end in by_end), None)
+
+    return find
 
 
 def _ends(path: str) -> list[str]:
@@ -58,8 +60,6 @@ def _ends(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[i:]) for i in range(len(parts))]
 
-
-# -- Tables: whose pictures they are, and how they were aligned -------------------------
 
 # The table of an export of aligned faces, beside their folder, and its columns beyond name
 # and subject.
@@ -103,13 +103,13 @@ class Told(NamedTuple):
 
 def read_tables(tables: Iterable[Entry], names: Sequence[str]) -> Told:
     """Find out from tables beside pictures whose they are, by paths relative to one folder."""
-    pictures = _Pictures(names)
+    find = _finder(names)
     found: dict[bool, Owners] = {True: {}, False: {}}
     used: dict[bool, list[str]] = {True: [], False: []}
     note = ""
     order = sorted(tables, key=lambda table: not _LISTS_PEOPLE.search(_split(table)[1]))
     for table in order[:MAX_TABLES]:
-        for is_certain, owners in _columns_of_people(table, pictures):
+        for is_certain, owners in _columns_of_people(table, find):
             if is_certain is None:
                 note = note or (
                     f"{table.name} lists these pictures, but hardly tells who they are: its "
@@ -131,7 +131,7 @@ def read_tables(tables: Iterable[Entry], names: Sequence[str]) -> Told:
 
 def read_transforms(
     tables: Iterable[Entry], names: Sequence[str]
-) -> tuple[NDArray[np.float64], tuple[int, int, int, int]] | None:
+) -> tuple[Points, tuple[int, int, int, int]] | None:
     """Return transforms and frame of aligned faces, from the table of their export, if any."""
     for table in tables:
         if table.name != TRANSFORMS or table.size > MAX_TABLE_BYTES:
@@ -139,9 +139,8 @@ def read_transforms(
         lines = table.read(MAX_TABLE_BYTES).decode("utf-8-sig", errors="replace").splitlines()
         rows = {row.get("picture"): row for row in csv.DictReader(lines)}
         try:
-            found = [rows[name] for name in names]
-            moves = np.array([[float(row[head]) for head in _MOVES] for row in found])
-            places = {tuple(int(row[head]) for head in _PLACES) for row in found}
+            moves = np.array([[float(rows[name][head]) for head in _MOVES] for name in names])
+            places = {tuple(int(rows[name][head]) for head in _PLACES) for name in names}
         except (KeyError, TypeError, ValueError):
             return None  # of other pictures, or another program's
         if len(places) == 1 and np.isfinite(moves).all():
@@ -158,38 +157,34 @@ def _split(table: Entry) -> tuple[str, str]:
     return folder + slash, base
 
 
-def _columns_of_people(
-    table: Entry, pictures: _Pictures
-) -> Iterator[tuple[bool | None, Owners]]:
+def _columns_of_people(table: Entry, find: Find) -> Iterator[tuple[bool | None, Owners]]:
     """Yield columns that may tell people, the best first, and whether that is certain."""
     folder, base = _split(table)
     for rows in _readings(base, table.read(MAX_TABLE_BYTES + 1)):
-        some = rows[:64]
-        width = Counter(map(len, some[1:] or some)).most_common(1)[0][0]
+        width = Counter(map(len, rows[1:64] or rows)).most_common(1)[0][0]
+        even = [row for row in rows if len(row) == width]
         hits = [
-            sum(len(row) == width and pictures.find(row[c], folder) is not None for row in some)
+            sum(find(row[c], folder) is not None for row in even[:64])
             for c in range(min(width, 64))
         ]
         if not any(hits):
             continue
         paths = hits.index(max(hits))
-        first = rows[0][paths] if len(rows[0]) == width else ""
-        heads = []
-        if first and not is_picture_name(first) and pictures.find(first, folder) is None:
-            heads = [cell.strip().lower() for cell in rows[0]]
+        places = [find(row[paths], folder) for row in even]
+        heads = [cell.strip().lower() for cell in rows[0]]
+        is_picture = places[0] is not None or is_picture_name(even[0][paths])
+        if is_picture or even[0] is not rows[0] or not heads[paths]:
+            heads = []
         columns: list[tuple[int, bool | None]] = [
             (c, True) for c, head in enumerate(heads) if _PEOPLE.fullmatch(head)
         ]
         columns += [(heads.index(label), None) for label in _LABELS if label in heads]
         if width == 2 and not heads:
             columns.append((1 - paths, bool(_LISTS_PEOPLE.search(base)) or None))
-        places = [
-            pictures.find(row[paths], folder) if len(row) == width else None for row in rows
-        ]
         for c, is_certain in columns:
             pairs = {
                 (place, harmless(row[c].strip()))
-                for place, row in zip(places, rows, strict=True)
+                for place, row in zip(places, even, strict=True)
                 if place is not None and row[c].strip()
             }
             owners = dict(pairs)
@@ -236,9 +231,6 @@ def _record(line: str) -> dict[str, str]:
     return {key: str(value) for key, value in pairs if isinstance(value, str | int)}
 
 
-# -- Points, from the files of the programs that place them ----------------------------
-
-
 def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
     """Read points on the faces of a stack.
 
@@ -273,17 +265,18 @@ def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder {path}.")
-    faces = _Pictures([_without_extension(name) for name in stack.names])
+    find = _finder([_without_extension(name) for name in stack.names])
     resized, options = dict(stack.report.resized), stack.report.options
     frame = Frame(stack.size, FLOAT, resize="crop" if options is None else options.resize)
-    placed: dict[int, list[NDArray[np.float64]]] = {}
+    placed: dict[int, list[Points]] = {}
     for own, file in _files_of_points(path):
-        if own and faces.find(own) is None:
+        if own and find(own) is None:
             continue
-        for name, points in _points_in(file):
-            if name is None:  # a Points layer of napari
-                return points_of_faces(points, len(stack))
-            face = faces.find(own or _without_extension(name))
+        found = _points_in(file)
+        if isinstance(found, np.ndarray):
+            return points_of_faces(found, len(stack))
+        for name, points in found:
+            face = find(own or _without_extension(name))
             if face is not None:
                 size = resized.get(stack.names[face], stack.size)
                 share = size if file.suffix.lower() == ".asf" else 1
@@ -299,71 +292,66 @@ def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
     return _stacked(joined, [f"{path}: {name}" for name in stack.names])
 
 
-def _files_of_points(path: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the files with the picture that they belong to, ``""`` for one file for all."""
-    ending, beside = path.suffix.lower(), ", ".join(_BESIDE)
+_BESIDE = (".pts", ".tem", ".asf")
+
+
+def _files_of_points(path: Path) -> list[tuple[str, Path]]:
+    """Return the files and the pictures that they belong to, ``""`` for one file for all."""
+    beside, ending = ", ".join(_BESIDE), path.suffix.lower()
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _BESIDE)
         if not files:
             raise ValueError(f"{path} holds no files of points ({beside}).")
-        for file in files:
-            yield _without_extension(file.relative_to(path).as_posix()), file
-    elif ending in _FOR_ALL:
-        yield "", path
-    elif ending in _BESIDE:
+        return [(_without_extension(file.relative_to(path).as_posix()), file) for file in files]
+    if ending in _BESIDE:
         raise ValueError(f"{path} belongs to one picture: give the folder that it is in.")
-    else:
+    if ending not in {".xml", ".csv", ".tsv", ".txt"}:
         raise ValueError(
             f"{path.name} is no known file of points: .csv, .txt (CelebA), .xml (dlib), or a "
             f"folder with {beside} files."
         )
-
-
-def _points_in(file: Path) -> list[Named]:
-    """Return the points in a file; a message about what is wrong names it."""
-    try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
-        return (_BESIDE | _FOR_ALL)[file.suffix.lower()](text)
-    except (ValueError, IndexError, KeyError, SyntaxError) as error:
-        raise ValueError(f"The points in {file} cannot be read: {error}.") from error
+    return [("", path)]
 
 
 def _without_extension(name: str) -> str:
     return re.sub(r"(?<=[^/])\.[^./]*$", "", name.replace("\\", "/"))
 
 
-def _pairs(numbers: Sequence[str], count: int) -> list[Named]:
-    if len(numbers) < 2 * count or count < 1:
-        raise ValueError(f"{count} points are announced, {len(numbers) // 2} are there")
-    return [("", np.array(numbers[: 2 * count], np.float64).reshape(count, 2))]
+def _points_in(file: Path) -> Named | Points:
+    """Return the points in a file, or of a Points layer; what is wrong names the file."""
+    ending = file.suffix.lower()
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        if ending in _BESIDE:
+            return [("", _of_one(ending, text))]
+        return _of_xml(text) if ending == ".xml" else _of_table(text)
+    except (ValueError, IndexError, KeyError, SyntaxError) as error:
+        raise ValueError(f"The points in {file} cannot be read: {error}.") from error
 
 
-def _of_pts(text: str) -> list[Named]:
-    """Parse the format of FG-NET and iBUG: x and y between braces."""
-    numbers = text.partition("{")[2].partition("}")[0].split()
-    count = re.search(r"n_points:\s*(\d+)", text)
-    return _pairs(numbers, int(count[1]) if count else len(numbers) // 2)
+def _of_one(ending: str, text: str) -> Points:
+    """Parse the points of one picture."""
+    count: list[str] = []
+    if ending == ".pts":  # of FG-NET and iBUG: x and y between braces
+        numbers = text.partition("{")[2].partition("}")[0].split()
+        count = re.findall(r"n_points:\s*(\d+)", text)
+    elif ending == ".tem":  # of Psychomorph or webmorph: a number, then x and y; lines follow
+        count, numbers = text.split()[:1], text.split()[1:]
+    else:  # of the AAM API: x and y are shares of width and height
+        rows = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
+        numbers = [number for row in rows if len(row) >= 7 for number in row[2:4]]
+        count = [row[0] for row in rows if len(row) == 1 and row[0].isdigit()]
+    n = int(count[0]) if count else len(numbers) // 2
+    if len(numbers) < 2 * n or n < 1:
+        raise ValueError(f"{n} points are announced, {len(numbers) // 2} are there")
+    return np.array(numbers[: 2 * n], np.float64).reshape(n, 2)
 
 
-def _of_tem(text: str) -> list[Named]:
-    """Parse a template of Psychomorph or webmorph: a number, then x and y; lines follow."""
-    numbers = text.split()
-    return _pairs(numbers[1:], int(numbers[0]))
-
-
-def _of_asf(text: str) -> list[Named]:
-    """Parse the format of the AAM API, whose x and y are shares of width and height."""
-    lines = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    rows = [row[2:4] for row in lines if len(row) >= 7]
-    counts = [int(row[0]) for row in lines if len(row) == 1 and row[0].isdigit()]
-    return _pairs([each for row in rows for each in row], counts[0] if counts else len(rows))
-
-
-def _of_xml(text: str) -> list[Named]:
+def _of_xml(text: str) -> Named:
     """Parse dlib's XML: the parts of the first box of each image, by their names."""
     from xml.etree import ElementTree as ET
 
-    named: list[Named] = []
+    named: Named = []
     for image in ET.fromstring(text).iter("image"):  # noqa: S314 - expat limits expansion
         parts = image.findall("box[part][1]/part") or image.findall("box/part")
         ordered = sorted(parts, key=lambda part: part.attrib["name"].zfill(9))
@@ -373,7 +361,7 @@ def _of_xml(text: str) -> list[Named]:
     return named
 
 
-def _of_table(text: str) -> list[Named]:
+def _of_table(text: str) -> Named | Points:
     """Parse a table; CelebA's starts with a count and has no separators."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
@@ -385,7 +373,7 @@ def _of_table(text: str) -> list[Named]:
         titles, *rows = csv.reader(lines, delimiter=separator)
     if "axis-0" in titles:  # a Points layer of napari
         columns = [titles.index(f"axis-{axis}") for axis in range(3)]
-        return [(None, np.array([[float(row[i]) for i in columns] for row in rows]))]
+        return np.array([[float(row[i]) for i in columns] for row in rows])
     if len(titles) > 2 and re.fullmatch(r"\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?\s*", titles[-1]):
         rows = [titles, *rows]  # no titles: a name, then x and y
         titles = ["name", *("xy"[i % 2] for i in range(len(titles) - 1))]
@@ -399,7 +387,7 @@ def _of_table(text: str) -> list[Named]:
             "it needs a column of names (such as 'file') and columns of x and y (such as "
             f"'left_eye_x', 'left_eye_y'); its columns are {', '.join(titles)}"
         )
-    named: list[Named] = []
+    named: Named = []
     for number, row in enumerate(rows, len(lines) - len(rows) + 1):
         try:
             points = [[float(row[i]) for i in pair] for pair in zip(xs, ys, strict=True)]
@@ -409,13 +397,7 @@ def _of_table(text: str) -> list[Named]:
     return named
 
 
-_BESIDE = {".pts": _of_pts, ".tem": _of_tem, ".asf": _of_asf}
-_FOR_ALL = {".xml": _of_xml, **dict.fromkeys((".csv", ".tsv", ".txt"), _of_table)}
-
-
-def _stacked(
-    found: dict[int, NDArray[np.float64]], names: Sequence[str]
-) -> NDArray[np.float64]:
+def _stacked(found: dict[int, Points], names: Sequence[str]) -> Points:
     """Return the points of some faces as (n, k, 2), with NaN for the others."""
     usual = Counter(map(len, found.values())).most_common(1)[0][0] if found else 0
     stacked = np.full((len(names), usual, 2), np.nan)
@@ -429,29 +411,22 @@ def _stacked(
     return stacked
 
 
-def points_of_faces(points: Any, n: int) -> NDArray[np.float64]:
+def points_of_faces(given: Any, n: int) -> Points:
     """Return points as (n, k, 2), with NaN for faces that have none."""
-    points = np.asarray(points, np.float64)
-    spots: NDArray[np.float64]
-    if points.ndim == 3:
-        if points.shape[0] != n or points.shape[2] != 2:
-            raise ValueError(
-                f"points of shape {points.shape} do not fit {n} faces: (n, k, 2) is needed."
-            )
-        spots = points
-    else:
-        if points.ndim != 2 or points.shape[1] != 3:
-            raise ValueError(
-                "points must have the shape (m, 3), rows (face, y, x), or (n, k, 2), got "
-                f"{points.shape}."
-            )
+    points: Points = np.asarray(given, np.float64)
+    if points.ndim == 2 and points.shape[1] == 3:
         faces = np.rint(points[:, 0]).astype(int)
         if ((faces < 0) | (faces >= n)).any():
             raise ValueError(f"points name face {faces.max()}: there are {n}, from 0.")
         found = {int(face): points[faces == face, 1:] for face in np.unique(faces)}
-        spots = _stacked(found, [f"Face {i}" for i in range(n)])
-    if spots.shape[1] < 2:
+        points = _stacked(found, [f"Face {i}" for i in range(n)])
+    if points.ndim != 3 or points.shape[::2] != (n, 2):
+        raise ValueError(
+            f"points of {n} faces must have the shape (m, 3), rows (face, y, x), or (n, k, 2), "
+            f"got {points.shape}."
+        )
+    if points.shape[1] < 2:
         raise ValueError("Each face needs two points or more, such as its eyes.")
-    if np.isfinite(spots).all((1, 2)).sum() < 2:
+    if np.isfinite(points).all((1, 2)).sum() < 2:
         raise ValueError("At least two faces need points.")
-    return spots
+    return points

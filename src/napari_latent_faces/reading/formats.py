@@ -9,7 +9,7 @@ import struct
 import threading
 import zlib
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -101,26 +101,28 @@ def oriented(pixels: Pixels, orientation: int) -> Pixels:
     return pixels[::-1] if orientation in {3, 4} else pixels
 
 
-# -- TIFF, by tifffile; by Pillow where that lacks the decompressor --------------------
+# TIFF is decoded by tifffile, and by Pillow where that lacks the decompressor.
 
 _OTHER_PAGES = 1 | 4  # reduced pictures (thumbnails) and masks
 _GREY_OR_RGB = {0, 1, 2}  # what tifffile reads right without further packages
-_TIFF_VALUES = {1: "unsigned", 2: "signed", 3: "float", 4: "unsigned"}
 
 
 @dataclass(frozen=True)
 class _Page:
     """What the tags of a page tell."""
 
-    place: int  # among the pages of the file, or the pictures of a stack in one page
-    shape: tuple[int, int]  # as it is stored
+    place: int  # among the pages of the file
+    shape: Size  # as it is stored
     bits: int  # of a value
-    values: str  # unsigned, signed or float
+    is_unsigned: bool
     photometric: int  # 0: white is 0, 1: black is 0, 2: RGB; others as in TIFF
     in_colour: bool
     orientation: int  # how it lies, as EXIF numbers it
-    depth: np.dtype[Any]  # that holds its pixels
-    start: int | None = None  # first byte of a picture in a stack of ImageJ in one page
+
+    @property
+    def depth(self) -> np.dtype[Any]:
+        is_shallow = self.is_unsigned and self.bits <= 16
+        return (BYTE if self.bits <= 8 else WORD) if is_shallow else FLOAT
 
 
 def describe_tiff(content: bytes) -> Picture:
@@ -131,16 +133,13 @@ def describe_tiff(content: bytes) -> Picture:
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         own: Any = enumerate(islice(file.pages, n_pages))
         pages = [_page(i, page) for i, page in own if not page.subfiletype & _OTHER_PAGES]
-        if not pages:
-            raise ValueError("it has no page that is a picture")
-        n = (file.imagej_metadata or {}).get("images", 1) if len(pages) == 1 else 1
-        first, page = file.pages.first, pages[0]
-        if isinstance(n, int) and n > 1 and first.compression == 1 and page.photometric < 2:
-            start, step = first.dataoffsets[0], sum(first.databytecounts)
-            if step and start + n * step <= len(content) + step:
-                pages = [replace(page, place=i, start=start + i * step) for i in range(n)]
+        if len(pages) == 1 and (file.imagej_metadata or {}).get("images", 1) != 1:
+            raise ValueError("a stack of ImageJ without pages: save it with all its pages")
+    if not pages:
+        raise ValueError("it has no page that is a picture")
     for each in pages:
         check_size(each.shape)
+    page = pages[0]
 
     def decode(place: int, *_: object) -> Pixels:
         with in_turn(pages[place].shape):
@@ -157,26 +156,23 @@ def describe_tiff(content: bytes) -> Picture:
 
 
 def _page(place: int, page: Any) -> _Page:
-    bits = page.bitspersample
-    if not isinstance(bits, int) or page.imagedepth > 1:
+    if not isinstance(page.bitspersample, int) or page.imagedepth > 1:
         raise ValueError("a kind of TIFF that is not read: convert it to PNG")
-    photometric = int(page.photometric)
+    photometric, kind = int(page.photometric), int(page.sampleformat or 1)
     n_colours = page.samplesperpixel - len(page.extrasamples)
     if photometric in _GREY_OR_RGB and n_colours != (3 if photometric == 2 else 1):
         raise ValueError(
             f"it has {page.samplesperpixel} channels: save each as a picture of its own"
         )
-    values = _TIFF_VALUES.get(int(page.sampleformat or 1))
-    if values is None:
+    if kind not in {1, 2, 3, 4}:
         raise ValueError("its pixels are complex numbers")
     tag = page.tags.get(274)
     orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
     shape = (int(page.imagelength), int(page.imagewidth))
     has_greys = photometric == 3 and page.colormap is not None
     in_colour = photometric > 1 and not (has_greys and not np.ptp(page.colormap, 0).any())
-    is_shallow = values == "unsigned" and bits <= 16
-    depth = (BYTE if bits <= 8 else WORD) if is_shallow else FLOAT
-    return _Page(place, shape, bits, values, photometric, in_colour, orientation, depth)
+    how = kind in {1, 4}, photometric, in_colour, orientation
+    return _Page(place, shape, page.bitspersample, *how)
 
 
 def _count_pages(content: bytes) -> int:
@@ -218,21 +214,17 @@ def _tiff_pixels(content: bytes, page: _Page) -> Pixels:
         pixels = _by_pillow(content, page)
     else:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            pixels = _stored(content, page, file)
-    if page.photometric == 0 and page.values == "unsigned":
+            pixels = _stored(content, page, file.pages[page.place])
+    if pixels.dtype == bool:
+        pixels = pixels.view(np.uint8)
+    if page.photometric == 0 and page.is_unsigned:
         pixels = np.asarray(2**page.bits - 1, pixels.dtype) - pixels
     if page.depth != FLOAT and page.bits not in {8, 16}:
         pixels = np.rint(pixels * ((255 if page.bits < 8 else 65535) / (2**page.bits - 1)))
     return pixels.astype(page.depth)
 
 
-def _stored(content: bytes, page: _Page, file: Any) -> Pixels:
-    own = file.pages[page.place if page.start is None else 0]
-    pixels: Pixels
-    if page.start is not None:
-        dtype = np.dtype(own.dtype).newbyteorder(file.byteorder)
-        pixels = np.frombuffer(content, dtype, math.prod(page.shape), page.start)
-        return pixels.reshape(page.shape)
+def _stored(content: bytes, page: _Page, own: Any) -> Pixels:
     ends = [sum(part) for part in zip(own.dataoffsets, own.databytecounts, strict=False)]
     last = max(ends if own.compression == 1 else own.dataoffsets, default=0)
     if sum(own.databytecounts) < 1 or last > len(content):
@@ -240,7 +232,7 @@ def _stored(content: bytes, page: _Page, file: Any) -> Pixels:
     if own.compression == 1 and page.bits not in {1, 8, 16, 32, 64} and not page.in_colour:
         return _packed(content, own, page)
     try:
-        pixels = own.asarray(maxworkers=1)
+        pixels: Pixels = own.asarray(maxworkers=1)
     except (KeyError, NotImplementedError, ValueError, RuntimeError) as error:
         if not re.search("imagecodecs|not supported", str(error)):
             raise
@@ -285,25 +277,22 @@ def _by_pillow(content: bytes, page: _Page) -> Pixels:
         return np.asarray(image)
 
 
-# -- PBM, PGM, PPM and PFM: Pillow would cut 16-bit colours, and takes twice the time ---
+# PBM, PGM, PPM and PFM: Pillow would cut 16-bit colours, and takes twice the time.
 
 _CHUNK_BYTES = 2**16
-_PNM_FIELD = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+([^\s#]+)")
+_PNM_FIELD = rb"(?:\s|#[^\r\n]*[\r\n])+([^\s#]{1,20})(?![^\s#])"
 
 
 def describe_pnm(content: bytes) -> Picture:
     """Read the header of a PNM, whose pixels have white at 255 or 65535, or are floats."""
-    head, kind = content[:START_BYTES], content[1:2].decode("latin-1")
-    fields, place = [], 2
-    for _ in range(2 if kind in "14" else 3):
-        found = _PNM_FIELD.match(head, place)
-        if found is None or len(found[1]) > 20:
-            raise ValueError("damaged: its header has no end")
-        fields.append(found[1])
-        place = found.end()
-    shape = int(fields[1]), int(fields[0])
+    kind = content[1:2].decode("latin-1")
+    fields = _PNM_FIELD * (2 if kind in "14" else 3)
+    header = re.match(rb"P." + fields, content[:START_BYTES])
+    if header is None:
+        raise ValueError("damaged: its header has no end")
+    shape = int(header[2]), int(header[1])
     check_size(shape)
-    most = float(fields[2]) if fields[2:] else 1.0
+    most = 1.0 if kind in "14" else float(header[3])
     stored: np.dtype[Any]
     if kind in "fF":  # its scale, which is negative if they are little-endian
         stored = np.dtype("<f4" if most < 0 else ">f4")
@@ -314,7 +303,7 @@ def describe_pnm(content: bytes) -> Picture:
     if not is_sound:
         raise ValueError(f"damaged: its largest value or scale is {most:g}")
     whole = (*shape, 3) if kind in "36F" else shape
-    data = memoryview(content)[place + 1 :]
+    data = memoryview(content)[header.end() + 1 :]
     # 65535 is written for want of a better one, too
     has_white = stored.kind != "f" and most != 65535
     decode = partial(_pnm_pixels, data, kind, whole, stored, most)
@@ -352,27 +341,24 @@ def _pnm_pixels(
 
 def _written(text: bytes, n: int, most: float, *, digits: bool) -> Pixels:
     """Return the first numbers of a text, some at a time: other threads want to work, too."""
-    first, *comments = text.split(b"#", MAX_COMMENTS + 1)
-    if len(comments) > MAX_COMMENTS:
+    if text.count(b"#") > MAX_COMMENTS:
         raise ValueError(f"more than {MAX_COMMENTS} comments: no face has that many")
-    text = b"".join([first, *(re.sub(rb"\A[^\r\n]*", b"", each) for each in comments)])
-    found: list[NDArray[np.int32]] = []
-    n_found = place = 0
-    while place < len(text) and n_found < n:
+    text = re.sub(rb"#[^\r\n]*", b"", text)
+    found: list[Pixels] = []
+    place = 0
+    if digits:  # which need no blanks between them
+        text = text.translate(None, b" \t\r\n\v\f")[:n]
+        found, n, text = [np.frombuffer(text, np.int8) - 48], n - len(text), b""
+    while place < len(text) and n:
         end = place + _CHUNK_BYTES
         while text[end : end + 1].strip():  # not in the middle of a number
             end += 1
-        words = text[place:end].split(None, n - n_found)[: n - n_found]
-        if digits:  # which need no blanks between them
-            numbers = np.frombuffer(b"".join(words), BYTE)[: n - n_found].astype(np.int32) - 48
-        elif words and (max(map(len, words)) > 5 or not b"".join(words).isdigit()):
+        words = text[place:end].split(None, n)[:n]
+        if words and (max(map(len, words)) > 5 or not b"".join(words).isdigit()):
             raise ValueError("damaged: a pixel is no number")
-        else:
-            numbers = np.array(words, "S5").astype(np.int32)
-        found.append(numbers)
-        n_found += len(numbers)
-        place = end
-    if n_found < n:
+        found.append(np.array(words, "S5").astype(np.int32))
+        n, place = n - len(words), end
+    if n:
         raise ValueError("truncated: some pixels are missing")
     values = np.concatenate(found)
     if not 0 <= values.min() <= values.max() <= most:
@@ -380,7 +366,7 @@ def _written(text: bytes, n: int, most: float, *, digits: bool) -> Pixels:
     return values
 
 
-# -- JPEG, PNG and GIF: what stands before and between the pixels that Pillow decodes --
+# JPEG, PNG and GIF: what stands before and between the pixels that Pillow decodes.
 
 
 def check_parts(content: bytes) -> None:

@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -209,39 +209,31 @@ def _decode_apart(content: bytes, *how: Any) -> Pixels:
     code = (
         f"import sys; sys.path[:] = {sys.path}; import {__name__} as p; p.decode_for_parent()"
     )
-    with (
-        formats.ONE_LARGE,
-        subprocess.Popen(  # noqa: S603
+    with formats.ONE_LARGE:
+        done = subprocess.run(  # noqa: S603
             [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
+            input=pickle.dumps((content, how)),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        ) as child,
-    ):
-        assert child.stdin
-        assert child.stdout
-        with suppress(OSError), child.stdin:
-            pickle.dump((how, len(content)), child.stdin)
-            child.stdin.write(content)
-        try:
-            answer: Pixels | str = pickle.load(child.stdout)  # noqa: S301 - our own
-        except EOFError:
-            answer = "its decoder crashed"
+            check=False,
+        )
+        # our own words, none if it crashed
+        answer = pickle.loads(done.stdout) if done.stdout else "its decoder crashed"  # noqa: S301
     if isinstance(answer, str):
         raise BrokenPictureError(answer)
-    return answer
+    return np.asarray(answer)
 
 
 def decode_for_parent() -> None:
-    """Read how to decode, and a file, from stdin; write pixels, or why not."""
+    """Read a file, and how to decode it, from stdin; write pixels, or why not."""
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # looked at already
-    how, size = pickle.load(sys.stdin.buffer)  # noqa: S301 - our parent's
+    content, how = pickle.load(sys.stdin.buffer)  # noqa: S301 - our parent's
     try:
         with _reasons():
-            picture = _described(sys.stdin.buffer.read(size), apart=False)
+            picture = _described(content, apart=False)
             answer: Pixels | str = np.ascontiguousarray(picture.decode(*how))
     except BrokenPictureError as error:
         answer = str(error)
