@@ -7,36 +7,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from magicgui import widgets
 from magicgui.types import Separator
-from magicgui.widgets import (
-    CheckBox,
-    ComboBox,
-    Container,
-    FloatSlider,
-    Label,
-    LineEdit,
-    PushButton,
-    SpinBox,
-)
 from magicgui.widgets.bases import Widget
+from qtpy import QtWidgets as QtW
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
 from qtpy.QtGui import QIntValidator
-from qtpy.QtWidgets import (
-    QBoxLayout,
-    QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QSizePolicy,
-    QStyle,
-    QStyleOptionComboBox,
-    QStylePainter,
-    QToolTip,
-    QVBoxLayout,
-    QWidget,
-)
 
 from napari_latent_faces.model import ENDING, LatentFaces
 from napari_latent_faces.stack import harmless
@@ -51,7 +27,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
     from napari.layers import Layer
 
-Part = Widget | QWidget  # of a panel: of magicgui, or of Qt
+Part = Widget | QtW.QWidget  # of a panel: of magicgui, or of Qt
 
 NO_FACES = (
     "No faces yet. Open some with File > IO Utilities > Open folder of faces..., or a sample "
@@ -61,9 +37,10 @@ NO_MODEL = "No model yet: fit one with Plugins > Latent faces, or open a file."
 
 _LARGEST = 2**31 - 1  # of Qt's numbers
 _LEAST = 8  # letters of a name that are always seen
+_BOX = QtW.QStyle.ComplexControl.CC_ComboBox
 
 
-class NumberEdit(LineEdit):
+class NumberEdit(widgets.LineEdit):
     """A number typed as text, so that no digit is rounded away."""
 
     def get_value(self) -> Any:
@@ -95,73 +72,73 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
     known, default = declared.metadata, declared.default
     told: dict[str, Any] = {"label": known["label"], "tooltip": fill(known["help"], 72)}
     if bool in known["types"]:
-        return CheckBox(value=default, text=told.pop("label"), **told)
+        return widgets.CheckBox(value=default, text=told.pop("label"), **told)
     if known.get("slider"):
-        limits = {"min": known["min"], "max": known["max"], "step": 0.01}
-        slider = FloatSlider(value=default or known["min"], **limits, **told)
-        number = slider.native.findChild(QDoubleSpinBox)
+        told |= {"min": known["min"], "max": known["max"], "step": 0.01}
+        slider = widgets.FloatSlider(value=default or known["min"], **told)
+        number = slider.native.findChild(QtW.QDoubleSpinBox)
         # else napari's style gives the number more room than the slider
         width = "min-width: 2.5em; max-width: 2.5em; padding: 0;"
         number.setStyleSheet(f"{number.styleSheet()} {width}")
         return slider
     if int in known["types"]:
         most = min(known.get("max", _LARGEST), _LARGEST)
-        count = SpinBox(value=default, min=known["min"], max=most, **told)
+        count = widgets.SpinBox(value=default, min=known["min"], max=most, **told)
         line = count.native.lineEdit()
         # superqt's box lets a minus be typed, and raises when that is all there is
         line.setValidator(QIntValidator(0, _LARGEST, line))
         return count
     if "min" in known:
         return NumberEdit(value=str(default), **told)
-    choices = [("automatic", None)] * bool(known.get("optional"))
+    choices = [("automatic", None)] * known["optional"]
     choices += [(choice, choice) for choice in known["choices"]]
-    return ComboBox(value=default, choices=choices, **told)
+    return widgets.ComboBox(value=default, choices=choices, **told)
 
 
 def button(
     text: str, tooltip: str, pressed: Callable[[], object] | None = None, **options: Any
-) -> PushButton:
+) -> widgets.PushButton:
     """Return a button that calls `pressed`."""
-    made = PushButton(text=text, tooltip=tooltip, **options)
+    made = widgets.PushButton(text=text, tooltip=tooltip, **options)
     made.native.setAutoDefault(True)  # Enter presses it, as in a dialog, not only Space
     if pressed is not None:
         made.changed.connect(pressed)
     return made
 
 
-def native(part: Part) -> QWidget:
+def native(part: Part) -> QtW.QWidget:
     """Return the Qt widget that a part of a panel is."""
-    found: QWidget = part.native if isinstance(part, Widget) else part
+    found: QtW.QWidget = part.native if isinstance(part, Widget) else part
     return found
 
 
-def put(layout: QBoxLayout, *parts: Part, stretched: Part | None = None) -> None:
+def put(layout: QtW.QBoxLayout, *parts: Part, stretched: Part | None = None) -> None:
     """Put parts into a layout without margins; one of them takes the room that is left."""
     layout.setContentsMargins(0, 0, 0, 0)
     for each in parts:
         layout.addWidget(native(each), int(each is stretched))
 
 
-def in_a_row(*parts: Part, stretched: Part | None = None) -> QWidget:
+def in_a_row(*parts: Part, stretched: Part | None = None) -> QtW.QWidget:
     """Return a Qt widget with parts beside one another."""
-    row = QWidget()
-    put(QHBoxLayout(row), *parts, stretched=stretched)
+    row = QtW.QWidget()
+    put(QtW.QHBoxLayout(row), *parts, stretched=stretched)
     return row
 
 
-def form_of(inputs: Iterable[Widget]) -> QWidget:
+def form_of(inputs: Iterable[Widget]) -> QtW.QWidget:
     """Return a Qt widget with the inputs below each other, their labels in a column."""
-    form = QWidget()
-    layout = QFormLayout(form)
+    form = QtW.QWidget()
+    layout = QtW.QFormLayout(form)
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setFieldGrowthPolicy(QtW.QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     for each in inputs:
-        if isinstance(each, ComboBox):
+        if isinstance(each, widgets.ComboBox):
             allow_long_names(each.native)
-        if isinstance(each, (CheckBox, Label)):
+        if isinstance(each, (widgets.CheckBox, widgets.Label)):
             layout.addRow(each.native)
         else:
-            label = QLabel(each.label)
+            label = QtW.QLabel(each.label)
             label.setToolTip(each.tooltip)
             label.setMinimumWidth(label.sizeHint().width())
             each.native.setToolTip(each.tooltip)  # of all its parts
@@ -170,7 +147,7 @@ def form_of(inputs: Iterable[Widget]) -> QWidget:
 
 
 def show_rows(
-    form: QWidget, inputs: Iterable[Widget], shown: Collection[ValueWidget[Any]]
+    form: QtW.QWidget, inputs: Iterable[Widget], shown: Collection[ValueWidget[Any]]
 ) -> None:
     """Show those of the inputs of a form that are among `shown`, and hide the others."""
     layout: Any = form.layout()
@@ -178,7 +155,7 @@ def show_rows(
         layout.setRowVisible(each.native, each in shown)
 
 
-class Beside(Container[Widget]):
+class Beside(widgets.Container[Widget]):
     """Parts beside one another, as one field of a form."""
 
     def __init__(self, label: str, *parts: Widget, tooltip: str = "") -> None:
@@ -187,15 +164,15 @@ class Beside(Container[Widget]):
         self.margins = (0, 0, 0, 0)
 
 
-class Section(QWidget):
+class Section(QtW.QWidget):
     """A part below a title, which folds it when it is pressed; it is folded at first."""
 
-    def __init__(self, title: str, part: QWidget) -> None:
+    def __init__(self, title: str, part: QtW.QWidget) -> None:
         super().__init__()
         self._title, self._part = title, part
         self._head = button("", "", lambda: self.unfold(part.isHidden()))
         self._head.native.setStyleSheet("text-align: left; border: none; background: none;")
-        put(QVBoxLayout(self), self._head, part)
+        put(QtW.QVBoxLayout(self), self._head, part)
         self.unfold(False)
 
     def unfold(self, is_open: bool = True) -> None:
@@ -206,37 +183,42 @@ class Section(QWidget):
         self._part.setVisible(is_open)
 
 
-def wrap(label: QLabel, lines: int = 0) -> None:
+def wrap(label: QtW.QLabel, lines: int = 0) -> None:
     """Let a text take the width that there is, and the lines that it needs, at least some."""
     label.setAlignment(Qt.AlignmentFlag.AlignTop)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    label.setSizePolicy(QtW.QSizePolicy.Policy.Ignored, QtW.QSizePolicy.Policy.Minimum)
     label.setWordWrap(True)  # last: a new policy would forget that the width decides the height
     label.setMinimumHeight(lines * (label.fontMetrics().lineSpacing() + 2))
 
 
-def allow_long_names(box: QComboBox) -> None:
+def allow_long_names(box: QtW.QComboBox) -> None:
     """Let a box be narrower than its entries; a name that does not fit is in the tooltip."""
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    policy = QtW.QComboBox.SizeAdjustPolicy
+    box.setSizeAdjustPolicy(policy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(_LEAST)
     box.installEventFilter(_LongNames(box))
 
 
-def shortened(box: QComboBox) -> str:
+def shortened(box: QtW.QComboBox) -> str:
     """Return the chosen name as it is seen: as many parts between commas as fit, and "...".
 
     Qt's "40..." for 400 faces would tell a lie.
     """
-    option, style = QStyleOptionComboBox(), box.style()
-    assert style is not None
-    box.initStyleOption(option)
-    control, part = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
-    room = style.subControlRect(control, option, part, box).width()
+    style: Any = box.style()
+    part = QtW.QStyle.SubControl.SC_ComboBoxEditField
+    room = style.subControlRect(_BOX, _option(box), part, box).width()
     letters, name = box.fontMetrics(), box.currentText()
     whole = name
     while letters.horizontalAdvance(name) > room and ", " in whole:
         whole = whole.rpartition(", ")[0]
         name = f"{whole}, \N{HORIZONTAL ELLIPSIS}"
     return letters.elidedText(name, Qt.TextElideMode.ElideMiddle, room)
+
+
+def _option(box: QtW.QComboBox) -> QtW.QStyleOptionComboBox:
+    option = QtW.QStyleOptionComboBox()
+    box.initStyleOption(option)
+    return option
 
 
 class _LongNames(QObject):
@@ -250,19 +232,17 @@ class _LongNames(QObject):
         if seen == name:
             return False
         if kind == QEvent.Type.ToolTip:
-            QToolTip.showText(event.globalPos(), f"{name}\n\n{box.toolTip()}", box)
+            QtW.QToolTip.showText(event.globalPos(), f"{name}\n\n{box.toolTip()}", box)
             return True
-        option = QStyleOptionComboBox()
-        box.initStyleOption(option)
+        option, painter = _option(box), QtW.QStylePainter(box)
         option.currentText = seen
-        painter = QStylePainter(box)
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.drawComplexControl(_BOX, option)
+        painter.drawControl(QtW.QStyle.ControlElement.CE_ComboBoxLabel, option)
         painter.end()  # Qt crashes where one is left open
         return True
 
 
-class FacesChoice(ComboBox):
+class FacesChoice(widgets.ComboBox):
     """Offers layers; those that `why_not` speaks against are grey, with its sentence."""
 
     def __init__(
@@ -329,13 +309,12 @@ class ModelChoice(Beside):
         self._opened: dict[str, LatentFaces] = {}  # by the names of their files
         self._about: LatentFaces | None = None  # the model that was followed last
         tip = "The model: of a layer that shows one, or opened from a file."
-        self.combo, tip_of_file = ComboBox(tooltip=tip), "Open a model file that was saved."
-        self.open_button = button("Open...", tip_of_file, self._ask)
+        self.combo = widgets.ComboBox(tooltip=tip)
+        self.open_button = button("Open...", "Open a model file that was saved.", self._ask)
         super().__init__(label, self.combo, self.open_button, tooltip=tip)
         self.chosen = self.combo.changed
-        # the names of models need the room
         allow_long_names(self.combo.native)
-        policy = QSizePolicy.Policy
+        policy = QtW.QSizePolicy.Policy  # the names of models need the room
         self.combo.native.setSizePolicy(policy.Expanding, policy.Fixed)
         self.open_button.native.setSizePolicy(policy.Maximum, policy.Fixed)
 
@@ -382,7 +361,7 @@ class ModelChoice(Beside):
         return job
 
     def _ask(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
+        path, _ = QtW.QFileDialog.getOpenFileName(
             self.native, "Open a model", "", f"Models of latent faces (*{ENDING} *.npz)"
         )
         if path:

@@ -26,19 +26,9 @@ from magicgui.widgets import Label, ProgressBar
 from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils import progress
 from napari.utils.notifications import show_error
+from qtpy import QtWidgets as QtW
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
-from qtpy.QtWidgets import (
-    QDialog,
-    QFileDialog,
-    QLabel,
-    QLineEdit,
-    QScrollArea,
-    QTabBar,
-    QTextBrowser,
-    QVBoxLayout,
-    QWidget,
-)
 
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.viewer.layers import ROLE_KEY, layer_pixels, why_not_faces
@@ -74,7 +64,7 @@ def face_under_slider(viewer: napari.components.ViewerModel, layer: Layer) -> in
     return face if 0 <= face < len(layer_pixels(layer)) else None
 
 
-def timer(parent: QWidget, slot: Callable[[], object], milliseconds: int = 0) -> QTimer:
+def timer(parent: QtW.QWidget, slot: Callable[[], object], milliseconds: int = 0) -> QTimer:
     """Return a timer that calls once, however often it is started before."""
     made = QTimer(parent)
     made.setSingleShot(True)
@@ -83,7 +73,7 @@ def timer(parent: QWidget, slot: Callable[[], object], milliseconds: int = 0) ->
     return made
 
 
-class Panel(QScrollArea):
+class Panel(QtW.QScrollArea):
     """A panel in a dock: fields, buttons, progress, and work that runs in a thread."""
 
     page: ClassVar[str] = ""
@@ -99,7 +89,7 @@ class Panel(QScrollArea):
         self.session = session_of(napari_viewer)
         self.job: Job | None = None
         self._choices: list[form.FacesChoice | form.ModelChoice] = []
-        self._forms: list[QWidget] = []  # they cannot be changed during the work
+        self._forms: list[QtW.QWidget] = []  # they cannot be changed during the work
         self._followed: Any = self  # the layer that was selected; none of them yet
         self._missing = self._first_words = ""
         self._is_stopping = False
@@ -112,19 +102,19 @@ class Panel(QScrollArea):
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
         self.status = Label(value="")
         form.wrap(self.status.native, lines=2)  # so that nothing below jumps
-        self._content = QWidget()
-        self._column = QVBoxLayout(self._content)
+        self._content = QtW.QWidget()
+        self._column = QtW.QVBoxLayout(self._content)
         self.setWidget(self._content)
         self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setFrameShape(QtW.QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAcceptDrops(True)
         self._lay_out()
         self._column.addStretch(0)
-        for label in self.findChildren(QLabel):  # names of files are no HTML
+        for label in self.findChildren(QtW.QLabel):  # names of files are no HTML
             label.setTextFormat(Qt.TextFormat.PlainText)
-        for line in self.findChildren(QLineEdit):  # else it takes the path of a dropped file
+        for line in self.findChildren(QtW.QLineEdit):  # else it takes a dropped file's path
             line.setAcceptDrops(False)
         self._connect()
         self.synchronize()
@@ -136,13 +126,13 @@ class Panel(QScrollArea):
         """Put a part below the others; `stretch` is its share of the height."""
         self._column.addWidget(form.native(part), stretch)
 
-    def add_form(self, fields: Sequence[Widget]) -> QWidget:
+    def add_form(self, fields: Sequence[Widget]) -> QtW.QWidget:
         """Put fields below the others, which cannot be changed during the work."""
         made = self.form_of(fields)
         self.add(made)
         return made
 
-    def form_of(self, fields: Sequence[Widget]) -> QWidget:
+    def form_of(self, fields: Sequence[Widget]) -> QtW.QWidget:
         """Return fields below one another, which cannot be changed during the work."""
         self._forms.append(form.form_of(fields))
         return self._forms[-1]
@@ -292,7 +282,7 @@ class Panel(QScrollArea):
         self, title: str, name: str, write: Callable[[str], object], told: str = ""
     ) -> None:
         """Ask where to write a CSV file and do it; `told` is told then, else the path."""
-        path, _ = QFileDialog.getSaveFileName(self, title, name, "Table (*.csv)")
+        path, _ = QtW.QFileDialog.getSaveFileName(self, title, name, "Table (*.csv)")
         if not path:
             return
         path = path if path.lower().endswith(".csv") else f"{path}.csv"
@@ -390,7 +380,7 @@ class Panel(QScrollArea):
         if dock is not None and "(" in dock.windowTitle():  # shown for the first time
             name = dock.windowTitle().partition(" (")[0]
             dock.setWindowTitle(name)  # what its tab says
-            dock.titleBarWidget().findChild(QLabel).setText(name)
+            dock.titleBarWidget().findChild(QtW.QLabel).setText(name)
             self._beside_others.start()
 
     def _put_beside_others(self) -> None:
@@ -412,7 +402,7 @@ class Panel(QScrollArea):
                 dock.raise_()
                 break
         only = Qt.FindChildOption.FindDirectChildrenOnly
-        for bar in window.findChildren(QTabBar, options=only):
+        for bar in window.findChildren(QtW.QTabBar, options=only):
             bar.setElideMode(Qt.TextElideMode.ElideNone)  # titles that can be read
             bar.setUsesScrollButtons(True)
 
@@ -426,12 +416,12 @@ class Panel(QScrollArea):
             open_path(self.viewer, url.toLocalFile() or url.toString())
 
     def show_help(self) -> None:
-        text = QTextBrowser()
+        text = QtW.QTextBrowser()
         text.setOpenExternalLinks(True)
         text.setMarkdown((_PAGES / f"{self.page}.md").read_text("utf-8"))
-        dialog = QDialog(self)
+        dialog = QtW.QDialog(self)
         dialog.setWindowTitle("Latent faces")
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        QVBoxLayout(dialog).addWidget(text)
+        QtW.QVBoxLayout(dialog).addWidget(text)
         dialog.resize(560, 480)
         dialog.show()

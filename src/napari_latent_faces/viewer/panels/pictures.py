@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from psygnal import Signal
+from qtpy import QtWidgets as QtW
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QListView,
-    QSizePolicy,
-    QTableView,
-    QWidget,
-)
 
 from napari_latent_faces.viewer.canvas import (
     component_pixmap,
@@ -36,6 +27,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
 
 BREAK = "\N{ZERO WIDTH SPACE}"  # lets a long file name go on in the next line
+_POLICY = QtW.QSizePolicy.Policy
 _ROLES = Qt.ItemDataRole
 _NOWHERE = QModelIndex()
 
@@ -116,7 +108,7 @@ class Rows(QAbstractTableModel):
         self.layoutChanged.emit()
 
 
-class Table(QTableView):
+class Table(QtW.QTableView):
     """Rows of one height, of which one is marked; a click on a head sorts by the column."""
 
     chosen = Signal(int, int)  # row and column that were clicked, or entered by the keyboard
@@ -128,9 +120,9 @@ class Table(QTableView):
         self.rows = Rows(size, self.devicePixelRatioF())
         self.setModel(self.rows)
         self.setIconSize(size)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setSelectionBehavior(QtW.QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QtW.QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollMode(QtW.QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setSortingEnabled(True)
         # Tab goes on to the next field, arrow keys through rows
         self.setTabKeyNavigation(False)
@@ -138,7 +130,7 @@ class Table(QTableView):
         self.setWordWrap(False)
         heads: Any = self.verticalHeader()
         heads.hide()
-        heads.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)  # else Qt asks each row
+        heads.setSectionResizeMode(QtW.QHeaderView.ResizeMode.Fixed)  # else Qt asks each row
         heads.setDefaultSectionSize(max(picture + 8, self.fontMetrics().height() + 6))
         for signal in (self.clicked, self.activated):  # by mouse, and by Enter
             signal.connect(lambda at: self.chosen.emit(self.rows.row_at(at.row()), at.column()))
@@ -175,7 +167,7 @@ class StripItem(NamedTuple):
         return to_pixmap(self.pixels, self.limits)
 
 
-class PictureStrip(QListView):
+class PictureStrip(QtW.QListView):
     """Small pictures beside one another, to be scrolled sideways and picked from.
 
     `name` is for screen readers. It has no bar where another strip's bar moves both.
@@ -189,15 +181,16 @@ class PictureStrip(QListView):
     ) -> None:
         super().__init__()
         self.items: list[StripItem] = []
+        self.scroll_bar: Any = self.horizontalScrollBar()
         self._box = QSize(height * 3 // 2, height)  # of a picture, in the screen's own units
         self._room = lines * self.fontMetrics().lineSpacing() + 12
-        self._bar_room = self.scroll_bar.sizeHint().height() if has_bar else 0
+        self._has_bar = has_bar
         self._rows = Rows(self._box, self.devicePixelRatioF())
         self.setAccessibleName(name)
         self.setModel(self._rows)
-        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setViewMode(QtW.QListView.ViewMode.IconMode)
         self.setWrapping(False)
-        self.setMovement(QListView.Movement.Static)
+        self.setMovement(QtW.QListView.Movement.Static)
         self.setUniformItemSizes(True)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setIconSize(self._box)
@@ -205,15 +198,11 @@ class PictureStrip(QListView):
         self.setVerticalScrollBarPolicy(off)
         if not has_bar:
             self.setHorizontalScrollBarPolicy(off)
-        self.setHorizontalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setHorizontalScrollMode(QtW.QListView.ScrollMode.ScrollPerPixel)
+        self.setSizePolicy(_POLICY.Ignored, _POLICY.Fixed)
         self._fit_cells(0)
         for signal in (self.clicked, self.activated):
             signal.connect(lambda at: self.picked.emit(self.items[at.row()].key))
-
-    @property
-    def scroll_bar(self) -> Any:
-        return self.horizontalScrollBar()
 
     def put(self, items: list[StripItem], marked: int | None = None) -> None:
         """Show other items, that with the key `marked` as chosen; the row does not scroll."""
@@ -254,9 +243,10 @@ class PictureStrip(QListView):
         """Make room for pictures of a width, and for the lines of words below them."""
         width = max(width, self.fontMetrics().horizontalAdvance("#000 00 %")) + 8
         size = QSize(width, self._box.height() + self._room)
+        bar = self.scroll_bar.sizeHint().height() if self._has_bar else 0
         if size != self.gridSize():
             self.setGridSize(size)
-            self.setFixedHeight(size.height() + self._bar_room + 2 * self.frameWidth() + 2)
+            self.setFixedHeight(size.height() + bar + 2 * self.frameWidth() + 2)
 
 
 def limits_of(layer: Any, model: LatentFaces) -> tuple[float, float]:
@@ -267,21 +257,21 @@ def limits_of(layer: Any, model: LatentFaces) -> tuple[float, float]:
     return float(low), float(high)
 
 
-class Portrait(QWidget):
+class Portrait(QtW.QWidget):
     """Pictures of these names, and a few words."""
 
     def __init__(self, names: tuple[str, ...], height: int = 92) -> None:
         super().__init__()
         self._names = names
         self.pictures = PictureStrip(" and ".join(names), height, lines=1, has_bar=False)
-        self.pictures.setSelectionMode(QListView.SelectionMode.NoSelection)
-        self.pictures.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.words = QLabel()
+        self.pictures.setSelectionMode(QtW.QListView.SelectionMode.NoSelection)
+        self.pictures.setSizePolicy(_POLICY.Fixed, _POLICY.Fixed)
+        self.words = QtW.QLabel()
         self.words.setWordWrap(True)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        put(QHBoxLayout(self), self.pictures, self.words, stretched=self.words)
+        self.words.setSizePolicy(_POLICY.Ignored, _POLICY.Preferred)
+        put(QtW.QHBoxLayout(self), self.pictures, self.words, stretched=self.words)
 
     def show_pictures(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPalette
+from qtpy.QtGui import QBrush, QColor, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces.tiles import pictured
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.choosing import KChoice
+
+_REACH = 8  # pixels from a dot that still mean it
+_FRAME = 2.0  # pixels of a frame around a picture
+_RING = ("black", 7.0), ("white", 5.0), ("black", 1.0)  # that is seen on any ground
+_FILLED = 0.92  # of its cell that a picture takes
+_CLOSEST = 400  # times as large as the whole map can be seen
+# plot, measure, words, symbol and how it is written, and Okabe and Ito's colours, told apart
+# by colour-blind people, on a dark and on a light background
+_CURVES = (
+    (0, "held_out", "held-out error", "o", "\N{BLACK CIRCLE}", "#e69f00", "#b45f00"),
+    (0, "errors", "relative error", "s", "\N{BLACK SQUARE}", "#56b4e9", "#0072b2"),
+    (1, "stabilities", "stability", "d", "\N{BLACK DIAMOND}", "#2fc29b", "#00795a"),
+)
+_LONG_RANGE = 20  # largest over smallest k from which the axis is logarithmic
 
 
 class _Plot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not typed
@@ -80,34 +94,10 @@ class _Plot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not 
             self.hovered.emit(number)
 
 
-# -- Many small pictures on a plane that can be moved and enlarged -------------------------
-
-_REACH = 8  # pixels from a dot that still mean it
-_FRAME = 2.0  # pixels of a frame around a picture
-_FILLED = 0.92  # of its cell that a picture takes
-_CLOSEST = 400  # times as large as the whole map can be seen
-_STEP = 1.25  # by which a key enlarges
-_ZOOMS = {Qt.Key.Key_Plus: 1 / _STEP, Qt.Key.Key_Equal: 1 / _STEP, Qt.Key.Key_Minus: _STEP}
-_ARROWS = {
-    Qt.Key.Key_Left: (-1, 0),
-    Qt.Key.Key_Right: (1, 0),
-    Qt.Key.Key_Up: (0, 1),
-    Qt.Key.Key_Down: (0, -1),
-}
-
-
-class _Dots(pg.ScatterPlotItem):  # type: ignore[misc]
-    margin = 0.0  # pixels around them, for pictures at the edge
-
-    def pixelPadding(self) -> float:
-        return self.margin
-
-
 class FacePlane(_Plot):
     """Draws pictures at their places: those that have room as pictures, the others as dots.
 
-    The wheel enlarges what is under the mouse, a drag moves the plane, Home shows all of it,
-    and the arrow keys go to the nearest picture on that side.
+    The wheel enlarges what is under the mouse, a drag moves the plane, Home shows all of it.
     """
 
     menu_wanted = Signal(object, QPoint)  # for which picture, or None, and where on the screen
@@ -117,13 +107,15 @@ class FacePlane(_Plot):
         # (h, w) or (h, w, 3) each; what is not known stays a dot
         self.pictures: list[NDArray[np.uint8] | None] = []
         self.colours: NDArray[np.uint8] | None = None  # (n, 3), of dots and frames
+        self._brushes: NDArray[Any] | None = None  # that draw them, on this ground
         self.current: int | None = None  # which one is marked
         # one more above all others: place, picture, colour
         self.extra: tuple[NDArray[np.float64], NDArray[np.uint8], QColor] | None = None
         self.shown = np.empty(0, np.intp)  # what was drawn as pictures
-        self._longest, self._aspect, self._is_stale = 40.0, 1.0, False
+        self._longest, self._aspect = 40.0, 1.0
         self.order = np.empty(0, np.intp)  # in which pictures get room
-        self._dots = _Dots(pen=None)
+        self._dots = pg.ScatterPlotItem(pen=None)
+        self._dots.pixelPadding = lambda: 1.1 * self._longest  # for pictures at the edge
         self._view = pg.ViewBox(lockAspect=True, enableMenu=False, defaultPadding=0)
         self._view.addItem(self._dots)
         self.setCentralItem(self._view)
@@ -145,7 +137,6 @@ class FacePlane(_Plot):
     def set_size(self, longest: float, aspect: float) -> None:
         """Set how large pictures are at least, and their width over their height."""
         self._longest, self._aspect = longest, aspect
-        self._dots.margin = 1.1 * longest
         self.redraw()
 
     def mark(self, face: int | None) -> None:
@@ -156,28 +147,19 @@ class FacePlane(_Plot):
         self._view.enableAutoRange()
 
     def redraw(self) -> None:
-        self.setBackground(self.colour("Base"))
-        self._is_stale = True  # until all changes are made
+        ground, self._brushes = self.colour("Base"), None
+        self.setBackground(ground)
+        if self.colours is not None:
+            # darker on a light ground, and paler on a dark one
+            seen = (self.colours * 0.75 + 64 * (ground.lightness() < 128)).astype(np.uint8)
+            several, which = np.unique(seen, axis=0, return_inverse=True)
+            brushes = np.array([pg.mkBrush(*each) for each in several.tolist()], object)
+            self._brushes = brushes[which.ravel()]
+        brush: Any = pg.mkBrush(self.colour("Text", 150))
+        brush = brush if self._brushes is None else self._brushes
+        size = 5 if len(self.positions) < 2000 else 3
+        self._dots.setData(pos=self.positions, brush=brush, size=size)
         self.viewport().update()
-
-    def paintEvent(self, event: Any) -> None:
-        self._settle()
-        super().paintEvent(event)
-
-    def _settle(self) -> None:
-        """Bring the dots and what is seen of them in line with the places."""
-        if self._is_stale:
-            self._is_stale = False
-            brush: Any = pg.mkBrush(self.colour("Text", 150))
-            if self.colours is not None:
-                several, which = np.unique(
-                    self._seen(self.colours), axis=0, return_inverse=True
-                )
-                brushes = np.array([pg.mkBrush(*each) for each in several.tolist()], object)
-                brush = brushes[which.ravel()]
-            size = 5 if len(self.positions) < 2000 else 3
-            self._dots.setData(pos=self.positions, brush=brush, size=size)
-        self._view.prepareForPaint()
 
     def place_of(self, face: int) -> QPointF:
         return QPointF(*self._to_screen(self.positions[face]).tolist())
@@ -197,7 +179,7 @@ class FacePlane(_Plot):
         return nearest if np.hypot(*apart[nearest]) <= _REACH else None
 
     def _to_screen(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        self._settle()
+        self._view.prepareForPaint()
         (left, _), (_, top) = self._view.viewRange()
         points: NDArray[np.float64] = (places - (left, top)) * (self._scale, -self._scale)
         return points
@@ -222,12 +204,6 @@ class FacePlane(_Plot):
     def _picture(self) -> NDArray[np.float64]:
         return self._cell * self._scale * _FILLED
 
-    def _seen(self, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return colours darker on a light ground, and paler on a dark one."""
-        is_dark = self.colour("Base").lightness() < 128
-        shaded: NDArray[np.uint8] = (colours * 0.75 + 64 * is_dark).astype(np.uint8)
-        return shaded
-
     def drawForeground(self, painter: QPainter, _rect: Any) -> None:
         """Draw pictures above the dots, and the marked one above others, with a ring."""
         painter.setPen(self.colour("Text", 70))
@@ -241,15 +217,11 @@ class FacePlane(_Plot):
         self.shown = chosen[is_known]
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         for face in self.shown.tolist():
-            frames = []
-            if self.colours is not None:
-                frames = [(QColor(*self._seen(self.colours[face]).tolist()), _FRAME)]
+            frames = [] if self._brushes is None else [(self._brushes[face], _FRAME)]
             self._draw(painter, self.positions[face], self.pictures[face], *frames)
         if self.current is not None and self.current < len(self.positions):
-            # a ring that is seen on any ground
-            ring = (QColor("black"), 7.0), (QColor("white"), 5.0), (QColor("black"), 1.0)
             place, picture = self.positions[self.current], self.pictures[self.current]
-            self._draw(painter, place, picture, *ring)
+            self._draw(painter, place, picture, *((QColor(name), w) for name, w in _RING))
         if self.extra is not None:
             place, picture, colour = self.extra
             self._draw(painter, place, picture, (colour, _FRAME + 1))
@@ -259,7 +231,7 @@ class FacePlane(_Plot):
         painter: QPainter,
         place: NDArray[np.float64],
         picture: NDArray[np.uint8] | None,
-        *frames: tuple[QColor, float],
+        *frames: tuple[QColor | QBrush, float],
     ) -> None:
         """Draw a picture, or a dot, in frames of these colours and widths."""
         (x, y), (w, h) = self._to_screen(place).tolist(), self._picture.tolist()
@@ -275,45 +247,10 @@ class FacePlane(_Plot):
         self.menu_wanted.emit(self.at(QPointF(event.pos())), event.globalPos())
 
     def keyPressEvent(self, event: Any) -> None:
-        key = event.key()
-        if key in _ZOOMS:
-            self._view.scaleBy((_ZOOMS[key], _ZOOMS[key]))
-        elif key == Qt.Key.Key_Home:
+        if event.key() == Qt.Key.Key_Home:
             self.show_all()
-        elif key in _ARROWS and not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
-            self._step(*_ARROWS[key])
         else:
             event.ignore()
-
-    def _step(self, dx: int, dy: int) -> None:
-        """Go from the marked picture to the nearest one on a side."""
-        if self.current is None or self.current >= len(self.positions):
-            return
-        steps = self.positions - self.positions[self.current]
-        along, across = steps @ (dx, dy), np.abs(steps @ (-dy, dx))
-        lengths = np.where(along > 0, along + 2 * across, np.inf)
-        nearest = int(lengths.argmin())
-        if np.isfinite(lengths[nearest]):
-            self.clicked.emit(nearest)
-            if not self.rect().contains(self.place_of(nearest).toPoint()):
-                self._view.translateBy(tuple(steps[nearest]))
-
-
-# -- Curves over the number of components --------------------------------------------------
-
-# plot, measure, words, symbol, and Okabe and Ito's colours, told apart by colour-blind people,
-# on a dark and on a light background
-_CURVES = (
-    (0, "held_out", "held-out error", "o", "#e69f00", "#b45f00"),
-    (0, "errors", "relative error", "s", "#56b4e9", "#0072b2"),
-    (1, "stabilities", "stability", "d", "#2fc29b", "#00795a"),
-)
-_MARKS = {
-    "o": "\N{BLACK CIRCLE}",
-    "s": "\N{BLACK SQUARE}",
-    "d": "\N{BLACK DIAMOND}",
-}
-_LONG_RANGE = 20  # largest over smallest k from which the axis is logarithmic
 
 
 class CurvesPlot(_Plot):
@@ -380,10 +317,10 @@ class CurvesPlot(_Plot):
         if choice is None or not len(ks):
             return
         x, titles = self._place(ks), ["", ""]
-        for row, name, words, symbol, *colours in _CURVES:
+        ring, is_chosen = pg.mkPen(ink, width=2), ks == self.chosen
+        for row, name, words, symbol, mark, *colours in _CURVES:
             plot, values = self._plots[row], np.asarray(getattr(choice, name), float)
             colour = QColor(colours[ink.lightness() <= 127])
-            ring, is_chosen = pg.mkPen(ink, width=2), ks == self.chosen
             plot.plot(
                 x,
                 values,
@@ -397,8 +334,7 @@ class CurvesPlot(_Plot):
             if name == "held_out":
                 height = 2 * np.asarray(choice.spread, float)
                 plot.addItem(pg.ErrorBarItem(x=x, y=values, height=height, pen=colour))
-            mark = f'<span style="color: {colour.name()}">{_MARKS[symbol]}</span>'
-            titles[row] += f"{mark} {words} &nbsp; "
+            titles[row] += f'<span style="color: {colour.name()}">{mark}</span> {words} &nbsp; '
         powers = range(int(ks.max()).bit_length())  # whose numbers do not cover one another
         ticks = None if x is ks else [[(i, str(2**i)) for i in powers]]
         for plot, title, line in zip(self._plots, titles, self._lines, strict=True):
@@ -406,18 +342,14 @@ class CurvesPlot(_Plot):
             plot.getAxis("bottom").setTicks(ticks)
             line.setPen(self.colour("WindowText", 90))
             plot.addItem(line, ignoreBounds=True)
-            if choice.suggested is not None:
-                best = pg.InfiniteLine(
-                    self._place(choice.suggested),
-                    pen=pg.mkPen(ink, style=Qt.PenStyle.DashLine),
-                    label=f"{choice.suggested} suggested" if plot is self._plots[0] else None,
-                    labelOpts={
-                        "color": ink,
-                        "position": 0.08,  # errors fall: the place is free
-                        "anchors": [(-0.1, 0.5), (1.1, 0.5)],  # beside the point, not on it
-                    },
-                )
-                plot.addItem(best, ignoreBounds=True)
+            if (best := choice.suggested) is not None:
+                told = f"{best} suggested" if plot is self._plots[0] else None
+                # errors fall: the place beside the point is free
+                where = {"position": 0.08, "anchors": [(-0.1, 0.5), (1.1, 0.5)], "color": ink}
+                dashed = pg.mkPen(ink, style=Qt.PenStyle.DashLine)
+                at = self._place(best)
+                mark = pg.InfiniteLine(at, pen=dashed, label=told, labelOpts=where)
+                plot.addItem(mark, ignoreBounds=True)
             plot.enableAutoRange()
         self._show_line(None)
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy import QtWidgets as QtW
 from qtpy.QtCore import QEvent, QSignalBlocker, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import (
-    QDoubleSpinBox,
-    QHBoxLayout,
-    QLabel,
-    QListWidget,
-    QListWidgetItem,
-    QWidget,
-)
 from superqt import QDoubleSlider
 
 from napari_latent_faces.viewer.canvas import component_pixmap, to_fit
@@ -36,7 +29,7 @@ _MARK = 4  # width of the bar at a chosen component
 _MARK_COLOUR = "#f59e0b"  # seen on light and dark themes
 
 
-class WeightRow(QWidget):
+class WeightRow(QtW.QWidget):
     """Shows and changes the weight of one component: number, picture, slider, number field.
 
     `limits` are its lowest and highest usual weight. The field shows the weight `unit` as 1:
@@ -57,7 +50,7 @@ class WeightRow(QWidget):
         self._owner, self._unit = owner, unit
         low, high = (limit / unit for limit in limits)
         is_signed = low < 0
-        number, self.picture = QLabel(str(component)), QLabel()
+        number, self.picture = QtW.QLabel(str(component)), QtW.QLabel()
         number.setFixedWidth(self.fontMetrics().horizontalAdvance("0000"))
         number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.picture.setFixedSize(_PICTURE)
@@ -69,7 +62,7 @@ class WeightRow(QWidget):
         self.slider.setPageStep((limits[1] - limits[0]) / 10)
         self.slider.setSingleStep((limits[1] - limits[0]) / 100)
         self.slider.setAccessibleName(f"weight of component {component}")
-        self.field = QDoubleSpinBox()
+        self.field = QtW.QDoubleSpinBox()
         self.field.setDecimals(2 if is_signed else 4)
         self.field.setSuffix(" sd" if is_signed else "")
         self.field.setRange(-_LARGEST if is_signed else 0.0, _LARGEST)
@@ -81,7 +74,7 @@ class WeightRow(QWidget):
         tip = f"Component {component}; usual weights: {low:.3g} to {high:.3g}{around}."
         self.setToolTip(tip)
         self.field.setToolTip(f"{tip} Type any weight.")
-        layout = QHBoxLayout(self)
+        layout = QtW.QHBoxLayout(self)
         put(layout, number, self.picture, self.slider, self.field)
         layout.setContentsMargins(_MARK + 4, 2, 4, 2)
         layout.setSpacing(6)
@@ -123,7 +116,7 @@ class WeightRow(QWidget):
             QPainter(self).fillRect(0, 2, _MARK, self.height() - 4, QColor(_MARK_COLOUR))
 
 
-class WeightList(QListWidget):
+class WeightList(QtW.QListWidget):
     """Rows of sliders; a row is made when its component is first seen."""
 
     began = Signal()  # a drag
@@ -138,8 +131,8 @@ class WeightList(QListWidget):
         self._weights: NDArray[np.float64] = np.empty(0)
         self._marked: int | None = None
         self.bar: Any = self.verticalScrollBar()
-        self.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
-        self.setSelectionMode(QListWidget.SelectionMode.NoSelection)
+        self.setVerticalScrollMode(QtW.QListWidget.ScrollMode.ScrollPerPixel)
+        self.setSelectionMode(QtW.QListWidget.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setMinimumHeight(3 * HEIGHT)
@@ -179,7 +172,7 @@ class WeightList(QListWidget):
         self.components = list(components)
         self.clear()
         for _ in self.components:
-            QListWidgetItem(self).setSizeHint(QSize(0, HEIGHT))
+            QtW.QListWidgetItem(self).setSizeHint(QSize(0, HEIGHT))
         self.doItemsLayout()  # type: ignore[attr-defined]  # the stubs do not know it
         self.bar.setValue(0)
         self._fill()
@@ -195,7 +188,7 @@ class WeightList(QListWidget):
         is_seen = component in {row.component for row in self.rows}
         if component in self.components and not is_seen:
             at = self.item(self.components.index(component))
-            self.scrollToItem(at, QListWidget.ScrollHint.PositionAtCenter)
+            self.scrollToItem(at, QtW.QListWidget.ScrollHint.PositionAtCenter)
         self._fill()
 
     def resizeEvent(self, event: Any) -> None:
@@ -209,10 +202,10 @@ class WeightList(QListWidget):
 
     def _fill(self) -> None:
         """Show the weights of the rows that are seen, and let Tab go from one to the next."""
-        before: QWidget = self
+        before: QtW.QWidget = self
         for row in self.rows:
-            QWidget.setTabOrder(before, row.slider)
-            QWidget.setTabOrder(row.slider, row.field)
+            QtW.QWidget.setTabOrder(before, row.slider)
+            QtW.QWidget.setTabOrder(row.slider, row.field)
             before = row.field
             is_marked = row.component == self._marked
             row.show_weight(float(self._weights[row.component]), is_marked=is_marked)
