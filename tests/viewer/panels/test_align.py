@@ -207,7 +207,7 @@ def test_wrong_sizes_and_cancel_change_nothing(widget, viewer, faces, notes, qtb
     widget.crop.value = "200, 10"
     assert widget.start() is not None
     qtbot.waitUntil(lambda: not widget.is_working)
-    assert "such as 92, 76" in notes[0]
+    assert "size must be (height, width)" in notes[0]
     assert "does not fit into pictures of 92 x 112" in notes[1]
     widget.crop.value = ""
     job = widget.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -133,16 +134,12 @@ class AlignWidget(Panel):
         self._first: Any = None  # the mean face at the first step
         self.options = make_fields(AlignOptions, *_BASIC, *_REST)
         self.n_components, self.transform = (self.options[name] for name in _BASIC)
-        tip = (
-            "To a model of all faces, which needs their pictures only; or by a layer of points."
-        )
+        tip = "To a model of all faces, which needs no points; or by the points of a layer."
         self.by = ComboBox(label="Align", choices=self._ways, tooltip=tip)
         tip = "Height and width of the middle part to keep, in pixels, such as 92, 76."
         self.crop = LineEdit(label="Size", tooltip=tip)
         self.crop.native.setPlaceholderText("what all pictures cover")
-        tip = (
-            "Add a mask of the corners around an oval, which fits of the aligned faces ignore."
-        )
+        tip = "Mask the corners around an oval, so that fits of the aligned faces ignore them."
         self.oval = CheckBox(text="Oval mask", tooltip=tip)
         tip = "Click both eyes on face after face, to align by them."
         self.click_button = button("Click points", tip, self._click_points)
@@ -219,17 +216,11 @@ class AlignWidget(Panel):
         take: Callable[[Any], object],
     ) -> _AlignJob:
         """Return a job: `make` goes on with an alignment in the thread, `take` shows that."""
-        text, size, stack = str(self.crop.value or "").strip(), None, layers.stack_of(faces)
-        if text:
-            try:
-                h, w = (int(part) for part in text.replace("x", ",").split(","))
-            except ValueError:
-                raise ValueError(
-                    f"Size must be a height and a width, such as 92, 76, got {text!r}."
-                ) from None
-            size = h, w
+        size: Any = str(self.crop.value or "").strip()
+        with suppress(ValueError):  # the options say what is wrong with another text
+            size = tuple(int(part) for part in size.replace("x", ",").split(","))
         values = {name: each.value for name, each in self.options.items()}
-        options = AlignOptions(size=size, **values)
+        options, stack = AlignOptions(size=size or None, **values), layers.stack_of(faces)
 
         def work() -> Generator[AlignStep, None, Any]:
             return make((yield from iter_align(stack, rows, options)), stack)
@@ -256,8 +247,7 @@ class AlignWidget(Panel):
         """Add the aligned faces, or put them into the layer of an earlier run."""
         found, stack = value
         key, shown = str(faces.unique_id), self.viewer.layers
-        used = {layer.metadata.get(layers.FACES_KEY) for layer in shown}
-        free = (each for each in reversed(shown) if str(each.unique_id) not in used)
+        free = (each for each in reversed(shown) if not layers.results_of(self.viewer, each))
         same = (each for each in free if each.metadata.get(layers.ALIGNED_KEY) == key)
         data = layers.aligned_layer(stack, FacesView.of(faces), found.box)
         self._aligned = show_result(self.viewer, next(same, None), data)
