@@ -8,28 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QComboBox, QHeaderView, QLabel, QVBoxLayout, QWidget
 
-from napari_latent_faces.explaining import (
-    Explainer,
-    NearestFaces,
-    build_up,
-    face_error,
-    iter_compare,
-    small_model,
-)
+from napari_latent_faces import explaining
+from napari_latent_faces.explaining import iter_compare
 from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.canvas import component_pixmap, use_in_mix
 from napari_latent_faces.viewer.jobs import Latest, QuietJob
-from napari_latent_faces.viewer.layers import MODEL_KEY, layer_pixels
+from napari_latent_faces.viewer.layers import layer_pixels, results_of
+from napari_latent_faces.viewer.panels import pictures
 from napari_latent_faces.viewer.panels.form import ModelChoice, form_of
 from napari_latent_faces.viewer.panels.panel import Panel, timer
-from napari_latent_faces.viewer.panels.pictures import (
-    Column,
-    PictureStrip,
-    Portrait,
-    StripItem,
-    Table,
-    limits_of,
-)
+from napari_latent_faces.viewer.panels.pictures import PictureStrip, StripItem
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
@@ -76,8 +64,9 @@ class Explained:
     """What is prepared once for a model, and asked at every move of the slider."""
 
     def __init__(self, model: LatentFaces) -> None:
-        self.model, self.small = model, small_model(model, _LONGEST)
-        self.explainer, self.nearest = Explainer(model), NearestFaces(model)
+        self.model, self.small = model, explaining.small_model(model, _LONGEST)
+        self.explainer = explaining.Explainer(model)
+        self.nearest = explaining.NearestFaces(model)
 
     def name(self, face: int) -> str:
         """Return the name of a face, else its number."""
@@ -106,12 +95,12 @@ class Explained:
                 each.append(StripItem(MEAN, mean, shown, "mean\nface", hint))
         title += f"{parts.used} components" + (f" and traces of {few} more" if few else "")
         levels = parts.weights / (np.abs(parts.weights).max(initial=0) or 1)
-        pictures, reached = self.small.components[parts.components], np.cumsum(parts.shares)
-        sums = build_up(pictures, parts.weights, mean)
+        components, reached = self.small.components[parts.components], np.cumsum(parts.shares)
+        sums = explaining.build_up(components, parts.weights, mean)
         for n, i in enumerate(parts.components.tolist()):
             sign = ("\N{MINUS SIGN}" if levels[n] < 0 else "+") * is_signed
             words, hint = f"#{i}\n{sign}{parts.shares[n]:.1%}", self.explainer.caption(i, face)
-            part = pictures[n] * levels[n]
+            part = components[n] * levels[n]
             items[0].append(StripItem(i, part, (0, 1), words, hint, is_signed))
             words, hint = f"{n + 1}\n{reached[n]:.0%}", f"the first {n + 1}: {reached[n]:.1%}"
             items[1].append(StripItem(i, sums[n], shown, words, hint))
@@ -132,7 +121,7 @@ class ExplainWidget(Panel):
         self._small: dict[int, NDArray[Any]] = {}
         self._errors: dict[int, float] = {}
         self._why = ""  # something cannot be read
-        self.portrait, self.follow = Portrait(("face", "built")), QComboBox()
+        self.portrait, self.follow = pictures.Portrait(("face", "built")), QComboBox()
         self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
         narrow = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.follow.setSizeAdjustPolicy(narrow)
@@ -239,7 +228,7 @@ class ExplainWidget(Panel):
             words = known.explainer.caption(component).replace("  |  ", ", ")
             words = f"C{words[1:]}, most by:"
         are_there = self._look_for([face, *near[0].tolist(), *users[0].tolist()], model)
-        limits, error = limits_of(self.session.faces, model), self._errors.get(face)
+        limits, error = pictures.limits_of(self.session.faces, model), self._errors.get(face)
         told = "relative error ..." if are_there else "relative error unknown without the faces"
         if error is not None:
             told = f"relative error {error:.4f}"
@@ -322,7 +311,7 @@ def _read(model: LatentFaces, images: Any, faces: list[int], current: int) -> It
     """Yield small pictures of faces; of the current one its error, too, which takes time."""
     for face in faces:
         pixels = np.asarray(images[face])
-        error = face_error(model, face, pixels) if face == current else None
+        error = explaining.face_error(model, face, pixels) if face == current else None
         yield face, shrunk(pixels, _LONGEST, in_colour=pixels.ndim == 3), error
 
 
@@ -353,7 +342,9 @@ class CompareWidget(Panel):
             ModelChoice(self.viewer, self.run, side, follows=False)
             for side in ("Left", "Right")
         )
-        self.table = Table("Click a picture to choose this component in all panels.", 72)
+        self.table = pictures.Table(
+            "Click a picture to choose this component in all panels.", 72
+        )
         self.table.hide()
         self.add(form_of([self.left, self.right]))
         self.add_controls()
@@ -423,7 +414,7 @@ class CompareWidget(Panel):
             len(alike),
             _components("Left", models[0], left),
             _components("Right", models[1], right),
-            Column(lambda row: _or_dash(alike[row], ".3f"), "Similarity", alike),
+            pictures.Column(lambda row: _or_dash(alike[row], ".3f"), "Similarity", alike),
         )
         heads: Any = self.table.horizontalHeader()
         heads.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
@@ -434,22 +425,20 @@ class CompareWidget(Panel):
         is_right = column == 1 or self._sides[0][1][row] == _ALONE
         model, numbers = self._sides[int(is_right)]
         component = int(numbers[row])
-        layers = [each for each in self.viewer.layers if each.metadata.get(MODEL_KEY) is model]
-        if component == _ALONE or not layers:
-            return
-        if self.session.model is not model:
-            self.viewer.layers.selection.active = layers[-1]
-        if self.session.model is model:
+        layers = results_of(self.viewer, model=model)
+        if component != _ALONE and layers:
+            if self.session.model is not model:
+                self.viewer.layers.selection.active = layers[0]
             self.session.select_component(component)
 
 
-def _components(head: str, model: LatentFaces, numbers: NDArray[np.intp]) -> Column:
+def _components(head: str, model: LatentFaces, numbers: NDArray[np.intp]) -> pictures.Column:
     def picture(row: int) -> Any:
         if numbers[row] == _ALONE:
             return None
         return component_pixmap(model.components[numbers[row]], is_signed=model.is_signed)
 
-    return Column(lambda row: _or_dash(numbers[row], "d"), head, numbers, picture)
+    return pictures.Column(lambda row: _or_dash(numbers[row], "d"), head, numbers, picture)
 
 
 def _or_dash(number: Any, form: str) -> str:

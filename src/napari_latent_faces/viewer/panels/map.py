@@ -15,14 +15,7 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_latent_faces.encoding import LazyReconstruction
 from napari_latent_faces.explaining import FaceMap, iter_map_faces, small_model
 from napari_latent_faces.tiles import shrunk
-from napari_latent_faces.viewer import layers
-from napari_latent_faces.viewer.canvas import (
-    as_image,
-    go_to,
-    show_picture_menu,
-    to_bytes,
-    use_in_mix,
-)
+from napari_latent_faces.viewer import canvas, layers
 from napari_latent_faces.viewer.jobs import Job, Latest
 from napari_latent_faces.viewer.panels.form import NO_MODEL, button, form_of
 from napari_latent_faces.viewer.panels.panel import Panel, timer
@@ -225,7 +218,7 @@ class MapWidget(Panel):
         self.plane.extra = None
         if found is not None and self._small is not None and mix and mix[0] is found.model:
             limits = limits_of(self.session.faces, found.model)
-            picture = to_bytes(self._small.blend(mix[1]), limits)
+            picture = canvas.to_bytes(self._small.blend(mix[1]), limits)
             self.plane.extra = found.project(mix[1]), picture, QColor(*_MIXED)
         self.plane.viewport().update()
 
@@ -296,10 +289,10 @@ class MapWidget(Panel):
             if faces is self._faces[0]:
                 what = {"face": i}
             if picture is not None:
-                pictures = {f"face {face}": lambda: as_image(picture), **pictures}
+                pictures = {f"face {face}": lambda: canvas.as_image(picture), **pictures}
             if can_open_docks(self.viewer):
-                more["Use in Mix"] = lambda: use_in_mix(self.viewer, **what)
-        show_picture_menu(self, place, pictures, more)
+                more["Use in Mix"] = lambda: canvas.use_in_mix(self.viewer, **what)
+        canvas.show_picture_menu(self, place, pictures, more)
 
     def _go_to(self, face: int) -> None:
         if self._faces:
@@ -307,7 +300,7 @@ class MapWidget(Panel):
             if faces is self._faces[0]:
                 self.session.go_to_face(i)
             elif faces.layer.ndim >= 3:
-                go_to(self.viewer, faces.layer, i)
+                canvas.go_to(self.viewer, faces.layer, i)
 
 
 def _read(parts: list[Part]) -> Iterator[Read]:
@@ -319,7 +312,7 @@ def _read(parts: list[Part]) -> Iterator[Read]:
             run = np.sort(faces[start : start + n])
             pixels = np.asarray(images[run - first])
             small = shrunk(pixels, _LONGEST, in_colour=pixels.ndim == 4)
-            read += zip(run.tolist(), to_bytes(small, limits), strict=True)
+            read += zip(run.tolist(), canvas.to_bytes(small, limits), strict=True)
             if perf_counter() - began > _PAUSE:
                 yield read
                 read, began = [], perf_counter()
