@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.aligning.learning import (
-    BLOCK,
-    COARSE_RANK,
-    AlignStep,
-    Learning,
-    Work,
-    centred,
-    generators,
-    grid,
-    in_blocks,
-    unmoved,
-    warp,
-)
+from napari_latent_faces.aligning import learning
+from napari_latent_faces.fitting import iter_solve
 from napari_latent_faces.params import AlignOptions, NMFParams
 from napari_latent_faces.reading.beside import points_of_faces
 from napari_latent_faces.solvers.blocks import on_one_blas_thread
-from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.stack import FaceStack, as_pixels, as_stack
-from napari_latent_faces.steps import consume
+from napari_latent_faces.steps import consume, relayed
 from napari_latent_faces.tiles import reduced
 
 if TYPE_CHECKING:
@@ -37,7 +25,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.aligning.learning import Box, Floats, Mask, Matrices
     from napari_latent_faces.model import LatentFaces
 
-    Aligning = Generator[AlignStep, None, "Alignment"]
+    Aligning = Generator[learning.AlignStep, None, "Alignment"]
 
 _LEARNT_FROM = 2000  # faces that the model is learnt from; the others are brought onto it
 _MEASURED = 1000  # faces that errors are measured on
@@ -50,7 +38,7 @@ def align_faces(
     points: Any = None,
     options: AlignOptions | None = None,
     *,
-    progress: Callable[[AlignStep], object] | None = None,
+    progress: Callable[[learning.AlignStep], object] | None = None,
     **changes: Any,
 ) -> FaceStack:
     """Move, turn and scale faces so that they lie on one another.
@@ -108,15 +96,8 @@ def iter_align(
 ) -> Aligning:
     """Align faces as `align_faces` does, step by step; close the generator to cancel.
 
-    Yields
-    ------
-    AlignStep
-        Many a second.
-
-    Returns
-    -------
-    Alignment
-        The value of ``StopIteration``; its `apply` makes the aligned stack.
+    Each step is an `AlignStep`. The value is an `Alignment`, whose `apply` makes the aligned
+    stack.
     """
     options = replace(options or AlignOptions(), **changes)
     stack = as_stack(images)
@@ -124,7 +105,7 @@ def iter_align(
         raise ValueError(f"Aligning needs at least two faces, got {len(stack)}.")
     box = _middle(stack.size, options.size)
     spots = None if points is None else points_of_faces(points, len(stack))
-    return on_one_blas_thread(_steps(Work(stack, box, options), spots, options))
+    return on_one_blas_thread(_steps(learning.Work(stack, box, options), spots, options))
 
 
 def align_to(
@@ -177,7 +158,7 @@ def iter_align_to(
             f"size=({whole_h}, {whole_w})."
         )
     options = replace(options or AlignOptions(), **changes)
-    return on_one_blas_thread(_steps_to(model, Work(stack, box, options, model.mask)))
+    return on_one_blas_thread(_steps_to(model, learning.Work(stack, box, options, model.mask)))
 
 
 def fill_points(points: Any, transforms: Matrices) -> Floats:
@@ -218,9 +199,9 @@ def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
     return (whole[0] - h) // 2, (whole[1] - w) // 2, h, w
 
 
-def _steps(work: Work, spots: Floats | None, options: AlignOptions) -> Aligning:
+def _steps(work: learning.Work, spots: Floats | None, options: AlignOptions) -> Aligning:
     n, seed, n_components = len(work.stack), options.random_state, options.n_components
-    transforms, placed = unmoved(n), np.zeros(n, bool)
+    transforms, placed = learning.unmoved(n), np.zeros(n, bool)
     if spots is not None:
         transforms, placed = _onto_points(spots, options.transform)
     chosen = np.arange(n) if spots is None else np.flatnonzero(placed)
@@ -228,59 +209,50 @@ def _steps(work: Work, spots: Floats | None, options: AlignOptions) -> Aligning:
         drawn = np.random.default_rng(seed).choice(chosen, _LEARNT_FROM, replace=False)
         chosen = np.sort(drawn)
     # a face must not have a component of its own
-    learning = Learning(work, chosen, max(1, min(n_components, len(chosen) // 5)), seed)
-    yield AlignStep(0.0, "Aligning faces", learning.mean)
+    learner = learning.Learner(work, chosen, max(1, min(n_components, len(chosen) // 5)), seed)
+    yield learning.AlignStep(0.0, "Aligning faces", learner.mean)
     until = 0.9 * min(1.0, 0.2 + 0.8 * len(chosen) / n)  # of all the work
     if spots is None:
-        for share in learning.run():
-            yield AlignStep(until * share, "Aligning faces", learning.mean)
+        for share in learner.run():
+            yield learning.AlignStep(until * share, "Aligning faces", learner.mean)
     else:
-        learning.transforms = transforms[chosen]
-    bases, most, is_strange = learning.learnt()
-    transforms[chosen] = learning.transforms
-    is_misfit = np.zeros(n, bool)
+        learner.transforms = transforms[chosen]
+    bases, most, is_strange = learner.learnt()
+    transforms[chosen] = learner.transforms
     # those that are strange to the model may only have lost their way while it was learnt
     placed[chosen] |= ~is_strange
-    for faces, moved, unexplained in work.bring(np.flatnonzero(~placed), bases):
-        transforms[faces], is_misfit[faces] = moved, unexplained > most
-        share = until + (0.9 - until) * (faces[-1] + 1) / n
-        yield AlignStep(share, "Aligning the other faces", learning.mean)
-    transforms[is_misfit] = np.eye(3)
-    transforms = centred(transforms, ~is_misfit)
-    learning.transforms = transforms[chosen]
-    yield AlignStep(0.95, "Measuring", learning.mean)
-    error, sharpness = _measured(learning, n_components, seed)
+    is_misfit = yield from relayed(
+        work.bring(transforms, np.flatnonzero(~placed), bases, most),
+        lambda done: learning.AlignStep(
+            until + (0.9 - until) * done / n, "Aligning the other faces", learner.mean
+        ),
+    )
+    transforms = learning.centred(transforms, ~is_misfit)
+    learner.transforms = transforms[chosen]
+    yield learning.AlignStep(0.95, "Measuring", learner.mean)
+    error, sharpness = _measured(learner, n_components, seed)
     box = work.box if options.size else _common_box(transforms, work.stack.size)
     misfits = tuple(np.flatnonzero(is_misfit).tolist())
     return Alignment(transforms, box, misfits, error, sharpness, n_components)
 
 
 def _measured(
-    learning: Learning, n_components: int, seed: int | None
+    learner: learning.Learner, n_components: int, seed: int | None
 ) -> tuple[tuple[float, float], float]:
     """Return the errors of NMF before and after, and how much sharper the mean face is."""
-    level, pictures = learning.work.levels[-1], learning.pictures[-1][:_MEASURED]
-    k = min(n_components, len(pictures) - 1)
-    errors, sharpness = [], []
-    for transforms in (unmoved(len(pictures)), learning.transforms[: len(pictures)]):
-        inner = level.on_level(transforms)
-
-        def make(part: slice, inner: Matrices = inner) -> NDArray[np.float32]:
-            return warp(pictures[part], inner[part], level.grid)[0]
-
-        rows = np.concatenate(in_blocks(make, len(pictures)))
-        faces = rows.reshape(-1, *level.shape)
-        sharpness.append(float(np.hypot(*np.gradient(faces.mean(0))).var()))
-        if rows.min() < 0 or not rows.any() or k < 1:
-            errors.append(math.nan)
-            continue
-        names = tuple(map(str, range(len(faces))))
-        params = NMFParams(n_components=k, random_state=seed or 0)
-        errors.append(consume(iter_multilevel(FaceStack(faces, names), params)).error)
+    level, pictures = learner.work.levels[-1], learner.pictures[-1][:_MEASURED]
+    n = len(pictures)
+    params = NMFParams(n_components=min(n_components, n - 1), random_state=seed or 0)
+    errors, sharpness = [math.nan, math.nan], [0.0, 0.0]
+    for i, transforms in enumerate((learning.unmoved(n), learner.transforms[:n])):
+        faces = _warped(pictures, level.on_level(transforms), level.box)
+        sharpness[i] = float(np.hypot(*np.gradient(faces.mean(0))).var())
+        if faces.min() >= 0 and faces.any():
+            errors[i] = consume(iter_solve(as_stack(faces), params)).error
     return (errors[0], errors[1]), sharpness[1] / sharpness[0] if sharpness[0] else math.nan
 
 
-def _steps_to(model: LatentFaces, work: Work) -> Generator[int, None, FaceStack]:
+def _steps_to(model: LatentFaces, work: learning.Work) -> Generator[int, None, FaceStack]:
     # as large as they are on average, so that the coarse levels know what matters
     sizes = np.sqrt((np.asarray(model.weights, np.float64) ** 2).mean(0))
     pictures = model.components * sizes.reshape(-1, *[1] * len(model.picture_shape))
@@ -291,14 +263,11 @@ def _steps_to(model: LatentFaces, work: Work) -> Generator[int, None, FaceStack]
     bases = []
     for level in work.levels:
         rows = level.faces(reduced(pictures, level.factor))
-        kept = len(rows) if level is work.levels[-1] else COARSE_RANK
+        kept = len(rows) if level is work.levels[-1] else learning.COARSE_RANK
         bases.append(np.linalg.svd(rows, full_matrices=False)[2][:kept])
     n = len(work.stack)
-    transforms, is_misfit = unmoved(n), np.zeros(n, bool)
-    for faces, moved, unexplained in work.bring(np.arange(n), bases):
-        transforms[faces], is_misfit[faces] = moved, unexplained > _STRANGE_TO_MODEL
-        yield int(faces[-1]) + 1
-    transforms[is_misfit] = np.eye(3)
+    transforms = learning.unmoved(n)
+    is_misfit = yield from work.bring(transforms, np.arange(n), bases, _STRANGE_TO_MODEL)
     misfits = tuple(np.flatnonzero(is_misfit).tolist())
     return Alignment(transforms, work.box, misfits).apply(work.stack)
 
@@ -312,7 +281,7 @@ def _onto_points(spots: Floats, transform: str) -> tuple[Matrices, Mask]:
     known, k = spots[given], spots.shape[1]
     if transform == "affine" and k < 3:
         raise ValueError("An affine transform needs three points or more on each face.")
-    directions = generators((0.0, 0.0), 1.0, transform)
+    directions = learning.generators((0.0, 0.0), 1.0, transform)
     mean = known.mean(0)
     for _ in range(10):
         # how far along each direction brings the mean closest to each face
@@ -323,9 +292,9 @@ def _onto_points(spots: Floats, transform: str) -> tuple[Matrices, Mask]:
         if sizes.min() < 1e-6:
             face = int(np.flatnonzero(given)[sizes.argmin()])
             raise ValueError(f"The points of face {face} lie on one another.")
-        found = centred(found, np.ones(len(found), bool))
+        found = learning.centred(found, np.ones(len(found), bool))
         mean = _moved(np.linalg.inv(found), known).mean(0)
-    transforms = unmoved(len(spots))
+    transforms = learning.unmoved(len(spots))
     transforms[given] = found
     return transforms, given
 
@@ -397,7 +366,7 @@ class Alignment:
             import dask.array
 
             da: Any = dask.array
-            chunks = (BLOCK, *stack.picture_shape)
+            chunks = (learning.BLOCK, *stack.picture_shape)
             lazy = (
                 images if hasattr(images, "dask") else da.from_array(images, chunks, name=False)
             )
@@ -419,17 +388,17 @@ class Alignment:
 
 def _warped(images: NDArray[Any], transforms: Matrices, box: Box) -> NDArray[Any]:
     """Return aligned pictures of faces in memory."""
-    places, transforms = grid(box), transforms.reshape(-1, 3, 3)
+    places, transforms = learning.grid(box), transforms.reshape(-1, 3, 3)
     warped = np.empty((len(images), *box[2:], *images.shape[3:]), images.dtype)
 
     def make(part: slice) -> None:
         for channel in np.ndindex(images.shape[3:]):
             plane = np.ascontiguousarray(images[(part, ..., *channel)], np.float32)
-            values, _ = warp(plane, transforms[part], places)
+            values, _ = learning.warp(plane, transforms[part], places)
             pixels = as_pixels(values, images.dtype)
             warped[(part, ..., *channel)] = pixels.reshape(-1, *box[2:])
 
-    in_blocks(make, len(images))
+    learning.in_blocks(make, len(images))
     return warped
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from napari_latent_faces.solvers.blocks import Workers
 from napari_latent_faces.tiles import reduced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     Faces = NDArray[np.intp]
     Box = tuple[int, int, int, int]  # top, left, height, width
     Rows = list[tuple[Pixels, Mask | None]]
+    Basis = tuple[
+        Pixels, Pixels, Pixels
+    ]  # H (k, p), orthonormal; tangents (k m, p); their Gram
 
 Result = TypeVar("Result")
-
-# -- Transforms, and pictures at transformed places ------------------------------------
 
 BLOCK = 64  # faces that a thread works on at a time
 
@@ -70,9 +72,8 @@ def limited(transforms: Matrices, box: Box, options: AlignOptions) -> Matrices:
 
 def grid(box: tuple[float, float, int, int]) -> Pixels:
     """Return the places (y, x) of the pixels of a box, shape (2, p)."""
-    top, left, h, w = box
-    y, x = np.meshgrid(top + np.arange(h), left + np.arange(w), indexing="ij")
-    return np.stack([y.ravel(), x.ravel()]).astype(np.float32)
+    places = np.indices(box[2:]).reshape(2, -1) + np.reshape(box[:2], (2, 1))
+    return np.asarray(places, np.float32)
 
 
 def warp(pictures: Pixels, transforms: Matrices, grid: Pixels) -> tuple[Pixels, Mask | None]:
@@ -108,8 +109,8 @@ def warp(pictures: Pixels, transforms: Matrices, grid: Pixels) -> tuple[Pixels, 
 
 def in_blocks(job: Callable[[slice], Result], n: int) -> list[Result]:
     """Return what a job makes of each block of n faces, in threads, in their order."""
+    parts = [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
     with Workers() as workers:
-        parts = [slice(first, min(first + BLOCK, n)) for first in range(0, n, BLOCK)]
         return list(workers.each(job, parts))
 
 
@@ -131,8 +132,6 @@ class AlignStep:
     task: str
     mean: NDArray[np.float32] = field(repr=False)
 
-
-# -- Steps of faces onto a basis -------------------------------------------------------
 
 _LONGEST_SIDE = 112  # of the pictures that are worked on
 _SHORTEST_SIDE = 16  # of the coarsest ones
@@ -163,14 +162,6 @@ def generators(centre: tuple[float, float], radius: float, transform: str) -> Ma
     return found
 
 
-class Basis(NamedTuple):
-    """An orthonormal basis of faces, and what steps need of it."""
-
-    H: Pixels  # (k, p)
-    tangents: Pixels  # (k m, p)
-    gram: Pixels  # of the tangents
-
-
 class Level:
     """The frame at one size: cells of `factor` by `factor` pixels are one."""
 
@@ -180,7 +171,8 @@ class Level:
         self.shape = max(1, round(h / factor)), max(1, round(w / factor))
         centre = (top + h / 2) / factor - 0.5, (left + w / 2) / factor - 0.5
         y0, x0 = (c - (length - 1) / 2 for c, length in zip(centre, self.shape, strict=True))
-        self.grid = grid((y0, x0, *self.shape))
+        self.box = (y0, x0, *self.shape)
+        self.grid = grid(self.box)
         self.radius = math.hypot(*self.shape) / 4
         self.generators = generators(centre, self.radius, transform)
         y, x = (self.grid - self.grid.mean(1, keepdims=True)) / self.radius
@@ -239,21 +231,22 @@ class Level:
         places = np.vstack([self.grid, np.ones_like(self.grid[:1])])
         motions = (self.generators[:, :2] @ places).astype(np.float32)  # (m, 2, p)
         tangents = np.einsum("kcp,mcp->kmp", slopes, motions).reshape(-1, H.shape[1])
-        return Basis(H, tangents, tangents @ tangents.T)
+        return H, tangents, tangents @ tangents.T
 
     def step(
         self, X: Pixels, outside: Mask | None, basis: Basis, transforms: Matrices
     ) -> tuple[Matrices, Floats]:
         """Make a Gauss-Newton step; return transforms and each face's residual, 0 to 1."""
-        n, k, m = len(X), len(basis.H), len(self.generators)
-        C = X @ basis.H.T
+        H, tangents, gram = basis
+        n, k, m = len(X), len(H), len(self.generators)
+        C = X @ H.T
         if outside is not None:  # what a picture does not show is taken from the model
-            X = np.where(outside, C @ basis.H, X)
-            C = X @ basis.H.T
-        R = X - C @ basis.H
+            X = np.where(outside, C @ H, X)
+            C = X @ H.T
+        R = X - C @ H
         residual = np.einsum("np,np->n", R, R).astype(np.float64)
-        b = np.einsum("nk,nkj->nj", C, (R @ basis.tangents.T).reshape(n, k, m))
-        half = (C @ basis.gram.reshape(k, m * k * m)).reshape(n, m, k, m)
+        b = np.einsum("nk,nkj->nj", C, (R @ tangents.T).reshape(n, k, m))
+        half = (C @ gram.reshape(k, m * k * m)).reshape(n, m, k, m)
         A = np.einsum("nikj,nk->nij", half, C).astype(np.float64)
         pull = _PULL * residual / self.radius**2
         damping = _DAMPING * np.einsum("nii->n", A).mean() / m
@@ -310,42 +303,45 @@ class Work:
         return found
 
     def bring(
-        self, chosen: Faces, bases: list[Pixels]
-    ) -> Iterator[tuple[Faces, Matrices, Floats]]:
-        """Bring faces onto a basis for each level, some at a time.
+        self, transforms: Matrices, chosen: Faces, bases: list[Pixels], most: float
+    ) -> Generator[int, None, Mask]:
+        """Bring some of all faces onto a basis for each level, and yield how many are done.
 
-        Yields which, their transforms, and what the coarse basis leaves unexplained.
+        Those of which the coarse basis leaves more than `most` unexplained stay where they
+        are: which they are is returned.
         """
         plan = [(0, self.levels[0].basis(bases[0][:rank]), 8) for rank in (1, 2, 4)]
         for i, (H, level) in enumerate(zip(bases, self.levels, strict=True)):
             plan.append((i, level.basis(H), _ROUNDS_ONTO[min(i, 2)]))
+        is_misfit = np.zeros(len(transforms), bool)
         for first in range(0, len(chosen), _READ):
             faces = chosen[first : first + _READ]
             pictures = self.pictures(faces)
+            brought = in_blocks(partial(self._bring, plan, pictures), len(faces))
+            moved, unexplained = map(np.concatenate, zip(*brought, strict=True))
+            transforms[faces], is_misfit[faces] = moved, unexplained > most
+            yield int(faces[-1]) + 1
+        transforms[is_misfit] = np.eye(3)
+        return is_misfit
 
-            def bring(
-                part: slice, pictures: list[Pixels] = pictures
-            ) -> tuple[Matrices, Floats]:
-                transforms = unmoved(len(pictures[0][part]))
-                coarse = np.zeros(len(transforms))
-                for i, basis, rounds in plan:
-                    level = self.levels[i]
-                    for _ in range(rounds):
-                        X, outside = level.rows(pictures[i][part], transforms)
-                        transforms, residual = level.step(X, outside, basis, transforms)
-                        transforms = limited(transforms, self.box, self.options)
-                    if i == 0:
-                        coarse = level.unexplained(X, residual)
-                return transforms, coarse
-
-            moved, residuals = zip(*in_blocks(bring, len(faces)), strict=True)
-            yield faces, np.concatenate(moved), np.concatenate(residuals)
+    def _bring(
+        self, plan: list[tuple[int, Basis, int]], pictures: list[Pixels], part: slice
+    ) -> tuple[Matrices, Floats]:
+        """Return transforms of a block of faces, and what the coarse basis leaves of them."""
+        transforms = unmoved(len(pictures[0][part]))
+        coarse = np.zeros(len(transforms))
+        for i, basis, rounds in plan:
+            level = self.levels[i]
+            for _ in range(rounds):
+                X, outside = level.rows(pictures[i][part], transforms)
+                transforms, residual = level.step(X, outside, basis, transforms)
+                transforms = limited(transforms, self.box, self.options)
+            if i == 0:
+                coarse = level.unexplained(X, residual)
+        return transforms, coarse
 
 
-# -- The basis, learnt from the faces as they move -------------------------------------
-
-
-class Learning:
+class Learner:
     """Faces that move towards the model that is learnt from them."""
 
     def __init__(self, work: Work, faces: Faces, n_components: int, seed: int | None) -> None:
@@ -361,12 +357,8 @@ class Learning:
 
     def run(self) -> Iterator[float]:
         """Let the faces move; yield the share of the work that is done."""
-        plan = [
-            (i, rank)
-            for i, steps in enumerate(self._ladder)
-            for rank, rounds in steps
-            for _ in range(rounds)
-        ]
+        steps = [(i, *step) for i, steps in enumerate(self._ladder) for step in steps]
+        plan = [(i, rank) for i, rank, rounds in steps for _ in range(rounds)]
         for done, (i, rank) in enumerate(plan, 1):
             unexplained = self._turn(i, rank)
             if (i, rank) == (0, COARSE_RANK):  # strange faces teach nothing from now on
@@ -431,10 +423,11 @@ class Learning:
             transforms, residual = level.step(X, outside, basis, self.transforms[part])
             return transforms, level.unexplained(X, residual)
 
-        moved, unexplained = zip(*in_blocks(move, len(self.transforms)), strict=True)
-        transforms = centred(np.concatenate(moved), self._members)
-        self.transforms = limited(transforms, self.work.box, self.work.options)
-        return np.concatenate(unexplained)
+        steps = in_blocks(move, len(self.transforms))
+        moved, unexplained = map(np.concatenate, zip(*steps, strict=True))
+        moved = centred(moved, self._members)
+        self.transforms = limited(moved, self.work.box, self.work.options)
+        return unexplained
 
 
 def _ladder(n_levels: int, k: int) -> list[list[tuple[int, int]]]:
