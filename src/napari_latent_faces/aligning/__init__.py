@@ -43,10 +43,9 @@ def align_faces(
 ) -> FaceStack:
     """Move, turn and scale faces so that they lie on one another.
 
-    Without points, each face is brought onto its own reconstruction by a model of all
-    faces, which is learnt from them as they lie: first of few components, so that it is
-    too blurred to know where single faces lie, then of more. It needs no landmarks and
-    works for any stack of similar pictures.
+    Without points, each face is brought onto its own reconstruction by a model of all faces,
+    which is learnt from them as they lie: first of few components, too blurred to know where
+    single faces lie, then of more. It works for any stack of similar pictures.
 
     Parameters
     ----------
@@ -54,19 +53,18 @@ def align_faces(
         The faces, in memory or lazy.
     points : array of shape (m, 3) or (n, k, 2), optional
         The same two or more points on each face: rows (face, y, x), such as the data of a
-        Points layer, or (y, x) for each face, such as `read_points` gives. Faces
-        that have none, or NaN, are brought onto a model of those that have.
+        Points layer, or (y, x) for each face, such as `read_points` gives. Faces without any,
+        or with NaN, are brought onto a model of the others.
     options, **changes : AlignOptions, optional
-        How far faces may move, and what to keep of them; or single options by name, such as
-        ``n_components=20`` or ``size=(92, 76)``.
+        How far faces may move, and what to keep of them; or single options by name.
     progress : callable, optional
         Called with each `AlignStep`.
 
     Returns
     -------
     FaceStack
-        With the `transforms` of an `Alignment`. Faces that do not look like the others stay
-        where they are; `report` names them.
+        With the `transforms` of an `Alignment`. Faces unlike the others stay where they are;
+        `report` names them.
 
     Raises
     ------
@@ -75,11 +73,11 @@ def align_faces(
 
     Notes
     -----
-    The model is congealing (Learned-Miller 2006, doi:10.1109/TPAMI.2006.34) with a low-rank
-    model in place of the mean, as in RASL (Peng et al. 2012, doi:10.1109/TPAMI.2011.282). The
-    steps are Gauss-Newton's in the inverse compositional form (Baker & Matthews 2004,
-    doi:10.1023/B:VISI.0000011205.11775.fd): only the gradient of the reconstruction counts.
-    That of the picture would draw it towards its own smooth parts.
+    Congealing (Learned-Miller 2006, doi:10.1109/TPAMI.2006.34) with a low-rank model in place
+    of the mean, as in RASL (Peng et al. 2012, doi:10.1109/TPAMI.2011.282), by Gauss-Newton
+    steps in the inverse compositional form (Baker & Matthews 2004,
+    doi:10.1023/B:VISI.0000011205.11775.fd): the gradient is that of the reconstruction. That
+    of the picture would draw it towards its own smooth parts.
 
     Examples
     --------
@@ -118,9 +116,9 @@ def align_to(
     model : LatentFaces
         A model of faces that were aligned.
     images : FaceStack or array of shape (n, h, w) or (n, h, w, 3)
-        The faces: whole pictures, of the size that those of the model had before they were
-        cropped, or pictures of the model's own size. Of a model of faces that were not
-        aligned, larger pictures are taken, too: their middle part is aligned.
+        Whole pictures, of the size that those of the model had before they were cropped, or
+        pictures of the model's own size. For a model of faces that were not aligned, larger
+        ones are taken, too: their middle part is aligned.
     options, **changes : AlignOptions, optional
         How far faces may move; the model has its own size and components.
 
@@ -172,13 +170,7 @@ def fill_points(points: Any, transforms: Matrices) -> Floats:
 
 
 def oval_mask(shape: tuple[int, int]) -> Mask:
-    """Mark the corners around an upright oval in pictures of a shape (h, w).
-
-    Returns
-    -------
-    bool array of shape (h, w)
-        True outside: give it to a fit as its `mask`.
-    """
+    """Mark the corners around an upright oval in pictures (h, w), as `mask` for a fit."""
     y, x = (np.linspace(-1, 1, 2 * length + 1)[1::2] for length in shape[:2])
     outside: Mask = y[:, None] ** 2 + x**2 > 1
     return outside
@@ -186,15 +178,13 @@ def oval_mask(shape: tuple[int, int]) -> Mask:
 
 def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
     """Return the middle part of a picture: of some size, or without its margin."""
-    if size is None:
-        size = (round(_FRAME * whole[0]), round(_FRAME * whole[1]))
-    h, w = size
+    h, w = size or (round(_FRAME * whole[0]), round(_FRAME * whole[1]))
     if not (1 <= h <= whole[0] and 1 <= w <= whole[1]):
         raise ValueError(
             f"A size of {w} x {h} pixels does not fit into pictures of {whole[1]} x "
             f"{whole[0]}: read larger pictures, or choose a smaller size."
         )
-    if min(size) < 8:
+    if min(h, w) < 8:
         raise ValueError(f"{w} x {h} pixels are too few to align faces by.")
     return (whole[0] - h) // 2, (whole[1] - w) // 2, h, w
 
@@ -336,13 +326,15 @@ class Alignment:
 
     def summary(self) -> str:
         """Return what was reached, in one line."""
-        before, after = self.error
-        measured = (
-            f"error of {self.n_components} components {before:.3f} before, {after:.3f} after; "
-            f"mean face {self.sharpness:.1f} times as sharp"
-        )
-        put = f"{len(self.misfits)} did not look like the others and stayed put"
-        parts = [measured] * (not math.isnan(before)) + [put] * bool(self.misfits)
+        (before, after), parts = self.error, []
+        if not math.isnan(before):
+            error = f"error of {self.n_components} components {before:.3f} before"
+            parts += [
+                f"{error}, {after:.3f} after",
+                f"mean face {self.sharpness:.1f} times as sharp",
+            ]
+        if self.misfits:
+            parts.append(f"{len(self.misfits)} did not look like the others and stayed put")
         return f"{len(self.transforms)} faces aligned{': ' * bool(parts)}{'; '.join(parts)}"
 
     def apply(self, images: Any) -> FaceStack:
@@ -386,7 +378,7 @@ class Alignment:
         return replace(stack, images=images, transforms=transforms, frame=frame, report=report)
 
 
-def _warped(images: NDArray[Any], transforms: Matrices, box: Box) -> NDArray[Any]:
+def _warped(images: NDArray[Any], transforms: Matrices, box: Any) -> NDArray[Any]:
     """Return aligned pictures of faces in memory."""
     places, transforms = learning.grid(box), transforms.reshape(-1, 3, 3)
     warped = np.empty((len(images), *box[2:], *images.shape[3:]), images.dtype)
@@ -407,16 +399,15 @@ def _common_box(transforms: Matrices, size: tuple[int, int]) -> Box:
 
     The side whose removal uncovers the most is cut until nothing is left uncovered.
     """
-    h, w = size
-    y0, x0, y1, x1 = 0, 0, h - 1, w - 1
+    last = np.array([size]).T - 0.5
+    box = np.array([0, 0, size[0] - 1, size[1] - 1])  # first and last rows and columns
 
-    def missing(y0: int, x0: int, y1: int, x1: int) -> float:
-        corners = np.array([[y0, y0, y1, y1], [x0, x1, x0, x1], [1, 1, 1, 1]])
+    def missing(box: NDArray[np.int_]) -> float:
+        corners = np.array([box[[0, 0, 2, 2]], box[[1, 3, 1, 3]], [1, 1, 1, 1]])
         places = transforms[:, :2] @ corners
-        beyond = np.maximum(-0.5 - places, places - np.array([[h - 0.5], [w - 0.5]]))
-        return float(beyond.max((0, 1)).clip(0).sum())
+        return float(np.maximum(-0.5 - places, places - last).max((0, 1)).clip(0).sum())
 
-    while min(y1 - y0, x1 - x0) > min(h, w) // 4 and missing(y0, x0, y1, x1) > 1e-9:
-        cuts = np.array([y0, x0, y1, x1]) + np.diag([1, 1, -1, -1])
-        y0, x0, y1, x1 = min(cuts.tolist(), key=lambda cut: missing(*cut))
+    while min(box[2:] - box[:2]) > min(size) // 4 and missing(box) > 1e-9:
+        box = min(box + np.diag([1, 1, -1, -1]), key=missing)
+    y0, x0, y1, x1 = box.tolist()
     return y0, x0, y1 - y0 + 1, x1 - x0 + 1

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     Faces = NDArray[np.intp]
     Box = tuple[int, int, int, int]  # top, left, height, width
     Rows = list[tuple[Pixels, Mask | None]]
-    Basis = tuple[
-        Pixels, Pixels, Pixels
-    ]  # H (k, p), orthonormal; tangents (k m, p); their Gram
+    Basis = tuple[Pixels, Pixels, Pixels]  # H (k, p), tangents (k m, p), their Gram matrix
 
 Result = TypeVar("Result")
 
@@ -88,22 +86,21 @@ def warp(pictures: Pixels, transforms: Matrices, grid: Pixels) -> tuple[Pixels, 
         outside = (y < -0.5) | (y > height - 0.5) | (x < -0.5) | (x > width - 0.5)
     y.clip(0, height - 1.001, out=y)
     x.clip(0, width - 1.001, out=x)
-    place = y.astype(np.int32)
-    column = x.astype(np.int32)
+    place, column = y.astype(np.int32), x.astype(np.int32)
     y -= place
     x -= column
     place *= width
     place += column
     place += (np.arange(m, dtype=np.int32) * (height * width))[:, None]
     flat = pictures.reshape(-1)
-    above = flat.take(place)
-    above += x * (flat.take(place + 1) - above)
-    place += width
-    below = flat.take(place)
-    below += x * (flat.take(place + 1) - below)
-    below -= above
-    below *= y
-    above += below
+
+    def along_row(place: NDArray[np.int32]) -> Pixels:
+        left = flat.take(place)
+        left += x * (flat.take(place + 1) - left)
+        return left
+
+    above = along_row(place)
+    above += y * (along_row(place + width) - above)
     return above, outside
 
 
@@ -150,15 +147,11 @@ _STRANGE, _STRANGE_AT_MOST = 5.0, 0.95
 
 def generators(centre: tuple[float, float], radius: float, transform: str) -> Matrices:
     """Return the directions (m, 3, 3) to move in, each by one pixel at `radius`."""
-    turns = {
-        "similarity": [((1, 0), (0, 1)), ((0, -1), (1, 0))],
-        "affine": [((1, 0), (0, 0)), ((0, 1), (0, 0)), ((0, 0), (1, 0)), ((0, 0), (0, 1))],
-    }[transform]
+    turns = np.eye(4) if transform == "affine" else np.array([[1, 0, 0, 1], [0, -1, 1, 0]])
+    turns = turns.reshape(-1, 2, 2) / radius
     found = np.zeros((2 + len(turns), 3, 3))
-    found[0, 0, 2] = found[1, 1, 2] = 1
-    for each, turn in zip(found[2:], turns, strict=True):
-        each[:2, :2] = np.array(turn) / radius
-        each[:2, 2] = -each[:2, :2] @ centre
+    found[[0, 1], [0, 1], 2] = 1
+    found[2:, :2, :2], found[2:, :2, 2] = turns, -turns @ centre
     return found
 
 
@@ -175,10 +168,10 @@ class Level:
         self.grid = grid(self.box)
         self.radius = math.hypot(*self.shape) / 4
         self.generators = generators(centre, self.radius, transform)
+        self._along = np.linalg.pinv(self.generators.reshape(-1, 9))
         y, x = (self.grid - self.grid.mean(1, keepdims=True)) / self.radius
         smooth = np.stack([np.ones_like(y), y, x, y * y, x * y, x * x], 1)
         self._shading = np.linalg.qr(smooth)[0].T
-        self._centre = np.array(centre)
         half = (factor - 1) / 2
         self._up = np.array([[factor, 0, half], [0, factor, half], [0, 0, 1.0]])
         self._down = np.linalg.inv(self._up)
@@ -214,10 +207,8 @@ class Level:
         X -= X.mean(1, keepdims=True)
 
     def unexplained(self, X: Pixels, residual: Floats) -> Floats:
-        """Return residuals as a share of the detail of each face, 0 to 1.
-
-        Detail is what smooth shading is not, which any model of faces can explain.
-        """
+        """Return residuals as a share of the detail of each face, 0 to 1."""
+        # detail is what smooth shading is not, which any model of faces can explain
         shading = X @ self._shading.T
         detail = 1 - np.einsum("nk,nk->n", shading, shading)
         share = np.minimum(1, residual / np.maximum(detail, _LEAST_DETAIL))
@@ -251,20 +242,12 @@ class Level:
         pull = _PULL * residual / self.radius**2
         damping = _DAMPING * np.einsum("nii->n", A).mean() / m
         A += (pull + damping + 1e-9)[:, None, None] * np.eye(m)
-        b = b + pull[:, None] * self._moved_by(transforms)
+        # how far faces lie along each generator, in pixels of this level
+        moved = (self.on_level(transforms) - np.eye(3)).reshape(n, 9) @ self._along
+        b = b + pull[:, None] * moved
         d = np.linalg.solve(A, b[..., None])[..., 0].clip(-_LONGEST_STEP, _LONGEST_STEP)
         change = np.eye(3) - np.einsum("nm,mab->nab", d, self.generators)
         return transforms @ self._up @ change @ self._down, residual
-
-    def _moved_by(self, transforms: Matrices) -> Floats:
-        """Return how far faces lie along each generator, in pixels of this level."""
-        moved = self.on_level(transforms) - np.eye(3)
-        turns = self.generators[:, :2, :2]
-        size = np.einsum("mab,mab->m", turns, turns)
-        size[:2] = 1
-        along: Floats = np.einsum("nab,mab->nm", moved[:, :2, :2], turns) / size
-        along[:, :2] = moved[:, :2, :2] @ self._centre + moved[:, :2, 2]
-        return along
 
 
 class Work:
@@ -292,9 +275,9 @@ class Work:
                 pixels = pixels.mean(-1, dtype=np.float32)
             parts.append(reduced(pixels, self.levels[-1].factor))
         found = [np.concatenate(parts)]
-        broken = ~np.isfinite(found[0]).all(axis=(1, 2))
-        if broken.any():
-            name = self.stack.names[int(faces[broken.argmax()])]
+        is_whole = np.isfinite(found[0]).all(axis=(1, 2))
+        if not is_whole.all():
+            name = self.stack.names[int(faces[is_whole.argmin()])]
             raise ValueError(
                 f"{name!r} has NaN or infinite pixels: replace them before faces are aligned."
             )
@@ -305,10 +288,9 @@ class Work:
     def bring(
         self, transforms: Matrices, chosen: Faces, bases: list[Pixels], most: float
     ) -> Generator[int, None, Mask]:
-        """Bring some of all faces onto a basis for each level, and yield how many are done.
+        """Bring some of all faces onto a basis for each level; yield how many are done.
 
-        Those of which the coarse basis leaves more than `most` unexplained stay where they
-        are: which they are is returned.
+        Returned is which stay: the coarse basis leaves more than `most` of them unexplained.
         """
         plan = [(0, self.levels[0].basis(bases[0][:rank]), 8) for rank in (1, 2, 4)]
         for i, (H, level) in enumerate(zip(bases, self.levels, strict=True)):
@@ -366,10 +348,7 @@ class Learner:
             yield done / len(plan)
 
     def learnt(self) -> tuple[list[Pixels], float, Mask]:
-        """Return a basis for each level, and who is strange to the coarse one.
-
-        The number is the share of a face's detail that it may leave unexplained.
-        """
+        """Return a basis for each level, the most the coarse may leave, and who exceeds it."""
         bases = []
         for i, steps in enumerate(self._ladder):
             rank = steps[-1][0]
@@ -406,10 +385,7 @@ class Learner:
             mixed = self._rng.standard_normal((rank - len(H), len(X)), np.float32) @ X
             H, is_new = np.concatenate([H, mixed]), True
         for _ in range(3 if is_new else 1):
-            products = sum(
-                part.T @ (part @ H.T) for part in np.split(X, range(512, len(X), 512))
-            )
-            H = np.ascontiguousarray(np.linalg.qr(products)[0].T)
+            H = np.ascontiguousarray(np.linalg.qr(X.T @ (X @ H.T))[0].T)
         self._H = H
         return rows
 
@@ -431,11 +407,8 @@ class Learner:
 
 
 def _ladder(n_levels: int, k: int) -> list[list[tuple[int, int]]]:
-    """Return, for each level, numbers of components and how many rounds are made of them.
-
-    A model of few components is blurred by faces that lie differently; that of many would
-    have components for it.
-    """
+    """Return, for each level, numbers of components and how many rounds are made of them."""
+    # few are blurred by faces that lie differently, while many would have components for it
     few = [(1, 12), *((rank, 8) for rank in (2, 4, 6, 10))]
     steps = [[step for step in few if step[0] <= k], [((min(10, k) + k) // 2, 6), (k, 14)]]
     steps += [[(k, 5)]] * (n_levels - 3) + [[(k, 6)]]
