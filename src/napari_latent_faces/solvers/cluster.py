@@ -55,8 +55,17 @@ _WAIT = 60.0  # seconds for workers to come back
 def chosen_client(client: Any, images: Any, solver: str) -> Any:
     """Return the client to fit with, or None for a fit in this process."""
     is_possible = hasattr(images, "__dask_graph__") and solver == "multilevel"
-    if isinstance(client, str) and client == "auto":
-        return _active_client() if is_possible else None
+    if isinstance(client, str) and client == "auto":  # the one in use, without an import for it
+        distributed = sys.modules.get("distributed") if is_possible else None
+        if distributed is None:
+            return None
+        with suppress(ValueError):  # in a task: waiting for others would keep them from running
+            distributed.get_worker()
+            return None
+        with suppress(ValueError):  # there is none
+            active = distributed.default_client()
+            return None if active.asynchronous else active
+        return None
     if client is None:
         return None
     if not hasattr(client, "scheduler_info") or client.asynchronous:
@@ -72,20 +81,6 @@ def chosen_client(client: Any, images: Any, solver: str) -> Any:
             "read_faces(..., lazy=True) returns."
         )
     return client
-
-
-def _active_client() -> Any:
-    """Return the `distributed.Client` in use, or None; import nothing for it."""
-    distributed = sys.modules.get("distributed")
-    if distributed is None:
-        return None
-    with suppress(ValueError):  # in a task: waiting for others would keep them from running
-        distributed.get_worker()
-        return None
-    with suppress(ValueError):  # there is none
-        client = distributed.default_client()
-        return None if client.asynchronous else client
-    return None
 
 
 class WorkersLostError(ConnectionError):
@@ -110,7 +105,7 @@ class WorkersLostError(ConnectionError):
 
 @dataclass(frozen=True)
 class _Partition:
-    """Some blocks that follow one another.
+    """Some blocks that follow one another, and what is done on the worker that holds them.
 
     `place` are their faces in the stack, `rows` those of each block, counted within it.
     """
@@ -119,18 +114,13 @@ class _Partition:
     rows: list[slice]
 
     def backend(self, pixels: NDArray[Any], way: Way) -> LocalBackend:
-        """Return who works on the partition, on the worker that holds it."""
         unit, hidden = way
         blocks = FaceBlocks(pixels, unit, rows=self.rows, hidden=hidden)
         return LocalBackend(blocks, None, self.place.start)
 
 
 def each_partition(
-    job: Callable[..., Result],
-    partition: _Partition,
-    pixels: NDArray[Any],
-    common: tuple[Way, Any],
-    *parts: Array,
+    job: Callable[..., Result], partition: _Partition, pixels: Any, common: Any, *parts: Array
 ) -> list[Result]:
     """Do a job on each block of a partition; see `LocalBackend.each`."""
     way, shared = common
@@ -139,11 +129,7 @@ def each_partition(
 
 
 def advance_partition(
-    job: Callable[..., Any],
-    partition: _Partition,
-    pixels: NDArray[Any],
-    common: tuple[Way, Any],
-    *parts: Array,
+    job: Callable[..., Any], partition: _Partition, pixels: Any, common: Any, *parts: Array
 ) -> tuple[Array, Any]:
     """Return new weights of a partition, and sums over its blocks: `LocalBackend.advance`."""
     way, shared = common
@@ -152,7 +138,7 @@ def advance_partition(
 
 
 def face_of_partition(
-    i: int, partition: _Partition, pixels: NDArray[Any], way: Way, W: Array
+    i: int, partition: _Partition, pixels: Any, way: Way, W: Array
 ) -> tuple[Array, Array]:
     """Return the pixels and the weights of a face of the stack."""
     return partition.backend(pixels, way).face(i - partition.place.start, W)
@@ -184,8 +170,7 @@ class Cluster:
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
         self._kept: Factors | None = None
-        self._copies: tuple[Any, ...] = ()  # futures that are on two workers
-        self._coming: tuple[Any, ...] = ()
+        self._copies: list[Any] = []  # futures that are on two workers
         self._copying: Future[None] | None = None
         self._fetching: Future[None] | None = None
         if not self._asked(client.nthreads):
@@ -215,7 +200,7 @@ class Cluster:
         """Let all go; without a scheduler, nobody can be asked for anything."""
         self._is_over = True
         self._thread.shutdown(wait=not self._is_lost, cancel_futures=True)
-        self._copies = self._coming = ()
+        self._copies = []
         if self._managed and not self._is_lost:
             with suppress(OSError):  # it may go now
                 self.client.amm.start()
@@ -234,15 +219,14 @@ class Cluster:
 
     def copy(self, *weights: list[Any]) -> None:
         """Begin to copy futures to a second worker, unless that of others still goes on."""
-        if self._copying is not None:
-            if not self._copying.done():
-                return
-            # without them, a lost worker only costs more: the older copies stay
-            if self._copying.exception() is None:
-                self._copies = self._coming
-        self._coming = weights
         futures = [each for some in weights for each in some]
-        self._copying = self._thread.submit(self.client.replicate, futures, n=2)
+
+        def replicate() -> None:
+            self.client.replicate(futures, n=2)
+            self._copies = futures  # if it fails, the older ones stay
+
+        if self._copying is None or self._copying.done():
+            self._copying = self._thread.submit(replicate)
 
     def peak(self, names: Sequence[str], mask: NDArray[np.bool_] | None = None) -> float:
         """Check all pixels; return the largest, or say which face has a bad one."""
@@ -291,20 +275,18 @@ class Cluster:
                 self._asked(_wait, futures, timeout=HANDOVER)
             except TimeoutError:
                 self._check_scheduler()
-                if self._asked(self.client.nthreads):
-                    alone = None
-                elif alone is None:
-                    _LOG.warning(
-                        "All workers of %s are lost: waiting for others.", self.address
-                    )
-                    alone = time.monotonic()
-                elif time.monotonic() - alone > limit:
-                    self._is_lost = True
-                    raise WorkersLostError(self.address, limit, self._kept) from None
-                yield
             else:
                 results: list[Any] = self._asked(self.client.gather, futures)
                 return results
+            if self._asked(self.client.nthreads):
+                alone = None
+            elif alone is None:
+                _LOG.warning("All workers of %s are lost: waiting for others.", self.address)
+                alone = time.monotonic()
+            elif time.monotonic() - alone > limit:
+                self._is_lost = True
+                raise WorkersLostError(self.address, limit, self._kept) from None
+            yield
 
     def _asked(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Ask the scheduler something; say so if it is gone.
@@ -402,11 +384,7 @@ class ClusterBackend:
         return found
 
     def _tasks(
-        self,
-        work: Callable[..., Any],
-        job: Callable[..., Any],
-        shared: Any,
-        weights: tuple[list[Any], ...],
+        self, work: Callable[..., Any], job: Any, shared: Any, weights: Any
     ) -> list[Any]:
         """Describe the work on each partition; what they share is a task, to be had again."""
         jobs = [partial(work, job, partition) for partition in self.cluster.partitions]

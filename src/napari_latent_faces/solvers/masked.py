@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.solvers.factors import Factors, Solving
     from napari_latent_faces.stack import FaceStack
 
-
 _ROUND = 5  # iterations before the missing pixels are guessed anew
 _QUIET = 2  # rounds with little improvement
 
@@ -84,7 +83,7 @@ class _Filled:
         self.source, self.shape = stack, stack.shape
         self.dtype, self.ndim = np.dtype(np.float32), len(self.shape)
         self._mask, self._blocks = PixelMask(mask, stack.shape), FaceBlocks(stack.images)
-        self._factors: tuple[NDArray[Any], NDArray[Any]] | None = None
+        self._factors: Any = None  # that the faces are filled with: W, H
         self._peak = 0.0
         sums, largest = np.zeros(self.shape[1:]), 0.0
         counts = np.zeros(self.shape[1:], np.intp)
@@ -123,7 +122,6 @@ class _Filled:
     @property
     def init(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """The factors that the faces are filled with, in the unit of a fit of them."""
-        assert self._factors is not None
         W, H = self._factors
         return W / max(1.0, self._peak), H
 
@@ -142,7 +140,6 @@ class _Filled:
 
     def result(self, state: Factors, *, converged: bool) -> Factors:
         """Return factors in the units of the faces as they came, and their exact error."""
-        assert self._factors is not None
         dtype = matrix_dtype(self.source.dtype)
         W, H = normalized(*(factor.astype(dtype) for factor in self._factors))
         p, unit = H.shape[1], self._unit

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -187,8 +186,7 @@ def nearest(R: Array, B: Array) -> Array:
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class VisibleParts:
+class VisibleParts(NamedTuple):
     """Components over some visible pixels, taken apart for problems of least squares."""
 
     visible: Any

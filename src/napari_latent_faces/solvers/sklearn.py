@@ -47,12 +47,13 @@ if TYPE_CHECKING:
 # of the stack alone, so that a result does not depend on the machine.
 LARGEST_IN_MEMORY = 2**27
 
-# -- NMF, a few iterations at a time ---------------------------------------------------
-
 # Convergence is judged at these iterations only, so that the result does not depend on
 # how fast the machine is.
 _CHECK_EVERY = 10
 _PACE = 0.15  # seconds of the processor that a chunk of iterations should take
+
+_BATCH_COMPONENTS = 5  # rows of a batch of incremental PCA for each component
+_RANK = 1e-7  # of the largest spread: less is none
 
 
 def iter_nmf(
@@ -91,22 +92,16 @@ def iter_nmf(
     norm = root_divergence(X, np.zeros_like(W), H, "frobenius")
     begin = last = _judged(X, W, H, params) if params.tol else 0.0
     iteration, chunk, converged = 0, 1, False
+    taken = "solver", "beta_loss", "alpha_W", "alpha_H", "l1_ratio"
+    # never stops early (but where nothing can move any more)
+    options: Any = {"init": "custom", "tol": 0} | {
+        name: getattr(params, name) for name in taken
+    }
     while iteration < params.max_iter and not converged:
         chunk = min(chunk, _CHECK_EVERY - iteration % _CHECK_EVERY, params.max_iter - iteration)
         began = time.thread_time()  # other fits beside this one do not count
         W, H, done = non_negative_factorization(
-            X,
-            W,
-            H,
-            params.n_components,
-            init="custom",
-            solver=params.solver,
-            beta_loss=params.beta_loss,
-            tol=0,  # never stops early (but where nothing can move any more)
-            max_iter=chunk,
-            alpha_W=params.alpha_W,
-            alpha_H=params.alpha_H,
-            l1_ratio=params.l1_ratio,
+            X, W, H, params.n_components, max_iter=chunk, **options
         )
         iteration += done
         # scikit-learn goes no further once a penalty has made a factor empty
@@ -131,27 +126,22 @@ def iter_nmf(
 
 
 def _judged(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], params: NMFParams) -> float:
-    """Return what scikit-learn's rule of convergence looks at: the gradient, or the loss."""
+    """Return what scikit-learn's rule of convergence looks at: the loss, or the gradient.
+
+    That is the size of the gradients of both factors where they can still move.
+    """
     if params.solver == "mu":
         return root_divergence(X, W, H, params.beta_loss)
-    alpha_W = params.alpha_W
+    alpha_W, l1_ratio, size = params.alpha_W, params.l1_ratio, 0.0
     alpha_H = alpha_W if params.alpha_H == "same" else float(params.alpha_H)
-    return sum(
-        _violation(F, G, C, alpha, params.l1_ratio)
-        for F, G, C, alpha in (
-            (W, H @ H.T, X @ H.T, alpha_W * X.shape[1]),
-            (H.T, W.T @ W, X.T @ W, alpha_H * X.shape[0]),
-        )
-    )
-
-
-def _violation(
-    F: NDArray[Any], G: NDArray[Any], C: NDArray[Any], alpha: float, l1_ratio: float
-) -> float:
-    """Sum the size of the gradient of one factor where it can still move."""
-    gradient = F @ G - C + alpha * l1_ratio + alpha * (1 - l1_ratio) * F
-    blocked = (F == 0) & (gradient > 0)
-    return float(np.abs(gradient[~blocked]).sum(dtype=np.float64))
+    for F, G, C, alpha in (
+        (W, H @ H.T, X @ H.T, alpha_W * X.shape[1]),
+        (H.T, W.T @ W, X.T @ W, alpha_H * X.shape[0]),
+    ):
+        gradient = F @ G - C + alpha * l1_ratio + alpha * (1 - l1_ratio) * F
+        blocked = (F == 0) & (gradient > 0)
+        size += float(np.abs(gradient[~blocked]).sum(dtype=np.float64))
+    return size
 
 
 def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss: str) -> float:
@@ -178,9 +168,6 @@ def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss
             ratio = seen / rebuilt
             total += float((ratio - np.log(ratio) - 1).sum(dtype=np.float64))
     return float(np.sqrt(2 * max(total, 0.0)))
-
-
-# -- All other methods -----------------------------------------------------------------
 
 
 def iter_method(stack: FaceStack, params: Parameters) -> Solving:
@@ -249,15 +236,19 @@ class Rows:
         """
         if self.X is not None:
             return [([slice(0, self.n)], max(1, self.n // size))]
-        groups: list[list[slice]] = [[]]
-        for rows in self._slices:
-            if groups[-1] and groups[-1][-1].stop - groups[-1][0].start >= size:
+
+        def length(group: list[slice]) -> int:
+            return int(group[-1].stop - group[0].start)
+
+        groups = [[self._slices[0]]]
+        for rows in self._slices[1:]:
+            if length(groups[-1]) >= size:
                 groups.append([])
             groups[-1].append(rows)
-        if len(groups) > 1 and groups[-1][-1].stop - groups[-1][0].start < size:
+        if len(groups) > 1 and length(groups[-1]) < size:
             rest = groups.pop()
             groups[-1] += rest
-        return [(each, max(1, (each[-1].stop - each[0].start) // size)) for each in groups]
+        return [(group, max(1, length(group) // size)) for group in groups]
 
     def batches(
         self, plan: list[tuple[list[slice], int]], rng: np.random.RandomState
@@ -275,17 +266,9 @@ class Rows:
         self, H: NDArray[Any], iteration: int, error: float, max_iter: int, mean: Any
     ) -> Factors:
         """Return factors without weights, which follow from the components at the end."""
-        return Factors(
-            np.empty((0, len(H))),
-            H,
-            self.picture_shape,
-            iteration,
-            converged=False,
-            error=error,
-            scale=self.scale,
-            mean=mean,
-            max_iter=max_iter,
-        )
+        how: Any = {"scale": self.scale, "mean": mean, "max_iter": max_iter}
+        W = np.empty((0, len(H)))
+        return Factors(W, H, self.picture_shape, iteration, False, error, **how)
 
 
 def batch_error(X: NDArray[Any], H: NDArray[Any], params: Parameters) -> float:
@@ -325,12 +308,8 @@ def _learn(rows: Rows, params: Any) -> Solving:
             from sklearn.cluster import MiniBatchKMeans
 
             components = "cluster_centers_"
-            learner = MiniBatchKMeans(
-                options["n_components"],
-                batch_size=size,
-                n_init=1,  # partial_fit makes no others
-                random_state=params.random_state,
-            )
+            k, seed = options.values()  # partial_fit makes no others than one
+            learner = MiniBatchKMeans(k, batch_size=size, n_init=1, random_state=seed)
     plan, rng = rows.plan(size), np.random.RandomState(params.random_state)
     n_batches = sum(count for _, count in plan)
     base = rows.dtype.type(0) if mean is None else mean.astype(rows.dtype)
@@ -351,12 +330,6 @@ def _learn(rows: Rows, params: Any) -> Solving:
             return replace(state, converged=True)
         last = error
     return state
-
-
-# -- PCA and ICA: the plane in which faces differ most, and a rotation within it -------
-
-_BATCH_COMPONENTS = 5  # rows of a batch of incremental PCA for each component
-_RANK = 1e-7  # of the largest spread: less is none
 
 
 def _axes(rows: Rows, params: PCAParams | ICAParams) -> Solving:
