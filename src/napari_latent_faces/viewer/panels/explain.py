@@ -21,7 +21,7 @@ from napari_latent_faces.viewer.panels.pictures import PictureStrip, StripItem
 from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
 
     Limits = tuple[float, float]
-    Read = tuple[int, NDArray[Any], float | None]  # a face, its small picture, its error
+    Read = tuple[NDArray[Any] | None, float | None]  # a small picture, and the error
 
 MEAN = -1  # stands for the mean face in the rows of components
 _LONGEST = 96  # pixels of a small picture's side: enough for screens with fine pixels
 _USERS, _NEAREST = 24, 12  # faces that are shown
 _QUIET = 150  # milliseconds without another wish until faces are read from a disk
 _MOST = 4096  # small pictures that are remembered
+_UNREAD = None, None
 _NO_MODEL = (
     "Fit a model first, with Plugins > Latent faces > Latent faces, or open a model file.\n\n"
     "Then this panel shows what the face under the slider is made of, and the tiles of the "
@@ -116,10 +117,9 @@ class ExplainWidget(Panel):
     def _lay_out(self) -> None:
         self._seen: Any = None  # what is shown: model, face, component, and how
         self._known: Explained | None = None
-        self._images: Any = None  # pictures of faces, of which these are wanted, or known:
-        self._wanted: list[int] = []
-        self._small: dict[int, NDArray[Any]] = {}
-        self._errors: dict[int, float] = {}
+        self._images: Any = None  # all pictures of the faces, of which these are known:
+        self._read: dict[int, Read] = {}
+        self._wanted: Any = None  # the model, and faces of it, the current one first
         self._why = ""  # something cannot be read
         self.portrait, self.follow = pictures.Portrait(("face", "built")), QComboBox()
         self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
@@ -152,7 +152,7 @@ class ExplainWidget(Panel):
         self._reading = Latest(stepped=self._on_read, failed=self._on_failure)
         # many moves of a dragged slider become one update: they never queue up
         self._soon = timer(self, self.update_face)
-        self._quiet = timer(self, self._read_pictures, _QUIET)
+        self._quiet = timer(self, lambda: self._reading.start(self._reader()), _QUIET)
 
     def _connect(self) -> None:
         session = self.session
@@ -227,15 +227,16 @@ class ExplainWidget(Panel):
             users = known.explainer.users(component, _USERS)
             words = known.explainer.caption(component).replace("  |  ", ", ")
             words = f"C{words[1:]}, most by:"
-        are_there = self._look_for([face, *near[0].tolist(), *users[0].tolist()], model)
-        limits, error = pictures.limits_of(self.session.faces, model), self._errors.get(face)
+        are_there = self._look_for(model, [face, *near[0].tolist(), *users[0].tolist()])
+        limits = pictures.limits_of(self.session.faces, model)
+        picture, error = self._read.get(face, _UNREAD)
         told = "relative error ..." if are_there else "relative error unknown without the faces"
         if error is not None:
             told = f"relative error {error:.4f}"
         elif self._why:
             told = f"This face cannot be read: {self._why}"
         built = known.small.reconstruct(face)
-        self.portrait.show_pictures(limits, self._small.get(face), built)
+        self.portrait.show_pictures(limits, picture, built)
         self.portrait.show_words([*known.lines(face), told])
         title, parts, sums = known.parts(face, limits)
         self.parts_title.setText(title)
@@ -253,15 +254,15 @@ class ExplainWidget(Panel):
         """Return faces, each with a number; `what` says what the number is."""
         subjects, items = known.model.provenance.subjects, []
         for face, value in zip(*(each.tolist() for each in found), strict=True):
-            pixels = self._small.get(face)
+            pixels, _ = self._read.get(face, _UNREAD)
             if pixels is None:
-                pixels = known.small.reconstruct(face)  # until it is read
+                pixels = known.small.reconstruct(face)
             who = subjects[face] if subjects else known.name(face).rpartition("/")[2]
             hint = f"{known.name(face)}: {what} {value:.3g}"
             items.append(StripItem(face, pixels, limits, f"{who}\n{value:.3g}", hint))
         return items
 
-    def _look_for(self, faces: list[int], model: LatentFaces) -> bool:
+    def _look_for(self, model: LatentFaces, faces: list[int]) -> bool:
         """Have faces read, at once or when the slider rests; tell whether they are there."""
         layer = self.session.faces
         images = None if layer is None else layer_pixels(layer)
@@ -270,49 +271,42 @@ class ExplainWidget(Panel):
             self._images = images
         if images is None or tuple(images.shape) != model.shape:
             return False
-        is_new, self._wanted = faces != self._wanted, faces
+        before, self._wanted = self._wanted, (model, faces)
         if isinstance(images, np.ndarray) and not isinstance(images, np.memmap):
-            self._take_pictures(self._unread(model)())
-        elif is_new:
+            self._read.update(self._reader()())
+        elif before != self._wanted:
             self._quiet.start()
         return True
 
-    def _unread(self, model: LatentFaces) -> Callable[[], Iterator[Read]]:
+    def _reader(self) -> Callable[[], Iterator[tuple[int, Read]]]:
         """Return what reads the pictures that are wanted and not known."""
-        current, *others = dict.fromkeys(self._wanted)
-        missing = [current] * (current not in self._errors)
-        missing += [face for face in others if face not in self._small]
-        return partial(_read, model, self._images, missing, current)
+        model, (current, *others) = self._wanted
+        if len(self._read) > _MOST:
+            self._read.clear()
+        faces = [face for face in dict.fromkeys(others) if face not in self._read]
+        if self._read.get(current, _UNREAD)[1] is None:
+            faces.insert(0, current)
+        return partial(_read, model, self._images, faces, current)
 
-    def _read_pictures(self) -> None:
-        if self._known is not None:
-            self._reading.start(self._unread(self._known.model))
-
-    def _take_pictures(self, found: Iterable[Read]) -> None:
-        if len(self._small) > _MOST:
-            self._small, self._errors = {}, {}
-        for face, picture, error in found:
-            self._small[face] = picture
-            if error is not None:
-                self._errors[face] = error
-
-    def _on_read(self, found: Read) -> None:
-        self._take_pictures([found])
+    def _on_read(self, found: tuple[int, Read]) -> None:
+        self._read.update([found])
         self._soon.start()
 
     def _forget_pictures(self) -> None:
         self._quiet.stop()
         self._reading.stop()
-        self._images, self._why = None, ""
-        self._small, self._errors, self._wanted = {}, {}, []
+        self._read.clear()
+        self._images, self._wanted, self._why = None, None, ""
 
 
-def _read(model: LatentFaces, images: Any, faces: list[int], current: int) -> Iterator[Read]:
+def _read(
+    model: LatentFaces, images: Any, faces: list[int], current: int
+) -> Iterator[tuple[int, Read]]:
     """Yield small pictures of faces; of the current one its error, too, which takes time."""
     for face in faces:
         pixels = np.asarray(images[face])
         error = explaining.face_error(model, face, pixels) if face == current else None
-        yield face, shrunk(pixels, _LONGEST, in_colour=pixels.ndim == 3), error
+        yield face, (shrunk(pixels, _LONGEST, in_colour=pixels.ndim == 3), error)
 
 
 _NO_MODELS = (

@@ -204,10 +204,8 @@ class MapWidget(Panel):
                     pixels = LazyReconstruction(other)
                     yield _Faces(other, layer, other.weights, pixels, _ENCODED, "encoded")
             elif faces is None or key == str(faces.unique_id):
-                weights, pixels = (
-                    [each.weights for each in recipes],
-                    known.get(layers.PICTURES_KEY),
-                )
+                pixels = known.get(layers.PICTURES_KEY)
+                weights = [each.weights for each in recipes]
                 fits = {len(each) for each in weights} == {model.n_components}
                 if fits and pixels.shape[1:] == model.picture_shape:
                     yield _Faces(recipes, layer, weights, pixels, _MADE, role)
