@@ -326,7 +326,7 @@ def test_what_a_command_cannot_do_on_a_cluster_is_told(fit_command, monkeypatch,
         deaf.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
         assert main([*fit_command, "--scheduler", address]) == 1
-    assert f"The scheduler {address} does not answer" in capsys.readouterr().err
+    assert address in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main([*fit_command, "--scheduler", address]) == 1
     assert "napari-latent-faces[cluster]" in capsys.readouterr().err

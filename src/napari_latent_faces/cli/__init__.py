@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import warnings
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from napari_latent_faces.choosing import KStep
     from napari_latent_faces.fitting import FitStep
@@ -337,12 +338,10 @@ def _fit(args: argparse.Namespace) -> None:
     _tell(**_fit_facts(model), written_to=args.out)
 
 
-@contextmanager
-def _cluster(args: argparse.Namespace) -> Iterator[Any]:
+def _cluster(args: argparse.Namespace) -> AbstractContextManager[Any]:
     """Connect to the scheduler that is asked for, if any; its workers read the faces."""
     if args.scheduler is None:
-        yield None
-        return
+        return nullcontext()
     if not vars(args).setdefault("lazy", True):
         raise argparse.ArgumentTypeError("--scheduler reads where it fits: not with --no-lazy.")
     try:
@@ -351,16 +350,11 @@ def _cluster(args: argparse.Namespace) -> Iterator[Any]:
         raise ValueError(
             "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
         ) from error
-    try:
-        connect: Any = Client
-        client = connect(args.scheduler, timeout=_ANSWER, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"The scheduler {args.scheduler} does not answer: check its address, and that it "
-            "runs (dask scheduler)."
-        ) from error
-    with client:
-        yield client
+    connect: Any = Client
+    client: AbstractContextManager[Any] = connect(
+        args.scheduler, timeout=_ANSWER, set_as_default=False
+    )
+    return client
 
 
 def _align(args: argparse.Namespace) -> None:
@@ -534,13 +528,6 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 _COMMANDS = {
-    "align": _align,
-    "fit": _fit,
-    "choose-k": _choose_k,
-    "encode": _encode,
-    "mend": _mend,
-    "generate": _generate,
-    "map": _map,
-    "info": _info,
-    "demo": _demo,
+    each.__name__[1:].replace("_", "-"): each
+    for each in (_fit, _align, _choose_k, _encode, _mend, _generate, _map, _info, _demo)
 }

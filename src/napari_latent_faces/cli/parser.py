@@ -157,170 +157,98 @@ class Generation(Options):
     strength: float = parameter(0.7, "", min=0, max=1)
 
 
-_Arguments = list[tuple[list[str], dict[str, Any]]]
+# The commands, their arguments and what they are for.
+_USAGE = f"""
+fit: fit latent faces and write model, pictures and weights
+    folder FOLDER: folder, zip or tar of pictures, or URL of one
+    -o --out OUT: folder to make: model.npz, components/00.png and so on, components.png (all of
+        them in one picture) and weights.csv
+    --force: replace the results in OUT, if it holds nothing else
+    --scheduler ADDRESS: fit on the dask cluster of this scheduler (tcp://HOST:8786), whose
+        workers read FOLDER themselves, under the same path; needs the extra 'cluster'
+    --mask PNG: picture of the faces' size; what is not black in it, such as the background, is
+        left out of the fit (NMF only)
+    --method: {", ".join(METHODS)} (default: {NMFParams.method}); --method NAME --help shows the
+        options of another
+align: move, turn and scale faces so that they lie on one another
+    folder FOLDER: folder, zip or tar of pictures, or URL of one
+    -o --out OUT: folder to make: faces (pictures under their own names) and transforms.csv
+    --force: replace the results in OUT, if it holds nothing else
+    --points PATH: align by points instead: a folder of .pts, .tem or .asf files (the names are
+        those of the pictures), CelebA's list_landmarks.txt, dlib's .xml, or a .csv
+    --crop INT,INT: keep a middle part of this height and width (default: what all aligned
+        pictures cover)
+choose-k: measure numbers of components and suggest one
+    folder FOLDER: folder, zip or tar of pictures, or URL of one
+    -k --k K: numbers of components to measure: 5:60:5 (from, to, step), 2,4,8, or auto, a
+        search (default: auto)
+    -o --out CSV: table to write, a line for each k; Ctrl-C ends the search, and writes what is
+        there
+    --force: replace CSV if it exists
+encode: write what a model makes of other faces, and how well
+    model MODEL: model file, or folder that fit wrote
+    folder FOLDER: folder, zip or tar of pictures, or URL of one; they are scaled to the model's
+        size
+    -o --out OUT: folder to make: errors.csv, weights.csv, reconstructions/00.png and so on, and
+        model.npz
+    --force: replace the results in OUT, if it holds nothing else
+    --align: bring the faces onto the model first (default: if those of the model were aligned)
+    --mask PNG: picture of the model's size; what is not black in it is ignored
+mend: replace a marked part of faces by what a model expects there
+    model MODEL: model file, or folder that fit wrote
+    folder FOLDER: folder, zip or tar of pictures, or URL of one; they are scaled to the model's
+        size
+    -o --out OUT: folder to make: mended/00.png and so on, and mended.csv
+    --force: replace the results in OUT, if it holds nothing else
+    --mask PNG: picture of the model's size; what is not black in it is replaced
+generate: make random faces from a model and write pictures and recipes
+    model MODEL: model file, or folder that fit wrote
+    -o --out OUT: folder to make: faces/00.png and so on, and recipes.csv with their weights
+    --force: replace the faces generated in OUT, if it holds nothing else
+    --near FACE: stay close to a face of the model: its name, or its number counted from 0
+map: place the faces of a model on a plane and write where they are
+    model MODEL: model file, or folder that fit wrote
+    -o --out CSV: table to write, a line a face
+    --force: replace CSV if it exists
+    --method: the plane of the most variance, or scikit-learn's t-SNE or MDS (default: pca)
+info: tell what is in a folder of faces or a model
+    folder FOLDER|MODEL: folder or archive of pictures, URL of one, model file, or folder that
+        fit wrote
+demo: open napari and fit faces there
+    folder FOLDER: faces to show (default: drawn ones)
+    --screenshot PNG: save a picture of the fitted faces, and close
+"""
 
+# what argparse is to know of an argument besides: of any command, or of one
+_DETAILS: dict[str, dict[str, Any]] = {
+    "-o --out OUT": {"required": True},
+    "--force": {"action": "store_true"},
+    "--crop INT,INT": {"type": _pair},
+    "-k --k K": {"dest": "ks", "default": "auto"},
+    "--align": {"action": argparse.BooleanOptionalAction},
+    "fit --method": {"choices": METHODS, "default": NMFParams.method},
+    "mend --mask PNG": {"required": True},
+    "map -o --out CSV": {"required": True},
+    "map --method": {"choices": ("pca", "tsne", "mds"), "default": "pca"},
+    "demo folder FOLDER": {"nargs": "?"},
+}
 
-def _argument(form: str, text: str, **details: Any) -> _Arguments:
-    """Return an argument of a form such as ``-o --out OUT``."""
-    *flags, last = form.split()
-    if last.isupper() or "|" in last:
-        details["metavar"] = last
-    else:
-        flags.append(last)
-    return [(flags, {"help": text, **details})]
-
-
-def _out(made: str, replaced: str = "the results") -> _Arguments:
-    """Return where results go, which is no folder that there is unless that is said."""
-    force = f"replace {replaced} in OUT, if it holds nothing else"
-    return [
-        *_argument("-o --out OUT", f"folder to make: {made}", required=True),
-        *_argument("--force", force, action="store_true"),
-    ]
-
-
-def _table(made: str, **details: Any) -> _Arguments:
-    return [
-        *_argument("-o --out CSV", f"table to write, {made}", **details),
-        *_argument("--force", "replace CSV if it exists", action="store_true"),
-    ]
-
-
-_FOLDER = _argument("folder FOLDER", "folder, zip or tar of pictures, or URL of one")
-_MODEL = _argument("model MODEL", "model file, or folder that fit wrote")
-_MODEL_AND_FACES = _MODEL + _argument(
-    "folder FOLDER",
-    "folder, zip or tar of pictures, or URL of one; they are scaled to the model's size",
-)
+# the options made of parameters: of which class, under which title, but which
 _READING = (ReadOptions, "reading")
-_READING_AT_SIZE = (*_READING, ("size",))
-
-# what each command does, its arguments, and its options: of which class, title, but which
-_COMMANDS: dict[str, tuple[str, _Arguments, list[tuple[Any, ...]]]] = {
-    "fit": (
-        "fit latent faces and write model, pictures and weights",
-        _FOLDER
-        + _out(
-            "model.npz, components/00.png and so on, components.png (all of them in one "
-            "picture) and weights.csv"
-        )
-        + _argument(
-            "--scheduler ADDRESS",
-            "fit on the dask cluster of this scheduler (tcp://HOST:8786), whose workers read "
-            "FOLDER themselves, under the same path; needs the extra 'cluster'",
-        )
-        + _argument(
-            "--mask PNG",
-            "picture of the faces' size; what is not black in it, such as the background, is "
-            "left out of the fit (NMF only)",
-        )
-        + _argument(
-            "--method",
-            f"{', '.join(METHODS)} (default: {NMFParams.method}); --method NAME --help shows "
-            "the options of another",
-            choices=METHODS,
-            default=NMFParams.method,
-        ),
-        [_READING],  # after those of the method
-    ),
-    "align": (
-        "move, turn and scale faces so that they lie on one another",
-        _FOLDER
-        + _out("faces (pictures under their own names) and transforms.csv")
-        + _argument(
-            "--points PATH",
-            "align by points instead: a folder of .pts, .tem or .asf files (the names are "
-            "those of the pictures), CelebA's list_landmarks.txt, dlib's .xml, or a .csv",
-        )
-        + _argument(
-            "--crop INT,INT",
-            "keep a middle part of this height and width (default: what all aligned pictures "
-            "cover)",
-            type=_pair,
-        ),
-        [(AlignOptions, "aligning", ("size",)), _READING],
-    ),
-    "choose-k": (
-        "measure numbers of components and suggest one",
-        _FOLDER
-        + _argument(
-            "-k --k K",
-            "numbers of components to measure: 5:60:5 (from, to, step), 2,4,8, or auto, a "
-            "search (default: auto)",
-            dest="ks",
-            default="auto",
-        )
-        + _table("a line for each k; Ctrl-C ends the search, and writes what is there"),
-        [
-            (ChoiceOptions, "effort"),
-            (NMFParams, "factorization", ("n_components",)),
-            _READING,
-        ],
-    ),
-    "encode": (
-        "write what a model makes of other faces, and how well",
-        _MODEL_AND_FACES
-        + _out("errors.csv, weights.csv, reconstructions/00.png and so on, and model.npz")
-        + _argument(
-            "--align",
-            "bring the faces onto the model first (default: if those of the model were "
-            "aligned)",
-            action=argparse.BooleanOptionalAction,
-        )
-        + _argument(
-            "--mask PNG", "picture of the model's size; what is not black in it is ignored"
-        ),
-        [_READING_AT_SIZE],
-    ),
-    "mend": (
-        "replace a marked part of faces by what a model expects there",
-        _MODEL_AND_FACES
-        + _out("mended/00.png and so on, and mended.csv")
-        + _argument(
-            "--mask PNG",
-            "picture of the model's size; what is not black in it is replaced",
-            required=True,
-        ),
-        [_READING_AT_SIZE],
-    ),
-    "generate": (
-        "make random faces from a model and write pictures and recipes",
-        _MODEL
-        + _out(
-            "faces/00.png and so on, and recipes.csv with their weights", "the faces generated"
-        )
-        + _argument(
-            "--near FACE",
-            "stay close to a face of the model: its name, or its number counted from 0",
-        ),
-        [(Generation, "random faces")],
-    ),
-    "map": (
-        "place the faces of a model on a plane and write where they are",
-        _MODEL
-        + _table("a line a face", required=True)
-        + _argument(
-            "--method",
-            "the plane of the most variance, or scikit-learn's t-SNE or MDS (default: pca)",
-            choices=("pca", "tsne", "mds"),
-            default="pca",
-        ),
-        [(Generation, "t-SNE and MDS", ("count", "strength"))],
-    ),
-    "info": (
-        "tell what is in a folder of faces or a model",
-        _argument(
-            "folder FOLDER|MODEL",
-            "folder or archive of pictures, URL of one, model file, or folder that fit wrote",
-        ),
-        [(ReadOptions, "reading (of a folder)")],
-    ),
-    "demo": (
-        "open napari and fit faces there",
-        _argument("folder FOLDER", "faces to show (default: drawn ones)", nargs="?")
-        + _argument("--screenshot PNG", "save a picture of the fitted faces, and close"),
-        [(NMFParams, "factorization", {*NMFParams.names()} - {"n_components", "max_iter"})],
-    ),
+_OPTIONS: dict[str, list[tuple[Any, ...]]] = {
+    "fit": [_READING],  # after those of the method
+    "align": [(AlignOptions, "aligning", ("size",)), _READING],
+    "choose-k": [
+        (ChoiceOptions, "effort"),
+        (NMFParams, "factorization", ("n_components",)),
+        _READING,
+    ],
+    "encode": [(*_READING, ("size",))],
+    "mend": [(*_READING, ("size",))],
+    "generate": [(Generation, "random faces")],
+    "map": [(Generation, "t-SNE and MDS", ("count", "strength"))],
+    "info": [(ReadOptions, "reading (of a folder)")],
+    "demo": [(NMFParams, "factorization", {*NMFParams.names()} - {"n_components", "max_iter"})],
 }
 
 
@@ -340,18 +268,27 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", title="commands"
     )
-    for name, (text, arguments, options) in _COMMANDS.items():
+    for usage in re.split(r"\n(?=\w)", _USAGE)[1:]:
+        told, *arguments = re.split(r"\n    (?=\S)", usage)
+        name, text = told.split(": ")
         description = f"{text[0].upper()}{text[1:]}."
         command = commands.add_parser(
             name, help=text, description=description, allow_abbrev=False
         )
         command.set_defaults(parser=command)
         if not argv or argv[0] == name:  # nobody asks for the others'
-            for flags, details in arguments:
-                command.add_argument(*flags, **details)
+            for argument in arguments:
+                form, text = " ".join(argument.split()).split(": ", 1)
+                details = _DETAILS.get(form, {}) | _DETAILS.get(f"{name} {form}", {})
+                *flags, last = form.split()
+                if "-" in last:
+                    flags.append(last)
+                else:
+                    details["metavar"] = last
+                command.add_argument(*flags, help=text, **details)
             if name == "fit":
                 _add_methods(command, argv)
-            for each in options:
+            for each in _OPTIONS[name]:
                 add_options(command, *each)
     return parser
 
