@@ -13,25 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces.cli.parser import (
-    DEBUG,
-    PROGRAM,
-    Generation,
-    chosen,
-    command_parser,
-    given,
-    option,
-    spelled,
-)
-from napari_latent_faces.params import (
-    METHODS,
-    AlignOptions,
-    ChoiceOptions,
-    NMFParams,
-    ReadOptions,
-    parse_ks,
-    takers,
-)
+from napari_latent_faces import params
+from napari_latent_faces.cli import parser
 from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
@@ -62,23 +45,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     argv = sys.argv[1:] if argv is None else argv
-    args = command_parser(argv).parse_args(argv)
+    args = parser.command_parser(argv).parse_args(argv)
     try:
         with _warnings_as_lines():
             _COMMANDS[args.command](args)
     except argparse.ArgumentTypeError as error:
         args.parser.error(str(error))
     except KeyboardInterrupt:
-        write_line(f"{PROGRAM}: interrupted, nothing was written")
+        write_line(f"{parser.PROGRAM}: interrupted, nothing was written")
         return _INTERRUPTED
     except BrokenPipeError:
         with open(os.devnull, "w") as devnull:  # noqa: PTH123 - else Python fails at its end
             os.dup2(devnull.fileno(), sys.stdout.fileno())
         return _BROKEN_PIPE
     except (OSError, ValueError, TypeError, MemoryError, ImportError) as error:
-        if os.environ.get(DEBUG):
+        if os.environ.get(parser.DEBUG):
             raise
-        write_line(f"{PROGRAM}: error: {_message(error)}")
+        write_line(f"{parser.PROGRAM}: error: {_message(error)}")
         return _FAILED
     return 0
 
@@ -88,8 +71,7 @@ def _message(error: object) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         words = f"{error.filename}: {error.strerror}"
     else:
-        kinds = (*METHODS.values(), ReadOptions, AlignOptions, ChoiceOptions)
-        words = spelled(str(error), *kinds) or "out of memory"
+        words = parser.spelled(str(error)) or "out of memory"
     return "\n".join(map(_printable, words.split("\n")))
 
 
@@ -105,7 +87,7 @@ def _warnings_as_lines() -> Iterator[None]:
     """Show warnings without the line of code that they come from."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        write_line(f"{PROGRAM}: warning: {_message(message)}")
+        write_line(f"{parser.PROGRAM}: warning: {_message(message)}")
 
     with warnings.catch_warnings():
         if not sys.warnoptions:
@@ -207,7 +189,7 @@ def _fit_facts(model: LatentFaces) -> dict[str, Any]:
     method, (count, total) = model.params.method, model.left_out
     how = "converged" if model.provenance.stop_reason == "converged" else "not converged"
     return {
-        "method": None if method == NMFParams.method else method,
+        "method": None if method == params.NMFParams.method else method,
         "components": model.n_components,
         "iterations": f"{model.provenance.n_iter} ({how})",
         "relative error": f"{model.error:.6f}",
@@ -223,7 +205,7 @@ def _listed(values: dict[str, Any]) -> str:
 
 def _read(args: argparse.Namespace, **changes: Any) -> FaceStack:
     """Read a folder of faces as the options say, with progress."""
-    options = asdict(chosen(ReadOptions, args, **changes))
+    options = asdict(parser.chosen(params.ReadOptions, args, **changes))
     with progress(f"reading {_printable(args.folder)}") as show:
         from napari_latent_faces.reading import read_faces
 
@@ -231,8 +213,8 @@ def _read(args: argparse.Namespace, **changes: Any) -> FaceStack:
     if (skipped := len(faces.report.skipped)) and args.command != "info":
         import shlex
 
-        where = f"{PROGRAM} info {shlex.quote(_printable(args.folder))}"
-        write_line(f"{PROGRAM}: warning: {skipped} skipped, listed by {where}")
+        where = f"{parser.PROGRAM} info {shlex.quote(_printable(args.folder))}"
+        write_line(f"{parser.PROGRAM}: warning: {skipped} skipped, listed by {where}")
     return faces
 
 
@@ -305,27 +287,29 @@ def _write(export: Callable[..., object], *results: Any, args: argparse.Namespac
 def _fit(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import FIT, export_model, read_mask
 
-    kind = METHODS[args.method]
-    for name in (name for other in METHODS.values() for name in given(other, args)):
+    kind = params.METHODS[args.method]
+    for name in (
+        name for other in params.METHODS.values() for name in parser.given(other, args)
+    ):
         if name not in kind.names():
             raise argparse.ArgumentTypeError(
-                f"{option(name)} does not apply to --method {args.method}. Choose "
-                f"{' or '.join(takers(name))} for it."
+                f"{parser.option(name)} does not apply to --method {args.method}. Choose "
+                f"{' or '.join(params.takers(name))} for it."
             )
-    params = chosen(kind, args)
+    wanted = parser.chosen(kind, args)
     _check_out(args, FIT)
     lost = ""
     with _cluster(args) as client:
         faces = _read(args)
         mask = None if args.mask is None else read_mask(args.mask, faces.size)
-        with progress(f"fitting {params.n_components} components") as show:
+        with progress(f"fitting {wanted.n_components} components") as show:
             from napari_latent_faces.fitting import iter_fit
 
             def show_step(step: FitStep) -> None:
                 show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
 
             try:
-                steps = iter_fit(faces, params, mask=mask, client=client)
+                steps = iter_fit(faces, wanted, mask=mask, client=client)
                 model = consume(steps, show_step)
             except ConnectionError as error:
                 if (reached := getattr(error, "model", None)) is None:
@@ -362,7 +346,7 @@ def _align(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import ALIGNMENT, export_aligned
     from napari_latent_faces.reading.beside import read_points
 
-    options = chosen(AlignOptions, args, size=args.crop)
+    options = parser.chosen(params.AlignOptions, args, size=args.crop)
     _check_out(args, ALIGNMENT)
     faces = _read(args)
     points = None if args.points is None else read_points(args.points, faces)
@@ -381,11 +365,11 @@ def _choose_k(args: argparse.Namespace) -> None:
     from napari_latent_faces.choosing import iter_choose_k
 
     changes: dict[str, Any] = {}
-    for kind in (ChoiceOptions, NMFParams):
-        chosen(kind, args)
-        changes |= given(kind, args)
+    for kind in (params.ChoiceOptions, params.NMFParams):
+        parser.chosen(kind, args)
+        changes |= parser.given(kind, args)
     try:
-        ks = parse_ks(args.ks)
+        ks = params.parse_ks(args.ks)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"-{error}") from error
     if args.out:
@@ -459,7 +443,7 @@ def _generate(args: argparse.Namespace) -> None:
 
     if "strength" in args and args.near is None:
         raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
-    wanted = chosen(Generation, args)
+    wanted = parser.chosen(parser.Generation, args)
     _check_out(args, GENERATED)
     model = _load(args.model)
     face = None if args.near is None else find_face(model, args.near)
@@ -474,7 +458,7 @@ def _generate(args: argparse.Namespace) -> None:
 def _map(args: argparse.Namespace) -> None:
     from napari_latent_faces.explaining import iter_map_faces
 
-    seed = chosen(Generation, args).random_state
+    seed = parser.chosen(parser.Generation, args).random_state
     _check_table(args)
     model = _load(args.model)
     steps = iter_map_faces(model, args.method, random_state=seed)
@@ -489,8 +473,10 @@ def _info(args: argparse.Namespace) -> None:
 
     for path in (Path(args.folder), Path(args.folder, "model.npz")):
         if is_model_file(path):
-            for name in given(ReadOptions, args):
-                raise argparse.ArgumentTypeError(f"{option(name)} is for folders of faces.")
+            for name in parser.given(params.ReadOptions, args):
+                raise argparse.ArgumentTypeError(
+                    f"{parser.option(name)} is for folders of faces."
+                )
             model = LatentFaces.load(path)
             origin, fitted = model.provenance, model.provenance.encoded_from
             facts = {
@@ -516,11 +502,11 @@ def _info(args: argparse.Namespace) -> None:
 def _demo(args: argparse.Namespace) -> None:
     from napari_latent_faces.viewer.window import DemoError, run_demo
 
-    chosen(NMFParams, args)
+    parser.chosen(params.NMFParams, args)
     faces = _read(args) if args.folder else None
     try:
         with redirect_stdout(sys.stderr):  # napari tells there what is going on
-            saved = run_demo(faces, args.screenshot, **given(NMFParams, args))
+            saved = run_demo(faces, args.screenshot, **parser.given(params.NMFParams, args))
     except DemoError as error:
         raise ValueError(str(error)) from error
     if saved is not None:

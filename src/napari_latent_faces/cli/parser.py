@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
 from types import NoneType
@@ -92,7 +93,8 @@ def spelled(message: str, *parameters: type[Any]) -> str:
     take.
     """
     message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)
-    names = {each.name for kind in parameters for each in fields(kind)}
+    kinds = parameters or (*METHODS.values(), ReadOptions, AlignOptions, ChoiceOptions)
+    names = {each.name for kind in kinds for each in fields(kind)}
     some = "|".join(names)
     plain = "|".join(name for name in names if "_" in name or name == "tol")
     message = re.sub(rf"\b({some})=False\b", lambda found: option(f"no_{found[1]}"), message)
@@ -108,12 +110,10 @@ def _read(types: Collection[type], choices: Collection[Any], text: str) -> Any:
         return text
     if text == "none" and NoneType in types:
         return None
-    for kind, parse in ((int, int), (tuple, _pair), (float, float)):
-        try:
-            if kind in types:
-                return parse(text)
-        except (ValueError, argparse.ArgumentTypeError):
-            continue
+    with suppress(ValueError):
+        if tuple in types and "," in text:
+            return tuple(map(int, text.split(",")))
+        return int(text) if int in types else float(text)
     return text
 
 
