@@ -40,16 +40,6 @@ def test_errors_name_the_file_and_not_a_temporary_one(tmp_path):
     assert not (tmp_path / "no").exists()
 
 
-def test_leftovers_of_a_killed_process_go_with_the_next_file(tmp_path):
-    for name in ("m.npz.12345678", "m.npz.abcdefgh", "x"):
-        (tmp_path / f".{name}.part").write_bytes(b"half")
-    for name in ("m.npz.12345678", "x"):
-        os.utime(tmp_path / f".{name}.part", (1, 1))
-    with replacing(tmp_path / "m.npz") as file:
-        file.write(b"whole")
-    assert sorted(listing(tmp_path)) == [".m.npz.abcdefgh.part", ".x.part", "m.npz"]
-
-
 def test_a_link_stays_and_its_target_is_written(tmp_path):
     store, link = tmp_path / "store" / "m.npz", tmp_path / "m.npz"
     store.parent.mkdir()

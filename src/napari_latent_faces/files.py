@@ -10,7 +10,6 @@ import lzma
 import os
 import shutil
 import stat
-import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -36,8 +35,6 @@ PACKED: dict[str, tuple[bytes, Callable[[IO[bytes]], Any]]] = {
     ".bz2": (b"BZh", bz2.open),
     ".xz": (b"\xfd7zXZ\0", lzma.open),
 }
-
-_LEFT_SECONDS = 3600.0  # no file takes so long to write
 
 
 def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
@@ -126,8 +123,7 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(f"{path} is no regular file: choose another name.")
     with _errors_named(path), ExitStack() as undoing:
-        prefix, suffix = _temporary_name(path)
-        temporary = path.with_name(f"{prefix}{os.urandom(4).hex()}{suffix}")
+        temporary = path.with_name(f"{_prefix(path)}{os.urandom(4).hex()}.part")
         with temporary.open("xb") as file:
             undoing.callback(temporary.unlink, missing_ok=True)
             yield file
@@ -135,7 +131,6 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         temporary.replace(path)
         undoing.pop_all()
-    _remove_leftovers(path)
 
 
 @contextmanager
@@ -150,8 +145,7 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
     check_folder(folder, kind, force=force)
     folder = Path(os.path.realpath(folder))
     with _errors_named(folder):
-        prefix, suffix = _temporary_name(folder)
-        aside = Path(tempfile.mkdtemp(suffix, prefix, folder.parent))
+        aside = Path(tempfile.mkdtemp(".part", _prefix(folder), folder.parent))
         try:
             new = aside / "new"
             new.mkdir()
@@ -174,7 +168,6 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
                         (aside / "old").rename(folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    _remove_leftovers(folder)
 
 
 def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
@@ -204,30 +197,24 @@ def _check_replaceable(folder: Path, kind: str, *, force: bool) -> None:
     }
     if not there:
         return
-    there_kind, written = read_contents(b"")
+    found, written = "", {}
     with suppress(OSError), open_regular(folder / CONTENTS) as file:
-        there_kind, written = read_contents(file.read())
-    if there_kind != kind:
-        holds = f"the results of {there_kind}" if there_kind else "other files"
+        found, written = read_contents(file.read())
+    if found != kind:
+        holds = f"the results of {found}" if found else "other files"
         raise FileExistsError(f"{folder} holds {holds}: choose another folder.")
-    foreign = sorted(there - written.keys() - {CONTENTS})
-    if foreign:
-        raise FileExistsError(
-            f"{folder} holds {harmless(foreign[0])}, which was not written "
-            "with its results: move it away, or choose another folder."
-        )
+    for name in sorted(there - {CONTENTS}):
+        path = folder / name
+        if name not in written or path.is_symlink() or _digest(path) != written[name]:
+            raise FileExistsError(
+                f"{folder} holds {harmless(name)}, which was not written with its results, or "
+                "was changed since: move it away, or choose another folder."
+            )
     if not force:
         raise FileExistsError(
             f"{folder} holds earlier results: choose another folder, or replace them with "
             "--force (force=True)."
         )
-    for name in sorted(there - {CONTENTS}):
-        path = folder / name
-        if path.is_symlink() or _digest(path) != written[name]:
-            raise FileExistsError(
-                f"{path} was changed since it was written: move it away, or choose another "
-                "folder."
-            )
 
 
 def read_contents(text: bytes) -> tuple[str, dict[str, str]]:
@@ -248,26 +235,9 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _temporary_name(path: Path) -> tuple[str, str]:
-    """Return how the name of a temporary file beside `path` starts and ends."""
-    return f".{path.name[:32]}.", ".part"  # short: a name may only be so long
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what a process that was killed while it wrote `path` has left beside it.
-
-    Only what is older than an hour: another process may be writing just now.
-    """
-    prefix, suffix = _temporary_name(path)
-    with suppress(OSError):
-        for item in list(os.scandir(path.parent)):
-            ours = item.name.startswith(prefix) and item.name.endswith(suffix)
-            random = item.name[len(prefix) : -len(suffix)]
-            if ours and len(random) == 8 and time.time() - item.stat().st_mtime > _LEFT_SECONDS:
-                if item.is_dir(follow_symlinks=False):
-                    shutil.rmtree(item.path, ignore_errors=True)
-                else:
-                    Path(item.path).unlink(missing_ok=True)
+def _prefix(path: Path) -> str:
+    """Return how the name of a temporary file beside `path` starts."""
+    return f".{path.name[:32]}."  # short: a name may only be so long
 
 
 @contextmanager
@@ -277,7 +247,7 @@ def _errors_named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         told = os.path.abspath(os.fsdecode(error.filename or ""))  # noqa: PTH100
-        start = str(path.parent / _temporary_name(path)[0])
-        if error.errno and (not error.filename or told.startswith(start)):
+        is_ours = told.startswith(str(path.parent / _prefix(path)))
+        if error.errno and (is_ours or not error.filename):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise

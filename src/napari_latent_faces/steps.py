@@ -54,8 +54,6 @@ def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-# -- Threads that the caller can leave at any time -------------------------------------
-
 _PERIOD = 0.05  # seconds between two calls of progress
 
 
