@@ -72,7 +72,7 @@ def test_a_random_state_object_is_drawn_from_and_a_loss_may_be_a_number(X):
 def test_it_warns_as_scikit_learn_does(X):
     with pytest.warns(ConvergenceWarning, match="iterations 1 reached. Increase it"):
         PictureNMF(4, max_iter=1).fit(X)
-    with pytest.raises(ValueError, match=r"image_shape=\(5, 5\) has 25 pixels, but X has 120"):
+    with pytest.raises(ValueError, match=r"shape=\(5, 5\) needs rows of 25 pixels"):
         PictureNMF(2, image_shape=(5, 5)).fit(X)
 
 

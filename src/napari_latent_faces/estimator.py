@@ -18,7 +18,7 @@ from napari_latent_faces.params import NMFParams
 from napari_latent_faces.solvers.blocks import one_blas_thread
 from napari_latent_faces.solvers.factors import amounts, normalized
 from napari_latent_faces.solvers.nnls import solve_nnls
-from napari_latent_faces.stack import as_stack, unit_scale
+from napari_latent_faces.stack import as_pictures, as_stack, unit_scale
 from napari_latent_faces.steps import consume, warn
 
 if TYPE_CHECKING:
@@ -133,16 +133,13 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             If ``max_iter`` iterations were not enough.
         """
         pixels = self._checked(X, reset=True, ensure_min_samples=2)
-        shape, p = self.image_shape or (1, pixels.shape[1]), pixels.shape[1]
-        if math.prod(shape) != p:
-            raise ValueError(
-                f"image_shape={shape!r} has {math.prod(shape)} pixels, but X has {p} features."
-            )
-        pictures = pixels.reshape(-1, *shape)
+        pictures = as_pictures(pixels, self.image_shape or (1, pixels.shape[1]))
         # X = scale * W @ H in a fit; the root of it is put into each factor
         unit = math.sqrt(unit_scale(float(pixels.max()), pixels.dtype))
         params = self._params(pixels, H if self.init == "custom" else None, unit)
-        start = self._start(pixels, W, H, unit, params) if self.init == "custom" else None
+        start = None
+        if self.init == "custom":
+            start = self._start(pixels, W, H, unit, params.n_components)
         steps = iter_solve(as_stack(pictures), params, start)
         last: list[FitStep] = []
 
@@ -215,21 +212,14 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         check_non_negative(pixels, "PictureNMF (input X)")
         return pixels
 
-    def _start(
-        self,
-        pixels: NDArray[Any],
-        W: ArrayLike | None,
-        H: ArrayLike | None,
-        unit: float,
-        params: NMFParams,
-    ) -> Any:
+    def _start(self, pixels: NDArray[Any], W: Any, H: Any, unit: float, k: int) -> Any:
         """Check what a fit is to start from, and say what is wrong as scikit-learn does."""
         if W is None or H is None:
             raise ValueError('init="custom" needs both W and H: fit(X, W=W, H=H).')
-        (n, p), k, found = pixels.shape, params.n_components, []
+        (n, p), found = pixels.shape, []
         for name, factor, shape in (("W", np.asarray(W), (n, k)), ("H", np.asarray(H), (k, p))):
-            places = zip(("first", "second"), factor.shape, shape, strict=False)
-            for which, there, right in places:
+            sides = zip(("first", "second"), factor.shape, shape, strict=False)
+            for which, there, right in sides:
                 if there != right:
                     raise ValueError(
                         f"Array with wrong {which} dimension passed to PictureNMF (input "
@@ -283,13 +273,12 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def __setstate__(self, state: dict[str, Any]) -> None:
         version = state.get("_latent_faces_version", "unknown")
         if version != __version__:
-            warn(
-                InconsistentVersionWarning(
-                    estimator_name="PictureNMF of napari-latent-faces",
-                    current_sklearn_version=__version__,
-                    original_sklearn_version=version,
-                ),
-            )
+            name = "PictureNMF of napari-latent-faces"
+            words = {
+                "current_sklearn_version": __version__,
+                "original_sklearn_version": version,
+            }
+            warn(InconsistentVersionWarning(estimator_name=name, **words))
         super().__setstate__(state)
 
     @property

@@ -197,7 +197,7 @@ def _check_replaceable(folder: Path, kind: str, *, force: bool) -> None:
     }
     if not there:
         return
-    found, written = "", {}
+    found, written = read_contents(b"")
     with suppress(OSError), open_regular(folder / CONTENTS) as file:
         found, written = read_contents(file.read())
     if found != kind:

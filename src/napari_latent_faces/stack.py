@@ -114,17 +114,15 @@ def harmless(name: str) -> str:
 
 def make_names_harmless(owner: Any) -> None:
     """Do so with the names and subjects of a frozen object."""
-    object.__setattr__(owner, "names", tuple(map(harmless, owner.names)))
-    if owner.subjects is not None:
-        object.__setattr__(owner, "subjects", tuple(map(harmless, owner.subjects)))
+    for what in ("names", "subjects"):
+        if (words := getattr(owner, what)) is not None:
+            object.__setattr__(owner, what, tuple(map(harmless, words)))
 
 
 def harmless_lines(text: str) -> str:
     """Return a message, which may hold names of files, with each of its lines harmless."""
     return "\n".join(map(harmless, text.split("\n")))
 
-
-# -- Checks and units of picture stacks ------------------------------------------------
 
 _ADVICE = "replace them first, or mark them with mask= (missing='nan' marks those that are NaN)"
 _BLOCK_VALUES = 2**24  # pixels looked at in one go
@@ -244,9 +242,8 @@ def let_go(images: Any, faces: slice) -> None:
     is_in_one = seen.flags.c_contiguous and hasattr(mmap, "MADV_DONTNEED")
     if pages is None or seen.mode == "c" or not is_in_one:
         return
-    origin = np.frombuffer(pages, np.uint8).ctypes.data
-    start = -(-(seen.ctypes.data - origin) // mmap.PAGESIZE) * mmap.PAGESIZE
-    stop = seen.ctypes.data - origin + seen.nbytes
+    first = seen.ctypes.data - np.frombuffer(pages, np.uint8).ctypes.data
+    start, stop = first + -first % mmap.PAGESIZE, first + seen.nbytes
     if stop > start:
         pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
@@ -289,8 +286,7 @@ def as_matrix(stack: FaceStack) -> tuple[NDArray[Any], float]:
 
 def matrix_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return float64 for pixels of 32 bits and more that are not float32, else float32."""
-    wide = dtype.itemsize > 4 or (dtype.kind in "ui" and dtype.itemsize == 4)
-    return np.dtype(np.float64 if wide else np.float32)
+    return np.dtype(np.float32 if np.result_type(dtype, "f4") == "f4" else np.float64)
 
 
 def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -310,7 +306,11 @@ def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
     """Say which face has a pixel that cannot be factorized."""
     for bad, what, advice in (
-        (~np.isfinite(block), "NaN or infinite", _ADVICE),
+        (
+            ~np.isfinite(block),
+            "NaN or infinite",
+            _ADVICE,
+        ),
         (block < 0, "negative", "shift or clip them first: a fit needs values of 0 or more"),
     ):
         faces = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
@@ -424,9 +424,8 @@ class FaceStack:
     @property
     def known_scale(self) -> float | None:
         """The pixel value that becomes 1, where it is known without a look at the pixels."""
-        if self.dtype.kind == "b" or self.dtype == np.uint8:
-            return unit_scale(0.0, self.dtype)
-        return self.white
+        is_known = self.dtype.kind == "b" or self.dtype == np.uint8
+        return unit_scale(0.0, self.dtype) if is_known else self.white
 
     @property
     def is_lazy(self) -> bool:
@@ -472,9 +471,6 @@ class FaceStack:
         return np.array(self.images, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        h, w = self.size
-        kind = "lazy " * self.is_lazy + "colour " * self.in_colour
-        return (
-            f"FaceStack({len(self)} {kind}faces of {w} x {h} pixels, {self.dtype}, "
-            f"{self.source!r})"
-        )
+        (h, w), kind = self.size, "lazy " * self.is_lazy + "colour " * self.in_colour
+        faces = f"{len(self)} {kind}faces of {w} x {h} pixels"
+        return f"FaceStack({faces}, {self.dtype}, {self.source!r})"
