@@ -119,7 +119,7 @@ def _range(known: Any) -> str:
     return " or ".join(filter(None, words))
 
 
-@dataclass(frozen=True, init=False, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Parameters(Options):
     """What the parameters of all methods have."""
 
@@ -290,7 +290,7 @@ class ICAParams(Parameters):
     tol: float = advanced(1e-4, "Tolerance", min=0.0)
 
 
-@dataclass(frozen=True, init=False, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class _BatchParams(Parameters):
     """What the parameters of methods have that learn from some faces at a time."""
 
