@@ -107,11 +107,9 @@ class MendWidget(Panel):
     takes_pictures = True
 
     def _lay_out(self) -> None:
+        tip = "Labels or shapes: with the axes y, x for all faces; face, y, x for single ones."
         self.marks = ComboBox(
-            label="Marks",
-            choices=lambda _box: mark_layers(self.viewer),
-            tooltip="Labels or shapes over what is to be replaced: with the axes y, x for all "
-            "faces alike; with face, y, x for single ones.",
+            label="Marks", choices=lambda _box: mark_layers(self.viewer), tooltip=tip
         )
         tip = "All faces that are marked, or only the one under the slider."
         self.which = ComboBox(label="Mend", choices=[_ALL, _THIS], tooltip=tip)

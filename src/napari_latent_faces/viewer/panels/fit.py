@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
 _NEXT = {  # panels that a new user is pointed at after a fit
-    "What builds this face?": "Show which components make the face under the slider, and who "
-    "else uses them.",
+    "What builds this face?": "See which components make it, and which faces use them, too.",
     "Mix faces": "Move sliders to mix faces that do not exist.",
 }
 
@@ -46,10 +45,7 @@ class FitWidget(Panel):
     """Fits NMF, or another method, to faces and shows components and reconstructions."""
 
     page = "latent-faces"
-    start_words = (
-        "F&it",
-        "Find the components that these faces are made of (Alt+I; Esc cancels).",
-    )
+    start_words = "F&it", "Find what these faces are made of (Alt+I; Esc cancels)."
     stop_words = "Stop and &keep", "End the fit now and keep what was reached."
     cancel_tip = "End the fit and drop it (Esc)."
 
@@ -102,8 +98,7 @@ class FitWidget(Panel):
             value=reader.default_method(),
             label="Method",
             choices=[(kind.title, name) for name, kind in METHODS.items()],
-            tooltip="How the faces are taken apart. Only NMF and mini-batch NMF find parts "
-            "that add up; the others are there for comparison.",
+            tooltip="Only NMF finds parts that add up; others are there for comparison.",
         )
         self.summary = Label(value="")
         form.wrap(self.summary.native)
@@ -118,20 +113,15 @@ class FitWidget(Panel):
                 ("nothing", None),
                 *((layer.name, layer) for layer in mark_layers(self.viewer)),
             ],
-            tooltip="Labels or shapes over pixels that the fit shall not see, such as the "
-            "background: with the axes y, x in all faces alike; with face, y, x in single "
-            "ones.",
+            tooltip="Labels or shapes over pixels that the fit shall not see: with the axes "
+            "y, x in all faces alike; with face, y, x in single ones.",
         )
         tip = "One component at a time, as a stack, instead of all in one picture."
         self.slider = CheckBox(text="Components with a slider of their own", tooltip=tip)
         tip = "A layer of faces minus reconstructions: what the parts do not explain."
         self.residual = CheckBox(text="Add the residual", tooltip=tip)
-        self.update_earlier = CheckBox(
-            value=True,
-            text="Update earlier results",
-            tooltip="Put the results into the layers of the last fit of the same faces by the "
-            "same method, and hide those of other methods. Off: add new layers each time.",
-        )
+        tip = "Put results into the layers of the last fit by this method, not into new ones."
+        self.update_earlier = CheckBox(value=True, text="Update earlier results", tooltip=tip)
         advanced = {
             name
             for kind in METHODS.values()
