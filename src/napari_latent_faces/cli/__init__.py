@@ -287,16 +287,7 @@ def _write(export: Callable[..., object], *results: Any, args: argparse.Namespac
 def _fit(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import FIT, export_model, read_mask
 
-    kind = params.METHODS[args.method]
-    for name in (
-        name for other in params.METHODS.values() for name in parser.given(other, args)
-    ):
-        if name not in kind.names():
-            raise argparse.ArgumentTypeError(
-                f"{parser.option(name)} does not apply to --method {args.method}. Choose "
-                f"{' or '.join(params.takers(name))} for it."
-            )
-    wanted = parser.chosen(kind, args)
+    wanted = parser.chosen(params.METHODS[args.method], args)
     _check_out(args, FIT)
     lost = ""
     with _cluster(args) as client:

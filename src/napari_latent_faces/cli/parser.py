@@ -32,25 +32,23 @@ _KINDS = {int: "INT", float: "FLOAT", str: "TEXT", tuple: "INT,INT", NoneType: "
 def add_options(
     parser: argparse.ArgumentParser,
     parameters: type[Any],
-    title: str | None,
+    title: str,
     but: Collection[str] = (),
 ) -> None:
-    """Add an option for each field of a dataclass, but some; without a title, they are hidden.
+    """Add an option for each field of a dataclass, but some.
 
     An option that is not given leaves nothing in the namespace: the defaults are those
     of the dataclass, and its checks are the only ones.
     """
-    group = parser if title is None else parser.add_argument_group(title)
+    group = parser.add_argument_group(title)
     for each in fields(parameters):
         if each.name in but:
             continue
         known = each.metadata
         types, choices, flag = known["types"], known["choices"], option(each.name)
-        text = argparse.SUPPRESS
-        if title is not None:
-            told = known["help"].removeprefix(f"{each.name}: ")
-            default = "none" if each.default is None else each.default
-            text = f"{told} (default: {default})".replace("None", "none").replace("%", "%%")
+        told = known["help"].removeprefix(f"{each.name}: ")
+        default = "none" if each.default is None else each.default
+        text = f"{told} (default: {default})".replace("None", "none").replace("%", "%%")
         add = partial(group.add_argument, dest=each.name, default=argparse.SUPPRESS)
         if bool in types:
             add(flag, action="store_const", const=True, help=text)
@@ -286,19 +284,10 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
                 else:
                     details["metavar"] = last
                 command.add_argument(*flags, help=text, **details)
-            if name == "fit":
-                _add_methods(command, argv)
+            if name == "fit":  # with the options of the method that is named
+                named = re.findall(r"--method[ =](\S+)", " ".join(argv))
+                kind = METHODS.get(named[-1] if named else "", NMFParams)
+                add_options(command, kind, f"factorization ({kind.title})")
             for each in _OPTIONS[name]:
                 add_options(command, *each)
     return parser
-
-
-def _add_methods(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Add the options of the method that a command line names; those of others are hidden."""
-    named = re.search(r"--method[ =](\S+)", " ".join(argv))
-    kind = METHODS.get(named[1] if named else "", NMFParams)
-    add_options(parser, kind, f"factorization ({kind.title})")
-    known = set(kind.names())
-    for other in METHODS.values():  # taken, so that it can be said that they do not apply
-        add_options(parser, other, None, known)
-        known.update(other.names())
