@@ -107,7 +107,7 @@ def test_they_take_what_the_field_takes(kind, argv, name, value):
         (["--method"], "--method"),
         (["--ma", "3"], "unrecognized arguments: --ma 3"),
         (["align", "--max-scale", "9"], "--max-scale must be from 1 to 4"),
-        (["align", "--crop", "big"], "must be a height and a width, such as 112,92"),
+        (["align", "--crop", "big"], "argument --crop: invalid height_and_width value: 'big'"),
         (["align", "--transform", "warp"], "--transform must be 'similarity' or 'affine'"),
     ],
 )

@@ -10,6 +10,7 @@ import time
 import warnings
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from napari_latent_faces.choosing import KStep
     from napari_latent_faces.fitting import FitStep
@@ -313,7 +313,7 @@ def _fit(args: argparse.Namespace) -> None:
     _tell(**_fit_facts(model), written_to=args.out)
 
 
-def _cluster(args: argparse.Namespace) -> AbstractContextManager[Any]:
+def _cluster(args: argparse.Namespace) -> Any:
     """Connect to the scheduler that is asked for, if any; its workers read the faces."""
     if args.scheduler is None:
         return nullcontext()
@@ -326,10 +326,7 @@ def _cluster(args: argparse.Namespace) -> AbstractContextManager[Any]:
             "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
         ) from error
     connect: Any = Client
-    client: AbstractContextManager[Any] = connect(
-        args.scheduler, timeout=_ANSWER, set_as_default=False
-    )
-    return client
+    return connect(args.scheduler, timeout=_ANSWER, set_as_default=False)
 
 
 def _align(args: argparse.Namespace) -> None:
@@ -441,8 +438,7 @@ def _generate(args: argparse.Namespace) -> None:
     close = "" if face is None else f", {wanted.strength:g} close to {args.near}"
     made = f"random, seed {wanted.random_state}{close}"
     weights = sample_weights(model, wanted.count, wanted.random_state, face, wanted.strength)
-    with progress("writing faces") as show:
-        write_generated(model, weights, args.out, made=made, force=args.force, progress=show)
+    _write(partial(write_generated, made=made), model, weights, args=args)
     _tell(faces=wanted.count, made=made, written_to=args.out)
 
 

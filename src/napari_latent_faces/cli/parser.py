@@ -25,8 +25,7 @@ from napari_latent_faces.params import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-_SHORT = {"n_components": "-k"}
-_KINDS = {int: "INT", float: "FLOAT", str: "TEXT", tuple: "INT,INT", NoneType: "none"}
+_KINDS = {int: "INT", float: "FLOAT", tuple: "INT,INT"}
 
 
 def add_options(
@@ -45,20 +44,20 @@ def add_options(
         if each.name in but:
             continue
         known = each.metadata
-        types, choices, flag = known["types"], known["choices"], option(each.name)
+        types, choices, flags = known["types"], known["choices"], [option(each.name)]
         told = known["help"].removeprefix(f"{each.name}: ")
         default = "none" if each.default is None else each.default
         text = f"{told} (default: {default})".replace("None", "none").replace("%", "%%")
         add = partial(group.add_argument, dest=each.name, default=argparse.SUPPRESS)
+        if each.name == "n_components":
+            flags.insert(0, "-k")
         if bool in types:
-            add(flag, action="store_const", const=True, help=text)
+            add(*flags, action="store_const", const=True, help=text)
         else:
-            names = [_KINDS[kind] for kind in types if kind is not NoneType]
+            names = [name for kind, name in _KINDS.items() if kind in types]
             names += [*choices, *["none"] * known["optional"]]
-            # "none" would be a text, too
-            shown = _KINDS[str] if str in types else "|".join(names)
-            short = [_SHORT[each.name]] if each.name in _SHORT else []
-            add(*short, flag, type=partial(_read, types, choices), metavar=shown, help=text)
+            shown = "TEXT" if str in types else "|".join(names)  # "none" would be a text, too
+            add(*flags, type=partial(_read, types, choices), metavar=shown, help=text)
         if False in choices:
             add(option(f"no_{each.name}"), action="store_const", const=False, help=known["off"])
 
@@ -110,19 +109,14 @@ def _read(types: Collection[type], choices: Collection[Any], text: str) -> Any:
         return None
     with suppress(ValueError):
         if tuple in types and "," in text:
-            return tuple(map(int, text.split(",")))
+            return height_and_width(text)
         return int(text) if int in types else float(text)
     return text
 
 
-def _pair(text: str) -> tuple[int, int]:
-    try:
-        first, second = map(int, text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be a height and a width, such as 112,92, got {text!r}"
-        ) from None
-    return first, second
+def height_and_width(text: str) -> tuple[int, ...]:
+    """Return the numbers that a text such as ``112,92`` spells; argparse tells this name."""
+    return tuple(map(int, text.split(",")))
 
 
 PROGRAM = "latent-faces"
@@ -221,7 +215,7 @@ demo: open napari and fit faces there
 _DETAILS: dict[str, dict[str, Any]] = {
     "-o --out OUT": {"required": True},
     "--force": {"action": "store_true"},
-    "--crop INT,INT": {"type": _pair},
+    "--crop INT,INT": {"type": height_and_width},
     "-k --k K": {"dest": "ks", "default": "auto"},
     "--align": {"action": argparse.BooleanOptionalAction},
     "fit --method": {"choices": METHODS, "default": NMFParams.method},
