@@ -15,7 +15,7 @@ from superqt import QDoubleSlider
 
 from napari_latent_faces import mixing
 from napari_latent_faces.mixing import Mix
-from napari_latent_faces.viewer.jobs import Job
+from napari_latent_faces.viewer.jobs import Latest
 from napari_latent_faces.viewer.mixing import Making, MixLayers, prepare_nearest
 from napari_latent_faces.viewer.panels import form
 from napari_latent_faces.viewer.panels.form import Beside, button
@@ -47,9 +47,10 @@ class MixerWidget(Panel):
     def _lay_out(self) -> None:
         self.mix: Mix | None = None
         self.layers = MixLayers(self.viewer)
-        self._preparing: Job | None = None  # what finds the nearest face ...
-        self._finder: tuple[NearestFaces, float] | None = None  # ... and that, with the usual
-        self._marked: int | None = None  # the component that is set off
+        self._preparing = Latest(returned=self._take_finder)
+        self._finder: tuple[NearestFaces, float] | None = (
+            None  # and what is usual between faces
+        )
         self._look_soon = timer(self, self._show_nearest, _PAUSE)
         self.starts = [
             button(words, tip, partial(self.start_from, what))
@@ -67,12 +68,9 @@ class MixerWidget(Panel):
                 (Mix.reset, "Reset", "Go back to where the mix started."),
             )
         ]
+        lists = "What matters here", "What is used here", "All components"
         self.which = ComboBox(
-            choices=[
-                ("What matters here", "matter"),
-                ("What is used here", "used"),
-                ("All components", "all"),
-            ],
+            choices=list(zip(lists, ("matter", "used", "all"), strict=True)),
             tooltip="What matters: the fewest components that carry nine tenths of the face "
             "that the mix started from.",
         )
@@ -85,31 +83,27 @@ class MixerWidget(Panel):
             "The face of the model whose reconstruction differs least from the mixed face: "
             "root of the mean squared difference of their pixels. Click it to go there."
         )
-        self.keep_button = button(
-            "Keep", "Add the mixed face to the layer of generated faces.", self.keep
-        )
-        self.save_button = button(
-            "Save recipes...",
-            "Write the weights of the selected stack of generated faces, or of the last one, "
-            "as a table (CSV). The pictures are saved as any layer.",
-            self._save_recipes,
-        )
-        self.on_slider = CheckBox(
-            text="On the slider",
-            tooltip="Show generated faces and morphs one behind another on the face slider, "
-            "not all at once on a sheet.",
-        )
+        tip = "Add the mixed face to the generated ones."
+        self.keep_button = button("Keep", tip, self.keep)
+        tip = "Write the weights of the selected generated faces, or of the last ones, as CSV."
+        self.save_button = button("Save recipes...", tip, self._save_recipes)
+        tip = "Show what is generated one behind another on the face slider, not on a sheet."
+        self.on_slider = CheckBox(text="On the slider", tooltip=tip)
         self.sections = [
             form.Section("Random faces", self._random_part()),
             form.Section("Morph", self._morph_part()),
         ]
         only = QLabel("Only numbers")
         only.setBuddy(self.numbers.native)
-        self.add(QLabel("Start from"))
-        self.add(form.in_a_row(*self.starts))
-        self.add(form.in_a_row(*self.steps))
-        self.add(form.in_a_row(self.which, self.listed, stretched=self.which))
-        self.add(form.in_a_row(only, self.numbers))
+        listing = form.in_a_row(self.which, self.listed, stretched=self.which)
+        for each in (
+            QLabel("Start from"),
+            form.in_a_row(*self.starts),
+            form.in_a_row(*self.steps),
+            listing,
+            form.in_a_row(only, self.numbers),
+        ):
+            self.add(each)
         self.add(self.weights, 1)
         for each in (self.nearest, *self.sections):
             self.add(each)
@@ -122,20 +116,17 @@ class MixerWidget(Panel):
             tooltip="Whose weights the random ones resemble: nobody's, those of the face under "
             "the slider, or those of the mixed face.",
         )
-        tip = "How close: 0 is any face, 1 that face itself."
-        self.strength = FloatSpinBox(
-            label="How close", value=0.7, max=1, step=0.05, tooltip=tip
-        )
+        tip = "0 is any face, 1 that face itself."
+        self.strength = FloatSpinBox(value=0.7, max=1, step=0.05, tooltip=tip)
+        self.strength.label = "How close"
         tip = "The same seed gives the same faces."
         self.seed = SpinBox(max=_LARGEST, value=0, tooltip=tip)
         tip = "How many faces Generate makes."
         self.count = SpinBox(min=1, max=_MOST_FACES, value=20, tooltip=tip)
-        self.random_button = button(
-            "Random face", "Draw a face, and start from it.", self.random_face
-        )
-        self.generate_button = button(
-            "Generate", "Add so many random faces to the generated ones.", self.generate
-        )
+        tip = "Draw a face, and start from it."
+        self.random_button = button("Random face", tip, self.random_face)
+        tip = "Add so many random faces to the generated ones."
+        self.generate_button = button("Generate", tip, self.generate)
         seed = Beside("Seed", self.seed, self.random_button)
         count = Beside("Faces", self.count, self.generate_button)
         return form.form_of([self.near, self.strength, seed, count])
@@ -154,9 +145,8 @@ class MixerWidget(Panel):
         self.way.setToolTip("How far the mix is from the first face to the second.")
         tip = "How many faces the morph has, both ends included."
         self.frames = SpinBox(min=2, max=_MOST_FACES, value=30, tooltip=tip)
-        self.morph_button = button(
-            "Add frames", "Add the faces between the two as a layer.", self.add_morph
-        )
+        tip = "Add the faces between the two as a layer."
+        self.morph_button = button("Add frames", tip, self.add_morph)
         rows = zip(("From", "To"), self.ends, self.current_buttons, strict=True)
         frames = Beside("Frames", self.frames, self.morph_button)
         part = form.form_of([*(Beside(*each) for each in rows), frames])
@@ -206,12 +196,16 @@ class MixerWidget(Panel):
             self._take_model()
         super().synchronize()
         mix = self.mix
-        for each in (*self.starts, *self.steps, self.keep_button, self.save_button):
-            each.enabled = mix is not None
+        buttons: tuple[form.Part, ...] = (
+            *self.starts,
+            *self.steps,
+            self.keep_button,
+            self.save_button,
+        )
+        for part in (*buttons, *self.sections):
+            form.native(part).setEnabled(mix is not None)
         for each in (self.random_button, self.generate_button, self.morph_button):
             each.enabled = not self.is_working
-        for part in self.sections:
-            part.setEnabled(mix is not None)
         self.nearest.setVisible(mix is not None)
         self.strength.enabled = bool(self.near.value)
         self.between.setText(" to ".join(self._name(box.value) for box in self.ends))
@@ -224,9 +218,8 @@ class MixerWidget(Panel):
             # where all weights of 0 are the mean face, there is no black to start from
             self.starts[-1].visible = mix.model.mean is None
             self.weights.set_weights(mix.weights)
-            if self.session.component != self._marked:
-                self._marked = self.session.component
-                self.weights.mark(self._marked)
+            if self.session.component != self.weights.marked:
+                self.weights.mark(self.session.component)
             self._look_soon.start()
 
     def _take_model(self) -> None:
@@ -241,9 +234,7 @@ class MixerWidget(Panel):
             self.mix = self.layers.mix_of(model)
             self.mix.changed.connect(self._draw)
             self._sampler = cache(partial(mixing.WeightSampler, model))  # made in a thread
-            self._preparing = Job(prepare_nearest, model)
-            self._preparing.returned.connect(self._take_finder)
-            self._preparing.start()
+            self._preparing.start(prepare_nearest, model)
             ranges, units = mixing.weight_ranges(model), mixing.weight_units(model)
             self.weights.set_model(model.components, ranges, units)
             self._list()
@@ -259,11 +250,10 @@ class MixerWidget(Panel):
         self.session.later(self._draw)
 
     def _leave_mix(self) -> None:
-        if self._preparing is not None:
-            self._preparing.abandon()
+        self._preparing.stop()
         if self.mix is not None:
             self.mix.changed.disconnect(self._draw)
-        self.mix = self._preparing = self._finder = self._marked = None
+        self.mix = self._finder = None
 
     def _draw(self) -> None:
         """Draw the mixed face; the session tells all panels of it, this one, too."""
@@ -294,14 +284,12 @@ class MixerWidget(Panel):
         face = int(faces[0])
         if face not in [each.key for each in self.nearest.pictures.items]:
             picture, limits = self.layers.face_picture(face)
-            self.nearest.show_pictures(limits, picture, key=face, hint="Click to go to it.")
+            self.nearest.show_pictures(limits, picture, key=face)
         subjects = self.mix.model.provenance.subjects
-        lines = [
-            f"Nearest real face: {self._name(face)}",
-            *([f"Subject {subjects[face]}"] if subjects else []),
-            f"{round(distances[0], 4):.3g} grey values away",
-            *([f"(real faces from each other: {round(usual, 4):.3g})"] * math.isfinite(usual)),
-        ]
+        lines = [f"Nearest real face: {self._name(face)}"]
+        lines += [f"Subject {subjects[face]}"] if subjects else []
+        lines += [f"{round(distances[0], 4):.3g} grey values away"]
+        lines += [f"(real faces from each other: {round(usual, 4):.3g})"] * math.isfinite(usual)
         self.nearest.show_words(lines)
 
     def _on_mix(self, action: Callable[[Mix], object]) -> Callable[[], None]:
@@ -317,11 +305,9 @@ class MixerWidget(Panel):
         """Start from "face" (the one under the slider), "mean" or "nothing"."""
         if self.mix is not None:
             model = self.mix.model
-            weights = {
-                "mean": mixing.mean_weights(model),
-                "nothing": np.zeros(model.n_components),
-            }
-            self.mix.start_from(weights.get(what, self.layers.current_weights(model)))
+            weights = self.layers.current_weights(model)
+            known = {"mean": mixing.mean_weights(model), "nothing": 0 * weights}
+            self.mix.start_from(known.get(what, weights))
             self._draw()
 
     def _set_weight(self, component: int, weight: float) -> None:

@@ -278,11 +278,10 @@ class Portrait(QtW.QWidget):
         limits: tuple[float, float],
         *pictures: NDArray[Any] | None,
         key: int = 0,
-        hint: str = "",
     ) -> None:
         """Show the pictures that are known, in the same units; `key` is what they stand for."""
         items = [
-            StripItem(key, each, limits, name, hint)
+            StripItem(key, each, limits, name)
             for each, name in zip(pictures, self._names, strict=True)
             if each is not None
         ]

@@ -129,7 +129,7 @@ class WeightList(QtW.QListWidget):
         self.components: list[int] = []
         self._make_row: Callable[[int], WeightRow]
         self._weights: NDArray[np.float64] = np.empty(0)
-        self._marked: int | None = None
+        self.marked: int | None = None  # the component that is set off
         self.bar: Any = self.verticalScrollBar()
         self.setVerticalScrollMode(QtW.QListWidget.ScrollMode.ScrollPerPixel)
         self.setSelectionMode(QtW.QListWidget.SelectionMode.NoSelection)
@@ -164,7 +164,7 @@ class WeightList(QtW.QListWidget):
             return WeightRow(self, i, pictures[i], (low, high), unit)
 
         self._make_row = make_row
-        self._weights, self._marked = np.zeros(len(pictures)), None
+        self._weights, self.marked = np.zeros(len(pictures)), None
         self.list_components(range(len(pictures)))
 
     def list_components(self, components: Iterable[int]) -> None:
@@ -183,7 +183,7 @@ class WeightList(QtW.QListWidget):
 
     def mark(self, component: int | None) -> None:
         """Set a component off from the others, and scroll to it if it is listed."""
-        self._marked = component
+        self.marked = component
         # a row that is being clicked must stay under the mouse
         is_seen = component in {row.component for row in self.rows}
         if component in self.components and not is_seen:
@@ -194,7 +194,7 @@ class WeightList(QtW.QListWidget):
     def resizeEvent(self, event: Any) -> None:
         super().resizeEvent(event)
         self.updateEditorGeometries()  # Qt leaves rows as wide as they were
-        self.mark(self._marked)
+        self.mark(self.marked)
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
         super().scrollContentsBy(dx, dy)
@@ -207,5 +207,5 @@ class WeightList(QtW.QListWidget):
             QtW.QWidget.setTabOrder(before, row.slider)
             QtW.QWidget.setTabOrder(row.slider, row.field)
             before = row.field
-            is_marked = row.component == self._marked
+            is_marked = row.component == self.marked
             row.show_weight(float(self._weights[row.component]), is_marked=is_marked)
