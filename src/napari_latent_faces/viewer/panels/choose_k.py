@@ -56,9 +56,7 @@ class ChooseKWidget(Panel):
         self.add_form([faces, self.ks, *self.effort.values(), self.random_state])
         self.add(self.update_earlier)
         self.add_controls()
-        self.add(self.plot, 1)
-        for each in (self.use_button, self.readout, self.words, self.save_button):
-            self.add(each)
+        self.add(self.plot, self.use_button, self.readout, self.words, self.save_button)
         self.plot.clicked.connect(self.show_model)
         self.plot.hovered.connect(self._read_out)
 

@@ -40,7 +40,7 @@ class EncodeWidget(Panel):
         tip = "A stack of pictures or a single one, of any size, grey or in colour."
         self.add_form([self.choose_model(), self.choose_faces(tip), self.align])
         self.add_controls()
-        self.add(self.table, 1)
+        self.add(self.table)
         self.table.chosen.connect(self._go_to)
         self.model_choice.chosen.connect(self._take_model)
 

@@ -342,7 +342,7 @@ class CompareWidget(Panel):
         self.table.hide()
         self.add(form_of([self.left, self.right]))
         self.add_controls()
-        self.add(self.table, 1)
+        self.add(self.table)
         for side, other in ((self.left, self.right), (self.right, self.left)):
             side.chosen.connect(partial(self._tell_apart, other))
             side.combo.native.activated.connect(self._compare_again)

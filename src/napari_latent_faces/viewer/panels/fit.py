@@ -85,11 +85,9 @@ class FitWidget(Panel):
         self.copy_button = button("Copy as Python", tip, self.copy)
         tip = "Show what was there before the last result; again, that result (Ctrl+Z)."
         self.undo_button = button("Undo", tip, self.session.undo)
-        self.add(self.sample_button)
-        self.add(self.links)
-        self.add(self.about)
-        self.add(in_a_row(self.save_button, self.export_button))
-        self.add(in_a_row(self.copy_button, self.undo_button))
+        saving = in_a_row(self.save_button, self.export_button)
+        others = in_a_row(self.copy_button, self.undo_button)
+        self.add(self.sample_button, self.links, self.about, saving, others)
         self._show_method()
 
     def _add_fields(self) -> None:

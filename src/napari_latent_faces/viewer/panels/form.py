@@ -70,7 +70,8 @@ def read_fields(parameters: type[Any], inputs: Mapping[str, ValueWidget[Any]]) -
 
 def _make_field(declared: Any) -> ValueWidget[Any]:
     known, default = declared.metadata, declared.default
-    told: dict[str, Any] = {"label": known["label"], "tooltip": fill(known["help"], 72)}
+    told: dict[str, Any] = {"name": declared.name, "label": known["label"]}
+    told["tooltip"] = fill(known["help"], 72)
     if bool in known["types"]:
         return widgets.CheckBox(value=default, text=told.pop("label"), **told)
     if known.get("slider"):

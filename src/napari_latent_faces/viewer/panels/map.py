@@ -98,9 +98,8 @@ class MapWidget(Panel):
         self.whole_button = button("Show all", "Show the whole map (Home).", whole)
         line = self.words.native  # of one height, so that the map does not jump
         line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.add(form_of([self.method, self.colour, self.picture_size]))
-        self.add(self.plane, 1)
-        self.add(self.words)
+        fields = form_of([self.method, self.colour, self.picture_size])
+        self.add(fields, self.plane, self.words)
         self.add_controls(self.whole_button)
         self._reading = Latest(stepped=self._take_pictures, failed=self._complain)
         self._soon = timer(self, self.update_map)  # many changes at once become one update

@@ -96,17 +96,9 @@ class MixerWidget(Panel):
         only = QLabel("Only numbers")
         only.setBuddy(self.numbers.native)
         listing = form.in_a_row(self.which, self.listed, stretched=self.which)
-        for each in (
-            QLabel("Start from"),
-            form.in_a_row(*self.starts),
-            form.in_a_row(*self.steps),
-            listing,
-            form.in_a_row(only, self.numbers),
-        ):
-            self.add(each)
-        self.add(self.weights, 1)
-        for each in (self.nearest, *self.sections):
-            self.add(each)
+        self.add(QLabel("Start from"), form.in_a_row(*self.starts), form.in_a_row(*self.steps))
+        self.add(listing, form.in_a_row(only, self.numbers), self.weights, self.nearest)
+        self.add(*self.sections)
         self.add_controls(self.keep_button, self.save_button, self.on_slider)
 
     def _random_part(self) -> QWidget:

@@ -122,9 +122,11 @@ class Panel(QtW.QScrollArea):
     def _lay_out(self) -> None:
         raise NotImplementedError
 
-    def add(self, part: form.Part, stretch: int = 0) -> None:
-        """Put a part below the others; `stretch` is its share of the height."""
-        self._column.addWidget(form.native(part), stretch)
+    def add(self, *parts: form.Part) -> None:
+        """Put parts below the others; those that can grow share the height that is left."""
+        for part in map(form.native, parts):
+            grows = part.sizePolicy().expandingDirections() & Qt.Orientation.Vertical
+            self._column.addWidget(part, int(bool(grows)))
 
     def add_form(self, fields: Sequence[Widget]) -> QtW.QWidget:
         """Put fields below the others, which cannot be changed during the work."""
@@ -145,8 +147,7 @@ class Panel(QtW.QScrollArea):
         below: list[form.Part] = [self.progress]
         (below if left else left).append(self.status)  # no row for the last button alone
         left += [self.cancel_button, self.help_button]
-        for each in (form.in_a_row(*left, stretched=self.status), *below):
-            self.add(each)
+        self.add(form.in_a_row(*left, stretched=self.status), *below)
 
     def choose_faces(self, tooltip: str) -> form.FacesChoice:
         """Return a field for the faces; `_why_not` says which layers it offers."""
