@@ -128,7 +128,7 @@ class AlignWidget(Panel):
     start_words = "Align", "Move, turn and scale the faces so that they lie on one another."
 
     def _lay_out(self) -> None:
-        self.eyes: EyePoints | None = None
+        self.eyes: Any = None  # `EyePoints`, while eyes are clicked
         self._said = ""  # of the eyes
         self._aligned: Any = None  # the layer of aligned faces that this panel has added
         self._first: Any = None  # the mean face at the first step
@@ -293,8 +293,7 @@ class AlignWidget(Panel):
         self.by.value = self.eyes.layer
 
     def _undo(self) -> None:
-        if self.eyes is not None:
-            self.eyes.undo()
+        self.eyes.undo()
 
     def _leave_points(self) -> None:
         if self.eyes is not None:
@@ -302,8 +301,6 @@ class AlignWidget(Panel):
             self.eyes = None
 
     def _fill(self) -> None:
-        if self.eyes is None or self.is_working:
-            return
         eyes, rows = self.eyes, self._rows(self.eyes.layer)
         rows = rows[np.isin(np.rint(rows[:, 0]), np.flatnonzero(eyes.counts == 2))]
 
