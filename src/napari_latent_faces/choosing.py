@@ -105,11 +105,9 @@ class KChoice:
         rise = self.held_out - self.held_out[self.lowest]
         # 2 % no eye sees, and pixels of 8 bits are rounded to more than 0.0001
         margin = np.maximum(self.spread, max(0.02 * self.held_out[self.lowest], 1e-4))
-        worse = np.flatnonzero(rise > margin)
-        first = worse[worse < self.lowest].max(initial=-1) + 1
-        last = worse[worse > self.lowest].min(initial=len(self)) - 1
-        places = np.arange(len(self))
-        return np.asarray((first <= places) & (places <= last))
+        is_worse = rise > margin
+        stretch = is_worse.cumsum()  # which of those that worse ones begin
+        return np.asarray(~is_worse & (stretch == stretch[self.lowest]))
 
     @cached_property
     def suggested(self) -> int:

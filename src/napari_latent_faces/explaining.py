@@ -48,11 +48,12 @@ class Explainer:
         self.shares = model.shares
         rows = model.components.reshape(model.n_components, -1)
         self._sizes = row_squares(rows) if model.is_signed else rows.sum(1, dtype=np.float64)
-        least = least_share(model.n_components)
+        # a tenth of an equal share: some solvers never reach 0
+        self.least_share = 0.1 / model.n_components
         self.uses = np.zeros(model.n_components, np.intp)
         for faces in row_blocks(*model.weights.shape):
             carried = self._carried(model.weights[faces])
-            is_used = carried >= least * carried.sum(axis=1, keepdims=True)
+            is_used = carried >= self.least_share * carried.sum(axis=1, keepdims=True)
             self.uses += np.count_nonzero(is_used & (carried > 0), axis=0)
 
     def parts(self, face: int) -> Parts:
@@ -61,7 +62,7 @@ class Explainer:
         carried = self._carried(weights)
         order = np.argsort(-carried, kind="stable")[: np.count_nonzero(carried > 0)]
         shares = carried[order] / (carried.sum() or 1.0)
-        used = int(np.count_nonzero(shares >= least_share(self.model.n_components)))
+        used = int(np.count_nonzero(shares >= self.least_share))
         return Parts(order, weights[order], shares, used)
 
     def users(self, component: int, count: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
@@ -88,11 +89,6 @@ class Explainer:
         return np.asarray(self._sizes * (amounts**2 if self.model.is_signed else amounts))
 
 
-def least_share(n_components: int) -> float:
-    """Return the share of a face from which on a component counts as used."""
-    return 0.1 / n_components  # a tenth of an equal share: some solvers never reach 0
-
-
 def prominence(weights: NDArray[Any]) -> NDArray[np.float64]:
     """Return how much of each component a face has, 0 to 1, beside its largest weight."""
     # as the root of their ratio, small weights, which are most of them, are told from none
@@ -113,22 +109,18 @@ def build_up(
 ) -> NDArray[Any]:
     """Return the sums of the first one, two, ... and of all weighted components, in order.
 
-    They are added to `start`, the mean face of models that have one. 1 is the model's `scale`.
-    (Figure 1 of Lee & Seung 1999, doi:10.1038/44565, drawn step by step.)
+    They are added to `start`, the mean face of models that have one; 1 is the model's `scale`.
+    It is Figure 1 of Lee & Seung (1999), doi:10.1038/44565, step by step.
     """
     factors = np.asarray(weights, components.dtype)
     scaled = components * factors.reshape(-1, *[1] * (components.ndim - 1))
-    if start is not None and len(scaled):
-        scaled[0] += start
+    if start is not None:
+        scaled[:1] += start
     return np.asarray(np.cumsum(scaled, axis=0, out=scaled))
 
 
 def face_error(model: LatentFaces, face: int, pixels: NDArray[Any]) -> float:
     """Return the relative error of a face of a model, given its picture in its own units."""
-    if pixels.shape != model.shape[1:]:
-        raise ValueError(
-            f"The picture has the shape {pixels.shape}, the model's faces {model.shape[1:]}."
-        )
     seen = pixels.astype(np.float64) / model.scale  # squares of tiny pixels would be 0
     missed = float(np.linalg.norm(seen - model.reconstruct(face) / model.scale))
     whole = float(np.linalg.norm(seen))
@@ -141,12 +133,11 @@ _SPARE = 32  # faces beyond those asked for whose distance is computed exactly
 class NearestFaces:
     """Finds the faces of a model whose reconstructions are nearest to weights.
 
-    The distance of weights ``u`` and ``v`` is that of the pictures they build: the root
-    of the mean squared difference of their pixels, in the units of the faces. No pixel is
-    needed, since ``|u H - v H|^2 = (u - v) G (u - v)`` with ``G = H H^T``: a search is one
-    product of all weights with one vector. It ranks by a difference of large numbers, so the
-    best of its finds and some spare ones are measured again from the differences of the
-    weights, in float64.
+    The distance of weights ``u`` and ``v`` is that of the pictures they build: the root of the
+    mean squared difference of their pixels, in the units of the faces. No pixel is needed, as
+    ``|u H - v H|^2 = (u - v) G (u - v)`` with ``G = H H^T``: a search is one product of all
+    weights with one vector. It ranks by a difference of large numbers, so the best and some
+    spare ones are measured again from the differences of the weights, in float64.
     """
 
     def __init__(self, model: LatentFaces) -> None:
@@ -231,8 +222,8 @@ class FaceMap:
     def project(self, weights: ArrayLike) -> NDArray[np.float64]:
         """Return where faces with other weights (m, k) or (k,) lie: shape (m, 2) or (2,).
 
-        Exactly by PCA. By t-SNE and MDS they lie at the mean position of the five nearest
-        known faces, weighted by the inverse square of their distance.
+        By t-SNE and MDS, that is the mean position of the five nearest known faces, weighted
+        by the inverse square of their distance.
         """
         asked = np.asarray(weights, np.float64)
         if self.method == "pca":
@@ -257,18 +248,15 @@ def map_faces(
 ) -> FaceMap:
     """Place the faces of a model on a plane, those that look alike close together.
 
-    What is compared are the reconstructions, as by `NearestFaces`.
-
     Parameters
     ----------
     model : LatentFaces
-        The model.
+        The model, whose reconstructions are compared.
     method : {"pca", "tsne", "mds"}, default="pca"
-        The plane that keeps most of the variance of the reconstructions, found at once; or
-        by scikit-learn t-SNE, which keeps neighbours together, or metric MDS, which keeps
-        distances. Of more than 1,000 faces, MDS places 1,000 drawn at random, and the
-        others between these as `FaceMap.project` does. Fewer than five faces, and faces that
-        are all alike, are always placed by PCA.
+        The plane that keeps most of the variance, found at once; or by scikit-learn t-SNE,
+        which keeps neighbours together, or metric MDS, which keeps distances. Of more than
+        1,000 faces, MDS places 1,000 drawn at random, and the others between these as
+        `FaceMap.project` does. Fewer than five faces, and equal ones, are placed by PCA.
     random_state : int, default=42
         Seed of t-SNE and MDS.
 
@@ -391,8 +379,7 @@ def iter_pair_most_alike(
 ) -> Generator[tuple[int, int], None, Pairs]:
     """Pair pictures (k, ...) and (l, ...) so that the sum of their cosines is largest.
 
-    Yields how many pixels of how many are compared; returns both numbers of each pair, and
-    the cosines.
+    Yields how many pixels of how many are compared; returns the pairs and their cosines.
     """
     with importing():
         from scipy.optimize import linear_sum_assignment
@@ -452,10 +439,9 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     """Pair the components of two models so that the sum of the similarities is largest.
 
     Similarity is the cosine of the angle between two pictures, without its sign where a model
-    is signed. The pairs are the best assignment (Hungarian method; Kuhn 1955,
-    doi:10.1002/nav.3800020109). The models are of pictures of one size; the numbers of
-    components can differ. The result has `pairs` (m, 2) and their `similarity`, most similar
-    first, and the `unmatched` components of either model.
+    is signed; the pairs are the best assignment (Hungarian method; Kuhn 1955,
+    doi:10.1002/nav.3800020109). Pictures are of one size, numbers of components can differ. The
+    result has `pairs` (m, 2), the most similar first, their `similarity`, and the `unmatched`.
     """
     return consume(_iter_match(a, b))
 

@@ -230,7 +230,8 @@ def iter_export(
         for i, number in enumerate(numbers(k)):
             yield i, k + n
             Image.fromarray(pictures[i]).save(new / "components" / f"{number}.png")
-        Image.fromarray(_contact_sheet(pictures)).save(new / "components.png")
+        sheet = montage(pictures, math.ceil(math.sqrt(k)))
+        Image.fromarray(sheet).save(new / "components.png")
         if model.mean is not None:
             Image.fromarray(_as_8_bit(model.mean)).save(new / "mean.png")
         names = origin.names or [f"face {i}" for i in range(n)]
@@ -252,15 +253,6 @@ def _weights(model: LatentFaces) -> tuple[list[str], Iterator[list[float]]]:
 
 def _as_8_bit(pictures: NDArray[Any]) -> NDArray[np.uint8]:
     return as_pixels(pictures * 255, np.dtype(np.uint8))
-
-
-def _contact_sheet(pictures: NDArray[Any]) -> NDArray[Any]:
-    """Return pictures in one, about square and with few empty places."""
-    k, h, w = pictures.shape[:3]
-    square = math.sqrt(k * h / w)
-    fewest, most = (min(k, math.ceil(share * square)) for share in (0.75, 1.25))
-    columns = range(fewest, most + 1)
-    return montage(pictures, min(columns, key=lambda c: (-k % c, abs(c - square))))
 
 
 # Other results as folders of plain files: `force` replaces earlier ones, `progress` is told

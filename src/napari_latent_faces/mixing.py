@@ -203,15 +203,14 @@ class Mix:
 
     def undo(self) -> None:
         """Take the last step back, if there is one."""
-        self.end()
         self._go(-1)
 
     def redo(self) -> None:
         """Take the last undone step again, if there is one."""
-        self.end()
         self._go(1)
 
     def _go(self, step: int) -> None:
+        self.end()
         if 0 <= self._place + step < len(self._states):
             self._place += step
             self._show(self._states[self._place])
