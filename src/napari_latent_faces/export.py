@@ -125,33 +125,29 @@ def as_python(model: LatentFaces) -> str:
     if sample := re.match(r"faces = (?!read_faces\b)(\w+)\(", faces):
         homes[".samples"] = sample[1]
     made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
-    parts = [
-        f"# {params.title}, made with {made_by}",
-        *(f"from napari_latent_faces{home} import {names}" for home, names in homes.items()),
-        "",
-        faces,
-        "",
-        # spelled out to the last one: defaults can change
-        f"params = {kind}(",
-        *(f"    {name}={value!r}," for name, value in params.to_dict().items()),
-        ")",
-    ]
-    options = ""
-    if getattr(params, "init", None) == "custom":
-        shapes = f"weights {model.weights.shape} and components {model.components.shape}"
-        parts += [f"# What the fit started from: {shapes}", "start = ..."]
-        options += ", start=start"
-    if mask:
-        parts.append(mask)
-        options += ", mask=mask"
-    parts += [
-        _STOPPED.format(n_iter=origin.n_iter, options=options)
-        if is_stopped
-        else f"model = fit(faces, params{options})\n",
-        f"print(model.error)  # {model.error!r}",
-        'model.save("model.npz")',
-    ]
-    return "\n".join(parts) + "\n"
+    imports = (
+        f"from napari_latent_faces{home} import {names}" for home, names in homes.items()
+    )
+    head = "\n".join([f"# {params.title}, made with {made_by}", *imports])
+    # spelled out to the last one: defaults can change
+    settings = "\n".join(f"    {name}={value!r}," for name, value in params.to_dict().items())
+    is_custom = getattr(params, "init", None) == "custom"
+    shapes = f"weights {model.weights.shape} and components {model.components.shape}"
+    start = f"# What the fit started from: {shapes}\nstart = ...\n" * is_custom
+    options = ", start=start" * is_custom + ", mask=mask" * bool(mask)
+    fit = _STOPPED if is_stopped else "model = fit(faces, params{options})\n"
+    return f"""\
+{head}
+
+{faces}
+
+params = {kind}(
+{settings}
+)
+{start}{mask}{fit.format(n_iter=origin.n_iter, options=options)}
+print(model.error)  # {model.error!r}
+model.save("model.npz")
+"""
 
 
 def _faces(model: LatentFaces) -> str:
@@ -184,9 +180,9 @@ def _mask(model: LatentFaces) -> str:
         text, shape = model.provenance.missing, model.shape[:3]
     told = f"# what the fit left out: {left_out} of {total} pixels"
     if not text:  # there is no end of it
-        return f"{told}, as a mask of shape {shape} that has to be put in here\nmask = ..."
+        return f"{told}, as a mask of shape {shape} that has to be put in here\nmask = ...\n"
     lines = "\n    ".join(repr(text[i : i + _WIDTH]) for i in range(0, len(text), _WIDTH))
-    return f"{told}\nmask = mask_from_text(\n    {lines},\n    {shape},\n)"
+    return f"{told}\nmask = mask_from_text(\n    {lines},\n    {shape},\n)\n"
 
 
 def export_model(

@@ -149,11 +149,9 @@ def iter_align_to(
     elif stack.size == frame[2:]:
         box = (*frame[:2], h, w)
     else:
-        (height, width), (whole_h, whole_w) = stack.size, frame[2:]
         raise ValueError(
-            f"The pictures are {width} x {height} pixels, those of the model's faces were "
-            f"{whole_w} x {whole_h} before they were aligned: read them with "
-            f"size=({whole_h}, {whole_w})."
+            f"The pictures are {stack.size[1]} x {stack.size[0]} pixels, the model's were "
+            f"{frame[3]} x {frame[2]} before alignment: read them with size={frame[2:]}."
         )
     options = replace(options or AlignOptions(), **changes)
     return on_one_blas_thread(_steps_to(model, learning.Work(stack, box, options, model.mask)))

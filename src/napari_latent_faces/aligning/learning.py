@@ -117,10 +117,8 @@ class AlignStep:
 
     Parameters
     ----------
-    done : float
-        Share of the work that is done, 0 to 1.
-    task : str
-        What is being done, for a progress bar.
+    done, task : float and str
+        Share of the work that is done, 0 to 1, and what is being done.
     mean : array of shape (h, w)
         The mean of the faces as they lie now, grey, at the size that is worked on; mean 0.
     """
