@@ -24,19 +24,17 @@ class PixelMask:
     def __init__(
         self, mask: Any, shape: tuple[int, ...], also: NDArray[np.bool_] | None = None
     ) -> None:
-        if not hasattr(mask, "ndim"):
-            mask = np.asarray(mask)
-        if np.dtype(mask.dtype).kind not in "bui":
-            kind = (
-                f"The mask is of {mask.dtype}: booleans or integers are needed, where True or"
-            )
-            raise TypeError(f"{kind} nonzero marks a pixel to ignore.")
+        mask = mask if hasattr(mask, "ndim") else np.asarray(mask)
         self.mask, self._also, self._picture_shape = mask, also, shape[1:]
-        self.is_common = tuple(mask.shape) == shape[1:3]
-        if not self.is_common and tuple(mask.shape) != shape[:3]:
+        dtype, own = np.dtype(mask.dtype), tuple(mask.shape)
+        if dtype.kind not in "bui":
+            words = "booleans or integers are needed; nonzero marks a pixel to ignore."
+            raise TypeError(f"The mask is of {dtype}: {words}")
+        self.is_common = own == shape[1:3]
+        if not self.is_common and own != shape[:3]:
             raise ValueError(
-                f"The mask has the shape {tuple(mask.shape)}, the faces {shape}: a mask of "
-                f"shape {shape[1:3]} for all faces is needed, or {shape[:3]}, one for each."
+                f"The mask has the shape {own}, the faces {shape}: a mask of shape "
+                f"{shape[1:3]} for all faces is needed, or {shape[:3]}, one for each."
             )
 
     def hidden(self, faces: slice | int) -> NDArray[np.bool_]:

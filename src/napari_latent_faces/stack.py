@@ -261,16 +261,13 @@ def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = N
 
 
 def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
-    """Return the pixel value that becomes 1 in a fit, given the largest and the type.
+    """Return the pixel value that becomes 1 in a fit, unless it is `known_scale`.
 
-    That is 255 for uint8, else the largest pixel of the stack, or what files declare to be
-    white (`FaceStack.white`). Floats up to 1 stay as they are, unless the largest is below
-    1/255: less than one grey level, it is a matter of units.
+    That is the largest. Floats up to 1 stay as they are, unless the largest is below 1/255:
+    less than one grey level, it is a matter of units.
     """
-    if dtype == np.uint8:
-        return 255.0
     is_share = dtype.kind == "f" and 1 / 255 <= largest <= 1
-    return 1.0 if dtype.kind == "b" or is_share else largest or 1.0
+    return 1.0 if is_share else largest or 1.0
 
 
 def as_matrix(stack: FaceStack) -> tuple[NDArray[Any], float]:
@@ -386,12 +383,10 @@ class FaceStack:
                 f"{tuple(self.images.shape)}."
             )
         n = len(self.images)
-        for what in ("names", "subjects"):
+        for what in ("names", "subjects", "transforms"):
             found = getattr(self, what)
             if found is not None and len(found) != n:
                 raise ValueError(f"{n} pictures but {len(found)} {what}.")
-        if self.transforms is not None and self.transforms.shape != (n, 3, 3):
-            raise ValueError(f"{n} pictures but transforms of {self.transforms.shape}.")
         make_names_harmless(self)
 
     @property
@@ -424,8 +419,7 @@ class FaceStack:
     @property
     def known_scale(self) -> float | None:
         """The pixel value that becomes 1, where it is known without a look at the pixels."""
-        is_known = self.dtype.kind == "b" or self.dtype == np.uint8
-        return unit_scale(0.0, self.dtype) if is_known else self.white
+        return {"bool": 1.0, "uint8": 255.0}.get(self.dtype.name, self.white)
 
     @property
     def is_lazy(self) -> bool:

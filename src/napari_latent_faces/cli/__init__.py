@@ -289,7 +289,6 @@ def _fit(args: argparse.Namespace) -> None:
 
     wanted = parser.chosen(params.METHODS[args.method], args)
     _check_out(args, FIT)
-    lost = ""
     with _cluster(args) as client:
         faces = _read(args)
         mask = None if args.mask is None else read_mask(args.mask, faces.size)
@@ -305,10 +304,10 @@ def _fit(args: argparse.Namespace) -> None:
             except ConnectionError as error:
                 if (reached := getattr(error, "model", None)) is None:
                     raise
-                model, lost = reached, str(error)
+                export_model(reached, args.out, force=args.force)
+                words = f"{error} What was reached is written to {args.out}."
+                raise ValueError(words) from error
     export_model(model, args.out, force=args.force)
-    if lost:
-        raise ValueError(f"{lost} What was reached is written to {args.out}.")
     _say(faces.report.summary())
     _tell(**_fit_facts(model), written_to=args.out)
 
