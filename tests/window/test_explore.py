@@ -115,8 +115,7 @@ def test_the_gallery_follows_the_face_and_its_tiles_can_be_clicked(
     qtbot.waitUntil(lambda: panel.users_title.text().startswith("Component 3,"))
     assert rim(tile_seen(3)).mean() > 1.2 * before  # the line around it
 
-    panel.follow.setCurrentIndex(panel.follow.findData("off"))
-    panel.follow.activated.emit(panel.follow.currentIndex())
+    panel.follow.value = "off"
     focus.go_to_face(least)
     assert tile_seen(3).mean() > 1.2 * seen[least]
 

@@ -213,11 +213,11 @@ def test_it_follows_the_next_model_and_the_loss_of_it(
 
 def test_the_switch_sets_how_the_gallery_follows_until_the_panel_closes(ready, viewer, qtbot):
     session = session_of(viewer)
-    assert session.mode == "brightness" == ready.follow.currentData()
-    qtbot.keyClick(ready.follow, Qt.Key.Key_Down)
+    assert session.mode == "brightness" == ready.follow.value
+    qtbot.keyClick(ready.follow.native, Qt.Key.Key_Down)
     assert session.mode == "border"
     session.follow_by("off")
-    assert ready.follow.currentData() == "off"
+    assert ready.follow.value == "off"
     session.follow_by("brightness")
     gallery = viewer.layers["latent faces [orl]"].data
     go_to(viewer, 3)

@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox, QHeaderView, QLabel, QVBoxLayout, QWidget
+from magicgui.widgets import ComboBox
+from qtpy.QtWidgets import QHeaderView, QLabel, QVBoxLayout, QWidget
 
 from napari_latent_faces import explaining
 from napari_latent_faces.explaining import iter_compare
@@ -58,7 +59,7 @@ _MEASURED = (
     "By the pictures that the model builds of them: the root of their mean squared "
     "difference, in the units of the faces."
 )
-_MODES = {"off": "off", "brightness": "by brightness", "border": "by a border"}
+_MODES = ("off", "off"), ("by brightness", "brightness"), ("by a border", "border")
 
 
 class Explained:
@@ -121,12 +122,9 @@ class ExplainWidget(Panel):
         self._read: dict[int, Read] = {}
         self._wanted: Any = None  # the model, and faces of it, the current one first
         self._why = ""  # something cannot be read
-        self.portrait, self.follow = pictures.Portrait(("face", "built")), QComboBox()
-        self.follow.setToolTip("How the tiles of the gallery show the weights of this face.")
-        narrow = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        self.follow.setSizeAdjustPolicy(narrow)
-        for mode, words in _MODES.items():
-            self.follow.addItem(words, mode)
+        self.portrait = pictures.Portrait(("face", "built"))
+        tip = "How the tiles of the gallery show the weights of this face."
+        self.follow = ComboBox(choices=_MODES, tooltip=tip)
         self.parts = PictureStrip("components of this face", has_bar=False)
         self.sums = PictureStrip("sum of the components, step by step")
         self.nearest = PictureStrip("nearest faces")
@@ -160,7 +158,7 @@ class ExplainWidget(Panel):
         self.at_end(self._preparing.stop)
         self.at_end(self._reading.stop)
         super()._connect()
-        self.follow.activated.connect(lambda row: session.follow_by(self.follow.itemData(row)))
+        self.follow.changed.connect(session.follow_by)
         for strip in (self.parts, self.sums):
             strip.picked.connect(
                 lambda key: session.select_component(None if key == MEAN else key)
@@ -202,7 +200,7 @@ class ExplainWidget(Panel):
         missing = self._what_is_missing()
         self.status.visible = bool(missing)
         self.face_page.setVisible(not missing)
-        self.follow.setCurrentIndex(self.follow.findData(session.mode))
+        self.follow.value = session.mode
         if self._seen != before and not self._soon.isActive():
             self._soon.start()  # anew, it would wait for a slider that never rests
 
