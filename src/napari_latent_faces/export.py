@@ -354,18 +354,17 @@ def write_pictures(
     return [f"{folder.name}/{name}" for name in names]
 
 
-def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> Any:
+def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Read a picture of a size (h, w) as a mask: what is not black is to be ignored."""
     from PIL import Image
 
     with Image.open(path) as picture:
-        pixels = np.asarray(picture.convert("L"))
-    if pixels.shape != tuple(size):
-        (h, w), (own_h, own_w) = pixels.shape, size
+        mask: NDArray[np.bool_] = np.asarray(picture.convert("L")) != 0
+    if mask.shape != tuple(size):
         raise ValueError(
-            f"The mask {path} has {w} x {h} pixels, the faces have {own_w} x {own_h}: draw it "
-            "on a picture of that size."
+            f"The mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, the faces have "
+            f"{size[1]} x {size[0]}: draw it on a picture of that size."
         )
-    if not pixels.any():
+    if not mask.any():
         raise ValueError(f"The mask {path} is black: white marks what is to be ignored.")
-    return pixels != 0
+    return mask

@@ -165,10 +165,7 @@ def paint_tile(
         place = place[line:-line, line:-line]
 
 
-_REACH = 2  # cells of a map to a face that could overlap
 _ROUNDS = 4
-_AROUND = np.argwhere(np.ones((2 * _REACH + 1, 2 * _REACH + 1))) - _REACH
-_AROUND = _AROUND[_AROUND.any(axis=1)]  # the cells of the reach but the one in the middle
 
 
 def pictured(
@@ -183,27 +180,24 @@ def pictured(
     each cell of a grid, of half the size of a picture, the first face may have a picture.
     Of those that would overlap the first gets it, and so on among those that are left.
     """
-    size, margin = np.asarray(cell), 2 * _REACH * (_ROUNDS + 1)
-    first = np.floor(np.asarray(low) / size * 2).astype(np.int64) - margin
-    columns, rows = np.floor(np.asarray(high) / size * 2).astype(np.int64) - first + margin + 1
-    places = np.floor(positions / size * 2).astype(np.int64) - first
-    inner = (places >= _REACH) & (places < (columns - _REACH, rows - _REACH))
-    near = np.flatnonzero(inner.all(axis=1))
-    n = len(positions)
-    grid = np.full((rows, columns), n)  # the first face of each cell; n where there is none
-    np.minimum.at(grid, (places[near, 1], places[near, 0]), near)
-    where = np.vstack([positions, np.full((1, 2), np.nan)])
-    cells = np.argwhere(grid < n)
-    around = cells[:, None] + _AROUND  # (m, 24, 2)
-    faces, others = grid[cells[:, 0], cells[:, 1]], grid[around[..., 0], around[..., 1]]
-    overlaps = (np.abs(where[others] - where[faces][:, None]) < size).all(axis=-1)
-    rivals = overlaps & (others < faces[:, None])
-    chosen, left = np.zeros(n + 1, bool), np.zeros(n + 1, bool)
-    left[faces] = True
+    from scipy.spatial import cKDTree
+
+    size, start, end = np.asarray(cell), np.asarray(low), np.asarray(high)
+    places = np.floor(positions / size * 2)
+    margin = 4 * (_ROUNDS + 1)  # cells from which a round after another reaches the window
+    first, last = np.floor(start / size * 2) - margin, np.floor(end / size * 2) + margin
+    near = np.flatnonzero(((places >= first) & (places <= last)).all(axis=1))
+    _, firsts = np.unique(places[near] @ (1, 1j), return_index=True)
+    faces = near[np.sort(firsts)]
+    where = positions[faces]
+    pairs = cKDTree(where / size).query_pairs(1, np.inf, output_type="ndarray")
+    earlier, later = pairs.T  # faces that overlap
+    left, chosen = np.ones(len(faces), bool), np.zeros(len(faces), bool)
     for _ in range(_ROUNDS):
-        wins = faces[left[faces] & ~(rivals & left[others]).any(axis=1)]
-        chosen[wins] = True
-        left[faces] &= ~chosen[faces] & ~(overlaps & chosen[others]).any(axis=1)
-    found = np.flatnonzero(chosen)
-    seen = (where[found] > np.asarray(low) - size / 2) & (where[found] < high + size / 2)
-    return found[seen.all(axis=1)]
+        wins = left.copy()
+        wins[later[left[earlier]]] = False
+        chosen |= wins
+        left &= ~wins
+        left[later[wins[earlier]]] = left[earlier[wins[later]]] = False
+    seen = (where > start - size / 2) & (where < end + size / 2)
+    return np.asarray(faces[chosen & seen.all(axis=1)])

@@ -352,15 +352,14 @@ class Learner:
             rank = steps[-1][0]
             is_coarse = i == 0 < len(self._ladder) - 1
             rows = self._fit(i, min(rank, COARSE_RANK) if is_coarse else rank)
+            X = np.concatenate([X for X, _ in rows])
+            C = X @ self._H.T
             # turned so that what explains most comes first
-            products = np.concatenate([X @ self._H.T for X, _ in rows])
-            turn = np.linalg.svd(products[self._members], full_matrices=False)[2]
+            turn = np.linalg.svd(C[self._members], full_matrices=False)[2]
             bases.append(turn @ self._H)
             if i == 0:
-                explained = np.square(products).sum(1, dtype=np.float64)
-                X = np.concatenate([X for X, _ in rows])
-                left = np.square(X).sum(1, dtype=np.float64) - explained
-                unexplained = self.work.levels[0].unexplained(X, left)
+                sizes, explained = (np.square(A).sum(1, dtype=np.float64) for A in (X, C))
+                unexplained = self.work.levels[0].unexplained(X, sizes - explained)
         most = _strange(unexplained[self._members])
         return bases, most, unexplained > most
 
