@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import PCA
 
 from napari_latent_faces import explaining as explain
@@ -19,9 +18,7 @@ from napari_latent_faces.explaining import (
     build_up,
     compare_models,
     face_error,
-    iter_compare,
     iter_map_faces,
-    iter_pair_most_alike,
     map_faces,
     match_components,
     prominence,
@@ -32,7 +29,6 @@ from napari_latent_faces.params import NMFParams, PCAParams
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers import blocks
 from napari_latent_faces.steps import consume as run
-from tests.helpers import consume
 from tests.made import made_model, signed_model
 
 
@@ -419,42 +415,4 @@ def test_what_cannot_be_compared_is_told(stack, model):
         match_components(model, other)
     for each in (other, fit(stack[:20], n_components=2, max_iter=3, tol=0)):
         with pytest.raises(ValueError, match="different faces"):
-            next(iter_compare(model, each))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("is_signed", [False, True])
-@pytest.mark.parametrize("pixels", [0, 1, 5, 1000])
-def test_steps_come_to_the_same_as_one_product(pixels, is_signed, dtype, monkeypatch):
-    rng = np.random.default_rng(0)
-    draw = rng.standard_normal if is_signed else rng.random
-    first, second = (draw((k, 12, 8)).astype(dtype) for k in (6, 8))
-    # so many pixels a step; one of as many pictures as need more
-    monkeypatch.setattr(explain, "_AT_A_TIME", pixels * 7 * 9)
-    steps, (of_first, of_second, found) = consume(
-        iter_pair_most_alike(first, second, is_signed=is_signed)
-    )
-    rows = [each.reshape(len(each), -1) for each in (first, second)]
-    cosines = rows[0] @ rows[1].T / np.outer(*[np.linalg.norm(x, axis=1) for x in rows])
-    cosines = np.abs(cosines) if is_signed else cosines
-    pairs = linear_sum_assignment(cosines, maximize=True)
-    np.testing.assert_array_equal((of_first, of_second), pairs)
-    np.testing.assert_allclose(found, cosines[pairs], rtol=0, atol=20 * np.finfo(dtype).eps)
-    width = min(max(pixels, 1), 96)
-    assert steps == [(start, 96) for start in [*range(0, 96, width), 96]]
-
-
-def test_only_what_is_asked_for_is_read(monkeypatch):
-    read = []
-
-    class Noted(np.ndarray):
-        def __getitem__(self, key):
-            read.append(key[1])
-            return super().__getitem__(key)
-
-    monkeypatch.setattr(explain, "_AT_A_TIME", 5 * 7 * 9)
-    steps = iter_pair_most_alike(*(np.ones((k, 12, 8)).view(Noted) for k in (6, 8)))
-    for _ in range(3):
-        next(steps)
-    steps.close()
-    assert read == 2 * [slice(0, 5)] + 2 * [slice(5, 10)]
+            compare_models(model, each)

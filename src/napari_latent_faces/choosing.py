@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.explaining import iter_pair_most_alike
+from napari_latent_faces.explaining import pair_most_alike
 from napari_latent_faces.export import save_table
 from napari_latent_faces.fitting import iter_solve, needed
 from napari_latent_faces.params import ChoiceOptions, NMFParams
@@ -234,9 +234,7 @@ def held_out_error(
 def stability(fits: Sequence[NDArray[Any]]) -> float:
     """Return the mean cosine of matched components (k, ...) over all pairs of fits."""
     exact = [fit.astype(np.float64) for fit in fits]
-    return float(
-        np.mean([consume(iter_pair_most_alike(*pair))[2] for pair in combinations(exact, 2)])
-    )
+    return float(np.mean([pair_most_alike(*pair)[2] for pair in combinations(exact, 2)]))
 
 
 _LARGEST_K = 128  # that a search looks at by itself

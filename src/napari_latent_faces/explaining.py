@@ -371,34 +371,20 @@ def _neighbours(
     return faces, shares[..., None]
 
 
-_AT_A_TIME = 2**29  # multiplications of one step: 0.01 to 0.1 s
-
-
-def iter_pair_most_alike(
+def pair_most_alike(
     first: NDArray[Any], second: NDArray[Any], *, is_signed: bool = False
-) -> Generator[tuple[int, int], None, Pairs]:
+) -> Pairs:
     """Pair pictures (k, ...) and (l, ...) so that the sum of their cosines is largest.
 
-    Yields how many pixels of how many are compared; returns the pairs and their cosines.
+    Returned are the numbers of both pictures of each pair, and the cosines.
     """
     with importing():
         from scipy.optimize import linear_sum_assignment
 
-    rows = [each.reshape(len(each), -1) for each in (first, second)]
-    cosines = np.zeros((len(first), len(second)))
-    squares = [np.zeros(len(each)) for each in rows]
-    pixels = rows[0].shape[1]
-    width = max(1, _AT_A_TIME // ((len(first) + 1) * (len(second) + 1)))
-    for start in range(0, pixels, width):
-        yield start, pixels
-        some = [each[:, start : start + width] for each in rows]
-        cosines += some[0] @ some[1].T
-        for sums, each in zip(squares, some, strict=True):
-            np.add(sums, np.einsum("kp,kp->k", each, each), out=sums)
-    yield pixels, pixels
+    A, B = (each.reshape(len(each), -1) for each in (first, second))
     # divided after the product, which needs no copy of the pictures; empty ones have none
-    lengths = np.outer(*map(np.sqrt, squares))
-    cosines /= np.where(lengths > 0, lengths, 1)
+    lengths = np.outer(np.sqrt(row_squares(A)), np.sqrt(row_squares(B)))
+    cosines = A @ B.T / np.where(lengths > 0, lengths, 1)
     if is_signed:
         cosines = np.abs(cosines)
     of_first, of_second = linear_sum_assignment(cosines, maximize=True)
@@ -443,10 +429,6 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     doi:10.1002/nav.3800020109). Pictures are of one size, numbers of components can differ. The
     result has `pairs` (m, 2), the most similar first, their `similarity`, and the `unmatched`.
     """
-    return consume(_iter_match(a, b))
-
-
-def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], None, Matching]:
     sizes = (a.picture_shape, b.picture_shape)
     if sizes[0] != sizes[1]:
         one, other = (f"{w} x {h} pixels{' in colour' * len(c)}" for h, w, *c in sizes)
@@ -454,9 +436,8 @@ def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], No
             f"The components are {one} and {other}: only models of pictures of one size, grey "
             "or in colour, can be compared."
         )
-    first, second, similarity = yield from iter_pair_most_alike(
-        a.components, b.components, is_signed=a.is_signed or b.is_signed
-    )
+    is_signed = a.is_signed or b.is_signed
+    first, second, similarity = pair_most_alike(a.components, b.components, is_signed=is_signed)
     order = np.argsort(-similarity, kind="stable")
     pairs = np.stack([first, second], axis=1)[order]
     lone_first = np.setdiff1d(range(a.n_components), first)
@@ -466,16 +447,9 @@ def _iter_match(a: LatentFaces, b: LatentFaces) -> Generator[tuple[int, int], No
 
 def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
     """Compare two models of the same faces: their `matching`, `errors`, and a `summary`."""
-    return consume(iter_compare(a, b))
-
-
-def iter_compare(
-    a: LatentFaces, b: LatentFaces
-) -> Generator[tuple[int, int], None, Comparison]:
-    """Do what `compare_models` does, and yield how many pixels of how many are compared."""
     if a.shape != b.shape or a.provenance.names != b.provenance.names:
         raise ValueError(
             "The models are of different faces: compare two models of the same stack."
         )
-    matching = yield from _iter_match(a, b)
-    return Comparison(matching, (a.error, b.error), a.n_components == b.n_components)
+    is_fair = a.n_components == b.n_components
+    return Comparison(match_components(a, b), (a.error, b.error), is_fair)

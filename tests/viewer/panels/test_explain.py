@@ -450,7 +450,7 @@ def slow(compare, model, pca, add_model, qtbot, monkeypatch):
     """Start a comparison that is half done, and return how to let it go on, and its end."""
     held = HeldWork((5, 10), (6, 10))
     with monkeypatch.context() as patch:
-        patch.setattr(explain, "iter_compare", held)
+        patch.setattr(explain.explaining, "compare_models", held)
         add_model(model, "one")
         add_model(pca, "other")
         qtbot.waitUntil(lambda: compare.progress.value == 5)

@@ -10,7 +10,6 @@ from magicgui.widgets import ComboBox
 from qtpy.QtWidgets import QHeaderView, QLabel, QVBoxLayout, QWidget
 
 from napari_latent_faces import explaining
-from napari_latent_faces.explaining import iter_compare
 from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.canvas import component_pixmap, use_in_mix
 from napari_latent_faces.viewer.jobs import Latest, QuietJob
@@ -388,11 +387,10 @@ class CompareWidget(Panel):
         self._sides = []
         if not self._what_is_missing():
             show = partial(self._show_comparison, self.models)
-            self.run(_Comparing(iter_compare, *self.models).then(show), "Comparing ...")
+            self.run(
+                _Comparing(explaining.compare_models, *self.models).then(show), "Comparing ..."
+            )
         self.synchronize()
-
-    def _show_step(self, step: Any) -> None:
-        self.show_progress(*step)
 
     def _show_comparison(self, models: tuple[Any, Any], found: Comparison) -> None:
         self.status.value = found.summary()
