@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.params import Channel
-
     Pixels = NDArray[Any]
     Size = tuple[int, int]  # height and width
 
@@ -62,10 +60,9 @@ class Picture:
     shape: Size  # as it is shown, that is after EXIF rotation
     depth: np.dtype[Any]
     in_colour: bool  # by its header: all colours may still be greys
-    # the number of a page -> its pixels, (h, w) or (h, w, 3), at the picture's own depth. Where
-    # the stack is grey, the channel that is wanted may be taken; and pixels may be fewer than
-    # there are, but not fewer than a function says of their height and width.
-    decode: Callable[[int, Channel | None, Callable[[Size], Size] | None], Pixels]
+    # the number of a page, whether grey is enough, and maybe a function that says of a height
+    # and width how many pixels are -> its pixels, (h, w) or (h, w, 3), at its own depth
+    decode: Callable[[int, bool, Callable[[Size], Size] | None], Pixels]
     n_pages: int = 1  # more for animations and TIFFs of several pages
     has_white: bool = False  # the file declares it, so that it is at that of its depth
     content: bytes = b""  # all of the file, if that was to be kept
@@ -394,21 +391,17 @@ def check_parts(content: bytes) -> None:
             )
 
 
+# what is no marker, in pieces; fillers; markers without a size; and others but those of scans
+_JPEG_PART = re.compile(
+    rb"[^\xff]{1,1000000}|\xff(?=\xff)|\xff[\0\1\xd0-\xd9]|\xff(?!\xda).(..)", re.DOTALL
+)
+
+
 def _parts_of_jpeg(content: bytes) -> Iterator[tuple[int, bool]]:
     """Yield the size of each part up to the first scan; Pillow skips some bytes one by one."""
     place = 2
-    while marker := content[place + 1 : place + 2]:
-        if content[place] != 0xFF:
-            following = content.find(b"\xff", place)
-            size = (following if following > 0 else len(content)) - place
-        elif marker == b"\xda":
-            return
-        elif marker == b"\xff":
-            size = 1
-        elif marker in b"\0\1" or 0xD0 <= marker[0] <= 0xD9:
-            size = 2
-        else:
-            size = 2 + int.from_bytes(content[place + 2 : place + 4])
+    while part := _JPEG_PART.match(content, place):
+        size = part.end() - place if part[1] is None else 2 + int.from_bytes(part[1])
         yield size, True
         place += size
 

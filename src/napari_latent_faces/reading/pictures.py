@@ -153,8 +153,9 @@ def _resampled(pixels: Pixels, shape: NDArray[Any], seen: NDArray[Any]) -> Pixel
 def pixels_of(picture: Picture, frame: Frame, page: int = 0) -> Pixels:
     """Return the pixels of a page as those of a stack, or raise `BrokenPictureError`."""
     with _reasons():
-        channel = None if frame.colour else frame.channel
-        return frame.take(picture.decode(page, channel, frame.coarse if frame.reduce else None))
+        to_grey = not frame.colour and frame.channel == "luminance"
+        coarse = frame.coarse if frame.reduce else None
+        return frame.take(picture.decode(page, to_grey, coarse))
 
 
 def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
@@ -282,9 +283,7 @@ def _described_by_pillow(content: bytes) -> Picture:
     is_deep = image.mode == "I" or image.mode.startswith("I;16") or formats.is_deep_png(content)
     opened = [image]  # for the first page: mostly there is no other
 
-    def decode(
-        page: int, channel: Channel | None, coarse: Callable[[Size], Size] | None
-    ) -> Pixels:
+    def decode(page: int, to_grey: bool, coarse: Callable[[Size], Size] | None) -> Pixels:
         image = opened.pop() if opened else _open(content)
         if n_pages > 1:
             opened.append(image)
@@ -293,23 +292,23 @@ def _described_by_pillow(content: bytes) -> Picture:
         if coarse is not None:  # the JPEG decoder does that part of a reduction
             height, width = image.size if orientation > 4 else image.size[::-1]
             least = coarse((height, width))
-            to_grey = channel == "luminance" and image.mode == "RGB"
-            image.draft("L" if to_grey else None, least if orientation > 4 else least[::-1])
+            mode = "L" if to_grey and image.mode == "RGB" else None
+            image.draft(mode, least if orientation > 4 else least[::-1])
         with formats.in_turn(image.size):
-            return formats.oriented(_pixels(image, content, channel), orientation)
+            return formats.oriented(_pixels(image, content, to_grey), orientation)
 
     shape = image.size if _orientation(image) > 4 else image.size[::-1]
     depth = WORD if is_deep else BYTE
     return Picture(shape, depth, _in_colour(image), decode, n_pages, has_white=not is_deep)
 
 
-def _pixels(image: ImageFile, content: bytes, channel: Channel | None) -> Pixels:
+def _pixels(image: ImageFile, content: bytes, to_grey: bool) -> Pixels:
     """Decode all pixels of the present page, or raise."""
     from PIL import ImageFile
 
     if image.tell() or not image.tile:
         image.load()
-        return _converted(image, channel)
+        return _converted(image, to_grey)
     is_png = image.format == "PNG"
     data = formats.png_pixels(content) if is_png else content
     interlace = (1,) if image.info.get("interlace") else (0,)
@@ -325,7 +324,7 @@ def _pixels(image: ImageFile, content: bytes, channel: Channel | None) -> Pixels
         image.load()
         # as it is stored: a palette may make white of 0
         last = np.asarray(image.crop((0, image.height - 1, *image.size))) if is_png else None
-        pixels = _converted(image, channel)
+        pixels = _converted(image, to_grey)
     if last is not None and (interlace[0] or not last.any()):
         check()
     return pixels
@@ -401,19 +400,13 @@ def _in_colour(image: Image) -> bool:
     return image.mode not in _GREY_MODES and not image.mode.startswith("I;16")
 
 
-def _converted(image: Image, channel: Channel | None) -> Pixels:
-    """Return a picture in the colours of the stack; transparency does not count."""
-    in_colour = channel is None and _in_colour(image)
-    if in_colour or not (image.mode in {"L", "I"} or image.mode.startswith("I;16")):
+def _converted(image: Image, to_grey: bool) -> Pixels:
+    """Return a picture in grey or RGB; transparency does not count."""
+    if image.mode != "I" and not image.mode.startswith("I;16"):
         image.info.pop("transparency", None)  # Pillow would warn that it is lost
         if image.mode in _DETOURS:
             image = image.convert(_DETOURS[image.mode])
-        if in_colour:
-            image = image if image.mode == "RGB" else image.convert("RGB")
-        elif channel in {None, "luminance"} or image.mode in _GREY_MODES:
-            image = image.convert("L")
-        else:
-            image = image.convert("RGB").getchannel(_CHANNELS.index(channel))
+        image = image.convert("RGB" if _in_colour(image) and not to_grey else "L")
     pixels = np.asarray(image)
     return pixels.astype(WORD if pixels.dtype.itemsize > 1 else BYTE, copy=False)
 

@@ -23,13 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 from urllib.parse import unquote
 
-from napari_latent_faces.files import (
-    CONTENTS,
-    in_words,
-    most_unpacked,
-    open_regular,
-    opener_of,
-)
+from napari_latent_faces import files
 from napari_latent_faces.reading import naming
 from napari_latent_faces.reading.arrays import (
     is_array_name,
@@ -66,8 +60,7 @@ def list_sources(path: str, check: Check) -> Listing:
     else:
         items = _in_file(path, found, check)
     found.gather(items, common_folder=not is_folder)
-    reasons = {reason for _, reason in (*found.skipped, *found.passed_over)}
-    if not found.entries and _ENCRYPTED in reasons:
+    if not found.entries and _ENCRYPTED in dict(found.skipped + found.passed_over).values():
         raise ArchiveError(
             f"The archive {shown(path)} is encrypted: unpack it with its password and open the "
             "folder."
@@ -79,10 +72,9 @@ def _is_folder(path: str) -> bool:
     """Tell whether there is a folder or a file, or say that there is neither."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(
-            f"There is no folder or archive {path}: check the name."
-        ) from error
+    except (FileNotFoundError, NotADirectoryError):
+        words = f"There is no folder or archive {path}: check the name."
+        raise FileNotFoundError(words) from None
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise NoFacesError(f"{path} is neither a folder nor an archive of pictures.")
     return stat.S_ISDIR(mode)
@@ -150,7 +142,7 @@ def read_file(
             content: bytes = fs.cat_file(place, start=start, end=start + limit)
         # a server that cannot send a part sends everything
         return content if len(content) <= limit else content[start : start + limit]
-    with open_regular(path, buffering=0) as file:
+    with files.open_regular(path, buffering=0) as file:
         file.seek(start)
         # a buffer of `limit` bytes would be made otherwise
         left = os.fstat(file.fileno()).st_size - start
@@ -187,7 +179,7 @@ def _in_file(path: str, found: Listing, check: Check) -> Items:
         head = file.read(512)
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
-        if opener := opener_of(head):
+        if opener := files.opener_of(head):
             with opener(file) as stream:
                 head = stream.read(512)
         # a tar may well end in a stored zip, so that it looks like one
@@ -226,7 +218,7 @@ def _damage_named(path: str) -> Iterator[None]:
         if is_url(path) and not isinstance(error, _DAMAGE):
             raise _explanation(path, error) from None  # the way to it broke, not the archive
         raise ArchiveError(
-            f"The archive {shown(path)} is damaged ({in_words(error)}): get it again, or "
+            f"The archive {shown(path)} is damaged ({files.in_words(error)}): get it again, or "
             "unpack what is left of it and open the folder."
         ) from error
 
@@ -262,7 +254,7 @@ def _in_zip(path: str, there: int, check: Check) -> Items:
         infos = [info for info in archive.file.infolist() if info.filename[-1:] != "/"]
     packed = sum(info.compress_size for info in infos)
     n_bytes = sum(info.file_size for info in infos)
-    if packed > there or n_bytes > most_unpacked(there, BOMB_TOTAL_BYTES):
+    if packed > there or n_bytes > files.most_unpacked(there, BOMB_TOTAL_BYTES):
         raise ArchiveError(
             f"The archive {shown(path)} is damaged or a decompression bomb: its members take "
             f"{packed} bytes of {there}, and {n_bytes} when they are unpacked. If you trust "
@@ -275,7 +267,7 @@ def _in_zip(path: str, there: int, check: Check) -> Items:
             yield LeftOut(name, _LINK)
         elif info.flag_bits & 1:
             yield LeftOut(name, _ENCRYPTED)
-        elif size > most_unpacked(info.compress_size, BOMB_BYTES):
+        elif size > files.most_unpacked(info.compress_size, BOMB_BYTES):
             yield LeftOut(name, f"decompression bomb: {size} bytes from {info.compress_size}")
         else:
             yield Entry(name, size, partial(archive.read, info))
@@ -318,7 +310,9 @@ def _may_be_faces(name: str, size: int) -> bool:
     base = name.rpartition("/")[2]
     if is_array_name(base) or not judge_name(base)[0]:
         return size <= naming.MAX_PICTURE_BYTES
-    return size <= naming.MAX_TABLE_BYTES and (naming.is_table_name(base) or base == CONTENTS)
+    return size <= naming.MAX_TABLE_BYTES and (
+        naming.is_table_name(base) or base == files.CONTENTS
+    )
 
 
 def _start_of(content: bytes, limit: int) -> bytes:
@@ -488,7 +482,7 @@ def _in_url(url: str, check: Check) -> Items:
 
 
 def _open_file(path: str) -> IO[bytes]:
-    return open_url(path) if is_url(path) else open_regular(path)
+    return open_url(path) if is_url(path) else files.open_regular(path)
 
 
 def open_url(url: str) -> IO[bytes]:
