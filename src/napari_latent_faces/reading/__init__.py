@@ -16,24 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_latent_faces.params import ReadOptions
-from napari_latent_faces.reading import naming, sources
+from napari_latent_faces.reading import beside, naming, pictures, sources
 from napari_latent_faces.reading.arrays import (
     AmbiguousArraysError,
     is_array_name,
     looks_like_arrays,
 )
 from napari_latent_faces.reading.arrays.files import ArraysError
-from napari_latent_faces.reading.beside import Told, read_tables, read_transforms
 from napari_latent_faces.reading.formats import FLOAT, WHITE, WORD, BrokenPictureError, Picture
 from napari_latent_faces.reading.matrices import MAX_ARRAY_BYTES, stack_of_file, stack_of_files
-from napari_latent_faces.reading.pictures import (
-    BrokenFaceWarning,
-    Frame,
-    NotAPictureError,
-    lazy_images,
-    open_picture,
-    pixels_of,
-)
+from napari_latent_faces.reading.pictures import BrokenFaceWarning, Frame, NotAPictureError
 from napari_latent_faces.reading.sources import ArchiveError, NoFacesError, looks_like_faces
 from napari_latent_faces.stack import FaceStack, ReadReport
 from napari_latent_faces.steps import run_apart
@@ -88,19 +80,17 @@ def read_faces(
     """Read the face pictures of a folder or archive, or a matrix, into one stack.
 
     All pictures in the folder, and in the folders in it, are read: PNG, JPEG, GIF, TIFF,
-    BMP, WebP and PNM, told by their extension or, where that is unknown, by their
-    content; also compressed by gzip, bzip2 or xz (``1.pgm.gz``). Most pictures in colour
-    make a stack in colour, else all become grey (see `colour` and `channel`); transparency
-    is ignored, and EXIF rotation applied. 8-bit and 16-bit pictures stay so, 32-bit integers
-    and doubles become float32; in a folder of several depths all pictures are brought to the
-    deepest, white to white (for floats white is 1). Animations and files of several pages are
-    a face a page, named ``faces.tif/1`` and so on; one such file may be opened by itself.
+    BMP, WebP and PNM, told by their extension or their content; also compressed by gzip,
+    bzip2 or xz (``1.pgm.gz``). Most pictures in colour make a stack in colour, else all become
+    grey; transparency is ignored, and EXIF rotation applied. 8-bit and 16-bit pictures stay
+    so, deeper ones become float32; of several depths all are brought to the deepest, white to
+    white (for floats white is 1). Animations and files of several pages are a face a page,
+    named ``faces.tif/1`` and so on; one such file may be opened by itself.
 
     Faces may also be kept as numbers: ``.mat`` (all versions), ``.npy``, ``.npz``, ``.h5``,
-    idx, ``.csv`` and other text. Which variable holds them, along which axis, and how their
-    pixels are ordered is found out, unless `variable`, `shape`, `faces` and `order` say so;
-    the report tells what was decided. Labels in the file, and tables beside the pictures
-    (``metadata.csv``, ``identity.txt``, ``labels.csv`` ...), become subjects.
+    idx, ``.csv`` and other text. Where and how they lie in it is found out, unless `variable`,
+    `shape`, `faces` and `order` say so; the report tells what was decided. Labels in the file,
+    and tables beside the pictures (``metadata.csv``, ``identity.txt`` ...), become subjects.
 
     Parameters
     ----------
@@ -222,7 +212,7 @@ def _stack_of_pictures(
     lazy = _is_lazy(shape, frame, options, path)
     if lazy:
         pages = [(file.entry, page) for file in files for page in file.pages]
-        images = lazy_images(pages, frame)
+        images = pictures.lazy_images(pages, frame)
     else:
         work.total = work.done + len(files)
         images = _decoded(files, np.empty(shape, frame.depth), frame, found, work)
@@ -248,7 +238,7 @@ def _stack_of_pictures(
     white = float(WHITE[WORD]) if has_white else None
     transforms = place = None
     if options.size is None and not resized and len(names) == len(files):
-        transforms, place = read_transforms(found.tables, names) or (None, None)
+        transforms, place = beside.read_transforms(found.tables, names) or (None, None)
     return FaceStack(images, tuple(names), subjects, report, path, transforms, place, white)
 
 
@@ -258,7 +248,7 @@ def _opened(found: Listing, options: ReadOptions, work: Work) -> list[_File]:
 
     def opened(entry: Entry) -> _File | None:
         try:
-            picture = open_picture(entry, keep=keep)
+            picture = pictures.open_picture(entry, keep=keep)
         except NotAPictureError:
             found.passed_over.append((entry.name, "no picture, by its content"))
         except BrokenPictureError as error:
@@ -320,7 +310,7 @@ def _are_in_colour(files: Sequence[_File], frame: Frame) -> bool:
     answers = []
     for picture in coloured[:: max(1, len(coloured) // N_LOOKED_AT)]:
         with suppress(BrokenPictureError):
-            pixels = pixels_of(picture, frame)
+            pixels = pictures.pixels_of(picture, frame)
             answers.append(bool((pixels[..., :1] != pixels).any()))
     share = sum(answers) / max(1, len(answers))
     return 2 * share * len(coloured) > len(files)
@@ -354,7 +344,7 @@ def _decoded(
         file, reason, n = files[place], "", files[place].picture.n_pages
         for page in range(n):
             try:
-                images[starts[place] + page] = pixels_of(file.picture, frame, page)
+                images[starts[place] + page] = pictures.pixels_of(file.picture, frame, page)
             except BrokenPictureError as error:
                 file.pages.remove(page)
                 reason = reason or str(error)
@@ -378,7 +368,7 @@ def _subjects(
     """Return the subjects, by a table beside the pictures or their names, and a note."""
     own, rule = [file.name for file in files], options.subjects
     subjects = naming.find_subjects(names, rule)
-    told = read_tables(found.tables, own) if rule is None else Told()
+    told = beside.read_tables(found.tables, own) if rule is None else beside.Told()
     if told.subjects is None:
         return subjects, [told.note] * bool(told.note)
     if naming.are_in_folders_of_people(own) and not told.is_certain:

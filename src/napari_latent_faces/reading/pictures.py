@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import logging
 import math
 import pickle
 import subprocess
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[Any]
     Size = tuple[int, int]
-
-_LOG = logging.getLogger(__name__)
 
 _CHANNELS = ("red", "green", "blue")
 
@@ -112,42 +109,33 @@ class Frame:
 
     def _fitted(self, pixels: Pixels) -> Pixels:
         """Scale pixels to the frame's size: their middle part, or all of them amid black."""
+        from PIL import Image
+
         most, there = np.array(self.shape), np.array(pixels.shape[:2])
         scales = np.array(self.scales(pixels.shape[:2]))
-        shape = np.minimum(most, np.maximum(1, np.rint(there * scales).astype(int)))
-        resized = _resampled(pixels, shape, np.minimum(there, most / scales))
-        if resized.shape[:2] == self.shape:
-            return resized
-        (top, left), (h, w) = (most - shape) // 2, shape
-        padded = np.zeros((*self.shape, *pixels.shape[2:]), pixels.dtype)
-        padded[top : top + h, left : left + w] = resized
-        return padded
+        h, w = np.clip(np.rint(there * scales).astype(int), 1, most).tolist()
+        seen = np.minimum(there, most / scales)
+        start = (there - seen) / 2
+        box = (*start[::-1], *np.minimum(start + seen, there)[::-1])
 
+        def resize(plane: Pixels) -> Pixels:
+            image = Image.fromarray(plane if plane.dtype == BYTE else plane.astype(FLOAT))
+            return np.asarray(image.resize((w, h), Image.Resampling.LANCZOS, box))
 
-def _resampled(pixels: Pixels, shape: NDArray[Any], seen: NDArray[Any]) -> Pixels:
-    """Scale the middle part of height and width `seen` to `shape`."""
-    from PIL import Image
-
-    there = np.array(pixels.shape[:2])
-    start = (there - seen) / 2
-    box = (*start[::-1], *np.minimum(start + seen, there)[::-1])
-
-    def resize(plane: Pixels) -> Pixels:
-        image = Image.fromarray(plane if plane.dtype == BYTE else plane.astype(FLOAT))
-        size = int(shape[1]), int(shape[0])
-        return np.asarray(image.resize(size, Image.Resampling.LANCZOS, box))
-
-    if pixels.ndim == 3 and pixels.dtype != BYTE:  # Pillow has one channel of those
-        resized = np.stack([resize(plane) for plane in np.moveaxis(pixels, 2, 0)], axis=2)
-    else:
-        resized = resize(pixels)
-    # the filter overshoots at edges, below 0 too
-    finite = pixels[np.isfinite(pixels)] if pixels.dtype == FLOAT else pixels
-    if finite.size:
-        resized = resized.clip(finite.min(), finite.max())
-    if pixels.dtype == WORD:
-        resized = np.rint(resized)
-    return resized.astype(pixels.dtype, copy=False)
+        if pixels.ndim == 3 and pixels.dtype != BYTE:  # Pillow has one channel of those
+            resized = np.stack([resize(plane) for plane in np.moveaxis(pixels, 2, 0)], axis=2)
+        else:
+            resized = resize(pixels)
+        # the filter overshoots at edges, below 0 too
+        finite = pixels[np.isfinite(pixels)] if pixels.dtype == FLOAT else pixels
+        if finite.size:
+            resized = resized.clip(finite.min(), finite.max())
+        if pixels.dtype == WORD:
+            resized = np.rint(resized)
+        fitted = np.zeros((*self.shape, *pixels.shape[2:]), pixels.dtype)
+        top, left = (self.shape[0] - h) // 2, (self.shape[1] - w) // 2
+        fitted[top : top + h, left : left + w] = resized
+        return fitted
 
 
 def pixels_of(picture: Picture, frame: Frame, page: int = 0) -> Pixels:
@@ -174,12 +162,8 @@ def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
         is_whole = entry.size <= len(head) < formats.START_BYTES
         # JPEG, PNG, PNM and BMP have all that matters but the pixels at their start
         if not is_whole and not keep and head[:1] in {b"\xff", b"\x89", b"P", b"B"}:
-            try:
+            with suppress(Exception):  # else the whole file tells what is wrong, if anything
                 return replace(_described(head), decode=partial(_decode_again, entry))
-            except (BrokenPictureError, MemoryError):
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever half a header makes
-                _LOG.debug("%s is read whole, not its start: %s", entry.name, error)
         content = _unpacked(head if is_whole else entry.read(naming.MAX_PICTURE_BYTES))
         picture = _described(content)
         return replace(picture, content=content) if keep else picture
@@ -336,15 +320,13 @@ def _check_complete(
     """Raise for a picture whose end is missing, although `load` does not say so.
 
     It does not if other code in this process wants that, and for a PNG whose pixels end early
-    in a stream that is sound in itself: Pillow leaves the rest as it was, black, so that only
-    a black last row makes one look. `Image.frombytes` is as strict as ever, so it decodes the
-    same data. Decoders that are not named here do not look at the flag.
+    in a sound stream: the rest stays black. `Image.frombytes` is as strict as ever.
     """
     from PIL import Image
 
     mode, size, tiles = header
     for name, extents, offset, options in tiles:
-        if name not in {"gif", "jpeg", "raw", "zip"}:
+        if name not in {"gif", "jpeg", "raw", "zip"}:  # others are strict themselves
             continue
         left, top, right, bottom = extents or (0, 0, *size)
         part = memoryview(data)[0 if name == "zip" else offset :]

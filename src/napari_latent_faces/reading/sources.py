@@ -81,13 +81,9 @@ def _is_folder(path: str) -> bool:
 
 
 def _in_folder(root: str, check: Check, most: int | None = None) -> Items:
-    """Walk a folder, the upper folders first, and `most` files of each.
-
-    Links to folders are followed once each, after the real folders, and never to a folder
-    above `root`.
-    """
+    """Walk a folder, the upper folders first, then links, and each of them once."""
     seen = {_identity(folder) for folder in Path(os.path.realpath(root)).parents}
-    folders = [(False, 0, ("", ""), root, "")]  # a heap: what comes first, path, name
+    folders = [(False, 0, ("", ""), root, "")]  # a heap of what ranks them, path, and name
     while folders:
         *_, path, prefix = heapq.heappop(folders)
         try:
@@ -132,10 +128,7 @@ def _identity(path: str | Path) -> tuple[int, int]:
 def read_file(
     path: str, limit: int, start: int = 0, *, size: int | None = None, inside: str | None = None
 ) -> bytes:
-    """Return at most `limit` bytes of a regular file, or one at or `inside` a URL.
-
-    `start` and `size` are those of a part that is a file of its own.
-    """
+    """Return at most `limit` bytes of a file, or a part of one, at a path or `inside` a URL."""
     limit = limit if size is None else min(limit, size)
     if is_url(path):
         with _located(path, inside) as (fs, place):
@@ -159,8 +152,7 @@ BOMB_TOTAL_BYTES = 4 * 2**30
 # A compressed tar can only be read from its start, so its pictures stay in memory, as
 # compressed as they are themselves.
 MAX_KEPT_BYTES = 2**30
-# What a member's name and attributes may take; tarfile searches them in quadratic time, in
-# some releases of Python 22 seconds for four times as many.
+# What a member's name and attributes may take; tarfile may search them in quadratic time.
 MAX_HEADER_BYTES = 2**14
 
 _ENCRYPTED = "encrypted"
@@ -342,12 +334,6 @@ def _too_large(path: str, limit: int) -> str:
     )
 
 
-_LONG_HEADERS = (
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-)
-
-
 class _Member(tarfile.TarInfo):
     """A member of a tar whose header is sound."""
 
@@ -359,7 +345,8 @@ class _Member(tarfile.TarInfo):
             if buf.strip(b"\0"):  # tarfile would take it for the end
                 raise tarfile.ReadError("unexpected end of data") from error
             raise
-        if info.type in _LONG_HEADERS and info.size > MAX_HEADER_BYTES:
+        # of types that hold names and attributes
+        if info.type in b"gxXKL" and info.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError(
                 f"a header of {info.size} bytes where at most {MAX_HEADER_BYTES} are allowed"
             )
@@ -377,9 +364,7 @@ _ZARR_FILES = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"})
 def looks_like_faces(path: str | PathLike[str]) -> bool:
     """Tell quickly whether `read_faces` may find pictures at a path.
 
-    At most a few hundred files are looked at, however large the folder or archive, and
-    folders at most three deep. Folders of chunked arrays (zarr, n5) are not ours, nor is what
-    is missing or cannot be read.
+    Folders of chunked arrays (zarr, n5) are not ours, nor is what cannot be read.
     """
     path, items = os.fspath(path), cast("Items", iter(()))
     check = ([None] * MAX_STEPS).pop  # which fails when they are used up
@@ -414,9 +399,7 @@ def _is_face(item: Entry, base: str) -> bool:
     return naming.starts_like_picture(item.read(naming.HEAD_BYTES))
 
 
-# Places behind URLs are those that fsspec knows.
-
-# "C:" is a drive; chains like "simplecache::s3://bucket/faces" are fsspec's
+# URLs are those of fsspec, with chains like "simplecache::s3://bucket/faces"; "C:" is a drive
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 # The user and password of a URL, its query, which may be a signature, and what follows.
