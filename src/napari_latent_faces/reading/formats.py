@@ -10,7 +10,6 @@ import threading
 import zlib
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ MAX_VALUES = 2**17  # of a tag that is not made of bytes, so also of strips or t
 
 # A picture of more pixels is decoded while no other such one is: each may take 1 GB.
 LARGE_PIXELS = 2**23
-ONE_LARGE = threading.Lock()
+_ONE_LARGE = threading.RLock()
 
 
 class BrokenPictureError(Exception):
@@ -85,7 +84,7 @@ def check_size(shape: Sequence[int]) -> None:
 
 def in_turn(shape: Sequence[int]) -> AbstractContextManager[object]:
     """Let large pictures pass one at a time, whatever the number of threads."""
-    return ONE_LARGE if shape[0] * shape[1] > LARGE_PIXELS else nullcontext()
+    return _ONE_LARGE if shape[0] * shape[1] > LARGE_PIXELS else nullcontext()
 
 
 def oriented(pixels: Pixels, orientation: int) -> Pixels:
@@ -280,7 +279,7 @@ _CHUNK_BYTES = 2**16
 _PNM_FIELD = rb"(?:\s|#[^\r\n]*[\r\n])+([^\s#]{1,20})(?![^\s#])"
 
 
-def describe_pnm(content: bytes) -> Picture:
+def describe_pnm(content: bytes) -> Picture:  # noqa: C901 - from top to bottom
     """Read the header of a PNM, whose pixels have white at 255 or 65535, or are floats."""
     kind = content[1:2].decode("latin-1")
     fields = _PNM_FIELD * (2 if kind in "14" else 3)
@@ -300,33 +299,19 @@ def describe_pnm(content: bytes) -> Picture:
     if not is_sound:
         raise ValueError(f"damaged: its largest value or scale is {most:g}")
     whole = (*shape, 3) if kind in "36F" else shape
-    data = memoryview(content)[header.end() + 1 :]
-    # 65535 is written for want of a better one, too
-    has_white = stored.kind != "f" and most != 65535
-    decode = partial(_pnm_pixels, data, kind, whole, stored, most)
-    return Picture(shape, stored.newbyteorder("="), kind in "36F", decode, has_white=has_white)
+    data, depth = memoryview(content)[header.end() + 1 :], stored.newbyteorder("=")
 
-
-def _pnm_pixels(
-    data: memoryview,
-    kind: str,
-    shape: tuple[int, ...],
-    stored: np.dtype[Any],
-    most: float,
-    *_: object,
-) -> Pixels:
-    depth = stored.newbyteorder("=")
-    with in_turn(shape):
+    def decode(*_: object) -> Pixels:
         if kind in "123":
-            values = _written(bytes(data), math.prod(shape), most, digits=kind == "1")
+            values = _written(bytes(data), math.prod(whole), most, digits=kind == "1")
         else:
-            row = (shape[1] + 7) // 8 if kind == "4" else math.prod(shape[1:]) * stored.itemsize
+            row = (shape[1] + 7) // 8 if kind == "4" else math.prod(whole[1:]) * stored.itemsize
             if len(data) < shape[0] * row:
                 raise ValueError("truncated: some pixels are missing")
             values = np.frombuffer(data[: shape[0] * row], stored)
             if kind == "4":
                 values = np.unpackbits(values.reshape(-1, row), axis=1, count=shape[1])
-        pixels: Pixels = values.reshape(shape)
+        pixels: Pixels = values.reshape(whole)
         if depth == FLOAT:  # from the bottom row to the top one
             return pixels[::-1].astype(depth)
         if kind in "14":
@@ -334,6 +319,10 @@ def _pnm_pixels(
         if most != WHITE[depth]:
             pixels = pixels.clip(0, int(most)) * float(WHITE[depth]) / most + 0.5
         return pixels.astype(depth, copy=False)
+
+    # 65535 is written for want of a better one, too
+    has_white = depth != FLOAT and most != 65535
+    return Picture(shape, depth, kind in "36F", decode, has_white=has_white)
 
 
 def _written(text: bytes, n: int, most: float, *, digits: bool) -> Pixels:

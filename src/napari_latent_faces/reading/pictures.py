@@ -140,7 +140,7 @@ class Frame:
 
 def pixels_of(picture: Picture, frame: Frame, page: int = 0) -> Pixels:
     """Return the pixels of a page as those of a stack, or raise `BrokenPictureError`."""
-    with _reasons():
+    with _reasons(), formats.in_turn(picture.shape):
         to_grey = not frame.colour and frame.channel == "luminance"
         coarse = frame.coarse if frame.reduce else None
         return frame.take(picture.decode(page, to_grey, coarse))
@@ -194,17 +194,16 @@ def _decode_apart(content: bytes, *how: Any) -> Pixels:
     code = (
         f"import sys; sys.path[:] = {sys.path}; import {__name__} as p; p.decode_for_parent()"
     )
-    with formats.ONE_LARGE:
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", code],
-            input=pickle.dumps((content, how)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            check=False,
-        )
-        # our own words, none if it crashed
-        answer = pickle.loads(done.stdout) if done.stdout else "its decoder crashed"  # noqa: S301
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code],
+        input=pickle.dumps((content, how)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        check=False,
+    )
+    # our own words, none if it crashed
+    answer = pickle.loads(done.stdout) if done.stdout else "its decoder crashed"  # noqa: S301
     if isinstance(answer, str):
         raise BrokenPictureError(answer)
     return np.asarray(answer)
@@ -278,8 +277,7 @@ def _described_by_pillow(content: bytes) -> Picture:
             least = coarse((height, width))
             mode = "L" if to_grey and image.mode == "RGB" else None
             image.draft(mode, least if orientation > 4 else least[::-1])
-        with formats.in_turn(image.size):
-            return formats.oriented(_pixels(image, content, to_grey), orientation)
+        return formats.oriented(_pixels(image, content, to_grey), orientation)
 
     shape = image.size if _orientation(image) > 4 else image.size[::-1]
     depth = WORD if is_deep else BYTE
