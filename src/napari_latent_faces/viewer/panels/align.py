@@ -19,7 +19,7 @@ from napari_latent_faces.viewer.canvas import face_under, go_to
 from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
 from napari_latent_faces.viewer.layers import FacesView
 from napari_latent_faces.viewer.marks import add_own_mask
-from napari_latent_faces.viewer.panels.form import Section, button, in_a_row, make_fields
+from napari_latent_faces.viewer.panels.form import button, in_a_row, make_fields
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.pictures import Portrait
 from napari_latent_faces.viewer.session import add_result, find_result, session_of, show_result
@@ -153,8 +153,7 @@ class AlignWidget(Panel):
         self.mean.hide()
         faces = self.choose_faces("The stack to align, with the axes face, y, x.")
         self.add_form([faces, self.by, self.n_components, self.crop, self.transform, self.oval])
-        rest = self.form_of([self.options[name] for name in _REST])
-        self.add(Section("Advanced", rest))
+        self.add_form([self.options[name] for name in _REST], "Advanced")
         self.add(in_a_row(self.click_button, self.undo_button, self.fill_button))
         self.add_controls(self.before_button)
         self.add(self.mean)

@@ -130,9 +130,8 @@ class FitWidget(Panel):
         self._rest = [each for each in shared.values() if each.name in advanced]
         self._form = self.add_form([faces, self.method, self.summary, *self._basic])
         hidden = [*self._rest, self.ignore, self.slider, self.residual, self.update_earlier]
-        self._advanced_form = self.form_of(hidden)
-        self.advanced = form.Section("Advanced", self._advanced_form)
-        self.add(self.advanced)
+        self._advanced_form = self.add_form(hidden, "Advanced")
+        self.advanced: Any = self._advanced_form.parent()
         self.method.changed.connect(self._show_method)
 
     def _list_recent(self) -> None:

@@ -373,9 +373,6 @@ class MixerWidget(Panel):
         if self.model is not None and not self.is_working:
             self.run(Making(self.model, partial(draw, self.model), show), "Making faces ...")
 
-    def _show_step(self, step: Any) -> None:
-        self.show_progress(*step)
-
     def _add(self, role: str, *made: Any) -> range:
         assert self.model is not None
         return self.layers.add(self.model, role, *made, as_stack=self.on_slider.value)

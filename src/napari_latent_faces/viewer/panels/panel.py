@@ -91,7 +91,7 @@ class Panel(QtW.QScrollArea):
         self._choices: list[form.FacesChoice | form.ModelChoice] = []
         self._forms: list[QtW.QWidget] = []  # they cannot be changed during the work
         self._followed: Any = self  # the layer that was selected; none of them yet
-        self._missing = self._first_words = ""
+        self._missing = self._passing = ""  # words that the status shows meanwhile
         self._is_stopping = False
         self._bar: Any = None  # in napari's activity dock
         self._ending = ExitStack()  # none of Qt's objects, since it outlives them
@@ -128,16 +128,12 @@ class Panel(QtW.QScrollArea):
             grows = part.sizePolicy().expandingDirections() & Qt.Orientation.Vertical
             self._column.addWidget(part, int(bool(grows)))
 
-    def add_form(self, fields: Sequence[Widget]) -> QtW.QWidget:
-        """Put fields below the others, which cannot be changed during the work."""
-        made = self.form_of(fields)
-        self.add(made)
+    def add_form(self, fields: Sequence[Widget], title: str = "") -> QtW.QWidget:
+        """Put in fields that cannot be changed during the work, folded below a title."""
+        made = form.form_of(fields)
+        self._forms.append(made)
+        self.add(form.Section(title, made) if title else made)
         return made
-
-    def form_of(self, fields: Sequence[Widget]) -> QtW.QWidget:
-        """Return fields below one another, which cannot be changed during the work."""
-        self._forms.append(form.form_of(fields))
-        return self._forms[-1]
 
     def add_controls(self, *parts: form.Part) -> None:
         """Put in the buttons, with `parts` among them, the progress and the status."""
@@ -284,23 +280,21 @@ class Panel(QtW.QScrollArea):
     ) -> None:
         """Ask where to write a CSV file and do it; `told` is told then, else the path."""
         path, _ = QtW.QFileDialog.getSaveFileName(self, title, name, "Table (*.csv)")
-        if not path:
-            return
-        path = path if path.lower().endswith(".csv") else f"{path}.csv"
+        path = path if not path or path.lower().endswith(".csv") else f"{path}.csv"
         try:
-            write(path)
+            if path:
+                write(path)
+                self.status.value = told or f"Saved {path}."
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             self.complain(f"{path} cannot be written: {why}")
-        else:
-            self.status.value = told or f"Saved {path}."
 
     def run(self, job: Job, words: str = "Preparing ...") -> None:
         """Run a job to its end, in place of another; `words` are shown until its first step."""
         self._abandon()
         job.stepped.connect(self._on_step)
         job.ended.connect(self._on_end)
-        self.job, self._is_stopping, self._first_words = job, False, words
+        self.job, self._is_stopping, self._passing = job, False, words
         self.progress.max, self.progress.value = 1, 0  # no animation: it costs much time
         self.status.value = words
         self.synchronize()
@@ -337,14 +331,14 @@ class Panel(QtW.QScrollArea):
 
     def _on_step(self, step: Any) -> None:
         self._show_step(step)
+        self._passing = self.status.value
         if self.stop_words is not None and not self._is_stopping:
             self.start_button.enabled = self._can_stop()
 
     def _on_end(self, words: str) -> None:
         job, self.job = self.job, None
         self.synchronize()
-        is_silent = self.status.value == self._first_words  # nothing was told of the job
-        if words or is_silent:
+        if words or self.status.value == self._passing:  # nothing was told of the end
             self.status.value = words or self._missing
         self._show_result(job)
 
@@ -370,10 +364,6 @@ class Panel(QtW.QScrollArea):
         bar: Any = self.verticalScrollBar()
         width = self._content.minimumSizeHint().width() + bar.sizeHint().width()
         return QSize(max(_NARROWEST, width), _LOWEST)
-
-    def sizeHint(self) -> QSize:
-        """Return a size at which all is seen at once."""
-        return self._content.sizeHint().expandedTo(self.minimumSizeHint())
 
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
