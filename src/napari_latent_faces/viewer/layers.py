@@ -158,7 +158,7 @@ def results_of(
     ]
 
 
-def why_not_faces(layer: Any) -> str:
+def why_not_faces(layer: Any, fewest_axes: int = 3) -> str:
     """Return why a layer is no stack of faces, in a sentence; "" if it can be one."""
     from napari.layers import Image
 
@@ -167,7 +167,7 @@ def why_not_faces(layer: Any) -> str:
         return f"{name} is a layer of {type(layer).__name__.lower()}: faces are an image layer."
     if ROLE_KEY in layer.metadata:
         return f"{name} is a result: choose the faces that it belongs to."
-    if layer.ndim < 3:
+    if layer.ndim < fewest_axes:
         return f"{name} is a single picture: a stack of faces has the axes face, y, x."
     if layer.ndim > 3:
         labels = zip(layer.axis_labels, layer_pixels(layer).shape, strict=False)

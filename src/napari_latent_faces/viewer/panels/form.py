@@ -35,7 +35,7 @@ NO_FACES = (
 )
 NO_MODEL = "No model yet: fit one with Plugins > Latent faces, or open a file."
 
-_LARGEST = 2**31 - 1  # of Qt's numbers
+LARGEST = 2**31 - 1  # of Qt's numbers
 _LEAST = 8  # letters of a name that are always seen
 _BOX = QtW.QStyle.ComplexControl.CC_ComboBox
 
@@ -83,11 +83,11 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
         number.setStyleSheet(f"{number.styleSheet()} {width}")
         return slider
     if int in known["types"]:
-        most = min(known.get("max", _LARGEST), _LARGEST)
+        most = min(known.get("max", LARGEST), LARGEST)
         count = widgets.SpinBox(value=default, min=known["min"], max=most, **told)
         line = count.native.lineEdit()
         # superqt's box lets a minus be typed, and raises when that is all there is
-        line.setValidator(QIntValidator(0, _LARGEST, line))
+        line.setValidator(QIntValidator(0, LARGEST, line))
         return count
     if "min" in known:
         return NumberEdit(value=str(default), **told)

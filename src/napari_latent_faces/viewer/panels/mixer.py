@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.viewer.mixing import Show
 
-_LARGEST = 2**31 - 1
 _MOST_FACES = 10_000
 _WAY = 200  # steps of the morph's slider
 _PAUSE = 60  # milliseconds without a change before the nearest face is looked for
@@ -52,21 +51,16 @@ class MixerWidget(Panel):
             None  # and what is usual between faces
         )
         self._look_soon = timer(self, self._show_nearest, _PAUSE)
+        start, on_mix = self.start_from, self._on_mix
         self.starts = [
-            button(words, tip, partial(self.start_from, what))
-            for what, words, tip in (
-                ("face", "Current face", "Start from the face under the slider."),
-                ("mean", "Mean face", "Start from the mean of all faces."),
-                ("nothing", "Nothing", "Start from black."),
-            )
+            button("Current face", "The face under the slider.", partial(start, "face")),
+            button("Mean face", "The mean of all faces.", partial(start, "mean")),
+            button("Nothing", "A black picture.", partial(start, "nothing")),
         ]
         self.steps = [
-            button(words, tip, self._on_mix(act))
-            for act, words, tip in (
-                (Mix.undo, "Undo", "Take the last step back (Ctrl+Z)."),
-                (Mix.redo, "Redo", "Take it again (Ctrl+Shift+Z)."),
-                (Mix.reset, "Reset", "Go back to where the mix started."),
-            )
+            button("Undo", "Take the last step back (Ctrl+Z).", on_mix(Mix.undo)),
+            button("Redo", "Take it again (Ctrl+Shift+Z).", on_mix(Mix.redo)),
+            button("Reset", "Go back to where the mix started.", on_mix(Mix.reset)),
         ]
         lists = "What matters here", "What is used here", "All components"
         self.which = ComboBox(
@@ -112,7 +106,7 @@ class MixerWidget(Panel):
         self.strength = FloatSpinBox(value=0.7, max=1, step=0.05, tooltip=tip)
         self.strength.label = "How close"
         tip = "The same seed gives the same faces."
-        self.seed = SpinBox(max=_LARGEST, value=0, tooltip=tip)
+        self.seed = SpinBox(max=form.LARGEST, value=0, tooltip=tip)
         tip = "How many faces Generate makes."
         self.count = SpinBox(min=1, max=_MOST_FACES, value=20, tooltip=tip)
         tip = "Draw a face, and start from it."
@@ -153,16 +147,14 @@ class MixerWidget(Panel):
         self.at_end(self._leave_mix)
         self.weights.moved.connect(self._set_weight)
         self.weights.chosen.connect(self.session.select_component)
-        for began, ended in (
-            (self.weights.began, self.weights.ended),
-            (self.way.sliderPressed, self.way.sliderReleased),
-        ):
+        for began in (self.weights.began, self.way.sliderPressed):
             began.connect(self._on_mix(Mix.begin))
+        for ended in (self.weights.ended, self.way.sliderReleased):
             ended.connect(self._on_mix(Mix.end))
             ended.connect(self.synchronize)  # now there is something to undo
         self.nearest.pictures.picked.connect(self.session.go_to_face)
-        for listing in (self.which, self.numbers):
-            listing.changed.connect(self._list)
+        self.which.changed.connect(self._list)
+        self.numbers.changed.connect(self._list)
         for each in (self.near, *self.ends):
             each.changed.connect(self.synchronize)
         self.way.valueChanged.connect(self._show_morph)
@@ -333,7 +325,7 @@ class MixerWidget(Panel):
             return ""
 
         self._make_random(1, show)
-        self.seed.value = (self.seed.value + 1) % _LARGEST  # another face the next time
+        self.seed.value = (self.seed.value + 1) % form.LARGEST  # another face the next time
 
     def generate(self) -> None:
         """Add random faces to the generated ones, once a thread has made them."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from magicgui.widgets import Label, ProgressBar
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Labels, Layer, Shapes
 from napari.utils import progress
 from napari.utils.notifications import show_error
 from qtpy import QtWidgets as QtW
@@ -31,7 +31,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 
 from napari_latent_faces.stack import harmless_lines
-from napari_latent_faces.viewer.layers import ROLE_KEY, layer_pixels, why_not_faces
+from napari_latent_faces.viewer.layers import layer_pixels, why_not_faces
 from napari_latent_faces.viewer.panels import form
 from napari_latent_faces.viewer.reader import open_path
 from napari_latent_faces.viewer.session import session_of
@@ -187,10 +187,7 @@ class Panel(QtW.QScrollArea):
 
     def _why_not(self, layer: Layer) -> str:
         """Say in a sentence why a layer is not offered as faces; "" if it is."""
-        is_picture = isinstance(layer, Image) and layer.ndim == 2
-        if self.takes_pictures and is_picture and ROLE_KEY not in layer.metadata:
-            return ""
-        return why_not_faces(layer)
+        return why_not_faces(layer, 2 if self.takes_pictures else 3)
 
     def _what_is_missing(self) -> str:
         """Say what must be there before the work can begin; nothing if all is."""
@@ -198,8 +195,8 @@ class Panel(QtW.QScrollArea):
 
     def _follow(self) -> None:
         """Be about the faces that are selected, or that the selected result belongs to."""
-        for choice in self._choices:
-            choice.follow(self.viewer.layers.selection.active)
+        for each in self._choices:
+            each.follow(self._followed)
 
     def _make_job(self) -> Job:
         """Return the job that the fields spell; it is not started yet."""
@@ -221,21 +218,20 @@ class Panel(QtW.QScrollArea):
         """Bring fields, buttons and texts in line with session, layers and the running job."""
         is_working = self.is_working
         if not is_working:
-            for choice in self._choices:
-                choice.reset_choices()
-        active = self.viewer.layers.selection.active
-        if active is not self._followed:
-            self._followed = active
-            if not is_working:
-                self._follow()
+            for each in self._choices:
+                each.reset_choices()
+        active, before = self.viewer.layers.selection.active, self._followed
+        self._followed = active
+        if active is not before and not is_working:
+            self._follow()
         missing = self._what_is_missing()
         words = self.stop_words if is_working else None
         self.start_button.text, self.start_button.tooltip = words or self.start_words
         can_stop = bool(words) and self._can_stop() and not self._is_stopping
         self.start_button.enabled = can_stop or not (is_working or missing)
         self.cancel_button.visible = self.progress.visible = is_working
-        for each in self._forms:
-            each.setEnabled(not is_working)
+        for fields in self._forms:
+            fields.setEnabled(not is_working)
         is_news = missing != self._missing and not is_working  # else the last words stay
         if is_news and (missing or self.status.value == self._missing):
             self.status.value = missing

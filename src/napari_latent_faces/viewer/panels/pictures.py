@@ -46,9 +46,9 @@ class Column(NamedTuple):
 class Rows(QAbstractTableModel):
     """Sorted rows, of which Qt asks only those that are seen: 200,000 are as fast as 20."""
 
-    def __init__(self, picture_size: QSize, ratio: float) -> None:
+    def __init__(self, box: QSize, ratio: float) -> None:
         super().__init__()
-        self._picture_size, self._ratio = picture_size, ratio
+        self._box, self._ratio = box, ratio  # of pictures
         self._columns: Sequence[Column] = ()
         self._order = np.arange(0)
         self.icons: dict[tuple[int, int], QIcon | None] = {}  # those that were seen
@@ -78,10 +78,9 @@ class Rows(QAbstractTableModel):
         column = self._columns[place]
         if role == _ROLES.DecorationRole:
             if key not in self.icons:
-                seen, box = column.picture(row), self._picture_size
-                self.icons[key] = (
-                    seen if seen is None else to_icon(to_fit(seen, box, self._ratio))
-                )
+                seen = column.picture(row)
+                icon = None if seen is None else to_icon(to_fit(seen, self._box, self._ratio))
+                self.icons[key] = icon
             return self.icons[key]
         if role == _ROLES.TextAlignmentRole:
             return int(column.side)
@@ -145,9 +144,9 @@ class Table(QtW.QTableView):
         """Mark a row, without choosing it, or none."""
         if row is None or not 0 <= row < self.rows.rowCount():
             self.clearSelection()
-        elif (place := self.rows.place_of(row)) != self.currentIndex().row() or not (
-            self.selectedIndexes()
-        ):
+            return
+        place = self.rows.place_of(row)
+        if place != self.currentIndex().row() or not self.selectedIndexes():
             self.setCurrentIndex(self.rows.index(place, 0))
 
 
