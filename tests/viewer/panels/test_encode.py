@@ -158,7 +158,7 @@ def test_a_file_that_nobody_waits_for_is_not_chosen(how, viewer, faces, slow_fil
         qtbot.addWidget(widget)
         widget.cancel_button.native.click()
         assert job.is_over
-        assert widget.status.value.startswith("No model yet")
+        assert widget.status.value == "Cancelled."
     go.set()
     qtbot.waitUntil(lambda: job not in _running, timeout=10_000)
     assert how == "closed" or widget.model_choice.model is None

@@ -291,10 +291,6 @@ class FacesChoice(widgets.ComboBox):
             self.changed.emit(chosen)
 
 
-class _Opening(Job):
-    cancelled = ""  # the panel says what is missing again
-
-
 class ModelChoice(Beside):
     """Offers the models that layers of a viewer carry, and opens others."""
 
@@ -356,7 +352,7 @@ class ModelChoice(Beside):
             self.reset_choices()
             self.combo.value = model
 
-        job = _Opening(LatentFaces.load, path)
+        job = Job(LatentFaces.load, path)
         job.returned.connect(take)
         self._run(job, f"Opening {name} ...")
         return job

@@ -380,11 +380,10 @@ class Panel(QtW.QScrollArea):
         # is followed to widgets that are gone
         docks = self.viewer.window.dock_widgets.values()
         others: list[Any] = [dock_of(each) for each in docks if isinstance(each, Panel)]
+        area = window.dockWidgetArea
         for other in others:
-            is_seen = other not in (None, dock) and other.window() is window
-            if not is_seen or other.isHidden():
-                continue
-            if window.dockWidgetArea(other) == window.dockWidgetArea(dock):
+            is_there = other not in (None, dock) and other.window() is window
+            if is_there and not other.isHidden() and area(other) == area(dock):
                 window.tabifyDockWidget(other, dock)
                 dock.raise_()
                 break

@@ -14,7 +14,7 @@ from napari_latent_faces.viewer.canvas import component_pixmap, to_fit
 from napari_latent_faces.viewer.panels.form import put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -32,35 +32,29 @@ _MARK_COLOUR = "#f59e0b"  # seen on light and dark themes
 class WeightRow(QtW.QWidget):
     """Shows and changes the weight of one component: number, picture, slider, number field.
 
-    `limits` are its lowest and highest usual weight. The field shows the weight `unit` as 1:
-    of signed ones, a standard deviation. The signals of `owner` tell of what the user does,
-    never of what the program sets.
+    The slider reaches from its lowest to its highest usual weight. The field shows the weight
+    of a unit as 1: of signed ones, a standard deviation. The signals of the list tell of what
+    the user does, never of what the program sets.
     """
 
-    def __init__(
-        self,
-        owner: WeightList,
-        component: int,
-        pixels: NDArray[Any],
-        limits: tuple[float, float],
-        unit: float,
-    ) -> None:
+    def __init__(self, owner: WeightList, component: int) -> None:
         super().__init__()
-        self.component, self.is_marked = component, False
-        self._owner, self._unit = owner, unit
-        low, high = (limit / unit for limit in limits)
-        is_signed = low < 0
+        self.component, self.is_marked, self._owner = component, False, owner
+        unit = self._unit = float(owner.units[component])
+        least, most = owner.ranges[component].tolist()
+        low, high, is_signed = least / unit, most / unit, least < 0
         number, self.picture = QtW.QLabel(str(component)), QtW.QLabel()
         number.setFixedWidth(self.fontMetrics().horizontalAdvance("0000"))
         number.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.picture.setFixedSize(_PICTURE)
         self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        pixels = owner.pictures[component]
         pixmap = component_pixmap(pixels / (np.abs(pixels).max() or 1.0), is_signed=is_signed)
         self.picture.setPixmap(to_fit(pixmap, _PICTURE, self.devicePixelRatioF()))
         self.slider = QDoubleSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
-        self.slider.setRange(*limits)
-        self.slider.setPageStep((limits[1] - limits[0]) / 10)
-        self.slider.setSingleStep((limits[1] - limits[0]) / 100)
+        self.slider.setRange(least, most)
+        self.slider.setPageStep((most - least) / 10)
+        self.slider.setSingleStep((most - least) / 100)
         self.slider.setAccessibleName(f"weight of component {component}")
         self.field = QtW.QDoubleSpinBox()
         self.field.setDecimals(2 if is_signed else 4)
@@ -127,7 +121,6 @@ class WeightList(QtW.QListWidget):
     def __init__(self) -> None:
         super().__init__()
         self.components: list[int] = []
-        self._make_row: Callable[[int], WeightRow]
         self._weights: NDArray[np.float64] = np.empty(0)
         self.marked: int | None = None  # the component that is set off
         self.bar: Any = self.verticalScrollBar()
@@ -146,7 +139,7 @@ class WeightList(QtW.QListWidget):
         items = [self.item(place) for place in range(first, min(end + 1, self.count()))]
         for item, component in zip(items, self.components[first:], strict=False):
             if self.itemWidget(item) is None:
-                self.setItemWidget(item, self._make_row(component))
+                self.setItemWidget(item, WeightRow(self, component))
         found: list[Any] = [self.itemWidget(item) for item in items]
         return found
 
@@ -157,13 +150,8 @@ class WeightList(QtW.QListWidget):
         units: NDArray[np.float64] | None = None,
     ) -> None:
         """Take other components (k, h, w), their usual weights (k, 2), and `units` (k,)."""
-
-        def make_row(i: int) -> WeightRow:
-            low, high = ranges[i].tolist()
-            unit = 1.0 if units is None else float(units[i])
-            return WeightRow(self, i, pictures[i], (low, high), unit)
-
-        self._make_row = make_row
+        self.pictures, self.ranges = pictures, ranges
+        self.units = np.ones(len(pictures)) if units is None else units
         self._weights, self.marked = np.zeros(len(pictures)), None
         self.list_components(range(len(pictures)))
 
