@@ -9,10 +9,9 @@ import sys
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from types import MappingProxyType, NoneType
-from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 Coding = Literal["non-negative", "signed", "sparse", "one-hot"]
-Kind = TypeVar("Kind", bound=type[Any])
 
 LARGEST_SIDE = 16384  # pixels; a face has fewer
 
@@ -33,7 +32,7 @@ def parameter(default: Any, label: str = "", **limits: Any) -> Any:
 advanced = partial(parameter, advanced=True)
 
 
-def described(kind: Kind) -> Kind:
+def describe(kind: type[Any]) -> None:
     """Add what its docstring and their types say to the metadata of a dataclass' fields.
 
     That is ``help`` (that of the field of a base if the docstring has none), ``types``,
@@ -46,17 +45,15 @@ def described(kind: Kind) -> Kind:
     before = {each.name: each.metadata for each in fields(kind.__mro__[1])}
     hints = get_type_hints(kind)
     for each in fields(kind):
-        if "help" in each.metadata:
-            continue
-        allowed = _alternatives(hints[each.name])
-        known = {
-            "help": told.get(each.name) or before[each.name]["help"],
-            "types": tuple(one for one in allowed if isinstance(one, type)),
-            "choices": tuple(one for one in allowed if not isinstance(one, type)),
-            "optional": NoneType in allowed,
-        }
-        each.metadata = MappingProxyType({**known, **each.metadata})
-    return kind
+        if "help" not in each.metadata:
+            allowed = _alternatives(hints[each.name])
+            known = {
+                "help": told.get(each.name) or before[each.name]["help"],
+                "types": tuple(one for one in allowed if isinstance(one, type)),
+                "choices": tuple(one for one in allowed if not isinstance(one, type)),
+                "optional": NoneType in allowed,
+            }
+            each.metadata = MappingProxyType({**known, **each.metadata})
 
 
 def _alternatives(hint: Any) -> list[Any]:
@@ -139,7 +136,6 @@ class Parameters(Options):
         return tuple(each.name for each in fields(cls))
 
 
-@described
 @dataclass(frozen=True)
 class NMFParams(Parameters):
     """Parameters of a non-negative matrix factorization, as in scikit-learn.
@@ -223,7 +219,6 @@ class NMFParams(Parameters):
             )
 
 
-@described
 @dataclass(frozen=True)
 class PCAParams(Parameters):
     """Parameters of principal component analysis: eigenfaces.
@@ -253,7 +248,6 @@ class PCAParams(Parameters):
     )
 
 
-@described
 @dataclass(frozen=True)
 class ICAParams(Parameters):
     """Parameters of independent component analysis (FastICA).
@@ -299,7 +293,6 @@ class _BatchParams(Parameters):
     tol: float = advanced(1e-3, "Tolerance", min=0.0)
 
 
-@described
 @dataclass(frozen=True)
 class MiniBatchNMFParams(_BatchParams):
     """Parameters of non-negative matrix factorization in mini-batches.
@@ -329,7 +322,6 @@ class MiniBatchNMFParams(_BatchParams):
     forget_factor: float = advanced(0.7, "Memory", min=0.0, max=1.0)
 
 
-@described
 @dataclass(frozen=True)
 class DictionaryParams(_BatchParams):
     """Parameters of sparse dictionary learning, in mini-batches.
@@ -356,7 +348,6 @@ class DictionaryParams(_BatchParams):
     alpha: float = parameter(1.0, "Sparsity", min=0.0)
 
 
-@described
 @dataclass(frozen=True)
 class KMeansParams(_BatchParams):
     """Parameters of k-means, in mini-batches.
@@ -407,7 +398,6 @@ Rows = Literal["rows", "columns"]
 Order = Literal["C", "F"]
 
 
-@described
 @dataclass(frozen=True)
 class ReadOptions(Options):
     """Options of `read_faces`.
@@ -487,7 +477,6 @@ class ReadOptions(Options):
         return min(512 * 2**20, int(psutil.virtual_memory().available) // 4)
 
 
-@described
 @dataclass(frozen=True)
 class AlignOptions(Options):
     """Options of `align_faces`.
@@ -521,7 +510,6 @@ class AlignOptions(Options):
     random_state: int | None = advanced(42, "Seed", min=0)
 
 
-@described
 @dataclass(frozen=True)
 class ChoiceOptions(Options):
     """Effort of `choose_k`.
@@ -541,6 +529,10 @@ class ChoiceOptions(Options):
     n_folds: int = parameter(5, "Folds", min=2, max=100)
     max_faces: int = parameter(2000, "Most faces", min=10)
 
+
+# others have parameters in common with the first ones
+for _kind in (NMFParams, MiniBatchNMFParams, *_KINDS, ReadOptions, AlignOptions, ChoiceOptions):
+    describe(_kind)
 
 _LONGEST = 10_000  # numbers of a range: more are a slip of the finger
 

@@ -18,7 +18,7 @@ from napari_latent_faces.params import (
     NMFParams,
     Options,
     ReadOptions,
-    described,
+    describe,
     parameter,
 )
 
@@ -129,7 +129,6 @@ the environment an error shows where it happened.
 """
 
 
-@described
 @dataclass(frozen=True)
 class Generation(Options):
     """How faces are generated, and placed.
@@ -144,9 +143,12 @@ class Generation(Options):
         How close to --near: 0 is any face, 1 that face itself.
     """
 
-    count: int = parameter(20, "", min=1)
-    random_state: int = parameter(42, "", min=0, max=2**32 - 1)
-    strength: float = parameter(0.7, "", min=0, max=1)
+    count: int = parameter(20, min=1)
+    random_state: int = parameter(42, min=0, max=2**32 - 1)
+    strength: float = parameter(0.7, min=0, max=1)
+
+
+describe(Generation)
 
 
 # The commands, their arguments and what they are for.
