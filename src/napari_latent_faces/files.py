@@ -104,12 +104,18 @@ def unpacked(source: str | bytes, most: int) -> bytes | None:
     return bytes(content)
 
 
+_WORDS = {
+    "FileNotFoundError": "vanished while it was being read",
+    "MemoryError": "too large for the memory that is free",
+    "UnidentifiedImageError": "damaged, or no picture of a known format in spite of its name",
+}
+
+
 def in_words(error: BaseException) -> str:
     """Say in one line what a library raises, on the bytes of anybody's file."""
-    if isinstance(error, MemoryError):
-        return "too large for the memory that is free"
-    words = str(getattr(error, "strerror", None) or error) or type(error).__name__
-    return in_one_line(" ".join(words.split())[:200].rstrip("."))
+    ours = (_WORDS.get(kind.__name__) for kind in type(error).__mro__)
+    words = next(filter(None, ours), None) or getattr(error, "strerror", None) or str(error)
+    return in_one_line(" ".join((words or type(error).__name__).split())[:200].rstrip("."))
 
 
 @contextmanager

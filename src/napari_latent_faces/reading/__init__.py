@@ -249,13 +249,11 @@ def _opened(found: Listing, options: ReadOptions, work: Work) -> list[_File]:
     def opened(entry: Entry) -> _File | None:
         try:
             picture = pictures.open_picture(entry, keep=keep)
-        except NotAPictureError:
-            found.passed_over.append((entry.name, "no picture, by its content"))
         except BrokenPictureError as error:
-            found.skipped.append((entry.name, str(error)))
-        else:
-            return _File(entry, picture, list(range(picture.n_pages)))
-        return None
+            is_missed = not isinstance(error, NotAPictureError)
+            found.leave_out(entry.name, str(error), is_missed=is_missed)
+            return None
+        return _File(entry, picture, list(range(picture.n_pages)))
 
     return [file for file in work.each(opened, found.entries) if file]
 

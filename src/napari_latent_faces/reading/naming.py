@@ -6,7 +6,7 @@ import posixpath
 import re
 import unicodedata
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from napari_latent_faces.files import CONTENTS, PACKED, read_contents, unpacked_name
 from napari_latent_faces.reading.arrays import is_array_name
@@ -145,14 +145,6 @@ class Entry:
     certain: bool = True  # by its name; else its content decides whether it is a picture
 
 
-class LeftOut(NamedTuple):
-    """What is not read, and why."""
-
-    name: str
-    reason: str
-    is_missed: bool | None = None  # its name tells
-
-
 @dataclass
 class Listing:
     """What a folder or archive holds; `skipped` and `passed_over` are as in `ReadReport`."""
@@ -162,27 +154,23 @@ class Listing:
     tables: list[Entry] = field(default_factory=list)  # may say whose the pictures are
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passed_over: list[tuple[str, str]] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)  # folders
     is_one_file: bool = False  # no folder or archive, but a picture of several pages
 
-    def gather(self, items: Iterable[Entry | LeftOut], *, common_folder: bool) -> None:
+    def gather(self, found: Iterable[Entry], *, common_folder: bool) -> None:
         """Put everything where it belongs; of several files of one name, the last counts.
 
         With `common_folder` the folders that all pictures lie in are no part of the names.
         """
         files: dict[str, Entry] = {}
-        hidden: dict[str, None] = {}
-        for item in items:
-            if inside := _HIDDEN_FOLDER.match(item.name):
-                hidden[inside[0]] = None
-            elif not item.name:
-                self.passed_over.append(("(no name)", "it has no name"))
-            elif isinstance(item, LeftOut):
-                self._leave_out(*item)
-            else:
-                if item.name in files:
-                    why = "replaced by a later file of that name"
-                    self.passed_over.append((item.name, why))
-                files[item.name] = item
+        for entry in found:
+            if not entry.name:
+                self.leave_out("(no name)", "it has no name")
+                continue
+            if entry.name in files:
+                why = "replaced by a later file of that name"
+                self.leave_out(entry.name, why, is_missed=False)
+            files[entry.name] = entry
         for name in [name for name in files if name.rpartition("/")[2] == CONTENTS]:
             # pictures of components are no faces, though they look alike
             kind, written = read_contents(files[name].read(MAX_TABLE_BYTES))
@@ -190,10 +178,10 @@ class Listing:
                 ours = name.removesuffix(CONTENTS) + each
                 if files.pop(ours, None):
                     why = "a result of a fit, written by Latent faces: open its model.npz"
-                    self.passed_over.append((ours, why))
+                    self.leave_out(ours, why, is_missed=False)
         for entry in files.values():
             self.add(entry)
-        self.passed_over += [(name, "hidden or system folder") for name in hidden]
+        self.passed_over += [(name, "hidden or system folder") for name in self.hidden]
         self._sort(common_folder=common_folder)
 
     def _sort(self, *, common_folder: bool) -> None:
@@ -217,7 +205,9 @@ class Listing:
         """Put a regular file where it belongs, judged by its name and size."""
         base = entry.name.rpartition("/")[2]
         reason, is_wanted = judge_name(base)
-        if entry.size and not is_hidden(base):
+        if _HIDDEN_FOLDER.match(entry.name):
+            reason = "hidden"
+        elif entry.size and not is_hidden(base):
             if is_table_name(base):
                 self.tables.append(entry)
             if is_array_name(base):
@@ -228,11 +218,15 @@ class Listing:
         elif not reason and entry.size > MAX_PICTURE_BYTES:
             reason = f"larger than {MAX_PICTURE_BYTES >> 20} MiB"
         if reason:
-            self._leave_out(entry.name, reason, is_wanted)
+            self.leave_out(entry.name, reason, is_missed=is_wanted)
         else:
             self.entries.append(replace(entry, certain=is_wanted))
 
-    def _leave_out(self, name: str, reason: str, is_missed: bool | None) -> None:
+    def leave_out(self, name: str, reason: str, *, is_missed: bool | None = None) -> None:
+        """Tell of what is not read; whether it is missed, its name tells by default."""
+        if inside := _HIDDEN_FOLDER.match(name):
+            self.hidden.add(inside[0])
+            return
         if is_missed is None:
             is_missed = is_picture_name(name.rpartition("/")[2])
         (self.skipped if is_missed else self.passed_over).append((name, reason))

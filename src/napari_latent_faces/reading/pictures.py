@@ -41,7 +41,7 @@ APART_PIXELS = 2**25
 APART_BYTES = 2**26
 
 
-class NotAPictureError(Exception):
+class NotAPictureError(BrokenPictureError):
     """A file is no picture, by its name and its content."""
 
 
@@ -151,13 +151,12 @@ def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
 
     With `keep` the whole file is read now and its content kept. Else only the start is read,
     where that tells enough, and the file is read again for the pixels. Raises
-    `NotAPictureError` if neither name nor content are those of a picture, and
-    `BrokenPictureError` if they are, but it cannot be read.
+    `NotAPictureError` if neither name nor content are those of a picture.
     """
     with _reasons():
         head = entry.read(formats.START_BYTES)
         if not entry.certain and not naming.starts_like_picture(head[: naming.HEAD_BYTES]):
-            raise NotAPictureError
+            raise NotAPictureError("no picture, by its content")
         # the file may have grown since it was listed
         is_whole = entry.size <= len(head) < formats.START_BYTES
         # JPEG, PNG, PNM and BMP have all that matters but the pixels at their start
@@ -229,15 +228,10 @@ def _reasons() -> Iterator[None]:
     """Turn whatever a decoder raises into a `BrokenPictureError` that says why."""
     try:
         yield
-    except (BrokenPictureError, NotAPictureError):
+    except BrokenPictureError:
         raise
     except Exception as error:  # a hostile file can make a decoder raise anything
-        words = in_words(error)
-        if isinstance(error, FileNotFoundError):
-            words = "vanished while it was being read"
-        elif type(error).__name__ == "UnidentifiedImageError":
-            words = "damaged, or no picture of a known format in spite of its name"
-        raise BrokenPictureError(words) from error
+        raise BrokenPictureError(in_words(error)) from error
 
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
@@ -427,17 +421,12 @@ class _Faces:
         try:
             return pixels_of(open_picture(entry), self._frame, page)
         except BrokenPictureError as error:
-            reason = str(error)
-        except NotAPictureError:
-            reason = "no picture any more"
-        except IndexError:
-            reason = "it has fewer pages now"
-        if face not in self._broken and len(self._broken) < 2:  # the others are as these
-            warnings.warn(
-                f"{entry.name} cannot be decoded ({reason}) and is shown black. Remove it, or "
-                "open the folder with lazy=False to leave out all that are broken.",
-                BrokenFaceWarning,
-                stacklevel=2,
-            )
+            if face not in self._broken and len(self._broken) < 2:  # the others are as these
+                warnings.warn(
+                    f"{entry.name} cannot be decoded ({error}) and is shown black. Remove it, "
+                    "or open the folder with lazy=False to leave out all that are broken.",
+                    BrokenFaceWarning,
+                    stacklevel=2,
+                )
         self._broken.add(face)
         return np.zeros(self.shape[1:], self.dtype)

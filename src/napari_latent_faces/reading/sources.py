@@ -30,14 +30,13 @@ from napari_latent_faces.reading.arrays import (
     looks_like_arrays,
     starts_like_array,
 )
-from napari_latent_faces.reading.naming import Entry, LeftOut, Listing, judge_name
+from napari_latent_faces.reading.naming import Entry, Listing, judge_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
     Check = Callable[[], object]
-    Items = Iterator[Entry | LeftOut]
 
 
 class NoFacesError(ValueError):
@@ -56,10 +55,10 @@ def list_sources(path: str, check: Check) -> Listing:
     found = Listing()
     is_folder = url_is_folder(path) if is_url(path) else _is_folder(path)
     if is_folder:
-        items: Items = (_in_url if is_url(path) else _in_folder)(path, check)
+        entries = _in_url(path, check) if is_url(path) else _in_folder(path, found, check)
     else:
-        items = _in_file(path, found, check)
-    found.gather(items, common_folder=not is_folder)
+        entries = _in_file(path, found, check)
+    found.gather(entries, common_folder=not is_folder)
     if not found.entries and _ENCRYPTED in dict(found.skipped + found.passed_over).values():
         raise ArchiveError(
             f"The archive {shown(path)} is encrypted: unpack it with its password and open the "
@@ -80,7 +79,9 @@ def _is_folder(path: str) -> bool:
     return stat.S_ISDIR(mode)
 
 
-def _in_folder(root: str, check: Check, most: int | None = None) -> Items:
+def _in_folder(
+    root: str, found: Listing, check: Check, most: int | None = None
+) -> Iterator[Entry]:
     """Walk a folder, the upper folders first, then links, and each of them once."""
     seen = {_identity(folder) for folder in Path(os.path.realpath(root)).parents}
     folders = [(False, 0, ("", ""), root, "")]  # a heap of what ranks them, path, and name
@@ -93,10 +94,10 @@ def _in_folder(root: str, check: Check, most: int | None = None) -> Items:
         except OSError as error:
             if not prefix:
                 raise
-            yield LeftOut(prefix, f"folder not readable: {error.strerror}", is_missed=True)
+            found.leave_out(prefix, f"folder not readable: {error.strerror}", is_missed=True)
             continue
         if identity in seen:
-            yield LeftOut(prefix, "link to a folder read elsewhere")
+            found.leave_out(prefix, "link to a folder read elsewhere")
             continue
         seen.add(identity)
         for item in listed:
@@ -106,14 +107,14 @@ def _in_folder(root: str, check: Check, most: int | None = None) -> Items:
                 info = item.stat()
             except OSError as error:
                 broken = "broken link" if is_link else error.strerror
-                yield LeftOut(name, broken or "not readable")
+                found.leave_out(name, broken or "not readable")
                 continue
             if stat.S_ISREG(info.st_mode):
                 yield Entry(name, info.st_size, partial(read_file, item.path))
             elif not stat.S_ISDIR(info.st_mode):
-                yield LeftOut(name, "no regular file", is_missed=False)
+                found.leave_out(name, "no regular file", is_missed=False)
             elif naming.is_hidden(item.name):
-                yield LeftOut(f"{name}/", "")
+                found.leave_out(f"{name}/", "")
             else:
                 rank = is_link, 0 if is_link else name.count("/"), naming.natural_key(name)
                 heapq.heappush(folders, (*rank, item.path, f"{name}/"))
@@ -164,7 +165,7 @@ _DAMAGE = (
 )
 
 
-def _in_file(path: str, found: Listing, check: Check) -> Items:
+def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry]:
     """Walk an archive, told by its content, or say what else the file is."""
     is_zip = is_tar = False
     with _open_file(path) as file, _damage_named(path):
@@ -181,9 +182,9 @@ def _in_file(path: str, found: Listing, check: Check) -> Items:
             is_tar = not is_zip and tarfile.is_tarfile(file)
     is_picture = naming.starts_like_picture(head[: naming.HEAD_BYTES])
     if is_zip:
-        return _in_zip(path, size, check)
+        return _in_zip(path, size, found, check)
     if is_tar or (opener and not is_picture) or head[257:262] == b"ustar":
-        return _in_tar(path, opener, check)
+        return _in_tar(path, opener, found, check)
     base = os.path.basename(path)  # noqa: PTH119 - of URLs, too
     if is_picture or naming.is_picture_name(base):
         found.is_one_file = True
@@ -239,7 +240,7 @@ class _Zip:
             return file.read(limit)
 
 
-def _in_zip(path: str, there: int, check: Check) -> Items:
+def _in_zip(path: str, there: int, found: Listing, check: Check) -> Iterator[Entry]:
     """Walk a zip; one that is small only as its members overlap or hold nothing is refused."""
     archive = _Zip(path)
     with _damage_named(path):
@@ -256,16 +257,18 @@ def _in_zip(path: str, there: int, check: Check) -> Items:
         check()
         name, size = _plain(info.filename), info.file_size
         if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:
-            yield LeftOut(name, _LINK)
+            found.leave_out(name, _LINK)
         elif info.flag_bits & 1:
-            yield LeftOut(name, _ENCRYPTED)
+            found.leave_out(name, _ENCRYPTED)
         elif size > files.most_unpacked(info.compress_size, BOMB_BYTES):
-            yield LeftOut(name, f"decompression bomb: {size} bytes from {info.compress_size}")
+            found.leave_out(name, f"decompression bomb: {size} bytes from {info.compress_size}")
         else:
             yield Entry(name, size, partial(archive.read, info))
 
 
-def _in_tar(path: str, opener: Callable[[IO[bytes]], Any] | None, check: Check) -> Items:
+def _in_tar(
+    path: str, opener: Callable[[IO[bytes]], Any] | None, found: Listing, check: Check
+) -> Iterator[Entry]:
     """Walk a tar archive; the pictures of a compressed one are kept in memory."""
     left, last = MAX_KEPT_BYTES, -1
     with _open_file(path) as file, _damage_named(path):
@@ -281,12 +284,12 @@ def _in_tar(path: str, opener: Callable[[IO[bytes]], Any] | None, check: Check) 
                 continue
             name, size, content = _plain(info.name), info.size, b""
             if not info.isreg() or info.issparse():
-                yield LeftOut(name, _LINK)
+                found.leave_out(name, _LINK)
             elif stream is None:
                 read = partial(read_file, path, start=info.offset_data, size=size)
                 yield Entry(name, size, read)
             elif is_array_name(name) and size > min(left, naming.MAX_PICTURE_BYTES):
-                yield LeftOut(name, "too large a file of numbers to keep in memory")
+                found.leave_out(name, "too large a file of numbers to keep in memory")
             else:
                 if _may_be_faces(name, size) and (member := tar.extractfile(info)):
                     left -= size
@@ -366,37 +369,37 @@ def looks_like_faces(path: str | PathLike[str]) -> bool:
 
     Folders of chunked arrays (zarr, n5) are not ours, nor is what cannot be read.
     """
-    path, items = os.fspath(path), cast("Items", iter(()))
+    path, entries = os.fspath(path), cast("Iterator[Entry]", iter(()))
     check = ([None] * MAX_STEPS).pop  # which fails when they are used up
     with suppress(Exception):  # whatever it is, it is not for us
         if os.path.isdir(path):  # noqa: PTH112 - also for names that Path refuses
             is_zarr = path.rstrip("/\\").lower().endswith((".zarr", ".n5"))
             if not is_zarr and not any(Path(path, name).exists() for name in _ZARR_FILES):
-                items = _in_folder(path, check, MAX_ENTRIES)
+                entries = _in_folder(path, Listing(), check, MAX_ENTRIES)
         elif not os.path.isfile(path):  # noqa: PTH113
             return False
         elif is_array_name(path):
             return looks_like_arrays(path)
         elif path.lower().endswith(_SUFFIXES):
-            items = _in_file(path, Listing(), check)
-        for item in islice(items, MAX_ENTRIES):
-            *folders, base = item.name.split("/")
+            entries = _in_file(path, Listing(), check)
+        for entry in islice(entries, MAX_ENTRIES):
+            *folders, base = entry.name.split("/")
             if base in _ZARR_FILES or len(folders) >= MAX_DEPTH:
                 return False
-            if isinstance(item, Entry) and _is_face(item, base):
+            if _is_face(entry, base):
                 return True
     return False
 
 
-def _is_face(item: Entry, base: str) -> bool:
-    if naming.is_hidden(item.name):
+def _is_face(entry: Entry, base: str) -> bool:
+    if naming.is_hidden(entry.name):
         return False
     if is_array_name(base, text=False):
-        return starts_like_array(item.read(naming.HEAD_BYTES))
+        return starts_like_array(entry.read(naming.HEAD_BYTES))
     reason, is_wanted = judge_name(base)
     if reason or is_wanted:
         return not reason
-    return naming.starts_like_picture(item.read(naming.HEAD_BYTES))
+    return naming.starts_like_picture(entry.read(naming.HEAD_BYTES))
 
 
 # URLs are those of fsspec, with chains like "simplecache::s3://bucket/faces"; "C:" is a drive
@@ -444,7 +447,7 @@ def url_is_folder(url: str) -> bool:
     return bool(info["type"] == "directory" or info.get("mimetype") == "text/html")
 
 
-def _in_url(url: str, check: Check) -> Items:
+def _in_url(url: str, check: Check) -> Iterator[Entry]:
     """Walk the folder behind a URL."""
     with _located(url) as (fs, root):
         found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
