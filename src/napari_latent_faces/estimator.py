@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _LOSSES: dict[float | str, str] = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
 
 
+@dataclass(eq=False, repr=False)
 class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Non-negative matrix factorization of pictures, ``X ~ W @ components_``.
 
@@ -73,36 +75,20 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     ((12, 3), (3, 64))
     """
 
-    def __init__(
-        self,
-        n_components: int | str | None = None,
-        *,
-        image_shape: tuple[int, ...] | None = None,
-        init: str | None = None,
-        solver: str = "multilevel",
-        beta_loss: str | float = "frobenius",
-        tol: float = 1e-4,
-        max_iter: int = 200,
-        random_state: int | np.random.RandomState | None = None,
-        alpha_W: float = 0.0,
-        alpha_H: float | str = "same",
-        l1_ratio: float = 0.0,
-        sparseness: float | None = None,
-        verbose: int = 0,
-    ) -> None:
-        self.n_components = n_components
-        self.image_shape = image_shape
-        self.init = init
-        self.solver = solver
-        self.beta_loss = beta_loss
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.alpha_W = alpha_W
-        self.alpha_H = alpha_H
-        self.l1_ratio = l1_ratio
-        self.sparseness = sparseness
-        self.verbose = verbose
+    n_components: int | str | None = None
+    _: KW_ONLY
+    image_shape: tuple[int, ...] | None = None
+    init: str | None = None
+    solver: str = "multilevel"
+    beta_loss: str | float = "frobenius"
+    tol: float = 1e-4
+    max_iter: int = 200
+    random_state: int | np.random.RandomState | None = None
+    alpha_W: float = 0.0
+    alpha_H: float | str = "same"
+    l1_ratio: float = 0.0
+    sparseness: float | None = None
+    verbose: int = 0
 
     def fit(
         self,
@@ -208,8 +194,8 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return pixels
 
     def _checked(self, X: ArrayLike, **options: Any) -> NDArray[Any]:
-        pixels: NDArray[Any] = validate_data(self, X, dtype=[np.float64, np.float32], **options)
-        check_non_negative(pixels, "PictureNMF (input X)")
+        options |= {"dtype": [np.float64, np.float32], "ensure_non_negative": True}
+        pixels: NDArray[Any] = validate_data(self, X, **options)
         return pixels
 
     def _start(self, pixels: NDArray[Any], W: Any, H: Any, unit: float, k: int) -> Any:
