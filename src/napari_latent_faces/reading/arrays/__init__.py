@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Source = str | os.PathLike[str] | bytes  # a path, or the content of a file
+
+_READERS = {  # of files that start so, whatever their names are
+    b"\x93NUMPY": files.read_npy,
+    b"MATLAB 5": matlab.read_mat,
+    b"\x89HDF\r\n\x1a\n": matlab.read_hdf5,
+}
 _BINARY = (".mat", ".npy", ".npz", ".h5", ".hdf5", ".idx")
 _TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".normgrey")
 _IDX = re.compile(r"[-.]idx\d[-.]u?(byte|int|short|float|double)$")
@@ -93,15 +100,13 @@ def is_array_name(name: str, *, text: bool = True) -> bool:
     """
     lower = unpacked_name(name.lower())
     refused = itertools.chain.from_iterable(endings for _, endings in _REFUSED)
-    return (
-        lower.endswith((*_BINARY, *refused, *(_TEXT if text else ())))
-        or _IDX.search(lower) is not None
-    )
+    endings = (*_BINARY, *refused, *(_TEXT if text else ()))
+    return lower.endswith(endings) or _IDX.search(lower) is not None
 
 
 def starts_like_array(head: bytes) -> bool:
     """Tell whether a file that starts with these bytes is a binary file of numbers."""
-    return head.startswith((b"\x93NUMPY", b"MATLAB 5", b"MATLAB 7", b"\x89HDF", b"PK\3\4"))
+    return head.startswith((*_READERS, b"MATLAB 7", b"PK\3\4"))
 
 
 def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
@@ -121,9 +126,7 @@ def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def candidates(
-    source: str | os.PathLike[str] | bytes, *, name: str = ""
-) -> tuple[Variable, ...]:
+def candidates(source: Source, *, name: str = "") -> tuple[Variable, ...]:
     """List the variables of a file that may hold faces, without reading large ones."""
     container = _opened(source, name)
     with files.damage_named(container.name):
@@ -131,11 +134,11 @@ def candidates(
 
 
 def read_arrays(
-    source: str | os.PathLike[str] | bytes,
+    source: Source,
     options: ReadOptions | None = None,
     *,
     name: str = "",
-    labels: str | os.PathLike[str] | bytes | None = None,
+    labels: Source | None = None,
 ) -> ArrayFaces:
     """Read a file of numbers, or its content under a `name`, as faces.
 
@@ -158,7 +161,7 @@ def read_arrays(
         return _faces_of(container, variable, options, lists)
 
 
-def _opened(source: str | os.PathLike[str] | bytes, name: str = "") -> Container:
+def _opened(source: Source, name: str = "") -> Container:
     """Look into a file of numbers, or its content under a `name`, without reading large arrays.
 
     Raises `ArraysError` if it is none that is read, damaged, a bomb, or refused (pickles).
@@ -177,16 +180,11 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str = "") -> Container
         return _with_views(_reader(head, name.lower())(source, name))
 
 
-def _reader(  # noqa: C901, PLR0911 - a list of kinds
-    head: bytes, name: str
-) -> Callable[[str | bytes, str], Container]:
+def _reader(head: bytes, name: str) -> Callable[[str | bytes, str], Container]:
     """Find by content, else by name, what reads a file."""
-    if head.startswith(b"\x93NUMPY"):
-        return files.read_npy
-    if b"\x89HDF\r\n\x1a\n" in {head[:8], head[512:520]}:  # MATLAB's begins with a text
-        return matlab.read_hdf5
-    if head.startswith(b"MATLAB 5"):
-        return matlab.read_mat
+    for start, reader in _READERS.items():
+        if start in {head[: len(start)], head[512:520]}:  # HDF5 of MATLAB begins with a text
+            return reader
     if head.startswith(b"PK") and name.endswith((".npz", ".npy")):
         return files.read_npz
     for (start, endings), advice in _REFUSED.items():

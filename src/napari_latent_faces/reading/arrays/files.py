@@ -9,10 +9,10 @@ import re
 import struct
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -203,10 +203,7 @@ def content_of(source: str | bytes) -> Bytes:
 
 
 def array_in(
-    content: Bytes,
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    order: Literal["C", "F"] = "C",
+    content: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any = "C"
 ) -> NDArray[Any]:
     """Return the bytes as an array without a copy, if as many are there as it takes."""
     declared = math.prod(shape) * dtype.itemsize
@@ -229,9 +226,8 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-def _npy_variable(name: str, source: str | bytes, load: Callable[[], Any] | None) -> Variable:
-    """Read the header of an .npy file, or of the beginning of one that `load` reads."""
-    content = content_of(source)
+def _npy_variable(name: str, content: Bytes) -> Variable:
+    """Read the header of an .npy file, or of its beginning."""
     file = io.BytesIO(content[: 2**17].tobytes())
     version = npy.read_magic(file)
     if version not in _HEADERS:
@@ -244,14 +240,13 @@ def _npy_variable(name: str, source: str | bytes, load: Callable[[], Any] | None
         )
     if dtype.names is not None or dtype.kind not in NUMBERS + "US" or min(shape, default=0) < 0:
         raise ArraysError(f"an array of {dtype} and shape {shape} holds no pictures")
-    rest = content[file.tell() :]
-    mapped = partial(array_in, rest, dtype, shape, "F" if fortran else "C")
-    return Variable(name, shape, dtype, load or mapped)
+    order, rest = "F" if fortran else "C", content[file.tell() :]
+    return Variable(name, shape, dtype, partial(array_in, rest, dtype, shape, order))
 
 
 def read_npy(source: str | bytes, name: str) -> Container:
     """Read the header of an .npy file."""
-    return Container(name, (_npy_variable("", source, None),))
+    return Container(name, (_npy_variable("", content_of(source)),))
 
 
 def read_npz(source: str | bytes, name: str) -> Container:
@@ -262,15 +257,15 @@ def read_npz(source: str | bytes, name: str) -> Container:
         with zipfile.ZipFile(openable(source)) as archive:
             info = archive.getinfo(key)
             check_bomb(min(info.compress_size, len(content_of(source))), info.file_size)
-            return _npy_variable(key, archive.read(info), None).load()
+            return _npy_variable(key, content_of(archive.read(info))).load()
 
     with zipfile.ZipFile(openable(source)) as archive:
         for member in archive.namelist():
             key = member.removesuffix(".npy")
             try:
                 with archive.open(member) as file:
-                    head = file.read(2**17)
-                variables.append(_npy_variable(key, head, partial(load, member)))
+                    variable = _npy_variable(key, content_of(file.read(2**17)))
+                variables.append(replace(variable, load=partial(load, member)))
             except (ValueError, NotImplementedError, RuntimeError) as error:
                 notes.append(f"'{key}' is left out: {error}")
     if not variables and notes:

@@ -412,7 +412,6 @@ def _roughness_of_axes(array: NDArray[Any]) -> list[float]:
     if the same person does not come several times in a row.
     """
     keep = min(1.0, (SAMPLE / array.size) ** (1 / array.ndim))
-
     lengths = [min(side, max(8, int(side * keep))) for side in array.shape]
     pairs = zip(array.shape, lengths, strict=True)
     block = _finite(array[tuple(slice((s - n) // 2, (s + n) // 2) for s, n in pairs)])
