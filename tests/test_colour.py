@@ -7,7 +7,7 @@ import pytest
 
 from napari_latent_faces import FaceStack, fit, match_components
 from napari_latent_faces.explaining import Explainer, build_up
-from napari_latent_faces.params import METHODS, params_of
+from napari_latent_faces.params import METHODS
 from tests.conftest import blobs
 from tests.helpers import lost
 
@@ -34,7 +34,7 @@ def faces() -> FaceStack:
 )
 def test_every_method_finds_pictures_in_colour(faces, method, changes):
     changes |= {"tol": 0.05} if method == "ica" else {}
-    model = fit(faces, params_of(method, n_components=4, **changes))
+    model = fit(faces, METHODS[method](n_components=4, **changes))
     assert model.components.shape == (4, 12, 10, 3)
     assert model.weights.shape == (30, 4)
     assert model.reconstruct().shape == faces.shape

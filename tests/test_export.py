@@ -16,7 +16,7 @@ from napari_latent_faces.export import FIT, as_python, export_model, iter_export
 from napari_latent_faces.files import CONTENTS, check_folder
 from napari_latent_faces.fitting import fit, iter_fit
 from napari_latent_faces.model import LatentFaces
-from napari_latent_faces.params import METHODS, NMFParams, PCAParams, params_of
+from napari_latent_faces.params import METHODS, NMFParams, PCAParams
 from napari_latent_faces.reading import read_faces
 from napari_latent_faces.samples import read_lfw_subset, sample_faces
 from napari_latent_faces.viewer.layers import faces_layer, layer_stack
@@ -298,7 +298,7 @@ def assert_same(one, other):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_running_it_gives_the_same_model(method, faces_folder, tmp_path, run):
     changes = {} if method == "pca" else {"max_iter": 7, "tol": 0.01}
-    params = params_of(method, n_components=4, random_state=3, **changes)
+    params = METHODS[method](n_components=4, random_state=3, **changes)
     model = fit(read_faces(faces_folder, size=(10, 9), channel="red"), params)
     assert_same(run(model)["model"], model)
     loaded = LatentFaces.load(tmp_path / "model.npz")

@@ -14,7 +14,7 @@ import pytest
 
 from napari_latent_faces import fitting
 from napari_latent_faces.fitting import check_memory, fit, needed
-from napari_latent_faces.params import METHODS, NMFParams, params_of
+from napari_latent_faces.params import METHODS, NMFParams
 from napari_latent_faces.solvers import sklearn as rows
 from napari_latent_faces.solvers.multilevel import iter_multilevel
 from napari_latent_faces.solvers.sklearn import iter_nmf
@@ -103,9 +103,9 @@ def test_a_fit_that_needs_too_much_says_how_to_do_with_less(
 ):
     free(10)
     with pytest.raises(MemoryError, match=words):
-        fit(pictures, params_of(method, n_components=3, **options))
+        fit(pictures, METHODS[method](n_components=3, **options))
     with pytest.raises(MemoryError) as error:
-        fit(da.from_array(pictures), params_of(method, n_components=3, **options))
+        fit(da.from_array(pictures), METHODS[method](n_components=3, **options))
     assert "lazy" not in str(error.value)
     free(2**32)
-    check_memory(as_stack(pictures), params_of(method, n_components=3, **options))
+    check_memory(as_stack(pictures), METHODS[method](n_components=3, **options))

@@ -209,7 +209,7 @@ HEADERS = {
 }
 
 CHANGES = [
-    ("method", "svd", "method must be one of nmf"),
+    ("method", "svd", "its method cannot be .svd"),
     ("format_version", FORMAT_VERSION + 1, rf"format version {FORMAT_VERSION + 1}.*update"),
     ("format_version", "1", "format version cannot be '1'"),
     ("format_version", -1, "format version cannot be -1"),

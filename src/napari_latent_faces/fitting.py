@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_latent_faces.masks import PixelMask, split_mask
 from napari_latent_faces.model import LatentFaces, Provenance
-from napari_latent_faces.params import METHODS, NMFParams, takers
+from napari_latent_faces.params import METHODS, NMFParams
 from napari_latent_faces.solvers import sklearn as others
 from napari_latent_faces.solvers.blocks import (
     SHARES,
@@ -163,8 +163,8 @@ def iter_fit(
     images, mask = split_mask(images, mask, missing)
     params = params or NMFParams()
     for name in changes:
-        if name not in params.names() and (methods := takers(name)):
-            titles = " or ".join(METHODS[method].title for method in methods)
+        titles = " or ".join(kind.title for kind in METHODS.values() if name in kind.names())
+        if name not in params.names() and titles:
             raise TypeError(f"{name} does not apply to {params.title}: choose {titles} for it.")
     params = replace(params, **changes)
     return _warned(iter_solve(as_stack(images), params, start, mask, client, threads))

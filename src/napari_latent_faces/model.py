@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 
 from napari_latent_faces import __version__
 from napari_latent_faces.masks import mask_to_text
-from napari_latent_faces.params import params_of
+from napari_latent_faces.params import METHODS
 from napari_latent_faces.solvers.factors import amounts, canonical
 from napari_latent_faces.stack import as_stack, in_pixels, make_names_harmless, pixel_blocks
 from napari_latent_faces.steps import consume
@@ -473,7 +473,9 @@ def _model(arrays: dict[str, NDArray[Any]]) -> LatentFaces:
         "napari-latent-faces.",
     )
     # files of format version 1 need not name their method
-    params = params_of(header.get("method", "nmf"), **header["params"])
+    method = header.get("method", "nmf")
+    _need(method in METHODS, f"its method cannot be {reprlib.repr(method)}.")
+    params = METHODS[method](**header["params"])
     origin = header["provenance"]
     hints = {name: hint for name, hint in get_type_hints(Provenance).items() if name in origin}
     provenance = Provenance(

@@ -374,24 +374,6 @@ METHODS: dict[str, type[Parameters]] = {kind.method: kind for kind in _KINDS}
 """The parameters of each method by its name, in the order in which they are offered."""
 
 
-def takers(name: str) -> list[str]:
-    """Return the methods that have a parameter of this name."""
-    return [method for method, kind in METHODS.items() if name in kind.names()]
-
-
-def params_of(method: str, **values: Any) -> Parameters:
-    """Return the parameters of a method, or say that there is none, or none of such a name."""
-    kind = METHODS.get(method)
-    if kind is None:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
-    for name in values:
-        if name not in kind.names():
-            others = " or ".join(takers(name))
-            hint = f": choose {others} for it" if others else ""
-            raise ValueError(f"{name} is no parameter of the method {method!r}{hint}.")
-    return kind(**values)
-
-
 Channel = Literal["luminance", "red", "green", "blue"]
 Resize = Literal["crop", "pad", "stretch", "error"]
 Rows = Literal["rows", "columns"]

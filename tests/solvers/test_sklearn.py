@@ -23,7 +23,6 @@ from napari_latent_faces.params import (
     MiniBatchNMFParams,
     NMFParams,
     PCAParams,
-    params_of,
 )
 from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.solvers import blocks
@@ -200,7 +199,7 @@ class TestMiniBatches:
     @pytest.mark.parametrize("method", ["dictionary", "minibatch-nmf", "kmeans"])
     def test_the_fit_gets_better_and_ends(self, method):
         stack = sample_faces(n_subjects=12).images[:, ::4, ::4]
-        few = params_of(method, n_components=6, batch_size=20, max_iter=1, tol=0)
+        few = METHODS[method](n_components=6, batch_size=20, max_iter=1, tol=0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             first = fit(stack, few)
@@ -216,7 +215,7 @@ class TestMiniBatches:
         assert model.provenance.stop_reason == "max_iter"
         # a batch is never smaller than the number of components
         for method in ("dictionary", "minibatch-nmf", "kmeans"):
-            params = params_of(method, n_components=20, batch_size=1, max_iter=1, tol=0)
+            params = METHODS[method](n_components=20, batch_size=1, max_iter=1, tol=0)
             assert fit(stack, params).n_components == 20
 
     def test_a_dictionary_is_sparse_as_asked(self, stack):
@@ -298,7 +297,7 @@ def test_pixels_are_checked_and_left_alone(monkeypatch):
     before = images.copy()
     for method in OTHERS:
         extra = {} if method == "pca" else {"tol": 0.5}
-        fit(images, params_of(method, n_components=2, **extra))
+        fit(images, METHODS[method](n_components=2, **extra))
         np.testing.assert_array_equal(images, before)
     images[3, 1, 1] = -1
     with pytest.raises(ValueError, match="negative"):
