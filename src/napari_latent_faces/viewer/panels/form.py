@@ -23,9 +23,11 @@ from napari_latent_faces.viewer.session import session_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    import napari
     from magicgui.widgets.bases import ValueWidget
+    from napari.components import ViewerModel
     from napari.layers import Layer
+
+    Run = Callable[[Job, str], object]  # runs a job, and shows words meanwhile
 
 Part = Widget | QtW.QWidget  # of a panel: of magicgui, or of Qt
 
@@ -177,10 +179,8 @@ class Section(QtW.QWidget):
         self.unfold(False)
 
     def unfold(self, is_open: bool = True) -> None:
-        right, down = (
-            "\N{BLACK RIGHT-POINTING SMALL TRIANGLE}\N{BLACK DOWN-POINTING SMALL TRIANGLE}"
-        )
-        self._head.text = f"{down if is_open else right} {self._title}"
+        arrow = "\u25b8\u25be"[is_open]  # a small triangle that points right, or down
+        self._head.text = f"{arrow} {self._title}"
         self._part.setVisible(is_open)
 
 
@@ -246,15 +246,10 @@ class _LongNames(QObject):
 class FacesChoice(widgets.ComboBox):
     """Offers layers; those that `why_not` speaks against are grey, with its sentence."""
 
-    def __init__(
-        self,
-        viewer: napari.components.ViewerModel,
-        why_not: Callable[[Layer], str],
-        tooltip: str,
-    ) -> None:
+    def __init__(self, viewer: ViewerModel, why_not: Callable[[Layer], str], tip: str) -> None:
         self._viewer, self._why_not = viewer, why_not
         self._listed: list[tuple[str, Layer, str]] = []
-        super().__init__(label="Faces", tooltip=tooltip)
+        super().__init__(label="Faces", tooltip=tip)
 
     @property
     def missing(self) -> str:
@@ -295,12 +290,7 @@ class ModelChoice(Beside):
     """Offers the models that layers of a viewer carry, and opens others."""
 
     def __init__(
-        self,
-        viewer: napari.components.ViewerModel,
-        run: Callable[[Job, str], object],
-        label: str = "Model",
-        *,
-        follows: bool = True,
+        self, viewer: ViewerModel, run: Run, label: str = "Model", *, follows: bool = True
     ) -> None:
         self._viewer, self._run, self._follows = viewer, run, follows
         self._opened: dict[str, LatentFaces] = {}  # by the names of their files

@@ -163,20 +163,16 @@ class Panel(QtW.QScrollArea):
         signal.connect(slot)
         self.at_end(signal.disconnect, slot)
 
-    def on_key(
-        self, keys: QKeySequence.StandardKey | str, action: Callable[[], object]
-    ) -> None:
+    def on_key(self, keys: QKeySequence.StandardKey | str, slot: Callable[[], object]) -> None:
         """Do something when keys are pressed anywhere in the panel, and nowhere else."""
         shortcut = QShortcut(QKeySequence(keys), self)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(action)
+        shortcut.activated.connect(slot)
 
     def _connect(self) -> None:
         # docks cannot be moved while one of them is being shown
         self._beside_others = timer(self, self._put_beside_others)
-        self._activity = QTimer(self)
-        self._activity.setInterval(_ACTIVITY)
-        self._activity.timeout.connect(self._show_activity)
+        self._activity = timer(self, self._show_activity, _ACTIVITY)
         self.listen(self.session.changed, self.synchronize)
         self.at_end(self._show_activity)  # that there is none, once the job is abandoned
         self.at_end(self._abandon)
@@ -313,7 +309,6 @@ class Panel(QtW.QScrollArea):
     def _show_activity(self) -> None:
         """Tell napari's activity dock how far the work is, apart from steps: events go on."""
         if self.job is None:
-            self._activity.stop()
             if self._bar is not None:
                 self._bar.close()
                 self._bar = None
@@ -324,6 +319,7 @@ class Panel(QtW.QScrollArea):
             still_activity(self.viewer)
         self._bar.total = self.progress.max
         self._bar.update(self.progress.value - self._bar.n)
+        self._activity.start()
 
     def _on_step(self, step: Any) -> None:
         self._show_step(step)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
+    Limits = tuple[float, float]  # what is shown black and white
+
 BREAK = "\N{ZERO WIDTH SPACE}"  # lets a long file name go on in the next line
 _POLICY = QtW.QSizePolicy.Policy
 _ROLES = Qt.ItemDataRole
@@ -155,7 +157,7 @@ class StripItem(NamedTuple):
 
     key: int  # what it stands for: a face or a component
     pixels: NDArray[Any]
-    limits: tuple[float, float]  # what is shown black and white
+    limits: Limits
     text: str  # below it, in at most two lines
     hint: str = ""  # under the mouse
     is_signed: bool = False  # from -1 to 1, in two colours, whatever the limits
@@ -248,7 +250,7 @@ class PictureStrip(QtW.QListView):
             self.setFixedHeight(size.height() + bar + 2 * self.frameWidth() + 2)
 
 
-def limits_of(layer: Any, model: LatentFaces) -> tuple[float, float]:
+def limits_of(layer: Any, model: LatentFaces) -> Limits:
     """Return what is black and white in pictures of a layer, in the units of a model."""
     if layer is None or layer.rgb:
         return 0.0, model.scale
@@ -273,17 +275,11 @@ class Portrait(QtW.QWidget):
         put(QtW.QHBoxLayout(self), self.pictures, self.words, stretched=self.words)
 
     def show_pictures(
-        self,
-        limits: tuple[float, float],
-        *pictures: NDArray[Any] | None,
-        key: int = 0,
+        self, limits: Limits, *pictures: NDArray[Any] | None, key: int = 0
     ) -> None:
         """Show the pictures that are known, in the same units; `key` is what they stand for."""
-        items = [
-            StripItem(key, each, limits, name)
-            for each, name in zip(pictures, self._names, strict=True)
-            if each is not None
-        ]
+        shown = zip(pictures, self._names, strict=True)
+        items = [StripItem(key, each, limits, name) for each, name in shown if each is not None]
         self.pictures.put(items)
         width = len(items) * self.pictures.gridSize().width()
         self.pictures.setFixedWidth(width + 2 * self.pictures.frameWidth())

@@ -9,7 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
-from qtpy.QtGui import QBrush, QColor, QPainter, QPalette
+from qtpy.QtGui import QColor, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces.tiles import pictured
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _REACH = 8  # pixels from a dot that still mean it
 _FRAME = 2.0  # pixels of a frame around a picture
-_RING = ("black", 7.0), ("white", 5.0), ("black", 1.0)  # that is seen on any ground
+_BLACK, _WHITE = QColor("black"), QColor("white")
+_RING = (_BLACK, 7.0), (_WHITE, 5.0), (_BLACK, 1.0)  # that is seen on any ground
 _FILLED = 0.92  # of its cell that a picture takes
 _CLOSEST = 400  # times as large as the whole map can be seen
 # plot, measure, words, symbol and how it is written, and Okabe and Ito's colours, told apart
@@ -212,33 +213,26 @@ class FacePlane(_Plot):
         chosen = self.order[found]
         is_known = np.array([self.pictures[face] is not None for face in chosen], bool)
         self.shown = chosen[is_known]
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        for face in self.shown.tolist():
-            frames = [] if self._brushes is None else [(self._brushes[face], _FRAME)]
-            self._draw(painter, self.positions[face], self.pictures[face], *frames)
-        if self.current is not None and self.current < len(self.positions):
-            place, picture = self.positions[self.current], self.pictures[self.current]
-            self._draw(painter, place, picture, *((QColor(name), w) for name, w in _RING))
+        places, pictures, brushes = self.positions, self.pictures, self._brushes
+        drawn: list[tuple[Any, ...]] = [
+            (places[i], pictures[i], [] if brushes is None else [(brushes[i], _FRAME)])
+            for i in self.shown.tolist()
+        ]
+        if self.current is not None and self.current < len(places):
+            drawn.append((places[self.current], pictures[self.current], _RING))
         if self.extra is not None:
             place, picture, colour = self.extra
-            self._draw(painter, place, picture, (colour, _FRAME + 1))
-
-    def _draw(
-        self,
-        painter: QPainter,
-        place: NDArray[np.float64],
-        picture: NDArray[np.uint8] | None,
-        *frames: tuple[QColor | QBrush, float],
-    ) -> None:
-        """Draw a picture, or a dot, in frames of these colours and widths."""
-        (x, y), (w, h) = self._to_screen(place).tolist(), self._picture.tolist()
-        if picture is None:
-            w = h = 9.0
-        box = QRectF(x - w / 2, y - h / 2, w, h)
-        for colour, width in frames:
-            painter.fillRect(box.adjusted(-width, -width, width, width), colour)
-        if picture is not None:
-            painter.drawImage(box, as_image(picture))
+            drawn.append((place, picture, [(colour, _FRAME + 1)]))
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        for place, picture, frames in drawn:
+            (x, y), (w, h) = self._to_screen(place).tolist(), self._picture.tolist()
+            if picture is None:
+                w = h = 9.0  # a dot
+            box = QRectF(x - w / 2, y - h / 2, w, h)
+            for colour, width in frames:
+                painter.fillRect(box.adjusted(-width, -width, width, width), colour)
+            if picture is not None:
+                painter.drawImage(box, as_image(picture))
 
     def contextMenuEvent(self, event: Any) -> None:
         self.menu_wanted.emit(self.at(QPointF(event.pos())), event.globalPos())
@@ -270,9 +264,8 @@ class CurvesPlot(_Plot):
             plot.getAxis("left").setWidth(52)
             plot.setMouseEnabled(x=True, y=False)
         self._lines = [pg.InfiniteLine() for _ in self._plots]  # under the mouse
-        self.scene().contextMenu += picture_actions(
-            "curves", lambda: self.grab().toImage(), self
-        )
+        actions = picture_actions("curves", lambda: self.grab().toImage(), self)
+        self.scene().contextMenu += actions
         self.hovered.connect(self._show_line)
 
     def show_choice(self, choice: KChoice | None, chosen: int | None = None) -> None:

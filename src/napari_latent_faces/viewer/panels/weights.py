@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+
 HEIGHT = 44  # of a row
 _PICTURE = QSize(38, 38)
 _NO_BUTTONS = (  # Qt 6.12 leaves no room for the number where they are turned off
@@ -121,7 +123,7 @@ class WeightList(QtW.QListWidget):
     def __init__(self) -> None:
         super().__init__()
         self.components: list[int] = []
-        self._weights: NDArray[np.float64] = np.empty(0)
+        self._weights: Floats = np.empty(0)
         self.marked: int | None = None  # the component that is set off
         self.bar: Any = self.verticalScrollBar()
         self.setVerticalScrollMode(QtW.QListWidget.ScrollMode.ScrollPerPixel)
@@ -144,10 +146,7 @@ class WeightList(QtW.QListWidget):
         return found
 
     def set_model(
-        self,
-        pictures: NDArray[Any],
-        ranges: NDArray[np.float64],
-        units: NDArray[np.float64] | None = None,
+        self, pictures: NDArray[Any], ranges: Floats, units: Floats | None = None
     ) -> None:
         """Take other components (k, h, w), their usual weights (k, 2), and `units` (k,)."""
         self.pictures, self.ranges = pictures, ranges
@@ -165,7 +164,7 @@ class WeightList(QtW.QListWidget):
         self.bar.setValue(0)
         self._fill()
 
-    def set_weights(self, weights: NDArray[np.float64]) -> None:
+    def set_weights(self, weights: Floats) -> None:
         self._weights = weights
         self._fill()
 
