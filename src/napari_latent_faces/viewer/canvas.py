@@ -28,7 +28,7 @@ from napari_latent_faces.viewer.window import can_open_docks, canvas_of, open_do
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    import napari
+    from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
@@ -37,14 +37,14 @@ _STILL = 4  # pixels that the mouse may move in a click
 _DARKEST = 0.06  # what is left of a tile that the face has nothing of: one can still aim at it
 
 
-def go_to(viewer: napari.components.ViewerModel, layer: Any, face: int) -> None:
+def go_to(viewer: ViewerModel, layer: Any, face: int) -> None:
     """Move the face slider to a picture of a stack's layer."""
     data = [0.0] * layer.ndim
     data[-3] = float(face)
     viewer.dims.set_point(viewer.dims.ndim - 3, layer.data_to_world(data)[-3])
 
 
-def face_under(viewer: napari.components.ViewerModel, layer: Any) -> int:
+def face_under(viewer: ViewerModel, layer: Any) -> int:
     """Return which picture of a stack's layer is under the face slider, if it has as many."""
     return round(float(layer.world_to_data(viewer.dims.point)[-3]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from psygnal import Signal
@@ -14,8 +15,7 @@ from napari_latent_faces.viewer.session import session_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import napari
-
+    from napari.components import ViewerModel
 
 # What can be wrong with what the user gave; any other error is a fault of ours.
 _WRONG_INPUT = (TypeError, ValueError, MemoryError, OSError)
@@ -57,7 +57,7 @@ class Job:
             except Exception as error:  # noqa: BLE001  # a worker drops a RuntimeError
                 return _Fault(error)
 
-        self.has_stepped = self._is_deaf = False  # what a deaf one is still sent is not heard
+        self.has_stepped = False
         self._worker: Any = create_worker(running, _start_thread=False)
         self._worker.yielded.connect(self._on_step)
         self._worker.returned.connect(self._on_value)
@@ -87,8 +87,7 @@ class Job:
         """End the work after its current step, drop it, and say so."""
         if not self.is_over:
             self.abandon()
-            self.discard()
-            self.ended.emit(self.cancelled if why is None else why)
+            self._drop(self.cancelled if why is None else why)
 
     def abandon(self) -> None:
         """End the work after its current step, without a word and without touching anything."""
@@ -108,21 +107,25 @@ class Job:
     def discard(self) -> None:
         """Take back what was shown on the way to a value that will not come."""
 
+    def _drop(self, why: str) -> None:
+        self.discard()
+        self.ended.emit(why)
+
     def _on_step(self, step: Any) -> None:
-        if not (self.is_over or self._is_deaf):
+        if not self.is_over:
             self.has_stepped = True
             self.take_step(step)
 
     def _on_value(self, value: Any) -> None:
-        if self.is_over or self._is_deaf:
+        if self.is_over:
             return
         self.abandon()
-        error, words = value.error if isinstance(value, _Fault) else None, ""
         try:
-            words = words if error else self.take_value(value)
+            is_fault = isinstance(value, _Fault)
+            words = self._fail(value.error) if is_fault else self.take_value(value)
         except _WRONG_INPUT as wrong:
-            error = wrong
-        self.ended.emit(self._fail(error) if error else words)
+            words = self._fail(wrong)
+        self.ended.emit(words)
 
     def _on_warning(self, warning: tuple[Any, ...]) -> None:
         from napari.utils.notifications import notification_manager
@@ -178,21 +181,13 @@ class LayerJob(Job):
 
     removed: ClassVar[str] = "The faces were removed, so the work was cancelled."
 
-    def __init__(
-        self, viewer: napari.components.ViewerModel, layer: Any, work: Callable[[], Any]
-    ) -> None:
+    def __init__(self, viewer: ViewerModel, layer: Any, work: Callable[[], Any]) -> None:
         super().__init__(work)
         self.viewer, self.layer = viewer, layer
         viewer.layers.events.removed.connect(self._on_removed)
 
-    def abandon(self) -> None:
-        """Let go of thread and viewer without touching either window or layers."""
-        if not self.is_over:
-            self.viewer.layers.events.removed.disconnect(self._on_removed)
-        super().abandon()
-
     def _on_removed(self) -> None:
         if self.layer not in self.viewer.layers and not self.is_over:
-            self._is_deaf = True
+            self.abandon()
             # what was shown goes, too, but not while napari still removes this layer
-            session_of(self.viewer).later(lambda: self.cancel(self.removed))
+            session_of(self.viewer).later(partial(self._drop, self.removed))

@@ -34,7 +34,7 @@ from napari_latent_faces.viewer.window import grid_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import napari
+    from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
@@ -94,7 +94,7 @@ def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
     return [gallery, reconstruction_layer(model, view)]
 
 
-def arrange(viewer: napari.components.ViewerModel, new: Sequence[Any] = ()) -> None:
+def arrange(viewer: ViewerModel, new: Sequence[Any] = ()) -> None:
     """Put all results of a viewer where they belong, and stacks that lie on others apart.
 
     In napari's grid each layer has a place of its own, so all are drawn where the faces are.
@@ -209,7 +209,7 @@ class Captions:
         self._written: Any = None
         self._is_shown = False  # where it is not there any more, the user has removed it
 
-    def refresh(self, viewer: napari.components.ViewerModel) -> None:
+    def refresh(self, viewer: ViewerModel) -> None:
         """Write what is to be said now, nothing in a grid; not from a layers event."""
         layers, n = viewer.layers, viewer.dims.ndim
         blocks = list(_blocks(layers).values())

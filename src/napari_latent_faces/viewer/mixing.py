@@ -29,7 +29,7 @@ from napari_latent_faces.viewer.session import add_result, session_of, show_resu
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    import napari
+    from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     from napari_latent_faces.mixing import Recipe
@@ -89,7 +89,7 @@ class MixLayers:
     beside the faces.
     """
 
-    def __init__(self, viewer: napari.components.ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         self._viewer, self._session = viewer, session_of(viewer)
 
     def mix_of(self, model: LatentFaces) -> Mix:

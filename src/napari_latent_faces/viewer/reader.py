@@ -32,7 +32,7 @@ from napari_latent_faces.stack import ReadReport, harmless, harmless_lines
 from napari_latent_faces.tiles import montage, shrunk
 from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.canvas import to_fit, to_pixmap
-from napari_latent_faces.viewer.jobs import Job, LayerJob, QuietJob
+from napari_latent_faces.viewer.jobs import Job, Latest, LayerJob
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.session import session_of
 from napari_latent_faces.viewer.window import settings_of, shown_window
@@ -40,6 +40,7 @@ from napari_latent_faces.viewer.window import settings_of, shown_window
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from napari.components import ViewerModel
     from numpy.typing import NDArray
 
     from napari_latent_faces.reading.arrays.files import Variable
@@ -191,7 +192,7 @@ def _candidates(path: str) -> Sequence[Variable]:
         return ()
 
 
-def open_folder(viewer: napari.components.ViewerModel) -> None:
+def open_folder(viewer: ViewerModel) -> None:
     """Ask for a folder, and open it as a stack of faces."""
     path = _chosen("getExistingDirectory", "Open folder of faces")
     open_path(viewer, path, read_faces_layers)
@@ -202,7 +203,7 @@ def open_file(viewer: napari.Viewer) -> None:
     open_path(viewer, _chosen("getOpenFileName", "Open file of faces"), read_faces_layers)
 
 
-def open_model(viewer: napari.components.ViewerModel) -> None:
+def open_model(viewer: ViewerModel) -> None:
     """Ask for a model file, and open it."""
     kinds = f"Models of latent faces (*{ENDING} *.npz);;All files (*)"
     path = _chosen("getOpenFileName", "Open a model of latent faces", kinds)
@@ -216,9 +217,7 @@ def _chosen(how: str, title: str, *kinds: str) -> str:
     return str(found if isinstance(found, str) else found[0])
 
 
-def open_path(
-    viewer: napari.components.ViewerModel, path: str, read: Read | None = None
-) -> bool:
+def open_path(viewer: ViewerModel, path: str, read: Read | None = None) -> bool:
     """Add faces or a model to `viewer`, or tell there what goes wrong; return whether it did.
 
     Without `read`, which reads the layers, it is found out what it is; "" is no path.
@@ -276,9 +275,7 @@ def make_grey(viewer: napari.Viewer) -> None:
         data, kwargs, kind = layers.faces_layer(stack, name)
         viewer.add_layer(Layer.create(data, kwargs | view.at(3), kind))
 
-    job = LayerJob(viewer, layer, layers.stack_of(layer).to_grey)
-    job.returned.connect(add)
-    job.start()
+    LayerJob(viewer, layer, layers.stack_of(layer).to_grey).then(add).start()
 
 
 _ROWS, _COLUMNS = 2, 6
@@ -317,7 +314,7 @@ class MatrixDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(f"Faces in {harmless(Path(path).name)}")
         self._path = path
-        self._job: QuietJob | None = None
+        self._looking = Latest(returned=self._show, failed=self._tell)
         self._chosen: dict[str, Any] | None = None
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
@@ -382,10 +379,7 @@ class MatrixDialog(QDialog):
         if len(self.options().get("shape", "hw")) != 2:
             self._tell("Give both height and width, or neither.")
             return
-        self._job = QuietJob(_some_faces, self._path, self.options())
-        self._job.returned.connect(self._show)
-        self._job.failed.connect(self._tell)
-        self._job.start()
+        self._looking.start(_some_faces, self._path, self.options())
 
     def _show(self, found: tuple[NDArray[Any], tuple[float, float], str]) -> None:
         pictures, limits, words = found
@@ -401,8 +395,7 @@ class MatrixDialog(QDialog):
 
     def _stop(self) -> None:
         self._soon.stop()
-        if self._job is not None:
-            self._job.abandon()
+        self._looking.stop()
 
 
 def _some_faces(
@@ -479,9 +472,7 @@ def write_model_layers(
     return [str(target)]
 
 
-def save_model(
-    viewer: napari.components.ViewerModel | None, tell: Callable[[str], object] | None = None
-) -> None:
+def save_model(viewer: ViewerModel | None, tell: Callable[[str], object] | None = None) -> None:
     """Ask for a file and save the model that the viewer is about, in a thread.
 
     `tell` shows the user a text; by default, napari does.
@@ -503,6 +494,4 @@ def save_model(
     if target:
         path = model_path(target)
         history.update_save_history(str(path))
-        job = Job(model.save, path)
-        job.returned.connect(lambda _: say(f"Saved {path}."))
-        job.start()
+        Job(model.save, path).then(lambda _: say(f"Saved {path}.")).start()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import napari
+    from napari.components import ViewerModel
     from qtpy.QtWidgets import QDockWidget, QWidget
 
     from napari_latent_faces.stack import FaceStack
@@ -39,18 +40,18 @@ def settings_of(group: str) -> Any:
 # napari 0.9 has moved what follows from the viewer to its canvas and its scene
 
 
-def text_overlay(viewer: napari.components.ViewerModel) -> Any:
+def text_overlay(viewer: ViewerModel) -> Any:
     """Return the words in a corner of the canvas."""
     canvas = getattr(viewer, "canvas", None)
     return viewer.text_overlay if canvas is None else canvas.overlays.text
 
 
-def camera_of(viewer: napari.components.ViewerModel) -> Any:
+def camera_of(viewer: ViewerModel) -> Any:
     """Return the camera."""
     return getattr(viewer, "scene", viewer).camera
 
 
-def grid_of(viewer: napari.components.ViewerModel) -> Any:
+def grid_of(viewer: ViewerModel) -> Any:
     """Return the settings of the grid of layers."""
     return getattr(viewer, "canvas", viewer).grid
 
@@ -60,7 +61,7 @@ def _bare(viewer: Any) -> Any:
     return getattr(viewer, "__wrapped__", viewer)
 
 
-def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
+def make_canvas_current(viewer: ViewerModel) -> None:
     """Make the OpenGL context of a viewer's canvas the current one, if it has a window.
 
     napari deletes what drew a layer in whichever context is current: in that of another window,
@@ -70,14 +71,14 @@ def make_canvas_current(viewer: napari.components.ViewerModel) -> None:
         canvas_of(viewer).makeCurrent()  # type: ignore[union-attr]
 
 
-def canvas_of(viewer: napari.components.ViewerModel) -> QWidget | None:
+def canvas_of(viewer: ViewerModel) -> QWidget | None:
     """Return what a viewer draws on; None without a window."""
     window: Any = getattr(_bare(viewer), "window", None)
     canvas: QWidget | None = window and window._qt_viewer.canvas.native  # noqa: SLF001
     return canvas
 
 
-def shown_window(viewer: napari.components.ViewerModel | None) -> Any:
+def shown_window(viewer: ViewerModel | None) -> Any:
     """Return the Qt window of a viewer, None if there is none that a person sees."""
     viewer = _bare(viewer)
     with suppress(AttributeError, RuntimeError):  # none, or one that was closed
@@ -86,14 +87,14 @@ def shown_window(viewer: napari.components.ViewerModel | None) -> Any:
     return None
 
 
-def still_activity(viewer: napari.components.ViewerModel) -> None:
+def still_activity(viewer: ViewerModel) -> None:
     """Stop the wheel beside napari's activity dock: drawing it takes a third of a processor."""
     window = getattr(_bare(viewer), "window", None)
     with suppress(AttributeError, RuntimeError):  # another napari, or a window that was closed
         window._status_bar._activity_item._inProgressIndicator.movie().stop()  # type: ignore[union-attr]  # noqa: SLF001
 
 
-def can_open_docks(viewer: napari.components.ViewerModel) -> bool:
+def can_open_docks(viewer: ViewerModel) -> bool:
     """Tell whether `viewer` has a window."""
     return getattr(viewer, "window", None) is not None
 
