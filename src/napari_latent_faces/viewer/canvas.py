@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import dist
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,12 +60,14 @@ def was_click(event: Any) -> Generator[None, None, bool]:
     return moved <= _STILL
 
 
+@dataclass(eq=False)
 class Gallery:
     """The picture of a gallery, unless another is put there, with tiles that tell of a face."""
 
-    def __init__(self, model: LatentFaces, tiles: Tiles, picture: NDArray[Any]) -> None:
-        self.model, self.tiles, self.picture = model, tiles, picture
-        self._looks: list[Any] = [None] * tiles.count
+    model: LatentFaces
+    tiles: Tiles
+    picture: NDArray[Any]
+    _looks: list[Any] = field(default_factory=list)
 
     @classmethod
     def of(cls, picture: Any, model: LatentFaces) -> Gallery | None:
@@ -90,20 +93,19 @@ class Gallery:
         if layer.data is not self.picture:
             return
         k = self.tiles.count
-        levels, frames = np.ones(k).tolist(), [None] * k
+        levels, frames = [1.0] * k, [None] * k
         if weights is not None and mode == "brightness":
             levels = (_DARKEST + (1 - _DARKEST) * prominence(weights)).tolist()
         elif weights is not None and mode == "border":
             frames = prominence(weights).tolist()
-        looks = [(levels[i], frames[i], i == chosen) for i in range(k)]
-        changed = [i for i in range(k) if looks[i] != self._looks[i]]
+        before = self._looks or [None] * k
+        self._looks = [(levels[i], frames[i], i == chosen) for i in range(k)]
+        changed = [i for i in range(k) if self._looks[i] != before[i]]
         for i in changed:
-            level, frame, is_chosen = looks[i]
-            component = self.model.components[i : i + 1] * level
-            shown = shown_components(component, is_signed=self.model.is_signed)[0]
-            box = self.tiles.box(i)
-            paint_tile(self.picture[box], shown, frame=frame, is_chosen=is_chosen)
-        self._looks = looks
+            shown = self.model.components[i : i + 1] * self._looks[i][0]
+            [shown] = shown_components(shown, is_signed=self.model.is_signed)
+            tile = self.picture[self.tiles.box(i)]
+            paint_tile(tile, shown, frame=frames[i], is_chosen=i == chosen)
         if changed:
             layer.refresh(extent=False, highlight=False, thumbnail=False)
 
@@ -212,9 +214,8 @@ def picture_actions(what: str, picture: Callable[[], QImage], parent: QWidget) -
     """Return entries of a menu of `parent` that copy a picture, called `what`, and save it."""
 
     def copy() -> None:
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setImage(picture())
+        clipboard: Any = QApplication.clipboard()
+        clipboard.setImage(picture())
 
     def save() -> None:
         shown = picture()  # before a dialog covers it
@@ -225,10 +226,8 @@ def picture_actions(what: str, picture: Callable[[], QImage], parent: QWidget) -
         if path and not shown.save(path, "PNG"):
             show_error(harmless_lines(f"{path} cannot be written."))
 
-    return [
-        _action(f"Copy {what}", copy, parent),
-        _action(f"Save {what} as PNG...", save, parent),
-    ]
+    acts = {f"Copy {what}": copy, f"Save {what} as PNG...": save}
+    return [_action(words, do, parent) for words, do in acts.items()]
 
 
 def _action(words: str, do: Callable[[], object], parent: QWidget) -> QAction:
@@ -271,9 +270,11 @@ def show_menu(viewer: Any, position: tuple[float, ...]) -> None:
     if layer.ndim == 2 and found.uses:
         pictures["all of them"] = lambda: drawn(layer.data)
     about = (layer, *layers.results_of(viewer, layer))
-    of_model = any(layers.MODEL_KEY in each.metadata for each in about)
+    is_mixable = "weights" in found.uses or any(
+        layers.MODEL_KEY in each.metadata for each in about
+    )
     more: dict[str, Callable[[], object]] = {}
-    if found.uses and can_open_docks(viewer) and (of_model or "weights" in found.uses):
+    if found.uses and is_mixable and can_open_docks(viewer):
         more["Use in Mix"] = lambda: use_in_mix(viewer, layer, **found.uses)
     show_picture_menu(parent, QCursor.pos(), pictures, more)
 

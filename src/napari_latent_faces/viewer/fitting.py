@@ -20,12 +20,7 @@ from napari_latent_faces.steps import relayed
 from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
 from napari_latent_faces.viewer.marks import belongs_to, fit_mask, marks_on
-from napari_latent_faces.viewer.session import (
-    add_result,
-    find_result,
-    session_of,
-    show_result,
-)
+from napari_latent_faces.viewer.session import add_result, find_result, session_of, show_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -53,14 +48,11 @@ _SHOWN_SHARE = 0.15  # of the window's time that showing them may take
 
 @dataclass(frozen=True)
 class ShowOptions:
-    """What to show of a fit: components on a `slider` of their own, and the `residual`, too.
+    """What to show of a fit."""
 
-    `update`: in the layers of the last fit of the same faces by the same method.
-    """
-
-    slider: bool = False
+    slider: bool = False  # components on a slider of their own
     residual: bool = False
-    update: bool = True
+    update: bool = True  # the layers of the last fit of these faces by the same method
 
     @property
     def places(self) -> int:
@@ -165,10 +157,9 @@ class ResultLayers:
 
 
 class FitSession(LayerJob):
-    """Fits the faces of a layer, and shows the components while they form.
+    """Fits the faces of a layer but for what labels or shapes mark, and shows it as it forms.
 
-    The message "stop" ends the fit after this iteration and keeps what was reached. What the
-    labels or shapes of `ignore` mark is left out.
+    The message "stop" ends the fit after this iteration and keeps what was reached.
     """
 
     cancelled = "Cancelled; nothing was kept."
@@ -272,11 +263,7 @@ class _ResultJob(LayerJob):
 
 
 class EncodeJob(_ResultJob):
-    """Encodes a stack or a picture, of any size, and shows what the model makes of it.
-
-    `stack` holds it at the size of the model, onto which it is brought first if `align` says so
-    and it was not aligned already.
-    """
+    """Encodes pictures of any size, aligned first if asked to, and shows what comes of it."""
 
     def __init__(
         self, viewer: ViewerModel, layer: Any, model: LatentFaces, *, align: bool = False

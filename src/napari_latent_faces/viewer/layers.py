@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces import tiles
 from napari_latent_faces.encoding import LazyReconstruction, LazyResidual, LazyStack
 from napari_latent_faces.stack import ReadReport, as_pixels, as_stack, harmless, named
-from napari_latent_faces.tiles import (
-    DIVERGING,
-    GAP,
-    component_colours,
-    gallery_columns,
-    montage,
-    numbered,
-    shown_components,
-)
+from napari_latent_faces.tiles import GAP, montage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -142,10 +135,7 @@ def layer_with(viewer: ViewerModel, key: Any) -> Any:
 def results_of(
     viewer: ViewerModel, faces: Any = None, *roles: str, model: Any = None
 ) -> list[Any]:
-    """Return the layers that belong to any faces, or to a layer or key of some, newest first.
-
-    With `roles`, those that have one of them; with a `model`, those that show it.
-    """
+    """Return layers that belong to faces, or to a key of some, with a role; newest first."""
     is_any = faces is None
     key = faces if is_any or isinstance(faces, str) else str(faces.unique_id)
     return [
@@ -212,14 +202,12 @@ def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
 
 
 def _contrast_limits(images: Any) -> tuple[float, float]:
-    """Return what to show black and white, the same for all faces.
-
-    Of lazy ones the first face tells, which is shown anyway: others can be brighter, so that
-    there is room up to the next power of two, or to 1.
-    """
+    """Return what to show black and white, the same for all faces."""
     dtype = np.dtype(images.dtype)
     if dtype == np.uint8:
         return 0.0, 255.0
+    # of lazy ones the first tells, which is shown anyway; as others can be brighter, there is
+    # room up to the next power of two, or to 1
     is_in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
     n = min(len(images), _SAMPLE) if is_in_memory else 1
     some = [np.asarray(images[int(i)]) for i in np.linspace(0, len(images) - 1, n)]
@@ -244,8 +232,7 @@ def result_layer(
 ) -> LayerData:
     """Return pictures that belong to faces as a layer in their look, or in other colours.
 
-    `axes` are without that of colour. Of a `flat` stack only the first picture is shown,
-    wherever the slider is. `known` is more of the metadata.
+    `axes` are without that of colour; of a `flat` stack the first picture is always shown.
     """
     metadata = {ROLE_KEY: role, FACES_KEY: view.key, **(known or {})}
     if model is not None:
@@ -310,19 +297,19 @@ def live_gallery(
     if most_pixels is not None:
         step = int(np.ceil(np.sqrt(max(1.0, components.size / most_pixels))))
         components = components[:, ::step, ::step]
-    columns = gallery_columns(len(components), places + (places - 1) * GAP)
-    picture = montage(shown_components(components, is_signed=is_signed), columns)
+    columns = tiles.gallery_columns(len(components), places + (places - 1) * GAP)
+    picture = montage(tiles.shown_components(components, is_signed=is_signed), columns)
     role, known = PREVIEW if model is None else "gallery", {SPAN_KEY: float(places)}
-    colours = component_colours(is_signed=is_signed)
+    colours = tiles.component_colours(is_signed=is_signed)
     return result_layer(picture, role, view, AXES[1:], model=model, known=known, **colours)
 
 
 def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
     """Return the components (component, face, y, x), the same for each face without a copy."""
-    components = shown_components(model.components, is_signed=model.is_signed)
+    components = tiles.shown_components(model.components, is_signed=model.is_signed)
     shape = (len(components), len(model.weights), *components.shape[1:])
     data = np.broadcast_to(components[:, None], shape)
-    colours = component_colours(is_signed=model.is_signed)
+    colours = tiles.component_colours(is_signed=model.is_signed)
     return result_layer(data, "components", view, ("component", *AXES), model=model, **colours)
 
 
@@ -348,11 +335,11 @@ def residual_layer(
     """Return faces minus reconstructions, computed when looked at, with 0 in the middle."""
     residual: LazyStack = LazyResidual(images, model)
     limit = _residual_limit(model)
-    if len(residual.shape) == 4:  # in colour: around a middle grey, as `shown_components`
+    if len(residual.shape) == 4:  # in colour: around a middle grey, as `tiles.shown_components`
         residual = ShownPixels(
             residual, lambda pixels: np.clip(0.5 + pixels / (2 * limit), 0, 1), residual.dtype
         )
-    colours: dict[str, Any] = {"colormap": DIVERGING, "contrast_limits": (-limit, limit)}
+    colours: dict[str, Any] = {"colormap": tiles.DIVERGING, "contrast_limits": (-limit, limit)}
     return result_layer(residual, role, view, model=model, flat=flat, **colours)
 
 
@@ -407,7 +394,7 @@ def made_layer(
         known |= {"names": tuple(recipe.name for recipe in recipes), "subjects": None}
         return result_layer(pictures, role, view, known=known)
     low, high = view.contrast_limits
-    tiles = numbered(pictures, low, high)
-    sheet = montage(tiles, gallery_columns(len(tiles), _FLAT_SPAN), fill=low)
+    shown = tiles.numbered(pictures, low, high)
+    sheet = montage(shown, tiles.gallery_columns(len(shown), _FLAT_SPAN), fill=low)
     known[SPAN_KEY] = _FLAT_SPAN
     return result_layer(sheet, role, view, AXES[1:], known=known)

@@ -13,22 +13,8 @@ from superqt.utils import qimage_to_array
 
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.tiles import GAP
-from napari_latent_faces.viewer.layers import (
-    ALIGNED_KEY,
-    BEFORE,
-    CAPTIONS,
-    FACES_KEY,
-    HIDDEN_KEY,
-    MODEL_KEY,
-    PREVIEW,
-    ROLE_KEY,
-    SPAN_KEY,
-    FacesView,
-    gallery_layer,
-    method_words,
-    picture_size,
-    reconstruction_layer,
-)
+from napari_latent_faces.viewer import layers
+from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, SPAN_KEY
 from napari_latent_faces.viewer.window import grid_of
 
 if TYPE_CHECKING:
@@ -42,7 +28,7 @@ if TYPE_CHECKING:
 
 _ORDER = (  # in which they lie: one picture a face to the right of it, sheets below
     *("reconstruction", "residual", "components", "encoded", "encoded residual", "mended"),
-    *("mixed", "gallery", PREVIEW, "generated", "morph"),
+    *("mixed", "gallery", layers.PREVIEW, "generated", "morph"),
 )
 _CAPTION = 0.13  # of a face's height: room for the words below it
 _LINE = 0.07  # height of a line of words, in heights of the pictures
@@ -85,32 +71,28 @@ def arranged(size: tuple[int, int], items: Sequence[Item]) -> list[tuple[float, 
 
 def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
     """Return gallery and reconstruction of a model without its faces, as from a file."""
-    view = FacesView(harmless(name), (0.0, model.scale))
-    gallery = gallery_layer(model, view)
+    view = layers.FacesView(harmless(name), (0.0, model.scale))
+    gallery = layers.gallery_layer(model, view)
     height, width = gallery[0].shape[:2]
     item = Item(height, width, gallery[1]["metadata"][SPAN_KEY])
     [place] = arranged(model.components.shape[1:3], [item])
     gallery[1].update(view.at(2, *place))
-    return [gallery, reconstruction_layer(model, view)]
+    return [gallery, layers.reconstruction_layer(model, view)]
 
 
 def arrange(viewer: ViewerModel, new: Sequence[Any] = ()) -> None:
-    """Put all results of a viewer where they belong, and stacks that lie on others apart.
-
-    In napari's grid each layer has a place of its own, so all are drawn where the faces are.
-    `new` are about to be added: once they are, each move of one costs napari much.
-    """
-    is_grid = grid_of(viewer).enabled
+    """Put all results of a viewer where they belong, and stacks that lie on others apart."""
+    is_grid = grid_of(viewer).enabled  # each layer has a place of its own: all lie on the faces
     taken: list[NDArray[Any]] = []
-    layers = [*viewer.layers, *new]
-    for key, (anchor, results) in _blocks(layers, alone=True).items():
+    those = [*viewer.layers, *new]  # once they are added, each move of one costs napari much
+    for key, (anchor, results) in _blocks(those, alone=True).items():
         _place(anchor, results, is_grid=is_grid)
         box = _box(anchor, *results)
         if not is_grid and any(_overlap(box, other) for other in taken):
             gap = 3 * GAP * (box[1, 1] - box[0, 1]) / max(1, len(results))
             right = max(other[1, 1] for other in taken) + gap - box[0, 1]
-            for layer in layers:  # what is painted on faces moves with them
-                is_on_them = layer.metadata.get(ROLE_KEY) in {None, BEFORE}
+            for layer in those:  # what is painted on faces moves with them
+                is_on_them = layer.metadata.get(ROLE_KEY) in {None, layers.BEFORE}
                 if layer is anchor or (is_on_them and layer.metadata.get(FACES_KEY) == key):
                     affine = np.array(layer.affine.affine_matrix)
                     affine[-2, -1] += right
@@ -120,17 +102,14 @@ def arrange(viewer: ViewerModel, new: Sequence[Any] = ()) -> None:
         taken.append(box)
 
 
-def _blocks(layers: Sequence[Any], *, alone: bool = False) -> dict[str, tuple[Any, list[Any]]]:
-    """Return by keys all faces with their results, if there are some, with faces shown `alone`.
-
-    Where the faces are not there, what is left keeps together around the first of it.
-    """
-    by_key = {str(layer.unique_id): layer for layer in layers}
+def _blocks(those: Sequence[Any], *, alone: bool = False) -> dict[str, tuple[Any, list[Any]]]:
+    """Return by keys faces with their results, and if there are some, faces shown `alone`."""
+    by_key = {str(layer.unique_id): layer for layer in those}
     groups: defaultdict[str, list[Any]] = defaultdict(list)
     for key, layer in by_key.items():  # aligned faces lie beside those that they were made from
-        if layer.metadata.get(ALIGNED_KEY) in by_key:
-            groups[layer.metadata[ALIGNED_KEY]], groups[key] = [], []
-    for layer in layers:
+        if layer.metadata.get(layers.ALIGNED_KEY) in by_key:
+            groups[layer.metadata[layers.ALIGNED_KEY]], groups[key] = [], []
+    for layer in those:
         if layer.metadata.get(ROLE_KEY) in _ORDER:
             groups[_home(layer, by_key)].append(layer)
     for key, layer in by_key.items() if alone and groups else ():
@@ -138,9 +117,12 @@ def _blocks(layers: Sequence[Any], *, alone: bool = False) -> dict[str, tuple[An
             groups.setdefault(key, [])
     blocks = {}
     for key, results in groups.items():
-        shown = [each for each in results if each.visible or HIDDEN_KEY not in each.metadata]
+        shown = [
+            each for each in results if each.visible or layers.HIDDEN_KEY not in each.metadata
+        ]
         shown.sort(key=lambda layer: _ORDER.index(layer.metadata[ROLE_KEY]))
         stacks = (layer for layer in shown if SPAN_KEY not in layer.metadata)
+        # where the faces are gone, what is left keeps together
         anchor = by_key.get(key) or next(stacks, None)
         if anchor is not None:
             blocks[key] = anchor, [layer for layer in shown if layer is not anchor]
@@ -159,8 +141,8 @@ def _home(layer: Any, by_key: dict[str, Any]) -> str:
 
 def _place(anchor: Any, results: Sequence[Any], *, is_grid: bool = False) -> None:
     """Put results around a layer, in its transform."""
-    view, (height, width) = FacesView.of(anchor), picture_size(anchor)
-    items = [Item(*picture_size(each), each.metadata.get(SPAN_KEY)) for each in results]
+    view, (height, width) = layers.FacesView.of(anchor), layers.picture_size(anchor)
+    items = [Item(*layers.picture_size(each), each.metadata.get(SPAN_KEY)) for each in results]
     places = arranged((height, width), items)
     if is_grid:
         places = [(min(height / each.height, width / each.width), 0, 0) for each in items]
@@ -173,12 +155,12 @@ def _place(anchor: Any, results: Sequence[Any], *, is_grid: bool = False) -> Non
             layer.units = wanted["units"]
 
 
-def _box(*layers: Any) -> NDArray[Any]:
+def _box(*those: Any) -> NDArray[Any]:
     """Return lowest and highest y and x of the pictures of layers in the viewer."""
     placed = [
         layer.data_to_world((*[0.0] * (layer.ndim - 2), *corner))[-2:]
-        for layer in layers
-        for corner in product(*((-0.5, n - 0.5) for n in picture_size(layer)))
+        for layer in those
+        for corner in product(*((-0.5, n - 0.5) for n in layers.picture_size(layer)))
     ]
     return np.array([np.min(placed, axis=0), np.max(placed, axis=0)])
 
@@ -211,8 +193,7 @@ class Captions:
 
     def refresh(self, viewer: ViewerModel) -> None:
         """Write what is to be said now, nothing in a grid; not from a layers event."""
-        layers, n = viewer.layers, viewer.dims.ndim
-        blocks = list(_blocks(layers).values())
+        n, blocks = viewer.dims.ndim, list(_blocks(viewer.layers).values())
         is_flat = tuple(viewer.dims.displayed) == (n - 2, n - 1)
         wanted = [
             _caption(layer)
@@ -220,41 +201,40 @@ class Captions:
             for layer in (anchor, *results)
             if layer.visible
         ]
-        is_there = self._layer is not None and self._layer in layers
+        is_there = self._layer is not None and self._layer in viewer.layers
         if blocks and self._is_shown and not is_there:
             return
         self._is_shown = bool(wanted)
         if not wanted:
             if is_there:
-                layers.remove(self._layer)
+                viewer.layers.remove(self._layer)
             return
         # napari draws without units if layers differ in them
         written = wanted, viewer.theme, tuple(blocks[0][0].units[-2:])
         if self._layer is None:
             from napari.layers import Image
 
-            look = {"name": CAPTIONS, "rgb": True, "interpolation2d": "linear"}
+            look = {"name": layers.CAPTIONS, "rgb": True, "interpolation2d": "linear"}
             self._layer = Image(**_painted(*written), **look)
         elif written != self._written:
             for name, value in _painted(*written).items():
                 setattr(self._layer, name, value)
         self._written = written
         if not is_there:
-            active = layers.selection.active
+            active = viewer.layers.selection.active
             viewer.add_layer(self._layer)
-            layers.selection.active = active
+            viewer.layers.selection.active = active
 
 
 def _caption(layer: Any) -> Caption:
     (top, left), (bottom, right) = _box(layer).tolist()
     role, model = layer.metadata.get(ROLE_KEY), layer.metadata.get(MODEL_KEY)
+    words = "latent faces" if role in {"gallery", layers.PREVIEW, "components"} else role
     if role is None:
         plain = "face" if layer.ndim > 2 else "picture"
-        words = "aligned face" if ALIGNED_KEY in layer.metadata else plain
-    else:
-        words = "latent faces" if role in {"gallery", PREVIEW, "components"} else str(role)
+        words = "aligned face" if layers.ALIGNED_KEY in layer.metadata else plain
     if model is not None and model.params.method != "nmf":
-        words += f", {method_words(model.params)}"
+        words += f", {layers.method_words(model.params)}"
     return Caption(bottom, left, bottom - top, right - left, words)
 
 
@@ -285,5 +265,5 @@ def _painted(wanted: list[Caption], theme: str, units: tuple[Any, ...]) -> dict[
         "scale": (pixel, pixel),
         "translate": low + pixel / 2,
         "units": units,
-        "metadata": {ROLE_KEY: CAPTIONS, CAPTIONS: wanted},
+        "metadata": {ROLE_KEY: layers.CAPTIONS, layers.CAPTIONS: wanted},
     }

@@ -159,14 +159,11 @@ def _sampled(marks: Array, onto: Array, size: tuple[int, int]) -> Array:
     """Return the mark nearest to each pixel; beyond the picture there are none."""
     if marks.shape == size and np.allclose(onto, np.eye(3), atol=1e-6):
         return marks
-    rows, columns = np.indices(size)
-    y, x = (
-        np.rint(line[0] * rows + line[1] * columns + line[2] - 1e-9).astype(int)
-        for line in onto[:2]
-    )
-    inside = (y >= 0) & (y < marks.shape[0]) & (x >= 0) & (x < marks.shape[1])
-    sampled: Array = np.zeros(size, bool)
-    sampled[inside] = marks[y[inside], x[inside]]
+    from scipy.ndimage import affine_transform
+
+    data, shift = marks.astype(np.uint8), onto[:2, 2] - 1e-9
+    how: Any = {"output_shape": size, "order": 0, "mode": "grid-constant"}
+    sampled: Array = affine_transform(data, onto[:2, :2], shift, **how) != 0
     return sampled
 
 

@@ -9,21 +9,10 @@ import numpy as np
 
 from napari_latent_faces.explaining import NearestFaces
 from napari_latent_faces.mixing import Mix, as_weights, mean_weights, number_recipes, to_pixels
+from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.canvas import go_to
 from napari_latent_faces.viewer.jobs import Job
-from napari_latent_faces.viewer.layers import (
-    FACES_KEY,
-    MODEL_KEY,
-    PICTURES_KEY,
-    RECIPES_KEY,
-    ROLE_KEY,
-    FacesView,
-    layer_pixels,
-    layer_with,
-    made_layer,
-    mixed_layer,
-    results_of,
-)
+from napari_latent_faces.viewer.layers import PICTURES_KEY, RECIPES_KEY, results_of
 from napari_latent_faces.viewer.session import add_result, session_of, show_result
 
 if TYPE_CHECKING:
@@ -70,10 +59,7 @@ class Making(Job):
 
 
 def prepare_nearest(model: LatentFaces) -> tuple[NearestFaces, float]:
-    """Return what finds the nearest real face, and how far real ones are apart, in the median.
-
-    The distance is the root mean squared difference of their reconstructions.
-    """
+    """Return what finds the nearest real face, and how far apart real ones are (median)."""
     faces, n = NearestFaces(model), len(model.weights)
     if n < 2:
         return faces, float("nan")
@@ -83,18 +69,14 @@ def prepare_nearest(model: LatentFaces) -> tuple[NearestFaces, float]:
 
 
 class MixLayers:
-    """The layers of one viewer that show mixed, generated and morphed faces.
-
-    The mixed face is flat and drawn anew at every change; what is made are sheets, or stacks
-    beside the faces.
-    """
+    """The mixed face of a viewer, drawn anew at each change, and sheets or stacks of others."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer, self._session = viewer, session_of(viewer)
 
     def mix_of(self, model: LatentFaces) -> Mix:
         """Return the mix of a model, which outlives the panel, or a new one."""
-        shown = {id(each.metadata.get(MODEL_KEY)) for each in results_of(self._viewer)}
+        shown = {id(each.metadata.get(layers.MODEL_KEY)) for each in results_of(self._viewer)}
         mixes = self._session.mixes
         mixes[:] = [mix for mix in mixes if id(mix.model) in shown]
         found: Mix | None = next((mix for mix in mixes if mix.model is model), None)
@@ -113,7 +95,7 @@ class MixLayers:
         picture = to_pixels(mix.pixels, mix.model.provenance.dtype)
         layer = self.find(mix.model, "mixed")
         if layer is None:
-            layer = add_result(self._viewer, mixed_layer(picture, self._view(mix.model)))
+            layer = add_result(self._viewer, layers.mixed_layer(picture, self._view(mix.model)))
             self._session.results_changed()
         layer.metadata["latent_faces_mix"] = mix
         # in place: a new array would make napari look at all layers again
@@ -122,12 +104,9 @@ class MixLayers:
         self._session.show_mix(mix.model, mix.weights)
 
     def face_picture(self, face: int) -> tuple[NDArray[Any], tuple[float, float]]:
-        """Return a face of the viewer's model, shape (h, w), and its black and white.
-
-        The face itself where it is shown and in memory, else its reconstruction.
-        """
+        """Return a face, or its reconstruction if not in memory, and its black and white."""
         faces, model = self._session.faces, self._session.model
-        pixels = None if faces is None else layer_pixels(faces)
+        pixels = None if faces is None else layers.layer_pixels(faces)
         if isinstance(pixels, np.ndarray):
             low, high = faces.contrast_limits
             return pixels[face], (float(low), float(high))
@@ -152,7 +131,7 @@ class MixLayers:
             pictures = np.concatenate([earlier.metadata[PICTURES_KEY], pictures])
         first = len(recipes)
         recipes += number_recipes(weights, made, role, first)
-        data = made_layer(pictures, recipes, self._view(model), role, as_stack=as_stack)
+        data = layers.made_layer(pictures, recipes, self._view(model), role, as_stack=as_stack)
         with self._session.undoable():
             self._show_made(earlier, data, first)
         return range(first, len(recipes))
@@ -165,12 +144,13 @@ class MixLayers:
         """Show faces that were made on the face slider, or all at once on a sheet."""
         with self._session.undoable():
             for layer in self.made():
-                known, key = layer.metadata, layer.metadata[FACES_KEY]
-                owner = layer_with(self._viewer, key)
-                view = FacesView(key=key) if owner is None else FacesView.of(owner)
+                known, look = layer.metadata, layers.FacesView
+                key = known[layers.FACES_KEY]
+                owner = layers.layer_with(self._viewer, key)
+                view = look(key=key) if owner is None else look.of(owner)
                 if (layer.ndim == 3) != as_stack:
-                    made = known[PICTURES_KEY], known[RECIPES_KEY], view, known[ROLE_KEY]
-                    self._show_made(layer, made_layer(*made, as_stack=as_stack))
+                    made = known[PICTURES_KEY], known[RECIPES_KEY], view, known[layers.ROLE_KEY]
+                    self._show_made(layer, layers.made_layer(*made, as_stack=as_stack))
 
     def recipes(self, model: LatentFaces | None) -> tuple[Recipe, ...]:
         """Return the recipes of the selected layer, or else of the generated faces."""
@@ -199,8 +179,8 @@ class MixLayers:
         if shown.ndim == 3:
             go_to(self._viewer, shown, first)
 
-    def _view(self, model: LatentFaces) -> FacesView:
+    def _view(self, model: LatentFaces) -> layers.FacesView:
         """Return the look of the faces, or of their reconstructions where these are alone."""
         results = results_of(self._viewer, model=model)
         shown = self._session.faces or next((each for each in results if each.ndim == 3), None)
-        return FacesView() if shown is None else FacesView.of(shown)
+        return layers.FacesView() if shown is None else layers.FacesView.of(shown)

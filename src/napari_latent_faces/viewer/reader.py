@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,8 @@ import numpy as np
 from magicgui.widgets import ComboBox, LineEdit
 from napari.layers import Layer
 from napari.utils import cancelable_progress, history, notifications, progress
+from qtpy import QtWidgets
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import (
-    QApplication,
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QFormLayout,
-    QLabel,
-    QVBoxLayout,
-    QWidget,
-)
 
 from napari_latent_faces.model import ENDING, LatentFaces, is_model_file, model_path
 from napari_latent_faces.params import METHODS
@@ -117,10 +109,7 @@ def _name_faces() -> None:
 
 
 def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
-    """Read a folder or archive of faces as one image layer, as napari's preferences say.
-
-    The window stays alive and shows a progress bar that can be cancelled.
-    """
+    """Read a folder or archive of faces as one image layer, as napari's preferences say."""
     one = path if isinstance(path, str) else path[0]
     data = _opened(one, shown_window(napari.current_viewer()), reading_options())
     if data is None:
@@ -212,8 +201,8 @@ def open_model(viewer: ViewerModel) -> None:
 
 def _chosen(how: str, title: str, *kinds: str) -> str:
     """Ask for a path, beginning where the last one was."""
-    begin = history.get_open_history()[0]
-    found = getattr(QFileDialog, how)(QApplication.activeWindow(), title, begin, *kinds)
+    ask, window = getattr(QtWidgets.QFileDialog, how), QtWidgets.QApplication.activeWindow()
+    found = ask(window, title, history.get_open_history()[0], *kinds)
     return str(found if isinstance(found, str) else found[0])
 
 
@@ -297,11 +286,8 @@ def _ask(
         dialog.deleteLater()
 
 
-class MatrixDialog(QDialog):
-    """Asks for variable, shape, axis and order, with some faces as they come out.
-
-    It begins with `options`, and offers the `known` variables that may hold the faces.
-    """
+class MatrixDialog(QtWidgets.QDialog):
+    """Asks for variable, shape, axis and order of faces, and shows some as they come out."""
 
     def __init__(
         self,
@@ -309,7 +295,7 @@ class MatrixDialog(QDialog):
         known: Sequence[Variable],
         why: str,
         options: Mapping[str, Any],
-        parent: QWidget | None = None,
+        parent: QtWidgets.QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Faces in {harmless(Path(path).name)}")
@@ -331,25 +317,25 @@ class MatrixDialog(QDialog):
         begin = {**options, "shape": " x ".join(map(str, options.get("shape") or ()))}
         if begin.get("variable") not in fields[0].choices:
             begin.pop("variable", None)
-        form = QFormLayout()
+        form = QtWidgets.QFormLayout()
         for name, each in self.inputs.items():
             if name in begin:
                 each.value = begin[name]
             each.changed.connect(self._on_choice)
             if each is not fields[0] or names != [_FOUND_OUT]:
                 form.addRow(each.label, each.native)
-        self.preview, self.words = QLabel(), QLabel()
+        self.preview, self.words = QtWidgets.QLabel(), QtWidgets.QLabel()
         self.preview.setMinimumSize(_PREVIEW)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.words.setMinimumHeight(3 * self.fontMetrics().lineSpacing())
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
-        kinds = QDialogButtonBox.StandardButton
-        self.buttons = QDialogButtonBox(kinds.Open | kinds.Cancel)
+        kinds = QtWidgets.QDialogButtonBox.StandardButton
+        self.buttons = QtWidgets.QDialogButtonBox(kinds.Open | kinds.Cancel)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self._open: Any = self.buttons.button(kinds.Open)
         self.finished.connect(self._stop)
-        reason, layout = QLabel(why), QVBoxLayout(self)
+        reason, layout = QtWidgets.QLabel(why), QtWidgets.QVBoxLayout(self)
         for label in (reason, self.words):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
@@ -411,45 +397,35 @@ def _some_faces(
     return montage(small, min(count, _COLUMNS), limits[0]), limits, f"{stack.report.decided}."
 
 
-def drawn_faces() -> list[LayerData]:
-    """Return 400 drawn faces of 40 people as an image layer."""
-    return _sample(sample_faces(), "drawn faces")
+def _sample(read: Callable[[], FaceStack], name: str) -> list[LayerData]:
+    _name_faces()
+    return [layers.faces_layer(read(), name)]
 
 
-def drawn_faces_in_colour() -> list[LayerData]:
-    """Return the 400 drawn faces in colour as an image layer."""
-    return _sample(sample_faces(colour=True), "drawn faces in colour")
-
-
-def lfw_faces() -> list[LayerData]:
-    """Return the 100 real faces that come with scikit-image as an image layer."""
-    return _sample(read_lfw_subset(), "LFW faces")
-
-
-def olivetti_faces() -> list[LayerData]:
-    """Return the 400 Olivetti faces as an image layer; the first time they are downloaded."""
+def _olivetti() -> FaceStack:
+    """Return the Olivetti faces; the first time they are downloaded."""
     try:
-        stack = read_olivetti(download=False)
+        return read_olivetti(download=False)
     except FileNotFoundError:
         notifications.show_info("Downloading the Olivetti faces (about 4 MB, only this once).")
         with progress(total=0, desc="downloading the Olivetti faces"):
-            stack = read_olivetti()
-    return _sample(stack, "Olivetti faces")
+            return read_olivetti()
 
 
-def _sample(stack: FaceStack, name: str) -> list[LayerData]:
-    _name_faces()
-    return [layers.faces_layer(stack, name)]
+# what File > Open Sample offers
+drawn_faces = partial(_sample, sample_faces, "drawn faces")
+drawn_faces_in_colour = partial(
+    _sample, partial(sample_faces, colour=True), "drawn faces in colour"
+)
+lfw_faces = partial(_sample, read_lfw_subset, "LFW faces")
+olivetti_faces = partial(_sample, _olivetti, "Olivetti faces")
 
 
 def write_model_layers(
     path: str | None = None, chosen: Sequence[LayerData] = ()
 ) -> list[str] | None:
-    """Write the model that all the layers belong to; ``.latent`` is added where it is missing.
-
-    Without a path, as from the command palette, the user is asked for one.
-    """
-    if path is None:
+    """Write the model that all the layers belong to; add ``.latent`` where it is missing."""
+    if path is None:  # as from the command palette
         save_model(napari.current_viewer())
         return None
     models = {}
@@ -473,10 +449,7 @@ def write_model_layers(
 
 
 def save_model(viewer: ViewerModel | None, tell: Callable[[str], object] | None = None) -> None:
-    """Ask for a file and save the model that the viewer is about, in a thread.
-
-    `tell` shows the user a text; by default, napari does.
-    """
+    """Ask for a file and save the model that the viewer is about; `tell` shows what is said."""
     say = tell or notifications.show_info
     session = None if viewer is None else session_of(viewer)
     if session is None or session.model is None:
@@ -485,8 +458,8 @@ def save_model(viewer: ViewerModel | None, tell: Callable[[str], object] | None 
     faces, model = session.faces, session.model
     of = Path(faces.name if faces is not None else model.provenance.source or "faces").name
     name = f"{of} {model.params.method} {model.n_components}{ENDING}"
-    target, _ = QFileDialog.getSaveFileName(
-        QApplication.activeWindow(),
+    target, _ = QtWidgets.QFileDialog.getSaveFileName(
+        QtWidgets.QApplication.activeWindow(),
         "Save the model",
         str(Path(history.get_save_history()[0], name)),
         f"Model of latent faces (*{ENDING} *.npz)",

@@ -10,26 +10,8 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QTimer
 
-from napari_latent_faces.viewer import window
-from napari_latent_faces.viewer.canvas import (
-    Gallery,
-    face_under,
-    go_to,
-    picture_under,
-    show_menu,
-    was_click,
-)
-from napari_latent_faces.viewer.layers import (
-    FACES_KEY,
-    HIDDEN_KEY,
-    MODEL_KEY,
-    PREVIEW,
-    ROLE_KEY,
-    face_caption,
-    layer_pixels,
-    layer_with,
-    results_of,
-)
+from napari_latent_faces.viewer import canvas, layers, window
+from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, results_of
 from napari_latent_faces.viewer.layout import Captions, arrange
 
 if TYPE_CHECKING:
@@ -63,15 +45,12 @@ class Session:
     `model` is that of the active layer: its own, if it is a result, else that of the newest
     result of these faces; if neither has one, the newest that is shown. `face` is under the
     slider, `component` the one that was chosen last; `mix` are a model and the weights of the
-    face that is being mixed, if any. `mode` is how the tiles of galleries follow the face: off,
-    by brightness or by a border.
-
-    `changed` says that something of this, of the layers or of their selection is not as it
-    was. Who shows any of it looks at all of it again, and sets what differs.
+    face that is being mixed. `mode` is how the tiles of galleries follow the face: off, by
+    brightness or by a border. `changed` says that something of this, of the layers or of their
+    selection is not as it was: who shows any of it looks at all of it again.
 
     `previews` are the layers into which running fits draw, with what they show apart from
-    that: a state, as of `_state_of`, or None if they were not there before. `mixes` has a
-    mixed face for each model that was mixed from.
+    that, None if they were not there. `mixes` has a mixed face for each model.
     """
 
     changed = Signal()
@@ -86,7 +65,7 @@ class Session:
         self.mixes: list[Any] = []
         self.previews: dict[Any, State | None] = {}
         self.mode = "off"
-        self._galleries: WeakKeyDictionary[Any, Gallery] = WeakKeyDictionary()
+        self._galleries = WeakKeyDictionary[Any, canvas.Gallery]()
         self._caption: str | None = None  # of the face under the slider
         self._tile_words = ""  # of the tile under the mouse
         self._undone: dict[Any, tuple[State | None, State | None]] = {}
@@ -126,7 +105,7 @@ class Session:
     def faces(self) -> Any:
         """The layer of the faces that the model was fitted to, or None if it is not shown."""
         shown = self._result()
-        return shown and layer_with(self._viewer, shown.metadata.get(FACES_KEY))
+        return shown and layers.layer_with(self._viewer, shown.metadata.get(FACES_KEY))
 
     def follow_by(self, mode: str) -> None:
         """Have the tiles of galleries follow the face in another way."""
@@ -152,18 +131,18 @@ class Session:
 
     def go_to_face(self, face: int) -> None:
         """Move the face slider to a face."""
-        layer = self._stacked()
-        if layer is not None:
-            go_to(self._viewer, layer, face)
+        if (layer := self._stacked()) is not None:
+            canvas.go_to(self._viewer, layer, face)
 
     def go_to_same_subject(self, step: int) -> None:
         """Move the face slider to the next face of the same subject, or the one before."""
         layer = _stack_that_has(self._viewer, "subjects")
         subjects = () if layer is None else layer.metadata["subjects"]
-        n, face = len(subjects), 0 if layer is None else face_under(self._viewer, layer)
+        face, n = canvas.face_under(self._viewer, layer) if layer else -1, len(subjects)
         if 0 <= face < n:
             others = ((face + step * i) % n for i in range(1, n + 1))
-            go_to(self._viewer, layer, next(i for i in others if subjects[i] == subjects[face]))
+            same = next(each for each in others if subjects[each] == subjects[face])
+            canvas.go_to(self._viewer, layer, same)
 
     def refresh(self) -> None:
         """Look at the viewer again, as after changing the metadata of a layer."""
@@ -198,7 +177,7 @@ class Session:
             return 0  # a single picture is seen wherever the slider is
         if layer is None or self._viewer.dims.ndim < 3:
             return None
-        face = face_under(self._viewer, layer)
+        face = canvas.face_under(self._viewer, layer)
         return face if 0 <= face < n else None
 
     def _paint(self) -> None:
@@ -206,23 +185,21 @@ class Session:
         for layer in results_of(self._viewer, None, "gallery"):
             gallery, model = self._galleries.get(layer), layer.metadata[MODEL_KEY]
             if gallery is None or gallery.model is not model:
-                gallery = Gallery.of(layer.data, model)
-            if gallery is None:
-                continue
-            self._galleries[layer] = gallery
-            if model is not self.model:
-                gallery.paint(layer)
-            else:
-                weights = None if self.face is None else gallery.model.weights[self.face]
-                gallery.paint(layer, self.mode, weights, self.component)
+                gallery = canvas.Gallery.of(layer.data, model)
+            if gallery is not None:
+                self._galleries[layer] = gallery
+                is_about = model is self.model
+                face, chosen = (self.face, self.component) if is_about else (None, None)
+                weights = None if face is None else model.weights[face]
+                gallery.paint(layer, self.mode, weights, chosen)
 
-    def _tile_under(self, position: tuple[float, ...]) -> tuple[Any, Gallery, int] | None:
-        found = picture_under(self._viewer, position)
+    def _tile_under(self, position: tuple[float, ...]) -> canvas.Found | None:
+        """Return the tile of a gallery at a position; where another picture was put, none."""
+        found = canvas.picture_under(self._viewer, position)
         gallery = found and self._galleries.get(found.layer)
-        if not (found and gallery and "component" in found.uses):
-            return None
-        is_ours = found.layer.data is gallery.picture
-        return (found.layer, gallery, found.uses["component"]) if is_ours else None
+        is_tile = found and "component" in found.uses
+        is_ours = found and gallery and found.layer.data is gallery.picture
+        return found if is_tile and is_ours else None
 
     def _label(self) -> None:
         """Tell the name of the face under the slider in the canvas and in the status bar."""
@@ -254,29 +231,28 @@ class Session:
         found = self._tile_under(event.position)
         self._tile_words = ""
         if found is not None:
-            _, gallery, tile = found
+            gallery = self._galleries[found.layer]
             face = self.face if gallery.model is self.model else None
-            self._tile_words = gallery.explainer.caption(tile, face)
+            self._tile_words = gallery.explainer.caption(found.uses["component"], face)
             self._complete_status()
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None]:
         """Choose the component that is clicked, open a menu, or notice a move by hand."""
-        before = window.camera_of(viewer).center
-        button, has_keys = event.button, bool(event.modifiers)
-        active, position = viewer.layers.selection.active, event.position
+        before, active = window.camera_of(viewer).center, viewer.layers.selection.active
+        button, has_keys, position = event.button, bool(event.modifiers), event.position
         is_drawing = str(getattr(active, "mode", "pan_zoom")) != "pan_zoom"
-        is_click = yield from was_click(event)
+        is_click = yield from canvas.was_click(event)
         if not np.allclose(before, window.camera_of(viewer).center):
             self._is_zoomed_by_hand = True
         if has_keys or not is_click:
             return
         found = self._tile_under(position)
         if button == 2:  # held, it zooms
-            show_menu(viewer, position)
+            canvas.show_menu(viewer, position)
         elif button == 1 and found is not None and not is_drawing:
-            layer, gallery, component = found
-            if gallery.model is not self.model:
-                viewer.layers.selection.active = layer  # now it is about this model
+            if found.layer.metadata[MODEL_KEY] is not self.model:
+                viewer.layers.selection.active = found.layer  # now it is about this model
+            component = found.uses["component"]
             self.select_component(None if component == self.component else component)
 
     def _on_wheel(self, _viewer: Any, event: Any) -> None:
@@ -301,17 +277,17 @@ class Session:
 
     def undo(self) -> None:
         """Show what was there before the last result; asked again, that result."""
-        layers, active = self._viewer.layers, self._viewer.layers.selection.active
+        viewer, active = self._viewer, self._viewer.layers.selection.active
         if not self._undone:
             return
         for layer, (was, _) in self._undone.items():
-            if layer in layers and layer in self.previews:
+            if layer in viewer.layers and layer in self.previews:
                 self.previews[layer] = was  # what shows when the fit is cancelled
             else:
                 self._put_back(layer, was)
         self._undone = {layer: (now, was) for layer, (was, now) in self._undone.items()}
-        if active in layers:
-            layers.selection.active = active
+        if active in viewer.layers:
+            viewer.layers.selection.active = active
         self.results_changed()
 
     def begin_preview(self, layer: Any) -> None:
@@ -332,22 +308,19 @@ class Session:
 
     def _put_back(self, layer: Any, was: State | None) -> None:
         """Have a layer show again what it showed, unless its faces are gone."""
-        layers = self._viewer.layers
-        if was is None:
-            if layer in layers:
-                layers.remove(layer)
-        elif layer in layers or layer_with(self._viewer, was["metadata"].get(FACES_KEY)):
-            if layer not in layers:
-                self._viewer.add_layer(layer)
+        viewer, is_there = self._viewer, layer in self._viewer.layers
+        if was is None and is_there:
+            viewer.layers.remove(layer)
+        owner = was and layers.layer_with(viewer, was["metadata"].get(FACES_KEY))
+        if was is not None and (is_there or owner):
+            if not is_there:
+                viewer.add_layer(layer)
             _withhold(layer)
             for name, value in was.items():  # the metadata are the last
                 setattr(layer, name, value)
 
     def later(self, change: Callable[[], object]) -> None:
-        """Do something once napari is done with adding or removing a layer.
-
-        Adding others meanwhile would have it list layers that are not there.
-        """
+        """Do something once napari is done with adding or removing a layer, which lists all."""
         # without an application, nothing is ever drawn
         if change not in self._pending and QCoreApplication.instance() is not None:
             if not self._pending:
@@ -385,10 +358,7 @@ class Session:
         self.later(self.show_all)
 
     def results_changed(self, faces: Any = None) -> None:
-        """Put results in order, tell the panels, and show all; not from a layers event.
-
-        It is about `faces` then: they are selected, unless a mask on them is.
-        """
+        """Put results in order, those of `faces` in focus, and show all; not from an event."""
         viewer, active = self._viewer, self._viewer.layers.selection.active
         masks = [each for each in results_of(viewer, faces) if ROLE_KEY not in each.metadata]
         if faces is not None and faces in viewer.layers and active not in masks:
@@ -412,9 +382,9 @@ class Session:
     def _reach(self, layer: Any) -> None:
         """Move the face slider to the last face of a stack that ends before it."""
         if layer in self._viewer.layers and layer.ndim == 3:
-            last = len(layer_pixels(layer)) - 1
-            if face_under(self._viewer, layer) > last:
-                go_to(self._viewer, layer, last)
+            last = len(layers.layer_pixels(layer)) - 1
+            if canvas.face_under(self._viewer, layer) > last:
+                canvas.go_to(self._viewer, layer, last)
 
     def _on_camera(self) -> None:
         """Notice that all is in the middle again, as by napari's Home."""
@@ -428,9 +398,9 @@ class Session:
 
 def _stack_that_has(viewer: ViewerModel, known: str) -> Any:
     """Return a layer on the face slider with these metadata, the active one if it has them."""
-    layers = (viewer.layers.selection.active, *viewer.layers)
-    found = (each for each in layers if each is not None and each.metadata.get(known))
-    return next((each for each in found if each.ndim >= 3), None)
+    found = [each for each in viewer.layers if each.ndim >= 3 and each.metadata.get(known)]
+    active = viewer.layers.selection.active
+    return active if active in found else next(iter(found), None)
 
 
 def current_caption(viewer: ViewerModel) -> str | None:
@@ -438,7 +408,7 @@ def current_caption(viewer: ViewerModel) -> str | None:
     layer = _stack_that_has(viewer, "names")
     if layer is None or viewer.dims.ndim - 3 in viewer.dims.displayed:
         return None
-    return face_caption(layer.metadata, face_under(viewer, layer))
+    return layers.face_caption(layer.metadata, canvas.face_under(viewer, layer))
 
 
 def _state_of(layer: Any) -> State:
@@ -454,13 +424,10 @@ def _seen(state: State | None) -> Any:
 
 
 def _withhold(layer: Any) -> None:
-    """Have no one paint on a gallery before its picture and its metadata are of one model.
-
-    It is seen again if it was hidden for another method, not by the user.
-    """
+    """Have no one paint on a gallery before its picture and its metadata are of one model."""
     if layer.metadata.get(ROLE_KEY) == "gallery":
-        layer.metadata[ROLE_KEY] = PREVIEW
-    if layer.metadata.pop(HIDDEN_KEY, False):
+        layer.metadata[ROLE_KEY] = layers.PREVIEW
+    if layer.metadata.pop(layers.HIDDEN_KEY, False):  # for another method, not by the user
         layer.visible = True
 
 

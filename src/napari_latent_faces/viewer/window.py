@@ -27,14 +27,11 @@ _DRAWING = 500  # milliseconds that the window has to draw its last change
 
 def settings_of(group: str) -> Any:
     """Return a group of the plugin's settings; None before napari 0.9, which has them."""
-    try:
+    with suppress(ImportError, KeyError):
         from napari.settings import get_plugin_settings
-    except ImportError:
-        return None
-    try:
+
         return getattr(get_plugin_settings(PLUGIN), group)
-    except KeyError:
-        return None
+    return None
 
 
 # napari 0.9 has moved what follows from the viewer to its canvas and its scene
@@ -56,9 +53,9 @@ def grid_of(viewer: ViewerModel) -> Any:
     return getattr(viewer, "canvas", viewer).grid
 
 
-def _bare(viewer: Any) -> Any:
-    """Return the viewer behind the proxy that panels and commands get, which warns."""
-    return getattr(viewer, "__wrapped__", viewer)
+def _window_of(viewer: Any) -> Any:
+    """Return napari's window of a viewer or of its proxy, which warns; None without one."""
+    return getattr(getattr(viewer, "__wrapped__", viewer), "window", None)
 
 
 def make_canvas_current(viewer: ViewerModel) -> None:
@@ -73,30 +70,29 @@ def make_canvas_current(viewer: ViewerModel) -> None:
 
 def canvas_of(viewer: ViewerModel) -> QWidget | None:
     """Return what a viewer draws on; None without a window."""
-    window: Any = getattr(_bare(viewer), "window", None)
+    window = _window_of(viewer)
     canvas: QWidget | None = window and window._qt_viewer.canvas.native  # noqa: SLF001
     return canvas
 
 
 def shown_window(viewer: ViewerModel | None) -> Any:
     """Return the Qt window of a viewer, None if there is none that a person sees."""
-    viewer = _bare(viewer)
     with suppress(AttributeError, RuntimeError):  # none, or one that was closed
-        window = viewer.window._qt_window  # noqa: SLF001
+        window = _window_of(viewer)._qt_window  # noqa: SLF001
         return window if window.isVisible() else None
     return None
 
 
 def still_activity(viewer: ViewerModel) -> None:
     """Stop the wheel beside napari's activity dock: drawing it takes a third of a processor."""
-    window = getattr(_bare(viewer), "window", None)
     with suppress(AttributeError, RuntimeError):  # another napari, or a window that was closed
-        window._status_bar._activity_item._inProgressIndicator.movie().stop()  # type: ignore[union-attr]  # noqa: SLF001
+        bar = _window_of(viewer)._status_bar  # noqa: SLF001
+        bar._activity_item._inProgressIndicator.movie().stop()  # noqa: SLF001
 
 
 def can_open_docks(viewer: ViewerModel) -> bool:
     """Tell whether `viewer` has a window."""
-    return getattr(viewer, "window", None) is not None
+    return _window_of(viewer) is not None
 
 
 def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
@@ -143,8 +139,7 @@ def run_demo(
 ) -> Path | None:
     """Open napari, fit latent faces with the panel, and stay until the window is closed.
 
-    For a `screenshot`, a PNG of the window is saved when the fit is done, and the window is
-    closed. A DemoError says why it cannot be shown, and an OSError why not written.
+    For a `screenshot`, a PNG, that is when the fit is done. A DemoError says why it fails.
     """
     target = None if screenshot is None else Path(screenshot).resolve()
     if target is not None and target.is_dir():
