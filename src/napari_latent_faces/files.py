@@ -165,7 +165,7 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
             (new / CONTENTS).write_text(f"{contents}\n", "utf-8")
             try:
                 if folder.exists():
-                    _check_replaceable(folder, kind, force=force)  # it may have changed
+                    check_folder(folder, kind, force=force)  # it may have changed
                     folder.rename(aside / "old")
                 new.rename(folder)
             finally:  # whatever came between, an interrupt too
@@ -183,18 +183,13 @@ def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
     hold results of this kind exactly as they were written, and nothing else.
     """
     folder = Path(os.path.realpath(folder))
-    if folder.exists():
-        _check_replaceable(folder, kind, force=force)
-    elif not folder.parent.is_dir():
+    if not folder.parent.is_dir():
         raise FileNotFoundError(
             f"There is no folder {folder.parent} to write {folder.name} into: make it first."
         )
     if not os.access(folder.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{folder.parent} may not be written to: check its permissions.")
-
-
-def _check_replaceable(folder: Path, kind: str, *, force: bool) -> None:
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is not a folder: choose another name.")
     there = {
         path.relative_to(folder).as_posix()

@@ -362,7 +362,7 @@ class LatentFaces:
 
         Raises
         ------
-        FileNotFoundError, ModelFileError
+        FileNotFoundError, ValueError
             If there is no such file, or it is not a whole and sound model.
         """
         from pathlib import Path
@@ -380,16 +380,14 @@ class LatentFaces:
                     ": it holds the pictures of one layer, as napari saves them, without the "
                     f"weights and parameters of a fit. Save models as {ENDING} (Save model...)"
                 )
-            raise ModelFileError(f"{words}.")
+            raise ValueError(f"{words}.")
         try:
             with open_archive(path) as archive:
-                wanted = [name for name in members if name in _ARRAYS]
-                known = {name: _read_array(archive, name) for name in wanted}
-            return _model(known)
+                return _model({n: _read_array(archive, n) for n in members if n in _ARRAYS})
         except Exception as error:  # a hostile file can make a decoder raise anything
-            reason = str(error) if type(error) is ModelFileError else repr(error)
+            reason = str(error) if isinstance(error, ValueError) else repr(error)
             words = " ".join(reason.split())[:300]
-            raise ModelFileError(f"{path} is damaged, or no model: {words}") from error
+            raise ValueError(f"{path} is damaged, or no model: {words}") from error
 
     def __repr__(self) -> str:
         return (
@@ -404,13 +402,7 @@ FORMAT_VERSION = 3  # 3 has colour, 2 other methods and masks; older releases re
 
 _NEEDED, _OPTIONAL = {"header", "components", "weights"}, ("mean", "mask", "transforms")
 _ARRAYS = _NEEDED.union(_OPTIONAL)
-# what a member may be compressed to before it counts as a bomb; noise does not shrink so far
-_BOMB_BYTES, _BOMB_RATIO = 2**20, 200
 _MOST_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
-
-
-class ModelFileError(ValueError):
-    """A file is not a sound model of latent faces."""
 
 
 def model_path(path: str | PathLike[str]) -> Path:
@@ -438,7 +430,7 @@ def _members(path: str | PathLike[str]) -> list[str]:
 
 def _need(is_sound: object, fault: str) -> None:
     if not is_sound:
-        raise ModelFileError(fault)
+        raise ValueError(fault)
 
 
 def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
@@ -447,9 +439,11 @@ def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
     `numpy.load` makes room for whatever size an array declares, and unpacks whatever is
     compressed, before it knows what is there.
     """
+    from napari_latent_faces.files import most_unpacked
+
     info = archive.getinfo(f"{name}.npy")
-    most = max(_BOMB_BYTES, _BOMB_RATIO * info.compress_size)
-    _need(info.file_size <= most, f"its {name} are a decompression bomb.")
+    is_bomb = info.file_size > most_unpacked(info.compress_size, 2**20)
+    _need(not is_bomb, f"its {name} are a decompression bomb.")
     file = io.BytesIO(archive.read(info))
     try:
         npy.read_magic(file)
@@ -458,7 +452,7 @@ def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
         array = numbers.reshape(shape, order="F" if is_fortran else "C")
         return array.astype(dtype.newbyteorder("="))
     except Exception as error:
-        raise ModelFileError(f"its {name}: {error}") from error
+        raise ValueError(f"its {name}: {error}") from error
 
 
 def _model(arrays: dict[str, NDArray[Any]]) -> LatentFaces:
@@ -532,4 +526,4 @@ def _made(hint: Any, value: Any, what: str) -> Any:
             return tuple(_made(*pair, what) for pair in zip(hints, value, strict=True))
     elif kind in (None, Literal) and isinstance(value, str):
         return value
-    raise ModelFileError(f"its {what} cannot be {reprlib.repr(value)}.")
+    raise ValueError(f"its {what} cannot be {reprlib.repr(value)}.")
