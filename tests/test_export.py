@@ -417,15 +417,3 @@ def test_texts_of_any_kind_stay_in_their_cell_and_are_no_formulas(text, found, t
     save_table(path, ["weight"], numbers, {"name": [text, "a", text], "none": None})
     assert rows_in(path) == [["name", "weight"], [found, "-0.5"], ["a", "2"], [found, "3.0"]]
     assert path.read_bytes().startswith(b"\xef\xbb\xbf") == (not text.isascii())
-
-
-def test_a_long_one_tells_how_far_it_is(model, out):
-    n = 1000
-    long = replace(model, weights=np.ones((n, 3)))
-    steps = list(iter_export(without_names(long), out))
-    done = [done for done, _ in steps]
-    assert done == sorted(set(done))
-    assert done[0] == 0
-    assert n / 2 < done[-1] < n + 3
-    assert {of for _, of in steps} == {n + 3}
-    assert len(rows_in(out / "weights.csv")) == n + 1

@@ -6,10 +6,9 @@ import csv
 import io
 import math
 import re
-from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 FIT, ALIGNMENT, ENCODING, MENDING = "a fit", "an alignment", "an encoding", "a mending"
 GENERATED = "generated faces"
 
-_LINES = 256  # between two steps of a long table
 # what makes a spreadsheet calculate a cell, full-width signs included
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
@@ -55,32 +53,6 @@ def component_heads(k: int) -> list[str]:
     return [f"component_{number}" for number in numbers(k)]
 
 
-def _writing_table(
-    file: IO[bytes],
-    texts: Mapping[str, Sequence[str] | None],
-    heads: Sequence[str],
-    rows: Iterable[Iterable[Any]],
-) -> Generator[int]:
-    """Write columns of texts, if any, before rows; yield how many are written."""
-    known = {head: column for head, column in texts.items() if column is not None}
-    # a byte order mark tells Excel of UTF-8
-    is_ascii = all(map(str.isascii, chain(*known.values())))
-    # a name that is no text (undecodable bytes) must not make the whole table unreadable
-    text = io.TextIOWrapper(
-        file, "utf-8" if is_ascii else "utf-8-sig", errors="backslashreplace", newline=""
-    )
-    # all text is quoted: a carriage return alone would not be, and end the line
-    table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    table.writerow([*known, *heads])
-    try:
-        for i, (*cells, row) in enumerate(zip(*known.values(), rows, strict=True)):
-            if i % _LINES == 0:
-                yield i
-            table.writerow([*("'" * x.startswith(_FORMULA) + x for x in cells), *row])
-    finally:
-        text.detach()
-
-
 def save_table(
     path: str | PathLike[str],
     heads: Sequence[str],
@@ -88,9 +60,20 @@ def save_table(
     texts: Mapping[str, Sequence[str] | None] | None = None,
 ) -> None:
     """Write a CSV file of columns of texts and of rows of numbers, whole or not at all."""
+    known = {head: column for head, column in (texts or {}).items() if column is not None}
+    # a byte order mark tells Excel of UTF-8
+    encoding = "utf-8" if all(map(str.isascii, chain(*known.values()))) else "utf-8-sig"
     with replacing(path) as file:
-        for _ in _writing_table(file, texts or {}, heads, rows):
-            pass
+        # a name that is no text (undecodable bytes) must not make the whole table unreadable
+        text = io.TextIOWrapper(file, encoding, errors="backslashreplace", newline="")
+        # all text is quoted: a carriage return alone would not be, and end the line
+        table = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        table.writerow([*known, *heads])
+        try:
+            for *cells, row in zip(*known.values(), rows, strict=True):
+                table.writerow([*("'" * x.startswith(_FORMULA) + x for x in cells), *row])
+        finally:
+            text.detach()
 
 
 _WIDTH = 90  # letters of a line
@@ -209,13 +192,13 @@ def export_model(
 def iter_export(
     model: LatentFaces, folder: str | PathLike[str], *, force: bool = False
 ) -> Generator[tuple[int, int], None, Path]:
-    """Do what `export_model` does in steps, which tell how much of how much is written.
+    """Do what `export_model` does in steps: how many pictures of how many are written.
 
     Close the generator to end the export: `folder` is then as it was.
     """
     from PIL import Image
 
-    origin, n, k = model.provenance, len(model.weights), model.n_components
+    origin, k = model.provenance, model.n_components
     with writing_folder(Path(folder), FIT, force=force) as new:
         model.save(new / "model.npz")
         pictures = unit_maximum(model.components)
@@ -224,20 +207,16 @@ def iter_export(
         pictures = _as_8_bit(pictures)
         (new / "components").mkdir()
         for i, number in enumerate(numbers(k)):
-            yield i, k + n
+            yield i, k
             Image.fromarray(pictures[i]).save(new / "components" / f"{number}.png")
         sheet = montage(pictures, math.ceil(math.sqrt(k)))
         Image.fromarray(sheet).save(new / "components.png")
         if model.mean is not None:
             Image.fromarray(_as_8_bit(model.mean)).save(new / "mean.png")
-        names = origin.names or [f"face {i}" for i in range(n)]
+        names = origin.names or [f"face {i}" for i in range(len(model.weights))]
         texts = {"name": names, "subject": origin.subjects}
-        with (
-            (new / "weights.csv").open("wb") as file,
-            closing(_writing_table(file, texts, *_weights(model))) as steps,
-        ):
-            for faces in steps:
-                yield k + faces, k + n
+        save_table(new / "weights.csv", *_weights(model), texts)
+        yield k, k  # the last time that it can be ended
     return Path(folder)
 
 
