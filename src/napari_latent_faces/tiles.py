@@ -31,17 +31,6 @@ def shown_components(components: NDArray[Any], *, is_signed: bool) -> NDArray[An
     return np.asarray(0.5 + components / 2)
 
 
-def component_rgb(component: NDArray[Any], *, is_signed: bool) -> NDArray[np.uint8]:
-    """Return a component (h, w) or (h, w, 3), pixels up to 1, in the colours of the gallery."""
-    if component.ndim == 3:
-        shown = shown_components(component[np.newaxis], is_signed=is_signed)[0].clip(0, 1)
-    else:
-        below, _, above = np.array(DIVERGING["colors"])[:, :3] if is_signed else np.ones((3, 3))
-        grey = component[..., None]
-        shown = grey.clip(0, 1) * above + (-grey).clip(0, 1) * below
-    return np.asarray(np.rint(shown * 255), np.uint8)
-
-
 def shrunk(pictures: NDArray[Any], longest: int, *, in_colour: bool = False) -> NDArray[Any]:
     """Return pictures (..., h, w) of means over squares of pixels, `longest` pixels at most."""
     if in_colour:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.layers import Image
+from napari.utils.colormaps import ensure_colormap
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtGui import QAction, QCursor, QIcon, QImage, QPixmap  # type: ignore[attr-defined]
@@ -18,7 +19,7 @@ from napari_latent_faces.explaining import Explainer, prominence
 from napari_latent_faces.stack import harmless_lines
 from napari_latent_faces.tiles import (
     Tiles,
-    component_rgb,
+    component_colours,
     numbered,
     paint_tile,
     shown_components,
@@ -191,8 +192,12 @@ def to_pixmap(pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0)) ->
 
 
 def component_pixmap(component: NDArray[Any], *, is_signed: bool) -> QPixmap:
-    """Return a component (h, w) in the colours of the gallery: see `component_rgb`."""
-    return to_pixmap(component_rgb(component, is_signed=is_signed), (0, 255))
+    """Return a component (h, w) or (h, w, 3) in the colours of the gallery."""
+    shown = shown_components(component[None], is_signed=is_signed)[0]
+    is_grey = component.ndim == 2
+    colours = component_colours(is_signed=is_signed and is_grey)
+    colormap = ensure_colormap(colours["colormap"]) if is_grey else None
+    return QPixmap.fromImage(to_image(shown, colours["contrast_limits"], colormap))
 
 
 def to_fit(picture: QPixmap, box: QSize, ratio: float) -> QPixmap:
