@@ -46,8 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     argv = sys.argv[1:] if argv is None else argv
     args = parser.command_parser(argv).parse_args(argv)
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        write_line(f"{parser.PROGRAM}: warning: {_message(message)}")
+
     try:
-        with _warnings_as_lines():
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = show  # without the line of code that they come from
             _COMMANDS[args.command](args)
     except argparse.ArgumentTypeError as error:
         args.parser.error(str(error))
@@ -80,20 +87,6 @@ def _printable(words: object) -> str:
     from napari_latent_faces.stack import in_one_line
 
     return in_one_line(str(words))
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Show warnings without the line of code that they come from."""
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        write_line(f"{parser.PROGRAM}: warning: {_message(message)}")
-
-    with warnings.catch_warnings():
-        if not sys.warnoptions:
-            warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = show
-        yield
 
 
 _REDRAWN, _PERIOD = 0.1, 10.0  # seconds between two states of a bar, and between two lines
