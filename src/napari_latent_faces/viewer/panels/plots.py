@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette
 from qtpy.QtWidgets import QSizePolicy
 
@@ -66,6 +66,9 @@ class _Plot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not 
     def redraw(self) -> None:
         """Draw all anew, in the colours of the theme."""
         raise NotImplementedError
+
+    def sizeHint(self) -> QSize:  # pyqtgraph's is the last size: it would never shrink
+        return QSize(360, 320)
 
     def colour(self, role: str, alpha: int = 255) -> QColor:
         found: QColor = self.palette().color(getattr(QPalette.ColorRole, role))
