@@ -26,7 +26,7 @@ from napari_latent_faces.choosing import (
 )
 from napari_latent_faces.encoding import iter_whole_model
 from napari_latent_faces.fitting import fit
-from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
+from napari_latent_faces.params import NMFParams, parse_ks
 from napari_latent_faces.stack import FaceStack
 from tests.conftest import blobs
 from tests.helpers import Watched, consume, lost, rows_in
@@ -75,7 +75,6 @@ def choice_of(ks, held_out, *, spread=0.0, stabilities=None, n_faces=50, faces=5
         models={},
         faces=np.arange(faces),
         n_faces=n_faces,
-        options=ChoiceOptions(n_folds=2),
     )
 
 

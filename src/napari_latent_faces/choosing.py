@@ -54,8 +54,6 @@ class KChoice:
         The best fit for each k.
     faces, n_faces : array of int, and int
         Which faces were looked at, all or a sample, of how many.
-    options : ChoiceOptions
-        Starts, parts and the most faces.
     """
 
     ks: NDArray[np.int_]
@@ -66,7 +64,6 @@ class KChoice:
     models: dict[int, LatentFaces]
     faces: NDArray[np.intp]
     n_faces: int
-    options: ChoiceOptions
 
     def __len__(self) -> int:
         return len(self.ks)
@@ -129,17 +126,14 @@ class KChoice:
             f"within one standard error or 2 % of the lowest ({self.held_out[lowest]:.4f}, at "
             f"k = {self.ks[lowest]})"
         )
-        if len(self) == 1:
-            why = f"k = {k} is the only one measured: held-out error {error}."
-        elif at == lowest:
-            why = f"k = {k} has the lowest held-out error, {error}."
-        elif k == good[0]:
-            why = f"k = {k} is the smallest whose held-out error, {error}, is {as_good}."
-        else:
-            why = (
-                f"k = {k}: its held-out error, {error}, is {as_good}, and its components are "
-                f"more stable ({stable}) than those of the smallest such k, {good[0]}."
-            )
+        reasons = {
+            f"k = {k} is the only one measured: held-out error {error}.": len(self) == 1,
+            f"k = {k} has the lowest held-out error, {error}.": at == lowest,
+            f"k = {k} is the smallest whose held-out error, {error}, is {as_good}.": k
+            == good[0],
+            f"k = {k}: its held-out error, {error}, is {as_good}, and its components are more "
+            f"stable ({stable}) than those of the smallest such k, {good[0]}.": True,
+        }
         is_at_end, is_at_start = 1 < len(self) == lowest + 1, at == 0 and len(self) > 1 < k
         more = " ..." if len(others) > 8 else ""
         fits, n, is_unstable = self.unconverged[at], len(self.faces), self.stabilities[at] < 0.8
@@ -151,6 +145,7 @@ class KChoice:
             f"{fits} of its fits did not converge: raise max_iter or tol.": fits,
             f"Measured on a random sample of {n} of {self.n_faces} faces.": self.is_sample,
         }
+        why = next(words for words, is_true in reasons.items() if is_true)
         return " ".join([why, *(words for words, is_true in cautions.items() if is_true)])
 
     @property
@@ -409,7 +404,7 @@ class _Search:
             self.total += (_LITTLE_EFFORT.n_starts + _LITTLE_EFFORT.n_folds) * len(self._few)
         none, folds, counts = np.empty(0), np.empty((0, n_folds)), np.empty(0, int)
         measures = counts, none, folds, none, counts, dict[int, Any]()
-        self.choice = KChoice(*measures, chosen, len(stack), options)
+        self.choice = KChoice(*measures, chosen, len(stack))
         self._fits: dict[int, list[Future[_Fit]]] = {}  # of k that are not in `choice` yet
         self._looked, self._began, self._is_over = 0, 0.0, False
 
@@ -472,7 +467,7 @@ class _Search:
         known = [old.ks, old.errors, old.fold_errors, old.stabilities, old.unconverged]
         at = np.searchsorted(old.ks, k)
         grown: list[Any] = [np.insert(known[i], at, found[i], axis=0) for i in range(5)]
-        grown += [old.models | {k: best}, old.faces, old.n_faces, old.options]
+        grown += [old.models | {k: best}, old.faces, old.n_faces]
         self.choice = KChoice(*grown)
 
     def _step(self, doing: str) -> KStep:

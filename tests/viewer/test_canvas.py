@@ -18,10 +18,27 @@ from napari.utils.interactions import (
 from napari_latent_faces.explaining import prominence
 from napari_latent_faces.fitting import fit
 from napari_latent_faces.tiles import Tiles, gallery_columns, montage
+from napari_latent_faces.viewer.canvas import component_pixmap
 from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import faces_layer
 from napari_latent_faces.viewer.layout import model_layers
 from napari_latent_faces.viewer.session import session_of
+
+
+@pytest.mark.parametrize(
+    ("pixels", "is_signed", "colour"),
+    [
+        (0.5, False, (127, 127, 127)),
+        ([0.2, 0.4, 1.0], False, (51, 102, 255)),
+        (-1.0, True, (89, 178, 255)),
+        (0.0, True, (0, 0, 0)),
+        ([-1.0, 0.0, 1.0], True, (0, 127, 255)),
+    ],
+)
+def test_a_component_has_the_colours_of_the_gallery(qapp, pixels, is_signed, colour):
+    component = np.broadcast_to(np.array(pixels), (4, 3, *np.shape(pixels)))
+    found = component_pixmap(component, is_signed=is_signed).toImage().pixelColor(1, 2)
+    np.testing.assert_allclose(found.getRgb()[:3], colour, atol=2)
 
 
 @pytest.fixture

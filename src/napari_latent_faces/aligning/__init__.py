@@ -356,11 +356,10 @@ class Alignment:
             import dask.array
 
             da: Any = dask.array
-            chunks = (learning.BLOCK, *stack.picture_shape)
-            lazy = (
-                images if hasattr(images, "dask") else da.from_array(images, chunks, name=False)
-            )
-            lazy = lazy.rechunk(dict.fromkeys(range(1, lazy.ndim), -1))
+            if not hasattr(images, "dask"):
+                chunks = (learning.BLOCK, *stack.picture_shape)
+                images = da.from_array(images, chunks, name=False)
+            lazy = images.rechunk(dict.fromkeys(range(1, images.ndim), -1))
             each = self.transforms.reshape(-1, 3, 3, *[1] * (lazy.ndim - 3))
             each = da.from_array(each, (lazy.chunks[0], *each.shape[1:]))
             shape = (lazy.chunks[0], *box[2:], *lazy.shape[3:])
