@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QHeaderView, QLabel, QVBoxLayout, QWidget
 from napari_latent_faces import explaining
 from napari_latent_faces.tiles import shrunk
 from napari_latent_faces.viewer.canvas import component_pixmap, use_in_mix
-from napari_latent_faces.viewer.jobs import Latest, QuietJob
+from napari_latent_faces.viewer.jobs import Latest
 from napari_latent_faces.viewer.layers import layer_pixels, results_of
 from napari_latent_faces.viewer.panels import pictures
 from napari_latent_faces.viewer.panels.form import ModelChoice, form_of
@@ -313,22 +313,15 @@ _NO_MODELS = (
 _ALONE = -1  # in place of a partner, and of a similarity
 
 
-class _Comparing(QuietJob):
-    cancelled = "Cancelled. Choose a model to compare again."
-    failure = "Nothing to compare"
-
-
 class CompareWidget(Panel):
     """Shows the components of two models in pairs, the most similar first."""
 
     page = "compare-models"
-    cancel_tip = "End the comparison (Esc)."
 
     def _lay_out(self) -> None:
-        self._wanted: tuple[Any, ...] = ()  # models that are compared, or will soon be
+        self._compared: tuple[Any, ...] = ()  # models that are in the table, or will be
         # those in the table, and the components of either by row
         self._sides: list[tuple[LatentFaces, NDArray[np.intp]]] = []
-        self._soon = timer(self, self._compare)
         self.left, self.right = (
             ModelChoice(self.viewer, self.run, side, follows=False)
             for side in ("Left", "Right")
@@ -342,8 +335,10 @@ class CompareWidget(Panel):
         self.add(self.table)
         for side, other in ((self.left, self.right), (self.right, self.left)):
             side.chosen.connect(partial(self._tell_apart, other))
-            side.combo.native.activated.connect(self._compare_again)
         self.table.chosen.connect(self._choose)
+        self._soon = timer(self, self._compare)
+        self._comparing = Latest(returned=self._show_comparison, failed=self._on_failure)
+        self.at_end(self._comparing.stop)
 
     @property
     def models(self) -> tuple[LatentFaces | None, LatentFaces | None]:
@@ -372,43 +367,38 @@ class CompareWidget(Panel):
         others = [each for each in side.combo.choices if each not in (None, left)]
         if left is right and others:
             side.combo.value = others[-1]
-        elif self.models != self._wanted:
-            self._wanted = self.models
-            self._soon.start()  # what opens a file has to end before
-
-    def _compare_again(self) -> None:
-        """Compare models that are chosen anew, after their comparison was cancelled."""
-        if not self.is_working and self.table.isHidden():
-            self._soon.start()
+        elif self.models != self._compared:
+            self._soon.start()  # once both are known
 
     def _compare(self) -> None:
-        self._abandon()
+        self._compared, self._sides = self.models, []
         self.table.hide()
-        self._sides = []
+        self._comparing.stop()
         if not self._what_is_missing():
-            show = partial(self._show_comparison, self.models)
-            self.run(
-                _Comparing(explaining.compare_models, *self.models).then(show), "Comparing ..."
-            )
-        self.synchronize()
+            self.status.value = "Comparing ..."
+            self._comparing.start(explaining.compare_models, *self.models)
 
-    def _show_comparison(self, models: tuple[Any, Any], found: Comparison) -> None:
+    def _on_failure(self, why: str) -> None:
+        self.status.value = f"Nothing to compare: {why}"
+
+    def _show_comparison(self, found: Comparison) -> None:
         self.status.value = found.summary()
         pairs, unmatched = found.matching.pairs, found.matching.unmatched
         alone = [np.full(len(each), _ALONE) for each in unmatched]
         left = np.concatenate([pairs[:, 0], unmatched[0], alone[1]])
         right = np.concatenate([pairs[:, 1], alone[0], unmatched[1]])
         alike = np.concatenate([found.matching.similarity, *alone])
-        self._sides = list(zip(models, (left, right), strict=True))
+        self._sides = list(zip(self._compared, (left, right), strict=True))
         self.table.put(
             len(alike),
-            _components("Left", models[0], left),
-            _components("Right", models[1], right),
+            _components("Left", *self._sides[0]),
+            _components("Right", *self._sides[1]),
             pictures.Column(lambda row: _or_dash(alike[row], ".3f"), "Similarity", alike),
         )
         heads: Any = self.table.horizontalHeader()
         heads.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.table.show()  # the component is marked when the job ends
+        self.table.show()
+        self.synchronize()
 
     def _choose(self, row: int, column: int) -> None:
         """Choose the component that was clicked, and its model, in all panels."""
