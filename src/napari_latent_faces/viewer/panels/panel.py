@@ -338,6 +338,7 @@ class Panel(QtW.QScrollArea):
         """Stop working for a window that is gone."""
         if self.job is not None:
             self.job.abandon()
+            self.job.ended.disconnect(self._on_end)  # its layer may have been removed
             self.job = None
 
     def changeEvent(self, event: Any) -> None:
