@@ -46,7 +46,7 @@ def test_a_click_on_the_map_goes_to_the_face_and_the_wheel_shows_more(viewer, qt
     turn_wheel(plane, point, 6)
     assert (plane.place_of(face).toPoint() - point).manhattanLength() <= 4
     qtbot.waitUntil(lambda: set(plane.shown.tolist()) != seen)
-    qtbot.keyClick(plane, Qt.Key.Key_Home)
+    click(qtbot, panel.whole_button)
     plane.grab()
     assert plane.size() == size
     assert set(plane.shown.tolist()) == seen

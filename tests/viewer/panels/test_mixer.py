@@ -443,7 +443,7 @@ def test_kept_faces_come_onto_a_sheet_with_their_recipes(panel, viewer, tmp_path
     asked = str(tmp_path / "mine")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (asked, ""))
     click(panel.save_button)
-    assert panel.status.value == "Saved 2 recipes."
+    assert panel.status.value == f"Saved {tmp_path / 'mine.csv'}."
     with (tmp_path / "mine.csv").open(encoding="utf-8-sig", newline="") as file:
         *_, row = csv.reader(file)
     np.testing.assert_allclose([float(each) for each in row[2:]], recipes[1].weights)
@@ -550,7 +550,7 @@ def test_a_morph_is_added_as_a_sheet_or_a_stack(panel, viewer, model, qtbot, as_
     click(panel.current_buttons[1])
     viewer.dims.set_point(0, 25)  # beyond the frames
     panel.ends[0].value, panel.frames.value = 2, 11
-    assert panel.between.text() == "s1/3.png to s2/4.png"
+    assert panel.between.value == "s1/3.png to s2/4.png"
     panel.way.setValue(50)
     expected = 0.75 * model.weights[2] + 0.25 * model.weights[8]
     np.testing.assert_allclose(panel.mix.weights, expected, rtol=1e-6)

@@ -95,7 +95,7 @@ class MapWidget(Panel):
         self.picture_size.value = _MEDIUM
         self.plane, self.words = FacePlane("Map of faces"), Label(value="")
         whole = self.plane.show_all
-        self.whole_button = button("Show all", "Show the whole map (Home).", whole)
+        self.whole_button = button("Show all", "Show the whole map.", whole)
         line = self.words.native  # of one height, so that the map does not jump
         line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         fields = form_of([self.method, self.colour, self.picture_size])

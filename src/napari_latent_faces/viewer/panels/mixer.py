@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, Label, LineEdit, SpinBox
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QLabel, QWidget
@@ -47,9 +47,7 @@ class MixerWidget(Panel):
         self.mix: Mix | None = None
         self.layers = MixLayers(self.viewer)
         self._preparing = Latest(returned=self._take_finder)
-        self._finder: tuple[NearestFaces, float] | None = (
-            None  # and what is usual between faces
-        )
+        self._finder: tuple[NearestFaces, float] | None = None  # and what is usual
         self._look_soon = timer(self, self._show_nearest, _PAUSE)
         start, on_mix = self.start_from, self._on_mix
         self.starts = [
@@ -124,8 +122,8 @@ class MixerWidget(Panel):
             button("Current", "The face under the slider.", partial(self._set_current, box))
             for box in self.ends
         ]
-        self.between = QLabel()  # the names of both
-        form.wrap(self.between)
+        self.between = Label(value="")  # the names of both
+        form.wrap(self.between.native)
         self.way = QDoubleSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
         self.way.setRange(0, _WAY)
         self.way.setToolTip("How far the mix is from the first face to the second.")
@@ -135,9 +133,8 @@ class MixerWidget(Panel):
         self.morph_button = button("Add frames", tip, self.add_morph)
         rows = zip(("From", "To"), self.ends, self.current_buttons, strict=True)
         frames = Beside("Frames", self.frames, self.morph_button)
-        part = form.form_of([*(Beside(*each) for each in rows), frames])
+        part = form.form_of([*(Beside(*each) for each in rows), self.between, frames])
         layout: Any = part.layout()
-        layout.insertRow(2, self.between)
         layout.insertRow(3, "Mix", self.way)
         QWidget.setTabOrder(self.current_buttons[-1].native, self.way)
         return part
@@ -192,7 +189,7 @@ class MixerWidget(Panel):
             each.enabled = not self.is_working
         self.nearest.setVisible(mix is not None)
         self.strength.enabled = bool(self.near.value)
-        self.between.setText(" to ".join(self._name(box.value) for box in self.ends))
+        self.between.value = " to ".join(self._name(box.value) for box in self.ends)
         if made := self.layers.made():
             with self.on_slider.changed.blocked():
                 self.on_slider.value = made[-1].ndim == 3
@@ -374,6 +371,5 @@ class MixerWidget(Panel):
         if not recipes:
             self.status.value = "There are no generated faces yet: press Keep or Generate."
             return
-        told = f"Saved {len(recipes)} recipe{'s' * (len(recipes) != 1)}."
         write = partial(mixing.save_recipes, recipes=recipes)
-        self.save_table("Save recipes", "recipes.csv", write, told)
+        self.save_table("Save recipes", "recipes.csv", write)

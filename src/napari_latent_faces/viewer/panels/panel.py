@@ -267,16 +267,14 @@ class Panel(QtW.QScrollArea):
         show_error(harmless_lines(words))
         self.status.value = words
 
-    def save_table(
-        self, title: str, name: str, write: Callable[[str], object], told: str = ""
-    ) -> None:
-        """Ask where to write a CSV file and do it; `told` is told then, else the path."""
+    def save_table(self, title: str, name: str, write: Callable[[str], object]) -> None:
+        """Ask where to write a CSV file, do it, and say so."""
         path, _ = QtW.QFileDialog.getSaveFileName(self, title, name, "Table (*.csv)")
         path = path if not path or path.lower().endswith(".csv") else f"{path}.csv"
         try:
             if path:
                 write(path)
-                self.status.value = told or f"Saved {path}."
+                self.status.value = f"Saved {path}."
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             self.complain(f"{path} cannot be written: {why}")

@@ -98,7 +98,7 @@ class _Plot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not 
 class FacePlane(_Plot):
     """Draws pictures at their places: those that have room as pictures, the others as dots.
 
-    The wheel enlarges what is under the mouse, a drag moves the plane, Home shows all of it.
+    The wheel enlarges what is under the mouse, a drag moves the plane.
     """
 
     menu_wanted = Signal(object, QPoint)  # for which picture, or None, and where on the screen
@@ -239,12 +239,6 @@ class FacePlane(_Plot):
 
     def contextMenuEvent(self, event: Any) -> None:
         self.menu_wanted.emit(self.at(QPointF(event.pos())), event.globalPos())
-
-    def keyPressEvent(self, event: Any) -> None:
-        if event.key() == Qt.Key.Key_Home:
-            self.show_all()
-        else:
-            event.ignore()
 
 
 class CurvesPlot(_Plot):
