@@ -366,13 +366,15 @@ def _subjects(
     """Return the subjects, by a table beside the pictures or their names, and a note."""
     own, rule = [file.name for file in files], options.subjects
     subjects = naming.find_subjects(names, rule)
-    told = beside.read_tables(found.tables, own) if rule is None else beside.Told()
-    if told.subjects is None:
-        return subjects, [told.note] * bool(told.note)
-    if naming.are_in_folders_of_people(own) and not told.is_certain:
+    if rule is not None:
         return subjects, []
-    pairs = zip(files, told.subjects, strict=True)
-    return tuple(who for file, who in pairs for _ in file.pages), [told.note]
+    told, is_certain, note = beside.read_tables(found.tables, own)
+    if told is None:
+        return subjects, [note] * bool(note)
+    if naming.are_in_folders_of_people(own) and not is_certain:
+        return subjects, []
+    pairs = zip(files, told, strict=True)
+    return tuple(who for file, who in pairs for _ in file.pages), [note]
 
 
 def _notes(files: Sequence[_File], frame: Frame, commonest: Size) -> list[str]:

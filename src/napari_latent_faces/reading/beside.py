@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -93,16 +93,13 @@ N_FEW = 10  # fewer kinds of labels may well be expressions
 MANY_PICTURES = 150  # as people seldom have
 
 
-class Told(NamedTuple):
-    """Whose pictures they are (``""`` for one in no table), and what the report says."""
+def read_tables(
+    tables: Iterable[Entry], names: Sequence[str]
+) -> tuple[tuple[str, ...] | None, bool, str]:
+    """Find out from tables beside pictures whose they are, by paths relative to one folder.
 
-    subjects: tuple[str, ...] | None = None
-    is_certain: bool = False  # a column, or the file, is called subject, person, identity ...
-    note: str = ""
-
-
-def read_tables(tables: Iterable[Entry], names: Sequence[str]) -> Told:
-    """Find out from tables beside pictures whose they are, by paths relative to one folder."""
+    Return subjects, ``""`` for a picture in no table, whether they are called so, and a note.
+    """
     find = _finder(names)
     found: dict[bool, Owners] = {True: {}, False: {}}
     used: dict[bool, list[str]] = {True: [], False: []}
@@ -123,10 +120,8 @@ def read_tables(tables: Iterable[Entry], names: Sequence[str]) -> Told:
         # most of the pictures, and neither one person nor one for each
         if 2 * len(owners) >= len(names) and 1 < len(set(owners.values())) < len(owners):
             subjects = tuple(owners.get(i, "") for i in range(len(names)))
-            return Told(
-                subjects, is_certain, f"Subjects are those of {', '.join(used[is_certain])}."
-            )
-    return Told(note=note)
+            return subjects, is_certain, f"Subjects are those of {', '.join(used[is_certain])}."
+    return None, False, note
 
 
 def read_transforms(
