@@ -24,7 +24,8 @@ from napari_latent_faces.reading.arrays import (
 )
 from napari_latent_faces.reading.arrays.files import ArraysError
 from napari_latent_faces.reading.formats import FLOAT, WHITE, WORD, BrokenPictureError, Picture
-from napari_latent_faces.reading.matrices import MAX_ARRAY_BYTES, stack_of_file, stack_of_files
+from napari_latent_faces.reading.matrices import content_of, stack_of_file, stack_of_files
+from napari_latent_faces.reading.naming import Entry
 from napari_latent_faces.reading.pictures import BrokenFaceWarning, Frame, NotAPictureError
 from napari_latent_faces.reading.sources import ArchiveError, NoFacesError, looks_like_faces
 from napari_latent_faces.stack import FaceStack, ReadReport
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_latent_faces.params import Channel, Order, Resize, Rows
-    from napari_latent_faces.reading.naming import Entry, Listing
+    from napari_latent_faces.reading.naming import Listing
     from napari_latent_faces.steps import Work
 
     Size = tuple[int, int]  # height and width
@@ -171,12 +172,7 @@ def _file_of_numbers(path: str) -> str | bytes | None:
         return path if is_array_name(path, text=False) or looks_like_arrays(path) else None
     if not is_array_name(path.partition("?")[0]) or sources.url_is_folder(path):
         return None
-    content = sources.read_file(path, MAX_ARRAY_BYTES + 1)
-    if len(content) > MAX_ARRAY_BYTES:
-        raise ArraysError(
-            f"{sources.shown(path)}: it is too large: download it, and open the file."
-        )
-    return content
+    return content_of(Entry(sources.shown(path), 0, partial(sources.read_file, path)))
 
 
 @dataclass

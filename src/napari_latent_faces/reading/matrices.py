@@ -86,10 +86,10 @@ def stack_of_files(
     for entry in files:
         work.check()
         beside = labels[entry.name]
-        told = _content(by_name[beside]) if beside else None
+        told = content_of(by_name[beside]) if beside else None
         try:
             parts[entry.name] = read_arrays(
-                _content(entry), options, name=f"{path}/{entry.name}", labels=told
+                content_of(entry), options, name=f"{path}/{entry.name}", labels=told
             )
         except ArraysError as error:
             failures[entry.name] = error
@@ -111,10 +111,11 @@ def stack_of_files(
     return _stack(path, parts, options, report)
 
 
-def _content(entry: Entry) -> bytes:
+def content_of(entry: Entry) -> bytes:
+    """Return all of a file of numbers that is not on disk."""
     content = entry.read(MAX_ARRAY_BYTES + 1)
     if len(content) > MAX_ARRAY_BYTES:
-        raise ArraysError(f"{entry.name}: it is too large to be read here: open it by itself.")
+        raise ArraysError(f"{entry.name}: it is too large: save it on disk, and open it there.")
     return content
 
 

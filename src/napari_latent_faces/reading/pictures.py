@@ -234,11 +234,7 @@ def _reasons() -> Iterator[None]:
         raise BrokenPictureError(in_words(error)) from error
 
 
-_GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F"})
-
-# Modes that Pillow turns into grey or RGB by way of another one only.
-_DETOURS = {"La": "LA", "RGBa": "RGBA", "LAB": "RGB"}
-
+_GREY_MODES = frozenset({"1", "L", "LA", "I"})
 _ORIENTATION = 0x0112  # the EXIF tag
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 
@@ -378,8 +374,6 @@ def _converted(image: Image, to_grey: bool) -> Pixels:
     """Return a picture in grey or RGB; transparency does not count."""
     if image.mode != "I" and not image.mode.startswith("I;16"):
         image.info.pop("transparency", None)  # Pillow would warn that it is lost
-        if image.mode in _DETOURS:
-            image = image.convert(_DETOURS[image.mode])
         image = image.convert("RGB" if _in_colour(image) and not to_grey else "L")
     pixels = np.asarray(image)
     return pixels.astype(WORD if pixels.dtype.itemsize > 1 else BYTE, copy=False)
