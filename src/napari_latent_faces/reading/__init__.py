@@ -8,8 +8,9 @@ import math
 import os
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.reading.naming import Listing
     from napari_latent_faces.steps import Work
 
+    Face = tuple[Picture, int]  # a file and a page of it
     Size = tuple[int, int]  # height and width
 
 __all__ = [
@@ -175,23 +177,6 @@ def _file_of_numbers(path: str) -> str | bytes | None:
     return content_of(Entry(sources.shown(path), 0, partial(sources.read_file, path)))
 
 
-@dataclass
-class _File:
-    """A file with one picture or more, and which of its pages could be read so far."""
-
-    entry: Entry
-    picture: Picture
-    pages: list[int]
-
-    @property
-    def name(self) -> str:
-        return self.entry.name
-
-    @property
-    def shape(self) -> Size:
-        return self.picture.shape
-
-
 def _stack_of_pictures(
     path: str, found: Listing, options: ReadOptions, work: Work
 ) -> FaceStack:
@@ -199,29 +184,27 @@ def _stack_of_pictures(
     work.total = len(found.entries) * (1 if options.lazy else 2)
     files = _opened(found, options, work)
     _check_any(files, found, path)
-    if found.is_one_file and sum(len(file.pages) for file in files) == 1:
+    faces = [(file, page) for file in files for page in range(file.n_pages)]
+    if found.is_one_file and len(faces) == 1:
         raise NoFacesError(f"{path} is a single picture: open the folder that holds it.")
-    sizes = Counter(file.shape for file in files for _ in file.pages)
-    commonest = sizes.most_common(1)[0][0]
+    commonest = Counter(file.shape for file, _ in faces).most_common(1)[0][0]
     frame = _frame_of(files, commonest, options, path)
-    shape = (sum(len(file.pages) for file in files), *frame.picture_shape)
+    shape = (len(faces), *frame.picture_shape)
     lazy = _is_lazy(shape, frame, options, path)
     if lazy:
-        pages = [(file.entry, page) for file in files for page in file.pages]
-        images = pictures.lazy_images(pages, frame)
+        images = pictures.lazy_images([(file.entry, page) for file, page in faces], frame)
     else:
         work.total = work.done + len(files)
-        images = _decoded(files, np.empty(shape, frame.depth), frame, found, work)
-        files = [file for file in files if file.pages]
+        images, good = _decoded(files, np.empty(shape, frame.depth), frame, found, work)
+        faces = [faces[row] for row in good]
+        files = list(dict.fromkeys(file for file, _ in faces))
         _check_any(files, found, path)
     names = [
-        file.name if file.picture.n_pages == 1 else f"{file.name}/{page + 1}"
-        for file in files
-        for page in file.pages
+        file.entry.name + (f"/{page + 1}" if file.n_pages > 1 else "") for file, page in faces
     ]
-    subjects, told = _subjects(files, names, found, options)
-    resized = tuple((file.name, file.shape) for file in files if file.shape != commonest)
-    notes = (*_notes(files, frame, commonest), *told)
+    subjects, told = _subjects(files, faces, names, found, options)
+    resized = tuple((file.entry.name, file.shape) for file in files if file.shape != commonest)
+    notes = (*_notes(files, faces, frame, commonest), *told)
     report = replace(
         _left_out(found),
         n_read=len(names),
@@ -230,7 +213,7 @@ def _stack_of_pictures(
         lazy=lazy,
         options=options,
     )
-    has_white = frame.depth == WORD and all(file.picture.has_white for file in files)
+    has_white = frame.depth == WORD and all(file.has_white for file in files)
     white = float(WHITE[WORD]) if has_white else None
     transforms = place = None
     if options.size is None and not resized and len(names) == len(files):
@@ -238,18 +221,17 @@ def _stack_of_pictures(
     return FaceStack(images, tuple(names), subjects, report, path, transforms, place, white)
 
 
-def _opened(found: Listing, options: ReadOptions, work: Work) -> list[_File]:
+def _opened(found: Listing, options: ReadOptions, work: Work) -> list[Picture]:
     """Read all headers, and all content as well where that is not too much."""
     keep = not options.lazy and sum(entry.size for entry in found.entries) <= KEPT_BYTES
 
-    def opened(entry: Entry) -> _File | None:
+    def opened(entry: Entry) -> Picture | None:
         try:
-            picture = pictures.open_picture(entry, keep=keep)
+            return pictures.open_picture(entry, keep=keep)
         except BrokenPictureError as error:
             is_missed = not isinstance(error, NotAPictureError)
             found.leave_out(entry.name, str(error), is_missed=is_missed)
             return None
-        return _File(entry, picture, list(range(picture.n_pages)))
 
     return [file for file in work.each(opened, found.entries) if file]
 
@@ -260,7 +242,7 @@ def _left_out(found: Listing) -> ReadReport:
     return ReadReport(skipped=skipped, passed_over=passed_over)
 
 
-def _check_any(files: Sequence[_File], found: Listing, path: str) -> None:
+def _check_any(files: Sequence[Picture], found: Listing, path: str) -> None:
     if not files:
         lines = _left_out(found).details().splitlines()[1:] or ["  it is empty"]
         lines[12:] = ["  ..."] * (len(lines) > 12)
@@ -269,18 +251,18 @@ def _check_any(files: Sequence[_File], found: Listing, path: str) -> None:
 
 
 def _frame_of(
-    files: Sequence[_File], commonest: Size, options: ReadOptions, path: str
+    files: Sequence[Picture], commonest: Size, options: ReadOptions, path: str
 ) -> Frame:
     """Choose what all pictures are brought to."""
     others = [file for file in files if file.shape != commonest]
     if others and options.resize == "error":
-        named = [f"{file.name} ({_size(file.shape)})" for file in others[:3]]
+        named = [f"{file.entry.name} ({_size(file.shape)})" for file in others[:3]]
         raise ValueError(
             f"{len(others)} of the {len(files)} pictures in {path} have another size than most "
             f"({_size(commonest)}): {', '.join(named + ['...'] * (len(others) > 3))}. Choose "
             "resize='crop', 'pad' or 'stretch', or take them away."
         )
-    depths = {file.picture.depth for file in files}
+    depths = {file.depth for file in files}
     frame = Frame(
         options.frame(commonest),
         max(depths, key=list(WHITE).index),
@@ -296,9 +278,9 @@ def _frame_of(
     return replace(frame, colour=in_colour)
 
 
-def _are_in_colour(files: Sequence[_File], frame: Frame) -> bool:
+def _are_in_colour(files: Sequence[Picture], frame: Frame) -> bool:
     """Tell whether most pictures have colours, not only three equal channels."""
-    coloured = [file.picture for file in files if file.picture.in_colour]
+    coloured = [file for file in files if file.in_colour]
     if 2 * len(coloured) <= len(files):
         return False
     answers = []
@@ -328,39 +310,43 @@ def _is_lazy(shape: tuple[int, ...], frame: Frame, options: ReadOptions, path: s
 
 
 def _decoded(
-    files: Sequence[_File], images: NDArray[Any], frame: Frame, found: Listing, work: Work
-) -> NDArray[Any]:
-    """Decode all pictures into an array, and leave out what cannot be."""
-    starts = np.cumsum([0, *(len(file.pages) for file in files)])
+    files: Sequence[Picture], images: NDArray[Any], frame: Frame, found: Listing, work: Work
+) -> tuple[NDArray[Any], list[int]]:
+    """Decode all pictures into an array, leave out what cannot be, and tell which could."""
+    starts = np.cumsum([0, *(file.n_pages for file in files)])
 
-    def decode(place: int) -> None:
-        """Decode the pages of a file into their places."""
-        file, reason, n = files[place], "", files[place].picture.n_pages
+    def decode(place: int) -> list[int]:
+        """Decode the pages of a file into their rows; return those that could be."""
+        file, start, reason = files[place], int(starts[place]), ""
+        good, n = [], file.n_pages
         for page in range(n):
             try:
-                images[starts[place] + page] = pictures.pixels_of(file.picture, frame, page)
+                images[start + page] = pictures.pixels_of(file, frame, page)
+                good.append(start + page)
             except BrokenPictureError as error:
-                file.pages.remove(page)
                 reason = reason or str(error)
         if reason:
-            of_pages = f" ({n - len(file.pages)} of its {n} pictures)" * bool(file.pages)
-            found.skipped.append((file.name, reason + of_pages))
+            of_pages = f" ({n - len(good)} of its {n} pictures)" * bool(good)
+            found.skipped.append((file.entry.name, reason + of_pages))
+        return good
 
-    work.each(decode, range(len(files)))
-    pages = zip(files, starts, strict=False)
-    good = [start + page for file, start in pages for page in file.pages]
+    good = list(chain(*work.each(decode, range(len(files)))))
     if len(good) < len(images):
         for row, place in enumerate(good):  # without a second stack
             images[row] = images[place]
         images.resize((len(good), *images.shape[1:]), refcheck=False)
-    return images
+    return images, good
 
 
 def _subjects(
-    files: Sequence[_File], names: Sequence[str], found: Listing, options: ReadOptions
+    files: Sequence[Picture],
+    faces: Sequence[Face],
+    names: Sequence[str],
+    found: Listing,
+    options: ReadOptions,
 ) -> tuple[tuple[str, ...] | None, list[str]]:
     """Return the subjects, by a table beside the pictures or their names, and a note."""
-    own, rule = [file.name for file in files], options.subjects
+    own, rule = [file.entry.name for file in files], options.subjects
     subjects = naming.find_subjects(names, rule)
     if rule is not None:
         return subjects, []
@@ -369,14 +355,16 @@ def _subjects(
         return subjects, [note] * bool(note)
     if naming.are_in_folders_of_people(own) and not is_certain:
         return subjects, []
-    pairs = zip(files, told, strict=True)
-    return tuple(who for file, who in pairs for _ in file.pages), [note]
+    who = dict(zip(files, told, strict=True))
+    return tuple(who[file] for file, _ in faces), [note]
 
 
-def _notes(files: Sequence[_File], frame: Frame, commonest: Size) -> list[str]:
+def _notes(
+    files: Sequence[Picture], faces: Sequence[Face], frame: Frame, commonest: Size
+) -> list[str]:
     """Say what was done to the pictures, and what a person should look at."""
     notes, n = [], len(files)
-    depths = Counter(file.picture.depth.name for file in files)
+    depths = Counter(file.depth.name for file in files)
     if len(depths) > 1:
         named = ", ".join(f"{depths[k]} {w}" for k, w in _DEPTH_WORDS.items() if depths[k])
         notes.append(
@@ -388,7 +376,7 @@ def _notes(files: Sequence[_File], frame: Frame, commonest: Size) -> list[str]:
                 "Pictures of floats with pixels above 1 are divided by 255, by 65535, or by "
                 "their largest pixel: the first of these that makes them no larger than 1."
             )
-    coloured = sum(file.picture.in_colour for file in files)
+    coloured = sum(file.in_colour for file in files)
     if frame.colour and coloured < n:
         notes.append(f"{n - coloured} of {n} are grey, among colour.")
     if coloured and not frame.colour:
@@ -396,10 +384,11 @@ def _notes(files: Sequence[_File], frame: Frame, commonest: Size) -> list[str]:
         notes.append(f"{coloured} of {n} in colour: the {taken} is taken.")
     if frame.shape != commonest:
         notes.append(f"Scaled from {_size(commonest)} to {_size(frame.shape)} pixels.")
-    if several := [file for file in files if file.picture.n_pages > 1]:
+    if several := [file for file in files if file.n_pages > 1]:
         notes.append(
-            f"{len(several)} of {n} files hold several pictures, such as {several[0].name}: "
-            f"{sum(len(file.pages) for file in several)} faces come from them."
+            f"{len(several)} of {n} files hold several pictures, such as "
+            f"{several[0].entry.name}: {sum(file.n_pages > 1 for file, _ in faces)} faces come "
+            "from them."
         )
     sized = sum(file.shape == commonest for file in files)
     if 2 * sized < n:
@@ -415,15 +404,15 @@ def _notes(files: Sequence[_File], frame: Frame, commonest: Size) -> list[str]:
     return notes
 
 
-def _doubles(files: Sequence[_File]) -> list[str]:
+def _doubles(files: Sequence[Picture]) -> list[str]:
     first: dict[bytes, str] = {}
     doubles = []
     for file in files:
-        if content := file.picture.content:
+        if content := file.content:
             # unlike hash(), it lets other threads work meanwhile
-            name = first.setdefault(hashlib.blake2b(content).digest(), file.name)
-            if name != file.name:
-                doubles.append(f"{file.name}, which is {name} again")
+            name = first.setdefault(hashlib.blake2b(content).digest(), file.entry.name)
+            if name != file.entry.name:
+                doubles.append(f"{file.entry.name}, which is {name} again")
     return doubles
 
 

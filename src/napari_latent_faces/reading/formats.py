@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_latent_faces.reading.naming import Entry
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
@@ -48,6 +50,9 @@ LARGE_PIXELS = 2**23
 _ONE_LARGE = threading.RLock()
 
 
+_NOWHERE = Entry("", 0, bytes)
+
+
 class BrokenPictureError(Exception):
     """A file cannot be decoded; the message says why."""
 
@@ -64,7 +69,8 @@ class Picture:
     decode: Callable[[int, bool, Callable[[Size], Size] | None], Pixels]
     n_pages: int = 1  # more for animations and TIFFs of several pages
     has_white: bool = False  # the file declares it, so that it is at that of its depth
-    content: bytes = b""  # all of the file, if that was to be kept
+    entry: Entry = _NOWHERE  # the file
+    content: bytes = b""  # all of it, if that was to be kept
 
 
 def check_size(shape: Sequence[int]) -> None:

@@ -162,10 +162,10 @@ def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
         # JPEG, PNG, PNM and BMP have all that matters but the pixels at their start
         if not is_whole and not keep and head[:1] in {b"\xff", b"\x89", b"P", b"B"}:
             with suppress(Exception):  # else the whole file tells what is wrong, if anything
-                return replace(_described(head), decode=partial(_decode_again, entry))
+                picture = replace(_described(head), entry=entry)
+                return replace(picture, decode=partial(_decode_again, entry))
         content = _unpacked(head if is_whole else entry.read(naming.MAX_PICTURE_BYTES))
-        picture = _described(content)
-        return replace(picture, content=content) if keep else picture
+        return replace(_described(content), entry=entry, content=content if keep else b"")
 
 
 def _unpacked(content: bytes) -> bytes:
