@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import reprlib
 import sys
@@ -331,6 +330,8 @@ class LatentFaces:
 
         A file that was there is replaced, and stays as it was if this raises an OSError.
         """
+        import json
+
         from napari_latent_faces.files import replacing, write_arrays
 
         also = {name: getattr(self, name) for name in _OPTIONAL}
@@ -457,6 +458,8 @@ def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
 
 def _model(arrays: dict[str, NDArray[Any]]) -> LatentFaces:
     """Make a model of what a file holds, or say what does not fit together."""
+    import json
+
     raw = arrays.pop("header")
     _need(raw.nbytes <= _MOST_HEADER_BYTES, "its header is too large.")
     header = json.loads(raw.tobytes().decode("utf-8", "surrogatepass"))

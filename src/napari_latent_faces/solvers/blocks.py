@@ -362,7 +362,7 @@ def relative_error(parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> float:
 HANDOVER = 0.25  # seconds after which a long pass lets its caller look in
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Block:
     """Some faces that follow one another, of which compiled code can multiply bytes as well."""
 

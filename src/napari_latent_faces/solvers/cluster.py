@@ -103,7 +103,7 @@ class WorkersLostError(ConnectionError):
         self.model: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Partition:
     """Some blocks that follow one another, and what is done on the worker that holds them.
 

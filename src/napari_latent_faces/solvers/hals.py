@@ -258,21 +258,16 @@ class Penalties(NamedTuple):
         return any(self)
 
 
-class _Step(NamedTuple):
-    """What finds the weights of a block of faces: components and their Gram matrix.
+def _update_W(
+    block: Block,
+    step: tuple[Array, NDArray[Any], float, int, Penalties],
+    now: Array,
+    before: Array,
+) -> tuple[Array, Sums]:
+    """Find the weights W of a block; return also W X, W W' and the sum of W, to be added up.
 
     Weights first move on by `beta` times their last change.
     """
-
-    H: Array
-    G: NDArray[Any]
-    beta: float
-    sweeps: int
-    penalties: Penalties
-
-
-def _update_W(block: Block, step: _Step, now: Array, before: Array) -> tuple[Array, Sums]:
-    """Find the weights W of a block; return also W X, W W' and the sum of W, to be added up."""
     H, G, beta, sweeps, penalties = step
     W = _extrapolate(now, before, beta, np.empty(now.shape, np.float32))
     C = cross(H, block)
@@ -326,7 +321,7 @@ _FINE = 1e-3  # a relative error that pixels of 8 bits do not tell from none
 _CANCELLED = 1e-3  # squared error under which the Gram matrices lose too many digits
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Level:
     """The pictures of a level.
 
@@ -383,7 +378,7 @@ class Descent:
         guess, self.guess = self.guess, None
         H, G = self._further(beta, guess)
         self._H_before = self.H  # what was before is not needed again: large pictures take much
-        step = _Step(H, G, beta, self.sweeps, self.penalties)
+        step = H, G, beta, self.sweeps, self.penalties
         W, sums = yield from self.backend.advance(_update_W, step, self.W, self._W_before)
         HH, residual, penalty = self._update_H(H, *sums)
         if residual < _CANCELLED * self.norm:
