@@ -376,23 +376,20 @@ def _look(
 ) -> tuple[NDArray[Any], Array]:
     """Return the squared norms of a block of faces, and pictures of the chosen ones."""
     chosen, shape, top = survey
-    place, n, p = block.place, len(block.raw), block.blocks.p
-    first, last = np.searchsorted(chosen, (place.start, place.stop))
-    norms = np.empty(n)
-    pictures = np.empty((last - first, *shapes(shape, top)[-1]), np.float32)
-    done = 0
-    for some in cut(n, max(1, _CACHED_VALUES // p)):
+    start, stop, p = block.place.start, block.place.stop, block.blocks.p
+    wanted = chosen[(chosen >= start) & (chosen < stop)] - start
+    norms = np.empty(stop - start)
+    pictures = np.empty((len(wanted), *shapes(shape, top)[-1]), np.float32)
+    for some in cut(len(norms), max(1, _CACHED_VALUES // p)):
         pixels = block.blocks.read_as_is(block.rows, block.raw[some])
         if block.gain != 1:  # rounded as on the levels, in one way; the array is not used again
             pixels *= block.gain
         norms[some] = row_squares(pixels)
-        seen = chosen[first + done : last] - place.start - some.start
-        seen = seen[seen < len(pixels)]
-        if len(seen) < len(pixels):
-            pixels = pixels[seen]
+        first, last = np.searchsorted(wanted, (some.start, some.stop))
+        if last - first < len(pixels):
+            pixels = pixels[wanted[first:last] - some.start]
         faces = pixels.reshape(-1, *shape)
-        pictures[done : done + len(seen)] = halve(faces) if top else faces
-        done += len(seen)
+        pictures[first:last] = halve(faces) if top else faces
     return norms, pictures
 
 
