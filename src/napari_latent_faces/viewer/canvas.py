@@ -80,7 +80,6 @@ class Gallery:
 
     @cached_property
     def explainer(self) -> Explainer:
-        """What is known of the components."""
         return Explainer(self.model)
 
     def paint(

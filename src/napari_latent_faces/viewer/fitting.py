@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_latent_faces.aligning import iter_align_to
 from napari_latent_faces.encoding import (
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     Result = tuple[Encoding, dict[str, LayerData]]
 
+T = TypeVar("T")
 _ROLES = ("gallery", layers.PREVIEW, "components", "reconstruction", "residual")
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
@@ -56,7 +57,6 @@ class ShowOptions:
 
     @property
     def places(self) -> int:
-        """How many faces the gallery is wide."""
         return 3 if self.residual else 2
 
 
@@ -80,11 +80,8 @@ class ResultLayers:
         signed, view, most = self.method.is_signed, self._view(), _PREVIEW_PIXELS
         places = self.options.places
         data = layers.live_gallery(components, view, places, signed, most_pixels=most)
-        picture, live, layer = (
-            data[0],
-            self._live,
-            self._preview or self._earlier().get("gallery"),
-        )
+        picture, live = data[0], self._live
+        layer = self._preview or self._earlier().get("gallery")
         is_of_another = layer is not self._preview and layer in self._session.previews
         if layer is None or is_of_another:
             layer = add_result(self.viewer, data)
@@ -185,37 +182,30 @@ class FitSession(LayerJob):
         self._n_faces = len(stack)
         self.model: LatentFaces | None = None
         self._results = ResultLayers(viewer, faces, options, type(params))
-        self._next_showing = 0.0
-        self._began = time.perf_counter()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self._began
+        self._began, self._next_showing = time.perf_counter(), 0.0
 
     def words(self, step: FitStep) -> str:
-        """Say where the fit stands, and whose error that is."""
         n = step.n_faces
         whose = "" if n in (None, self._n_faces) else f" of a sample of {n} faces"
         return (
             f"Iteration {step.iteration} of {step.max_iter}, relative error "
-            f"{step.error:.4f}{whose}, {self.elapsed:.1f} s"
+            f"{step.error:.4f}{whose}, {time.perf_counter() - self._began:.1f} s"
         )
 
     def take_step(self, step: FitStep) -> None:
         """Show a step, unless showing the last one has just cost the window enough."""
-        began = self.elapsed
+        began = time.perf_counter()
         if began >= self._next_showing:
             self._results.show_step(step.components)
             self.stepped.emit(step)
-            now = self.elapsed
+            now = time.perf_counter()
             self._next_showing = now + max(_PAUSE, (now - began) / _SHOWN_SHARE)
 
     def take_value(self, value: LatentFaces) -> str:
         """Show the model; a ValueError says that the faces are not those that were fitted."""
         self._results.show_model(value)
         self.model = value
-        return _summary(value, self.elapsed)
+        return _summary(value, time.perf_counter() - self._began)
 
     def discard(self) -> None:
         self._results.discard()
@@ -262,6 +252,11 @@ class _ResultJob(LayerJob):
         session.results_changed(self.layer)
 
 
+def _told(steps: Generator[int, Any, T], n: int) -> Generator[tuple[int, int], None, T]:
+    """Do some work, and tell how many pictures of `n` are done."""
+    return relayed(steps, lambda done: (done, n))
+
+
 class EncodeJob(_ResultJob):
     """Encodes pictures of any size, aligned first if asked to, and shows what comes of it."""
 
@@ -276,26 +271,21 @@ class EncodeJob(_ResultJob):
         shape = (*size, *model.picture_shape[2:])
         if len(shape) == 3 and not layer.rgb:
             model.check_pictures(layers.picture_size(layer))  # says that colour is needed
+        super().__init__(viewer, layer, model, shape, self._steps)
 
-        def work() -> Generator[tuple[int, int], None, Result]:
-            n = len(self.stack)
-            return (yield from relayed(self._steps(), lambda done: (done, n)))
-
-        super().__init__(viewer, layer, model, shape, work)
-
-    def _steps(self) -> Generator[int, None, Result]:
+    def _steps(self) -> Generator[tuple[int, int], None, Result]:
+        model, n, view, flat = self.model, len(self.stack), self._view, self._flat
         if self._aligns:
-            self.stack = yield from iter_align_to(self.model, self.stack)
-        encoding = yield from iter_encode(self.model, self.stack)
-        other = encoded_model(self.model, self.stack, encoding)
-        view, role, flat = self._view, layers.ENCODED_RESIDUAL, self._flat
+            self.stack = yield from _told(iter_align_to(model, self.stack), n)
+        encoding = yield from _told(iter_encode(model, self.stack), n)
+        model = encoded_model(model, self.stack, encoding)
+        one, other = layers.ENCODED, layers.ENCODED_RESIDUAL
         return encoding, {
-            layers.ENCODED: layers.reconstruction_layer(other, view, layers.ENCODED, flat=flat),
-            role: layers.residual_layer(self.stack.images, other, view, role, flat=flat),
+            one: layers.reconstruction_layer(model, view, one, flat=flat),
+            other: layers.residual_layer(self.stack.images, model, view, other, flat=flat),
         }
 
     def take_value(self, value: Result) -> str:
-        """Add reconstructions and residuals beside the faces."""
         self.encoding, results = value
         self.show(results)
         errors = self.encoding.errors
@@ -327,7 +317,6 @@ class MendJob(_ResultJob):
         self._earlier = getattr(earlier, "data", None)
 
     def _steps(self) -> Generator[tuple[int, int], None, MendedFaces]:
-        """Read the marks and encode the marked faces."""
         marks, face = self._marks(), self._face
         if face is not None:
             marks = marks.on(face)
@@ -340,11 +329,10 @@ class MendJob(_ResultJob):
             )
         n = len(self.stack) if marks.faces is None else len(marks.faces)
         steps = iter_mend(self.model, self.stack, marks.mask, marks.faces)
-        mended = yield from relayed(steps, lambda done: (done, n))
+        mended = yield from _told(steps, n)
         return mended.over(self._earlier) if isinstance(self._earlier, MendedFaces) else mended
 
     def take_value(self, value: MendedFaces) -> str:
-        """Add the mended faces beside the faces."""
         mended = layers.mended_layer(value, self.stack, self._view, flat=self._flat)
         self.show({layers.MENDED: mended})
         count = len(value.faces)

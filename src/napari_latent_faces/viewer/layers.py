@@ -70,8 +70,8 @@ class FacesView:
     def of(cls, layer: Any) -> FacesView:
         low, high = map(float, layer.contrast_limits)
         colormap, key = layer.colormap.name, str(layer.unique_id)
-        affine = last_axes(to_world(layer, layer.ndim), 4)
-        return cls(harmless(layer.name), (low, high), colormap, key, affine, tuple(layer.units))
+        affine, units = to_world(layer, 3), tuple(layer.units)
+        return cls(harmless(layer.name), (low, high), colormap, key, affine, units)
 
     def at(self, ndim: int, zoom: float = 1, y: float = 0, x: float = 0) -> dict[str, Any]:
         """Return the transform of a layer whose last axes of `ndim` are those of the faces.
@@ -83,19 +83,19 @@ class FacesView:
         # the origin is the middle of a pixel, the corner lies half a pixel before it
         place[-3:-1, -1] = np.array([y, x]) + (zoom - 1) / 2
         units = (*("pixel",) * ndim, *self.units)[-ndim:]
-        return {"affine": last_axes(self.affine, ndim + 1) @ place, "units": units}
+        return {"affine": _last_axes(self.affine, ndim + 1) @ place, "units": units}
 
 
 def to_world(layer: Any, n_axes: int) -> NDArray[Any]:
-    """Return the affine matrix from a layer's last axes to the world."""
+    """Return the affine matrix from the last axes of a layer to the world."""
     origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
     columns = [np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)]
     matrix = np.eye(layer.ndim + 1)
     matrix[:-1] = np.column_stack([*columns, origin])
-    return matrix[-n_axes - 1 :, -n_axes - 1 :]
+    return _last_axes(matrix, n_axes + 1)
 
 
-def last_axes(matrix: NDArray[Any], n: int) -> NDArray[Any]:
+def _last_axes(matrix: NDArray[Any], n: int) -> NDArray[Any]:
     """Return the last `n` axes of a matrix, or more of them that it leaves alone."""
     found, known = np.eye(n), min(n, len(matrix))
     found[-known:, -known:] = matrix[-known:, -known:]

@@ -27,7 +27,6 @@ class Marks:
     faces: Array | None = None
 
     def on(self, face: int) -> Marks:
-        """Return the marks of one face only."""
         if self.faces is None:
             return Marks(self.mask, np.array([face]))
         mask = self.mask[self.faces == face].any(axis=0, keepdims=True)
@@ -43,10 +42,9 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
         raise ValueError(
             f"{layer.name} has {layer.ndim} axes: a mask has two (y, x), or three (face, y, x)."
         )
-    size, n_axes = layers.picture_size(faces), min(layer.ndim, faces.ndim)
-    # from pixels of the faces to those of the mask, over the axes that both have
-    back = np.linalg.inv(layers.to_world(layer, layer.ndim))
-    onto = back @ layers.last_axes(layers.to_world(faces, n_axes), layer.ndim + 1)
+    size, n_axes = layers.picture_size(faces), layer.ndim
+    # from pixels of the faces to those of the mask
+    onto = np.linalg.inv(layers.to_world(layer, n_axes)) @ layers.to_world(faces, n_axes)
     if layer.ndim == 3 and (np.abs([*onto[0, 1:3], *onto[1:3, 0]]) > 1e-9).any():
         raise ValueError(
             f"{layer.name} is turned against the faces so that one of its planes crosses "
@@ -168,7 +166,6 @@ def _sampled(marks: Array, onto: Array, size: tuple[int, int]) -> Array:
 
 
 def _drawn(layer: Any, back: Array, n: int | None, size: tuple[int, int]) -> Marks:
-    """Draw shapes on the pixels of `n` faces, or of a single picture."""
     from napari.layers import Shapes
 
     for_all = layer.ndim == 2 or n is None

@@ -137,7 +137,6 @@ class MixLayers:
         return range(first, len(recipes))
 
     def made(self) -> list[Any]:
-        """Return the layers of generated faces and of morphs."""
         return results_of(self._viewer, None, "generated", "morph")[::-1]
 
     def show_as_stacks(self, as_stack: bool) -> None:
@@ -181,6 +180,5 @@ class MixLayers:
 
     def _view(self, model: LatentFaces) -> layers.FacesView:
         """Return the look of the faces, or of their reconstructions where these are alone."""
-        results = results_of(self._viewer, model=model)
-        shown = self._session.faces or next((each for each in results if each.ndim == 3), None)
+        shown = self._session.stacked(model)
         return layers.FacesView() if shown is None else layers.FacesView.of(shown)

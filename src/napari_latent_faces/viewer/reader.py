@@ -92,8 +92,8 @@ def _reader(
     if path is None:
         ask(napari.current_viewer())
         return None
-    paths = [path] if isinstance(path, str) else path
-    return read if len(paths) == 1 and is_ours(paths[0]) else None
+    one, *others = [path] if isinstance(path, str) else path
+    return (lambda _: read(one)) if is_ours(one) and not others else None
 
 
 def _is_model(path: str) -> bool:
@@ -108,26 +108,24 @@ def _name_faces() -> None:
         session_of(viewer)
 
 
-def read_faces_layers(path: str | Sequence[str]) -> list[LayerData]:
+def read_faces_layers(path: str) -> list[LayerData]:
     """Read a folder or archive of faces as one image layer, as napari's preferences say."""
-    one = path if isinstance(path, str) else path[0]
-    data = _opened(one, shown_window(napari.current_viewer()), reading_options())
+    data = _opened(path, shown_window(napari.current_viewer()), reading_options())
     if data is None:
         return [NO_LAYER]
     reading = settings_of("reading")
-    if reading is not None and Path(one).exists():  # not a URL
-        newest = str(Path(one).resolve())
+    if reading is not None and Path(path).exists():  # not a URL
+        newest = str(Path(path).resolve())
         others = [each for each in recent_paths() if each != newest]
         reading.recent = "\n".join([newest, *others][:_MOST_RECENT])
     _name_faces()
     return [data]
 
 
-def read_model_layers(path: str | Sequence[str]) -> list[LayerData]:
+def read_model_layers(path: str) -> list[LayerData]:
     """Read a model file as a gallery of components and the reconstructions."""
-    one = path if isinstance(path, str) else path[0]
     _name_faces()
-    return model_layers(LatentFaces.load(one), Path(one).stem)
+    return model_layers(LatentFaces.load(path), Path(path).stem)
 
 
 class _Cancelled(Exception):  # noqa: N818
@@ -200,7 +198,6 @@ def open_model(viewer: ViewerModel) -> None:
 
 
 def _chosen(how: str, title: str, *kinds: str) -> str:
-    """Ask for a path, beginning where the last one was."""
     ask, window = getattr(QtWidgets.QFileDialog, how), QtWidgets.QApplication.activeWindow()
     found = ask(window, title, history.get_open_history()[0], *kinds)
     return str(found if isinstance(found, str) else found[0])
@@ -278,7 +275,6 @@ _ORDERS = [_FOUND_OUT, ("row by row (C, NumPy)", "C"), ("column by column (F, MA
 def _ask(
     path: str, known: Sequence[Variable], why: str, options: dict[str, Any], window: Any
 ) -> dict[str, Any] | None:
-    """Ask how faces lie in a file; None if the user does not want to tell."""
     dialog = MatrixDialog(path, known, why, options, window)
     try:
         return dialog.options() if dialog.exec() else None

@@ -78,17 +78,13 @@ class Session:
         viewer.layers.events.connect(self._on_layers)  # those of each layer, too
         viewer.layers.selection.events.active.connect(self.refresh)
         viewer.dims.events.point.connect(self.refresh)
-        for event in (
-            viewer.events.theme,
-            viewer.dims.events.order,
-            viewer.dims.events.ndisplay,
-        ):
-            event.connect(self._on_axes)
+        dims, grid = viewer.dims.events, window.grid_of(viewer).events
+        for event in (viewer.events.theme, dims.order, dims.ndisplay, grid.enabled):
+            event.connect(self._on_view)
         viewer.events.status.connect(self._complete_status)
         viewer.mouse_wheel_callbacks.append(self._on_wheel)
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.mouse_drag_callbacks.append(self._on_press)
-        window.grid_of(viewer).events.enabled.connect(self._on_grid)
         window.camera_of(viewer).events.center.connect(self._on_camera)
         for key, act in {
             "Shift-Right": lambda _: self.go_to_same_subject(1),
@@ -108,34 +104,28 @@ class Session:
         return shown and layers.layer_with(self._viewer, shown.metadata.get(FACES_KEY))
 
     def follow_by(self, mode: str) -> None:
-        """Have the tiles of galleries follow the face in another way."""
         self.mode = mode
         self.changed.emit()
 
     def select_component(self, component: int | None) -> None:
-        """Choose a component for all panels, or none."""
         self.component = component
         self.changed.emit()
 
     def step_component(self, step: int) -> None:
-        """Choose the next component for all panels, or the one before."""
         if self.model is not None:
             first = 0 if step > 0 else -1
             at = first if self.component is None else self.component + step
             self.select_component(at % self.model.n_components)
 
     def show_mix(self, model: LatentFaces, weights: NDArray[Any]) -> None:
-        """Tell all panels which face is being mixed."""
         self.mix = model, weights
         self.changed.emit()
 
     def go_to_face(self, face: int) -> None:
-        """Move the face slider to a face."""
-        if (layer := self._stacked()) is not None:
+        if (layer := self.stacked(self.model)) is not None:
             canvas.go_to(self._viewer, layer, face)
 
     def go_to_same_subject(self, step: int) -> None:
-        """Move the face slider to the next face of the same subject, or the one before."""
         layer = _stack_that_has(self._viewer, "subjects")
         subjects = () if layer is None else layer.metadata["subjects"]
         face, n = canvas.face_under(self._viewer, layer) if layer else -1, len(subjects)
@@ -154,7 +144,6 @@ class Session:
         self.changed.emit()
 
     def _result(self) -> Any:
-        """Return the layer whose model it is."""
         active = self._viewer.layers.selection.active
         # a face that was made from a model belongs to the faces it lies beside
         key = active and (active.metadata.get(FACES_KEY) or str(active.unique_id))
@@ -165,14 +154,14 @@ class Session:
         results = [each for each in results_of(self._viewer) if MODEL_KEY in each.metadata]
         return min(results, key=is_second, default=None)
 
-    def _stacked(self) -> Any:
-        """Return a layer with the model's faces along its slider."""
-        results = results_of(self._viewer, model=self.model)
-        return self.faces or next((each for each in results if each.ndim >= 3), None)
+    def stacked(self, model: LatentFaces | None) -> Any:
+        """Return a layer with the model's faces along its slider, as they are or rebuilt."""
+        results = results_of(self._viewer, model=model)
+        return self.faces or next((each for each in results if each.ndim == 3), None)
 
     def _face_now(self) -> int | None:
-        """Return which face of the model is under the slider."""
-        layer, n = self._stacked(), 0 if self.model is None else len(self.model.weights)
+        layer, model = self.stacked(self.model), self.model
+        n = 0 if model is None else len(model.weights)
         if n == 1:
             return 0  # a single picture is seen wherever the slider is
         if layer is None or self._viewer.dims.ndim < 3:
@@ -348,12 +337,10 @@ class Session:
             self.mix, self.mixes = None, []  # which would keep their models
         self.refresh()
 
-    def _on_axes(self) -> None:
+    def _on_view(self, event: Any) -> None:
+        if event.type == "enabled":  # of the grid: napari has zoomed, too
+            self._is_zoomed_by_hand = False
         self.refresh()
-        self.later(self._tidy)
-
-    def _on_grid(self) -> None:
-        self._is_zoomed_by_hand = False  # napari has zoomed, too
         self.later(self._tidy)
         self.later(self.show_all)
 

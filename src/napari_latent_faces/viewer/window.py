@@ -192,7 +192,6 @@ def _check_screen() -> None:
 
 
 def _photograph(viewer: napari.Viewer, job: Any, target: Path) -> None:
-    """Wait for a fit, take a picture of the window, and close it."""
     import napari
     from PIL import Image
     from qtpy.QtCore import QTimer
