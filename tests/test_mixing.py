@@ -314,7 +314,7 @@ def test_near_all_faces_every_weight_keeps_its_distribution(many):
         (1, {"near": [1.0]}, ValueError, "6 weights are needed"),
         (1, {"near": [np.nan] * 6}, ValueError, "neither NaN"),
         (1, {"near": 1, "strength": 1.5}, ValueError, "strength must be from 0 to 1, got 1.5"),
-        (-1, {}, ValueError, "0 or more, got -1"),
+        (-1, {}, ValueError, "negative dimensions"),
     ],
 )
 def test_what_makes_no_sense_is_told(many, n, options, error, words):

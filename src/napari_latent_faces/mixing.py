@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _MOST_FACES = 20_000  # that quantiles and correlations are found from
-_FAR = 3.0  # standard deviations that hardly any face goes beyond
+_USUAL, _FAR = 0.99, 3.0  # quantile and standard deviations that few faces go beyond
 
 
 def as_weights(model: LatentFaces, face: Face) -> Floats:
@@ -51,13 +51,13 @@ def as_weights(model: LatentFaces, face: Face) -> Floats:
     return weights
 
 
-def weight_ranges(model: LatentFaces, quantile: float = 0.99) -> Floats:
+def weight_ranges(model: LatentFaces) -> Floats:
     """Return the lowest and the highest usual weight for each component: shape (k, 2)."""
     if model.is_signed:
         far = _FAR * weight_units(model)
         return np.stack([-far, far], axis=1)
     used = [column[column != 0] for column in _some_rows(model.weights).T]
-    return np.array([(0.0, np.quantile(each, quantile) if len(each) else 1.0) for each in used])
+    return np.array([(0.0, np.quantile(each, _USUAL) if len(each) else 1.0) for each in used])
 
 
 def weight_units(model: LatentFaces) -> Floats:
@@ -135,9 +135,6 @@ class Mix:
     """
 
     changed = Signal(object)
-    weights: Floats
-    pixels: NDArray[Any]
-    _held: int | None  # the component that changes while `_rest` stays
 
     def __init__(
         self, model: LatentFaces, weights: Weights | None = None, *, depth: int = 200
@@ -147,7 +144,8 @@ class Mix:
         self.start = self._checked(nothing if weights is None else weights)
         self._states = [self.start]  # that undo and redo go through
         self._place, self._is_dragged = 0, False
-        self._show(self.start)
+        self.weights, self.pixels = self.start, model.blend(self.start)
+        self._held: int | None = None  # the component that changes while `_rest` stays
 
     @property
     def can_undo(self) -> bool:
@@ -274,8 +272,6 @@ class WeightSampler:
         ``s * z + sqrt(1 - s**2) * random``, so that the strength s is their correlation with
         the new ones. Over all faces to stay close to, each weight keeps its distribution.
         """
-        if n < 0:
-            raise ValueError(f"The number of faces must be 0 or more, got {n}.")
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must be from 0 to 1, got {strength}.")
         with importing():
