@@ -148,9 +148,9 @@ def _read(path: str, options: ReadOptions, work: Work) -> FaceStack:
     """Read whatever lies at a path: pictures, or files of numbers if there are none."""
     numbers = _file_of_numbers(path)
     if numbers is not None:
-        return stack_of_file(numbers, sources.shown(path), options)
+        return stack_of_file(numbers, sources.masked(path), options)
     found = sources.list_sources(path, work.check)
-    path = sources.shown(path)
+    path = sources.masked(path)
     try:
         return _stack_of_pictures(path, found, options, work)
     except NoFacesError:
@@ -174,7 +174,7 @@ def _file_of_numbers(path: str) -> str | bytes | None:
         return path if is_array_name(path, text=False) or looks_like_arrays(path) else None
     if not is_array_name(path.partition("?")[0]) or sources.url_is_folder(path):
         return None
-    return content_of(Entry(sources.shown(path), 0, partial(sources.read_file, path)))
+    return content_of(Entry(sources.masked(path), 0, partial(sources.read_file, path)))
 
 
 def _stack_of_pictures(

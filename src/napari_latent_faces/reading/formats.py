@@ -49,7 +49,6 @@ MAX_VALUES = 2**17  # of a tag that is not made of bytes, so also of strips or t
 LARGE_PIXELS = 2**23
 _ONE_LARGE = threading.RLock()
 
-
 _NOWHERE = Entry("", 0, bytes)
 
 

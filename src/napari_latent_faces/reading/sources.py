@@ -61,8 +61,8 @@ def list_sources(path: str, check: Check) -> Listing:
     found.gather(entries, common_folder=not is_folder)
     if not found.entries and _ENCRYPTED in dict(found.skipped + found.passed_over).values():
         raise ArchiveError(
-            f"The archive {shown(path)} is encrypted: unpack it with its password and open the "
-            "folder."
+            f"The archive {masked(path)} is encrypted: unpack it with its password and open "
+            "the folder."
         )
     return found
 
@@ -190,12 +190,12 @@ def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry]:
         found.is_one_file = True
         return iter([Entry(base, size, partial(read_file, path))])
     if path.lower().endswith(_SUFFIXES):
-        raise ArchiveError(f"The archive {shown(path)} is damaged: get it again.")
+        raise ArchiveError(f"The archive {masked(path)} is damaged: get it again.")
     reason, is_wanted = judge_name(base)
     if reason and is_wanted:
-        raise NoFacesError(f"{shown(path)}: {reason}.")
+        raise NoFacesError(f"{masked(path)}: {reason}.")
     raise NoFacesError(
-        f"{shown(path)} is neither a folder nor a zip or tar archive of pictures, nor a file "
+        f"{masked(path)} is neither a folder nor a zip or tar archive of pictures, nor a file "
         "of numbers that may be faces (.mat, .npy, .npz, .h5, idx, .csv ...)."
     )
 
@@ -211,8 +211,8 @@ def _damage_named(path: str) -> Iterator[None]:
         if is_url(path) and not isinstance(error, _DAMAGE):
             raise _explanation(path, error) from None  # the way to it broke, not the archive
         raise ArchiveError(
-            f"The archive {shown(path)} is damaged ({files.in_words(error)}): get it again, or "
-            "unpack what is left of it and open the folder."
+            f"The archive {masked(path)} is damaged ({files.in_words(error)}): get it again, "
+            "or unpack what is left of it and open the folder."
         ) from error
 
 
@@ -249,7 +249,7 @@ def _in_zip(path: str, there: int, found: Listing, check: Check) -> Iterator[Ent
     n_bytes = sum(info.file_size for info in infos)
     if packed > there or n_bytes > files.most_unpacked(there, BOMB_TOTAL_BYTES):
         raise ArchiveError(
-            f"The archive {shown(path)} is damaged or a decompression bomb: its members take "
+            f"The archive {masked(path)} is damaged or a decompression bomb: its members take "
             f"{packed} bytes of {there}, and {n_bytes} when they are unpacked. If you trust "
             "it, unpack it and open the folder."
         )
@@ -332,7 +332,7 @@ class _Stream:
 
 def _too_large(path: str, limit: int) -> str:
     return (
-        f"The archive {shown(path)} holds more than {limit >> 20} MiB, too much to keep in "
+        f"The archive {masked(path)} holds more than {limit >> 20} MiB, too much to keep in "
         "memory: unpack it and open the folder, or make a zip archive of it."
     )
 
@@ -429,11 +429,6 @@ def masked(text: str) -> str:
     for secret, mask in _SECRETS.items():
         text = re.sub(secret, mask, text, flags=re.IGNORECASE)
     return text
-
-
-def shown(path: str) -> str:
-    """Return a path or URL as messages and files may show it: without secrets."""
-    return masked(path) if is_url(path) else path
 
 
 def url_is_folder(url: str) -> bool:
