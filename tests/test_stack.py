@@ -154,7 +154,7 @@ def test_summary_and_details(report, summary):
         "Resized:",
         "  s2/1.pgm: from 100 x 120 pixels",
         "Passed over:",
-        "  2 files: no picture (.txt), such as README.txt",
+        "  README.txt and 1 more: no picture (.txt)",
         "  Thumbs.db: no picture (.db)",
         "Notes:",
         "  2 of 398 in colour: the luminance is taken.",

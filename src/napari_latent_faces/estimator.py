@@ -136,20 +136,16 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
         model = consume(steps, see)
         if model.provenance.stop_reason == "max_iter" and self.tol > 0:
-            warn(
-                f"Maximum number of iterations {self.max_iter} reached. Increase it to improve "
-                "convergence.",
-                ConvergenceWarning,
-            )
+            reached = f"Maximum number of iterations {self.max_iter} reached"
+            warn(f"{reached}. Increase it to improve convergence.", ConvergenceWarning)
         self.components_ = model.components.reshape(model.n_components, -1).astype(pixels.dtype)
         self.n_components_ = model.n_components
         self.n_iter_ = model.provenance.n_iter
         self.reconstruction_err_ = model.error * float(np.linalg.norm(pixels))
         factors = last[-1].factors
         raw = factors.pictures().reshape(model.n_components, -1)
-        order = np.argsort(
-            -amounts(*normalized(factors.W, raw), is_signed=False), kind="stable"
-        )
+        carried = amounts(*normalized(factors.W, raw), is_signed=False)
+        order = np.argsort(-carried, kind="stable")
         self._sizes = unit * raw.max(axis=1)[order].astype(np.float64)  # where penalties count
         return self
 

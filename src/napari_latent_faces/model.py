@@ -89,21 +89,14 @@ class Provenance:
     def of(cls, stack: FaceStack, n_iter: int, stop_reason: StopReason) -> Provenance:
         """Return where a model comes from that is fitted now, with the libraries in use."""
         options = stack.report.options
+        reading = None if options is None else options.changed()
         versions = {"napari-latent-faces": __version__, "python": sys.version.split()[0]}
         for name, module in _LIBRARIES.items():
             if version := getattr(sys.modules.get(module), "__version__", None):
                 versions[name] = version
-        return cls(
-            names=stack.names,
-            subjects=stack.subjects,
-            source=stack.source,
-            dtype=stack.dtype.name,
-            n_iter=n_iter,
-            stop_reason=stop_reason,
-            versions=versions,
-            reading=None if options is None else options.changed(),
-            frame=stack.frame,
-        )
+        about = (stack.names, stack.subjects, stack.source, stack.dtype.name)
+        told: dict[str, Any] = {"reading": reading, "frame": stack.frame, "versions": versions}
+        return cls(*about, n_iter, stop_reason, **told)
 
     def with_missing(self, mask: Any) -> Provenance:
         """Return the same of a fit that left out what a mask (n, h, w) marks."""
@@ -264,9 +257,8 @@ class LatentFaces:
         from napari_latent_faces.aligning import align_to
         from napari_latent_faces.encoding import iter_encode
 
-        if getattr(images, "ndim", 0) == len(self.picture_shape) and (
-            align or images.shape == self.picture_shape
-        ):
+        ndim, own = getattr(images, "ndim", 0), self.picture_shape
+        if ndim == len(own) and (align or images.shape == own):
             weights: NDArray[Any] = self.encode(images[None], mask, align=align)[0]
             return weights
         stack = align_to(self, images) if align else images
@@ -334,7 +326,6 @@ class LatentFaces:
 
         from napari_latent_faces.files import replacing, write_arrays
 
-        also = {name: getattr(self, name) for name in _OPTIONAL}
         is_plain = self.params.method == "nmf" and self.mean is None and self.mask is None
         header = {
             "format": "napari-latent-faces",
@@ -346,14 +337,12 @@ class LatentFaces:
             "provenance": asdict(self.provenance),
         }
         text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        arrays = {
-            "header": np.frombuffer(text, np.uint8),
-            "components": self.components,
-            "weights": self.weights,
-            **{name: array for name, array in also.items() if array is not None},
-        }
+        arrays: dict[str, Any] = {"header": np.frombuffer(text, np.uint8)}
+        arrays |= {name: getattr(self, name) for name in _ARRAYS}
         with replacing(path) as file:
-            write_arrays(file, arrays)
+            write_arrays(
+                file, {name: each for name, each in arrays.items() if each is not None}
+            )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> LatentFaces:
@@ -384,7 +373,8 @@ class LatentFaces:
             raise ValueError(f"{words}.")
         try:
             with open_archive(path) as archive:
-                return _model({n: _read_array(archive, n) for n in members if n in _ARRAYS})
+                known = _NEEDED.union(_ARRAYS)
+                return _model({n: _read_array(archive, n) for n in members if n in known})
         except Exception as error:  # a hostile file can make a decoder raise anything
             reason = str(error) if isinstance(error, ValueError) else repr(error)
             words = " ".join(reason.split())[:300]
@@ -401,8 +391,8 @@ class LatentFaces:
 ENDING = ".latent"  # napari writes plain arrays into .npz
 FORMAT_VERSION = 3  # 3 has colour, 2 other methods and masks; older releases read 1
 
-_NEEDED, _OPTIONAL = {"header", "components", "weights"}, ("mean", "mask", "transforms")
-_ARRAYS = _NEEDED.union(_OPTIONAL)
+_NEEDED = {"header", "components", "weights"}
+_ARRAYS = ("components", "weights", "mean", "mask", "transforms")
 _MOST_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
 
 
@@ -464,32 +454,23 @@ def _model(arrays: dict[str, NDArray[Any]]) -> LatentFaces:
     _need(raw.nbytes <= _MOST_HEADER_BYTES, "its header is too large.")
     header = json.loads(raw.tobytes().decode("utf-8", "surrogatepass"))
     version = _made(int, header["format_version"], "format version")
-    _need(
-        version <= FORMAT_VERSION,
-        f"it has format version {version}, this package reads up to {FORMAT_VERSION}; update "
-        "napari-latent-faces.",
-    )
+    words = f"it has format version {version}, which later releases read: update this one."
+    _need(version <= FORMAT_VERSION, words)
     # files of format version 1 need not name their method
     method = header.get("method", "nmf")
     _need(method in METHODS, f"its method cannot be {reprlib.repr(method)}.")
     params = METHODS[method](**header["params"])
     origin = header["provenance"]
     hints = {name: hint for name, hint in get_type_hints(Provenance).items() if name in origin}
-    provenance = Provenance(
-        **{name: _made(hint, origin[name], name) for name, hint in hints.items()}
-    )
+    own = {name: _made(hint, origin[name], name) for name, hint in hints.items()}
+    provenance = Provenance(**own)
     known = {name: _made(float, header[name], name) for name in ("error", "scale")}
     components, weights, k = arrays["components"], arrays["weights"], params.n_components
     is_picture = components.ndim == 3 or components.shape[3:] == (3,)
     _need(is_picture, f"its components of shape {components.shape} are no pictures.")
     (h, w, *colour), n = components.shape[1:], len(np.atleast_1d(weights))
-    shapes = {
-        "components": (k, h, w, *colour),
-        "weights": (n, k),
-        "mean": (h, w, *colour),
-        "mask": (h, w),
-        "transforms": (n, 3, 3),
-    }
+    shapes = {"components": (k, h, w, *colour), "weights": (n, k), "mean": (h, w, *colour)}
+    shapes |= {"mask": (h, w), "transforms": (n, 3, 3)}
     for name, array in arrays.items():
         found, shape = array.shape, shapes[name]
         _need(found == shape, f"its {name} of shape {found} should have the shape {shape}.")
@@ -500,11 +481,9 @@ def _model(arrays: dict[str, NDArray[Any]]) -> LatentFaces:
         wanted = "finite" if is_signed else "finite and non-negative"
         is_fine = np.isfinite(array) & (is_signed | (array >= 0))
         _need(is_fine.all(), f"its {name} are not all {wanted}.")
-    frame = provenance.frame
-    _need(
-        frame is None or (frame[0] + h <= frame[2] and frame[1] + w <= frame[3]),
-        f"its faces, {w} x {h}, do not fit its frame {frame}.",
-    )
+    top, left, *whole = frame = provenance.frame or (0, 0, h, w)
+    fits = top + h <= whole[0] and left + w <= whole[1]
+    _need(fits, f"its faces, {w} x {h}, do not fit its frame {frame}.")
     for what in filter(None, (provenance.names, provenance.subjects)):
         _need(len(what) == n, f"it names {len(what)} faces but has weights for {n}.")
     _need(known["scale"], "its scale is 0: no pixel would be seen.")

@@ -70,9 +70,7 @@ class ReadReport:
             "Skipped": [f"{name}: {why}" for name, why in self.skipped],
             "Resized": [f"{name}: from {w} x {h} pixels" for name, (h, w) in self.resized],
             "Passed over": [
-                f"{count} files: {reason}, such as {first[reason]}"
-                if count > 1
-                else f"{first[reason]}: {reason}"
+                f"{first[reason]}{f' and {count - 1} more' * (count > 1)}: {reason}"
                 for reason, count in others.most_common()
             ],
             "Notes": self.notes,
@@ -152,10 +150,8 @@ def as_pictures(images: Any, shape: tuple[int, ...]) -> Any:
     rows = images if hasattr(images, "ndim") else np.asarray(images)
     p = math.prod(shape)
     if rows.ndim != 2 or rows.shape[1] != p:
-        raise ValueError(
-            f"shape={tuple(shape)} needs rows of {p} pixels, got an array of shape "
-            f"{tuple(rows.shape)}."
-        )
+        needed = f"shape={tuple(shape)} needs rows of {p} pixels"
+        raise ValueError(f"{needed}, got an array of shape {tuple(rows.shape)}.")
     return rows.reshape(len(rows), *shape)
 
 
@@ -180,15 +176,10 @@ def _check_shape(shape: tuple[int, ...]) -> None:
     elif len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 16:
         fault = "one picture in colour"
     elif len(shape) == 4 and shape[3] not in (3, 4):
-        fault = (
-            f"pictures of {shape[3]} channels: colour has 3 (red, green, blue), or 4 with "
-            "transparency. Choose one channel, images[..., i], for grey faces"
-        )
+        fault = f"pictures of {shape[3]} channels: choose one, images[..., i], or 3 for colour"
     if fault:
-        raise ValueError(
-            "A stack of pictures (face, y, x) or (face, y, x, channel) is needed, got the "
-            f"shape {shape}, {fault}."
-        )
+        needed = "A stack of pictures (face, y, x) or (face, y, x, channel) is needed"
+        raise ValueError(f"{needed}, got the shape {shape}, {fault}.")
 
 
 def _warn_of_faces_last(images: Any) -> None:
@@ -200,11 +191,8 @@ def _warn_of_faces_last(images: Any) -> None:
         return
     faces, y, x = (float(np.abs(np.diff(some, axis=axis)).mean()) for axis in range(3))
     if max(faces, y) < x / 2:
-        warn(
-            f"The stack of shape {images.shape} looks like {images.shape[-1]} faces along the "
-            "last axis: the first axis must be that of the faces. If so, give "
-            "np.moveaxis(images, -1, 0)."
-        )
+        seen = f"The stack of shape {images.shape} looks like {images.shape[-1]} faces along"
+        warn(f"{seen} the last axis, not the first: if so, give np.moveaxis(images, -1, 0).")
 
 
 def pixel_blocks(images: Any) -> Iterator[tuple[slice, NDArray[Any]]]:
@@ -221,10 +209,8 @@ def as_declared(images: Any, faces: slice) -> NDArray[Any]:
     """Read some pictures of a numpy or lazy stack, if they are of the type that it says."""
     block = np.asarray(images[faces])
     if block.dtype != images.dtype:
-        raise TypeError(
-            f"The stack declares {images.dtype} pixels, but {block.dtype} came from its "
-            "blocks: give map_blocks and the like the right dtype=."
-        )
+        found = f"The stack declares {images.dtype} pixels, but {block.dtype} came from its"
+        raise TypeError(f"{found} blocks: give map_blocks and the like the right dtype=.")
     return block
 
 
@@ -303,11 +289,7 @@ def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:
     """Say which face has a pixel that cannot be factorized."""
     for bad, what, advice in (
-        (
-            ~np.isfinite(block),
-            "NaN or infinite",
-            _ADVICE,
-        ),
+        (~np.isfinite(block), "NaN or infinite", _ADVICE),
         (block < 0, "negative", "shift or clip them first: a fit needs values of 0 or more"),
     ):
         faces = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
@@ -378,10 +360,8 @@ class FaceStack:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 3 and self.images.shape[3:] != (3,):
-            raise ValueError(
-                "images must have the shape (face, y, x) or (face, y, x, 3), got "
-                f"{tuple(self.images.shape)}."
-            )
+            needed = "images must have the shape (face, y, x) or (face, y, x, 3)"
+            raise ValueError(f"{needed}, got {tuple(self.images.shape)}.")
         n = len(self.images)
         for what in ("names", "subjects", "transforms"):
             found = getattr(self, what)

@@ -254,7 +254,7 @@ class TestErrors:
             (
                 {"1.png": b"text", "2.png": GIF[:20], "README.txt": b"...", "b.txt": b"..."},
                 6,
-                ["1.png: damaged", "2.png: ", "2 files: no picture (.txt), such as b.txt"],
+                ["1.png: damaged", "2.png: ", "b.txt and 1 more: no picture (.txt)"],
             ),
         ],
     )
