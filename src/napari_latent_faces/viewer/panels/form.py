@@ -11,8 +11,8 @@ from magicgui import widgets
 from magicgui.types import Separator
 from magicgui.widgets.bases import Widget
 from qtpy import QtWidgets as QtW
-from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt
-from qtpy.QtGui import QIntValidator
+from qtpy.QtCore import QEvent, QObject, QRegularExpression, QSignalBlocker, Qt
+from qtpy.QtGui import QRegularExpressionValidator
 
 from napari_latent_faces.model import ENDING, LatentFaces
 from napari_latent_faces.stack import harmless
@@ -88,8 +88,8 @@ def _make_field(declared: Any) -> ValueWidget[Any]:
         most = min(known.get("max", LARGEST), LARGEST)
         count = widgets.SpinBox(value=default, min=known["min"], max=most, **told)
         line = count.native.lineEdit()
-        # superqt's box lets a minus be typed, and raises when that is all there is
-        line.setValidator(QIntValidator(0, LARGEST, line))
+        # superqt's box lets a minus or a comma be typed, and raises when it reads them
+        line.setValidator(QRegularExpressionValidator(QRegularExpression("[0-9]*"), line))
         return count
     if "min" in known:
         return NumberEdit(value=str(default), **told)
