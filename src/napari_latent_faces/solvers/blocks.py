@@ -394,7 +394,7 @@ class LocalBackend:
 
     There are `n` faces of `p` pixels. A `job` takes a block, what is shared by all blocks, and
     the block's part of weights, which are arrays of shape (k, n). `first` is the place of the
-    first of these faces in the whole stack. `ClusterBackend` does the same.
+    first of these faces in the whole stack. `Cluster` does the same.
     """
 
     def __init__(self, blocks: FaceBlocks, workers: Workers | None, first: int = 0) -> None:

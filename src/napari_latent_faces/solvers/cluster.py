@@ -156,17 +156,30 @@ def _task(job: Any) -> Any:
     return delayed(job, pure=False, traverse=False)
 
 
-class Cluster:
-    """The pictures of a stack on the workers of a cluster, for the time of a fit.
+def _wait(futures: Sequence[Any], timeout: float) -> None:
+    """Wait for tasks to end, or raise TimeoutError.
 
-    Weights of some iterations ago are kept on a second worker: dask makes again what was lost
-    from what still exists, the copies, and no further back. Its memory manager would drop
-    copies, and rests as long.
+    distributed's own `wait` asks the current client, and to make ours the current one sets
+    dask's scheduler for all threads.
+    """
+    end = time.monotonic() + timeout
+    for future in futures:
+        future.exception(timeout=max(0.0, end - time.monotonic()))
+
+
+class Cluster:
+    """A `LocalBackend` of the workers of a cluster, which hold the pictures during a fit.
+
+    Weights are futures, one for each partition. Those of some iterations ago are kept on a
+    second worker: dask makes again what was lost from what still exists, the copies, and no
+    further back. Its memory manager would drop copies, and rests as long.
     """
 
     def __init__(self, client: Any, images: Any) -> None:
         self.client, self.address = client, client.scheduler.address
         self.n, self.p = len(images), math.prod(images.shape[1:])
+        self.way: Way = 1.0, None
+        self._passes = 0
         self._live: WeakSet[Any] = WeakSet()
         self._is_over = self._is_lost = False
         self._kept: Factors | None = None
@@ -233,9 +246,59 @@ class Cluster:
         jobs = [
             partial(peak, names=tuple(names[each.place]), mask=mask) for each in self.partitions
         ]
-        return float(max(self.results(self.start(self.tasks(jobs)))))
+        return float(max(self._results(self._tasks(jobs))))
 
-    def tasks(self, jobs: Sequence[Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
+    def each(
+        self, job: Callable[..., Result], shared: Any, *weights: list[Any]
+    ) -> Iterator[Result]:
+        """Fetch what all blocks give."""
+        for results in self._results(self._work(each_partition, job, shared, weights)):
+            yield from results
+
+    def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
+        """Leave the weights where they are made, and fetch the sum."""
+        pairs = self._work(advance_partition, job, shared, weights)
+        sums = [pair[1] for pair in pairs]
+        while len(sums) > 1:  # in a tree, neighbours first: one sum leaves the cluster
+            groups = (sums[i : i + _SUMMANDS] for i in range(0, len(sums), _SUMMANDS))
+            sums = [_task(_sum)(group) for group in groups]
+        total, *new = self._started([*sums, *(pair[0] for pair in pairs)])
+        [found] = yield from self.awaited([total])
+        self._passes += 1
+        if self._passes % _COPY_EVERY == 0:
+            self.copy(new, weights[0])  # all that the next pass needs
+        # what came over a network may begin at any byte
+        return new, tuple(np.require(each, requirements="A") for each in found)
+
+    def hand_out(self, W: Array) -> list[Any]:
+        """Send weights to the cluster."""
+        parts = (W[:, partition.place] for partition in self.partitions)
+        return self._started([_task(np.ascontiguousarray)(part) for part in parts])
+
+    def repeat(self, column: Array) -> list[Any]:
+        """Make the same weights for each face, on the cluster."""
+        lengths = (each.place.stop - each.place.start for each in self.partitions)
+        return self._started([_task(np.repeat)(column, n, axis=1) for n in lengths])
+
+    def collect(self, weights: list[Any]) -> Array:
+        """Fetch weights as one array of shape (k, n)."""
+        return np.concatenate(consume(self.awaited(weights)), axis=1)
+
+    def face(self, i: int, weights: list[Any]) -> tuple[Array, Array]:
+        """Fetch the pixels and the weights of one face."""
+        at = next(at for at, each in enumerate(self.partitions) if i < each.place.stop)
+        job = _task(partial(face_of_partition, i, self.partitions[at]))
+        [found] = self._results([job(self.pixels[at], self.way, weights[at])])
+        return found[0], found[1]
+
+    def _work(self, work: Callable[..., Any], job: Any, shared: Any, weights: Any) -> list[Any]:
+        """Describe the work on each partition; what they share is a task, to be had again."""
+        jobs = [partial(work, job, partition) for partition in self.partitions]
+        # a copy: the caller's may change before it is sent
+        common = [_task(deepcopy((self.way, shared)))] * len(jobs)
+        return self._tasks(jobs, common, *weights)
+
+    def _tasks(self, jobs: Sequence[Any], *arguments: Sequence[Any]) -> list[Any]:
         """Describe a task for each partition, which begins with the partition's pixels.
 
         It runs where they are, but is not bound to that worker: tasks that are would wait for
@@ -244,7 +307,7 @@ class Cluster:
         all_arguments = zip(self.pixels, *arguments, strict=True)
         return [_task(job)(*each) for job, each in zip(jobs, all_arguments, strict=True)]
 
-    def start(self, tasks: list[Any]) -> list[Any]:
+    def _started(self, tasks: list[Any]) -> list[Any]:
         """Hand tasks to the scheduler; return their futures."""
         import dask
 
@@ -255,9 +318,8 @@ class Cluster:
         self._live.update(futures)
         return futures
 
-    def results(self, futures: list[Any]) -> list[Any]:
-        """Wait for results and fetch them."""
-        return consume(self.awaited(futures))
+    def _results(self, tasks: list[Any]) -> list[Any]:
+        return consume(self.awaited(self._started(tasks)))
 
     def awaited(self, futures: list[Any]) -> Generator[None, None, list[Any]]:
         """Wait for results and fetch them; yield now and then."""
@@ -268,7 +330,6 @@ class Cluster:
                 "The fit is over, and the weights of its steps are gone: those of the last "
                 "are in its model."
             )
-        limit = float(dask.config.get("latent-faces.wait-for-workers", _WAIT))
         alone = None  # since when there has been no worker
         while True:
             try:
@@ -278,6 +339,7 @@ class Cluster:
             else:
                 results: list[Any] = self._asked(self.client.gather, futures)
                 return results
+            limit = float(dask.config.get("latent-faces.wait-for-workers", _WAIT))
             if self._asked(self.client.nthreads):
                 alone = None
             elif alone is None:
@@ -314,83 +376,4 @@ class Cluster:
             ) from error
 
 
-def _wait(futures: Sequence[Any], timeout: float) -> None:
-    """Wait for tasks to end, or raise TimeoutError.
-
-    distributed's own `wait` asks the current client, and to make ours the current one sets
-    dask's scheduler for all threads.
-    """
-    end = time.monotonic() + timeout
-    for future in futures:
-        future.exception(timeout=max(0.0, end - time.monotonic()))
-
-
-class ClusterBackend:
-    """A `LocalBackend` of workers of a cluster; weights are futures, one for each partition."""
-
-    def __init__(
-        self, cluster: Cluster, unit: float, hidden: NDArray[np.intp] | None = None
-    ) -> None:
-        self.cluster, self._way = cluster, (unit, hidden)
-        self.n, self.p = cluster.n, cluster.p
-        self._passes = 0
-
-    def each(
-        self, job: Callable[..., Result], shared: Any, *weights: list[Any]
-    ) -> Iterator[Result]:
-        """Fetch what all blocks give."""
-        tasks = self._tasks(each_partition, job, shared, weights)
-        for results in self.cluster.results(self.cluster.start(tasks)):
-            yield from results
-
-    def advance(self, job: Callable[..., Any], shared: Any, *weights: list[Any]) -> Advance:
-        """Leave the weights where they are made, and fetch the sum."""
-        pairs = self._tasks(advance_partition, job, shared, weights)
-        sums = [pair[1] for pair in pairs]
-        while len(sums) > 1:  # in a tree, neighbours first: one sum leaves the cluster
-            groups = (sums[i : i + _SUMMANDS] for i in range(0, len(sums), _SUMMANDS))
-            sums = [_task(_sum)(group) for group in groups]
-        total, *new = self.cluster.start([*sums, *(pair[0] for pair in pairs)])
-        [found] = yield from self.cluster.awaited([total])
-        self._passes += 1
-        if self._passes % _COPY_EVERY == 0:
-            self.cluster.copy(new, weights[0])  # all that the next pass needs
-        # what came over a network may begin at any byte
-        return new, tuple(np.require(each, requirements="A") for each in found)
-
-    def hand_out(self, W: Array) -> list[Any]:
-        """Send weights to the cluster."""
-        parts = (W[:, partition.place] for partition in self.cluster.partitions)
-        return self.cluster.start([_task(np.ascontiguousarray)(part) for part in parts])
-
-    def repeat(self, column: Array) -> list[Any]:
-        """Make the same weights for each face, on the cluster."""
-        places = (partition.place for partition in self.cluster.partitions)
-        return self.cluster.start(
-            [_task(np.repeat)(column, place.stop - place.start, axis=1) for place in places]
-        )
-
-    def collect(self, weights: list[Any]) -> Array:
-        """Fetch weights as one array of shape (k, n)."""
-        return np.concatenate(self.cluster.results(weights), axis=1)
-
-    def face(self, i: int, weights: list[Any]) -> tuple[Array, Array]:
-        """Fetch the pixels and the weights of one face."""
-        partitions = self.cluster.partitions
-        at = next(at for at, each in enumerate(partitions) if i < each.place.stop)
-        job = partial(face_of_partition, i, partitions[at])
-        asked = _task(job)(self.cluster.pixels[at], self._way, weights[at])
-        found: tuple[Array, Array] = self.cluster.results(self.cluster.start([asked]))[0]
-        return found
-
-    def _tasks(
-        self, work: Callable[..., Any], job: Any, shared: Any, weights: Any
-    ) -> list[Any]:
-        """Describe the work on each partition; what they share is a task, to be had again."""
-        jobs = [partial(work, job, partition) for partition in self.cluster.partitions]
-        # a copy: the caller's may change before it is sent
-        common = [_task(deepcopy((self._way, shared)))] * len(jobs)
-        return self.cluster.tasks(jobs, common, *weights)
-
-
-Backend: TypeAlias = LocalBackend | ClusterBackend
+Backend: TypeAlias = LocalBackend | Cluster

@@ -83,7 +83,6 @@ class _Filled:
         self.source, self.shape = stack, stack.shape
         self.dtype, self.ndim = np.dtype(np.float32), len(self.shape)
         self._mask, self._blocks = PixelMask(mask, stack.shape), FaceBlocks(stack.images)
-        self._factors: Any = None  # that the faces are filled with: W, H
         self._peak = 0.0
         sums, largest = np.zeros(self.shape[1:]), 0.0
         counts = np.zeros(self.shape[1:], np.intp)
@@ -103,7 +102,8 @@ class _Filled:
                 "with a mask of shape (h, w)."
             )
         self._unit = stack.known_scale or unit_scale(largest, stack.dtype)
-        self._mean = (sums / counts / self._unit).astype(np.float32)
+        mean = (sums / counts / self._unit).astype(np.float32).reshape(1, -1)
+        self._factors = np.ones((len(self), 1), np.float32), mean  # that they are filled with
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -113,8 +113,6 @@ class _Filled:
         return np.where(hidden, self._guess(faces), (block / self._unit).astype(np.float32))
 
     def _guess(self, faces: slice) -> NDArray[np.float32]:
-        if self._factors is None:
-            return self._mean[None]
         W, H = self._factors
         guess: NDArray[np.float32] = (W[faces] @ H).reshape(-1, *self.shape[1:])
         return guess

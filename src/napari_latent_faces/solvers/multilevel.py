@@ -30,7 +30,7 @@ from napari_latent_faces.solvers.blocks import (
     row_squares,
     squares,
 )
-from napari_latent_faces.solvers.cluster import Cluster, ClusterBackend, WorkersLostError
+from napari_latent_faces.solvers.cluster import Cluster, WorkersLostError
 from napari_latent_faces.solvers.factors import (
     Factors,
     Solving,
@@ -138,7 +138,7 @@ class _Fit:
             self.backend = LocalBackend(blocks, self.workers)
             where = f"{self.workers.threads} threads"
         else:
-            self.backend = ClusterBackend(cluster, unit, hidden)
+            cluster.way, self.backend = (unit, hidden), cluster
             where = f"cluster {cluster.address}"
         _LOG.info("%d faces are fitted by the %s.", len(stack), where)
 

@@ -214,12 +214,11 @@ class VisibleParts(NamedTuple):
 
 def same_masks(hidden: NDArray[np.bool_] | None, n: int) -> Iterator[tuple[Any, bytes | None]]:
     """Tell which faces share a mask."""
-    packed = [] if hidden is None else [row.tobytes() for row in np.packbits(hidden, axis=1)]
-    if len(packed) <= 1:
-        yield slice(0, n), packed[0] if packed else None
+    if hidden is None or len(hidden) == 1:
+        yield slice(0, n), None if hidden is None else np.packbits(hidden).tobytes()
         return
     groups: dict[bytes, list[int]] = defaultdict(list)
-    for face, mask in enumerate(packed):
-        groups[mask].append(face)
+    for face, row in enumerate(np.packbits(hidden, axis=1)):
+        groups[row.tobytes()].append(face)
     for mask, faces in groups.items():
         yield faces, mask
