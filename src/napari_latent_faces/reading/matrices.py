@@ -121,12 +121,10 @@ def content_of(entry: Entry) -> bytes:
 
 def _names(found: ArrayFaces, file: str) -> list[str]:
     """Name faces by their number, within their file or subject if they have one."""
-    if file:
-        folder, slash, base = file.rpartition("/")
-        file = folder + slash + (base.partition(".")[0] or base)
-        if len(found.images) == 1:
-            return [file]
-    owners = [file] * len(found.images)
+    folder, slash, base = file.rpartition("/")
+    owners = [folder + slash + (base.partition(".")[0] or base)] * len(found.images)
+    if file and len(owners) == 1:
+        return owners
     if found.labels is not None and not file:
         owners = [harmless(label).replace("/", "_") or "_" for label in found.labels]
     counts: Counter[str] = Counter()
@@ -143,8 +141,8 @@ def _stack(
     parts = list(files.values())
     shapes = Counter(part.images.shape[1:3] for part in parts)
     shape = options.frame(shapes.most_common(1)[0][0])
-    frame = Frame(shape, FLOAT, options.channel, options.resize)
-    frame = replace(frame, colour=_are_in_colour(parts, options))
+    in_colour = _are_in_colour(parts, options)
+    frame = Frame(shape, FLOAT, options.channel, options.resize, colour=in_colour)
     images = [_brought(part.images, frame, options) for part in parts]
     whole: Any = images[0]
     if len(images) > 1 and all(isinstance(each, np.ndarray) for each in images):
@@ -154,7 +152,7 @@ def _stack(
 
         concatenate: Any = dask.array.concatenate
         whole = concatenate([_dask(each) for each in images])
-    lazy = options.lazy or (options.lazy is None and whole.nbytes > options.budget())
+    lazy = whole.nbytes > options.budget() if options.lazy is None else options.lazy
     whole = _dask(whole) if lazy else np.array(whole, order="C")
     notes = [note for part in parts for note in part.notes]
     n_grey = sum(len(part.images) for part in parts if part.images.ndim == 3)
@@ -166,21 +164,15 @@ def _stack(
     for h, w in shapes:
         if (h, w) != shape:
             notes.append(f"Scaled from {w} x {h} to {shape[1]} x {shape[0]} pixels.")
-    decided = parts[0].decided
-    if len(parts) > 1:
-        colour = "colour " if whole.ndim == 4 else ""
+    decided, told = parts[0].decided, tuple(dict.fromkeys(notes))
+    if several := len(parts) > 1:
+        faces = f"{len(whole)} {'colour ' if frame.colour else ''}faces"
         size = f"{shape[0]} x {shape[1]} (height x width)"
-        decided = f"{len(whole)} {colour}faces of {size} from {len(parts)} files"
+        decided = f"{faces} of {size} from {len(parts)} files"
     report = replace(
-        report,
-        n_read=len(whole),
-        notes=tuple(dict.fromkeys(notes)),
-        lazy=bool(lazy),
-        options=options,
-        decided=decided,
+        report, n_read=len(whole), notes=told, lazy=bool(lazy), options=options, decided=decided
     )
-    one = len(files) == 1
-    names = tuple(chain(*(_names(found, "" if one else name) for name, found in files.items())))
+    names = tuple(chain(*(_names(found, name * several) for name, found in files.items())))
     subjects: Any = tuple(label for found in parts for label in found.labels or ())
     if options.subjects is not None or len(subjects) != len(names):
         subjects = find_subjects(names, options.subjects)
