@@ -113,13 +113,14 @@ class FacePlane(_Plot):
         # one more above all others: place, picture, colour
         self.extra: tuple[NDArray[np.float64], NDArray[np.uint8], QColor] | None = None
         self.shown = np.empty(0, np.intp)  # what was drawn as pictures
-        self._longest, self._aspect = 40.0, 1.0
+        self._longest, self._aspect, self._is_stale = 40.0, 1.0, False
         self.order = np.empty(0, np.intp)  # in which pictures get room
         self._dots = pg.ScatterPlotItem(pen=None)
         self._dots.pixelPadding = lambda: 1.1 * self._longest  # for pictures at the edge
         self._view = pg.ViewBox(lockAspect=True, enableMenu=False, defaultPadding=0)
         self._view.addItem(self._dots)
         self.setCentralItem(self._view)
+        self.scene().sigPrepareForPaint.connect(self._settle)
         self.setViewportUpdateMode(self.ViewportUpdateMode.FullViewportUpdate)
 
     def show_places(self, positions: NDArray[np.float64], first: int) -> None:
@@ -148,19 +149,25 @@ class FacePlane(_Plot):
         self._view.enableAutoRange()
 
     def redraw(self) -> None:
-        ground, self._brushes = self.colour("Base"), None
-        self.setBackground(ground)
-        if self.colours is not None:
-            # darker on a light ground, and paler on a dark one
-            seen = (self.colours * 0.75 + 64 * (ground.lightness() < 128)).astype(np.uint8)
-            several, which = np.unique(seen, axis=0, return_inverse=True)
-            brushes = np.array([pg.mkBrush(*each) for each in several.tolist()], object)
-            self._brushes = brushes[which.ravel()]
-        brush: Any = pg.mkBrush(self.colour("Text", 150))
-        brush = brush if self._brushes is None else self._brushes
-        size = 5 if len(self.positions) < 2000 else 3
-        self._dots.setData(pos=self.positions, brush=brush, size=size)
+        self.setBackground(self.colour("Base"))
+        self._is_stale = True  # until all changes are made
         self.viewport().update()
+
+    def _settle(self) -> None:
+        """Bring the dots and what is seen of them in line with the places."""
+        if self._is_stale:
+            self._is_stale, self._brushes = False, None
+            brush: Any = pg.mkBrush(self.colour("Text", 150))
+            if self.colours is not None:
+                # darker on a light ground, and paler on a dark one
+                is_dark = self.colour("Base").lightness() < 128
+                seen = (self.colours * 0.75 + 64 * is_dark).astype(np.uint8)
+                several, which = np.unique(seen, axis=0, return_inverse=True)
+                brushes = np.array([pg.mkBrush(*each) for each in several.tolist()], object)
+                brush = self._brushes = brushes[which.ravel()]
+            size = 5 if len(self.positions) < 2000 else 3
+            self._dots.setData(pos=self.positions, brush=brush, size=size)
+        self._view.prepareForPaint()
 
     def place_of(self, face: int) -> QPointF:
         return QPointF(*self._to_screen(self.positions[face]).tolist())
@@ -180,7 +187,7 @@ class FacePlane(_Plot):
         return nearest if np.hypot(*apart[nearest]) <= _REACH else None
 
     def _to_screen(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        self._view.prepareForPaint()
+        self._settle()
         (left, _), (_, top) = self._view.viewRange()
         points: NDArray[np.float64] = (places - (left, top)) * (self._scale, -self._scale)
         return points
