@@ -201,15 +201,12 @@ def allow_long_names(box: QtW.QComboBox) -> None:
 
 
 def shortened(box: QtW.QComboBox) -> str:
-    """Return the chosen name as it is seen: as many parts between commas as fit, and "...".
-
-    Qt's "40..." for 400 faces would tell a lie.
-    """
+    """Return the chosen name as it is seen: as many parts between commas as fit, and "..."."""
     style: Any = box.style()
     part = QtW.QStyle.SubControl.SC_ComboBoxEditField
     room = style.subControlRect(_BOX, _option(box), part, box).width()
     letters, name = box.fontMetrics(), box.currentText()
-    whole = name
+    whole = name  # Qt's "40..." for 400 faces would tell a lie
     while letters.horizontalAdvance(name) > room and ", " in whole:
         whole = whole.rpartition(", ")[0]
         name = f"{whole}, \N{HORIZONTAL ELLIPSIS}"

@@ -169,17 +169,14 @@ class StripItem(NamedTuple):
 
 
 class PictureStrip(QtW.QListView):
-    """Small pictures beside one another, to be scrolled sideways and picked from.
-
-    `name` is for screen readers. It has no bar where another strip's bar moves both.
-    """
+    """Small pictures beside one another, to be scrolled sideways and picked from."""
 
     picked = Signal(int)  # key of the item that was clicked, or entered from the keyboard
     menu_wanted = Signal(int, dict)  # key, and what can be done with it, to be filled in
 
     def __init__(
         self, name: str, height: int = 64, *, lines: int = 2, has_bar: bool = True
-    ) -> None:
+    ) -> None:  # no bar where another strip's bar moves both
         super().__init__()
         self.items: list[StripItem] = []
         self.scroll_bar: Any = self.horizontalScrollBar()

@@ -10,7 +10,6 @@ import pyqtgraph as pg
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPalette
-from qtpy.QtWidgets import QSizePolicy
 
 from napari_latent_faces.tiles import pictured
 from napari_latent_faces.viewer.canvas import as_image, picture_actions
@@ -48,8 +47,6 @@ class _Plot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not 
         self.under_mouse: int | None = None
         self.setAccessibleName(name)
         self.setMinimumSize(240, 230)
-        expanding = QSizePolicy.Policy.Expanding
-        self.setSizePolicy(expanding, expanding)
         self._lay_out()
         self.scene().sigMouseMoved.connect(lambda place: self._hover(self.at(place)))
         self.scene().sigMouseClicked.connect(self._on_click)
@@ -96,10 +93,7 @@ class _Plot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not 
 
 
 class FacePlane(_Plot):
-    """Draws pictures at their places: those that have room as pictures, the others as dots.
-
-    The wheel enlarges what is under the mouse, a drag moves the plane.
-    """
+    """Draws pictures at their places: those that have room as pictures, the others as dots."""
 
     menu_wanted = Signal(object, QPoint)  # for which picture, or None, and where on the screen
 
@@ -200,11 +194,8 @@ class FacePlane(_Plot):
 
     @property
     def _cell(self) -> NDArray[np.float64]:
-        """Width and height of the place of a picture, in units of the map.
-
-        It is halved when pictures have grown to twice their least size, so that those that
-        are seen stay when others come between them.
-        """
+        """Width and height of the place of a picture, in units of the map."""
+        # halved where pictures have grown to twice their least size: those that are seen stay
         longest = 2.0 ** ceil(log2(self._longest / self._scale))
         return longest * np.array([min(1.0, self._aspect), min(1.0, 1 / self._aspect)])
 
@@ -249,11 +240,7 @@ class FacePlane(_Plot):
 
 
 class CurvesPlot(_Plot):
-    """The errors of a choice above its stability, over k.
-
-    The nearest k follows the mouse; a click chooses it. The menu of the right button zooms,
-    copies and saves pictures, and exports tables.
-    """
+    """The errors of a choice above its stability, over k; the nearest k follows the mouse."""
 
     choice: KChoice | None = None  # whose curves are shown
     chosen: int | None = None  # the k whose points are ringed

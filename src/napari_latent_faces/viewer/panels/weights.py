@@ -34,9 +34,8 @@ _MARK_COLOUR = "#f59e0b"  # seen on light and dark themes
 class WeightRow(QtW.QWidget):
     """Shows and changes the weight of one component: number, picture, slider, number field.
 
-    The slider reaches from its lowest to its highest usual weight. The field shows the weight
-    of a unit as 1: of signed ones, a standard deviation. The signals of the list tell of what
-    the user does, never of what the program sets.
+    The field shows the weight of a unit as 1: of signed ones, a standard deviation. The signals
+    of the list tell of what the user does, never of what the program sets.
     """
 
     def __init__(self, owner: WeightList, component: int) -> None:
