@@ -145,7 +145,7 @@ class TestPlace:
         for name in ("here", "été 1", "." + 60 * "面", "here/in it/"):  # relative and unusual
             export_model(model, name)
             assert Path(name, "model.npz").is_file()
-        with pytest.raises(FileNotFoundError, match=r"no folder .*out to write deep into"):
+        with pytest.raises(FileNotFoundError, match=r"no folder .*out: make it first"):
             export_model(model, out / "deep")
         assert not out.exists()
         out.write_text("mine")

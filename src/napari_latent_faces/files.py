@@ -156,11 +156,8 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
             new = aside / "new"
             new.mkdir()
             yield new
-            written = {
-                path.relative_to(new).as_posix(): _digest(path)
-                for path in sorted(new.rglob("*"))
-                if path.is_file()
-            }
+            files = [path for path in sorted(new.rglob("*")) if path.is_file()]
+            written = {path.relative_to(new).as_posix(): _digest(path) for path in files}
             contents = json.dumps({"kind": kind, "files": written}, indent=1)
             (new / CONTENTS).write_text(f"{contents}\n", "utf-8")
             try:
@@ -184,9 +181,7 @@ def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
     """
     folder = Path(os.path.realpath(folder))
     if not folder.parent.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {folder.parent} to write {folder.name} into: make it first."
-        )
+        raise FileNotFoundError(f"There is no folder {folder.parent}: make it first.")
     if not os.access(folder.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{folder.parent} may not be written to: check its permissions.")
     if folder.exists() and not folder.is_dir():
@@ -207,15 +202,13 @@ def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
     for name in sorted(there - {CONTENTS}):
         path = folder / name
         if name not in written or path.is_symlink() or _digest(path) != written[name]:
-            raise FileExistsError(
-                f"{folder} holds {harmless(name)}, which was not written with its results, or "
-                "was changed since: move it away, or choose another folder."
+            words = (
+                "which was not written with its results, or was changed since: move it away."
             )
+            raise FileExistsError(f"{folder} holds {harmless(name)}, {words}")
     if not force:
-        raise FileExistsError(
-            f"{folder} holds earlier results: choose another folder, or replace them with "
-            "--force (force=True)."
-        )
+        words = "choose another folder, or replace them with --force (force=True)."
+        raise FileExistsError(f"{folder} holds earlier results: {words}")
 
 
 def read_contents(text: bytes) -> tuple[str, dict[str, str]]:

@@ -512,8 +512,9 @@ class ChoiceOptions(Options):
     max_faces: int = parameter(2000, "Most faces", min=10)
 
 
+ALL: tuple[type[Options], ...] = (*_KINDS, ReadOptions, AlignOptions, ChoiceOptions)
 # others have parameters in common with the first ones
-for _kind in (NMFParams, MiniBatchNMFParams, *_KINDS, ReadOptions, AlignOptions, ChoiceOptions):
+for _kind in (NMFParams, MiniBatchNMFParams, *ALL):
     describe(_kind)
 
 _LONGEST = 10_000  # numbers of a range: more are a slip of the finger

@@ -141,11 +141,7 @@ def _draw(line: str) -> None:
     print(f"\r{' ' * width}\r{line[:width]}", end="", file=sys.stderr, flush=True)
 
 
-def _consume(
-    title: str,
-    steps: Generator[Any, Any, Any],
-    shown: Callable[[Any], tuple[Any, ...]] = lambda step: step,
-) -> Any:
+def _consume(title: str, steps: Generator[Any, Any, Any], shown: Any = tuple) -> Any:
     """Run steps to their end with progress, and return their value."""
     with progress(title) as show:
         return consume(steps, lambda step: show(*shown(step)))
@@ -243,10 +239,8 @@ def find_face(model: LatentFaces, words: str) -> int:
     if words.isdecimal() and int(words) < n:
         return int(words)
     some = f", such as {names[0]}" if names else ""
-    raise ValueError(
-        f"The model has no face {words!r}: give the name of one{some}, or a number from 0 to "
-        f"{n - 1}."
-    )
+    told = f"give the name of one{some}, or a number from 0 to {n - 1}."
+    raise ValueError(f"The model has no face {words!r}: {told}")
 
 
 def _check_out(args: argparse.Namespace, kind: str) -> None:
@@ -257,10 +251,8 @@ def _check_out(args: argparse.Namespace, kind: str) -> None:
     if "folder" in args:
         place = Path(args.folder.removeprefix("file://"))
         if out.resolve().is_relative_to(place.resolve()):
-            raise ValueError(
-                f"{out} lies in {args.folder}, where the components would be read as faces: "
-                "choose a folder elsewhere."
-            )
+            words = "where the components would be read as faces: choose a folder elsewhere."
+            raise ValueError(f"{out} lies in {args.folder}, {words}")
     check_folder(out, kind, force=args.force)
 
 
@@ -314,9 +306,8 @@ def _cluster(args: argparse.Namespace) -> Any:
     try:
         from distributed import Client
     except ImportError as error:
-        raise ValueError(
-            "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
-        ) from error
+        words = "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
+        raise ValueError(words) from error
     connect: Any = Client
     return connect(args.scheduler, timeout=_ANSWER, set_as_default=False)
 
@@ -330,10 +321,8 @@ def _align(args: argparse.Namespace) -> None:
     _check_out(args, ALIGNMENT)
     faces = _read(args)
     points = None if args.points is None else read_points(args.points, faces)
-    steps = iter_align(faces, points, options)
-    found = _consume(
-        f"aligning {len(faces)} faces", steps, lambda step: (round(100 * step.done), 100)
-    )
+    title, steps = f"aligning {len(faces)} faces", iter_align(faces, points, options)
+    found = _consume(title, steps, lambda step: (round(100 * step.done), 100))
     aligned = found.apply(faces)
     _write(export_aligned, aligned, found.misfits, args=args)
     _report(aligned, first=len(faces.report.notes))
@@ -453,9 +442,8 @@ def _info(args: argparse.Namespace) -> None:
     for path in (Path(args.folder), Path(args.folder, "model.npz")):
         if is_model_file(path):
             for name in parser.given(params.ReadOptions, args):
-                raise argparse.ArgumentTypeError(
-                    f"{parser.option(name)} is for folders of faces."
-                )
+                words = f"{parser.option(name)} is for folders of faces."
+                raise argparse.ArgumentTypeError(words)
             model = LatentFaces.load(path)
             origin, fitted = model.provenance, model.provenance.encoded_from
             facts = {

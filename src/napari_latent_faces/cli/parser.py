@@ -10,17 +10,7 @@ from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from napari_latent_faces import __version__
-from napari_latent_faces.params import (
-    METHODS,
-    AlignOptions,
-    ChoiceOptions,
-    NMFParams,
-    Options,
-    ReadOptions,
-    describe,
-    parameter,
-)
+from napari_latent_faces import __version__, params
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -90,8 +80,7 @@ def spelled(message: str, *parameters: type[Any]) -> str:
     take.
     """
     message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)
-    kinds = parameters or (*METHODS.values(), ReadOptions, AlignOptions, ChoiceOptions)
-    names = {each.name for kind in kinds for each in fields(kind)}
+    names = {each.name for kind in parameters or params.ALL for each in fields(kind)}
     some = "|".join(names)
     plain = "|".join(name for name in names if "_" in name or name == "tol")
     message = re.sub(rf"\b({some})=False\b", lambda found: option(f"no_{found[1]}"), message)
@@ -130,7 +119,7 @@ the environment an error shows where it happened.
 
 
 @dataclass(frozen=True)
-class Generation(Options):
+class Generation(params.Options):
     """How faces are generated, and placed.
 
     Parameters
@@ -143,12 +132,12 @@ class Generation(Options):
         How close to --near: 0 is any face, 1 that face itself.
     """
 
-    count: int = parameter(20, min=1)
-    random_state: int = parameter(42, min=0, max=2**32 - 1)
-    strength: float = parameter(0.7, min=0, max=1)
+    count: int = params.parameter(20, min=1)
+    random_state: int = params.parameter(42, min=0, max=2**32 - 1)
+    strength: float = params.parameter(0.7, min=0, max=1)
 
 
-describe(Generation)
+params.describe(Generation)
 
 
 # The commands, their arguments and what they are for.
@@ -162,8 +151,8 @@ fit: fit latent faces and write model, pictures and weights
         workers read FOLDER themselves, under the same path; needs the extra 'cluster'
     --mask PNG: picture of the faces' size; what is not black in it, such as the background, is
         left out of the fit (NMF only)
-    --method: {", ".join(METHODS)} (default: {NMFParams.method}); --method NAME --help shows the
-        options of another
+    --method: {", ".join(params.METHODS)} (default: {params.NMFParams.method});
+        --method NAME --help shows the options of another
 align: move, turn and scale faces so that they lie on one another
     folder FOLDER: folder, zip or tar of pictures, or URL of one
     -o --out OUT: folder to make: faces (pictures under their own names) and transforms.csv
@@ -220,7 +209,7 @@ _DETAILS: dict[str, dict[str, Any]] = {
     "--crop INT,INT": {"type": height_and_width},
     "-k --k K": {"dest": "ks", "default": "auto"},
     "--align": {"action": argparse.BooleanOptionalAction},
-    "fit --method": {"choices": METHODS, "default": NMFParams.method},
+    "fit --method": {"choices": params.METHODS, "default": params.NMFParams.method},
     "mend --mask PNG": {"required": True},
     "map -o --out CSV": {"required": True},
     "map --method": {"choices": ("pca", "tsne", "mds"), "default": "pca"},
@@ -228,21 +217,17 @@ _DETAILS: dict[str, dict[str, Any]] = {
 }
 
 # the options made of parameters: of which class, under which title, but which
-_READING = (ReadOptions, "reading")
+_READING, _FACTORS = (params.ReadOptions, "reading"), (params.NMFParams, "factorization")
 _OPTIONS: dict[str, list[tuple[Any, ...]]] = {
     "fit": [_READING],  # after those of the method
-    "align": [(AlignOptions, "aligning", ("size",)), _READING],
-    "choose-k": [
-        (ChoiceOptions, "effort"),
-        (NMFParams, "factorization", ("n_components",)),
-        _READING,
-    ],
+    "align": [(params.AlignOptions, "aligning", ("size",)), _READING],
+    "choose-k": [(params.ChoiceOptions, "effort"), (*_FACTORS, ("n_components",)), _READING],
     "encode": [(*_READING, ("size",))],
     "mend": [(*_READING, ("size",))],
     "generate": [(Generation, "random faces")],
     "map": [(Generation, "t-SNE and MDS", ("count", "strength"))],
-    "info": [(ReadOptions, "reading (of a folder)")],
-    "demo": [(NMFParams, "factorization", {*NMFParams.names()} - {"n_components", "max_iter"})],
+    "info": [(params.ReadOptions, "reading (of a folder)")],
+    "demo": [(*_FACTORS, {*params.NMFParams.names()} - {"n_components", "max_iter"})],
 }
 
 
@@ -252,11 +237,9 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     Of the arguments to come, the method that they name has options of its own, and only the
     command that they begin with is told its arguments; without any, all commands are.
     """
+    about = "Find the parts that a folder of faces is made of (NMF)."
     parser = argparse.ArgumentParser(
-        PROGRAM,
-        description="Find the parts that a folder of faces is made of (NMF).",
-        epilog=_EPILOG,
-        allow_abbrev=False,
+        PROGRAM, description=about, epilog=_EPILOG, allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(
@@ -265,10 +248,8 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     for usage in re.split(r"\n(?=\w)", _USAGE)[1:]:
         told, *arguments = re.split(r"\n    (?=\S)", usage)
         name, text = told.split(": ")
-        description = f"{text[0].upper()}{text[1:]}."
-        command = commands.add_parser(
-            name, help=text, description=description, allow_abbrev=False
-        )
+        about = f"{text[0].upper()}{text[1:]}."
+        command = commands.add_parser(name, help=text, description=about, allow_abbrev=False)
         command.set_defaults(parser=command)
         if not argv or argv[0] == name:  # nobody asks for the others'
             for argument in arguments:
@@ -282,7 +263,7 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
                 command.add_argument(*flags, help=text, **details)
             if name == "fit":  # with the options of the method that is named
                 named = re.findall(r"--method[ =](\S+)", " ".join(argv))
-                kind = METHODS.get(named[-1] if named else "", NMFParams)
+                kind = params.METHODS.get(named[-1] if named else "", params.NMFParams)
                 add_options(command, kind, f"factorization ({kind.title})")
             for each in _OPTIONS[name]:
                 add_options(command, *each)
