@@ -7,7 +7,7 @@ import warnings
 import pytest
 from superqt.utils import WorkerBase
 
-from napari_latent_faces.viewer.jobs import Job, QuietJob, _running
+from napari_latent_faces.viewer.jobs import Job, _running
 from tests.helpers import PATIENCE
 from tests.jobs import run
 
@@ -137,7 +137,8 @@ def test_warnings_are_passed_on(qtbot, notes):
 
 @pytest.mark.parametrize(("kind", "shown"), [(OSError, 0), (ZeroDivisionError, 1)])
 def test_a_quiet_one_leaves_wrong_input_to_its_owner(kind, shown, qtbot, notes):
-    job = QuietJob(failing(kind("no luck"))[0])
+    job = Job(failing(kind("no luck"))[0])
+    job.is_quiet = True
     failed = heard_of(job, "failed")
     run(qtbot, job)
     assert failed == ["no luck"]

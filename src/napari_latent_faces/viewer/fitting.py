@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from napari_latent_faces.aligning import iter_align_to
 from napari_latent_faces.encoding import (
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     Result = tuple[Encoding, dict[str, LayerData]]
 
-T = TypeVar("T")
 _ROLES = ("gallery", layers.PREVIEW, "components", "reconstruction", "residual")
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
@@ -252,11 +251,6 @@ class _ResultJob(LayerJob):
         session.results_changed(self.layer)
 
 
-def _told(steps: Generator[int, Any, T], n: int) -> Generator[tuple[int, int], None, T]:
-    """Do some work, and tell how many pictures of `n` are done."""
-    return relayed(steps, lambda done: (done, n))
-
-
 class EncodeJob(_ResultJob):
     """Encodes pictures of any size, aligned first if asked to, and shows what comes of it."""
 
@@ -275,9 +269,13 @@ class EncodeJob(_ResultJob):
 
     def _steps(self) -> Generator[tuple[int, int], None, Result]:
         model, n, view, flat = self.model, len(self.stack), self._view, self._flat
+
+        def tell(done: int) -> tuple[int, int]:
+            return done, n
+
         if self._aligns:
-            self.stack = yield from _told(iter_align_to(model, self.stack), n)
-        encoding = yield from _told(iter_encode(model, self.stack), n)
+            self.stack = yield from relayed(iter_align_to(model, self.stack), tell)
+        encoding = yield from relayed(iter_encode(model, self.stack), tell)
         model = encoded_model(model, self.stack, encoding)
         one, other = layers.ENCODED, layers.ENCODED_RESIDUAL
         return encoding, {
@@ -329,7 +327,7 @@ class MendJob(_ResultJob):
             )
         n = len(self.stack) if marks.faces is None else len(marks.faces)
         steps = iter_mend(self.model, self.stack, marks.mask, marks.faces)
-        mended = yield from _told(steps, n)
+        mended = yield from relayed(steps, lambda done: (done, n))
         return mended.over(self._earlier) if isinstance(self._earlier, MendedFaces) else mended
 
     def take_value(self, value: MendedFaces) -> str:

@@ -47,7 +47,7 @@ class Job:
 
     cancelled: ClassVar[str] = "Cancelled."
     failure: ClassVar[str] = "Failed"
-    is_quiet: ClassVar[bool] = False  # whether wrong input is told by `failed` only
+    is_quiet = False  # whether wrong input is told by `failed` only
 
     def __init__(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         def running() -> Generator[Any, Any, Any]:
@@ -151,22 +151,17 @@ class Job:
         return f"{self.failure}: {words}"
 
 
-class QuietJob(Job):
-    """A job whose owner listens to `failed` and says itself what is wrong with its input."""
-
-    is_quiet = True
-
-
 class Latest:
     """Runs one quiet job at a time: the next one takes its place. `slots` hear its signals."""
 
     def __init__(self, **slots: Callable[[Any], object]) -> None:
         self._slots = slots
-        self._job: QuietJob | None = None
+        self._job: Job | None = None
 
     def start(self, work: Callable[..., Any], *args: Any) -> None:
         self.stop()
-        self._job = job = QuietJob(work, *args)
+        self._job = job = Job(work, *args)
+        job.is_quiet = True
         for signal, slot in self._slots.items():
             getattr(job, signal).connect(slot)
         job.start()

@@ -47,14 +47,12 @@ class Item(NamedTuple):
 def arranged(size: tuple[int, int], items: Sequence[Item]) -> list[tuple[float, float, float]]:
     """Return zoom, y and x of pictures beside and below faces (h, w), in pixels of these."""
     h, w = size
-    gap = GAP * w
-    places: dict[int, tuple[float, float, float]] = {}
+    gap, places = GAP * w, [(0.0, 0.0, 0.0)] * len(items)
     x = w + gap
     for i, item in enumerate(items):
         if item.span is None:
-            zoom = h / item.height
-            places[i] = zoom, 0.0, x
-            x += zoom * item.width + gap
+            places[i] = h / item.height, 0.0, x
+            x += h / item.height * item.width + gap
     row_width = x - gap
     y, x, tallest = h * (1 + _CAPTION), 0.0, 0.0
     for i, item in enumerate(items):
@@ -62,11 +60,10 @@ def arranged(size: tuple[int, int], items: Sequence[Item]) -> list[tuple[float, 
             width = item.span * (w + gap) - gap
             if x > 0 and x + width > row_width * 1.001:
                 y, x, tallest = y + tallest + h * _CAPTION, 0.0, 0.0
-            zoom = width / item.width
-            places[i] = zoom, y, x
+            places[i] = width / item.width, y, x
             x += width + gap
-            tallest = max(tallest, zoom * item.height)
-    return [places[i] for i in range(len(items))]
+            tallest = max(tallest, width / item.width * item.height)
+    return places
 
 
 def model_layers(model: LatentFaces, name: str) -> list[LayerData]:

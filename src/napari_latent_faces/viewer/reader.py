@@ -110,16 +110,7 @@ def _name_faces() -> None:
 
 def read_faces_layers(path: str) -> list[LayerData]:
     """Read a folder or archive of faces as one image layer, as napari's preferences say."""
-    data = _opened(path, shown_window(napari.current_viewer()), reading_options())
-    if data is None:
-        return [NO_LAYER]
-    reading = settings_of("reading")
-    if reading is not None and Path(path).exists():  # not a URL
-        newest = str(Path(path).resolve())
-        others = [each for each in recent_paths() if each != newest]
-        reading.recent = "\n".join([newest, *others][:_MOST_RECENT])
-    _name_faces()
-    return [data]
+    return _opened(path, shown_window(napari.current_viewer()), reading_options())
 
 
 def read_model_layers(path: str) -> list[LayerData]:
@@ -132,7 +123,7 @@ class _Cancelled(Exception):  # noqa: N818
     """The user pressed Cancel."""
 
 
-def _opened(path: str, window: Any, options: dict[str, Any]) -> LayerData | None:
+def _opened(path: str, window: Any, options: dict[str, Any]) -> list[LayerData]:
     """Read faces; where a file does not tell how they lie in it, ask in the window."""
     name = Path(path).name
 
@@ -147,7 +138,7 @@ def _opened(path: str, window: Any, options: dict[str, Any]) -> LayerData | None
             stack = read_faces(path, progress=show, **options)
     except _Cancelled:
         notifications.show_info("Reading was cancelled; nothing was opened.")
-        return None
+        return [NO_LAYER]
     except ArraysError as error:
         several = getattr(error, "candidates", ())
         known = several or _candidates(path)
@@ -157,7 +148,7 @@ def _opened(path: str, window: Any, options: dict[str, Any]) -> LayerData | None
         answers = _ask(path, known, why if several else str(error), {}, window)
         if answers is None:
             notifications.show_info("Nothing was opened.")
-            return None
+            return [NO_LAYER]
         return _opened(path, window, {"variable": None, **options, **answers})
     told = [stack.report.summary()]
     if stack.report.decided:
@@ -168,7 +159,12 @@ def _opened(path: str, window: Any, options: dict[str, Any]) -> LayerData | None
             "Layers > Data > Make grey of faces in colour makes of it"
         )
     notifications.show_info(". ".join(told))
-    return layers.faces_layer(stack, name)
+    reading, newest = settings_of("reading"), str(Path(path).resolve())
+    if reading is not None and Path(path).exists():  # not a URL
+        others = [each for each in recent_paths() if each != newest]
+        reading.recent = "\n".join([newest, *others][:_MOST_RECENT])
+    _name_faces()
+    return [layers.faces_layer(stack, name)]
 
 
 def _candidates(path: str) -> Sequence[Variable]:
@@ -181,26 +177,24 @@ def _candidates(path: str) -> Sequence[Variable]:
 
 def open_folder(viewer: ViewerModel) -> None:
     """Ask for a folder, and open it as a stack of faces."""
-    path = _chosen("getExistingDirectory", "Open folder of faces")
-    open_path(viewer, path, read_faces_layers)
+    _open(viewer, read_faces_layers, "getExistingDirectory", "Open folder of faces")
 
 
 def open_file(viewer: napari.Viewer) -> None:
     """Ask for a file of numbers or an archive, and open it as a stack of faces."""
-    open_path(viewer, _chosen("getOpenFileName", "Open file of faces"), read_faces_layers)
+    _open(viewer, read_faces_layers, "getOpenFileName", "Open file of faces")
 
 
 def open_model(viewer: ViewerModel) -> None:
     """Ask for a model file, and open it."""
     kinds = f"Models of latent faces (*{ENDING} *.npz);;All files (*)"
-    path = _chosen("getOpenFileName", "Open a model of latent faces", kinds)
-    open_path(viewer, path, read_model_layers)
+    _open(viewer, read_model_layers, "getOpenFileName", "Open a model of latent faces", kinds)
 
 
-def _chosen(how: str, title: str, *kinds: str) -> str:
+def _open(viewer: ViewerModel, read: Read, how: str, title: str, *kinds: str) -> None:
     ask, window = getattr(QtWidgets.QFileDialog, how), QtWidgets.QApplication.activeWindow()
     found = ask(window, title, history.get_open_history()[0], *kinds)
-    return str(found if isinstance(found, str) else found[0])
+    open_path(viewer, found if isinstance(found, str) else found[0], read)
 
 
 def open_path(viewer: ViewerModel, path: str, read: Read | None = None) -> bool:
@@ -238,12 +232,11 @@ def open_again(viewer: napari.Viewer) -> None:
         return
     read = {} if report.options is None else report.options.changed()
     how = {name: read.pop(name, None) for name in ("variable", "shape", "faces", "order")}
-    why, window = f"Now: {report.decided}.", shown_window(viewer)
-    answers = _ask(path, _candidates(path), why, how, window)
+    why = f"Now: {report.decided}."
+    answers = _ask(path, _candidates(path), why, how, shown_window(viewer))
 
     def read_again(path: str) -> list[LayerData]:
-        data = _opened(path, None, {"variable": None, **read, **(answers or {})})
-        return [NO_LAYER if data is None else data]
+        return _opened(path, None, {"variable": None, **read, **(answers or {})})
 
     if answers is not None and open_path(viewer, path, read_again):
         viewer.layers.remove(layer)
