@@ -128,8 +128,7 @@ class ResultLayers:
 
     def discard(self) -> None:
         """Take the preview away again; an earlier gallery gets its picture back."""
-        if self._preview in self._session.previews:
-            self._session.drop_preview(self._preview)
+        self._session.drop_preview(self._preview)
 
     def _results(self, *, is_own: bool) -> list[Any]:
         """Return the results of these faces that are of this method, or of others."""

@@ -287,8 +287,9 @@ class Session:
 
     def drop_preview(self, layer: Any) -> None:
         """Show what a layer showed before a fit drew into it."""
+        is_there = layer in self.previews and layer in self._viewer.layers
         was = self.previews.pop(layer, None)
-        if layer in self._viewer.layers:
+        if is_there:
             self._put_back(layer, was)
             self.results_changed()  # the slider may have been moved meanwhile
 
