@@ -7,7 +7,7 @@ import operator
 import time
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Searching = Generator["KStep", Literal["stop"] | None, "KChoice"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class KChoice:
     """Measures for several numbers of components k, in the order of k.
 
@@ -173,10 +173,6 @@ class KChoice:
         rows = self.rows()
         save_table(path, list(rows[0]), (row.values() for row in rows))
 
-    def __repr__(self) -> str:
-        suggested = f"k={self.suggested} suggested" if len(self) else "nothing"
-        return f"KChoice({suggested} of {self.ks.tolist()})"
-
 
 def face_folds(
     n: int, subjects: Sequence[str] | None, n_folds: int, rng: np.random.Generator
@@ -271,7 +267,7 @@ class KStep:
     done: int  # fits made so far
     total: int  # fits at most: it never grows, and a search that chooses k may need fewer
     doing: str  # in words
-    choice: KChoice = field(repr=False)  # the k of which all fits are made; it may be empty
+    choice: KChoice  # the k of which all fits are made; it may be empty
     is_preview: bool = False  # a first look, at fewer and smaller pictures
     seconds_left: float | None = None  # at most, if that can be told yet
 

@@ -101,16 +101,13 @@ def as_python(model: LatentFaces) -> str:
     kind = type(params).__name__
     is_stopped = origin.stop_reason == "stopped"
     faces, mask = _faces(model), _mask(model)
-    names = [kind, "iter_fit" if is_stopped else "fit"]
-    names += ["read_faces"] * (origin.reading is not None)
-    homes = {"": ", ".join(sorted(names, key=lambda name: (name.islower(), name)))}
+    reads = origin.reading is not None
+    homes = {"": f"{kind}, {'iter_' * is_stopped}fit{', read_faces' * reads}"}
     homes |= {".masks": "mask_from_text"} if "mask_from_text" in mask else {}
     if sample := re.match(r"faces = (?!read_faces\b)(\w+)\(", faces):
         homes[".samples"] = sample[1]
     made_by = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
-    imports = (
-        f"from napari_latent_faces{home} import {names}" for home, names in homes.items()
-    )
+    imports = (f"from napari_latent_faces{at} import {what}" for at, what in homes.items())
     head = "\n".join([f"# {params.title}, made with {made_by}", *imports])
     # spelled out to the last one: defaults can change
     settings = "\n".join(f"    {name}={value!r}," for name, value in params.to_dict().items())
