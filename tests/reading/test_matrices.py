@@ -53,9 +53,6 @@ def test_options_reach_the_file(tmp_path):
     assert stack.report.options.changed() == options
 
 
-# -- Several files, in folders and archives ------------------------------------------------
-
-
 def kept(tmp_path, place, files):
     """Put files into a folder or archive, and return its path."""
     folder = make(tmp_path / "set", files)
@@ -170,9 +167,6 @@ def test_a_face_a_column_of_text_and_four_persons_of_five_pictures(tmp_path):
     np.testing.assert_array_equal(found, people.reshape(20, 40, 32))
 
 
-# -- Sizes, lazy stacks, URLs --------------------------------------------------------------
-
-
 def test_scaled_as_pictures_are(tmp_path):
     np.save(tmp_path / "a.npy", FACES)
     stack = read_faces(tmp_path / "a.npy", size=20)
@@ -224,8 +218,6 @@ def test_behind_a_url(tmp_path):
     np.testing.assert_array_equal(read_faces("memory://numbers").images, FACES)
 
 
-# -- Colour --------------------------------------------------------------------------------
-
 PEOPLE = list(COLOUR.reshape(4, 5, 40, 32, 3))
 OPAQUE = np.insert(COLOUR, 3, 255, axis=3)
 IN_COLOUR = {
@@ -269,9 +261,6 @@ def test_grey_files_among_colour_and_equal_channels(tmp_path):
     np.save(tmp_path / "equal.npy", np.repeat(FACES[..., None], 3, axis=3))
     np.testing.assert_array_equal(read_faces(tmp_path / "equal.npy").images, FACES)
     assert read_faces(tmp_path / "equal.npy", colour=True).in_colour
-
-
-# -- A quick look, and what becomes of faces -----------------------------------------------
 
 
 @pytest.mark.parametrize(

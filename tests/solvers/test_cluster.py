@@ -302,9 +302,6 @@ def test_a_scheduler_that_goes_away_is_named(lazy):
     assert dask.config.get("scheduler", None) is None  # nor for other work of the process
 
 
-# -- the command line ----------------------------------------------------------
-
-
 @pytest.fixture
 def fit_command(faces_folder, tmp_path):
     out = str(tmp_path / "out")

@@ -129,9 +129,6 @@ def test_squares_missing_from_orl_are_closer_than_the_mean_face():
     assert np.linalg.norm(guessed) < 0.8 * np.linalg.norm(from_mean)
 
 
-# -- One mask for all faces; starts ----------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def drawn():
     return sample_faces(10, 6, shape=(56, 46))

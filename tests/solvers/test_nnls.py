@@ -86,9 +86,6 @@ def test_violations_are_measured():
     np.testing.assert_allclose(at, [0, 3 / 5, 1 / 5, np.inf])
 
 
-# -- Coding ----------------------------------------------------------------------------
-
-
 SYSTEMS = (st.integers(1, 12), st.integers(1, 6), st.integers(1, 9), st.integers(0, 2**32 - 1))
 
 

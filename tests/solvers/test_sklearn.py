@@ -265,9 +265,6 @@ def test_divergence_is_the_one_of_scikit_learn(pictures, beta_loss):
     assert found == pytest.approx(theirs.reconstruction_err_, rel=1e-6)
 
 
-# -- Rows, in memory or in blocks ---------------------------------------------------------
-
-
 @pytest.mark.parametrize("largest", [0, 10**9], ids=["in blocks", "in memory"])
 @given(n=st.integers(1, 90), size=st.integers(1, 40), seed=st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=30)

@@ -186,7 +186,6 @@ def _dask(images: Any) -> Any:
     import dask.array
 
     count = max(1, BLOCK_BYTES // max(1, images[0].nbytes))
-    meta = np.empty((0,) * images.ndim, images.dtype)
     from_array: Any = dask.array.from_array
     file: Any = images  # what it is a view of
     while isinstance(file.base, np.ndarray):
@@ -196,7 +195,7 @@ def _dask(images: Any) -> Any:
         offset = file.offset + images.ctypes.data - file.ctypes.data
         place = images.dtype, images.shape, images.strides, images.ndim
         source = _OnDisk(str(file.filename), offset, *place)
-    return from_array(source, (count, *images.shape[1:]), name=False, meta=meta)
+    return from_array(source, (count, *images.shape[1:]), name=False)
 
 
 @dataclass(frozen=True)

@@ -236,9 +236,6 @@ def test_sparse_matrices(dtype):
     np.testing.assert_array_equal(found.images.reshape(20, -1), black)
 
 
-# -- pixels -------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8", ">f8", ">i2", "i8"])
 def test_the_type_stays(dtype):
     found = read_arrays(made.npy(FACES.astype(dtype)), name="a.npy")

@@ -300,9 +300,8 @@ def _faces_of_matrix(matrix: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], 
         )
     else:
         why = (
-            f"and {numbers} pixels are no rectangle that a face may have. Give its height and "
-            "width with shape=(h, w); pictures cut to an oval, or features that are no pixels, "
-            "cannot be read."
+            f"and {numbers} pixels are no rectangle that a face may have: give its height and "
+            "width with shape=(h, w). Pictures cut to an oval, and features, cannot be read."
         )
     raise ArraysError(f"{what} is {times(matrix.shape)}, {why}")
 
@@ -314,10 +313,10 @@ def column_of_labels(table: NDArray[Any], options: ReadOptions) -> str:
         likely = math.prod(options.shape) == p - 1 != n
     else:
         likely = bool(grids_of(p - 1)) and not could_be_picture(n, p)
+    if not likely or options.faces == "columns" or n < 2:
+        return ""
     found = []
     for which, at, beside in (("last", -1, -2), ("first", 0, 1)):
-        if not likely or options.faces == "columns" or n < 2:
-            continue
         column = np.asarray(table[:, at])
         if (column == np.floor(column)).all() and 1 < len(np.unique(column)) <= max(2, n // 2):
             unlike = np.abs(column.astype(float) - table[:, beside]).mean()
