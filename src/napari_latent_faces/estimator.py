@@ -203,15 +203,13 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             sides = zip(("first", "second"), factor.shape, shape, strict=False)
             for which, there, right in sides:
                 if there != right:
+                    words = f"Array with wrong {which} dimension passed to PictureNMF"
                     raise ValueError(
-                        f"Array with wrong {which} dimension passed to PictureNMF (input "
-                        f"{name}). Expected {right}, but got {there}."
+                        f"{words} (input {name}). Expected {right}, but got {there}."
                     )
             if factor.dtype != pixels.dtype:
-                raise TypeError(
-                    f"{name} should have the same dtype as X. Got {name}.dtype = "
-                    f"{factor.dtype}, and {pixels.dtype} is needed."
-                )
+                words = f"Got {name}.dtype = {factor.dtype}, and {pixels.dtype} is needed."
+                raise TypeError(f"{name} should have the same dtype as X. {words}")
             check_non_negative(factor, f"PictureNMF (input {name})")
             found.append(factor / unit)
         return tuple(found)
@@ -235,15 +233,11 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         if not isinstance(self.beta_loss, str):
             values["beta_loss"] = _LOSSES.get(self.beta_loss, str(self.beta_loss))
         if self.solver == "cd" and values["beta_loss"] != "frobenius":
-            raise ValueError(
-                f"Invalid beta_loss parameter: solver {self.solver!r} does not handle "
-                f"beta_loss = {self.beta_loss!r}: choose solver='mu'."
-            )
+            words = f"does not handle beta_loss = {self.beta_loss!r}: choose solver='mu'."
+            raise ValueError(f"Invalid beta_loss parameter: solver {self.solver!r} {words}")
         if str(self.init).startswith("nndsvd") and values["n_components"] > most:
-            raise ValueError(
-                f"init = '{self.init}' can only be used when n_components <= min(n_samples, "
-                f"n_features), which is {most}."
-            )
+            words = f"n_components <= min(n_samples, n_features), which is {most}."
+            raise ValueError(f"init = '{self.init}' can only be used when {words}")
         seed = self.random_state
         if seed is not None and not isinstance(seed, Integral):
             values["random_state"] = check_random_state(seed).randint(2**31 - 1)

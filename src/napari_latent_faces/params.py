@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 Coding = Literal["non-negative", "signed", "sparse", "one-hot"]
 
 LARGEST_SIDE = 16384  # pixels; a face has fewer
+_SIDE: Any = {"min": 1, "max": LARGEST_SIDE}
 
 # a parameter in a docstring, as numpydoc has it
 _EXPLAINED = re.compile(r"^( *)(\w+) : .*\n((?:\1    .*\n)+)", re.MULTILINE)
@@ -206,17 +207,15 @@ class NMFParams(Parameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.beta_loss != "frobenius" and self.solver != "mu":
+            words = f"choose solver='mu' for beta_loss={self.beta_loss!r}."
             raise ValueError(
-                f"solver={self.solver!r} works for beta_loss='frobenius' only; "
-                f"choose solver='mu' for beta_loss={self.beta_loss!r}."
+                f"solver={self.solver!r} takes beta_loss='frobenius' only; {words}"
             )
         if not self.sparseness:
             object.__setattr__(self, "sparseness", None)
         elif self.solver != "multilevel":
-            raise ValueError(
-                f"solver={self.solver!r} cannot keep components sparse; choose "
-                f"solver='multilevel' for sparseness={self.sparseness!r}."
-            )
+            words = f"choose solver='multilevel' for sparseness={self.sparseness!r}."
+            raise ValueError(f"solver={self.solver!r} cannot keep components sparse; {words}")
 
 
 @dataclass(frozen=True)
@@ -415,7 +414,7 @@ class ReadOptions(Options):
 
     channel: Channel = "luminance"
     size: int | tuple[int, int] | None = parameter(
-        None, min=1, max=LARGEST_SIDE, text="a height or (height, width)"
+        None, text="height or (height, width)", **_SIDE
     )
     resize: Resize = "crop"
     subjects: str | Literal[False] | None = parameter(
@@ -424,9 +423,7 @@ class ReadOptions(Options):
     lazy: bool | None = parameter(None, off="Decode all pictures first.")
     memory_budget: int | None = parameter(None, min=0)
     variable: str | None = parameter(None, text="the name of a variable")
-    shape: tuple[int, int] | None = parameter(
-        None, min=1, max=LARGEST_SIDE, text="(height, width)"
-    )
+    shape: tuple[int, int] | None = parameter(None, text="(height, width)", **_SIDE)
     faces: Rows | None = None
     order: Order | None = None
     colour: bool | Literal["auto"] = parameter("auto", off="Make all pictures grey.")
@@ -439,9 +436,8 @@ class ReadOptions(Options):
             words = f"subjects must be a regular expression; {self.subjects!r} is not one"
             raise ValueError(f"{words}: {error}.") from error
         if self.colour is True and self.channel != "luminance":
-            raise ValueError(
-                f"channel={self.channel!r} makes grey pictures: leave it out, or colour=True."
-            )
+            words = "makes grey pictures: leave it out, or colour=True."
+            raise ValueError(f"channel={self.channel!r} {words}")
 
     def frame(self, commonest: tuple[int, int]) -> tuple[int, int]:
         """Return the height and width of the stack, given those of most pictures."""
@@ -482,9 +478,7 @@ class AlignOptions(Options):
     """
 
     n_components: int = parameter(20, "Components", min=1, max=1000)
-    size: tuple[int, int] | None = parameter(
-        None, min=1, max=LARGEST_SIDE, text="(height, width)"
-    )
+    size: tuple[int, int] | None = parameter(None, text="(height, width)", **_SIDE)
     transform: Literal["similarity", "affine"] = parameter("similarity", "Transform")
     max_shift: float = advanced(0.15, "Farthest shift", min=0, max=0.5)
     max_rotation: float = advanced(20.0, "Largest rotation", min=0, max=90)
@@ -530,10 +524,8 @@ def parse_ks(text: str) -> list[int] | None:
     try:
         return [k for part in text.split(",") for k in _parse_range(part)]
     except ValueError:
-        raise ValueError(
-            f"k must be 'auto', numbers such as '2,4,8', or 'from:to:step' such as '5:60:5', "
-            f"got {text!r}."
-        ) from None
+        words = "k must be 'auto', numbers such as '2,4,8', or 'from:to:step' such as '5:60:5'"
+        raise ValueError(f"{words}, got {text!r}.") from None
 
 
 def _parse_range(part: str) -> list[int]:
