@@ -29,7 +29,7 @@ from napari_latent_faces.reading.matrices import content_of, stack_of_file, stac
 from napari_latent_faces.reading.naming import Entry
 from napari_latent_faces.reading.pictures import BrokenFaceWarning, Frame, NotAPictureError
 from napari_latent_faces.reading.sources import ArchiveError, NoFacesError, looks_like_faces
-from napari_latent_faces.stack import FaceStack, ReadReport
+from napari_latent_faces.stack import FaceStack
 from napari_latent_faces.steps import run_apart
 
 if TYPE_CHECKING:
@@ -205,13 +205,8 @@ def _stack_of_pictures(
     subjects, told = _subjects(files, faces, names, found, options)
     resized = tuple((file.entry.name, file.shape) for file in files if file.shape != commonest)
     notes = (*_notes(files, faces, frame, commonest), *told)
-    report = replace(
-        _left_out(found),
-        n_read=len(names),
-        resized=resized,
-        notes=notes,
-        lazy=lazy,
-        options=options,
+    report = found.report(
+        n_read=len(names), resized=resized, notes=notes, lazy=lazy, options=options
     )
     has_white = frame.depth == WORD and all(file.has_white for file in files)
     white = float(WHITE[WORD]) if has_white else None
@@ -236,15 +231,9 @@ def _opened(found: Listing, options: ReadOptions, work: Work) -> list[Picture]:
     return [file for file in work.each(opened, found.entries) if file]
 
 
-def _left_out(found: Listing) -> ReadReport:
-    pairs = map(naming.in_natural_order, (found.skipped, found.passed_over))
-    skipped, passed_over = map(tuple, pairs)
-    return ReadReport(skipped=skipped, passed_over=passed_over)
-
-
 def _check_any(files: Sequence[Picture], found: Listing, path: str) -> None:
     if not files:
-        lines = _left_out(found).details().splitlines()[1:] or ["  it is empty"]
+        lines = found.report().details().splitlines()[1:] or ["  it is empty"]
         lines[12:] = ["  ..."] * (len(lines) > 12)
         message = f"There is no picture that can be read in {path}. Found:"
         raise NoFacesError("\n".join([message, *lines]))

@@ -6,11 +6,11 @@ import posixpath
 import re
 import unicodedata
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_latent_faces.files import CONTENTS, PACKED, read_contents, unpacked_name
 from napari_latent_faces.reading.arrays import is_array_name
-from napari_latent_faces.stack import harmless
+from napari_latent_faces.stack import ReadReport, harmless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -125,11 +125,6 @@ def natural_key(name: str) -> tuple[str, str]:
     return re.sub(r"[0-9]+", sortable, folded.replace("/", "\0")), name
 
 
-def in_natural_order(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return names and reasons in the natural order of the names."""
-    return sorted(pairs, key=lambda pair: natural_key(pair[0]))
-
-
 MAX_PICTURE_BYTES = 256 * 2**20  # larger files are no faces
 
 
@@ -199,7 +194,16 @@ class Listing:
             entries[:] = [replace(entry, name=renamed(entry.name)) for entry in entries]
             entries.sort(key=lambda entry: natural_key(entry.name))
         for pairs in (self.skipped, self.passed_over):
-            pairs[:] = in_natural_order((renamed(name), why) for name, why in pairs)
+            pairs[:] = [(renamed(name), why) for name, why in pairs]
+            pairs.sort(key=lambda pair: natural_key(pair[0]))
+
+    def report(self, **facts: Any) -> ReadReport:
+        """Return a report of what is left out, in natural order, and of other facts."""
+        both = (self.skipped, self.passed_over)
+        skipped, passed = (
+            sorted(pairs, key=lambda pair: natural_key(pair[0])) for pairs in both
+        )
+        return ReadReport(skipped=tuple(skipped), passed_over=tuple(passed), **facts)
 
     def add(self, entry: Entry) -> None:
         """Put a regular file where it belongs, judged by its name and size."""
