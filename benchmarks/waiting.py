@@ -203,7 +203,7 @@ def _encodings(setting: Setting) -> Iterator[tuple[str, ...]]:
     path, size = _stack(setting, 13_233, (64, 64))
     pairs = [
         [apart(encode, str(path), who) for who in ("ours", "theirs")]
-        for _ in range(setting.runs(1))
+        for _ in range(setting.runs(3))
     ]
     ours, theirs = zip(*pairs, strict=True)
     yield _row_of(f"{size}: encode with 20 components", ours, "scikit-learn", theirs)
