@@ -20,7 +20,7 @@
 typedef int job(const Py_buffer *of, double number);
 
 struct kernel {
-    job *sweep, *cross, *combine;
+    job *sweep, *cross, *combine, *extrapolate;
 };
 
 /* How far rows of float32 are apart, in numbers. */
@@ -244,10 +244,17 @@ static PyObject *combine(PyObject *module, PyObject *args)
     return call(args, "kpknnp", "fB", chosen->combine);
 }
 
+static PyObject *extrapolate(PyObject *module, PyObject *args)
+{
+    (void)module;
+    return call(args, "kmkmkm", "f", chosen->extrapolate);
+}
+
 static PyMethodDef methods[] = {
     {"sweep", sweep, METH_VARARGS, "Improve a factor in place; see hals.py."},
     {"cross", cross, METH_VARARGS, "Multiply components and pixels; see hals.py."},
     {"combine", combine, METH_VARARGS, "Multiply weights and pixels; see hals.py."},
+    {"extrapolate", extrapolate, METH_VARARGS, "Move a factor on; see hals.py."},
     {NULL, NULL, 0, NULL},
 };
 

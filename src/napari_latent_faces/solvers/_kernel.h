@@ -148,7 +148,8 @@ static TARGET int KIND(cross)(const Py_buffer *of, double gain)
     const ptrdiff_t k = of->shape[0], n = of->shape[1], p = of[1].shape[1];
     const ptrdiff_t groups = (k + 2) / 3;
     const ptrdiff_t out_stride = stride(of), F_stride = stride(of + 1), X_step = of[2].strides[0];
-    const int is_bytes = *of[2].format == 'B', is_gram = of[1].buf == of[2].buf;
+    const int is_bytes = *of[2].format == 'B';
+    const int is_gram = of[1].buf == of[2].buf && of[1].strides[0] == X_step && k == n && !is_bytes;
     const float *F = of[1].buf;
     const char *X = of[2].buf;
     float *products = of->buf;
@@ -274,7 +275,33 @@ static TARGET int KIND(combine)(const Py_buffer *of, double gain)
     return 0;
 }
 
-static const struct kernel KIND(kernel) = {KIND(sweep), KIND(cross), KIND(combine)};
+/* out = max(now + beta (now - before), 0), all (k, m), rounded at each step as NumPy does */
+static TARGET int KIND(extrapolate)(const Py_buffer *of, double beta)
+{
+    const ptrdiff_t k = of->shape[0], m = of->shape[1];
+    const VECTOR one = ALL(1), by = ALL((float)beta);
+    float edge[3][LANES];
+    memset(edge, 0, sizeof(edge));
+    for (ptrdiff_t t = 0; t < k; t++)
+        for (ptrdiff_t j = 0; j < m; j += LANES) {
+            float *rows[3];
+            size_t some = sizeof(float) * (size_t)(m - j < LANES ? m - j : LANES);
+            for (int i = 0; i < 3; i++)
+                rows[i] = (float *)of[i].buf + t * stride(of + i) + j;
+            float *out = rows[0];
+            if (m - j < LANES)
+                for (int i = 0; i < 3; i++)
+                    rows[i] = memcpy(edge[i], rows[i], some);
+            VECTOR now = LOAD(rows[1]), change = LESS(now, one, LOAD(rows[2]));
+            STORE(rows[0], MAX(ZERO, MORE(now, one, MORE(ZERO, by, change))));
+            if (m - j < LANES)
+                memcpy(out, edge[0], some);
+        }
+    return 0;
+}
+
+static const struct kernel KIND(kernel) = {KIND(sweep), KIND(cross), KIND(combine),
+                                           KIND(extrapolate)};
 
 #undef KIND
 #undef TARGET

@@ -115,6 +115,13 @@ class _NumPy:
         np.matmul(F, X, out=out)
         out *= gain
 
+    @staticmethod
+    def extrapolate(out: Array, now: Array, before: Array, beta: float) -> None:
+        np.subtract(now, before, out=out)
+        out *= np.float32(beta)
+        out += now
+        np.maximum(out, 0, out=out)
+
 
 def backend() -> Literal["c", "numpy"]:
     """Return what does the work; ``LATENT_FACES_BACKEND=numpy`` leaves the compiled code."""
@@ -145,11 +152,12 @@ def _check(compiled: Any) -> None:
     np.fill_diagonal(A, k)
     found = []
     for kernel in (compiled, _NumPy):
-        swept, C, WX = F.copy(), np.empty_like(A), np.empty_like(F)
+        swept, C, WX, on = F.copy(), np.empty_like(A), np.empty_like(F), np.empty_like(F)
         kernel.sweep(swept, A, F, 2)
         kernel.cross(C, F, F, 0.5)
         kernel.combine(WX, A, F, 0.5)
-        found.append(np.hstack([swept, C, WX]))
+        kernel.extrapolate(on, swept, F, 0.5)
+        found.append(np.hstack([swept, C, WX, on]))
     if not np.allclose(found[0], found[1], rtol=1e-4, atol=1e-5):
         raise ArithmeticError("the compiled code gives other results than NumPy")
 
@@ -299,10 +307,7 @@ def _restart(
 
 def _extrapolate(now: Array, before: Array, beta: float, out: Array) -> Array:
     """Write a part of a factor to `out`, moved on in the direction of its last change."""
-    np.subtract(now, before, out=out)
-    out *= np.float32(beta)
-    out += now
-    np.maximum(out, 0, out=out)
+    _chosen().extrapolate(out, now, before, beta)
     return out
 
 
