@@ -326,9 +326,7 @@ class CompareWidget(Panel):
             ModelChoice(self.viewer, self.run, side, follows=False)
             for side in ("Left", "Right")
         )
-        self.table = pictures.Table(
-            "Click a picture to choose this component in all panels.", 72
-        )
+        self.table = pictures.Table("Click a picture to choose its component everywhere.", 72)
         self.table.hide()
         self.add(form_of([self.left, self.right]))
         self.add_controls()
