@@ -136,15 +136,13 @@ def results_of(
     viewer: ViewerModel, faces: Any = None, *roles: str, model: Any = None
 ) -> list[Any]:
     """Return layers that belong to faces, or to a key of some, with a role; newest first."""
-    is_any = faces is None
-    key = faces if is_any or isinstance(faces, str) else str(faces.unique_id)
+    key = faces if faces is None or isinstance(faces, str) else str(faces.unique_id)
     return [
         layer
         for layer in reversed(viewer.layers)
-        if FACES_KEY in layer.metadata
-        and (is_any or layer.metadata[FACES_KEY] == key)
-        and (not roles or layer.metadata.get(ROLE_KEY) in roles)
-        and (model is None or layer.metadata.get(MODEL_KEY) is model)
+        if key in (None, layer.metadata.get(FACES_KEY)) and FACES_KEY in layer.metadata
+        if not roles or layer.metadata.get(ROLE_KEY) in roles
+        if model is None or layer.metadata.get(MODEL_KEY) is model
     ]
 
 
@@ -172,8 +170,7 @@ def why_not_faces(layer: Any, fewest_axes: int = 3) -> str:
 
 def stack_of(layer: Any) -> FaceStack:
     """Return the stack that an image layer shows, or say why it shows none."""
-    why_not = why_not_faces(layer)
-    if why_not:
+    if why_not := why_not_faces(layer):
         raise ValueError(why_not)
     return layer_stack(layer_pixels(layer), layer.metadata)
 
@@ -195,10 +192,8 @@ def face_caption(metadata: Mapping[str, Any], index: int) -> str | None:
     names, subjects = metadata.get("names"), metadata.get("subjects")
     if not names or not 0 <= index < len(names):
         return None
-    parts = [str(names[index]), f"face {index}"]
-    if subjects:
-        parts.insert(1, f"subject {subjects[index]}")
-    return "  |  ".join(parts)
+    who = [f"subject {subjects[index]}"] if subjects else []
+    return "  |  ".join([str(names[index]), *who, f"face {index}"])
 
 
 def _contrast_limits(images: Any) -> tuple[float, float]:

@@ -154,11 +154,10 @@ class MixLayers:
     def recipes(self, model: LatentFaces | None) -> tuple[Recipe, ...]:
         """Return the recipes of the selected layer, or else of the generated faces."""
         generated = None if model is None else self.find(model, "generated")
-        for layer in (self._viewer.layers.selection.active, generated):
-            if layer is not None and RECIPES_KEY in layer.metadata:
-                found: tuple[Recipe, ...] = layer.metadata[RECIPES_KEY]
-                return found
-        return ()
+        those = filter(None, (self._viewer.layers.selection.active, generated))
+        return next(
+            (each.metadata[RECIPES_KEY] for each in those if RECIPES_KEY in each.metadata), ()
+        )
 
     def find(self, model: LatentFaces, role: str) -> Any:
         """Return the layer of this role beside these faces that fits the model."""

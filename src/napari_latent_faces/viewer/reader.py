@@ -304,11 +304,9 @@ class MatrixDialog(QtWidgets.QDialog):
         fields[1].native.setPlaceholderText(_FOUND_OUT[0])
         self.inputs = {each.name: each for each in fields}
         begin = {**options, "shape": " x ".join(map(str, options.get("shape") or ()))}
-        if begin.get("variable") not in fields[0].choices:
-            begin.pop("variable", None)
         form = QtWidgets.QFormLayout()
         for name, each in self.inputs.items():
-            if name in begin:
+            if name in begin and (each is not fields[0] or begin[name] in each.choices):
                 each.value = begin[name]
             each.changed.connect(self._on_choice)
             if each is not fields[0] or names != [_FOUND_OUT]:

@@ -401,9 +401,9 @@ def current_caption(viewer: ViewerModel) -> str | None:
 
 def _state_of(layer: Any) -> State:
     """Return what makes a layer show what it shows."""
-    names = ("data", "visible", *["contrast_limits"] * hasattr(layer, "contrast_limits"))
-    # napari changes metadata in place
-    return {**{name: getattr(layer, name) for name in names}, "metadata": dict(layer.metadata)}
+    names = [name for name in ("data", "visible", "contrast_limits") if hasattr(layer, name)]
+    known = dict(layer.metadata)  # napari changes it in place
+    return {**{name: getattr(layer, name) for name in names}, "metadata": known}
 
 
 def _seen(state: State | None) -> Any:
