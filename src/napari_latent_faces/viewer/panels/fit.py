@@ -13,11 +13,10 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QMessageBox
 from napari_latent_faces.export import as_python, iter_export
 from napari_latent_faces.files import CONTENTS
 from napari_latent_faces.params import METHODS
-from napari_latent_faces.samples import sample_faces
 from napari_latent_faces.viewer import reader
 from napari_latent_faces.viewer.fitting import IGNORE, FitSession, ShowOptions
 from napari_latent_faces.viewer.jobs import Job
-from napari_latent_faces.viewer.layers import faces_layer, model_words
+from napari_latent_faces.viewer.layers import model_words
 from napari_latent_faces.viewer.marks import own_mask
 from napari_latent_faces.viewer.panels import form
 from napari_latent_faces.viewer.panels.form import button, in_a_row
@@ -206,8 +205,8 @@ class FitWidget(Panel):
 
     def _fit_sample(self) -> None:
         """Open the sample and fit it, as a click on Fit would."""
-        layer = Layer.create(*faces_layer(sample_faces(), "drawn faces"))
-        self.faces.value = self.viewer.add_layer(layer)
+        [sample] = reader.drawn_faces()
+        self.faces.value = self.viewer.add_layer(Layer.create(*sample))
         self.fit()
 
     def copy(self) -> None:
