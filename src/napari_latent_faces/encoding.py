@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.stack import FaceStack
 
 
-# -- Pictures that are computed when they are looked at --------------------------------
-
-
 class LazyStack:
     """What napari and NumPy ask of an array (n, h, w[, 3]), computed slice by slice."""
 
@@ -118,8 +115,6 @@ def crop(images: Any, *inner: Any) -> Any:
     return images
 
 
-# -- Weights and errors of a stack of faces, block by block ----------------------------
-
 _FACTOR_BYTES = 2**26  # of the factorizations that are kept for faces with the same mask
 
 
@@ -170,9 +165,9 @@ def _encoding(
     shape, solves = (len(stack), len(H)), weights is None
     W = np.asarray(np.empty(shape, model.weights.dtype) if weights is None else weights)
     if W.shape != shape:
+        words = "a row for each face, a column for each component."
         raise ValueError(
-            f"The weights have the shape {W.shape}, but {shape} is needed: a row for each "
-            "face, a column for each component."
+            f"The weights have the shape {W.shape}, but {shape} is needed: {words}"
         )
     lost, norms = np.zeros((2, len(stack)))
     visible = lru_cache(max(1, _FACTOR_BYTES // max(1, H.nbytes)))(partial(VisibleParts.of, H))
@@ -185,10 +180,8 @@ def _encoding(
         for rows, key in same_masks(hidden, len(pixels)) if solves else ():
             at, parts = np.arange(faces.start, faces.stop)[rows], visible(key)
             if parts.n_visible == 0:
-                raise ValueError(
-                    f"The mask hides all of {stack.names[at[0]]!r}: leave some of it to be "
-                    "seen (nonzero marks what is ignored)."
-                )
+                words = "leave some of it to be seen (nonzero marks what is ignored)."
+                raise ValueError(f"The mask hides all of {stack.names[at[0]]!r}: {words}")
             projected = parts.reduced(pixels[rows]) / scale
             if mean is not None:
                 projected -= parts.reduced(mean[None])
@@ -233,18 +226,14 @@ def _warn_of_unknown(
     if unknown:
         more = len(unknown) - 1
         others = f" and {more} other face{'s' * (more > 1)}" if more else ""
-        warn(
-            f"The mask leaves {names[min(unknown)]!r}{others} fewer visible pixels than the "
-            f"model has components ({k}): their weights are one choice of many. Mark less, or "
-            "take a model with fewer components.",
-            UndeterminedWarning,
+        words = (
+            f"fewer visible pixels than the model has components ({k}): their weights are one"
         )
+        words = f"The mask leaves {names[min(unknown)]!r}{others} {words} choice of many."
+        warn(f"{words} Mark less, or take a model with fewer components.", UndeterminedWarning)
     for component, count in sorted(hidden_from.items()):
-        warn(
-            f"The mask hides component {component} wholly in {count} of {len(names)} "
-            "faces: its weight is 0 there, whatever the hidden pixels would tell.",
-            UndeterminedWarning,
-        )
+        words = f"The mask hides component {component} wholly in {count} of {len(names)} faces"
+        warn(f"{words}: its weight is 0 there, whatever they would tell.", UndeterminedWarning)
 
 
 def _unit(model: LatentFaces, stack: FaceStack, mask: PixelMask | None) -> float:
@@ -269,14 +258,8 @@ def encoded_model(model: LatentFaces, stack: FaceStack, encoding: Encoding) -> L
     own = model.provenance
     fitted = own.source if own.encoded_from is None else own.encoded_from
     provenance = own.of_other_faces(stack, dtype=stack.dtype.name, encoded_from=fitted)
-    return replace(
-        model,
-        weights=encoding.weights,
-        error=encoding.error,
-        scale=encoding.scale,
-        provenance=provenance,
-        transforms=stack.transforms,
-    )
+    found = {name: getattr(encoding, name) for name in ("weights", "error", "scale")}
+    return replace(model, provenance=provenance, transforms=stack.transforms, **found)
 
 
 def iter_whole_model(
@@ -288,15 +271,10 @@ def iter_whole_model(
     whole = encoded_model(model, stack, found)
     rows = whole.components.reshape(model.n_components, -1)
     weights, rows = canonical(whole.weights, rows, is_signed=model.is_signed)
-    return replace(
-        whole,
-        weights=weights,
-        components=rows.reshape(model.components.shape),
-        provenance=model.provenance.of_other_faces(stack),
-    )
+    components, origin = rows.reshape(model.components.shape), model.provenance
+    provenance = origin.of_other_faces(stack)
+    return replace(whole, weights=weights, components=components, provenance=provenance)
 
-
-# -- Pictures from elsewhere, brought to the size of a model's faces -------------------
 
 _HOW = {"crop": "cut at the middle to fit", "pad": "with black borders to fit"}
 
@@ -317,10 +295,8 @@ def match_stack(
     """
     n_axes = data.ndim - rgb
     if n_axes not in {2, 3}:
-        raise ValueError(
-            f"A picture (y, x) or a stack of them (face, y, x) is needed, got the shape "
-            f"{tuple(data.shape)}{' in colour' * rgb}."
-        )
+        words = "A picture (y, x) or a stack of them (face, y, x) is needed"
+        raise ValueError(f"{words}, got the shape {tuple(data.shape)}{' in colour' * rgb}.")
     images, known = data, dict(metadata or {})
     if n_axes == 2:
         images, known = data[None], {"names": (name,), **known}
@@ -359,9 +335,6 @@ class MatchedPictures(LazyStack):
         return part
 
 
-# -- Mending faces: what a mask marks is replaced by what a model expects there --------
-
-
 def mend(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:
     """Replace the marked pixels of faces; see `LatentFaces.mend`."""
     if getattr(images, "shape", None) == model.picture_shape:
@@ -395,9 +368,7 @@ def iter_mend(
         if len(marked) < len(chosen):
             chosen, marks = chosen[marked], marks[marked]
     if len(chosen) == 0 or (marks.ndim == 2 and not np.asarray(marks).any()):
-        raise ValueError(
-            "The mask marks no pixel: mark what is to be replaced (True or nonzero)."
-        )
+        raise ValueError("The mask marks no pixel: mark what is to be replaced (nonzero).")
     some = stack if len(chosen) == len(stack) and faces is None else stack[chosen]
     encoding = yield from iter_encode(model, some, marks)
     return MendedFaces(stack.images, marks, encoded_model(model, some, encoding), chosen)

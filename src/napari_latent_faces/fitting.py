@@ -245,11 +245,7 @@ def iter_solve(
 
 
 def _steps(
-    stack: FaceStack,
-    params: Parameters,
-    solving: Solving,
-    mask: NDArray[np.bool_] | None,
-    each: Any,
+    stack: FaceStack, params: Parameters, solving: Solving, mask: Any, each: Any
 ) -> Fitting:
     """Run a solver; make steps and a model of its factors."""
 
@@ -259,18 +255,11 @@ def _steps(
             provenance = replace(provenance, backend=backend())
         if each is not None:
             provenance = provenance.with_missing(each)
-        return LatentFaces.from_factors(
-            state.W,
-            state.pictures().reshape(len(state.H), -1),
-            stack.picture_shape,
-            error=state.error,
-            scale=state.scale,
-            params=params,
-            provenance=provenance,
-            mean=None if state.mean is None else state.mean.reshape(stack.picture_shape),
-            mask=mask,
-            transforms=stack.transforms,
-        )
+        shape, H = stack.picture_shape, state.pictures().reshape(len(state.H), -1)
+        about: dict[str, Any] = {"error": state.error, "scale": state.scale, "params": params}
+        about["mean"] = None if state.mean is None else state.mean.reshape(shape)
+        about |= {"provenance": provenance, "mask": mask, "transforms": stack.transforms}
+        return LatentFaces.from_factors(state.W, H, shape, **about)
 
     asked: Literal["stop"] | None = None
     is_stopped = False
@@ -287,9 +276,8 @@ def _steps(
         most = state.max_iter or int(getattr(params, "max_iter", state.iteration))
         asked = yield FitStep(state.iteration, most, state.error, state)
         is_stopped = is_stopped or asked == "stop"
-    reason: StopReason = "stopped" if is_stopped else "max_iter"
-    if state.converged:
-        reason = "converged"
+    unfinished: StopReason = "stopped" if is_stopped else "max_iter"
+    reason: StopReason = "converged" if state.converged else unfinished
     if isinstance(params, NMFParams):
         _check_penalties(state, params)
     _LOG.info("%s: %s after %d iterations", params.title, reason, state.iteration)
@@ -304,11 +292,9 @@ def _warned(fitting: Fitting) -> Fitting:
         work, passes = f"{origin.n_iter} iterations", told["max_iter"]
         if "batch_size" in told:
             work = f"{passes} pass{'es' * (passes != 1)} over the faces"
-        warn(
-            f"Not converged after {work} (relative error {model.error:.4f}): the parts may "
-            "still change. Raise max_iter, or tol if this is good enough.",
-            ConvergenceWarning,
-        )
+        found = f"Not converged after {work} (relative error {model.error:.4f}): the parts may"
+        words = f"{found} still change. Raise max_iter, or tol if this is good enough."
+        warn(words, ConvergenceWarning)
     return model
 
 
@@ -329,10 +315,8 @@ def _init(
     """Check what a fit starts from; return weights (n, k) and components (k, p), or None."""
     init: Any = params.init  # its type leaves out "custom", which is for scripts only
     if params.solver == "mu" and init == "nndsvd":
-        warn(
-            "solver='mu' cannot move the zeros that init='nndsvd' starts with: the result will "
-            "be worse than with init='nndsvda'.",
-        )
+        words = "solver='mu' cannot move the zeros that init='nndsvd' starts with"
+        warn(f"{words}: the result will be worse than with init='nndsvda'.")
     if start is None:
         if init == "custom":
             raise ValueError("init='custom' needs a start: start=(W, H), or a model.")
@@ -344,11 +328,8 @@ def _init(
     H = H.reshape(len(H), -1)
     n, k, p = len(stack), params.n_components, math.prod(stack.picture_shape)
     if W.shape != (n, k) or H.shape != (k, p):
-        raise ValueError(
-            f"start has weights of shape {W.shape} and components of shape {H.shape}, but "
-            f"{(n, k)} and {(k, p)} are needed for {n} faces of shape {stack.picture_shape} "
-            f"and n_components={k}."
-        )
+        found = f"start has weights of shape {W.shape} and components of shape {H.shape}"
+        raise ValueError(f"{found}, but {(n, k)} and {(k, p)} are needed (n_components={k}).")
     for name, factor in (("weights", W), ("components", H)):
         if not (np.isfinite(factor) & (factor >= 0)).all():
             raise ValueError(f"start has {name} that are not all finite and non-negative.")
@@ -371,14 +352,12 @@ def _masks(
             raise ValueError("The mask marks every pixel: leave some of them to be fitted.")
         return (hidden if hidden.any() else None), None
     if params.solver != "multilevel":
+        words = "choose solver='multilevel' for masks of single faces."
         raise ValueError(
-            f"solver={params.solver!r} takes one mask of shape {stack.size} for all faces; "
-            "choose solver='multilevel' for masks of single faces."
+            f"solver={params.solver!r} takes a mask of shape {stack.size}; {words}"
         )
     return None, marks.mask
 
-
-# -- What a fit takes beside the stack, told before it starts --------------------------
 
 _COARSE = 2**27  # bytes of the small pictures of a large stack, with room to spare
 _LITTLE = 2**27  # bytes that are not asked for, which takes longer than some fits
