@@ -26,7 +26,6 @@ from napari_latent_faces.mixing import (
     save_recipes,
     to_pixels,
     weight_ranges,
-    weight_units,
     write_generated,
 )
 from tests.helpers import rows_in
@@ -147,9 +146,10 @@ def model():
 
 
 def test_ranges_reach_from_nothing_to_nearly_the_most(model):
-    low, high = weight_ranges(model).T
+    ranges, units = weight_ranges(model)
+    low, high = ranges.T
     assert (low == 0).all()
-    np.testing.assert_array_equal(weight_units(model), np.ones(8))
+    np.testing.assert_array_equal(units, np.ones(8))
     assert (high <= model.weights.max(axis=0)).all()
     for column, top in zip(model.weights.T, high, strict=True):
         used = column[column > 0]
@@ -157,16 +157,16 @@ def test_ranges_reach_from_nothing_to_nearly_the_most(model):
     few = np.zeros((1000, 3))  # a component that few faces use has a range, too
     few[:4, 1] = 5  # fewer than one in a hundred
     few[:, 2] = 1
-    np.testing.assert_array_equal(weight_ranges(made_model(few)), [[0, 1], [0, 5], [0, 1]])
+    np.testing.assert_array_equal(weight_ranges(made_model(few))[0], [[0, 1], [0, 5], [0, 1]])
 
 
 def test_signed_weights_reach_three_deviations_to_both_sides():
     weights = np.random.default_rng(0).normal(size=(4000, 3)) * [1, 20, 0]
     weights[100:, 1] = 0  # few use it: the others make its range no smaller
     model = signed_model(weights)
-    np.testing.assert_allclose(weight_units(model), [1, 20, 1], rtol=0.15)
-    ranges = weight_ranges(model)
-    np.testing.assert_allclose(ranges[:, 1], 3 * weight_units(model))
+    ranges, units = weight_ranges(model)
+    np.testing.assert_allclose(units, [1, 20, 1], rtol=0.15)
+    np.testing.assert_allclose(ranges[:, 1], 3 * units)
     np.testing.assert_array_equal(ranges[:, 0], -ranges[:, 1])
 
 

@@ -51,23 +51,15 @@ def as_weights(model: LatentFaces, face: Face) -> Floats:
     return weights
 
 
-def weight_ranges(model: LatentFaces) -> Floats:
-    """Return the lowest and the highest usual weight for each component: shape (k, 2)."""
-    if model.is_signed:
-        far = _FAR * weight_units(model)
-        return np.stack([-far, far], axis=1)
-    used = [column[column != 0] for column in _some_rows(model.weights).T]
-    return np.array([(0.0, np.quantile(each, _USUAL) if len(each) else 1.0) for each in used])
-
-
-def weight_units(model: LatentFaces) -> Floats:
-    """Return in what units weights are best told: shape (k,), deviations of signed ones."""
-    if not model.is_signed:
-        return np.ones(model.n_components)
+def weight_ranges(model: LatentFaces) -> tuple[Floats, Floats]:
+    """Return the lowest and highest usual weights (k, 2), and their units (k,)."""
     weights = _some_rows(model.weights).astype(np.float64)
-    used = np.maximum(np.count_nonzero(weights, axis=0), 1)
-    units: Floats = np.sqrt(np.square(weights).sum(axis=0) / used)
-    return np.where(units > 0, units, 1.0)
+    used = [column[column != 0] for column in weights.T]
+    if model.is_signed:
+        units = np.array([np.sqrt(np.square(each).mean()) if len(each) else 1 for each in used])
+        return np.outer(units, [-_FAR, _FAR]), units
+    highest = [np.quantile(each, _USUAL) if len(each) else 1 for each in used]
+    return np.outer(highest, [0, 1]), np.ones(len(used))
 
 
 def _some_rows(weights: NDArray[Any]) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from napari_latent_faces.mixing import (
     mean_weights,
     sample_weights,
     to_pixels,
-    weight_units,
+    weight_ranges,
 )
 from napari_latent_faces.viewer.fitting import FitSession, MendJob, ResultLayers, ShowOptions
 from napari_latent_faces.viewer.layers import (
@@ -374,7 +374,7 @@ def test_signed_weights_are_moved_around_the_mean_face_in_deviations(empty_viewe
     row = panel.weights.rows[1]
     assert row.slider.value() == pytest.approx(0, abs=1e-6)
     row.field.setValue(-2)
-    unit = weight_units(model)[row.component]
+    unit = weight_ranges(model)[1][row.component]
     assert panel.mix.weights[row.component] == pytest.approx(-2 * unit)
     assert row.slider.value() < row.slider.maximum() / 4
     assert row.field.text() == "-2.00 sd"

@@ -216,7 +216,7 @@ class MixerWidget(Panel):
             self.mix.changed.connect(self._draw)
             self._sampler = cache(partial(mixing.WeightSampler, model))  # made in a thread
             self._preparing.start(prepare_nearest, model)
-            ranges, units = mixing.weight_ranges(model), mixing.weight_units(model)
+            ranges, units = mixing.weight_ranges(model)
             self.weights.set_model(model.components, ranges, units)
             self._list()
             last = len(model.weights) - 1
