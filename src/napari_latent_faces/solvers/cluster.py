@@ -69,17 +69,13 @@ def chosen_client(client: Any, images: Any, solver: str) -> Any:
     if client is None:
         return None
     if not hasattr(client, "scheduler_info") or client.asynchronous:
-        raise TypeError(
-            f"client must be a distributed.Client that is not asynchronous, 'auto' or None, "
-            f"got {client!r}."
-        )
+        words = "client must be a distributed.Client that is not asynchronous, 'auto' or None"
+        raise TypeError(f"{words}, got {client!r}.")
     if solver != "multilevel":
         raise ValueError(f"solver={solver!r} cannot run on a cluster: only 'multilevel' can.")
     if not is_possible:
-        raise ValueError(
-            "A cluster reads the pictures itself: they must be a dask array, such as "
-            "read_faces(..., lazy=True) returns."
-        )
+        words = "they must be a dask array, such as read_faces(..., lazy=True) returns."
+        raise ValueError(f"A cluster reads the pictures itself: {words}")
     return client
 
 
@@ -187,9 +183,8 @@ class Cluster:
         self._copying: Future[None] | None = None
         self._fetching: Future[None] | None = None
         if not self._asked(client.nthreads):
-            raise ConnectionError(
-                f"The scheduler {self.address} has no workers: start some (dask worker)."
-            )
+            words = "has no workers: start some (dask worker)."
+            raise ConnectionError(f"The scheduler {self.address} {words}")
         # where partitions begin depends on the stack alone
         blocks = FaceBlocks(images, budget=0).rows
         length = max(1, min(_PARTITION_BLOCKS, len(blocks) // _PARTITIONS))
@@ -243,9 +238,8 @@ class Cluster:
 
     def peak(self, names: Sequence[str], mask: NDArray[np.bool_] | None = None) -> float:
         """Check all pixels; return the largest, or say which face has a bad one."""
-        jobs = [
-            partial(peak, names=tuple(names[each.place]), mask=mask) for each in self.partitions
-        ]
+        own = [tuple(names[each.place]) for each in self.partitions]
+        jobs = [partial(peak, names=some, mask=mask) for some in own]
         return float(max(self._results(self._tasks(jobs))))
 
     def each(
@@ -326,10 +320,8 @@ class Cluster:
         import dask
 
         if self._is_over:
-            raise RuntimeError(
-                "The fit is over, and the weights of its steps are gone: those of the last "
-                "are in its model."
-            )
+            words = "the weights of its steps are gone: those of the last are in its model."
+            raise RuntimeError(f"The fit is over, and {words}")
         alone = None  # since when there has been no worker
         while True:
             try:
@@ -370,10 +362,8 @@ class Cluster:
         broken = isinstance(error, (CancelledError, CommClosedError))
         if broken or self.client.status != "running":
             self._is_lost = True
-            raise ConnectionError(
-                f"The scheduler {self.address} is gone, or has dropped this fit's work: see "
-                "that it runs, and fit again."
-            ) from error
+            words = "is gone, or has dropped this fit's work: see that it runs, and fit again."
+            raise ConnectionError(f"The scheduler {self.address} {words}") from error
 
 
 Backend: TypeAlias = LocalBackend | Cluster

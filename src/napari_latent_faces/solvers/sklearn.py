@@ -81,10 +81,8 @@ def iter_nmf(
     if not X.any():
         raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
     if params.beta_loss == "itakura-saito" and X.min() == 0:
-        raise ValueError(
-            "beta_loss='itakura-saito' needs pixels above 0: add a small value to the "
-            "pictures, or choose another loss."
-        )
+        words = "add a small value to the pictures, or choose another loss."
+        raise ValueError(f"beta_loss='itakura-saito' needs pixels above 0: {words}")
     W, H = init or initial_factors(X, params, params.random_state)
     H = H if init is None else H[:, visible]
     # copies, as scikit-learn works in place; 1.6 wants this order
@@ -92,17 +90,13 @@ def iter_nmf(
     norm = root_divergence(X, np.zeros_like(W), H, "frobenius")
     begin = last = _judged(X, W, H, params) if params.tol else 0.0
     iteration, chunk, converged = 0, 1, False
-    taken = "solver", "beta_loss", "alpha_W", "alpha_H", "l1_ratio"
-    # never stops early (but where nothing can move any more)
-    options: Any = {"init": "custom", "tol": 0} | {
-        name: getattr(params, name) for name in taken
-    }
+    taken = "n_components", "solver", "beta_loss", "alpha_W", "alpha_H", "l1_ratio"
+    options: Any = {name: getattr(params, name) for name in taken}
+    options |= {"init": "custom", "tol": 0}  # stops early only where nothing can move any more
     while iteration < params.max_iter and not converged:
         chunk = min(chunk, _CHECK_EVERY - iteration % _CHECK_EVERY, params.max_iter - iteration)
         began = time.thread_time()  # other fits beside this one do not count
-        W, H, done = non_negative_factorization(
-            X, W, H, params.n_components, max_iter=chunk, **options
-        )
+        W, H, done = non_negative_factorization(X, W, H, max_iter=chunk, **options)
         iteration += done
         # scikit-learn goes no further once a penalty has made a factor empty
         converged = done < chunk or not (W.any() and H.any())
@@ -339,10 +333,8 @@ def _axes(rows: Rows, params: PCAParams | ICAParams) -> Solving:
 
     k, most = params.n_components, min(rows.n - 1, rows.p)
     if k > most:
-        raise ValueError(
-            f"n_components must be from 1 to {most} (the number of faces less one, or of "
-            f"pixels), got {k}."
-        )
+        words = f"n_components must be from 1 to {most} (the number of faces less one, or of"
+        raise ValueError(f"{words} pixels), got {k}.")
     rows.check_differences()
     solver = getattr(params, "svd_solver", "auto")
     if solver != "incremental" and (solver != "auto" or rows.X is not None):
@@ -377,26 +369,17 @@ def _ica(rows: Rows, params: ICAParams) -> Solving:
     spreads = scores.std(axis=0)
     rank = int((spreads > _RANK * spreads.max()).sum())
     if rank < params.n_components:
-        raise ValueError(
-            f"n_components must be from 1 to {rank}, got {params.n_components}: these faces "
-            f"differ in {rank} directions only."
-        )
+        words = f"got {params.n_components}: these faces differ in {rank} directions only."
+        raise ValueError(f"n_components must be from 1 to {rank}, {words}")
     by_pixel = params.independent == "pictures"
     # scikit-learn's own whitening loses a direction whose first value is exactly 0
     samples = V.T.astype(np.float64) if by_pixel else scores
     samples = samples - samples.mean(axis=0)
     _, sizes, directions = np.linalg.svd(samples, full_matrices=False)
     whitening = directions * (math.sqrt(len(samples)) / sizes)[:, None]
-    _, rotation, _, n_iter = fastica(
-        samples @ whitening.T,
-        whiten=False,
-        fun=params.fun,
-        max_iter=params.max_iter,
-        tol=params.tol,
-        random_state=params.random_state,
-        compute_sources=False,
-        return_n_iter=True,
-    )
+    how = {name: getattr(params, name) for name in ("fun", "max_iter", "tol", "random_state")}
+    how |= {"whiten": False, "compute_sources": False, "return_n_iter": True}
+    _, rotation, _, n_iter = fastica(samples @ whitening.T, **how)
     unmixing = rotation @ whitening
     H = (unmixing if by_pixel else np.linalg.inv(unmixing).T) @ V
     is_done = plane.converged and n_iter < params.max_iter  # else scikit-learn has warned
