@@ -89,6 +89,7 @@ _NO_PERSON = re.compile(
     r"|real|fake|yes|no|true|false|none|(?:non[_-]?)?faces?|child|adult|glasses|(?:no_?)?mask",
     re.IGNORECASE,
 )
+_HARDLY = "lists these pictures, but hardly tells who they are: its labels are no subjects."
 N_FEW = 10  # fewer kinds of labels may well be expressions
 MANY_PICTURES = 150  # as people seldom have
 
@@ -108,10 +109,7 @@ def read_tables(
     for table in order[:MAX_TABLES]:
         for is_certain, owners in _columns_of_people(table, find):
             if is_certain is None:
-                note = note or (
-                    f"{table.name} lists these pictures, but hardly tells who they are: its "
-                    "labels are no subjects."
-                )
+                note = note or f"{table.name} {_HARDLY}"
             elif owners:
                 found[is_certain] |= owners
                 used[is_certain].append(table.name)

@@ -146,14 +146,10 @@ def describe_tiff(content: bytes) -> Picture:
         with in_turn(pages[place].shape):
             return oriented(_tiff_pixels(content, pages[place]), pages[place].orientation)
 
-    return Picture(
-        page.shape[::-1] if page.orientation > 4 else page.shape,
-        max((each.depth for each in pages), key=DEPTHS.index),
-        page.in_colour,
-        decode,
-        len(pages),
-        has_white=all(each.bits < 16 for each in pages),
-    )
+    shape = page.shape[::-1] if page.orientation > 4 else page.shape
+    depth = max((each.depth for each in pages), key=DEPTHS.index)
+    has_white = all(each.bits < 16 for each in pages)
+    return Picture(shape, depth, page.in_colour, decode, len(pages), has_white)
 
 
 def _page(place: int, page: Any) -> _Page:
