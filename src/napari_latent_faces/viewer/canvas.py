@@ -277,10 +277,9 @@ def show_menu(viewer: Any, position: tuple[float, ...]) -> None:
     is_mixable = "weights" in found.uses or any(
         layers.MODEL_KEY in each.metadata for each in about
     )
-    more: dict[str, Callable[[], object]] = {}
-    if found.uses and is_mixable and can_open_docks(viewer):
-        more["Use in Mix"] = lambda: use_in_mix(viewer, layer, **found.uses)
-    show_picture_menu(parent, QCursor.pos(), pictures, more)
+    mix = {"Use in Mix": lambda: use_in_mix(viewer, layer, **found.uses)}
+    can_mix = found.uses and is_mixable and can_open_docks(viewer)
+    show_picture_menu(parent, QCursor.pos(), pictures, mix if can_mix else {})
 
 
 def use_in_mix(

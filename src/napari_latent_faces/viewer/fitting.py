@@ -23,7 +23,7 @@ from napari_latent_faces.viewer.marks import belongs_to, fit_mask, marks_on
 from napari_latent_faces.viewer.session import add_result, find_result, session_of, show_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from napari.components import ViewerModel
     from numpy.typing import NDArray
@@ -230,17 +230,15 @@ class _ResultJob(LayerJob):
     failure = "That failed"
 
     def __init__(
-        self,
-        viewer: ViewerModel,
-        layer: Any,
-        model: LatentFaces,
-        shape: tuple[int, ...],
-        work: Callable[[], Generator[Any, Any, Any]],
+        self, viewer: ViewerModel, layer: Any, model: LatentFaces, shape: tuple[int, ...]
     ) -> None:
         pixels, known = layers.layer_pixels(layer), layer.metadata
         self.stack = match_stack(pixels, shape, known, rgb=layer.rgb, name=layer.name)
         self.model, self._view, self._flat = model, layers.FacesView.of(layer), layer.ndim == 2
-        super().__init__(viewer, layer, work)
+        super().__init__(viewer, layer, self._steps)
+
+    def _steps(self) -> Generator[tuple[int, int], None, Any]:
+        raise NotImplementedError
 
     def show(self, results: dict[str, LayerData]) -> None:
         session = session_of(self.viewer)
@@ -264,7 +262,7 @@ class EncodeJob(_ResultJob):
         shape = (*size, *model.picture_shape[2:])
         if len(shape) == 3 and not layer.rgb:
             model.check_pictures(layers.picture_size(layer))  # says that colour is needed
-        super().__init__(viewer, layer, model, shape, self._steps)
+        super().__init__(viewer, layer, model, shape)
 
     def _steps(self) -> Generator[tuple[int, int], None, Result]:
         model, n, view, flat = self.model, len(self.stack), self._view, self._flat
@@ -307,7 +305,7 @@ class MendJob(_ResultJob):
         face: int | None = None,
     ) -> None:
         model.check_pictures((*layers.picture_size(layer), *(3,) * layer.rgb))
-        super().__init__(viewer, layer, model, model.picture_shape, self._steps)
+        super().__init__(viewer, layer, model, model.picture_shape)
         self._face, self._marks, self._marks_name = face, marks_on(marks, layer), marks.name
         belongs_to(marks, layer)
         earlier = None if face is None else find_result(viewer, layer, layers.MENDED)

@@ -157,11 +157,10 @@ def _sampled(marks: Array, onto: Array, size: tuple[int, int]) -> Array:
     """Return the mark nearest to each pixel; beyond the picture there are none."""
     if marks.shape == size and np.allclose(onto, np.eye(3), atol=1e-6):
         return marks
-    from scipy.ndimage import affine_transform
-
-    data, shift = marks.astype(np.uint8), onto[:2, 2] - 1e-9
-    how: Any = {"output_shape": size, "order": 0, "mode": "grid-constant"}
-    sampled: Array = affine_transform(data, onto[:2, :2], shift, **how) != 0
+    at = onto[:2, :2] @ np.indices(size).reshape(2, -1) + onto[:2, 2:] - 1e-9
+    # a border of one pixel stands for all that is beyond
+    y, x = np.clip(np.rint(at).astype(int) + 1, 0, np.array([marks.shape]).T + 1)
+    sampled: Array = np.pad(marks, 1)[y, x].reshape(size)
     return sampled
 
 
