@@ -122,7 +122,7 @@ def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
         if lower.endswith(".npy"):  # any stack has such a shape
             return len(read_arrays(path).images) > 0
         return bool(candidates(path))
-    except (ArraysError, OSError):
+    except (ValueError, OSError):
         return False
 
 

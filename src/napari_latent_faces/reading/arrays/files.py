@@ -290,10 +290,7 @@ def read_idx(source: str | bytes, name: str) -> Container:
 def starts_like_table(head: bytes) -> bool:
     """Tell whether a text that starts so holds rows of many numbers, or many rows of some."""
     rows = head.decode("utf-8", "replace").splitlines()[: LEAST_PIXELS + 2]
-    try:
-        n, p = read_table(_lines(rows[:-1] or rows))[0].shape
-    except (ArraysError, ValueError):
-        return False
+    n, p = read_table(_lines(rows[:-1] or rows))[0].shape
     return p >= LEAST_PIXELS or (n > LEAST_PIXELS and p > 9)
 
 

@@ -32,7 +32,7 @@ from napari_latent_faces.reading.arrays.files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -53,18 +53,20 @@ _NUMBERS |= {14: "i8", 15: "u8"}
 _HEADER_BYTES = 2**14  # of a packed variable, unpacked to know what it is
 
 
-def _flattened(  # noqa: C901 - a list of kinds
+def _flattened(  # noqa: C901, PLR0912 - a list of kinds
     name: str, value: Any, depth: int = 0
 ) -> Iterator[Variable]:
     """Yield the variables in an array, in cells (an array of objects) or a struct (a dict).
 
     A struct has the values of each field in cells, several if it is an array of structs.
     """
-    if value is None or depth > _MOST_DEPTH:
+    if depth > _MOST_DEPTH:
         return
     if isinstance(value, dict):
         for key, field in value.items():
             yield from _flattened(f"{name}.{key}", field, depth + 1)
+    elif not isinstance(value, np.ndarray):
+        return
     elif value.dtype != object:
         if value.dtype.kind in NUMBERS + "US":
             yield held(name, value)
@@ -74,7 +76,8 @@ def _flattened(  # noqa: C901 - a list of kinds
         for key in value.flat[0]:
             fields = (item.get(key, np.empty(0, object)) for item in value.flat)
             inner = (field.flat[0] if field.size == 1 else field for field in fields)
-            yield from _flattened(f"{name}.{key}", _cells(inner, value.shape), depth + 1)
+            cells = np.fromiter(inner, object).reshape(value.shape)
+            yield from _flattened(f"{name}.{key}", cells, depth + 1)
     else:
         items = [_plain(item) for item in value.flat]
         if all(isinstance(item, np.ndarray) and item.size == 1 for item in items):
@@ -96,15 +99,19 @@ def _plain(item: Any) -> Any:
     return item if item.dtype.kind in NUMBERS else None
 
 
-def _cells(items: Iterable[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.fromiter(items, object).reshape(shape)
-
-
 def read_mat(source: str | bytes, name: str) -> Container:
     """List the variables of a MATLAB file up to version 7; matrices are read later."""
     content = content_of(source)
     if bytes(content[:8]) != b"MATLAB 5":
-        return Container(name, tuple(_of_version_4(source)), columns_first=True)
+        from scipy.io import loadmat
+        from scipy.io.matlab import matfile_version
+
+        if (
+            matfile_version(openable(source))[0] != 0
+        ):  # what SciPy reads of these in C may crash
+            raise ArraysError("it is damaged, or no MATLAB file")
+        each = (_flattened(*item) for item in loadmat(openable(source)).items())
+        return Container(name, tuple(itertools.chain.from_iterable(each)), True)
     order = ">" if bytes(content[126:128]) == b"MI" else "<"
     variables: list[Variable] = []
     left_out: list[str] = []
@@ -131,17 +138,6 @@ def read_mat(source: str | bytes, name: str) -> Container:
             left_out.append(key)
     notes = (f"Not read: {', '.join(left_out[:9])} (tables, objects, or empty).",)
     return Container(name, tuple(variables[:_MOST_NODES]), True, notes if left_out else ())
-
-
-def _of_version_4(source: str | bytes) -> Iterator[Variable]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import matfile_version
-
-    if matfile_version(openable(source))[0] != 0:  # what SciPy reads of these in C may crash
-        raise ArraysError("it is damaged, or no MATLAB file")
-    for key, value in loadmat(openable(source)).items():
-        if isinstance(value, np.ndarray) and value.size:
-            yield from _flattened(key, value)
 
 
 def _unpacked(packed: Bytes, order: str, most: int | None = None) -> Bytes:
@@ -219,15 +215,12 @@ def _value(content: Bytes, order: str, depth: int = 0) -> Any:
         raise ArraysError(f"it declares {count} cells, more than are there")
     elements = itertools.islice(parts, count)
     items = [_value(e, order, depth + 1) if kind == _MATRIX else None for kind, e in elements]
-    found = {
-        name: _cells(items[i :: len(names)], shape[::-1]).T for i, name in enumerate(names)
-    }
+    cells = np.fromiter(items, object).reshape(*shape[::-1], len(names)).T
+    found = dict(zip(names, cells, strict=True))
     return found if kind == _STRUCT else found.get("")
 
 
 def _array(kind: int, data: Bytes, order: str) -> NDArray[Any]:
-    if kind not in _TYPES:
-        raise ArraysError("a variable in it has numbers of an unknown type")
     return data.view(f"{order}{_TYPES[kind]}")
 
 
@@ -302,7 +295,7 @@ def _hdf5_value(dataset: Any, depth: int = 0) -> Any:
             return None
         items = (dataset.file[r] if r else None for r in dataset[()].flat)
         inner = (_hdf5_value(item, depth + 1) if _kind(item) else None for item in items)
-        return _cells(inner, dataset.shape).T
+        return np.fromiter(inner, object).reshape(dataset.shape).T
     if dataset.dtype.kind not in NUMBERS:
         return np.atleast_1d(np.array(dataset.asstr(errors="replace")[()], dtype=str))
     numbers = np.asarray(dataset[()]).T
