@@ -32,9 +32,9 @@ class PixelMask:
             raise TypeError(f"The mask is of {dtype}: {words}")
         self.is_common = own == shape[1:3]
         if not self.is_common and own != shape[:3]:
+            words = f"shape {shape[1:3]} for all faces is needed, or {shape[:3]}, one for each."
             raise ValueError(
-                f"The mask has the shape {own}, the faces {shape}: a mask of shape "
-                f"{shape[1:3]} for all faces is needed, or {shape[:3]}, one for each."
+                f"The mask has the shape {own}, the faces {shape}: a mask of {words}"
             )
 
     def hidden(self, faces: slice | int) -> NDArray[np.bool_]:
@@ -132,11 +132,10 @@ def mask_from_text(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 def marked_faces(mask: Any) -> NDArray[np.intp]:
     """Return which masks of a stack (n, h, w) mark any pixel, some at a time in memory."""
-    marked = [
-        faces.start + np.flatnonzero((block != 0).any(axis=(1, 2)))
-        for faces, block in pixel_blocks(mask)
-    ]
-    return np.concatenate(marked) if marked else np.zeros(0, np.intp)
+    marked = [np.zeros(0, np.intp)]
+    for faces, block in pixel_blocks(mask):
+        marked.append(faces.start + np.flatnonzero((block != 0).any(axis=(1, 2))))
+    return np.concatenate(marked)
 
 
 def stroke_mask(

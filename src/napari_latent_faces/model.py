@@ -312,10 +312,8 @@ class LatentFaces:
         """Refuse pictures of another shape, and say how to read them."""
         if picture_shape != self.picture_shape:
             there, ours = map(in_pixels, (picture_shape, self.picture_shape))
-            raise ValueError(
-                f"The pictures are {there}, the model's faces {ours}: read them with "
-                f"size={self.size}, colour={len(self.picture_shape) == 3}."
-            )
+            words = f"read them with size={self.size}, colour={len(self.picture_shape) == 3}."
+            raise ValueError(f"The pictures are {there}, the model's faces {ours}: {words}")
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, a zip of arrays as ``.npz`` is, whole or not at all.
@@ -381,10 +379,9 @@ class LatentFaces:
             raise ValueError(f"{path} is damaged, or no model: {words}") from error
 
     def __repr__(self) -> str:
-        return (
-            f"LatentFaces({self.n_components} components of {in_pixels(self.picture_shape)}, "
-            f"{len(self.weights)} faces, relative error {self.error:.4f})"
-        )
+        components = f"{self.n_components} components of {in_pixels(self.picture_shape)}"
+        faces = f"{len(self.weights)} faces, relative error {self.error:.4f}"
+        return f"LatentFaces({components}, {faces})"
 
 
 # The model file holds arrays and a JSON header as an .npz does, never pickled.

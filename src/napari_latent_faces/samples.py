@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 _DRAWN, _LFW, _OLIVETTI = "sample faces", "LFW subset of scikit-image", "Olivetti faces"
 
-_REMEDY = (
-    "Check the network connection and try again, or open faces of your own with "
-    "File > IO Utilities > Open folder of faces..."
-)
+_REMEDY = "Check the network connection, or open others: File > Open folder of faces..."
 
 
 def sample_faces(
@@ -79,9 +76,8 @@ def read_lfw_subset() -> FaceStack:
     try:
         pictures = lfw_subset()  # type: ignore[no-untyped-call]
     except (OSError, ModuleNotFoundError) as error:  # not bundled; offline or without pooch
-        raise OSError(
-            f"The LFW faces of scikit-image could not be read: {error} {_REMEDY}"
-        ) from error
+        words = "The LFW faces of scikit-image could not be read"
+        raise OSError(f"{words}: {error} {_REMEDY}") from error
     faces = pictures[:100].astype(np.float32)  # the second hundred shows no faces
     names = tuple(f"{i:03}.png" for i in range(1, 101))
     return FaceStack(faces, names, None, ReadReport(n_read=100), _LFW)
@@ -98,17 +94,16 @@ def read_olivetti(*, download: bool = True) -> FaceStack:
     try:
         bunch = fetch_olivetti_faces(download_if_missing=download, n_retries=1)
     except (EOFError, ValueError, KeyError, UnpicklingError, zlib.error) as error:
-        raise OSError(
-            f"The file of the Olivetti faces in {get_data_home()} is damaged, perhaps by a "
-            "download that was interrupted: remove it (olivetti*.pkz), and open them again."
-        ) from error
+        words = (
+            "damaged, perhaps by a download that was interrupted: remove olivetti*.pkz there."
+        )
+        raise OSError(f"The Olivetti faces in {get_data_home()} are {words}") from error
     except OSError as error:
         if not download:
             told = "The Olivetti faces have not been downloaded yet."
             raise FileNotFoundError(told) from error
-        raise OSError(
-            f"The Olivetti faces could not be downloaded: {error}. {_REMEDY}"
-        ) from error
+        words = f"The Olivetti faces could not be downloaded: {error}."
+        raise OSError(f"{words} {_REMEDY}") from error
     subjects = tuple(f"s{int(subject) + 1:02}" for subject in bunch.target)
     pictures = [f"{subjects[: i + 1].count(who):02}.png" for i, who in enumerate(subjects)]
     names = tuple(map("/".join, zip(subjects, pictures, strict=True)))

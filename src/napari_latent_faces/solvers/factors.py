@@ -183,10 +183,9 @@ def initial_factors(X: NDArray[Any], params: NMFParams, random_state: int | None
         W = np.abs(level * rng.standard_normal((X.shape[0], k)).astype(X.dtype))
         return W, H
     if k > min(X.shape):
-        raise ValueError(
-            f"init={init!r} needs n_components <= {min(X.shape)} (the number of pixels), "
-            f"got {k}. Choose init='random' or fewer components."
-        )
+        words = f"got {k}. Choose init='random' or fewer components."
+        most = f"{min(X.shape)} (the number of pixels)"
+        raise ValueError(f"init={init!r} needs n_components <= {most}, {words}")
     W, H = _nndsvd(*_randomized_svd(X, k, rng))
     rng = np.random.RandomState(random_state)
     for factor in (W, H):

@@ -97,10 +97,8 @@ class _Filled:
             largest = max(largest, float(block.max()))
         if not counts.all():
             y, x = np.argwhere(counts == 0)[0, :2]
-            raise ValueError(
-                f"mask hides the pixel (y={y}, x={x}) in every face: leave such pixels out "
-                "with a mask of shape (h, w)."
-            )
+            words = "leave such pixels out with a mask of shape (h, w)."
+            raise ValueError(f"mask hides the pixel (y={y}, x={x}) in every face: {words}")
         self._unit = stack.known_scale or unit_scale(largest, stack.dtype)
         mean = (sums / counts / self._unit).astype(np.float32).reshape(1, -1)
         self._factors = np.ones((len(self), 1), np.float32), mean  # that they are filled with
