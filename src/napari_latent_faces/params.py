@@ -414,7 +414,7 @@ class ReadOptions(Options):
 
     channel: Channel = "luminance"
     size: int | tuple[int, int] | None = parameter(
-        None, text="height or (height, width)", **_SIDE
+        None, text="a height or (height, width)", **_SIDE
     )
     resize: Resize = "crop"
     subjects: str | Literal[False] | None = parameter(
