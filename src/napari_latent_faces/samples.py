@@ -94,10 +94,8 @@ def read_olivetti(*, download: bool = True) -> FaceStack:
     try:
         bunch = fetch_olivetti_faces(download_if_missing=download, n_retries=1)
     except (EOFError, ValueError, KeyError, UnpicklingError, zlib.error) as error:
-        words = (
-            "damaged, perhaps by a download that was interrupted: remove olivetti*.pkz there."
-        )
-        raise OSError(f"The Olivetti faces in {get_data_home()} are {words}") from error
+        words = "is damaged, perhaps by an interrupted download: remove it (olivetti*.pkz)."
+        raise OSError(f"The file of Olivetti faces in {get_data_home()} {words}") from error
     except OSError as error:
         if not download:
             told = "The Olivetti faces have not been downloaded yet."
