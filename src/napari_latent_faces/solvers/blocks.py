@@ -196,7 +196,7 @@ class Workers:
                 own: Future[Result] = Future()
                 own.set_result(job(item))
                 waiting.append(own)
-                while len(waiting) > 2 * self.threads or (waiting and waiting[0].done()):
+                while len(waiting) > self.threads or (waiting and waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
