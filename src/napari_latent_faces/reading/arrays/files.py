@@ -320,9 +320,9 @@ def read_table(  # noqa: C901, PLR0912, PLR0915 - from top to bottom
     head = [line for _, line in begin]
     counts = [line.strip().isdecimal() for line in head]
     if counts == [True, True, False] and len(head[2].split()) > 1:  # CBCL's
-        whole, *texts_too = read_table(itertools.chain(begin[2:], lines))
+        whole, *words = read_table(itertools.chain(begin[2:], lines))
         n, (_, p) = int(head[1][:9]), whole.shape
-        if texts_too or p not in {n, n + 1}:
+        if words or p not in {n, n + 1}:
             raise ArraysError(f"its second line promises {n} pixels, but its rows hold {p}")
         table = whole.load()
         return [held("", table[:, :n]), *(held("label", column) for column in table[:, n:].T)]

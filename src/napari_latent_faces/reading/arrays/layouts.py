@@ -79,7 +79,9 @@ def _finite(array: NDArray[Any]) -> NDArray[np.float32]:
     """Return numbers as float32, with 0 where they are infinite or none."""
     with np.errstate(over="ignore"):
         numbers = np.asarray(array).astype(np.float32)
-    return np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0, copy=False)
+    if array.dtype.kind == "f":
+        np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0, copy=False)
+    return numbers
 
 
 def _some(pictures: NDArray[Any], fewest: int, most: int, pixels: int) -> NDArray[np.float32]:
