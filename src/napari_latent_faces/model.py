@@ -194,10 +194,9 @@ class LatentFaces:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Share of the reconstruction that each component carries: shape (k,), sum 1.
+        """Share of the reconstruction that each component carries, shape (k,), sum 1.
 
-        Of a signed model, where light and dark add up to nothing, it is the share of the
-        variance: that of the weight times the squared norm of the component.
+        Of a signed model it is the share of the variance, as light and dark add up to nothing.
         """
         rows = self.components.reshape(self.n_components, -1)
         carried = amounts(self.weights, rows, is_signed=self.is_signed)
@@ -316,10 +315,7 @@ class LatentFaces:
             raise ValueError(f"The pictures are {there}, the model's faces {ours}: {words}")
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to one file, a zip of arrays as ``.npz`` is, whole or not at all.
-
-        A file that was there is replaced, and stays as it was if this raises an OSError.
-        """
+        """Write the model to one file, a zip of arrays as ``.npz`` is, whole or not at all."""
         import json
 
         from napari_latent_faces.files import replacing, write_arrays

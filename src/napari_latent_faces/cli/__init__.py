@@ -38,10 +38,7 @@ def run() -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line, of the process by default; return the exit code.
-
-    It ends by SystemExit after ``--help`` and ``--version`` (0) and after wrong usage (2).
-    """
+    """Run the command line, of the process by default; return or exit with its code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # names need not fit its encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     argv = sys.argv[1:] if argv is None else argv

@@ -24,11 +24,7 @@ def add_options(
     title: str,
     but: Collection[str] = (),
 ) -> None:
-    """Add an option for each field of a dataclass, but some.
-
-    An option that is not given leaves nothing in the namespace: the defaults are those
-    of the dataclass, and its checks are the only ones.
-    """
+    """Add an option for each field of a dataclass, which knows its default, and checks it."""
     group = parser.add_argument_group(title)
     for each in fields(parameters):
         if each.name in but:
@@ -72,12 +68,10 @@ def chosen(parameters: type[Any], namespace: argparse.Namespace, **changes: Any)
 
 
 def spelled(message: str, *parameters: type[Any]) -> str:
-    """Return a message of the library with fields spelled as options.
+    """Return a message of the library with fields spelled as options, such as ``--no-lazy``.
 
     Names that are no English are known anywhere, the others by their place: at the start of
-    the message, or before ``=``. What is switched off (``lazy=False``) has an option of its own
-    (``--no-lazy``), and pairs (``shape=(h, w)``) come without brackets, which a shell would not
-    take.
+    the message, or before ``=``. Pairs come without brackets, which a shell would not take.
     """
     message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)
     names = {each.name for kind in parameters or params.ALL for each in fields(kind)}
@@ -232,11 +226,7 @@ _OPTIONS: dict[str, list[tuple[Any, ...]]] = {
 
 
 def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the parser; its namespace holds `command` and the `parser` of that command.
-
-    Of the arguments to come, the method that they name has options of its own, and only the
-    command that they begin with is told its arguments; without any, all commands are.
-    """
+    """Return the parser of some arguments, or all; its namespace holds that of a command."""
     about = "Find the parts that a folder of faces is made of (NMF)."
     parser = argparse.ArgumentParser(
         PROGRAM, description=about, epilog=_EPILOG, allow_abbrev=False
