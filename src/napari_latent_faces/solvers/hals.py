@@ -277,7 +277,8 @@ def _update_W(
     Weights first move on by `beta` times their last change.
     """
     H, G, beta, sweeps, penalties = step
-    W = _extrapolate(now, before, beta, np.empty(now.shape, np.float32))
+    W = np.empty(now.shape, np.float32)
+    _chosen().extrapolate(W, now, before, beta)
     C = cross(H, block)
     if penalties.l1_W:
         C -= np.float32(penalties.l1_W)
@@ -303,12 +304,6 @@ def _restart(
         if block.place.start <= i < block.place.stop:
             W[t, i - block.place.start] = weight
     return W, ()
-
-
-def _extrapolate(now: Array, before: Array, beta: float, out: Array) -> Array:
-    """Write a part of a factor to `out`, moved on in the direction of its last change."""
-    _chosen().extrapolate(out, now, before, beta)
-    return out
 
 
 # Columns of a factor that are swept at a time, at most, and fewer for the sake of a second
@@ -422,7 +417,8 @@ class Descent:
         def job(columns: slice) -> NDArray[Any]:
             part = H[:, columns]
             if guess is None:
-                _extrapolate(self.H[:, columns], self._H_before[:, columns], beta, part)
+                now, before = self.H[:, columns], self._H_before[:, columns]
+                _chosen().extrapolate(part, now, before, beta)
             return gram(part)
 
         return H, reduce(np.add, self.workers.each(job, self._columns))
