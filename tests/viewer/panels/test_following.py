@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+from threading import Event
+
 import numpy as np
 import pytest
+from napari.utils import progress
 from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QTextBrowser
 
 from napari_latent_faces.fitting import fit
+from napari_latent_faces.viewer.jobs import Job
 from napari_latent_faces.viewer.layers import ROLE_KEY
 from napari_latent_faces.viewer.panels.align import AlignWidget
 from napari_latent_faces.viewer.panels.choose_k import ChooseKWidget
@@ -145,3 +150,12 @@ def test_every_panel_opens_its_page_and_shows_no_animation(kind, made):
     words = panel.findChild(QTextBrowser).toPlainText()
     assert words.startswith(panel.page.replace("-", " ").capitalize())
     assert panel.progress.max > 0  # 0 would be drawn anew without end
+
+
+def test_a_panel_that_nobody_closed_leaves_no_bar_in_the_activity_dock(viewer, qtbot):
+    go_on = Event()
+    EncodeWidget(viewer).run(Job(go_on.wait))
+    qtbot.waitUntil(lambda: bool(progress._all_instances))
+    gc.collect()
+    go_on.set()
+    qtbot.waitUntil(lambda: not progress._all_instances)

@@ -174,7 +174,6 @@ class Panel(QtW.QScrollArea):
         self._beside_others = timer(self, self._put_beside_others)
         self._activity = timer(self, self._show_activity, _ACTIVITY)
         self.listen(self.session.changed, self.synchronize)
-        self.at_end(self._show_activity)  # that there is none, once the job is abandoned
         self.at_end(self._abandon)
         self.destroyed.connect(self._ending.close)  # none of Qt's objects: it is still there
         if self.cancel_tip:
@@ -283,7 +282,8 @@ class Panel(QtW.QScrollArea):
         """Run a job to its end, in place of another; `words` are shown until its first step."""
         self._abandon()
         job.stepped.connect(self._on_step)
-        job.ended.connect(self._on_end)
+        # it holds the panel, which else could be collected as garbage before its work has ended
+        job.ended.connect(lambda words: self._on_end(words) if self.job is job else None)
         self.job, self._is_stopping, self._passing = job, False, words
         self.progress.max, self.progress.value = 1, 0  # no animation: it costs much time
         self.status.value = words
@@ -327,6 +327,7 @@ class Panel(QtW.QScrollArea):
 
     def _on_end(self, words: str) -> None:
         job, self.job = self.job, None
+        self._show_activity()
         self.synchronize()
         if words or self.status.value == self._passing:  # nothing was told of the end
             self.status.value = words or self._missing
@@ -336,8 +337,8 @@ class Panel(QtW.QScrollArea):
         """Stop working for a window that is gone."""
         if self.job is not None:
             self.job.abandon()
-            self.job.ended.disconnect(self._on_end)  # its layer may have been removed
             self.job = None
+            self._show_activity()
 
     def changeEvent(self, event: Any) -> None:
         super().changeEvent(event)
