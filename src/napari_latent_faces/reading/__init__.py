@@ -291,9 +291,9 @@ def _is_lazy(shape: tuple[int, ...], frame: Frame, options: ReadOptions, path: s
         import psutil
 
         if size > psutil.virtual_memory().available:
+            words = "more than is free: read them with lazy=True, or smaller with size="
             raise MemoryError(
-                f"The {shape[0]} pictures of {path} take {size / 2**20:.0f} MiB, more than is "
-                "free: read them with lazy=True, or smaller with size=."
+                f"The {shape[0]} pictures of {path} take {size >> 20} MiB, {words}."
             )
     return options.lazy
 

@@ -277,10 +277,8 @@ def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:
                 spots = (points[:, ::-1] * share - middle) * frame.scales(size) + new_middle
                 placed.setdefault(face, []).append(spots)
     if not placed:
-        raise ValueError(
-            f"{path} has points for none of the faces, such as {stack.names[0]}: the names "
-            "must be the same, but for the extension."
-        )
+        like = f"such as {stack.names[0]}: the names must be the same, but for the extension"
+        raise ValueError(f"{path} has points for none of the faces, {like}.")
     joined = {face: np.concatenate(spots) for face, spots in placed.items()}
     return _stacked(joined, [f"{path}: {name}" for name in stack.names])
 
@@ -299,10 +297,8 @@ def _files_of_points(path: Path) -> list[tuple[str, Path]]:
     if ending in _BESIDE:
         raise ValueError(f"{path} belongs to one picture: give the folder that it is in.")
     if ending not in {".xml", ".csv", ".tsv", ".txt"}:
-        raise ValueError(
-            f"{path.name} is no known file of points: .csv, .txt (CelebA), .xml (dlib), or a "
-            f"folder with {beside} files."
-        )
+        known = f".csv, .txt (CelebA), .xml (dlib), or a folder with {beside} files"
+        raise ValueError(f"{path.name} is no known file of points: {known}.")
     return [("", path)]
 
 
@@ -376,10 +372,10 @@ def _of_table(text: str) -> Named | Points:
     known = {"name", "file", "filename", "file_name", "image", "image_id", "picture", "path"}
     names = [i for i, title in enumerate(titles) if title in known]
     if not names or not xs or len(xs) != len(ys):
-        raise ValueError(
-            "it needs a column of names (such as 'file') and columns of x and y (such as "
-            f"'left_eye_x', 'left_eye_y'); its columns are {', '.join(titles)}"
+        needed = (
+            "a column of names ('file') and columns of x and y ('left_eye_x', 'left_eye_y')"
         )
+        raise ValueError(f"it needs {needed}; its columns are {', '.join(titles)}")
     named: Named = []
     for number, row in enumerate(rows, len(lines) - len(rows) + 1):
         try:
@@ -396,10 +392,8 @@ def _stacked(found: dict[int, Points], names: Sequence[str]) -> Points:
     stacked = np.full((len(names), usual, 2), np.nan)
     for face, points in found.items():
         if len(points) != usual:
-            raise ValueError(
-                f"{names[face]} has {len(points)} points and others {usual}: each face needs "
-                "the same points, in the same order."
-            )
+            words = f"has {len(points)} points and others {usual}: each face needs the same"
+            raise ValueError(f"{names[face]} {words} points, in the same order.")
         stacked[face] = points
     return stacked
 
@@ -414,10 +408,8 @@ def points_of_faces(given: Any, n: int) -> Points:
         found = {int(face): points[faces == face, 1:] for face in np.unique(faces)}
         points = _stacked(found, [f"Face {i}" for i in range(n)])
     if points.ndim != 3 or points.shape[::2] != (n, 2):
-        raise ValueError(
-            f"points of {n} faces must have the shape (m, 3), rows (face, y, x), or (n, k, 2), "
-            f"got {points.shape}."
-        )
+        shapes = f"(m, 3), rows (face, y, x), or (n, k, 2), got {points.shape}"
+        raise ValueError(f"points of {n} faces must have the shape {shapes}.")
     if points.shape[1] < 2:
         raise ValueError("Each face needs two points or more, such as its eyes.")
     if np.isfinite(points).all((1, 2)).sum() < 2:

@@ -77,14 +77,12 @@ def check_size(shape: Sequence[int]) -> None:
     from PIL import Image
 
     height, width = shape[:2]
-    limit = Image.MAX_IMAGE_PIXELS
+    size, limit = f"{width} x {height} pixels", Image.MAX_IMAGE_PIXELS
     # Pillow only warns up to twice its limit
     if limit is not None and width * height > limit:
-        raise BrokenPictureError(
-            f"decompression bomb: {width} x {height} pixels, more than {limit}"
-        )
+        raise BrokenPictureError(f"decompression bomb: {size}, more than {limit}")
     if not 1 <= min(height, width) <= max(height, width) <= MAX_SIDE:
-        raise BrokenPictureError(f"{width} x {height} pixels: no face is that large or small")
+        raise BrokenPictureError(f"{size}: no face is that large or small")
 
 
 def in_turn(shape: Sequence[int]) -> AbstractContextManager[object]:
@@ -158,9 +156,7 @@ def _page(place: int, page: Any) -> _Page:
     photometric, kind = int(page.photometric), int(page.sampleformat or 1)
     n_colours = page.samplesperpixel - len(page.extrasamples)
     if photometric in _GREY_OR_RGB and n_colours != (3 if photometric == 2 else 1):
-        raise ValueError(
-            f"it has {page.samplesperpixel} channels: save each as a picture of its own"
-        )
+        raise ValueError(f"it has {page.samplesperpixel} channels: save each as a picture")
     if kind not in {1, 2, 3, 4}:
         raise ValueError("its pixels are complex numbers")
     tag = page.tags.get(274)
@@ -267,10 +263,8 @@ def _by_pillow(content: bytes, page: _Page) -> Pixels:
             return 255 - pixels if page.photometric == 0 else pixels
         is_same = image.mode.startswith("I;16") if page.depth == WORD else image.mode == "F"
         if page.in_colour or not is_same or page.bits not in {16, 32} or page.orientation != 1:
-            raise ValueError(
-                f"its compression ({image.info.get('compression')}) at {page.bits} bits needs "
-                "the package imagecodecs: install it, or save the picture as PNG"
-            )
+            how = f"its compression ({image.info.get('compression')}) at {page.bits} bits"
+            raise ValueError(f"{how} needs imagecodecs: install that, or save it as PNG")
         return np.asarray(image)
 
 
@@ -375,10 +369,8 @@ def check_parts(content: bytes) -> None:
         if in_header:
             header += size
         if total > (MAX_HEADER_PARTS if in_header else MAX_CHUNKS) or header > MAX_HEADER_BYTES:
-            raise BrokenPictureError(
-                f"more than {total - 1} parts or {MAX_HEADER_BYTES >> 20} MiB that are no "
-                "pixels: no face has that"
-            )
+            most = f"{total - 1} parts or {MAX_HEADER_BYTES >> 20} MiB"
+            raise BrokenPictureError(f"more than {most} that are no pixels: no face has that")
 
 
 # what is no marker, in pieces; fillers; markers without a size; and others but those of scans

@@ -284,10 +284,8 @@ def find_subjects(
         group = "subject" if "subject" in expression.groupindex else min(expression.groups, 1)
         found = [expression.search(name) for name in names]
         if names and not any(found):
-            raise ValueError(
-                f"subjects={rule!r} is found in none of the {len(names)} names, such as "
-                f"{names[0]!r}. Change the expression, or leave it out."
-            )
+            words = f"is found in none of the {len(names)} names, such as {names[0]!r}"
+            raise ValueError(f"subjects={rule!r} {words}: change it, or leave it out.")
         return tuple((match.group(group) or "") if match else "" for match in found)
     folders = _folders_of_people(names)
     return _if_people(folders, names) if len(set(folders)) > 1 else _by_stem(_stems(names))

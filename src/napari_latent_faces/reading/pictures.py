@@ -416,11 +416,10 @@ class _Faces:
             return pixels_of(open_picture(entry), self._frame, page)
         except BrokenPictureError as error:
             if face not in self._broken and len(self._broken) < 2:  # the others are as these
-                warnings.warn(
-                    f"{entry.name} cannot be decoded ({error}) and is shown black. Remove it, "
-                    "or open the folder with lazy=False to leave out all that are broken.",
-                    BrokenFaceWarning,
-                    stacklevel=2,
+                words = f"cannot be decoded ({error}) and is shown black. Remove it, or open"
+                text = (
+                    f"{entry.name} {words} the folder with lazy=False to leave out broken ones."
                 )
+                warnings.warn(text, BrokenFaceWarning, stacklevel=2)
         self._broken.add(face)
         return np.zeros(self.shape[1:], self.dtype)

@@ -60,10 +60,8 @@ def list_sources(path: str, check: Check) -> Listing:
         entries = _in_file(path, found, check)
     found.gather(entries, common_folder=not is_folder)
     if not found.entries and _ENCRYPTED in dict(found.skipped + found.passed_over).values():
-        raise ArchiveError(
-            f"The archive {masked(path)} is encrypted: unpack it with its password and open "
-            "the folder."
-        )
+        words = "is encrypted: unpack it with its password and open the folder."
+        raise ArchiveError(f"The archive {masked(path)} {words}")
     return found
 
 
@@ -194,10 +192,8 @@ def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry]:
     reason, is_wanted = judge_name(base)
     if reason and is_wanted:
         raise NoFacesError(f"{masked(path)}: {reason}.")
-    raise NoFacesError(
-        f"{masked(path)} is neither a folder nor a zip or tar archive of pictures, nor a file "
-        "of numbers that may be faces (.mat, .npy, .npz, .h5, idx, .csv ...)."
-    )
+    words = "neither a folder nor a zip or tar archive of pictures, nor a file of numbers"
+    raise NoFacesError(f"{masked(path)} is {words} (.mat, .npy, .npz, .h5, idx, .csv ...).")
 
 
 @contextmanager
@@ -210,9 +206,9 @@ def _damage_named(path: str) -> Iterator[None]:
     except Exception as error:  # a hostile file can make a decoder raise anything
         if is_url(path) and not isinstance(error, _DAMAGE):
             raise _explanation(path, error) from None  # the way to it broke, not the archive
+        words = f"is damaged ({files.in_words(error)}): get it again, or unpack what is left"
         raise ArchiveError(
-            f"The archive {masked(path)} is damaged ({files.in_words(error)}): get it again, "
-            "or unpack what is left of it and open the folder."
+            f"The archive {masked(path)} {words} and open the folder."
         ) from error
 
 
@@ -248,10 +244,10 @@ def _in_zip(path: str, there: int, found: Listing, check: Check) -> Iterator[Ent
     packed = sum(info.compress_size for info in infos)
     n_bytes = sum(info.file_size for info in infos)
     if packed > there or n_bytes > files.most_unpacked(there, BOMB_TOTAL_BYTES):
+        sizes = f"take {packed} bytes of {there}, and {n_bytes} when they are unpacked"
+        words = f"is damaged or a decompression bomb: its members {sizes}. If you trust it"
         raise ArchiveError(
-            f"The archive {masked(path)} is damaged or a decompression bomb: its members take "
-            f"{packed} bytes of {there}, and {n_bytes} when they are unpacked. If you trust "
-            "it, unpack it and open the folder."
+            f"The archive {masked(path)} {words}, unpack it and open the folder."
         )
     for info in infos:
         check()
@@ -331,10 +327,8 @@ class _Stream:
 
 
 def _too_large(path: str, limit: int) -> str:
-    return (
-        f"The archive {masked(path)} holds more than {limit >> 20} MiB, too much to keep in "
-        "memory: unpack it and open the folder, or make a zip archive of it."
-    )
+    words = "too much to keep in memory: unpack it and open the folder, or make a zip of it."
+    return f"The archive {masked(path)} holds more than {limit >> 20} MiB, {words}"
 
 
 class _Member(tarfile.TarInfo):
@@ -350,9 +344,8 @@ class _Member(tarfile.TarInfo):
             raise
         # of types that hold names and attributes
         if info.type in b"gxXKL" and info.size > MAX_HEADER_BYTES:
-            raise tarfile.ReadError(
-                f"a header of {info.size} bytes where at most {MAX_HEADER_BYTES} are allowed"
-            )
+            words = f"where at most {MAX_HEADER_BYTES} are allowed"
+            raise tarfile.ReadError(f"a header of {info.size} bytes {words}")
         return info
 
 
@@ -499,10 +492,8 @@ def _explanation(url: str, error: Exception) -> Exception:
     words = masked(str(last)).strip() or type(last).__name__
     reason = " ".join(words.split())[:200].rstrip(".")
     if isinstance(error, ImportError):
-        return ModuleNotFoundError(
-            f"{url} cannot be read: {reason}. For s3:// and https:// pip install "
-            '"napari-latent-faces[remote]" brings what is needed.'
-        )
+        words = 'For s3:// and https:// pip install "napari-latent-faces[remote]" brings it.'
+        return ModuleNotFoundError(f"{url} cannot be read: {reason}. {words}")
     if reason.startswith("Protocol not known"):
         return ValueError(f"{url} cannot be read: no such protocol is known.")
     if status & {401, 403} or "Credential" in kinds or "PermissionError" in kinds:
