@@ -10,21 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.solvers.blocks import (
-    FaceBlocks,
-    face_errors,
-    importing,
-    relative_error,
-    row_blocks,
-    squares,
-)
-from napari_latent_faces.solvers.factors import (
-    Factors,
-    Solving,
-    initial_factors,
-    normalized,
-    unit_maximum,
-)
+from napari_latent_faces.solvers import blocks, factors
+from napari_latent_faces.solvers.factors import Factors, Solving
 from napari_latent_faces.solvers.nnls import solver_of
 from napari_latent_faces.stack import (
     as_declared,
@@ -68,7 +55,7 @@ def iter_nmf(
     A warm start continues exactly where the last chunk of iterations ended, so the
     iterates are those of a single call of :class:`sklearn.decomposition.NMF`.
     """
-    with importing():
+    with blocks.importing():
         from sklearn.decomposition import non_negative_factorization
 
     images = as_declared(stack.images, slice(None))
@@ -83,7 +70,7 @@ def iter_nmf(
     if params.beta_loss == "itakura-saito" and X.min() == 0:
         words = "add a small value to the pictures, or choose another loss."
         raise ValueError(f"beta_loss='itakura-saito' needs pixels above 0: {words}")
-    W, H = init or initial_factors(X, params, params.random_state)
+    W, H = init or factors.initial_factors(X, params, params.random_state)
     H = H if init is None else H[:, visible]
     # copies, as scikit-learn works in place; 1.6 wants this order
     W, H = (np.array(factor, X.dtype, order="C") for factor in (W, H))
@@ -112,11 +99,12 @@ def iter_nmf(
         state = Factors(W, full, stack.picture_shape, iteration, converged, error, scale)
         if (yield state) == "stop":
             break
-    W, H = normalized(state.W, state.H)
+    W, H = factors.normalized(state.W, state.H)
     parts = (
-        face_errors(images[rows].reshape(-1, p), W[rows], H, scale) for rows in row_blocks(n, p)
+        blocks.face_errors(images[rows].reshape(-1, p), W[rows], H, scale)
+        for rows in blocks.row_blocks(n, p)
     )
-    return replace(state, error=relative_error(parts))
+    return replace(state, error=blocks.relative_error(parts))
 
 
 def _judged(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], params: NMFParams) -> float:
@@ -146,14 +134,14 @@ def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss
     C. Fevotte, J. Idier: Algorithms for nonnegative matrix factorization with the beta-
     divergence. Neural Computation 23 (2011), doi:10.1162/NECO_a_00168.
     """
-    with importing():
+    with blocks.importing():
         from scipy.special import kl_div
 
     total = 0.0
-    for rows in row_blocks(*X.shape):
+    for rows in blocks.row_blocks(*X.shape):
         seen, rebuilt = X[rows], W[rows] @ H
         if beta_loss == "frobenius":
-            total += squares(seen - rebuilt) / 2
+            total += blocks.squares(seen - rebuilt) / 2
             continue
         rebuilt = np.maximum(rebuilt, np.finfo(np.float32).eps)
         if beta_loss == "kullback-leibler":
@@ -177,14 +165,14 @@ def iter_method(stack: FaceStack, params: Parameters) -> Solving:
     solve = solver_of(params.coding, getattr(params, "alpha", 0.0))
     mean, origin = found.mean, 0.0 if found.mean is None else found.mean @ Q
     mean = None if mean is None else mean.astype(rows.dtype)
-    W, H = np.empty((rows.n, len(found.H)), rows.dtype), unit_maximum(found.H)
+    W, H = np.empty((rows.n, len(found.H)), rows.dtype), factors.unit_maximum(found.H)
 
     def errors() -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         for faces, X in rows.blocks():
-            W[faces], _ = normalized(solve(R, X @ Q - origin), found.H)
-            yield face_errors(X, W[faces], H, mean=mean)
+            W[faces], _ = factors.normalized(solve(R, X @ Q - origin), found.H)
+            yield blocks.face_errors(X, W[faces], H, mean=mean)
 
-    error = relative_error(errors())
+    error = blocks.relative_error(errors())
     last = replace(found, weights=W, H=H, mean=mean, error=error, max_iter=found.iteration)
     yield last
     return last
@@ -200,12 +188,13 @@ class Rows:
         self._read: Any
         if self.n * self.p <= LARGEST_IN_MEMORY:
             self.X, self.scale = as_matrix(stack)
-            self._slices, self._read = list(row_blocks(self.n, self.p)), self.X.__getitem__
+            self._slices = list(blocks.row_blocks(self.n, self.p))
+            self._read = self.X.__getitem__
         else:
             largest = stack.known_scale or peak(stack.images, stack.names)
             self.scale = stack.known_scale or unit_scale(largest, stack.dtype)
-            blocks = FaceBlocks(stack.images, self.scale)
-            self._slices, self._read = blocks.rows, blocks.read
+            source = blocks.FaceBlocks(stack.images, self.scale)
+            self._slices, self._read = source.rows, source.read
         sums = sum(block.sum(axis=0, dtype=np.float64) for _, block in self.blocks())
         self.mean = np.asarray(sums / self.n, np.float64)
         if not self.mean.any():
@@ -270,7 +259,7 @@ def batch_error(X: NDArray[Any], H: NDArray[Any], params: Parameters) -> float:
     Q, R = np.linalg.qr(H.T.astype(np.float64))
     B = X @ Q
     left = B - solver_of(params.coding, getattr(params, "alpha", 0.0))(R, B) @ R.T
-    return max(squares(X) - squares(B), 0.0) + squares(left)
+    return max(blocks.squares(X) - blocks.squares(B), 0.0) + blocks.squares(left)
 
 
 def _learn(rows: Rows, params: Any) -> Solving:
@@ -280,7 +269,7 @@ def _learn(rows: Rows, params: Any) -> Solving:
     options = {"n_components": params.n_components, "random_state": params.random_state}
     mean, dtype, components = None, rows.dtype, "components_"
     learner: Any
-    with importing():
+    with blocks.importing():
         if params.method == "dictionary":
             from sklearn.decomposition import MiniBatchDictionaryLearning
 
@@ -328,7 +317,7 @@ def _learn(rows: Rows, params: Any) -> Solving:
 
 def _axes(rows: Rows, params: PCAParams | ICAParams) -> Solving:
     """Return the principal axes."""
-    with importing():
+    with blocks.importing():
         from sklearn.decomposition import PCA, IncrementalPCA
 
     k, most = params.n_components, min(rows.n - 1, rows.p)
@@ -348,7 +337,7 @@ def _axes(rows: Rows, params: PCAParams | ICAParams) -> Solving:
     rng, total = np.random.RandomState(params.random_state), sum(count for _, count in plan)
     for iteration, batch in enumerate(rows.batches(plan, rng), 1):
         H = pca.partial_fit(batch).components_.astype(rows.dtype)
-        error = math.sqrt(batch_error(batch - mean, H, params) / squares(batch))
+        error = math.sqrt(batch_error(batch - mean, H, params) / blocks.squares(batch))
         state = rows.state(H, iteration, error, total, rows.mean)
         if (yield state) == "stop":
             return state
@@ -360,7 +349,7 @@ def _ica(rows: Rows, params: ICAParams) -> Solving:
 
     All rotations of the plane leave the reconstructions, and so the error, as they are.
     """
-    with importing():
+    with blocks.importing():
         from sklearn.decomposition import fastica
 
     plane = yield from _axes(rows, params)

@@ -17,19 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.reading.arrays.files import (
-    NUMBERS,
-    ArraysError,
-    Bytes,
-    Container,
-    Variable,
-    array_in,
-    check_bomb,
-    content_of,
-    held,
-    openable,
-    times,
-)
+from napari_latent_faces.reading.arrays import files
+from napari_latent_faces.reading.arrays.files import ArraysError, Bytes, Container, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,8 +57,8 @@ def _flattened(  # noqa: C901, PLR0912 - a list of kinds
     elif not isinstance(value, np.ndarray):
         return
     elif value.dtype != object:
-        if value.dtype.kind in NUMBERS + "US":
-            yield held(name, value)
+        if value.dtype.kind in files.NUMBERS + "US":
+            yield files.held(name, value)
     elif value.size == 1:
         yield from _flattened(name, value.flat[0], depth)
     elif value.size and all(isinstance(item, dict) for item in value.flat):
@@ -83,7 +72,7 @@ def _flattened(  # noqa: C901, PLR0912 - a list of kinds
         if all(isinstance(item, np.ndarray) and item.size == 1 for item in items):
             items = [item.flat[0] for item in items]
         if items and all(isinstance(item, (str, np.generic)) for item in items):
-            yield held(name, np.array(items).reshape(value.shape))
+            yield files.held(name, np.array(items).reshape(value.shape))
         elif any(item is not None for item in items):
             yield Variable(name, value.shape, None, lambda: items)
 
@@ -96,21 +85,21 @@ def _plain(item: Any) -> Any:
         return [_plain(inner) for inner in itertools.islice(item.flat, _MOST_NODES)]
     if item.dtype.kind in "US":
         return str(item.flat[0]) if item.size else ""
-    return item if item.dtype.kind in NUMBERS else None
+    return item if item.dtype.kind in files.NUMBERS else None
 
 
 def read_mat(source: str | bytes, name: str) -> Container:
     """List the variables of a MATLAB file up to version 7; matrices are read later."""
-    content = content_of(source)
+    content = files.content_of(source)
     if bytes(content[:8]) != b"MATLAB 5":
         from scipy.io import loadmat
         from scipy.io.matlab import matfile_version
 
         if (
-            matfile_version(openable(source))[0] != 0
+            matfile_version(files.openable(source))[0] != 0
         ):  # what SciPy reads of these in C may crash
             raise ArraysError("it is damaged, or no MATLAB file")
-        each = (_flattened(*item) for item in loadmat(openable(source)).items())
+        each = (_flattened(*item) for item in loadmat(files.openable(source)).items())
         return Container(name, tuple(itertools.chain.from_iterable(each)), True)
     order = ">" if bytes(content[126:128]) == b"MI" else "<"
     variables: list[Variable] = []
@@ -147,7 +136,7 @@ def _unpacked(packed: Bytes, order: str, most: int | None = None) -> Bytes:
     if kind != _MATRIX:
         raise ArraysError("what is packed in it is no variable")
     if most is None:
-        check_bomb(len(packed), declared)
+        files.check_bomb(len(packed), declared)
         most = declared
     return np.frombuffer(zlib.decompressobj().decompress(packed.data, 8 + most), np.uint8)[8:]
 
@@ -232,7 +221,7 @@ def _dense(parts: _Parts, shape: tuple[int, ...], order: str, *, is_logical: boo
     kind, data = next(parts)
     # MATLAB 7 says that those of a logical matrix are doubles, but stores bytes
     numbers = _array(2 if is_logical else kind, data, order)
-    check_bomb(numbers.nbytes, math.prod(shape) * 8)
+    files.check_bomb(numbers.nbytes, math.prod(shape) * 8)
     native = numbers.astype(numbers.dtype.newbyteorder("="))
     found = csc_array((native, rows, starts), shape)
     found.check_format(full_check=True)
@@ -255,7 +244,7 @@ def read_hdf5(source: str | bytes, name: str) -> Container:
             items[path] = item
         return len(items) == _MOST_NODES or None
 
-    with h5py.File(openable(source), "r") as file:
+    with h5py.File(files.openable(source), "r") as file:
         file.visititems(found)
         is_matlab = name.lower().endswith(".mat") or any(
             "MATLAB_class" in item.attrs for item in itertools.islice(items.values(), 50)
@@ -263,7 +252,7 @@ def read_hdf5(source: str | bytes, name: str) -> Container:
         variables: list[Variable] = []
         for path, item in items.items():
             key = path.replace("/", ".")
-            if _kind(item) in NUMBERS:
+            if _kind(item) in files.NUMBERS:
                 load = partial(_hdf5_array, source, path, is_matlab)
                 shape = item.shape[:: -1 if is_matlab else 1]
                 variables.append(Variable(key, shape, item.dtype, load))
@@ -283,7 +272,7 @@ def _kind(item: Any) -> str:
     is_char = str(item.attrs.get("MATLAB_class")) in {"char", "b'char'"}
     if is_char or h5py.check_string_dtype(item.dtype) is not None:
         return "U"
-    return item.dtype.kind if item.dtype.kind in NUMBERS else ""
+    return item.dtype.kind if item.dtype.kind in files.NUMBERS else ""
 
 
 def _hdf5_value(dataset: Any, depth: int = 0) -> Any:
@@ -296,7 +285,7 @@ def _hdf5_value(dataset: Any, depth: int = 0) -> Any:
         items = (dataset.file[r] if r else None for r in dataset[()].flat)
         inner = (_hdf5_value(item, depth + 1) if _kind(item) else None for item in items)
         return np.fromiter(inner, object).reshape(dataset.shape).T
-    if dataset.dtype.kind not in NUMBERS:
+    if dataset.dtype.kind not in files.NUMBERS:
         return np.atleast_1d(np.array(dataset.asstr(errors="replace")[()], dtype=str))
     numbers = np.asarray(dataset[()]).T
     return np.array(["".join(map(chr, numbers.flat))]) if kind == "U" else numbers
@@ -306,24 +295,22 @@ def _check_dataset(dataset: Any) -> None:
     """Refuse what is not in this file, or is declared but was never written."""
     if dataset.external or dataset.is_virtual:
         raise ArraysError(f"{dataset.name} lies in another file")
-    declared = dataset.size * dataset.dtype.itemsize
-    check_bomb(
-        dataset.id.get_storage_size(),
-        declared,
-        f"{dataset.name} declares {times(dataset.shape)} numbers, most of which were never "
-        "written",
-    )
+    shape, written = files.times(dataset.shape), dataset.id.get_storage_size()
+    words = f"{dataset.name} declares {shape} numbers, most of which were never written"
+    files.check_bomb(written, dataset.size * dataset.dtype.itemsize, words)
 
 
 def _hdf5_array(source: str | bytes, path: str, is_matlab: bool) -> NDArray[Any]:
     import h5py
 
-    with h5py.File(openable(source), "r") as file:
+    with h5py.File(files.openable(source), "r") as file:
         dataset = file[path]
         _check_dataset(dataset)
         offset = dataset.id.get_offset()
         if offset is None or isinstance(source, bytes):
             array = np.asarray(dataset[()])
         else:  # in one piece: mapped into memory as an .npy file is
-            array = array_in(content_of(source)[offset:], dataset.dtype, dataset.shape)
+            array = files.array_in(
+                files.content_of(source)[offset:], dataset.dtype, dataset.shape
+            )
     return array.T if is_matlab else array
