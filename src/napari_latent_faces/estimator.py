@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.fitting import FitStep
 
 
+_PIXELS: Any = {"dtype": [np.float64, np.float32], "ensure_non_negative": True}
 _LOSSES: dict[float | str, str] = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
 
 
@@ -118,14 +119,13 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         sklearn.exceptions.ConvergenceWarning
             If ``max_iter`` iterations were not enough.
         """
-        pixels = self._checked(X, reset=True, ensure_min_samples=2)
+        pixels: NDArray[Any] = validate_data(self, X, **_PIXELS, ensure_min_samples=2)
         pictures = as_pictures(pixels, self.image_shape or (1, pixels.shape[1]))
         # X = scale * W @ H in a fit; the root of it is put into each factor
         unit = math.sqrt(unit_scale(float(pixels.max()), pixels.dtype))
-        params = self._params(pixels, H if self.init == "custom" else None, unit)
-        start = None
-        if self.init == "custom":
-            start = self._start(pixels, W, H, unit, params.n_components)
+        custom = self.init == "custom"
+        params = self._params(pixels, H if custom else None, unit)
+        start = self._start(pixels, W, H, unit, params.n_components) if custom else None
         steps = iter_solve(as_stack(pictures), params, start)
         last: list[FitStep] = []
 
@@ -168,7 +168,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         They are found by exact non-negative least squares, with the penalty on weights.
         """
         check_is_fitted(self)
-        pixels = self._checked(X, reset=False)
+        pixels = validate_data(self, X, **_PIXELS, reset=False)
         with one_blas_thread():
             Q, R = np.linalg.qr(self.components_.astype(np.float64).T)
             B, sizes = pixels @ Q, np.ones(len(R.T))
@@ -187,11 +187,6 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         """Build pictures (n_samples, n_features) from weights (n_samples, n_components)."""
         check_is_fitted(self)
         pixels: NDArray[Any] = np.asarray(X) @ self.components_
-        return pixels
-
-    def _checked(self, X: ArrayLike, **options: Any) -> NDArray[Any]:
-        options |= {"dtype": [np.float64, np.float32], "ensure_non_negative": True}
-        pixels: NDArray[Any] = validate_data(self, X, **options)
         return pixels
 
     def _start(self, pixels: NDArray[Any], W: Any, H: Any, unit: float, k: int) -> Any:
