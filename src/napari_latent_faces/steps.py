@@ -80,18 +80,15 @@ class Work:
         places = iter(range(len(items)))
 
         def work_through() -> None:
-            try:
-                for place in places:
-                    if failures:
-                        return
-                    self.check()
-                    results[place] = function(items[place])
-                    self.done += 1  # only shown
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                failures.append(error)
+            for place in places:
+                if failures:
+                    return
+                self.check()
+                results[place] = function(items[place])
+                self.done += 1  # only shown
 
         n_threads = min(len(items), os.cpu_count() or 1, 16)
-        threads = [_thread(work_through) for _ in range(n_threads)]
+        threads = [_thread(work_through, failures) for _ in range(n_threads)]
         for thread in threads:
             thread.join()
         if failures:
@@ -112,15 +109,8 @@ def run_apart(
     report = progress or (lambda _done, _total: None)
     results: list[Result] = []
     failures: list[BaseException] = []
-
-    def fulfil() -> None:
-        try:
-            results.append(function(work))
-        except BaseException as error:  # noqa: BLE001 - raised again below
-            failures.append(error)
-
     report(0, 0)
-    thread = _thread(fulfil)
+    thread = _thread(lambda: results.append(function(work)), failures)
     try:
         while thread.is_alive():
             thread.join(_PERIOD)
@@ -133,7 +123,15 @@ def run_apart(
     return results[0]
 
 
-def _thread(function: Callable[[], None]) -> threading.Thread:
-    thread = threading.Thread(target=function, name="faces", daemon=True)
+def _thread(function: Callable[[], None], failures: list[BaseException]) -> threading.Thread:
+    """Call a function in a thread that is not waited for; what it raises is a failure."""
+
+    def call() -> None:
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+            failures.append(error)
+
+    thread = threading.Thread(target=call, name="faces", daemon=True)
     thread.start()
     return thread
