@@ -129,6 +129,8 @@ def advance_partition(
 ) -> tuple[Array, Any]:
     """Return new weights of a partition, and sums over its blocks: `LocalBackend.advance`."""
     way, shared = common
+    # what came over a network may begin at any byte
+    parts = tuple(np.require(each, requirements="A") for each in parts)
     with one_blas_thread():
         return consume(partition.backend(pixels, way).advance(job, shared, *parts))
 
@@ -261,7 +263,6 @@ class Cluster:
         self._passes += 1
         if self._passes % _COPY_EVERY == 0:
             self.copy(new, weights[0])  # all that the next pass needs
-        # what came over a network may begin at any byte
         return new, tuple(np.require(each, requirements="A") for each in found)
 
     def hand_out(self, W: Array) -> list[Any]:
