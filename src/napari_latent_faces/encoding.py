@@ -58,8 +58,7 @@ class LazyStack:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         parts = list(key) if isinstance(key, tuple) else [key]
-        if any(part is Ellipsis for part in parts):
-            at = next(at for at, part in enumerate(parts) if part is Ellipsis)
+        for at in [at for at, part in enumerate(parts) if part is Ellipsis]:  # one at most
             parts[at : at + 1] = [slice(None)] * (self.ndim + 1 - len(parts))
         if len(parts) > self.ndim:
             raise IndexError(f"The stack has {self.ndim} axes, got {len(parts)} indices.")
@@ -80,31 +79,28 @@ class LazyReconstruction(LazyStack):
     """The reconstructions of a model's faces, in the units of the faces."""
 
     def __init__(self, model: LatentFaces) -> None:
-        shape = (len(model.weights), *model.components.shape[1:])
-        super().__init__(shape, model.components.dtype)
-        self.model, mean = model, model.mean
+        super().__init__((len(model.weights), *model.picture_shape), model.components.dtype)
+        self._components, mean = model.components, model.mean
         self._weights = np.multiply(model.weights, model.scale, dtype=self.dtype)
         self._mean = None if mean is None else mean * np.asarray(model.scale, self.dtype)
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
-        weights = self._weights[faces].astype(self.dtype, copy=False)
-        rebuilt = np.tensordot(weights, crop(self.model.components, *inner), 1)
+        rebuilt = np.tensordot(self._weights[faces], crop(self._components, *inner), 1)
         return rebuilt if self._mean is None else rebuilt + crop(self._mean, *inner)
 
 
-class LazyResidual(LazyStack):
+class LazyResidual(LazyReconstruction):
     """What a model leaves unexplained of the faces of its fit: faces minus reconstructions."""
 
     def __init__(self, images: Any, model: LatentFaces) -> None:
-        self.reconstruction = LazyReconstruction(model)
-        super().__init__(self.reconstruction.shape, model.components.dtype)
+        super().__init__(model)
         self.images = images
         if (own := tuple(images.shape)) != self.shape:
             raise ValueError(f"The faces have the shape {own}, the model's {self.shape}.")
 
     def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
-        seen = np.asarray(crop(self.images[faces], *inner), self.dtype)
-        residual: NDArray[Any] = seen - self.reconstruction._pick(faces, *inner)  # noqa: SLF001
+        residual = np.array(crop(self.images[faces], *inner), self.dtype)
+        residual -= super()._pick(faces, *inner)
         return residual
 
 
@@ -149,14 +145,14 @@ def iter_encode(
     which leaves the solution as it is. Faces are read once, a block at a time.
     """
     images, mask = split_mask(images, mask)
-    return on_one_blas_thread(_encoding(model, images, mask, weights, measure))
+    stack = as_stack(images)
+    model.check_pictures(stack.picture_shape)
+    return on_one_blas_thread(_encoding(model, stack, mask, weights, measure))
 
 
 def _encoding(
-    model: LatentFaces, images: Any, mask: Any, weights: Any, measure: bool
+    model: LatentFaces, stack: FaceStack, mask: Any, weights: Any, measure: bool
 ) -> Generator[int, None, Encoding]:
-    stack = as_stack(images)
-    model.check_pictures(stack.picture_shape)
     marked = model.mask if mask is None else mask
     covering = None if marked is None else PixelMask(marked, stack.shape, model.mask)
     scale, coder = _unit(model, stack, covering), model.coder()
@@ -165,10 +161,8 @@ def _encoding(
     shape, solves = (len(stack), len(H)), weights is None
     W = np.asarray(np.empty(shape, model.weights.dtype) if weights is None else weights)
     if W.shape != shape:
-        words = "a row for each face, a column for each component."
-        raise ValueError(
-            f"The weights have the shape {W.shape}, but {shape} is needed: {words}"
-        )
+        found = f"The weights have the shape {W.shape}, but {shape} is needed"
+        raise ValueError(f"{found}: a row for each face, a column for each component.")
     lost, norms = np.zeros((2, len(stack)))
     visible = lru_cache(max(1, _FACTOR_BYTES // max(1, H.nbytes)))(partial(VisibleParts.of, H))
     blocks = FaceBlocks(stack.images, budget=0)  # each face is read once
@@ -222,15 +216,14 @@ def _rows(
 def _warn_of_unknown(
     names: Sequence[str], unknown: list[int], hidden_from: Counter[int], k: int
 ) -> None:
-    """Say which weights a mask leaves unknown."""
     if unknown:
         more = len(unknown) - 1
         others = f" and {more} other face{'s' * (more > 1)}" if more else ""
-        words = (
-            f"fewer visible pixels than the model has components ({k}): their weights are one"
+        words = f"The mask leaves {names[min(unknown)]!r}{others} fewer visible pixels than the"
+        words += (
+            f" model has components ({k}): their weights are one choice of many. Mark less,"
         )
-        words = f"The mask leaves {names[min(unknown)]!r}{others} {words} choice of many."
-        warn(f"{words} Mark less, or take a model with fewer components.", UndeterminedWarning)
+        warn(f"{words} or take a model with fewer components.", UndeterminedWarning)
     for component, count in sorted(hidden_from.items()):
         words = f"The mask hides component {component} wholly in {count} of {len(names)} faces"
         warn(f"{words}: its weight is 0 there, whatever they would tell.", UndeterminedWarning)
@@ -268,12 +261,11 @@ def iter_whole_model(
     """Turn a model of some faces of a stack into one of all; yield how many are done."""
     stack = as_stack(images)
     found = yield from relayed(iter_encode(model, stack), lambda done: (done, len(stack)))
-    whole = encoded_model(model, stack, found)
-    rows = whole.components.reshape(model.n_components, -1)
-    weights, rows = canonical(whole.weights, rows, is_signed=model.is_signed)
-    components, origin = rows.reshape(model.components.shape), model.provenance
-    provenance = origin.of_other_faces(stack)
-    return replace(whole, weights=weights, components=components, provenance=provenance)
+    rows = model.components.reshape(model.n_components, -1)
+    weights, rows = canonical(found.weights, rows, is_signed=model.is_signed)
+    parts: Any = {"weights": weights, "components": rows.reshape(model.components.shape)}
+    provenance = model.provenance.of_other_faces(stack)
+    return replace(encoded_model(model, stack, found), provenance=provenance, **parts)
 
 
 _HOW = {"crop": "cut at the middle to fit", "pad": "with black borders to fit"}

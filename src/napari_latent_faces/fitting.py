@@ -198,9 +198,8 @@ def fit(
     """
     with one_blas_thread():  # which takes longer to ask for in each step than some steps do
         options = {"start": start, "mask": mask, "missing": missing, "shape": shape}
-        return consume(
-            iter_fit(images, params, client=client, threads=threads, **options, **changes)
-        )
+        options |= {"client": client, "threads": threads, **changes}
+        return consume(iter_fit(images, params, **options))
 
 
 def iter_solve(
@@ -219,16 +218,13 @@ def iter_solve(
         raise ValueError(f"{params.title} needs at least two faces, got {n}.")
     if k > n:
         raise ValueError(f"n_components must be from 1 to {n} (the number of faces), got {k}.")
-    each = None
-    solving: Solving
     if not isinstance(params, NMFParams):
-        is_auto = isinstance(client, str) and client == "auto"
-        given = {"start": start, "mask": mask, "client": None if is_auto else client}
-        for name, value in given.items():
+        client = None if isinstance(client, str) and client == "auto" else client
+        for name, value in {"start": start, "mask": mask, "client": client}.items():
             if value is not None:
                 raise ValueError(f"{name} does not apply to {params.title}: only NMF takes it.")
         check_memory(stack, params)
-        solving = others.iter_method(stack, params)
+        solving, each = others.iter_method(stack, params), None
     else:
         params, init = _init(start, stack, params)
         mask, each = _masks(mask, stack, params)
@@ -261,8 +257,7 @@ def _steps(
         about |= {"provenance": provenance, "mask": mask, "transforms": stack.transforms}
         return LatentFaces.from_factors(state.W, H, shape, **about)
 
-    asked: Literal["stop"] | None = None
-    is_stopped = False
+    asked, unfinished = None, "max_iter"
     while True:
         try:
             state = solving.send(asked)
@@ -275,9 +270,9 @@ def _steps(
             raise
         most = state.max_iter or int(getattr(params, "max_iter", state.iteration))
         asked = yield FitStep(state.iteration, most, state.error, state)
-        is_stopped = is_stopped or asked == "stop"
-    unfinished: StopReason = "stopped" if is_stopped else "max_iter"
-    reason: StopReason = "converged" if state.converged else unfinished
+        if asked == "stop":
+            unfinished = "stopped"
+    reason: Any = "converged" if state.converged else unfinished
     if isinstance(params, NMFParams):
         _check_penalties(state, params)
     _LOG.info("%s: %s after %d iterations", params.title, reason, state.iteration)
@@ -292,16 +287,17 @@ def _warned(fitting: Fitting) -> Fitting:
         work, passes = f"{origin.n_iter} iterations", told["max_iter"]
         if "batch_size" in told:
             work = f"{passes} pass{'es' * (passes != 1)} over the faces"
-        found = f"Not converged after {work} (relative error {model.error:.4f}): the parts may"
-        words = f"{found} still change. Raise max_iter, or tol if this is good enough."
-        warn(words, ConvergenceWarning)
+        found = f"Not converged after {work} (relative error {model.error:.4f})"
+        advice = "Raise max_iter, or tol if this is good enough."
+        warn(f"{found}: the parts may still change. {advice}", ConvergenceWarning)
     return model
 
 
 def _check_penalties(state: Factors, params: NMFParams) -> None:
     """Warn of components that penalties have made empty."""
-    is_given = {"alpha_W": params.alpha_W, "alpha_H": params.alpha_H not in {0, "same"}}
-    named = " and ".join(name for name, given in is_given.items() if given)
+    named = " and ".join(
+        name for name in ("alpha_W", "alpha_H") if getattr(params, name) not in {0, "same"}
+    )
     empty, k = int((~(state.W.any(axis=0) & state.H.any(axis=1))).sum()), params.n_components
     if named and empty:
         which = "all components are" if empty == k else f"{empty} of {k} components are"
@@ -335,8 +331,8 @@ def _init(
             raise ValueError(f"start has {name} that are not all finite and non-negative.")
     if not (W.any() and H.any()):
         raise ValueError("start is 0 everywhere, which no solver can leave.")
-    init = "custom"
-    return replace(params, init=init), (W, H)
+    custom: Any = "custom"
+    return replace(params, init=custom), (W, H)
 
 
 def _masks(
@@ -352,10 +348,8 @@ def _masks(
             raise ValueError("The mask marks every pixel: leave some of them to be fitted.")
         return (hidden if hidden.any() else None), None
     if params.solver != "multilevel":
-        words = "choose solver='multilevel' for masks of single faces."
-        raise ValueError(
-            f"solver={params.solver!r} takes a mask of shape {stack.size}; {words}"
-        )
+        taken = f"solver={params.solver!r} takes a mask of shape {stack.size}"
+        raise ValueError(f"{taken}; choose solver='multilevel' for masks of single faces.")
     return None, marks.mask
 
 
@@ -365,7 +359,7 @@ _LITTLE = 2**27  # bytes that are not asked for, which takes longer than some fi
 
 def needed(stack: FaceStack, params: Parameters, threads: int | None = None) -> int:
     """Return about how many bytes a fit takes beside the stack itself; copies were counted."""
-    n, p, k = len(stack), math.prod(stack.picture_shape), int(params.n_components)
+    n, p, k = len(stack), math.prod(stack.picture_shape), params.n_components
     values, block = params.to_dict(), block_bytes(n, p)
     size, in_memory = matrix_dtype(stack.dtype).itemsize, n * p <= others.LARGEST_IN_MEMORY
     pixels = size * n * p
@@ -397,11 +391,9 @@ def check_memory(stack: FaceStack, params: Parameters) -> None:
         return
     import psutil
 
-    free = int(psutil.virtual_memory().available)
-    if wanted <= free:
+    if wanted <= (free := int(psutil.virtual_memory().available)):
         return
-    n, h, w = stack.shape[:3]
-    values = params.to_dict()
+    (n, h, w), values = stack.shape[:3], params.to_dict()
     what = f"solver={values['solver']!r}" if "solver" in values else params.title
     lazily = "" if stack.is_lazy else ", or leave them on the disk (lazy=True)"
     other = "fewer components"

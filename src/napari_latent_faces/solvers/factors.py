@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Pair = tuple[NDArray[Any], NDArray[Any]]
 
 
+ALL_BLACK = "Every pixel of the stack is 0: there is nothing to factorize."
+
+
 @dataclass(frozen=True, eq=False)
 class Factors:
     """The two factors after some iterations."""
@@ -56,9 +59,9 @@ Solving: TypeAlias = "Generator[Factors, Literal['stop'] | None, Factors]"
 
 def canonical(W: NDArray[Any], H: NDArray[Any], *, is_signed: bool) -> Pair:
     """Return `normalized` factors, the component with the largest of the `amounts` first."""
-    weights, components = normalized(W, H)
-    order = np.argsort(-amounts(weights, components, is_signed=is_signed), kind="stable")
-    return np.ascontiguousarray(weights[:, order]), np.ascontiguousarray(components[order])
+    W, H = normalized(W, H)
+    order = np.argsort(-amounts(W, H, is_signed=is_signed), kind="stable")
+    return np.ascontiguousarray(W[:, order]), np.ascontiguousarray(H[order])
 
 
 def normalized(W: NDArray[Any], H: NDArray[Any]) -> Pair:
@@ -69,12 +72,8 @@ def normalized(W: NDArray[Any], H: NDArray[Any]) -> Pair:
 def amounts(
     weights: NDArray[Any], components: NDArray[Any], *, is_signed: bool
 ) -> NDArray[np.float64]:
-    """Return how much each component adds to all faces together: over all, and all pixels.
-
-    Where light and dark would cancel, it is the sum of the squares of what it adds beyond its
-    mean.
-    """
-    if is_signed:
+    """Return how much each component adds to all pixels of all faces together."""
+    if is_signed:  # light and dark would cancel: the squares of what it adds beyond its mean
         squares = np.einsum("kp,kp->k", components, components, dtype=np.float64)
         varied: NDArray[np.float64] = weights.var(axis=0, dtype=np.float64) * squares
         return varied
@@ -84,10 +83,7 @@ def amounts(
 
 
 def unit_maximum(components: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy of `components` (k, ...) in which each has maximum 1, or is all 0.
-
-    Those with negative pixels are from -1 to 1 then, and may have changed their sign.
-    """
+    """Return a copy of `components` (k, ...), each divided by what is farthest from 0 in it."""
     peaks = _peaks(components.reshape(len(components), -1))
     peaks = np.where(peaks != 0, peaks, 1).astype(components.dtype)
     scaled: NDArray[Any] = components / peaks.reshape(-1, *[1] * (components.ndim - 1))
@@ -102,10 +98,7 @@ def _peaks(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def shapes(shape: tuple[int, ...], level: int) -> list[tuple[int, ...]]:
-    """Return the shapes of a full picture and of each level down to `level`.
-
-    Odd lines make half a cell.
-    """
+    """Return the shapes of a full picture and of each level; odd lines make half a cell."""
     found = [shape]
     for _ in range(level):
         h, w, *channels = found[-1]
@@ -127,10 +120,7 @@ def halve(pictures: NDArray[Any]) -> NDArray[Any]:
 def cell_sizes(
     shape: tuple[int, ...], level: int, mask: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Return how many full pixels each pixel of a level stands for, shape (1, *its shape).
-
-    Pixels of the full pictures that `mask` marks do not count.
-    """
+    """Count the full pixels behind each of a level but for masked ones: (1, *its shape)."""
     cells: NDArray[np.float32] = np.ones((1, *shape), np.float32)
     if mask is not None:
         cells[0, mask] = 0
@@ -146,10 +136,7 @@ def enlarge(pictures: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def smooth(pictures: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Enlarge pictures like `enlarge`, interpolating linearly between their pixels.
-
-    Each new pixel takes a quarter of the neighbour that it is next to: at the edges, itself.
-    """
+    """Enlarge pictures like `enlarge`, but take a quarter of the neighbour that is nearer."""
     for axis in (1, 2):
         lines = np.moveaxis(pictures, axis, 0)
         doubled = np.repeat(0.75 * lines, 2, axis=0)
@@ -204,9 +191,8 @@ def _nndsvd(U: NDArray[Any], S: NDArray[Any], Vt: NDArray[Any]) -> Pair:
     H[0] = np.sqrt(S[0]) * np.abs(Vt[0])
     for j in range(1, len(S)):
         halves = [(np.maximum(s * U[:, j], 0), np.maximum(s * Vt[j], 0)) for s in (-1, 1)]
-        norms = [(np.linalg.norm(u), np.linalg.norm(v)) for u, v in halves]
-        heavier = int(norms[1][0] * norms[1][1] > norms[0][0] * norms[0][1])
-        (u, v), (u_norm, v_norm) = halves[heavier], norms[heavier]
+        u, v = max(halves, key=lambda half: np.prod([np.linalg.norm(part) for part in half]))
+        u_norm, v_norm = np.linalg.norm(u), np.linalg.norm(v)
         if u_norm * v_norm > 0:  # else the stack has fewer than k directions
             size = np.sqrt(S[j] * u_norm * v_norm)
             W[:, j] = size * u / u_norm
@@ -219,11 +205,7 @@ def _nndsvd(U: NDArray[Any], S: NDArray[Any], Vt: NDArray[Any]) -> Pair:
 def _randomized_svd(
     X: NDArray[Any], k: int, rng: np.random.RandomState
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return about the first `k` singular triplets (Halko et al. 2011, algorithms 4.4, 5.1).
-
-    Oversampling, power iterations and random numbers are those of scikit-learn, so that
-    the result is, too, up to rounding.
-    """
+    """Return about the first `k` singular triplets (algorithms 4.4, 5.1), as scikit-learn."""
     if X.shape[0] < X.shape[1]:
         V, S, Ut = _randomized_svd(X.T, k, rng)
         return Ut.T, S, V.T

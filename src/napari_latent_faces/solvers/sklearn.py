@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 # of the stack alone, so that a result does not depend on the machine.
 LARGEST_IN_MEMORY = 2**27
 
-# Convergence is judged at these iterations only, so that the result does not depend on
-# how fast the machine is.
+# Convergence is judged at these iterations only, whatever the speed of the machine.
 _CHECK_EVERY = 10
 _PACE = 0.15  # seconds of the processor that a chunk of iterations should take
 
@@ -66,7 +65,7 @@ def iter_nmf(
     X, scale = as_matrix(replace(stack, images=images))
     n, p, X = *X.shape, X[:, visible]
     if not X.any():
-        raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+        raise ValueError(factors.ALL_BLACK)
     if params.beta_loss == "itakura-saito" and X.min() == 0:
         words = "add a small value to the pictures, or choose another loss."
         raise ValueError(f"beta_loss='itakura-saito' needs pixels above 0: {words}")
@@ -89,9 +88,8 @@ def iter_nmf(
         converged = done < chunk or not (W.any() and H.any())
         if params.tol and not converged and iteration % _CHECK_EVERY == 0:
             # its own rules: a small projected gradient, or a loss that hardly falls
-            now = _judged(X, W, H, params)
-            left, last = now if params.solver == "cd" else last - now, now
-            converged = left <= params.tol * begin
+            before, last = last, _judged(X, W, H, params)
+            converged = (before - last if params.solver == "mu" else last) <= params.tol * begin
         full = np.zeros((len(H), p), H.dtype)
         full[:, visible] = H
         error = root_divergence(X, W, H, "frobenius") / norm
@@ -99,19 +97,13 @@ def iter_nmf(
         state = Factors(W, full, stack.picture_shape, iteration, converged, error, scale)
         if (yield state) == "stop":
             break
-    W, H = factors.normalized(state.W, state.H)
-    parts = (
-        blocks.face_errors(images[rows].reshape(-1, p), W[rows], H, scale)
-        for rows in blocks.row_blocks(n, p)
-    )
-    return replace(state, error=blocks.relative_error(parts))
+    (W, H), X = factors.normalized(state.W, state.H), images.reshape(n, p)
+    some = (blocks.face_errors(X[i], W[i], H, scale) for i in blocks.row_blocks(n, p))
+    return replace(state, error=blocks.relative_error(some))
 
 
 def _judged(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], params: NMFParams) -> float:
-    """Return what scikit-learn's rule of convergence looks at: the loss, or the gradient.
-
-    That is the size of the gradients of both factors where they can still move.
-    """
+    """Return scikit-learn's measure of convergence: the loss, or gradients that can move."""
     if params.solver == "mu":
         return root_divergence(X, W, H, params.beta_loss)
     alpha_W, l1_ratio, size = params.alpha_W, params.l1_ratio, 0.0
@@ -153,11 +145,7 @@ def root_divergence(X: NDArray[Any], W: NDArray[Any], H: NDArray[Any], beta_loss
 
 
 def iter_method(stack: FaceStack, params: Parameters) -> Solving:
-    """Fit a method to a stack, step by step.
-
-    Methods differ in how they find components. Weights then follow from the components
-    in one more look at the faces, so that `LatentFaces.encode` finds the same.
-    """
+    """Find components, then weights as `LatentFaces.encode` does, step by step."""
     rows = Rows(stack)
     find: Any = {"pca": _axes, "ica": _ica}.get(params.method, _learn)
     found: Factors = yield from find(rows, params)
@@ -198,7 +186,7 @@ class Rows:
         sums = sum(block.sum(axis=0, dtype=np.float64) for _, block in self.blocks())
         self.mean = np.asarray(sums / self.n, np.float64)
         if not self.mean.any():
-            raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+            raise ValueError(factors.ALL_BLACK)
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Yield all rows once, in order, some faces at a time; they are not to be kept."""
@@ -214,24 +202,23 @@ class Rows:
     def plan(self, size: int) -> list[tuple[list[slice], int]]:
         """Return what is read together for some batches of `size` faces or more, and how many.
 
-        Of a stack in memory every face can come next. Of a larger one neighbouring blocks are
-        joined until each has `size` faces.
+        Of a stack in memory that is all, of a larger one neighbouring blocks of `size` faces.
         """
         if self.X is not None:
             return [([slice(0, self.n)], max(1, self.n // size))]
 
-        def length(group: list[slice]) -> int:
-            return int(group[-1].stop - group[0].start)
+        def count(group: list[slice]) -> int:
+            return int(group[-1].stop - group[0].start) // size
 
-        groups = [[self._slices[0]]]
-        for rows in self._slices[1:]:
-            if length(groups[-1]) >= size:
+        groups: list[list[slice]] = []
+        for rows in self._slices:
+            if not groups or count(groups[-1]):
                 groups.append([])
             groups[-1].append(rows)
-        if len(groups) > 1 and length(groups[-1]) < size:
+        if len(groups) > 1 and not count(groups[-1]):
             rest = groups.pop()
             groups[-1] += rest
-        return [(group, max(1, length(group) // size)) for group in groups]
+        return [(group, max(1, count(group))) for group in groups]
 
     def batches(
         self, plan: list[tuple[list[slice], int]], rng: np.random.RandomState
@@ -249,9 +236,8 @@ class Rows:
         self, H: NDArray[Any], iteration: int, error: float, max_iter: int, mean: Any
     ) -> Factors:
         """Return factors without weights, which follow from the components at the end."""
-        how: Any = {"scale": self.scale, "mean": mean, "max_iter": max_iter}
-        W = np.empty((0, len(H)))
-        return Factors(W, H, self.picture_shape, iteration, False, error, **how)
+        W, how = np.empty((0, len(H))), (self.scale, 0, mean, max_iter)
+        return Factors(W, H, self.picture_shape, iteration, False, error, *how)
 
 
 def batch_error(X: NDArray[Any], H: NDArray[Any], params: Parameters) -> float:
@@ -266,33 +252,25 @@ def _learn(rows: Rows, params: Any) -> Solving:
     """Show a learner the faces, batch by batch, until a pass hardly lowers the error."""
     # enough for a batch to start all components from the first
     size = min(max(params.batch_size, params.n_components), rows.n)
-    options = {"n_components": params.n_components, "random_state": params.random_state}
+    k, options = params.n_components, {"random_state": params.random_state}
     mean, dtype, components = None, rows.dtype, "components_"
     learner: Any
     with blocks.importing():
-        if params.method == "dictionary":
-            from sklearn.decomposition import MiniBatchDictionaryLearning
-
-            rows.check_differences()
-            mean = rows.mean
-            dtype = np.dtype(np.float64)  # else coordinate descent cannot reach its tolerance
-            learner = MiniBatchDictionaryLearning(
-                alpha=params.alpha, batch_size=params.batch_size, fit_algorithm="cd", **options
-            )
-        elif params.method == "minibatch-nmf":
-            from sklearn.decomposition import MiniBatchNMF
-
-            learner = MiniBatchNMF(
-                batch_size=2 * size,  # more than a batch holds: each is learned from as a whole
-                forget_factor=params.forget_factor ** (size / rows.n),  # a pass, as in fit()
-                **options,
-            )
-        else:
-            from sklearn.cluster import MiniBatchKMeans
-
-            components = "cluster_centers_"
-            k, seed = options.values()  # partial_fit makes no others than one
-            learner = MiniBatchKMeans(k, batch_size=size, n_init=1, random_state=seed)
+        from sklearn import cluster, decomposition
+    if params.method == "dictionary":
+        rows.check_differences()
+        mean = rows.mean
+        dtype = np.dtype(np.float64)  # else coordinate descent cannot reach its tolerance
+        options |= {"alpha": params.alpha, "batch_size": params.batch_size}
+        learner = decomposition.MiniBatchDictionaryLearning(k, fit_algorithm="cd", **options)
+    elif params.method == "minibatch-nmf":
+        # a pass, as in fit(), and more than a batch holds: each is learned from as a whole
+        options["forget_factor"] = params.forget_factor ** (size / rows.n)
+        learner = decomposition.MiniBatchNMF(k, batch_size=2 * size, **options)
+    else:
+        components = "cluster_centers_"
+        # partial_fit makes no others than one
+        learner = cluster.MiniBatchKMeans(k, batch_size=size, n_init=1, **options)
     plan, rng = rows.plan(size), np.random.RandomState(params.random_state)
     n_batches = sum(count for _, count in plan)
     base = rows.dtype.type(0) if mean is None else mean.astype(rows.dtype)
@@ -345,10 +323,7 @@ def _axes(rows: Rows, params: PCAParams | ICAParams) -> Solving:
 
 
 def _ica(rows: Rows, params: ICAParams) -> Solving:
-    """Find independent components: PCA, then scikit-learn's FastICA in its plane.
-
-    All rotations of the plane leave the reconstructions, and so the error, as they are.
-    """
+    """Find independent components: scikit-learn's FastICA rotates the plane of PCA."""
     with blocks.importing():
         from sklearn.decomposition import fastica
 
