@@ -17,6 +17,7 @@ from napari_latent_faces.mixing import (
     Recipe,
     WeightSampler,
     as_weights,
+    iter_generated,
     listed,
     mattering,
     mean_weights,
@@ -384,10 +385,8 @@ def test_the_table_gives_the_same_weights_back(tmp_path):
 def test_pictures_and_recipes_belong_together(tmp_path):
     few = made_model(correlated_weights(20, 4) / 4)
     out = tmp_path / "out"
-    seen = []
-    note = {"made": "random", "progress": lambda *both: seen.append(both)}
-    assert write_generated(few, few.weights, out, **note) == out
-    assert seen == [(i + 1, 20) for i in range(20)]
+    steps = iter_generated(few, few.weights, out, made="random", force=False)
+    assert list(steps) == [(i + 1, 20) for i in range(20)]
     _, *rows = rows_in(out / "recipes.csv")
     assert len(rows) == 20
     for name, made, *weights in rows:
@@ -398,7 +397,7 @@ def test_pictures_and_recipes_belong_together(tmp_path):
     with pytest.raises(FileExistsError, match=r"holds earlier results.*--force"):
         write_generated(few, few.weights[:3], out)
     assert len(list((out / "faces").iterdir())) == 20
-    write_generated(few, few.weights[:3], out, force=True)
+    assert write_generated(few, few.weights[:3], out, force=True) == out
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert files == {*(f"faces/0{i}.png" for i in range(3)), "recipes.csv", CONTENTS}
     # faces of other units are 8-bit pictures, too

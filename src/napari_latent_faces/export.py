@@ -23,7 +23,7 @@ from napari_latent_faces.steps import consume
 from napari_latent_faces.tiles import montage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.stack import FaceStack
 
-    Progress = Callable[[int, int], object]  # is told how many are written, of how many
-
+    Count = tuple[int, int]  # how many pictures are written, of how many
 
 # kinds of results; see `napari_latent_faces.files.writing_folder`
 FIT, ALIGNMENT, ENCODING, MENDING = "a fit", "an alignment", "an encoding", "a mending"
@@ -188,7 +187,7 @@ def export_model(
 
 def iter_export(
     model: LatentFaces, folder: str | PathLike[str], *, force: bool = False
-) -> Generator[tuple[int, int], None, Path]:
+) -> Generator[Count, None, Path]:
     """Do what `export_model` does in steps: how many pictures of how many are written.
 
     Close the generator to end the export: `folder` is then as it was.
@@ -202,10 +201,8 @@ def iter_export(
         if model.is_signed:
             pictures = (pictures + 1 + 1 / 255) / 2  # 0 becomes 128, 1 is 255, -1 at least 1
         pictures = _as_8_bit(pictures)
-        (new / "components").mkdir()
-        for i, number in enumerate(numbers(k)):
-            yield i, k
-            Image.fromarray(pictures[i]).save(new / "components" / f"{number}.png")
+        yield 0, k
+        yield from write_pictures(pictures, pictures.dtype, new / "components")
         sheet = montage(pictures, math.ceil(math.sqrt(k)))
         Image.fromarray(sheet).save(new / "components.png")
         if model.mean is not None:
@@ -227,61 +224,44 @@ def _as_8_bit(pictures: NDArray[Any]) -> NDArray[np.uint8]:
     return as_pixels(pictures * 255, np.dtype(np.uint8))
 
 
-# Other results as folders of plain files: `force` replaces earlier ones, `progress` is told
-# how many pictures are written of how many.
+# Other results as folders of plain files, in steps as `iter_export`; `force` replaces earlier
+# ones.
 
 
-def export_encoded(
-    model: LatentFaces,
-    stack: FaceStack,
-    encoding: Encoding,
-    folder: str | PathLike[str],
-    *,
-    force: bool = False,
-    progress: Progress | None = None,
-) -> None:
+def iter_export_encoded(
+    model: LatentFaces, stack: FaceStack, encoding: Encoding, folder: Path, *, force: bool
+) -> Generator[Count]:
     """Write errors, weights and reconstructions of faces, and the model with these weights."""
     other = encoded_model(model, stack, encoding)
-    with writing_folder(Path(folder), ENCODING, force=force) as new:
-        place = new / "reconstructions"
-        pictures = write_pictures(LazyReconstruction(other), stack.dtype, place, progress)
+    with writing_folder(folder, ENCODING, force=force) as new:
+        rebuilt, place = LazyReconstruction(other), new / "reconstructions"
+        pictures = yield from write_pictures(rebuilt, stack.dtype, place)
         errors = zip(encoding.errors.tolist(), pictures, strict=True)
         _write_table(new / "errors.csv", stack, ("error", "picture"), errors)
         _write_table(new / "weights.csv", stack, *_weights(other))
         other.save(new / "model.npz")
 
 
-def export_mended(
-    mended: MendedFaces,
-    stack: FaceStack,
-    errors: Any,
-    folder: str | PathLike[str],
-    *,
-    force: bool = False,
-    progress: Progress | None = None,
-) -> None:
+def iter_export_mended(
+    mended: MendedFaces, stack: FaceStack, errors: Any, folder: Path, *, force: bool
+) -> Generator[Count]:
     """Write mended faces, and their errors over the pixels that were not replaced."""
-    with writing_folder(Path(folder), MENDING, force=force) as new:
-        pictures = write_pictures(mended, stack.dtype, new / "mended", progress)
+    with writing_folder(folder, MENDING, force=force) as new:
+        pictures = yield from write_pictures(mended, stack.dtype, new / "mended")
         rows = zip(np.asarray(errors).tolist(), pictures, strict=True)
         _write_table(new / "mended.csv", stack, ("error of the rest", "picture"), rows)
 
 
-def export_aligned(
-    aligned: FaceStack,
-    misfits: Iterable[int],
-    folder: str | PathLike[str],
-    *,
-    force: bool = False,
-    progress: Progress | None = None,
-) -> None:
+def iter_export_aligned(
+    aligned: FaceStack, misfits: Iterable[int], folder: Path, *, force: bool
+) -> Generator[Count]:
     """Write aligned faces under their own names, and their transforms and who stayed apart."""
     if aligned.transforms is None or aligned.frame is None:
         raise ValueError("The faces were not aligned: they have no transforms.")
-    apart = set(misfits)
-    with writing_folder(Path(folder), ALIGNMENT, force=force) as new:
-        stems, place = _file_names(aligned.names), new / "faces"
-        pictures = write_pictures(aligned.images, aligned.dtype, place, progress, stems)
+    apart, stems = set(misfits), _file_names(aligned.names)
+    with writing_folder(folder, ALIGNMENT, force=force) as new:
+        images, place = aligned.images, new / "faces"
+        pictures = yield from write_pictures(images, aligned.dtype, place, stems)
         moved = aligned.transforms[:, :2].reshape(-1, 6).tolist()
         rows = (
             (picture, int(i not in apart), *transform, *aligned.frame)
@@ -307,12 +287,8 @@ def _file_names(names: Sequence[str]) -> list[str]:
 
 
 def write_pictures(
-    images: Any,
-    dtype: np.dtype[Any],
-    folder: Path,
-    progress: Progress | None,
-    stems: Sequence[str] | None = None,
-) -> list[str]:
+    images: Any, dtype: np.dtype[Any], folder: Path, stems: Sequence[str] | None = None
+) -> Generator[Count, None, list[str]]:
     """Write pictures one by one; return their names relative to the folder above."""
     from PIL import Image
 
@@ -325,8 +301,7 @@ def write_pictures(
             pixels = pixels.astype(np.float32)  # the only floats that Pillow writes
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / name)
-        if progress is not None:
-            progress(done + 1, len(names))
+        yield done + 1, len(names)
     return [f"{folder.name}/{name}" for name in names]
 
 

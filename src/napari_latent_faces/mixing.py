@@ -15,14 +15,15 @@ from napari_latent_faces.export import GENERATED, component_heads, save_table, w
 from napari_latent_faces.files import writing_folder
 from napari_latent_faces.solvers.blocks import importing
 from napari_latent_faces.stack import as_pixels
+from napari_latent_faces.steps import consume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from os import PathLike
 
     from numpy.typing import DTypeLike, NDArray
 
-    from napari_latent_faces.export import Progress
+    from napari_latent_faces.export import Count
     from napari_latent_faces.model import LatentFaces
 
     Weights = Sequence[float] | NDArray[Any]
@@ -383,18 +384,23 @@ def write_generated(
     *,
     made: str = "",
     force: bool = False,
-    progress: Progress | None = None,
 ) -> Path:
     """Write mixed faces with weights (m, k) into a folder, which `export_model` explains.
 
     An 8-bit picture a face, ``faces/00.png`` on, where what is 1 in the fit is white, and
     ``recipes.csv`` with the name of each picture, how it was `made`, and its weights.
     """
-    folder = Path(folder)
+    consume(iter_generated(model, weights, Path(folder), made=made, force=force))
+    return Path(folder)
+
+
+def iter_generated(
+    model: LatentFaces, weights: NDArray[Any], folder: Path, *, made: str, force: bool
+) -> Generator[Count]:
+    """Do what `write_generated` does, in steps."""
     in_8_bits = LazyReconstruction(replace(model, weights=weights, scale=255.0))
     with writing_folder(folder, GENERATED, force=force) as new:
-        pictures = write_pictures(in_8_bits, np.dtype(np.uint8), new / "faces", progress)
+        pictures = yield from write_pictures(in_8_bits, np.dtype(np.uint8), new / "faces")
         named = zip(pictures, weights.tolist(), strict=True)
         recipes = [Recipe(Path(name).name, made, tuple(row)) for name, row in named]
         save_recipes(new / "recipes.csv", recipes)
-    return folder

@@ -261,9 +261,8 @@ def _check_table(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f"The folder of {args.out} does not exist: make it first.")
 
 
-def _write(export: Callable[..., object], *results: Any, args: argparse.Namespace) -> None:
-    with progress("writing") as show:
-        export(*results, args.out, force=args.force, progress=show)
+def _write(export: Callable[..., Any], *results: Any, args: argparse.Namespace) -> None:
+    _consume("writing", export(*results, Path(args.out), force=args.force))
 
 
 def _fit(args: argparse.Namespace) -> None:
@@ -311,7 +310,7 @@ def _cluster(args: argparse.Namespace) -> Any:
 
 def _align(args: argparse.Namespace) -> None:
     from napari_latent_faces.aligning import iter_align
-    from napari_latent_faces.export import ALIGNMENT, export_aligned
+    from napari_latent_faces.export import ALIGNMENT, iter_export_aligned
     from napari_latent_faces.reading.beside import read_points
 
     options = parser.chosen(params.AlignOptions, args, size=args.crop)
@@ -321,7 +320,7 @@ def _align(args: argparse.Namespace) -> None:
     title, steps = f"aligning {len(faces)} faces", iter_align(faces, points, options)
     found = _consume(title, steps, lambda step: (round(100 * step.done), 100))
     aligned = found.apply(faces)
-    _write(export_aligned, aligned, found.misfits, args=args)
+    _write(iter_export_aligned, aligned, found.misfits, args=args)
     _report(aligned, first=len(faces.report.notes))
     top, left, h, w = found.box
     _tell(size=f"{w} x {h} pixels, from row {top} and column {left}", written_to=args.out)
@@ -366,7 +365,7 @@ def _choose_k(args: argparse.Namespace) -> None:
 
 def _encode(args: argparse.Namespace) -> None:
     from napari_latent_faces.encoding import iter_encode
-    from napari_latent_faces.export import ENCODING, export_encoded, read_mask
+    from napari_latent_faces.export import ENCODING, iter_export_encoded, read_mask
 
     _check_out(args, ENCODING)
     model = _load(args.model)
@@ -375,7 +374,7 @@ def _encode(args: argparse.Namespace) -> None:
     faces = _read_for(args, model, align=align)
     n, steps = len(faces), iter_encode(model, faces, mask)
     encoding = _consume(f"encoding {n} faces", steps, lambda done: (done, n))
-    _write(export_encoded, model, faces, encoding, args=args)
+    _write(iter_export_encoded, model, faces, encoding, args=args)
     worst = int(encoding.errors.argmax())
     _report(faces)
     _tell(
@@ -389,7 +388,7 @@ def _encode(args: argparse.Namespace) -> None:
 
 def _mend(args: argparse.Namespace) -> None:
     from napari_latent_faces.encoding import iter_mend
-    from napari_latent_faces.export import MENDING, export_mended, read_mask
+    from napari_latent_faces.export import MENDING, iter_export_mended, read_mask
 
     _check_out(args, MENDING)
     model = _load(args.model)
@@ -398,14 +397,14 @@ def _mend(args: argparse.Namespace) -> None:
     n, steps = len(faces), iter_mend(model, faces, mask)
     mended = _consume(f"mending {n} faces", steps, lambda done: (done, n))
     errors = model.errors(faces, mended.expected.weights, mask)
-    _write(export_mended, mended, faces, errors, args=args)
+    _write(iter_export_mended, mended, faces, errors, args=args)
     _report(faces)
     _tell(pixels_replaced=f"{mask.sum()} of {mask.size}", written_to=args.out)
 
 
 def _generate(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import GENERATED
-    from napari_latent_faces.mixing import sample_weights, write_generated
+    from napari_latent_faces.mixing import iter_generated, sample_weights
 
     if "strength" in args and args.near is None:
         raise argparse.ArgumentTypeError("--strength is for --near: say which face.")
@@ -416,7 +415,7 @@ def _generate(args: argparse.Namespace) -> None:
     close = "" if face is None else f", {wanted.strength:g} close to {args.near}"
     made = f"random, seed {wanted.random_state}{close}"
     weights = sample_weights(model, wanted.count, wanted.random_state, face, wanted.strength)
-    _write(partial(write_generated, made=made), model, weights, args=args)
+    _write(partial(iter_generated, made=made), model, weights, args=args)
     _tell(faces=wanted.count, made=made, written_to=args.out)
 
 
