@@ -14,7 +14,6 @@ from PIL import Image
 from napari_latent_faces.encoding import (
     LazyReconstruction,
     LazyResidual,
-    MatchedPictures,
     UndeterminedWarning,
     encode,
     encoded_model,
@@ -253,7 +252,7 @@ def test_colour_becomes_luminance_as_the_reader_takes_it():
 
 def test_pictures_are_read_one_by_one_when_looked_at():
     images = Watched(np.broadcast_to(np.arange(5, dtype=np.uint8)[:, None, None], (5, 20, 16)))
-    pictures = MatchedPictures(images, (10, 8))
+    pictures = match_stack(images, (10, 8)).images
     assert not images.seen
     assert pictures[3].shape == (10, 8)
     assert pictures[1:3, 2, ::2].tolist() == [[1] * 4, [2] * 4]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces.masks import PixelMask, marked_faces, split_mask
-from napari_latent_faces.reading.formats import DEPTHS, FLOAT
-from napari_latent_faces.reading.pictures import Frame
+from napari_latent_faces.reading.formats import FLOAT
+from napari_latent_faces.reading.pictures import Frame, MatchedPictures
 from napari_latent_faces.solvers.blocks import (
     FaceBlocks,
     Workers,
@@ -22,9 +21,11 @@ from napari_latent_faces.solvers.blocks import (
 from napari_latent_faces.solvers.factors import canonical
 from napari_latent_faces.solvers.nnls import VisibleParts, same_masks
 from napari_latent_faces.stack import (
+    LazyStack,
     as_pixels,
     as_stack,
     check_pixels,
+    crop,
     let_go,
     named,
     pixel_blocks,
@@ -35,44 +36,11 @@ from napari_latent_faces.steps import consume, relayed, warn
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.params import Resize
     from napari_latent_faces.stack import FaceStack
-
-
-class LazyStack:
-    """What napari and NumPy ask of an array (n, h, w[, 3]), computed slice by slice."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        self.shape, self.dtype = shape, np.dtype(dtype)
-        self.ndim, self.size = len(shape), math.prod(shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
-        """Return some pictures, or one, of which `inner` picks pixels, an index an axis."""
-        raise NotImplementedError
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        parts = list(key) if isinstance(key, tuple) else [key]
-        for at in [at for at, part in enumerate(parts) if part is Ellipsis]:  # one at most
-            parts[at : at + 1] = [slice(None)] * (self.ndim + 1 - len(parts))
-        if len(parts) > self.ndim:
-            raise IndexError(f"The stack has {self.ndim} axes, got {len(parts)} indices.")
-        return self._pick(*parts, *[slice(None)] * (self.ndim - len(parts)))
-
-    def __array__(
-        self, dtype: DTypeLike | None = None, copy: bool | None = None
-    ) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("The pictures are computed when asked for: a copy is needed.")
-        return np.asarray(self[:], dtype)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
 
 
 class LazyReconstruction(LazyStack):
@@ -102,13 +70,6 @@ class LazyResidual(LazyReconstruction):
         residual = np.array(crop(self.images[faces], *inner), self.dtype)
         residual -= super()._pick(faces, *inner)
         return residual
-
-
-def crop(images: Any, *inner: Any) -> Any:
-    """Pick pixels by an index for each of the last axes, whatever axes stand before them."""
-    for at, part in enumerate(inner, 1 - len(inner)):  # one by one: sequences would pair up
-        images = images[(..., part, *[slice(None)] * -at)]
-    return images
 
 
 _FACTOR_BYTES = 2**26  # of the factorizations that are kept for faces with the same mask
@@ -296,7 +257,8 @@ def match_stack(
         images = images[..., :3]
     (h, w), (own_h, own_w) = shape[:2], images.shape[1:3]
     if tuple(images.shape[1:]) != tuple(shape):
-        images = MatchedPictures(images, shape, resize)
+        frame = Frame((h, w), FLOAT, resize=resize, colour=len(shape) == 3)
+        images = MatchedPictures(images, frame)
     notes = ["In colour: the luminance is taken."] * (rgb and len(shape) == 2)
     if (own_h, own_w) != (h, w):
         how = f", {_HOW.get(resize, 'out of shape')}" if own_h * w != own_w * h else ""
@@ -304,27 +266,6 @@ def match_stack(
     stack = named(as_stack(images), known)
     report = replace(stack.report, notes=tuple(notes))
     return replace(stack, report=report, source=str(known.get("source", "")))
-
-
-class MatchedPictures(LazyStack):
-    """Pictures of another size, or in grey, read and computed one by one when looked at."""
-
-    def __init__(self, images: Any, shape: tuple[int, ...], resize: Resize = "crop") -> None:
-        super().__init__((len(images), *shape), images.dtype)
-        self.images = images
-        depth = self.dtype if self.dtype in DEPTHS else FLOAT
-        self._frame = Frame((shape[0], shape[1]), depth, resize=resize, colour=len(shape) == 3)
-
-    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
-        wanted = np.arange(len(self))[faces]
-        pictures = np.empty((*wanted.shape, *self.shape[1:]), self.dtype)
-        for at in np.ndindex(wanted.shape):
-            picture = np.asarray(self.images[int(wanted[at])]).astype(self._frame.depth)
-            taken = self._frame.take(picture)
-            is_rounded = self.dtype.kind in "bui" and self.dtype != taken.dtype
-            pictures[at] = np.rint(taken) if is_rounded else taken
-        part: NDArray[Any] = crop(pictures, *inner)
-        return part
 
 
 def mend(model: LatentFaces, images: Any, mask: Any = None) -> NDArray[Any]:

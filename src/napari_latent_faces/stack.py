@@ -448,3 +448,43 @@ class FaceStack:
         (h, w), kind = self.size, "lazy " * self.is_lazy + "colour " * self.in_colour
         faces = f"{len(self)} {kind}faces of {w} x {h} pixels"
         return f"FaceStack({faces}, {self.dtype}, {self.source!r})"
+
+
+class LazyStack:
+    """What napari and NumPy ask of an array (n, h, w[, 3]), computed slice by slice."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self.ndim, self.size = len(shape), math.prod(shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
+        """Return some pictures, or one, of which `inner` picks pixels, an index an axis."""
+        raise NotImplementedError
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        parts = list(key) if isinstance(key, tuple) else [key]
+        for at in [at for at, part in enumerate(parts) if part is Ellipsis]:  # one at most
+            parts[at : at + 1] = [slice(None)] * (self.ndim + 1 - len(parts))
+        if len(parts) > self.ndim:
+            raise IndexError(f"The stack has {self.ndim} axes, got {len(parts)} indices.")
+        return self._pick(*parts, *[slice(None)] * (self.ndim - len(parts)))
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("The pictures are computed when asked for: a copy is needed.")
+        return np.asarray(self[:], dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
+
+
+def crop(images: Any, *inner: Any) -> Any:
+    """Pick pixels by an index for each of the last axes, whatever axes stand before them."""
+    for at, part in enumerate(inner, 1 - len(inner)):  # one by one: sequences would pair up
+        images = images[(..., part, *[slice(None)] * -at)]
+    return images

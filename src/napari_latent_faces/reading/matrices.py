@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,9 @@ import numpy as np
 
 from napari_latent_faces.reading.arrays import ArrayFaces, is_array_name, read_arrays
 from napari_latent_faces.reading.arrays.files import ArraysError
-from napari_latent_faces.reading.formats import DEPTHS, FLOAT
+from napari_latent_faces.reading.formats import FLOAT
 from napari_latent_faces.reading.naming import find_subjects
-from napari_latent_faces.reading.pictures import Frame
+from napari_latent_faces.reading.pictures import Frame, MatchedPictures
 from napari_latent_faces.stack import FaceStack, ReadReport, harmless
 
 if TYPE_CHECKING:
@@ -181,21 +180,26 @@ def _stack(
 
 def _dask(images: Any) -> Any:
     """Return pictures as a dask array in blocks of some pictures."""
-    if not isinstance(images, np.ndarray):
-        return images
     import dask.array
 
-    count = max(1, BLOCK_BYTES // max(1, images[0].nbytes))
+    if isinstance(images, dask.array.Array):
+        return images
+    picture = math.prod(images.shape[1:]) * images.dtype.itemsize
     from_array: Any = dask.array.from_array
+    count = max(1, BLOCK_BYTES // max(1, picture))
+    return from_array(_lasting(images), (count, *images.shape[1:]), name=False)
+
+
+def _lasting(images: Any) -> Any:
+    """Return pictures, those of a mapped file as something that can be pickled."""
     file: Any = images  # what it is a view of
-    while isinstance(file.base, np.ndarray):
+    while isinstance(getattr(file, "base", None), np.ndarray):
         file = file.base
-    source: Any = images
-    if getattr(file, "filename", None):  # mapped into memory, no copy of that
-        offset = file.offset + images.ctypes.data - file.ctypes.data
-        place = images.dtype, images.shape, images.strides, images.ndim
-        source = _OnDisk(str(file.filename), offset, *place)
-    return from_array(source, (count, *images.shape[1:]), name=False)
+    if getattr(file, "filename", None) is None:
+        return images
+    offset = file.offset + images.ctypes.data - file.ctypes.data
+    place = images.dtype, images.shape, images.strides, images.ndim
+    return _OnDisk(str(file.filename), offset, *place)
 
 
 @dataclass(frozen=True)
@@ -230,24 +234,6 @@ def _brought(images: NDArray[Any], frame: Frame, options: ReadOptions) -> Any:
     """Return pictures of a frame's size and colours; large ones are computed when looked at."""
     if images.shape[1:] == frame.picture_shape:
         return images
-    if len(images) * math.prod(frame.picture_shape) * images.itemsize <= options.budget():
-        return _changed(images, frame)
-    blocks = _dask(images)
-    return blocks.map_blocks(
-        partial(_changed, frame=frame),
-        dtype=images.dtype,
-        chunks=(blocks.chunks[0], *((side,) for side in frame.picture_shape)),
-        drop_axis=[3] if images.ndim == 4 and not frame.colour else None,
-        new_axis=[3] if images.ndim == 3 and frame.colour else None,
-        meta=np.empty((0,) * (3 + frame.colour), images.dtype),
-    )
-
-
-def _changed(images: NDArray[Any], frame: Frame) -> NDArray[Any]:
-    dtype = images.dtype
-    frame = replace(frame, depth=dtype if dtype in DEPTHS else FLOAT)
-    pictures = np.empty((len(images), *frame.picture_shape), dtype)
-    for picture, pixels in zip(pictures, images, strict=True):
-        taken = frame.take(np.ascontiguousarray(pixels, frame.depth))
-        picture[:] = np.rint(taken) if dtype.kind in "ui" else taken
-    return pictures
+    pictures = MatchedPictures(_lasting(images), frame)
+    is_small = pictures.size * images.itemsize <= options.budget()
+    return pictures[:] if is_small else _dask(pictures)

@@ -11,14 +11,14 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from napari_latent_faces.files import in_words, unpacked
 from napari_latent_faces.reading import formats, naming
 from napari_latent_faces.reading.formats import BYTE, FLOAT, WORD, BrokenPictureError, Picture
-from napari_latent_faces.stack import luminance
+from napari_latent_faces.stack import LazyStack, crop, luminance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -388,29 +388,47 @@ def lazy_images(sources: Sequence[tuple[Entry, int]], frame: Frame) -> Any:
     """
     import dask.array
 
-    faces = _Faces(sources, frame)
-    meta = np.empty((0,) * len(faces.shape), frame.depth)
-    from_array: Any = dask.array.from_array
-    return from_array(faces, (1, *frame.picture_shape), name=False, meta=meta)
+    faces, from_array = _Decoded(sources, frame), cast("Any", dask.array.from_array)
+    return from_array(faces, (1, *frame.picture_shape), name=False)
 
 
-class _Faces:
-    """What dask slices as if it were an array."""
+class _OneByOne(LazyStack):
+    """Pictures that are made one by one when they are looked at."""
+
+    def _picture(self, face: int) -> Pixels:
+        raise NotImplementedError
+
+    def _pick(self, faces: Any, *inner: Any) -> Pixels:
+        wanted = np.arange(len(self))[faces]
+        pictures = np.empty((*wanted.shape, *self.shape[1:]), self.dtype)
+        for at in np.ndindex(wanted.shape):
+            pictures[at] = self._picture(int(wanted[at]))
+        return np.asarray(crop(pictures, *inner))
+
+
+class MatchedPictures(_OneByOne):
+    """Pictures of any type and size, brought to a frame but for their type."""
+
+    def __init__(self, images: Any, frame: Frame) -> None:
+        super().__init__((images.shape[0], *frame.picture_shape), images.dtype)
+        depth = self.dtype if self.dtype in formats.DEPTHS else FLOAT
+        self.images, self._frame = images, replace(frame, depth=depth)
+
+    def _picture(self, face: int) -> Pixels:
+        taken = self._frame.take(np.ascontiguousarray(self.images[face], self._frame.depth))
+        is_rounded = self.dtype.kind in "bui" and self.dtype != taken.dtype
+        return np.asarray(np.rint(taken)) if is_rounded else taken
+
+
+class _Decoded(_OneByOne):
+    """Pages of files."""
 
     def __init__(self, sources: Sequence[tuple[Entry, int]], frame: Frame) -> None:
+        super().__init__((len(sources), *frame.picture_shape), frame.depth)
         self._sources, self._frame = sources, frame
         self._broken: set[int] = set()
-        self.shape = (len(sources), *frame.picture_shape)
-        self.ndim, self.dtype = len(self.shape), frame.depth
 
-    def __getitem__(self, key: tuple[Any, ...]) -> Pixels:
-        faces, *inside = key
-        wanted = np.arange(len(self._sources))[faces]
-        pixels = np.array([self._decoded(int(face)) for face in wanted.flat], self.dtype)
-        pixels = pixels.reshape(*wanted.shape, *self.shape[1:])
-        return np.asarray(pixels[(*(slice(None),) * wanted.ndim, *inside)])
-
-    def _decoded(self, face: int) -> Pixels:
+    def _picture(self, face: int) -> Pixels:
         entry, page = self._sources[face]
         try:
             return pixels_of(open_picture(entry), self._frame, page)

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_latent_faces import tiles
-from napari_latent_faces.encoding import LazyReconstruction, LazyResidual, LazyStack
-from napari_latent_faces.stack import ReadReport, as_pixels, as_stack, harmless, named
+from napari_latent_faces.encoding import LazyReconstruction, LazyResidual
+from napari_latent_faces.stack import (
+    LazyStack,
+    ReadReport,
+    as_pixels,
+    as_stack,
+    harmless,
+    named,
+)
 from napari_latent_faces.tiles import GAP, montage
 
 if TYPE_CHECKING:
