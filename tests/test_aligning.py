@@ -348,7 +348,7 @@ def test_a_model_and_its_file_know_how_the_faces_were_aligned(faces, tmp_path):
     np.testing.assert_allclose(
         stranger.transforms @ [50, 40, 1], aligned.transforms[7:9] @ [50, 40, 1], atol=1.5
     )
-    with pytest.raises(ValueError, match=r"92 x 112 before.*size=\(112, 92\)"):
+    with pytest.raises(ValueError, match=r"92 x 112 pixels before.*size=\(112, 92\)"):
         align_to(model, np.zeros((1, 60, 50)))
 
 

@@ -122,10 +122,8 @@ class KChoice:
         error, stable = f"{self.held_out[at]:.4f}", f"{self.stabilities[at]:.2f}"
         good = self.ks[self.as_good].tolist()
         others = [str(each) for each in good if each != k]
-        as_good = (
-            f"within one standard error or 2 % of the lowest ({self.held_out[lowest]:.4f}, at "
-            f"k = {self.ks[lowest]})"
-        )
+        best = f"({self.held_out[lowest]:.4f}, at k = {self.ks[lowest]})"
+        as_good = f"within one standard error or 2 % of the lowest {best}"
         reasons = {
             f"k = {k} is the only one measured: held-out error {error}.": len(self) == 1,
             f"k = {k} has the lowest held-out error, {error}.": at == lowest,
@@ -370,10 +368,7 @@ class _Search:
         if n > most:
             chosen, n = np.sort(rng.choice(n, most, replace=False)), most
         if n < 2 * n_folds:
-            raise ValueError(
-                f"n_folds={n_folds} needs at least {2 * n_folds} faces, got {n}: choose fewer "
-                "parts."
-            )
+            raise ValueError(f"n_folds={n_folds} needs at least {2 * n_folds} faces, got {n}.")
         self._subjects = stack.subjects and tuple(stack.subjects[i] for i in chosen)
         self._folds = face_folds(n, self._subjects, n_folds, rng)
         # four ways to halve the pixels, for each fold
@@ -386,10 +381,8 @@ class _Search:
         else:
             wanted = sorted({operator.index(k) for k in ks})
             if not wanted or wanted[0] < 1 or wanted[-1] > self._most_k:
-                raise ValueError(
-                    f"k must be from 1 to {self._most_k} (the faces left when one of "
-                    f"{n_folds} parts is held out), got {wanted}."
-                )
+                words = f"(the faces left when one of {n_folds} parts is held out)"
+                raise ValueError(f"k must be from 1 to {self._most_k} {words}, got {wanted}.")
             self._first, self._further = spread_out(wanted), 0
         self._fits_of_one = options.n_starts + n_folds
         self.total = self._fits_of_one * (len(self._first) + self._further)
@@ -486,9 +479,8 @@ class _Search:
         small = shrunk(some.images, _SMALL, in_colour=some.in_colour)
         pictures = FaceStack(small, some.names, some.subjects)
         search = _Search(pictures, self._few, self.params, _LITTLE_EFFORT)
-        choice = yield from relayed(
-            search.run(), lambda step: replace(step, total=self.total, is_preview=True)
-        )
+        known = {"total": self.total, "is_preview": True}
+        choice = yield from relayed(search.run(), lambda step: replace(step, **known))
         self._looked = search.total
         yield KStep(self._looked, self.total, "refining", choice, is_preview=True)
 

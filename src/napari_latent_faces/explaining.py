@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_latent_faces.export import save_table
 from napari_latent_faces.solvers.blocks import importing, row_blocks, row_squares
+from napari_latent_faces.stack import in_pixels
 from napari_latent_faces.steps import consume
 from napari_latent_faces.tiles import shrunk
 
@@ -158,10 +159,8 @@ class NearestFaces:
         asked, known = np.asarray(weights, np.float64), self.model.weights
         n, k = known.shape
         if asked.shape[-1:] != (k,) or asked.ndim > 2 or not np.isfinite(asked).all():
-            raise ValueError(
-                f"{k} finite weights are needed, in the shape ({k},) or (m, {k}); got the "
-                f"shape {asked.shape}."
-            )
+            wanted = f"{k} finite weights are needed, in the shape ({k},) or (m, {k})"
+            raise ValueError(f"{wanted}; got the shape {asked.shape}.")
         left_out = np.unique(np.asarray([] if exclude is None else exclude, int))
         count = min(count, n - len(left_out))
         near = min(count + _SPARE, n - len(left_out))
@@ -429,13 +428,10 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
     doi:10.1002/nav.3800020109). Pictures are of one size, numbers of components can differ. The
     result has `pairs` (m, 2), the most similar first, their `similarity`, and the `unmatched`.
     """
-    sizes = (a.picture_shape, b.picture_shape)
-    if sizes[0] != sizes[1]:
-        one, other = (f"{w} x {h} pixels{' in colour' * len(c)}" for h, w, *c in sizes)
-        raise ValueError(
-            f"The components are {one} and {other}: only models of pictures of one size, grey "
-            "or in colour, can be compared."
-        )
+    if a.picture_shape != b.picture_shape:
+        one, other = map(in_pixels, (a.picture_shape, b.picture_shape))
+        words = "only models of pictures of one size, grey or in colour, can be compared."
+        raise ValueError(f"The components are {one} and {other}: {words}")
     is_signed = a.is_signed or b.is_signed
     first, second, similarity = pair_most_alike(a.components, b.components, is_signed=is_signed)
     order = np.argsort(-similarity, kind="stable")
@@ -448,8 +444,6 @@ def match_components(a: LatentFaces, b: LatentFaces) -> Matching:
 def compare_models(a: LatentFaces, b: LatentFaces) -> Comparison:
     """Compare two models of the same faces: their `matching`, `errors`, and a `summary`."""
     if a.shape != b.shape or a.provenance.names != b.provenance.names:
-        raise ValueError(
-            "The models are of different faces: compare two models of the same stack."
-        )
+        raise ValueError("The models are of different faces: compare two of the same stack.")
     is_fair = a.n_components == b.n_components
     return Comparison(match_components(a, b), (a.error, b.error), is_fair)

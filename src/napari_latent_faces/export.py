@@ -18,7 +18,7 @@ from napari_latent_faces.masks import mask_to_text
 from napari_latent_faces.reading.beside import TRANSFORM_HEADS, TRANSFORMS
 from napari_latent_faces.samples import sample_call
 from napari_latent_faces.solvers.factors import unit_maximum
-from napari_latent_faces.stack import as_pixels
+from napari_latent_faces.stack import as_pixels, in_pixels
 from napari_latent_faces.steps import consume
 from napari_latent_faces.tiles import montage
 
@@ -312,9 +312,9 @@ def read_mask(path: str | PathLike[str], size: tuple[int, int]) -> NDArray[np.bo
     with Image.open(path) as picture:
         mask: NDArray[np.bool_] = np.asarray(picture.convert("L")) != 0
     if mask.shape != tuple(size):
+        there, ours = map(in_pixels, (mask.shape, size))
         raise ValueError(
-            f"The mask {path} has {mask.shape[1]} x {mask.shape[0]} pixels, the faces have "
-            f"{size[1]} x {size[0]}: draw it on a picture of that size."
+            f"The mask {path} has {there}, the faces {ours}: draw it on one of them."
         )
     if not mask.any():
         raise ValueError(f"The mask {path} is black: white marks what is to be ignored.")

@@ -43,10 +43,8 @@ def as_weights(model: LatentFaces, face: Face) -> Floats:
         return np.array(model.weights[face], np.float64)
     weights = np.array(face, np.float64)
     if weights.shape != (model.n_components,):
-        raise ValueError(
-            f"{model.n_components} weights are needed, one a component; got the shape "
-            f"{weights.shape}."
-        )
+        wanted = f"{model.n_components} weights are needed, one a component"
+        raise ValueError(f"{wanted}; got the shape {weights.shape}.")
     if not np.isfinite(weights).all():
         raise ValueError("Weights must be numbers, neither NaN nor infinite.")
     return weights
@@ -221,9 +219,7 @@ class Mix:
     def _checked(self, weights: Weights) -> Floats:
         checked = as_weights(self.model, weights)
         if not self.model.is_signed and (checked < 0).any():
-            raise ValueError(
-                "Weights must be 0 or more: the components of this model are only added."
-            )
+            raise ValueError("Weights must be 0 or more: this model only adds components.")
         checked.flags.writeable = False
         return checked
 

@@ -13,7 +13,7 @@ from napari_latent_faces.fitting import iter_solve
 from napari_latent_faces.params import AlignOptions, NMFParams
 from napari_latent_faces.reading.beside import points_of_faces
 from napari_latent_faces.solvers.blocks import on_one_blas_thread
-from napari_latent_faces.stack import FaceStack, as_pixels, as_stack
+from napari_latent_faces.stack import FaceStack, as_pixels, as_stack, in_pixels
 from napari_latent_faces.steps import consume, relayed
 from napari_latent_faces.tiles import reduced
 
@@ -149,10 +149,9 @@ def iter_align_to(
     elif stack.size == frame[2:]:
         box = (*frame[:2], h, w)
     else:
-        raise ValueError(
-            f"The pictures are {stack.size[1]} x {stack.size[0]} pixels, the model's were "
-            f"{frame[3]} x {frame[2]} before alignment: read them with size={frame[2:]}."
-        )
+        words = f"before alignment: read them with size={frame[2:]}."
+        there, whole = map(in_pixels, (stack.size, frame[2:]))
+        raise ValueError(f"The pictures are {there}, the model's were {whole} {words}")
     options = replace(options or AlignOptions(), **changes)
     return on_one_blas_thread(_steps_to(model, learning.Work(stack, box, options, model.mask)))
 
@@ -178,10 +177,8 @@ def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
     """Return the middle part of a picture: of some size, or without its margin."""
     h, w = size or (round(_FRAME * whole[0]), round(_FRAME * whole[1]))
     if not (1 <= h <= whole[0] and 1 <= w <= whole[1]):
-        raise ValueError(
-            f"A size of {w} x {h} pixels does not fit into pictures of {whole[1]} x "
-            f"{whole[0]}: read larger pictures, or choose a smaller size."
-        )
+        words = f"{in_pixels((h, w))} does not fit into pictures of {in_pixels(whole)}"
+        raise ValueError(f"A size of {words}: read larger pictures, or choose a smaller one.")
     if min(h, w) < 8:
         raise ValueError(f"{w} x {h} pixels are too few to align faces by.")
     return (whole[0] - h) // 2, (whole[1] - w) // 2, h, w
@@ -327,10 +324,8 @@ class Alignment:
         (before, after), parts = self.error, []
         if not math.isnan(before):
             error = f"error of {self.n_components} components {before:.3f} before"
-            parts += [
-                f"{error}, {after:.3f} after",
-                f"mean face {self.sharpness:.1f} times as sharp",
-            ]
+            sharper = f"mean face {self.sharpness:.1f} times as sharp"
+            parts += [f"{error}, {after:.3f} after", sharper]
         if self.misfits:
             parts.append(f"{len(self.misfits)} did not look like the others and stayed put")
         return f"{len(self.transforms)} faces aligned{': ' * bool(parts)}{'; '.join(parts)}"
@@ -376,7 +371,6 @@ class Alignment:
 
 
 def _warped(images: NDArray[Any], transforms: Matrices, box: Any) -> NDArray[Any]:
-    """Return aligned pictures of faces in memory."""
     places, transforms = learning.grid(box), transforms.reshape(-1, 3, 3)
     warped = np.empty((len(images), *box[2:], *images.shape[3:]), images.dtype)
 

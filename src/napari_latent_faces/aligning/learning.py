@@ -276,9 +276,7 @@ class Work:
         is_whole = np.isfinite(found[0]).all(axis=(1, 2))
         if not is_whole.all():
             name = self.stack.names[int(faces[is_whole.argmin()])]
-            raise ValueError(
-                f"{name!r} has NaN or infinite pixels: replace them before faces are aligned."
-            )
+            raise ValueError(f"{name!r} has NaN or infinite pixels: replace them first.")
         for _ in self.levels[1:]:
             found.insert(0, reduced(found[0], 2))
         return found
