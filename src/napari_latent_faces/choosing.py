@@ -479,7 +479,7 @@ class _Search:
         small = shrunk(some.images, _SMALL, in_colour=some.in_colour)
         pictures = FaceStack(small, some.names, some.subjects)
         search = _Search(pictures, self._few, self.params, _LITTLE_EFFORT)
-        known = {"total": self.total, "is_preview": True}
+        known: Any = {"total": self.total, "is_preview": True}
         choice = yield from relayed(search.run(), lambda step: replace(step, **known))
         self._looked = search.total
         yield KStep(self._looked, self.total, "refining", choice, is_preview=True)
