@@ -125,7 +125,7 @@ def _encoding(
         found = f"The weights have the shape {W.shape}, but {shape} is needed"
         raise ValueError(f"{found}: a row for each face, a column for each component.")
     lost, norms = np.zeros((2, len(stack)))
-    visible = lru_cache(max(1, _FACTOR_BYTES // max(1, H.nbytes)))(partial(VisibleParts.of, H))
+    visible = lru_cache(max(1, _FACTOR_BYTES // max(1, H.nbytes)))(partial(VisibleParts, H))
     blocks = FaceBlocks(stack.images, budget=0)  # each face is read once
 
     def work(faces: slice) -> list[tuple[NDArray[np.intp], VisibleParts]]:

@@ -9,9 +9,9 @@ import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -80,34 +80,25 @@ def chosen_client(client: Any, images: Any, solver: str) -> Any:
 
 
 class WorkersLostError(ConnectionError):
-    """No worker has come back in time.
-
-    `factors` are those of when weights were last fetched; `model` is the same as a model.
-    """
+    """No worker has come back in time."""
 
     def __init__(self, address: str, limit: float, factors: Factors | None) -> None:
-        reached = ""
+        words = f"The scheduler {address} has had no workers for {limit:g} s: start some (dask "
+        words += "worker), and fit again."
         if factors:
             n = factors.iteration
-            reached = f" What {n} iterations have reached is the error's model: see start=."
-        super().__init__(
-            f"The scheduler {address} has had no workers for {limit:g} s: start some (dask "
-            f"worker), and fit again.{reached} The setting latent-faces.wait-for-workers of "
-            "dask is the time to wait in seconds."
-        )
-        self.factors = factors
-        self.model: Any = None
+            words += f" What {n} iterations have reached is the error's model: see start=."
+        setting = "The setting latent-faces.wait-for-workers of dask"
+        super().__init__(f"{words} {setting} is the time to wait in seconds.")
+        self.factors = factors  # of when weights were last fetched
+        self.model: Any = None  # of the same
 
 
-@dataclass(eq=False)
-class _Partition:
-    """Some blocks that follow one another, and what is done on the worker that holds them.
+class _Partition(NamedTuple):
+    """Blocks that a worker holds."""
 
-    `place` are their faces in the stack, `rows` those of each block, counted within it.
-    """
-
-    place: slice
-    rows: list[slice]
+    place: slice  # of their faces in the stack
+    rows: list[slice]  # of each block, within it
 
     def backend(self, pixels: NDArray[Any], way: Way) -> LocalBackend:
         unit, hidden = way
@@ -155,11 +146,7 @@ def _task(job: Any) -> Any:
 
 
 def _wait(futures: Sequence[Any], timeout: float) -> None:
-    """Wait for tasks to end, or raise TimeoutError.
-
-    distributed's own `wait` asks the current client, and to make ours the current one sets
-    dask's scheduler for all threads.
-    """
+    """Wait for tasks, or raise TimeoutError; distributed's `wait` needs a current client."""
     end = time.monotonic() + timeout
     for future in futures:
         future.exception(timeout=max(0.0, end - time.monotonic()))
@@ -192,8 +179,7 @@ class Cluster:
         length = max(1, min(_PARTITION_BLOCKS, len(blocks) // _PARTITIONS))
         self.partitions = []
         for i in range(0, len(blocks), length):
-            group = blocks[i : i + length]
-            first = group[0].start
+            group, first = blocks[i : i + length], blocks[i].start
             rows = [slice(each.start - first, each.stop - first) for each in group]
             self.partitions.append(_Partition(slice(first, group[-1].stop), rows))
         self.pixels = client.compute([images[each.place] for each in self.partitions])
@@ -294,11 +280,7 @@ class Cluster:
         return self._tasks(jobs, common, *weights)
 
     def _tasks(self, jobs: Sequence[Any], *arguments: Sequence[Any]) -> list[Any]:
-        """Describe a task for each partition, which begins with the partition's pixels.
-
-        It runs where they are, but is not bound to that worker: tasks that are would wait for
-        ever once all workers were lost and others have come.
-        """
+        """Describe a task for each partition; bound to no worker, as that may be lost."""
         all_arguments = zip(self.pixels, *arguments, strict=True)
         return [_task(job)(*each) for job, each in zip(jobs, all_arguments, strict=True)]
 
@@ -344,10 +326,7 @@ class Cluster:
             yield
 
     def _asked(self, question: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Ask the scheduler something; say so if it is gone.
-
-        Errors of tasks are raised as they are, also those of reading files.
-        """
+        """Ask the scheduler something; say so if it is gone, but raise errors of tasks."""
         try:
             return question(*arguments, **options)
         except TimeoutError:

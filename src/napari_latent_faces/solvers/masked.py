@@ -44,10 +44,10 @@ def iter_missing(
     faces = _Filled(stack, mask)
     images = replace(stack, images=faces)
     # from guesses that are rough, half the iterations; from a start, one
-    first: dict[str, Any] = {"max_iter": max(1, params.max_iter // 2)}
+    first = replace(params, max_iter=max(1, params.max_iter // 2))
     if init is not None:
-        first = {"max_iter": 1, "tol": 0.0}
-    begin = iter_multilevel(images, replace(params, **first), init=init, measured=False)
+        first = replace(params, max_iter=1, tol=0.0)
+    begin = iter_multilevel(images, first, init=init, measured=False)
     state, is_stopped = yield from _relayed(begin, 0)
     error, quiet = faces.refill(state), 0
     while state.iteration < params.max_iter and quiet < _QUIET and not is_stopped:
@@ -112,8 +112,7 @@ class _Filled:
 
     def _guess(self, faces: slice) -> NDArray[np.float32]:
         W, H = self._factors
-        guess: NDArray[np.float32] = (W[faces] @ H).reshape(-1, *self.shape[1:])
-        return guess
+        return np.reshape(W[faces] @ H, (-1, *self.shape[1:]))
 
     @property
     def init(self) -> tuple[NDArray[Any], NDArray[Any]]:

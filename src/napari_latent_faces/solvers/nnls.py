@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,10 +35,9 @@ _RIDGE = 1e-14  # of a diagonal of 1: lets equal columns share, changes nothing 
 def solve_nnls(R: Array, B: Array) -> Array:
     """Minimise ``|R w - b|`` over ``w >= 0`` for each row `b` of `B`.
 
-    Coordinate descent in float32 guesses which entries are positive; for these the normal
-    equations are solved in float64, in one call for many rows, and entries whose sign or
-    gradient is wrong change sides until none is. Rows that miss the tolerance then, of badly
-    conditioned columns, go to `scipy.optimize.nnls` one by one.
+    Coordinate descent in float32 guesses which entries are positive, the normal equations of
+    many rows are solved for them in float64, and entries of a wrong sign or gradient change
+    sides until none is. Rows that still miss the tolerance go to `scipy.optimize.nnls`.
 
     J. Kim, H. Park: Fast nonnegative matrix factorization: an active-set-like method and
     comparisons. SIAM Journal on Scientific Computing 33 (2011), doi:10.1137/110821172.
@@ -102,13 +101,10 @@ def _exchange(G: Array, inverse: Array | None, C: Array, positive: NDArray[np.bo
 
 
 def _solve_on(G: Array, inverse: Array | None, C: Array, positive: NDArray[np.bool_]) -> Array:
-    """Solve the normal equations of each row for its positive entries; others are 0.
-
-    Where few entries are 0, their multipliers are found instead: a smaller system.
-    """
+    """Solve the normal equations of each row for its positive entries; others are 0."""
     if inverse is None or 2 * np.count_nonzero(positive) < positive.size:
         return _solve_masked(G, C, positive)
-    W = C @ inverse
+    W = C @ inverse  # the multipliers of the few that are 0 are a smaller system
     W -= _solve_masked(inverse, W, ~positive) @ inverse
     return np.where(positive, W, 0.0)
 
@@ -186,30 +182,21 @@ def nearest(R: Array, B: Array) -> Array:
     return found
 
 
-class VisibleParts(NamedTuple):
-    """Components over some visible pixels, taken apart for problems of least squares."""
+class VisibleParts:
+    """Components over visible pixels as `Q R`, and which of them are hidden wholly."""
 
-    visible: Any
-    n_visible: int
-    Q: NDArray[np.float64]
-    R: NDArray[np.float64]
-    lost: tuple[int, ...]  # components that are hidden wholly
-
-    @classmethod
-    def of(cls, parts: NDArray[np.float64], mask: bytes | None) -> Self:
-        """Take components apart."""
-        visible: Any = slice(None)
+    def __init__(self, parts: NDArray[np.float64], mask: bytes | None) -> None:
+        self.visible: Any = slice(None)
         if mask is not None:
             bits = np.unpackbits(np.frombuffer(mask, np.uint8), count=parts.shape[1])
-            visible = np.flatnonzero(bits == 0)
-        seen = parts[:, visible]
-        lost = np.flatnonzero(parts.any(axis=1) & ~seen.any(axis=1))
-        return cls(visible, seen.shape[1], *np.linalg.qr(seen.T), tuple(lost.tolist()))
+            self.visible = np.flatnonzero(bits == 0)
+        seen = parts[:, self.visible]
+        self.n_visible, (self.Q, self.R) = seen.shape[1], np.linalg.qr(seen.T)
+        self.lost = np.flatnonzero(parts.any(axis=1) & ~seen.any(axis=1)).tolist()
 
-    def reduced(self, pixels: NDArray[Any]) -> NDArray[np.float64]:
+    def reduced(self, pixels: NDArray[Any]) -> Any:
         """Return the right-hand sides, shape (m, r), of faces given as rows of all pixels."""
-        sides: NDArray[np.float64] = pixels[:, self.visible] @ self.Q
-        return sides
+        return pixels[:, self.visible] @ self.Q
 
 
 def same_masks(hidden: NDArray[np.bool_] | None, n: int) -> Iterator[tuple[Any, bytes | None]]:
