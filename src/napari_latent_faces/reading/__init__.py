@@ -202,7 +202,7 @@ def _stack_of_pictures(
     names = [
         file.entry.name + (f"/{page + 1}" if file.n_pages > 1 else "") for file, page in faces
     ]
-    subjects, told = _subjects(files, faces, names, found, options)
+    subjects, told = _subjects(faces, names, found, options.subjects)
     resized = tuple((file.entry.name, file.shape) for file in files if file.shape != commonest)
     notes = (*_notes(files, faces, frame, commonest), *told)
     report = found.report(
@@ -328,24 +328,23 @@ def _decoded(
 
 
 def _subjects(
-    files: Sequence[Picture],
     faces: Sequence[Face],
     names: Sequence[str],
     found: Listing,
-    options: ReadOptions,
+    rule: str | Literal[False] | None,
 ) -> tuple[tuple[str, ...] | None, list[str]]:
     """Return the subjects, by a table beside the pictures or their names, and a note."""
-    own, rule = [file.entry.name for file in files], options.subjects
     subjects = naming.find_subjects(names, rule)
     if rule is not None:
         return subjects, []
-    told, is_certain, note = beside.read_tables(found.tables, own)
+    files = list(dict.fromkeys(file.entry.name for file, _ in faces))
+    told, is_certain, note = beside.read_tables(found.tables, files)
     if told is None:
         return subjects, [note] * bool(note)
-    if naming.are_in_folders_of_people(own) and not is_certain:
+    if naming.are_in_folders_of_people(files) and not is_certain:
         return subjects, []
     who = dict(zip(files, told, strict=True))
-    return tuple(who[file] for file, _ in faces), [note]
+    return tuple(who[file.entry.name] for file, _ in faces), [note]
 
 
 def _notes(
@@ -385,24 +384,15 @@ def _notes(
             f"Sizes differ: the commonest, {_size(commonest)} pixels, is that of only {sized} "
             f"of {n} pictures. Choose one with size=."
         )
-    if doubles := _doubles(files):
+    digests = {f.entry.name: hashlib.blake2b(f.content).digest() for f in files if f.content}
+    first = {digest: name for name, digest in reversed(digests.items())}
+    again = [(name, first[each]) for name, each in digests.items() if name != first[each]]
+    if again:
         notes.append(
-            f"{len(doubles)} of {n} files repeat another one byte for byte, such as "
-            f"{doubles[0]}."
+            f"{len(again)} of {n} files repeat another one byte for byte, such as "
+            f"{again[0][0]}, which is {again[0][1]} again."
         )
     return notes
-
-
-def _doubles(files: Sequence[Picture]) -> list[str]:
-    first: dict[bytes, str] = {}
-    doubles = []
-    for file in files:
-        if content := file.content:
-            # unlike hash(), it lets other threads work meanwhile
-            name = first.setdefault(hashlib.blake2b(content).digest(), file.entry.name)
-            if name != file.entry.name:
-                doubles.append(f"{file.entry.name}, which is {name} again")
-    return doubles
 
 
 _DEPTH_WORDS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "float"}

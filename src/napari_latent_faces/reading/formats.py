@@ -113,15 +113,10 @@ class _Page:
     place: int  # among the pages of the file
     shape: Size  # as it is stored
     bits: int  # of a value
-    is_unsigned: bool
+    depth: np.dtype[Any]
     photometric: int  # 0: white is 0, 1: black is 0, 2: RGB; others as in TIFF
     in_colour: bool
     orientation: int  # how it lies, as EXIF numbers it
-
-    @property
-    def depth(self) -> np.dtype[Any]:
-        is_shallow = self.is_unsigned and self.bits <= 16
-        return (BYTE if self.bits <= 8 else WORD) if is_shallow else FLOAT
 
 
 def describe_tiff(content: bytes) -> Picture:
@@ -164,8 +159,10 @@ def _page(place: int, page: Any) -> _Page:
     shape = (int(page.imagelength), int(page.imagewidth))
     has_greys = photometric == 3 and page.colormap is not None
     in_colour = photometric > 1 and not (has_greys and not np.ptp(page.colormap, 0).any())
-    how = kind in {1, 4}, photometric, in_colour, orientation
-    return _Page(place, shape, page.bitspersample, *how)
+    bits, depth = page.bitspersample, FLOAT
+    if kind in {1, 4} and bits <= 16:
+        depth = BYTE if bits <= 8 else WORD
+    return _Page(place, shape, bits, depth, photometric, in_colour, orientation)
 
 
 def _count_pages(content: bytes) -> int:
@@ -210,7 +207,7 @@ def _tiff_pixels(content: bytes, page: _Page) -> Pixels:
             pixels = _stored(content, page, file.pages[page.place])
     if pixels.dtype == bool:
         pixels = pixels.view(np.uint8)
-    if page.photometric == 0 and page.is_unsigned:
+    if page.photometric == 0 and pixels.dtype.kind == "u":
         pixels = np.asarray(2**page.bits - 1, pixels.dtype) - pixels
     if page.depth != FLOAT and page.bits not in {8, 16}:
         pixels = np.rint(pixels * ((255 if page.bits < 8 else 65535) / (2**page.bits - 1)))
@@ -270,7 +267,6 @@ def _by_pillow(content: bytes, page: _Page) -> Pixels:
 
 # PBM, PGM, PPM and PFM: Pillow would cut 16-bit colours, and takes twice the time.
 
-_CHUNK_BYTES = 2**16
 _PNM_FIELD = rb"(?:\s|#[^\r\n]*[\r\n])+([^\s#]{1,20})(?![^\s#])"
 
 
@@ -326,19 +322,15 @@ def _written(text: bytes, n: int, most: float, *, digits: bool) -> Pixels:
         raise ValueError(f"more than {MAX_COMMENTS} comments: no face has that many")
     text = re.sub(rb"#[^\r\n]*", b"", text)
     found: list[Pixels] = []
-    place = 0
     if digits:  # which need no blanks between them
         text = text.translate(None, b" \t\r\n\v\f")[:n]
         found, n, text = [np.frombuffer(text, np.int8) - 48], n - len(text), b""
-    while place < len(text) and n:
-        end = place + _CHUNK_BYTES
-        while text[end : end + 1].strip():  # not in the middle of a number
-            end += 1
-        words = text[place:end].split(None, n)[:n]
+    for piece in re.finditer(rb"(?s:.{1,65536})\S*", text):
+        words = piece[0].split(None, n)[:n]
         if words and (max(map(len, words)) > 5 or not b"".join(words).isdigit()):
             raise ValueError("damaged: a pixel is no number")
         found.append(np.array(words, "S5").astype(np.int32))
-        n, place = n - len(words), end
+        n -= len(words)
     if n:
         raise ValueError("truncated: some pixels are missing")
     values = np.concatenate(found)

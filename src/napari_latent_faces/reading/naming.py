@@ -43,24 +43,20 @@ _NO_PICTURES = re.compile(
 )
 
 # Files that may well hold faces, but are not looked into.
-_OTHER_PICTURES = (
-    "avif heic heif ico j2k jp2 jxl pcx ras tga cr2 dng eps exr hdr nef psd svg xcf"
-)
 _UNREAD = {
-    **{
-        f".{kind}": f".{kind} pictures are not read: convert them to PNG"
-        for kind in _OTHER_PICTURES.split()
-    },
-    **dict.fromkeys((".7z", ".rar"), "an archive of a kind that is not read: unpack it first"),
-    **dict.fromkeys((".tar", ".tgz", ".zip"), "an archive: open it by itself"),
-    ".z": "compressed by compress (.Z), which is not read: unpack it first",
-    ".rda": "a file of R, which is not read: save its faces as pictures, .npy or .csv first",
+    "7z rar": "an archive of a kind that is not read: unpack it first",
+    "tar tgz zip": "an archive: open it by itself",
+    "z": "compressed by compress (.Z), which is not read: unpack it first",
+    "rda": "a file of R, which is not read: save its faces as pictures, .npy or .csv first",
+    "avif heic heif ico j2k jp2 jxl pcx ras tga cr2 dng eps exr hdr nef psd svg xcf": (
+        "{} pictures are not read: convert them to PNG"
+    ),
 }
 
 _HIDDEN_FOLDER = re.compile(r"(?:[^/]*/)*?(?:\.[^/]*|__MACOSX|\$RECYCLE\.BIN)/")
 
 # Files that may list pictures and say whose they are.
-_TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 MAX_TABLE_BYTES = 2**25
 
 
@@ -70,33 +66,23 @@ def judge_name(name: str) -> tuple[str, bool]:
     Return why it is left out, ``""`` if it is not, and whether it may well hold faces: where
     that is left out it is missed, and the content of what is neither decides.
     """
-    stem, extension = _split(name)
+    stem, extension = posixpath.splitext(name.lower())
     if is_hidden(name):
         return "hidden or system file", False
-    if extension in PACKED and _split(stem)[1] == ".tar":
+    if extension in PACKED and stem.endswith(".tar"):
         extension = ".tar"
     if extension == ".bad" and is_picture_name(stem):
         return "marked as bad by the makers of the set (.bad)", True
-    if extension in _UNREAD:
-        return _UNREAD[extension], True
+    for kinds, why in _UNREAD.items():
+        if extension[1:] in kinds.split():
+            return why.format(extension), True
     is_known = _NO_PICTURES.fullmatch(extension) and not is_picture_name(name)
     return f"no picture ({extension})" if is_known else "", is_picture_name(name)
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Return a file's name without its extension, and that in lower case and with its dot."""
-    stem, dot, end = name.rpartition(".")
-    return (stem, f".{end.lower()}") if dot and stem else (name, "")
-
-
 def is_picture_name(name: str) -> bool:
     """Tell whether a file's name ends like that of a picture, maybe of a compressed one."""
-    return _split(unpacked_name(name))[1] in _PICTURES
-
-
-def is_table_name(name: str) -> bool:
-    """Tell whether a file's name is one that a list of pictures may have."""
-    return name.lower().endswith(_TABLES)
+    return posixpath.splitext(unpacked_name(name).lower())[1] in _PICTURES
 
 
 def is_hidden(name: str) -> bool:
@@ -199,11 +185,11 @@ class Listing:
 
     def report(self, **facts: Any) -> ReadReport:
         """Return a report of what is left out, in natural order, and of other facts."""
-        both = (self.skipped, self.passed_over)
-        skipped, passed = (
-            sorted(pairs, key=lambda pair: natural_key(pair[0])) for pairs in both
+        skipped, passed_over = (
+            tuple(sorted(pairs, key=lambda pair: natural_key(pair[0])))
+            for pairs in (self.skipped, self.passed_over)
         )
-        return ReadReport(skipped=tuple(skipped), passed_over=tuple(passed), **facts)
+        return ReadReport(skipped=skipped, passed_over=passed_over, **facts)
 
     def add(self, entry: Entry) -> None:
         """Put a regular file where it belongs, judged by its name and size."""
@@ -212,7 +198,7 @@ class Listing:
         if _HIDDEN_FOLDER.match(entry.name):
             reason = "hidden"
         elif entry.size and not is_hidden(base):
-            if is_table_name(base):
+            if base.lower().endswith(TABLES):
                 self.tables.append(entry)
             if is_array_name(base):
                 self.arrays.append(entry)

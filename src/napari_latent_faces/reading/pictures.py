@@ -164,20 +164,17 @@ def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
             with suppress(Exception):  # else the whole file tells what is wrong, if anything
                 picture = replace(_described(head), entry=entry)
                 return replace(picture, decode=partial(_decode_again, entry))
-        content = _unpacked(head if is_whole else entry.read(naming.MAX_PICTURE_BYTES))
+        content = head if is_whole else entry.read(naming.MAX_PICTURE_BYTES)
         return replace(_described(content), entry=entry, content=content if keep else b"")
 
 
-def _unpacked(content: bytes) -> bytes:
-    return unpacked(content, naming.MAX_PICTURE_BYTES) or content
-
-
 def _decode_again(entry: Entry, *how: Any) -> Pixels:
-    return _described(_unpacked(entry.read(naming.MAX_PICTURE_BYTES))).decode(*how)
+    return _described(entry.read(naming.MAX_PICTURE_BYTES)).decode(*how)
 
 
 def _described(content: bytes, *, apart: bool = True) -> Picture:
     """Read a header, of whose file `content` may be only the start."""
+    content = unpacked(content, naming.MAX_PICTURE_BYTES) or content
     if content[:1] == b"P" and content[1:2] in b"123456fF":
         return formats.describe_pnm(content)
     is_tiff = content[:2] in {b"II", b"MM"}
@@ -190,9 +187,7 @@ def _described(content: bytes, *, apart: bool = True) -> Picture:
 
 def _decode_apart(content: bytes, *how: Any) -> Pixels:
     """Decode a page in another process."""
-    code = (
-        f"import sys; sys.path[:] = {sys.path}; import {__name__} as p; p.decode_for_parent()"
-    )
+    code = f"import sys; sys.path[:] = {sys.path}; import {__name__} as p; p.decode_apart()"
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code],
         input=pickle.dumps((content, how)),
@@ -208,7 +203,7 @@ def _decode_apart(content: bytes, *how: Any) -> Pixels:
     return np.asarray(answer)
 
 
-def decode_for_parent() -> None:
+def decode_apart() -> None:
     """Read a file, and how to decode it, from stdin; write pixels, or why not."""
     from PIL import Image
 

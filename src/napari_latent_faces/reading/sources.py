@@ -53,7 +53,17 @@ def list_sources(path: str, check: Check) -> Listing:
     `check` is called for every file; what it raises ends the listing.
     """
     found = Listing()
-    is_folder = url_is_folder(path) if is_url(path) else _is_folder(path)
+    if is_url(path):
+        is_folder = url_is_folder(path)
+    else:
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
+        except (FileNotFoundError, NotADirectoryError):
+            words = f"There is no folder or archive {path}: check the name."
+            raise FileNotFoundError(words) from None
+        is_folder = stat.S_ISDIR(mode)
+        if not is_folder and not stat.S_ISREG(mode):
+            raise NoFacesError(f"{path} is neither a folder nor an archive of pictures.")
     if is_folder:
         entries = _in_url(path, check) if is_url(path) else _in_folder(path, found, check)
     else:
@@ -63,18 +73,6 @@ def list_sources(path: str, check: Check) -> Listing:
         words = "is encrypted: unpack it with its password and open the folder."
         raise ArchiveError(f"The archive {masked(path)} {words}")
     return found
-
-
-def _is_folder(path: str) -> bool:
-    """Tell whether there is a folder or a file, or say that there is neither."""
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - one look, whatever it is
-    except (FileNotFoundError, NotADirectoryError):
-        words = f"There is no folder or archive {path}: check the name."
-        raise FileNotFoundError(words) from None
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise NoFacesError(f"{path} is neither a folder nor an archive of pictures.")
-    return stat.S_ISDIR(mode)
 
 
 def _in_folder(
@@ -165,7 +163,7 @@ _DAMAGE = (
 
 def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry]:
     """Walk an archive, told by its content, or say what else the file is."""
-    is_zip = is_tar = False
+    is_zip = False
     with _open_file(path) as file, _damage_named(path):
         head = file.read(512)
         size = file.seek(0, io.SEEK_END)
@@ -173,15 +171,16 @@ def _in_file(path: str, found: Listing, check: Check) -> Iterator[Entry]:
         if opener := files.opener_of(head):
             with opener(file) as stream:
                 head = stream.read(512)
+        is_picture = naming.starts_like_picture(head)
+        is_tar = (opener and not is_picture) or head[257:262] == b"ustar"
         # a tar may well end in a stored zip, so that it looks like one
-        elif head[257:262] != b"ustar":
+        if not opener and not is_tar:
             is_zip = head.startswith(b"PK\3\4") or zipfile.is_zipfile(file)
             file.seek(0)
             is_tar = not is_zip and tarfile.is_tarfile(file)
-    is_picture = naming.starts_like_picture(head[: naming.HEAD_BYTES])
     if is_zip:
         return _in_zip(path, size, found, check)
-    if is_tar or (opener and not is_picture) or head[257:262] == b"ustar":
+    if is_tar:
         return _in_tar(path, opener, found, check)
     base = os.path.basename(path)  # noqa: PTH119 - of URLs, too
     if is_picture or naming.is_picture_name(base):
@@ -287,7 +286,13 @@ def _in_tar(
             elif is_array_name(name) and size > min(left, naming.MAX_PICTURE_BYTES):
                 found.leave_out(name, "too large a file of numbers to keep in memory")
             else:
-                if _may_be_faces(name, size) and (member := tar.extractfile(info)):
+                base = name.rpartition("/")[2]
+                is_wanted = (
+                    is_array_name(base)
+                    or base.lower().endswith((*naming.TABLES, files.CONTENTS))
+                    or not judge_name(base)[0]
+                ) and size <= naming.MAX_PICTURE_BYTES
+                if is_wanted and (member := tar.extractfile(info)):
                     left -= size
                     if left < 0:
                         raise ArchiveError(_too_large(path, MAX_KEPT_BYTES))
@@ -295,15 +300,6 @@ def _in_tar(
                 yield Entry(name, size, partial(_start_of, content))
         while stream and stream.read(2**16):
             pass  # to the end, where the checksum is that tells of changed pictures
-
-
-def _may_be_faces(name: str, size: int) -> bool:
-    base = name.rpartition("/")[2]
-    if is_array_name(base) or not judge_name(base)[0]:
-        return size <= naming.MAX_PICTURE_BYTES
-    return size <= naming.MAX_TABLE_BYTES and (
-        naming.is_table_name(base) or base == files.CONTENTS
-    )
 
 
 def _start_of(content: bytes, limit: int) -> bytes:
