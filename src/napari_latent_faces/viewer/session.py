@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
+from napari.layers import Layer
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QTimer
 
@@ -40,31 +41,22 @@ def session_of(viewer: ViewerModel) -> Session:
 
 
 class Session:
-    """The model of one window: which faces, which model, which face, component and mix.
+    """The model of one window: which faces, which model, which face, component and mix."""
 
-    `model` is that of the active layer: its own, if it is a result, else that of the newest
-    result of these faces; if neither has one, the newest that is shown. `face` is under the
-    slider, `component` the one that was chosen last; `mix` are a model and the weights of the
-    face that is being mixed. `mode` is how the tiles of galleries follow the face: off, by
-    brightness or by a border. `changed` says that something of this, of the layers or of their
-    selection is not as it was: who shows any of it looks at all of it again.
-
-    `previews` are the layers into which running fits draw, with what they show apart from
-    that, None if they were not there. `mixes` has a mixed face for each model.
-    """
-
-    changed = Signal()
+    changed = Signal()  # something of this, or of the layers: look at all of it again
 
     def __init__(self, viewer: ViewerModel) -> None:
         # the viewer is the key of the session: a strong reference would keep it alive
         self._viewer: ViewerModel = proxy(viewer)
+        # of the active layer, else of the newest result of these faces, else the newest shown
         self.model: LatentFaces | None = None
-        self.face: int | None = None
-        self.component: int | None = None
-        self.mix: tuple[LatentFaces, NDArray[Any]] | None = None
-        self.mixes: list[Any] = []
+        self.face: int | None = None  # that is under the slider
+        self.component: int | None = None  # that was chosen last
+        self.mix: tuple[LatentFaces, NDArray[Any]] | None = None  # its weights, in which model
+        self.mixes: list[Any] = []  # a mixed face for each model
+        # where running fits draw, and what is shown there apart from that, None if nothing was
         self.previews: dict[Any, State | None] = {}
-        self.mode = "off"
+        self.mode = "off"  # how galleries follow the face: or by "brightness", or a "border"
         self._galleries = WeakKeyDictionary[Any, canvas.Gallery]()
         self._caption: str | None = None  # of the face under the slider
         self._tile_words = ""  # of the tile under the mouse
@@ -77,7 +69,7 @@ class Session:
         viewer.layers.events.removing.connect(lambda: window.make_canvas_current(viewer))
         viewer.layers.events.connect(self._on_layers)  # those of each layer, too
         viewer.layers.selection.events.active.connect(self.refresh)
-        viewer.dims.events.point.connect(self.refresh)
+        viewer.dims.events.point.connect(self._on_slider)
         dims, grid = viewer.dims.events, window.grid_of(viewer).events
         for event in (viewer.events.theme, dims.order, dims.ndisplay, grid.enabled):
             event.connect(self._on_view)
@@ -127,7 +119,7 @@ class Session:
 
     def go_to_same_subject(self, step: int) -> None:
         layer = _stack_that_has(self._viewer, "subjects")
-        subjects = () if layer is None else layer.metadata["subjects"]
+        subjects = layer.metadata["subjects"] if layer else ()
         face, n = canvas.face_under(self._viewer, layer) if layer else -1, len(subjects)
         if 0 <= face < n:
             others = ((face + step * i) % n for i in range(1, n + 1))
@@ -137,11 +129,17 @@ class Session:
     def refresh(self) -> None:
         """Look at the viewer again, as after changing the metadata of a layer."""
         shown = self._result()
-        model = None if shown is None else shown.metadata[MODEL_KEY]
+        model = shown and shown.metadata[MODEL_KEY]
         if model is not self.model:
             self.model, self.component = model, None
         self.face = self._face_now()
         self.changed.emit()
+
+    def _on_slider(self) -> None:
+        if self._face_now() == self.face:  # at another component, or beyond the model's faces
+            self._label()
+        else:
+            self.refresh()
 
     def _result(self) -> Any:
         active = self._viewer.layers.selection.active
@@ -160,8 +158,7 @@ class Session:
         return self.faces or next((each for each in results if each.ndim == 3), None)
 
     def _face_now(self) -> int | None:
-        layer, model = self.stacked(self.model), self.model
-        n = 0 if model is None else len(model.weights)
+        layer, n = self.stacked(self.model), len(self.model.weights) if self.model else 0
         if n == 1:
             return 0  # a single picture is seen wherever the slider is
         if layer is None or self._viewer.dims.ndim < 3:
@@ -287,11 +284,11 @@ class Session:
 
     def drop_preview(self, layer: Any) -> None:
         """Show what a layer showed before a fit drew into it."""
-        is_there = layer in self.previews and layer in self._viewer.layers
-        was = self.previews.pop(layer, None)
-        if is_there:
-            self._put_back(layer, was)
-            self.results_changed()  # the slider may have been moved meanwhile
+        if layer in self.previews:
+            was = self.previews.pop(layer)
+            if layer in self._viewer.layers:
+                self._put_back(layer, was)
+                self.results_changed()  # the slider may have been moved meanwhile
 
     def _states(self) -> dict[Any, State | None]:
         return {each: _state_of(each) for each in results_of(self._viewer)} | self.previews
@@ -299,10 +296,10 @@ class Session:
     def _put_back(self, layer: Any, was: State | None) -> None:
         """Have a layer show again what it showed, unless its faces are gone."""
         viewer, is_there = self._viewer, layer in self._viewer.layers
-        if was is None and is_there:
-            viewer.layers.remove(layer)
-        owner = was and layers.layer_with(viewer, was["metadata"].get(FACES_KEY))
-        if was is not None and (is_there or owner):
+        if was is None:
+            if is_there:
+                viewer.layers.remove(layer)
+        elif is_there or layers.layer_with(viewer, was["metadata"].get(FACES_KEY)):
             if not is_there:
                 viewer.add_layer(layer)
             _withhold(layer)
@@ -402,8 +399,8 @@ def current_caption(viewer: ViewerModel) -> str | None:
 def _state_of(layer: Any) -> State:
     """Return what makes a layer show what it shows."""
     names = [name for name in ("data", "visible", "contrast_limits") if hasattr(layer, name)]
-    known = dict(layer.metadata)  # napari changes it in place
-    return {**{name: getattr(layer, name) for name in names}, "metadata": known}
+    state = {name: getattr(layer, name) for name in names}
+    return state | {"metadata": dict(layer.metadata)}  # which napari changes in place
 
 
 def _seen(state: State | None) -> Any:
@@ -421,10 +418,7 @@ def _withhold(layer: Any) -> None:
 
 def add_result(viewer: ViewerModel, data: LayerData) -> Any:
     """Add a layer, and leave what was selected so that the slider stays its."""
-    from napari.layers import Layer
-
-    active = viewer.layers.selection.active
-    layer = Layer.create(*data)
+    active, layer = viewer.layers.selection.active, Layer.create(*data)
     arrange(viewer, [layer])
     viewer.add_layer(layer)
     if active is not None:
@@ -440,15 +434,13 @@ def find_result(viewer: ViewerModel, faces: Any, role: str) -> Any:
 def show_result(viewer: ViewerModel, earlier: Any, data: LayerData) -> Any:
     """Put new contents into an earlier layer, which keeps its look, or add a layer."""
     pictures, kwargs, _ = data
-    is_there = earlier is not None and earlier in viewer.layers
-    kind = len(kwargs["axis_labels"]), kwargs.get("rgb", False)
-    if is_there and (earlier.ndim, earlier.rgb) == kind:
-        session_of(viewer).previews.pop(earlier, None)
-        _withhold(earlier)
-        earlier.data = pictures
-        earlier.metadata = kwargs["metadata"]
-        return earlier
-    if is_there:
+    if earlier in viewer.layers:
+        if (earlier.ndim, earlier.rgb) == (len(kwargs["axis_labels"]), "rgb" in kwargs):
+            session_of(viewer).previews.pop(earlier, None)
+            _withhold(earlier)
+            earlier.data = pictures
+            earlier.metadata = kwargs["metadata"]
+            return earlier
         viewer.layers.remove(earlier)
     return add_result(viewer, data)
 
