@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
-from magicgui.widgets import ComboBox, LineEdit
+from magicgui.widgets import ComboBox, Container, LineEdit
 from napari.layers import Layer
 from napari.utils import cancelable_progress, history, notifications, progress
 from qtpy import QtWidgets
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     Read = Callable[[str], list[LayerData]]
 
-_MEBIBYTE = 2**20
 _MOST_RECENT = 8  # paths that are remembered
 
 
@@ -58,7 +57,7 @@ def reading_options() -> dict[str, Any]:
         int(getattr(reading, name, 0)) for name in ("height", "width", "memory_budget")
     )
     size = {"size": (height, width) if width else height} if height else {}
-    return size | ({"memory_budget": budget * _MEBIBYTE} if budget else {})
+    return size | ({"memory_budget": budget * 2**20} if budget else {})
 
 
 def recent_paths() -> list[str]:
@@ -161,8 +160,8 @@ def _opened(path: str, window: Any, options: dict[str, Any]) -> list[LayerData]:
     notifications.show_info(". ".join(told))
     reading, newest = settings_of("reading"), str(Path(path).resolve())
     if reading is not None and Path(path).exists():  # not a URL
-        others = [each for each in recent_paths() if each != newest]
-        reading.recent = "\n".join([newest, *others][:_MOST_RECENT])
+        paths = dict.fromkeys([newest, *recent_paths()])
+        reading.recent = "\n".join([*paths][:_MOST_RECENT])
     _name_faces()
     return [layers.faces_layer(stack, name)]
 
@@ -234,12 +233,10 @@ def open_again(viewer: napari.Viewer) -> None:
     how = {name: read.pop(name, None) for name in ("variable", "shape", "faces", "order")}
     why = f"Now: {report.decided}."
     answers = _ask(path, _candidates(path), why, how, shown_window(viewer))
-
-    def read_again(path: str) -> list[LayerData]:
-        return _opened(path, None, {"variable": None, **read, **(answers or {})})
-
-    if answers is not None and open_path(viewer, path, read_again):
-        viewer.layers.remove(layer)
+    if answers is not None:
+        again = {"variable": None, **read, **answers}
+        if open_path(viewer, path, lambda path: _opened(path, None, again)):
+            viewer.layers.remove(layer)
 
 
 def make_grey(viewer: napari.Viewer) -> None:
@@ -265,10 +262,8 @@ _FACES = [_FOUND_OUT, ("rows, or first axis", "rows"), ("columns, or last axis",
 _ORDERS = [_FOUND_OUT, ("row by row (C, NumPy)", "C"), ("column by column (F, MATLAB)", "F")]
 
 
-def _ask(
-    path: str, known: Sequence[Variable], why: str, options: dict[str, Any], window: Any
-) -> dict[str, Any] | None:
-    dialog = MatrixDialog(path, known, why, options, window)
+def _ask(path: str, *about: Any) -> dict[str, Any] | None:
+    dialog = MatrixDialog(path, *about)
     try:
         return dialog.options() if dialog.exec() else None
     finally:
@@ -284,7 +279,7 @@ class MatrixDialog(QtWidgets.QDialog):
         known: Sequence[Variable],
         why: str,
         options: Mapping[str, Any],
-        parent: QtWidgets.QWidget | None = None,
+        parent: QtWidgets.QWidget,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Faces in {harmless(Path(path).name)}")
@@ -301,16 +296,14 @@ class MatrixDialog(QtWidgets.QDialog):
             ComboBox(name="faces", label="Faces are", choices=_FACES),
             ComboBox(name="order", label="Pixels come", choices=_ORDERS),
         ]
+        fields[0].visible = names != [_FOUND_OUT]
         fields[1].native.setPlaceholderText(_FOUND_OUT[0])
-        self.inputs = {each.name: each for each in fields}
+        self.inputs = Container(widgets=fields)
         begin = {**options, "shape": " x ".join(map(str, options.get("shape") or ()))}
-        form = QtWidgets.QFormLayout()
-        for name, each in self.inputs.items():
-            if name in begin and (each is not fields[0] or begin[name] in each.choices):
-                each.value = begin[name]
-            each.changed.connect(self._on_choice)
-            if each is not fields[0] or names != [_FOUND_OUT]:
-                form.addRow(each.label, each.native)
+        if begin.get("variable") not in fields[0].choices:
+            begin.pop("variable", None)
+        self.inputs.update(begin)
+        self.inputs.changed.connect(self._on_choice)
         self.preview, self.words = QtWidgets.QLabel(), QtWidgets.QLabel()
         self.preview.setMinimumSize(_PREVIEW)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -327,7 +320,7 @@ class MatrixDialog(QtWidgets.QDialog):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
         layout.addWidget(reason)
-        layout.addLayout(form)
+        layout.addWidget(self.inputs.native)
         layout.addWidget(self.preview, stretch=1)
         layout.addWidget(self.words)
         layout.addWidget(self.buttons)
@@ -335,7 +328,7 @@ class MatrixDialog(QtWidgets.QDialog):
 
     def options(self) -> dict[str, Any]:
         """Return what was chosen, as `read_faces` takes it; what is found out is not in it."""
-        chosen = {name: each.value for name, each in self.inputs.items()}
+        chosen = self.inputs.asdict()
         chosen["shape"] = tuple(map(int, re.findall(r"\d+", chosen["shape"]))) or None
         return {name: value for name, value in chosen.items() if value is not None}
 
@@ -349,10 +342,10 @@ class MatrixDialog(QtWidgets.QDialog):
 
     def _look(self) -> None:
         """Read some faces in a thread, in place of those that were read for other choices."""
-        if len(self.options().get("shape", "hw")) != 2:
+        if len(self.options().get("shape", "hw")) == 2:
+            self._looking.start(_some_faces, self._path, self.options())
+        else:
             self._tell("Give both height and width, or neither.")
-            return
-        self._looking.start(_some_faces, self._path, self.options())
 
     def _show(self, found: tuple[NDArray[Any], tuple[float, float], str]) -> None:
         pictures, limits, words = found
@@ -418,16 +411,15 @@ def write_model_layers(
     models = {}
     for _data, kwargs, _kind in chosen:
         known = kwargs.get("metadata", {})
-        if known.get(layers.ROLE_KEY) == layers.CAPTIONS:  # when all are selected
-            continue
         model = known.get(layers.MODEL_KEY)
-        if model is None:
+        if model is not None:
+            models[id(model)] = model
+        elif known.get(layers.ROLE_KEY) != layers.CAPTIONS:  # they are when all are selected
             raise ValueError(
                 f"The layer {kwargs.get('name')!r} is no result of a fit: select only latent "
                 "faces, reconstruction or residual to save their model, or choose another type "
                 "of file for pictures."
             )
-        models[id(model)] = model
     if len(models) != 1:
         raise ValueError("The layers are results of different fits: save one fit at a time.")
     target = model_path(path)
