@@ -6,20 +6,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from napari_latent_faces import encoding
 from napari_latent_faces.aligning import iter_align_to
-from napari_latent_faces.encoding import (
-    MendedFaces,
-    encoded_model,
-    iter_encode,
-    iter_mend,
-    match_stack,
-)
 from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.steps import relayed
 from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
-from napari_latent_faces.viewer.marks import belongs_to, fit_mask, marks_on
+from napari_latent_faces.viewer.marks import fit_mask, marks_on
 from napari_latent_faces.viewer.session import add_result, find_result, session_of, show_result
 
 if TYPE_CHECKING:
@@ -28,13 +22,12 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
-    from napari_latent_faces.encoding import Encoding
     from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.params import Parameters
     from napari_latent_faces.viewer.layers import LayerData
 
-    Result = tuple[Encoding, dict[str, LayerData]]
+    Result = tuple[encoding.Encoding, LayerData, LayerData]
 
 _ROLES = ("gallery", layers.PREVIEW, "components", "reconstruction", "residual")
 _PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
@@ -54,10 +47,6 @@ class ShowOptions:
     residual: bool = False
     update: bool = True  # the layers of the last fit of these faces by the same method
 
-    @property
-    def places(self) -> int:
-        return 3 if self.residual else 2
-
 
 class ResultLayers:
     """Shows a fit of the faces of a layer while it runs and when it is done."""
@@ -70,15 +59,14 @@ class ResultLayers:
         method: type[Parameters] = NMFParams,
     ) -> None:
         self.viewer, self.faces, self.options, self.method = viewer, faces, options, method
-        self._session = session_of(viewer)
+        self._session, self._places = session_of(viewer), 3 if options.residual else 2
         self._preview: Any = None  # the layer in which this fit forms ...
         self._live: NDArray[Any] | None = None  # ... and its picture there
 
     def show_step(self, components: NDArray[Any]) -> None:
         """Draw the components of a running fit, shape (k, h, w) or (k, h, w, 3)."""
         signed, view, most = self.method.is_signed, self._view(), _PREVIEW_PIXELS
-        places = self.options.places
-        data = layers.live_gallery(components, view, places, signed, most_pixels=most)
+        data = layers.live_gallery(components, view, self._places, signed, most_pixels=most)
         picture, live = data[0], self._live
         layer = self._preview or self._earlier().get("gallery")
         is_of_another = layer is not self._preview and layer in self._session.previews
@@ -108,7 +96,7 @@ class ResultLayers:
         if self.options.slider:
             wanted["components"] = layers.components_layer(model, view)
         else:
-            wanted["gallery"] = layers.gallery_layer(model, view, self.options.places)
+            wanted["gallery"] = layers.gallery_layer(model, view, self._places)
         with session.undoable():
             shown = self._earlier()
             if own in self.viewer.layers and shown.setdefault("gallery", own) is not own:
@@ -152,10 +140,7 @@ class ResultLayers:
 
 
 class FitSession(LayerJob):
-    """Fits the faces of a layer but for what labels or shapes mark, and shows it as it forms.
-
-    The message "stop" ends the fit after this iteration and keeps what was reached.
-    """
+    """Fits the faces of a layer, but for what is marked; "stop" keeps what was reached."""
 
     cancelled = "Cancelled; nothing was kept."
     failure = "The fit failed"
@@ -169,10 +154,7 @@ class FitSession(LayerJob):
         options: ShowOptions,
         ignore: Any = None,
     ) -> None:
-        stack, mask_of = layers.stack_of(faces), None
-        if ignore is not None:
-            mask_of = fit_mask(ignore, faces, IGNORE)
-            belongs_to(ignore, faces)
+        stack, mask_of = layers.stack_of(faces), ignore and fit_mask(ignore, faces, IGNORE)
         # in the thread: a mask can take long to look up
         super().__init__(
             viewer, faces, lambda: iter_fit(stack, params, mask=mask_of and mask_of())
@@ -233,17 +215,18 @@ class _ResultJob(LayerJob):
         self, viewer: ViewerModel, layer: Any, model: LatentFaces, shape: tuple[int, ...]
     ) -> None:
         pixels, known = layers.layer_pixels(layer), layer.metadata
-        self.stack = match_stack(pixels, shape, known, rgb=layer.rgb, name=layer.name)
+        self.stack = encoding.match_stack(pixels, shape, known, rgb=layer.rgb, name=layer.name)
         self.model, self._view, self._flat = model, layers.FacesView.of(layer), layer.ndim == 2
         super().__init__(viewer, layer, self._steps)
 
     def _steps(self) -> Generator[tuple[int, int], None, Any]:
         raise NotImplementedError
 
-    def show(self, results: dict[str, LayerData]) -> None:
+    def show(self, *results: LayerData) -> None:
         session = session_of(self.viewer)
         with session.undoable():
-            for role, data in results.items():
+            for data in results:
+                role = data[1]["metadata"][layers.ROLE_KEY]
                 show_result(self.viewer, find_result(self.viewer, self.layer, role), data)
         session.results_changed(self.layer)
 
@@ -254,7 +237,7 @@ class EncodeJob(_ResultJob):
     def __init__(
         self, viewer: ViewerModel, layer: Any, model: LatentFaces, *, align: bool = False
     ) -> None:
-        self.encoding: Encoding | None = None
+        self.encoding: encoding.Encoding | None = None
         self._aligns = align and layer.metadata.get("transforms") is None
         size, frame = model.size, model.provenance.frame
         if self._aligns and frame and layers.picture_size(layer) != size:
@@ -265,31 +248,28 @@ class EncodeJob(_ResultJob):
         super().__init__(viewer, layer, model, shape)
 
     def _steps(self) -> Generator[tuple[int, int], None, Result]:
-        model, n, view, flat = self.model, len(self.stack), self._view, self._flat
+        model, n = self.model, len(self.stack)
 
         def tell(done: int) -> tuple[int, int]:
             return done, n
 
         if self._aligns:
             self.stack = yield from relayed(iter_align_to(model, self.stack), tell)
-        encoding = yield from relayed(iter_encode(model, self.stack), tell)
-        model = encoded_model(model, self.stack, encoding)
-        one, other = layers.ENCODED, layers.ENCODED_RESIDUAL
-        return encoding, {
-            one: layers.reconstruction_layer(model, view, one, flat=flat),
-            other: layers.residual_layer(self.stack.images, model, view, other, flat=flat),
-        }
+        found = yield from relayed(encoding.iter_encode(model, self.stack), tell)
+        model = encoding.encoded_model(model, self.stack, found)
+        of, images = (model, self._view), self.stack.images
+        rebuilt = layers.reconstruction_layer(*of, layers.ENCODED, flat=self._flat)
+        left = layers.residual_layer(images, *of, layers.ENCODED_RESIDUAL, flat=self._flat)
+        return found, rebuilt, left
 
     def take_value(self, value: Result) -> str:
-        self.encoding, results = value
-        self.show(results)
+        self.encoding, *results = value
+        self.show(*results)
         errors = self.encoding.errors
         told = f"Relative error {errors[0]:.4f}."
         if len(errors) > 1:
-            told = (
-                f"{len(errors)} faces, mean relative error {errors.mean():.4f} "
-                f"(from {errors.min():.4f} to {errors.max():.4f})."
-            )
+            told = f"{len(errors)} faces, mean relative error {errors.mean():.4f} "
+            told += f"(from {errors.min():.4f} to {errors.max():.4f})."
         return "\n".join([told, *self.stack.report.notes])
 
 
@@ -297,21 +277,15 @@ class MendJob(_ResultJob):
     """Fills in what labels or shapes mark on all faces, or one beside those mended before."""
 
     def __init__(
-        self,
-        viewer: ViewerModel,
-        layer: Any,
-        model: LatentFaces,
-        marks: Any,
-        face: int | None = None,
+        self, viewer: ViewerModel, layer: Any, model: LatentFaces, marks: Any, face: Any = None
     ) -> None:
         model.check_pictures((*layers.picture_size(layer), *(3,) * layer.rgb))
         super().__init__(viewer, layer, model, model.picture_shape)
         self._face, self._marks, self._marks_name = face, marks_on(marks, layer), marks.name
-        belongs_to(marks, layer)
         earlier = None if face is None else find_result(viewer, layer, layers.MENDED)
         self._earlier = getattr(earlier, "data", None)
 
-    def _steps(self) -> Generator[tuple[int, int], None, MendedFaces]:
+    def _steps(self) -> Generator[tuple[int, int], None, encoding.MendedFaces]:
         marks, face = self._marks(), self._face
         if face is not None:
             marks = marks.on(face)
@@ -323,13 +297,13 @@ class MendJob(_ResultJob):
                 "is to be replaced."
             )
         n = len(self.stack) if marks.faces is None else len(marks.faces)
-        steps = iter_mend(self.model, self.stack, marks.mask, marks.faces)
+        steps = encoding.iter_mend(self.model, self.stack, marks.mask, marks.faces)
         mended = yield from relayed(steps, lambda done: (done, n))
-        return mended.over(self._earlier) if isinstance(self._earlier, MendedFaces) else mended
+        is_more = isinstance(self._earlier, encoding.MendedFaces)
+        return mended.over(self._earlier) if is_more else mended
 
-    def take_value(self, value: MendedFaces) -> str:
-        mended = layers.mended_layer(value, self.stack, self._view, flat=self._flat)
-        self.show({layers.MENDED: mended})
+    def take_value(self, value: encoding.MendedFaces) -> str:
+        self.show(layers.mended_layer(value, self.stack, self._view, flat=self._flat))
         count = len(value.faces)
         what = "1 face is" if count == 1 else f"{count} faces are"
         return f"{what} mended. Ctrl+Z on the canvas takes that back."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Labels, Shapes
 
 from napari_latent_faces.masks import FaceMasks, marked_faces, stroke_mask
 from napari_latent_faces.stack import pixel_blocks
@@ -34,10 +37,7 @@ class Marks:
 
 
 def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
-    """Return a function, for a thread, that gives what labels or shapes mark of faces.
-
-    They have two axes for all faces, or three for single ones; a mark lies where it is seen.
-    """
+    """Return a function, for a thread, that gives what labels or shapes mark of faces."""
     if layer.ndim > 3:
         raise ValueError(
             f"{layer.name} has {layer.ndim} axes: a mask has two (y, x), or three (face, y, x)."
@@ -50,12 +50,12 @@ def marks_on(layer: Any, faces: Any) -> Callable[[], Marks]:
             f"{layer.name} is turned against the faces so that one of its planes crosses "
             "several: turn it back."
         )
+    _belongs_to(layer, faces)
     n = len(layers.layer_pixels(faces)) if faces.ndim == 3 else None
     if hasattr(layer, "shape_type"):  # on the GUI thread, as they are few
         drawn = _drawn(layer, np.linalg.inv(onto), n, size)
         return lambda: drawn
-    data = layer.data
-    return lambda: _painted(data, onto, n, size)
+    return partial(_painted, layer.data, onto, n, size)
 
 
 def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
@@ -93,7 +93,7 @@ def fit_mask(layer: Any, faces: Any, field: str) -> Callable[[], Any]:
     return found
 
 
-def belongs_to(marks: Any, faces: Any) -> None:
+def _belongs_to(marks: Any, faces: Any) -> None:
     """Note which faces a layer marks: where these are moved, it goes along."""
     if layers.ROLE_KEY not in marks.metadata:
         marks.metadata[layers.FACES_KEY] = str(faces.unique_id)
@@ -101,21 +101,19 @@ def belongs_to(marks: Any, faces: Any) -> None:
 
 def add_labels(viewer: Any, faces: Any, labels: Array, name: str, **options: Any) -> Any:
     """Add labels, (y, x) or (face, y, x), as a layer that goes along with the faces."""
-    from napari.layers import Labels
-
     known = {"name": f"{name} [{faces.name}]", "opacity": 0.6, **options}
     mask = Labels(labels, affine=layers.to_world(faces, labels.ndim), **known)
-    belongs_to(mask, faces)
+    _belongs_to(mask, faces)
     return viewer.add_layer(mask)
 
 
 def add_mask(viewer: Any, faces: Any, *, each: bool = False) -> Any:
     """Add an empty layer of labels on the faces, or on each of them, with the brush in hand."""
-    size = layers.picture_size(faces)
-    n = (len(layers.layer_pixels(faces)),) if each and faces.ndim == 3 else ()
-    mask = add_labels(viewer, faces, np.zeros((*n, *size), np.uint8), "mask")
+    shape = layers.layer_pixels(faces).shape[: faces.ndim]
+    labels = np.zeros(shape if each else shape[-2:], np.uint8)
+    mask = add_labels(viewer, faces, labels, "mask")
     viewer.layers.selection.active = mask
-    mask.brush_size = max(1, round(size[1] / 10))
+    mask.brush_size = max(1, round(shape[-1] / 10))
     mask.mode = "paint"
     return mask
 
@@ -165,22 +163,19 @@ def _sampled(marks: Array, onto: Array, size: tuple[int, int]) -> Array:
 
 
 def _drawn(layer: Any, back: Array, n: int | None, size: tuple[int, int]) -> Marks:
-    from napari.layers import Shapes
 
     for_all = layer.ndim == 2 or n is None
     zoom = float(np.sqrt(abs(np.linalg.det(back[-3:-1, -3:-1]))))
-    on_face: dict[int, Array] = {}
-    for vertices, kind, width in zip(
-        layer.data, layer.shape_type, layer.edge_width, strict=True
-    ):
+    on_face: defaultdict[int, Array] = defaultdict(lambda: np.zeros(size, bool))
+    drawn = zip(layer.data, layer.shape_type, layer.edge_width, strict=True)
+    for vertices, kind, width in drawn:
         points = vertices @ back[:-1, :-1].T + back[:-1, -1]
         face = 0 if for_all else round(float(points[:, 0].mean()))
         if kind in ("line", "path"):  # strokes, not areas
-            area = stroke_mask(points[:, -2:], width * zoom, size)
+            on_face[face] |= stroke_mask(points[:, -2:], width * zoom, size)
         else:
-            area = Shapes([points[:, -2:]], shape_type=kind).to_labels(size) > 0
-        on_face[face] = on_face.get(face, np.zeros(size, bool)) | area
+            on_face[face] |= Shapes([points[:, -2:]], shape_type=kind).to_labels(size) > 0
     if for_all:
-        return Marks(on_face.get(0, np.zeros(size, bool)))
+        return Marks(on_face[0])
     faces = np.array(sorted(face for face in on_face if 0 <= face < (n or 0)), int)
     return Marks(np.array([on_face[i] for i in faces]).reshape(-1, *size), faces)
