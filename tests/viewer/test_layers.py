@@ -204,7 +204,7 @@ class TestColour:
         assert faces.contrast_limits == pytest.approx([0, images[:32].max()])
         for layer in (
             layers.reconstruction_layer(model, FacesView.of(faces)),
-            layers.mixed_layer(images[0], FacesView.of(faces)),
+            layers.result_layer(images[0], "mixed", FacesView.of(faces), ("y", "x")),
         ):
             assert Layer.create(*layer).contrast_limits == faces.contrast_limits
         shown = Layer.create(*gallery_layer(model, FacesView()))

@@ -15,17 +15,11 @@ from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtGui import QAction, QCursor, QIcon, QImage, QPixmap  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
+from napari_latent_faces import tiles
 from napari_latent_faces.explaining import Explainer, prominence
 from napari_latent_faces.stack import harmless_lines
-from napari_latent_faces.tiles import (
-    Tiles,
-    component_colours,
-    numbered,
-    paint_tile,
-    shown_components,
-)
 from napari_latent_faces.viewer import layers
-from napari_latent_faces.viewer.window import can_open_docks, canvas_of, open_dock
+from napari_latent_faces.viewer.window import canvas_of, open_dock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -66,33 +60,29 @@ class Gallery:
     """The picture of a gallery, unless another is put there, with tiles that tell of a face."""
 
     model: LatentFaces
-    tiles: Tiles
+    places: tiles.Tiles
     picture: NDArray[Any]
     _looks: list[Any] = field(default_factory=list)
 
     @classmethod
     def of(cls, picture: Any, model: LatentFaces) -> Gallery | None:
         """Return the gallery that a picture is, None if it is none of this model."""
-        tiles = Tiles.found_in(picture.shape, model.components.shape)
-        if tiles is None or not isinstance(picture, np.ndarray) or not picture.flags.writeable:
+        places = tiles.Tiles.found_in(picture.shape, model.components.shape)
+        if places is None or not isinstance(picture, np.ndarray) or not picture.flags.writeable:
             return None
-        return cls(model, tiles, picture)
+        return cls(model, places, picture)
 
     @cached_property
     def explainer(self) -> Explainer:
         return Explainer(self.model)
 
     def paint(
-        self,
-        layer: Any,
-        mode: str = "off",
-        weights: NDArray[Any] | None = None,
-        chosen: int | None = None,
+        self, layer: Any, mode: str, weights: NDArray[Any] | None, chosen: int | None
     ) -> None:
         """Give each tile the look that tells a face's weights, as far as it has changed."""
         if layer.data is not self.picture:
             return
-        k = self.tiles.count
+        k = self.places.count
         levels, frames = [1.0] * k, [None] * k
         if weights is not None and mode == "brightness":
             levels = (_DARKEST + (1 - _DARKEST) * prominence(weights)).tolist()
@@ -102,10 +92,10 @@ class Gallery:
         self._looks = [(levels[i], frames[i], i == chosen) for i in range(k)]
         changed = [i for i in range(k) if self._looks[i] != before[i]]
         for i in changed:
-            shown = self.model.components[i : i + 1] * self._looks[i][0]
-            [shown] = shown_components(shown, is_signed=self.model.is_signed)
-            tile = self.picture[self.tiles.box(i)]
-            paint_tile(tile, shown, frame=frames[i], is_chosen=i == chosen)
+            shown = self.model.components[i : i + 1] * levels[i]
+            [shown] = tiles.shown_components(shown, is_signed=self.model.is_signed)
+            tile = self.picture[self.places.box(i)]
+            tiles.paint_tile(tile, shown, frame=frames[i], is_chosen=i == chosen)
         if changed:
             layer.refresh(extent=False, highlight=False, thumbnail=False)
 
@@ -126,13 +116,11 @@ def picture_under(viewer: Any, position: tuple[float, ...]) -> Found | None:
         return None  # in three dimensions, or along other axes
     for layer in reversed(viewer.layers):
         is_ours = layers.FACES_KEY in layer.metadata or "names" in layer.metadata
-        if not (layer.visible and is_ours and isinstance(layer, Image)):
-            continue
-        pixels, place = layers.layer_pixels(layer), layer.world_to_data(position)
-        size = pixels.shape[: layer.ndim]
-        if all(-0.5 <= at <= last - 0.5 for at, last in zip(place, size, strict=True)):
-            found = _picture_at(layer, pixels, place)
-            if found is not None:
+        if layer.visible and is_ours and isinstance(layer, Image):
+            pixels, place = layers.layer_pixels(layer), layer.world_to_data(position)
+            size = pixels.shape[: layer.ndim]
+            is_on_it = all(-0.5 <= at <= n - 0.5 for at, n in zip(place, size, strict=True))
+            if is_on_it and (found := _picture_at(layer, pixels, place)):
                 return found
     return None
 
@@ -145,17 +133,17 @@ def _picture_at(layer: Any, pixels: Any, place: tuple[float, ...]) -> Found | No
     if known.get(layers.ROLE_KEY) == "gallery":
         shape = known[layers.MODEL_KEY].components.shape
     elif made is not None:
-        shape = len(made), *numbered(made[:1], 0.0, 1.0).shape[1:]
+        shape = len(made), *tiles.numbered(made[:1], 0.0, 1.0).shape[1:]
     else:
         return Found(layer, lambda: pixels, layer.name, {}) if layer.ndim == 2 else None
-    tiles = Tiles.found_in(pixels.shape, shape)
-    tile = None if tiles is None else tiles.at(*place[-2:])
-    if tiles is None or tile is None:
+    places = tiles.Tiles.found_in(pixels.shape, shape)
+    tile = None if places is None else places.at(*place[-2:])
+    if places is None or tile is None:
         return None
     if made is not None:
         recipe = known[layers.RECIPES_KEY][tile]
         return Found(layer, lambda: made[tile], recipe.name, {"weights": recipe.weights})
-    box = tiles.box(tile)
+    box = places.box(tile)
     return Found(layer, lambda: pixels[box], f"component {tile}", {"component": tile})
 
 
@@ -178,8 +166,8 @@ def to_image(
 
 def as_image(picture: NDArray[np.uint8]) -> QImage:
     """Return a picture of bytes for Qt: (h, w), (h, w, 3), or (h, w, 4) with opacity."""
-    h, w, *channels = picture.shape
-    n, forms = (*channels, 1)[0], QImage.Format
+    h, w, n = (*picture.shape, 1)[:3]
+    forms = QImage.Format
     form = {1: forms.Format_Grayscale8, 3: forms.Format_RGB888}.get(n, forms.Format_RGBA8888)
     # rows are whole words, unless their length is told
     return QImage(picture.tobytes(), w, h, w * n, form).copy()
@@ -192,9 +180,9 @@ def to_pixmap(pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0)) ->
 
 def component_pixmap(component: NDArray[Any], *, is_signed: bool) -> QPixmap:
     """Return a component (h, w) or (h, w, 3) in the colours of the gallery."""
-    shown = shown_components(component[None], is_signed=is_signed)[0]
+    shown = tiles.shown_components(component[None], is_signed=is_signed)[0]
     is_grey = component.ndim == 2
-    colours = component_colours(is_signed=is_signed and is_grey)
+    colours = tiles.component_colours(is_signed=is_signed and is_grey)
     colormap = ensure_colormap(colours["colormap"]) if is_grey else None
     return QPixmap.fromImage(to_image(shown, colours["contrast_limits"], colormap))
 
@@ -274,11 +262,9 @@ def show_menu(viewer: Any, position: tuple[float, ...]) -> None:
     if layer.ndim == 2 and found.uses:
         pictures["all of them"] = lambda: drawn(layer.data)
     about = (layer, *layers.results_of(viewer, layer))
-    is_mixable = "weights" in found.uses or any(
-        layers.MODEL_KEY in each.metadata for each in about
-    )
+    has_model = any(layers.MODEL_KEY in each.metadata for each in about)
     mix = {"Use in Mix": lambda: use_in_mix(viewer, layer, **found.uses)}
-    can_mix = found.uses and is_mixable and can_open_docks(viewer)
+    can_mix = "weights" in found.uses or (found.uses and has_model)
     show_picture_menu(parent, QCursor.pos(), pictures, mix if can_mix else {})
 
 

@@ -6,6 +6,8 @@ from collections.abc import Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
+from napari.utils import notifications
+from napari.utils.notifications import notification_manager
 from psygnal import Signal
 from superqt.utils import create_worker
 
@@ -33,11 +35,10 @@ class _Fault(NamedTuple):
 
 
 class Job:
-    """Runs a function or a generator in a thread; all else is on the GUI thread.
+    """Runs a function or a generator in a thread, where it touches neither viewer nor widgets.
 
-    What is done, `work` with its arguments, touches neither viewer nor widgets; ``yield``
-    returns what is sent to a generator. Wrong input is shown in napari, a fault of ours with
-    its traceback, and warnings. A subclass says what is done with steps and value.
+    Wrong input is shown in napari, a fault of ours with its traceback, and warnings. A
+    subclass says what is done, on the GUI thread, with steps and value.
     """
 
     stepped = Signal(object)  # what the generator yields
@@ -87,7 +88,7 @@ class Job:
         """End the work after its current step, drop it, and say so."""
         if not self.is_over:
             self.abandon()
-            self._drop(self.cancelled if why is None else why)
+            self._drop(why or self.cancelled)
 
     def abandon(self) -> None:
         """End the work after its current step, without a word and without touching anything."""
@@ -128,8 +129,6 @@ class Job:
         self.ended.emit(words)
 
     def _on_warning(self, warning: tuple[Any, ...]) -> None:
-        from napari.utils.notifications import notification_manager
-
         if not self.is_over:
             message, *rest = warning[:4]
             notification_manager.receive_warning(harmless_lines(str(message)), *rest)
@@ -138,15 +137,13 @@ class Job:
         _running.discard(self)
 
     def _fail(self, error: Exception) -> str:
-        from napari.utils.notifications import notification_manager, show_error
-
         self.discard()
         wordless = _NO_MEMORY if isinstance(error, MemoryError) else type(error).__name__
         words = harmless_lines(str(error)) or wordless
         if not isinstance(error, _WRONG_INPUT):
             notification_manager.receive_error(type(error), error, error.__traceback__)
         elif not self.is_quiet:
-            show_error(words)
+            notifications.show_error(words)
         self.failed.emit(words)
         return f"{self.failure}: {words}"
 

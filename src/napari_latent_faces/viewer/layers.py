@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
 from napari_latent_faces import tiles
 from napari_latent_faces.encoding import LazyReconstruction, LazyResidual
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.params import Parameters
     from napari_latent_faces.stack import FaceStack
 
+    Change = Callable[[NDArray[Any]], NDArray[Any]]
     LayerData = tuple[Any, dict[str, Any], str]
 
 AXES = ("face", "y", "x")
@@ -155,8 +157,6 @@ def results_of(
 
 def why_not_faces(layer: Any, fewest_axes: int = 3) -> str:
     """Return why a layer is no stack of faces, in a sentence; "" if it can be one."""
-    from napari.layers import Image
-
     name = harmless(layer.name)
     if not isinstance(layer, Image):
         return f"{name} is a layer of {type(layer).__name__.lower()}: faces are an image layer."
@@ -212,9 +212,8 @@ def _contrast_limits(images: Any) -> tuple[float, float]:
     # room up to the next power of two, or to 1
     is_in_memory = isinstance(images, np.ndarray) and not isinstance(images, np.memmap)
     n = min(len(images), _SAMPLE) if is_in_memory else 1
-    some = [np.asarray(images[int(i)]) for i in np.linspace(0, len(images) - 1, n)]
-    low = min(0.0, *(float(picture.min()) for picture in some))
-    high = max(float(picture.max()) for picture in some)
+    some = np.stack([np.asarray(images[int(i)]) for i in np.linspace(0, len(images) - 1, n)])
+    low, high = min(0.0, float(some.min())), float(some.max())
     if not is_in_memory and high > 0:
         above = 2.0 ** np.ceil(np.log2(high + 1)) - 1
         high = 1.0 if high <= 1 else float(above) if dtype.kind in "ui" or high <= 255 else high
@@ -255,12 +254,7 @@ def result_layer(
 class ShownPixels(LazyStack):
     """A lazy stack whose pixels are changed to be shown, as napari has no limits for colour."""
 
-    def __init__(
-        self,
-        source: LazyStack,
-        change: Callable[[NDArray[Any]], NDArray[Any]],
-        dtype: DTypeLike,
-    ) -> None:
+    def __init__(self, source: LazyStack, change: Change, dtype: DTypeLike) -> None:
         super().__init__(source.shape, dtype)
         self.source, self.change = source, change
 
@@ -308,41 +302,37 @@ def live_gallery(
 
 def components_layer(model: LatentFaces, view: FacesView) -> LayerData:
     """Return the components (component, face, y, x), the same for each face without a copy."""
-    components = tiles.shown_components(model.components, is_signed=model.is_signed)
-    shape = (len(components), len(model.weights), *components.shape[1:])
-    data = np.broadcast_to(components[:, None], shape)
+    shown = tiles.shown_components(model.components, is_signed=model.is_signed)[:, None]
+    data = np.broadcast_to(shown, (len(shown), len(model.weights), *shown.shape[2:]))
     colours = tiles.component_colours(is_signed=model.is_signed)
     return result_layer(data, "components", view, ("component", *AXES), model=model, **colours)
 
 
 def reconstruction_layer(
-    model: LatentFaces, view: FacesView, role: str = "reconstruction", *, flat: bool = False
+    model: LatentFaces, view: FacesView, role: str = "reconstruction", **options: Any
 ) -> LayerData:
     """Return the reconstructions, computed when looked at, in the look of the faces."""
     rebuilt: LazyStack = LazyReconstruction(model)
     if len(rebuilt.shape) == 4:  # in colour
         dtype = np.dtype(model.provenance.dtype)
         rebuilt = ShownPixels(rebuilt, lambda pixels: as_pixels(pixels, dtype), dtype)
-    return result_layer(rebuilt, role, view, model=model, flat=flat)
+    return result_layer(rebuilt, role, view, model=model, **options)
 
 
 def residual_layer(
-    images: Any,
-    model: LatentFaces,
-    view: FacesView,
-    role: str = "residual",
-    *,
-    flat: bool = False,
+    images: Any, model: LatentFaces, view: FacesView, role: str = "residual", **options: Any
 ) -> LayerData:
     """Return faces minus reconstructions, computed when looked at, with 0 in the middle."""
     residual: LazyStack = LazyResidual(images, model)
     limit = _residual_limit(model)
-    if len(residual.shape) == 4:  # in colour: around a middle grey, as `tiles.shown_components`
-        residual = ShownPixels(
-            residual, lambda pixels: np.clip(0.5 + pixels / (2 * limit), 0, 1), residual.dtype
-        )
-    colours: dict[str, Any] = {"colormap": tiles.DIVERGING, "contrast_limits": (-limit, limit)}
-    return result_layer(residual, role, view, model=model, flat=flat, **colours)
+
+    def around_grey(pixels: NDArray[Any]) -> NDArray[Any]:
+        return np.clip(0.5 + pixels / (2 * limit), 0, 1)
+
+    if len(residual.shape) == 4:  # in colour, as `tiles.shown_components`
+        residual = ShownPixels(residual, around_grey, residual.dtype)
+    options |= {"colormap": tiles.DIVERGING, "contrast_limits": (-limit, limit)}
+    return result_layer(residual, role, view, model=model, **options)
 
 
 def _residual_limit(model: LatentFaces) -> float:
@@ -370,16 +360,11 @@ def aligned_layer(
 
 
 def mended_layer(
-    mended: MendedFaces, stack: FaceStack, view: FacesView, *, flat: bool = False
+    mended: MendedFaces, stack: FaceStack, view: FacesView, **options: Any
 ) -> LayerData:
     """Return mended faces, without a model: they can be saved as any other pictures."""
     known = {"names": stack.names, "subjects": stack.subjects}
-    return result_layer(mended, MENDED, view, flat=flat, known=known)
-
-
-def mixed_layer(pixels: NDArray[Any], view: FacesView) -> LayerData:
-    """Return a mixed face as a flat picture, which stays when the face slider moves."""
-    return result_layer(pixels, "mixed", view, AXES[1:])
+    return result_layer(mended, MENDED, view, known=known, **options)
 
 
 def made_layer(

@@ -7,6 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.layers import Image
+from napari.utils.theme import get_theme
 from qtpy.QtCore import QPointF
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter
 from superqt.utils import qimage_to_array
@@ -72,7 +74,7 @@ def model_layers(model: LatentFaces, name: str) -> list[LayerData]:
     gallery = layers.gallery_layer(model, view)
     height, width = gallery[0].shape[:2]
     item = Item(height, width, gallery[1]["metadata"][SPAN_KEY])
-    [place] = arranged(model.components.shape[1:3], [item])
+    [place] = arranged(model.size, [item])
     gallery[1].update(view.at(2, *place))
     return [gallery, layers.reconstruction_layer(model, view)]
 
@@ -112,11 +114,9 @@ def _blocks(those: Sequence[Any], *, alone: bool = False) -> dict[str, tuple[Any
     for key, layer in by_key.items() if alone and groups else ():
         if "names" in layer.metadata and ROLE_KEY not in layer.metadata and layer.visible:
             groups.setdefault(key, [])
-    blocks = {}
+    blocks, hidden = {}, layers.HIDDEN_KEY
     for key, results in groups.items():
-        shown = [
-            each for each in results if each.visible or layers.HIDDEN_KEY not in each.metadata
-        ]
+        shown = [each for each in results if each.visible or hidden not in each.metadata]
         shown.sort(key=lambda layer: _ORDER.index(layer.metadata[ROLE_KEY]))
         stacks = (layer for layer in shown if SPAN_KEY not in layer.metadata)
         # where the faces are gone, what is left keeps together
@@ -178,10 +178,7 @@ class Caption(NamedTuple):
 
 
 class Captions:
-    """Keeps one layer of a viewer that says below each picture what it is.
-
-    It is a picture: points with text would import pandas, half a second of the first fit.
-    """
+    """Keeps a layer that says below each picture what it is: points with text import pandas."""
 
     def __init__(self) -> None:
         self._layer: Any = None
@@ -209,8 +206,6 @@ class Captions:
         # napari draws without units if layers differ in them
         written = wanted, viewer.theme, tuple(blocks[0][0].units[-2:])
         if self._layer is None:
-            from napari.layers import Image
-
             look = {"name": layers.CAPTIONS, "rgb": True, "interpolation2d": "linear"}
             self._layer = Image(**_painted(*written), **look)
         elif written != self._written:
@@ -237,8 +232,6 @@ def _caption(layer: Any) -> Caption:
 
 def _painted(wanted: list[Caption], theme: str, units: tuple[Any, ...]) -> dict[str, Any]:
     """Return the picture of all captions, and where it lies in the viewer."""
-    from napari.utils.theme import get_theme
-
     line = _LINE * float(np.median([each.height for each in wanted]))
     low = np.min([(each.y, each.x) for each in wanted], axis=0)
     high = np.max([(each.y + 1.5 * line, each.x + each.width) for each in wanted], axis=0)

@@ -76,14 +76,11 @@ class MixLayers:
 
     def mix_of(self, model: LatentFaces) -> Mix:
         """Return the mix of a model, which outlives the panel, or a new one."""
-        shown = {id(each.metadata.get(layers.MODEL_KEY)) for each in results_of(self._viewer)}
-        mixes = self._session.mixes
-        mixes[:] = [mix for mix in mixes if id(mix.model) in shown]
-        found: Mix | None = next((mix for mix in mixes if mix.model is model), None)
-        if found is None:
-            found = Mix(model, self.current_weights(model))
-            mixes.append(found)
-        return found
+        mixes: list[Mix] = self._session.mixes
+        mixes[:] = [mix for mix in mixes if results_of(self._viewer, model=mix.model)]
+        if all(mix.model is not model for mix in mixes):
+            mixes.append(Mix(model, self.current_weights(model)))
+        return next(mix for mix in mixes if mix.model is model)
 
     def current_weights(self, model: LatentFaces) -> NDArray[np.float64]:
         """Return the weights of the face under the slider, or else of the mean face."""
@@ -95,7 +92,9 @@ class MixLayers:
         picture = to_pixels(mix.pixels, mix.model.provenance.dtype)
         layer = self.find(mix.model, "mixed")
         if layer is None:
-            layer = add_result(self._viewer, layers.mixed_layer(picture, self._view(mix.model)))
+            view = self._view(mix.model)
+            flat = layers.result_layer(picture, "mixed", view, layers.AXES[1:])
+            layer = add_result(self._viewer, flat)
             self._session.results_changed()
         layer.metadata["latent_faces_mix"] = mix
         # in place: a new array would make napari look at all layers again
@@ -153,11 +152,10 @@ class MixLayers:
 
     def recipes(self, model: LatentFaces | None) -> tuple[Recipe, ...]:
         """Return the recipes of the selected layer, or else of the generated faces."""
-        generated = None if model is None else self.find(model, "generated")
+        generated = model and self.find(model, "generated")
         those = filter(None, (self._viewer.layers.selection.active, generated))
-        return next(
-            (each.metadata[RECIPES_KEY] for each in those if RECIPES_KEY in each.metadata), ()
-        )
+        found = (each.metadata.get(RECIPES_KEY) for each in those)
+        return next(filter(None, found), ())
 
     def find(self, model: LatentFaces, role: str) -> Any:
         """Return the layer of this role beside these faces that fits the model."""

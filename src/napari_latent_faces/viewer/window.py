@@ -19,10 +19,7 @@ PLUGIN = "napari-latent-faces"
 """What npe2 calls this plugin."""
 
 _DISPLAY_NAME = "Latent faces"  # of the plugin, in the menus
-_SAMPLE = "synthetic"  # as the manifest calls it
-_SIZE = (1400, 880)  # of the demo's window
 _PATIENCE = 600  # seconds until a demo that nobody watches gives up
-_DRAWING = 500  # milliseconds that the window has to draw its last change
 
 
 def settings_of(group: str) -> Any:
@@ -59,10 +56,10 @@ def _window_of(viewer: Any) -> Any:
 
 
 def make_canvas_current(viewer: ViewerModel) -> None:
-    """Make the OpenGL context of a viewer's canvas the current one, if it has a window.
+    """Have napari delete what drew a layer in the OpenGL context of its own canvas.
 
-    napari deletes what drew a layer in whichever context is current: in that of another window,
-    which then loses its own drawings, or in Qt's, which ends the process with Mesa's OpenGL.
+    It does so in the current one: another window's, which then loses its own drawings, or
+    Qt's, which ends the process with Mesa's OpenGL.
     """
     with suppress(AttributeError, RuntimeError):  # none, or that of a window that was closed
         canvas_of(viewer).makeCurrent()  # type: ignore[union-attr]
@@ -109,8 +106,7 @@ def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
         panel = next(each for each in widgets if each.display_name == name).get_callable()
         window.add_dock_widget(panel(viewer), name=title, tabify=True)
     panel = window.dock_widgets[title]
-    dock = dock_of(panel)
-    assert dock is not None
+    dock: Any = dock_of(panel)
     dock.show()
     dock.raise_()
     return panel
@@ -146,7 +142,17 @@ def run_demo(
         raise DemoError(f"{target} is a folder: name a file for the picture.")
     if target is not None and not os.access(target.parent, os.W_OK | os.X_OK):
         raise DemoError(f"No picture can be written to {target.parent}: choose another folder.")
-    _check_screen()
+    try:
+        from qtpy import QtWidgets  # noqa: F401
+    except ImportError as error:
+        words = 'napari\'s window needs Qt: pip install "napari-latent-faces[all]"'
+        raise DemoError(f"{words} ({error})") from error
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform == "linux" and not any(map(os.environ.get, screens)):
+        raise DemoError(  # Qt would end the process
+            "There is no screen to open a window on. Try a virtual one: "
+            "xvfb-run latent-faces demo --screenshot demo.png"
+        )
     import napari
     from napari.layers import Layer
     from napari.utils.notifications import notification_manager
@@ -154,9 +160,9 @@ def run_demo(
     from napari_latent_faces.viewer.layers import faces_layer
 
     viewer = napari.Viewer()
-    viewer.window.resize(*_SIZE)
+    viewer.window.resize(1400, 880)
     if faces is None:
-        viewer.open_sample(PLUGIN, _SAMPLE)
+        viewer.open_sample(PLUGIN, "synthetic")
     else:
         viewer.add_layer(Layer.create(*faces_layer(faces, Path(faces.source).name or "faces")))
     panel: Any = viewer.window.add_plugin_dock_widget(PLUGIN, "Latent faces")[1]
@@ -175,22 +181,6 @@ def run_demo(
     return target
 
 
-def _check_screen() -> None:
-    """Find out whether a window can be opened; Qt itself would end the process."""
-    try:
-        from qtpy import QtWidgets  # noqa: F401
-    except ImportError as error:
-        raise DemoError(
-            f'napari\'s window needs Qt: pip install "napari-latent-faces[all]" ({error})'
-        ) from error
-    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    if sys.platform == "linux" and not any(map(os.environ.get, screens)):
-        raise DemoError(
-            "There is no screen to open a window on. Try a virtual one: "
-            "xvfb-run latent-faces demo --screenshot demo.png"
-        )
-
-
 def _photograph(viewer: napari.Viewer, job: Any, target: Path) -> None:
     import napari
     from PIL import Image
@@ -207,7 +197,7 @@ def _photograph(viewer: napari.Viewer, job: Any, target: Path) -> None:
         else:
             viewer.dims.set_current_step(0, len(job.layer.data) // 2)
             close_notifications(viewer)  # the panel says the same, and hides nothing
-            QTimer.singleShot(_DRAWING, take)
+            QTimer.singleShot(500, take)  # the window has to draw its last change
 
     def take() -> None:
         pictures.append(viewer.screenshot(canvas_only=False, flash=False))
