@@ -65,7 +65,7 @@ def test_without_a_model_or_a_face_it_says_what_to_do(
     panel, viewer, faces, model, show_model, qtbot
 ):
     assert panel.face_page.isHidden()
-    assert panel.status.value.startswith("Fit a model first")
+    assert panel.status.value.startswith("No model yet")
     show_model(faces, model)
     wait_until_ready(panel, qtbot)
     viewer.add_image(np.zeros((60, 4, 4)), name="longer")
@@ -206,7 +206,7 @@ def test_it_follows_the_next_model_and_the_loss_of_it(
     assert set(keys(ready.parts)) <= set(range(5))
     viewer.layers.clear()
     QApplication.processEvents()
-    assert ready.status.value.startswith("Fit a model first")
+    assert ready.status.value.startswith("No model yet")
     assert ready.face_page.isHidden()
 
 

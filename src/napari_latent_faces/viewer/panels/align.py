@@ -75,11 +75,9 @@ class EyePoints:
 
     @property
     def face(self) -> int:
-        """The face under the slider."""
         return face_under(self.viewer, self.layer)
 
     def words(self) -> str:
-        """Say what to click now."""
         counts, face = self.counts, self.face
         done = int((counts >= 2).sum())
         if done == len(counts):
@@ -95,7 +93,6 @@ class EyePoints:
             go_to(self.viewer, self.faces, int((later if len(later) else missing)[0]))
 
     def undo(self) -> None:
-        """Take the last point back, and go to its face."""
         if len(self.layer.data):
             face = round(float(self.layer.data[-1, 0]))
             self.layer.data = self.layer.data[:-1]

@@ -6,7 +6,7 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Label, LineEdit
+from magicgui.widgets import CheckBox, LineEdit
 
 from napari_latent_faces.choosing import iter_choose_k
 from napari_latent_faces.encoding import iter_whole_model
@@ -14,7 +14,7 @@ from napari_latent_faces.params import ChoiceOptions, NMFParams, parse_ks
 from napari_latent_faces.viewer.fitting import ResultLayers, ShowOptions
 from napari_latent_faces.viewer.jobs import LayerJob
 from napari_latent_faces.viewer.layers import ROLE_KEY, results_of, stack_of
-from napari_latent_faces.viewer.panels.form import button, make_fields, read_fields, wrap
+from napari_latent_faces.viewer.panels.form import button, make_fields, read_fields, text
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.plots import CurvesPlot
 from napari_latent_faces.viewer.window import can_open_docks, open_dock
@@ -50,9 +50,7 @@ class ChooseKWidget(Panel):
         tip = "Write the measures as a CSV file."
         self.save_button = button("Save table...", tip, self._save)
         self.plot = CurvesPlot("Curves over the number of components")
-        self.readout, self.words = Label(value=""), Label(value="")
-        wrap(self.readout.native, lines=2)
-        wrap(self.words.native)
+        self.readout, self.words = text(lines=2), text()
         self.add_form([faces, self.ks, *self.effort.values(), self.random_state])
         self.add(self.update_earlier)
         self.add_controls()
@@ -115,7 +113,6 @@ class ChooseKWidget(Panel):
             self.use_button.text = f"Use this k: {shown.suggested}"
 
     def use_suggested(self) -> None:
-        """Put the suggested number of components into the panel that fits."""
         if self.plot.choice is None:
             return
         panel = open_dock(self.viewer, "Latent faces")
@@ -137,7 +134,6 @@ class ChooseKWidget(Panel):
         )
 
     def show_model(self, k: int) -> None:
-        """Show the model with `k` components in the layers of its faces."""
         choice, layer = self.choice, self._measured
         is_there = layer in self.viewer.layers and not self.is_working
         if choice is None or not is_there or k not in choice.models:  # of the first look

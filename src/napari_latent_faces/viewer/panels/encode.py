@@ -61,7 +61,6 @@ class EncodeWidget(Panel):
         return EncodeJob(self.viewer, self.faces.value, model, align=self.align.value)
 
     def _show_result(self, job: Any) -> None:
-        """List the faces by their errors, the worst first."""
         if not isinstance(job, EncodeJob) or job.encoding is None:
             return
         names, subjects, errors = job.stack.names, job.stack.subjects, job.encoding.errors

@@ -15,7 +15,7 @@ from napari_latent_faces.viewer.canvas import component_pixmap, use_in_mix
 from napari_latent_faces.viewer.jobs import Latest
 from napari_latent_faces.viewer.layers import layer_pixels, results_of
 from napari_latent_faces.viewer.panels import pictures
-from napari_latent_faces.viewer.panels.form import ModelChoice, form_of
+from napari_latent_faces.viewer.panels.form import NO_MODEL, ModelChoice, form_of, put
 from napari_latent_faces.viewer.panels.panel import Panel, timer
 from napari_latent_faces.viewer.panels.pictures import PictureStrip, StripItem
 from napari_latent_faces.viewer.window import can_open_docks
@@ -37,11 +37,6 @@ _USERS, _NEAREST = 24, 12  # faces that are shown
 _QUIET = 150  # milliseconds without another wish until faces are read from a disk
 _MOST = 4096  # small pictures that are remembered
 _UNREAD = None, None
-_NO_MODEL = (
-    "Fit a model first, with Plugins > Latent faces > Latent faces, or open a model file.\n\n"
-    "Then this panel shows what the face under the slider is made of, and the tiles of the "
-    "gallery follow it."
-)
 _NO_FACE = (
     "None of the model's faces is under the slider: move it to one. If there is no slider, "
     "show the faces or their reconstruction again."
@@ -70,7 +65,6 @@ class Explained:
         self.nearest = explaining.NearestFaces(model)
 
     def name(self, face: int) -> str:
-        """Return the name of a face, else its number."""
         names = self.model.provenance.names
         return names[face] if names else f"face {face}"
 
@@ -129,20 +123,25 @@ class ExplainWidget(Panel):
         self.nearest = PictureStrip("nearest faces")
         self.users = PictureStrip("faces that use the component most")
         self.face_page = QWidget()
-        column = QVBoxLayout(self.face_page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.portrait)
+        column, session = QVBoxLayout(self.face_page), self.session
+        put(column, self.portrait)
         self.parts_title, self.users_title = QLabel(), QLabel()
-        for title, hint, strip in (
-            (self.parts_title, "", self.parts),
-            (QLabel("Their sum, step by step"), _SUMMED, self.sums),
-            (QLabel("Nearest faces, and how much they differ"), _MEASURED, self.nearest),
-            (self.users_title, "", self.users),
+        near_title = QLabel("Nearest faces, and how much they differ")
+        by_key = {
+            "component": lambda key: session.select_component(None if key == MEAN else key),
+            "face": session.go_to_face,
+        }
+        for title, hint, strip, what in (
+            (self.parts_title, "", self.parts, "component"),
+            (QLabel("Their sum, step by step"), _SUMMED, self.sums, "component"),
+            (near_title, _MEASURED, self.nearest, "face"),
+            (self.users_title, "", self.users, "face"),
         ):
             title.setWordWrap(True)
             title.setToolTip(hint)
-            column.addWidget(title)
-            column.addWidget(strip)
+            put(column, title, strip)
+            strip.picked.connect(by_key[what])
+            strip.menu_wanted.connect(partial(self._offer, what))
         self.add_controls(QLabel("Gallery follows"), self.follow)
         self.add(self.face_page)
         self._preparing = Latest(returned=self._take_model, failed=self._on_failure)
@@ -150,22 +149,10 @@ class ExplainWidget(Panel):
         # many moves of a dragged slider become one update: they never queue up
         self._soon = timer(self, self.update_face)
         self._quiet = timer(self, lambda: self._reading.start(self._reader()), _QUIET)
-
-    def _connect(self) -> None:
-        session = self.session
         self.at_end(lambda: session.follow_by("off"))  # once this panel hears it no more
         self.at_end(self._preparing.stop)
         self.at_end(self._reading.stop)
-        super()._connect()
         self.follow.changed.connect(session.follow_by)
-        for strip in (self.parts, self.sums):
-            strip.picked.connect(
-                lambda key: session.select_component(None if key == MEAN else key)
-            )
-            strip.menu_wanted.connect(partial(self._offer, "component"))
-        for strip in (self.users, self.nearest):
-            strip.picked.connect(session.go_to_face)
-            strip.menu_wanted.connect(partial(self._offer, "face"))
         one, other = self.parts.scroll_bar, self.sums.scroll_bar
         one.valueChanged.connect(other.setValue)  # a part stays above its sum
         other.valueChanged.connect(one.setValue)
@@ -180,7 +167,7 @@ class ExplainWidget(Panel):
 
     def _what_is_missing(self) -> str:
         if self.session.model is None:
-            return _NO_MODEL
+            return NO_MODEL
         if self._known is None:
             return self._why or "Looking at the model ..."
         return _NO_FACE if self.session.face is None else ""
@@ -214,7 +201,6 @@ class ExplainWidget(Panel):
         self._soon.start()
 
     def update_face(self) -> None:
-        """Show the face under the slider, once its model is prepared."""
         known, face, component = self._known, self.session.face, self.session.component
         if known is None or face is None:
             return

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Label
+from magicgui.widgets import CheckBox, ComboBox
 from napari.layers import Layer
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMenu, QMessageBox
 
@@ -73,8 +73,7 @@ class FitWidget(Panel):
         }
         self.links = in_a_row(QLabel("Next:"), *self.next_buttons.values())
         self.links.hide()
-        self.about = Label(value="")
-        form.wrap(self.about.native)
+        self.about = form.text()
         tip = "Write the model to one file that opens here again."
         save = partial(reader.save_model, viewer, self._tell)
         self.save_button = button("Save model...", tip, save)
@@ -97,8 +96,7 @@ class FitWidget(Panel):
             choices=[(kind.title, name) for name, kind in METHODS.items()],
             tooltip="Only NMF finds parts that add up; others are there for comparison.",
         )
-        self.summary = Label(value="")
-        form.wrap(self.summary.native)
+        self.summary = form.text()
         shared: dict[str, ValueWidget[Any]] = {}  # what is typed there counts for all methods
         self._inputs = {
             method: form.make_fields(kind, shared=shared) for method, kind in METHODS.items()
@@ -125,12 +123,12 @@ class FitWidget(Panel):
             for name, field in kind.__dataclass_fields__.items()
             if field.metadata.get("advanced")
         }
-        self._basic = [each for each in shared.values() if each.name not in advanced]
-        self._rest = [each for each in shared.values() if each.name in advanced]
-        self._form = self.add_form([faces, self.method, self.summary, *self._basic])
-        hidden = [*self._rest, self.ignore, self.slider, self.residual, self.update_earlier]
-        self._advanced_form = self.add_form(hidden, "Advanced")
-        self.advanced: Any = self._advanced_form.parent()
+        basic = [each for each in shared.values() if each.name not in advanced]
+        rest = [each for each in shared.values() if each.name in advanced]
+        self._of_methods = [*basic, *rest, self.ignore]
+        self.add_form([faces, self.method, self.summary, *basic])
+        rest += [self.ignore, self.slider, self.residual, self.update_earlier]
+        self.advanced: Any = self.add_form(rest, "Advanced").parent()
         self.method.changed.connect(self._show_method)
 
     def _list_recent(self) -> None:
@@ -150,8 +148,8 @@ class FitWidget(Panel):
         """Show the fields of the chosen method only; the others keep what was typed."""
         method, shown = METHODS[self.method.value], list(self.parameters.values())
         shown += [self.ignore] * method.takes_mask
-        form.show_rows(self._form, self._basic, shown)
-        form.show_rows(self._advanced_form, [*self._rest, self.ignore], shown)
+        for each in self._of_methods:
+            each.native.parent().layout().setRowVisible(each.native, each in shown)
         self.summary.value = method.summary
 
     def _what_is_missing(self) -> str:
@@ -180,7 +178,6 @@ class FitWidget(Panel):
         self.status.value = text
 
     def fit(self) -> FitSession | None:
-        """Start a fit of the chosen faces and return it; see `start`."""
         session: FitSession | None = self.start()
         return session
 
@@ -204,7 +201,6 @@ class FitWidget(Panel):
             self.links.setVisible(can_open_docks(self.viewer))
 
     def _fit_sample(self) -> None:
-        """Open the sample and fit it, as a click on Fit would."""
         [sample] = reader.drawn_faces()
         self.faces.value = self.viewer.add_layer(Layer.create(*sample))
         self.fit()
@@ -216,7 +212,6 @@ class FitWidget(Panel):
             self._tell("Copied: paste it into a file or a notebook.")
 
     def export(self, folder: Path) -> None:
-        """Write the model to a folder as plain files; what goes wrong is shown in napari."""
         job = _Export(iter_export, self.session.model, folder, force=folder.exists())
         self.run(job, "Writing ...")
 

@@ -21,7 +21,7 @@ from napari_latent_faces.viewer.layers import FACES_KEY, MODEL_KEY, ROLE_KEY, mo
 from napari_latent_faces.viewer.session import session_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from magicgui.widgets.bases import ValueWidget
     from napari.components import ViewerModel
@@ -105,7 +105,7 @@ def button(
     made = widgets.PushButton(text=text, tooltip=tooltip, **options)
     made.native.setAutoDefault(True)  # Enter presses it, as in a dialog, not only Space
     if pressed is not None:
-        made.changed.connect(pressed)
+        made.changed.connect(pressed, max_args=0)
     return made
 
 
@@ -129,7 +129,7 @@ def in_a_row(*parts: Part, stretched: Part | None = None) -> QtW.QWidget:
     return row
 
 
-def form_of(inputs: Iterable[Widget]) -> QtW.QWidget:
+def form_of(inputs: Iterable[Widget | tuple[str, QtW.QWidget]]) -> QtW.QWidget:
     """Return a Qt widget with the inputs below each other, their labels in a column."""
     form = QtW.QWidget()
     layout = QtW.QFormLayout(form)
@@ -138,7 +138,9 @@ def form_of(inputs: Iterable[Widget]) -> QtW.QWidget:
     for each in inputs:
         if isinstance(each, widgets.ComboBox):
             allow_long_names(each.native)
-        if isinstance(each, (widgets.CheckBox, widgets.Label)):
+        if isinstance(each, tuple):
+            layout.addRow(*each)
+        elif isinstance(each, (widgets.CheckBox, widgets.Label)):
             layout.addRow(each.native)
         else:
             label = QtW.QLabel(each.label)
@@ -147,24 +149,6 @@ def form_of(inputs: Iterable[Widget]) -> QtW.QWidget:
             each.native.setToolTip(each.tooltip)  # of all its parts
             layout.addRow(label, each.native)
     return form
-
-
-def show_rows(
-    form: QtW.QWidget, inputs: Iterable[Widget], shown: Collection[ValueWidget[Any]]
-) -> None:
-    """Show those of the inputs of a form that are among `shown`, and hide the others."""
-    layout: Any = form.layout()
-    for each in inputs:
-        layout.setRowVisible(each.native, each in shown)
-
-
-class Beside(widgets.Container[Widget]):
-    """Parts beside one another, as one field of a form."""
-
-    def __init__(self, label: str, *parts: Widget, tooltip: str = "") -> None:
-        options: Any = {"layout": "horizontal", "labels": False}
-        super().__init__(widgets=parts, label=label, tooltip=tooltip, **options)
-        self.margins = (0, 0, 0, 0)
 
 
 class Section(QtW.QWidget):
@@ -184,12 +168,15 @@ class Section(QtW.QWidget):
         self._part.setVisible(is_open)
 
 
-def wrap(label: QtW.QLabel, lines: int = 0) -> None:
-    """Let a text take the width that there is, and the lines that it needs, at least some."""
+def text(lines: int = 0) -> widgets.Label:
+    """Return a label that takes the width there is, and the lines it needs, at least some."""
+    made = widgets.Label(value="")
+    label = made.native
     label.setAlignment(Qt.AlignmentFlag.AlignTop)
     label.setSizePolicy(QtW.QSizePolicy.Policy.Ignored, QtW.QSizePolicy.Policy.Minimum)
     label.setWordWrap(True)  # last: a new policy would forget that the width decides the height
     label.setMinimumHeight(lines * (label.fontMetrics().lineSpacing() + 2))
+    return made
 
 
 def allow_long_names(box: QtW.QComboBox) -> None:
@@ -250,7 +237,6 @@ class FacesChoice(widgets.ComboBox):
 
     @property
     def missing(self) -> str:
-        """Why there are no faces; nothing if there are."""
         whys = (why for _, _, why in self._listed if why)
         return next(whys, NO_FACES) if self.value is None else ""
 
@@ -283,7 +269,7 @@ class FacesChoice(widgets.ComboBox):
             self.changed.emit(chosen)
 
 
-class ModelChoice(Beside):
+class ModelChoice(widgets.Container[Widget]):
     """Offers the models that layers of a viewer carry, and opens others."""
 
     def __init__(
@@ -295,7 +281,9 @@ class ModelChoice(Beside):
         tip = "The model: of a layer that shows one, or opened from a file."
         self.combo = widgets.ComboBox(tooltip=tip)
         self.open_button = button("Open...", "Open a model file that was saved.", self._ask)
-        super().__init__(label, self.combo, self.open_button, tooltip=tip)
+        parts, look = [self.combo, self.open_button], {"layout": "horizontal", "labels": False}
+        super().__init__(widgets=parts, label=label, tooltip=tip, **look)  # type: ignore[arg-type]
+        self.margins = (0, 0, 0, 0)
         self.chosen = self.combo.changed
         allow_long_names(self.combo.native)
         policy = QtW.QSizePolicy.Policy  # the names of models need the room
@@ -309,7 +297,6 @@ class ModelChoice(Beside):
 
     @property
     def missing(self) -> str:
-        """Why there is no model; nothing if there is."""
         return NO_MODEL if self.model is None else ""
 
     def follow(self, _layer: Layer | None) -> None:

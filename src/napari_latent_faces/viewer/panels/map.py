@@ -94,8 +94,7 @@ class MapWidget(Panel):
         )
         self.picture_size.value = _MEDIUM
         self.plane, self.words = FacePlane("Map of faces"), Label(value="")
-        whole = self.plane.show_all
-        self.whole_button = button("Show all", "Show the whole map.", whole)
+        self.whole_button = button("Show all", "Show the whole map.", self.plane.show_all)
         line = self.words.native  # of one height, so that the map does not jump
         line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         fields = form_of([self.method, self.colour, self.picture_size])
@@ -103,9 +102,6 @@ class MapWidget(Panel):
         self.add_controls(self.whole_button)
         self._reading = Latest(stepped=self._take_pictures, failed=self._complain)
         self._soon = timer(self, self.update_map)  # many changes at once become one update
-
-    def _connect(self) -> None:
-        super()._connect()
         self.method.changed.connect(self._place)
         self.colour.changed.connect(self.update_map)
         self.picture_size.changed.connect(self._resize)
@@ -180,7 +176,6 @@ class MapWidget(Panel):
         self.status.value = f"The plane keeps {found.kept:.0%} of the variance." * is_plane
 
     def _show_result(self, _job: Any) -> None:
-        """Show the map that was found, or go back to the last one."""
         if self.found is not None:
             with self.method.changed.blocked():
                 self.method.value = self.found.method
@@ -188,7 +183,6 @@ class MapWidget(Panel):
             self.update_map()
 
     def _find_faces(self, model: LatentFaces) -> Iterator[_Faces]:
-        """Find the faces of the model, and generated and encoded ones."""
         faces: Any = self.session.faces
         pixels: Any = None if faces is None else layers.layer_pixels(faces)
         if pixels is None or tuple(pixels.shape) != model.shape:
@@ -210,7 +204,6 @@ class MapWidget(Panel):
                     yield _Faces(recipes, layer, weights, pixels, _MADE, role)
 
     def _show_mix(self) -> None:
-        """Draw the mixed face where its weights are."""
         mix, found = self.session.mix, self.found
         self.plane.extra = None
         if found is not None and self._small is not None and mix and mix[0] is found.model:

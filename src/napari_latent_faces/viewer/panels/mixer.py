@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, Label, LineEdit, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, SpinBox
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QLabel, QWidget
@@ -18,7 +18,7 @@ from napari_latent_faces.mixing import Mix
 from napari_latent_faces.viewer.jobs import Latest
 from napari_latent_faces.viewer.mixing import Making, MixLayers, prepare_nearest
 from napari_latent_faces.viewer.panels import form
-from napari_latent_faces.viewer.panels.form import Beside, button
+from napari_latent_faces.viewer.panels.form import button
 from napari_latent_faces.viewer.panels.panel import Panel, timer
 from napari_latent_faces.viewer.panels.pictures import Portrait
 from napari_latent_faces.viewer.panels.weights import WeightList
@@ -85,6 +85,8 @@ class MixerWidget(Panel):
             form.Section("Random faces", self._random_part()),
             form.Section("Morph", self._morph_part()),
         ]
+        self._need_a_model: list[form.Part] = [*self.starts, *self.steps, *self.sections]
+        self._need_a_model += [self.keep_button, self.save_button]
         only = QLabel("Only numbers")
         only.setBuddy(self.numbers.native)
         listing = form.in_a_row(self.which, self.listed, stretched=self.which)
@@ -92,6 +94,7 @@ class MixerWidget(Panel):
         self.add(listing, form.in_a_row(only, self.numbers), self.weights, self.nearest)
         self.add(*self.sections)
         self.add_controls(self.keep_button, self.save_button, self.on_slider)
+        self._connect()
 
     def _random_part(self) -> QWidget:
         self.near = ComboBox(
@@ -111,9 +114,10 @@ class MixerWidget(Panel):
         self.random_button = button("Random face", tip, self.random_face)
         tip = "Add so many random faces to the generated ones."
         self.generate_button = button("Generate", tip, self.generate)
-        seed = Beside("Seed", self.seed, self.random_button)
-        count = Beside("Faces", self.count, self.generate_button)
-        return form.form_of([self.near, self.strength, seed, count])
+        seed = form.in_a_row(self.seed, self.random_button)
+        count = form.in_a_row(self.count, self.generate_button)
+        rows = ("Seed", seed), ("Faces", count)
+        return form.form_of([self.near, self.strength, *rows])
 
     def _morph_part(self) -> QWidget:
         tip = "Number of the face on the face slider."
@@ -122,8 +126,7 @@ class MixerWidget(Panel):
             button("Current", "The face under the slider.", partial(self._set_current, box))
             for box in self.ends
         ]
-        self.between = Label(value="")  # the names of both
-        form.wrap(self.between.native)
+        self.between = form.text()  # the names of both
         self.way = QDoubleSlider(Qt.Orientation.Horizontal)  # type: ignore[no-untyped-call]
         self.way.setRange(0, _WAY)
         self.way.setToolTip("How far the mix is from the first face to the second.")
@@ -131,18 +134,14 @@ class MixerWidget(Panel):
         self.frames = SpinBox(min=2, max=_MOST_FACES, value=30, tooltip=tip)
         tip = "Add the faces between the two as a layer."
         self.morph_button = button("Add frames", tip, self.add_morph)
-        rows = zip(("From", "To"), self.ends, self.current_buttons, strict=True)
-        frames = Beside("Frames", self.frames, self.morph_button)
-        part = form.form_of([*(Beside(*each) for each in rows), self.between, frames])
-        layout: Any = part.layout()
-        layout.insertRow(3, "Mix", self.way)
-        QWidget.setTabOrder(self.current_buttons[-1].native, self.way)
-        return part
+        one, other = map(form.in_a_row, self.ends, self.current_buttons)
+        frames = form.in_a_row(self.frames, self.morph_button)
+        ends, way = (("From", one), ("To", other)), ("Mix", self.way)
+        return form.form_of([*ends, self.between, way, ("Frames", frames)])
 
     def _connect(self) -> None:
-        super()._connect()
         self.at_end(self._leave_mix)
-        self.weights.moved.connect(self._set_weight)
+        self.weights.moved.connect(self._on_mix(Mix.set_weight))
         self.weights.chosen.connect(self.session.select_component)
         for began in (self.weights.began, self.way.sliderPressed):
             began.connect(self._on_mix(Mix.begin))
@@ -168,7 +167,6 @@ class MixerWidget(Panel):
 
     @property
     def model(self) -> LatentFaces | None:
-        """The model that is mixed from."""
         return None if self.mix is None else self.mix.model
 
     def synchronize(self) -> None:
@@ -177,13 +175,7 @@ class MixerWidget(Panel):
             self._take_model()
         super().synchronize()
         mix = self.mix
-        buttons: tuple[form.Part, ...] = (
-            *self.starts,
-            *self.steps,
-            self.keep_button,
-            self.save_button,
-        )
-        for part in (*buttons, *self.sections):
+        for part in self._need_a_model:
             form.native(part).setEnabled(mix is not None)
         for each in (self.random_button, self.generate_button, self.morph_button):
             each.enabled = not self.is_working
@@ -204,7 +196,6 @@ class MixerWidget(Panel):
             self._look_soon.start()
 
     def _take_model(self) -> None:
-        """Go on with the mix of another model, or with none."""
         self._leave_mix()
         self.nearest.pictures.put([])
         self.nearest.show_words(["Nearest real face: ..."])
@@ -249,7 +240,6 @@ class MixerWidget(Panel):
             self.listed.setText(f"{len(found)} of {self.mix.model.n_components}")
 
     def _name(self, face: int) -> str:
-        """Return what a face of the model is called."""
         names = () if self.mix is None else self.mix.model.provenance.names
         return names[face] if 0 <= face < len(names) else f"face {face}"
 
@@ -273,12 +263,12 @@ class MixerWidget(Panel):
         lines += [f"(real faces from each other: {round(usual, 4):.3g})"] * math.isfinite(usual)
         self.nearest.show_words(lines)
 
-    def _on_mix(self, action: Callable[[Mix], object]) -> Callable[[], None]:
+    def _on_mix(self, action: Callable[..., object]) -> Callable[..., None]:
         """Return what does something with the mix, if there is one."""
 
-        def act() -> None:
+        def act(*values: Any) -> None:
             if self.mix is not None:
-                action(self.mix)
+                action(self.mix, *values)
 
         return act
 
@@ -290,10 +280,6 @@ class MixerWidget(Panel):
             known = {"mean": mixing.mean_weights(model), "nothing": 0 * weights}
             self.mix.start_from(known.get(what, weights))
             self._draw()
-
-    def _set_weight(self, component: int, weight: float) -> None:
-        if self.mix is not None:
-            self.mix.set_weight(component, weight)
 
     def _set_current(self, box: SpinBox) -> None:
         if self.session.face is not None:
@@ -307,15 +293,12 @@ class MixerWidget(Panel):
             self.mix.set_weights((1 - way) * one + way * other)
 
     def keep(self) -> None:
-        """Add the mixed face to the generated ones."""
         if self.mix is not None:
             pictures = mixing.to_pixels(self.mix.pixels, self.mix.model.provenance.dtype)[None]
             new = self._add("generated", self.mix.weights[None], pictures, "mixed by hand")
             self.status.value = f"Kept as generated {new[0]}."
 
     def random_face(self) -> None:
-        """Start from a random face, once a thread has drawn it."""
-
         def show(weights: NDArray[Any], _: NDArray[Any]) -> str:
             if self.mix is not None:
                 self.mix.start_from(weights[0])
@@ -325,7 +308,6 @@ class MixerWidget(Panel):
         self.seed.value = (self.seed.value + 1) % form.LARGEST  # another face the next time
 
     def generate(self) -> None:
-        """Add random faces to the generated ones, once a thread has made them."""
         n, near, face = self.count.value, self.near.value, self.session.face
         made = f"random, seed {self.seed.value}"
         if near == "face" and face is not None:
@@ -341,7 +323,6 @@ class MixerWidget(Panel):
         self._make_random(n, show)
 
     def add_morph(self) -> None:
-        """Add the faces on the way from one to another, once a thread has made them."""
         (a, b), steps = (box.value for box in self.ends), self.frames.value
         made = f"morph from {self._name(a)} to {self._name(b)}"
 

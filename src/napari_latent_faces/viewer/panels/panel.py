@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from magicgui.widgets import Label, ProgressBar
+from magicgui.widgets import ProgressBar
 from napari.layers import Labels, Layer, Shapes
 from napari.utils import progress
 from napari.utils.notifications import show_error
@@ -100,8 +100,7 @@ class Panel(QtW.QScrollArea):
         self.cancel_button = form.button("Cancel", self.cancel_tip, self.cancel, visible=False)
         self.help_button = form.button("?", "What is this? (F1)", self.show_help)
         self.progress = ProgressBar(min=0, max=1, value=0, visible=False)
-        self.status = Label(value="")
-        form.wrap(self.status.native, lines=2)  # so that nothing below jumps
+        self.status = form.text(lines=2)  # so that nothing below jumps
         self._content = QtW.QWidget()
         self._column = QtW.QVBoxLayout(self._content)
         self.setWidget(self._content)
@@ -116,7 +115,15 @@ class Panel(QtW.QScrollArea):
             label.setTextFormat(Qt.TextFormat.PlainText)
         for line in self.findChildren(QtW.QLineEdit):  # else it takes a dropped file's path
             line.setAcceptDrops(False)
-        self._connect()
+        # docks cannot be moved while one of them is being shown
+        self._beside_others = timer(self, self._put_beside_others)
+        self._activity = timer(self, self._show_activity, _ACTIVITY)
+        self.listen(self.session.changed, self.synchronize)
+        self.at_end(self._abandon)
+        self.destroyed.connect(self._ending.close)  # none of Qt's objects: it is still there
+        if self.cancel_tip:
+            self.on_key("Esc", self.cancel)
+        self.on_key("F1", self.show_help)
         self.synchronize()
 
     def _lay_out(self) -> None:
@@ -169,23 +176,11 @@ class Panel(QtW.QScrollArea):
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         shortcut.activated.connect(slot)
 
-    def _connect(self) -> None:
-        # docks cannot be moved while one of them is being shown
-        self._beside_others = timer(self, self._put_beside_others)
-        self._activity = timer(self, self._show_activity, _ACTIVITY)
-        self.listen(self.session.changed, self.synchronize)
-        self.at_end(self._abandon)
-        self.destroyed.connect(self._ending.close)  # none of Qt's objects: it is still there
-        if self.cancel_tip:
-            self.on_key("Esc", self.cancel)
-        self.on_key("F1", self.show_help)
-
     def _why_not(self, layer: Layer) -> str:
         """Say in a sentence why a layer is not offered as faces; "" if it is."""
         return why_not_faces(layer, 2 if self.takes_pictures else 3)
 
     def _what_is_missing(self) -> str:
-        """Say what must be there before the work can begin; nothing if all is."""
         return next((each.missing for each in self._choices if each.missing), "")
 
     def _follow(self) -> None:
@@ -194,7 +189,6 @@ class Panel(QtW.QScrollArea):
             each.follow(self._followed)
 
     def _make_job(self) -> Job:
-        """Return the job that the fields spell; it is not started yet."""
         raise NotImplementedError
 
     def _can_stop(self) -> bool:
@@ -202,7 +196,6 @@ class Panel(QtW.QScrollArea):
         return self.job is not None and self.job.has_stepped
 
     def _show_step(self, step: Any) -> None:
-        """Show how far the work is: by default, faces that are done, and their number."""
         self.show_progress(*step)
         self.status.value = f"{step[0]} of {step[1]} faces"
 
@@ -252,7 +245,6 @@ class Panel(QtW.QScrollArea):
         return self.attempt(self._make_job)
 
     def attempt(self, make_job: Callable[[], Job], words: str = "Preparing ...") -> Job | None:
-        """Run the job that `make_job` returns; what is wrong is shown in napari."""
         try:
             job = make_job()
         except (TypeError, ValueError) as error:
@@ -262,7 +254,6 @@ class Panel(QtW.QScrollArea):
         return job
 
     def complain(self, words: str) -> None:
-        """Say in napari and in the panel what is wrong."""
         show_error(harmless_lines(words))
         self.status.value = words
 

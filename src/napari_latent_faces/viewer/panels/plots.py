@@ -61,7 +61,6 @@ class _Plot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not 
         raise NotImplementedError
 
     def redraw(self) -> None:
-        """Draw all anew, in the colours of the theme."""
         raise NotImplementedError
 
     def sizeHint(self) -> QSize:  # pyqtgraph's is the last size: it would never shrink
@@ -188,7 +187,6 @@ class FacePlane(_Plot):
 
     @property
     def _scale(self) -> float:
-        """Pixels per unit of the map."""
         (left, right), _ = self._view.viewRange()
         return float(self._view.width() / (right - left))
 

@@ -135,7 +135,6 @@ class WeightList(QtW.QListWidget):
 
     @property
     def rows(self) -> list[WeightRow]:
-        """The rows that are seen, from the top."""
         first, end = self.bar.value() // HEIGHT, (self.bar.value() + self.height()) // HEIGHT
         items = [self.item(place) for place in range(first, min(end + 1, self.count()))]
         for item, component in zip(items, self.components[first:], strict=False):
@@ -154,7 +153,6 @@ class WeightList(QtW.QListWidget):
         self.list_components(range(len(pictures)))
 
     def list_components(self, components: Iterable[int]) -> None:
-        """List some of the components, from the top."""
         self.components = list(components)
         self.clear()
         for _ in self.components:
