@@ -39,35 +39,19 @@ _REFUSED = {  # how they start and are named, and what to do
         "where you trust it, and save the arrays with numpy.savez"
     ),
     (rb"PAR1", (".parquet",)): (
-        "it is a Parquet table, which is not read. With pandas and pyarrow its pictures become "
-        "files, mostly so: for i, row in pandas.read_parquet(path).iterrows(): "
-        "open(f'faces/{row['label']}_{i}.png', 'wb').write(row['image']['bytes']); then open "
-        "that folder"
+        "it is a Parquet table, which is not read. Its pictures become files, mostly so: "
+        "for i, row in pandas.read_parquet(path).iterrows(): open(f'faces/{row['label']}_{i}."
+        "png', 'wb').write(row['image']['bytes']); then open that folder"
     ),
     (rb"RD[XAB]", (".rda", ".rdata", ".rds")): (
         "it is a file of R, which is not read. Convert it in R: load it, then "
         "write.csv(faces, 'faces.csv', row.names=FALSE), or R.matlab::writeMat"
     ),
 }
-
-# Names of variables that hold how many faces each person has, and the height and width of all
-# faces, in one variable or in two
-_COUNTS = ("nfaces", "n_faces", "faces_per_person", "nimages", "counts")
-_SIZES = re.compile(r"(im|img|image)?_?(size|shape)|dims?|sz|siz")
-_SIDES = (
+_SIDES = (  # names of variables that hold height and width
     *(("height", "width"), ("h", "w"), ("imheight", "imwidth"), ("im_h", "im_w")),
     *(("n", "m"), ("rows", "cols"), ("nrows", "ncols"), ("row", "col"), ("irow", "icol")),
     *(("nrow", "ncol"), ("r", "c"), ("ny", "nx")),
-)
-
-_WIDER = {"bool": "uint8", "float16": "float32"}
-_IF_WRONG = (
-    "If they look wrong, say how they lie in the file: variable='name', shape=(height, width), "
-    "faces='rows' or 'columns', order='C' or 'F'."
-)
-_IF_NOISE = (
-    "Neighbouring pixels differ as much as distant ones: the shape may be wrong, or these are "
-    "no pictures."
 )
 
 
@@ -81,25 +65,19 @@ class AmbiguousArraysError(ArraysError):
 
 @dataclass(frozen=True, eq=False)
 class ArrayFaces:
-    """Faces (n, h, w) or (n, h, w, 3) in their own type, often mapped into memory.
-
-    `labels` says whose they are; `decided` what was read as what, in one line.
-    """
+    """Faces (n, h, w) or (n, h, w, 3) in their own type, often mapped into memory."""
 
     images: NDArray[Any]
     labels: tuple[str, ...] | None
-    decided: str
+    decided: str  # what was read as what, in one line
     notes: tuple[str, ...] = ()
 
 
 def is_array_name(name: str, *, text: bool = True) -> bool:
-    """Tell whether a file is named like one of numbers, or one that is refused with advice.
-
-    Text (``.csv``, ``.txt`` ...) often lies beside pictures and holds something else: `text`
-    says whether it counts.
-    """
+    """Tell whether a file is named like one of numbers, or one that is refused with advice."""
     lower = unpacked_name(name.lower())
     refused = itertools.chain.from_iterable(endings for _, endings in _REFUSED)
+    # beside pictures, text mostly holds something else
     endings = (*_BINARY, *refused, *(_TEXT if text else ()))
     return lower.endswith(endings) or _IDX.search(lower) is not None
 
@@ -140,11 +118,7 @@ def read_arrays(
     name: str = "",
     labels: Source | None = None,
 ) -> ArrayFaces:
-    """Read a file of numbers, or its content under a `name`, as faces.
-
-    What `options` do not say is found out; `labels` is a file of labels. Raises `ArraysError`,
-    or `AmbiguousArraysError` if several variables may be the faces.
-    """
+    """Read a file of numbers, or its content under a `name`, as faces; `labels` lies beside."""
     options = options or ReadOptions()
     container = _opened(source, name)
     beside: list[NDArray[Any]] = []
@@ -162,10 +136,7 @@ def read_arrays(
 
 
 def _opened(source: Source, name: str = "") -> Container:
-    """Look into a file of numbers, or its content under a `name`, without reading large arrays.
-
-    Raises `ArraysError` if it is none that is read, damaged, a bomb, or refused (pickles).
-    """
+    """Look into a file of numbers, or its content under a `name`, without reading it all."""
     if not isinstance(source, bytes):
         source = os.fspath(source)
         if not Path(source).is_file():  # neither a folder nor a pipe, which might never end
@@ -197,10 +168,7 @@ def _reader(head: bytes, name: str) -> Callable[[str | bytes, str], Container]:
     if name.endswith(_BINARY) or _IDX.search(name):
         raise ArraysError("its content is not what its name says. Save it again, or rename it.")
     if b"\0" in head:
-        raise ArraysError(
-            "it is binary, without a header that tells sizes and types. Load it with "
-            "numpy.fromfile, and save it with numpy.save."
-        )
+        raise ArraysError("it is binary, without a header. Use numpy.fromfile and numpy.save")
     return files.read_text
 
 
@@ -227,9 +195,7 @@ def _label_lengths(container: Container) -> set[int]:
 def _possible_faces(container: Container, options: ReadOptions) -> list[Variable]:
     """Return the variables that may hold faces by their shape."""
     if {v.name for v in container.variables} >= {"header", "components", "weights"}:
-        raise ArraysError(
-            "it is a model that was saved here, not faces: open it with LatentFaces.load"
-        )
+        raise ArraysError("it is a saved model, not faces: open it with LatentFaces.load")
     return [v for v in container.variables if v.size and _may_be_faces(v, options.shape)]
 
 
@@ -240,9 +206,9 @@ def _may_be_faces(variable: Variable, wanted: tuple[int, int] | None) -> bool:
         return any(c.size >= files.LEAST_PIXELS for c in cells if isinstance(c, np.ndarray))
     if variable.kind in "US":
         return len(shape) == 2 and shape[1] > files.LEAST_PIXELS
-    if wanted is not None and len(variable.shape) > 2:
-        return all(side in variable.shape for side in wanted)
     if wanted is not None:
+        if len(variable.shape) > 2:
+            return {*wanted} <= {*variable.shape}
         pixels = math.prod(wanted)
         return pixels in shape or 3 * pixels in shape or sorted(shape) == sorted(wanted)
     if len(shape) == 2:
@@ -270,8 +236,8 @@ def _choose(container: Container, options: ReadOptions) -> Variable:
     if len(best) == 1:
         return best[0]
     if seen:
-        listed = f"several variables may be the faces: {_listed(possible)}"
-        raise AmbiguousArraysError(f"{listed}. Name one with variable=.", possible)
+        words = f"several variables may be the faces: {_listed(possible)}"
+        raise AmbiguousArraysError(f"{words}. Name one with variable=.", possible)
     advice = "Name one with variable=, and its height and width with shape=(h, w)"
     if not variables:
         advice = "Save plain arrays of numbers"
@@ -284,9 +250,8 @@ def _choose(container: Container, options: ReadOptions) -> Variable:
 
 def _named(container: Container, wanted: str) -> Variable:
     variables, lower = container.variables, wanted.lower()
-    found = [v for v in variables if v.name == wanted] or [
-        v for v in variables if lower in {v.name.lower(), v.last.lower()}
-    ]
+    alike = [v for v in variables if lower in {v.name.lower(), v.last.lower()}]
+    found = [v for v in alike if v.name == wanted] or alike
     if len(found) == 1:
         return found[0]
     if found:
@@ -337,21 +302,16 @@ def _label_lists(container: Container, faces: Variable) -> dict[str, Variable]:
 
     lists = sorted((v for v in others if v.rank_of_labels is not None), key=rank)
     # numpy.savez(path, faces, labels) gives them no names, nor do tables without titles
-    unnamed = [v for v in others if re.fullmatch(r"arr_\d+|column \d+", v.name)]
-    unnamed = [
-        v  # whole numbers or words that come repeatedly
-        for v in unnamed
-        if v.is_list and v.size in faces.shape and 1 < len(set(v.labels)) <= v.size / 2
-    ]
+    unnamed = [v for v in others if re.fullmatch(r"arr_\d+|column \d+", v.name) and v.is_list]
+    unnamed = [v for v in unnamed if v.size in faces.shape]
+    # whole numbers or words that come repeatedly
+    unnamed = [v for v in unnamed if 1 < len(set(v.labels)) <= v.size / 2]
     lists += unnamed if len(unnamed) == 1 else []
     return {f"'{v.name}'": v for v in lists if v.labels}
 
 
 def _labels_for(
-    n: int,
-    lists: dict[str, Variable],
-    container: Container,
-    of_persons: Sequence[int] | None,
+    n: int, lists: dict[str, Variable], container: Container, of_persons: list[int] | None
 ) -> tuple[tuple[str, ...] | None, str]:
     """Return the labels of `n` faces, and where they come from."""
     for name, v in lists.items():
@@ -365,8 +325,9 @@ def _labels_for(
             if len(v.labels) == len(set(of_persons)) > 1:
                 return tuple(v.labels[i] for i in of_persons), f"Subjects from {name}."
         return tuple(str(i + 1) for i in of_persons), "A subject for each cell."
+    counting = {"nfaces", "n_faces", "faces_per_person", "nimages", "counts"}
     for v in container.variables:
-        if v.last.lower() in _COUNTS and v.is_list and v.kind in files.NUMBERS:
+        if v.last.lower() in counting and v.is_list and v.kind in files.NUMBERS:
             counts = v.values()
             if len(counts) > 1 and (counts >= 0).all() and counts.sum() == n:
                 persons = np.repeat(np.arange(1, len(counts) + 1), counts.astype(np.intp))
@@ -382,8 +343,9 @@ def _size_hint(container: Container, faces: Variable) -> tuple[tuple[int, int] |
             values = v.values().astype(float)
             if all(x.is_integer() and 1 < x < 1e5 for x in values):
                 told[v.last.lower()] = [int(x) for x in values]
+    size = re.compile(r"(im|img|image)?_?(size|shape)|dims?|sz|siz")
     for name, numbers in told.items():
-        if _SIZES.fullmatch(name) and len(numbers) > 1 and max(numbers[2:], default=0) <= 4:
+        if size.fullmatch(name) and len(numbers) > 1 and max(numbers[2:], default=0) <= 4:
             return (numbers[0], numbers[1]), f"'{name}'"
     for high, wide in _SIDES:
         if len(told.get(high, ())) == len(told.get(wide, ())) == 1:
@@ -416,14 +378,16 @@ def _faces_of(
         lengths = frozenset(len(v.labels) for v in lists.values())
         images, how = layouts.faces_of_array(array, replace(clues, lengths=lengths))
     native = images.dtype.newbyteorder("=")
-    images = images.astype(_WIDER.get(native.name, native), copy=False)
-    doubtful = layouts.is_noise(images)
+    wider = {"bool": "uint8", "float16": "float32"}.get(native.name, native)
+    images = images.astype(wider, copy=False)
+    if_wrong = (
+        "say how they lie in the file: variable='name', shape=(height, width), faces='rows' or "
+        "'columns', order='C' or 'F'."
+    )
+    doubtful = "neighbouring pixels differ as much as distant ones" * layouts.is_noise(images)
     if doubtful and not clues.are_said:
-        raise ArraysError(
-            f"'{what}' ({times(variable.shape)}) does not look like pictures: neighbouring "
-            "pixels differ as much as distant ones. If it holds faces nevertheless, say "
-            "how with variable=, shape=(h, w) or faces=."
-        )
+        words = f"'{what}' ({times(variable.shape)}) does not look like pictures: {doubtful}"
+        raise ArraysError(f"{words}. If it holds faces nevertheless, {if_wrong}")
     labels, told = _labels_for(len(images), lists, container, of_persons)
     images, about_values = _about_values(images)
     n, (h, w) = len(images), images.shape[1:3]
@@ -432,9 +396,9 @@ def _faces_of(
     notes = (
         told,
         f"The size is that of {hint_names} in the file." * (hint in {(h, w), (w, h)}),
-        _IF_WRONG,
+        f"If they look wrong, {if_wrong}",
         *container.notes,
-        _IF_NOISE * doubtful,
+        doubtful and f"These may be no pictures, or the shape is wrong: {doubtful}.",
         f"Also in the file, read with variable=: {named}." * bool(named),
         *about_values,
     )
@@ -455,8 +419,7 @@ def _about_values(images: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
         return np.maximum(images, 0), [*notes, "Pixels just below 0 were rounded to 0."]
     if low < 0:
         notes.append(
-            f"Pixels reach from {low:g} to {high:g}: negative ones mean that they were "
-            "probably centred or standardized, or are no pictures but eigenfaces. A fit needs "
-            "pixels that are not negative: read the originals."
+            f"Pixels reach from {low:g} to {high:g}: they were probably centred or "
+            "standardized, or are eigenfaces. A fit needs pixels that are not negative."
         )
     return images, notes

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
-
-_LONGEST_LIST = 10_000_000
 NUMBERS = "buif"  # kinds of NumPy types that can be pixels
 LEAST_PIXELS = 64
 
@@ -36,14 +34,10 @@ _FACES = {
     *("data", "x", "m", "pixels", "dat", "facedat", "facedata", "ff", "olivettifaces"),
     *("yalefaces", "allfaces", "im", "img", "a", "v", "orl", "yale"),
 }
-# What other names of faces end with, and what names hold that are not the faces themselves.
-_ENDS = ("faces", "images", "pictures", "face")
-_OTHERS = re.compile(r"non|mean|average|avg|eigen|recon|noise")
 _LABELS = (
     *("gnd", "label", "labels", "lab", "l", "y", "target", "targets", "subject", "subjects"),
-    *("person", "persons", "people", "identity", "identities", "id", "ids", "emotion"),
-    *("class", "classes", "gt", "groundtruth", "person_id", "subject_id", "ls"),
-    *("name", "names"),
+    *("person", "persons", "people", "identity", "identities", "id", "ids", "emotion", "class"),
+    *("classes", "gt", "groundtruth", "person_id", "subject_id", "ls", "name", "names"),
 )
 # What tells the training part of a set from the rest, in a name of words and underscores
 _PART = re.compile(
@@ -58,16 +52,11 @@ class ArraysError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """One variable of a file, whose content is read by `load` when it is asked for.
+    """One variable of a file, whose content is read by `load` when it is asked for."""
 
-    `name` is as the file has it, fields of structs and groups after a dot; empty where a file
-    holds one array only. Cells, of no `dtype`, come as a list of arrays, text or further lists;
-    `shape` is then that of the cell array.
-    """
-
-    name: str
+    name: str  # with those of structs and groups before a dot; empty if it is the only array
     shape: tuple[int, ...]
-    dtype: np.dtype[Any] | None
+    dtype: np.dtype[Any] | None  # None for cells: lists of arrays, text or further lists
     load: Callable[[], Any]
 
     def __str__(self) -> str:
@@ -88,7 +77,7 @@ class Variable:
     def is_list(self) -> bool:
         """Whether it is a list of numbers or words."""
         is_long = self.size == max(self.shape, default=1)
-        return is_long and self.kind in NUMBERS + "US" and 0 < self.size <= _LONGEST_LIST
+        return is_long and self.kind in NUMBERS + "US" and 0 < self.size <= 10_000_000
 
     def values(self) -> NDArray[Any]:
         """Return the numbers or words of a list."""
@@ -114,11 +103,7 @@ class Variable:
 
     @cached_property
     def part_and_key(self) -> tuple[str, str]:
-        """The part of a set ("train", "test", "") that its name tells, and what it is.
-
-        ``fea_Train``, ``xTr`` and ``trainlabels`` are of the training part: a ``fea``, an
-        ``x`` and ``labels``.
-        """
+        """The part of a set that its name tells, and what it is: ("train", "x") for xTr."""
         spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.last).lower()
         spaced = re.sub(r"^([xya])(?=(?:train|trn|tr|test|tst|te)$)", r"\1_", spaced)
         part, rest = "", spaced
@@ -132,9 +117,9 @@ class Variable:
     def is_named_faces(self) -> bool:
         """Whether it is known by its name to hold faces: ``olivetti_faces``, ``fea``."""
         part, key = self.part_and_key
-        if part == "test" or _OTHERS.search(self.name.lower()):
-            return False
-        return key in _FACES or key.endswith(_ENDS)
+        other = re.search(r"non|mean|average|avg|eigen|recon|noise", self.name.lower())
+        known = key in _FACES or key.endswith(("faces", "images", "pictures", "face"))
+        return known and part != "test" and other is None
 
     @property
     def rank_of_labels(self) -> int | None:
@@ -149,14 +134,11 @@ class Variable:
 
 @dataclass(frozen=True)
 class Container:
-    """What a file of numbers holds, in its order, and `notes` of what was left out.
-
-    `columns_first` says that it comes from MATLAB, which stores pictures column by column.
-    """
+    """What a file of numbers holds, in its order, and `notes` of what was left out."""
 
     name: str
     variables: tuple[Variable, ...]
-    columns_first: bool = False
+    columns_first: bool = False  # as MATLAB stores pictures
     notes: tuple[str, ...] = ()
 
 
@@ -172,10 +154,7 @@ def times(shape: Iterable[int]) -> str:
 
 @contextmanager
 def damage_named(name: str) -> Iterator[None]:
-    """Turn what libraries raise on damaged bytes into an `ArraysError` that names the file.
-
-    Errors of paths that cannot be opened are passed on.
-    """
+    """Turn what libraries raise on damaged bytes into an `ArraysError` that names the file."""
     try:
         yield
     except ArraysError as error:
@@ -184,9 +163,9 @@ def damage_named(name: str) -> Iterator[None]:
         raise
     except Exception as error:  # h5py, NumPy and zlib raise nearly any kind
         if isinstance(error, OSError) and error.filename is not None:
-            raise
-        damage = f"{name}: it is damaged, or no such file ({in_words(error)})."
-        raise ArraysError(damage) from error
+            raise  # of a path that cannot be opened
+        words = in_words(error)
+        raise ArraysError(f"{name}: it is damaged, or no such file ({words}).") from error
 
 
 def openable(source: str | bytes) -> Any:
@@ -208,10 +187,8 @@ def array_in(
     """Return the bytes as an array without a copy, if as many are there as it takes."""
     declared = math.prod(shape) * dtype.itemsize
     if declared > len(content):
-        raise ArraysError(
-            f"it declares {times(shape)} numbers of type {dtype}, {declared} bytes, but "
-            f"{len(content)} are there: it was cut off"
-        )
+        words = f"it declares {times(shape)} numbers of type {dtype}, {declared} bytes, but"
+        raise ArraysError(f"{words} {len(content)} are there: it was cut off")
     numbers: NDArray[Any] = content[:declared].view(dtype)
     return numbers.reshape(shape, order=order)
 
@@ -222,17 +199,14 @@ def check_bomb(packed: int, unpacked: int, message: str = "") -> None:
         raise ArraysError(message or f"{packed} bytes that unpack to {unpacked} are a bomb")
 
 
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-
-
 def _npy_variable(name: str, content: Bytes) -> Variable:
     """Read the header of an .npy file, or of its beginning."""
     file = io.BytesIO(content[: 2**17].tobytes())
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     version = npy.read_magic(file)
-    if version not in _HEADERS:
+    if version not in readers:
         raise ArraysError(f"arrays of version {version} are not read")
-    shape, fortran, dtype = _HEADERS[version](file)
+    shape, fortran, dtype = readers[version](file)
     if dtype.hasobject:
         raise ArraysError(
             "it holds Python objects (a pickle), which are never loaded: save one array of "
@@ -271,6 +245,9 @@ def read_npz(source: str | bytes, name: str) -> Container:
     if not variables and notes:
         raise ArraysError("; ".join(notes[:3]))
     return Container(name, tuple(variables), notes=tuple(notes))
+
+
+_IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def is_idx(head: bytes) -> bool:
@@ -354,13 +331,15 @@ def read_table(  # noqa: C901, PLR0912, PLR0915 - from top to bottom
             beside.append([row[i].strip() for i in others])
             text = " ".join([row[i] or "nan" for i in pixels])
             text = text.strip("[] ").replace(",", " ") if listed else text
-            found.append(_row(number, text))
+            try:
+                found.append(_smallest(np.loadtxt([text or "-"], ndmin=1, comments=None)))
+            except ValueError:
+                odd = (cell for cell in text.split() if _number(cell) is None)
+                raise _odd(number, next(odd, text)) from None
             length, expected = found[-1].size, found[0].size
         if length != expected:
-            raise ArraysError(
-                f"line {number} has {length} values, but the first row has {expected}: mend "
-                "that line, or save the table again with as many values in each row"
-            )
+            uneven = f"line {number} has {length} values, but the first row has {expected}"
+            raise ArraysError(f"{uneven}: mend that line, or save the table again")
     table = np.stack(found)
     names = titles or [f"column {i + 1}" for i in range(n)]
     columns = [
@@ -420,20 +399,9 @@ def _stands_apart(title: str, column: NDArray[Any]) -> bool:
     return re.fullmatch(r"[a-z]{0,8}[ _.\-]?\d+([ _.\-x]\d+)?", lower) is None
 
 
-def _row(number: int, text: str) -> NDArray[Any]:
-    try:
-        return _smallest(np.loadtxt([text or "-"], ndmin=1, comments=None))
-    except ValueError:
-        raise _odd(
-            number, next((c for c in text.split() if _number(c) is None), text)
-        ) from None
-
-
 def _odd(number: int, cell: str) -> ArraysError:
-    return ArraysError(
-        f"line {number} has {cell[:40]!r} where a number should be: mend that line, or take "
-        "it out"
-    )
+    words = f"line {number} has {cell[:40]!r} where a number should be"
+    return ArraysError(f"{words}: mend that line, or take it out")
 
 
 def _smallest(numbers: NDArray[Any]) -> NDArray[Any]:

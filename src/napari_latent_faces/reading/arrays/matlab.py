@@ -1,9 +1,8 @@
 """MATLAB files of every version become named variables.
 
 Files up to version 7 are read here rather than by `scipy.io`, which (1.17) crashes on one of
-forty damaged files, on some of them although all types and sizes in them are sound, makes room
-for whatever they declare, and cannot map large ones into memory. The format is that of
-"MAT-File Format", The MathWorks, R2024b.
+forty damaged files, makes room for whatever they declare, and cannot map large ones into
+memory. The format is that of "MAT-File Format", The MathWorks, R2024b.
 """
 
 from __future__ import annotations
@@ -29,26 +28,20 @@ if TYPE_CHECKING:
 
 _MOST_NODES = 200_000  # cells, fields and groups that are looked at in one file
 _MOST_DEPTH = 4
-
 # Types of stored data, and classes of arrays
-_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"}
-_TYPES |= {12: "i8", 13: "u8"}
+_TYPES = dict(enumerate(["i1", "u1", "i2", "u2", "i4", "u4", "f4"], 1))
+_TYPES |= {9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _PACKED = 14, 15
 _CELL, _STRUCT, _CHAR, _SPARSE, _OPAQUE = 1, 2, 4, 5, 17
 _LOGICAL, _COMPLEX = 0x200, 0x800
-_NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4"}
-_NUMBERS |= {14: "i8", 15: "u8"}
-
+_NUMBERS = dict(enumerate(["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"], 6))
 _HEADER_BYTES = 2**14  # of a packed variable, unpacked to know what it is
 
 
 def _flattened(  # noqa: C901, PLR0912 - a list of kinds
     name: str, value: Any, depth: int = 0
 ) -> Iterator[Variable]:
-    """Yield the variables in an array, in cells (an array of objects) or a struct (a dict).
-
-    A struct has the values of each field in cells, several if it is an array of structs.
-    """
+    """Yield the variables in an array, in cells (of objects) or a struct (a dict of cells)."""
     if depth > _MOST_DEPTH:
         return
     if isinstance(value, dict):
@@ -95,9 +88,7 @@ def read_mat(source: str | bytes, name: str) -> Container:
         from scipy.io import loadmat
         from scipy.io.matlab import matfile_version
 
-        if (
-            matfile_version(files.openable(source))[0] != 0
-        ):  # what SciPy reads of these in C may crash
+        if matfile_version(files.openable(source))[0] != 0:  # what SciPy reads in C may crash
             raise ArraysError("it is damaged, or no MATLAB file")
         each = (_flattened(*item) for item in loadmat(files.openable(source)).items())
         return Container(name, tuple(itertools.chain.from_iterable(each)), True)
@@ -115,7 +106,7 @@ def read_mat(source: str | bytes, name: str) -> Container:
         start, load = element, partial(_value, element, order)
         if kind == _PACKED:
             start = _unpacked(element[:_HEADER_BYTES], order, _HEADER_BYTES)
-            load = partial(_packed_value, element, order)
+            load = partial(lambda packed: _value(_unpacked(packed, order), order), element)
         kind, flags, shape, key, _ = _begun(start, order)
         if not key or key.startswith("__"):
             continue  # what functions need
@@ -130,7 +121,7 @@ def read_mat(source: str | bytes, name: str) -> Container:
 
 
 def _unpacked(packed: Bytes, order: str, most: int | None = None) -> Bytes:
-    """Return what is in a packed variable, as far as it tells first, or only its beginning."""
+    """Return what is in a packed variable, or only its beginning."""
     head = zlib.decompressobj().decompress(packed[:_HEADER_BYTES].data, 8)
     kind, declared = struct.unpack(f"{order}2I", head)
     if kind != _MATRIX:
@@ -172,10 +163,6 @@ def _begun(content: Bytes, order: str) -> tuple[int, int, tuple[int, ...], str, 
     return kind, flags, shape, next(parts)[1].tobytes().decode("utf-8", "replace"), parts
 
 
-def _packed_value(packed: Bytes, order: str) -> Any:
-    return _value(_unpacked(packed, order), order)
-
-
 def _value(content: Bytes, order: str, depth: int = 0) -> Any:
     """Return the array, text, cells or struct that `_flattened` takes; None for all else."""
     if not len(content) or depth > _MOST_DEPTH:
@@ -186,7 +173,7 @@ def _value(content: Bytes, order: str, depth: int = 0) -> Any:
     if kind in _NUMBERS:
         return _array(*next(parts), order).reshape(shape, order="F")
     if kind == _SPARSE:
-        return _dense(parts, shape, order, is_logical=bool(flags & _LOGICAL))
+        return _dense(parts, shape, order, bool(flags & _LOGICAL))
     if kind == _CHAR:  # one text for each row of a matrix of characters
         stored, data = next(parts)
         wide = "utf-16-le" if order == "<" else "utf-16-be"
@@ -213,7 +200,7 @@ def _array(kind: int, data: Bytes, order: str) -> NDArray[Any]:
     return data.view(f"{order}{_TYPES[kind]}")
 
 
-def _dense(parts: _Parts, shape: tuple[int, ...], order: str, *, is_logical: bool) -> Any:
+def _dense(parts: _Parts, shape: tuple[int, ...], order: str, is_logical: bool) -> Any:
     """Return a sparse matrix with its zeros."""
     from scipy.sparse import csc_array
 
@@ -222,8 +209,7 @@ def _dense(parts: _Parts, shape: tuple[int, ...], order: str, *, is_logical: boo
     # MATLAB 7 says that those of a logical matrix are doubles, but stores bytes
     numbers = _array(2 if is_logical else kind, data, order)
     files.check_bomb(numbers.nbytes, math.prod(shape) * 8)
-    native = numbers.astype(numbers.dtype.newbyteorder("="))
-    found = csc_array((native, rows, starts), shape)
+    found = csc_array((numbers.astype(numbers.dtype.newbyteorder("=")), rows, starts), shape)
     found.check_format(full_check=True)
     return found.toarray()
 
@@ -233,10 +219,8 @@ def read_hdf5(source: str | bytes, name: str) -> Container:
     try:
         import h5py
     except ImportError as error:
-        raise ArraysError(
-            "it is an HDF5 file (MATLAB's version 7.3), which needs h5py: "
-            'pip install "napari-latent-faces[hdf5]", or save it in MATLAB with -v7.'
-        ) from error
+        advice = 'pip install "napari-latent-faces[hdf5]", or save it in MATLAB with -v7'
+        raise ArraysError(f"it is an HDF5 file, which needs h5py: {advice}") from error
     items: dict[str, Any] = {}
 
     def found(path: str, item: Any) -> bool | None:  # only what is in this file
@@ -295,9 +279,8 @@ def _check_dataset(dataset: Any) -> None:
     """Refuse what is not in this file, or is declared but was never written."""
     if dataset.external or dataset.is_virtual:
         raise ArraysError(f"{dataset.name} lies in another file")
-    shape, written = files.times(dataset.shape), dataset.id.get_storage_size()
-    words = f"{dataset.name} declares {shape} numbers, most of which were never written"
-    files.check_bomb(written, dataset.size * dataset.dtype.itemsize, words)
+    words = f"most of {dataset.name} ({files.times(dataset.shape)}) was never written"
+    files.check_bomb(dataset.id.get_storage_size(), dataset.nbytes, words)
 
 
 def _hdf5_array(source: str | bytes, path: str, is_matlab: bool) -> NDArray[Any]:
@@ -310,7 +293,6 @@ def _hdf5_array(source: str | bytes, path: str, is_matlab: bool) -> NDArray[Any]
         if offset is None or isinstance(source, bytes):
             array = np.asarray(dataset[()])
         else:  # in one piece: mapped into memory as an .npy file is
-            array = files.array_in(
-                files.content_of(source)[offset:], dataset.dtype, dataset.shape
-            )
+            content = files.content_of(source)[offset:]
+            array = files.array_in(content, dataset.dtype, dataset.shape)
     return array.T if is_matlab else array
