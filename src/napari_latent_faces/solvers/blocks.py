@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# -- A stack read as rows of float32 pixels, some faces at a time ----------------------
-
 _BLOCK_VALUES = 2**21  # pixels of a block: 8 MB in float32
 _BLOCK_FACES = (64, 4096)  # fewer waste time between the products, more waste memory
 _LARGE_VALUES = 2**22  # pixels of so few faces; of larger pictures, a quarter make a block
@@ -42,10 +40,7 @@ _SHARE_VALUES = 2**19
 
 
 def cut(n: int, most: int, least: int = 1, shares: int = 1) -> list[slice]:
-    """Cut `n` rows or columns into slices of nearly one length, `most` at most.
-
-    For the sake of `shares`, they are not made shorter than `least`.
-    """
+    """Cut `n` lines into like slices, `most` or fewer; for `shares` not less than `least`."""
     length = max(1, min(most, max(least, -(-n // shares))))
     length = max(1, -(-n // max(1, -(-n // length))))
     return [slice(first, min(first + length, n)) for first in range(0, n, length)]
@@ -66,11 +61,10 @@ def _block_faces(p: int) -> tuple[int, int]:
 class FaceBlocks:
     """A stack of pictures, read as float32 rows a block of faces at a time.
 
-    Where the blocks begin depends on the stack alone, not on the machine, so that sums
-    over them repeat. Faces that have to be decoded each time they are read are kept as
-    they are, once read, if there is ample memory: in a quarter of what is free, or `budget`
-    bytes. `unit` is the pixel value that becomes 1; pixels that are `hidden` are read as 0.
-    `rows` are the faces of each block, the longest first.
+    Where blocks begin depends on the stack alone, so that sums over them repeat. Faces that
+    are not in memory are kept once read, as they are, if they fit into `budget` bytes, by
+    default a quarter of what is free. `unit` is the pixel value that becomes 1; `hidden` pixels
+    are read as 0; `rows` are the faces of each block, the longest first.
     """
 
     def __init__(
@@ -125,9 +119,8 @@ class FaceBlocks:
     def read_as_is(self, rows: slice, raw: NDArray[Any] | None = None) -> Array:
         """Return some faces as rows, shape (m, p); what one is, in `unit`, is `gain`.
 
-        Whoever multiplies them with matrices can multiply the smaller products by `gain`.
-        The array is the calling thread's own and is used again for its next block. `raw` is
-        what the method of that name returned for these rows, or a part: its caller lets it go.
+        The array is the calling thread's own, used again for its next block. `raw` is what the
+        method of that name returned for these rows, or a part: its caller lets it go.
         """
         faces = self.raw(rows) if raw is None else raw
         if self._is_ready:
@@ -153,9 +146,6 @@ def _budget(budget: int | None) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available) // 4 if budget is None else budget
-
-
-# -- Threads, each with a BLAS of one thread -------------------------------------------
 
 
 def processors() -> int:
@@ -232,8 +222,7 @@ class _BlasLimit:
     def count(self, more: int) -> None:
         """Count who asks for the limit, and limit what has been loaded since.
 
-        threadpoolctl 3.8 ignores all threads but the first that set a limit of OpenBLAS, so
-        that they do not fight over it: here a lock and a count see to that.
+        threadpoolctl 3.8 ignores all threads but the first that set a limit of OpenBLAS.
         """
         with self._lock:
             self._users += more
@@ -261,10 +250,9 @@ _BLAS_LIMIT = _BlasLimit()
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS at one thread a caller: the blocks are what runs side by side.
+    """Hold BLAS at one thread, so that sums do not depend on the number of processors.
 
-    So the sums do not depend on the number of processors. Fits that overlap share the limit,
-    whatever threads they run in, so that none lifts it under another.
+    Fits that overlap share the limit, so that none lifts it under another.
     """
     _BLAS_LIMIT.count(1)
     try:
@@ -286,8 +274,6 @@ def on_one_blas_thread(steps: Generator[Item, Any, Result]) -> Generator[Item, A
                     return result
             sent = yield item
 
-
-# -- How far a reconstruction is from the pictures -------------------------------------
 
 _LOSS_BLOCK_VALUES = 2**22  # of the reconstruction held at a time: 16 MB in float32
 _CHUNK_VALUES = 2**17  # of float64 values held at a time: 1 MB
@@ -325,11 +311,7 @@ def face_errors(
     hidden: NDArray[np.bool_] | None = None,
     dtype: DTypeLike = np.float64,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the squared error and the squared norm of each face, calculated in `dtype`.
-
-    Some pixels of all faces are looked at at a time, so that memory stays small however
-    large the pictures are.
-    """
+    """Return the squared error and the squared norm of each face, some pixels at a time."""
     m, p = pixels.shape
     W = W.astype(dtype)
     lost, size = np.zeros((2, m))
@@ -356,8 +338,6 @@ def relative_error(parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> float:
         lost, size = lost + some_lost.sum(), size + some_size.sum()
     return float(np.sqrt(lost / size))
 
-
-# -- The faces of a level, and who works on their blocks: threads here, or a cluster ---
 
 HANDOVER = 0.25  # seconds after which a long pass lets its caller look in
 
@@ -392,9 +372,8 @@ class Block:
 class LocalBackend:
     """Threads, or the calling one alone, that work on the faces of a level block by block.
 
-    There are `n` faces of `p` pixels. A `job` takes a block, what is shared by all blocks, and
-    the block's part of weights, which are arrays of shape (k, n). `first` is the place of the
-    first of these faces in the whole stack. `Cluster` does the same.
+    A `job` takes a block, what all blocks share, and its part of weights (k, n). `first` is the
+    place of the first of these faces in the whole stack. `Cluster` does the same.
     """
 
     def __init__(self, blocks: FaceBlocks, workers: Workers | None, first: int = 0) -> None:
@@ -417,11 +396,9 @@ class LocalBackend:
         return map(work, rows) if self.workers is None else self.workers.each(work, rows)
 
     def advance(self, job: Callable[..., Any], shared: Any, *weights: Array) -> Advance:
-        """Make new weights of all faces, and what their blocks add up to.
+        """Return new weights of all faces and sums over blocks; yield now and then meanwhile.
 
-        `job` returns the new weights of the block, a component a row, and arrays that are
-        added up, in an order that the stack alone decides. Weights and sums are returned; None
-        is yielded now and then during a long pass.
+        `job` returns a block's new weights and what is added up, in the order of the stack.
         """
         W = np.empty_like(weights[0])
 
@@ -430,8 +407,7 @@ class LocalBackend:
             W[:, block.place.start - self.first : block.place.stop - self.first] = part
             return sums
 
-        total = None
-        seen = time.monotonic()
+        total, seen = None, time.monotonic()
         for sums in self.each(work, shared, *weights):
             total = sums if total is None else add(total, sums)
             del sums  # of large pictures they take much, and the next come before

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-# -- One factor, given the other: compiled C where it could be built, else NumPy -------
-
 SWEEPS = 3
 _DEAD = 1e-12  # of the largest diagonal entry
 _SOME = 16  # components
@@ -70,10 +68,10 @@ def combine(W: Array, block: Block) -> Array:
 
 
 def gram(F: Array) -> NDArray[np.float64]:
-    """Multiply the rows of a factor with one another, so that the loss can be told from them.
+    """Multiply the rows of a factor with one another, precisely enough for a loss.
 
-    In float32, a sum is known to 1e-7, which is more than some iterations gain. Of some
-    components, the errors cancel out: 1e-8 of the loss's sum and less is left.
+    In float32, a sum is known to 1e-7: some iterations gain less. Of some components, the
+    errors cancel out, to 1e-8 of the loss's sum and less.
     """
     if len(F) < _SOME:
         wide = F.astype(np.float64)
@@ -162,8 +160,6 @@ def _check(compiled: Any) -> None:
         raise ArithmeticError("the compiled code gives other results than NumPy")
 
 
-# -- Parts instead of whole faces: components with a least sparseness ------------------
-
 _TOL = 2e-5  # of a ratio of norms in float32
 _MARGIN = 3e-5  # by which ratios stay below their limit, so that none is found above it
 _STEPS = 100  # of a search that takes three or four
@@ -184,8 +180,7 @@ class Sparsity:
     def update_H(self, H: Array, G: NDArray[Any], C: Array, sweeps: int) -> None:
         """Improve components in place like `sweep`, but keep each sparse enough.
 
-        Given the others, a component goes where the loss is least: to what is nearest to
-        its best picture among all that are sparse. So the loss never rises.
+        Each goes to the sparse picture nearest to its best one, so that the loss never rises.
         """
         scale = G.diagonal()
         for _ in range(sweeps):
@@ -307,8 +302,7 @@ def _restart(
 
 
 # Columns of a factor that are swept at a time, at most, and fewer for the sake of a second
-# thread. Shorter rows cost more in calls than they gain in the cache, and threads would
-# wait for one another between the calls.
+# thread. Shorter rows cost more in calls than they gain in the cache.
 _COLUMNS = (3072, 6144)
 _FIRST_SWEEPS = 8  # of both factors, when a level begins
 _MANY = 128  # components
@@ -386,16 +380,14 @@ class Descent:
         loss = float(np.sqrt(max(residual + penalty, 0.0)))
         falls = loss <= self.loss
         if falls or guess is None:
-            self._judge(W, H, residual, loss, falls=falls)
+            self._judge(W, H, residual, loss, falls)
         else:
             self.loss = np.inf  # known to rounding only: the next step is judged by itself
         if falls:
             self._alive = (sums[1].diagonal() > 0) & (HH.diagonal() > 0)
         self.revive()
 
-    def _judge(
-        self, W: Weights, H: Array, residual: float, loss: float, *, falls: bool
-    ) -> None:
+    def _judge(self, W: Weights, H: Array, residual: float, loss: float, falls: bool) -> None:
         """Accept the new factors if the loss fell, else go back and extrapolate less."""
         self.sweeps = SWEEPS if len(H) < _MANY else _MANY_SWEEPS
         if falls or self.W is self._W_before:  # a plain step rises by rounding only
@@ -448,11 +440,9 @@ class Descent:
         return HH, float(self.norm - 2 * common + np.vdot(WW, HH)), float(2 * l1 + l2)
 
     def revive(self) -> None:
-        """Restart components that no face uses from the faces that are explained worst.
+        """Restart components that no face uses from what the worst explained faces lack.
 
-        What such a face lacks becomes the component, for that face alone, so that the
-        error falls. Components stay empty where nothing is lacking, and where
-        penalties ask for empty ones.
+        They stay empty where nothing is lacking, and where penalties ask for empty ones.
         """
         if self._alive.all() or self.penalties:
             return

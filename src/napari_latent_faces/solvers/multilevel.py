@@ -32,6 +32,7 @@ from napari_latent_faces.solvers.blocks import (
 )
 from napari_latent_faces.solvers.cluster import Cluster, WorkersLostError
 from napari_latent_faces.solvers.factors import (
+    ALL_BLACK,
     Factors,
     Solving,
     cell_sizes,
@@ -88,11 +89,9 @@ def iter_multilevel(
 ) -> Solving:
     """Factorize a stack of pictures, from coarse to fine.
 
-    Small versions of the pictures are fitted first (of a sample of the faces, if there
-    are many), and their components enlarged: most of the way costs next to nothing. The
-    stack itself is read in blocks of faces, once for each iteration, and never held as
-    floats: beside it, memory holds 3 k (n + p) floats for n faces of p pixels and k
-    components, a block and k p floats for each thread, and the small pictures.
+    Small pictures, of a sample of many faces, are fitted first, and components enlarged. The
+    stack is read block by block, once an iteration. Beside it, memory holds 3 k (n + p) floats
+    for n faces of p pixels, a block and k p floats for each thread, and the small pictures.
     """
     there = Cluster(client, stack.images) if client else nullcontext()
     with Workers(threads) as workers, there as cluster:
@@ -133,10 +132,10 @@ class _Fit:
         self.gain = unit / self.scale
         hidden = None if self.hidden is None else np.flatnonzero(self.hidden)
         self.backend: Backend
+        where = f"{self.workers.threads} threads"
         if cluster is None:
             blocks = FaceBlocks(stack.images, unit, hidden=hidden)
             self.backend = LocalBackend(blocks, self.workers)
-            where = f"{self.workers.threads} threads"
         else:
             cluster.way, self.backend = (unit, hidden), cluster
             where = f"cluster {cluster.address}"
@@ -150,8 +149,7 @@ class _Fit:
         while levels:
             level = levels.pop(0)  # its small pictures are gone when the next one is fitted
             is_of_all, is_last = level.backend.n == self.backend.n, not levels
-            # what a coarse level is spared comes back as iterations on finer ones, which cost
-            # more
+            # what a coarse level is spared comes back as dearer iterations on finer ones
             tol = _COARSE_TOL if descent and is_of_all else _FIRST_TOL
             tol = self.params.tol if is_last else max(tol, self.params.tol)
             if descent is None:
@@ -204,10 +202,9 @@ class _Fit:
         sparse, l1 = self.params.sparseness, self.params.l1_ratio
         sparsity = Sparsity(sparse, level.cells, len(H)) if sparse else None
         # scikit-learn's penalties, for pixels divided by their own unit
-        alpha_W = alpha_H = self.params.alpha_W
-        if self.params.alpha_H != "same":
-            alpha_H = float(self.params.alpha_H)
-        on_W, on_H = alpha_W * int(self.cells.sum()), alpha_H * level.backend.n
+        alpha_W, alpha_H = self.params.alpha_W, self.params.alpha_H
+        on_W = alpha_W * int(self.cells.sum())
+        on_H = (alpha_W if alpha_H == "same" else float(alpha_H)) * level.backend.n
         gain = max(self.gain, _LEAST_GAIN)
         penalties = Penalties(
             on_W * l1 / gain, on_W * (1 - l1), on_H * l1 / gain**2, on_H * (1 - l1) / gain**2
@@ -217,9 +214,8 @@ class _Fit:
     def _refine(self, coarse: Descent, finer: Level, tol: float) -> Descent:
         """Return the fit of the next level, from where that of the last one stands.
 
-        Components that are smooth explain pictures better at once, and are tried first;
-        those that are constant where a pixel was explain them exactly as well as before.
-        Faces that were not in the sample start with mean weights: one pass finds their own.
+        Smooth components mostly explain more, and are tried first; those that are constant
+        where a pixel was, exactly as much as before. New faces start with mean weights.
         """
         level = coarse.level
         H = self._enlarged(coarse, finer, enlarge)
@@ -240,12 +236,7 @@ class _Fit:
                 descent.loss = float(np.sqrt(max(coarse.loss**2 + more, 0.0)))
         return descent
 
-    def _enlarged(
-        self,
-        coarse: Descent,
-        finer: Level,
-        how: Callable[[NDArray[Any], tuple[int, ...]], NDArray[Any]],
-    ) -> Array:
+    def _enlarged(self, coarse: Descent, finer: Level, how: Callable[..., Any]) -> Array:
         """Return components of a level for the next one."""
         H, level, p = coarse.H, coarse.level, finer.backend.p
         if finer.level == level.level:
@@ -286,25 +277,16 @@ class _Fit:
             full = np.sqrt(cell_sizes(self.shape, level.level)).reshape(-1)
             H = H * (full / np.where(level.cells > 0, level.cells, 1)).astype(H.dtype)
         lost = max(descent.residual + level.offset, 0.0)
-        self.factors = Factors(
-            W.T if isinstance(W, np.ndarray) else lambda: level.backend.collect(W).T,
-            H,
-            self.shape,
-            self.iteration,
-            converged,
-            float(np.sqrt(lost / (level.norm + level.offset))),
-            self.scale,
-            level.level,
-        )
+        error = float(np.sqrt(lost / (level.norm + level.offset)))
+        weights = W.T if isinstance(W, np.ndarray) else lambda: level.backend.collect(W).T
+        stands = self.iteration, converged, error, self.scale, level.level
+        self.factors = Factors(weights, H, self.shape, *stands)
         if self.cluster is not None:
             self.cluster.keep(replace(self.factors, H=H.copy()))
         return self.factors
 
     def _levels(self) -> list[Level]:
-        """Read all faces once; return the levels, the coarsest first.
-
-        It is the full pictures alone if there are factors to start from.
-        """
+        """Read all faces; return the levels, coarsest first: with a start, the full one."""
         params, shape, n = self.params, self.shape, self.backend.n
         k, least, is_given = params.n_components, 0.0, self.init is not None
         if params.sparseness:  # a component has to find room in a few pixels
@@ -317,7 +299,7 @@ class _Fit:
         norms, pictures = self._survey(chosen, top)
         whole = float(norms.sum())
         if whole == 0:
-            raise ValueError("Every pixel of the stack is 0: there is nothing to factorize.")
+            raise ValueError(ALL_BLACK)
         levels = []
         if top or len(chosen) < n:
             levels.append(Level(self.backend, whole, 0.0, 0, self.cells))
@@ -368,12 +350,7 @@ class _Fit:
         return norms, pictures
 
 
-# -- What is done to a block of faces, here or on a cluster ----------------------------
-
-
-def _look(
-    block: Block, survey: tuple[NDArray[np.intp], tuple[int, ...], int]
-) -> tuple[NDArray[Any], Array]:
+def _look(block: Block, survey: tuple[Any, tuple[int, ...], int]) -> tuple[Any, Array]:
     """Return the squared norms of a block of faces, and pictures of the chosen ones."""
     chosen, shape, top = survey
     start, stop, p = block.place.start, block.place.stop, block.blocks.p
@@ -393,18 +370,13 @@ def _look(
     return norms, pictures
 
 
-def _measure(
-    block: Block, shared: dict[str, Any], W: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _measure(block: Block, shared: dict[str, Any], W: NDArray[Any]) -> tuple[Any, Any]:
     """Return the squared errors of a block of faces, and their squared norms."""
     return face_errors(block.raw.reshape(len(block.raw), -1), W.T, **shared)
 
 
 def depth(shape: tuple[int, ...], n_components: int, least: float = 0) -> int:
-    """Return how often pictures are halved before the coarsest fit, to `least` pixels or more.
-
-    Two pixels and more are kept for each component.
-    """
+    """Return how often pictures are halved: to `least` pixels, and two for each component."""
     fewest = max(_FEWEST_PIXELS, 2 * n_components, least)
     levels = 0
     while math.prod(shapes(shape, levels + 1)[-1][:2]) >= fewest:
