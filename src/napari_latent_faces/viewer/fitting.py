@@ -12,7 +12,7 @@ from napari_latent_faces.fitting import iter_fit
 from napari_latent_faces.params import NMFParams
 from napari_latent_faces.steps import relayed
 from napari_latent_faces.viewer import layers
-from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
+from napari_latent_faces.viewer.jobs import LayerJob
 from napari_latent_faces.viewer.marks import fit_mask, marks_on
 from napari_latent_faces.viewer.session import add_result, find_result, session_of, show_result
 
@@ -208,7 +208,6 @@ def _summary(model: LatentFaces, seconds: float) -> str:
 class _ResultJob(LayerJob):
     """A job that brings pictures to the form of a model, and shows results beside them."""
 
-    cancelled = NOTHING_CHANGED
     failure = "That failed"
 
     def __init__(

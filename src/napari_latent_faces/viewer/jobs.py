@@ -24,7 +24,6 @@ _WRONG_INPUT = (TypeError, ValueError, MemoryError, OSError)
 _NO_MEMORY = (
     "There is not enough memory. Close other programs, or work on fewer or smaller pictures."
 )
-NOTHING_CHANGED = "Cancelled; nothing was changed."  # what jobs tell that only add a result
 
 # A job lives as long as its thread: what the thread has sent must find it.
 _running: set[Job] = set()
@@ -171,6 +170,7 @@ class Latest:
 class LayerJob(Job):
     """A job about the pictures of a layer, that is cancelled when the layer is removed."""
 
+    cancelled = "Cancelled; nothing was changed."
     removed: ClassVar[str] = "The faces were removed, so the work was cancelled."
 
     def __init__(self, viewer: ViewerModel, layer: Any, work: Callable[[], Any]) -> None:

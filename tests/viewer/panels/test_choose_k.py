@@ -129,7 +129,7 @@ def test_what_was_measured_stays_when_the_search_ends(how, faces, widget, viewer
     if how == "cancelled":
         widget.cancel_button.native.click()
         assert not widget.is_working
-        assert widget.status.value == "Cancelled. What was measured stays."
+        assert widget.status.value == "Cancelled; nothing was changed. What was measured stays."
         assert len(layers_in(viewer)) == 1
     else:
         viewer.layers.remove(faces)

@@ -16,7 +16,7 @@ from napari_latent_faces.params import AlignOptions
 from napari_latent_faces.stack import harmless
 from napari_latent_faces.viewer import layers
 from napari_latent_faces.viewer.canvas import face_under, go_to
-from napari_latent_faces.viewer.jobs import NOTHING_CHANGED, LayerJob
+from napari_latent_faces.viewer.jobs import LayerJob
 from napari_latent_faces.viewer.layers import FacesView
 from napari_latent_faces.viewer.marks import add_own_mask
 from napari_latent_faces.viewer.panels.form import button, in_a_row, make_fields
@@ -38,11 +38,6 @@ _BASIC = ("n_components", "transform")
 _REST = ("max_shift", "max_rotation", "max_scale", "random_state")
 _HEIGHT = 130  # of the mean face
 _CLICK = ("Click the eye on the left.", "Now the eye on the right.", "This face is done.")
-
-
-class _AlignJob(LayerJob):
-    cancelled = NOTHING_CHANGED
-    failure = "Aligning failed"
 
 
 class EyePoints:
@@ -193,7 +188,7 @@ class AlignWidget(Panel):
             if words != self._said:
                 self.status.value = self._said = words
 
-    def _make_job(self) -> _AlignJob:
+    def _make_job(self) -> LayerJob:
         faces, points = self.faces.value, self.by.value
         job = self._job(
             faces,
@@ -210,7 +205,7 @@ class AlignWidget(Panel):
         rows: NDArray[np.float64] | None,
         make: Callable[[Alignment, FaceStack], Any],
         take: Callable[[Any], object],
-    ) -> _AlignJob:
+    ) -> LayerJob:
         """Return a job: `make` goes on with an alignment in the thread, `take` shows that."""
         size: Any = str(self.crop.value or "").strip()
         with suppress(ValueError):  # the options say what is wrong with another text
@@ -222,7 +217,7 @@ class AlignWidget(Panel):
             return make((yield from iter_align(stack, rows, options)), stack)
 
         self._first = None
-        return _AlignJob(self.viewer, faces, work).then(take)
+        return LayerJob(self.viewer, faces, work).then(take)
 
     def _rows(self, points: Any) -> NDArray[np.float64]:
         """Return the points of a Points layer as rows (face, y, x) in pixels of the faces."""

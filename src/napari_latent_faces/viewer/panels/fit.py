@@ -51,17 +51,14 @@ class FitWidget(Panel):
     def _lay_out(self) -> None:
         viewer, self.recent = self.viewer, QMenu(self)
         self.recent.aboutToShow.connect(self._list_recent)
-        self.recent.triggered.connect(
-            lambda action: reader.open_path(viewer, action.data() or "")
-        )
-        open_folder, open_model = (
-            partial(reader.open_folder, viewer),
-            partial(reader.open_model, viewer),
-        )
-        self.folder_button = button("Open folder...", "Open a folder of faces.", open_folder)
+        self.recent.triggered.connect(lambda each: reader.open_path(viewer, each.data() or ""))
+        open_folder, open_model = reader.open_folder, reader.open_model
+        tip = "Open a folder of faces."
+        self.folder_button = button("Open folder...", tip, partial(open_folder, viewer))
         recent = button("Recent", "Open what was opened last again.")
         recent.native.setMenu(self.recent)
-        model = button("Open model...", "Open a model that was saved earlier.", open_model)
+        tip = "Open a model that was saved earlier."
+        model = button("Open model...", tip, partial(open_model, viewer))
         self.add(in_a_row(self.folder_button, recent, model))
         self._add_fields()
         self.add_controls()

@@ -315,8 +315,8 @@ class MixerWidget(Panel):
         elif near == "mix":
             made += f", {self.strength.value:g} close to a mixed face"
 
-        def show(weights: NDArray[Any], pictures: NDArray[Any]) -> str:
-            new = self._add("generated", weights, pictures, made)
+        def show(*faces: NDArray[Any]) -> str:
+            new = self._add("generated", *faces, made)
             numbers = f"{new[0]} to {new[-1]}" if n > 1 else f"{new[0]}"
             return f"Added {n} random face{'s' * (n != 1)}: generated {numbers}."
 
@@ -326,8 +326,8 @@ class MixerWidget(Panel):
         (a, b), steps = (box.value for box in self.ends), self.frames.value
         made = f"morph from {self._name(a)} to {self._name(b)}"
 
-        def show(weights: NDArray[Any], pictures: NDArray[Any]) -> str:
-            self._add("morph", weights, pictures, made)
+        def show(*faces: NDArray[Any]) -> str:
+            self._add("morph", *faces, made)
             return f"Added the {made}."
 
         self._make(lambda model: mixing.morph(model, a, b, steps), show)
