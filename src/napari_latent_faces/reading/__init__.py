@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
 from collections import Counter
@@ -55,8 +54,6 @@ __all__ = [
     "looks_like_faces",
     "read_faces",
 ]
-
-_logger = logging.getLogger(__name__)
 
 # Files of up to so many bytes in all are read once, for their headers and their pixels.
 KEPT_BYTES = 256 * 2**20
@@ -284,9 +281,7 @@ def _are_in_colour(files: Sequence[Picture], frame: Frame) -> bool:
 def _is_lazy(shape: tuple[int, ...], frame: Frame, options: ReadOptions, path: str) -> bool:
     size = math.prod(shape) * frame.depth.itemsize
     if options.lazy is None:
-        if lazy := size > options.budget():
-            _logger.info("%s takes %d MiB: it is read lazily.", path, size >> 20)
-        return lazy
+        return size > options.budget()
     if not options.lazy:
         import psutil
 

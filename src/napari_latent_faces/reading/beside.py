@@ -105,7 +105,12 @@ def read_tables(
     found: dict[bool, Owners] = {True: {}, False: {}}
     used: dict[bool, list[str]] = {True: [], False: []}
     note = ""
-    order = sorted(tables, key=lambda table: not _LISTS_PEOPLE.search(_split(table)[1]))
+    order = sorted(
+        tables,
+        key=lambda table: (
+            not _LISTS_PEOPLE.search(table.name.lower(), table.name.rfind("/") + 1)
+        ),
+    )
     for table in order[:MAX_TABLES]:
         for is_certain, owners in _columns_of_people(table, find):
             if is_certain is None:
@@ -127,7 +132,7 @@ def read_transforms(
 ) -> tuple[Points, tuple[int, int, int, int]] | None:
     """Return transforms and frame of aligned faces, from the table of their export, if any."""
     for table in tables:
-        if table.name != TRANSFORMS or table.size > MAX_TABLE_BYTES:
+        if table.name != TRANSFORMS:
             continue
         lines = table.read(MAX_TABLE_BYTES).decode("utf-8-sig", errors="replace").splitlines()
         rows = {row.get("picture"): row for row in csv.DictReader(lines)}
@@ -144,15 +149,10 @@ def read_transforms(
     return None
 
 
-def _split(table: Entry) -> tuple[str, str]:
-    """Return a table's folder, with its slash, and its name."""
-    folder, slash, base = table.name.lower().rpartition("/")
-    return folder + slash, base
-
-
 def _columns_of_people(table: Entry, find: Find) -> Iterator[tuple[bool | None, Owners]]:
     """Yield columns that may tell people, the best first, and whether that is certain."""
-    folder, base = _split(table)
+    folder, slash, base = table.name.lower().rpartition("/")
+    folder += slash
     for rows in _readings(base, table.read(MAX_TABLE_BYTES + 1)):
         width = Counter(map(len, rows[1:64] or rows)).most_common(1)[0][0]
         even = [row for row in rows if len(row) == width]

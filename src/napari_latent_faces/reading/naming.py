@@ -15,18 +15,9 @@ from napari_latent_faces.stack import ReadReport, harmless
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-# The formats that are decoded, as Pillow names them, and their usual extensions. Nothing
-# else is ever handed to a decoder, whatever a file claims to be.
-FORMATS = {
-    "PNG": (".png", ".apng"),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "GIF": (".gif",),
-    "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp",),
-    "WEBP": (".webp",),
-    "PPM": (".pgm", ".ppm", ".pbm", ".pnm", ".pfm"),
-}
-_PICTURES = frozenset(extension for group in FORMATS.values() for extension in group)
+_PICTURES = re.compile(
+    r".+\.(a?png|jpe?g|jpe|jfif|gif|tiff?|bmp|webp|p[gpbn]m|pfm)", re.IGNORECASE | re.DOTALL
+)
 
 HEAD_BYTES = 32  # enough to know any of them
 _MAGIC = re.compile(
@@ -82,7 +73,7 @@ def judge_name(name: str) -> tuple[str, bool]:
 
 def is_picture_name(name: str) -> bool:
     """Tell whether a file's name ends like that of a picture, maybe of a compressed one."""
-    return posixpath.splitext(unpacked_name(name).lower())[1] in _PICTURES
+    return _PICTURES.fullmatch(unpacked_name(name)) is not None
 
 
 def is_hidden(name: str) -> bool:
@@ -96,11 +87,7 @@ def starts_like_picture(head: bytes) -> bool:
 
 
 def natural_key(name: str) -> tuple[str, str]:
-    """Return a key by which relative paths sort with ``s2`` before ``s10``.
-
-    Case does not count, except that it keeps the order of names that differ in nothing
-    else the same everywhere.
-    """
+    """Return a key by which paths in any case sort with ``s2`` before ``s10``."""
 
     def sortable(number: re.Match[str]) -> str:
         digits = number.group().lstrip("0")
@@ -108,7 +95,7 @@ def natural_key(name: str) -> tuple[str, str]:
 
     folded = unicodedata.normalize("NFC", name).casefold()
     # a folder's end sorts before all else, a number before all other characters
-    return re.sub(r"[0-9]+", sortable, folded.replace("/", "\0")), name
+    return re.sub(r"[0-9]+", sortable, folded.replace("/", "\0")), name  # never a tie
 
 
 MAX_PICTURE_BYTES = 256 * 2**20  # larger files are no faces

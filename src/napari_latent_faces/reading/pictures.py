@@ -187,7 +187,7 @@ def _described(content: bytes, *, apart: bool = True) -> Picture:
 
 def _decode_apart(content: bytes, *how: Any) -> Pixels:
     """Decode a page in another process."""
-    code = f"import sys; sys.path[:] = {sys.path}; import {__name__} as p; p.decode_apart()"
+    code = f"import sys; sys.path[:] = {sys.path}; import {__name__} as p; p.decode_here()"
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code],
         input=pickle.dumps((content, how)),
@@ -203,7 +203,7 @@ def _decode_apart(content: bytes, *how: Any) -> Pixels:
     return np.asarray(answer)
 
 
-def decode_apart() -> None:
+def decode_here() -> None:
     """Read a file, and how to decode it, from stdin; write pixels, or why not."""
     from PIL import Image
 
@@ -229,6 +229,7 @@ def _reasons() -> Iterator[None]:
         raise BrokenPictureError(in_words(error)) from error
 
 
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # nothing else is ever handed to Pillow
 _GREY_MODES = frozenset({"1", "L", "LA", "I"})
 _ORIENTATION = 0x0112  # the EXIF tag
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
@@ -237,8 +238,7 @@ _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.x
 def _open(content: bytes) -> ImageFile:
     from PIL import Image, WebPImagePlugin  # noqa: F401 - the one that Pillow does not load
 
-    allowed = [name for name in naming.FORMATS if name not in {"PPM", "TIFF"}]
-    image = Image.open(io.BytesIO(content), formats=allowed)
+    image = Image.open(io.BytesIO(content), formats=_FORMATS)
     formats.check_size((image.height, image.width))
     return image
 
@@ -276,30 +276,26 @@ def _pixels(image: ImageFile, content: bytes, to_grey: bool) -> Pixels:
     if image.tell() or not image.tile:
         image.load()
         return _converted(image, to_grey)
-    is_png = image.format == "PNG"
-    data = formats.png_pixels(content) if is_png else content
-    interlace = (1,) if image.info.get("interlace") else (0,)
-    config = interlace if is_png else image.decoderconfig
-    header = image.mode, image.size, image.tile[:]
-    check = partial(_check_complete, header, data, config)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
-        check()
-    if is_png and formats.is_deep_png(content):
-        pixels = _deep_pixels(image, data, interlace[0])
+        _check_complete(content)
+    if image.format != "PNG":
+        image.load()
+        return _converted(image, to_grey)
+    packed, interlace = formats.png_pixels(content), int(bool(image.info.get("interlace")))
+    if formats.is_deep_png(content):
+        pixels = _deep_pixels(image, packed, interlace)
         last = pixels[-1]
     else:
         image.load()
         # as it is stored: a palette may make white of 0
-        last = np.asarray(image.crop((0, image.height - 1, *image.size))) if is_png else None
+        last = np.asarray(image.crop((0, image.height - 1, *image.size)))
         pixels = _converted(image, to_grey)
-    if last is not None and (interlace[0] or not last.any()):
-        check()
+    if interlace or not last.any():
+        _check_complete(content)
     return pixels
 
 
-def _check_complete(
-    header: tuple[str, Size, list[Any]], data: bytes | memoryview, config: tuple[Any, ...]
-) -> None:
+def _check_complete(content: bytes) -> None:
     """Raise for a picture whose end is missing, although `load` does not say so.
 
     It does not if other code in this process wants that, and for a PNG whose pixels end early
@@ -307,20 +303,24 @@ def _check_complete(
     """
     from PIL import Image
 
-    mode, size, tiles = header
-    for name, extents, offset, options in tiles:
+    image = _open(content)
+    config = image.decoderconfig
+    if is_png := image.format == "PNG":
+        config = (int(bool(image.info.get("interlace"))),)
+    data = formats.png_pixels(content) if is_png else content
+    for name, extents, offset, options in image.tile:
         if name not in {"gif", "jpeg", "raw", "zip"}:  # others are strict themselves
             continue
-        left, top, right, bottom = extents or (0, 0, *size)
+        left, top, right, bottom = extents or (0, 0, *image.size)
         part = memoryview(data)[0 if name == "zip" else offset :]
         args = options if isinstance(options, tuple) else (options,)
         ends = set()
         try:
             for fill in (0, 1):
-                image = Image.new(mode, (right - left, bottom - top), fill)
-                image.frombytes(part, name, *args, *config)
+                filled = Image.new(image.mode, (right - left, bottom - top), fill)
+                filled.frombytes(part, name, *args, *config)
                 # of interlaced ones the last row but one may come last
-                ends.add(image.crop((0, max(0, image.height - 2), *image.size)).tobytes())
+                ends.add(filled.crop((0, max(0, filled.height - 2), *filled.size)).tobytes())
         except ValueError as error:  # "not enough image data"
             raise BrokenPictureError(f"truncated or damaged: {error}") from error
         if len(ends) > 1:

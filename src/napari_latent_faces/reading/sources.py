@@ -79,12 +79,12 @@ def _in_folder(
     root: str, found: Listing, check: Check, most: int | None = None
 ) -> Iterator[Entry]:
     """Walk a folder, the upper folders first, then links, and each of them once."""
-    seen = {_identity(folder) for folder in Path(os.path.realpath(root)).parents}
+    seen = set(map(str, Path(os.path.realpath(root)).parents))
     folders = [(False, 0, ("", ""), root, "")]  # a heap of what ranks them, path, and name
     while folders:
         *_, path, prefix = heapq.heappop(folders)
+        identity = os.path.realpath(path)
         try:
-            identity = _identity(path)
             with os.scandir(path) as items:
                 listed = list(islice(items, most))
         except OSError as error:
@@ -114,12 +114,6 @@ def _in_folder(
             else:
                 rank = is_link, 0 if is_link else name.count("/"), naming.natural_key(name)
                 heapq.heappush(folders, (*rank, item.path, f"{name}/"))
-
-
-def _identity(path: str | Path) -> tuple[int, int]:
-    """Return what tells folders apart, however they are reached."""
-    info = os.stat(path)  # noqa: PTH116 - plain paths are several times faster
-    return info.st_dev, info.st_ino
 
 
 def read_file(
@@ -394,7 +388,8 @@ def _is_face(entry: Entry, base: str) -> bool:
 # URLs are those of fsspec, with chains like "simplecache::s3://bucket/faces"; "C:" is a drive
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]+::)*[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
-# The user and password of a URL, its query, which may be a signature, and what follows.
+# The user and password of a URL, all its query (each service calls its signature by another
+# name), and what follows.
 _SECRETS = {
     r"([a-z0-9+.-]://)[^/?#\s]*@": r"\1***@",
     r"([a-z0-9+.-]://[^?#\s'\"]*)\?[^#\s'\"]*": r"\1?***",
@@ -410,11 +405,7 @@ def is_url(path: str) -> bool:
 
 
 def masked(text: str) -> str:
-    """Return a text with the secrets in its URLs masked.
-
-    ``https://me:word@host/a.zip?sig=1`` becomes ``https://***@host/a.zip?***``: all of the
-    query, since each service calls its signature by another name.
-    """
+    """Return a text with the secrets in its URLs masked."""
     for secret, mask in _SECRETS.items():
         text = re.sub(secret, mask, text, flags=re.IGNORECASE)
     return text
