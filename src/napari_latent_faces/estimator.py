@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.fitting import FitStep
 
+    Factor = ArrayLike | None
+
 
 _PIXELS: Any = {"dtype": [np.float64, np.float32], "ensure_non_negative": True}
 _LOSSES: dict[float | str, str] = {2: "frobenius", 1: "kullback-leibler", 0: "itakura-saito"}
@@ -92,11 +94,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     verbose: int = 0
 
     def fit(
-        self,
-        X: ArrayLike,
-        y: object = None,  # noqa: ARG002
-        W: ArrayLike | None = None,
-        H: ArrayLike | None = None,
+        self, X: ArrayLike, y: object = None, W: Factor = None, H: Factor = None
     ) -> PictureNMF:
         """Find the components of `X`.
 
@@ -119,6 +117,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         sklearn.exceptions.ConvergenceWarning
             If ``max_iter`` iterations were not enough.
         """
+        del y
         pixels: NDArray[Any] = validate_data(self, X, **_PIXELS, ensure_min_samples=2)
         pictures = as_pictures(pixels, self.image_shape or (1, pixels.shape[1]))
         # X = scale * W @ H in a fit; the root of it is put into each factor
@@ -139,7 +138,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             reached = f"Maximum number of iterations {self.max_iter} reached"
             warn(f"{reached}. Increase it to improve convergence.", ConvergenceWarning)
         self.components_ = model.components.reshape(model.n_components, -1).astype(pixels.dtype)
-        self.n_components_ = model.n_components
+        self.n_components_ = self._n_features_out = model.n_components
         self.n_iter_ = model.provenance.n_iter
         self.reconstruction_err_ = model.error * float(np.linalg.norm(pixels))
         factors = last[-1].factors
@@ -150,11 +149,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return self
 
     def fit_transform(
-        self,
-        X: ArrayLike,
-        y: object = None,
-        W: ArrayLike | None = None,
-        H: ArrayLike | None = None,
+        self, X: ArrayLike, y: object = None, W: Factor = None, H: Factor = None
     ) -> NDArray[Any]:
         """Find the components of `X` as `fit` does; return the weights as `transform` does."""
         weights = self.fit(X, y, W, H).transform(X)
@@ -198,10 +193,8 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             sides = zip(("first", "second"), factor.shape, shape, strict=False)
             for which, there, right in sides:
                 if there != right:
-                    words = f"Array with wrong {which} dimension passed to PictureNMF"
-                    raise ValueError(
-                        f"{words} (input {name}). Expected {right}, but got {there}."
-                    )
+                    words = f"Array with wrong {which} dimension passed to PictureNMF (input"
+                    raise ValueError(f"{words} {name}). Expected {right}, but got {there}.")
             if factor.dtype != pixels.dtype:
                 words = f"Got {name}.dtype = {factor.dtype}, and {pixels.dtype} is needed."
                 raise TypeError(f"{name} should have the same dtype as X. {words}")
@@ -209,7 +202,7 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             found.append(factor / unit)
         return tuple(found)
 
-    def _params(self, pixels: NDArray[Any], H: ArrayLike | None, unit: float) -> NMFParams:
+    def _params(self, pixels: NDArray[Any], H: Factor, unit: float) -> NMFParams:
         """Return the parameters of a fit of pixels divided by the square of `unit`."""
         values: dict[str, Any] = self.get_params(deep=False)
         del values["image_shape"], values["verbose"]
@@ -227,9 +220,6 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                     values[name] *= share
         if not isinstance(self.beta_loss, str):
             values["beta_loss"] = _LOSSES.get(self.beta_loss, str(self.beta_loss))
-        if self.solver == "cd" and values["beta_loss"] != "frobenius":
-            words = f"does not handle beta_loss = {self.beta_loss!r}: choose solver='mu'."
-            raise ValueError(f"Invalid beta_loss parameter: solver {self.solver!r} {words}")
         if str(self.init).startswith("nndsvd") and values["n_components"] > most:
             words = f"n_components <= min(n_samples, n_features), which is {most}."
             raise ValueError(f"init = '{self.init}' can only be used when {words}")
@@ -244,17 +234,10 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     def __setstate__(self, state: dict[str, Any]) -> None:
         version = state.get("_latent_faces_version", "unknown")
         if version != __version__:
+            told = {"current_sklearn_version": __version__, "original_sklearn_version": version}
             name = "PictureNMF of napari-latent-faces"
-            words = {
-                "current_sklearn_version": __version__,
-                "original_sklearn_version": version,
-            }
-            warn(InconsistentVersionWarning(estimator_name=name, **words))
+            warn(InconsistentVersionWarning(estimator_name=name, **told))
         super().__setstate__(state)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_components_
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

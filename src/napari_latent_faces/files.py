@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
 import os
 import shutil
 import stat
+import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -51,13 +53,6 @@ def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
     return file
 
 
-@contextmanager
-def open_archive(path: str | PathLike[str]) -> Iterator[ZipFile]:
-    """Open a zip archive to read, in the same way."""
-    with open_regular(path) as file, ZipFile(file) as archive:
-        yield archive
-
-
 def write_arrays(file: IO[bytes], arrays: dict[str, NDArray[Any]]) -> None:
     """Write arrays as `numpy.savez` does, which in NumPy 2.0 need not close its archive."""
     with ZipFile(file, "w") as archive:
@@ -78,18 +73,12 @@ def unpacked_name(name: str) -> str:
 
 
 def most_unpacked(packed: int, free: int = 2**26) -> int:
-    """Return to how many bytes so many may unpack: zeros shrink a thousandfold, faces do not.
-
-    `free` are allowed in any case, since a black picture is no bomb.
-    """
-    return max(free, 200 * packed)
+    """Return to how many bytes so many may unpack; `free` in any case, as black pictures do."""
+    return max(free, 200 * packed)  # zeros shrink a thousandfold, faces do not
 
 
 def unpacked(source: str | bytes, most: int) -> bytes | None:
-    """Return what is in a packed file of a path or content, None if it is not packed.
-
-    What holds more than `most` bytes is a ValueError.
-    """
+    """Return what is in a packed file of a path or content, None if it is not packed."""
     with io.BytesIO(source) if isinstance(source, bytes) else open_regular(source) as file:
         opener = opener_of(file.read(8))
         if opener is None:
@@ -120,12 +109,8 @@ def in_words(error: BaseException) -> str:
 
 @contextmanager
 def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path` and move it there when the block ends well.
-
-    A link stays, and the file that it leads to is written. Errors name `path`, which is as it
-    was if the block raises.
-    """
-    path = Path(os.path.realpath(path))
+    """Open a temporary file beside `path`, and move it there when the block ends well."""
+    path = Path(os.path.realpath(path))  # of a link, the file that it leads to
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(f"{path} is no regular file: choose another name.")
     with _errors_named(path), ExitStack() as undoing:
@@ -141,13 +126,7 @@ def replacing(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[Path]:
-    """Give an empty folder to write into, and put it in place when the block ends well.
-
-    A link stays, and the folder that it leads to is written. `kind` says what the results are,
-    such as ``"a fit"``. Errors are those of `check_folder`, and `folder` is then as it was.
-    """
-    import tempfile
-
+    """Give an empty folder to write into, and put it in place when the block ends well."""
     check_folder(folder, kind, force=force)
     folder = Path(os.path.realpath(folder))
     with _errors_named(folder):
@@ -174,10 +153,9 @@ def writing_folder(folder: Path, kind: str, *, force: bool = False) -> Iterator[
 
 
 def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
-    """Refuse a folder, before the work, that results may not be written to.
+    """Refuse a folder, before the work, unless it can be made or is empty.
 
-    The folder that it lies in must be there, and it must be empty. With `force`, it may also
-    hold results of this kind exactly as they were written, and nothing else.
+    With `force`, it may hold results of this kind (``"a fit"``), exactly as they were written.
     """
     folder = Path(os.path.realpath(folder))
     if not folder.parent.is_dir():
@@ -202,10 +180,8 @@ def check_folder(folder: Path, kind: str, *, force: bool = False) -> None:
     for name in sorted(there - {CONTENTS}):
         path = folder / name
         if name not in written or path.is_symlink() or _digest(path) != written[name]:
-            words = (
-                "which was not written with its results, or was changed since: move it away."
-            )
-            raise FileExistsError(f"{folder} holds {harmless(name)}, {words}")
+            words = "which was not written with its results, or was changed since: move it"
+            raise FileExistsError(f"{folder} holds {harmless(name)}, {words} away.")
     if not force:
         words = "choose another folder, or replace them with --force (force=True)."
         raise FileExistsError(f"{folder} holds earlier results: {words}")
@@ -223,8 +199,6 @@ def read_contents(text: bytes) -> tuple[str, dict[str, str]]:
 
 
 def _digest(path: Path) -> str:
-    import hashlib
-
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 

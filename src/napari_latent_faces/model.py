@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import reprlib
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.lib import format as npy
 
 from napari_latent_faces import __version__
+from napari_latent_faces.files import most_unpacked, open_regular, replacing, write_arrays
 from napari_latent_faces.masks import mask_to_text
-from napari_latent_faces.params import METHODS
+from napari_latent_faces.params import METHODS, Parameters
 from napari_latent_faces.solvers.factors import amounts, canonical
 from napari_latent_faces.stack import as_stack, in_pixels, make_names_harmless, pixel_blocks
 from napari_latent_faces.steps import consume
@@ -24,20 +28,13 @@ from napari_latent_faces.steps import consume
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
-    from pathlib import Path
-    from zipfile import ZipFile
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.params import Parameters
     from napari_latent_faces.solvers.nnls import Solver
     from napari_latent_faces.stack import FaceStack
 
-_LIBRARIES = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy"}
-
 StopReason = Literal["converged", "max_iter", "stopped"]
-
-_LONGEST = 2**20  # letters that a mask may take in a script and in the head of a file
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,8 @@ class Provenance:
         options = stack.report.options
         reading = None if options is None else options.changed()
         versions = {"napari-latent-faces": __version__, "python": sys.version.split()[0]}
-        for name, module in _LIBRARIES.items():
+        libraries = {"numpy": "numpy", "scikit-learn": "sklearn", "scipy": "scipy"}
+        for name, module in libraries.items():
             if version := getattr(sys.modules.get(module), "__version__", None):
                 versions[name] = version
         about = (stack.names, stack.subjects, stack.source, stack.dtype.name)
@@ -101,8 +99,8 @@ class Provenance:
     def with_missing(self, mask: Any) -> Provenance:
         """Return the same of a fit that left out what a mask (n, h, w) marks."""
         count = sum(int(np.count_nonzero(block)) for _, block in pixel_blocks(mask))
-        text = mask_to_text(mask)
-        return replace(self, n_missing=count, missing=text if len(text) <= _LONGEST else "")
+        text = mask_to_text(mask)  # which goes into scripts and the head of the file
+        return replace(self, n_missing=count, missing=text if len(text) <= 2**20 else "")
 
     def of_other_faces(self, stack: FaceStack, **changes: Any) -> Provenance:
         """Return the same for weights of other faces, all of whose pixels count."""
@@ -316,10 +314,6 @@ class LatentFaces:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, a zip of arrays as ``.npz`` is, whole or not at all."""
-        import json
-
-        from napari_latent_faces.files import replacing, write_arrays
-
         is_plain = self.params.method == "nmf" and self.mean is None and self.mask is None
         header = {
             "format": "napari-latent-faces",
@@ -331,12 +325,10 @@ class LatentFaces:
             "provenance": asdict(self.provenance),
         }
         text = json.dumps(header, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        arrays: dict[str, Any] = {"header": np.frombuffer(text, np.uint8)}
-        arrays |= {name: getattr(self, name) for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in _ARRAYS}
+        arrays = {name: each for name, each in arrays.items() if each is not None}
         with replacing(path) as file:
-            write_arrays(
-                file, {name: each for name, each in arrays.items() if each is not None}
-            )
+            write_arrays(file, {"header": np.frombuffer(text, np.uint8), **arrays})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> LatentFaces:
@@ -349,10 +341,6 @@ class LatentFaces:
         FileNotFoundError, ValueError
             If there is no such file, or it is not a whole and sound model.
         """
-        from pathlib import Path
-
-        from napari_latent_faces.files import open_archive
-
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"There is no model file {str(path)!r}.")
@@ -366,7 +354,7 @@ class LatentFaces:
                 )
             raise ValueError(f"{words}.")
         try:
-            with open_archive(path) as archive:
+            with open_regular(path) as file, ZipFile(file) as archive:
                 known = _NEEDED.union(_ARRAYS)
                 return _model({n: _read_array(archive, n) for n in members if n in known})
         except Exception as error:  # a hostile file can make a decoder raise anything
@@ -391,8 +379,6 @@ _MOST_HEADER_BYTES = 64 * 2**20  # names of some hundred thousand faces
 
 def model_path(path: str | PathLike[str]) -> Path:
     """Return `path`, with the ending of model files if it has neither that nor ``.npz``."""
-    from pathlib import Path
-
     path = Path(path)
     return path if path.suffix.lower() in (ENDING, ".npz") else Path(f"{path}{ENDING}")
 
@@ -404,10 +390,8 @@ def is_model_file(path: str | PathLike[str]) -> bool:
 
 def _members(path: str | PathLike[str]) -> list[str]:
     """Return what the arrays of a file are called, nothing if it is no archive."""
-    from napari_latent_faces.files import open_archive
-
     # a hostile file can make a decoder raise anything
-    with suppress(Exception), open_archive(path) as archive:
+    with suppress(Exception), open_regular(path) as file, ZipFile(file) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
     return []
 
@@ -418,13 +402,7 @@ def _need(is_sound: object, fault: str) -> None:
 
 
 def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
-    """Read one array, of which no more is believed than that its bytes are there.
-
-    `numpy.load` makes room for whatever size an array declares, and unpacks whatever is
-    compressed, before it knows what is there.
-    """
-    from napari_latent_faces.files import most_unpacked
-
+    """Read one array; `numpy.load` makes room for any size, before it knows what is there."""
     info = archive.getinfo(f"{name}.npy")
     is_bomb = info.file_size > most_unpacked(info.compress_size, 2**20)
     _need(not is_bomb, f"its {name} are a decompression bomb.")
@@ -441,16 +419,13 @@ def _read_array(archive: ZipFile, name: str) -> NDArray[Any]:
 
 def _model(arrays: dict[str, NDArray[Any]]) -> LatentFaces:
     """Make a model of what a file holds, or say what does not fit together."""
-    import json
-
     raw = arrays.pop("header")
     _need(raw.nbytes <= _MOST_HEADER_BYTES, "its header is too large.")
     header = json.loads(raw.tobytes().decode("utf-8", "surrogatepass"))
     version = _made(int, header["format_version"], "format version")
     words = f"it has format version {version}, which later releases read: update this one."
     _need(version <= FORMAT_VERSION, words)
-    # files of format version 1 need not name their method
-    method = header.get("method", "nmf")
+    method = header.get("method", "nmf")  # files of format version 1 need not name it
     _need(method in METHODS, f"its method cannot be {reprlib.repr(method)}.")
     params = METHODS[method](**header["params"])
     origin = header["provenance"]

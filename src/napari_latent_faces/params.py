@@ -23,9 +23,8 @@ _EXPLAINED = re.compile(r"^( *)(\w+) : .*\n((?:\1    .*\n)+)", re.MULTILINE)
 def parameter(default: Any, label: str = "", **limits: Any) -> Any:
     """Declare a field with its default, its label in a form, and limits.
 
-    Limits are ``min`` and ``max`` (inclusive), ``advanced`` (out of sight until asked for),
-    ``slider`` (how a form asks), ``unlisted`` (choices that are for scripts only), ``text``
-    (what is asked for) and ``off`` (what False means).
+    These are ``min``, ``max``, ``advanced`` (shown when asked for), ``slider``, ``unlisted``
+    (choices of scripts only), ``text`` (what is asked for), and ``off`` (what False means).
     """
     return field(default=default, metadata={"label": label, **limits})
 
@@ -34,11 +33,7 @@ advanced = partial(parameter, advanced=True)
 
 
 def describe(kind: type[Any]) -> None:
-    """Add what its docstring and their types say to the metadata of a dataclass' fields.
-
-    That is ``help`` (that of the field of a base if the docstring has none), ``types``,
-    ``choices``, and whether None is allowed (``optional``).
-    """
+    """Add what its docstring (or a base) and their types say to the metadata of fields."""
     told = {
         name: f"{name}: {' '.join(text.replace('`', '').replace(':class:', '').split())}"
         for _, name, text in _EXPLAINED.findall(kind.__doc__ or "")
@@ -206,16 +201,15 @@ class NMFParams(Parameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        who = f"solver={self.solver!r}"
         if self.beta_loss != "frobenius" and self.solver != "mu":
             words = f"choose solver='mu' for beta_loss={self.beta_loss!r}."
-            raise ValueError(
-                f"solver={self.solver!r} takes beta_loss='frobenius' only; {words}"
-            )
+            raise ValueError(f"{who} takes beta_loss='frobenius' only; {words}")
         if not self.sparseness:
             object.__setattr__(self, "sparseness", None)
         elif self.solver != "multilevel":
             words = f"choose solver='multilevel' for sparseness={self.sparseness!r}."
-            raise ValueError(f"solver={self.solver!r} cannot keep components sparse; {words}")
+            raise ValueError(f"{who} cannot keep components sparse; {words}")
 
 
 @dataclass(frozen=True)
@@ -511,14 +505,9 @@ ALL: tuple[type[Options], ...] = (*_KINDS, ReadOptions, AlignOptions, ChoiceOpti
 for _kind in (NMFParams, MiniBatchNMFParams, *ALL):
     describe(_kind)
 
-_LONGEST = 10_000  # numbers of a range: more are a slip of the finger
-
 
 def parse_ks(text: str) -> list[int] | None:
-    """Return the numbers that a user's text spells, None for ``"auto"``.
-
-    They are numbers such as ``"2,4,8"``, ranges ``"from:to:step"`` with their end, or both.
-    """
+    """Return the numbers that "2,4,8", "5:60:5", or both spell, and None for "auto"."""
     if text.strip().lower() == "auto":
         return None
     try:
@@ -533,6 +522,7 @@ def _parse_range(part: str) -> list[int]:
     if not rest:
         return [first]
     last, step = (*rest, 1)[:2]
-    if len(rest) > 2 or step < 1 or last < first or last - first > _LONGEST * step:
+    # more than 10,000 numbers are a slip of the finger
+    if len(rest) > 2 or step < 1 or not 0 <= last - first <= 10_000 * step:
         raise ValueError(part)
     return list(range(first, last + 1, step))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -95,19 +96,13 @@ def in_one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+# Qt takes texts with a tag for HTML, and would open the pictures that they name
 _UNSEEN = "\N{COMBINING GRAPHEME JOINER}"  # takes no room, and no tag or entity has one
 
 
 def harmless(name: str) -> str:
-    """Return a name from a file in a form that can be shown anywhere.
-
-    Qt takes texts with a tag for HTML, and would open the pictures that they name: such get a
-    character that is not seen. Control characters, which a terminal obeys, are escaped.
-    """
-    line = in_one_line(name)
-    if "<" not in line and "&" not in line:  # of a hundred thousand names, nearly all
-        return line
-    return re.sub(rf"<(?!{_UNSEEN})|&(?=lt;)", rf"\g<0>{_UNSEEN}", line)
+    """Return a name from a file in a form that can be shown anywhere, and is no HTML to Qt."""
+    return re.sub(rf"<(?!{_UNSEEN})|&(?=lt;)", rf"\g<0>{_UNSEEN}", in_one_line(name))
 
 
 def make_names_harmless(owner: Any) -> None:
@@ -215,14 +210,9 @@ def as_declared(images: Any, faces: slice) -> NDArray[Any]:
 
 
 def let_go(images: Any, faces: slice) -> None:
-    """Let the system take back the memory of some faces of a mapped file, changed or not.
-
-    It would count as the program's own until there is no other memory left.
-    """
+    """Let the system take back the memory of some faces of a mapped file, changed or not."""
     if not isinstance(images, np.memmap):
         return
-    import mmap
-
     seen: Any = images[faces]
     pages = getattr(seen, "_mmap", None)
     is_in_one = seen.flags.c_contiguous and hasattr(mmap, "MADV_DONTNEED")
@@ -231,6 +221,7 @@ def let_go(images: Any, faces: slice) -> None:
     first = seen.ctypes.data - np.frombuffer(pages, np.uint8).ctypes.data
     start, stop = first + -first % mmap.PAGESIZE, first + seen.nbytes
     if stop > start:
+        # which count as the program's own until there is no other memory left
         pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
@@ -247,11 +238,8 @@ def peak(images: Any, names: tuple[str, ...], mask: NDArray[np.bool_] | None = N
 
 
 def unit_scale(largest: float, dtype: np.dtype[Any]) -> float:
-    """Return the pixel value that becomes 1 in a fit, unless it is `known_scale`.
-
-    That is the largest. Floats up to 1 stay as they are, unless the largest is below 1/255:
-    less than one grey level, it is a matter of units.
-    """
+    """Return the pixel value that becomes 1 in a fit, where it is not known: the largest."""
+    # floats up to 1 stay, unless they are below one grey level: a matter of units
     is_share = dtype.kind == "f" and 1 / 255 <= largest <= 1
     return 1.0 if is_share else largest or 1.0
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
+import shutil
 import sys
 import time
 import warnings
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.stack import FaceStack
-
-_ANSWER = 5  # seconds that a scheduler has for its first answer
-_FAILED, _INTERRUPTED, _BROKEN_PIPE = 1, 130, 141  # argparse ends wrong usage with 2
 
 
 def run() -> int:
@@ -57,16 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.parser.error(str(error))
     except KeyboardInterrupt:
         write_line(f"{parser.PROGRAM}: interrupted, nothing was written")
-        return _INTERRUPTED
+        return 130
     except BrokenPipeError:
         with open(os.devnull, "w") as devnull:  # noqa: PTH123 - else Python fails at its end
             os.dup2(devnull.fileno(), sys.stdout.fileno())
-        return _BROKEN_PIPE
+        return 141
     except (OSError, ValueError, TypeError, MemoryError, ImportError) as error:
         if os.environ.get(parser.DEBUG):
             raise
         write_line(f"{parser.PROGRAM}: error: {_message(error)}")
-        return _FAILED
+        return 1
     return 0
 
 
@@ -87,7 +86,6 @@ def _printable(words: object) -> str:
 
 
 _REDRAWN, _PERIOD = 0.1, 10.0  # seconds between two states of a bar, and between two lines
-_BAR = 20  # characters
 
 
 @contextmanager
@@ -103,15 +101,13 @@ def progress(title: str) -> Iterator[Callable[..., None]]:
             return
         last = time.monotonic()
         if is_terminal:
-            bar = f"{'#' * (_BAR * done // total):{_BAR}} {done}/{total}" if total else ""
+            bar = f"{'#' * (20 * done // total):20} {done}/{total}" if total else ""
             _draw("  ".join(filter(None, (title, bar, note))))
         elif total:
             write_line(f"{title}: {done} of {total}{', ' * bool(note)}{note}")
 
     if not is_terminal:
         write_line(f"{title} ...")
-        yield show
-        return
     _draw(title)
     try:
         yield show
@@ -123,19 +119,17 @@ def write_line(text: str) -> None:
     """Write a line to stderr, in place of a bar if there is one, which comes again."""
     if sys.stderr is not None:
         try:
-            if sys.stderr.isatty():
-                _draw("")
+            _draw("")
             print(text, file=sys.stderr, flush=True)
         except OSError:  # full or gone: no reason to drop the work
             sys.stderr = None
 
 
 def _draw(line: str) -> None:
-    """Write over the line of a terminal that the cursor is in."""
-    from shutil import get_terminal_size
-
-    width = get_terminal_size().columns - 1
-    print(f"\r{' ' * width}\r{line[:width]}", end="", file=sys.stderr, flush=True)
+    """Write over the line of a terminal that the cursor is in, if there is one."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r{' ' * width}\r{line[:width]}", end="", file=sys.stderr, flush=True)
 
 
 def _consume(title: str, steps: Generator[Any, Any, Any], shown: Any = tuple) -> Any:
@@ -173,15 +167,14 @@ def _size_facts(faces: Any, subjects: tuple[str, ...] | None) -> dict[str, str]:
 def _fit_facts(model: LatentFaces) -> dict[str, Any]:
     """Return a method other than NMF, components, iterations, error, pixels left out."""
     method, (count, total) = model.params.method, model.left_out
+    left_out = f"{count} of {total} pixels ({100 * count / total:.3g} %)"
     how = "converged" if model.provenance.stop_reason == "converged" else "not converged"
     return {
         "method": None if method == params.NMFParams.method else method,
         "components": model.n_components,
         "iterations": f"{model.provenance.n_iter} ({how})",
         "relative error": f"{model.error:.6f}",
-        "left out": f"{count} of {total} pixels ({100 * count / total:.3g} %)"
-        if count
-        else None,
+        "left out": left_out if count else None,
     }
 
 
@@ -197,8 +190,6 @@ def _read(args: argparse.Namespace, **changes: Any) -> FaceStack:
 
         faces = read_faces(args.folder, **options, progress=show)
     if (skipped := len(faces.report.skipped)) and args.command != "info":
-        import shlex
-
         where = f"{parser.PROGRAM} info {shlex.quote(_printable(args.folder))}"
         write_line(f"{parser.PROGRAM}: warning: {skipped} skipped, listed by {where}")
     return faces
@@ -267,27 +258,25 @@ def _write(export: Callable[..., Any], *results: Any, args: argparse.Namespace) 
 
 def _fit(args: argparse.Namespace) -> None:
     from napari_latent_faces.export import FIT, export_model, read_mask
+    from napari_latent_faces.fitting import iter_fit
+
+    def shown(step: FitStep) -> tuple[Any, ...]:
+        return step.iteration, step.max_iter, f"relative error {step.error:.4f}"
 
     wanted = parser.chosen(params.METHODS[args.method], args)
     _check_out(args, FIT)
     with _cluster(args) as client:
         faces = _read(args)
         mask = None if args.mask is None else read_mask(args.mask, faces.size)
-        with progress(f"fitting {wanted.n_components} components") as show:
-            from napari_latent_faces.fitting import iter_fit
-
-            def show_step(step: FitStep) -> None:
-                show(step.iteration, step.max_iter, f"relative error {step.error:.4f}")
-
-            try:
-                steps = iter_fit(faces, wanted, mask=mask, client=client)
-                model = consume(steps, show_step)
-            except ConnectionError as error:
-                if (reached := getattr(error, "model", None)) is None:
-                    raise
-                export_model(reached, args.out, force=args.force)
-                words = f"{error} What was reached is written to {args.out}."
-                raise ValueError(words) from error
+        steps = iter_fit(faces, wanted, mask=mask, client=client)
+        try:
+            model = _consume(f"fitting {wanted.n_components} components", steps, shown)
+        except ConnectionError as error:
+            if (reached := getattr(error, "model", None)) is None:
+                raise
+            export_model(reached, args.out, force=args.force)
+            words = f"{error} What was reached is written to {args.out}."
+            raise ValueError(words) from error
     export_model(model, args.out, force=args.force)
     _say(faces.report.summary())
     _tell(**_fit_facts(model), written_to=args.out)
@@ -305,7 +294,7 @@ def _cluster(args: argparse.Namespace) -> Any:
         words = "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
         raise ValueError(words) from error
     connect: Any = Client
-    return connect(args.scheduler, timeout=_ANSWER, set_as_default=False)
+    return connect(args.scheduler, timeout=5, set_as_default=False)
 
 
 def _align(args: argparse.Namespace) -> None:
@@ -435,27 +424,24 @@ def _map(args: argparse.Namespace) -> None:
 def _info(args: argparse.Namespace) -> None:
     from napari_latent_faces.model import LatentFaces, is_model_file
 
-    for path in (Path(args.folder), Path(args.folder, "model.npz")):
-        if is_model_file(path):
-            for name in parser.given(params.ReadOptions, args):
-                words = f"{parser.option(name)} is for folders of faces."
-                raise argparse.ArgumentTypeError(words)
-            model = LatentFaces.load(path)
-            origin, fitted = model.provenance, model.provenance.encoded_from
-            facts = {
-                "model": path,
-                "source": origin.source,
-                **_size_facts(model, origin.subjects),
-                "pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit",
-                **_fit_facts(model),
-                "encoded with components of": "other faces" if fitted == "" else fitted,
-                "parameters": _listed(model.params.to_dict()),
-                "versions": _listed(origin.versions),
-                "backend": origin.backend or None,
-                "shares": " ".join(f"{share:.4f}" for share in model.shares),
-            }
-            _tell(**facts)
-            return
+    paths = (Path(args.folder), Path(args.folder, "model.npz"))
+    if path := next(filter(is_model_file, paths), None):
+        for name in parser.given(params.ReadOptions, args):
+            words = f"{parser.option(name)} is for folders of faces."
+            raise argparse.ArgumentTypeError(words)
+        model = LatentFaces.load(path)
+        origin, fitted = model.provenance, model.provenance.encoded_from
+        facts = {"model": path, "source": origin.source, **_size_facts(model, origin.subjects)}
+        facts |= {"pixels": f"{origin.dtype}, {model.scale:g} is 1 in the fit"}
+        facts |= _fit_facts(model) | {
+            "encoded with components of": "other faces" if fitted == "" else fitted,
+            "parameters": _listed(model.params.to_dict()),
+            "versions": _listed(origin.versions),
+            "backend": origin.backend or None,
+            "shares": " ".join(f"{share:.4f}" for share in model.shares),
+        }
+        _tell(**facts)
+        return
     faces = _read(args)
     _tell(source=faces.source, **_size_facts(faces, faces.subjects), pixels=faces.dtype)
     notes = tuple(map(_message, faces.report.notes))

@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import partial
+from itertools import chain
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -68,20 +69,19 @@ def chosen(parameters: type[Any], namespace: argparse.Namespace, **changes: Any)
 
 
 def spelled(message: str, *parameters: type[Any]) -> str:
-    """Return a message of the library with fields spelled as options, such as ``--no-lazy``.
-
-    Names that are no English are known anywhere, the others by their place: at the start of
-    the message, or before ``=``. Pairs come without brackets, which a shell would not take.
-    """
-    message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)
+    """Return a message of the library with fields spelled as options, such as ``--no-lazy``."""
+    message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)  # no shell takes brackets
     names = {each.name for kind in parameters or params.ALL for each in fields(kind)}
-    some = "|".join(names)
+    some = "|".join(names)  # English words are names at the start only, and before =
     plain = "|".join(name for name in names if "_" in name or name == "tol")
     message = re.sub(rf"\b({some})=False\b", lambda found: option(f"no_{found[1]}"), message)
-    pattern = (
-        rf"(?<![-\w])(?:^(?:{some})\b(?!=)|(?:{some})(?==)|(?:{plain})\b(?!\.\w))(?:=True\b)?"
-    )
+    places = rf"^(?:{some})\b(?!=)|(?:{some})(?==)|(?:{plain})\b(?!\.\w)"
+    pattern = rf"(?<![-\w])(?:{places})(?:=True\b)?"
     return re.sub(pattern, lambda found: option(found[0].removesuffix("=True")), message)
+
+
+def _refuse(words: str, _: str) -> None:
+    raise argparse.ArgumentTypeError(words)
 
 
 def _read(types: Collection[type], choices: Collection[Any], text: str) -> Any:
@@ -255,6 +255,12 @@ def command_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
                 named = re.findall(r"--method[ =](\S+)", " ".join(argv))
                 kind = params.METHODS.get(named[-1] if named else "", params.NMFParams)
                 add_options(command, kind, f"factorization ({kind.title})")
+                hidden: Any = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+                every = {other: taken.names() for other, taken in params.METHODS.items()}
+                for field in {*chain(*every.values())} - {*kind.names()}:
+                    takers = " or ".join(other for other, own in every.items() if field in own)
+                    words = f"not for --method {kind.method}; choose --method {takers}."
+                    command.add_argument(option(field), type=partial(_refuse, words), **hidden)
             for each in _OPTIONS[name]:
                 add_options(command, *each)
     return parser
