@@ -371,7 +371,7 @@ def test_a_layer_remembers_how_it_was_read_and_other_faces_are_asked_for(stack, 
     for some in (stack, stack.images, read_faces(faces_folder)[3:20]):
         code = as_python(fit(some, n_components=2, max_iter=3, tol=0))
         assert "read_faces" not in code
-        assert f"# {len(some)} grey pictures of 10 x 12 pixels" in code
+        assert f"# {len(some)} pictures of 10 x 12 pixels" in code
         assert "type uint8" in code
         assert "faces = ..." in code
 

@@ -349,8 +349,6 @@ def choose_k(
 
 
 class _Search:
-    """One run of the search."""
-
     def __init__(
         self,
         stack: FaceStack,
@@ -398,7 +396,6 @@ class _Search:
         self._looked, self._began, self._is_over = 0, 0.0, False
 
     def run(self) -> Searching:
-        """Measure one k after the other until it is over, or enough; return what was found."""
         with closing(self._steps()) as steps:
             for step in steps:
                 if (yield step) == "stop":
@@ -440,7 +437,6 @@ class _Search:
             pool.shutdown(cancel_futures=True)
 
     def _measure(self, k: int) -> Iterator[KStep]:
-        """Wait for the fits for one k, and measure what they show."""
         left: Iterable[Future[_Fit]] = self._fits[k]
         while left:
             number = sum(fit.done() for fit in self._fits[k]) + 1

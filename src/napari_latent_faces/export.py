@@ -137,19 +137,17 @@ def _faces(model: LatentFaces) -> str:
     sample = sample_call(origin.source, origin.names, model.shape)
     if sample and not (origin.encoded_from or origin.frame):
         return f"faces = {sample}"
-    n, h, w, *channels = model.shape
+    pictures = f"{len(model.weights)} pictures of {in_pixels(model.picture_shape)}"
     where = f" ({origin.source!r})" if origin.source else ""
-    kind = "colour" if channels else "grey"
     done = "aligned (align_faces)" if origin.frame else "not read from a folder as they are"
     return f"""\
 # These faces were {done}, so put them in here:
-# {n} {kind} pictures of {w} x {h} pixels{where}, in the order of the fit, as an
+# {pictures}{where}, in the order of the fit, as an
 # array of type {origin.dtype} and shape {model.shape}, or as a FaceStack.
 faces = ..."""
 
 
 def _mask(model: LatentFaces) -> str:
-    """Return the lines that make the mask of the fit, if it had one."""
     left_out, total = model.left_out
     if not left_out:
         return ""
@@ -215,7 +213,6 @@ def iter_export(
 
 
 def _weights(model: LatentFaces) -> tuple[list[str], Iterator[list[float]]]:
-    """Return the columns of weights of a table, and their rows."""
     # as Python's floats: their digits give the same number back in any program
     return component_heads(model.n_components), (row.tolist() for row in model.weights)
 

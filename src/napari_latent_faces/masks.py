@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_latent_faces.stack import FaceStack, over_channels, pixel_blocks
+from napari_latent_faces.stack import FaceStack, LazyStack, crop, over_channels, pixel_blocks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,26 +76,19 @@ def split_mask(images: Any, mask: Any = None, missing: str | None = None) -> tup
     return images, own if mask is None else own | (np.asarray(mask) != 0)
 
 
-class FaceMasks:
-    """Masks (n, h, w), to be sliced, of which only those of `faces`, which rise, are kept."""
-
-    ndim = 3
-    dtype = np.dtype(bool)
+class FaceMasks(LazyStack):
+    """Masks (n, h, w) of which only those of `faces`, which rise, are kept."""
 
     def __init__(self, masks: NDArray[np.bool_], faces: NDArray[np.integer], n: int) -> None:
+        super().__init__((n, *masks.shape[1:]), bool)
         self._masks, self._faces = masks, np.asarray(faces)
-        self.shape = (n, *masks.shape[1:])
 
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
-    def __getitem__(self, rows: slice) -> NDArray[np.bool_]:
-        start, stop, step = rows.indices(len(self))
-        wanted = np.arange(start, stop, step)
+    def _pick(self, faces: Any, *inner: Any) -> NDArray[np.bool_]:
+        wanted = np.arange(len(self))[faces]
         found = np.isin(wanted, self._faces)
-        marks = np.zeros((len(wanted), *self.shape[1:]), bool)
+        marks = np.zeros((*wanted.shape, *self.shape[1:]), bool)
         marks[found] = self._masks[np.searchsorted(self._faces, wanted[found])]
-        return marks
+        return np.asarray(crop(marks, *inner))
 
 
 def mask_to_text(mask: Any) -> str:

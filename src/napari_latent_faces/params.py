@@ -81,7 +81,6 @@ class Options:
 
 
 def _checked(name: str, known: Any, value: Any) -> Any:
-    """Return a value as a plain one, or say what is wrong with it."""
     types, is_text = known["types"], isinstance(value, str)
     is_listed = value in (*known["choices"], *known.get("unlisted", ()))
     if is_listed or (value is None and known["optional"]) or (is_text and str in types):
@@ -105,7 +104,6 @@ def _checked(name: str, known: Any, value: Any) -> Any:
 
 
 def _range(known: Any) -> str:
-    """Say which values a field takes."""
     limits = "from {min} to {max}" if "max" in known else "{min} or more" * ("min" in known)
     words = [f"{known.get('text', '')} {limits.format_map(known)}".strip()]
     words += [repr(choice) for choice in known["choices"]] + ["None"] * known["optional"]

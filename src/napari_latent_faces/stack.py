@@ -69,7 +69,7 @@ class ReadReport:
         lazy = "Lazy: pictures are decoded when they are looked at."
         sections: dict[str, Iterable[str]] = {
             "Skipped": [f"{name}: {why}" for name, why in self.skipped],
-            "Resized": [f"{name}: from {w} x {h} pixels" for name, (h, w) in self.resized],
+            "Resized": [f"{name}: from {in_pixels(size)}" for name, size in self.resized],
             "Passed over": [
                 f"{first[reason]}{f' and {count - 1} more' * (count > 1)}: {reason}"
                 for reason, count in others.most_common()
@@ -433,8 +433,7 @@ class FaceStack:
         return np.array(self.images, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        (h, w), kind = self.size, "lazy " * self.is_lazy + "colour " * self.in_colour
-        faces = f"{len(self)} {kind}faces of {w} x {h} pixels"
+        faces = f"{len(self)} {'lazy ' * self.is_lazy}faces of {in_pixels(self.picture_shape)}"
         return f"FaceStack({faces}, {self.dtype}, {self.source!r})"
 
 

@@ -174,7 +174,6 @@ def oval_mask(shape: tuple[int, int]) -> Mask:
 
 
 def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
-    """Return the middle part of a picture: of some size, or without its margin."""
     h, w = size or (round(_FRAME * whole[0]), round(_FRAME * whole[1]))
     if not (1 <= h <= whole[0] and 1 <= w <= whole[1]):
         words = f"{in_pixels((h, w))} does not fit into pictures of {in_pixels(whole)}"

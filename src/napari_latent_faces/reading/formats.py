@@ -234,7 +234,6 @@ def _stored(content: bytes, page: _Page, own: Any) -> Pixels:
 
 
 def _packed(content: bytes, own: Any, page: _Page) -> Pixels:
-    """Return values of any number of bits, of which each row begins with a byte."""
     height, width = page.shape
     if own.is_tiled or own.samplesperpixel > 1 or page.bits > 32:
         raise ValueError(f"{page.bits} bits a value, in a kind of TIFF that is not read")
@@ -248,7 +247,6 @@ def _packed(content: bytes, own: Any, page: _Page) -> Pixels:
 
 
 def _by_pillow(content: bytes, page: _Page) -> Pixels:
-    """Decode with Pillow what it decodes right."""
     from PIL import Image, TiffImagePlugin  # noqa: F401 - registers the format
 
     with Image.open(io.BytesIO(content), formats=("TIFF",)) as image:
@@ -406,7 +404,6 @@ def _parts_of_gif(content: bytes) -> Iterator[tuple[int, bool]]:
 
 
 def _chunks_of_png(content: bytes) -> Iterator[tuple[bytes, memoryview, bytes]]:
-    """Yield the kind, data and checksum of each chunk."""
     place, view = 8, memoryview(content)
     while place + 12 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)

@@ -220,7 +220,6 @@ class _OnDisk:
 
 
 def _are_in_colour(parts: Sequence[ArrayFaces], options: ReadOptions) -> bool:
-    """Tell whether most pictures have colours, not only three equal channels."""
     if isinstance(options.colour, bool) or options.channel != "luminance":
         return options.colour is True
     coloured = 0

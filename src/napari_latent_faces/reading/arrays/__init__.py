@@ -217,7 +217,6 @@ def _may_be_faces(variable: Variable, wanted: tuple[int, int] | None) -> bool:
 
 
 def _choose(container: Container, options: ReadOptions) -> Variable:
-    """Return the variable that holds the faces, by its name, or as the only one that may."""
     variables = container.variables
     if options.variable is not None:
         return _named(container, options.variable)
@@ -292,7 +291,6 @@ def _looks_like_pictures(variable: Variable) -> bool:
 
 
 def _label_lists(container: Container, faces: Variable) -> dict[str, Variable]:
-    """Return what may be labels, the best first, and how it is called."""
     others = [v for v in container.variables if v is not faces]
 
     def rank(v: Variable) -> tuple[int, int]:  # fields of one struct, x_train and y_train
@@ -336,7 +334,6 @@ def _labels_for(
 
 
 def _size_hint(container: Container, faces: Variable) -> tuple[tuple[int, int] | None, str]:
-    """Return height and width as the file tells them, and the names it does that by."""
     told: dict[str, list[int]] = {}
     for v in container.variables:
         if v.kind in files.NUMBERS and v.size <= 3 and v is not faces:

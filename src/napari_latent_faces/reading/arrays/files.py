@@ -405,7 +405,6 @@ def _odd(number: int, cell: str) -> ArraysError:
 
 
 def _smallest(numbers: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers in the smallest type that holds them."""
     if not numbers.size or numbers.dtype == np.uint8:
         return numbers
     low, high = numbers.min(), numbers.max()

@@ -224,7 +224,6 @@ def layouts_of(matrix: NDArray[Any], clues: Clues) -> list[Layout]:
 
 
 def _best_layout(matrix: NDArray[Any], faces: Rows, clues: Clues) -> Layout | None:
-    """Return the layout in which neighbours are most alike."""
     rows = matrix if faces == "rows" else matrix.T
     p, shape = rows.shape[1], clues.shape
 
