@@ -55,9 +55,7 @@ __all__ = [
     "read_faces",
 ]
 
-# Files of up to so many bytes in all are read once, for their headers and their pixels.
-KEPT_BYTES = 256 * 2**20
-
+KEPT_BYTES = 256 * 2**20  # in all: so many are read once, for their headers and pixels
 N_LOOKED_AT = 15  # pictures that are decoded to see whether there are colours in them
 
 

@@ -89,9 +89,6 @@ _NO_PERSON = re.compile(
     r"|real|fake|yes|no|true|false|none|(?:non[_-]?)?faces?|child|adult|glasses|(?:no_?)?mask",
     re.IGNORECASE,
 )
-_HARDLY = "lists these pictures, but hardly tells who they are: its labels are no subjects."
-N_FEW = 10  # fewer kinds of labels may well be expressions
-MANY_PICTURES = 150  # as people seldom have
 
 
 def read_tables(
@@ -114,7 +111,8 @@ def read_tables(
     for table in order[:MAX_TABLES]:
         for is_certain, owners in _columns_of_people(table, find):
             if is_certain is None:
-                note = note or f"{table.name} {_HARDLY}"
+                words = "but hardly tells who they are: its labels are no subjects."
+                note = note or f"{table.name} lists these pictures, {words}"
             elif owners:
                 found[is_certain] |= owners
                 used[is_certain].append(table.name)
@@ -190,7 +188,8 @@ def _may_be_people(base: str, owners: Owners) -> bool:
     kinds = set(owners.values())
     if _LISTS_OTHERS.search(base) or any(map(_NO_PERSON.fullmatch, kinds)):
         return False
-    return len(kinds) >= N_FEW or (len(kinds) > 2 and len(owners) <= MANY_PICTURES * len(kinds))
+    # a few may well be expressions, and people seldom have so many pictures
+    return len(kinds) >= 10 or (len(kinds) > 2 and len(owners) <= 150 * len(kinds))
 
 
 def _readings(base: str, content: bytes) -> Iterator[Rows]:
@@ -200,7 +199,11 @@ def _readings(base: str, content: bytes) -> Iterator[Rows]:
     text = content.decode("utf-8-sig", errors="replace")
     lines = [line for line in text.splitlines() if line.strip() and line[0] != "#"]
     if base.endswith(("jsonl", ".ndjson")):
-        records = [record for line in lines if (record := _record(line))]
+        records = []
+        for line in lines:
+            with suppress(ValueError, RecursionError, AttributeError):
+                pairs = json.loads(line).items()
+                records.append({k: str(v) for k, v in pairs if isinstance(v, str | int)})
         heads = list(dict.fromkeys(key for record in records[:64] for key in record))
         if heads:
             yield [heads, *([record.get(head, "") for head in heads] for record in records)]
@@ -213,15 +216,6 @@ def _readings(base: str, content: bytes) -> Iterator[Rows]:
         words = [line.split() for line in lines]
         is_table = len(set(map(len, words))) == 1
         yield words if is_table else [line.rsplit(None, 1) for line in lines]
-
-
-def _record(line: str) -> dict[str, str]:
-    try:
-        record: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    pairs = record.items() if isinstance(record, dict) else ()
-    return {key: str(value) for key, value in pairs if isinstance(value, str | int)}
 
 
 def read_points(path: str | Path, stack: FaceStack) -> NDArray[np.float64]:

@@ -52,10 +52,9 @@ MAX_TABLE_BYTES = 2**25
 
 
 def judge_name(name: str) -> tuple[str, bool]:
-    """Judge a file by its name without its folders.
+    """Tell by a file's name why it is left out, if it is, and whether it may well hold faces.
 
-    Return why it is left out, ``""`` if it is not, and whether it may well hold faces: where
-    that is left out it is missed, and the content of what is neither decides.
+    Of what is neither, the content decides.
     """
     stem, extension = posixpath.splitext(name.lower())
     if is_hidden(name):
@@ -126,10 +125,7 @@ class Listing:
     is_one_file: bool = False  # no folder or archive, but a picture of several pages
 
     def gather(self, found: Iterable[Entry], *, common_folder: bool) -> None:
-        """Put everything where it belongs; of several files of one name, the last counts.
-
-        With `common_folder` the folders that all pictures lie in are no part of the names.
-        """
+        """Put everything where it belongs, without the folder common to all in its name."""
         files: dict[str, Entry] = {}
         for entry in found:
             if not entry.name:

@@ -147,15 +147,10 @@ def pixels_of(picture: Picture, frame: Frame, page: int = 0) -> Pixels:
 
 
 def open_picture(entry: Entry, *, keep: bool = False) -> Picture:
-    """Read a picture's header.
-
-    With `keep` the whole file is read now and its content kept. Else only the start is read,
-    where that tells enough, and the file is read again for the pixels. Raises
-    `NotAPictureError` if neither name nor content are those of a picture.
-    """
+    """Read a picture's header, from its start where that tells enough, or `keep` all of it."""
     with _reasons():
         head = entry.read(formats.START_BYTES)
-        if not entry.certain and not naming.starts_like_picture(head[: naming.HEAD_BYTES]):
+        if not entry.certain and not naming.starts_like_picture(head):
             raise NotAPictureError("no picture, by its content")
         # the file may have grown since it was listed
         is_whole = entry.size <= len(head) < formats.START_BYTES
@@ -231,7 +226,6 @@ def _reasons() -> Iterator[None]:
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # nothing else is ever handed to Pillow
 _GREY_MODES = frozenset({"1", "L", "LA", "I"})
-_ORIENTATION = 0x0112  # the EXIF tag
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 
 
@@ -350,7 +344,7 @@ def _orientation(image: Image) -> int:
         return 1
     try:
         # not the PNG reader's own, which decodes all pixels to look behind them
-        orientation = PlainImage.getexif(image).get(_ORIENTATION, 1)
+        orientation = PlainImage.getexif(image).get(0x0112, 1)
     except Exception:  # noqa: BLE001 - a broken EXIF block does not make a broken picture
         return 1
     return orientation if orientation in range(1, 9) else 1
@@ -377,9 +371,7 @@ def _converted(image: Image, to_grey: bool) -> Pixels:
 def lazy_images(sources: Sequence[tuple[Entry, int]], frame: Frame) -> Any:
     """Return a dask array of pictures, the pages of files, that are decoded when looked at.
 
-    Each picture is a block of its own: napari computes whole blocks, on the GUI thread. One
-    that cannot be decoded after all is black, with a warning that names it: the stack's shape
-    and names stand already.
+    Each is a block of its own: napari computes whole blocks, on the GUI thread.
     """
     import dask.array
 

@@ -48,10 +48,7 @@ class ArchiveError(ValueError):
 
 
 def list_sources(path: str, check: Check) -> Listing:
-    """List the files in a folder or archive, or behind the URL of one, or say why not.
-
-    `check` is called for every file; what it raises ends the listing.
-    """
+    """List the files in a folder or archive, or behind the URL of one; `check` may end it."""
     found = Listing()
     if is_url(path):
         is_folder = url_is_folder(path)
@@ -137,14 +134,12 @@ def read_file(
 
 _SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
-# What a member, and a whole archive, may unpack to without being taken for a bomb.
-BOMB_BYTES = 16 * 2**20
-BOMB_TOTAL_BYTES = 4 * 2**30
-# A compressed tar can only be read from its start, so its pictures stay in memory, as
-# compressed as they are themselves.
-MAX_KEPT_BYTES = 2**30
-# What a member's name and attributes may take; tarfile may search them in quadratic time.
-MAX_HEADER_BYTES = 2**14
+BOMB_BYTES = 16 * 2**20  # what a member may unpack to without being taken for a bomb
+BOMB_TOTAL_BYTES = 4 * 2**30  # and a whole archive
+MAX_KEPT_BYTES = (
+    2**30
+)  # of the files in a compressed tar, which can only be read from its start
+MAX_HEADER_BYTES = 2**14  # of a member's attributes, which tarfile searches in quadratic time
 
 _ENCRYPTED = "encrypted"
 _LINK = "link or device in the archive"
