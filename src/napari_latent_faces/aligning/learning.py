@@ -128,19 +128,9 @@ class AlignStep:
     mean: NDArray[np.float32] = field(repr=False)
 
 
-_LONGEST_SIDE = 112  # of the pictures that are worked on
-_SHORTEST_SIDE = 16  # of the coarsest ones
-_PULL = 0.25  # towards where a face was: this times its residual to move it by the radius
-_DAMPING = 0.03  # of the Gauss-Newton steps
-_LONGEST_STEP = 2.0  # pixels of a level
-_BLOCK_VALUES = 2**25  # pixels read at a time
-_LEAST_DETAIL = 0.05  # of the variance
-_ROUNDS_ONTO = (10, 10, 4)  # of steps at the coarse, middle and fine levels
-_READ = 512  # faces that are brought onto a basis at a time
 COARSE_RANK = 6
-# Share of a face's detail that the coarse model leaves unexplained, above which it is no face
-# like the others: so many robust standard deviations above the median, but less than 1
-_STRANGE, _STRANGE_AT_MOST = 5.0, 0.95
+_LEAST_DETAIL = 0.05  # of the variance
+_READ = 512  # faces that are brought onto a basis at a time
 
 
 def generators(centre: tuple[float, float], radius: float, transform: str) -> Matrices:
@@ -188,21 +178,20 @@ class Level:
 
     def rows(self, pictures: Pixels, transforms: Matrices) -> tuple[Pixels, Mask | None]:
         """Return faces as they lie, with mean 0 and norm 1, and what they do not show."""
-        X, outside = warp(pictures, self.on_level(transforms), self.grid)
-        self._centre_rows(X)
+        X, outside = self._centred(pictures, self.on_level(transforms), self.grid)
         X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-6)
         return X, outside
 
     def faces(self, pictures: Pixels) -> Pixels:
         """Return pictures of the box alone as rows with mean 0."""
-        X, _ = warp(pictures, unmoved(len(pictures)), self._inside)
-        self._centre_rows(X)
-        return X
+        return self._centred(pictures, unmoved(len(pictures)), self._inside)[0]
 
-    def _centre_rows(self, X: Pixels) -> None:
+    def _centred(self, *picked: Any) -> tuple[Pixels, Mask | None]:
+        X, outside = warp(*picked)
         if self._hidden.any():
             X[:, self._hidden] = X[:, ~self._hidden].mean(1, keepdims=True)
         X -= X.mean(1, keepdims=True)
+        return X, outside
 
     def unexplained(self, X: Pixels, residual: Floats) -> Floats:
         """Return residuals as a share of the detail of each face, 0 to 1."""
@@ -237,13 +226,14 @@ class Level:
         b = np.einsum("nk,nkj->nj", C, (R @ tangents.T).reshape(n, k, m))
         half = (C @ gram.reshape(k, m * k * m)).reshape(n, m, k, m)
         A = np.einsum("nikj,nk->nij", half, C).astype(np.float64)
-        pull = _PULL * residual / self.radius**2
-        damping = _DAMPING * np.einsum("nii->n", A).mean() / m
+        # towards where a face was: a quarter of its residual to move it by the radius
+        pull = 0.25 * residual / self.radius**2
+        damping = 0.03 * np.einsum("nii->n", A).mean() / m
         A += (pull + damping + 1e-9)[:, None, None] * np.eye(m)
         # how far faces lie along each generator, in pixels of this level
         moved = (self.on_level(transforms) - np.eye(3)).reshape(n, 9) @ self._along
         b = b + pull[:, None] * moved
-        d = np.linalg.solve(A, b[..., None])[..., 0].clip(-_LONGEST_STEP, _LONGEST_STEP)
+        d = np.linalg.solve(A, b[..., None])[..., 0].clip(-2, 2)
         change = np.eye(3) - np.einsum("nm,mab->nab", d, self.generators)
         return transforms @ self._up @ change @ self._down, residual
 
@@ -255,14 +245,14 @@ class Work:
         self, stack: FaceStack, box: Box, options: AlignOptions, mask: Mask | None = None
     ) -> None:
         self.stack, self.box, self.options = stack, box, options
-        factors = [-(-max(box[2:]) // _LONGEST_SIDE)]
-        while min(box[2:]) / (2 * factors[0]) >= _SHORTEST_SIDE:
+        factors = [-(-max(box[2:]) // 112)]
+        while min(box[2:]) / (2 * factors[0]) >= 16:  # pixels of a side
             factors.insert(0, 2 * factors[0])
         self.levels = [Level(box, factor, options.transform, mask) for factor in factors]
 
     def pictures(self, faces: Faces) -> list[Pixels]:
         """Return faces in grey at the size of each level."""
-        step = max(1, _BLOCK_VALUES // math.prod(self.stack.picture_shape))
+        step = max(1, 2**25 // math.prod(self.stack.picture_shape))  # faces read at a time
         parts = []
         for first in range(0, len(faces), step):
             some: Any = faces[first : first + step]
@@ -288,9 +278,9 @@ class Work:
 
         Returned is which stay: the coarse basis leaves more than `most` of them unexplained.
         """
-        plan = [(0, self.levels[0].basis(bases[0][:rank]), 8) for rank in (1, 2, 4)]
-        for i, (H, level) in enumerate(zip(bases, self.levels, strict=True)):
-            plan.append((i, level.basis(H), _ROUNDS_ONTO[min(i, 2)]))
+        stages = [(0, bases[0][:rank], 8) for rank in (1, 2, 4)]
+        stages += [(i, H, 10 if i < 2 else 4) for i, H in enumerate(bases)]
+        plan = [(i, self.levels[i].basis(H), rounds) for i, H, rounds in stages]
         is_misfit = np.zeros(len(transforms), bool)
         for first in range(0, len(chosen), _READ):
             faces = chosen[first : first + _READ]
@@ -307,7 +297,6 @@ class Work:
     ) -> tuple[Matrices, Floats]:
         """Return transforms of a block of faces, and what the coarse basis leaves of them."""
         transforms = unmoved(len(pictures[0][part]))
-        coarse = np.zeros(len(transforms))
         for i, basis, rounds in plan:
             level = self.levels[i]
             for _ in range(rounds):
@@ -328,28 +317,25 @@ class Learner:
         self.transforms = unmoved(len(faces))
         self._members = np.ones(len(faces), bool)
         self._rng = np.random.default_rng(seed)
-        self._ladder = _ladder(len(work.levels), n_components)
+        self._plan = _plan(len(work.levels), n_components)
         self._H = np.zeros((0, 0), np.float32)
         total = sum(rows.sum(0) for rows, _ in self._rows(len(work.levels) - 1))
         self.mean = (total / np.float32(len(faces))).reshape(work.levels[-1].shape)
 
     def run(self) -> Iterator[float]:
         """Let the faces move; yield the share of the work that is done."""
-        steps = [(i, *step) for i, steps in enumerate(self._ladder) for step in steps]
-        plan = [(i, rank) for i, rank, rounds in steps for _ in range(rounds)]
-        for done, (i, rank) in enumerate(plan, 1):
+        for done, (i, rank) in enumerate(self._plan, 1):
             unexplained = self._turn(i, rank)
             if (i, rank) == (0, COARSE_RANK):  # strange faces teach nothing from now on
                 self._members = unexplained <= _strange(unexplained)
-            yield done / len(plan)
+            yield done / len(self._plan)
 
     def learnt(self) -> tuple[list[Pixels], float, Mask]:
         """Return a basis for each level, the most the coarse may leave, and who exceeds it."""
         bases = []
-        for i, steps in enumerate(self._ladder):
-            rank = steps[-1][0]
-            is_coarse = i == 0 < len(self._ladder) - 1
-            rows = self._fit(i, min(rank, COARSE_RANK) if is_coarse else rank)
+        last = dict(self._plan)  # the number of components that each level ends with
+        for i, rank in last.items():
+            rows = self._fit(i, min(rank, COARSE_RANK) if i == 0 < len(last) - 1 else rank)
             X = np.concatenate([X for X, _ in rows])
             C = X @ self._H.T
             # turned so that what explains most comes first
@@ -374,14 +360,14 @@ class Learner:
         X = np.concatenate([X for X, _ in rows])
         X[~self._members] = 0
         self.mean = X.mean(0).reshape(self.work.levels[i].shape)
-        is_new = self._H.shape[1:] != X.shape[1:]
-        H = np.zeros((0, X.shape[1]), np.float32) if is_new else self._H[:rank]
-        if len(H) < rank:
-            mixed = self._rng.standard_normal((rank - len(H), len(X)), np.float32) @ X
-            H, is_new = np.concatenate([H, mixed]), True
+        if self._H.shape[1] != X.shape[1]:
+            self._H = np.zeros((0, X.shape[1]), np.float32)
+        is_new = len(self._H) < rank
+        if is_new:
+            mixed = self._rng.standard_normal((rank - len(self._H), len(X)), np.float32) @ X
+            self._H = np.concatenate([self._H, mixed])
         for _ in range(3 if is_new else 1):
-            H = np.ascontiguousarray(np.linalg.qr(X.T @ (X @ H.T))[0].T)
-        self._H = H
+            self._H = np.ascontiguousarray(np.linalg.qr(X.T @ (X @ self._H[:rank].T))[0].T)
         return rows
 
     def _turn(self, i: int, rank: int) -> Floats:
@@ -401,19 +387,20 @@ class Learner:
         return unexplained
 
 
-def _ladder(n_levels: int, k: int) -> list[list[tuple[int, int]]]:
-    """Return, for each level, numbers of components and how many rounds are made of them."""
+def _plan(n_levels: int, k: int) -> list[tuple[int, int]]:
+    """Return the level and the number of components of each round."""
     # few are blurred by faces that lie differently, while many would have components for it
-    few = [(1, 12), *((rank, 8) for rank in (2, 4, 6, 10))]
-    steps = [[step for step in few if step[0] <= k], [((min(10, k) + k) // 2, 6), (k, 14)]]
-    steps += [[(k, 5)]] * (n_levels - 3) + [[(k, 6)]]
-    while len(steps) > n_levels:
-        steps[-2:] = [steps[-2] + steps[-1]]
-    return steps
+    stages = [(0, rank, 12 if rank == 1 else 8) for rank in (1, 2, 4, 6, 10) if rank <= k]
+    stages += [(1, (min(10, k) + k) // 2, 6), (1, k, 14)]
+    stages += [*((i, k, 5) for i in range(2, n_levels - 1)), (n_levels - 1, k, 6)]
+    return [(min(i, n_levels - 1), rank) for i, rank, n in stages for _ in range(n)]
 
 
 def _strange(unexplained: Floats) -> float:
-    """Return the unexplained share above which a face is not like the others."""
+    """Return the unexplained share above which a face is not like the others.
+
+    That is five robust standard deviations above the median, and less than 1.
+    """
     middle = np.median(unexplained)
     spread = 1.4826 * np.median(np.abs(unexplained - middle))
-    return float(min(_STRANGE_AT_MOST, max(middle + _STRANGE * spread, 1.5 * middle)))
+    return float(min(0.95, max(middle + 5 * spread, 1.5 * middle)))
