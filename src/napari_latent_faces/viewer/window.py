@@ -87,11 +87,6 @@ def still_activity(viewer: ViewerModel) -> None:
         bar._activity_item._inProgressIndicator.movie().stop()  # noqa: SLF001
 
 
-def can_open_docks(viewer: ViewerModel) -> bool:
-    """Tell whether `viewer` has a window."""
-    return _window_of(viewer) is not None
-
-
 def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
     """Return a panel of the plugin, by its name in the manifest, shown in front of others."""
     from npe2 import PluginManager

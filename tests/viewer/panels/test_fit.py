@@ -79,7 +79,6 @@ def test_a_new_user_is_shown_a_sample_and_others_their_stacks(
     faces = viewer.layers["drawn faces"]
     np.testing.assert_array_equal(faces.data, sample_faces().images)
     assert model_of(viewer, "reconstruction [drawn faces]").n_components == 20
-    assert not widget.links.isVisible()  # there is no window to open panels in
 
     viewer.add_image(np.zeros((8, 8)), name="flat")
     colour = viewer.add_image(np.zeros((5, 8, 8, 3)), rgb=True, name="colour")

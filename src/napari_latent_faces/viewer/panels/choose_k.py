@@ -17,7 +17,7 @@ from napari_latent_faces.viewer.layers import ROLE_KEY, results_of, stack_of
 from napari_latent_faces.viewer.panels.form import button, make_fields, read_fields, text
 from napari_latent_faces.viewer.panels.panel import Panel
 from napari_latent_faces.viewer.panels.plots import CurvesPlot
-from napari_latent_faces.viewer.window import can_open_docks, open_dock
+from napari_latent_faces.viewer.window import open_dock
 
 if TYPE_CHECKING:
     from napari_latent_faces.choosing import KChoice, KStep
@@ -108,7 +108,7 @@ class ChooseKWidget(Panel):
         if shown is not self.plot.choice:
             self.plot.show_choice(shown)
         self.save_button.enabled = bool(self.choice)
-        self.use_button.visible = shown is not None and can_open_docks(self.viewer)
+        self.use_button.visible = shown is not None
         if shown is not None:
             self.use_button.text = f"Use this k: {shown.suggested}"
 

@@ -18,7 +18,6 @@ from napari_latent_faces.viewer.panels import pictures
 from napari_latent_faces.viewer.panels.form import NO_MODEL, ModelChoice, form_of, put
 from napari_latent_faces.viewer.panels.panel import Panel, timer
 from napari_latent_faces.viewer.panels.pictures import PictureStrip, StripItem
-from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
 
     Limits = tuple[float, float]
-    Read = tuple[NDArray[Any] | None, float | None]  # a small picture, and the error
+    Read = tuple[NDArray[Any], float | None]  # a small picture, and the error
 
 MEAN = -1  # stands for the mean face in the rows of components
 _LONGEST = 96  # pixels of a small picture's side: enough for screens with fine pixels
@@ -161,7 +160,7 @@ class ExplainWidget(Panel):
     def _offer(self, what: str, key: int, more: dict[str, Callable[[], object]]) -> None:
         if what == "face":
             more["Go to this face"] = lambda: self.session.go_to_face(key)
-        if key != MEAN and can_open_docks(self.viewer):
+        if key != MEAN:
             use: dict[str, Any] = {what: key}
             more["Use in Mix"] = partial(use_in_mix, self.viewer, **use)
 
@@ -237,9 +236,8 @@ class ExplainWidget(Panel):
         """Return faces, each with a number; `what` says what the number is."""
         subjects, items = known.model.provenance.subjects, []
         for face, value in zip(*(each.tolist() for each in found), strict=True):
-            pixels, _ = self._read.get(face, _UNREAD)
-            if pixels is None:
-                pixels = known.small.reconstruct(face)
+            is_read = face in self._read
+            pixels = self._read[face][0] if is_read else known.small.reconstruct(face)
             who = subjects[face] if subjects else known.name(face).rpartition("/")[2]
             hint = f"{known.name(face)}: {what} {value:.3g}"
             items.append(StripItem(face, pixels, limits, f"{who}\n{value:.3g}", hint))

@@ -21,7 +21,7 @@ from napari_latent_faces.viewer.marks import own_mask
 from napari_latent_faces.viewer.panels import form
 from napari_latent_faces.viewer.panels.form import button, in_a_row
 from napari_latent_faces.viewer.panels.panel import Panel, mark_layers
-from napari_latent_faces.viewer.window import can_open_docks, open_dock
+from napari_latent_faces.viewer.window import open_dock
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
@@ -195,7 +195,7 @@ class FitWidget(Panel):
 
     def _show_result(self, job: Any) -> None:
         if isinstance(job, FitSession) and job.model is not None:
-            self.links.setVisible(can_open_docks(self.viewer))
+            self.links.show()
 
     def _fit_sample(self) -> None:
         [sample] = reader.drawn_faces()

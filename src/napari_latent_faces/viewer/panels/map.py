@@ -21,7 +21,6 @@ from napari_latent_faces.viewer.panels.form import NO_MODEL, button, form_of
 from napari_latent_faces.viewer.panels.panel import Panel, timer
 from napari_latent_faces.viewer.panels.pictures import limits_of
 from napari_latent_faces.viewer.panels.plots import FacePlane
-from napari_latent_faces.viewer.window import can_open_docks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -280,8 +279,7 @@ class MapWidget(Panel):
                 what = {"face": i}
             if picture is not None:
                 pictures = {f"face {face}": lambda: canvas.as_image(picture), **pictures}
-            if can_open_docks(self.viewer):
-                more["Use in Mix"] = lambda: canvas.use_in_mix(self.viewer, **what)
+            more["Use in Mix"] = lambda: canvas.use_in_mix(self.viewer, **what)
         canvas.show_picture_menu(self, place, pictures, more)
 
     def _go_to(self, face: int) -> None:
