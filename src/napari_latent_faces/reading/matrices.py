@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from napari_latent_faces.reading.naming import Entry
     from napari_latent_faces.steps import Work
 
-MAX_ARRAY_BYTES = 2**30  # of a file that is not on disk: it is read into memory
-
-BLOCK_BYTES = 4 * 2**20
-N_LOOKED_AT = 15  # pictures of a matrix that are looked at to see whether there are colours
-
 # Words in names of files that lie beside one another, of faces and of their labels
 _OF_FACES = {"x", "images", "image", "faces", "data", "pixels", "idx3"}
 _OF_LABELS = {"target", "targets", "labels", "label", "y", "gnd", "subjects", "ids", "idx1"}
@@ -54,12 +49,12 @@ def labels_beside(name: str, others: Iterable[str]) -> str | None:
 
 def stack_of_file(source: str | bytes, name: str, options: ReadOptions) -> FaceStack:
     """Return the faces in a file of numbers, or in its content; its path is `name`."""
-    labels = None
+    labels: str | Path = ""
     if isinstance(source, str):
         path = Path(source)
         with suppress(OSError):
             near = labels_beside(path.name, (each.name for each in path.parent.iterdir()))
-            labels = path.with_name(near) if near else None
+            labels = path.with_name(near) if near else ""
     found = read_arrays(source, options, name=name, labels=labels)
     return _stack(name, {name: found}, options, ReadReport())
 
@@ -71,10 +66,8 @@ def stack_of_files(
     work: Work,
     passed_over: Sequence[tuple[str, str]] = (),
 ) -> FaceStack:
-    """Return the faces in the files of numbers of a folder or archive, in natural order.
-
-    Text is read only if there is nothing else. `passed_over` are other files, and why.
-    """
+    """Return the faces in the files of numbers of a folder or archive, in natural order."""
+    # text only if there is nothing else
     files = [e for e in entries if is_array_name(e.name, text=False)] or list(entries)
     by_name = {entry.name: entry for entry in files}
     labels = {name: labels_beside(name, by_name) for name in by_name}
@@ -84,14 +77,13 @@ def stack_of_files(
     failures: dict[str, ArraysError] = {}
     for entry in files:
         work.check()
-        beside = labels[entry.name]
-        told = content_of(by_name[beside]) if beside else None
+        name, beside = entry.name, labels[entry.name]
+        told = content_of(by_name[beside]) if beside else ""
         try:
-            parts[entry.name] = read_arrays(
-                content_of(entry), options, name=f"{path}/{entry.name}", labels=told
-            )
+            content = content_of(entry)
+            parts[name] = read_arrays(content, options, name=f"{path}/{name}", labels=told)
         except ArraysError as error:
-            failures[entry.name] = error
+            failures[name] = error
         work.done += 1
     skipped = [(name, str(e).partition(": ")[2] or str(e)) for name, e in failures.items()]
     if not parts:
@@ -102,18 +94,17 @@ def stack_of_files(
     sizes = {found.images.shape[1:3]: name for name, found in parts.items()}
     if len(sizes) > 1 and options.size is None:
         listed = ", ".join(f"{h} x {w} in {name}" for (h, w), name in sizes.items())
-        raise ArraysError(
-            f"The files in {path} hold faces of several sizes ({listed}): open one of them, or "
-            "bring all to one size with size=."
-        )
+        words = f"The files in {path} hold faces of several sizes ({listed})"
+        raise ArraysError(f"{words}: open one, or bring all to one size with size=.")
     report = ReadReport(skipped=tuple(skipped), passed_over=tuple(passed_over))
     return _stack(path, parts, options, report)
 
 
 def content_of(entry: Entry) -> bytes:
     """Return all of a file of numbers that is not on disk."""
-    content = entry.read(MAX_ARRAY_BYTES + 1)
-    if len(content) > MAX_ARRAY_BYTES:
+    most = 2**30  # it is read into memory
+    content = entry.read(most + 1)
+    if len(content) > most:
         raise ArraysError(f"{entry.name}: it is too large: save it on disk, and open it there.")
     return content
 
@@ -126,12 +117,8 @@ def _names(found: ArrayFaces, file: str) -> list[str]:
         return owners
     if found.labels is not None and not file:
         owners = [harmless(label).replace("/", "_") or "_" for label in found.labels]
-    counts: Counter[str] = Counter()
-    names = []
-    for owner in owners:
-        counts[owner] += 1
-        names.append(f"{owner}/{counts[owner]}".removeprefix("/"))
-    return names
+    numbers: dict[str, count[int]] = defaultdict(lambda: count(1))
+    return [f"{owner}/{next(numbers[owner])}".removeprefix("/") for owner in owners]
 
 
 def _stack(
@@ -156,13 +143,11 @@ def _stack(
     notes = [note for part in parts for note in part.notes]
     n_grey = sum(len(part.images) for part in parts if part.images.ndim == 3)
     if n_grey < len(whole) and not frame.colour:
-        grey = options.channel == "luminance"
-        notes.append(f"In colour: the {options.channel}{'' if grey else ' channel'} is taken.")
+        notes.append(f"In colour: the {options.channel} is taken.")
     if frame.colour and n_grey:
         notes.append(f"{n_grey} of {len(whole)} are grey, among colour.")
-    for h, w in shapes:
-        if (h, w) != shape:
-            notes.append(f"Scaled from {w} x {h} to {shape[1]} x {shape[0]} pixels.")
+    to = f"to {shape[1]} x {shape[0]} pixels"
+    notes += [f"Scaled from {w} x {h} {to}." for h, w in shapes if (h, w) != shape]
     decided, told = parts[0].decided, tuple(dict.fromkeys(notes))
     if several := len(parts) > 1:
         faces = f"{len(whole)} {'colour ' if frame.colour else ''}faces"
@@ -186,8 +171,8 @@ def _dask(images: Any) -> Any:
         return images
     picture = math.prod(images.shape[1:]) * images.dtype.itemsize
     from_array: Any = dask.array.from_array
-    count = max(1, BLOCK_BYTES // max(1, picture))
-    return from_array(_lasting(images), (count, *images.shape[1:]), name=False)
+    blocks = max(1, 4 * 2**20 // max(1, picture)), *images.shape[1:]
+    return from_array(_lasting(images), blocks, name=False)
 
 
 def _lasting(images: Any) -> Any:
@@ -195,23 +180,16 @@ def _lasting(images: Any) -> Any:
     file: Any = images  # what it is a view of
     while isinstance(getattr(file, "base", None), np.ndarray):
         file = file.base
-    if getattr(file, "filename", None) is None:
-        return images
-    offset = file.offset + images.ctypes.data - file.ctypes.data
-    place = images.dtype, images.shape, images.strides, images.ndim
-    return _OnDisk(str(file.filename), offset, *place)
+    return images if getattr(file, "filename", None) is None else _OnDisk(images, file)
 
 
-@dataclass(frozen=True)
 class _OnDisk:
     """Numbers in a file, which other processes can map as well: it pickles as its place."""
 
-    path: str
-    offset: int
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    ndim: int
+    def __init__(self, images: NDArray[Any], file: np.memmap[Any, Any]) -> None:
+        self.dtype, self.shape, self.ndim = images.dtype, images.shape, images.ndim
+        self.path, self.strides = str(file.filename), images.strides
+        self.offset = file.offset + images.ctypes.data - file.ctypes.data
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         content: Any = np.memmap(self.path, np.uint8, "r")
@@ -224,7 +202,7 @@ def _are_in_colour(parts: Sequence[ArrayFaces], options: ReadOptions) -> bool:
         return options.colour is True
     coloured = 0
     for images in (part.images for part in parts if part.images.ndim == 4):
-        some = images[:: max(1, len(images) // N_LOOKED_AT)]
+        some = images[:: max(1, len(images) // 15)]
         coloured += len(images) * bool(np.any(some[..., :1] != some))
     return 2 * coloured > sum(len(part.images) for part in parts)
 

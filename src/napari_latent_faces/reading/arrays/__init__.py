@@ -90,14 +90,13 @@ def starts_like_array(head: bytes) -> bool:
 def looks_like_arrays(path: str | os.PathLike[str]) -> bool:
     """Tell quickly whether a file of numbers may hold faces, and is not refused or damaged."""
     path = os.fspath(path)
-    lower = path.lower()
     if unpacked_name(path) != path:
         return True  # a second look would unpack it all
     try:
-        if not is_array_name(lower, text=False):
+        if not is_array_name(path, text=False):
             with Path(path).open("rb") as file:
                 return files.starts_like_table(file.read(2**16))
-        if lower.endswith(".npy"):  # any stack has such a shape
+        if path.lower().endswith(".npy"):  # any stack has such a shape
             return len(read_arrays(path).images) > 0
         return bool(candidates(path))
     except (ValueError, OSError):
@@ -112,26 +111,21 @@ def candidates(source: Source, *, name: str = "") -> tuple[Variable, ...]:
 
 
 def read_arrays(
-    source: Source,
-    options: ReadOptions | None = None,
-    *,
-    name: str = "",
-    labels: Source | None = None,
+    source: Source, options: ReadOptions | None = None, *, name: str = "", labels: Source = ""
 ) -> ArrayFaces:
     """Read a file of numbers, or its content under a `name`, as faces; `labels` lies beside."""
     options = options or ReadOptions()
     container = _opened(source, name)
-    beside: list[NDArray[Any]] = []
-    if labels is not None:  # if it holds none, the faces can be read without
+    beside: list[Variable] = []
+    if labels:  # if it holds none, the faces can be read without
         with suppress(ArraysError, OSError), files.damage_named("labels"):
             found = _opened(labels, "labels" if isinstance(labels, bytes) else "")
-            beside = [v.values() for v in found.variables if v.is_list]
+            beside = [files.held("", v.values()) for v in found.variables if v.is_list]
     with files.damage_named(container.name):
         variable = _choose(container, options)
         lists = _label_lists(container, variable)
         if len(beside) == 1:
-            known = files.held("", beside[0])
-            lists = {"the file of labels beside it": known} if known.labels else {}
+            lists = {"the file of labels beside it": beside[0]} if beside[0].labels else {}
         return _faces_of(container, variable, options, lists)
 
 

@@ -40,15 +40,12 @@ _AS_SMOOTH = 1.1  # planes one below the other are nearly as smooth as they are 
 
 @dataclass(frozen=True)
 class Clues:
-    """What is known of an array before its pixels are looked at.
-
-    `hint` is the height and width that the file tells, `lengths` those of what may be labels.
-    """
+    """What is known of an array before its pixels are looked at."""
 
     what: str = ""
     options: ReadOptions = field(default_factory=ReadOptions)
-    hint: Pair | None = None
-    lengths: frozenset[int] = frozenset()
+    hint: Pair | None = None  # height and width, as the file tells them
+    lengths: frozenset[int] = frozenset()  # of what may be labels
     columns_first: bool = False
 
     @property
@@ -93,10 +90,9 @@ def _some(pictures: NDArray[Any], fewest: int, most: int, pixels: int) -> NDArra
 
 def _difference(array: NDArray[Any], axis: int, lag: int = 1) -> float:
     """Return the mean difference of what is `lag` apart along an axis."""
-    if array.shape[axis] <= lag:
-        return 0.0
     moved = np.moveaxis(array, axis, 0)
-    return float(np.abs(moved[lag:] - moved[:-lag]).mean(dtype=np.float64))
+    steps = np.abs(moved[lag:] - moved[:-lag])
+    return float(steps.mean(dtype=np.float64)) if steps.size else 0.0
 
 
 def _roughness(pictures: NDArray[Any]) -> float:
@@ -149,17 +145,14 @@ def _edges(pictures: NDArray[Any]) -> NDArray[np.float32]:
 def _are_transposed(
     images: NDArray[Any], shape: Pair | None, clues: Clues, evidence: int, likely: bool = False
 ) -> bool:
-    """Tell whether pictures lie on their side: as is said, or by the mean of all.
-
-    That of faces is its own mirror image only upright. Where the evidence is weak, as in the
-    mean of few faces, `likely` decides.
-    """
+    """Tell whether pictures lie on their side; `likely` decides where the evidence is weak."""
     if clues.options.order is not None:
         return clues.options.order == "F"
     if shape is not None and shape[0] != shape[1]:
         return images.shape[1:3] != shape
     if not evidence:
         return likely
+    # the mean of faces is its own mirror image only upright
     pixels = _some(images, 16, len(images), 4 * SAMPLE)
     if pixels.min() < 0:  # centred: their mean is empty, how far they reach is not
         pixels = np.abs(pixels)
@@ -187,10 +180,8 @@ def faces_of_array(array: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], str
         return _faces_of_matrix(array, clues)
     if 3 <= array.ndim <= 5:
         return _faces_on_axes(array, clues)
-    raise ArraysError(
-        f"{clues.what} has the shape {times(array.shape)}; faces are a matrix, or (face, y, "
-        "x). Give their height and width with shape=(h, w)"
-    )
+    words = f"{clues.what} ({times(array.shape)}) is neither a matrix nor (face, y, x)"
+    raise ArraysError(f"{words}. Give height and width with shape=(h, w)")
 
 
 def _are_rows(array: NDArray[Any], axis: int, clues: Clues) -> bool:
@@ -201,9 +192,6 @@ def _are_rows(array: NDArray[Any], axis: int, clues: Clues) -> bool:
     best = next(iter(layouts_of(green, clues)), None)
     least = _roughness_as_picture(green) if could_be_picture(*green.shape) else math.inf
     return best is not None and best.faces == "rows" and best.roughness < 0.8 * least
-
-
-_COLOURS = {"": "", "last": ", colours by pixels", "first": ", colours by planes"}
 
 
 class Layout(NamedTuple):
@@ -248,7 +236,8 @@ def _best_layout(matrix: NDArray[Any], faces: Rows, clues: Clues) -> Layout | No
     roughness = _relative_roughness(_pictures(some, by, grid))
     if transposed:
         images = images.swapaxes(1, 2)
-    how = ("MATLAB order (F)" if transposed else "row by row (C)") + _COLOURS[by]
+    how = "MATLAB order (F)" if transposed else "row by row (C)"
+    how += {"": "", "last": ", colours by pixels", "first": ", colours by planes"}[by]
     return Layout(roughness, faces, images, how)
 
 
@@ -260,11 +249,7 @@ def _pictures(rows: NDArray[Any], by: str, grid: Pair) -> NDArray[Any]:
 
 
 def _channels(rows: NDArray[np.float32]) -> list[str]:
-    """Return how rows can be pictures in colour: pixel by pixel, or plane by plane.
-
-    The numbers of a pixel then differ otherwise than those of neighbours, or the three planes
-    have the same edges.
-    """
+    """Return how rows can be pictures in colour: pixel by pixel, or plane by plane."""
     n, third = len(rows), rows.shape[1] // 3
     pixels = np.diff(rows.reshape(n, third, 3), axis=1)
     planes = np.diff(rows.reshape(n, 3, third), axis=2).swapaxes(1, 2)
@@ -294,26 +279,21 @@ def _faces_of_matrix(matrix: NDArray[Any], clues: Clues) -> tuple[NDArray[Any], 
         return images, f"from the {faces} of {what}, {how}"
     sides = {"rows": matrix.shape[1:], "columns": matrix.shape[:1], None: matrix.shape}[said]
     numbers = " or ".join(map(str, sides))
+    why = f"{numbers} pixels are no rectangle that a face may have"
     if shape is not None:
-        why = (
-            f"but a face of {times(shape)} has {math.prod(shape)} pixels, not {numbers}. Check "
-            "shape=(h, w) and faces=."
-        )
-    else:
-        why = (
-            f"and {numbers} pixels are no rectangle that a face may have: give its height and "
-            "width with shape=(h, w). Pictures cut to an oval, and features, cannot be read."
-        )
-    raise ArraysError(f"{what} is {times(matrix.shape)}, {why}")
+        why = f"a face of {times(shape)} has {math.prod(shape)} pixels, not {numbers}"
+    raise ArraysError(
+        f"{what} is {times(matrix.shape)}, but {why}. Give the right shape=(h, w) or faces=; "
+        "pictures cut to an oval, and features, cannot be read."
+    )
 
 
 def column_of_labels(table: NDArray[Any], options: ReadOptions) -> str:
     """Tell which column of a table without titles is labels: "first", "last" or ""."""
     n, p = table.shape
+    likely = bool(grids_of(p - 1)) and not could_be_picture(n, p)
     if options.shape is not None:
         likely = math.prod(options.shape) == p - 1 != n
-    else:
-        likely = bool(grids_of(p - 1)) and not could_be_picture(n, p)
     if not likely or options.faces == "columns" or n < 2:
         return ""
     found = []
@@ -334,11 +314,7 @@ def column_of_labels(table: NDArray[Any], options: ReadOptions) -> str:
 def _faces_on_axes(
     array: NDArray[Any], clues: Clues, n_known: int = 0
 ) -> tuple[NDArray[Any], str]:
-    """Return the pictures in an array, and how they were found; `n_known` axes are of faces.
-
-    They lie on the two axes, of those that may be, along which neighbours differ least: faces
-    differ more from one another than their pixels do.
-    """
+    """Return the pictures in an array, and how they were found; `n_known` axes are of faces."""
     options, what, shape = clues.options, clues.what, array.shape
     colour = _colour_axis(array, n_known)
     if colour is not None:
@@ -349,8 +325,7 @@ def _faces_on_axes(
     def sides(pair: Pair) -> Pair:
         return array.shape[pair[0]], array.shape[pair[1]]
 
-    def only(is_wanted: Callable[[Pair], bool]) -> list[Pair]:
-        """Return the pairs for which it is so, or all if it is so for none."""
+    def only(is_wanted: Callable[[Pair], bool]) -> list[Pair]:  # all if it is so for none
         return list(filter(is_wanted, pairs)) or pairs
 
     pairs = list(combinations(axes[n_known:], 2))[::-1]
@@ -360,10 +335,8 @@ def _faces_on_axes(
         wanted = sorted(clues.shape)
         if options.shape is not None and all(sorted(sides(pair)) != wanted for pair in pairs):
             along = f"along its {options.faces}" if options.faces else "in it"
-            raise ArraysError(
-                f"{what} is {times(shape[n_known:])}: no pictures of the shape "
-                f"{times(options.shape)} are {along}"
-            )
+            words = f"{what} is {times(shape[n_known:])}: no pictures of the shape"
+            raise ArraysError(f"{words} {times(options.shape)} are {along}")
         pairs = only(lambda pair: sorted(sides(pair)) == wanted)
     pairs = only(lambda pair: n_pixels // math.prod(sides(pair)) in clues.lengths)
     if len(pairs) > 1 and array.ndim == 3 and shape[2] in {3, 4} and min(shape[:2]) >= 16:
@@ -372,6 +345,7 @@ def _faces_on_axes(
             left_out = ", its transparency left out" if shape[2] == 4 else ""
             return picture, f"from {what}{left_out}"
     pairs = only(lambda pair: could_be_picture(*sides(pair), SMALLEST_SIDE))
+    # faces differ more from one another than their pixels do
     rough = _roughness_of_axes(array if colour is None else array[..., 1])
     y, x = min(pairs, key=lambda pair: rough[pair[0]] + rough[pair[1]])
 
@@ -406,17 +380,13 @@ def _colour_axis(array: NDArray[Any], n_known: int) -> int | None:
 
 
 def _roughness_of_axes(array: NDArray[Any]) -> list[float]:
-    """Return how much neighbours differ along each axis, against what lies farther apart.
-
-    Pixels that lie far apart differ more than neighbours; faces that lie far apart hardly do,
-    if the same person does not come several times in a row.
-    """
+    """Return how much neighbours differ along each axis, against what lies farther apart."""
     keep = min(1.0, (SAMPLE / array.size) ** (1 / array.ndim))
     lengths = [min(side, max(8, int(side * keep))) for side in array.shape]
     pairs = zip(array.shape, lengths, strict=True)
     block = _finite(array[tuple(slice((s - n) // 2, (s + n) // 2) for s, n in pairs)])
     rough = []
-    for axis, side in enumerate(block.shape):
+    for axis, side in enumerate(block.shape):  # faces far apart hardly differ more, pixels do
         near, far = _difference(block, axis), _difference(block, axis, max(1, side // 3))
         rough.append(near * near / far if far else 0.0)
     return rough
@@ -453,9 +423,8 @@ def faces_of_cells(
     if not 2 <= n_axes <= 4 or len(shared) < 2 - is_flat:
         sizes = ", ".join(map(times, sorted({item.shape for item in items})[:2]))
         raise ArraysError(
-            f"the pictures in {clues.what} have several sizes, or axes that are no pictures' "
-            f"({sizes} ...): give their height and width with shape=(h, w), or save them as "
-            "picture files to have them cut or scaled"
+            f"the pictures in {clues.what} have several sizes, or none ({sizes} ...): give one "
+            "with shape=(h, w), or save them as picture files to have them cut or scaled"
         )
     if is_flat:
         axis = max(shared, key=lambda a: first[a])
