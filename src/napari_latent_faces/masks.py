@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -93,9 +95,6 @@ class FaceMasks(LazyStack):
 
 def mask_to_text(mask: Any) -> str:
     """Return a mask as letters and digits, some faces at a time; see `mask_from_text`."""
-    import base64
-    import zlib
-
     packer, packed = zlib.compressobj(9), []
     for _, block in pixel_blocks(np.asarray(mask)[None] if mask.ndim == 2 else mask):
         # each face begins with a byte of its own
@@ -106,9 +105,6 @@ def mask_to_text(mask: Any) -> str:
 
 def mask_from_text(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return the mask of a shape, (h, w) or (n, h, w), that `mask_to_text` has written."""
-    import base64
-    import zlib
-
     n_pixels = shape[-2] * shape[-1]
     rows = int(np.prod(shape[:-2], dtype=int))
     wanted = rows * -(-n_pixels // 8)  # bytes: each face has its own

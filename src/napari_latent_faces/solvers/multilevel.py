@@ -20,29 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_latent_faces.solvers.blocks import (
-    FaceBlocks,
-    LocalBackend,
-    Workers,
-    cut,
-    face_errors,
-    relative_error,
-    row_squares,
-    squares,
-)
+from napari_latent_faces.solvers import blocks, factors
+from napari_latent_faces.solvers.blocks import FaceBlocks, LocalBackend, Workers
 from napari_latent_faces.solvers.cluster import Cluster, WorkersLostError
-from napari_latent_faces.solvers.factors import (
-    ALL_BLACK,
-    Factors,
-    Solving,
-    cell_sizes,
-    enlarge,
-    halve,
-    initial_factors,
-    normalized,
-    shapes,
-    smooth,
-)
+from napari_latent_faces.solvers.factors import Factors, Solving, initial_factors, shapes
 from napari_latent_faces.solvers.hals import Descent, Level, Penalties, Sparsity
 from napari_latent_faces.stack import matrix_dtype, over_channels, peak, unit_scale
 
@@ -134,8 +115,8 @@ class _Fit:
         self.backend: Backend
         where = f"{self.workers.threads} threads"
         if cluster is None:
-            blocks = FaceBlocks(stack.images, unit, hidden=hidden)
-            self.backend = LocalBackend(blocks, self.workers)
+            pictures = FaceBlocks(stack.images, unit, hidden=hidden)
+            self.backend = LocalBackend(pictures, self.workers)
         else:
             cluster.way, self.backend = (unit, hidden), cluster
             where = f"cluster {cluster.address}"
@@ -170,20 +151,20 @@ class _Fit:
         last = self.in_units(self.factors)
         if not measured:
             return last
-        W, H = normalized(last.W, last.pictures().reshape(self.params.n_components, -1))
+        W, H = factors.normalized(last.W, last.pictures().reshape(self.params.n_components, -1))
         hidden = None if self.hidden is None else self.hidden.reshape(1, -1)
         weights: Weights = self.backend.hand_out(np.ascontiguousarray(W.T))
         # rounded in float32, residuals that are not small are wrong in both directions alike
         dtype = H.dtype if last.error > _SMALL else np.float64
         shared = {"H": H, "scale": self.scale, "hidden": hidden, "dtype": dtype}
         errors = self.backend.each(_measure, shared, weights)
-        return replace(last, error=relative_error(errors))
+        return replace(last, error=blocks.relative_error(errors))
 
-    def in_units(self, factors: Factors) -> Factors:
+    def in_units(self, state: Factors) -> Factors:
         """Return factors in the type and the units that the stack asks for."""
         dtype = matrix_dtype(self.stack.dtype)
-        W = factors.W.astype(dtype) * dtype.type(self.gain)
-        return replace(factors, weights=W, H=factors.H.astype(dtype))
+        W = state.W.astype(dtype) * dtype.type(self.gain)
+        return replace(state, weights=W, H=state.H.astype(dtype))
 
     def _start(self, backend: Backend) -> tuple[Weights, Array]:
         """Return what the first level starts from; what was given, in the units of this fit."""
@@ -218,7 +199,7 @@ class _Fit:
         where a pixel was, exactly as much as before. New faces start with mean weights.
         """
         level = coarse.level
-        H = self._enlarged(coarse, finer, enlarge)
+        H = self._enlarged(coarse, finer, factors.enlarge)
         if is_new := finer.backend.n > level.backend.n:
             W = finer.backend.repeat(coarse.W.mean(axis=1, keepdims=True))
         else:
@@ -229,7 +210,8 @@ class _Fit:
         else:
             descent.beta = max(descent.beta, coarse.beta)
         if finer.level < level.level:
-            descent.guess, descent.residual = self._enlarged(coarse, finer, smooth), np.inf
+            descent.guess = self._enlarged(coarse, finer, factors.smooth)
+            descent.residual = np.inf
             if not is_new:  # the factors that stay unless the loss falls have one already
                 more = level.offset - finer.offset  # by rounding, perhaps below 0
                 descent.residual = max(coarse.residual + more, 0.0)
@@ -274,7 +256,7 @@ class _Fit:
         level, W, H = descent.level, descent.W, descent.H
         if self.mask is not None and level.level:
             # for a picture: hidden pixels of a cell are taken for the others' mean
-            full = np.sqrt(cell_sizes(self.shape, level.level)).reshape(-1)
+            full = np.sqrt(factors.cell_sizes(self.shape, level.level)).reshape(-1)
             H = H * (full / np.where(level.cells > 0, level.cells, 1)).astype(H.dtype)
         lost = max(descent.residual + level.offset, 0.0)
         error = float(np.sqrt(lost / (level.norm + level.offset)))
@@ -299,7 +281,7 @@ class _Fit:
         norms, pictures = self._survey(chosen, top)
         whole = float(norms.sum())
         if whole == 0:
-            raise ValueError(ALL_BLACK)
+            raise ValueError(factors.ALL_BLACK)
         levels = []
         if top or len(chosen) < n:
             levels.append(Level(self.backend, whole, 0.0, 0, self.cells))
@@ -307,7 +289,7 @@ class _Fit:
             return levels
         norms = norms[chosen]
         for level in range(top, deepest + 1):
-            coarser = halve(pictures) if level < deepest else pictures
+            coarser = factors.halve(pictures) if level < deepest else pictures
             cells = self._roots(level)
             pictures /= np.where(cells > 0, cells, 1).reshape(pictures.shape[1:])
             levels.append(self._held(pictures, norms, level, cells))
@@ -320,7 +302,7 @@ class _Fit:
 
     def _roots(self, level: int) -> Array:
         """Return the square roots of the visible pixels behind each of a level, as a row."""
-        cells: Array = np.sqrt(cell_sizes(self.shape, level, self.mask)).reshape(-1)
+        cells: Array = np.sqrt(factors.cell_sizes(self.shape, level, self.mask)).reshape(-1)
         return cells
 
     def _drawn(self, n: int, few: int) -> NDArray[np.intp]:
@@ -333,7 +315,7 @@ class _Fit:
 
     def _held(self, pictures: Array, norms: NDArray[Any], level: int, cells: Array) -> Level:
         """Return a level of pictures in memory; `norms` are those of the full ones."""
-        norm = squares(pictures.reshape(len(pictures), -1))
+        norm = blocks.squares(pictures.reshape(len(pictures), -1))
         backend = LocalBackend(FaceBlocks(pictures), self.workers)
         return Level(backend, norm, float(norms.sum()) - norm, level, cells)
 
@@ -357,22 +339,22 @@ def _look(block: Block, survey: tuple[Any, tuple[int, ...], int]) -> tuple[Any, 
     wanted = chosen[(chosen >= start) & (chosen < stop)] - start
     norms = np.empty(stop - start)
     pictures = np.empty((len(wanted), *shapes(shape, top)[-1]), np.float32)
-    for some in cut(len(norms), max(1, _CACHED_VALUES // p)):
+    for some in blocks.cut(len(norms), max(1, _CACHED_VALUES // p)):
         pixels = block.blocks.read_as_is(block.rows, block.raw[some])
         if block.gain != 1:  # rounded as on the levels, in one way; the array is not used again
             pixels *= block.gain
-        norms[some] = row_squares(pixels)
+        norms[some] = blocks.row_squares(pixels)
         first, last = np.searchsorted(wanted, (some.start, some.stop))
         if last - first < len(pixels):
             pixels = pixels[wanted[first:last] - some.start]
         faces = pixels.reshape(-1, *shape)
-        pictures[first:last] = halve(faces) if top else faces
+        pictures[first:last] = factors.halve(faces) if top else faces
     return norms, pictures
 
 
 def _measure(block: Block, shared: dict[str, Any], W: NDArray[Any]) -> tuple[Any, Any]:
     """Return the squared errors of a block of faces, and their squared norms."""
-    return face_errors(block.raw.reshape(len(block.raw), -1), W.T, **shared)
+    return blocks.face_errors(block.raw.reshape(len(block.raw), -1), W.T, **shared)
 
 
 def depth(shape: tuple[int, ...], n_components: int, least: float = 0) -> int:

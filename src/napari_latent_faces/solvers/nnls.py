@@ -12,7 +12,7 @@ from napari_latent_faces.solvers.blocks import cut, importing
 from napari_latent_faces.solvers.hals import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -199,13 +199,11 @@ class VisibleParts:
         return pixels[:, self.visible] @ self.Q
 
 
-def same_masks(hidden: NDArray[np.bool_] | None, n: int) -> Iterator[tuple[Any, bytes | None]]:
+def same_masks(hidden: NDArray[np.bool_] | None, n: int) -> list[tuple[Any, bytes | None]]:
     """Tell which faces share a mask."""
     if hidden is None or len(hidden) == 1:
-        yield slice(0, n), None if hidden is None else np.packbits(hidden).tobytes()
-        return
+        return [(slice(0, n), None if hidden is None else np.packbits(hidden).tobytes())]
     groups: dict[bytes, list[int]] = defaultdict(list)
     for face, row in enumerate(np.packbits(hidden, axis=1)):
         groups[row.tobytes()].append(face)
-    for mask, faces in groups.items():
-        yield faces, mask
+    return [(faces, mask) for mask, faces in groups.items()]
