@@ -177,10 +177,8 @@ class Listing:
     def add(self, entry: Entry) -> None:
         """Put a regular file where it belongs, judged by its name and size."""
         base = entry.name.rpartition("/")[2]
-        reason, is_wanted = judge_name(base)
-        if _HIDDEN_FOLDER.match(entry.name):
-            reason = "hidden"
-        elif entry.size and not is_hidden(base):
+        reason, is_wanted = judge_name(entry.name)
+        if entry.size and not is_hidden(entry.name):
             if base.lower().endswith(TABLES):
                 self.tables.append(entry)
             if is_array_name(base):
@@ -201,7 +199,7 @@ class Listing:
             self.hidden.add(inside[0])
             return
         if is_missed is None:
-            is_missed = is_picture_name(name.rpartition("/")[2])
+            is_missed = is_picture_name(name)
         (self.skipped if is_missed else self.passed_over).append((name, reason))
 
 

@@ -225,7 +225,6 @@ def _reasons() -> Iterator[None]:
 
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")  # nothing else is ever handed to Pillow
-_GREY_MODES = frozenset({"1", "L", "LA", "I"})
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"})
 
 
@@ -242,7 +241,7 @@ def _described_by_pillow(content: bytes) -> Picture:
     image = _open(content)
     is_animated = image.format in {"GIF", "PNG", "WEBP"}
     n_pages = getattr(image, "n_frames", 1) if is_animated else 1
-    is_deep = image.mode == "I" or image.mode.startswith("I;16") or formats.is_deep_png(content)
+    is_deep = image.mode.startswith("I") or formats.is_deep_png(content)
     opened = [image]  # for the first page: mostly there is no other
 
     def decode(page: int, to_grey: bool, coarse: Callable[[Size], Size] | None) -> Pixels:
@@ -356,12 +355,12 @@ def _in_colour(image: Image) -> bool:
         step, place = (1, len(colours) // 3) if layout.endswith(";L") else (len(layout), 1)
         red, green, blue = (colours[i * place :: step] for i in range(3))
         return not (red[: len(blue)] == green[: len(blue)] == blue)
-    return image.mode not in _GREY_MODES and not image.mode.startswith("I;16")
+    return image.mode not in {"1", "L", "LA"} and not image.mode.startswith("I")
 
 
 def _converted(image: Image, to_grey: bool) -> Pixels:
     """Return a picture in grey or RGB; transparency does not count."""
-    if image.mode != "I" and not image.mode.startswith("I;16"):
+    if not image.mode.startswith("I"):
         image.info.pop("transparency", None)  # Pillow would warn that it is lost
         image = image.convert("RGB" if _in_colour(image) and not to_grey else "L")
     pixels = np.asarray(image)
