@@ -220,9 +220,6 @@ class PictureNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
                     values[name] *= share
         if not isinstance(self.beta_loss, str):
             values["beta_loss"] = _LOSSES.get(self.beta_loss, str(self.beta_loss))
-        if str(self.init).startswith("nndsvd") and values["n_components"] > most:
-            words = f"n_components <= min(n_samples, n_features), which is {most}."
-            raise ValueError(f"init = '{self.init}' can only be used when {words}")
         seed = self.random_state
         if seed is not None and not isinstance(seed, Integral):
             values["random_state"] = check_random_state(seed).randint(2**31 - 1)

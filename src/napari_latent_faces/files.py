@@ -41,12 +41,8 @@ PACKED: dict[str, tuple[bytes, Callable[[IO[bytes]], Any]]] = {
 
 def open_regular(path: str | PathLike[str], buffering: int = -1) -> IO[bytes]:
     """Open a regular file to read; nothing else, and without waiting for anybody."""
-
-    def without_waiting(path: str, flags: int) -> int:
-        # what was a file may have become a FIFO that nobody writes to
-        return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-    file = open(path, "rb", buffering, opener=without_waiting)  # noqa: SIM115
+    at_once = getattr(os, "O_NONBLOCK", 0)  # a FIFO may have come, which nobody writes to
+    file = open(path, "rb", buffering, opener=lambda p, flags: os.open(p, flags | at_once))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError("no regular file")

@@ -64,8 +64,12 @@ def _alternatives(hint: Any) -> list[Any]:
 class Options:
     """Base of frozen values that are checked when they are made."""
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return what the fields are called."""
+        return tuple(each.name for each in fields(cls))
+
     def __post_init__(self) -> None:
-        """Give the fields their plain types, or say which is wrong."""
         for each in fields(self):
             value = _checked(each.name, each.metadata, getattr(self, each.name))
             object.__setattr__(self, each.name, value)
@@ -123,11 +127,6 @@ class Parameters(Options):
 
     n_components: int = parameter(20, "Components", min=1)
     random_state: int | None = parameter(42, "Random state", min=0, max=2**32 - 1)
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Return what the parameters are called."""
-        return tuple(each.name for each in fields(cls))
 
 
 @dataclass(frozen=True)

@@ -270,8 +270,7 @@ def as_pixels(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         most = np.nextafter(float(limits.max), 0) if limits.bits > 53 else limits.max
         exact = values if limits.bits <= 16 else np.asarray(values, np.float64)
         values = np.rint(exact).clip(limits.min, most)
-    pixels: NDArray[Any] = values.astype(dtype)
-    return pixels
+    return values.astype(dtype)
 
 
 def check_pixels(block: NDArray[Any], names: tuple[str, ...]) -> None:

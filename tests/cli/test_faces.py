@@ -117,7 +117,7 @@ class TestMend:
     @pytest.mark.parametrize(
         ("shape", "value", "words"),
         [
-            ((10, 12), 255, "has 12 x 10 pixels, the faces have 10 x 12"),
+            ((10, 12), 255, "has 12 x 10 pixels, the faces 10 x 12"),
             ((12, 10), 0, "is black: white marks"),
             (None, 0, "cannot identify image file"),
         ],

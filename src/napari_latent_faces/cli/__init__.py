@@ -138,8 +138,7 @@ def _consume(title: str, steps: Generator[Any, Any, Any], shown: Any = tuple) ->
         return consume(steps, lambda step: show(*shown(step)))
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)  # so that a closed pipe is noticed here
+_say = partial(print, flush=True)  # so that a closed pipe is noticed here
 
 
 def _tell(**facts: Any) -> None:
@@ -293,8 +292,7 @@ def _cluster(args: argparse.Namespace) -> Any:
     except ImportError as error:
         words = "--scheduler needs dask.distributed: pip install 'napari-latent-faces[cluster]'"
         raise ValueError(words) from error
-    connect: Any = Client
-    return connect(args.scheduler, timeout=5, set_as_default=False)
+    return Client(args.scheduler, timeout=5, set_as_default=False)  # type: ignore[no-untyped-call]
 
 
 def _align(args: argparse.Namespace) -> None:
@@ -449,15 +447,12 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
-    from napari_latent_faces.viewer.window import DemoError, run_demo
+    from napari_latent_faces.viewer.window import run_demo
 
     parser.chosen(params.NMFParams, args)
     faces = _read(args) if args.folder else None
-    try:
-        with redirect_stdout(sys.stderr):  # napari tells there what is going on
-            saved = run_demo(faces, args.screenshot, **parser.given(params.NMFParams, args))
-    except DemoError as error:
-        raise ValueError(str(error)) from error
+    with redirect_stdout(sys.stderr):  # napari tells there what is going on
+        saved = run_demo(faces, args.screenshot, **parser.given(params.NMFParams, args))
     if saved is not None:
         _tell(written_to=saved)
 

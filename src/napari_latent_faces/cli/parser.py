@@ -56,7 +56,7 @@ def option(name: str) -> str:
 
 def given(parameters: type[Any], namespace: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of a dataclass that the command line gives, by name."""
-    names = {each.name for each in fields(parameters)}
+    names = parameters.names()
     return {name: value for name, value in vars(namespace).items() if name in names}
 
 
@@ -71,7 +71,7 @@ def chosen(parameters: type[Any], namespace: argparse.Namespace, **changes: Any)
 def spelled(message: str, *parameters: type[Any]) -> str:
     """Return a message of the library with fields spelled as options, such as ``--no-lazy``."""
     message = re.sub(r"=\((\w+), (\w+)\)", r"=\1,\2", message)  # no shell takes brackets
-    names = {each.name for kind in parameters or params.ALL for each in fields(kind)}
+    names = {name for kind in parameters or params.ALL for name in kind.names()}
     some = "|".join(names)  # English words are names at the start only, and before =
     plain = "|".join(name for name in names if "_" in name or name == "tol")
     message = re.sub(rf"\b({some})=False\b", lambda found: option(f"no_{found[1]}"), message)

@@ -117,10 +117,6 @@ def dock_of(panel: Any) -> QDockWidget | None:
     return part
 
 
-class DemoError(RuntimeError):
-    """The demo cannot be shown."""
-
-
 def run_demo(
     faces: FaceStack | None = None,
     screenshot: str | os.PathLike[str] | None = None,
@@ -130,24 +126,24 @@ def run_demo(
 ) -> Path | None:
     """Open napari, fit latent faces with the panel, and stay until the window is closed.
 
-    For a `screenshot`, a PNG, that is when the fit is done. A DemoError says why it fails.
+    For a `screenshot`, a PNG, that is when the fit is done. A ValueError says why it fails.
     """
     target = None if screenshot is None else Path(screenshot).resolve()
     if target is not None and target.is_dir():
-        raise DemoError(f"{target} is a folder: name a file for the picture.")
+        raise ValueError(f"{target} is a folder: name a file for the picture.")
     if target is not None and not os.access(target.parent, os.W_OK | os.X_OK):
-        raise DemoError(f"No picture can be written to {target.parent}: choose another folder.")
+        words = f"No picture can be written to {target.parent}"
+        raise ValueError(f"{words}: choose another folder.")
     try:
         from qtpy import QtWidgets  # noqa: F401
     except ImportError as error:
         words = 'napari\'s window needs Qt: pip install "napari-latent-faces[all]"'
-        raise DemoError(f"{words} ({error})") from error
+        raise ValueError(f"{words} ({error})") from error
     screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     if sys.platform == "linux" and not any(map(os.environ.get, screens)):
-        raise DemoError(  # Qt would end the process
-            "There is no screen to open a window on. Try a virtual one: "
-            "xvfb-run latent-faces demo --screenshot demo.png"
-        )
+        words = "There is no screen to open a window on. Try a virtual one: xvfb-run"
+        # Qt would end the process
+        raise ValueError(f"{words} latent-faces demo --screenshot demo.png")
     import napari
     from napari.layers import Layer
     from napari.utils.notifications import notification_manager
@@ -168,7 +164,7 @@ def run_demo(
     job = panel.fit()
     if job is None:
         viewer.close()
-        raise DemoError(str(notification_manager.records[-1].message))
+        raise ValueError(str(notification_manager.records[-1].message))
     if target is None:
         napari.run()
     else:
@@ -203,7 +199,7 @@ def _photograph(viewer: napari.Viewer, job: Any, target: Path) -> None:
     QTimer.singleShot(_PATIENCE * 1000, lambda: job.cancel(too_long))
     napari.run()
     if not pictures:
-        raise DemoError(why[-1])
+        raise ValueError(why[-1])
     with replacing(target) as file:
         Image.fromarray(pictures[0]).save(file, "PNG")
 
