@@ -161,9 +161,7 @@ class AlignWidget(Panel):
         points = [
             (f"by {each.name}", each)
             for each in reversed(self.viewer.layers)
-            if isinstance(each, Points)
-            and layers.ROLE_KEY not in each.metadata
-            and each.ndim == 3
+            if isinstance(each, Points) and each.ndim == 3
         ]
         return [("to a model of them all", None), *points]
 

@@ -35,24 +35,10 @@ if TYPE_CHECKING:
     Part = tuple[Any, tuple[float, float], NDArray[np.intp], int]
 
 _LONGEST = 64  # pixels of a small picture's side
-_MEDIUM = 32
-_FIELDS: tuple[tuple[str, dict[str, Any], str], ...] = (
-    (
-        "Place by",
-        {"principal components": "pca", "t-SNE": "tsne", "distances (MDS)": "mds"},
-        "At once by principal components; t-SNE keeps neighbours together, MDS distances.",
-    ),
-    (
-        "Colour by",
-        {"subject": "subject", "chosen component": "component", "nothing": ""},
-        "What the colours of frames and dots tell.",
-    ),
-    (
-        "Pictures",  # pixels on the screen
-        {"small": 20, "medium": _MEDIUM, "large": 64, "very large": 110},
-        "How large the pictures are: larger ones leave more faces as dots.",
-    ),
-)
+_PLACES = ("principal components", "pca"), ("t-SNE", "tsne"), ("distances (MDS)", "mds")
+_COLOURS = ("subject", "subject"), ("chosen component", "component"), ("nothing", "")
+# in pixels on the screen
+_SIZES = ("small", 20), ("medium", 32), ("large", 64), ("very large", 110)
 _PLAIN = 150, 150, 150
 _MIXED, _MADE, _ENCODED = (255, 140, 0), (40, 190, 120), (70, 150, 255)
 _AT_ONCE = 2**18  # values that are read at once: they fit into a cache
@@ -87,11 +73,12 @@ class MapWidget(Panel):
         self._faces: list[_Faces] = []  # those of the model first
         self._shown: list[int] = []  # what is on the map ...
         self._look: Any = None  # ... and in which colours
-        self.method, self.colour, self.picture_size = (
-            ComboBox(label=label, choices=list(choices.items()), tooltip=tip)
-            for label, choices, tip in _FIELDS
-        )
-        self.picture_size.value = _MEDIUM
+        tip = "At once by principal components; t-SNE keeps neighbours together, MDS distances."
+        self.method = ComboBox(label="Place by", choices=_PLACES, tooltip=tip)
+        tip = "What the colours of frames and dots tell."
+        self.colour = ComboBox(label="Colour by", choices=_COLOURS, tooltip=tip)
+        tip = "How large the pictures are: larger ones leave more faces as dots."
+        self.picture_size = ComboBox(value=32, label="Pictures", choices=_SIZES, tooltip=tip)
         self.plane, self.words = FacePlane("Map of faces"), Label(value="")
         self.whole_button = button("Show all", "Show the whole map.", self.plane.show_all)
         line = self.words.native  # of one height, so that the map does not jump
