@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_latent_faces.fitting import FitStep
     from napari_latent_faces.model import LatentFaces
 
     _Fit = tuple[Any, bool]  # a model or a held-out error, and whether it did not converge
@@ -89,8 +88,7 @@ class KChoice:
     def spread(self) -> NDArray[np.float64]:
         """Standard error of the difference to the lowest held-out error, part by part: (m,)."""
         differences = self.fold_errors - self.fold_errors[self.lowest]
-        deviations = differences.std(axis=1, ddof=1)
-        return np.asarray(deviations / np.sqrt(differences.shape[1]))
+        return np.asarray(differences.std(axis=1, ddof=1) / math.sqrt(differences.shape[1]))
 
     @cached_property
     def as_good(self) -> NDArray[np.bool_]:
@@ -99,10 +97,9 @@ class KChoice:
         That is within one standard error (`spread`), 2 % of it, or 0.0001, as that of all k up
         to the lowest: with many k, a single one among worse neighbours is good by chance.
         """
-        rise = self.held_out - self.held_out[self.lowest]
+        lowest = self.held_out[self.lowest]
         # 2 % no eye sees, and pixels of 8 bits are rounded to more than 0.0001
-        margin = np.maximum(self.spread, max(0.02 * self.held_out[self.lowest], 1e-4))
-        is_worse = rise > margin
+        is_worse = self.held_out - lowest > np.maximum(self.spread, max(0.02 * lowest, 1e-4))
         stretch = is_worse.cumsum()  # which of those that worse ones begin
         return np.asarray(~is_worse & (stretch == stretch[self.lowest]))
 
@@ -227,7 +224,6 @@ def stability(fits: Sequence[NDArray[Any]]) -> float:
 
 
 _LARGEST_K = 128  # that a search looks at by itself
-_FURTHER = 12  # numbers of components that a search looks at beyond its first ones
 _OVERHEAD = 8  # a fit takes about as long as that of so many components more would
 
 # The first look of a window: so many k up to so large, faces, pixels of the longer side
@@ -359,12 +355,10 @@ class _Search:
     ) -> None:
         self.whole, self.params, self.n_starts = stack, params, options.n_starts
         rng = np.random.default_rng(params.random_state)
-        n, n_folds = len(stack), options.n_folds
+        whole, n_folds = len(stack), options.n_folds
         # faces of 2**28 pixels are held in memory
-        most = min(options.max_faces, max(100, 2**28 // math.prod(stack.picture_shape)))
-        chosen: NDArray[np.intp] = np.arange(n)
-        if n > most:
-            chosen, n = np.sort(rng.choice(n, most, replace=False)), most
+        n = min(whole, options.max_faces, max(100, 2**28 // math.prod(stack.picture_shape)))
+        chosen = np.arange(n) if n == whole else np.sort(rng.choice(whole, n, replace=False))
         if n < 2 * n_folds:
             raise ValueError(f"n_folds={n_folds} needs at least {2 * n_folds} faces, got {n}.")
         self._subjects = stack.subjects and tuple(stack.subjects[i] for i in chosen)
@@ -375,7 +369,7 @@ class _Search:
         self._most_k = n - max(map(len, self._folds))
         if ks is None:
             self._first = [k for k in (2, 4, 8, 16, 32, 64) if k <= self._most_k]
-            self._further = _FURTHER
+            self._further = 12  # numbers beyond the first ones
         else:
             wanted = sorted({operator.index(k) for k in ks})
             if not wanted or wanted[0] < 1 or wanted[-1] > self._most_k:
@@ -391,7 +385,7 @@ class _Search:
             self.total += (_LITTLE_EFFORT.n_starts + _LITTLE_EFFORT.n_folds) * len(self._few)
         none, folds, counts = np.empty(0), np.empty((0, n_folds)), np.empty(0, int)
         measures = counts, none, folds, none, counts, dict[int, Any]()
-        self.choice = KChoice(*measures, chosen, len(stack))
+        self.choice = KChoice(*measures, chosen, whole)
         self._fits: dict[int, list[Future[_Fit]]] = {}  # of k that are not in `choice` yet
         self._looked, self._began, self._is_over = 0, 0.0, False
 
@@ -501,6 +495,6 @@ class _Search:
             return model, failed
         return held_out_error(model, stack.images[faces], self._halves[fold]), failed
 
-    def _look_in(self, _: FitStep) -> None:
+    def _look_in(self, _: object) -> None:
         if self._is_over:
             raise CancelledError

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     Aligning = Generator[learning.AlignStep, None, "Alignment"]
 
 _LEARNT_FROM = 2000  # faces that the model is learnt from; the others are brought onto it
-_MEASURED = 1000  # faces that errors are measured on
-_FRAME = 0.82  # share of height and width that the model sees, unless there is a size
-_STRANGE_TO_MODEL = 0.85
 
 
 def align_faces(
@@ -174,7 +171,7 @@ def oval_mask(shape: tuple[int, int]) -> Mask:
 
 
 def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
-    h, w = size or (round(_FRAME * whole[0]), round(_FRAME * whole[1]))
+    h, w = size or (round(0.82 * whole[0]), round(0.82 * whole[1]))
     if not (1 <= h <= whole[0] and 1 <= w <= whole[1]):
         words = f"{in_pixels((h, w))} does not fit into pictures of {in_pixels(whole)}"
         raise ValueError(f"A size of {words}: read larger pictures, or choose a smaller one.")
@@ -185,13 +182,13 @@ def _middle(whole: tuple[int, int], size: tuple[int, int] | None) -> Box:
 
 def _steps(work: learning.Work, spots: Floats | None, options: AlignOptions) -> Aligning:
     n, seed, n_components = len(work.stack), options.random_state, options.n_components
-    transforms, placed = learning.unmoved(n), np.zeros(n, bool)
+    transforms, placed, chosen = learning.unmoved(n), np.zeros(n, bool), np.arange(n)
     if spots is not None:
         transforms, placed = _onto_points(spots, options.transform)
-    chosen = np.arange(n) if spots is None else np.flatnonzero(placed)
+        chosen = np.flatnonzero(placed)
     if len(chosen) > _LEARNT_FROM:
-        drawn = np.random.default_rng(seed).choice(chosen, _LEARNT_FROM, replace=False)
-        chosen = np.sort(drawn)
+        chosen = np.random.default_rng(seed).choice(chosen, _LEARNT_FROM, replace=False)
+        chosen.sort()
     # a face must not have a component of its own
     learner = learning.Learner(work, chosen, max(1, min(n_components, len(chosen) // 5)), seed)
     yield learning.AlignStep(0.0, "Aligning faces", learner.mean)
@@ -224,7 +221,7 @@ def _measured(
     learner: learning.Learner, n_components: int, seed: int | None
 ) -> tuple[tuple[float, float], float]:
     """Return the errors of NMF before and after, and how much sharper the mean face is."""
-    level, pictures = learner.work.levels[-1], learner.pictures[-1][:_MEASURED]
+    level, pictures = learner.work.levels[-1], learner.pictures[-1][:1000]
     n = len(pictures)
     params = NMFParams(n_components=min(n_components, n - 1), random_state=seed or 0)
     errors, sharpness = [math.nan, math.nan], [0.0, 0.0]
@@ -244,14 +241,11 @@ def _steps_to(model: LatentFaces, work: learning.Work) -> Generator[int, None, F
         pictures = np.concatenate([model.mean[None], pictures])
     if pictures.ndim == 4:
         pictures = pictures.mean(-1)
-    bases = []
-    for level in work.levels:
-        rows = level.faces(reduced(pictures, level.factor))
-        kept = len(rows) if level is work.levels[-1] else learning.COARSE_RANK
-        bases.append(np.linalg.svd(rows, full_matrices=False)[2][:kept])
-    n = len(work.stack)
+    rows = [level.faces(reduced(pictures, level.factor)) for level in work.levels]
+    *coarse, fine = (np.linalg.svd(X, full_matrices=False)[2] for X in rows)
+    bases, n = [*(H[: learning.COARSE_RANK] for H in coarse), fine], len(work.stack)
     transforms = learning.unmoved(n)
-    is_misfit = yield from work.bring(transforms, np.arange(n), bases, _STRANGE_TO_MODEL)
+    is_misfit = yield from work.bring(transforms, np.arange(n), bases, 0.85)
     misfits = tuple(np.flatnonzero(is_misfit).tolist())
     return Alignment(transforms, work.box, misfits).apply(work.stack)
 
@@ -276,7 +270,7 @@ def _onto_points(spots: Floats, transform: str) -> tuple[Matrices, Mask]:
         if sizes.min() < 1e-6:
             face = int(np.flatnonzero(given)[sizes.argmin()])
             raise ValueError(f"The points of face {face} lie on one another.")
-        found = learning.centred(found, np.ones(len(found), bool))
+        found = found @ np.linalg.inv(found.mean(0))
         mean = _moved(np.linalg.inv(found), known).mean(0)
     transforms = learning.unmoved(len(spots))
     transforms[given] = found
@@ -322,9 +316,9 @@ class Alignment:
         """Return what was reached, in one line."""
         (before, after), parts = self.error, []
         if not math.isnan(before):
-            error = f"error of {self.n_components} components {before:.3f} before"
-            sharper = f"mean face {self.sharpness:.1f} times as sharp"
-            parts += [f"{error}, {after:.3f} after", sharper]
+            errors = f"{before:.3f} before, {after:.3f} after"
+            parts.append(f"error of {self.n_components} components {errors}")
+            parts.append(f"mean face {self.sharpness:.1f} times as sharp")
         if self.misfits:
             parts.append(f"{len(self.misfits)} did not look like the others and stayed put")
         return f"{len(self.transforms)} faces aligned{': ' * bool(parts)}{'; '.join(parts)}"

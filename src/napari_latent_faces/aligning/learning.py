@@ -55,9 +55,8 @@ def limited(transforms: Matrices, box: Box, options: AlignOptions) -> Matrices:
     linear = transforms[:, :2, :2]
     shift = linear @ centre + transforms[:, :2, 2] - centre
     U, s, V = np.linalg.svd(linear)
-    turn = U @ V
-    most_turned = math.radians(options.max_rotation)
-    angle = np.arctan2(turn[:, 1, 0], turn[:, 0, 0]).clip(-most_turned, most_turned)
+    turn, widest = U @ V, math.radians(options.max_rotation)
+    angle = np.arctan2(turn[:, 1, 0], turn[:, 0, 0]).clip(-widest, widest)
     cos, sin = np.cos(angle), np.sin(angle)
     turned = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], 1)
     s = s.clip(1 / options.max_scale, options.max_scale)
@@ -130,7 +129,6 @@ class AlignStep:
 
 COARSE_RANK = 6
 _LEAST_DETAIL = 0.05  # of the variance
-_READ = 512  # faces that are brought onto a basis at a time
 
 
 def generators(centre: tuple[float, float], radius: float, transform: str) -> Matrices:
@@ -282,30 +280,27 @@ class Work:
         stages += [(i, H, 10 if i < 2 else 4) for i, H in enumerate(bases)]
         plan = [(i, self.levels[i].basis(H), rounds) for i, H, rounds in stages]
         is_misfit = np.zeros(len(transforms), bool)
-        for first in range(0, len(chosen), _READ):
-            faces = chosen[first : first + _READ]
-            pictures = self.pictures(faces)
-            brought = in_blocks(partial(self._bring, plan, pictures), len(faces))
-            moved, unexplained = map(np.concatenate, zip(*brought, strict=True))
-            transforms[faces], is_misfit[faces] = moved, unexplained > most
-            yield int(faces[-1]) + 1
-        transforms[is_misfit] = np.eye(3)
-        return is_misfit
 
-    def _bring(
-        self, plan: list[tuple[int, Basis, int]], pictures: list[Pixels], part: slice
-    ) -> tuple[Matrices, Floats]:
-        """Return transforms of a block of faces, and what the coarse basis leaves of them."""
-        transforms = unmoved(len(pictures[0][part]))
-        for i, basis, rounds in plan:
-            level = self.levels[i]
-            for _ in range(rounds):
-                X, outside = level.rows(pictures[i][part], transforms)
-                transforms, residual = level.step(X, outside, basis, transforms)
-                transforms = limited(transforms, self.box, self.options)
-            if i == 0:
-                coarse = level.unexplained(X, residual)
-        return transforms, coarse
+        def move(pictures: list[Pixels], part: slice) -> tuple[Matrices, Mask]:
+            moved = unmoved(len(pictures[0][part]))
+            for i, basis, rounds in plan:
+                level = self.levels[i]
+                for _ in range(rounds):
+                    X, outside = level.rows(pictures[i][part], moved)
+                    moved, residual = level.step(X, outside, basis, moved)
+                    moved = limited(moved, self.box, self.options)
+                if i == 0:
+                    is_strange = level.unexplained(X, residual) > most
+            moved[is_strange] = np.eye(3)
+            return moved, is_strange
+
+        for first in range(0, len(chosen), 512):
+            faces = chosen[first : first + 512]
+            found = in_blocks(partial(move, self.pictures(faces)), len(faces))
+            parts = map(np.concatenate, zip(*found, strict=True))
+            transforms[faces], is_misfit[faces] = parts
+            yield int(faces[-1]) + 1
+        return is_misfit
 
 
 class Learner:
@@ -349,10 +344,8 @@ class Learner:
 
     def _rows(self, i: int) -> Rows:
         """Return the faces as they lie, a block of rows each, at a level."""
-        level, pictures = self.work.levels[i], self.pictures[i]
-        return in_blocks(
-            lambda part: level.rows(pictures[part], self.transforms[part]), len(pictures)
-        )
+        rows, pictures, moved = self.work.levels[i].rows, self.pictures[i], self.transforms
+        return in_blocks(lambda part: rows(pictures[part], moved[part]), len(moved))
 
     def _fit(self, i: int, rank: int) -> Rows:
         """Improve the basis at a level by subspace iteration; return the rows it is of."""
