@@ -124,10 +124,7 @@ def run_demo(
     n_components: int | None = None,
     max_iter: int | None = None,
 ) -> Path | None:
-    """Open napari, fit latent faces with the panel, and stay until the window is closed.
-
-    For a `screenshot`, a PNG, that is when the fit is done. A ValueError says why it fails.
-    """
+    """Fit in napari until its window is closed, or a `screenshot` of the result is written."""
     target = None if screenshot is None else Path(screenshot).resolve()
     if target is not None and target.is_dir():
         raise ValueError(f"{target} is a folder: name a file for the picture.")
