@@ -87,7 +87,7 @@ def test_a_second_fit_updates_the_first_ones_layers(viewer, stack, model):
 def test_a_slider_that_moves_shows_nothing_of_the_first_fit(
     viewer, stack, model, monkeypatch, pixels
 ):
-    monkeypatch.setattr("napari_latent_faces.viewer.fitting._PREVIEW_PIXELS", pixels)
+    monkeypatch.setattr("napari_latent_faces.viewer.layers.PREVIEW_PIXELS", pixels)
     first = results(viewer)
     first.show_step(model.components)
     first.show_model(model)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from napari_latent_faces.model import LatentFaces
 
+    Array = NDArray[Any]
+
 _STILL = 4  # pixels that the mouse may move in a click
 _DARKEST = 0.06  # what is left of a tile that the face has nothing of: one can still aim at it
 
@@ -61,7 +63,7 @@ class Gallery:
 
     model: LatentFaces
     places: tiles.Tiles
-    picture: NDArray[Any]
+    picture: Array
     _looks: list[Any] = field(default_factory=list)
 
     @classmethod
@@ -76,9 +78,7 @@ class Gallery:
     def explainer(self) -> Explainer:
         return Explainer(self.model)
 
-    def paint(
-        self, layer: Any, mode: str, weights: NDArray[Any] | None, chosen: int | None
-    ) -> None:
+    def paint(self, layer: Any, mode: str, weights: Array | None, chosen: int | None) -> None:
         """Give each tile the look that tells a face's weights, as far as it has changed."""
         if layer.data is not self.picture:
             return
@@ -104,7 +104,7 @@ class Found(NamedTuple):
     """A picture under the mouse, and what of a mix it is: a face, a component, weights."""
 
     layer: Any
-    pixels: Callable[[], NDArray[Any]]
+    pixels: Callable[[], Array]
     name: str
     uses: dict[str, Any]
 
@@ -147,7 +147,7 @@ def _picture_at(layer: Any, pixels: Any, place: tuple[float, ...]) -> Found | No
     return Found(layer, lambda: pixels[box], f"component {tile}", {"component": tile})
 
 
-def to_bytes(pixels: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.uint8]:
+def to_bytes(pixels: Array, limits: tuple[float, float]) -> NDArray[np.uint8]:
     """Return a picture of numbers, whose `limits` are black and white."""
     low, high = limits
     levels = np.clip((pixels - low) * (255.0 / (high - low or 1.0)), 0, 255)
@@ -155,7 +155,7 @@ def to_bytes(pixels: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.ui
 
 
 def to_image(
-    pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0), colormap: Any = None
+    pixels: Array, limits: tuple[float, float] = (0.0, 1.0), colormap: Any = None
 ) -> QImage:
     """Return a picture of numbers, whose `limits` are black and white, or end a `colormap`."""
     shown = to_bytes(pixels, limits)
@@ -173,12 +173,12 @@ def as_image(picture: NDArray[np.uint8]) -> QImage:
     return QImage(picture.tobytes(), w, h, w * n, form).copy()
 
 
-def to_pixmap(pixels: NDArray[Any], limits: tuple[float, float] = (0.0, 1.0)) -> QPixmap:
+def to_pixmap(pixels: Array, limits: tuple[float, float] = (0.0, 1.0)) -> QPixmap:
     """Return a picture of numbers, to be drawn on the screen: see `to_image`."""
     return QPixmap.fromImage(to_image(pixels, limits))
 
 
-def component_pixmap(component: NDArray[Any], *, is_signed: bool) -> QPixmap:
+def component_pixmap(component: Array, *, is_signed: bool) -> QPixmap:
     """Return a component (h, w) or (h, w, 3) in the colours of the gallery."""
     shown = tiles.shown_components(component[None], is_signed=is_signed)[0]
     is_grey = component.ndim == 2
@@ -252,7 +252,7 @@ def show_menu(viewer: Any, position: tuple[float, ...]) -> None:
         return
     layer = found.layer
 
-    def drawn(pixels: NDArray[Any]) -> QImage:
+    def drawn(pixels: Array) -> QImage:
         """Return a picture in the colours of its layer."""
         low, high = map(float, layer.contrast_limits)
         pixels = np.asarray(pixels, float)[..., : 3 if layer.rgb else None]

@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     Result = tuple[encoding.Encoding, LayerData, LayerData]
 
 _ROLES = ("gallery", layers.PREVIEW, "components", "reconstruction", "residual")
-_PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 
-IGNORE = "Ignore"
-"""Name of the field that says which layer marks what a fit leaves out."""
+IGNORE = "Ignore"  # the field that says which layer marks what a fit leaves out
 
 _PAUSE = 0.1  # seconds at least between two steps that are shown
 _SHOWN_SHARE = 0.15  # of the window's time that showing them may take
@@ -48,25 +46,24 @@ class ShowOptions:
     update: bool = True  # the layers of the last fit of these faces by the same method
 
 
+@dataclass(eq=False)
 class ResultLayers:
     """Shows a fit of the faces of a layer while it runs and when it is done."""
 
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        faces: Any,
-        options: ShowOptions,
-        method: type[Parameters] = NMFParams,
-    ) -> None:
-        self.viewer, self.faces, self.options, self.method = viewer, faces, options, method
-        self._session, self._places = session_of(viewer), 3 if options.residual else 2
-        self._preview: Any = None  # the layer in which this fit forms ...
-        self._live: NDArray[Any] | None = None  # ... and its picture there
+    viewer: ViewerModel
+    faces: Any
+    options: ShowOptions
+    method: type[Parameters] = NMFParams
+    _preview: Any = None  # the layer in which this fit forms ...
+    _live: NDArray[Any] | None = None  # ... and its picture there
+
+    def __post_init__(self) -> None:
+        self._session, self._places = session_of(self.viewer), 3 if self.options.residual else 2
 
     def show_step(self, components: NDArray[Any]) -> None:
         """Draw the components of a running fit, shape (k, h, w) or (k, h, w, 3)."""
-        signed, view, most = self.method.is_signed, self._view(), _PREVIEW_PIXELS
-        data = layers.live_gallery(components, view, self._places, signed, most_pixels=most)
+        view, is_signed = self._view(), self.method.is_signed
+        data = layers.live_gallery(components, view, self._places, is_signed)
         picture, live = data[0], self._live
         layer = self._preview or self._earlier().get("gallery")
         is_of_another = layer is not self._preview and layer in self._session.previews
@@ -115,7 +112,6 @@ class ResultLayers:
         session.results_changed(self.faces)
 
     def discard(self) -> None:
-        """Take the preview away again; an earlier gallery gets its picture back."""
         self._session.drop_preview(self._preview)
 
     def _results(self, *, is_own: bool) -> list[Any]:
@@ -182,7 +178,6 @@ class FitSession(LayerJob):
             self._next_showing = now + max(_PAUSE, (now - began) / _SHOWN_SHARE)
 
     def take_value(self, value: LatentFaces) -> str:
-        """Show the model; a ValueError says that the faces are not those that were fitted."""
         self._results.show_model(value)
         self.model = value
         return _summary(value, time.perf_counter() - self._began)

@@ -30,7 +30,7 @@ _running: set[Job] = set()
 
 
 class _Fault(NamedTuple):
-    error: Exception
+    error: Exception  # bare, a worker would raise it itself
 
 
 class Job:

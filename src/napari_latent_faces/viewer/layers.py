@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from napari_latent_faces.params import Parameters
     from napari_latent_faces.stack import FaceStack
 
-    Change = Callable[[NDArray[Any]], NDArray[Any]]
+    Array = NDArray[Any]
+    Change = Callable[[Array], Array]
     LayerData = tuple[Any, dict[str, Any], str]
 
 AXES = ("face", "y", "x")
@@ -60,6 +61,7 @@ _NAMES = {
     "generated": "generated faces",
 }
 
+PREVIEW_PIXELS = 2**20  # of a gallery that is redrawn several times a second
 _SAMPLE = 32  # faces looked at to find limits for all
 _FLAT_SPAN = 2.0  # faces that a sheet of generated ones is wide
 
@@ -83,10 +85,7 @@ class FacesView:
         return cls(harmless(layer.name), (low, high), colormap, key, affine, units)
 
     def at(self, ndim: int, zoom: float = 1, y: float = 0, x: float = 0) -> dict[str, Any]:
-        """Return the transform of a layer whose last axes of `ndim` are those of the faces.
-
-        Its corner lies `y` and `x` pixels of the faces below and right of theirs.
-        """
+        """Return the transform of a layer whose corner lies `y`, `x` pixels from the faces'."""
         place = np.eye(ndim + 1)
         place[[-3, -2], [-3, -2]] = zoom
         # the origin is the middle of a pixel, the corner lies half a pixel before it
@@ -95,7 +94,7 @@ class FacesView:
         return {"affine": _last_axes(self.affine, ndim + 1) @ place, "units": units}
 
 
-def to_world(layer: Any, n_axes: int) -> NDArray[Any]:
+def to_world(layer: Any, n_axes: int) -> Array:
     """Return the affine matrix from the last axes of a layer to the world."""
     origin = np.array(layer.data_to_world(np.zeros(layer.ndim)))
     columns = [np.array(layer.data_to_world(unit)) - origin for unit in np.eye(layer.ndim)]
@@ -104,7 +103,7 @@ def to_world(layer: Any, n_axes: int) -> NDArray[Any]:
     return _last_axes(matrix, n_axes + 1)
 
 
-def _last_axes(matrix: NDArray[Any], n: int) -> NDArray[Any]:
+def _last_axes(matrix: Array, n: int) -> Array:
     """Return the last `n` axes of a matrix, or more of them that it leaves alone."""
     found, known = np.eye(n), min(n, len(matrix))
     found[-known:, -known:] = matrix[-known:, -known:]
@@ -231,10 +230,7 @@ def result_layer(
     known: Mapping[str, Any] | None = None,
     **colours: Any,
 ) -> LayerData:
-    """Return pictures that belong to faces as a layer in their look, or in other colours.
-
-    `axes` are without that of colour; of a `flat` stack the first picture is always shown.
-    """
+    """Return pictures of `axes` and colour in the faces' look; the first of a `flat` stack."""
     metadata = {ROLE_KEY: role, FACES_KEY: view.key, **(known or {})}
     if model is not None:
         of = model.provenance
@@ -258,7 +254,7 @@ class ShownPixels(LazyStack):
         super().__init__(source.shape, dtype)
         self.source, self.change = source, change
 
-    def _pick(self, faces: Any, *inner: Any) -> NDArray[Any]:
+    def _pick(self, faces: Any, *inner: Any) -> Array:
         return self.change(self.source[(faces, *inner)])
 
 
@@ -277,21 +273,15 @@ def method_words(params: Parameters | type[Parameters]) -> str:
 
 def gallery_layer(model: LatentFaces, view: FacesView, places: int = 2) -> LayerData:
     """Return all components in one flat picture, `places` faces wide, whatever face is seen."""
-    return live_gallery(model.components, view, places, model.is_signed, model=model)
+    return live_gallery(model.components, view, places, model.is_signed, model)
 
 
 def live_gallery(
-    components: NDArray[Any],
-    view: FacesView,
-    places: int,
-    is_signed: bool,
-    *,
-    most_pixels: int | None = None,
-    model: LatentFaces | None = None,
+    components: Array, view: FacesView, places: int, is_signed: bool, model: Any = None
 ) -> LayerData:
-    """Return components in rows, `places` faces wide, of about `most_pixels` if not of all."""
-    if most_pixels is not None:
-        step = int(np.ceil(np.sqrt(max(1.0, components.size / most_pixels))))
+    """Return components in rows, `places` faces wide, with fewer pixels while a fit runs."""
+    if model is None:
+        step = int(np.ceil(np.sqrt(max(1.0, components.size / PREVIEW_PIXELS))))
         components = components[:, ::step, ::step]
     columns = tiles.gallery_columns(len(components), places + (places - 1) * GAP)
     picture = montage(tiles.shown_components(components, is_signed=is_signed), columns)
@@ -326,7 +316,7 @@ def residual_layer(
     residual: LazyStack = LazyResidual(images, model)
     limit = _residual_limit(model)
 
-    def around_grey(pixels: NDArray[Any]) -> NDArray[Any]:
+    def around_grey(pixels: Array) -> Array:
         return np.clip(0.5 + pixels / (2 * limit), 0, 1)
 
     if len(residual.shape) == 4:  # in colour, as `tiles.shown_components`
@@ -336,11 +326,8 @@ def residual_layer(
 
 
 def _residual_limit(model: LatentFaces) -> float:
-    """Return how far from 0 most residuals lie, without a look at the faces.
-
-    Where a fit has converged, the reconstructions are at right angles to what they leave,
-    so the relative error tells the residuals' root mean square from theirs.
-    """
+    """Return how far from 0 most residuals lie, without a look at the faces."""
+    # converged reconstructions are at right angles to the residuals: the error tells both sizes
     n = len(model.weights)
     rebuilt = model.reconstruct(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(int))
     error = min(float(model.error), 0.99)
@@ -368,12 +355,7 @@ def mended_layer(
 
 
 def made_layer(
-    pictures: NDArray[Any],
-    recipes: Sequence[Recipe],
-    view: FacesView,
-    role: str = "generated",
-    *,
-    as_stack: bool = False,
+    pictures: Array, recipes: Sequence[Recipe], view: FacesView, role: str, *, as_stack: bool
 ) -> LayerData:
     """Return faces that were made on a sheet, each above its number, or as a stack."""
     known: dict[str, Any] = {RECIPES_KEY: tuple(recipes), PICTURES_KEY: pictures}

@@ -148,7 +148,7 @@ def _place(anchor: Any, results: Sequence[Any], *, is_grid: bool = False) -> Non
         # each setting has napari go through all layers
         if not np.allclose(layer.affine.affine_matrix, wanted["affine"]):
             layer.affine = wanted["affine"]
-        if tuple(map(str, layer.units)) != tuple(map(str, wanted["units"])):
+        if [*map(str, layer.units)] != [*map(str, wanted["units"])]:
             layer.units = wanted["units"]
 
 
@@ -221,10 +221,9 @@ class Captions:
 def _caption(layer: Any) -> Caption:
     (top, left), (bottom, right) = _box(layer).tolist()
     role, model = layer.metadata.get(ROLE_KEY), layer.metadata.get(MODEL_KEY)
-    words = "latent faces" if role in {"gallery", layers.PREVIEW, "components"} else role
-    if role is None:
-        plain = "face" if layer.ndim > 2 else "picture"
-        words = "aligned face" if layers.ALIGNED_KEY in layer.metadata else plain
+    plain = "face" if layer.ndim > 2 else "picture"
+    words = role or ("aligned face" if layers.ALIGNED_KEY in layer.metadata else plain)
+    words = "latent faces" if role in {"gallery", layers.PREVIEW, "components"} else words
     if model is not None and model.params.method != "nmf":
         words += f", {layers.method_words(model.params)}"
     return Caption(bottom, left, bottom - top, right - left, words)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from napari_latent_faces.model import LatentFaces
     from napari_latent_faces.viewer.layers import LayerData
 
-    Show = Callable[[NDArray[Any], NDArray[Any]], str]  # weights and their pictures
+    Array = NDArray[Any]
+    Made = tuple[Array, Array, str]  # weights, pictures, and in words how they were made
+    Show = Callable[[Array, Array], str]  # weights and their pictures
 
 _BLOCK_FACES = 16  # between two looks at whether to go on
 _ASKED = 200  # faces whose nearest others tell what is usual
@@ -37,10 +39,8 @@ class Making(Job):
     cancelled = "Cancelled; nothing was kept."
     failure = "No faces were made"
 
-    def __init__(
-        self, model: LatentFaces, draw: Callable[[], NDArray[Any]], show: Show
-    ) -> None:
-        def make() -> Generator[tuple[int, int], None, tuple[NDArray[Any], NDArray[Any]]]:
+    def __init__(self, model: LatentFaces, draw: Callable[[], Array], show: Show) -> None:
+        def make() -> Generator[tuple[int, int], None, tuple[Array, Array]]:
             weights = draw()  # takes its time, too
             n, dtype = len(weights), np.dtype(model.provenance.dtype)
             pictures = np.empty((n, *model.components.shape[1:]), dtype)
@@ -54,7 +54,7 @@ class Making(Job):
         super().__init__(make)
         self._show = show
 
-    def take_value(self, value: tuple[NDArray[Any], NDArray[Any]]) -> str:
+    def take_value(self, value: tuple[Array, Array]) -> str:
         return self._show(*value)
 
 
@@ -102,7 +102,7 @@ class MixLayers:
         layer.refresh(extent=False, highlight=False, thumbnail=False)
         self._session.show_mix(mix.model, mix.weights)
 
-    def face_picture(self, face: int) -> tuple[NDArray[Any], tuple[float, float]]:
+    def face_picture(self, face: int) -> tuple[Array, tuple[float, float]]:
         """Return a face, or its reconstruction if not in memory, and its black and white."""
         faces, model = self._session.faces, self._session.model
         pixels = None if faces is None else layers.layer_pixels(faces)
@@ -112,24 +112,16 @@ class MixLayers:
         assert model is not None
         return model.reconstruct(face), (0.0, model.scale)
 
-    def add(
-        self,
-        model: LatentFaces,
-        role: str,
-        weights: NDArray[Any],
-        pictures: NDArray[Any],
-        made: str,
-        *,
-        as_stack: bool,
-    ) -> range:
+    def add(self, model: LatentFaces, role: str, made: Made, *, as_stack: bool) -> range:
         """Add faces to the "generated" ones, or a new "morph"; return their numbers."""
+        weights, pictures, words = made
         earlier = self.find(model, role) if role == "generated" else None
         recipes: tuple[Recipe, ...] = ()
         if earlier is not None:
             recipes = earlier.metadata[RECIPES_KEY]
             pictures = np.concatenate([earlier.metadata[PICTURES_KEY], pictures])
         first = len(recipes)
-        recipes += number_recipes(weights, made, role, first)
+        recipes += number_recipes(weights, words, role, first)
         data = layers.made_layer(pictures, recipes, self._view(model), role, as_stack=as_stack)
         with self._session.undoable():
             self._show_made(earlier, data, first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,10 +71,7 @@ NO_LAYER: Any = (None,)  # npe2's way to say "read, but there is nothing to add"
 
 
 def get_faces_reader(path: str | Sequence[str] | None = None) -> Read | None:
-    """Return a reader for a folder or archive of faces, None for anything else.
-
-    Without a path, as napari's menus and command palette call it, the user chooses one.
-    """
+    """Return a reader for a folder or archive of faces, None for anything else."""
     return _reader(path, open_folder, looks_like_faces, read_faces_layers)
 
 
@@ -88,7 +86,7 @@ def _reader(
     is_ours: Callable[[str], bool],
     read: Read,
 ) -> Read | None:
-    if path is None:
+    if path is None:  # from a menu or the command palette
         ask(napari.current_viewer())
         return None
     one, *others = [path] if isinstance(path, str) else path
@@ -118,10 +116,6 @@ def read_model_layers(path: str) -> list[LayerData]:
     return model_layers(LatentFaces.load(path), Path(path).stem)
 
 
-class _Cancelled(Exception):  # noqa: N818
-    """The user pressed Cancel."""
-
-
 def _opened(path: str, window: Any, options: dict[str, Any]) -> list[LayerData]:
     """Read faces; where a file does not tell how they lie in it, ask in the window."""
     name = Path(path).name
@@ -130,12 +124,12 @@ def _opened(path: str, window: Any, options: dict[str, Any]) -> list[LayerData]:
         bar.total = total
         bar.update(done - bar.n)
         if bar.is_canceled:
-            raise _Cancelled
+            raise CancelledError
 
     try:
         with cancelable_progress(total=0, desc=f"reading {harmless(name)}") as bar:
             stack = read_faces(path, progress=show, **options)
-    except _Cancelled:
+    except CancelledError:
         notifications.show_info("Reading was cancelled; nothing was opened.")
         return [NO_LAYER]
     except ArraysError as error:
@@ -197,11 +191,8 @@ def _open(viewer: ViewerModel, read: Read, how: str, title: str, *kinds: str) ->
 
 
 def open_path(viewer: ViewerModel, path: str, read: Read | None = None) -> bool:
-    """Add faces or a model to `viewer`, or tell there what goes wrong; return whether it did.
-
-    Without `read`, which reads the layers, it is found out what it is; "" is no path.
-    """
-    if not path:
+    """Add faces or a model to `viewer`, or tell there what is wrong; return whether it did."""
+    if not path:  # none was chosen
         return False
     session_of(viewer)
     if read is None:
@@ -225,9 +216,8 @@ def open_again(viewer: napari.Viewer) -> None:
     known = {} if layer is None else layer.metadata
     report, path = known.get("report"), known.get("source", "")
     if not isinstance(report, ReadReport) or not report.decided:
-        notifications.show_info(
-            "Choose a layer of faces that were read from a file of numbers."
-        )
+        words = "Choose a layer of faces that were read from a file of numbers."
+        notifications.show_info(words)
         return
     read = {} if report.options is None else report.options.changed()
     how = {name: read.pop(name, None) for name in ("variable", "shape", "faces", "order")}
@@ -319,11 +309,8 @@ class MatrixDialog(QtWidgets.QDialog):
         for label in (reason, self.words):
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setWordWrap(True)
-        layout.addWidget(reason)
-        layout.addWidget(self.inputs.native)
-        layout.addWidget(self.preview, stretch=1)
-        layout.addWidget(self.words)
-        layout.addWidget(self.buttons)
+        for part in (reason, self.inputs.native, self.preview, self.words, self.buttons):
+            layout.addWidget(part, stretch=int(part is self.preview))
         self._on_choice()
 
     def options(self) -> dict[str, Any]:
@@ -350,8 +337,8 @@ class MatrixDialog(QtWidgets.QDialog):
     def _show(self, found: tuple[NDArray[Any], tuple[float, float], str]) -> None:
         pictures, limits, words = found
         box = self.preview.size().expandedTo(_PREVIEW)
-        picture = to_fit(to_pixmap(pictures, limits), box, self.devicePixelRatioF())
-        self.preview.setPixmap(picture)
+        picture = to_pixmap(pictures, limits)
+        self.preview.setPixmap(to_fit(picture, box, self.devicePixelRatioF()))
         self.words.setText(words)
         self._open.setEnabled(True)
 
@@ -394,9 +381,8 @@ def _olivetti() -> FaceStack:
 
 # what File > Open Sample offers
 drawn_faces = partial(_sample, sample_faces, "drawn faces")
-drawn_faces_in_colour = partial(
-    _sample, partial(sample_faces, colour=True), "drawn faces in colour"
-)
+_in_colour = partial(sample_faces, colour=True)
+drawn_faces_in_colour = partial(_sample, _in_colour, "drawn faces in colour")
 lfw_faces = partial(_sample, read_lfw_subset, "LFW faces")
 olivetti_faces = partial(_sample, _olivetti, "Olivetti faces")
 

@@ -182,10 +182,10 @@ class Session:
     def _tile_under(self, position: tuple[float, ...]) -> canvas.Found | None:
         """Return the tile of a gallery at a position; where another picture was put, none."""
         found = canvas.picture_under(self._viewer, position)
-        gallery = found and self._galleries.get(found.layer)
-        is_tile = found and "component" in found.uses
-        is_ours = found and gallery and found.layer.data is gallery.picture
-        return found if is_tile and is_ours else None
+        if found is None or "component" not in found.uses:
+            return None
+        gallery = self._galleries.get(found.layer)
+        return found if gallery and found.layer.data is gallery.picture else None
 
     def _label(self) -> None:
         """Tell the name of the face under the slider in the canvas and in the status bar."""

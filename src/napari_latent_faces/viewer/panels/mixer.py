@@ -345,7 +345,7 @@ class MixerWidget(Panel):
 
     def _add(self, role: str, *made: Any) -> range:
         assert self.model is not None
-        return self.layers.add(self.model, role, *made, as_stack=self.on_slider.value)
+        return self.layers.add(self.model, role, made, as_stack=self.on_slider.value)
 
     def _save_recipes(self) -> None:
         recipes = self.layers.recipes(self.model)
