@@ -316,9 +316,6 @@ def test_the_command_fits_on_a_cluster(local_cluster, fit_command, tmp_path):
 
 
 def test_what_a_command_cannot_do_on_a_cluster_is_told(fit_command, monkeypatch, capsys):
-    from napari_latent_faces import cli
-
-    monkeypatch.setattr(cli, "_ANSWER", 0.5)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{deaf.getsockname()[1]}"
