@@ -352,9 +352,8 @@ def test_a_fit_that_left_pixels_out_leaves_them_out_again(
     left_out = mask.sum() * (30 if which == "common" else 1)
     assert loaded.left_out == (left_out, faces.images.size)
     assert (model.encoded(faces).left_out[0] == 0) == (which == "each")
-    monkeypatch.setattr(
-        "napari_latent_faces.model._LONGEST", 10
-    )  # one without end is asked for
+    # as that of a mask without end is
+    monkeypatch.setattr("napari_latent_faces.model.mask_to_text", lambda _mask: "x" * 2**21)
     mask = masks(faces.shape)["each"]
     code = as_python(fit(faces, n_components=3, mask=mask, max_iter=9, tol=0))
     assert f"{mask.sum()} of {mask.size} pixels" in code

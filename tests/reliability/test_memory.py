@@ -56,7 +56,7 @@ def test_in_a_fit(viewer, params, place, notes, monkeypatch, qtbot):
 
 def test_in_the_encoding_of_new_faces(viewer, stack, model, notes, monkeypatch, qtbot):
     with monkeypatch.context() as patched:
-        patched.setattr("napari_latent_faces.viewer.fitting.encoded_model", no_memory)
+        patched.setattr("napari_latent_faces.encoding.encoded_model", no_memory)
         told = run(qtbot, EncodeJob(viewer, viewer.layers["orl"], model))
     assert "Unable to allocate" in told
     assert len(notes) == len(layers_in(viewer)) == 1
