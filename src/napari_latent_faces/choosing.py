@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import operator
 import time
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     _Fit = tuple[Any, bool]  # a model or a held-out error, and whether it did not converge
     Searching = Generator["KStep", Literal["stop"] | None, "KChoice"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -482,7 +485,9 @@ class _Search:
 
         largest = replace(self.params, n_components=min(self._most_k, _LARGEST_K))
         size = needed(stack, largest, threads=1) + stack.images.nbytes
-        return max(1, min(processors(), int(psutil.virtual_memory().available / size)))
+        found = max(1, min(processors(), int(psutil.virtual_memory().available / size)))
+        _LOG.info("%d fits run at a time.", found)
+        return found
 
     def _fit(self, stack: FaceStack, params: NMFParams, fold: int | None) -> _Fit:
         """Fit all faces, or all but a fold, whose pixels are then predicted."""

@@ -298,12 +298,14 @@ class TestErrors:
 
 
 class TestLazy:
-    def test_the_budget_decides(self, tmp_path):
+    def test_the_budget_decides_and_the_log_says_so(self, tmp_path, caplog):
         people(tmp_path, 3, 2)
         size = 6 * 12 * 10
         assert not read_faces(tmp_path).is_lazy
         assert not read_faces(tmp_path, memory_budget=size).is_lazy
-        assert read_faces(tmp_path, memory_budget=size - 1).is_lazy
+        with caplog.at_level("INFO", "napari_latent_faces"):
+            assert read_faces(tmp_path, memory_budget=size - 1).is_lazy
+        assert "it is read lazily" in caplog.text
         assert not read_faces(tmp_path, memory_budget=0, lazy=False).is_lazy
         assert read_faces(tmp_path, memory_budget=size, lazy=True).is_lazy
         assert not read_faces(tmp_path, memory_budget=size // 4, size=6).is_lazy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 from collections import Counter
@@ -54,6 +55,8 @@ __all__ = [
     "looks_like_faces",
     "read_faces",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 KEPT_BYTES = 256 * 2**20  # in all: so many are read once, for their headers and pixels
 N_LOOKED_AT = 15  # pictures that are decoded to see whether there are colours in them
@@ -279,7 +282,9 @@ def _are_in_colour(files: Sequence[Picture], frame: Frame) -> bool:
 def _is_lazy(shape: tuple[int, ...], frame: Frame, options: ReadOptions, path: str) -> bool:
     size = math.prod(shape) * frame.depth.itemsize
     if options.lazy is None:
-        return size > options.budget()
+        if is_large := size > options.budget():
+            _LOG.info("%s takes %d MiB: it is read lazily.", path, size >> 20)
+        return is_large
     if not options.lazy:
         import psutil
 
