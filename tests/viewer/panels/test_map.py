@@ -68,21 +68,22 @@ def test_faces_lie_where_they_are_placed_and_a_click_goes_to_one(
     )
 
 
-def test_a_drag_moves_the_map_all_is_shown_again_and_sizes_make_room(
-    viewer, panel, plane, qtbot
-):
+def test_keys_and_a_drag_move_the_map_and_sizes_make_room(viewer, panel, plane, qtbot):
     focus = session_of(viewer)
     focus.go_to_face(int(plane.shown[0]))
     few, face = len(plane.shown), plane.current
     place = plane.place_of(face)
+    for _ in range(4):
+        qtbot.keyClick(plane, Qt.Key.Key_Plus)
+    assert plane.place_of(face) != place
+    qtbot.keyClick(plane, Qt.Key.Key_Home)
+    assert plane.place_of(face) == place
     start, stop = QPoint(200, 200), QPoint(230, 190)
     qtbot.mousePress(plane.viewport(), Qt.MouseButton.LeftButton, pos=start)
     qtbot.mouseMove(plane.viewport(), stop)
     qtbot.mouseRelease(plane.viewport(), Qt.MouseButton.LeftButton, pos=stop)
     assert (plane.place_of(face) - place).toPoint() == stop - start
     assert focus.face == face  # that was no click
-    qtbot.mouseClick(panel.whole_button.native, Qt.MouseButton.LeftButton)
-    assert plane.place_of(face) == place
     panel.picture_size.value = 110
     plane.grab()
     assert len(plane.shown) < few
@@ -93,6 +94,15 @@ def test_a_drag_moves_the_map_all_is_shown_again_and_sizes_make_room(
     places = np.array([[plane.place_of(i).x(), plane.place_of(i).y()] for i in range(30)])
     assert (places > 10).all()
     assert (places < [plane.width() - 10, plane.height() - 10]).all()
+
+    seen = [int(plane.positions[:, 0].argmin())]
+    focus.go_to_face(seen[0])
+    for _ in range(30):
+        qtbot.keyClick(plane, Qt.Key.Key_Right)
+        seen += [plane.current] * (plane.current != seen[-1])
+    assert (np.diff(plane.positions[seen, 0]) > 0).all()
+    assert seen[-1] == plane.positions[:, 0].argmax()
+    assert len(seen) > 2
 
 
 def test_subjects_and_weights_have_colours(viewer, panel, plane, stack, model, qtbot):

@@ -80,7 +80,9 @@ class MapWidget(Panel):
         tip = "How large the pictures are: larger ones leave more faces as dots."
         self.picture_size = ComboBox(value=32, label="Pictures", choices=_SIZES, tooltip=tip)
         self.plane, self.words = FacePlane("Map of faces"), Label(value="")
-        self.whole_button = button("Show all", "Show the whole map.", self.plane.show_all)
+        self.whole_button = button(
+            "Show all", "Show the whole map (Home).", self.plane.show_all
+        )
         line = self.words.native  # of one height, so that the map does not jump
         line.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         fields = form_of([self.method, self.colour, self.picture_size])

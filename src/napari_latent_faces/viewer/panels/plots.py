@@ -25,6 +25,13 @@ _BLACK, _WHITE = QColor("black"), QColor("white")
 _RING = (_BLACK, 7.0), (_WHITE, 5.0), (_BLACK, 1.0)  # that is seen on any ground
 _FILLED = 0.92  # of its cell that a picture takes
 _CLOSEST = 400  # times as large as the whole map can be seen
+_ZOOMS = {Qt.Key.Key_Plus: 0.8, Qt.Key.Key_Equal: 0.8, Qt.Key.Key_Minus: 1.25}
+_ARROWS = {
+    Qt.Key.Key_Left: (-1, 0),
+    Qt.Key.Key_Right: (1, 0),
+    Qt.Key.Key_Up: (0, 1),
+    Qt.Key.Key_Down: (0, -1),
+}
 # plot, measure, words, symbol and how it is written, and Okabe and Ito's colours, told apart
 # by colour-blind people, on a dark and on a light background
 _CURVES = (
@@ -91,8 +98,19 @@ class _Plot(pg.GraphicsLayoutWidget):  # type: ignore[misc]  # pyqtgraph is not 
             self.hovered.emit(number)
 
 
+class _Dots(pg.ScatterPlotItem):  # type: ignore[misc]
+    margin = 0.0  # pixels around them, for pictures at the edge
+
+    def pixelPadding(self) -> float:
+        return self.margin
+
+
 class FacePlane(_Plot):
-    """Draws pictures at their places: those that have room as pictures, the others as dots."""
+    """Draws pictures at their places: those that have room as pictures, the others as dots.
+
+    The wheel enlarges what is under the mouse, a drag moves the plane, Home shows all of it,
+    and the arrow keys go to the nearest picture on that side.
+    """
 
     menu_wanted = Signal(object, QPoint)  # for which picture, or None, and where on the screen
 
@@ -108,8 +126,7 @@ class FacePlane(_Plot):
         self.shown = np.empty(0, np.intp)  # what was drawn as pictures
         self._longest, self._aspect, self._is_stale = 40.0, 1.0, False
         self.order = np.empty(0, np.intp)  # in which pictures get room
-        self._dots = pg.ScatterPlotItem(pen=None)
-        self._dots.pixelPadding = lambda: 1.1 * self._longest  # for pictures at the edge
+        self._dots = _Dots(pen=None)
         self._view = pg.ViewBox(lockAspect=True, enableMenu=False, defaultPadding=0)
         self._view.addItem(self._dots)
         self.setCentralItem(self._view)
@@ -132,6 +149,7 @@ class FacePlane(_Plot):
     def set_size(self, longest: float, aspect: float) -> None:
         """Set how large pictures are at least, and their width over their height."""
         self._longest, self._aspect = longest, aspect
+        self._dots.margin = 1.1 * longest
         self.redraw()
 
     def mark(self, face: int | None) -> None:
@@ -235,6 +253,30 @@ class FacePlane(_Plot):
 
     def contextMenuEvent(self, event: Any) -> None:
         self.menu_wanted.emit(self.at(QPointF(event.pos())), event.globalPos())
+
+    def keyPressEvent(self, event: Any) -> None:
+        key = event.key()
+        if key in _ZOOMS:
+            self._view.scaleBy((_ZOOMS[key], _ZOOMS[key]))
+        elif key == Qt.Key.Key_Home:
+            self.show_all()
+        elif key in _ARROWS and not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier:
+            self._step(*_ARROWS[key])
+        else:
+            event.ignore()
+
+    def _step(self, dx: int, dy: int) -> None:
+        """Go from the marked picture to the nearest one on a side."""
+        if self.current is None or self.current >= len(self.positions):
+            return
+        steps = self.positions - self.positions[self.current]
+        along, across = steps @ (dx, dy), np.abs(steps @ (-dy, dx))
+        lengths = np.where(along > 0, along + 2 * across, np.inf)
+        nearest = int(lengths.argmin())
+        if np.isfinite(lengths[nearest]):
+            self.clicked.emit(nearest)
+            if not self.rect().contains(self.place_of(nearest).toPoint()):
+                self._view.translateBy(tuple(steps[nearest]))
 
 
 class CurvesPlot(_Plot):
