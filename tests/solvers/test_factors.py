@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_latent_faces.solvers.factors import (
+    Factors,
     amounts,
     canonical,
     cell_sizes,
@@ -16,6 +20,7 @@ from napari_latent_faces.solvers.factors import (
     smooth,
     unit_maximum,
 )
+from tests.helpers import PATIENCE
 
 
 def factors(seed, *, is_signed):
@@ -85,3 +90,23 @@ def test_smooth_enlargement_of_a_slope_is_a_slope():
     large = smooth(slope, (10, 8))
     np.testing.assert_allclose(np.diff(large[0, 1:-1, 0]), 0.5)
     np.testing.assert_allclose(np.diff(large, axis=2), 0)
+
+
+def test_weights_that_a_cluster_still_sends_hold_up_no_others():
+    W, H = factors(0, is_signed=False)
+    asked, come = threading.Event(), threading.Event()
+
+    def fetch():
+        asked.set()
+        assert come.wait(PATIENCE)
+        return W
+
+    sent, here = (Factors(each, H, (2, 3), 1, False, 0.5) for each in (fetch, W))
+    with ThreadPoolExecutor(2) as threads:
+        fetched = threads.submit(lambda: sent.W)
+        assert asked.wait(PATIENCE)
+        try:
+            assert threads.submit(lambda: here.W).result(PATIENCE) is W
+        finally:
+            come.set()
+        assert fetched.result() is W

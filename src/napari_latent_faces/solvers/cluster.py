@@ -309,10 +309,14 @@ class Cluster:
         while True:
             try:
                 self._asked(_wait, futures, timeout=HANDOVER)
+                # what is done may be lost by now: without workers, it would never come
+                gather = partial(self.client.gather, futures, asynchronous=True)
+                results: list[Any] = self._asked(
+                    self.client.sync, gather, callback_timeout=_WAIT
+                )
             except TimeoutError:
                 self._check_scheduler()
             else:
-                results: list[Any] = self._asked(self.client.gather, futures)
                 return results
             limit = float(dask.config.get("latent-faces.wait-for-workers", _WAIT))
             if self._asked(self.client.nthreads):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -37,7 +36,7 @@ class Factors:
     mean: NDArray[Any] | None = None  # (p,), what the components are added to
     max_iter: int | None = None  # where it is not that of the parameters
 
-    @cached_property
+    @property
     def W(self) -> NDArray[Any]:
         """The weights, shape (n, k)."""
         return self.weights() if callable(self.weights) else self.weights

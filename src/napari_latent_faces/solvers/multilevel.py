@@ -15,7 +15,7 @@ import logging
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -260,7 +260,8 @@ class _Fit:
             H = H * (full / np.where(level.cells > 0, level.cells, 1)).astype(H.dtype)
         lost = max(descent.residual + level.offset, 0.0)
         error = float(np.sqrt(lost / (level.norm + level.offset)))
-        weights = W.T if isinstance(W, np.ndarray) else lambda: level.backend.collect(W).T
+        on_cluster = not isinstance(W, np.ndarray)
+        weights = cache(lambda: level.backend.collect(W).T) if on_cluster else W.T
         stands = self.iteration, converged, error, self.scale, level.level
         self.factors = Factors(weights, H, self.shape, *stands)
         if self.cluster is not None:
