@@ -126,7 +126,7 @@ def _solve_masked(G: Array, C: Array, mask: NDArray[np.bool_]) -> Array:
     return solved
 
 
-_LASSO_SWEEPS = 2000  # of coordinate descent at most; a few dozen are usual
+_LASSO_SWEEPS = 20_000  # of coordinate descent at most; a few dozen are usual
 _STILL = 1e-9  # of the largest weight: smaller changes are none
 _RCOND = 1e-10  # singular values below this share of the largest count as zero
 
