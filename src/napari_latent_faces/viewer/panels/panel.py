@@ -31,6 +31,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 
 from napari_latent_faces.stack import harmless_lines
+from napari_latent_faces.viewer.canvas import face_under
 from napari_latent_faces.viewer.layers import layer_pixels, why_not_faces
 from napari_latent_faces.viewer.panels import form
 from napari_latent_faces.viewer.reader import open_path
@@ -60,7 +61,7 @@ def face_under_slider(viewer: napari.components.ViewerModel, layer: Layer) -> in
     """Return which face of a layer the slider is at; None where it has none there."""
     if layer.ndim < 3:
         return 0
-    face = round(float(layer.world_to_data(viewer.dims.point)[-3]))
+    face = face_under(viewer, layer)
     return face if 0 <= face < len(layer_pixels(layer)) else None
 
 
